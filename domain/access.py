@@ -1,0 +1,85 @@
+"""Who may come in: tokens, of which only a hash is kept."""
+
+from typing import NewType, assert_never, get_args
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain import name as names
+from domain.decider import Decider
+from domain.errors import TokenNotFound
+
+TokenId = NewType("TokenId", UUID)
+
+
+class TokenIssued(Struct, frozen=True, kw_only=True):
+    """*actor* may come in with the token whose SHA-256, in hex, is *hash*.
+
+    *actor* is a stable identifier, never a person's name or address: the log keeps it for ever.
+    """
+
+    token: TokenId
+    name: str
+    actor: str
+    hash: str
+
+
+class TokenRevoked(Struct, frozen=True, kw_only=True):
+    token: TokenId
+
+
+AccessEvent = TokenIssued | TokenRevoked
+
+
+class IssueToken(Struct, frozen=True, kw_only=True):
+    token: TokenId
+    name: str
+    actor: str
+    hash: str
+
+
+class RevokeToken(Struct, frozen=True, kw_only=True):
+    token: TokenId
+
+
+AccessCommand = IssueToken | RevokeToken
+
+
+class Token(Struct, frozen=True, kw_only=True):
+    id: TokenId
+    name: str
+    actor: str
+    hash: str
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """The tokens that are good."""
+
+    tokens: tuple[Token, ...] = ()
+
+
+def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
+    match command:
+        case IssueToken(token=token, name=name, actor=actor, hash=digest):
+            return [TokenIssued(token=token, name=names.checked(name), actor=actor, hash=digest)]
+        case RevokeToken(token=token):
+            if all(known.id != token for known in state.tokens):
+                raise TokenNotFound(token=str(token))
+            return [TokenRevoked(token=token)]
+        case _:
+            assert_never(command)
+
+
+def evolve(state: Access, event: AccessEvent) -> Access:
+    match event:
+        case TokenIssued(token=token, name=name, actor=actor, hash=digest):
+            issued = Token(id=token, name=name, actor=actor, hash=digest)
+            return replace(state, tokens=(*state.tokens, issued))
+        case TokenRevoked(token=token):
+            return replace(state, tokens=tuple(known for known in state.tokens if known.id != token))
+        case _:
+            assert_never(event)
+
+
+decider = Decider("access", Access(), decide, evolve, get_args(AccessEvent))

@@ -1,0 +1,30 @@
+"""An aggregate as data: what may happen, and what has."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+State = TypeVar("State")
+Command = TypeVar("Command", contravariant=True)
+Event = TypeVar("Event")
+
+
+@dataclass(frozen=True)
+class Decider(Generic[State, Command, Event]):
+    """*decide* answers a command with new facts or raises `Refused`; *evolve* folds a fact in and never refuses.
+
+    *name* is the family that stored event names begin with (`pipeline.ServiceMoved`): it is for ever.
+    """
+
+    name: str
+    initial: State
+    decide: Callable[[State, Command], list[Event]]
+    evolve: Callable[[State, Event], State]
+    events: tuple[type[Event], ...]
+
+    def replay(self, events: Iterable[Event], state: State | None = None) -> State:
+        """*events* folded onto *state*, or onto the initial state."""
+        current = self.initial if state is None else state
+        for event in events:
+            current = self.evolve(current, event)
+        return current

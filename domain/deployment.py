@@ -1,0 +1,453 @@
+"""
+A deployment: one run of a pinned plan, stage by stage.
+
+Stage n+1 starts when stage n is complete. The services of a stage are worked on side by side, and each is deployed
+as soon as its own build has ended. On the first failure nothing new starts; what runs is let end, what has not
+begun is cancelled, and the deployment has failed. A cancellation lets end what runs, unless it is forced.
+
+The stream is the deployment's whole durable state: `Deployment.due` says which steps ought to be running now.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import assert_never, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.decider import Decider
+from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
+from domain.plan import Plan, PlannedStage
+from domain.project import EnvironmentId
+from domain.queue import Action
+from domain.service import ServiceId
+from domain.stage import StageId
+from domain.step import (
+    AbortStep,
+    BuildFailed,
+    BuildSkipped,
+    BuildStarted,
+    BuildSucceeded,
+    FailStep,
+    Phase,
+    ServiceCancelled,
+    ServiceDeployed,
+    ServiceDeployFailed,
+    ServiceDeployStarted,
+    ServiceRun,
+    StartStep,
+    Status,
+    Step,
+    StepCommand,
+    StepEvent,
+    StepRetried,
+    StepRun,
+    SucceedStep,
+)
+
+# Events
+
+
+class DeploymentPlanned(Struct, frozen=True, kw_only=True):
+    """The deployment was requested, and will do what *plan* says whatever becomes of the pipeline."""
+
+    environment: EnvironmentId
+    number: int
+    action: Action
+    plan: Plan
+
+
+class DeploymentStarted(Struct, frozen=True, kw_only=True): ...
+
+
+class DeploymentTakenUp(Struct, frozen=True, kw_only=True):
+    """*worker* carries the deployment out from now on; whoever did before may report nothing more."""
+
+    worker: str
+
+
+class StageStarted(Struct, frozen=True, kw_only=True):
+    stage: StageId
+
+
+class StageSkipped(Struct, frozen=True, kw_only=True):
+    """The stage is empty, or all of its services are skipped."""
+
+    stage: StageId
+
+
+class StageSucceeded(Struct, frozen=True, kw_only=True):
+    stage: StageId
+
+
+class StageFailed(Struct, frozen=True, kw_only=True):
+    stage: StageId
+
+
+class CancellationRequested(Struct, frozen=True, kw_only=True):
+    """Nothing new starts; *forced*: what runs is stopped as well."""
+
+    forced: bool
+
+
+class DeploymentSucceeded(Struct, frozen=True, kw_only=True): ...
+
+
+class DeploymentFailed(Struct, frozen=True, kw_only=True):
+    """*reason* is why *phase* of *service*, the first step that failed, did."""
+
+    stage: StageId
+    service: ServiceId
+    phase: Phase
+    reason: str
+
+
+class DeploymentCancelled(Struct, frozen=True, kw_only=True): ...
+
+
+DeploymentEvent = (
+    DeploymentPlanned
+    | DeploymentStarted
+    | DeploymentTakenUp
+    | StageStarted
+    | StageSkipped
+    | StageSucceeded
+    | StageFailed
+    | CancellationRequested
+    | DeploymentSucceeded
+    | DeploymentFailed
+    | DeploymentCancelled
+    | StepEvent
+)
+
+
+# Commands
+
+
+class PlanDeployment(Struct, frozen=True, kw_only=True):
+    environment: EnvironmentId
+    number: int
+    action: Action
+    plan: Plan
+
+
+class TakeUpDeployment(Struct, frozen=True, kw_only=True):
+    """*worker* carries it out from now on, and starts it if nobody has."""
+
+    worker: str
+
+
+class CancelDeployment(Struct, frozen=True, kw_only=True):
+    forced: bool = False
+
+
+DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | CancelDeployment
+
+
+# State
+
+
+class StageRun(Struct, frozen=True, kw_only=True):
+    stage: PlannedStage
+    status: Status = Status.QUEUED
+    services: tuple[ServiceRun, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        return all(run.status in (Status.SUCCEEDED, Status.SKIPPED) for run in self.services)
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """The first step that failed."""
+
+    stage: StageId
+    service: ServiceId
+    phase: Phase
+    reason: str
+
+
+class Cancellation(StrEnum):
+    SAFE = "SAFE"
+    FORCED = "FORCED"
+
+
+class Deployment(Struct, frozen=True, kw_only=True):
+    """`environment` is None until the deployment was planned; `worker` carries it out."""
+
+    environment: EnvironmentId | None = None
+    number: int = 0
+    action: Action = Action.DEPLOY
+    plan: Plan | None = None
+    status: Status = Status.QUEUED
+    worker: str | None = None
+    stages: tuple[StageRun, ...] = ()
+    failure: Failure | None = None
+    cancellation: Cancellation | None = None
+
+    @property
+    def current(self) -> StageRun | None:
+        """The stage that is being carried out."""
+        return next((run for run in self.stages if run.status is Status.RUNNING), None)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self.failure is not None or self.cancellation is not None
+
+    @property
+    def running(self) -> tuple[Step, ...]:
+        """The steps that were started and have not ended."""
+        services = self.current.services if self.current else ()
+        return tuple(run.next for run in services if run.is_busy and run.next)
+
+    def due(self) -> tuple[Step, ...]:
+        """The steps that ought to be running: those that are, and those that may start now."""
+        if self.status is not Status.RUNNING or self.current is None:
+            return ()
+        if self.cancellation is Cancellation.FORCED:
+            return ()
+        if self.is_stopping:
+            return self.running
+        open_ = [run for run in self.current.services if not run.status.is_final]
+        begun = [run for run in open_ if run.status is Status.RUNNING]
+        queued = [run for run in open_ if run.status is Status.QUEUED]
+        free = max(0, self.current.stage.concurrency - len(begun))
+        return tuple(run.next for run in (*begun, *queued[:free]) if run.next)
+
+    def run_of(self, service: ServiceId) -> ServiceRun | None:
+        return next((run for stage in self.stages for run in stage.services if run.service.id == service), None)
+
+
+# Rules
+
+
+def decide(deployment: Deployment, command: DeploymentCommand) -> list[DeploymentEvent]:
+    if isinstance(command, PlanDeployment):
+        planned = DeploymentPlanned(
+            environment=command.environment, number=command.number, action=command.action, plan=command.plan
+        )
+        return [planned]
+    if deployment.plan is None:
+        raise DeploymentNotFound(deployment="")
+    events = _decide(deployment, command)
+    return [*events, *_consequences(decider.replay(events, deployment))] if events else []
+
+
+def _decide(
+    deployment: Deployment, command: TakeUpDeployment | StepCommand | CancelDeployment
+) -> list[DeploymentEvent]:
+    match command:
+        case TakeUpDeployment(worker=worker):
+            if deployment.status.is_final:
+                raise DeploymentOver(status=deployment.status.value.lower())
+            if deployment.worker == worker:
+                return []
+            taken = DeploymentTakenUp(worker=worker)
+            return [taken] if deployment.status is Status.RUNNING else [DeploymentStarted(), taken]
+        case CancelDeployment(forced=forced):
+            if deployment.status.is_final:
+                raise DeploymentOver(status=deployment.status.value.lower())
+            if deployment.cancellation is Cancellation.FORCED or (deployment.cancellation and not forced):
+                return []
+            return [CancellationRequested(forced=forced)]
+        case StartStep() | SucceedStep() | FailStep() | AbortStep():
+            if deployment.worker != command.worker:
+                raise Fenced(worker=deployment.worker)
+            return _decide_step(deployment, command)
+        case _:
+            assert_never(command)
+
+
+def _decide_step(deployment: Deployment, command: StepCommand) -> list[DeploymentEvent]:
+    step = command.step
+    run = deployment.run_of(step.service)
+    if run is None or (step not in deployment.due() and step not in deployment.running):
+        raise StepNotDue(phase=step.phase.value, service=str(step.service), attempt=step.attempt)
+    is_running = run.step(step.phase).status is Status.RUNNING
+    is_build = step.phase is Phase.BUILD
+    service, attempt = step.service, step.attempt
+    match command:
+        case StartStep():
+            if is_running:
+                return []
+            started = BuildStarted if is_build else ServiceDeployStarted
+            return [started(service=service, attempt=attempt)]
+        case _ if not is_running:
+            raise StepNotDue(phase=step.phase.value, service=run.service.name, attempt=attempt)
+        case SucceedStep(ports=ports):
+            if is_build:
+                return [BuildSucceeded(service=service, attempt=attempt)]
+            return [ServiceDeployed(service=service, attempt=attempt, ports=ports)]
+        case FailStep(reason=reason):
+            if attempt <= run.service.spec.retries and not deployment.is_stopping:
+                return [StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason)]
+            failed = BuildFailed if is_build else ServiceDeployFailed
+            return [failed(service=service, attempt=attempt, reason=reason)]
+        case AbortStep():
+            return [ServiceCancelled(service=service)]
+        case _:
+            assert_never(command)
+
+
+def _consequences(deployment: Deployment) -> list[DeploymentEvent]:
+    """What follows by itself from the state that a command led to, until nothing more does."""
+    events: list[DeploymentEvent] = []
+    while more := list(_next(deployment)):
+        events += more
+        deployment = decider.replay(more, deployment)
+    return events
+
+
+def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
+    if deployment.status.is_final:
+        return
+    stage = deployment.current
+    if stage and stage.is_complete:
+        yield StageSucceeded(stage=stage.stage.id)
+    elif deployment.status is Status.RUNNING and all(run.status.is_final for run in deployment.stages):
+        yield DeploymentSucceeded()
+    elif deployment.is_stopping:
+        yield from _stop(deployment)
+    elif stage is None and deployment.status is Status.RUNNING:
+        following = next(run for run in deployment.stages if run.status is Status.QUEUED)
+        if following.stage.is_skipped:
+            yield StageSkipped(stage=following.stage.id)
+            return
+        yield StageStarted(stage=following.stage.id)
+        for run in following.services:
+            if not run.service.is_skipped and not run.service.spec.is_built:
+                yield BuildSkipped(service=run.service.id)
+
+
+def _stop(deployment: Deployment) -> Iterator[DeploymentEvent]:
+    """Cancels what has not begun, and ends the deployment when nothing runs any more."""
+    running = {step.service for step in deployment.running}
+    for stage in deployment.stages:
+        for run in stage.services:
+            if not run.status.is_final and run.service.id not in running:
+                yield ServiceCancelled(service=run.service.id)
+    if running:
+        return
+    failure = deployment.failure
+    if failure is None:
+        yield DeploymentCancelled()
+        return
+    yield StageFailed(stage=failure.stage)
+    yield DeploymentFailed(stage=failure.stage, service=failure.service, phase=failure.phase, reason=failure.reason)
+
+
+def evolve(deployment: Deployment, event: DeploymentEvent) -> Deployment:
+    match event:
+        case DeploymentPlanned(environment=environment, number=number, action=action, plan=plan):
+            stages = tuple(_planned(stage) for stage in plan.stages)
+            return replace(deployment, environment=environment, number=number, action=action, plan=plan, stages=stages)
+        case DeploymentStarted():
+            return replace(deployment, status=Status.RUNNING)
+        case DeploymentTakenUp(worker=worker):
+            return replace(deployment, worker=worker)
+        case StageStarted(stage=stage):
+            return _with_stage(deployment, stage, Status.RUNNING)
+        case StageSkipped(stage=stage):
+            return _with_stage(deployment, stage, Status.SKIPPED)
+        case StageSucceeded(stage=stage):
+            return _with_stage(deployment, stage, Status.SUCCEEDED)
+        case StageFailed(stage=stage):
+            return _with_stage(deployment, stage, Status.FAILED)
+        case CancellationRequested(forced=forced):
+            return replace(deployment, cancellation=Cancellation.FORCED if forced else Cancellation.SAFE)
+        case DeploymentSucceeded():
+            return replace(deployment, status=Status.SUCCEEDED)
+        case DeploymentFailed():
+            return _over(deployment, Status.FAILED)
+        case DeploymentCancelled():
+            return _over(deployment, Status.CANCELLED)
+        case _:
+            return _evolve_step(deployment, event)
+
+
+def _evolve_step(
+    deployment: Deployment,
+    event: StepEvent,
+) -> Deployment:
+    def build(status: Status, of_service: Status = Status.RUNNING, attempt: int = 1) -> Deployment:
+        return _with_service(deployment, event.service, of_service, build=StepRun(status=status, attempt=attempt))
+
+    def deploy(status: Status, of_service: Status = Status.RUNNING, attempt: int = 1) -> Deployment:
+        return _with_service(deployment, event.service, of_service, deploy=StepRun(status=status, attempt=attempt))
+
+    match event:
+        case BuildStarted(attempt=attempt):
+            return build(Status.RUNNING, attempt=attempt)
+        case BuildSucceeded(attempt=attempt):
+            return build(Status.SUCCEEDED, attempt=attempt)
+        case BuildFailed(attempt=attempt, reason=reason):
+            return _failed(build(Status.FAILED, Status.FAILED, attempt), event.service, Phase.BUILD, reason)
+        case BuildSkipped():
+            return build(Status.SKIPPED, Status.QUEUED)
+        case ServiceDeployStarted(attempt=attempt):
+            return deploy(Status.RUNNING, attempt=attempt)
+        case ServiceDeployed(attempt=attempt):
+            return deploy(Status.SUCCEEDED, Status.SUCCEEDED, attempt)
+        case ServiceDeployFailed(attempt=attempt, reason=reason):
+            return _failed(deploy(Status.FAILED, Status.FAILED, attempt), event.service, Phase.DEPLOY, reason)
+        case StepRetried(phase=phase, attempt=attempt):
+            step = build if phase is Phase.BUILD else deploy
+            return step(Status.QUEUED, attempt=attempt + 1)
+        case ServiceCancelled(service=service):
+            return _cancelled(deployment, service)
+        case _:
+            assert_never(event)
+
+
+def _planned(stage: PlannedStage) -> StageRun:
+    services = tuple(
+        ServiceRun(service=service, status=Status.SKIPPED if service.is_skipped else Status.QUEUED)
+        for service in stage.services
+    )
+    return StageRun(stage=stage, services=services)
+
+
+def _failed(deployment: Deployment, service: ServiceId, phase: Phase, reason: str) -> Deployment:
+    if deployment.is_stopping or deployment.current is None:
+        return deployment
+    failure = Failure(stage=deployment.current.stage.id, service=service, phase=phase, reason=reason)
+    return replace(deployment, failure=failure)
+
+
+def _cancelled(deployment: Deployment, service: ServiceId) -> Deployment:
+    run = deployment.run_of(service)
+    if run is None:
+        return deployment
+    steps = {
+        name: step if step.status.is_final else replace(step, status=Status.CANCELLED)
+        for name, step in (("build", run.build), ("deploy", run.deploy))
+    }
+    return _with_service(deployment, service, Status.CANCELLED, **steps)
+
+
+def _over(deployment: Deployment, status: Status) -> Deployment:
+    """The deployment ended as *status*; the stages that it never completed were cancelled."""
+    stages = tuple(run if run.status.is_final else replace(run, status=Status.CANCELLED) for run in deployment.stages)
+    return replace(deployment, status=status, stages=stages)
+
+
+def _with_stage(deployment: Deployment, stage: StageId, status: Status) -> Deployment:
+    stages = tuple(replace(run, status=status) if run.stage.id == stage else run for run in deployment.stages)
+    return replace(deployment, stages=stages)
+
+
+def _with_service(deployment: Deployment, service: ServiceId, status: Status, **steps: StepRun) -> Deployment:
+    stages = tuple(
+        replace(
+            stage,
+            services=tuple(
+                replace(run, status=status, **steps) if run.service.id == service else run for run in stage.services
+            ),
+        )
+        if any(run.service.id == service for run in stage.services)
+        else stage
+        for stage in deployment.stages
+    )
+    return replace(deployment, stages=stages)
+
+
+decider = Decider("deployment", Deployment(), decide, evolve, get_args(DeploymentEvent))

@@ -1,0 +1,423 @@
+"""
+An environment's pipeline: its ordered stages, and which service stands where.
+
+A service stands in exactly one stage. Stages are counted from 1. Names are unique in the environment without
+regard to case, and whatever names a stage or a service may be its id or its name.
+"""
+
+from typing import assert_never, get_args
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain import name as names
+from domain.decider import Decider
+from domain.environment import (
+    DEFAULT_CONCURRENCY,
+    MAX_CONCURRENCY,
+    ConcurrencyChanged,
+    CreateEnvironment,
+    DeleteEnvironment,
+    EditEnvironment,
+    EnvironmentCommand,
+    EnvironmentCreated,
+    EnvironmentDeleted,
+    EnvironmentEvent,
+    EnvironmentRenamed,
+    Target,
+    TargetChanged,
+)
+from domain.errors import (
+    EnvironmentNotFound,
+    InvalidConcurrency,
+    InvalidPosition,
+    LastStage,
+    LimitReached,
+    NameTaken,
+    OwnDestination,
+    ServiceNotFound,
+    StageNotEmpty,
+    StageNotFound,
+)
+from domain.project import ProjectId
+from domain.service import (
+    MAX_SERVICES,
+    AddService,
+    EditService,
+    MoveService,
+    RemoveService,
+    Service,
+    ServiceAdded,
+    ServiceCommand,
+    ServiceConfigured,
+    ServiceEvent,
+    ServiceId,
+    ServiceMoved,
+    ServiceRef,
+    ServiceRemoved,
+    ServiceRenamed,
+    ServiceSkipped,
+    ServiceUnskipped,
+    SkipService,
+    UnskipService,
+)
+from domain.spec import ServiceType, checked
+from domain.stage import (
+    DEFAULT_DESCRIPTION,
+    MAX_STAGES,
+    After,
+    At,
+    Before,
+    CreateStage,
+    DeleteStage,
+    EditStage,
+    MoveStage,
+    Place,
+    StageCommand,
+    StageCreated,
+    StageDeleted,
+    StageDescribed,
+    StageEvent,
+    StageId,
+    StageMoved,
+    StagePolicy,
+    StagePolicyChanged,
+    StageRef,
+    StageRenamed,
+)
+
+DEFAULT_STAGES = (ServiceType.DATABASE, ServiceType.JOB, ServiceType.CONTAINER, ServiceType.APPLICATION)
+
+PipelineEvent = EnvironmentEvent | StageEvent | ServiceEvent
+PipelineCommand = EnvironmentCommand | StageCommand | ServiceCommand
+
+
+class Stage(Struct, frozen=True, kw_only=True):
+    id: StageId
+    name: str
+    description: str
+    home_of: ServiceType | None = None
+    policy: StagePolicy = StagePolicy()
+    services: tuple[Service, ...] = ()
+
+
+class Pipeline(Struct, frozen=True, kw_only=True):
+    """An environment with its stages in order; `project` is None until it was created."""
+
+    project: ProjectId | None = None
+    name: str = ""
+    target: Target = Target.PROCESS
+    concurrency: int = DEFAULT_CONCURRENCY
+    is_deleted: bool = False
+    stages: tuple[Stage, ...] = ()
+    incoming: Service | None = None  # added, and on its way into its first stage
+
+    @property
+    def exists(self) -> bool:
+        return self.project is not None and not self.is_deleted
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        return tuple(service for stage in self.stages for service in stage.services)
+
+    def stage(self, ref: StageRef) -> Stage:
+        """The stage with that id or name; raises `StageNotFound`."""
+        for stage in self.stages:
+            if _is(stage, ref):
+                return stage
+        raise StageNotFound(stage=str(ref))
+
+    def position(self, stage: StageId) -> int:
+        return 1 + [known.id for known in self.stages].index(stage)
+
+    def service(self, ref: ServiceRef) -> Service:
+        """The service with that id or name; raises `ServiceNotFound`."""
+        for service in self.services:
+            if _is(service, ref):
+                return service
+        raise ServiceNotFound(service=str(ref))
+
+    def stage_of(self, service: ServiceId) -> Stage:
+        return next(stage for stage in self.stages if any(known.id == service for known in stage.services))
+
+
+def _is(thing: Stage | Service, ref: UUID | str) -> bool:
+    return thing.id == ref if isinstance(ref, UUID) else names.key(thing.name) == names.key(ref)
+
+
+# Rules
+
+
+def decide(pipeline: Pipeline, command: PipelineCommand) -> list[PipelineEvent]:
+    match command:
+        case CreateEnvironment():
+            return _create(command)
+        case _ if not pipeline.exists:
+            raise EnvironmentNotFound(environment=pipeline.name)
+        case EditEnvironment():
+            return _edit(pipeline, command)
+        case DeleteEnvironment():
+            return [EnvironmentDeleted()]
+        case CreateStage() | EditStage() | MoveStage() | DeleteStage():
+            return _decide_stage(pipeline, command)
+        case _:
+            return _decide_service(pipeline, command)
+
+
+def _create(command: CreateEnvironment) -> list[PipelineEvent]:
+    stages = [
+        StageCreated(
+            stage=stage, name=f"{type_} DEFAULT", description=DEFAULT_DESCRIPTION, position=position, home_of=type_
+        )
+        for position, (type_, stage) in enumerate(zip(DEFAULT_STAGES, command.stages, strict=True), 1)
+    ]
+    created = EnvironmentCreated(
+        project=command.project,
+        name=names.checked(command.name),
+        target=command.target,
+        concurrency=_concurrency(command.concurrency),
+    )
+    return [created, *stages]
+
+
+def _concurrency(concurrency: int) -> int:
+    if not 1 <= concurrency <= MAX_CONCURRENCY:
+        raise InvalidConcurrency(concurrency=concurrency, most=MAX_CONCURRENCY)
+    return concurrency
+
+
+def _edit(pipeline: Pipeline, command: EditEnvironment) -> list[PipelineEvent]:
+    events: list[PipelineEvent] = []
+    if command.name is not None and names.checked(command.name) != pipeline.name:
+        events.append(EnvironmentRenamed(name=names.checked(command.name)))
+    if command.target is not None and command.target != pipeline.target:
+        events.append(TargetChanged(target=command.target))
+    if command.concurrency is not None and _concurrency(command.concurrency) != pipeline.concurrency:
+        events.append(ConcurrencyChanged(concurrency=command.concurrency))
+    return events
+
+
+def _decide_stage(pipeline: Pipeline, command: StageCommand) -> list[PipelineEvent]:
+    match command:
+        case CreateStage(stage=stage, place=place):
+            if len(pipeline.stages) >= MAX_STAGES:
+                raise LimitReached(limit=MAX_STAGES, what="stages in a pipeline")
+            name = _free(pipeline.stages, "stage", command.name)
+            description = names.checked_description(command.description)
+            last = len(pipeline.stages) + 1
+            position = last if place is None else _position(pipeline, place, last)
+            return [StageCreated(stage=stage, name=name, description=description, position=position)]
+        case EditStage():
+            return _edit_stage(pipeline, command)
+        case MoveStage(stage=ref, place=place):
+            moved = pipeline.stage(ref)
+            source = pipeline.position(moved.id)
+            others = replace(pipeline, stages=tuple(known for known in pipeline.stages if known.id != moved.id))
+            if isinstance(place, Before | After) and pipeline.stage(place.stage).id == moved.id:
+                return []
+            target = _position(others, place, len(pipeline.stages))
+            return [] if source == target else [StageMoved(stage=moved.id, source=source, target=target)]
+        case DeleteStage():
+            return _delete_stage(pipeline, command)
+        case _:
+            assert_never(command)
+
+
+def _edit_stage(pipeline: Pipeline, command: EditStage) -> list[PipelineEvent]:
+    stage = pipeline.stage(command.stage)
+    events: list[PipelineEvent] = []
+    description = command.description
+    if command.name is not None:
+        name = _free(pipeline.stages, "stage", command.name, but=stage)
+        if name != stage.name:
+            events.append(StageRenamed(stage=stage.id, name=name))
+            if description is None and stage.description == DEFAULT_DESCRIPTION:
+                description = ""
+    if description is not None and names.checked_description(description) != stage.description:
+        events.append(StageDescribed(stage=stage.id, description=names.checked_description(description)))
+    if command.policy is not None and command.policy != stage.policy:
+        if command.policy.concurrency is not None:
+            _concurrency(command.policy.concurrency)
+        events.append(StagePolicyChanged(stage=stage.id, policy=command.policy))
+    return events
+
+
+def _delete_stage(pipeline: Pipeline, command: DeleteStage) -> list[PipelineEvent]:
+    stage = pipeline.stage(command.stage)
+    target = None if command.services_to is None else pipeline.stage(command.services_to)
+    if len(pipeline.stages) == 1:
+        raise LastStage(stage=stage.name)
+    if target is not None and target.id == stage.id:
+        raise OwnDestination(stage=stage.name)
+    if target is None and stage.services:
+        raise StageNotEmpty(stage=stage.name, services=", ".join(service.name for service in stage.services))
+    moves = [ServiceMoved(service=s.id, source=stage.id, target=target.id) for s in stage.services if target]
+    return [*moves, StageDeleted(stage=stage.id)]
+
+
+def _position(pipeline: Pipeline, place: Place, last: int) -> int:
+    match place:
+        case At(position=position):
+            if not 1 <= position <= last:
+                raise InvalidPosition(position=position, last=last)
+            return position
+        case Before(stage=ref):
+            return pipeline.position(pipeline.stage(ref).id)
+        case After(stage=ref):
+            return pipeline.position(pipeline.stage(ref).id) + 1
+        case _:
+            assert_never(place)
+
+
+def _free(
+    things: tuple[Stage, ...] | tuple[Service, ...], kind: str, wanted: str, but: Stage | Service | None = None
+) -> str:
+    name = names.checked(wanted)
+    for thing in things:
+        if thing is not but and _is(thing, name):
+            raise NameTaken(kind=kind, name=thing.name)
+    return name
+
+
+def _decide_service(pipeline: Pipeline, command: ServiceCommand) -> list[PipelineEvent]:
+    match command:
+        case AddService():
+            return _add_service(pipeline, command)
+        case EditService(service=ref, name=wanted, spec=spec):
+            service = pipeline.service(ref)
+            events: list[PipelineEvent] = []
+            if (
+                wanted is not None
+                and (name := _free(pipeline.services, "service", wanted, but=service)) != service.name
+            ):
+                events.append(ServiceRenamed(service=service.id, name=name))
+            if spec is not None and checked(spec) != service.spec:
+                events.append(ServiceConfigured(service=service.id, spec=spec))
+            return events
+        case MoveService(service=ref, stage=target):
+            service, stage = pipeline.service(ref), pipeline.stage(target)
+            source = pipeline.stage_of(service.id)
+            if source.id == stage.id:
+                return []
+            return [ServiceMoved(service=service.id, source=source.id, target=stage.id)]
+        case SkipService(service=ref):
+            service = pipeline.service(ref)
+            return [] if service.is_skipped else [ServiceSkipped(service=service.id)]
+        case UnskipService(service=ref):
+            service = pipeline.service(ref)
+            return [ServiceUnskipped(service=service.id)] if service.is_skipped else []
+        case RemoveService(service=ref):
+            return [ServiceRemoved(service=pipeline.service(ref).id)]
+        case _:
+            assert_never(command)
+
+
+def _add_service(pipeline: Pipeline, command: AddService) -> list[PipelineEvent]:
+    if len(pipeline.services) >= MAX_SERVICES:
+        raise LimitReached(limit=MAX_SERVICES, what="services in an environment")
+    name = _free(pipeline.services, "service", command.name)
+    stage = _home(pipeline, command.type) if command.stage is None else pipeline.stage(command.stage)
+    return [
+        ServiceAdded(service=command.service, name=name, type=command.type, spec=checked(command.spec)),
+        ServiceMoved(service=command.service, source=None, target=stage.id),
+    ]
+
+
+def _home(pipeline: Pipeline, type_: ServiceType) -> Stage:
+    """Where a new service of *type_* lands: the stage that its type started in, or the last one if that is gone."""
+    return next((stage for stage in pipeline.stages if stage.home_of == type_), pipeline.stages[-1])
+
+
+def evolve(pipeline: Pipeline, event: PipelineEvent) -> Pipeline:
+    match event:
+        case EnvironmentCreated(project=project, name=name, target=target, concurrency=concurrency):
+            return replace(pipeline, project=project, name=name, target=target, concurrency=concurrency)
+        case EnvironmentRenamed(name=name):
+            return replace(pipeline, name=name)
+        case TargetChanged(target=target):
+            return replace(pipeline, target=target)
+        case ConcurrencyChanged(concurrency=concurrency):
+            return replace(pipeline, concurrency=concurrency)
+        case EnvironmentDeleted():
+            return replace(pipeline, is_deleted=True)
+        case StageCreated() | StageRenamed() | StageDescribed() | StageMoved() | StagePolicyChanged() | StageDeleted():
+            return _evolve_stage(pipeline, event)
+        case _:
+            return _evolve_service(pipeline, event)
+
+
+def _evolve_stage(pipeline: Pipeline, event: StageEvent) -> Pipeline:
+    match event:
+        case StageCreated(stage=id_, name=name, description=description, home_of=home_of, position=position):
+            created = Stage(id=id_, name=name, description=description, home_of=home_of)
+            return _insert(pipeline, created, position)
+        case StageRenamed(stage=id_, name=name):
+            return _with_stage(pipeline, id_, name=name)
+        case StageDescribed(stage=id_, description=description):
+            return _with_stage(pipeline, id_, description=description)
+        case StagePolicyChanged(stage=id_, policy=policy):
+            return _with_stage(pipeline, id_, policy=policy)
+        case StageMoved(stage=id_, target=position):
+            return _insert(_without_stage(pipeline, id_), pipeline.stage(id_), position)
+        case StageDeleted(stage=id_):
+            return _without_stage(pipeline, id_)
+        case _:
+            assert_never(event)
+
+
+def _evolve_service(pipeline: Pipeline, event: ServiceEvent) -> Pipeline:
+    match event:
+        case ServiceAdded(service=id_, name=name, type=type_, spec=spec):
+            return replace(pipeline, incoming=Service(id=id_, name=name, type=type_, spec=spec))
+        case ServiceMoved(service=id_, source=source, target=target):
+            moved = pipeline.incoming if source is None else pipeline.service(id_)
+            if moved is None:
+                return pipeline
+            without = replace(_without_service(pipeline, id_), incoming=None)
+            return _with_stage(without, target, services=(*without.stage(target).services, moved))
+        case ServiceRenamed(service=id_, name=name):
+            return _with_service(pipeline, id_, name=name)
+        case ServiceConfigured(service=id_, spec=spec):
+            return _with_service(pipeline, id_, spec=spec)
+        case ServiceSkipped(service=id_):
+            return _with_service(pipeline, id_, is_skipped=True)
+        case ServiceUnskipped(service=id_):
+            return _with_service(pipeline, id_, is_skipped=False)
+        case ServiceRemoved(service=id_):
+            return _without_service(pipeline, id_)
+        case _:
+            assert_never(event)
+
+
+def _insert(pipeline: Pipeline, stage: Stage, position: int) -> Pipeline:
+    stages = pipeline.stages
+    return replace(pipeline, stages=(*stages[: position - 1], stage, *stages[position - 1 :]))
+
+
+def _with_stage(pipeline: Pipeline, id_: StageId, **changes: object) -> Pipeline:
+    stages = tuple(replace(stage, **changes) if stage.id == id_ else stage for stage in pipeline.stages)
+    return replace(pipeline, stages=stages)
+
+
+def _without_stage(pipeline: Pipeline, id_: StageId) -> Pipeline:
+    return replace(pipeline, stages=tuple(stage for stage in pipeline.stages if stage.id != id_))
+
+
+def _with_service(pipeline: Pipeline, id_: ServiceId, **changes: object) -> Pipeline:
+    stage = pipeline.stage_of(id_)
+    services = tuple(replace(known, **changes) if known.id == id_ else known for known in stage.services)
+    return _with_stage(pipeline, stage.id, services=services)
+
+
+def _without_service(pipeline: Pipeline, id_: ServiceId) -> Pipeline:
+    stages = tuple(
+        replace(stage, services=tuple(known for known in stage.services if known.id != id_))
+        if any(known.id == id_ for known in stage.services)
+        else stage
+        for stage in pipeline.stages
+    )
+    return replace(pipeline, stages=stages)
+
+
+decider = Decider("pipeline", Pipeline(), decide, evolve, get_args(PipelineEvent))

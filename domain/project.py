@@ -1,0 +1,149 @@
+"""
+Projects: namespaces of environments.
+
+Names are kept unique by the stream above: the catalog holds the projects' names, a project its environments'.
+"""
+
+from typing import NewType, assert_never, get_args
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain import name as names
+from domain.decider import Decider
+from domain.errors import EnvironmentNotFound, NameTaken, ProjectNotFound
+
+ProjectId = NewType("ProjectId", UUID)
+EnvironmentId = NewType("EnvironmentId", UUID)
+
+
+class ProjectNamed(Struct, frozen=True, kw_only=True):
+    """The catalog lists *project* under *name*."""
+
+    project: ProjectId
+    name: str
+
+
+class ProjectCreated(Struct, frozen=True, kw_only=True):
+    name: str
+
+
+class EnvironmentNamed(Struct, frozen=True, kw_only=True):
+    """*environment* has *name* in its project, from now on; its earlier name is free."""
+
+    environment: EnvironmentId
+    name: str
+
+
+class EnvironmentNameFreed(Struct, frozen=True, kw_only=True):
+    environment: EnvironmentId
+
+
+ProjectEvent = ProjectCreated | EnvironmentNamed | EnvironmentNameFreed
+
+
+class NameProject(Struct, frozen=True, kw_only=True):
+    project: ProjectId
+    name: str
+
+
+class CreateProject(Struct, frozen=True, kw_only=True):
+    name: str
+
+
+class NameEnvironment(Struct, frozen=True, kw_only=True):
+    environment: EnvironmentId
+    name: str
+
+
+class FreeEnvironmentName(Struct, frozen=True, kw_only=True):
+    environment: EnvironmentId
+
+
+ProjectCommand = CreateProject | NameEnvironment | FreeEnvironmentName
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+
+
+class Catalog(Struct, frozen=True, kw_only=True):
+    """Every project's name."""
+
+    projects: tuple[Entry, ...] = ()
+
+    def find(self, name: str) -> ProjectId:
+        """The project of that name, without regard to case; raises `ProjectNotFound`."""
+        entry = _named(self.projects, name)
+        if entry is None:
+            raise ProjectNotFound(project=name)
+        return ProjectId(entry.id)
+
+
+class Project(Struct, frozen=True, kw_only=True):
+    """A project and its environments' names; `name` is None until it was created."""
+
+    name: str | None = None
+    environments: tuple[Entry, ...] = ()
+
+    def find(self, name: str) -> EnvironmentId:
+        """The environment of that name, without regard to case; raises `EnvironmentNotFound`."""
+        entry = _named(self.environments, name)
+        if entry is None:
+            raise EnvironmentNotFound(environment=name)
+        return EnvironmentId(entry.id)
+
+
+def _named(entries: tuple[Entry, ...], name: str) -> Entry | None:
+    wanted = names.key(name)
+    return next((entry for entry in entries if names.key(entry.name) == wanted), None)
+
+
+def decide_catalog(state: Catalog, command: NameProject) -> list[ProjectNamed]:
+    name = names.checked(command.name)
+    if _named(state.projects, name) is not None:
+        raise NameTaken(kind="project", name=name)
+    return [ProjectNamed(project=command.project, name=name)]
+
+
+def evolve_catalog(state: Catalog, event: ProjectNamed) -> Catalog:
+    return replace(state, projects=(*state.projects, Entry(id=event.project, name=event.name)))
+
+
+def decide(state: Project, command: ProjectCommand) -> list[ProjectEvent]:
+    match command:
+        case CreateProject(name=name):
+            return [ProjectCreated(name=names.checked(name))]
+        case NameEnvironment(environment=environment, name=wanted):
+            name = names.checked(wanted)
+            holder = _named(state.environments, name)
+            if holder is not None and holder.id != environment:
+                raise NameTaken(kind="environment", name=name)
+            if holder is not None and holder.name == name:
+                return []
+            return [EnvironmentNamed(environment=environment, name=name)]
+        case FreeEnvironmentName(environment=environment):
+            if all(entry.id != environment for entry in state.environments):
+                return []
+            return [EnvironmentNameFreed(environment=environment)]
+        case _:
+            assert_never(command)
+
+
+def evolve(state: Project, event: ProjectEvent) -> Project:
+    match event:
+        case ProjectCreated(name=name):
+            return replace(state, name=name)
+        case EnvironmentNamed(environment=environment, name=name):
+            others = (entry for entry in state.environments if entry.id != environment)
+            return replace(state, environments=(*others, Entry(id=environment, name=name)))
+        case EnvironmentNameFreed(environment=environment):
+            return replace(state, environments=tuple(e for e in state.environments if e.id != environment))
+        case _:
+            assert_never(event)
+
+
+catalog = Decider("catalog", Catalog(), decide_catalog, evolve_catalog, (ProjectNamed,))
+decider = Decider("project", Project(), decide, evolve, get_args(ProjectEvent))

@@ -1,0 +1,167 @@
+"""
+Steps: building or deploying one service in one deployment.
+
+A step has attempts, counted from 1; a failed one is tried again as often as the service's specification says.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from domain.plan import PlannedService
+from domain.service import ServiceId
+
+
+class Phase(StrEnum):
+    BUILD = "BUILD"
+    DEPLOY = "DEPLOY"
+
+
+class Status(StrEnum):
+    """Of a deployment, a stage, a service, or a step of one."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (Status.QUEUED, Status.RUNNING)
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One attempt at one phase of one service: the same identity whoever carries it out, and however often."""
+
+    service: ServiceId
+    phase: Phase
+    attempt: int
+
+
+class BuildStarted(Struct, frozen=True, kw_only=True):
+    service: ServiceId
+    attempt: int
+
+
+class BuildSucceeded(Struct, frozen=True, kw_only=True):
+    service: ServiceId
+    attempt: int
+
+
+class BuildFailed(Struct, frozen=True, kw_only=True):
+    service: ServiceId
+    attempt: int
+    reason: str
+
+
+class BuildSkipped(Struct, frozen=True, kw_only=True):
+    """There is nothing to build."""
+
+    service: ServiceId
+
+
+class ServiceDeployStarted(Struct, frozen=True, kw_only=True):
+    service: ServiceId
+    attempt: int
+
+
+class ServiceDeployed(Struct, frozen=True, kw_only=True):
+    """The service is up and listens on *ports*; a JOB has run to its end."""
+
+    service: ServiceId
+    attempt: int
+    ports: tuple[int, ...] = ()
+
+
+class ServiceDeployFailed(Struct, frozen=True, kw_only=True):
+    service: ServiceId
+    attempt: int
+    reason: str
+
+
+class StepRetried(Struct, frozen=True, kw_only=True):
+    """*attempt* failed for *reason*; the step will be tried once more."""
+
+    service: ServiceId
+    phase: Phase
+    attempt: int
+    reason: str
+
+
+class ServiceCancelled(Struct, frozen=True, kw_only=True):
+    """What the service had not ended will not be done."""
+
+    service: ServiceId
+
+
+StepEvent = (
+    BuildStarted
+    | BuildSucceeded
+    | BuildFailed
+    | BuildSkipped
+    | ServiceDeployStarted
+    | ServiceDeployed
+    | ServiceDeployFailed
+    | StepRetried
+    | ServiceCancelled
+)
+
+
+class StartStep(Struct, frozen=True, kw_only=True):
+    worker: str
+    step: Step
+
+
+class SucceedStep(Struct, frozen=True, kw_only=True):
+    """Reports that *step* ended well; *ports* are those that a deployed service listens on."""
+
+    worker: str
+    step: Step
+    ports: tuple[int, ...] = ()
+
+
+class FailStep(Struct, frozen=True, kw_only=True):
+    worker: str
+    step: Step
+    reason: str
+
+
+class AbortStep(Struct, frozen=True, kw_only=True):
+    """Reports that *step* was stopped, as a forced cancellation asks."""
+
+    worker: str
+    step: Step
+
+
+StepCommand = StartStep | SucceedStep | FailStep | AbortStep
+
+
+class StepRun(Struct, frozen=True, kw_only=True):
+    status: Status = Status.QUEUED
+    attempt: int = 1
+
+
+class ServiceRun(Struct, frozen=True, kw_only=True):
+    """A planned service on its way; `status` is the service's as a whole."""
+
+    service: PlannedService
+    status: Status = Status.QUEUED
+    build: StepRun = StepRun()
+    deploy: StepRun = StepRun()
+
+    def step(self, phase: Phase) -> StepRun:
+        return self.build if phase is Phase.BUILD else self.deploy
+
+    @property
+    def next(self) -> Step | None:
+        """The step to be running now, or to be run next; None when there is nothing more to do."""
+        if self.status.is_final:
+            return None
+        phase = Phase.DEPLOY if self.build.status in (Status.SUCCEEDED, Status.SKIPPED) else Phase.BUILD
+        return Step(service=self.service.id, phase=phase, attempt=self.step(phase).attempt)
+
+    @property
+    def is_busy(self) -> bool:
+        return Status.RUNNING in (self.build.status, self.deploy.status)

@@ -1,0 +1,72 @@
+"""
+Events as they are stored: a name and JSON.
+
+The table of names is closed: `pipeline.ServiceMoved` is the name of that event for ever, and nothing that a
+database says is ever imported.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain import access, deployment, pipeline, project, queue
+from store.log import Author, Event
+
+DECIDERS = (project.catalog, project.decider, pipeline.decider, queue.decider, deployment.decider, access.decider)
+
+TYPES: dict[str, type[Event]] = {
+    f"{decider.name}.{event.__name__}": event for decider in DECIDERS for event in decider.events
+}
+NAMES: dict[type[Event], str] = {event: name for name, event in TYPES.items()}
+
+_encoder = msgspec.json.Encoder()
+_decoders: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(event) for name, event in TYPES.items()}
+
+
+class UnknownEvent(Exception):
+    """The log holds an event that this version of Stageline does not know."""
+
+
+def name(event: Event) -> str:
+    return NAMES[type(event)]
+
+
+def encode(event: Event) -> bytes:
+    return _encoder.encode(event)
+
+
+def decode(name: str, state: bytes) -> Event:
+    """The event stored as *name* and *state*; raises `UnknownEvent`."""
+    decoder = _decoders.get(name)
+    if decoder is None:
+        raise UnknownEvent(f"{name!r} is no event of this version of Stageline: a newer one wrote it")
+    event: Event = decoder.decode(state)
+    return event
+
+
+def digest(
+    previous: bytes, id_: UUID, stream: UUID, version: int, name: str, state: bytes, recorded_at: datetime, by: Author
+) -> bytes:
+    """The event's link in its stream's chain: SHA-256 over the JSON list of everything that is kept of it.
+
+    Its position is left out: it is given at commit, and the positions' own order proves it.
+    """
+    link = (
+        previous.hex(),
+        id_,
+        stream,
+        version,
+        name,
+        state.decode(),
+        recorded_at.astimezone(UTC),
+        by.actor,
+        by.origin,
+        by.token,
+        by.correlation,
+        by.causation,
+        by.reason,
+    )
+    return hashlib.sha256(_encoder.encode(link)).digest()

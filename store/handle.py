@@ -1,0 +1,176 @@
+"""
+The write path: read, decide, append.
+
+A transaction reads streams, decides on them, and appends everything at once, on condition that every stream it
+read is still where it was; if one has moved on, it is run again from the start.
+"""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.decider import Decider
+from domain.errors import VersionMismatch
+from store.log import Author, Change, Event, EventLog, Key, Receipt, StreamMoved
+
+State = TypeVar("State")
+Command = TypeVar("Command")
+EventT = TypeVar("EventT", bound=Event)
+
+ATTEMPTS = 20
+CACHED_STATES = 10_000
+
+
+class Loaded(Struct, Generic[State], frozen=True):
+    """A stream's state at *version*."""
+
+    stream: UUID
+    version: int
+    state: State
+
+
+class Handled(Struct, Generic[State], frozen=True, kw_only=True):
+    """The answer to a command: the subject's state at the version it was left at, and the log's position then.
+
+    *is_repeat*: the idempotency key was known, and this is its first answer.
+    """
+
+    subject: Loaded[State]
+    receipt: Receipt
+
+    @property
+    def state(self) -> State:
+        return self.subject.state
+
+
+class Transaction:
+    """What a decision read, and what it wants recorded."""
+
+    def __init__(self, states: "States") -> None:
+        self._states = states
+        self._read: dict[UUID, int] = {}
+        self._now: dict[UUID, Loaded[Any]] = {}
+        self._events: dict[UUID, list[Event]] = {}
+
+    async def load(self, decider: Decider[State, Command, EventT], stream: UUID) -> Loaded[State]:
+        """The stream's state, with what this transaction has decided so far."""
+        if stream not in self._now:
+            self._now[stream] = await self._states.load(decider, stream)
+            self._read[stream] = self._now[stream].version
+        return self._now[stream]
+
+    async def do(
+        self, decider: Decider[State, Command, EventT], stream: UUID, command: Command, expected: int | None = None
+    ) -> Loaded[State]:
+        """Decides *command* on *stream*; raises what the decider refuses, or `VersionMismatch`."""
+        loaded = await self.load(decider, stream)
+        if expected is not None and expected != loaded.version:
+            raise VersionMismatch(expected=expected, current=loaded.version)
+        events = decider.decide(loaded.state, command)
+        self._events.setdefault(stream, []).extend(events)
+        after = Loaded(stream, loaded.version + len(events), decider.replay(events, loaded.state))
+        self._now[stream] = after
+        return after
+
+    @property
+    def changes(self) -> list[Change]:
+        return [
+            Change(stream=stream, expected=version, events=tuple(self._events.get(stream, ())))
+            for stream, version in self._read.items()
+        ]
+
+
+class States:
+    """States of streams by version: the newest ones are kept, so that only what came since is read again."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._kept: OrderedDict[UUID, Loaded[Any]] = OrderedDict()
+
+    async def load(self, decider: Decider[State, Command, EventT], stream: UUID) -> Loaded[State]:
+        kept: Loaded[State] = self._kept.get(stream) or Loaded(stream, 0, decider.initial)
+        events = await self._log.events(stream, after=kept.version)
+        if events:
+            kept = Loaded(
+                stream, kept.version + len(events), decider.replay(cast("Sequence[EventT]", events), kept.state)
+            )
+        self.keep(kept)
+        return kept
+
+    async def load_at(self, decider: Decider[State, Command, EventT], stream: UUID, version: int) -> Loaded[State]:
+        """The state that the stream had at *version*, or has now if that is still to come."""
+        kept = self._kept.get(stream)
+        if kept is not None and kept.version == version:
+            return kept
+        events = await self._log.events(stream, until=version)
+        return Loaded(stream, len(events), decider.replay(cast("Sequence[EventT]", events)))
+
+    def keep(self, loaded: Loaded[Any]) -> None:
+        kept = self._kept.get(loaded.stream)
+        if kept is None or kept.version <= loaded.version:
+            self._kept[loaded.stream] = loaded
+            self._kept.move_to_end(loaded.stream)
+        if len(self._kept) > CACHED_STATES:
+            self._kept.popitem(last=False)
+
+
+class Handler:
+    """Carries commands to the log."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
+        self.states = States(log)
+
+    async def transact(
+        self,
+        work: Callable[[Transaction], Awaitable[UUID]],
+        answer: Decider[State, Any, Any],
+        by: Author,
+        key: str | None = None,
+        request: str = "",
+        dry_run: bool = False,
+    ) -> Handled[State]:
+        """Runs *work*, which decides in its transaction and says which stream answers; appends what it decided.
+
+        With a *key* known for the same *request* the first answer is given again. *dry_run* writes nothing.
+        Raises what *work* refuses, `IdempotencyKeyReused`, and `StreamMoved` when others kept coming first.
+        """
+        for attempt in range(ATTEMPTS):
+            first = await self.log.find(key, request) if key else None
+            if first is not None:
+                return await self._again(answer, first)
+            transaction = Transaction(self.states)
+            subject = await work(transaction)
+            loaded = await transaction.load(answer, subject)
+            if dry_run:
+                return Handled(subject=loaded, receipt=Receipt(position=await self.log.position()))
+            kept = Key(key=key, request=request, subject=subject) if key else None
+            try:
+                receipt = await self.log.append(transaction.changes, by, kept)
+            except StreamMoved:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                continue
+            if receipt.is_repeat:
+                return await self._again(answer, receipt)
+            self.states.keep(loaded)
+            return Handled(subject=loaded, receipt=receipt)
+        raise AssertionError("unreachable")
+
+    async def handle(
+        self, decider: Decider[State, Command, EventT], stream: UUID, command: Command, by: Author
+    ) -> Handled[State]:
+        """One command on one stream."""
+
+        async def work(transaction: Transaction) -> UUID:
+            await transaction.do(decider, stream, command)
+            return stream
+
+        return await self.transact(work, decider, by)
+
+    async def _again(self, answer: Decider[State, Any, Any], first: Receipt) -> Handled[State]:
+        assert first.subject is not None
+        return Handled(subject=await self.states.load_at(answer, first.subject, first.version), receipt=first)

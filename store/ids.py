@@ -1,0 +1,13 @@
+"""Ids that sort by the time they were made (UUIDv7, RFC 9562): neighbours in time are neighbours in an index."""
+
+import os
+import time
+from uuid import UUID
+
+
+def new() -> UUID:
+    """A UUIDv7: 48 bits of Unix milliseconds, then 74 random bits."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 7 << 76
+    value = value & ~(0x3 << 62) | 2 << 62
+    return UUID(int=value)
