@@ -1,7 +1,7 @@
 """Who may come in: tokens, of which only a hash is kept."""
 
 from typing import NewType, assert_never, get_args
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,6 +11,8 @@ from domain.decider import Decider
 from domain.errors import TokenNotFound
 
 TokenId = NewType("TokenId", UUID)
+
+ACCESS = uuid5(NAMESPACE_URL, "stageline:access")  # the one stream of tokens
 
 
 class TokenIssued(Struct, frozen=True, kw_only=True):
@@ -62,6 +64,8 @@ class Access(Struct, frozen=True, kw_only=True):
 def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
     match command:
         case IssueToken(token=token, name=name, actor=actor, hash=digest):
+            if any(known.id == token for known in state.tokens):
+                return []
             return [TokenIssued(token=token, name=names.checked(name), actor=actor, hash=digest)]
         case RevokeToken(token=token):
             if all(known.id != token for known in state.tokens):

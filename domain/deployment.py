@@ -21,8 +21,10 @@ from domain.plan import Plan, PlannedStage
 from domain.project import EnvironmentId
 from domain.queue import Action
 from domain.service import ServiceId
+from domain.spec import UNSTORABLE
 from domain.stage import StageId
 from domain.step import (
+    MAX_REASON,
     AbortStep,
     BuildFailed,
     BuildSkipped,
@@ -222,6 +224,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
 
 def decide(deployment: Deployment, command: DeploymentCommand) -> list[DeploymentEvent]:
     if isinstance(command, PlanDeployment):
+        if deployment.plan is not None:
+            return []
         planned = DeploymentPlanned(
             environment=command.environment, number=command.number, action=command.action, plan=command.plan
         )
@@ -250,7 +254,7 @@ def _decide(
                 return []
             return [CancellationRequested(forced=forced)]
         case StartStep() | SucceedStep() | FailStep() | AbortStep():
-            if deployment.worker != command.worker:
+            if deployment.worker not in (None, command.worker):
                 raise Fenced(worker=deployment.worker)
             return _decide_step(deployment, command)
         case _:
@@ -260,8 +264,11 @@ def _decide(
 def _decide_step(deployment: Deployment, command: StepCommand) -> list[DeploymentEvent]:
     step = command.step
     run = deployment.run_of(step.service)
-    if run is None or (step not in deployment.due() and step not in deployment.running):
-        raise StepNotDue(phase=step.phase.value, service=str(step.service), attempt=step.attempt)
+    not_due = StepNotDue(
+        phase=step.phase.value, service=run.service.name if run else str(step.service), attempt=step.attempt
+    )
+    if run is None or step not in (*deployment.due(), *deployment.running):
+        raise not_due
     is_running = run.step(step.phase).status is Status.RUNNING
     is_build = step.phase is Phase.BUILD
     service, attempt = step.service, step.attempt
@@ -272,17 +279,20 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
             started = BuildStarted if is_build else ServiceDeployStarted
             return [started(service=service, attempt=attempt)]
         case _ if not is_running:
-            raise StepNotDue(phase=step.phase.value, service=run.service.name, attempt=attempt)
+            raise not_due
         case SucceedStep(ports=ports):
             if is_build:
                 return [BuildSucceeded(service=service, attempt=attempt)]
             return [ServiceDeployed(service=service, attempt=attempt, ports=ports)]
-        case FailStep(reason=reason):
+        case FailStep():
+            reason = UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", command.reason[:MAX_REASON])
             if attempt <= run.service.spec.retries and not deployment.is_stopping:
                 return [StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason)]
             failed = BuildFailed if is_build else ServiceDeployFailed
             return [failed(service=service, attempt=attempt, reason=reason)]
         case AbortStep():
+            if deployment.cancellation is not Cancellation.FORCED:
+                raise not_due
             return [ServiceCancelled(service=service)]
         case _:
             assert_never(command)
@@ -301,19 +311,19 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
     if deployment.status.is_final:
         return
     stage = deployment.current
+    is_between = stage is None and deployment.status is Status.RUNNING
+    waiting = [run for run in deployment.stages if run.status is Status.QUEUED]
     if stage and stage.is_complete:
         yield StageSucceeded(stage=stage.stage.id)
-    elif deployment.status is Status.RUNNING and all(run.status.is_final for run in deployment.stages):
+    elif is_between and not waiting:
         yield DeploymentSucceeded()
+    elif is_between and waiting[0].stage.is_skipped:
+        yield StageSkipped(stage=waiting[0].stage.id)
     elif deployment.is_stopping:
         yield from _stop(deployment)
-    elif stage is None and deployment.status is Status.RUNNING:
-        following = next(run for run in deployment.stages if run.status is Status.QUEUED)
-        if following.stage.is_skipped:
-            yield StageSkipped(stage=following.stage.id)
-            return
-        yield StageStarted(stage=following.stage.id)
-        for run in following.services:
+    elif is_between:
+        yield StageStarted(stage=waiting[0].stage.id)
+        for run in waiting[0].services:
             if not run.service.is_skipped and not run.service.spec.is_built:
                 yield BuildSkipped(service=run.service.id)
 
@@ -364,10 +374,7 @@ def evolve(deployment: Deployment, event: DeploymentEvent) -> Deployment:
             return _evolve_step(deployment, event)
 
 
-def _evolve_step(
-    deployment: Deployment,
-    event: StepEvent,
-) -> Deployment:
+def _evolve_step(deployment: Deployment, event: StepEvent) -> Deployment:
     def build(status: Status, of_service: Status = Status.RUNNING, attempt: int = 1) -> Deployment:
         return _with_service(deployment, event.service, of_service, build=StepRun(status=status, attempt=attempt))
 
@@ -380,7 +387,9 @@ def _evolve_step(
         case BuildSucceeded(attempt=attempt):
             return build(Status.SUCCEEDED, attempt=attempt)
         case BuildFailed(attempt=attempt, reason=reason):
-            return _failed(build(Status.FAILED, Status.FAILED, attempt), event.service, Phase.BUILD, reason)
+            build_run, deploy_run = StepRun(status=Status.FAILED, attempt=attempt), StepRun(status=Status.CANCELLED)
+            ended = _with_service(deployment, event.service, Status.FAILED, build=build_run, deploy=deploy_run)
+            return _failed(ended, event.service, Phase.BUILD, reason)
         case BuildSkipped():
             return build(Status.SKIPPED, Status.QUEUED)
         case ServiceDeployStarted(attempt=attempt):
@@ -399,8 +408,11 @@ def _evolve_step(
 
 
 def _planned(stage: PlannedStage) -> StageRun:
+    skipped = StepRun(status=Status.SKIPPED)
     services = tuple(
-        ServiceRun(service=service, status=Status.SKIPPED if service.is_skipped else Status.QUEUED)
+        ServiceRun(service=service, status=Status.SKIPPED, build=skipped, deploy=skipped)
+        if service.is_skipped
+        else ServiceRun(service=service)
         for service in stage.services
     )
     return StageRun(stage=stage, services=services)
@@ -436,18 +448,12 @@ def _with_stage(deployment: Deployment, stage: StageId, status: Status) -> Deplo
 
 
 def _with_service(deployment: Deployment, service: ServiceId, status: Status, **steps: StepRun) -> Deployment:
-    stages = tuple(
-        replace(
-            stage,
-            services=tuple(
-                replace(run, status=status, **steps) if run.service.id == service else run for run in stage.services
-            ),
-        )
-        if any(run.service.id == service for run in stage.services)
-        else stage
-        for stage in deployment.stages
-    )
-    return replace(deployment, stages=stages)
+    holder = next((stage for stage in deployment.stages for run in stage.services if run.service.id == service), None)
+    if holder is None:
+        return deployment
+    services = [replace(run, status=status, **steps) if run.service.id == service else run for run in holder.services]
+    stages = [replace(stage, services=tuple(services)) if stage is holder else stage for stage in deployment.stages]
+    return replace(deployment, stages=tuple(stages))
 
 
 decider = Decider("deployment", Deployment(), decide, evolve, get_args(DeploymentEvent))

@@ -30,7 +30,8 @@ class Refused(Exception):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Refused) and type(self) is type(other) and self.details == other.details
 
-    __hash__ = Exception.__hash__
+    def __hash__(self) -> int:
+        return hash((type(self), str(self)))
 
 
 class Invalid(Refused): ...
@@ -87,7 +88,7 @@ class TokenNotFound(NotFound):
 
 
 class NameTaken(Conflict):
-    message = "There is a {kind} named {name!r} already."
+    message = "The name {name!r} is taken by another {kind}."
 
 
 class StageNotEmpty(Conflict):
@@ -123,7 +124,7 @@ class EnvironmentBusy(Conflict):
 
 
 class DeploymentOver(Conflict):
-    message = "The deployment is over: it has {status}."
+    message = "The deployment is over: {status}."
 
 
 class DeploymentNotAdmitted(Conflict):
@@ -146,3 +147,7 @@ class VersionMismatch(Conflict):
 
 class IdempotencyKeyReused(Conflict):
     message = "The idempotency key {key!r} was used before, for another request."
+
+
+class InvalidArgument(Invalid):
+    message = "{argument} can't be meant: {why}."

@@ -5,7 +5,7 @@ A service stands in exactly one stage. Stages are counted from 1. Names are uniq
 regard to case, and whatever names a stage or a service may be its id or its name.
 """
 
-from typing import assert_never, get_args
+from typing import TypeVar, assert_never, get_args
 from uuid import UUID
 
 from msgspec import Struct
@@ -102,6 +102,9 @@ class Stage(Struct, frozen=True, kw_only=True):
     services: tuple[Service, ...] = ()
 
 
+Thing = TypeVar("Thing", Stage, Service)
+
+
 class Pipeline(Struct, frozen=True, kw_only=True):
     """An environment with its stages in order; `project` is None until it was created."""
 
@@ -123,27 +126,35 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
     def stage(self, ref: StageRef) -> Stage:
         """The stage with that id or name; raises `StageNotFound`."""
-        for stage in self.stages:
-            if _is(stage, ref):
-                return stage
-        raise StageNotFound(stage=str(ref))
+        stage = _find(self.stages, ref)
+        if stage is None:
+            raise StageNotFound(stage=str(ref))
+        return stage
 
     def position(self, stage: StageId) -> int:
         return 1 + [known.id for known in self.stages].index(stage)
 
     def service(self, ref: ServiceRef) -> Service:
         """The service with that id or name; raises `ServiceNotFound`."""
-        for service in self.services:
-            if _is(service, ref):
-                return service
-        raise ServiceNotFound(service=str(ref))
+        service = _find(self.services, ref)
+        if service is None:
+            raise ServiceNotFound(service=str(ref))
+        return service
 
     def stage_of(self, service: ServiceId) -> Stage:
-        return next(stage for stage in self.stages if any(known.id == service for known in stage.services))
+        """The stage where the service with that id stands; raises `ServiceNotFound`."""
+        for stage in self.stages:
+            for known in stage.services:
+                if known.id == service:
+                    return stage
+        raise ServiceNotFound(service=str(service))
 
 
-def _is(thing: Stage | Service, ref: UUID | str) -> bool:
-    return thing.id == ref if isinstance(ref, UUID) else names.key(thing.name) == names.key(ref)
+def _find(things: tuple[Thing, ...], ref: UUID | str) -> Thing | None:
+    if isinstance(ref, UUID):
+        return next((thing for thing in things if thing.id == ref), None)
+    key = names.key(ref)
+    return next((thing for thing in things if names.key(thing.name) == key), None)
 
 
 # Rules
@@ -151,10 +162,12 @@ def _is(thing: Stage | Service, ref: UUID | str) -> bool:
 
 def decide(pipeline: Pipeline, command: PipelineCommand) -> list[PipelineEvent]:
     match command:
-        case CreateEnvironment():
+        case CreateEnvironment() if pipeline.project is None:
             return _create(command)
         case _ if not pipeline.exists:
             raise EnvironmentNotFound(environment=pipeline.name)
+        case CreateEnvironment():
+            return []
         case EditEnvironment():
             return _edit(pipeline, command)
         case DeleteEnvironment():
@@ -201,6 +214,8 @@ def _edit(pipeline: Pipeline, command: EditEnvironment) -> list[PipelineEvent]:
 def _decide_stage(pipeline: Pipeline, command: StageCommand) -> list[PipelineEvent]:
     match command:
         case CreateStage(stage=stage, place=place):
+            if any(known.id == stage for known in pipeline.stages):
+                return []
             if len(pipeline.stages) >= MAX_STAGES:
                 raise LimitReached(limit=MAX_STAGES, what="stages in a pipeline")
             name = _free(pipeline.stages, "stage", command.name)
@@ -212,11 +227,10 @@ def _decide_stage(pipeline: Pipeline, command: StageCommand) -> list[PipelineEve
             return _edit_stage(pipeline, command)
         case MoveStage(stage=ref, place=place):
             moved = pipeline.stage(ref)
-            source = pipeline.position(moved.id)
-            others = replace(pipeline, stages=tuple(known for known in pipeline.stages if known.id != moved.id))
             if isinstance(place, Before | After) and pipeline.stage(place.stage).id == moved.id:
                 return []
-            target = _position(others, place, len(pipeline.stages))
+            source = pipeline.position(moved.id)
+            target = _position(_without_stage(pipeline, moved.id), place, len(pipeline.stages))
             return [] if source == target else [StageMoved(stage=moved.id, source=source, target=target)]
         case DeleteStage():
             return _delete_stage(pipeline, command)
@@ -270,13 +284,11 @@ def _position(pipeline: Pipeline, place: Place, last: int) -> int:
             assert_never(place)
 
 
-def _free(
-    things: tuple[Stage, ...] | tuple[Service, ...], kind: str, wanted: str, but: Stage | Service | None = None
-) -> str:
+def _free(things: tuple[Thing, ...], kind: str, wanted: str, but: Thing | None = None) -> str:
     name = names.checked(wanted)
-    for thing in things:
-        if thing is not but and _is(thing, name):
-            raise NameTaken(kind=kind, name=thing.name)
+    holder = _find(things, name)
+    if holder is not None and holder is not but:
+        raise NameTaken(kind=kind, name=holder.name)
     return name
 
 
@@ -314,6 +326,8 @@ def _decide_service(pipeline: Pipeline, command: ServiceCommand) -> list[Pipelin
 
 
 def _add_service(pipeline: Pipeline, command: AddService) -> list[PipelineEvent]:
+    if any(known.id == command.service for known in pipeline.services):
+        return []
     if len(pipeline.services) >= MAX_SERVICES:
         raise LimitReached(limit=MAX_SERVICES, what="services in an environment")
     name = _free(pipeline.services, "service", command.name)
@@ -374,7 +388,7 @@ def _evolve_service(pipeline: Pipeline, event: ServiceEvent) -> Pipeline:
             moved = pipeline.incoming if source is None else pipeline.service(id_)
             if moved is None:
                 return pipeline
-            without = replace(_without_service(pipeline, id_), incoming=None)
+            without = replace(pipeline, incoming=None) if source is None else _without_service(pipeline, id_)
             return _with_stage(without, target, services=(*without.stage(target).services, moved))
         case ServiceRenamed(service=id_, name=name):
             return _with_service(pipeline, id_, name=name)
@@ -396,8 +410,8 @@ def _insert(pipeline: Pipeline, stage: Stage, position: int) -> Pipeline:
 
 
 def _with_stage(pipeline: Pipeline, id_: StageId, **changes: object) -> Pipeline:
-    stages = tuple(replace(stage, **changes) if stage.id == id_ else stage for stage in pipeline.stages)
-    return replace(pipeline, stages=stages)
+    stages = [replace(stage, **changes) if stage.id == id_ else stage for stage in pipeline.stages]
+    return replace(pipeline, stages=tuple(stages))
 
 
 def _without_stage(pipeline: Pipeline, id_: StageId) -> Pipeline:
@@ -406,18 +420,14 @@ def _without_stage(pipeline: Pipeline, id_: StageId) -> Pipeline:
 
 def _with_service(pipeline: Pipeline, id_: ServiceId, **changes: object) -> Pipeline:
     stage = pipeline.stage_of(id_)
-    services = tuple(replace(known, **changes) if known.id == id_ else known for known in stage.services)
-    return _with_stage(pipeline, stage.id, services=services)
+    services = [replace(known, **changes) if known.id == id_ else known for known in stage.services]
+    return _with_stage(pipeline, stage.id, services=tuple(services))
 
 
 def _without_service(pipeline: Pipeline, id_: ServiceId) -> Pipeline:
-    stages = tuple(
-        replace(stage, services=tuple(known for known in stage.services if known.id != id_))
-        if any(known.id == id_ for known in stage.services)
-        else stage
-        for stage in pipeline.stages
-    )
-    return replace(pipeline, stages=stages)
+    stage = pipeline.stage_of(id_)
+    services = [known for known in stage.services if known.id != id_]
+    return _with_stage(pipeline, stage.id, services=tuple(services))
 
 
 decider = Decider("pipeline", Pipeline(), decide, evolve, get_args(PipelineEvent))

@@ -5,7 +5,7 @@ Names are kept unique by the stream above: the catalog holds the projects' names
 """
 
 from typing import NewType, assert_never, get_args
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,9 +17,11 @@ from domain.errors import EnvironmentNotFound, NameTaken, ProjectNotFound
 ProjectId = NewType("ProjectId", UUID)
 EnvironmentId = NewType("EnvironmentId", UUID)
 
+CATALOG = uuid5(NAMESPACE_URL, "stageline:catalog")  # the one stream of the catalog
+
 
 class ProjectNamed(Struct, frozen=True, kw_only=True):
-    """The catalog lists *project* under *name*."""
+    """The catalog lists *project* under *name*, from now on."""
 
     project: ProjectId
     name: str
@@ -101,26 +103,35 @@ def _named(entries: tuple[Entry, ...], name: str) -> Entry | None:
     return next((entry for entry in entries if names.key(entry.name) == wanted), None)
 
 
+def _with_entry(entries: tuple[Entry, ...], id_: UUID, name: str) -> tuple[Entry, ...]:
+    return (*(entry for entry in entries if entry.id != id_), Entry(id=id_, name=name))
+
+
 def decide_catalog(state: Catalog, command: NameProject) -> list[ProjectNamed]:
     name = names.checked(command.name)
-    if _named(state.projects, name) is not None:
-        raise NameTaken(kind="project", name=name)
+    holder = _named(state.projects, name)
+    if holder is not None and holder.id != command.project:
+        raise NameTaken(kind="project", name=holder.name)
+    if holder is not None and holder.name == name:
+        return []
     return [ProjectNamed(project=command.project, name=name)]
 
 
 def evolve_catalog(state: Catalog, event: ProjectNamed) -> Catalog:
-    return replace(state, projects=(*state.projects, Entry(id=event.project, name=event.name)))
+    return replace(state, projects=_with_entry(state.projects, event.project, event.name))
 
 
 def decide(state: Project, command: ProjectCommand) -> list[ProjectEvent]:
     match command:
         case CreateProject(name=name):
-            return [ProjectCreated(name=names.checked(name))]
+            return [ProjectCreated(name=names.checked(name))] if state.name is None else []
+        case _ if state.name is None:
+            raise ProjectNotFound(project="")
         case NameEnvironment(environment=environment, name=wanted):
             name = names.checked(wanted)
             holder = _named(state.environments, name)
             if holder is not None and holder.id != environment:
-                raise NameTaken(kind="environment", name=name)
+                raise NameTaken(kind="environment", name=holder.name)
             if holder is not None and holder.name == name:
                 return []
             return [EnvironmentNamed(environment=environment, name=name)]
@@ -137,8 +148,7 @@ def evolve(state: Project, event: ProjectEvent) -> Project:
         case ProjectCreated(name=name):
             return replace(state, name=name)
         case EnvironmentNamed(environment=environment, name=name):
-            others = (entry for entry in state.environments if entry.id != environment)
-            return replace(state, environments=(*others, Entry(id=environment, name=name)))
+            return replace(state, environments=_with_entry(state.environments, environment, name))
         case EnvironmentNameFreed(environment=environment):
             return replace(state, environments=tuple(e for e in state.environments if e.id != environment))
         case _:

@@ -13,9 +13,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.decider import Decider
+from domain.errors import LimitReached
 from domain.project import EnvironmentId
 
 DeploymentId = NewType("DeploymentId", UUID)
+
+MAX_WAITING = 100
 
 
 def stream(environment: EnvironmentId) -> UUID:
@@ -98,9 +101,13 @@ class Queue(Struct, frozen=True, kw_only=True):
 def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
     match command:
         case RequestDeployment(deployment=deployment, action=action, actor=actor, pipeline_version=version):
+            if any(request.deployment == deployment for request in queue.open):
+                return []
             for waiting in queue.waiting:
                 if (waiting.action, waiting.actor, waiting.pipeline_version) == (action, actor, version):
                     return [DeploymentMerged(deployment=waiting.deployment)]
+            if len(queue.waiting) >= MAX_WAITING:
+                raise LimitReached(limit=MAX_WAITING, what="deployments waiting in an environment")
             requested = DeploymentRequested(
                 deployment=deployment,
                 number=queue.count + 1,

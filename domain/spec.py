@@ -4,6 +4,7 @@ How a service is built, run and found healthy.
 A specification says nothing of where it runs; the environment's target decides whether it can carry it out.
 """
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
@@ -14,8 +15,19 @@ MAX_COMMANDS = 50
 MAX_PORTS = 20
 MAX_VARIABLES = 200
 MAX_TEXT = 10_000
+MAX_SPEC = 100_000
+MIN_SECONDS = 0.01
 MAX_SECONDS = 24 * 3600
 MAX_RETRIES = 10
+
+# What every target can set: the rule of Kubernetes (IsEnvVarName), with a limit.
+VARIABLE_NAME = re.compile(r"[A-Za-z_.-][A-Za-z0-9_.-]{0,254}")
+
+# What no process can be given and no store can keep.
+UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
+
+# The fields of each source, the one that names it first.
+SOURCES = (("image",), ("context", "dockerfile"), ("directory", "build", "run"))
 
 
 class ServiceType(StrEnum):
@@ -98,15 +110,8 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def checked(spec: ServiceSpec) -> ServiceSpec:
     """*spec* if it can be meant; raises `InvalidSpec` with the field and the limit otherwise."""
-    sources = [
-        name
-        for name, given in (
-            ("image", spec.image is not None),
-            ("context", spec.context is not None or spec.dockerfile is not None),
-            ("run", spec.run is not None or bool(spec.build) or spec.directory is not None),
-        )
-        if given
-    ]
+    given = [next((field for field in fields if getattr(spec, field)), None) for fields in SOURCES]
+    sources = [field for field in given if field is not None]
     if len(sources) > 1:
         raise InvalidSpec(field=sources[1], why=f"a service has one source, and {sources[0]} is given too")
     if spec.dockerfile is not None and spec.context is None:
@@ -115,8 +120,8 @@ def checked(spec: ServiceSpec) -> ServiceSpec:
     _numbers(spec)
     names = [variable.name for variable in spec.env]
     for name in names:
-        if not name or "=" in name or "\0" in name or names.count(name) > 1:
-            raise InvalidSpec(field="env", why=f"{name!r} is no variable name, or is given twice")
+        if not VARIABLE_NAME.fullmatch(name) or names.count(name) > 1:
+            raise InvalidSpec(field="env", why=f"{name[:255]!r} is no variable name, or is given twice")
     if spec.health is not None and not isinstance(spec.health.check, CommandCheck):
         index = spec.health.check.port
         if not 0 <= index < len(spec.ports):
@@ -143,15 +148,19 @@ def _texts(spec: ServiceSpec) -> None:
             texts.append(("health", command))
         case Health(check=HttpCheck(path=path)):
             texts.append(("health", path))
-            if not path.startswith("/"):
-                raise InvalidSpec(field="health", why="the path begins with /")
+            if not path.startswith("/") or " " in path or not path.isprintable():
+                raise InvalidSpec(field="health", why="the path begins with /, and has no spaces in it")
+    total = 0
     for field, text in texts:
         if text is None:
             continue
         if field != "env" and not text.strip():
             raise InvalidSpec(field=field, why="it is empty")
-        if len(text) > MAX_TEXT or "\0" in text:
-            raise InvalidSpec(field=field, why=f"at most {MAX_TEXT} characters, and no NUL")
+        if len(text) > MAX_TEXT or UNSTORABLE.search(text):
+            raise InvalidSpec(field=field, why=f"at most {MAX_TEXT} characters, no NUL and no lone surrogate")
+        total += len(text)
+        if total > MAX_SPEC:
+            raise InvalidSpec(field=field, why=f"at most {MAX_SPEC} characters in all of the specification's texts")
 
 
 def _numbers(spec: ServiceSpec) -> None:
@@ -166,5 +175,5 @@ def _numbers(spec: ServiceSpec) -> None:
     if spec.health is not None:
         seconds += [(f"health.{name}", getattr(spec.health, name)) for name in ("interval", "timeout", "start_period")]
     for field, value in seconds:
-        if not 0 < value <= MAX_SECONDS:
-            raise InvalidSpec(field=field, why=f"more than 0 and at most {MAX_SECONDS} seconds")
+        if not MIN_SECONDS <= value <= MAX_SECONDS:
+            raise InvalidSpec(field=field, why=f"{MIN_SECONDS} to {MAX_SECONDS} seconds")

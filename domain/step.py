@@ -11,6 +11,8 @@ from msgspec import Struct
 from domain.plan import PlannedService
 from domain.service import ServiceId
 
+MAX_REASON = 2000
+
 
 class Phase(StrEnum):
     BUILD = "BUILD"

@@ -2,19 +2,25 @@
 The write path: read, decide, append.
 
 A transaction reads streams, decides on them, and appends everything at once, on condition that every stream it
-read is still where it was; if one has moved on, it is run again from the start.
+read is still where it was; if one has moved on, it is run again from the start. What it refuses counts on the same
+condition. So transactions come to what they would have come to one after another.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
 from domain.decider import Decider
-from domain.errors import VersionMismatch
-from store.log import Author, Change, Event, EventLog, Key, Receipt, StreamMoved
+from domain.errors import Refused, VersionMismatch
+from store import codec, ids
+from store.log import Author, Change, Event, EventLog, Key, Receipt, Recorded, StreamMoved
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -35,15 +41,35 @@ class Loaded(Struct, Generic[State], frozen=True):
 class Handled(Struct, Generic[State], frozen=True, kw_only=True):
     """The answer to a command: the subject's state at the version it was left at, and the log's position then.
 
-    *is_repeat*: the idempotency key was known, and this is its first answer.
+    *events* are what was decided on the subject's own stream (none when the idempotency key was known).
     """
 
     subject: Loaded[State]
     receipt: Receipt
+    events: tuple[Event, ...] = ()
 
     @property
     def state(self) -> State:
         return self.subject.state
+
+    def imagined(self, by: Author) -> list[Recorded]:
+        """The events of a dry run, as they would be recorded now."""
+        before = self.subject.version - len(self.events)
+        return [
+            Recorded(
+                position=self.receipt.position + number,
+                stream=self.subject.stream,
+                version=before + number,
+                id=ids.new(),
+                name=codec.name(event),
+                event=event,
+                recorded_at=datetime.now(UTC),
+                by=by,
+                previous=b"",
+                hash=b"",
+            )
+            for number, event in enumerate(self.events, 1)
+        ]
 
 
 class Transaction:
@@ -75,12 +101,26 @@ class Transaction:
         self._now[stream] = after
         return after
 
+    def events(self, stream: UUID) -> tuple[Event, ...]:
+        """What was decided on *stream* so far."""
+        return tuple(self._events.get(stream, ()))
+
     @property
     def changes(self) -> list[Change]:
         return [
-            Change(stream=stream, expected=version, events=tuple(self._events.get(stream, ())))
+            Change(stream=stream, expected=version, events=self.events(stream))
             for stream, version in self._read.items()
         ]
+
+    @property
+    def reads(self) -> list[Change]:
+        """Changes that write nothing, and only make sure that what was read still stands."""
+        return [Change(stream=stream, expected=version) for stream, version in self._read.items()]
+
+    @property
+    def loaded(self) -> list[Loaded[Any]]:
+        """Every stream that was read, with what was decided on it."""
+        return list(self._now.values())
 
 
 class States:
@@ -123,6 +163,7 @@ class Handler:
     def __init__(self, log: EventLog) -> None:
         self.log = log
         self.states = States(log)
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     async def transact(
         self,
@@ -138,27 +179,49 @@ class Handler:
         With a *key* known for the same *request* the first answer is given again. *dry_run* writes nothing.
         Raises what *work* refuses, `IdempotencyKeyReused`, and `StreamMoved` when others kept coming first.
         """
-        for attempt in range(ATTEMPTS):
-            first = await self.log.find(key, request) if key else None
-            if first is not None:
-                return await self._again(answer, first)
-            transaction = Transaction(self.states)
-            subject = await work(transaction)
-            loaded = await transaction.load(answer, subject)
-            if dry_run:
-                return Handled(subject=loaded, receipt=Receipt(position=await self.log.position()))
-            kept = Key(key=key, request=request, subject=subject) if key else None
-            try:
-                receipt = await self.log.append(transaction.changes, by, kept)
-            except StreamMoved:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                continue
-            if receipt.is_repeat:
-                return await self._again(answer, receipt)
-            self.states.keep(loaded)
-            return Handled(subject=loaded, receipt=receipt)
+        turn: asyncio.Lock | nullcontext[None] = nullcontext()
+        for left in reversed(range(ATTEMPTS)):
+            async with turn:
+                try:
+                    return await self._attempt(work, answer, by, key, request, dry_run)
+                except StreamMoved as moved:
+                    if not left:
+                        raise
+                    # who lost a stream to another tries again when those who lost it before have had their turn
+                    turn = self._turns.setdefault(moved.stream, asyncio.Lock())
         raise AssertionError("unreachable")
+
+    async def _attempt(
+        self,
+        work: Callable[[Transaction], Awaitable[UUID]],
+        answer: Decider[State, Any, Any],
+        by: Author,
+        key: str | None,
+        request: str,
+        dry_run: bool,
+    ) -> Handled[State]:
+        if key and (first := await self.log.find(key, request)):
+            return await self._again(answer, first)
+        transaction = Transaction(self.states)
+        try:
+            subject = await work(transaction)
+        except Refused:
+            if key and (first := await self.log.find(key, request)):  # the same request, carried out meanwhile
+                return await self._again(answer, first)
+            await self.log.append(transaction.reads, by)
+            raise
+        loaded = await transaction.load(answer, subject)
+        if dry_run:
+            receipt = await self.log.append(transaction.reads, by)
+            return Handled(subject=loaded, receipt=receipt, events=transaction.events(subject))
+        receipt = await self.log.append(
+            transaction.changes, by, Key(key=key, request=request, subject=subject) if key else None
+        )
+        if receipt.is_repeat:
+            return await self._again(answer, receipt)
+        for each in transaction.loaded:
+            self.states.keep(each)
+        return Handled(subject=loaded, receipt=receipt, events=transaction.events(subject))
 
     async def handle(
         self, decider: Decider[State, Command, EventT], stream: UUID, command: Command, by: Author

@@ -9,7 +9,7 @@ What the event log promises, whatever database it stands on.
 6. Who follows from a position gets every event after it once, in order, and then stays live.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -100,7 +100,10 @@ class StreamMoved(Exception):
 
 
 class LogUnavailable(Exception):
-    """The database can't be reached or written to just now; nothing was written, and it can be tried again."""
+    """The database can't be opened, reached or written to as it is; its message says what to do.
+
+    Nothing was written, and it can be tried again.
+    """
 
 
 class EventLog(Protocol):
@@ -132,8 +135,11 @@ class EventLog(Protocol):
         """The position of the last event; 0 if there is none."""
         ...
 
-    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncIterator[Sequence[Recorded]]:
-        """The events after position *after*, of *stream* or of all, in non-empty batches; then those to come."""
+    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+        """The events after position *after*, of *stream* or of all, in non-empty batches; then those to come.
+
+        It ends when the log is closed, or with its `aclose`; who is slow keeps nobody waiting, and misses nothing.
+        """
         ...
 
     async def close(self) -> None: ...

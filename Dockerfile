@@ -1,0 +1,40 @@
+FROM python:3.12-slim AS build
+WORKDIR /src
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+
+# What it runs on, with the hashes of the lock; kept by the build cache until the lock changes.
+COPY requirements.lock ./
+RUN python -m venv /opt/stageline \
+    && /opt/stageline/bin/pip install --require-hashes --requirement requirements.lock
+
+# The builder of the wheel comes from the lock, too, so it is not fetched without a hash.
+COPY requirements-dev.lock ./
+RUN pip install --require-hashes --requirement requirements-dev.lock
+
+COPY pyproject.toml README.md LICENSE ./
+COPY domain ./domain
+COPY store ./store
+COPY projections ./projections
+COPY runner ./runner
+COPY gql ./gql
+COPY server ./server
+COPY cli ./cli
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
+    && /opt/stageline/bin/pip install --no-deps /tmp/wheel/*.whl
+
+
+FROM python:3.12-slim
+RUN useradd --system --uid 10001 --create-home stageline \
+    && install --directory --owner stageline --group stageline --mode 0700 /data
+COPY --from=build /opt/stageline /opt/stageline
+
+# The first start writes the admin token to the user's configuration: it belongs to the data, and outlives the container.
+ENV PATH=/opt/stageline/bin:$PATH PYTHONUNBUFFERED=1 XDG_CONFIG_HOME=/data/config
+
+USER stageline
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
+CMD ["stageline", "serve", "--host", "0.0.0.0", "--data", "/data"]

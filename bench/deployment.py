@@ -1,0 +1,185 @@
+"""
+What a deployment costs beside its steps: `python -m bench.deployment`.
+
+Four stages of seven services, whose steps do nothing, on the log in SQLite and driven by the local engine: from the
+request to the recorded end, all the time is our own. Its limit is the disk: the same bytes in as many transactions,
+written by nothing but SQLite. The same deployment on the log in memory shows the rest. What ends at once is recorded
+at once; with one service at a time nothing does, and every outcome is an append of its own.
+"""
+
+import argparse
+import asyncio
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from itertools import groupby
+from pathlib import Path
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain import deployment as deployments
+from domain import pipeline as pipelines
+from domain.environment import CreateEnvironment, Target
+from domain.project import EnvironmentId, ProjectId
+from domain.queue import DeploymentId
+from domain.service import AddService, ServiceId
+from domain.spec import ServiceSpec, ServiceType
+from domain.stage import StageId
+from domain.step import Status
+from runner.engine import LocalEngine
+from runner.executor import StepOutput, Work
+from runner.runner import Runner
+from store import codec, ids
+from store import deployment as writing
+from store.handle import Handler, Transaction
+from store.log import Author, EventLog, Origin, Recorded
+from store.memory import MemoryLog
+from store.output import MemoryOutput, OutputStore, SqliteOutput
+from store.sqlite import SqliteLog
+
+STAGES = (ServiceType.DATABASE, ServiceType.JOB, ServiceType.CONTAINER, ServiceType.APPLICATION)
+SERVICES = 7
+TARGET = 150.0
+BY = Author(actor="bench", origin=Origin.API)
+
+
+class Nothing:
+    """A target with nothing to do."""
+
+    async def build(self, work: Work, output: StepOutput) -> None: ...
+
+    async def deploy(self, work: Work, output: StepOutput) -> tuple[int, ...]:
+        return ()
+
+    async def abort(self, work: Work) -> None: ...
+
+    async def stop(self, environment: UUID, service: UUID) -> None: ...
+
+    async def sweep(self, keep: Collection[UUID]) -> None: ...
+
+
+class Case(Struct, frozen=True):
+    """What is deployed, how many *steps* that takes, and how many services at once."""
+
+    spec: ServiceSpec
+    steps: int
+    concurrency: int
+
+
+DEPLOYED, BUILT = ServiceSpec(run="true"), ServiceSpec(build=("true",), run="true")
+CASES = [
+    Case(DEPLOYED, len(STAGES) * SERVICES, SERVICES),
+    Case(BUILT, 2 * len(STAGES) * SERVICES, SERVICES),
+    Case(BUILT, 2 * len(STAGES) * SERVICES, 1),
+]
+
+
+async def environment(handler: Handler, case: Case) -> EnvironmentId:
+    id_ = EnvironmentId(ids.new())
+    first, second, third, fourth = (StageId(ids.new()) for _ in range(4))
+    stages = (first, second, third, fourth)
+    create = CreateEnvironment(project=ProjectId(ids.new()), name="bench", stages=stages, concurrency=case.concurrency)
+    await handler.handle(pipelines.decider, id_, create, BY)
+    for type_ in STAGES:
+        for number in range(SERVICES):
+            add = AddService(service=ServiceId(ids.new()), name=f"{type_} {number}", type=type_, spec=case.spec)
+            await handler.handle(pipelines.decider, id_, add, BY)
+    return id_
+
+
+async def deploy(handler: Handler, environment: EnvironmentId) -> float:
+    """Milliseconds from the request of a deployment to its recorded end."""
+    id_ = DeploymentId(ids.new())
+
+    async def request(transaction: Transaction) -> DeploymentId:
+        return await writing.request(transaction, environment, id_, BY.actor)
+
+    begun = time.perf_counter()
+    requested = await handler.transact(request, deployments.decider, BY)
+    async for batch in handler.log.follow(requested.receipt.position, id_):
+        if isinstance(batch[-1].event, deployments.DeploymentSucceeded):
+            break
+    taken = time.perf_counter() - begun
+    assert (await handler.states.load(deployments.decider, id_)).state.status is Status.SUCCEEDED
+    return taken * 1000
+
+
+async def measure(log: EventLog, outputs: OutputStore, case: Case, runs: int) -> list[float]:
+    async def none(position: int) -> tuple[()]:
+        return ()
+
+    handler = Handler(log)
+    engine = LocalEngine(Runner(handler, {Target.PROCESS: Nothing()}, outputs, "bench"), none, none)
+    await engine.start()
+    try:
+        where = await environment(handler, case)
+        return [await deploy(handler, where) for _ in range(runs)]
+    finally:
+        await engine.stop()
+
+
+async def appended(log: EventLog) -> list[list[bytes]]:
+    """The last deployment's events as they are stored, by the append that they came in."""
+    events = await log.read_all(0, 1_000_000)
+    last = max(r.position for r in events if isinstance(r.event, deployments.DeploymentPlanned))
+    appends = [list(group) for _, group in groupby(events, lambda recorded: recorded.recorded_at)]
+    return [_bytes(append) for append in appends if append[-1].position >= last]
+
+
+def _bytes(append: Sequence[Recorded]) -> list[bytes]:
+    return [codec.encode(recorded.event) for recorded in append]
+
+
+def raw(path: Path, appends: list[list[bytes]], runs: int) -> list[float]:
+    """Milliseconds for *appends* in SQLite alone, each made durable before the next."""
+    taken = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("CREATE TABLE events (position INTEGER PRIMARY KEY, state BLOB NOT NULL)")
+        for _ in range(runs):
+            begun = time.perf_counter()
+            for append in appends:
+                database.execute("BEGIN IMMEDIATE")
+                database.executemany("INSERT INTO events (state) VALUES (?)", [(state,) for state in append])
+                database.execute("COMMIT")
+            taken.append((time.perf_counter() - begun) * 1000)
+    return taken
+
+
+async def compare(case: Case, runs: int, folder: Path) -> bool:
+    log, outputs = await SqliteLog.open(folder / "log.db"), await SqliteOutput.open(folder / "output.db")
+    try:
+        ours = await measure(log, outputs, case, runs)
+        appends = await appended(log)
+    finally:
+        await outputs.close()
+        await log.close()
+    limit = raw(folder / "raw.db", appends, runs)
+    in_memory = MemoryOutput()
+    memory = await measure(MemoryLog(), in_memory, case, runs)
+    await in_memory.close()
+    events, median = sum(map(len, appends)), statistics.median
+    print(f"{len(STAGES)} stages of {SERVICES} services, {case.concurrency} at once, {case.steps} no-op steps:")
+    print(f"{events} events in {len(appends)} appends, {median(ours) / median(limit):.1f} times the disk's own time")
+    for name, taken in [("SQLite", ours), ("memory", memory), ("disk alone", limit)]:
+        print(f"  {name:10} {median(taken):7.1f} ms, the median of {runs} ({min(taken):.1f} to {max(taken):.1f})")
+    return median(ours) <= TARGET
+
+
+async def main(runs: int) -> None:
+    results = []
+    for case in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            results.append(await compare(case, runs, Path(folder)))
+    print(f"{TARGET:g} ms at most: {'met' if all(results) else 'missed'}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=20)
+    asyncio.run(main(parser.parse_args().runs))

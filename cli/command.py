@@ -1,0 +1,76 @@
+"""How commands are declared: groups that teach, and options that many share, said once."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+
+import typer
+
+from cli.output import say
+
+USAGE = 2
+
+
+def group(
+    help: str, *examples: str, more: tuple[str, ...] = (), callback: Callable[..., None] | None = None
+) -> typer.Typer:
+    """A group of commands; bare, it shows its help and says by the exit code that a command was missing.
+
+    *more* comes after the examples. *callback* takes the group's own options, and says what the bare group does.
+    """
+
+    def bare(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            show_help(context)
+
+    return typer.Typer(
+        help=help,
+        epilog=_epilog(examples, *more),
+        callback=callback or bare,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        invoke_without_command=True,
+        rich_markup_mode=None,  # plain text: it reads the same everywhere, and starts without loading rich
+    )
+
+
+def show_help(context: typer.Context) -> None:
+    say(context.get_help())
+    raise typer.Exit(USAGE)
+
+
+def _epilog(examples: tuple[str, ...], *more: str) -> str:
+    shown = "\n".join(["Examples:", *(f"  {line}" for line in examples)])
+    return "\n\n".join(f"\b\n{part}" for part in (shown, *more))  # \b: the lines are kept as they are
+
+
+def command(app: typer.Typer, name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes a function the command *name* of *app*.
+
+    Each of its parameters that is a dataclass stands for its fields, as options that come after the command's own;
+    the fields are annotated as typer's parameters are.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        app.command(name, epilog=_epilog(examples))(_expanded(function))
+        return function
+
+    return decorate
+
+
+def _expanded(function: Callable[..., None]) -> Callable[..., None]:
+    signature = inspect.signature(function)
+    annotations = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    groups = {name: kind for name, kind in annotations.items() if isinstance(kind, type) and is_dataclass(kind)}
+
+    def call(**given: object) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        function(**given)
+
+    own = [parameter for name, parameter in signature.parameters.items() if name not in groups]
+    shared = [option for group in groups.values() for option in inspect.signature(group).parameters.values()]
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *shared)]
+    call.__doc__ = function.__doc__
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return call

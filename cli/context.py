@@ -1,0 +1,101 @@
+"""`stageline context`: named pairs of a project and an environment, so that commands needn't name them."""
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from cli import config
+from cli.client import Client
+from cli.command import command, group
+from cli.config import Config, Context
+from cli.errors import Failed, Misused
+from cli.output import Output, table
+from cli.scope import Found, ask_environment, ask_project, find
+
+app = group(
+    "Keep which project and environment the commands are about.",
+    "stageline context set                                         (asks)",
+    "stageline context set --project Shop --environment staging",
+    "stageline context set --project Shop --environment production --name production",
+    "stageline context set --name production                       (changes over to one that is kept)",
+    "STAGELINE_CONTEXT=production stageline environment stage list (for one command)",
+)
+
+
+@command(app, "set", "stageline context set --project Shop --environment staging")
+def set_(
+    output: Output,
+    project: Annotated[
+        str | None, typer.Option("--project", metavar="PROJECT", help="Its name or id.", show_default=False)
+    ] = None,
+    environment: Annotated[
+        str | None, typer.Option("--environment", metavar="ENVIRONMENT", help="Its name or id.", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("-n", "--name", metavar="CONTEXT", help="The context's own name; else the one in use."),
+    ] = None,
+) -> None:
+    """Keep a project and an environment as a context, and use it from now on; bare, it asks which.
+
+    With --name alone it changes over to a context that is kept.
+    """
+    kept = config.load()
+    if name is not None and project is None and environment is None and name in kept.contexts:
+        after = config.update(lambda config: _use(config, name, config.contexts[name]))
+        _answer(output, after, name)
+        return
+    with Client.known() as client:
+        found = _chosen(client, project, environment, kept)
+    chosen = name or kept.current
+    url = kept.contexts[chosen].url if chosen in kept.contexts else None
+    context = Context(project=found.project, environment=found.name, url=url)
+    _answer(output, config.update(lambda config: _use(config, chosen, context)), chosen)
+
+
+def _chosen(client: Client, project: str | None, environment: str | None, kept: Config) -> Found:
+    if project is None and environment is None and not sys.stdin.isatty():
+        raise Misused("Say what to keep: --project P --environment E.")
+    if project is None and environment is not None:
+        project = kept.scope.project
+    project = project or ask_project(client)
+    return find(client, project, environment or ask_environment(client, project))
+
+
+def _use(config: Config, name: str, context: Context) -> None:
+    config.contexts[name] = context
+    config.context = name
+
+
+@command(app, "list", "stageline context list")
+def list_(output: Output) -> None:
+    """List the contexts; * marks the one in use."""
+    kept = config.load()
+    rows = [
+        ("*" if name == kept.current else "", name, context.project or "", context.environment or "", context.url or "")
+        for name, context in sorted(kept.contexts.items())
+    ]
+    contexts = [_document(kept, name) for name in sorted(kept.contexts)]
+    text = table(("", "Name", "Project", "Environment", "Server"), rows) if rows else "<no context>"
+    output.answer({"contexts": contexts}, text)
+
+
+@command(app, "current", "stageline context current")
+def current(output: Output) -> None:
+    """Show the context in use."""
+    kept = config.load()
+    if kept.current not in kept.contexts:
+        raise Failed("No context is set.", hint="Set one: stageline context set", code="NO_CONTEXT")
+    _answer(output, kept, kept.current)
+
+
+def _answer(output: Output, kept: Config, name: str) -> None:
+    context = kept.contexts[name]
+    text = f"Context {name}: project {context.project}, environment {context.environment}"
+    output.answer(_document(kept, name), text)
+
+
+def _document(kept: Config, name: str) -> dict[str, object]:
+    return {"name": name, **asdict(kept.contexts[name]), "isCurrent": name == kept.current}

@@ -1,0 +1,189 @@
+"""`stageline deployment`: what was deployed, and how it went."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from msgspec import Struct, convert
+
+from cli import progress, run
+from cli import watch as watching
+from cli.client import Client, Data
+from cli.command import command, group
+from cli.errors import Interrupted
+from cli.feed import Feed
+from cli.output import Output, encoded, moment, say, table, write
+from cli.run import ServiceRef
+from cli.scope import Scope
+
+app = group(
+    "Look at deployments: the latest one, unless a number or an id is given.",
+    "stageline deployment list",
+    "stageline deployment show 3",
+    "stageline deployment logs 3 Backend",
+    "stageline deployment logs -f",
+    "stageline deployment watch",
+)
+
+Number = Annotated[
+    str | None, typer.Argument(metavar="[NUMBER]", help="Its number or id. Else the latest.", show_default=False)
+]
+Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes, until the deployment is over.")]
+
+TICK = 0.5
+
+LOGS = """
+subscription DeploymentLogs($deployment: ID!, $service: ID, $after: String) {
+  deploymentLogs(deployment: $deployment, service: $service, after: $after) { ...LineFields }
+}
+"""
+
+PAST_LOGS = """
+query DeploymentLogs($deployment: ID!, $service: ID, $first: Int, $after: String) {
+  deploymentLogs(deployment: $deployment, service: $service, first: $first, after: $after) {
+    edges { node { ...LineFields } }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+"""
+
+LINE = """
+fragment LineFields on LogLine { cursor at service { id name type } phase attempt kind text }
+"""
+
+
+class Line(Struct, rename="camel"):
+    """What a step put out, or (kind NOTE) what is noted of it."""
+
+    cursor: str
+    at: datetime
+    service: ServiceRef
+    phase: str
+    attempt: int
+    kind: str
+    text: str
+
+    def line(self) -> str:
+        note = "# " if self.kind == "NOTE" else ""
+        return f"{self.at.astimezone():%H:%M:%S}  {self.service.name} {self.phase.lower()} | {note}{self.text}"
+
+
+@command(app, "list", "stageline deployment list --limit 5")
+def list_(
+    scope: Scope,
+    output: Output,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many at most, the newest.")] = 20,
+) -> None:
+    """List the environment's deployments, the newest first."""
+    with Client.known() as client:
+        found = list(run.newest(client, scope.find(client).id, limit))
+    rows = [
+        (str(each.number), each.status.lower(), moment(each.requested_at), each.took, each.actor, each.reason or "")
+        for each in found
+    ]
+    text = table(("#", "Status", "Requested", "Took", "By", "Reason"), rows) if rows else "<no deployment>"
+    output.answer({"deployments": found}, text)
+
+
+@command(app, "show", "stageline deployment show", "stageline deployment show 3 --json")
+def show(scope: Scope, output: Output, number: Number = None) -> None:
+    """Show a deployment: its stages, the steps of each service, their times, and why it failed."""
+    with Client.known() as client:
+        deployment = run.get(client, run.find(client, scope.find(client).id, number))
+    output.answer(deployment, run.described(deployment))
+
+
+@command(app, "watch", "stageline deployment watch --timeout 600")
+def watch(
+    scope: Scope,
+    output: Output,
+    number: Number = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="S", min=0, help="Seconds; then exit with 124.", show_default=False),
+    ] = None,
+) -> None:
+    """Follow a deployment to its end, from its beginning, and exit with its outcome."""
+    with Client.known() as client:
+        deployment = run.get(client, run.find(client, scope.find(client).id, number))
+        watching.follow(client, deployment, output, timeout)
+
+
+@command(
+    app,
+    "events",
+    "stageline deployment events",
+    "stageline deployment events 3 --json",
+    "stageline deployment events -f",
+)
+def events(scope: Scope, output: Output, number: Number = None, follow: Follow = False) -> None:
+    """Print a deployment's events, one per line; with --json each is an object of its own."""
+    with Client.known() as client:
+        deployment = run.find(client, scope.find(client).id, number)
+
+        def show(data: Data) -> None:
+            event = progress.read(data)
+            write(encoded(event) if output.as_json else event.line())
+
+        if follow:
+            _followed(client, progress.EVENTS + progress.EVENT, deployment, {}, show)
+        else:
+            for data in client.pages(progress.PAST_EVENTS + progress.EVENT, {"deployment": deployment}):
+                show(data)
+
+
+@command(
+    app,
+    "logs",
+    "stageline deployment logs",
+    "stageline deployment logs Backend -f",
+    "stageline deployment logs 3 Backend",
+)
+def logs(
+    scope: Scope,
+    output: Output,
+    number: Annotated[
+        str | None,
+        typer.Argument(metavar="[NUMBER]", help="The deployment's number or id. Else the latest.", show_default=False),
+    ] = None,
+    service: Annotated[
+        str | None,
+        typer.Argument(metavar="[SERVICE]", help="Only this service's: name or id. Else all.", show_default=False),
+    ] = None,
+    follow: Follow = False,
+) -> None:
+    """Print what a deployment's build and deploy steps put out; with --json each line is an object of its own."""
+    if number is not None and service is None and not (run.is_id(number) or run.is_number(number)):
+        number, service = None, number
+    with Client.known() as client:
+        deployment = run.find(client, scope.find(client).id, number)
+        variables = {"service": service}
+
+        def show(data: Data) -> None:
+            line = convert(data, Line)
+            write(encoded(line) if output.as_json else line.line())
+
+        if follow:
+            _followed(client, LOGS + LINE, deployment, variables, show)
+        else:
+            for data in client.pages(PAST_LOGS + LINE, {"deployment": deployment, **variables}):
+                show(data)
+
+
+def _followed(
+    client: Client, document: str, deployment: str, variables: dict[str, str | None], show: Callable[[Data], None]
+) -> None:
+    feed = Feed(
+        client.server,
+        document,
+        {"deployment": deployment, **variables},
+        is_over=lambda: run.get(client, deployment).is_over,
+        tell=say,
+    )
+    try:
+        for data in feed.events(TICK):
+            if data is not None:
+                show(data)
+    except KeyboardInterrupt:
+        raise Interrupted("Not following any more; the deployment goes on.") from None

@@ -1,0 +1,216 @@
+"""`stageline environment`: where services run together, and deploying them."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from msgspec import convert
+
+from cli import config, pipeline, run, stage, watch
+from cli.change import Change, mutation
+from cli.client import Client
+from cli.command import command, group
+from cli.errors import Misused
+from cli.output import Output, moment, table
+from cli.pipeline import Environment, Pipeline
+from cli.scope import ENVIRONMENTS, ProjectOption, Scope, find_project
+from cli.service import Yes, confirm
+
+app = group(
+    "List and change environments, and deploy them.",
+    "stageline environment create -n staging",
+    "stageline environment stage list",
+    "stageline environment deploy --watch",
+    "stageline environment cancel",
+)
+app.add_typer(stage.app, name="stage")
+
+
+class Target(StrEnum):
+    PROCESS = "PROCESS"
+    DOCKER = "DOCKER"
+    KUBERNETES = "KUBERNETES"
+
+
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", metavar="N", min=1, help="How many services are worked on at once.")
+]
+
+CREATE = mutation(
+    "createEnvironment",
+    "... on Pipeline { ...PipelineFields }",
+    pipeline.PIPELINE,
+    project="ID!",
+    name="String!",
+    target="Target!",
+    concurrency="Int!",
+)
+EDIT = pipeline.mutation("editEnvironment", name="String", target="Target", concurrency="Int")
+DELETE = pipeline.mutation("deleteEnvironment")
+DEPLOY = mutation("deploy", "... on Deployment { ...DeploymentFields }", run.DEPLOYMENT, environment="ID!")
+CANCEL = mutation(
+    "cancelDeployment",
+    "... on Deployment { ...DeploymentFields }",
+    run.DEPLOYMENT,
+    deployment="ID!",
+    force="Boolean!",
+)
+
+
+class Row(Environment, rename="camel"):
+    created_at: datetime
+    updated_at: datetime
+
+
+@command(app, "list", "stageline environment list --project Shop")
+def list_(output: Output, project: ProjectOption = None) -> None:
+    """List a project's environments by name."""
+    with Client.known() as client:
+        owner = find_project(project, client)
+        rows = [convert(node, Row) for node in client.pages(ENVIRONMENTS, {"project": owner})]
+    lines = [(row.name, row.target.lower(), str(row.concurrency), moment(row.updated_at)) for row in rows]
+    text = table(("Name", "Target", "Concurrency", "Changed"), lines) if lines else "<no environment>"
+    output.answer({"environments": rows}, text)
+
+
+@command(app, "create", "stageline environment create -n staging", "stageline environment create -n ci --target docker")
+def create(
+    name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new environment's name.")],
+    change: Change,
+    output: Output,
+    project: ProjectOption = None,
+    target: Annotated[
+        Target, typer.Option("--target", case_sensitive=False, help="What carries its steps out.")
+    ] = Target.PROCESS,
+    concurrency: Concurrency = 8,
+) -> None:
+    """Make an environment, with the four default stages."""
+    with Client.known() as client:
+        variables = {
+            "project": find_project(project, client),
+            "name": name,
+            "target": target.value,
+            "concurrency": concurrency,
+            **change.variables,
+        }
+        after = pipeline.read(client.change(CREATE, variables))
+    output.answer(after, change.told("Environment created successfully", after.listing()))
+    made = after.environment
+    if not config.load().scope.environment:
+        output.hint(f'Next: stageline context set --project "{made.project.name}" --environment "{made.name}"')
+
+
+@command(app, "edit", "stageline environment edit --new-name production --concurrency 4")
+def edit(
+    scope: Scope,
+    change: Change,
+    output: Output,
+    new_name: Annotated[
+        str | None, typer.Option("--new-name", metavar="NAME", help="Call it that.", show_default=False)
+    ] = None,
+    target: Annotated[
+        Target | None,
+        typer.Option("--target", case_sensitive=False, help="What carries its steps out.", show_default=False),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            "--concurrency", metavar="N", min=1, help="How many services are worked on at once.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Change an environment's name, target, or how many of its services are worked on at once."""
+    if new_name is None and target is None and concurrency is None:
+        raise Misused("Nothing to change: give --new-name, --target or --concurrency.")
+    after = pipeline.change(EDIT, scope, change, name=new_name, target=target, concurrency=concurrency)
+    output.answer(after, change.told("Environment updated successfully", _described(after)))
+
+
+def _described(after: Pipeline) -> str:
+    about = after.environment
+    return f"Environment {about.name}: target {about.target.lower()}, {about.concurrency} services at once"
+
+
+@command(app, "delete", "stageline environment delete --environment staging --yes")
+def delete(
+    scope: Scope,
+    change: Change,
+    output: Output,
+    name: Annotated[
+        str | None,
+        typer.Option("-n", "--name", metavar="ENVIRONMENT", help="The same as --environment.", show_default=False),
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Delete an environment with its stages and services. On a terminal this asks first."""
+    scope = scope if name is None else Scope(project=scope.project, environment=name)
+    with Client.known() as client:
+        found = scope.find(client)
+        confirm(f"Delete environment {found.name!r} of project {found.project!r}?", yes or change.dry_run)
+        after = pipeline.read(client.change(DELETE, {"environment": found.id, **change.variables}))
+    output.answer(after, change.told("Environment deleted successfully", f"Environment {found.name} deleted"))
+
+
+@command(
+    app,
+    "deploy",
+    "stageline environment deploy",
+    "stageline environment deploy --watch --timeout 600",
+    "stageline environment deploy --dry-run",
+)
+def deploy(
+    scope: Scope,
+    change: Change,
+    watching: watch.Watching,
+    output: Output,
+) -> None:
+    """Deploy the environment: its stages one after another, the services of a stage side by side.
+
+    Without --watch this answers as soon as the deployment is requested.
+    """
+    with Client.known() as client:
+        environment = scope.find(client)
+        answer = client.change(DEPLOY, {"environment": environment.id, **change.variables})
+        deployment = run.read(answer)
+        if change.dry_run or not watching.is_wanted:
+            requested = f"Deployment {deployment.number} of {environment.name} requested"
+            output.answer(deployment, change.told(requested, run.described(deployment)))
+            if not change.dry_run:
+                output.hint(f"Watch it: stageline deployment watch {deployment.number}")
+            return
+        watch.follow(client, deployment, output, watching.timeout)
+
+
+@command(app, "cancel", "stageline environment cancel", "stageline environment cancel --force --watch")
+def cancel(
+    scope: Scope,
+    change: Change,
+    watching: watch.Watching,
+    output: Output,
+    number: Annotated[
+        str | None,
+        typer.Argument(metavar="[NUMBER]", help="Which deployment: number or id. Else the one that runs."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Stop the steps that run, too. Else they are let end.")
+    ] = False,
+) -> None:
+    """Cancel the environment's deployment: what has not begun is not begun any more.
+
+    With --watch, and nothing else said, it ends with 0 when the deployment is cancelled, and with 1 when it had
+    succeeded before.
+    """
+    with Client.known() as client:
+        environment = scope.find(client)
+        if number is not None:
+            chosen = run.find(client, environment.id, number)
+        else:
+            chosen = run.current(client, environment.id).id
+        variables = {"deployment": chosen, "force": force, **change.variables}
+        deployment = run.read(client.change(CANCEL, variables))
+        if change.dry_run or not watching.is_wanted:
+            told = change.told(f"Cancellation of deployment {deployment.number} requested", run.described(deployment))
+            output.answer(deployment, told)
+            return
+        watch.follow(client, deployment, output, watching.timeout, wanted="CANCELLED")

@@ -1,0 +1,178 @@
+"""
+A subscription over graphql-transport-ws that outlives its connections: it is resumed by cursor, with growing pauses.
+
+The protocol: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
+"""
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from cli.client import Data, Server, Variables, fault
+from cli.errors import Failed, NotAuthorized, NotReachable
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
+
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 5.0
+HANDSHAKE_SECONDS = 10.0
+DEFAULT_PATIENCE = 120.0
+
+UNAUTHORIZED_CODES = (4401, 4403)
+OWN_FAULT_CODES = (4400, 4406, 4409)
+
+
+class Feed:
+    """The events of the subscription *document*, each once.
+
+    The field that it subscribes to has to select its `cursor`, which goes into the variable `after`. *is_over* is
+    asked when the server completes the subscription: a server that shuts down does so, too. *tell* is given a line
+    when the connection breaks, and when it stands again. After STAGELINE_PATIENCE seconds (120) without a connection
+    the feed gives up with `NotReachable`.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        document: str,
+        variables: Variables,
+        *,
+        is_over: Callable[[], bool],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._server = server
+        self._document = document
+        self._variables = dict(variables)
+        self._is_over = is_over
+        self._tell = tell
+        self._cursor: str | None = None
+        self._pause = 0.0
+        self._patience = float(os.environ.get("STAGELINE_PATIENCE") or DEFAULT_PATIENCE)
+
+    def events(self, tick: float) -> Iterator[Data | None]:
+        """Yields each event, and None whenever nothing came for *tick* seconds; ends with the subscription."""
+        broken_at: float | None = None
+        while True:
+            try:
+                with closing(self._connect()) as socket:
+                    if broken_at is not None:
+                        self._tell("Connected again.")
+                        broken_at = None
+                    yield from self._received(socket, tick)
+                if self._is_over():
+                    return
+                why = "the server ended the subscription"
+            except _Broken as error:
+                why = str(error)
+            except NotReachable as error:
+                if isinstance(error, NotAuthorized):
+                    raise
+                why = "no server answers"
+            now = time.monotonic()
+            if broken_at is None:
+                broken_at = now
+                self._tell(f"The connection to {self._server.url} is lost ({why}); trying again …")
+            if now - broken_at >= self._patience:
+                raise self._server.not_reachable(f"for {self._patience:.0f} s: {why}")
+            yield from self._waited(tick)
+
+    def _waited(self, tick: float) -> Iterator[None]:
+        """Pauses, each time for longer, and by chance for more or less, so that many don't come back at once."""
+        self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
+        until = time.monotonic() + self._pause * random.uniform(0.75, 1.25)
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(tick, left))
+            yield None
+
+    def _connect(self) -> "ClientConnection":
+        from websockets.exceptions import InvalidHandshake, InvalidURI
+        from websockets.sync.client import connect
+        from websockets.typing import Subprotocol
+
+        address = self._server.url.replace("http", "ws", 1) + "/graphql"
+        try:
+            socket = connect(
+                address,
+                subprotocols=[Subprotocol("graphql-transport-ws")],
+                additional_headers=self._server.headers,
+                open_timeout=HANDSHAKE_SECONDS,
+                close_timeout=1,
+                compression=None,
+            )
+        except (OSError, TimeoutError, EOFError) as error:
+            raise _Broken(str(error) or type(error).__name__) from error
+        except (InvalidHandshake, InvalidURI) as error:
+            raise _Broken(str(error)) from error
+        try:
+            _send(socket, {"type": "connection_init", "payload": self._credentials()})
+            acknowledged = self._receive(socket, HANDSHAKE_SECONDS)
+            if acknowledged is None or acknowledged["type"] != "connection_ack":
+                raise _Broken("the handshake was not answered")
+            variables = {**self._variables, "after": self._cursor}
+            _send(
+                socket, {"id": "1", "type": "subscribe", "payload": {"query": self._document, "variables": variables}}
+            )
+        except BaseException:
+            socket.close()
+            raise
+        return socket
+
+    def _credentials(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._server.token}"} if self._server.token else {}
+
+    def _received(self, socket: "ClientConnection", tick: float) -> Iterator[Data | None]:
+        while True:
+            message = self._receive(socket, tick)
+            match message:
+                case None:
+                    yield None
+                case {"type": "next", "payload": {"errors": [*errors]}} if errors:
+                    raise fault(errors)
+                case {"type": "next", "payload": {"data": dict(data)}}:
+                    event: Data = next(iter(data.values()))
+                    self._cursor = event["cursor"]
+                    self._pause = 0.0
+                    yield event
+                case {"type": "error", "payload": errors}:
+                    raise fault(errors)
+                case {"type": "complete"}:
+                    return
+                case {"type": "ping"}:
+                    _send(socket, {"type": "pong"})
+                case _:
+                    pass
+
+    def _receive(self, socket: "ClientConnection", seconds: float) -> Any:
+        """The next message; None when there is none within *seconds*."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            return json.loads(socket.recv(timeout=seconds))
+        except TimeoutError:
+            return None
+        except ConnectionClosed as error:
+            code = error.rcvd.code if error.rcvd else None
+            reason = error.rcvd.reason if error.rcvd else ""
+            if code in UNAUTHORIZED_CODES:
+                raise NotAuthorized(self._server.url, known=self._server.token is not None) from error
+            if code in OWN_FAULT_CODES:
+                raise Failed(f"The server ended the subscription: {reason or code}.", code="SERVER_ERROR") from error
+            raise _Broken(reason or "it was closed") from error
+
+
+class _Broken(Exception):
+    """The connection is gone; another may do."""
+
+
+def _send(socket: "ClientConnection", message: dict[str, object]) -> None:
+    from websockets.exceptions import ConnectionClosed
+
+    try:
+        socket.send(json.dumps(message))
+    except ConnectionClosed as error:
+        raise _Broken("it was closed") from error

@@ -1,0 +1,143 @@
+"""The moving picture of a deployment on a terminal: stages in their order, and what becomes of each service."""
+
+import sys
+from datetime import UTC, datetime
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live as RichLive
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from cli.output import duration
+from cli.progress import Event, Progress
+from cli.run import MARKS, Deployment, Service, Stage, Step
+
+COLOURS = {
+    "QUEUED": "dim",
+    "RUNNING": "cyan",
+    "SUCCEEDED": "green",
+    "FAILED": "bold red",
+    "SKIPPED": "dim",
+    "CANCELLED": "yellow",
+}
+
+
+class Live:
+    """A picture (see `cli.watch`) that is drawn anew in place, and left behind as it was last."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        self._spinner = Spinner("dots", style="cyan")
+        self._progress: Progress | None = None
+        self._final: Deployment | None = None
+        self._live = RichLive(
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=sys.stderr.isatty(),  # what is said meanwhile goes above the picture
+            vertical_overflow="crop",
+        )
+
+    def __enter__(self) -> "Live":
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._draw(whole=True)
+        self._live.stop()
+
+    def begin(self, deployment: Deployment) -> None:
+        self._progress = Progress(deployment)
+        self._draw()
+
+    def take(self, event: Event) -> None:
+        if self._progress:
+            self._progress.take(event)
+        self._draw()
+
+    def tick(self) -> None:
+        self._draw()
+
+    def end(self, deployment: Deployment) -> None:
+        self._final = deployment
+
+    def _draw(self, whole: bool = False) -> None:
+        deployment = self._final or (self._progress.deployment if self._progress else None)
+        if deployment is None:
+            return
+        self._live.vertical_overflow = "visible" if whole else "crop"
+        height = None if whole else self._console.height - 1
+        self._live.update(self.picture(deployment, datetime.now(UTC), height), refresh=True)
+
+    def picture(self, deployment: Deployment, now: datetime, height: int | None) -> RenderableType:
+        """*deployment* as it is drawn at *now*; what is over is folded up where *height* lines don't hold all."""
+        rows = 2 + sum(1 + len(stage.services) for stage in deployment.stages)
+        fold = height is not None and rows > height
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for justify in ("left", "left", "left", "left"):
+            table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
+        for stage in deployment.stages:
+            table.add_row(*self._stage_row(stage, now))
+            if fold and stage.status != "RUNNING" and stage.status != "FAILED":
+                continue
+            for service in stage.services:
+                table.add_row(*self._service_row(service, now))
+        return Group(self._title(deployment, now), table, *self._reasons(deployment))
+
+    def _title(self, deployment: Deployment, now: datetime) -> Text:
+        status = "cancelling" if _is_cancelling(deployment) else deployment.status.lower()
+        title = Text(f"Deployment {deployment.number}", style="bold")
+        title.append(f" of {deployment.environment.name}  ", style="not bold")
+        title.append(status, style=COLOURS.get(deployment.status, ""))
+        return title.append(f"  {_time(deployment.started_at, deployment.finished_at, now)}", style="not bold dim")
+
+    def _stage_row(self, stage: Stage, now: datetime) -> tuple[RenderableType, ...]:
+        name = self._marked(stage.status, f'{stage.position} "{stage.name}"', now)
+        note = "skipped" if stage.status == "SKIPPED" else "cancelled" if stage.status == "CANCELLED" else ""
+        return name, Text(note, style="dim"), Text(), Text(_time(stage.started_at, stage.finished_at, now), style="dim")
+
+    def _service_row(self, service: Service, now: datetime) -> tuple[RenderableType, ...]:
+        ports = Text(", ".join(f":{port}" for port in service.ports), style="dim")
+        name = Text("  ").append_text(self._marked(service.status, service.name, now))
+        return name, self._step("build", service.build, now), self._step("deploy", service.deploy, now), ports
+
+    def _step(self, word: str, step: Step, now: datetime) -> Text:
+        text = self._marked(step.status, word, now)
+        if step.attempt > 1:
+            text.append(f" ×{step.attempt}", style="yellow")
+        return text.append(f" {_time(step.started_at, step.finished_at, now)}", style="dim")
+
+    def _marked(self, status: str, words: str, now: datetime) -> Text:
+        style = COLOURS.get(status, "")
+        mark = Text(MARKS.get(status, "?"), style=style)
+        if status == "RUNNING":
+            turning = self._spinner.render(now.timestamp())
+            mark = turning if isinstance(turning, Text) else mark
+        return Text().append_text(mark).append(f" {words}", style="dim" if status in ("QUEUED", "SKIPPED") else "")
+
+    def _reasons(self, deployment: Deployment) -> list[Text]:
+        steps = (
+            (service, word, step)
+            for stage in deployment.stages
+            for service in stage.services
+            for word, step in (("build", service.build), ("deploy", service.deploy))
+        )
+        return [
+            Text(f"{service.name}, {word}: {step.reason}", style=COLOURS["FAILED" if step.status == "FAILED" else ""])
+            if step.status == "FAILED"
+            else Text(f"{service.name}, {word}, attempt {step.attempt - 1}: {step.reason}", style="yellow")
+            for service, word, step in steps
+            if step.reason and step.status != "SUCCEEDED"
+        ]
+
+
+def _is_cancelling(deployment: Deployment) -> bool:
+    return deployment.cancellation is not None and not deployment.is_over
+
+
+def _time(start: datetime | None, end: datetime | None, now: datetime) -> str:
+    return duration(((end or now) - start).total_seconds()) if start else ""

@@ -1,0 +1,146 @@
+"""An environment's pipeline as the command line knows it: its shape in JSON, and its listing."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct, convert
+
+from cli import change as changes
+from cli.change import Change
+from cli.client import Client, Data
+from cli.errors import Failed
+from cli.scope import Scope
+from cli.spec import Spec
+
+
+class Project(Struct, rename="camel"):
+    id: str
+    name: str
+
+
+class Environment(Struct, rename="camel"):
+    id: str
+    name: str
+    project: Project
+    target: str
+    concurrency: int
+
+
+class Service(Struct, rename="camel"):
+    id: str
+    name: str
+    type: str
+    is_skipped: bool
+    spec: Spec
+
+
+class Policy(Struct, rename="camel"):
+    concurrency: int | None
+
+
+class Stage(Struct, rename="camel"):
+    id: str
+    position: int
+    name: str
+    description: str
+    home_of: str | None
+    policy: Policy
+    services: list[Service]
+
+
+class Pipeline(Struct, rename="camel"):
+    environment: Environment
+    version: int
+    cursor: str
+    stages: list[Stage]
+
+    def stage(self, ref: str) -> Stage:
+        """The stage with that id or name; raises `Failed` when there is none."""
+        for stage in self.stages:
+            if ref == stage.id or ref.strip().casefold() == stage.name.casefold():
+                return stage
+        raise Failed(f"The pipeline has no stage {ref!r}.", code="STAGE_NOT_FOUND")
+
+    def placed(self, ref: str) -> tuple[Stage, Service]:
+        """The service with that id or name, and the stage that it stands in; raises `Failed` when there is none."""
+        for stage in self.stages:
+            for service in stage.services:
+                if ref == service.id or ref.strip().casefold() == service.name.casefold():
+                    return stage, service
+        raise Failed(f"The environment has no service {ref!r}.", code="SERVICE_NOT_FOUND")
+
+    def listing(self) -> str:
+        """As `stageline environment stage list` prints it."""
+        return "\n".join(line for stage in self.stages for line in _lines(stage))
+
+
+def _lines(stage: Stage) -> Iterator[str]:
+    yield f'# deployment stage {stage.position}: "{stage.name}"'
+    if stage.description:
+        yield stage.description
+    if stage.services:
+        yield "Type | Name"
+    else:
+        yield "<no service>"
+    for service in stage.services:
+        yield f"{service.type} | {service.name}{' (skipped)' if service.is_skipped else ''}"
+
+
+ENVIRONMENT = """
+fragment EnvironmentFields on Environment { id name target concurrency project { id name } }
+"""
+
+PIPELINE = (
+    """
+fragment PipelineFields on Pipeline {
+  environment { ...EnvironmentFields }
+  version
+  cursor
+  stages {
+    id position name description homeOf
+    policy { concurrency }
+    services { id name type isSkipped spec { ...SpecFields } }
+  }
+}
+
+fragment SpecFields on ServiceSpec {
+  image context dockerfile directory build run env { name value } ports
+  health { http { path port } tcp { port } command interval timeout startPeriod }
+  buildTimeout deployTimeout retries
+}
+"""
+    + ENVIRONMENT
+)
+
+GET = (
+    """
+query Pipeline($environment: ID!, $version: Int, $asOf: DateTime) {
+  pipeline(environment: $environment, version: $version, asOf: $asOf) { ...PipelineFields }
+}
+"""
+    + PIPELINE
+)
+
+
+def get(client: Client, environment: str, *, version: int | None = None, as_of: str | None = None) -> Pipeline:
+    """The pipeline of the environment with that id: the current one, or as it was."""
+    found = client.execute(GET, {"environment": environment, "version": version, "asOf": as_of})["pipeline"]
+    if found is None:
+        raise Failed(f"There is no environment {environment!r}.", code="ENVIRONMENT_NOT_FOUND")
+    return read(found)
+
+
+def read(data: Data) -> Pipeline:
+    return convert(data, Pipeline)
+
+
+def mutation(field: str, **arguments: str) -> str:
+    """The document of a change to an environment's pipeline, for `change`."""
+    return changes.mutation(field, "... on Pipeline { ...PipelineFields }", PIPELINE, environment="ID!", **arguments)
+
+
+def change(document: str, scope: Scope, how: Change, **arguments: object) -> Pipeline:
+    """The pipeline after *document* changed it; raises `Refused`."""
+    with Client.known() as client:
+        environment = scope.find(client)
+        variables = {"environment": environment.id, **arguments, **how.variables}
+        return read(client.change(document, variables))

@@ -1,0 +1,142 @@
+"""A deployment's events, and how far it has come by them."""
+
+from copy import deepcopy
+from datetime import datetime
+from typing import TypeVar
+
+from msgspec import Struct, convert
+
+from cli.client import Data
+from cli.run import Deployment, Named, Service, ServiceRef, Stage, Step
+
+EVENTS = """
+subscription DeploymentEvents($deployment: ID!, $after: String) {
+  deploymentEvents(deployment: $deployment, after: $after) { ...EventFields }
+}
+"""
+
+PAST_EVENTS = """
+query DeploymentEvents($deployment: ID!, $first: Int, $after: String) {
+  deploymentEvents(deployment: $deployment, first: $first, after: $after) {
+    edges { node { ...EventFields } }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+"""
+
+EVENT = """
+fragment EventFields on DeploymentEvent {
+  id cursor position version type recordedAt actor origin reason message
+  stage { id name } service { id name type } phase attempt detail ports
+}
+"""
+
+
+class Event(Struct, rename="camel"):
+    id: str
+    cursor: str
+    position: int
+    version: int
+    type: str
+    recorded_at: datetime
+    actor: str
+    origin: str
+    reason: str | None
+    message: str
+    stage: Named | None
+    service: ServiceRef | None
+    phase: str | None
+    attempt: int | None
+    detail: str | None
+    ports: list[int] | None
+
+    def line(self) -> str:
+        """As it is printed where lines are."""
+        return f"{self.recorded_at.astimezone():%H:%M:%S}  {self.message}"
+
+
+def read(data: Data) -> Event:
+    return convert(data, Event)
+
+
+class Progress:
+    """*deployment* as the events say that it is; begins with nothing done.
+
+    An event that isn't known here changes nothing: the deployment is read again at its end.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment = deepcopy(deployment)
+        deployment.status = "QUEUED"
+        deployment.started_at = deployment.finished_at = deployment.failure = None
+        for stage in deployment.stages:
+            stage.status, stage.started_at, stage.finished_at = "QUEUED", None, None
+            for service in stage.services:
+                service.status, service.build, service.deploy, service.ports = "QUEUED", Step(), Step(), []
+
+    def take(self, event: Event) -> None:
+        stage = _with_id(self.deployment.stages, event.stage)
+        services = [service for stage in self.deployment.stages for service in stage.services]
+        service = _with_id(services, event.service)
+        match event.type.split("_"):
+            case ["DEPLOYMENT", "STARTED"]:
+                self.deployment.status, self.deployment.started_at = "RUNNING", event.recorded_at
+            case ["DEPLOYMENT", "SUCCEEDED" | "FAILED" | "CANCELLED" as status]:
+                self._over(status, event.recorded_at)
+            case ["CANCELLATION", "REQUESTED"]:
+                self.deployment.cancellation = "SAFE"
+            case ["STAGE", "STARTED"] if stage:
+                stage.status, stage.started_at = "RUNNING", event.recorded_at
+            case ["STAGE", "SUCCEEDED" | "FAILED" | "SKIPPED" as status] if stage:
+                stage.status, stage.finished_at = status, event.recorded_at
+            case _ if service:
+                _take(service, event)
+
+    def _over(self, status: str, at: datetime) -> None:
+        self.deployment.status, self.deployment.finished_at = status, at
+        for stage in self.deployment.stages:
+            if stage.status in ("QUEUED", "RUNNING") and status != "SUCCEEDED":
+                stage.status = "CANCELLED"
+
+
+def _take(service: Service, event: Event) -> None:
+    attempt = event.attempt or 1
+    match event.type:
+        case "BUILD_STARTED":
+            service.status, service.build = "RUNNING", Step("RUNNING", attempt, event.recorded_at)
+        case "BUILD_SKIPPED":
+            service.build = Step("SKIPPED")
+        case "BUILD_SUCCEEDED":
+            _end(service.build, "SUCCEEDED", event)
+        case "SERVICE_DEPLOY_STARTED":
+            service.status, service.deploy = "RUNNING", Step("RUNNING", attempt, event.recorded_at)
+        case "SERVICE_DEPLOYED":
+            _end(service.deploy, "SUCCEEDED", event)
+            service.status, service.ports = "SUCCEEDED", event.ports or []
+        case "BUILD_FAILED" | "SERVICE_DEPLOY_FAILED":
+            _end(service.build if event.type == "BUILD_FAILED" else service.deploy, "FAILED", event)
+            service.status = "FAILED"
+        case "STEP_RETRIED":
+            retried = Step("QUEUED", attempt + 1, reason=event.detail)
+            if event.phase == "BUILD":
+                service.build = retried
+            else:
+                service.deploy = retried
+        case "SERVICE_CANCELLED":
+            for step in (service.build, service.deploy):
+                if step.status in ("QUEUED", "RUNNING"):
+                    _end(step, "CANCELLED", event)
+            service.status = "CANCELLED"
+
+
+def _end(step: Step, status: str, event: Event) -> None:
+    step.status, step.reason = status, event.detail
+    if step.started_at:
+        step.finished_at = event.recorded_at
+
+
+Item = TypeVar("Item", Stage, Service)
+
+
+def _with_id(items: list[Item], ref: Named | ServiceRef | None) -> Item | None:
+    return next((item for item in items if ref and item.id == ref.id), None)

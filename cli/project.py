@@ -1,0 +1,49 @@
+"""`stageline project`: the namespaces that environments are in."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from msgspec import Struct, convert
+
+from cli.change import Change, mutation
+from cli.client import Client
+from cli.command import command, group
+from cli.output import Output, moment, table
+from cli.scope import PROJECTS
+
+app = group(
+    "List and make projects.",
+    "stageline project create -n Shop",
+    "stageline project list",
+)
+
+CREATE = mutation("createProject", "... on Project { id name createdAt }", name="String!")
+
+
+class Project(Struct, rename="camel"):
+    id: str
+    name: str
+    created_at: datetime
+
+
+@command(app, "list", "stageline project list --json")
+def list_(output: Output) -> None:
+    """List the projects by name."""
+    with Client.known() as client:
+        projects = [convert(node, Project) for node in client.pages(PROJECTS, {})]
+    rows = [(project.name, moment(project.created_at)) for project in projects]
+    output.answer({"projects": projects}, table(("Name", "Created"), rows) if rows else "<no project>")
+
+
+@command(app, "create", "stageline project create -n Shop")
+def create(
+    name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new project's name.")],
+    change: Change,
+    output: Output,
+) -> None:
+    """Make a project."""
+    with Client.known() as client:
+        project = convert(client.change(CREATE, {"name": name, **change.variables}), Project)
+    output.answer(project, change.told("Project created successfully", f"Project {project.name}"))
+    output.hint(f'Next: stageline environment create --project "{project.name}" -n NAME')

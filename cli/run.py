@@ -1,0 +1,227 @@
+"""Deployments as the command line knows them: their shape in JSON, finding one, and describing it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from msgspec import Struct, convert
+
+from cli.client import Client, Data
+from cli.errors import Failed, Misused
+from cli.output import between, moment
+
+FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+MARKS = {"QUEUED": "·", "RUNNING": "…", "SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "CANCELLED": "⊘"}
+
+
+class Named(Struct, rename="camel"):
+    id: str
+    name: str
+
+
+class ServiceRef(Struct, rename="camel"):
+    id: str
+    name: str
+    type: str
+
+
+class Step(Struct, rename="camel"):
+    status: str = "QUEUED"
+    attempt: int = 1
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    reason: str | None = None
+
+
+class Service(Struct, rename="camel"):
+    id: str
+    name: str
+    type: str
+    status: str
+    ports: list[int]
+    build: Step
+    deploy: Step
+
+
+class Stage(Struct, rename="camel"):
+    id: str
+    position: int
+    name: str
+    status: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    services: list[Service]
+
+
+class Failure(Struct, rename="camel"):
+    stage: Named
+    service: ServiceRef
+    phase: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.service.name}, {self.phase.lower()}: {self.reason}"
+
+
+class Summary(Struct, rename="camel"):
+    """A deployment without its stages."""
+
+    id: str
+    environment: Named
+    number: int
+    action: str
+    status: str
+    actor: str
+    reason: str | None
+    pipeline_version: int
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancellation: str | None
+    failure: Failure | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def took(self) -> str:
+        """How long it ran, or has been running."""
+        return between(self.started_at, self.finished_at or datetime.now(UTC))
+
+
+class Deployment(Summary, rename="camel"):
+    stages: list[Stage]
+    version: int
+    cursor: str
+
+
+SUMMARY = """
+fragment SummaryFields on Deployment {
+  id environment { id name } number action status actor reason pipelineVersion
+  requestedAt startedAt finishedAt cancellation
+  failure { stage { id name } service { id name type } phase reason }
+}
+"""
+
+DEPLOYMENT = (
+    """
+fragment DeploymentFields on Deployment {
+  ...SummaryFields
+  stages {
+    id position name status startedAt finishedAt
+    services {
+      id name type status ports
+      build { status attempt startedAt finishedAt reason }
+      deploy { status attempt startedAt finishedAt reason }
+    }
+  }
+  version cursor
+}
+"""
+    + SUMMARY
+)
+
+GET = (
+    """
+query Deployment($id: ID!) {
+  deployment(id: $id) { ...DeploymentFields }
+}
+"""
+    + DEPLOYMENT
+)
+
+LIST = (
+    """
+query Deployments($environment: ID!, $first: Int, $after: String) {
+  deployments(environment: $environment, first: $first, after: $after) {
+    edges { node { ...SummaryFields } }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+"""
+    + SUMMARY
+)
+
+
+def read(data: Data) -> Deployment:
+    return convert(data, Deployment)
+
+
+def get(client: Client, id_: str) -> Deployment:
+    """Raises `Failed` when there is none."""
+    data = client.execute(GET, {"id": id_})["deployment"]
+    if data is None:
+        raise Failed(f"There is no deployment {id_!r}.", code="DEPLOYMENT_NOT_FOUND")
+    return read(data)
+
+
+def newest(client: Client, environment: str, limit: int | None = None) -> Iterator[Summary]:
+    """The environment's deployments, newest first."""
+    return (convert(node, Summary) for node in client.pages(LIST, {"environment": environment}, limit=limit))
+
+
+def find(client: Client, environment: str, ref: str | None) -> str:
+    """The id of the deployment with that number or id, for None the newest; raises `Failed` when there is none."""
+    if ref is not None and is_id(ref):
+        return ref
+    if ref is not None and not is_number(ref):
+        raise Misused(f"{ref!r} is neither the number nor the id of a deployment.")
+    for deployment in newest(client, environment, limit=1 if ref is None else None):
+        if ref is None or deployment.number == int(ref):
+            return deployment.id
+    if ref is None:
+        raise Failed(
+            "The environment has not been deployed yet.",
+            hint="Deploy it: stageline environment deploy --watch",
+            code="DEPLOYMENT_NOT_FOUND",
+        )
+    raise Failed(f"There is no deployment {ref}.", hint="See: stageline deployment list", code="DEPLOYMENT_NOT_FOUND")
+
+
+def is_id(ref: str) -> bool:
+    return ref.startswith("deployment_")
+
+
+def is_number(ref: str) -> bool:
+    return ref.isascii() and ref.isdecimal()
+
+
+def current(client: Client, environment: str) -> Summary:
+    """The one that is being carried out, else the one whose turn is next; raises `Failed` when none is open."""
+    open_ = [deployment for deployment in newest(client, environment, limit=50) if not deployment.is_over]
+    if not open_:
+        raise Failed("There is no deployment to cancel: none is running or waiting.", code="DEPLOYMENT_OVER")
+    return next((each for each in open_ if each.status == "RUNNING"), open_[-1])
+
+
+def described(deployment: Deployment) -> str:
+    """The whole deployment in plain text, stage by stage."""
+    return "\n".join(_lines(deployment))
+
+
+def _lines(deployment: Deployment) -> Iterator[str]:
+    yield f"Deployment {deployment.number} of {deployment.environment.name}: {deployment.status.lower()}"
+    yield f"  requested {moment(deployment.requested_at)} by {deployment.actor}{_because(deployment.reason)}"
+    yield f"  pipeline version {deployment.pipeline_version}" + (f", took {deployment.took}" if deployment.took else "")
+    width = max((len(each.name) for stage in deployment.stages for each in stage.services), default=0)
+    for stage in deployment.stages:
+        times = between(stage.started_at, stage.finished_at)
+        mark = MARKS.get(stage.status, "?")
+        yield f'{mark} stage {stage.position} "{stage.name}": {stage.status.lower()} {times}'.rstrip()
+        for service in stage.services:
+            ports = f"  port {', '.join(map(str, service.ports))}" if service.ports else ""
+            steps = f"build {_step(service.build)}  deploy {_step(service.deploy)}"
+            yield f"  {MARKS.get(service.status, '?')} {service.name:<{width}}  {steps}{ports}".rstrip()
+            yield from (f"      {step.reason}" for step in (service.build, service.deploy) if step.reason)
+    if deployment.failure:
+        yield f"Failed: {deployment.failure}"
+
+
+def _because(reason: str | None) -> str:
+    return f": {reason}" if reason else ""
+
+
+def _step(step: Step) -> str:
+    times = between(step.started_at, step.finished_at)
+    attempt = f" (attempt {step.attempt})" if step.attempt > 1 else ""
+    return f"{step.status.lower()} {times}".rstrip() + attempt

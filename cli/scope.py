@@ -1,0 +1,155 @@
+"""Which project and environment a command is about."""
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from cli import config
+from cli.client import Client, Data
+from cli.errors import Failed, Misused
+
+PROJECTS = """
+query Projects($first: Int, $after: String) {
+  projects(first: $first, after: $after) {
+    edges { node { id name createdAt } }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+"""
+
+ENVIRONMENTS = """
+query Environments($project: ID!, $first: Int, $after: String) {
+  environments(project: $project, first: $first, after: $after) {
+    edges { node { id name target concurrency project { id name } createdAt updatedAt } }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+"""
+
+ENVIRONMENT = """
+query Environment($id: ID, $project: ID, $name: String) {
+  environment(id: $id, project: $project, name: $name) { id name isDeleted project { id name } }
+}
+"""
+
+HINT = "Name them (--project, --environment), or keep them: stageline context set --project P --environment E."
+
+ProjectOption = Annotated[
+    str | None,
+    typer.Option(
+        "--project",
+        metavar="PROJECT",
+        envvar="STAGELINE_PROJECT",
+        help="Its name or id, else the context's.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Found:
+    """An environment that is there."""
+
+    id: str
+    name: str
+    project: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """An environment, by what the command says, or else by the context, or else by asking."""
+
+    project: ProjectOption = None
+    environment: Annotated[
+        str | None,
+        typer.Option(
+            "--environment",
+            metavar="ENVIRONMENT",
+            envvar="STAGELINE_ENVIRONMENT",
+            help="Its name or id, else the context's.",
+            show_default=False,
+        ),
+    ] = None
+
+    def find(self, client: Client) -> Found:
+        """Raises `Failed` when there is no such environment, and `Misused` when nothing says which."""
+        kept = config.load().scope
+        environment = self.environment
+        if environment is None and self._is_of(kept):
+            environment = kept.environment
+        if environment and (found := _by_id(client, environment)):
+            return found
+        if not environment:
+            project = self.project or kept.project or ask_project(client)
+            return find(client, project, ask_environment(client, project))
+        return find(client, self.project or kept.project or ask_project(client), environment)
+
+    def _is_of(self, kept: config.Context) -> bool:
+        """Whether the context's environment is meant: not when another project was named."""
+        return self.project is None or self.project.casefold() == (kept.project or "").casefold()
+
+
+def find_project(project: str | None, client: Client) -> str:
+    """The name or id of the project that is meant."""
+    return project or config.load().scope.project or ask_project(client)
+
+
+def find(client: Client, project: str, name: str) -> Found:
+    """The environment *name* of *project*; raises `Failed` when there is none."""
+    data = client.execute(ENVIRONMENT, {"project": project, "name": name})["environment"]
+    if data is None:
+        raise Failed(
+            f"There is no environment {name!r} in project {project!r}.",
+            hint="See: stageline environment list",
+            code="ENVIRONMENT_NOT_FOUND",
+        )
+    return _found(data)
+
+
+def _by_id(client: Client, ref: str) -> Found | None:
+    if not ref.startswith("environment_"):
+        return None
+    data = client.execute(ENVIRONMENT, {"id": ref})["environment"]
+    return None if data is None or data["isDeleted"] else _found(data)
+
+
+def _found(data: Data) -> Found:
+    return Found(id=data["id"], name=data["name"], project=data["project"]["name"])
+
+
+def ask_project(client: Client) -> str:
+    """Lets the person choose; raises `Misused` when there is nobody to ask."""
+    _must_be_a_person("project")
+    names = [node["name"] for node in client.pages(PROJECTS, {})]
+    if not names:
+        raise Failed("There is no project yet.", hint="Make one: stageline project create -n NAME")
+    return _chosen("Project", names)
+
+
+def ask_environment(client: Client, project: str) -> str:
+    """Lets the person choose one of *project*'s; raises `Misused` when there is nobody to ask."""
+    _must_be_a_person("environment")
+    names = [node["name"] for node in client.pages(ENVIRONMENTS, {"project": project})]
+    if not names:
+        raise Failed(
+            f"Project {project!r} has no environment yet.", hint="Make one: stageline environment create -n NAME"
+        )
+    return _chosen("Environment", names)
+
+
+def _must_be_a_person(what: str) -> None:
+    if not sys.stdin.isatty():
+        raise Misused(f"Nothing says which {what} is meant.", hint=HINT)
+
+
+def _chosen(what: str, names: list[str]) -> str:
+    for number, name in enumerate(names, 1):
+        typer.echo(f"  {number}  {name}", err=True)
+    while True:
+        answer = str(typer.prompt(f"{what} (number or name)", err=True)).strip()
+        for number, name in enumerate(names, 1):
+            if answer.casefold() == name.casefold() or answer == str(number):
+                return name
+        typer.echo(f"None of them is {answer!r}.", err=True)

@@ -1,0 +1,180 @@
+"""`stageline service`: what an environment consists of."""
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli import pipeline
+from cli.change import Change
+from cli.client import Client
+from cli.command import command, group
+from cli.errors import Failed, Misused, Refused
+from cli.output import Output, encoded, table
+from cli.pipeline import Pipeline, Service, Stage
+from cli.scope import Scope
+from cli.spec import Spec, SpecOptions
+
+app = group(
+    "List and change the services of an environment.",
+    "stageline service list",
+    "stageline service add -n Redis -t database --image redis:8 --port 6379 --health-tcp",
+    "stageline service add -n Backend -t application -f backend.yaml",
+    "stageline service edit -n Backend --env LOG_LEVEL=debug --retries 2",
+)
+
+ATTEMPTS = 5
+
+
+class ServiceType(StrEnum):
+    DATABASE = "DATABASE"
+    JOB = "JOB"
+    CONTAINER = "CONTAINER"
+    APPLICATION = "APPLICATION"
+
+
+ServiceName = Annotated[
+    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service: its name (in any case) or id.")
+]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Don't ask.")]
+
+ADD = pipeline.mutation("addService", name="String!", type="ServiceType!", spec="ServiceSpecInput", stage="ID")
+EDIT = pipeline.mutation("editService", service="ID!", name="String", spec="ServiceSpecInput")
+REMOVE = pipeline.mutation("removeService", service="ID!")
+
+
+@command(app, "list", "stageline service list", "stageline service list --json")
+def list_(scope: Scope, output: Output) -> None:
+    """List the services in the order of their stages."""
+    with Client.known() as client:
+        shown = pipeline.get(client, scope.find(client).id)
+    rows = [
+        (service.name, service.type, stage.name, "skipped" if service.is_skipped else "")
+        for stage in shown.stages
+        for service in stage.services
+    ]
+    services = [_document(stage, service) for stage in shown.stages for service in stage.services]
+    output.answer({"services": services}, table(("Name", "Type", "Stage", ""), rows) if rows else "<no service>")
+
+
+@command(app, "show", "stageline service show -n Backend", "stageline service show -n Backend > backend.json")
+def show(name: ServiceName, scope: Scope, output: Output) -> None:
+    """Show a service's specification, as `service add -f` and `service edit -f` take it (JSON)."""
+    with Client.known() as client:
+        stage, service = pipeline.get(client, scope.find(client).id).placed(name)
+    output.answer(_document(stage, service), encoded(service.spec.input(), pretty=True))
+
+
+@command(
+    app,
+    "add",
+    "stageline service add -n DB -t database --image postgres:18 --port 5432 --env POSTGRES_PASSWORD=x --health-tcp",
+    "stageline service add -n Backend -t application --directory ./backend --build 'npm ci' --run 'node app.js' \\",
+    "    --port 0 --health-http /healthz",
+    "stageline service add -n Migrate -t job -f migrate.yaml --stage 'second stage'",
+)
+def add(
+    name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new service's name.")],
+    type_: Annotated[
+        ServiceType,
+        typer.Option("-t", "--type", case_sensitive=False, help="A job runs to its end, the others stay up."),
+    ],
+    given: SpecOptions,
+    scope: Scope,
+    change: Change,
+    output: Output,
+    stage: Annotated[
+        str | None,
+        typer.Option("-s", "--stage", metavar="STAGE", help="Where it stands; else by its type.", show_default=False),
+    ] = None,
+) -> None:
+    """Add a service. It is deployed with the environment from then on.
+
+    It is run in one of three ways: from an existing --image; from an image that is built in a --context; or as a
+    process in a --directory, after the --build commands, by the --run command.
+    """
+    spec = given.applied(Spec())
+    after = pipeline.change(ADD, scope, change, name=name, type=type_.value, spec=spec.input(), stage=stage)
+    _answer(output, change, after, "Service added successfully")
+
+
+@command(
+    app,
+    "edit",
+    "stageline service edit -n Backend --new-name API",
+    "stageline service edit -n Backend --env LOG_LEVEL=debug --unset-env TRACE",
+    "stageline service edit -n Backend -f backend.yaml",
+)
+def edit(
+    name: ServiceName,
+    given: SpecOptions,
+    scope: Scope,
+    change: Change,
+    output: Output,
+    new_name: Annotated[
+        str | None, typer.Option("--new-name", metavar="NAME", help="Call it that.", show_default=False)
+    ] = None,
+) -> None:
+    """Change a service's name or specification; what isn't said stays as it is. It holds from the next deployment on.
+
+    With -f the file replaces the whole specification. --build and --port replace all of theirs; --env and --unset-env
+    change single variables. An empty text takes a value away: --image "".
+    """
+    if new_name is None and not given.are_given:
+        raise Misused("Nothing to change: give --new-name, or what its specification is to say.")
+    after = _edited(name, given, scope, change, new_name)
+    _answer(output, change, after, "Service updated successfully")
+
+
+def _edited(name: str, given: SpecOptions, scope: Scope, change: Change, new_name: str | None) -> Pipeline:
+    """Sends the whole specification, on the version it was read at: nobody's change in between is lost."""
+    with Client.known() as client:
+        environment = scope.find(client).id
+        for attempt in range(1, ATTEMPTS + 1):
+            before = pipeline.get(client, environment)
+            _, service = before.placed(name)
+            variables = {
+                "environment": environment,
+                "service": service.id,
+                "name": new_name,
+                "spec": given.applied(service.spec).input() if given.are_given else None,
+                **change.variables,
+            }
+            if change.expected_version is None and given.are_given:
+                variables["expectedVersion"] = before.version
+            try:
+                return pipeline.read(client.change(EDIT, variables))
+            except Refused as refusal:
+                if refusal.code != "VERSION_MISMATCH" or change.expected_version is not None or attempt == ATTEMPTS:
+                    raise
+    raise AssertionError("unreachable")
+
+
+@command(app, "remove", "stageline service remove -n Redis --yes")
+def remove(name: ServiceName, scope: Scope, change: Change, output: Output, yes: Yes = False) -> None:
+    """Remove a service and its specification. On a terminal this asks first."""
+    confirm(f"Remove service {name!r}?", yes or change.dry_run)
+    after = pipeline.change(REMOVE, scope, change, service=name)
+    _answer(output, change, after, "Service removed successfully")
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Raises `Failed` when a person says no; where there is nobody to ask, the command stands as it was given."""
+    if not yes and sys.stdin.isatty() and not typer.confirm(question, err=True):
+        raise Failed("Nothing was changed.", code="NOT_CONFIRMED")
+
+
+def _answer(output: Output, change: Change, after: Pipeline, done: str) -> None:
+    output.answer(after, change.told(done, after.listing()))
+
+
+def _document(stage: Stage, service: Service) -> dict[str, object]:
+    return {
+        "id": service.id,
+        "name": service.name,
+        "type": service.type,
+        "isSkipped": service.is_skipped,
+        "stage": {"id": stage.id, "name": stage.name},
+        "spec": service.spec,
+    }

@@ -1,0 +1,220 @@
+"""`stageline environment stage`: the stages of an environment, and which service stands in which."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from cli import pipeline
+from cli.change import Change
+from cli.client import Client
+from cli.command import command, group
+from cli.errors import Misused
+from cli.output import Output
+from cli.pipeline import Pipeline
+from cli.scope import Scope
+
+app = group(
+    "List and change the stages of an environment.",
+    "stageline environment stage list",
+    'stageline environment stage create -n "fifth stage" -d "smoke tests"',
+    'stageline environment stage edit -n "JOB DEFAULT" --new-name "second stage"',
+    'stageline environment stage move -n Rabbitmq -s "second stage"',
+    'stageline environment stage reorder -n "fifth stage" --before "second stage"',
+)
+
+StageName = Annotated[
+    str, typer.Option("-n", "--name", metavar="STAGE", help="The stage: its name (in any case) or id.")
+]
+ServiceName = Annotated[
+    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service: its name (in any case) or id.")
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency",
+        metavar="N",
+        min=0,
+        help="How many of its services at once; 0 for the environment's number.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in the order."""
+
+    position: Annotated[
+        int | None,
+        typer.Option("--position", metavar="N", min=1, help="The place with that number, from 1.", show_default=False),
+    ] = None
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="STAGE", help="Right before that stage.", show_default=False)
+    ] = None
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="STAGE", help="Right after that stage.", show_default=False)
+    ] = None
+
+    @property
+    def input(self) -> dict[str, object] | None:
+        """As the contract's `PlaceInput`; None when no place was given."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        if len(given) > 1:
+            raise Misused("One place only: --position, --before or --after.")
+        return given or None
+
+
+CREATE = pipeline.mutation("createStage", name="String!", description="String!", to="PlaceInput")
+EDIT = pipeline.mutation("editStage", stage="ID!", name="String", description="String", policy="StagePolicyInput")
+DELETE = pipeline.mutation("deleteStage", stage="ID!", servicesTo="ID")
+REORDER = pipeline.mutation("moveStage", stage="ID!", to="PlaceInput!")
+MOVE = pipeline.mutation("moveService", service="ID!", stage="ID!")
+SKIP = pipeline.mutation("skipService", service="ID!")
+UNSKIP = pipeline.mutation("unskipService", service="ID!")
+
+
+@command(app, "list", "stageline environment stage list", "stageline environment stage list --as-of 2026-01-31T12:00Z")
+def list_(
+    scope: Scope,
+    output: Output,
+    at_version: Annotated[
+        int | None,
+        typer.Option("--at-version", metavar="N", min=1, help="As it was at that version.", show_default=False),
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", metavar="TIME", help="As it was at that time, in ISO 8601.", show_default=False),
+    ] = None,
+) -> None:
+    """List the stages in their order, with the services of each."""
+    if at_version is not None and as_of is not None:
+        raise Misused("One moment only: --at-version or --as-of.")
+    time = None if as_of is None else _with_zone(as_of)
+    with Client.known() as client:
+        shown = pipeline.get(client, scope.find(client).id, version=at_version, as_of=time)
+    output.answer(shown, shown.listing())
+
+
+def _with_zone(text: str) -> str:
+    """The moment that *text* names; without a time zone it is this machine's."""
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except ValueError as error:
+        raise Misused(f"--as-of {text!r} is no time in ISO 8601, as 2026-01-31T12:00Z is.") from error
+
+
+@command(app, "create", 'stageline environment stage create -n "fifth stage" -d "smoke tests"')
+def create(
+    name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new stage's name.")],
+    place: Place,
+    scope: Scope,
+    change: Change,
+    output: Output,
+    description: Annotated[
+        str, typer.Option("-d", "--description", metavar="TEXT", help="What it is for.", show_default=False)
+    ] = "",
+) -> None:
+    """Add a stage, at the end of the pipeline unless a place is given."""
+    after = pipeline.change(CREATE, scope, change, name=name, description=description, to=place.input)
+    _answer(output, change, after, "Stage created successfully")
+
+
+@command(
+    app,
+    "edit",
+    'stageline environment stage edit -n "JOB DEFAULT" --new-name "second stage"',
+    'stageline environment stage edit -n "second stage" --new-description ""',
+)
+def edit(
+    name: StageName,
+    scope: Scope,
+    change: Change,
+    output: Output,
+    new_name: Annotated[
+        str | None, typer.Option("--new-name", metavar="NAME", help="Call it that.", show_default=False)
+    ] = None,
+    new_description: Annotated[
+        str | None,
+        typer.Option(
+            "--new-description", metavar="TEXT", help="Say that of it; empty for nothing.", show_default=False
+        ),
+    ] = None,
+    concurrency: Concurrency = None,
+) -> None:
+    """Change a stage's name, its description, or how many of its services are worked on at once."""
+    if new_name is None and new_description is None and concurrency is None:
+        raise Misused("Nothing to change: give --new-name, --new-description or --concurrency.")
+    policy = None if concurrency is None else {"concurrency": concurrency or None}
+    after = pipeline.change(EDIT, scope, change, stage=name, name=new_name, description=new_description, policy=policy)
+    _answer(output, change, after, "Stage updated successfully")
+
+
+@command(
+    app,
+    "delete",
+    'stageline environment stage delete -n "fifth stage"',
+    'stageline environment stage delete -n "third stage" --move-services-to "fourth stage"',
+)
+def delete(
+    name: StageName,
+    scope: Scope,
+    change: Change,
+    output: Output,
+    move_services_to: Annotated[
+        str | None,
+        typer.Option(
+            "--move-services-to", metavar="STAGE", help="Where its services go, if it has any.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Delete a stage. One that still holds services is deleted only when it is said where they go."""
+    after = pipeline.change(DELETE, scope, change, stage=name, servicesTo=move_services_to)
+    _answer(output, change, after, "Stage deleted successfully")
+
+
+@command(app, "move", 'stageline environment stage move -n Rabbitmq -s "second stage"')
+def move(
+    name: ServiceName,
+    stage: Annotated[str, typer.Option("-s", "--stage", metavar="STAGE", help="The stage it goes to: name or id.")],
+    scope: Scope,
+    change: Change,
+    output: Output,
+) -> None:
+    """Move a service into another stage."""
+    after = pipeline.change(MOVE, scope, change, service=name, stage=stage)
+    _answer(output, change, after, f'Application moved into stage "{after.stage(stage).name}"')
+
+
+@command(
+    app,
+    "reorder",
+    'stageline environment stage reorder -n "fifth stage" --position 1',
+    'stageline environment stage reorder -n "fifth stage" --before "second stage"',
+)
+def reorder(name: StageName, place: Place, scope: Scope, change: Change, output: Output) -> None:
+    """Give a stage another place in the order."""
+    if place.input is None:
+        raise Misused("Say where it goes: --position, --before or --after.")
+    after = pipeline.change(REORDER, scope, change, stage=name, to=place.input)
+    stage = after.stage(name)
+    _answer(output, change, after, f'Stage "{stage.name}" moved to position {stage.position}')
+
+
+@command(app, "skip", "stageline environment stage skip -n Frontend")
+def skip(name: ServiceName, scope: Scope, change: Change, output: Output) -> None:
+    """Leave a service out of the deployments to come. It keeps its place."""
+    after = pipeline.change(SKIP, scope, change, service=name)
+    _answer(output, change, after, f'Service "{after.placed(name)[1].name}" will be skipped')
+
+
+@command(app, "unskip", "stageline environment stage unskip -n Frontend")
+def unskip(name: ServiceName, scope: Scope, change: Change, output: Output) -> None:
+    """Take a skipped service into the deployments to come again."""
+    after = pipeline.change(UNSKIP, scope, change, service=name)
+    _answer(output, change, after, f'Service "{after.placed(name)[1].name}" will be deployed')
+
+
+def _answer(output: Output, change: Change, after: Pipeline, done: str) -> None:
+    output.answer(after, change.told(done, after.listing()))

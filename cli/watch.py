@@ -1,0 +1,164 @@
+"""
+Following a deployment to its end: live on a terminal, line by line elsewhere, and as JSON lines for programs.
+
+The exit code is the outcome's: see `cli.errors`.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+import typer
+
+from cli import progress, run
+from cli.client import Client
+from cli.errors import DeploymentCancelled, DeploymentFailed, Failed, Interrupted, WatchTimedOut
+from cli.feed import Feed
+from cli.output import Output, encoded, say, write
+from cli.progress import Event
+from cli.run import Deployment
+
+TICK = 0.125  # seconds between two drawings of a moving picture
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Whether to stay until the deployment is over, and for how long."""
+
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Follow it to its end, and exit with its outcome (see docs).")
+    ] = False
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="S",
+            min=0,
+            help="Watch for so many seconds at most; then exit with 124, and the deployment goes on.",
+            show_default=False,
+        ),
+    ] = None
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.watch or self.timeout is not None
+
+
+class Picture(Protocol):
+    """How what happens is shown."""
+
+    def begin(self, deployment: Deployment) -> None: ...
+    def take(self, event: Event) -> None: ...
+    def tick(self) -> None: ...
+    def end(self, deployment: Deployment) -> None: ...
+
+
+class Lines:
+    """One line per event."""
+
+    def begin(self, deployment: Deployment) -> None: ...
+
+    def take(self, event: Event) -> None:
+        write(event.line())
+
+    def tick(self) -> None: ...
+
+    def end(self, deployment: Deployment) -> None:
+        write(f"Deployment {deployment.number} of {deployment.environment.name} {_ended(deployment)}")
+
+
+class JsonLines:
+    """`{"deployment": …}` at first and at last, `{"event": …}` in between."""
+
+    def begin(self, deployment: Deployment) -> None:
+        write(encoded({"deployment": deployment}))
+
+    def take(self, event: Event) -> None:
+        write(encoded({"event": event}))
+
+    def tick(self) -> None: ...
+
+    def end(self, deployment: Deployment) -> None:
+        write(encoded({"deployment": deployment}))
+
+
+def follow(
+    client: Client, deployment: Deployment, output: Output, timeout: float | None, wanted: str = "SUCCEEDED"
+) -> None:
+    """Shows *deployment* until it is over; raises what its outcome comes to, unless that is *wanted*."""
+    number = deployment.number
+    ways_on = f"Watch it again: stageline deployment watch {number}. Cancel it: stageline environment cancel {number}"
+    try:
+        with _picture(output) as picture:
+            picture.begin(deployment)
+            for event in _events(client, deployment.id, timeout):
+                if event is None:
+                    picture.tick()
+                else:
+                    picture.take(event)
+            deployment = run.get(client, deployment.id)
+            picture.end(deployment)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Not watching any more; deployment {number} goes on.", hint=ways_on) from None
+    except _TimeIsUp:
+        raise WatchTimedOut(f"Deployment {number} is not over after {timeout:g} s; it goes on.", hint=ways_on) from None
+    _judge(deployment, wanted)
+
+
+class _TimeIsUp(Exception): ...
+
+
+def _events(client: Client, deployment: str, timeout: float | None) -> Iterator[Event | None]:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    feed = Feed(
+        client.server,
+        progress.EVENTS + progress.EVENT,
+        {"deployment": deployment},
+        is_over=lambda: run.get(client, deployment).is_over,
+        tell=say,
+    )
+    for data in feed.events(TICK):
+        yield None if data is None else progress.read(data)
+        if deadline is not None and time.monotonic() >= deadline:
+            raise _TimeIsUp
+
+
+def _picture(output: Output) -> AbstractContextManager[Picture]:
+    if output.as_json:
+        return nullcontext(JsonLines())
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        from cli.live import Live
+
+        return Live()
+    return nullcontext(Lines())
+
+
+def _ended(deployment: Deployment) -> str:
+    took = f" after {deployment.took}" if deployment.took else ""
+    return f"{deployment.status.lower()}{took}"
+
+
+def _judge(deployment: Deployment, wanted: str) -> None:
+    name = f"Deployment {deployment.number}"
+    match deployment.status:
+        case status if status == wanted:
+            return
+        case "FAILED":
+            hint = f"Its output: stageline deployment logs {deployment.number}"
+            if deployment.failure:
+                hint += f" {_quoted(deployment.failure.service.name)}"
+            raise DeploymentFailed(f"{name} failed: {deployment.failure or 'no reason is known'}", hint=hint)
+        case "CANCELLED":
+            raise DeploymentCancelled(f"{name} was cancelled.")
+        case status:
+            raise Failed(f"{name} had {status.lower()} before it could be cancelled.", code="DEPLOYMENT_OVER")
+
+
+def _quoted(name: str) -> str:
+    import shlex
+
+    return shlex.quote(name)

@@ -1,0 +1,69 @@
+"""What a resolver may reach, and who is asking."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from strawberry.types import Info as StrawberryInfo
+
+from domain.environment import Target
+from projections.deployment import Deployments
+from projections.environment import Environments
+from projections.pipeline import Pipelines
+from projections.project import Projects
+from projections.projector import Projector
+from store import ids
+from store.handle import Handler
+from store.log import Author, EventLog, Origin
+from store.output import OutputStore
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who came in, by which token."""
+
+    actor: str
+    token: UUID
+
+
+@dataclass(frozen=True)
+class Application:
+    """The parts that the GraphQL face stands on, made by the composition root."""
+
+    log: EventLog
+    handler: Handler
+    projector: Projector
+    projects: Projects
+    environments: Environments
+    pipelines: Pipelines
+    deployments: Deployments
+    output: OutputStore
+    targets: frozenset[Target]
+
+    async def settled(self) -> None:
+        """Returns when the read models hold everything that the log held when this was called."""
+        await self.projector.wait_for(await self.log.position())
+
+
+@dataclass
+class Context:
+    """One HTTP request, or one WebSocket connection; `identity` is None until its token was seen to be good."""
+
+    application: Application
+    origin: Origin
+    identity: Identity | None
+    connection_params: Any = None
+    correlation: UUID = field(default_factory=ids.new)
+
+    def author(self, reason: str | None) -> Author:
+        assert self.identity is not None, "nobody comes this far without a token"
+        return Author(
+            actor=self.identity.actor,
+            origin=self.origin,
+            token=self.identity.token,
+            correlation=self.correlation,
+            reason=reason,
+        )
+
+
+Info = StrawberryInfo[Context, None]

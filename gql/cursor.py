@@ -1,0 +1,29 @@
+"""
+Places in the log to resume from, opaque to clients.
+
+A cursor is the log's epoch and a position: one of another log, or of a copy that was restored and written to anew, is
+refused rather than misread.
+"""
+
+import base64
+import binascii
+
+import msgspec
+
+from domain.errors import InvalidArgument
+
+
+def of_position(epoch: str, position: int) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode((epoch, position))).decode().rstrip("=")
+
+
+def to_position(epoch: str, cursor: str) -> int:
+    """The position that *cursor* names; raises `InvalidArgument` for a damaged one, and for one of another log."""
+    try:
+        decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        origin, position = msgspec.json.decode(decoded, type=tuple[str, int])
+    except (binascii.Error, ValueError):
+        raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list") from None
+    if origin != epoch:
+        raise InvalidArgument(argument="The cursor", why="it comes from another log; start again without one")
+    return position

@@ -1,0 +1,268 @@
+"""Deployments: requested, cancelled, found and listed."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+from strawberry import ID
+
+from domain import deployment as domain
+from domain.deployment import Cancellation
+from domain.errors import DeploymentNotFound, VersionMismatch
+from domain.project import EnvironmentId
+from domain.queue import Action, DeploymentId
+from domain.spec import ServiceType
+from domain.step import Phase, Status
+from gql import cursor as cursors
+from gql.connection import Connection, connection, part
+from gql.context import Context, Info
+from gql.errors import Refusal
+from gql.node import Node, global_id, uuid_of
+from gql.pipeline import StageRef, environment_id
+from gql.write import Write, mutation
+from projections.deployment import DeploymentView, ServiceView, StageView, StepView, projection
+from store import deployment as deployments
+from store import ids
+from store.handle import Handled, Transaction
+
+strawberry.enum(Action, description="What a deployment does with the services of its plan.")
+strawberry.enum(Status, description="Of a deployment, a stage, a service, or a step of one.")
+strawberry.enum(Phase, description="The two steps of a service: it is built, then deployed.")
+strawberry.enum(Cancellation, description="SAFE lets what runs come to its end; FORCED stops it as well.")
+
+
+@strawberry.type(description="The environment of something.")
+class EnvironmentRef:
+    id: ID
+    name: str
+
+
+@strawberry.type(description="The service of something.")
+class ServiceRef:
+    id: ID
+    name: str
+    type: ServiceType
+
+
+@strawberry.type(description="Why a deployment failed: the first step that did.")
+class StepFailure:
+    stage: StageRef
+    service: ServiceRef
+    phase: Phase
+    reason: str
+
+
+@strawberry.type(description="Building or deploying one service, as far as it has come.")
+class Step:
+    status: Status
+    attempt: int = strawberry.field(description="Counted from 1.")
+    started_at: datetime | None
+    finished_at: datetime | None
+    reason: str | None = strawberry.field(description="Why the last attempt failed.")
+
+
+@strawberry.type(description="A service of the plan.")
+class DeploymentService:
+    id: ID
+    name: str
+    type: ServiceType
+    status: Status
+    ports: list[int] = strawberry.field(description="What the deployed service listens on.")
+    build: Step
+    deploy: Step
+
+
+@strawberry.type(description="A stage of the plan.")
+class DeploymentStage:
+    id: ID
+    position: int
+    name: str
+    status: Status
+    started_at: datetime | None
+    finished_at: datetime | None
+    services: list[DeploymentService]
+
+
+@strawberry.type(description="One numbered run of the pipeline as it stood when the run was requested.")
+class Deployment(Node):
+    environment: EnvironmentRef
+    number: int = strawberry.field(description="Counts the environment's deployments from 1.")
+    action: Action
+    status: Status
+    actor: str = strawberry.field(description="Who requested it.")
+    reason: str | None
+    pipeline_version: int = strawberry.field(description="The version of the pipeline that it carries out.")
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancellation: Cancellation | None
+    failure: StepFailure | None
+    stages: list[DeploymentStage]
+    version: int = strawberry.field(description="Counts the deployment's events.")
+    cursor: str = strawberry.field(
+        description="Where its last event stands in the log: follow deploymentEvents after it."
+    )
+
+
+DeploymentResult = Annotated[Deployment | Refusal, strawberry.union("DeploymentResult")]
+
+
+def stage_ref(id_: UUID, name: str) -> StageRef:
+    return StageRef(id=global_id("stage", id_), name=name)
+
+
+def service_ref(id_: UUID, name: str, type_: ServiceType) -> ServiceRef:
+    return ServiceRef(id=global_id("service", id_), name=name, type=type_)
+
+
+async def shown(context: Context, view: DeploymentView) -> Deployment:
+    return deployment(view, await _name(context, view.environment), context.application.log.epoch)
+
+
+async def _name(context: Context, environment: EnvironmentId) -> str:
+    view = await context.application.pipelines.get(environment)
+    return "" if view is None else view.pipeline.name
+
+
+def deployment(view: DeploymentView, environment: str, epoch: str) -> Deployment:
+    """*environment* is the environment's name."""
+    return Deployment(
+        id=global_id("deployment", view.id),
+        environment=EnvironmentRef(id=global_id("environment", view.environment), name=environment),
+        number=view.number,
+        action=view.action,
+        status=view.status,
+        actor=view.actor,
+        reason=view.reason,
+        pipeline_version=view.pipeline_version,
+        requested_at=view.requested_at,
+        started_at=view.started_at,
+        finished_at=view.finished_at,
+        cancellation=view.cancellation,
+        failure=_failure(view),
+        stages=[_stage(stage) for stage in view.stages],
+        version=view.version,
+        cursor=cursors.of_position(epoch, view.position),
+    )
+
+
+def _failure(view: DeploymentView) -> StepFailure | None:
+    failure = view.failure
+    if failure is None:
+        return None
+    stage = next(stage for stage in view.stages if stage.id == failure.stage)
+    service = next(service for service in stage.services if service.id == failure.service)
+    return StepFailure(
+        stage=stage_ref(stage.id, stage.name),
+        service=service_ref(service.id, service.name, service.type),
+        phase=failure.phase,
+        reason=failure.reason,
+    )
+
+
+def _stage(view: StageView) -> DeploymentStage:
+    return DeploymentStage(
+        id=global_id("stage", view.id),
+        position=view.position,
+        name=view.name,
+        status=view.status,
+        started_at=view.started_at,
+        finished_at=view.finished_at,
+        services=[_service(service) for service in view.services],
+    )
+
+
+def _service(view: ServiceView) -> DeploymentService:
+    return DeploymentService(
+        id=global_id("service", view.id),
+        name=view.name,
+        type=view.type,
+        status=view.status,
+        ports=list(view.ports),
+        build=_step(view.build),
+        deploy=_step(view.deploy),
+    )
+
+
+def _step(view: StepView) -> Step:
+    return Step(
+        status=view.status,
+        attempt=view.attempt,
+        started_at=view.started_at,
+        finished_at=view.finished_at,
+        reason=view.reason,
+    )
+
+
+def deployment_id(text: str) -> DeploymentId:
+    """The deployment that the id *text* names; raises `DeploymentNotFound`."""
+    found = uuid_of("deployment", text)
+    if found is None:
+        raise DeploymentNotFound(deployment=text)
+    return DeploymentId(found)
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="A deployment, live or long over.")
+    async def deployment(self, info: Info, id: ID) -> Deployment | None:
+        found = uuid_of("deployment", id)
+        if found is None:
+            return None
+        await info.context.application.settled()
+        view = await info.context.application.deployments.get(DeploymentId(found))
+        return None if view is None else await shown(info.context, view)
+
+    @strawberry.field(description="An environment's deployments, the newest first.")
+    async def deployments(
+        self,
+        info: Info,
+        environment: ID,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[Deployment]:
+        application = info.context.application
+        await application.settled()
+        owner = environment_id(environment)
+        page = await application.deployments.list(owner, part(first, after, last, before))
+        name = await _name(info.context, owner)
+        return connection(page, lambda view: deployment(view, name, application.log.epoch))
+
+
+async def _answer(write: Write, handled: Handled[domain.Deployment]) -> Deployment:
+    """The deployment as the change left it, or as a dry run would have left it."""
+    version = handled.subject.version - (len(handled.events) if write.dry_run else 0)
+    view = await write.context.application.deployments.read(DeploymentId(handled.subject.stream), version)
+    if write.dry_run:
+        view = projection.replay(handled.imagined(write.context.author(write.reason)), view)
+    assert view is not None, "a handled command leaves a deployment behind"
+    return await shown(write.context, view)
+
+
+@mutation("Deploys an environment: pins its pipeline as it stands, and puts the deployment into the queue.")
+async def deploy(write: Write, environment: ID) -> DeploymentResult:
+    owner = environment_id(environment)
+    author = write.context.author(write.reason)
+
+    async def work(transaction: Transaction) -> UUID:
+        deployment = DeploymentId(ids.new())
+        return await deployments.request(transaction, owner, deployment, author.actor, expected=write.expected_version)
+
+    return await _answer(write, await write.transact(work, domain.decider))
+
+
+@mutation("Cancels a deployment, at safe points or, forced, at once.")
+async def cancel_deployment(write: Write, deployment: ID, force: bool = False) -> DeploymentResult:
+    cancelled = deployment_id(deployment)
+
+    async def work(transaction: Transaction) -> UUID:
+        if write.expected_version is not None:
+            loaded = await transaction.load(domain.decider, cancelled)
+            if loaded.version != write.expected_version:
+                raise VersionMismatch(expected=write.expected_version, current=loaded.version)
+        return await deployments.cancel(transaction, cancelled, force)
+
+    return await _answer(write, await write.transact(work, domain.decider))

@@ -1,0 +1,264 @@
+"""
+Events: read as a list, and followed.
+
+A subscription replays what came after its cursor, goes on live, and completes when its stream has come to its end.
+"""
+
+import enum
+from collections.abc import AsyncGenerator, Callable
+from datetime import datetime
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+import strawberry
+from strawberry import ID
+
+from domain.deployment import DeploymentCancelled, DeploymentFailed, DeploymentSucceeded
+from domain.environment import EnvironmentDeleted
+from domain.errors import DeploymentNotFound, EnvironmentNotFound, Refused
+from domain.step import Phase
+from gql import cursor as cursors
+from gql.connection import Connection, connection, cut, part
+from gql.context import Context, Info
+from gql.deployment import ServiceRef, deployment_id, service_ref, stage_ref
+from gql.node import global_id
+from gql.pipeline import StageRef, environment_id
+from projections.event import DeploymentStory, PipelineStory, Told
+from store.log import Event, Origin, Recorded
+
+strawberry.enum(Origin, description="Through which door a change came in.")
+
+Shown = TypeVar("Shown")
+
+
+@strawberry.enum(description="What happened in a deployment.")
+class DeploymentEventType(enum.Enum):
+    DEPLOYMENT_PLANNED = "DeploymentPlanned"
+    DEPLOYMENT_STARTED = "DeploymentStarted"
+    DEPLOYMENT_TAKEN_UP = "DeploymentTakenUp"
+    STAGE_STARTED = "StageStarted"
+    STAGE_SKIPPED = "StageSkipped"
+    STAGE_SUCCEEDED = "StageSucceeded"
+    STAGE_FAILED = "StageFailed"
+    BUILD_STARTED = "BuildStarted"
+    BUILD_SUCCEEDED = "BuildSucceeded"
+    BUILD_FAILED = "BuildFailed"
+    BUILD_SKIPPED = "BuildSkipped"
+    SERVICE_DEPLOY_STARTED = "ServiceDeployStarted"
+    SERVICE_DEPLOYED = "ServiceDeployed"
+    SERVICE_DEPLOY_FAILED = "ServiceDeployFailed"
+    STEP_RETRIED = "StepRetried"
+    SERVICE_CANCELLED = "ServiceCancelled"
+    CANCELLATION_REQUESTED = "CancellationRequested"
+    DEPLOYMENT_SUCCEEDED = "DeploymentSucceeded"
+    DEPLOYMENT_FAILED = "DeploymentFailed"
+    DEPLOYMENT_CANCELLED = "DeploymentCancelled"
+
+
+@strawberry.enum(description="What happened to an environment or its pipeline.")
+class PipelineEventType(enum.Enum):
+    ENVIRONMENT_CREATED = "EnvironmentCreated"
+    ENVIRONMENT_RENAMED = "EnvironmentRenamed"
+    TARGET_CHANGED = "TargetChanged"
+    CONCURRENCY_CHANGED = "ConcurrencyChanged"
+    ENVIRONMENT_DELETED = "EnvironmentDeleted"
+    STAGE_CREATED = "StageCreated"
+    STAGE_RENAMED = "StageRenamed"
+    STAGE_DESCRIBED = "StageDescribed"
+    STAGE_MOVED = "StageMoved"
+    STAGE_POLICY_CHANGED = "StagePolicyChanged"
+    STAGE_DELETED = "StageDeleted"
+    SERVICE_ADDED = "ServiceAdded"
+    SERVICE_RENAMED = "ServiceRenamed"
+    SERVICE_CONFIGURED = "ServiceConfigured"
+    SERVICE_MOVED = "ServiceMoved"
+    SERVICE_SKIPPED = "ServiceSkipped"
+    SERVICE_UNSKIPPED = "ServiceUnskipped"
+    SERVICE_REMOVED = "ServiceRemoved"
+
+
+@strawberry.type(description="Something that happened in a deployment.")
+class DeploymentEvent:
+    id: ID
+    cursor: str = strawberry.field(description="Resume deploymentEvents after it.")
+    position: int = strawberry.field(description="Its place in the whole log.")
+    version: int = strawberry.field(description="Its place among the deployment's events.")
+    type: DeploymentEventType
+    recorded_at: datetime
+    actor: str
+    origin: Origin
+    reason: str | None
+    message: str = strawberry.field(description="What happened, in words.")
+    stage: StageRef | None
+    service: ServiceRef | None
+    phase: Phase | None
+    attempt: int | None
+    detail: str | None = strawberry.field(description="Why a step failed, who took the deployment up, …")
+    ports: list[int] | None = strawberry.field(description="What a deployed service listens on.")
+
+
+@strawberry.type(description="Something that happened to an environment or its pipeline.")
+class PipelineEvent:
+    id: ID
+    cursor: str = strawberry.field(description="Resume pipelineEvents after it.")
+    position: int = strawberry.field(description="Its place in the whole log.")
+    version: int = strawberry.field(description="The pipeline's version after it.")
+    type: PipelineEventType
+    recorded_at: datetime
+    actor: str
+    origin: Origin
+    reason: str | None
+    message: str = strawberry.field(description="What happened, in words.")
+    stage: StageRef | None
+    service: ServiceRef | None
+
+
+def deployment_event(told: Told, epoch: str) -> DeploymentEvent:
+    recorded, about = told.recorded, told.about
+    return DeploymentEvent(
+        id=global_id("event", recorded.id),
+        cursor=cursors.of_position(epoch, recorded.position),
+        position=recorded.position,
+        version=recorded.version,
+        type=DeploymentEventType(type(recorded.event).__name__),
+        recorded_at=recorded.recorded_at,
+        actor=recorded.by.actor,
+        origin=recorded.by.origin,
+        reason=recorded.by.reason,
+        message=told.message,
+        stage=_stage(told),
+        service=_service(told),
+        phase=about.phase,
+        attempt=about.attempt,
+        detail=about.detail,
+        ports=None if about.ports is None else list(about.ports),
+    )
+
+
+def pipeline_event(told: Told, epoch: str) -> PipelineEvent:
+    recorded = told.recorded
+    return PipelineEvent(
+        id=global_id("event", recorded.id),
+        cursor=cursors.of_position(epoch, recorded.position),
+        position=recorded.position,
+        version=recorded.version,
+        type=PipelineEventType(type(recorded.event).__name__),
+        recorded_at=recorded.recorded_at,
+        actor=recorded.by.actor,
+        origin=recorded.by.origin,
+        reason=recorded.by.reason,
+        message=told.message,
+        stage=_stage(told),
+        service=_service(told),
+    )
+
+
+def _stage(told: Told) -> StageRef | None:
+    stage = told.about.stage
+    return None if stage is None else stage_ref(stage.id, stage.name)
+
+
+def _service(told: Told) -> ServiceRef | None:
+    service = told.about.service
+    return None if service is None else service_ref(service.id, service.name, service.type)
+
+
+class Telling(Protocol):
+    """Puts one stream's events into words, in their order."""
+
+    def tell(self, recorded: Recorded) -> Told: ...
+
+
+async def _told(context: Context, stream: UUID, story: Telling, missing: Refused) -> list[Told]:
+    """All of a stream's events."""
+    recorded = await context.application.log.read(stream)
+    if not recorded:
+        raise missing
+    return [story.tell(each) for each in recorded]
+
+
+async def _followed(
+    context: Context, stream: UUID, story: Telling, after: str | None, ends: tuple[type[Event], ...], missing: Refused
+) -> AsyncGenerator[Told, None]:
+    """A stream's events behind the cursor *after*: what there is, then what comes, until one of *ends*."""
+    log = context.application.log
+    position = 0 if after is None else cursors.to_position(log.epoch, after)
+    if not await log.read(stream, until=1):
+        raise missing
+    async for batch in log.follow(0, stream):
+        for recorded in batch:
+            told = story.tell(recorded)
+            if recorded.position > position:
+                yield told
+            if isinstance(recorded.event, ends):
+                return
+
+
+DEPLOYMENT_ENDS = (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled)
+PIPELINE_ENDS = (EnvironmentDeleted,)
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="What happened in a deployment, in order.")
+    async def deployment_events(
+        self,
+        info: Info,
+        deployment: ID,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[DeploymentEvent]:
+        missing = DeploymentNotFound(deployment=deployment)
+        told = await _told(info.context, deployment_id(deployment), DeploymentStory(), missing)
+        return _connection(info, told, deployment_event, first, after, last, before)
+
+    @strawberry.field(description="What happened to an environment and its pipeline, in order.")
+    async def pipeline_events(
+        self,
+        info: Info,
+        environment: ID,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[PipelineEvent]:
+        missing = EnvironmentNotFound(environment=environment)
+        told = await _told(info.context, environment_id(environment), PipelineStory(), missing)
+        return _connection(info, told, pipeline_event, first, after, last, before)
+
+
+def _connection(
+    info: Info,
+    told: list[Told],
+    show: Callable[[Told, str], Shown],
+    first: int | None,
+    after: str | None,
+    last: int | None,
+    before: str | None,
+) -> Connection[Shown]:
+    epoch = info.context.application.log.epoch
+    page = cut(told, part(first, after, last, before), lambda each: cursors.of_position(epoch, each.recorded.position))
+    return connection(page, lambda each: show(each, epoch))
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(description="A deployment's events after a cursor; completes when the deployment is over.")
+    async def deployment_events(
+        self, info: Info, deployment: ID, after: str | None = None
+    ) -> AsyncGenerator[DeploymentEvent, None]:
+        stream, missing = deployment_id(deployment), DeploymentNotFound(deployment=deployment)
+        epoch = info.context.application.log.epoch
+        async for told in _followed(info.context, stream, DeploymentStory(), after, DEPLOYMENT_ENDS, missing):
+            yield deployment_event(told, epoch)
+
+    @strawberry.subscription(description="An environment's events after a cursor; completes when it was deleted.")
+    async def pipeline_events(
+        self, info: Info, environment: ID, after: str | None = None
+    ) -> AsyncGenerator[PipelineEvent, None]:
+        stream, missing = environment_id(environment), EnvironmentNotFound(environment=environment)
+        epoch = info.context.application.log.epoch
+        async for told in _followed(info.context, stream, PipelineStory(), after, PIPELINE_ENDS, missing):
+            yield pipeline_event(told, epoch)

@@ -1,0 +1,154 @@
+"""What steps print: read as a list, and followed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from datetime import datetime
+
+import strawberry
+from strawberry import ID
+
+from domain import name as names
+from domain.errors import DeploymentNotFound, InvalidArgument, ServiceNotFound
+from domain.step import Phase
+from gql.connection import Connection, connection, part
+from gql.context import Context, Info
+from gql.deployment import ServiceRef, deployment_id, service_ref
+from gql.event import DEPLOYMENT_ENDS
+from gql.node import reference
+from projections import views
+from projections.deployment import DeploymentView, ServiceView
+from store.output import Kind, Line
+
+strawberry.enum(Kind, name="LogKind", description="LINE was printed by the step, NOTE is Stageline's own.")
+
+PAGE = 1000
+
+
+@strawberry.type(description="A line that a step of a deployment printed.")
+class LogLine:
+    cursor: str = strawberry.field(description="Resume deploymentLogs after it.")
+    at: datetime
+    service: ServiceRef
+    phase: Phase
+    attempt: int
+    kind: Kind
+    text: str
+
+
+class Lines:
+    """The output of one deployment, or of one of its services."""
+
+    def __init__(self, context: Context, view: DeploymentView, service: str | None) -> None:
+        self._context, self._id = context, view.id
+        self._services = {each.id: each for stage in view.stages for each in stage.services}
+        self._service = None if service is None else self._find(service).id
+
+    @classmethod
+    async def of(cls, context: Context, deployment: str, service: str | None) -> "Lines":
+        """Raises `DeploymentNotFound`, and `ServiceNotFound` for a *service* that isn't in the plan."""
+        view = await context.application.deployments.read(deployment_id(deployment))
+        if view is None:
+            raise DeploymentNotFound(deployment=deployment)
+        return cls(context, view, service)
+
+    def _find(self, ref: str) -> ServiceView:
+        wanted = reference("service", ref)
+        for each in self._services.values():
+            if each.id == wanted or (isinstance(wanted, str) and names.key(each.name) == names.key(wanted)):
+                return each
+        raise ServiceNotFound(service=ref)
+
+    def show(self, line: Line) -> LogLine:
+        service = self._services[line.service]  # type: ignore[index]  # ids are UUIDs there
+        return LogLine(
+            cursor=_cursor(line),
+            at=line.at,
+            service=service_ref(service.id, service.name, service.type),
+            phase=line.phase,
+            attempt=line.attempt,
+            kind=line.kind,
+            text=line.text,
+        )
+
+    async def read(self, asked: views.Slice) -> views.Page[Line]:
+        size = asked.last or asked.first or PAGE
+        after, before = _number(asked.after), None if asked.before is None else _number(asked.before)
+        found = await self._context.application.output.read(
+            self._id, self._service, after, before, size + 1, newest=asked.last is not None
+        )
+        lines: Sequence[Line] = found[-size:] if asked.last is not None else found[:size]
+        is_cut = len(found) > size
+        return views.Page(
+            edges=tuple(views.Edge(_cursor(line), line) for line in lines),
+            has_previous=is_cut if asked.last is not None else asked.after is not None,
+            has_next=is_cut if asked.last is None else asked.before is not None,
+        )
+
+    async def follow(self, after: str | None) -> AsyncIterator[Line]:
+        """The lines behind the cursor *after*, until the deployment is over and all of them were given."""
+        output, number = self._context.application.output, _number(after)
+        over = asyncio.create_task(self._over())
+        following = output.follow(self._id, self._service, number)
+        try:
+            while not over.done():
+                more = asyncio.ensure_future(anext(following, ()))
+                await asyncio.wait({more, over}, return_when=asyncio.FIRST_COMPLETED)
+                if not more.done():
+                    more.cancel()
+                    break
+                for line in await more:
+                    number = line.number
+                    yield line
+            while lines := await output.read(self._id, self._service, number, limit=PAGE):
+                for line in lines:
+                    number = line.number
+                    yield line
+        finally:
+            over.cancel()
+
+    async def _over(self) -> None:
+        """Returns at the deployment's end: all that its steps printed was kept before."""
+        async for batch in self._context.application.log.follow(0, self._id):
+            if any(isinstance(recorded.event, DEPLOYMENT_ENDS) for recorded in batch):
+                return
+
+
+def _cursor(line: Line) -> str:
+    return f"line-{line.number}"
+
+
+def _number(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    name, _, number = cursor.partition("-")
+    if name != "line" or not (number.isascii() and number.isdigit()):
+        raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list")
+    return int(number)
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="What a deployment's steps printed, of all services or of one (its id or name).")
+    async def deployment_logs(
+        self,
+        info: Info,
+        deployment: ID,
+        service: ID | None = None,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[LogLine]:
+        lines = await Lines.of(info.context, deployment, service)
+        return connection(await lines.read(part(first, after, last, before)), lines.show)
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(description="A deployment's output after a cursor; completes when the deployment is over.")
+    async def deployment_logs(
+        self, info: Info, deployment: ID, service: ID | None = None, after: str | None = None
+    ) -> AsyncGenerator[LogLine, None]:
+        lines = await Lines.of(info.context, deployment, service)
+        async for line in lines.follow(after):
+            yield lines.show(line)

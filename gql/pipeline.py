@@ -1,0 +1,220 @@
+"""Environments and their pipelines: the types, and how a change to one is written and answered."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+from strawberry import ID
+
+from domain import pipeline as domain
+from domain import project as projects
+from domain.environment import Target
+from domain.errors import EnvironmentNotFound, InvalidArgument
+from domain.project import EnvironmentId, ProjectId
+from domain.service import Service as DomainService
+from domain.spec import ServiceType
+from gql import cursor as cursors
+from gql import spec as specs
+from gql.context import Context, Info
+from gql.errors import Refusal
+from gql.node import Node, global_id, uuid_of
+from gql.spec import ServiceSpec
+from gql.write import Write
+from projections.environment import EnvironmentView
+from projections.pipeline import PipelineView
+from store.handle import Handled, Transaction
+
+strawberry.enum(Target, description="What carries an environment's steps out.")
+
+
+@strawberry.type(description="The project of something.")
+class ProjectRef:
+    id: ID
+    name: str
+
+
+@strawberry.type(description="Where services run together; has one pipeline, and one deployment at a time.")
+class Environment(Node):
+    name: str
+    project: ProjectRef
+    target: Target
+    concurrency: int = strawberry.field(description="How many services are built or deployed at once.")
+    is_deleted: bool
+    created_at: datetime
+    updated_at: datetime = strawberry.field(description="When it or anything in its pipeline last changed.")
+
+
+@strawberry.type(description="The stage of something.")
+class StageRef:
+    id: ID
+    name: str
+
+
+@strawberry.type(description="How a stage is carried out.")
+class StagePolicy:
+    concurrency: int | None = strawberry.field(
+        description="How many of its services at once; null for the environment's number."
+    )
+
+
+@strawberry.type(description="What is built and deployed; stands in exactly one stage.")
+class Service:
+    id: ID
+    name: str
+    type: ServiceType
+    is_skipped: bool = strawberry.field(description="Whether deployments of the environment leave it out.")
+    stage: StageRef
+    spec: ServiceSpec
+
+
+@strawberry.type(description="A step of the order: its services are worked on side by side.")
+class Stage:
+    id: ID
+    position: int = strawberry.field(description="Its place in the order, counted from 1.")
+    name: str
+    description: str
+    home_of: ServiceType | None = strawberry.field(description="New services of this type land in it.")
+    policy: StagePolicy
+    services: list[Service]
+
+
+@strawberry.type(description="An environment's ordered stages, and which service stands where.")
+class Pipeline(Node):
+    environment: Environment
+    version: int = strawberry.field(
+        description="Counts the changes to the environment; what expectedVersion speaks of."
+    )
+    cursor: str = strawberry.field(
+        description="The place in the log of its last change: follow pipelineEvents after it."
+    )
+    stages: list[Stage]
+
+
+PipelineResult = Annotated[Pipeline | Refusal, strawberry.union("PipelineResult")]
+
+
+def environment(view: EnvironmentView | PipelineView, project: ProjectRef) -> Environment:
+    id_, about = (view.environment, view.pipeline) if isinstance(view, PipelineView) else (view.id, view)
+    return Environment(
+        id=global_id("environment", id_),
+        name=about.name,
+        project=project,
+        target=about.target,
+        concurrency=about.concurrency,
+        is_deleted=about.is_deleted,
+        created_at=view.created_at,
+        updated_at=view.updated_at,
+    )
+
+
+def pipeline(view: PipelineView, project: ProjectRef, epoch: str) -> Pipeline:
+    return Pipeline(
+        id=global_id("pipeline", view.environment),
+        environment=environment(view, project),
+        version=view.version,
+        cursor=cursors.of_position(epoch, view.position),
+        stages=[stage(position, each) for position, each in enumerate(view.pipeline.stages, 1)],
+    )
+
+
+def stage(position: int, state: domain.Stage) -> Stage:
+    own = StageRef(id=global_id("stage", state.id), name=state.name)
+    return Stage(
+        id=own.id,
+        position=position,
+        name=state.name,
+        description=state.description,
+        home_of=state.home_of,
+        policy=StagePolicy(concurrency=state.policy.concurrency),
+        services=[service(each, own) for each in state.services],
+    )
+
+
+def service(state: DomainService, stage: StageRef) -> Service:
+    return Service(
+        id=global_id("service", state.id),
+        name=state.name,
+        type=state.type,
+        is_skipped=state.is_skipped,
+        stage=stage,
+        spec=specs.from_domain(state.spec),
+    )
+
+
+async def project_ref(context: Context, project: ProjectId) -> ProjectRef:
+    state = (await context.application.handler.states.load(projects.decider, project)).state
+    return ProjectRef(id=global_id("project", project), name=state.name or "")
+
+
+def environment_id(text: str) -> EnvironmentId:
+    """The environment that the id *text* names; raises `EnvironmentNotFound`."""
+    found = uuid_of("environment", text) or uuid_of("pipeline", text)
+    if found is None:
+        raise EnvironmentNotFound(environment=text)
+    return EnvironmentId(found)
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="An environment's pipeline: the current one, or as it was at a version or a time.")
+    async def pipeline(
+        self, info: Info, environment: ID, version: int | None = None, as_of: datetime | None = None
+    ) -> Pipeline | None:
+        if version is not None and as_of is not None:
+            raise InvalidArgument(argument="version", why="it can't be given together with asOf")
+        if as_of is not None and as_of.tzinfo is None:
+            raise InvalidArgument(argument="asOf", why="it needs a time zone, as in 2026-01-31T12:00:00Z")
+        view = await view_of(info.context, environment, version, as_of)
+        return None if view is None else await shown(info.context, view)
+
+
+async def view_of(
+    context: Context, environment: str, version: int | None = None, as_of: datetime | None = None
+) -> PipelineView | None:
+    found = uuid_of("environment", environment) or uuid_of("pipeline", environment)
+    if found is None:
+        return None
+    return await context.application.pipelines.get(EnvironmentId(found), version, as_of)
+
+
+async def shown(context: Context, view: PipelineView) -> Pipeline:
+    return pipeline(view, await project_ref(context, view.project), context.application.log.epoch)
+
+
+async def change(write: Write, environment: str, command: domain.PipelineCommand) -> Pipeline:
+    """Carries out *command* on the environment's pipeline, and nothing beside it."""
+    stream = environment_id(environment)
+
+    async def work(transaction: Transaction) -> UUID:
+        await transaction.do(domain.decider, stream, command, write.expected_version)
+        return stream
+
+    return await answer(write, await write.transact(work, domain.decider))
+
+
+async def answer(write: Write, handled: Handled[domain.Pipeline]) -> Pipeline:
+    """The pipeline as the change left it, or as a dry run would have left it."""
+    environment = EnvironmentId(handled.subject.stream)
+    pipelines = write.context.application.pipelines
+    if not write.dry_run:
+        view = await pipelines.get(environment, handled.subject.version)
+    else:
+        view = _preview(handled, await pipelines.get(environment))
+    assert view is not None, "a handled command leaves a pipeline behind"
+    return await shown(write.context, view)
+
+
+def _preview(handled: Handled[domain.Pipeline], now: PipelineView | None) -> PipelineView:
+    """What a dry run would have led to."""
+    at = datetime.now(UTC)
+    assert handled.state.project is not None, "an environment that exists has a project"
+    return PipelineView(
+        environment=EnvironmentId(handled.subject.stream),
+        project=handled.state.project,
+        version=handled.subject.version,
+        position=handled.receipt.position,
+        created_at=now.created_at if now else at,
+        updated_at=at,
+        pipeline=handled.state,
+    )

@@ -1,0 +1,33 @@
+"""The root field `node`: anything by its global id."""
+
+import strawberry
+from strawberry import ID
+
+from domain.project import EnvironmentId, ProjectId
+from domain.queue import DeploymentId
+from gql import deployment, pipeline, project
+from gql.context import Info
+from gql.node import Node, parse
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="A project, an environment, a pipeline or a deployment by its id.")
+    async def node(self, info: Info, id: ID) -> Node | None:
+        application = info.context.application
+        match parse(id):
+            case ("project", uuid):
+                await application.settled()
+                view = await application.projects.get(ProjectId(uuid))
+                return None if view is None else project.shown(info.context, view)
+            case ("environment" | "pipeline" as kind, uuid):
+                whole = await application.pipelines.get(EnvironmentId(uuid))
+                if whole is None:
+                    return None
+                shown = await pipeline.shown(info.context, whole)
+                return shown if kind == "pipeline" else shown.environment
+            case ("deployment", uuid):
+                run = await application.deployments.read(DeploymentId(uuid))
+                return None if run is None else await deployment.shown(info.context, run)
+            case _:
+                return None

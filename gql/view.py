@@ -1,0 +1,141 @@
+"""
+GraphQL over HTTP and over WebSockets, at one address.
+
+HTTP is the GraphQL over HTTP specification (`application/graphql-response+json`, status 400 for requests that can't
+be carried out); subscriptions are graphql-transport-ws. Every request carries a token: HTTP in its Authorization
+header, a WebSocket in the payload of connection_init.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from graphql import GraphQLError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket
+from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from strawberry.exceptions import ConnectionRejectionError
+from strawberry.http import GraphQLHTTPResponse
+from strawberry.schema import BaseSchema
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+
+from gql.context import Application, Context, Identity
+from store.log import Origin
+
+MEDIA_TYPE = "application/graphql-response+json"
+INIT_TIMEOUT = timedelta(seconds=10)
+
+Authenticate = Callable[[str | None], Awaitable[Identity | None]]
+
+
+class Body(dict[str, Any]):
+    """An answer's JSON, with what its status and media type depend on."""
+
+    as_graphql = False
+    is_request_error = False
+
+
+class TextAdapter(ASGIWebSocketAdapter):
+    """Sends text frames, though JSON is encoded to bytes here."""
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        await self.ws.send_text(msgspec.json.encode(message).decode())
+
+
+class View(GraphQL[Context, None]):
+    websocket_adapter_class = TextAdapter
+
+    def __init__(
+        self, schema: BaseSchema, application: Callable[[], Application], authenticate: Authenticate, page: Response
+    ) -> None:
+        super().__init__(
+            schema,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+            connection_init_wait_timeout=INIT_TIMEOUT,
+        )
+        self._application = application
+        self._authenticate = authenticate
+        self._page = page
+
+    async def run(self, request: Any, context: Any = None, root_value: Any = None) -> Any:
+        """Nothing is read of an HTTP request before its token is known to be good."""
+        if self.is_websocket_request(request):
+            return await super().run(request)
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return self._page
+        known = await self._authenticate(request.headers.get("authorization"))
+        if known is None:
+            return _unauthorized()
+        return await super().run(request, context=self._context(request, known))
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        return self._context(request, None)
+
+    async def on_ws_connect(self, context: Context) -> None:
+        params = context.connection_params
+        authorization = params.get("authorization") if isinstance(params, dict) else None
+        context.identity = await self._authenticate(authorization if isinstance(authorization, str) else None)
+        if context.identity is None:
+            raise ConnectionRejectionError
+
+    def _context(self, request: Request | WebSocket, identity: Identity | None) -> Context:
+        origin = request.headers.get("stageline-origin", "").upper()
+        return Context(
+            application=self._application(),
+            origin=Origin(origin) if origin in (Origin.CLI, Origin.CONSOLE) else Origin.API,
+            identity=identity,
+        )
+
+    def decode_json(self, data: str | bytes) -> object:
+        return msgspec.json.decode(data)
+
+    def encode_json(self, data: object) -> bytes:
+        return msgspec.json.encode(data)
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        body = Body()
+        body.as_graphql = _prefers_graphql(request.headers.get("accept", ""))
+        errors = result.errors or []
+        body.is_request_error = bool(errors) and (
+            isinstance(result, PreExecutionError)
+            or (result.data is None and all(error.path is None for error in errors))
+        )
+        if not body.is_request_error:
+            body["data"] = result.data
+        if errors:
+            body["errors"] = [error.formatted for error in errors]
+        return body  # type: ignore[return-value]  # a TypedDict by its keys
+
+    def create_response(self, response_data: Any, sub_response: Response) -> Response:
+        response = super().create_response(response_data, sub_response)
+        if isinstance(response_data, Body) and response_data.as_graphql:
+            response.headers["content-type"] = f"{MEDIA_TYPE}; charset=utf-8"
+            if response_data.is_request_error and not sub_response.status_code:
+                response.status_code = 400
+        response.headers["vary"] = "Accept"
+        return response
+
+
+def _prefers_graphql(accept: str) -> bool:
+    """Whether *accept* puts the GraphQL media type before plain JSON."""
+    quality: dict[str, float] = {}
+    for part in accept.split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        values = [value for key, _, value in (each.partition("=") for each in parameters) if key == "q"]
+        try:
+            quality.setdefault(name.lower(), float(values[0]) if values else 1.0)
+        except ValueError:
+            quality.setdefault(name.lower(), 0.0)
+    wanted = quality.get(MEDIA_TYPE, 0.0)
+    return wanted > 0 and wanted >= quality.get("application/json", 0.0)
+
+
+def _unauthorized() -> Response:
+    error = GraphQLError(
+        "A token is needed: send `Authorization: Bearer <token>`.", extensions={"code": "UNAUTHENTICATED"}
+    )
+    return JSONResponse({"errors": [error.formatted]}, 401, {"WWW-Authenticate": 'Bearer realm="stageline"'})

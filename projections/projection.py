@@ -1,0 +1,69 @@
+"""A read model as data: which row an event belongs to, and what the row says after it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from projections.views import Edge, Page, Place, Slice, Views
+from store.log import Recorded
+
+View = TypeVar("View", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True)
+class Projection(Generic[View]):
+    """*key* says which row an event touches (None: none), *fold* what the row says after it (None: it is gone).
+
+    *fold* is pure and gets the events of a row in their order. *name* is the kind of its rows. Raising *version*
+    has all of them made anew: it is raised with every change to the view's shape or to *fold*. *place* says where
+    a row is listed (None: in no list).
+    """
+
+    name: str
+    version: int
+    view: type[View]
+    key: Callable[[Recorded], UUID | None]
+    fold: Callable[[View | None, Recorded], View | None]
+    place: Callable[[View], Place | None]
+
+    def replay(self, events: Sequence[Recorded], view: View | None = None) -> View | None:
+        """*events* of one row folded onto *view*."""
+        for recorded in events:
+            if self.key(recorded) is not None:
+                view = self.fold(view, recorded)
+        return view
+
+    def encode(self, view: View) -> bytes:
+        return _encoder.encode(view)
+
+    def decode(self, document: bytes) -> View:
+        return self._decoder.decode(document)
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[View]:
+        return msgspec.json.Decoder(self.view)
+
+
+_encoder = msgspec.json.Encoder()
+
+
+class Reader(Generic[View]):
+    """The rows of one projection, as views."""
+
+    def __init__(self, views: Views, projection: Projection[View]) -> None:
+        self._views = views
+        self._projection = projection
+
+    async def get(self, key: UUID) -> View | None:
+        document = await self._views.get(self._projection.name, key)
+        return None if document is None else self._projection.decode(document)
+
+    async def list(self, parent: str, part: Slice, *, is_descending: bool = False) -> Page[View]:
+        """Raises `InvalidCursor`."""
+        page = await self._views.list(self._projection.name, parent, part, is_descending=is_descending)
+        edges = tuple(Edge(edge.cursor, self._projection.decode(edge.node)) for edge in page.edges)
+        return Page(edges=edges, has_previous=page.has_previous, has_next=page.has_next)

@@ -1,0 +1,275 @@
+"""
+Keeps the read models equal to the log.
+
+Two tasks do it. One follows the log and folds what comes into every projection whose rows are good. The other makes
+rows anew that are not (another version of the projection, another log, none yet): it folds the whole log in memory,
+writes the rows where nobody reads them, and switches to them when they are as new as the others. A task that meets a
+fault says so in the status and begins again a moment later.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from projections.projection import Projection
+from projections.sheet import Sheet
+from projections.views import Checkpoint, Parked, Progress, Views
+from store.log import EventLog, LogUnavailable, Recorded
+
+PAUSE = 1.0  # seconds after a fault
+TIMEOUT = 5.0
+SOME = 200  # events or rows that are worked on before anybody else may go on
+
+log = logging.getLogger(__name__)
+
+
+class ProjectionStatus(Struct, frozen=True, kw_only=True):
+    """How far the rows of *kind* are; while they are rebuilt, how far those are that are still read."""
+
+    kind: str
+    version: int
+    position: int
+    is_rebuilding: bool
+
+
+class ProjectorStatus(Struct, frozen=True, kw_only=True):
+    """*lag* is how many events of the log some read model does not contain; *fault* is why nothing goes on just now.
+
+    *parked* are the first hundred events that a projection could not fold.
+    """
+
+    position: int
+    lag: int
+    projections: tuple[ProjectionStatus, ...]
+    parked: tuple[Parked, ...]
+    fault: str | None
+
+
+class ViewsBehind(TimeoutError):
+    """The read models are at *position*, and did not come to *wanted* in time."""
+
+    def __init__(self, wanted: int, position: int, fault: str | None = None) -> None:
+        why = f" ({fault})" if fault else ""
+        super().__init__(f"The read models are at position {position} and have not come to {wanted} in time{why}.")
+        self.wanted, self.position = wanted, position
+
+
+class Projector:
+    """Folds *log* into the rows of *projections*. One at a time may write to *views*."""
+
+    def __init__(self, log: EventLog, views: Views, projections: Sequence[Projection[Any]]) -> None:
+        self._log = log
+        self._views = views
+        self._projections = {projection.name: projection for projection in projections}
+        self._live: dict[str, Checkpoint] = {}
+        self._stale: dict[str, Checkpoint | None] = {}  # with the checkpoint of the rows that are still read
+        self._found_live = asyncio.Event()
+        self._found_stale = asyncio.Event()
+        self._moving = asyncio.Lock()  # held while checkpoints move
+        self._waiters: dict[asyncio.Future[None], int] = {}
+        self._faults: dict[str, str] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begins to follow the log; returns at once, wherever the read models are."""
+        works = (self._follow, self._renew)
+        self._tasks = [asyncio.create_task(self._persist(work), name=f"projector{work.__name__}") for work in works]
+
+    async def stop(self) -> None:
+        """Whoever still waits is told that the read models are behind."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(TimeoutError)
+
+    @property
+    def position(self) -> int:
+        """The last position that every read model contains."""
+        return min((self._position(kind) for kind in self._projections), default=0)
+
+    def _position(self, kind: str) -> int:
+        checkpoint = self._live.get(kind) or self._stale.get(kind)
+        return 0 if checkpoint is None or checkpoint.epoch != self._log.epoch else checkpoint.position
+
+    async def wait_for(self, position: int, timeout: float = TIMEOUT) -> None:
+        """Returns when every read model contains the log up to *position*; raises `ViewsBehind` after *timeout* s."""
+        if self.position >= position:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = position
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter
+        except TimeoutError:
+            raise ViewsBehind(position, self.position, self._fault) from None
+        finally:
+            del self._waiters[waiter]
+
+    async def lag(self) -> int:
+        """How many of the log's events some read model does not contain yet."""
+        return max(0, await self._log.position() - self.position)
+
+    async def status(self) -> ProjectorStatus:
+        return ProjectorStatus(
+            position=self.position,
+            lag=await self.lag(),
+            projections=tuple(
+                ProjectionStatus(
+                    kind=kind,
+                    version=projection.version,
+                    position=self._position(kind),
+                    is_rebuilding=kind not in self._live,
+                )
+                for kind, projection in sorted(self._projections.items())
+            ),
+            parked=tuple(await self._views.parked()),
+            fault=self._fault,
+        )
+
+    @property
+    def _fault(self) -> str | None:
+        return "; ".join(sorted(set(self._faults.values()))) or None
+
+    async def _persist(self, work: Callable[[], Awaitable[None]]) -> None:
+        name = work.__name__
+        while True:
+            try:
+                await work()
+            except Exception as fault:
+                text = f"{type(fault).__name__}: {fault}"
+                if self._faults.get(name) != text:
+                    log.exception("The read models do not go on just now")
+                self._faults[name] = text
+                await asyncio.sleep(PAUSE)
+
+    async def _review(self) -> None:
+        """Reads how far the rows are, and finds those that have to be made anew."""
+        async with self._moving:
+            found = await self._views.checkpoints()
+            self._live, self._stale = {}, {}
+            for kind, projection in self._projections.items():
+                checkpoint = found.get(kind)
+                if checkpoint and checkpoint.version == projection.version and await self._is_of_this_log(checkpoint):
+                    self._live[kind] = checkpoint
+                else:
+                    self._stale[kind] = checkpoint
+        self._moved()
+
+    async def _is_of_this_log(self, checkpoint: Checkpoint) -> bool:
+        if checkpoint.epoch != self._log.epoch or not checkpoint.position:
+            return checkpoint.epoch == self._log.epoch
+        last = await self._log.read_all(after=checkpoint.position - 1, limit=1)
+        return bool(last) and last[0].hash == checkpoint.hash
+
+    def _moved(self) -> None:
+        """Checkpoints have moved: wakes whoever waits for that."""
+        for event, found in ((self._found_live, self._live), (self._found_stale, self._stale)):
+            if found:
+                event.set()
+            else:
+                event.clear()
+        position = self.position
+        for waiter, wanted in self._waiters.items():
+            if wanted <= position and not waiter.done():
+                waiter.set_result(None)
+
+    # Following
+
+    async def _follow(self) -> None:
+        await self._review()
+        self._faults.pop("_follow", None)
+        await self._found_live.wait()
+        follower = self._log.follow(after=min(checkpoint.position for checkpoint in self._live.values()))
+        try:
+            async for batch in follower:
+                for events in _parts(batch):
+                    async with self._moving:
+                        await self._advance(events)
+        finally:
+            if isinstance(follower, AsyncGenerator):
+                await follower.aclose()
+        raise LogUnavailable("The log is closed.")
+
+    async def _advance(self, events: Sequence[Recorded]) -> None:
+        """Takes *events* into the rows that are good, as far as they are not in there."""
+        news = {kind: [each for each in events if each.position > self._position(kind)] for kind in self._live}
+        sheets = {kind: Sheet(self._projections[kind]) for kind in news if news[kind]}
+        wanted = {kind: sheet.keys(news[kind]) for kind, sheet in sheets.items()}
+        generations = {self._live[kind].generation: keys for kind, keys in wanted.items() if keys}
+        documents = await self._views.load(generations) if generations else {}
+        steps = []
+        for kind, sheet in sheets.items():
+            before, last = self._live[kind], news[kind][-1]
+            sheet.fold(news[kind], documents.get(before.generation))
+            steps.append(_step(sheet, before, replace(before, position=last.position, hash=last.hash)))
+        if steps:
+            await self._views.save(steps)
+            self._live |= {step.after.kind: step.after for step in steps}
+            self._moved()
+
+    # Making anew
+
+    async def _renew(self) -> None:
+        for kind in (await self._views.checkpoints()).keys() - self._projections.keys():
+            await self._views.forget(kind)
+        while True:
+            await self._views.prune()
+            await self._review()
+            if self._stale:
+                await self._rebuild()
+            self._faults.pop("_renew", None)
+            await self._found_stale.wait()
+
+    async def _rebuild(self) -> None:
+        """Makes all rows anew that are not good, in one reading of the log."""
+        stale = dict(self._stale)
+        sheets = {kind: Sheet(self._projections[kind]) for kind in stale}
+        generations = {kind: await self._views.begin(kind) for kind in stale}
+        last = await self._read_on(sheets, None)
+        for kind, sheet in sheets.items():
+            while sheet.is_changed:
+                rows, _ = sheet.take(SOME)  # a row that is gone again was never there
+                await self._views.fill(generations[kind], rows)
+        async with self._moving:
+            last = await self._read_on(sheets, last)  # what came meanwhile
+            steps = []
+            for kind, sheet in sheets.items():
+                checkpoint = Checkpoint(
+                    kind=kind,
+                    version=self._projections[kind].version,
+                    generation=generations[kind],
+                    epoch=self._log.epoch,
+                    position=last.position if last else 0,
+                    hash=last.hash if last else b"",
+                )
+                steps.append(_step(sheet, stale[kind], checkpoint))
+            await self._views.save(steps)
+            for step in steps:
+                del self._stale[step.after.kind]
+                self._live[step.after.kind] = step.after
+            self._moved()
+
+    async def _read_on(self, sheets: dict[str, Sheet[Any]], last: Recorded | None) -> Recorded | None:
+        """Folds everything after *last* into *sheets*; the last event that there was."""
+        while events := await self._log.read_all(after=last.position if last else 0, limit=SOME):
+            for sheet in sheets.values():
+                sheet.fold(events)
+            last = events[-1]
+        return last
+
+
+def _step(sheet: Sheet[Any], before: Checkpoint | None, after: Checkpoint) -> Progress:
+    rows, removed = sheet.take()
+    return Progress(before=before, after=after, rows=rows, removed=removed, parked=sheet.parked)
+
+
+def _parts(events: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
+    for start in range(0, len(events), SOME):
+        yield events[start : start + SOME]

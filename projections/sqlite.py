@@ -1,0 +1,333 @@
+"""
+The store of read models on SQLite: a file of its own beside the log's.
+
+One thread writes; a few read, each over a connection of its own, so that nobody waits for the writer. It commits
+without waiting for the disk (WAL, synchronous=NORMAL): a power cut may take the last commits back, rows and
+checkpoint together, and the projector makes them again.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+from projections.views import (
+    PAGE,
+    Checkpoint,
+    CheckpointMoved,
+    Edge,
+    Page,
+    Parked,
+    Progress,
+    Row,
+    Slice,
+    Views,
+    cursor,
+    place_of,
+)
+
+Result = TypeVar("Result")
+
+MEMORY = ":memory:"
+READERS = 3
+PRUNED = 500  # rows at once, so that saving never waits for long
+
+# Raised with every change to the tables: the old ones are then dropped, and made again from the log.
+LAYOUT = 1
+
+TABLES = """
+    CREATE TABLE checkpoints (
+        kind TEXT PRIMARY KEY, version INTEGER NOT NULL, generation INTEGER NOT NULL, epoch TEXT NOT NULL,
+        position INTEGER NOT NULL, hash BLOB NOT NULL
+    );
+    CREATE TABLE generations (generation INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL);
+    CREATE TABLE rows (
+        generation INTEGER NOT NULL, key BLOB NOT NULL, parent TEXT, sort TEXT, position INTEGER NOT NULL,
+        document BLOB NOT NULL, PRIMARY KEY (generation, key)
+    );
+    CREATE INDEX rows_by_place ON rows (generation, parent, sort, key) WHERE parent IS NOT NULL;
+    CREATE TABLE parked (
+        generation INTEGER NOT NULL, position INTEGER NOT NULL, stream BLOB NOT NULL, name TEXT NOT NULL,
+        error TEXT NOT NULL, PRIMARY KEY (generation, position)
+    );
+    CREATE VIEW documents AS
+        SELECT kind, key, parent, sort, rows.position, document FROM rows JOIN checkpoints USING (generation);
+"""
+DROP = """
+    DROP VIEW IF EXISTS documents; DROP TABLE IF EXISTS parked; DROP TABLE IF EXISTS rows;
+    DROP TABLE IF EXISTS generations; DROP TABLE IF EXISTS checkpoints;
+"""
+PUT = """
+    INSERT INTO rows (generation, key, parent, sort, position, document) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (generation, key) DO UPDATE SET
+        parent = excluded.parent, sort = excluded.sort, position = excluded.position, document = excluded.document
+"""
+
+
+class SqliteViews(Views):
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._connections: list[sqlite3.Connection] = []
+        self._local = threading.local()
+        self._writer = ThreadPoolExecutor(1, "views-writer")
+        # A database in memory is its connection's own: it has one thread for everything.
+        self._readers = self._writer if path == MEMORY else ThreadPoolExecutor(READERS, "views-reader")
+
+    @classmethod
+    async def open(cls, path: Path | str) -> "SqliteViews":
+        """The store in the file *path*, which is made if it isn't there; ":memory:" for one that is gone at the end."""
+        views = cls(str(path))
+        await views._write(views._make_tables)
+        return views
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._readers.shutdown()
+        self._writer.shutdown()
+        for connection in self._connections:
+            connection.close()
+
+    # Reading
+
+    async def get(self, kind: str, key: UUID) -> bytes | None:
+        def get(db: sqlite3.Connection) -> bytes | None:
+            row = db.execute("SELECT document FROM documents WHERE kind = ? AND key = ?", (kind, key.bytes)).fetchone()
+            return None if row is None else row[0]
+
+        return await self._read(get)
+
+    async def list(self, kind: str, parent: str, part: Slice, *, is_descending: bool = False) -> Page[bytes]:
+        after = None if part.after is None else place_of(part.after)
+        before = None if part.before is None else place_of(part.before)
+        listing = _Listing(kind, parent, is_descending)
+
+        def page(db: sqlite3.Connection) -> Page[bytes]:
+            with _transaction(db, "DEFERRED"):
+                return listing.page(db, part, after, before)
+
+        return await self._read(page)
+
+    async def checkpoints(self) -> Mapping[str, Checkpoint]:
+        return await self._write(_checkpoints)
+
+    async def parked(self, limit: int = 100) -> Sequence[Parked]:
+        def parked(db: sqlite3.Connection) -> Sequence[Parked]:
+            found = db.execute(
+                "SELECT kind, parked.position, stream, name, error FROM parked JOIN checkpoints USING (generation)"
+                " ORDER BY parked.position, kind LIMIT ?",
+                (limit,),
+            )
+            return [
+                Parked(kind=kind, position=position, stream=UUID(bytes=stream), name=name, error=error)
+                for kind, position, stream, name, error in found
+            ]
+
+        return await self._read(parked)
+
+    async def load(self, wanted: Mapping[int, Collection[UUID]]) -> Mapping[int, Mapping[UUID, bytes]]:
+        def load(db: sqlite3.Connection) -> Mapping[int, Mapping[UUID, bytes]]:
+            return {generation: dict(_documents(db, generation, keys)) for generation, keys in wanted.items()}
+
+        return await self._write(load)
+
+    # Writing
+
+    async def save(self, steps: Sequence[Progress]) -> None:
+        def save(db: sqlite3.Connection) -> None:
+            with _transaction(db, "IMMEDIATE"):
+                for step in steps:
+                    _save(db, step)
+
+        await self._write(save)
+
+    async def begin(self, kind: str) -> int:
+        def begin(db: sqlite3.Connection) -> int:
+            generation = db.execute("INSERT INTO generations (kind) VALUES (?)", (kind,)).lastrowid
+            assert generation is not None
+            return generation
+
+        return await self._write(begin)
+
+    async def fill(self, generation: int, rows: Sequence[Row]) -> None:
+        def fill(db: sqlite3.Connection) -> None:
+            with _transaction(db, "IMMEDIATE"):
+                _put(db, generation, rows)
+
+        await self._write(fill)
+
+    async def forget(self, kind: str) -> None:
+        def forget(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM checkpoints WHERE kind = ?", (kind,))
+
+        await self._write(forget)
+        await self.prune()
+
+    async def prune(self) -> None:
+        while await self._write(_prune):
+            pass
+
+    # Threads
+
+    async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: work(self._connection()))
+
+    async def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: work(self._connection()))
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's own."""
+        known: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if known is None:
+            # closed by another thread, when none of them uses it any more
+            known = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+            known.execute("PRAGMA journal_mode = WAL")
+            known.execute("PRAGMA synchronous = NORMAL")
+            self._local.connection = known
+            self._connections.append(known)
+        return known
+
+    def _make_tables(self, db: sqlite3.Connection) -> None:
+        with _transaction(db, "IMMEDIATE"):
+            ((layout,),) = db.execute("PRAGMA user_version")
+            if layout != LAYOUT:
+                for statement in (DROP + TABLES).split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {LAYOUT}")
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection, mode: str) -> Iterator[None]:
+    db.execute(f"BEGIN {mode}")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _checkpoints(db: sqlite3.Connection) -> dict[str, Checkpoint]:
+    found = db.execute("SELECT kind, version, generation, epoch, position, hash FROM checkpoints")
+    return {
+        kind: Checkpoint(kind=kind, version=version, generation=generation, epoch=epoch, position=position, hash=hash_)
+        for kind, version, generation, epoch, position, hash_ in found
+    }
+
+
+def _documents(db: sqlite3.Connection, generation: int, keys: Collection[UUID]) -> Iterator[tuple[UUID, bytes]]:
+    marks = ", ".join("?" * len(keys))
+    found = db.execute(
+        f"SELECT key, document FROM rows WHERE generation = ? AND key IN ({marks})",
+        (generation, *(key.bytes for key in keys)),
+    )
+    for key, document in found:
+        yield UUID(bytes=key), document
+
+
+def _save(db: sqlite3.Connection, step: Progress) -> None:
+    before, after = step.before, step.after
+    if _checkpoints(db).get(after.kind) != before:
+        raise CheckpointMoved(after.kind)
+    if before and before.generation == after.generation and before.position >= after.position:
+        raise ValueError(f"a checkpoint only moves forward, not from {before.position} to {after.position}")
+    _put(db, after.generation, step.rows)
+    db.executemany(
+        "DELETE FROM rows WHERE generation = ? AND key = ?", [(after.generation, key.bytes) for key in step.removed]
+    )
+    db.executemany(
+        "INSERT OR REPLACE INTO parked (generation, position, stream, name, error) VALUES (?, ?, ?, ?, ?)",
+        [(after.generation, each.position, each.stream.bytes, each.name, each.error) for each in step.parked],
+    )
+    db.execute(
+        "INSERT OR REPLACE INTO checkpoints (kind, version, generation, epoch, position, hash)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (after.kind, after.version, after.generation, after.epoch, after.position, after.hash),
+    )
+
+
+def _put(db: sqlite3.Connection, generation: int, rows: Sequence[Row]) -> None:
+    db.executemany(
+        PUT,
+        [
+            (
+                generation,
+                row.key.bytes,
+                None if row.place is None else row.place.parent,
+                None if row.place is None else row.place.sort,
+                row.position,
+                row.document,
+            )
+            for row in rows
+        ],
+    )
+
+
+def _prune(db: sqlite3.Connection) -> bool:
+    """Removes some of what nobody reads; whether there was any."""
+    with _transaction(db, "IMMEDIATE"):
+        found = db.execute(
+            "SELECT generation FROM generations WHERE generation NOT IN (SELECT generation FROM checkpoints) LIMIT 1"
+        ).fetchone()
+        if found is None:
+            return False
+        some = "SELECT rowid FROM rows WHERE generation = ? LIMIT ?"
+        if not db.execute(f"DELETE FROM rows WHERE rowid IN ({some})", (*found, PRUNED)).rowcount:
+            db.execute("DELETE FROM parked WHERE generation = ?", found)
+            db.execute("DELETE FROM generations WHERE generation = ?", found)
+        return True
+
+
+class _Listing:
+    """The rows under one parent; *forward* is the list's own direction."""
+
+    def __init__(self, kind: str, parent: str, is_descending: bool) -> None:
+        self._scope = (kind, parent)
+        self._forward = not is_descending
+
+    def page(
+        self, db: sqlite3.Connection, part: Slice, after: tuple[str, UUID] | None, before: tuple[str, UUID] | None
+    ) -> Page[bytes]:
+        """Two statements, or three if *part* is bounded on both sides, however long the list and the page are."""
+        if part.first is not None and part.last is not None:
+            raise ValueError("the first ones or the last ones, not both")
+        is_backward = part.last is not None
+        count = part.last if part.last is not None else PAGE if part.first is None else part.first
+        conditions = "kind = ? AND parent = ?"
+        bounds: list[str | bytes] = [*self._scope]
+        for bound, is_beyond in ((after, True), (before, False)):
+            if bound is not None:
+                conditions += f" AND (sort, key) {self._sign(is_beyond)} (?, ?)"
+                bounds += [bound[0], bound[1].bytes]
+        order = "ASC" if self._forward is not is_backward else "DESC"
+        found = db.execute(
+            f"SELECT sort, key, document FROM documents WHERE {conditions} ORDER BY sort {order}, key {order} LIMIT ?",
+            (*bounds, count + 1),
+        ).fetchall()
+        rows = found[:count][::-1] if is_backward else found[:count]
+        has_more = len(found) > count
+        return Page(
+            edges=tuple(Edge(cursor(sort, UUID(bytes=key)), document) for sort, key, document in rows),
+            has_previous=(is_backward and has_more) or self._has(db, after, is_beyond=False),
+            has_next=(not is_backward and has_more) or self._has(db, before, is_beyond=True),
+        )
+
+    def _has(self, db: sqlite3.Connection, bound: tuple[str, UUID] | None, *, is_beyond: bool) -> bool:
+        """Whether there are rows at *bound* or on that side of it."""
+        if bound is None:
+            return False
+        ((has,),) = db.execute(
+            "SELECT EXISTS (SELECT 1 FROM documents WHERE kind = ? AND parent = ?"
+            f" AND (sort, key) {self._sign(is_beyond)}= (?, ?))",
+            (*self._scope, bound[0], bound[1].bytes),
+        )
+        return bool(has)
+
+    def _sign(self, is_beyond: bool) -> str:
+        return ">" if self._forward is is_beyond else "<"

@@ -1,0 +1,91 @@
+"""What an engine asks for when it starts: deployments that aren't over, and services that stand in a pipeline."""
+
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.environment import EnvironmentCreated, EnvironmentDeleted
+from domain.queue import DeploymentClosed, DeploymentId, DeploymentRequested
+from domain.service import ServiceAdded, ServiceId, ServiceRemoved
+from projections.projection import Projection, Reader
+from projections.views import Place, Slice, Views
+from store.log import Recorded
+
+View = TypeVar("View", bound=Struct)
+
+PAGE = 500
+
+
+class Unfinished(Struct, frozen=True, kw_only=True):
+    """A deployment that isn't over, admitted or waiting; *position* is where it was requested."""
+
+    deployment: DeploymentId
+    position: int
+
+
+def _deployment(recorded: Recorded) -> UUID | None:
+    match recorded.event:
+        case DeploymentRequested(deployment=deployment) | DeploymentClosed(deployment=deployment):
+            return deployment
+        case _:
+            return None
+
+
+def _requested(view: Unfinished | None, recorded: Recorded) -> Unfinished | None:
+    match recorded.event:
+        case DeploymentRequested(deployment=deployment):
+            return Unfinished(deployment=deployment, position=recorded.position)
+        case _:
+            return None
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """The services of an environment."""
+
+    environment: UUID
+    services: tuple[ServiceId, ...] = ()
+
+
+def _environment(recorded: Recorded) -> UUID | None:
+    match recorded.event:
+        case EnvironmentCreated() | EnvironmentDeleted() | ServiceAdded() | ServiceRemoved():
+            return recorded.stream
+        case _:
+            return None
+
+
+def _stands(view: Standing | None, recorded: Recorded) -> Standing | None:
+    match recorded.event:
+        case EnvironmentCreated():
+            return Standing(environment=recorded.stream)
+        case ServiceAdded(service=service) if view:
+            return replace(view, services=(*view.services, service))
+        case ServiceRemoved(service=service) if view:
+            return replace(view, services=tuple(each for each in view.services if each != service))
+        case _:
+            return None
+
+
+unfinished = Projection(
+    "unfinished", 1, Unfinished, _deployment, _requested, lambda view: Place(parent="", sort=f"{view.position:020}")
+)
+standing = Projection("standing", 1, Standing, _environment, _stands, lambda _: Place(parent="", sort=""))
+
+
+class Everything(Generic[View]):
+    """All rows of a projection that lists them under no parent."""
+
+    def __init__(self, views: Views, projection: Projection[View]) -> None:
+        self._rows = Reader(views, projection)
+
+    async def list(self) -> list[View]:
+        found: list[View] = []
+        after: str | None = None
+        while True:
+            page = await self._rows.list("", Slice(first=PAGE, after=after))
+            found += [edge.node for edge in page.edges]
+            if not page.has_next:
+                return found
+            after = page.edges[-1].cursor

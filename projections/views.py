@@ -1,0 +1,176 @@
+"""
+What the store of read models promises, whatever database it stands on.
+
+1. A row is a document, found by its kind and key, and listed under its parent in the order of (sort, key).
+2. Rows, parked events and the checkpoint that speaks of them are written in one transaction.
+3. A checkpoint only moves forward, and only from where its writer believes it to be.
+4. A kind's rows are replaced all at once: new ones are made under a generation of their own that nobody reads
+   until a checkpoint names it.
+5. A read sees one moment: never rows of two generations, never half of a transaction.
+
+Nothing here is the only copy of anything: all of it can be made again from the log.
+"""
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Collection, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+Node = TypeVar("Node")
+
+PAGE = 50
+
+
+class Place(Struct, frozen=True):
+    """Where a row is listed: under *parent*, in the order of *sort* by code points."""
+
+    parent: str
+    sort: str
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A view as it is stored; *position* is that of the last event in it. Without a *place* it is in no list."""
+
+    key: UUID
+    place: Place | None
+    position: int
+    document: bytes
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True):
+    """The rows of *kind* are those of *generation*, made by *version* of its projection from the log of *epoch*.
+
+    *position* is the last one they contain, and *hash* that event's, by which a log is known that was put back to an
+    earlier day and has gone another way since.
+    """
+
+    kind: str
+    version: int
+    generation: int
+    epoch: str
+    position: int = 0
+    hash: bytes = b""
+
+
+class Parked(Struct, frozen=True, kw_only=True):
+    """An event that the projection of *kind* could not fold, and why; its rows go on without it."""
+
+    kind: str
+    position: int
+    stream: UUID
+    name: str
+    error: str
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """One kind's step from checkpoint *before* (None: it has none yet) to *after*, with everything that changed."""
+
+    before: Checkpoint | None
+    after: Checkpoint
+    rows: Sequence[Row] = ()
+    removed: Sequence[UUID] = ()
+    parked: Sequence[Parked] = ()
+
+
+class Slice(Struct, frozen=True, kw_only=True):
+    """The part of a list that is asked for, as Relay has it: the *first* ones after, or the *last* ones before.
+
+    The first 50 if neither number is given; both can't be. Cursors are those of a `Page`'s edges.
+    """
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+
+FIRST = Slice()
+
+
+class Edge(Struct, Generic[Node], frozen=True):
+    cursor: str
+    node: Node
+
+
+class Page(Struct, Generic[Node], frozen=True, kw_only=True):
+    """A part of a list, in the list's order, and whether there is more of it on either side."""
+
+    edges: tuple[Edge[Node], ...] = ()
+    has_previous: bool = False
+    has_next: bool = False
+
+
+class InvalidCursor(ValueError):
+    """That is no cursor of a list."""
+
+
+class CheckpointMoved(Exception):
+    """Somebody else has written the rows of *kind*; nothing was saved."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"the rows of {kind!r} are not where they were left: somebody else writes them too")
+        self.kind = kind
+
+
+def cursor(sort: str, key: UUID) -> str:
+    """The opaque form of a row's place in its list."""
+    return urlsafe_b64encode(msgspec.json.encode((sort, key))).decode().rstrip("=")
+
+
+def place_of(cursor: str) -> tuple[str, UUID]:
+    """What `cursor` was made from; raises `InvalidCursor`."""
+    try:
+        document = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        return msgspec.json.decode(document, type=tuple[str, UUID])
+    except (binascii.Error, ValueError) as fault:
+        raise InvalidCursor(f"{cursor!r} is no cursor of this list") from fault
+
+
+class Views(Protocol):
+    """The store of read models."""
+
+    async def get(self, kind: str, key: UUID) -> bytes | None:
+        """The document of a row."""
+        ...
+
+    async def list(self, kind: str, parent: str, part: Slice, *, is_descending: bool = False) -> Page[bytes]:
+        """The documents listed under *parent*; raises `InvalidCursor`."""
+        ...
+
+    async def checkpoints(self) -> Mapping[str, Checkpoint]:
+        """How far each kind is."""
+        ...
+
+    async def parked(self, limit: int = 100) -> Sequence[Parked]:
+        """The first events, by position, that are parked in the generations being read."""
+        ...
+
+    async def load(self, wanted: Mapping[int, Collection[UUID]]) -> Mapping[int, Mapping[UUID, bytes]]:
+        """The documents of the wanted keys that are there, by generation."""
+        ...
+
+    async def save(self, steps: Sequence[Progress]) -> None:
+        """Takes all *steps* or none; raises `CheckpointMoved`. Who steps to another generation replaces all rows."""
+        ...
+
+    async def begin(self, kind: str) -> int:
+        """A new generation of *kind*, empty and read by nobody."""
+        ...
+
+    async def fill(self, generation: int, rows: Sequence[Row]) -> None:
+        """Puts rows into a generation that nobody reads yet."""
+        ...
+
+    async def forget(self, kind: str) -> None:
+        """From now on there is no such kind."""
+        ...
+
+    async def prune(self) -> None:
+        """Removes the generations that no checkpoint names, a little at a time; nobody may be filling one."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,139 @@
+"""
+Who carries deployments out.
+
+Between its start and its stop an engine drives every deployment whose turn has come. The environments are independent
+of each other, so their deployments are driven side by side; within one the queue admits one at a time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from typing import Any, Protocol
+
+from domain import deployment as deployments
+from domain import queue as queues
+from domain.environment import EnvironmentDeleted
+from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
+from domain.project import EnvironmentId
+from domain.queue import DeploymentAdmitted, DeploymentId
+from domain.service import ServiceId, ServiceRemoved
+from runner.leftover import Leftovers
+from runner.patience import follow, pauses
+from runner.runner import Runner
+from store.log import Recorded
+
+logger = logging.getLogger(__name__)
+
+OpenDeployments = Callable[[int], Awaitable[Collection[DeploymentId]]]
+"""The deployments that aren't over, admitted or waiting, as of the given position of the log or a later one."""
+
+StandingServices = Callable[[int], Awaitable[Collection[ServiceId]]]
+"""The services that stand in any pipeline, as of the given position of the log or a later one."""
+
+
+class Engine(Protocol):
+    async def start(self) -> None:
+        """Takes up what an earlier server left, and from then on whatever is admitted."""
+        ...
+
+    async def stop(self) -> None:
+        """Drives nothing any more. What runs goes on, and the next server takes it up."""
+        ...
+
+
+class LocalEngine:
+    """Drives deployments in the server's own process, and stops what no pipeline holds any more.
+
+    What is open is asked for once, so that a start takes no longer when the log has grown; then the log is followed.
+    """
+
+    def __init__(self, runner: Runner, open_deployments: OpenDeployments, services: StandingServices) -> None:
+        self._runner = runner
+        self._open_deployments, self._services = open_deployments, services
+        self._leftovers = Leftovers(runner.handler.states, runner.executors)
+        self._drives: dict[DeploymentId, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        position = await self._runner.handler.log.position()
+        open_ = await self._open_deployments(position)
+        for deployment in open_:
+            if await self._is_admitted(deployment):
+                self._drive(deployment)
+        self._spawn(self._follow(position, open_))
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, position: int, open_: Collection[DeploymentId]) -> None:
+        # What is to be kept is known as of *position*: nothing newer may be deployed before the sweep is done.
+        await self._tidy(self._sweep(position, open_))
+        for pause in pauses():
+            try:
+                async for batch in follow(self._runner.handler.log, position):
+                    for recorded in batch:
+                        self._react(recorded)
+                        position = recorded.position
+                return
+            except Exception:
+                logger.exception("The log can't be followed behind position %d, trying again", position)
+                await asyncio.sleep(pause)
+
+    def _react(self, recorded: Recorded) -> None:
+        match recorded.event:
+            case DeploymentAdmitted(deployment=deployment):
+                self._drive(deployment)
+            case ServiceRemoved(service=service):
+                self._spawn(self._tidy(self._leftovers.stop(EnvironmentId(recorded.stream), [service])))
+            case EnvironmentDeleted():
+                self._spawn(self._tidy(self._leftovers.stop(EnvironmentId(recorded.stream))))
+            case _:
+                pass
+
+    async def _is_admitted(self, id_: DeploymentId) -> bool:
+        states = self._runner.handler.states
+        environment = (await states.load(deployments.decider, id_)).state.environment
+        if environment is None:
+            return False
+        admitted = (await states.load(queues.decider, queues.stream(environment))).state.admitted
+        return admitted is not None and admitted.deployment == id_
+
+    def _drive(self, deployment: DeploymentId) -> None:
+        if deployment not in self._drives:
+            self._drives[deployment] = task = self._spawn(self._carry_out(deployment))
+            task.add_done_callback(lambda _: self._drives.pop(deployment))
+
+    async def _carry_out(self, deployment: DeploymentId) -> None:
+        for pause in pauses():
+            try:
+                await self._runner.drive(deployment)
+            except (DeploymentNotFound, DeploymentNotAdmitted, Fenced) as refusal:
+                logger.info("Deployment %s is not carried out here: %s", deployment, refusal)
+                return
+            except DeploymentOver:
+                break
+            except Exception:
+                logger.exception("Deployment %s can't be carried out, trying again in %.2g s", deployment, pause)
+                await asyncio.sleep(pause)
+            else:
+                break
+        await self._tidy(self._leftovers.stop_after(deployment))
+
+    async def _sweep(self, position: int, open_: Collection[DeploymentId]) -> None:
+        await self._leftovers.sweep(await self._services(position), open_)
+
+    async def _tidy(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs *work*; what it doesn't come to is left to the next start's sweep."""
+        try:
+            await work
+        except Exception:
+            logger.exception("Something may be left over until the next start")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

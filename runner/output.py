@@ -1,0 +1,81 @@
+"""What a step prints, on its way to where it is kept."""
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from runner.executor import Work
+from runner.patience import patiently
+from store.output import Kind, OutputStore
+
+LINES = 200
+PAUSE = 0.05
+"""Lines are kept together: so many, or as many as come within so many seconds."""
+
+
+class KeptOutput:
+    """The output of the attempt *work*; everything written is kept when it is left, unless by cancellation.
+
+    Lines that were written and not kept yet are lost with the server, and no harm is done: `kept` says from where the
+    next one reads them again.
+    """
+
+    def __init__(self, store: OutputStore, work: Work) -> None:
+        self._store, self._work = store, work
+        self._lines: list[str] = []
+        self._upto = 0
+        self._keeping = asyncio.Lock()
+        self._later: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if not isinstance(error, asyncio.CancelledError):
+                await self._keep()
+        finally:
+            if self._later is not None:
+                self._later.cancel()
+
+    async def kept(self) -> int:
+        work = self._work
+        return await patiently(lambda: self._store.kept(work.deployment, work.service, work.phase, work.attempt))
+
+    async def write(self, lines: Sequence[str], upto: int) -> None:
+        self._lines += lines
+        self._upto = upto
+        if len(self._lines) >= LINES:
+            await self._keep()
+        elif self._later is None or self._later.done():
+            self._later = asyncio.create_task(self._keep_soon())
+
+    async def note(self, text: str) -> None:
+        """Keeps *text* unless it is the last line already: who takes the attempt up comes to the same again."""
+        await self._keep()
+        work = self._work
+        last = await patiently(lambda: self._store.read(work.deployment, work.service, limit=1, newest=True))
+        same = (work.phase, work.attempt, Kind.NOTE, text)
+        if [same] != [(line.phase, line.attempt, line.kind, line.text) for line in last]:
+            await self._append([text], Kind.NOTE)
+
+    async def _keep_soon(self) -> None:
+        await asyncio.sleep(PAUSE)
+        await self._keep()
+
+    async def _keep(self) -> None:
+        async with self._keeping:
+            while self._lines:
+                lines, self._lines = self._lines, []
+                await self._append(lines, Kind.LINE, self._upto)
+
+    async def _append(self, lines: Sequence[str], kind: Kind, upto: int | None = None) -> None:
+        work = self._work
+        await patiently(
+            lambda: self._store.append(
+                work.deployment, work.service, work.phase, work.attempt, lines, kind=kind, upto=upto
+            )
+        )

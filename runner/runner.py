@@ -1,0 +1,159 @@
+"""
+Deployments carried out: what runs is kept equal to what is due.
+
+The runner reads a deployment's state, never the event that woke it, so that waking twice, late, or after a restart all
+come to the same. A step is recorded as started before it begins, and what is recorded as running is asked of its target
+again by the next server: the target finds it by its identity and takes it up.
+
+What happens at the same time is recorded at the same time: the steps that have ended and those that start with that go
+into one append.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from domain import deployment as deployments
+from domain.deployment import Deployment
+from domain.environment import Target
+from domain.errors import Fenced, StepNotDue
+from domain.queue import DeploymentId
+from domain.step import StartStep, Step, StepCommand
+from runner.executor import Executor, Work
+from runner.patience import follow, patiently
+from runner.step import StepRun
+from store import deployment as writing
+from store.handle import Handled, Handler, Transaction
+from store.log import Author, Origin
+from store.output import OutputStore
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    """Carries deployments out as *worker*: a name that no runner has beside it, nor had before."""
+
+    def __init__(
+        self, handler: Handler, executors: Mapping[Target, Executor], outputs: OutputStore, worker: str
+    ) -> None:
+        self.handler, self.executors, self.outputs, self.worker = handler, executors, outputs, worker
+
+    async def drive(self, deployment: DeploymentId) -> Deployment:
+        """Carries *deployment* out to its end; whoever did so before may report nothing more.
+
+        Cancelling this leaves what runs as it is. Raises `DeploymentNotFound`, `DeploymentOver`,
+        `DeploymentNotAdmitted` before its turn has come, and `Fenced` when another worker took the deployment up.
+        """
+        return await _Drive(self, deployment).carry_out()
+
+
+class _Drive:
+    """What a deployment needs in this process: the tasks that see to its steps, and a reason to look again."""
+
+    def __init__(self, runner: Runner, id_: DeploymentId) -> None:
+        self._runner = runner
+        self._id = id_
+        self._by = Author(actor="engine", origin=Origin.ENGINE, correlation=id_)
+        self._woken = asyncio.Event()
+        self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
+        self._aborts: dict[Step, asyncio.Task[StepCommand]] = {}
+
+    async def carry_out(self) -> Deployment:
+        taken = await self._transact(self._take_up)
+        following = self._task(self._follow(taken.receipt.position))
+        try:
+            while not (deployment := await self._reconcile()).status.is_final:
+                await self._woken.wait()
+                if following.done():
+                    following.result()
+            return deployment
+        finally:
+            await _cancel([following, *self._aborts.values(), *self._watches.values()])
+
+    async def _reconcile(self) -> Deployment:
+        """Records what has ended and what starts; then watches what runs, and aborts what ought not to run."""
+        self._woken.clear()
+        deployment = await self._record()
+        due = deployment.due()
+        for step in deployment.running:
+            watch = self._watches.get(step)
+            if step not in due and step not in self._aborts:
+                self._aborts[step] = self._task(self._run_of(deployment, step).abort(watch))
+            elif step in due and watch is None:
+                self._watches[step] = self._task(self._run_of(deployment, step).watch())
+        return deployment
+
+    async def _record(self) -> Deployment:
+        tasks = {**self._watches, **self._aborts}
+        ended = {step: task.result() for step, task in tasks.items() if task.done()}
+        if not ended:
+            deployment = await self._load()
+            if set(deployment.due()) <= set(deployment.running):
+                return deployment
+        handled = await self._transact(partial(self._report, ended.values()))
+        for tasks_of in (self._watches, self._aborts):
+            for step in tasks_of.keys() & ended.keys():
+                tasks_of.pop(step).cancel()
+        return handled.state
+
+    async def _load(self) -> Deployment:
+        states = self._runner.handler.states
+        deployment = (await patiently(lambda: states.load(deployments.decider, self._id))).state
+        if deployment.worker != self._runner.worker:
+            raise Fenced(worker=deployment.worker)
+        return deployment
+
+    async def _take_up(self, transaction: Transaction) -> DeploymentId:
+        return await writing.take_up(transaction, self._id, self._runner.worker)
+
+    async def _report(self, outcomes: Collection[StepCommand], transaction: Transaction) -> DeploymentId:
+        for outcome in outcomes:
+            try:
+                await writing.report(transaction, self._id, outcome)
+            except StepNotDue as refusal:
+                logger.warning("Deployment %s: an outcome came too late: %s", self._id, refusal)
+        deployment = (await transaction.load(deployments.decider, self._id)).state
+        for step in deployment.due():
+            await writing.report(transaction, self._id, StartStep(worker=self._runner.worker, step=step))
+        return self._id
+
+    async def _transact(self, work: Callable[[Transaction], Awaitable[DeploymentId]]) -> Handled[Deployment]:
+        return await patiently(lambda: self._runner.handler.transact(work, deployments.decider, self._by))
+
+    async def _follow(self, position: int) -> None:
+        async for _ in follow(self._runner.handler.log, position, self._id):
+            self._woken.set()
+
+    def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._woken.set())
+        return task
+
+    def _run_of(self, deployment: Deployment, step: Step) -> StepRun:
+        run = deployment.run_of(step.service)
+        assert run is not None
+        assert deployment.environment is not None
+        assert deployment.plan is not None
+        work = Work(
+            environment=deployment.environment,
+            deployment=self._id,
+            number=deployment.number,
+            service=step.service,
+            name=run.service.name,
+            type=run.service.type,
+            spec=run.service.spec,
+            phase=step.phase,
+            attempt=step.attempt,
+        )
+        executor = self._runner.executors.get(deployment.plan.target)
+        return StepRun(work, executor, self._runner.outputs, self._runner.worker)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The server: where the parts are put together, started and stopped."""

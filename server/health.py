@@ -1,0 +1,29 @@
+"""Whether the server is well: for load balancers and operators, without a token."""
+
+from starlette.responses import JSONResponse, Response
+
+from gql.context import Application
+from store.log import LogUnavailable
+
+
+async def health(application: Application) -> Response:
+    """How far the read models are; 503 when the log can't be read, or they can't be kept up."""
+    try:
+        status = await application.projector.status()
+    except LogUnavailable as fault:
+        return JSONResponse({"status": "unavailable", "fault": str(fault)}, 503)
+    body = {
+        "status": "ok" if status.fault is None else "unavailable",
+        "position": status.position,
+        "lag": status.lag,
+        "fault": status.fault,
+        "projections": {
+            each.kind: {"version": each.version, "position": each.position, "isRebuilding": each.is_rebuilding}
+            for each in status.projections
+        },
+        "parked": [
+            {"projection": each.kind, "position": each.position, "event": each.name, "error": each.error}
+            for each in status.parked
+        ],
+    }
+    return JSONResponse(body, 200 if status.fault is None else 503)

@@ -1,0 +1,125 @@
+"""
+What a batch of appends comes to, worked out before any of it is written.
+
+Every store numbers, dates and chains its events here, and knows here what it refuses: so they can't differ in it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+from msgspec import Struct
+
+from domain.errors import IdempotencyKeyReused
+from store import codec, ids
+from store.log import Author, Change, Event, Key, Receipt, Recorded, StreamMoved
+
+Clock = Callable[[], datetime]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Tip(Struct, frozen=True):
+    """The log's last event: its position and its time."""
+
+    position: int = 0
+    recorded_at: datetime = datetime.min.replace(tzinfo=UTC)
+
+
+class Head(Struct, frozen=True):
+    """A stream's last event: its version and its hash."""
+
+    version: int = 0
+    hash: bytes = b""
+
+
+class Answer(Struct, frozen=True):
+    """What an idempotency key was first answered with: its subject at *version*, and the log's *position* then."""
+
+    key: Key
+    version: int
+    position: int
+
+    def again(self, request: str) -> Receipt:
+        if request != self.key.request:
+            raise IdempotencyKeyReused(key=self.key.key)
+        return Receipt(position=self.position, subject=self.key.subject, version=self.version, is_repeat=True)
+
+
+@dataclass(frozen=True)
+class Stored(StoredEvent):
+    """An event as the library's recorders keep it, with the envelope that they know nothing of."""
+
+    recorded: Recorded
+
+
+class Batch:
+    """Appends that are written together, each as if it had come after the one before.
+
+    *head* and *answer* look up what is written already; *answer* gives None for a key that is new.
+    """
+
+    def __init__(
+        self, tip: Tip, clock: Clock, head: Callable[[UUID], Head], answer: Callable[[str], Answer | None]
+    ) -> None:
+        self.tip = Tip(tip.position, max(clock(), tip.recorded_at))
+        self.heads: dict[UUID, Head] = {}
+        self.answers: dict[str, Answer] = {}
+        self.stored: list[Stored] = []
+        self._written_head = head
+        self._written_answer = answer
+
+    def add(self, changes: Sequence[Change], by: Author, key: Key | None) -> Receipt:
+        """Takes an append in; raises `StreamMoved` or `IdempotencyKeyReused`, and then has taken in nothing of it."""
+        if key is not None:
+            known = self.answers.get(key.key) or self._written_answer(key.key)
+            if known is not None:
+                return known.again(key.request)
+        heads: dict[UUID, Head] = {}
+        stored: list[Stored] = []
+        for change in changes:
+            head = heads.get(change.stream) or self._head(change.stream)
+            if head.version != change.expected:
+                raise StreamMoved(change.stream, change.expected, head.version)
+            for event in change.events:
+                link = self._link(event, change.stream, head, self.tip.position + len(stored) + 1, by)
+                stored.append(link)
+                head = Head(link.recorded.version, link.recorded.hash)
+            heads[change.stream] = head
+        self.tip = Tip(self.tip.position + len(stored), self.tip.recorded_at)
+        self.heads |= heads
+        self.stored += stored
+        recorded = tuple(link.recorded for link in stored)
+        if key is None:
+            return Receipt(position=self.tip.position, recorded=recorded)
+        answer = Answer(key, self._head(key.subject).version, self.tip.position)
+        self.answers[key.key] = answer
+        return Receipt(position=answer.position, recorded=recorded, subject=key.subject, version=answer.version)
+
+    @property
+    def recorded(self) -> list[Recorded]:
+        return [stored.recorded for stored in self.stored]
+
+    def _head(self, stream: UUID) -> Head:
+        return self.heads.get(stream) or self._written_head(stream)
+
+    def _link(self, event: Event, stream: UUID, head: Head, position: int, by: Author) -> Stored:
+        id_, version, recorded_at = ids.new(), head.version + 1, self.tip.recorded_at
+        name, state = codec.name(event), codec.encode(event)
+        recorded = Recorded(
+            position=position,
+            stream=stream,
+            version=version,
+            id=id_,
+            name=name,
+            event=event,
+            recorded_at=recorded_at,
+            by=by,
+            previous=head.hash,
+            hash=codec.digest(head.hash, id_, stream, version, name, state, recorded_at, by),
+        )
+        return Stored(stream, version, name, state, recorded)

@@ -1,0 +1,136 @@
+"""
+The newest events, kept in memory for those who follow the log.
+
+Followers that are near the end share one tail of recent events; one that is further behind reads the store until it
+has come near. Nothing is kept for any follower but its own position: a slow one grows nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from store.log import LogUnavailable, Recorded
+
+KEPT = 10_000
+"""Events at most in the tail; when it is full, the older half goes."""
+
+BATCH = 1000
+"""Events at most in a batch that a follower gets."""
+
+POLL = 1.0
+"""Seconds after which the store is looked at although nothing was published."""
+
+Fetch = Callable[[int, int, UUID | None], Awaitable[Sequence[Recorded]]]
+
+
+class News:
+    """Wakes those who wait for news of a subject. When nobody waits for it, nothing is kept of it."""
+
+    def __init__(self) -> None:
+        self._waited_for: WeakValueDictionary[Hashable, asyncio.Event] = WeakValueDictionary()
+
+    def of(self, subject: Hashable) -> asyncio.Event:
+        """Is set at the subject's next news. Ask for it before looking, then wait: so no news is lost between."""
+        event = self._waited_for.get(subject)
+        if event is None:
+            event = self._waited_for[subject] = asyncio.Event()
+        return event
+
+    def spread(self, subjects: Iterable[Hashable]) -> None:
+        for subject in subjects:
+            event = self._waited_for.pop(subject, None)
+            if event is not None:
+                event.set()
+
+    def spread_all(self) -> None:
+        self.spread(list(self._waited_for))
+
+
+class Feed:
+    """Hands a log's events to its followers.
+
+    *fetch* reads the store: at most so many events after a position, of a stream or of all, in order. *position* is
+    the log's when the feed begins.
+    """
+
+    def __init__(self, fetch: Fetch, position: int, poll: float = POLL) -> None:
+        self._fetch = fetch
+        self._tail: list[Recorded] = []
+        self._first = position + 1  # the position of the tail's first event, there already or still to come
+        self._poll = poll
+        self._news = News()
+        self._followers = 0
+        self._poller: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    @property
+    def position(self) -> int:
+        """The position up to which events were published."""
+        return self._first + len(self._tail) - 1
+
+    def publish(self, recorded: Sequence[Recorded]) -> None:
+        """Adds the events that come next. Those that are known are passed over; if some are missing before, so is all.
+
+        What is passed over for a gap is found by the poll.
+        """
+        new = [event for event in recorded if event.position > self.position]
+        if not new or new[0].position != self.position + 1:
+            return
+        self._tail += new
+        if len(self._tail) > KEPT:
+            cut = len(self._tail) - KEPT // 2
+            del self._tail[:cut]
+            self._first += cut
+        self._news.spread({None, *(event.stream for event in new)})
+
+    async def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+        """See `EventLog.follow`; raises `LogUnavailable` if the log is closed already."""
+        if self._is_closed:
+            raise LogUnavailable("The log is closed.")
+        with self._polling():
+            while not self._is_closed:
+                news = self._news.of(stream)
+                end = self.position
+                if after >= end:
+                    await news.wait()
+                    continue
+                if after + 1 >= self._first:
+                    start = after + 1 - self._first
+                    batch: Sequence[Recorded] = self._tail[start : start + BATCH]
+                    after = batch[-1].position
+                    if stream is not None:
+                        batch = [event for event in batch if event.stream == stream]
+                else:
+                    batch = await self._fetch(after, BATCH, stream)
+                    last = batch[-1].position if batch else end
+                    after = last if len(batch) == BATCH else max(last, end)  # fewer than asked for: no more up to *end*
+                if batch:
+                    yield batch
+
+    def close(self) -> None:
+        """Ends every follower."""
+        self._is_closed = True
+        self._news.spread_all()
+
+    @contextmanager
+    def _polling(self) -> Iterator[None]:
+        """Has the store looked at every now and then, as long as anyone follows."""
+        self._followers += 1
+        if self._poller is None:
+            self._poller = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            self._followers -= 1
+            if not self._followers:
+                self._poller.cancel()
+                self._poller = None
+
+    async def _look(self) -> None:
+        while not self._is_closed:
+            await asyncio.sleep(self._poll)
+            with suppress(LogUnavailable):  # then the next look may find it well again
+                while found := await self._fetch(self.position, BATCH, None):
+                    self.publish(found)

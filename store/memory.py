@@ -1,0 +1,89 @@
+"""The log in memory, for tests and trials: it promises all but to outlive its process."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from typing import cast
+from uuid import UUID
+
+from eventsourcing.popo import POPOApplicationRecorder
+
+from store.batch import Answer, Batch, Clock, Head, Stored, Tip, now
+from store.feed import Feed
+from store.log import Author, Change, Event, Key, LogUnavailable, Receipt, Recorded
+
+
+class Recorder(POPOApplicationRecorder):
+    """The library's, which keeps whatever `StoredEvent` it is given: ours have their envelopes with them."""
+
+    def all(self, after: int, limit: int) -> list[Recorded]:
+        """At most *limit* events with positions above *after*."""
+        with self._database_lock:
+            return [stored.recorded for stored in cast("list[Stored]", self._stored_events[after : after + limit])]
+
+    def of_stream(self, stream: UUID, after: int = 0, until: int | None = None) -> list[Recorded]:
+        """The stream's events with versions above *after*, up to and including *until*."""
+        return [stored.recorded for stored in cast("list[Stored]", self.select_events(stream, gt=after, lte=until))]
+
+
+class MemoryLog:
+    """See `EventLog`."""
+
+    def __init__(self, clock: Clock = now) -> None:
+        self.epoch = secrets.token_hex(8)
+        self._clock = clock
+        self._recorder = Recorder()
+        self._tip = Tip()
+        self._heads: dict[UUID, Head] = {}
+        self._answers: dict[str, Answer] = {}
+        self._feed = Feed(self._fetch, position=0)
+        self._is_closed = False
+
+    async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
+        await self._turn()
+        batch = Batch(self._tip, self._clock, lambda stream: self._heads.get(stream, Head()), self._answers.get)
+        receipt = batch.add(changes, by, key)
+        self._recorder.insert_events(batch.stored)
+        self._tip = batch.tip
+        self._heads |= batch.heads
+        self._answers |= batch.answers
+        self._feed.publish(receipt.recorded)
+        return receipt
+
+    async def find(self, key: str, request: str) -> Receipt | None:
+        await self._turn()
+        answer = self._answers.get(key)
+        return None if answer is None else answer.again(request)
+
+    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
+        await self._turn()
+        return self._recorder.of_stream(stream, after, until)
+
+    async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
+        return [recorded.event for recorded in await self.read(stream, after, until)]
+
+    async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
+        return await self._fetch(after, limit, None)
+
+    async def position(self) -> int:
+        await self._turn()
+        return self._tip.position
+
+    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+        return self._feed.follow(after, stream)
+
+    async def close(self) -> None:
+        self._is_closed = True
+        self._feed.close()
+
+    async def _turn(self) -> None:
+        """Lets others go first, as they may with any database."""
+        if self._is_closed:
+            raise LogUnavailable("The log is closed.")
+        await asyncio.sleep(0)
+
+    async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+        await self._turn()
+        if stream is None:
+            return self._recorder.all(after, limit)
+        return [recorded for recorded in self._recorder.of_stream(stream) if recorded.position > after][:limit]

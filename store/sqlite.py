@@ -1,0 +1,227 @@
+"""
+The log in an SQLite file.
+
+One thread writes: all appends that wait are carried out in one transaction, and acknowledged when it is on the disk.
+Reads have threads and read-only connections of their own, so that the event loop never waits for the disk.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+from eventsourcing.persistence import PersistenceError
+from eventsourcing.sqlite import SQLiteCursor
+from msgspec import Struct
+
+from store import codec, disk, recorder
+from store.batch import Batch, Clock, Head, now
+from store.feed import Feed
+from store.log import Author, Change, Event, Key, LogUnavailable, Receipt, Recorded
+from store.recorder import Datastore, Recorder
+
+READERS = 4
+KNOWN_HEADS = 10_000
+
+OF_STREAM = "originator_id = ? AND originator_version > ? AND originator_version <= ? ORDER BY originator_version"
+NEWEST = 2**63 - 1  # above every version
+
+T = TypeVar("T")
+
+
+class Waiting(Struct, frozen=True):
+    """An append that waits to be carried out, and the one who waits for its receipt."""
+
+    changes: Sequence[Change]
+    by: Author
+    key: Key | None
+    receipt: asyncio.Future[Receipt]
+
+    def attempt(self, batch: Batch) -> Receipt | Exception:
+        try:
+            return batch.add(self.changes, self.by, self.key)
+        except (sqlite3.Error, PersistenceError):
+            raise
+        except Exception as refusal:  # of this append, and of no other in the batch
+            return refusal
+
+    def settle(self, outcome: Receipt | Exception) -> None:
+        if self.receipt.done():  # who waited has gone
+            return
+        if isinstance(outcome, Receipt):
+            self.receipt.set_result(outcome)
+        else:
+            self.receipt.set_exception(outcome)
+
+
+class SqliteLog:
+    """See `EventLog`. One process at a time has it open."""
+
+    def __init__(self, path: Path, epoch: str, position: int, held: ExitStack, clock: Clock) -> None:
+        self.epoch = epoch
+        self._path = path
+        self._position = position
+        self._held = held
+        self._clock = clock
+        self._heads: dict[UUID, Head] = {}  # of the streams that were last written to
+        self._recorder = Recorder(Datastore(path, size=1))
+        self._datastore = Datastore(path, size=READERS, mode="ro")
+        self._writer = ThreadPoolExecutor(1, "log-writer")
+        self._readers = ThreadPoolExecutor(READERS, "log-reader")
+        self._feed = Feed(self._fetch, position)
+        self._waiting: list[Waiting] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    @classmethod
+    async def open(cls, path: Path, clock: Clock = now) -> "SqliteLog":
+        """The log in the file *path*; the file and its folder are made if they are missing.
+
+        Raises `LogUnavailable` if another process has it open, or if a newer version of Stageline wrote it.
+        """
+        return await asyncio.to_thread(cls._open, path, clock)
+
+    @classmethod
+    def _open(cls, path: Path, clock: Clock) -> "SqliteLog":
+        with ExitStack() as held:
+            held.callback(os.close, disk.lock(path.with_name(f"{path.name}-lock")))
+            disk.make(path)
+            first = Recorder(Datastore(path, size=1))
+            held.callback(first.datastore.close)
+            with disk.explained(path):
+                epoch = first.begin(path)
+                position = first.max_notification_id() or 0
+            return cls(path, epoch, position, held.pop_all(), clock)
+
+    async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
+        self._check_open()
+        waiting = Waiting(changes, by, key, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())  # a task of its own: who waits may be cancelled
+        return await waiting.receipt
+
+    async def find(self, key: str, request: str) -> Receipt | None:
+        for answer in await self._select(recorder.answer, "SELECT * FROM keys WHERE key = ?", key):
+            return answer.again(request)
+        return None
+
+    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
+        if self._ends_at(stream, after):
+            return ()
+        versions = after, NEWEST if until is None else until
+        statement = f"SELECT * FROM stored_events WHERE {OF_STREAM}"
+        return await self._select(recorder.recorded, statement, stream.hex, *versions)
+
+    async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
+        if self._ends_at(stream, after):
+            return ()
+        versions = after, NEWEST if until is None else until
+        statement = f"SELECT topic, state FROM stored_events WHERE {OF_STREAM}"
+        return await self._select(codec.decode, statement, stream.hex, *versions)
+
+    async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
+        return await self._fetch(after, limit, None)
+
+    async def position(self) -> int:
+        self._check_open()
+        return self._position
+
+    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+        return self._feed.follow(after, stream)
+
+    async def close(self) -> None:
+        """Ends the followers, carries out what was to be appended, and lets go of the files."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._feed.close()
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self._datastore.close()
+        self._recorder.datastore.close()  # the last connection that may write: it tidies the files up
+        self._held.close()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise LogUnavailable("The log is closed.")
+
+    def _ends_at(self, stream: UUID, version: int) -> bool:
+        """Whether it is known without reading that the stream has nothing after *version*."""
+        self._check_open()
+        head = self._heads.get(stream)
+        return head is not None and head.version <= version
+
+    async def _write(self) -> None:
+        """Carries out what waits, then what has come to wait meanwhile, until nothing does."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                events: Sequence[Recorded] = ()
+                outcomes: Sequence[Receipt | Exception]
+                try:
+                    events, outcomes = await loop.run_in_executor(self._writer, self._carry_out, waiting)
+                except Exception as failure:  # nothing of the batch was written
+                    outcomes = [failure] * len(waiting)
+                self._feed.publish(events)
+                for one, outcome in zip(waiting, outcomes, strict=True):
+                    one.settle(outcome)
+        finally:
+            self._writing = None
+
+    def _carry_out(self, waiting: Sequence[Waiting]) -> tuple[Sequence[Recorded], Sequence[Receipt | Exception]]:
+        recorder = self._recorder
+        try:
+            with disk.explained(self._path), recorder.datastore.transaction(commit=True) as cursor:
+                answer = partial(recorder.answer, cursor)
+                batch = Batch(recorder.tip(cursor), self._clock, partial(self._head, cursor), answer)
+                outcomes = [one.attempt(batch) for one in waiting]
+                recorder.write(cursor, batch)
+        except LogUnavailable:
+            recorder.datastore.close()  # whatever state its connection was left in, a new one has another
+            self._recorder = Recorder(Datastore(self._path, size=1))
+            self._heads.clear()
+            raise
+        for stream, head in batch.heads.items():
+            self._heads.pop(stream, None)  # so that the dict is in the order of the last writing
+            self._heads[stream] = head
+        while len(self._heads) > KNOWN_HEADS:
+            del self._heads[next(iter(self._heads))]
+        self._position = batch.tip.position
+        return batch.recorded, outcomes
+
+    def _head(self, cursor: SQLiteCursor, stream: UUID) -> Head:
+        return self._heads.get(stream) or self._recorder.head(cursor, stream)
+
+    async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+        if stream is None:
+            statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
+            return await self._select(recorder.recorded, statement, after, limit)
+        # the plus sign has SQLite run through the stream, and not through the whole log by position
+        of_stream = "originator_id = ? AND +rowid > ? ORDER BY originator_version LIMIT ?"
+        statement = f"SELECT * FROM stored_events WHERE {of_stream}"
+        return await self._select(recorder.recorded, statement, stream.hex, after, limit)
+
+    async def _select(self, make: Callable[..., T], statement: str, *parameters: object) -> list[T]:
+        """*make* of every row, in a thread of the readers."""
+        self._check_open()
+
+        def select() -> list[T]:
+            with disk.explained(self._path), self._datastore.transaction(commit=False) as cursor:
+                cursor.sqlite_cursor.row_factory = None
+                cursor.execute(statement, parameters)
+                return [make(*row) for row in cursor.sqlite_cursor]
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, select)

@@ -1,0 +1,121 @@
+"""A deployment carried out by a test: it takes what is due and reports, as the runner does."""
+
+from collections.abc import Callable
+from uuid import UUID, uuid5
+
+from domain import deployment
+from domain.deployment import (
+    Deployment,
+    DeploymentCommand,
+    DeploymentEvent,
+    DeploymentPlanned,
+    PlanDeployment,
+    TakeUpDeployment,
+)
+from domain.environment import Target
+from domain.plan import Plan, PlannedService, PlannedStage
+from domain.project import EnvironmentId
+from domain.queue import Action
+from domain.service import ServiceId
+from domain.spec import ServiceSpec, ServiceType
+from domain.stage import StageId
+from domain.step import AbortStep, FailStep, Phase, StartStep, Status, Step, SucceedStep
+
+ENVIRONMENT = EnvironmentId(UUID(int=1))
+WORKER = "worker-1"
+
+
+def stage_id(name: str) -> StageId:
+    return StageId(uuid5(ENVIRONMENT, f"stage {name}"))
+
+
+def service_id(name: str) -> ServiceId:
+    return ServiceId(uuid5(ENVIRONMENT, f"service {name}"))
+
+
+def service(name: str, *, built: bool = True, skipped: bool = False, retries: int = 0) -> PlannedService:
+    return PlannedService(
+        id=service_id(name),
+        name=name,
+        type=ServiceType.APPLICATION,
+        spec=ServiceSpec(build=("make",) if built else (), run="./serve", retries=retries),
+        is_skipped=skipped,
+    )
+
+
+def stage(name: str, *services: PlannedService, concurrency: int = 8) -> PlannedStage:
+    return PlannedStage(id=stage_id(name), name=name, concurrency=concurrency, services=services)
+
+
+def plan(*stages: PlannedStage) -> Plan:
+    return Plan(pipeline_version=5, target=Target.PROCESS, stages=stages)
+
+
+def planned(*stages: PlannedStage) -> DeploymentPlanned:
+    return DeploymentPlanned(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=plan(*stages))
+
+
+def build(name: str, attempt: int = 1) -> Step:
+    return Step(service=service_id(name), phase=Phase.BUILD, attempt=attempt)
+
+
+def deploy(name: str, attempt: int = 1) -> Step:
+    return Step(service=service_id(name), phase=Phase.DEPLOY, attempt=attempt)
+
+
+class Run:
+    """Keeps a deployment's state and every event of it, as the log would."""
+
+    def __init__(self, *stages: PlannedStage) -> None:
+        self.events: list[DeploymentEvent] = []
+        self.state = Deployment()
+        self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=plan(*stages)))
+
+    def tell(self, command: DeploymentCommand) -> list[DeploymentEvent]:
+        decided = deployment.decide(self.state, command)
+        self.events += decided
+        self.state = deployment.decider.replay(decided, self.state)
+        return decided
+
+    def take_up(self, worker: str = WORKER) -> "Run":
+        self.tell(TakeUpDeployment(worker=worker))
+        return self
+
+    def start(self, *steps: Step) -> "Run":
+        for step in steps:
+            self.tell(StartStep(worker=WORKER, step=step))
+        return self
+
+    def succeed(self, *steps: Step) -> list[DeploymentEvent]:
+        return [event for step in steps for event in self.tell(SucceedStep(worker=WORKER, step=step))]
+
+    def fail(self, step: Step, reason: str = "exit code 1") -> list[DeploymentEvent]:
+        return self.tell(FailStep(worker=WORKER, step=step, reason=reason))
+
+    def abort(self, step: Step) -> list[DeploymentEvent]:
+        return self.tell(AbortStep(worker=WORKER, step=step))
+
+    def carry_out(self, fails: Callable[[Step], bool] = lambda step: False) -> "Run":
+        """Starts all that is due, lets it end in that order, and so on until nothing is due."""
+        while steps := self.state.due():
+            self.start(*steps)
+            for step in steps:
+                if fails(step):
+                    self.fail(step)
+                else:
+                    self.succeed(step)
+        return self
+
+    def of(self, name: str) -> Status:
+        run = self.state.run_of(service_id(name))
+        assert run is not None
+        return run.status
+
+    def step(self, step: Step) -> Status:
+        run = self.state.run_of(step.service)
+        assert run is not None
+        return run.step(step.phase).status
+
+    @property
+    def stages(self) -> list[Status]:
+        return [run.status for run in self.state.stages]

@@ -1,0 +1,47 @@
+from uuid import UUID
+
+from domain import access
+from domain.access import IssueToken, RevokeToken, Token, TokenId, TokenIssued, TokenRevoked
+from domain.errors import InvalidName, TokenNotFound
+from tests.domain.given import Given
+
+given = Given(access.decider)
+
+LAPTOP, ROBOT = TokenId(UUID(int=1)), TokenId(UUID(int=2))
+issued = TokenIssued(token=LAPTOP, name="laptop", actor="ada", hash="5e88")
+revoked = TokenRevoked(token=LAPTOP)
+
+
+def test_an_issued_token_is_good() -> None:
+    state = given().when(IssueToken(token=LAPTOP, name=" laptop ", actor="ada", hash="5e88")).then(issued)
+    assert state.tokens == (Token(id=LAPTOP, name="laptop", actor="ada", hash="5e88"),)
+
+
+def test_a_token_that_was_issued_already_is_not_issued_twice() -> None:
+    given(issued).when(IssueToken(token=LAPTOP, name="laptop", actor="ada", hash="5e88")).then()
+
+
+def test_tokens_may_share_a_name() -> None:
+    given(issued).when(IssueToken(token=ROBOT, name="laptop", actor="bot", hash="9f86")).then(
+        TokenIssued(token=ROBOT, name="laptop", actor="bot", hash="9f86")
+    )
+
+
+def test_a_token_needs_a_name() -> None:
+    given().when(IssueToken(token=LAPTOP, name=" ", actor="ada", hash="5e88")).refused(
+        InvalidName(name="", why="it is empty")
+    )
+
+
+def test_a_revoked_token_is_good_no_more_and_the_others_are() -> None:
+    other = TokenIssued(token=ROBOT, name="robot", actor="bot", hash="9f86")
+    state = given(issued, other).when(RevokeToken(token=LAPTOP)).then(revoked)
+    assert [token.id for token in state.tokens] == [ROBOT]
+
+
+def test_a_token_that_is_not_there_cannot_be_revoked() -> None:
+    given(issued).when(RevokeToken(token=ROBOT)).refused(TokenNotFound(token=str(ROBOT)))
+
+
+def test_a_token_cannot_be_revoked_twice() -> None:
+    given(issued, revoked).when(RevokeToken(token=LAPTOP)).refused(TokenNotFound(token=str(LAPTOP)))

@@ -1,0 +1,455 @@
+"""Whole deployments: what starts when, and how they end. Single reports are in test_step."""
+
+import pytest
+
+from domain import deployment
+from domain.deployment import (
+    CancelDeployment,
+    Cancellation,
+    CancellationRequested,
+    DeploymentCancelled,
+    DeploymentCommand,
+    DeploymentFailed,
+    DeploymentStarted,
+    DeploymentSucceeded,
+    DeploymentTakenUp,
+    Failure,
+    PlanDeployment,
+    StageFailed,
+    StageSkipped,
+    StageStarted,
+    StageSucceeded,
+    TakeUpDeployment,
+)
+from domain.errors import DeploymentNotFound, DeploymentOver
+from domain.plan import PlannedStage
+from domain.queue import Action
+from domain.step import (
+    BuildFailed,
+    BuildSkipped,
+    BuildStarted,
+    BuildSucceeded,
+    Phase,
+    ServiceCancelled,
+    ServiceDeployed,
+    ServiceDeployFailed,
+    ServiceDeployStarted,
+    StartStep,
+    Status,
+    SucceedStep,
+)
+from tests.domain.given import Given
+from tests.domain.run import (
+    ENVIRONMENT,
+    WORKER,
+    Run,
+    build,
+    deploy,
+    plan,
+    planned,
+    service,
+    service_id,
+    stage,
+    stage_id,
+)
+
+given = Given(deployment.decider)
+
+API, WEB, ORDERS = service_id("api"), service_id("web"), service_id("orders")
+DATA, SHIP, LATER = stage_id("Data"), stage_id("Ship"), stage_id("Later")
+
+ship = stage("Ship", service("api"), service("web"))
+later = stage("Later", service("orders"))
+empty = stage("Data")
+taken = DeploymentTakenUp(worker=WORKER)
+
+
+def cancelled(*names: str) -> list[ServiceCancelled]:
+    return [ServiceCancelled(service=service_id(name)) for name in names]
+
+
+# Planning and taking up
+
+
+def test_a_deployment_pins_its_plan() -> None:
+    pinned = plan(ship)
+    state = (
+        given()
+        .when(PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=pinned))
+        .then(planned(ship))
+    )
+    assert (state.environment, state.number, state.plan) == (ENVIRONMENT, 1, pinned)
+    assert state.status is Status.QUEUED
+    assert state.due() == ()
+
+
+def test_a_deployment_that_was_planned_already_keeps_its_plan() -> None:
+    given(planned(ship)).when(
+        PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=plan(later))
+    ).then()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        TakeUpDeployment(worker=WORKER),
+        CancelDeployment(),
+        StartStep(worker=WORKER, step=build("api")),
+    ],
+)
+def test_a_deployment_that_was_never_planned_refuses_everything_else(command: DeploymentCommand) -> None:
+    given().when(command).refused(DeploymentNotFound(deployment=""))
+
+
+def test_the_worker_that_takes_a_deployment_up_starts_it() -> None:
+    state = (
+        given(planned(ship))
+        .when(TakeUpDeployment(worker=WORKER))
+        .then(DeploymentStarted(), taken, StageStarted(stage=SHIP))
+    )
+    assert state.status is Status.RUNNING
+    assert state.worker == WORKER
+    assert state.due() == (build("api"), build("web"))
+
+
+def test_another_worker_takes_a_running_deployment_up_and_does_not_start_it_again() -> None:
+    state = (
+        given(planned(ship), DeploymentStarted(), taken, StageStarted(stage=SHIP))
+        .when(TakeUpDeployment(worker="worker-2"))
+        .then(DeploymentTakenUp(worker="worker-2"))
+    )
+    assert state.worker == "worker-2"
+
+
+def test_the_worker_that_carries_a_deployment_out_does_not_take_it_up_again() -> None:
+    given(planned(ship), DeploymentStarted(), taken, StageStarted(stage=SHIP)).when(
+        TakeUpDeployment(worker=WORKER)
+    ).then()
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (DeploymentSucceeded(), "succeeded"),
+        (DeploymentFailed(stage=SHIP, service=API, phase=Phase.BUILD, reason=""), "failed"),
+        (DeploymentCancelled(), "cancelled"),
+    ],
+)
+def test_a_deployment_that_is_over_is_neither_taken_up_nor_cancelled(
+    end: deployment.DeploymentEvent, status: str
+) -> None:
+    history = given(planned(ship), DeploymentStarted(), taken, StageStarted(stage=SHIP), end)
+    refusal = DeploymentOver(status=status)
+    history.when(TakeUpDeployment(worker=WORKER)).refused(refusal)
+    history.when(TakeUpDeployment(worker="worker-2")).refused(refusal)
+    history.when(CancelDeployment()).refused(refusal)
+    history.when(CancelDeployment(forced=True)).refused(refusal)
+
+
+# The order
+
+
+def test_a_whole_deployment_from_its_plan_to_its_end() -> None:
+    run = Run(stage("Ship", service("api"), service("web", built=False)), empty, later).take_up().carry_out()
+    assert run.events == [
+        planned(stage("Ship", service("api"), service("web", built=False)), empty, later),
+        DeploymentStarted(),
+        taken,
+        StageStarted(stage=SHIP),
+        BuildSkipped(service=WEB),
+        BuildStarted(service=API, attempt=1),
+        ServiceDeployStarted(service=WEB, attempt=1),
+        BuildSucceeded(service=API, attempt=1),
+        ServiceDeployed(service=WEB, attempt=1),
+        ServiceDeployStarted(service=API, attempt=1),
+        ServiceDeployed(service=API, attempt=1),
+        StageSucceeded(stage=SHIP),
+        StageSkipped(stage=DATA),
+        StageStarted(stage=LATER),
+        BuildStarted(service=ORDERS, attempt=1),
+        BuildSucceeded(service=ORDERS, attempt=1),
+        ServiceDeployStarted(service=ORDERS, attempt=1),
+        ServiceDeployed(service=ORDERS, attempt=1),
+        StageSucceeded(stage=LATER),
+        DeploymentSucceeded(),
+    ]
+    assert run.state.status is Status.SUCCEEDED
+    assert run.stages == [Status.SUCCEEDED, Status.SKIPPED, Status.SUCCEEDED]
+
+
+def test_a_stage_starts_only_when_the_one_before_is_complete() -> None:
+    run = Run(ship, later).take_up().start(build("api"), build("web"))
+    run.succeed(build("api"), build("web"))
+    run.start(deploy("api"), deploy("web"))
+    assert run.succeed(deploy("web")) == [ServiceDeployed(service=WEB, attempt=1)]
+    assert run.state.due() == (deploy("api"),)
+    assert run.succeed(deploy("api")) == [
+        ServiceDeployed(service=API, attempt=1),
+        StageSucceeded(stage=SHIP),
+        StageStarted(stage=LATER),
+    ]
+    assert run.state.due() == (build("orders"),)
+
+
+def test_a_service_is_deployed_as_soon_as_its_own_build_has_ended() -> None:
+    run = Run(ship).take_up().start(build("api"), build("web"))
+    run.succeed(build("web"))
+    assert run.state.due() == (build("api"), deploy("web"))
+    run.start(deploy("web")).succeed(deploy("web"))
+    assert run.state.due() == (build("api"),)
+    assert run.step(build("api")) is Status.RUNNING
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3, 4])
+def test_no_more_services_are_worked_on_at_once_than_may_be(concurrency: int) -> None:
+    names = ["a", "b", "c"]
+    run = Run(stage("Ship", *map(service, names), concurrency=concurrency)).take_up()
+    assert run.state.due() == tuple(map(build, names[:concurrency]))
+    run.start(*run.state.due())
+    run.succeed(build("a"))
+    run.start(deploy("a"))
+    assert run.state.due() == (deploy("a"), *map(build, names[1:concurrency]))
+    run.succeed(deploy("a"))
+    assert run.state.due() == tuple(map(build, names[1 : concurrency + 1]))
+
+
+def test_services_start_in_the_order_of_their_stage() -> None:
+    run = Run(stage("Ship", *map(service, "abcd"), concurrency=2)).take_up()
+    run.start(build("b"))
+    assert run.state.due() == (build("b"), build("a"))
+
+
+@pytest.mark.parametrize("skipped", [empty, stage("Data", service("db", skipped=True))], ids=["empty", "all skipped"])
+def test_a_stage_without_anything_to_do_is_recorded_as_skipped_wherever_it_stands(
+    skipped: PlannedStage,
+) -> None:
+    first = Run(skipped, ship).take_up()
+    assert first.events[3:] == [StageSkipped(stage=DATA), StageStarted(stage=SHIP)]
+    last = Run(ship, skipped).take_up().carry_out()
+    assert last.events[-3:] == [StageSucceeded(stage=SHIP), StageSkipped(stage=DATA), DeploymentSucceeded()]
+    assert last.stages == [Status.SUCCEEDED, Status.SKIPPED]
+
+
+def test_a_skipped_service_is_left_out() -> None:
+    run = Run(stage("Ship", service("api", skipped=True), service("web"))).take_up().carry_out()
+    assert run.of("api") is Status.SKIPPED
+    assert run.step(build("api")) is run.step(deploy("api")) is Status.SKIPPED
+    assert run.of("web") is Status.SUCCEEDED
+    assert run.state.status is Status.SUCCEEDED
+
+
+def test_a_plan_without_anything_to_do_is_over_as_soon_as_it_is_taken_up() -> None:
+    assert Run(empty).take_up().events[1:] == [
+        DeploymentStarted(),
+        taken,
+        StageSkipped(stage=DATA),
+        DeploymentSucceeded(),
+    ]
+    assert Run().take_up().state.status is Status.SUCCEEDED
+
+
+def test_the_last_outcome_and_the_end_of_the_deployment_are_one_decision() -> None:
+    run = Run(stage("Ship", service("api", built=False))).take_up().start(deploy("api"))
+    given(*run.events).when(SucceedStep(worker=WORKER, step=deploy("api"), ports=(8000,))).then(
+        ServiceDeployed(service=API, attempt=1, ports=(8000,)), StageSucceeded(stage=SHIP), DeploymentSucceeded()
+    )
+
+
+# Failure
+
+
+def test_after_a_failure_nothing_new_starts_and_what_has_not_begun_is_cancelled() -> None:
+    run = Run(stage("Ship", *map(service, ["api", "web", "c", "d"]), concurrency=3), later).take_up()
+    run.start(build("api"), build("web"), build("c"))
+    run.succeed(build("c"))  # and waits to be deployed
+    assert run.fail(build("api")) == [
+        BuildFailed(service=API, attempt=1, reason="exit code 1"),
+        *cancelled("c", "d", "orders"),
+    ]
+    assert run.state.due() == (build("web"),)
+    assert run.state.status is Status.RUNNING
+    assert run.stages == [Status.RUNNING, Status.QUEUED]
+    assert run.step(build("c")) is Status.SUCCEEDED
+    assert run.step(deploy("c")) is run.step(build("d")) is Status.CANCELLED
+
+
+def test_after_a_failure_what_runs_is_let_end_well_and_goes_no_further() -> None:
+    run = Run(ship, later).take_up().start(build("api"), build("web"))
+    run.fail(build("api"), "no compiler")
+    assert run.succeed(build("web")) == [
+        BuildSucceeded(service=WEB, attempt=1),
+        *cancelled("web"),
+        StageFailed(stage=SHIP),
+        DeploymentFailed(stage=SHIP, service=API, phase=Phase.BUILD, reason="no compiler"),
+    ]
+    assert [run.of(name) for name in ("api", "web", "orders")] == [Status.FAILED, Status.CANCELLED, Status.CANCELLED]
+    assert run.stages == [Status.FAILED, Status.CANCELLED]
+
+
+def test_after_a_failure_a_service_that_runs_may_still_be_deployed() -> None:
+    run = Run(stage("Ship", service("api"), service("web", built=False))).take_up().start(build("api"), deploy("web"))
+    run.fail(build("api"))
+    assert run.succeed(deploy("web"))[0] == ServiceDeployed(service=WEB, attempt=1)
+    assert run.of("web") is Status.SUCCEEDED
+    assert run.state.status is Status.FAILED
+
+
+def test_a_second_failure_is_recorded_and_the_first_is_the_one_that_is_told() -> None:
+    retried = service("web", retries=3)
+    run = Run(stage("Ship", service("api", built=False), retried)).take_up().start(deploy("api"), build("web"))
+    run.fail(deploy("api"), "not healthy after 60 s")
+    assert run.state.failure == Failure(stage=SHIP, service=API, phase=Phase.DEPLOY, reason="not healthy after 60 s")
+    assert run.fail(build("web"), "exit code 2") == [
+        BuildFailed(service=WEB, attempt=1, reason="exit code 2"),
+        StageFailed(stage=SHIP),
+        DeploymentFailed(stage=SHIP, service=API, phase=Phase.DEPLOY, reason="not healthy after 60 s"),
+    ]
+    assert run.of("web") is Status.FAILED
+
+
+def test_a_service_whose_build_failed_is_not_deployed() -> None:
+    run = Run(ship).take_up().start(build("api"))
+    run.fail(build("api"))
+    assert run.step(build("api")) is Status.FAILED
+    assert run.step(deploy("api")) is Status.CANCELLED
+
+
+def test_a_service_whose_deploy_failed_stays_built() -> None:
+    run = Run(stage("Ship", service("api"))).take_up().carry_out(fails=lambda step: step.phase is Phase.DEPLOY)
+    assert run.step(build("api")) is Status.SUCCEEDED
+    assert run.step(deploy("api")) is Status.FAILED
+    assert run.events[-3] == ServiceDeployFailed(service=API, attempt=1, reason="exit code 1")
+
+
+def test_stages_that_were_complete_stay_so_when_a_later_one_fails() -> None:
+    run = Run(ship, later, stage("Last", service("z")), stage("Nothing"))
+    run.take_up().carry_out(fails=lambda step: step.service == ORDERS)
+    assert run.stages == [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.CANCELLED]
+    assert run.of("api") is Status.SUCCEEDED
+    assert run.of("z") is Status.CANCELLED
+
+
+# Cancelling
+
+
+def test_a_deployment_that_waits_is_cancelled_at_once() -> None:
+    state = (
+        given(planned(empty, ship, later))
+        .when(CancelDeployment())
+        .then(CancellationRequested(forced=False), *cancelled("api", "web", "orders"), DeploymentCancelled())
+    )
+    assert state.status is Status.CANCELLED
+    assert [run.status for run in state.stages] == [Status.CANCELLED] * 3
+
+
+def test_a_cancelled_deployment_lets_end_what_runs() -> None:
+    run = Run(ship, later).take_up().start(build("api"))
+    assert run.tell(CancelDeployment()) == [CancellationRequested(forced=False), *cancelled("web", "orders")]
+    assert run.state.due() == (build("api"),)
+    assert run.state.status is Status.RUNNING
+    assert run.succeed(build("api")) == [
+        BuildSucceeded(service=API, attempt=1),
+        *cancelled("api"),
+        DeploymentCancelled(),
+    ]
+    assert run.stages == [Status.CANCELLED, Status.CANCELLED]
+
+
+def test_a_cancelled_deployment_retries_nothing_and_is_not_failed_by_what_fails_now() -> None:
+    run = Run(stage("Ship", service("api", retries=3)), later).take_up().start(build("api"))
+    run.tell(CancelDeployment())
+    assert run.fail(build("api")) == [
+        BuildFailed(service=API, attempt=1, reason="exit code 1"),
+        DeploymentCancelled(),
+    ]
+    assert run.of("api") is Status.FAILED
+    assert run.state.failure is None
+
+
+def test_a_deployment_between_two_steps_is_cancelled_at_once() -> None:
+    run = Run(ship).take_up().start(build("api"))
+    run.succeed(build("api"))
+    assert run.tell(CancelDeployment()) == [
+        CancellationRequested(forced=False),
+        *cancelled("api", "web"),
+        DeploymentCancelled(),
+    ]
+
+
+def test_a_deployment_whose_last_step_ends_well_after_the_cancellation_has_succeeded() -> None:
+    run = Run(stage("Ship", service("api", built=False))).take_up().start(deploy("api"))
+    run.tell(CancelDeployment())
+    assert run.succeed(deploy("api")) == [
+        ServiceDeployed(service=API, attempt=1),
+        StageSucceeded(stage=SHIP),
+        DeploymentSucceeded(),
+    ]
+
+
+@pytest.mark.parametrize("skipped", [empty, stage("Data", service("db", skipped=True))], ids=["empty", "all skipped"])
+def test_stages_without_anything_to_do_do_not_keep_a_deployment_from_having_succeeded(
+    skipped: PlannedStage,
+) -> None:
+    run = Run(stage("Ship", service("api", built=False)), skipped).take_up().start(deploy("api"))
+    run.tell(CancelDeployment())
+    assert run.succeed(deploy("api"))[1:] == [
+        StageSucceeded(stage=SHIP),
+        StageSkipped(stage=DATA),
+        DeploymentSucceeded(),
+    ]
+
+
+def test_a_stage_that_was_completed_after_the_cancellation_has_succeeded_and_the_next_never_starts() -> None:
+    run = Run(stage("Ship", service("api", built=False)), empty, later).take_up().start(deploy("api"))
+    run.tell(CancelDeployment())
+    assert run.succeed(deploy("api")) == [
+        ServiceDeployed(service=API, attempt=1),
+        StageSucceeded(stage=SHIP),
+        StageSkipped(stage=DATA),
+        DeploymentCancelled(),
+    ]
+    assert run.stages == [Status.SUCCEEDED, Status.SKIPPED, Status.CANCELLED]
+
+
+def test_a_forced_cancellation_stops_what_runs() -> None:
+    run = Run(ship, later).take_up().start(build("api"), build("web"))
+    assert run.tell(CancelDeployment(forced=True)) == [CancellationRequested(forced=True), *cancelled("orders")]
+    assert run.state.due() == ()
+    assert run.state.running == (build("api"), build("web"))
+    assert run.abort(build("api")) == cancelled("api")
+    assert run.abort(build("web")) == [*cancelled("web"), DeploymentCancelled()]
+    assert run.state.status is Status.CANCELLED
+
+
+def test_a_deployment_that_is_cancelled_already_is_not_cancelled_again() -> None:
+    run = Run(ship).take_up().start(build("api"))
+    run.tell(CancelDeployment())
+    assert run.tell(CancelDeployment()) == []
+    assert run.state.cancellation is Cancellation.SAFE
+
+
+def test_a_cancellation_can_be_forced_afterwards_and_not_taken_back() -> None:
+    run = Run(ship).take_up().start(build("api"))
+    run.tell(CancelDeployment())
+    assert run.tell(CancelDeployment(forced=True)) == [CancellationRequested(forced=True)]
+    assert run.state.due() == ()
+    assert run.tell(CancelDeployment(forced=True)) == []
+    assert run.tell(CancelDeployment()) == []
+    assert run.state.cancellation is Cancellation.FORCED
+
+
+def test_a_failed_deployment_that_is_forced_to_stop_has_failed() -> None:
+    run = Run(ship).take_up().start(build("api"), build("web"))
+    run.fail(build("api"))
+    assert run.tell(CancelDeployment(forced=True)) == [CancellationRequested(forced=True)]
+    assert run.abort(build("web")) == [
+        *cancelled("web"),
+        StageFailed(stage=SHIP),
+        DeploymentFailed(stage=SHIP, service=API, phase=Phase.BUILD, reason="exit code 1"),
+    ]
+
+
+def test_a_cancelled_deployment_can_be_taken_up_so_that_it_comes_to_its_end() -> None:
+    run = Run(ship).take_up("worker-0").take_up().start(build("api"))
+    run.tell(CancelDeployment(forced=True))
+    assert run.tell(TakeUpDeployment(worker="worker-2")) == [DeploymentTakenUp(worker="worker-2")]

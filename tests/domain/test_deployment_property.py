@@ -1,0 +1,263 @@
+"""Whatever happens to a deployment, in whatever order, it comes to its end and kept to its order."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from domain import deployment
+from domain.deployment import (
+    CancelDeployment,
+    Cancellation,
+    CancellationRequested,
+    DeploymentCancelled,
+    DeploymentCommand,
+    DeploymentEvent,
+    DeploymentFailed,
+    DeploymentStarted,
+    DeploymentSucceeded,
+    TakeUpDeployment,
+)
+from domain.errors import Fenced, StepNotDue
+from domain.plan import PlannedService, PlannedStage
+from domain.service import ServiceId
+from domain.step import (
+    AbortStep,
+    BuildFailed,
+    BuildSkipped,
+    BuildStarted,
+    BuildSucceeded,
+    FailStep,
+    Phase,
+    ServiceCancelled,
+    ServiceDeployed,
+    ServiceDeployFailed,
+    ServiceDeployStarted,
+    StartStep,
+    Status,
+    StepCommand,
+    SucceedStep,
+)
+from tests.domain.given import stored
+from tests.domain.run import Run, service, stage
+
+# Whether there is something to build, whether it is skipped, and its retries; a stage's concurrency and its services.
+services = st.tuples(st.booleans(), st.sampled_from([False, False, False, True]), st.integers(0, 2))
+plans = st.lists(st.tuples(st.integers(1, 4), st.lists(services, max_size=6)), min_size=1, max_size=5)
+
+# How likely at each turn that a step fails, that somebody cancels, and that something else happens.
+fates = st.tuples(
+    st.sampled_from([0, 0.05, 0.3, 0.9]), st.sampled_from([0, 0, 0.02, 0.2]), st.sampled_from([0, 0.2, 0.5])
+)
+
+
+def planned(plan: list[tuple[int, list[tuple[bool, bool, int]]]]) -> list[PlannedStage]:
+    return [
+        stage(
+            f"stage {place}",
+            *(
+                service(f"service {place}.{number}", built=built, skipped=skipped, retries=retries)
+                for number, (built, skipped, retries) in enumerate(members)
+            ),
+            concurrency=concurrency,
+        )
+        for place, (concurrency, members) in enumerate(plan)
+    ]
+
+
+class Witness:
+    """Follows the events alone, with no help of the decider's state, and knows what must not happen."""
+
+    def __init__(self, stages: list[PlannedStage]) -> None:
+        self.stages = stages
+        self.service = {each.id: each for stage in stages for each in stage.services}
+        self.started: set[tuple[ServiceId, Phase, int]] = set()
+        self.built: set[ServiceId] = set()
+        self.busy: set[ServiceId] = set()
+        self.deployed: set[ServiceId] = set()
+        self.first_failure: BuildFailed | ServiceDeployFailed | None = None
+        self.cancelled_first = False
+        self.ended = False
+
+    @property
+    def is_stopping(self) -> bool:
+        return self.first_failure is not None or self.cancelled_first
+
+    def see(self, event: DeploymentEvent) -> None:
+        assert not self.ended
+        match event:
+            case BuildStarted(service=id_, attempt=attempt):
+                self.start(id_, Phase.BUILD, attempt)
+            case ServiceDeployStarted(service=id_, attempt=attempt):
+                assert id_ in self.built
+                self.start(id_, Phase.DEPLOY, attempt)
+            case BuildSucceeded(service=id_) | BuildSkipped(service=id_):
+                self.built.add(id_)
+            case ServiceDeployed(service=id_):
+                self.deployed.add(id_)
+                self.busy.remove(id_)
+            case BuildFailed(service=id_) | ServiceDeployFailed(service=id_):
+                self.busy.remove(id_)
+                if not self.is_stopping:
+                    self.first_failure = event
+            case ServiceCancelled(service=id_):
+                assert self.is_stopping
+                self.busy.discard(id_)
+            case CancellationRequested():
+                self.cancelled_first = self.first_failure is None
+            case DeploymentSucceeded() | DeploymentFailed() | DeploymentCancelled():
+                self.ended = True
+            case _:
+                pass
+
+    def start(self, id_: ServiceId, phase: Phase, attempt: int) -> None:
+        assert not self.is_stopping
+        assert not self.service[id_].is_skipped
+        assert (id_, phase, attempt) not in self.started
+        assert attempt == 1 or (id_, phase, attempt - 1) in self.started
+        assert attempt <= self.service[id_].spec.retries + 1
+        self.started.add((id_, phase, attempt))
+        self.busy.add(id_)
+        place = next(place for place, stage in enumerate(self.stages) if self.service[id_] in stage.services)
+        assert all(self.is_done(each) for stage in self.stages[:place] for each in stage.services)
+        assert self.busy <= {each.id for each in self.stages[place].services}
+        assert len(self.busy) <= self.stages[place].concurrency
+
+    def is_done(self, planned: PlannedService) -> bool:
+        return planned.is_skipped or planned.id in self.deployed
+
+
+class Story:
+    """A deployment to which things happen by chance: at every turn something that is possible now."""
+
+    def __init__(self, stages: list[PlannedStage], fate: tuple[float, float, float], random: Random) -> None:
+        self.run = Run(*stages)
+        self.witness = Witness(stages)
+        self.failure, self.cancellation, self.noise = fate
+        self.random = random
+        self.workers = 0
+        self.past: list[StepCommand] = []
+
+    @property
+    def worker(self) -> str:
+        return f"worker-{self.workers}"
+
+    def tell(self, command: DeploymentCommand) -> list[DeploymentEvent]:
+        decided = self.run.tell(command)
+        for event in decided:
+            self.witness.see(event)
+        return decided
+
+    def happens(self, likelihood: float) -> bool:
+        return self.random.random() < likelihood
+
+    def live(self) -> None:
+        """To the end, in no more turns than there can be attempts: a start and an outcome for each."""
+        most = sum(2 * 2 * (each.spec.retries + 1) for each in self.witness.service.values())
+        turns = 0
+        while not self.run.state.status.is_final:
+            if self.happens(self.cancellation):
+                self.tell(CancelDeployment(forced=self.happens(0.3)))
+            elif self.happens(self.noise):
+                self.random.choice([self.take_up, self.start_again, self.repeat, self.intrude])()
+            elif self.run.state.status is Status.QUEUED:
+                self.take_up()
+            else:
+                turns += 1
+                self.go_on()
+            assert turns <= most
+
+    def go_on(self) -> None:
+        """A step that is due starts, or one that runs comes to its end: one of them there always is."""
+        running = self.run.state.running
+        step = self.random.choice([*running, *(step for step in self.run.state.due() if step not in running)])
+        command: StepCommand = StartStep(worker=self.worker, step=step)
+        if step in running:
+            command = SucceedStep(worker=self.worker, step=step)
+            if self.happens(self.failure):
+                command = FailStep(worker=self.worker, step=step, reason=f"attempt {step.attempt}")
+            elif self.run.state.cancellation is Cancellation.FORCED:
+                command = AbortStep(worker=self.worker, step=step)
+        self.past.append(command)
+        assert self.tell(command)
+
+    def take_up(self) -> None:
+        self.workers += 1
+        self.tell(TakeUpDeployment(worker=self.worker))
+
+    def start_again(self) -> None:
+        """A worker that finds a step running, after a restart or because it was woken twice, adopts it."""
+        if self.run.state.worker is not None:
+            for step in self.run.state.running:
+                assert self.tell(StartStep(worker=self.worker, step=step)) == []
+
+    def repeat(self) -> None:
+        """An earlier report once more: it is not due, or comes from a worker that has lost the deployment."""
+        for report in self.random.sample(self.past, min(3, len(self.past))):
+            if report.step not in self.run.state.running:
+                with pytest.raises((Fenced, StepNotDue)):
+                    self.tell(report)
+                with pytest.raises(StepNotDue):
+                    self.tell(replace(report, worker=self.worker))
+
+    def intrude(self) -> None:
+        """Reports by a worker that never took the deployment up."""
+        for step in (*self.run.state.due(), *self.run.state.running):
+            with pytest.raises(Fenced):
+                self.tell(SucceedStep(worker="worker-0", step=step))
+
+
+@settings(max_examples=500)
+@given(plans, fates, st.randoms(use_true_random=True))
+def test_a_deployment_comes_to_its_end_and_keeps_to_its_order(
+    plan: list[tuple[int, list[tuple[bool, bool, int]]]], fate: tuple[float, float, float], random: Random
+) -> None:
+    story = Story(planned(plan), fate, random)
+    story.live()
+    check_the_end(story.run, story.witness)
+
+
+def check_the_end(run: Run, witness: Witness) -> None:
+    state = run.state
+    assert witness.ended
+    assert witness.busy == set()
+    assert state.due() == state.running == ()
+    for stage_run in state.stages:
+        statuses = {each.status for each in stage_run.services}
+        assert stage_run.status.is_final
+        for each in stage_run.services:
+            assert each.status.is_final
+            assert each.build.status.is_final
+            assert each.deploy.status.is_final
+            assert (each.status is Status.SUCCEEDED) == (each.service.id in witness.deployed)
+            assert (each.status is Status.SKIPPED) == each.service.is_skipped
+        match stage_run.status:
+            case Status.SUCCEEDED:
+                assert Status.SUCCEEDED in statuses <= {Status.SUCCEEDED, Status.SKIPPED}
+            case Status.SKIPPED:
+                assert statuses <= {Status.SKIPPED}
+            case Status.FAILED:
+                assert Status.FAILED in statuses
+
+    is_done = all(map(witness.is_done, witness.service.values()))
+    failed = [stage_run.stage.id for stage_run in state.stages if stage_run.status is Status.FAILED]
+    match run.events[-1]:
+        case DeploymentSucceeded():
+            assert state.status is Status.SUCCEEDED
+            assert is_done
+        case DeploymentFailed(stage=stage, service=service, reason=reason):
+            assert state.status is Status.FAILED
+            assert witness.first_failure is not None
+            assert (witness.first_failure.service, witness.first_failure.reason) == (service, reason)
+            assert failed == [stage]
+        case DeploymentCancelled():
+            assert state.status is Status.CANCELLED
+            assert witness.cancelled_first
+            assert failed == []
+            assert not is_done or DeploymentStarted() not in run.events
+        case _:
+            pytest.fail("the last event is none that ends a deployment")
+
+    assert deployment.decider.replay(map(stored, run.events)) == state

@@ -1,0 +1,147 @@
+from uuid import UUID
+
+from domain import queue
+from domain.errors import LimitReached
+from domain.project import EnvironmentId
+from domain.queue import (
+    MAX_WAITING,
+    Action,
+    CloseDeployment,
+    DeploymentAdmitted,
+    DeploymentClosed,
+    DeploymentId,
+    DeploymentMerged,
+    DeploymentRequested,
+    QueueEvent,
+    RequestDeployment,
+)
+from tests.domain.given import Given
+
+given = Given(queue.decider)
+
+FIRST, SECOND, THIRD, FOURTH = (DeploymentId(UUID(int=number)) for number in range(1, 5))
+
+
+def request(deployment: DeploymentId, actor: str = "ada", version: int = 5) -> RequestDeployment:
+    return RequestDeployment(deployment=deployment, action=Action.DEPLOY, actor=actor, pipeline_version=version)
+
+
+def requested(deployment: DeploymentId, number: int, actor: str = "ada", version: int = 5) -> DeploymentRequested:
+    return DeploymentRequested(
+        deployment=deployment, number=number, action=Action.DEPLOY, actor=actor, pipeline_version=version
+    )
+
+
+def admitted(deployment: DeploymentId) -> DeploymentAdmitted:
+    return DeploymentAdmitted(deployment=deployment)
+
+
+def closed(deployment: DeploymentId) -> DeploymentClosed:
+    return DeploymentClosed(deployment=deployment)
+
+
+first_runs: tuple[QueueEvent, ...] = (requested(FIRST, 1), admitted(FIRST))
+second_waits = requested(SECOND, 2, actor="bob")
+third_waits = requested(THIRD, 3, actor="eve")
+
+
+def test_the_first_deployment_has_its_turn_at_once() -> None:
+    state = given().when(request(FIRST)).then(*first_runs)
+    assert state.admitted is not None
+    assert state.admitted.deployment == FIRST
+    assert state.waiting == ()
+
+
+def test_one_deployment_at_a_time_has_its_turn() -> None:
+    state = given(*first_runs).when(request(SECOND)).then(requested(SECOND, 2))
+    assert [each.deployment for each in state.open] == [FIRST, SECOND]
+    assert [each.deployment for each in state.waiting] == [SECOND]
+
+
+def test_deployments_wait_in_the_order_of_their_requests() -> None:
+    state = given(*first_runs, second_waits).when(request(THIRD, actor="eve")).then(third_waits)
+    assert [each.deployment for each in state.open] == [FIRST, SECOND, THIRD]
+
+
+def test_the_turn_passes_to_the_one_that_waits_longest_when_a_deployment_is_over() -> None:
+    state = (
+        given(*first_runs, second_waits, third_waits)
+        .when(CloseDeployment(deployment=FIRST))
+        .then(closed(FIRST), admitted(SECOND))
+    )
+    assert [each.deployment for each in state.open] == [SECOND, THIRD]
+
+
+def test_nobody_has_the_turn_when_the_only_deployment_is_over() -> None:
+    state = given(*first_runs).when(CloseDeployment(deployment=FIRST)).then(closed(FIRST))
+    assert state.admitted is None
+    assert state.open == ()
+
+
+def test_a_deployment_that_waits_can_be_closed_and_the_turn_stays_where_it_is() -> None:
+    state = given(*first_runs, second_waits, third_waits).when(CloseDeployment(deployment=SECOND)).then(closed(SECOND))
+    assert [each.deployment for each in state.open] == [FIRST, THIRD]
+    assert state.admitted is not None
+    assert state.admitted.deployment == FIRST
+
+
+def test_a_deployment_that_is_over_is_not_closed_again() -> None:
+    given(*first_runs, closed(FIRST)).when(CloseDeployment(deployment=FIRST)).then()
+    given(*first_runs).when(CloseDeployment(deployment=FOURTH)).then()
+
+
+def test_the_same_request_by_the_same_actor_merges_into_the_one_that_waits() -> None:
+    state = (
+        given(*first_runs, second_waits, third_waits)
+        .when(request(FOURTH, actor="bob"))
+        .then(DeploymentMerged(deployment=SECOND))
+    )
+    assert [each.deployment for each in state.open] == [FIRST, SECOND, THIRD]
+    assert state.count == 3
+
+
+def test_another_actors_request_waits_for_itself() -> None:
+    given(*first_runs, second_waits).when(request(THIRD, actor="eve")).then(third_waits)
+
+
+def test_a_request_for_another_version_of_the_pipeline_waits_for_itself() -> None:
+    given(*first_runs, second_waits).when(request(THIRD, actor="bob", version=6)).then(
+        requested(THIRD, 3, actor="bob", version=6)
+    )
+
+
+def test_a_request_does_not_merge_into_the_deployment_whose_turn_it_is() -> None:
+    given(*first_runs).when(request(SECOND, actor="ada")).then(requested(SECOND, 2, actor="ada"))
+
+
+def test_a_request_does_not_merge_into_a_deployment_that_was_closed_while_it_waited() -> None:
+    given(*first_runs, second_waits, closed(SECOND)).when(request(THIRD, actor="bob")).then(
+        requested(THIRD, 3, actor="bob")
+    )
+
+
+def test_numbers_count_on_after_deployments_are_over() -> None:
+    given(*first_runs, closed(FIRST)).when(request(SECOND)).then(requested(SECOND, 2), admitted(SECOND))
+
+
+def test_a_request_that_was_recorded_already_is_not_recorded_again() -> None:
+    given(*first_runs).when(request(FIRST)).then()
+    given(*first_runs, second_waits).when(request(SECOND, actor="bob")).then()
+
+
+def test_so_many_deployments_wait_at_most() -> None:
+    waiting = [requested(DeploymentId(UUID(int=n)), n, version=n) for n in range(2, MAX_WAITING + 2)]
+    next_one = request(DeploymentId(UUID(int=1000)), version=1000)
+    given(*first_runs, *waiting).when(next_one).refused(
+        LimitReached(limit=100, what="deployments waiting in an environment")
+    )
+    given(*first_runs, *waiting).when(request(next_one.deployment, version=2)).then(
+        DeploymentMerged(deployment=DeploymentId(UUID(int=2)))
+    )
+    given(*first_runs, *waiting[:-1]).when(next_one).then(requested(next_one.deployment, MAX_WAITING + 1, version=1000))
+
+
+def test_an_environment_always_has_the_same_queue_and_another_has_another() -> None:
+    one, other = EnvironmentId(UUID(int=1)), EnvironmentId(UUID(int=2))
+    assert queue.stream(one) == queue.stream(EnvironmentId(UUID(int=1)))
+    assert len({queue.stream(one), queue.stream(other), one, other}) == 4

@@ -1,0 +1,180 @@
+import math
+
+import pytest
+from msgspec.structs import replace
+
+from domain.errors import InvalidSpec
+from domain.spec import CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable, checked
+
+
+def variables(*names: str) -> tuple[Variable, ...]:
+    return tuple(Variable(name=name, value="1") for name in names)
+
+
+def http(path: str = "/", port: int = 0) -> Health:
+    return Health(check=HttpCheck(path=path, port=port))
+
+
+GOOD = {
+    "nothing at all": ServiceSpec(),
+    "an image": ServiceSpec(image="postgres:17"),
+    "a context": ServiceSpec(context="api"),
+    "a context with its Dockerfile": ServiceSpec(context="api", dockerfile="api/Dockerfile"),
+    "a run command": ServiceSpec(run="./api"),
+    "a directory to build and run in": ServiceSpec(directory="api", build=("make", "make install"), run="./api"),
+    "as many commands as may be": ServiceSpec(build=("make",) * 50),
+    "as long a text as may be": ServiceSpec(run="x" * 10_000),
+    "as much text as may be": ServiceSpec(build=("x" * 9_999,) * 10, run="x" * 10),
+    "as many variables as may be": ServiceSpec(env=variables(*(f"V{n}" for n in range(200)))),
+    "every character of a variable's name": ServiceSpec(env=variables("_A.b-9", "-", ".", "a", "A", "x" * 255)),
+    "an empty and a many-lined value": ServiceSpec(
+        env=(Variable(name="EMPTY", value=""), Variable(name="KEY", value="one\ntwo\n=ü 🚀"))
+    ),
+    "as many ports as may be": ServiceSpec(ports=tuple(range(1, 21))),
+    "the first and the last port": ServiceSpec(ports=(1, 65_535)),
+    "free ports": ServiceSpec(ports=(0, 0, 8000)),
+    "a check of the last port": ServiceSpec(ports=(80, 81), health=http("/up?deep=1&p=%20", 1)),
+    "a check of a connection": ServiceSpec(ports=(80,), health=Health(check=TcpCheck())),
+    "a check that needs no port": ServiceSpec(health=Health(check=CommandCheck(command="pg_isready"))),
+    "as many retries as may be": ServiceSpec(retries=10),
+    "the shortest times": ServiceSpec(build_timeout=0.01, deploy_timeout=0.01),
+    "the longest times": ServiceSpec(build_timeout=86_400, deploy_timeout=86_400),
+}
+
+ONE_SOURCE = "a service has one source, and {} is given too"
+TEXT = "at most 10000 characters, no NUL and no lone surrogate"
+PATH = "the path begins with /, and has no spaces in it"
+
+BAD = {
+    "an image and a context": (
+        ServiceSpec(image="api", context="."),
+        "context",
+        ONE_SOURCE.format("image"),
+    ),
+    "an image and a Dockerfile": (
+        ServiceSpec(image="api", dockerfile="Dockerfile"),
+        "dockerfile",
+        ONE_SOURCE.format("image"),
+    ),
+    "an image and a run command": (ServiceSpec(image="api", run="./api"), "run", ONE_SOURCE.format("image")),
+    "an image and a directory": (ServiceSpec(image="api", directory="."), "directory", ONE_SOURCE.format("image")),
+    "a context and build commands": (
+        ServiceSpec(context=".", build=("make",)),
+        "build",
+        ONE_SOURCE.format("context"),
+    ),
+    "all three": (
+        ServiceSpec(image="api", context=".", run="./api"),
+        "context",
+        ONE_SOURCE.format("image"),
+    ),
+    "a Dockerfile without its context": (ServiceSpec(dockerfile="Dockerfile"), "dockerfile", "it needs a context"),
+    "an empty image": (ServiceSpec(image=""), "image", "it is empty"),
+    "an empty context": (ServiceSpec(context=" "), "context", "it is empty"),
+    "an empty Dockerfile": (ServiceSpec(context=".", dockerfile="\t"), "dockerfile", "it is empty"),
+    "an empty directory": (ServiceSpec(directory=""), "directory", "it is empty"),
+    "an empty run command": (ServiceSpec(run=" \n"), "run", "it is empty"),
+    "an empty build command": (ServiceSpec(build=("make", "")), "build", "it is empty"),
+    "an empty check": (ServiceSpec(health=Health(check=CommandCheck(command=""))), "health", "it is empty"),
+    "too many commands": (ServiceSpec(build=("make",) * 51), "build", "at most 50 commands"),
+    "too long an image": (ServiceSpec(image="x" * 10_001), "image", TEXT),
+    "too long a value": (ServiceSpec(env=(Variable(name="A", value="x" * 10_001),)), "env", TEXT),
+    "too long a check": (ServiceSpec(health=Health(check=CommandCheck(command="x" * 10_001))), "health", TEXT),
+    "a NUL": (ServiceSpec(run="a\0b"), "run", TEXT),
+    "a NUL in a value": (ServiceSpec(env=(Variable(name="A", value="\0"),)), "env", TEXT),
+    "a lone surrogate": (ServiceSpec(directory="a\ud800"), "directory", TEXT),
+    "a lone surrogate in a value": (ServiceSpec(env=(Variable(name="A", value="\udfff"),)), "env", TEXT),
+    "too much text": (
+        ServiceSpec(build=("x" * 10_000,) * 10, run="x"),
+        "build",
+        "at most 100000 characters in all of the specification's texts",
+    ),
+    "too many variables": (
+        ServiceSpec(env=variables(*(f"V{n}" for n in range(201)))),
+        "env",
+        "at most 200 variables",
+    ),
+    "too many ports": (ServiceSpec(ports=tuple(range(1, 22))), "ports", "at most 20 ports"),
+    "a port below all": (ServiceSpec(ports=(-1,)), "ports", "-1 is outside 0 to 65535, or is given twice"),
+    "a port above all": (ServiceSpec(ports=(65_536,)), "ports", "65536 is outside 0 to 65535, or is given twice"),
+    "a port given twice": (ServiceSpec(ports=(80, 0, 80)), "ports", "80 is outside 0 to 65535, or is given twice"),
+    "fewer than no retries": (ServiceSpec(retries=-1), "retries", "0 to 10"),
+    "too many retries": (ServiceSpec(retries=11), "retries", "0 to 10"),
+    "a path that begins nowhere": (ServiceSpec(ports=(80,), health=http("up")), "health", PATH),
+    "no path": (ServiceSpec(ports=(80,), health=http("")), "health", PATH),
+    "a path with a space": (ServiceSpec(ports=(80,), health=http("/a b")), "health", PATH),
+    "a path with a line of its own": (ServiceSpec(ports=(80,), health=http("/\r\nHost: other")), "health", PATH),
+    "a check of a port that is not there": (
+        ServiceSpec(ports=(80,), health=http(port=1)),
+        "health",
+        "it names port 1 of 1 (counted from 0)",
+    ),
+    "a check of a port below all": (
+        ServiceSpec(ports=(80,), health=Health(check=TcpCheck(port=-1))),
+        "health",
+        "it names port -1 of 1 (counted from 0)",
+    ),
+    "a check of a service without ports": (
+        ServiceSpec(health=Health(check=TcpCheck())),
+        "health",
+        "it names port 0 of 0 (counted from 0)",
+    ),
+}
+
+
+@pytest.mark.parametrize("spec", GOOD.values(), ids=GOOD.keys())
+def test_what_can_be_meant_is_taken_as_it_is(spec: ServiceSpec) -> None:
+    assert checked(spec) is spec
+
+
+@pytest.mark.parametrize(("spec", "field", "why"), BAD.values(), ids=BAD.keys())
+def test_what_cannot_be_meant_is_refused_with_the_field_and_the_limit(spec: ServiceSpec, field: str, why: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        checked(spec)
+    assert caught.value == InvalidSpec(field=field, why=why)
+
+
+@pytest.mark.parametrize("name", ["", "A=B", "=", "1ST", "A B", "A\n", "A\0", "Ä", "\udc80", "$(id)", "x" * 256])
+def test_a_variable_has_a_name_that_every_target_can_set(name: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        checked(ServiceSpec(env=variables("FINE", name)))
+    assert caught.value == InvalidSpec(field="env", why=f"{name[:255]!r} is no variable name, or is given twice")
+
+
+def test_a_variable_is_given_once() -> None:
+    checked(ServiceSpec(env=variables("PATH", "Path")))
+    with pytest.raises(InvalidSpec) as caught:
+        checked(ServiceSpec(env=variables("PATH", "HOME", "PATH")))
+    assert caught.value == InvalidSpec(field="env", why="'PATH' is no variable name, or is given twice")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 0.009, 86_400.1, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize(
+    "field", ["build_timeout", "deploy_timeout", "health.interval", "health.timeout", "health.start_period"]
+)
+def test_every_time_has_its_limits(field: str, seconds: float) -> None:
+    spec = ServiceSpec(health=Health(check=CommandCheck(command="true")))
+    match field.split("."):
+        case ["health", name]:
+            assert spec.health is not None
+            spec = replace(spec, health=replace(spec.health, **{name: seconds}))
+        case [name]:
+            spec = replace(spec, **{name: seconds})
+    with pytest.raises(InvalidSpec) as caught:
+        checked(spec)
+    assert caught.value == InvalidSpec(field=field, why="0.01 to 86400 seconds")
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_built"),
+    [
+        (ServiceSpec(), False),
+        (ServiceSpec(image="postgres"), False),
+        (ServiceSpec(run="./api"), False),
+        (ServiceSpec(directory="api", run="./api"), False),
+        (ServiceSpec(build=("make",), run="./api"), True),
+        (ServiceSpec(context="."), True),
+    ],
+)
+def test_there_is_something_to_build_when_there_are_commands_or_a_context(spec: ServiceSpec, is_built: bool) -> None:
+    assert spec.is_built is is_built

@@ -1,0 +1,54 @@
+"""Events as the log gives them, made by hand: one second and one position apart."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from projections.projection import Projection, View
+from store import codec
+from store.log import Author, Event, Origin, Recorded
+
+STREAM = UUID(int=1)
+BY = Author(actor="ada", origin=Origin.CLI, reason="because")
+
+
+def at(position: int) -> datetime:
+    """When the event at *position* was recorded."""
+    return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=position)
+
+
+def recorded(event: Event, version: int = 1, *, position: int | None = None, stream: UUID = STREAM) -> Recorded:
+    place = version if position is None else position
+    return Recorded(
+        position=place,
+        stream=stream,
+        version=version,
+        id=UUID(int=place),
+        name=codec.name(event),
+        event=codec.decode(codec.name(event), codec.encode(event)),
+        recorded_at=at(place),
+        by=BY,
+        previous=b"",
+        hash=place.to_bytes(32, "big"),
+    )
+
+
+def history(*events: Event, stream: UUID = STREAM, after: int = 0) -> list[Recorded]:
+    """*events* of one stream, the first of them at position *after* + 1."""
+    return [
+        recorded(event, version, position=after + version, stream=stream) for version, event in enumerate(events, 1)
+    ]
+
+
+def folded(projection: Projection[View], *events: Event) -> View | None:
+    return replayed(projection, history(*events))
+
+
+def replayed(projection: Projection[View], events: Sequence[Recorded]) -> View | None:
+    """What the rows say after *events*, each having been stored and read again before the next."""
+    view: View | None = None
+    for each in events:
+        view = projection.replay([each], view)
+        if view is not None:
+            view = projection.decode(projection.encode(view))
+    return view

@@ -1,0 +1,1 @@
+"""The runner, its engines and its targets."""

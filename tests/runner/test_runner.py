@@ -1,0 +1,321 @@
+"""Whole deployments, carried out on a target whose steps are asyncio functions."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+from msgspec.structs import replace
+
+from domain.environment import Target
+from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
+from domain.queue import DeploymentId
+from domain.step import Phase, Status
+from runner.executor import StepOutput, Work
+from store.memory import MemoryLog
+from store.output import MemoryOutput
+from tests.runner.world import BUILT, UNBUILT, Faltering, Gate, World, failing
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World(MemoryLog(), MemoryOutput())
+    async with asyncio.timeout(20):
+        yield world
+    await world.close()
+
+
+async def test_the_stages_run_one_after_another(world: World) -> None:
+    environment = await world.environment(["db"], ["api"], ["web"])
+    over = await world.runner().drive(await world.request(environment))
+    assert over.status == Status.SUCCEEDED
+    assert [
+        f"{mark} {phase} {name} 1"
+        for name in ("db", "api", "web")
+        for phase in ("build", "deploy")
+        for mark in ("begin", "end")
+    ] == world.target.marks
+
+
+async def test_the_services_of_a_stage_run_at_once(world: World) -> None:
+    all_there = asyncio.Barrier(3)
+
+    async def meet(work: Work, output: StepOutput) -> None:
+        await all_there.wait()
+
+    names = ["api", "web", "worker"]
+    for name in names:
+        world.target.on(f"build {name}", meet)
+        world.target.on(f"deploy {name}", meet)
+    over = await world.runner().drive(await world.request(await world.environment(names)))
+    assert over.status == Status.SUCCEEDED
+
+
+async def test_no_more_services_are_worked_on_at_once_than_the_environment_allows(world: World) -> None:
+    names = [f"s{number}" for number in range(7)]
+
+    async def take_turns(work: Work, output: StepOutput) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    for name in names:
+        world.target.on(f"build {name}", take_turns)
+        world.target.on(f"deploy {name}", take_turns)
+    over = await world.runner().drive(await world.request(await world.environment(names, concurrency=3)))
+    assert over.status == Status.SUCCEEDED
+    assert world.target.most == 3
+
+
+async def test_a_service_is_deployed_as_soon_as_its_own_build_has_ended(world: World) -> None:
+    slow, deployed = Gate(), Gate()
+    deployed.opened.set()
+    world.target.on("build slow", slow)
+    world.target.on("deploy quick", deployed)
+    driving = asyncio.create_task(world.runner().drive(await world.request(await world.environment(["slow", "quick"]))))
+    await deployed.reached.wait()
+    assert "end build slow 1" not in world.target.marks
+    slow.opened.set()
+    assert (await driving).status == Status.SUCCEEDED
+
+
+async def test_a_service_with_nothing_to_build_is_only_deployed(world: World) -> None:
+    await world.runner().drive(await world.request(await world.environment(["db"], spec=UNBUILT)))
+    assert world.target.marks == ["begin deploy db 1", "end deploy db 1"]
+
+
+async def test_after_a_failure_what_runs_is_let_end_and_nothing_new_starts(world: World) -> None:
+    slow = Gate()
+    world.target.on("build slow", slow)
+    world.target.on("build broken", failing("no compiler"))
+    id_ = await world.request(await world.environment(["slow", "broken"], ["later"]))
+    driving = asyncio.create_task(world.runner().drive(id_))
+    async for batch in world.log.follow(0, id_):
+        if any(recorded.name == "deployment.BuildFailed" for recorded in batch):
+            break
+    slow.opened.set()
+    over = await driving
+    assert over.status == Status.FAILED
+    assert over.failure is not None
+    assert (over.failure.phase, over.failure.reason) == (Phase.BUILD, "no compiler")
+    assert world.target.marks == ["begin build slow 1", "begin build broken 1", "end build slow 1"]
+
+
+async def test_a_failed_step_is_tried_again_and_the_output_says_so(world: World) -> None:
+    environment = await world.environment(["api"], spec=replace(BUILT, retries=2))
+    world.target.on("build api 1", failing("no network"))
+    world.target.on("build api 2", failing("still none"))
+    id_ = await world.request(environment)
+    assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
+    service = await world.service(environment, "api")
+    assert [line.text for line in await world.outputs.read(id_, service)] == [
+        "attempt 1 of 3 failed: no network",
+        "attempt 2 of 3 failed: still none",
+    ]
+
+
+async def test_a_step_that_fails_every_time_fails_the_deployment(world: World) -> None:
+    environment = await world.environment(["api"], spec=replace(BUILT, retries=1))
+    world.target.on("deploy api", failing("port in use"))
+    over = await world.runner().drive(await world.request(environment))
+    assert over.status == Status.FAILED
+    assert world.target.marks.count("begin deploy api 1") + world.target.marks.count("begin deploy api 2") == 2
+
+
+async def test_a_cancellation_lets_end_what_runs(world: World) -> None:
+    gate = Gate()
+    world.target.on("build api", gate)
+    id_ = await world.request(await world.environment(["api"], ["web"]))
+    driving = asyncio.create_task(world.runner().drive(id_))
+    await gate.reached.wait()
+    await world.cancel(id_)
+    gate.opened.set()
+    assert (await driving).status == Status.CANCELLED
+    assert world.target.marks == ["begin build api 1", "end build api 1"]
+
+
+async def test_a_forced_cancellation_stops_what_runs(world: World) -> None:
+    gates = {name: Gate() for name in ("api", "web")}
+    for name, gate in gates.items():
+        world.target.on(f"build {name}", gate)
+    id_ = await world.request(await world.environment(["api", "web"]))
+    driving = asyncio.create_task(world.runner().drive(id_))
+    for gate in gates.values():
+        await gate.reached.wait()
+    await world.cancel(id_, forced=True)
+    assert (await driving).status == Status.CANCELLED
+    assert {"abort build api 1", "abort build web 1"} == {mark for mark in world.target.marks if "abort" in mark}
+    assert all(task.done() for task in world.target.running.values())
+
+
+async def test_a_forced_cancellation_that_came_while_nobody_drove_is_carried_out(world: World) -> None:
+    gate = Gate()
+    world.target.on("build api", gate)
+    id_ = await world.request(await world.environment(["api"]))
+    await interrupted(world, id_, gate)
+    await world.cancel(id_, forced=True)
+    assert (await world.runner().drive(id_)).status == Status.CANCELLED
+    assert world.target.marks == ["begin build api 1", "abort build api 1"]
+
+
+async def test_a_step_recorded_but_never_begun_is_not_begun_after_a_forced_cancellation(world: World) -> None:
+    gate = Gate()
+    world.target.on("build api", gate)
+    id_ = await world.request(await world.environment(["api"]))
+    await interrupted(world, id_, gate)
+    world.target.running.clear()  # as if the server had been killed between the append and the beginning
+    world.target.marks.clear()
+    await world.cancel(id_, forced=True)
+    assert (await world.runner().drive(id_)).status == Status.CANCELLED
+    assert world.target.marks == ["abort build api 1"]
+
+
+async def test_the_next_runner_takes_up_what_the_last_one_began(world: World) -> None:
+    gate = Gate()
+    world.target.on("deploy api", gate)
+    id_ = await world.request(await world.environment(["api"], ["web"]))
+    await interrupted(world, id_, gate)
+    gate.opened.set()
+    assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
+    assert 1 == world.target.marks.count("begin build api 1") == world.target.marks.count("begin deploy api 1")
+
+
+async def interrupted(world: World, id_: DeploymentId, gate: Gate) -> None:
+    """A runner that stops driving when *gate* is reached."""
+    driving = asyncio.create_task(world.runner().drive(id_))
+    await gate.reached.wait()
+    driving.cancel()
+    await asyncio.wait([driving])
+    assert driving.cancelled()
+
+
+async def test_who_loses_a_deployment_to_another_runner_reports_nothing_more(world: World) -> None:
+    gate = Gate()
+    world.target.on("build api", gate)
+    id_ = await world.request(await world.environment(["api"]))
+    first = asyncio.create_task(world.runner().drive(id_))
+    await gate.reached.wait()
+    second = asyncio.create_task(world.runner().drive(id_))
+    with pytest.raises(Fenced):
+        await first
+    gate.opened.set()
+    assert (await second).status == Status.SUCCEEDED
+    assert world.target.marks.count("begin build api 1") == 1
+
+
+async def test_a_deployment_waits_for_its_turn_and_the_end_of_the_first_admits_it(world: World) -> None:
+    environment = await world.environment(["api"])
+    first, second = await world.request(environment, "ann"), await world.request(environment, "bob")
+    with pytest.raises(DeploymentNotAdmitted):
+        await world.runner().drive(second)
+    await world.runner().drive(first)
+    last = [(recorded.name, recorded.stream) for recorded in (await world.log.read_all(0, 10_000))[-3:]]
+    assert [name for name, _ in last] == [
+        "deployment.DeploymentSucceeded",
+        "queue.DeploymentClosed",
+        "queue.DeploymentAdmitted",
+    ]
+    assert (await world.runner().drive(second)).status == Status.SUCCEEDED
+    with pytest.raises(DeploymentOver):
+        await world.runner().drive(second)
+
+
+async def test_the_same_request_by_the_same_actor_merges_into_the_one_that_waits(world: World) -> None:
+    environment = await world.environment(["api"])
+    first = await world.request(environment)
+    second = await world.request(environment)
+    assert first != second
+    assert second == await world.request(environment)
+    assert second != await world.request(environment, "bob")
+
+
+async def test_a_deployment_that_is_cancelled_while_it_waits_leaves_the_queue(world: World) -> None:
+    environment = await world.environment(["api"])
+    first, second = await world.request(environment, "ann"), await world.request(environment, "bob")
+    third = await world.request(environment, "carol")
+    await world.cancel(second)
+    await world.runner().drive(first)
+    assert (await world.runner().drive(third)).status == Status.SUCCEEDED
+    assert (await world.deployment(second)).status == Status.CANCELLED
+
+
+async def test_a_fault_of_the_target_fails_the_step_with_a_masked_reason(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def buggy(work: Work, output: StepOutput) -> None:
+        raise ValueError("the password is hunter2")
+
+    world.target.on("build api", buggy)
+    with caplog.at_level(logging.ERROR):
+        over = await world.runner().drive(await world.request(await world.environment(["api"])))
+    assert over.status == Status.FAILED
+    assert over.failure is not None
+    assert over.failure.reason.startswith("internal error ")
+    assert "hunter2" not in over.failure.reason
+    assert over.failure.reason.split()[2].rstrip(":") in caplog.text
+    assert "hunter2" in caplog.text
+    assert "abort build api 1" in world.target.marks
+
+
+async def test_a_step_that_can_not_be_stopped_does_not_hang_the_deployment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def abort(work: Work) -> None:
+        raise OSError("the engine is gone")
+
+    monkeypatch.setattr(world.target, "abort", abort)
+    monkeypatch.setattr("runner.patience.FIRST", 0.001)
+    gate = Gate()
+    world.target.on("build api", gate)
+    environment = await world.environment(["api"])
+    id_ = await world.request(environment)
+    driving = asyncio.create_task(world.runner().drive(id_))
+    await gate.reached.wait()
+    await world.cancel(id_, forced=True)
+    assert (await driving).status == Status.CANCELLED
+    assert "BuildFailed" in await world.recorded(id_)
+
+
+async def test_a_target_that_the_server_lacks_fails_the_steps(world: World) -> None:
+    over = await world.runner(Target.DOCKER).drive(await world.request(await world.environment(["api"])))
+    assert over.status == Status.FAILED
+    assert over.failure is not None
+    assert "target" in over.failure.reason
+
+
+async def test_what_a_step_printed_is_kept_before_its_outcome_is_recorded(world: World) -> None:
+    async def print_(work: Work, output: StepOutput) -> None:
+        position = await output.kept()
+        for number in range(500):
+            position += 1
+            await output.write([f"line {number}"], position)
+
+    world.target.on("build api", print_)
+    environment = await world.environment(["api"])
+    id_ = await world.request(environment)
+    service = await world.service(environment, "api")
+    driving = asyncio.create_task(world.runner().drive(id_))
+    async for batch in world.log.follow(0, id_):
+        if any(recorded.name == "deployment.BuildSucceeded" for recorded in batch):
+            break
+    kept = [line.text for line in await world.outputs.read(id_, service, limit=1000)]
+    assert [f"line {number}" for number in range(500)] == kept
+    await driving
+
+
+async def test_what_ends_and_starts_at_once_is_recorded_at_once() -> None:
+    log = Faltering()
+    world = World(log, MemoryOutput())
+    id_ = await world.request(await world.environment([f"s{number}" for number in range(7)], ["t"]))
+    log.appends = 0
+    await world.runner().drive(id_)
+    assert log.appends <= 8
+
+
+async def test_a_log_that_is_away_for_a_while_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.patience.FIRST", 0.001)
+    log = Faltering()
+    world = World(log, MemoryOutput())
+    id_ = await world.request(await world.environment(["api", "web"], ["front"]))
+    log.every = 2
+    assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
+    assert sum(mark.startswith("begin") for mark in world.target.marks) == 6

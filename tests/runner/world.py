@@ -1,0 +1,221 @@
+"""An environment to deploy, and a target that runs steps as asyncio functions."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from uuid import UUID, uuid4
+
+from domain import deployment as deployments
+from domain import pipeline as pipelines
+from domain.deployment import Deployment
+from domain.environment import CreateEnvironment, Target
+from domain.project import EnvironmentId, ProjectId
+from domain.queue import DeploymentId
+from domain.service import AddService, RemoveService, ServiceId
+from domain.spec import ServiceSpec, ServiceType
+from domain.stage import CreateStage, StageId
+from runner.executor import StepFailed, StepOutput, Work
+from runner.runner import Runner
+from store import deployment as writing
+from store.handle import Handler, Transaction
+from store.ids import new
+from store.log import Author, Change, EventLog, Key, LogUnavailable, Origin, Receipt, Recorded
+from store.memory import MemoryLog
+from store.output import OutputStore
+
+Do = Callable[[Work, StepOutput], Awaitable[None]]
+
+ANN = Author(actor="ann", origin=Origin.API)
+BUILT = ServiceSpec(directory=".", build=("make",), run="serve")
+UNBUILT = ServiceSpec(directory=".", run="serve")
+
+
+class Functions:
+    """A target whose steps are asyncio functions.
+
+    A step that was begun goes on when nobody watches it, and is adopted when it is asked for again, also by another
+    runner. What happened is written down in `marks`: `begin` and `end` of `build api 1`.
+    """
+
+    def __init__(self) -> None:
+        self.marks: list[str] = []
+        self.running: dict[str, asyncio.Task[None]] = {}
+        self.up: set[UUID] = set()
+        self.stopped: list[UUID] = []
+        self._stop = asyncio.Condition()
+        self.most = 0
+        self._do: dict[str, Do] = {}
+
+    def on(self, step: str, do: Do) -> None:
+        """Has *step*, such as `deploy api` or `build api 2`, do something."""
+        self._do[step] = do
+
+    async def build(self, work: Work, output: StepOutput) -> None:
+        await self._watch(work, output)
+
+    async def deploy(self, work: Work, output: StepOutput) -> tuple[int, ...]:
+        await self._watch(work, output)
+        self.up.add(work.service)
+        return (8000,)
+
+    async def abort(self, work: Work) -> None:
+        name = _name(work)
+        self.marks.append(f"abort {name}")
+        never = asyncio.get_running_loop().create_future()
+        task = self.running.setdefault(f"{work.deployment} {name}", asyncio.ensure_future(_wait(never)))
+        task.cancel()
+
+    async def stop(self, environment: UUID, service: UUID) -> None:
+        self.up.discard(service)
+        async with self._stop:
+            self.stopped.append(service)
+            self._stop.notify_all()
+
+    async def has_stopped(self, service: UUID) -> None:
+        """Returns when *service* was stopped."""
+        async with self._stop:
+            await self._stop.wait_for(lambda: service in self.stopped)
+
+    async def sweep(self, keep: Collection[UUID]) -> None:
+        for service in self.up - set(keep):
+            await self.stop(uuid4(), service)
+
+    async def _watch(self, work: Work, output: StepOutput) -> None:
+        identity = f"{work.deployment} {_name(work)}"
+        if identity not in self.running:
+            self.running[identity] = asyncio.create_task(self._run(work, output))
+        task = self.running[identity]
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise StepFailed("it was cancelled")
+        task.result()
+
+    async def _run(self, work: Work, output: StepOutput) -> None:
+        name = _name(work)
+        self.marks.append(f"begin {name}")
+        self.most = max(self.most, sum(not task.done() for task in self.running.values()))
+        for step in (name, name.rsplit(" ", 1)[0]):
+            if do := self._do.get(step):
+                await do(work, output)
+                break
+        self.marks.append(f"end {name}")
+
+
+def _name(work: Work) -> str:
+    return f"{work.phase.lower()} {work.name} {work.attempt}"
+
+
+async def _wait(never: asyncio.Future[None]) -> None:
+    await never
+
+
+class Gate:
+    """A step that waits until the test opens it, and that a test can wait for."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, work: Work, output: StepOutput) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+def failing(reason: str) -> Do:
+    async def fail(work: Work, output: StepOutput) -> None:
+        raise StepFailed(reason)
+
+    return fail
+
+
+class World:
+    """A log with what stands round it; a runner, and as many more as a test wants."""
+
+    def __init__(self, log: EventLog, outputs: OutputStore) -> None:
+        self.log, self.outputs = log, outputs
+        self.handler = Handler(log)
+        self.target = Functions()
+
+    def runner(self, target: Target = Target.PROCESS) -> Runner:
+        return Runner(self.handler, {target: self.target}, self.outputs, f"worker-{uuid4()}")
+
+    async def environment(
+        self, *stages: Sequence[str], spec: ServiceSpec = BUILT, concurrency: int = 8
+    ) -> EnvironmentId:
+        """An environment of stages whose services have the names given."""
+        id_ = EnvironmentId(new())
+        first = tuple(StageId(new()) for _ in range(4))
+        assert len(first) == 4
+        create = CreateEnvironment(project=ProjectId(new()), name="production", stages=first, concurrency=concurrency)
+        await self.handler.handle(pipelines.decider, id_, create, ANN)
+        for number, names in enumerate(stages):
+            stage = StageId(new())
+            create_stage = CreateStage(stage=stage, name=f"stage {number}")
+            await self.handler.handle(pipelines.decider, id_, create_stage, ANN)
+            for name in names:
+                add = AddService(
+                    service=ServiceId(new()), name=name, type=ServiceType.APPLICATION, spec=spec, stage=stage
+                )
+                await self.handler.handle(pipelines.decider, id_, add, ANN)
+        return id_
+
+    async def service(self, environment: EnvironmentId, name: str) -> ServiceId:
+        return (await self.handler.states.load(pipelines.decider, environment)).state.service(name).id
+
+    async def remove(self, environment: EnvironmentId, name: str) -> None:
+        await self.handler.handle(pipelines.decider, environment, RemoveService(service=name), ANN)
+
+    async def request(self, environment: EnvironmentId, actor: str = "ann") -> DeploymentId:
+        id_ = DeploymentId(new())
+
+        async def work(transaction: Transaction) -> DeploymentId:
+            return await writing.request(transaction, environment, id_, actor)
+
+        return DeploymentId((await self.handler.transact(work, deployments.decider, ANN)).subject.stream)
+
+    async def cancel(self, deployment: DeploymentId, forced: bool = False) -> None:
+        async def work(transaction: Transaction) -> DeploymentId:
+            return await writing.cancel(transaction, deployment, forced)
+
+        await self.handler.transact(work, deployments.decider, ANN)
+
+    async def deployment(self, id_: DeploymentId) -> Deployment:
+        return (await self.handler.states.load(deployments.decider, id_)).state
+
+    async def over(self, id_: DeploymentId) -> Deployment:
+        """The deployment when it is over."""
+        async for _ in self.log.follow(0, id_):
+            if (deployment := await self.deployment(id_)).status.is_final:
+                return deployment
+        raise AssertionError("unreachable")
+
+    async def close(self) -> None:
+        """Ends what the target still runs, and closes the log and the outputs."""
+        for task in self.target.running.values():
+            task.cancel()
+        await asyncio.gather(*self.target.running.values(), return_exceptions=True)
+        await self.log.close()
+        await self.outputs.close()
+
+    async def recorded(self, stream: UUID) -> list[str]:
+        """The names of the stream's events."""
+        return [recorded.name.split(".")[1] for recorded in await self.log.read(stream)]
+
+
+class Faltering(MemoryLog):
+    """A log that counts its appends, and at every so-many-th one, when told so, can't be reached."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.appends = 0
+        self.every: int | None = None
+
+    async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
+        self.appends += 1
+        if self.every and self.appends % self.every == 0:
+            raise LogUnavailable("the disk is full")
+        return await super().append(changes, by, key)
+
+    async def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+        async for batch in super().follow(after, stream):
+            yield batch
+            if self.every:
+                raise LogUnavailable("the disk is full")
