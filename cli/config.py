@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.errors import Failed
+from cli.errors import Failed, Misused
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_CONTEXT = "default"
@@ -73,7 +73,7 @@ def normal(url: str) -> str:
     if "://" not in url:
         url = f"http://{url}"
     if not url.startswith(("http://", "https://")):
-        raise Failed(f"{url!r} is no address of a server: it begins with http:// or https://.")
+        raise Misused(f"{url!r} is no address of a server: it begins with http:// or https://.")
     return url.rstrip("/")
 
 
@@ -101,7 +101,8 @@ def update(change: Callable[[Config], None]) -> Config:
             change(config)
             contexts = {name: context.document() for name, context in config.contexts.items()}
             document |= {"tokens": config.tokens, "context": config.context, "contexts": contexts}
-            document |= {"url": config.url} if config.url else {}
+            document |= {"url": config.url}
+            document = {key: value for key, value in document.items() if value is not None}
             _write(target, document)
         finally:
             os.close(folder)

@@ -21,6 +21,7 @@ class Failed(Exception):
     """*hint* says what to do about it; `code` is stable for programs."""
 
     exit_code: ClassVar[int] = 1
+    prefix: ClassVar[str] = "Error: "
 
     def __init__(self, message: str, *, hint: str = "", code: str = "FAILED") -> None:
         super().__init__(message)
@@ -77,6 +78,7 @@ class DeploymentFailed(Failed):
 
 class DeploymentCancelled(Failed):
     exit_code = 5
+    prefix = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="DEPLOYMENT_CANCELLED")
@@ -84,6 +86,7 @@ class DeploymentCancelled(Failed):
 
 class WatchTimedOut(Failed):
     exit_code = 124
+    prefix = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint, code="WATCH_TIMED_OUT")
@@ -91,6 +94,7 @@ class WatchTimedOut(Failed):
 
 class Interrupted(Failed):
     exit_code = 130
+    prefix = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint, code="INTERRUPTED")

@@ -9,13 +9,14 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cli.client import Data, Server, Variables, fault
 from cli.errors import Failed, NotAuthorized, NotReachable
 
 if TYPE_CHECKING:
+    from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import ClientConnection
 
 FIRST_PAUSE = 0.25
@@ -59,7 +60,7 @@ class Feed:
         broken_at: float | None = None
         while True:
             try:
-                with closing(self._connect()) as socket:
+                with self._connected() as socket:
                     if broken_at is not None:
                         self._tell("Connected again.")
                         broken_at = None
@@ -89,38 +90,43 @@ class Feed:
             time.sleep(min(tick, left))
             yield None
 
-    def _connect(self) -> "ClientConnection":
-        from websockets.exceptions import InvalidHandshake, InvalidURI
+    @contextmanager
+    def _connected(self) -> "Iterator[ClientConnection]":
+        """A connection on which the subscription was sent off."""
+        from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
         from websockets.sync.client import connect
         from websockets.typing import Subprotocol
 
-        address = self._server.url.replace("http", "ws", 1) + "/graphql"
         try:
-            socket = connect(
-                address,
+            with connect(
+                self._server.url.replace("http", "ws", 1) + "/graphql",
                 subprotocols=[Subprotocol("graphql-transport-ws")],
                 additional_headers=self._server.headers,
                 open_timeout=HANDSHAKE_SECONDS,
                 close_timeout=1,
                 compression=None,
-            )
-        except (OSError, TimeoutError, EOFError) as error:
+            ) as socket:
+                _send(socket, {"type": "connection_init", "payload": self._credentials()})
+                acknowledged = self._receive(socket, HANDSHAKE_SECONDS)
+                if acknowledged is None or acknowledged["type"] != "connection_ack":
+                    raise _Broken("the handshake was not answered")
+                payload = {"query": self._document, "variables": {**self._variables, "after": self._cursor}}
+                _send(socket, {"id": "1", "type": "subscribe", "payload": payload})
+                yield socket
+        except ConnectionClosed as error:
+            raise self._closed(error) from error
+        except (OSError, TimeoutError, EOFError, InvalidHandshake, InvalidURI) as error:
             raise _Broken(str(error) or type(error).__name__) from error
-        except (InvalidHandshake, InvalidURI) as error:
-            raise _Broken(str(error)) from error
-        try:
-            _send(socket, {"type": "connection_init", "payload": self._credentials()})
-            acknowledged = self._receive(socket, HANDSHAKE_SECONDS)
-            if acknowledged is None or acknowledged["type"] != "connection_ack":
-                raise _Broken("the handshake was not answered")
-            variables = {**self._variables, "after": self._cursor}
-            _send(
-                socket, {"id": "1", "type": "subscribe", "payload": {"query": self._document, "variables": variables}}
-            )
-        except BaseException:
-            socket.close()
-            raise
-        return socket
+
+    def _closed(self, error: "ConnectionClosed") -> Exception:
+        """What the end of a connection comes to, by the code that the server gave."""
+        code = error.rcvd.code if error.rcvd else None
+        reason = error.rcvd.reason if error.rcvd else ""
+        if code in UNAUTHORIZED_CODES:
+            return NotAuthorized(self._server.url, known=self._server.token is not None)
+        if code in OWN_FAULT_CODES:
+            return Failed(f"The server ended the subscription: {reason or code}.", code="SERVER_ERROR")
+        return _Broken(reason or "it was closed")
 
     def _credentials(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._server.token}"} if self._server.token else {}
@@ -149,20 +155,10 @@ class Feed:
 
     def _receive(self, socket: "ClientConnection", seconds: float) -> Any:
         """The next message; None when there is none within *seconds*."""
-        from websockets.exceptions import ConnectionClosed
-
         try:
             return json.loads(socket.recv(timeout=seconds))
         except TimeoutError:
             return None
-        except ConnectionClosed as error:
-            code = error.rcvd.code if error.rcvd else None
-            reason = error.rcvd.reason if error.rcvd else ""
-            if code in UNAUTHORIZED_CODES:
-                raise NotAuthorized(self._server.url, known=self._server.token is not None) from error
-            if code in OWN_FAULT_CODES:
-                raise Failed(f"The server ended the subscription: {reason or code}.", code="SERVER_ERROR") from error
-            raise _Broken(reason or "it was closed") from error
 
 
 class _Broken(Exception):
@@ -170,9 +166,4 @@ class _Broken(Exception):
 
 
 def _send(socket: "ClientConnection", message: dict[str, object]) -> None:
-    from websockets.exceptions import ConnectionClosed
-
-    try:
-        socket.send(json.dumps(message))
-    except ConnectionClosed as error:
-        raise _Broken("it was closed") from error
+    socket.send(json.dumps(message))

@@ -1,6 +1,7 @@
 """The moving picture of a deployment on a terminal: stages in their order, and what becomes of each service."""
 
 import sys
+import time
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -14,6 +15,10 @@ from cli.output import duration
 from cli.progress import Event, Progress
 from cli.run import MARKS, Deployment, Service, Stage, Step
 
+FRAME = 1 / 30  # seconds
+WIDE = 80
+BUILD_WIDTH = len("✓ build 9m 59s")  # so that the columns stand still while the times grow
+DEPLOY_WIDTH = len("✓ deploy 9m 59s")
 COLOURS = {
     "QUEUED": "dim",
     "RUNNING": "cyan",
@@ -32,6 +37,7 @@ class Live:
         self._spinner = Spinner("dots", style="cyan")
         self._progress: Progress | None = None
         self._final: Deployment | None = None
+        self._drawn = 0.0
         self._live = RichLive(
             console=self._console,
             auto_refresh=False,
@@ -57,7 +63,8 @@ class Live:
     def take(self, event: Event) -> None:
         if self._progress:
             self._progress.take(event)
-        self._draw()
+        if time.monotonic() - self._drawn > FRAME:  # a long replay is not drawn event by event
+            self._draw()
 
     def tick(self) -> None:
         self._draw()
@@ -70,6 +77,7 @@ class Live:
         if deployment is None:
             return
         self._live.vertical_overflow = "visible" if whole else "crop"
+        self._drawn = time.monotonic()
         height = None if whole else self._console.height - 1
         self._live.update(self.picture(deployment, datetime.now(UTC), height), refresh=True)
 
@@ -78,8 +86,9 @@ class Live:
         rows = 2 + sum(1 + len(stage.services) for stage in deployment.stages)
         fold = height is not None and rows > height
         table = Table.grid(padding=(0, 2, 0, 0))
-        for justify in ("left", "left", "left", "left"):
-            table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
+        is_wide = self._console.width >= WIDE
+        for width in (None, BUILD_WIDTH, DEPLOY_WIDTH, None):
+            table.add_column(no_wrap=True, overflow="ellipsis", min_width=width if is_wide else None)
         for stage in deployment.stages:
             table.add_row(*self._stage_row(stage, now))
             if fold and stage.status != "RUNNING" and stage.status != "FAILED":

@@ -3,7 +3,8 @@
 import os
 import sys
 import traceback
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -48,12 +49,19 @@ def stageline(
     if debug:
         os.environ["STAGELINE_DEBUG"] = "1"
     if show_version:
-        from importlib.metadata import version  # slow to load, and seldom wanted
-
-        write(f"stageline {version('stageline')}")
+        write(f"stageline {_version()}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         show_help(context)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # slow to load, and seldom wanted
+
+    try:
+        return version("stageline")
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 app = group(
@@ -88,12 +96,18 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+@cache
+def _tree() -> Any:
+    """All commands, put together once."""
+    return get_command(app)
+
+
 def run(arguments: list[str]) -> int:
     """Carries out one command line; what went wrong is told on stderr, and in the exit code that is returned."""
     as_json = "--json" in arguments
     try:
         _must_be_text(arguments)
-        result = get_command(app).main(arguments, prog_name="stageline", standalone_mode=False)
+        result = _tree().main(arguments, prog_name="stageline", standalone_mode=False)
     except Failed as failed:
         return _tell(failed, as_json)
     except typer.TyperException as error:
@@ -113,7 +127,7 @@ def _tell(failed: Failed, as_json: bool) -> int:
     if as_json:
         say(encoded({"error": failed.document()}))
     else:
-        say(f"Error: {failed.message}")
+        say(f"{failed.prefix}{failed.message}")
         if failed.hint:
             say(failed.hint)
     return failed.exit_code

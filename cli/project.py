@@ -46,4 +46,3 @@ def create(
     with Client.known() as client:
         project = convert(client.change(CREATE, {"name": name, **change.variables}), Project)
     output.answer(project, change.told("Project created successfully", f"Project {project.name}"))
-    output.hint(f'Next: stageline environment create --project "{project.name}" -n NAME')

@@ -13,6 +13,7 @@ Event = TypeVar("Event")
 class Decider(Generic[State, Command, Event]):
     """*decide* answers a command with new facts or raises `Refused`; *evolve* folds a fact in and never refuses.
 
+    *fold* comes to the same as *evolve* on one fact after another, where that can be done quicker.
     *name* is the family that stored event names begin with (`pipeline.ServiceMoved`): it is for ever.
     """
 
@@ -21,10 +22,13 @@ class Decider(Generic[State, Command, Event]):
     decide: Callable[[State, Command], list[Event]]
     evolve: Callable[[State, Event], State]
     events: tuple[type[Event], ...]
+    fold: Callable[[State, Iterable[Event]], State] | None = None
 
     def replay(self, events: Iterable[Event], state: State | None = None) -> State:
         """*events* folded onto *state*, or onto the initial state."""
         current = self.initial if state is None else state
+        if self.fold is not None:
+            return self.fold(current, events)
         for event in events:
             current = self.evolve(current, event)
         return current

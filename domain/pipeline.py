@@ -5,6 +5,7 @@ A service stands in exactly one stage. Stages are counted from 1. Names are uniq
 regard to case, and whatever names a stage or a service may be its id or its name.
 """
 
+from collections.abc import Iterable
 from typing import TypeVar, assert_never, get_args
 from uuid import UUID
 
@@ -230,7 +231,7 @@ def _decide_stage(pipeline: Pipeline, command: StageCommand) -> list[PipelineEve
             if isinstance(place, Before | After) and pipeline.stage(place.stage).id == moved.id:
                 return []
             source = pipeline.position(moved.id)
-            target = _position(_without_stage(pipeline, moved.id), place, len(pipeline.stages))
+            target = _position(_without(pipeline, moved), place, len(pipeline.stages))
             return [] if source == target else [StageMoved(stage=moved.id, source=source, target=target)]
         case DeleteStage():
             return _delete_stage(pipeline, command)
@@ -282,6 +283,10 @@ def _position(pipeline: Pipeline, place: Place, last: int) -> int:
             return pipeline.position(pipeline.stage(ref).id) + 1
         case _:
             assert_never(place)
+
+
+def _without(pipeline: Pipeline, stage: Stage) -> Pipeline:
+    return replace(pipeline, stages=tuple(known for known in pipeline.stages if known is not stage))
 
 
 def _free(things: tuple[Thing, ...], kind: str, wanted: str, but: Thing | None = None) -> str:
@@ -344,6 +349,99 @@ def _home(pipeline: Pipeline, type_: ServiceType) -> Stage:
 
 
 def evolve(pipeline: Pipeline, event: PipelineEvent) -> Pipeline:
+    return fold(pipeline, (event,))
+
+
+def fold(pipeline: Pipeline, events: Iterable[PipelineEvent]) -> Pipeline:
+    draft = _Draft(pipeline)
+    for event in events:
+        draft.add(event)
+    return draft.done()
+
+
+class _Draft:
+    """A pipeline that events are being folded into, where a service is found at once.
+
+    A service that comes into a stage is its last one: so the order in which they came is their order in every stage.
+    Ids are compared as integers, which is much quicker than as UUIDs.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._incoming = pipeline.incoming
+        self._stages = [*pipeline.stages]
+        self._services = {service.id.int: service for service in pipeline.services}
+        self._stage_of = {service.id.int: stage.id.int for stage in pipeline.stages for service in stage.services}
+
+    def done(self) -> Pipeline:
+        services: dict[int, list[Service]] = {stage.id.int: [] for stage in self._stages}
+        for id_, service in self._services.items():
+            services[self._stage_of[id_]].append(service)
+        stages = [replace(stage, services=tuple(services[stage.id.int])) for stage in self._stages]
+        return replace(self._pipeline, incoming=self._incoming, stages=tuple(stages))
+
+    def add(self, event: PipelineEvent) -> None:
+        match event:  # the most frequent first: a case that is passed over costs time, too
+            case ServiceConfigured(service=id_, spec=spec):
+                self._change_service(id_, spec=spec)
+            case ServiceMoved(service=id_, source=source, target=target):
+                moved = self._incoming if source is None else self._services.pop(id_.int)
+                if moved is not None:
+                    self._services[id_.int] = moved
+                    self._stage_of[id_.int] = target.int
+                    self._incoming = None
+            case ServiceSkipped(service=id_):
+                self._change_service(id_, is_skipped=True)
+            case ServiceUnskipped(service=id_):
+                self._change_service(id_, is_skipped=False)
+            case ServiceRenamed(service=id_, name=name):
+                self._change_service(id_, name=name)
+            case ServiceAdded(service=id_, name=name, type=type_, spec=spec):
+                self._incoming = Service(id=id_, name=name, type=type_, spec=spec)
+            case ServiceRemoved(service=id_):
+                del self._services[id_.int]
+            case (
+                StageCreated()
+                | StageRenamed()
+                | StageDescribed()
+                | StageMoved()
+                | StagePolicyChanged()
+                | StageDeleted()
+            ):
+                self._add_to_stages(event)
+            case _:
+                self._pipeline = _evolve_environment(self._pipeline, event)
+
+    def _add_to_stages(self, event: StageEvent) -> None:
+        match event:
+            case StageCreated(stage=id_, name=name, description=description, home_of=home_of, position=position):
+                self._stages.insert(position - 1, Stage(id=id_, name=name, description=description, home_of=home_of))
+            case StageRenamed(stage=id_, name=name):
+                self._change_stage(id_, name=name)
+            case StageDescribed(stage=id_, description=description):
+                self._change_stage(id_, description=description)
+            case StagePolicyChanged(stage=id_, policy=policy):
+                self._change_stage(id_, policy=policy)
+            case StageMoved(stage=id_, target=position):
+                self._stages.insert(position - 1, self._stages.pop(self._index(id_)))
+            case StageDeleted(stage=id_):
+                del self._stages[self._index(id_)]
+            case _:
+                assert_never(event)
+
+    def _change_service(self, id_: ServiceId, **changes: object) -> None:
+        self._services[id_.int] = replace(self._services[id_.int], **changes)
+
+    def _change_stage(self, id_: StageId, **changes: object) -> None:
+        index = self._index(id_)
+        self._stages[index] = replace(self._stages[index], **changes)
+
+    def _index(self, id_: StageId) -> int:
+        wanted = id_.int
+        return next(index for index, stage in enumerate(self._stages) if stage.id.int == wanted)
+
+
+def _evolve_environment(pipeline: Pipeline, event: EnvironmentEvent) -> Pipeline:
     match event:
         case EnvironmentCreated(project=project, name=name, target=target, concurrency=concurrency):
             return replace(pipeline, project=project, name=name, target=target, concurrency=concurrency)
@@ -355,79 +453,8 @@ def evolve(pipeline: Pipeline, event: PipelineEvent) -> Pipeline:
             return replace(pipeline, concurrency=concurrency)
         case EnvironmentDeleted():
             return replace(pipeline, is_deleted=True)
-        case StageCreated() | StageRenamed() | StageDescribed() | StageMoved() | StagePolicyChanged() | StageDeleted():
-            return _evolve_stage(pipeline, event)
-        case _:
-            return _evolve_service(pipeline, event)
-
-
-def _evolve_stage(pipeline: Pipeline, event: StageEvent) -> Pipeline:
-    match event:
-        case StageCreated(stage=id_, name=name, description=description, home_of=home_of, position=position):
-            created = Stage(id=id_, name=name, description=description, home_of=home_of)
-            return _insert(pipeline, created, position)
-        case StageRenamed(stage=id_, name=name):
-            return _with_stage(pipeline, id_, name=name)
-        case StageDescribed(stage=id_, description=description):
-            return _with_stage(pipeline, id_, description=description)
-        case StagePolicyChanged(stage=id_, policy=policy):
-            return _with_stage(pipeline, id_, policy=policy)
-        case StageMoved(stage=id_, target=position):
-            return _insert(_without_stage(pipeline, id_), pipeline.stage(id_), position)
-        case StageDeleted(stage=id_):
-            return _without_stage(pipeline, id_)
         case _:
             assert_never(event)
 
 
-def _evolve_service(pipeline: Pipeline, event: ServiceEvent) -> Pipeline:
-    match event:
-        case ServiceAdded(service=id_, name=name, type=type_, spec=spec):
-            return replace(pipeline, incoming=Service(id=id_, name=name, type=type_, spec=spec))
-        case ServiceMoved(service=id_, source=source, target=target):
-            moved = pipeline.incoming if source is None else pipeline.service(id_)
-            if moved is None:
-                return pipeline
-            without = replace(pipeline, incoming=None) if source is None else _without_service(pipeline, id_)
-            return _with_stage(without, target, services=(*without.stage(target).services, moved))
-        case ServiceRenamed(service=id_, name=name):
-            return _with_service(pipeline, id_, name=name)
-        case ServiceConfigured(service=id_, spec=spec):
-            return _with_service(pipeline, id_, spec=spec)
-        case ServiceSkipped(service=id_):
-            return _with_service(pipeline, id_, is_skipped=True)
-        case ServiceUnskipped(service=id_):
-            return _with_service(pipeline, id_, is_skipped=False)
-        case ServiceRemoved(service=id_):
-            return _without_service(pipeline, id_)
-        case _:
-            assert_never(event)
-
-
-def _insert(pipeline: Pipeline, stage: Stage, position: int) -> Pipeline:
-    stages = pipeline.stages
-    return replace(pipeline, stages=(*stages[: position - 1], stage, *stages[position - 1 :]))
-
-
-def _with_stage(pipeline: Pipeline, id_: StageId, **changes: object) -> Pipeline:
-    stages = [replace(stage, **changes) if stage.id == id_ else stage for stage in pipeline.stages]
-    return replace(pipeline, stages=tuple(stages))
-
-
-def _without_stage(pipeline: Pipeline, id_: StageId) -> Pipeline:
-    return replace(pipeline, stages=tuple(stage for stage in pipeline.stages if stage.id != id_))
-
-
-def _with_service(pipeline: Pipeline, id_: ServiceId, **changes: object) -> Pipeline:
-    stage = pipeline.stage_of(id_)
-    services = [replace(known, **changes) if known.id == id_ else known for known in stage.services]
-    return _with_stage(pipeline, stage.id, services=tuple(services))
-
-
-def _without_service(pipeline: Pipeline, id_: ServiceId) -> Pipeline:
-    stage = pipeline.stage_of(id_)
-    services = [known for known in stage.services if known.id != id_]
-    return _with_stage(pipeline, stage.id, services=tuple(services))
-
-
-decider = Decider("pipeline", Pipeline(), decide, evolve, get_args(PipelineEvent))
+decider = Decider("pipeline", Pipeline(), decide, evolve, get_args(PipelineEvent), fold)

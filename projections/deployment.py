@@ -263,5 +263,5 @@ class Deployments:
         return await self._replay.get(deployment, version)
 
     async def list(self, environment: EnvironmentId, part: Slice = FIRST) -> Page[DeploymentView]:
-        """The newest first; raises `InvalidCursor`."""
+        """The newest first; raises `InvalidArgument` for what is no cursor."""
         return await self._rows.list(str(environment), part, is_descending=True)

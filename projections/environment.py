@@ -89,5 +89,5 @@ class Environments:
         return await self._rows.get(environment)
 
     async def list(self, project: ProjectId, part: Slice = FIRST) -> Page[EnvironmentView]:
-        """Those that are not deleted, by name without regard to case; raises `InvalidCursor`."""
+        """Those not deleted, by name without regard to case; raises `InvalidArgument` for what is no cursor."""
         return await self._rows.list(str(project), part)

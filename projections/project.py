@@ -47,5 +47,5 @@ class Projects:
         return await self._rows.get(project)
 
     async def list(self, part: Slice = FIRST) -> Page[ProjectView]:
-        """By name, without regard to case; raises `InvalidCursor`."""
+        """By name, without regard to case; raises `InvalidArgument` for what is no cursor."""
         return await self._rows.list("", part)

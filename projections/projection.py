@@ -63,7 +63,7 @@ class Reader(Generic[View]):
         return None if document is None else self._projection.decode(document)
 
     async def list(self, parent: str, part: Slice, *, is_descending: bool = False) -> Page[View]:
-        """Raises `InvalidCursor`."""
+        """Raises `InvalidArgument` for what is no cursor."""
         page = await self._views.list(self._projection.name, parent, part, is_descending=is_descending)
         edges = tuple(Edge(edge.cursor, self._projection.decode(edge.node)) for edge in page.edges)
         return Page(edges=edges, has_previous=page.has_previous, has_next=page.has_next)

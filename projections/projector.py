@@ -17,10 +17,10 @@ from msgspec.structs import replace
 
 from projections.projection import Projection
 from projections.sheet import Sheet
-from projections.views import Checkpoint, Parked, Progress, Views
+from projections.views import Checkpoint, Parked, Progress, Views, ViewsUnavailable
 from store.log import EventLog, LogUnavailable, Recorded
 
-PAUSE = 1.0  # seconds after a fault
+PAUSE = 1.0
 TIMEOUT = 5.0
 SOME = 200  # events or rows that are worked on before anybody else may go on
 
@@ -49,7 +49,7 @@ class ProjectorStatus(Struct, frozen=True, kw_only=True):
     fault: str | None
 
 
-class ViewsBehind(TimeoutError):
+class ViewsBehind(ViewsUnavailable):
     """The read models are at *position*, and did not come to *wanted* in time."""
 
     def __init__(self, wanted: int, position: int, fault: str | None = None) -> None:
@@ -59,14 +59,18 @@ class ViewsBehind(TimeoutError):
 
 
 class Projector:
-    """Folds *log* into the rows of *projections*. One at a time may write to *views*."""
+    """Folds *log* into the rows of *projections*; after a fault it waits for *pause* seconds."""
 
-    def __init__(self, log: EventLog, views: Views, projections: Sequence[Projection[Any]]) -> None:
+    def __init__(
+        self, log: EventLog, views: Views, projections: Sequence[Projection[Any]], pause: float = PAUSE
+    ) -> None:
         self._log = log
         self._views = views
+        self._pause = pause
         self._projections = {projection.name: projection for projection in projections}
         self._live: dict[str, Checkpoint] = {}
         self._stale: dict[str, Checkpoint | None] = {}  # with the checkpoint of the rows that are still read
+        self._outdated: dict[str, int] = {}  # how far those are, if they are of this log
         self._found_live = asyncio.Event()
         self._found_stale = asyncio.Event()
         self._moving = asyncio.Lock()  # held while checkpoints move
@@ -76,6 +80,8 @@ class Projector:
 
     async def start(self) -> None:
         """Begins to follow the log; returns at once, wherever the read models are."""
+        if self._tasks:
+            return
         works = (self._follow, self._renew)
         self._tasks = [asyncio.create_task(self._persist(work), name=f"projector{work.__name__}") for work in works]
 
@@ -95,8 +101,7 @@ class Projector:
         return min((self._position(kind) for kind in self._projections), default=0)
 
     def _position(self, kind: str) -> int:
-        checkpoint = self._live.get(kind) or self._stale.get(kind)
-        return 0 if checkpoint is None or checkpoint.epoch != self._log.epoch else checkpoint.position
+        return self._live[kind].position if kind in self._live else self._outdated.get(kind, 0)
 
     async def wait_for(self, position: int, timeout: float = TIMEOUT) -> None:
         """Returns when every read model contains the log up to *position*; raises `ViewsBehind` after *timeout* s."""
@@ -108,7 +113,7 @@ class Projector:
             async with asyncio.timeout(timeout):
                 await waiter
         except TimeoutError:
-            raise ViewsBehind(position, self.position, self._fault) from None
+            raise ViewsBehind(position, self.position, self.fault) from None
         finally:
             del self._waiters[waiter]
 
@@ -130,11 +135,12 @@ class Projector:
                 for kind, projection in sorted(self._projections.items())
             ),
             parked=tuple(await self._views.parked()),
-            fault=self._fault,
+            fault=self.fault,
         )
 
     @property
-    def _fault(self) -> str | None:
+    def fault(self) -> str | None:
+        """Why nothing goes on just now; None if all is well."""
         return "; ".join(sorted(set(self._faults.values()))) or None
 
     async def _persist(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -147,20 +153,22 @@ class Projector:
                 if self._faults.get(name) != text:
                     log.exception("The read models do not go on just now")
                 self._faults[name] = text
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(self._pause)
 
     async def _review(self) -> None:
         """Reads how far the rows are, and finds those that have to be made anew."""
         async with self._moving:
             found = await self._views.checkpoints()
+            ours = {kind for kind, checkpoint in found.items() if await self._is_of_this_log(checkpoint)}
             self._live, self._stale = {}, {}
             for kind, projection in self._projections.items():
                 checkpoint = found.get(kind)
-                if checkpoint and checkpoint.version == projection.version and await self._is_of_this_log(checkpoint):
+                if checkpoint and kind in ours and checkpoint.version == projection.version:
                     self._live[kind] = checkpoint
                 else:
                     self._stale[kind] = checkpoint
-        self._moved()
+            self._outdated = {kind: found[kind].position for kind in ours & self._stale.keys()}
+            self._moved()
 
     async def _is_of_this_log(self, checkpoint: Checkpoint) -> bool:
         if checkpoint.epoch != self._log.epoch or not checkpoint.position:
@@ -184,14 +192,17 @@ class Projector:
 
     async def _follow(self) -> None:
         await self._review()
-        self._faults.pop("_follow", None)
         await self._found_live.wait()
-        follower = self._log.follow(after=min(checkpoint.position for checkpoint in self._live.values()))
+        after = min(checkpoint.position for checkpoint in self._live.values())
+        if after == await self._log.position():
+            self._faults.pop("_follow", None)
+        follower = self._log.follow(after)
         try:
             async for batch in follower:
                 for events in _parts(batch):
                     async with self._moving:
                         await self._advance(events)
+                self._faults.pop("_follow", None)
         finally:
             if isinstance(follower, AsyncGenerator):
                 await follower.aclose()
@@ -252,7 +263,7 @@ class Projector:
                 steps.append(_step(sheet, stale[kind], checkpoint))
             await self._views.save(steps)
             for step in steps:
-                del self._stale[step.after.kind]
+                self._stale.pop(step.after.kind, None)
                 self._live[step.after.kind] = step.after
             self._moved()
 

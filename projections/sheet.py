@@ -12,6 +12,7 @@ from projections.views import Parked, Row
 from store.log import Recorded
 
 MAX_ERROR = 1000
+SHOWN = 10  # faults at once that are logged with their traceback
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,8 @@ class Sheet(Generic[View]):
 
     def _park(self, recorded: Recorded, fault: Exception) -> None:
         kind = self._projection.name
-        log.error("%s can't fold event %d, %s", kind, recorded.position, recorded.name, exc_info=fault)
+        shown = fault if len(self.parked) < SHOWN else None
+        log.error("%s can't fold event %d, %s", kind, recorded.position, recorded.name, exc_info=shown)
         error = f"{type(fault).__name__}: {fault}"[:MAX_ERROR]
         self.parked.append(
             Parked(kind=kind, position=recorded.position, stream=recorded.stream, name=recorded.name, error=error)

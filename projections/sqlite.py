@@ -13,23 +13,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 from uuid import UUID
 
+from projections.listing import Listing
 from projections.views import (
-    PAGE,
     Checkpoint,
     CheckpointMoved,
-    Edge,
     Page,
     Parked,
     Progress,
     Row,
     Slice,
     Views,
-    cursor,
+    ViewsUnavailable,
     place_of,
 )
+from store import disk
 
 Result = TypeVar("Result")
 
@@ -39,6 +39,8 @@ PRUNED = 500  # rows at once, so that saving never waits for long
 
 # Raised with every change to the tables: the old ones are then dropped, and made again from the log.
 LAYOUT = 1
+
+ADVICE = "If it is damaged, stop the server and delete it: all that is in it is made again from the log."
 
 TABLES = """
     CREATE TABLE checkpoints (
@@ -72,6 +74,7 @@ PUT = """
 class SqliteViews(Views):
     def __init__(self, path: str) -> None:
         self._path = path
+        self._is_closed = False
         self._connections: list[sqlite3.Connection] = []
         self._local = threading.local()
         self._writer = ThreadPoolExecutor(1, "views-writer")
@@ -79,13 +82,16 @@ class SqliteViews(Views):
         self._readers = self._writer if path == MEMORY else ThreadPoolExecutor(READERS, "views-reader")
 
     @classmethod
-    async def open(cls, path: Path | str) -> "SqliteViews":
+    async def open(cls, path: Path | str) -> Self:
         """The store in the file *path*, which is made if it isn't there; ":memory:" for one that is gone at the end."""
         views = cls(str(path))
+        if str(path) != MEMORY:
+            await asyncio.to_thread(disk.make, Path(path))  # it says what the log says: for nobody else to read
         await views._write(views._make_tables)
         return views
 
     async def close(self) -> None:
+        self._is_closed = True
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
@@ -106,7 +112,7 @@ class SqliteViews(Views):
     async def list(self, kind: str, parent: str, part: Slice, *, is_descending: bool = False) -> Page[bytes]:
         after = None if part.after is None else place_of(part.after)
         before = None if part.before is None else place_of(part.before)
-        listing = _Listing(kind, parent, is_descending)
+        listing = Listing(kind, parent, is_descending)
 
         def page(db: sqlite3.Connection) -> Page[bytes]:
             with _transaction(db, "DEFERRED"):
@@ -176,10 +182,18 @@ class SqliteViews(Views):
     # Threads
 
     async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: work(self._connection()))
+        return await self._run(self._readers, work)
 
     async def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: work(self._connection()))
+        return await self._run(self._writer, work)
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        if self._is_closed:
+            raise ViewsUnavailable(f"{self._path} is closed.")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, lambda: work(self._connection()))
+        except (OSError, sqlite3.Error) as error:
+            raise ViewsUnavailable(f"{self._path}: {error}. {ADVICE}") from error
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's own."""
@@ -282,52 +296,3 @@ def _prune(db: sqlite3.Connection) -> bool:
             db.execute("DELETE FROM parked WHERE generation = ?", found)
             db.execute("DELETE FROM generations WHERE generation = ?", found)
         return True
-
-
-class _Listing:
-    """The rows under one parent; *forward* is the list's own direction."""
-
-    def __init__(self, kind: str, parent: str, is_descending: bool) -> None:
-        self._scope = (kind, parent)
-        self._forward = not is_descending
-
-    def page(
-        self, db: sqlite3.Connection, part: Slice, after: tuple[str, UUID] | None, before: tuple[str, UUID] | None
-    ) -> Page[bytes]:
-        """Two statements, or three if *part* is bounded on both sides, however long the list and the page are."""
-        if part.first is not None and part.last is not None:
-            raise ValueError("the first ones or the last ones, not both")
-        is_backward = part.last is not None
-        count = part.last if part.last is not None else PAGE if part.first is None else part.first
-        conditions = "kind = ? AND parent = ?"
-        bounds: list[str | bytes] = [*self._scope]
-        for bound, is_beyond in ((after, True), (before, False)):
-            if bound is not None:
-                conditions += f" AND (sort, key) {self._sign(is_beyond)} (?, ?)"
-                bounds += [bound[0], bound[1].bytes]
-        order = "ASC" if self._forward is not is_backward else "DESC"
-        found = db.execute(
-            f"SELECT sort, key, document FROM documents WHERE {conditions} ORDER BY sort {order}, key {order} LIMIT ?",
-            (*bounds, count + 1),
-        ).fetchall()
-        rows = found[:count][::-1] if is_backward else found[:count]
-        has_more = len(found) > count
-        return Page(
-            edges=tuple(Edge(cursor(sort, UUID(bytes=key)), document) for sort, key, document in rows),
-            has_previous=(is_backward and has_more) or self._has(db, after, is_beyond=False),
-            has_next=(not is_backward and has_more) or self._has(db, before, is_beyond=True),
-        )
-
-    def _has(self, db: sqlite3.Connection, bound: tuple[str, UUID] | None, *, is_beyond: bool) -> bool:
-        """Whether there are rows at *bound* or on that side of it."""
-        if bound is None:
-            return False
-        ((has,),) = db.execute(
-            "SELECT EXISTS (SELECT 1 FROM documents WHERE kind = ? AND parent = ?"
-            f" AND (sort, key) {self._sign(is_beyond)}= (?, ?))",
-            (*self._scope, bound[0], bound[1].bytes),
-        )
-        return bool(has)
-
-    def _sign(self, is_beyond: bool) -> str:
-        return ">" if self._forward is is_beyond else "<"

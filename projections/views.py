@@ -20,6 +20,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from domain.errors import InvalidArgument
+from store.log import LogUnavailable
+
 Node = TypeVar("Node")
 
 PAGE = 50
@@ -104,8 +107,8 @@ class Page(Struct, Generic[Node], frozen=True, kw_only=True):
     has_next: bool = False
 
 
-class InvalidCursor(ValueError):
-    """That is no cursor of a list."""
+class ViewsUnavailable(LogUnavailable):
+    """The same of the store of read models, which is a database too."""
 
 
 class CheckpointMoved(Exception):
@@ -122,23 +125,23 @@ def cursor(sort: str, key: UUID) -> str:
 
 
 def place_of(cursor: str) -> tuple[str, UUID]:
-    """What `cursor` was made from; raises `InvalidCursor`."""
+    """What `cursor` was made from; raises `InvalidArgument`."""
     try:
         document = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         return msgspec.json.decode(document, type=tuple[str, UUID])
     except (binascii.Error, ValueError) as fault:
-        raise InvalidCursor(f"{cursor!r} is no cursor of this list") from fault
+        raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list") from fault
 
 
 class Views(Protocol):
-    """The store of read models."""
+    """The store of read models. Methods raise `ViewsUnavailable` when the database can't be read or written to."""
 
     async def get(self, kind: str, key: UUID) -> bytes | None:
         """The document of a row."""
         ...
 
     async def list(self, kind: str, parent: str, part: Slice, *, is_descending: bool = False) -> Page[bytes]:
-        """The documents listed under *parent*; raises `InvalidCursor`."""
+        """The documents listed under *parent*; raises `InvalidArgument` for what is no cursor."""
         ...
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:

@@ -163,9 +163,9 @@ class Attempt:
 
     async def _pid(self) -> int | None:
         """The shim's number; a shim that has just been started is given the time to write it down."""
-        while (pid := self.record.pid) is None and self.is_running:
+        while self.record.pid is None and self.is_running:
             await asyncio.sleep(0.002)
-        return pid
+        return self.record.pid
 
     def _processes(self) -> list[psutil.Process]:
         """The living processes of the shim's group.

@@ -8,6 +8,7 @@ of each other, so their deployments are driven side by side; within one the queu
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 from domain import deployment as deployments
@@ -15,7 +16,7 @@ from domain import queue as queues
 from domain.environment import EnvironmentDeleted
 from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
 from domain.project import EnvironmentId
-from domain.queue import DeploymentAdmitted, DeploymentId
+from domain.queue import DeploymentAdmitted, DeploymentClosed, DeploymentId
 from domain.service import ServiceId, ServiceRemoved
 from runner.leftover import Leftovers
 from runner.patience import follow, pauses
@@ -57,9 +58,9 @@ class LocalEngine:
     async def start(self) -> None:
         position = await self._runner.handler.log.position()
         open_ = await self._open_deployments(position)
-        for deployment in open_:
-            if await self._is_admitted(deployment):
-                self._drive(deployment)
+        admitted = [deployment for deployment in open_ if await self._is_admitted(deployment)]
+        for deployment in admitted:
+            self._drive(deployment)
         self._spawn(self._follow(position, open_))
 
     async def stop(self) -> None:
@@ -70,7 +71,7 @@ class LocalEngine:
 
     async def _follow(self, position: int, open_: Collection[DeploymentId]) -> None:
         # What is to be kept is known as of *position*: nothing newer may be deployed before the sweep is done.
-        await self._tidy(self._sweep(position, open_))
+        await self._tidy(partial(self._sweep, position, open_))
         for pause in pauses():
             try:
                 async for batch in follow(self._runner.handler.log, position):
@@ -86,10 +87,12 @@ class LocalEngine:
         match recorded.event:
             case DeploymentAdmitted(deployment=deployment):
                 self._drive(deployment)
+            case DeploymentClosed(deployment=deployment):
+                self._spawn(self._tidy(partial(self._leftovers.stop_after, deployment)))
             case ServiceRemoved(service=service):
-                self._spawn(self._tidy(self._leftovers.stop(EnvironmentId(recorded.stream), [service])))
+                self._spawn(self._tidy(partial(self._leftovers.stop, EnvironmentId(recorded.stream), [service])))
             case EnvironmentDeleted():
-                self._spawn(self._tidy(self._leftovers.stop(EnvironmentId(recorded.stream))))
+                self._spawn(self._tidy(partial(self._leftovers.stop, EnvironmentId(recorded.stream))))
             case _:
                 pass
 
@@ -110,25 +113,22 @@ class LocalEngine:
         for pause in pauses():
             try:
                 await self._runner.drive(deployment)
-            except (DeploymentNotFound, DeploymentNotAdmitted, Fenced) as refusal:
+            except (DeploymentNotFound, DeploymentNotAdmitted, DeploymentOver, Fenced) as refusal:
                 logger.info("Deployment %s is not carried out here: %s", deployment, refusal)
                 return
-            except DeploymentOver:
-                break
             except Exception:
                 logger.exception("Deployment %s can't be carried out, trying again in %.2g s", deployment, pause)
                 await asyncio.sleep(pause)
             else:
-                break
-        await self._tidy(self._leftovers.stop_after(deployment))
+                return
 
     async def _sweep(self, position: int, open_: Collection[DeploymentId]) -> None:
         await self._leftovers.sweep(await self._services(position), open_)
 
-    async def _tidy(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs *work*; what it doesn't come to is left to the next start's sweep."""
+    async def _tidy(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does *work*; what it doesn't come to is left to the next start's sweep."""
         try:
-            await work
+            await work()
         except Exception:
             logger.exception("Something may be left over until the next start")
 

@@ -34,18 +34,21 @@ class KeptOutput:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        later = self._later
         try:
             if not isinstance(error, asyncio.CancelledError):
                 await self._keep()
+                self._check(later)
         finally:
-            if self._later is not None:
-                self._later.cancel()
+            if later is not None:
+                later.cancel()
 
     async def kept(self) -> int:
         work = self._work
         return await patiently(lambda: self._store.kept(work.deployment, work.service, work.phase, work.attempt))
 
     async def write(self, lines: Sequence[str], upto: int) -> None:
+        self._check(self._later)
         self._lines += lines
         self._upto = upto
         if len(self._lines) >= LINES:
@@ -56,7 +59,7 @@ class KeptOutput:
     async def note(self, text: str) -> None:
         """Keeps *text* unless it is the last line already: who takes the attempt up comes to the same again."""
         await self._keep()
-        work = self._work
+        work, text = self._work, " ".join(text.split())
         last = await patiently(lambda: self._store.read(work.deployment, work.service, limit=1, newest=True))
         same = (work.phase, work.attempt, Kind.NOTE, text)
         if [same] != [(line.phase, line.attempt, line.kind, line.text) for line in last]:
@@ -65,6 +68,11 @@ class KeptOutput:
     async def _keep_soon(self) -> None:
         await asyncio.sleep(PAUSE)
         await self._keep()
+
+    def _check(self, later: asyncio.Task[None] | None) -> None:
+        """Raises what kept lines from being kept: behind a gap nothing more is."""
+        if later is not None and later.done():
+            later.result()
 
     async def _keep(self) -> None:
         async with self._keeping:

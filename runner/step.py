@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from itertools import islice
+from typing import TypeVar
 from uuid import uuid4
 
 from domain.service import ServiceId
@@ -13,6 +15,8 @@ from runner.patience import pauses
 from store.output import OutputStore
 
 ABORT_TRIES = 6
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -58,15 +62,15 @@ class StepRun:
 
     async def _stop(self) -> None:
         if self._executor is not None:
-            await self._executor.abort(self._work)
+            await _unbroken(self._executor.abort(self._work))
 
     async def _carry_out(self, output: StepOutput) -> tuple[int, ...]:
         if self._executor is None:
             raise StepFailed("this server lacks the target that the deployment was planned for")
         if self._work.phase is Phase.BUILD:
-            await self._executor.build(self._work, output)
+            await _unbroken(self._executor.build(self._work, output))
             return ()
-        return await self._executor.deploy(self._work, output)
+        return await _unbroken(self._executor.deploy(self._work, output))
 
     def _failed(self, reason: str) -> FailStep:
         return FailStep(worker=self._worker, step=self._step, reason=reason)
@@ -81,3 +85,14 @@ class StepRun:
         where = f"{work.phase} of service {work.service}, attempt {work.attempt}, deployment {work.deployment}"
         logger.error("Error %s in %s", id_, where, exc_info=error)
         return f"internal error {id_}: the server's log says more"
+
+
+async def _unbroken(asked: Awaitable[T]) -> T:
+    """What the target answers. If it breaks off though nobody cancelled this, that is a fault like any other."""
+    try:
+        return await asked
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise RuntimeError("the target broke off by itself") from error

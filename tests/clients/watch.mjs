@@ -6,7 +6,8 @@
 // as the next K says, and so on. graphql-ws connects again by itself, but subscribes with the variables that it was
 // given: so after each payload its cursor is put into them, as $after.
 //
-// Exit codes: 0 ended well, 1 the server answered with errors, 2 no connection, or the server closed it (why is on stderr).
+// Exit codes: 0 ended well, 1 the server answered with errors, 2 there is no connection, or the server closed it; why
+// is on stderr.
 
 import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";

@@ -453,3 +453,12 @@ def test_a_cancelled_deployment_can_be_taken_up_so_that_it_comes_to_its_end() ->
     run = Run(ship).take_up("worker-0").take_up().start(build("api"))
     run.tell(CancelDeployment(forced=True))
     assert run.tell(TakeUpDeployment(worker="worker-2")) == [DeploymentTakenUp(worker="worker-2")]
+
+
+# Replaying
+
+
+def test_an_event_about_a_service_that_is_not_in_the_plan_changes_nothing() -> None:
+    history = (planned(ship), DeploymentStarted(), taken, StageStarted(stage=SHIP))
+    strange = (BuildStarted(service=ORDERS, attempt=1), *cancelled("orders"))
+    assert given(*history, *strange).state == given(*history).state

@@ -1,5 +1,8 @@
 from uuid import UUID
 
+import hypothesis
+from hypothesis import strategies as st
+
 from domain import queue
 from domain.errors import LimitReached
 from domain.project import EnvironmentId
@@ -145,3 +148,21 @@ def test_an_environment_always_has_the_same_queue_and_another_has_another() -> N
     one, other = EnvironmentId(UUID(int=1)), EnvironmentId(UUID(int=2))
     assert queue.stream(one) == queue.stream(EnvironmentId(UUID(int=1)))
     assert len({queue.stream(one), queue.stream(other), one, other}) == 4
+
+
+@hypothesis.given(st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["ada", "bob"]), st.integers(1, 2))))
+def test_whenever_deployments_are_open_the_longest_open_one_has_the_turn(
+    moves: list[tuple[int, str, int]],
+) -> None:
+    state, served = queue.Queue(), []
+    for number, actor, version in moves:
+        deployment = DeploymentId(UUID(int=number))
+        is_open = any(each.deployment == deployment for each in state.open)
+        command = CloseDeployment(deployment=deployment) if is_open else request(deployment, actor, version)
+        for event in queue.decide(state, command):
+            state = queue.evolve(state, event)
+            if isinstance(event, DeploymentAdmitted) and state.admitted is not None:
+                served.append(state.admitted.number)
+        assert (state.admitted is None) == (state.open == ())
+    assert served == sorted(set(served))
+    assert [each.number for each in state.open] == sorted(each.number for each in state.open)

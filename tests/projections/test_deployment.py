@@ -1,13 +1,18 @@
-"""The fold of a deployment: the domain's statuses, with times and reasons."""
+"""A deployment as it is shown: the domain's statuses, with times and reasons; and the list of an environment's."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from domain import deployment as deployments
 from domain.deployment import (
     Cancellation,
     CancellationRequested,
+    Deployment,
     DeploymentCancelled,
     DeploymentEvent,
     DeploymentFailed,
@@ -36,10 +41,13 @@ from domain.step import (
     StepRetried,
 )
 from projections import deployment
-from projections.deployment import DeploymentView, ServiceView, StageView, StepView
+from projections.deployment import Deployments, DeploymentView, ServiceView, StageView, StepView
+from projections.sqlite import SqliteViews
 from projections.views import Place
+from store.memory import MemoryLog
 from tests.domain.run import ENVIRONMENT, WORKER, planned, service, service_id, stage, stage_id
 from tests.projections.given import STREAM, at, folded
+from tests.projections.world import World
 
 API, WEB = service_id("api"), service_id("web")
 BUILD, SHIP = stage_id("Build"), stage_id("Ship")
@@ -164,8 +172,8 @@ def test_a_stage_that_was_skipped_has_no_times() -> None:
 
 
 def test_the_reason_of_a_failed_attempt_stays_until_the_outcome_of_the_next() -> None:
-    retried = (*begun, BuildStarted(service=API, attempt=1))
-    retried = (*retried, StepRetried(service=API, phase=Phase.BUILD, attempt=1, reason="exit code 1"))
+    failed_once = StepRetried(service=API, phase=Phase.BUILD, attempt=1, reason="exit code 1")
+    retried = (*begun, BuildStarted(service=API, attempt=1), failed_once)
     assert api_after(*retried).build == StepView(status=Status.QUEUED, attempt=2, reason="exit code 1")
     again = (*retried, BuildStarted(service=API, attempt=2))
     running = StepView(status=Status.RUNNING, attempt=2, started_at=at(7), reason="exit code 1")
@@ -236,3 +244,42 @@ def test_the_newest_of_an_environment_sorts_last() -> None:
     places = [deployment.projection.place(view) for view in views]
     assert sorted(place.sort for place in places if place) == ["0000000002", "0000000009", "0000000010"]
     assert deployment.projection.place(views[0]) == Place(str(ENVIRONMENT), "0000000002")
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(story=st.lists(st.sampled_from(range(len(World.ACTS))), min_size=20, max_size=60), seed=st.integers(0, 2**32))
+async def test_a_view_never_disagrees_with_the_domain(story: list[int], seed: int) -> None:
+    log = MemoryLog()
+    world, shown = World(log, seed), Deployments(await SqliteViews.open(":memory:"), log)
+    await world.begin()
+    for number in story:
+        await world.act(number)
+    for id_ in world.deployments:
+        state = Deployment()
+        for recorded in await log.read(id_):
+            state = deployments.evolve(state, cast("DeploymentEvent", recorded.event))
+            view = await shown.read(id_, recorded.version)
+            assert view is not None
+            assert meant(state) == said(view)
+            assert (recorded.version, recorded.position) == (view.version, view.position)
+            assert (view.finished_at is not None) == view.status.is_final
+
+
+def meant(state: Deployment) -> object:
+    services = [
+        (run.service.id, run.service.name, run.status, run.build.status, run.build.attempt, run.deploy.status)
+        for stage in state.stages
+        for run in stage.services
+    ]
+    stages = [(run.stage.id, run.stage.name, run.status) for run in state.stages]
+    return state.status, state.worker, state.failure, state.cancellation, stages, services
+
+
+def said(view: DeploymentView) -> object:
+    services = [
+        (each.id, each.name, each.status, each.build.status, each.build.attempt, each.deploy.status)
+        for stage in view.stages
+        for each in stage.services
+    ]
+    stages = [(each.id, each.name, each.status) for each in view.stages]
+    return view.status, view.worker, view.failure, view.cancellation, stages, services

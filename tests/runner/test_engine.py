@@ -21,10 +21,8 @@ from tests.runner.world import ANN, Gate, World
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    world = World(MemoryLog(), MemoryOutput())
-    async with asyncio.timeout(20):
+    async with World(MemoryLog(), MemoryOutput()).standing() as world:
         yield world
-    await world.close()
 
 
 @asynccontextmanager
@@ -161,6 +159,26 @@ async def test_a_service_removed_while_it_is_being_deployed_is_stopped_when_the_
         await world.over(id_)
         await world.target.has_stopped(service)
     assert {await world.service(environment, "web")} == world.target.up
+
+
+async def test_a_removed_service_is_stopped_when_the_last_deployment_that_planned_it_is_cancelled_in_the_queue(
+    world: World,
+) -> None:
+    gate = Gate()
+    environment = await world.environment(["api"], ["web"])
+    service = await world.service(environment, "api")
+    async with engine(world):
+        await world.over(await world.request(environment))
+        world.target.on("build web", gate)
+        running = await world.request(environment, "ann")
+        await gate.reached.wait()
+        waiting = await world.request(environment, "bob")
+        await world.remove(environment, "api")
+        gate.opened.set()
+        await world.over(running)
+        assert service not in world.target.stopped
+        await world.cancel(waiting)
+        await world.target.has_stopped(service)
 
 
 async def test_the_services_of_a_deleted_environment_are_stopped(world: World) -> None:

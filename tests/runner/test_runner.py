@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -13,16 +14,19 @@ from domain.queue import DeploymentId
 from domain.step import Phase, Status
 from runner.executor import StepOutput, Work
 from store.memory import MemoryLog
-from store.output import MemoryOutput
+from store.output import MemoryOutput, SqliteOutput
+from store.sqlite import SqliteLog
 from tests.runner.world import BUILT, UNBUILT, Faltering, Gate, World, failing
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World(MemoryLog(), MemoryOutput())
-    async with asyncio.timeout(20):
+@pytest.fixture(params=["memory", "sqlite"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    if request.param == "memory":
+        world = World(MemoryLog(), MemoryOutput())
+    else:
+        world = World(await SqliteLog.open(tmp_path / "log.db"), await SqliteOutput.open(tmp_path / "output.db"))
+    async with world.standing():
         yield world
-    await world.close()
 
 
 async def test_the_stages_run_one_after_another(world: World) -> None:
@@ -256,6 +260,28 @@ async def test_a_fault_of_the_target_fails_the_step_with_a_masked_reason(
     assert "abort build api 1" in world.target.marks
 
 
+async def test_a_target_that_breaks_off_by_itself_fails_the_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def break_off(work: Work, output: StepOutput) -> tuple[int, ...]:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(world.target, "deploy", break_off)
+    over = await world.runner().drive(await world.request(await world.environment(["api"])))
+    assert over.status == Status.FAILED
+
+
+async def test_output_that_can_not_be_kept_fails_the_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def print_(work: Work, output: StepOutput) -> None:
+        await output.write(["hello"], 6)
+
+    async def append(*_: object, **__: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(world.outputs, "append", append)
+    world.target.on("build api", print_)
+    over = await world.runner().drive(await world.request(await world.environment(["api"])))
+    assert over.status == Status.FAILED
+
+
 async def test_a_step_that_can_not_be_stopped_does_not_hang_the_deployment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,18 +330,18 @@ async def test_what_a_step_printed_is_kept_before_its_outcome_is_recorded(world:
 
 async def test_what_ends_and_starts_at_once_is_recorded_at_once() -> None:
     log = Faltering()
-    world = World(log, MemoryOutput())
-    id_ = await world.request(await world.environment([f"s{number}" for number in range(7)], ["t"]))
-    log.appends = 0
-    await world.runner().drive(id_)
-    assert log.appends <= 8
+    async with World(log, MemoryOutput()).standing() as world:
+        id_ = await world.request(await world.environment([f"s{number}" for number in range(7)], ["t"]))
+        log.appends = 0
+        await world.runner().drive(id_)
+        assert log.appends <= 8
 
 
 async def test_a_log_that_is_away_for_a_while_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runner.patience.FIRST", 0.001)
     log = Faltering()
-    world = World(log, MemoryOutput())
-    id_ = await world.request(await world.environment(["api", "web"], ["front"]))
-    log.every = 2
-    assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
-    assert sum(mark.startswith("begin") for mark in world.target.marks) == 6
+    async with World(log, MemoryOutput()).standing() as world:
+        id_ = await world.request(await world.environment(["api", "web"], ["front"]))
+        log.every = 2
+        assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
+        assert sum(mark.startswith("begin") for mark in world.target.marks) == 6

@@ -1,7 +1,8 @@
 """An environment to deploy, and a target that runs steps as asyncio functions."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 from domain import deployment as deployments
@@ -23,6 +24,9 @@ from store.memory import MemoryLog
 from store.output import OutputStore
 
 Do = Callable[[Work, StepOutput], Awaitable[None]]
+
+HANGING = 30.0
+"""Seconds after which a test is not going to end."""
 
 ANN = Author(actor="ann", origin=Origin.API)
 BUILT = ServiceSpec(directory=".", build=("make",), run="serve")
@@ -187,7 +191,17 @@ class World:
                 return deployment
         raise AssertionError("unreachable")
 
-    async def close(self) -> None:
+    @asynccontextmanager
+    async def standing(self) -> AsyncIterator["World"]:
+        """The world until it is closed; a test that hangs is cancelled."""
+        deadline = asyncio.get_running_loop().call_later(HANGING, _cancel_all)
+        try:
+            yield self
+        finally:
+            deadline.cancel()
+            await self._close()
+
+    async def _close(self) -> None:
         """Ends what the target still runs, and closes the log and the outputs."""
         for task in self.target.running.values():
             task.cancel()
@@ -198,6 +212,11 @@ class World:
     async def recorded(self, stream: UUID) -> list[str]:
         """The names of the stream's events."""
         return [recorded.name.split(".")[1] for recorded in await self.log.read(stream)]
+
+
+def _cancel_all() -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()
 
 
 class Faltering(MemoryLog):

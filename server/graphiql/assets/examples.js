@@ -65,7 +65,7 @@ subscription PipelineEvents($environment: ID!) {
 }
 `;
 
-const DEPLOYMENTS = `# The newest deployments, and a way to start one.
+const DEPLOYMENTS = `# The newest deployments first.
 query Deployments($environment: ID!) {
   deployments(environment: $environment, first: 5) {
     edges {
@@ -82,7 +82,11 @@ query Deployments($environment: ID!) {
     }
   }
 }
+`;
 
+const DEPLOY = `# Deploys the pipeline as it stands. Every change
+# takes a reason, which is kept with it:
+#   deploy(environment: …, reason: "new search")
 mutation Deploy($environment: ID!) {
   deploy(environment: $environment) {
     ... on Deployment {
@@ -139,6 +143,7 @@ export async function examples(request) {
     { query: projects(project?.name) },
     tab(PIPELINE, place),
     tab(CHANGES, place),
+    tab(DEPLOY, place),
     tab(DEPLOYMENTS, place),
     tab(EVENTS, { deployment: deployment?.id ?? "" }),
   ];

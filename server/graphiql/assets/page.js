@@ -12,7 +12,7 @@ class Unauthorized extends Error {}
 
 // Requests
 
-async function post(token, { query, variables, operationName }) {
+async function post(token, operation) {
   const response = await fetch(location.pathname, {
     method: "POST",
     headers: {
@@ -21,7 +21,7 @@ async function post(token, { query, variables, operationName }) {
       "content-type": "application/json",
       "stageline-origin": "CONSOLE",
     },
-    body: JSON.stringify({ query, variables, operationName }),
+    body: JSON.stringify(operation),
     cache: "no-store",
     credentials: "omit",
   });
@@ -98,16 +98,24 @@ function problem(reason) {
   return new Error(`The connection to the server was lost${why && ` (${why})`}.`);
 }
 
-function isSubscription({ operationName }, document) {
-  const operations = document?.definitions.filter((definition) => definition.kind === "OperationDefinition") ?? [];
-  const chosen = operations.find(({ name }) => name?.value === operationName) ?? operations[0];
-  return chosen?.operation === "subscription";
+/** The operation as it is to be sent, and its kind; after a change of tabs GraphiQL may still name the old tab's. */
+function read({ query, variables, operationName }) {
+  let operations = [];
+  try {
+    operations = GraphiQL.GraphQL.parse(query).definitions.filter(({ kind }) => kind === "OperationDefinition");
+  } catch {
+    // What is wrong with it is the server's to say.
+  }
+  const named = operations.find(({ name }) => name !== undefined && name.value === operationName);
+  const kind = (named ?? operations[0])?.operation;
+  return { kind, operation: { query, variables, operationName: named && operationName } };
 }
 
 function fetcher(token) {
   const client = socket(token);
-  return async (operation, { documentAST } = {}) => {
-    if (isSubscription(operation, documentAST)) return watch(client, operation);
+  return async (asked) => {
+    const { kind, operation } = read(asked);
+    if (kind === "subscription") return watch(client, operation);
     try {
       return await post(token, operation);
     } catch (error) {

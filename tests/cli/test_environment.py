@@ -1,0 +1,67 @@
+from tests.cli.shell import Shell
+
+
+def test_a_project_is_made_and_listed(shell: Shell, project: str) -> None:
+    listed = shell.done("project", "list", "--json").json["projects"]
+    (own,) = [each for each in listed if each["name"] == project]
+    assert {"id", "name", "createdAt"} == set(own)
+    assert project in shell.done("project", "list").out
+
+    again = shell("project", "create", "-n", project.upper(), "--json")
+    assert (again.code, again.error["code"]) == (1, "NAME_TAKEN")
+
+
+def test_a_dry_run_makes_no_project(shell: Shell) -> None:
+    answer = shell("project", "create", "-n", "Imagined", "--dry-run")
+    assert (answer.code, answer.out) == (0, "Project Imagined\n")
+    assert "Imagined" not in shell.done("project", "list").out
+
+
+def test_an_environment_is_made_listed_edited_and_deleted(shell: Shell, project: str) -> None:
+    of = ("--project", project.lower())
+    assert shell.done("environment", "list", *of).out == "<no environment>\n"
+    made = shell.done("environment", "create", "-n", "staging", *of, "--concurrency", "3")
+    assert made.out == "Environment created successfully\n"
+
+    (listed,) = shell.done("environment", "list", *of, "--json").json["environments"]
+    assert {"id", "name", "project", "target", "concurrency", "createdAt", "updatedAt"} == set(listed)
+    assert (listed["name"], listed["target"], listed["concurrency"]) == ("staging", "PROCESS", 3)
+    assert shell.done("environment", "list", *of).lines[1].split()[:3] == ["staging", "process", "3"]
+
+    edited = shell.done(
+        "environment", "edit", *of, "--environment", "staging", "--new-name", "ci", "--concurrency", "5"
+    )
+    assert edited.out == "Environment updated successfully\n"
+    assert shell("environment", "edit", *of, "--environment", "ci").code == 2
+
+    deleted = shell.done("environment", "delete", *of, "-n", "CI")
+    assert deleted.out == "Environment deleted successfully\n"
+    assert shell.done("environment", "list", *of).out == "<no environment>\n"
+
+
+def test_an_environment_that_is_not_there_is_refused(shell: Shell, project: str) -> None:
+    answer = shell("environment", "delete", "--project", project, "-n", "nowhere", "--yes", "--json")
+    assert (answer.code, answer.out, answer.error["code"]) == (1, "", "ENVIRONMENT_NOT_FOUND")
+
+
+def test_a_project_that_is_not_there_is_refused(shell: Shell) -> None:
+    answer = shell("environment", "list", "--project", "nowhere")
+    assert (answer.code, answer.out, answer.err) == (1, "", "Error: There is no project 'nowhere'.\n")
+
+
+def test_a_person_is_asked_before_an_environment_is_deleted(staging: Shell, project: str) -> None:
+    question = f"Delete environment 'staging' of project '{project}'? [y/N]: "
+    with staging.terminal("environment", "delete") as terminal:
+        terminal.wait_for(question)
+        terminal.type("")
+        assert terminal.end() == 1
+    assert "staging" in staging.done("environment", "list").out
+
+    with staging.terminal("environment", "delete") as terminal:
+        terminal.wait_for(question)
+        terminal.type("y")
+        assert terminal.end() == 0
+    assert staging.done("environment", "list").out == "<no environment>\n"
+    with staging.terminal("environment", "delete", "--yes") as terminal:
+        assert terminal.end() == 1
+    assert "Delete environment" not in terminal.seen

@@ -1,0 +1,108 @@
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+from graphql import build_schema, parse, validate
+
+import cli
+from cli import project
+from tests.cli.shell import Shell, finish
+from tests.serving import ROOT
+
+
+def test_help_teaches(shell: Shell) -> None:
+    text = shell.done("--help").out
+    for part in ("stageline environment deploy --watch", "STAGELINE_URL", "XDG_CONFIG_HOME", "124  the time to watch"):
+        assert part in text
+    for words in COMMANDS:
+        text = shell.done(*words, "--help").out
+        assert f"  Examples:\n    stageline {words[0]}" in text, words
+
+
+COMMANDS = [
+    *(("serve",), ("demo",), ("auth",), ("auth", "token"), ("context",), ("project",), ("environment",), ("service",)),
+    *((("deployment", name)) for name in ("list", "show", "watch", "events", "logs")),
+    *((("context", name)) for name in ("set", "list", "current")),
+    *((("environment", name)) for name in ("list", "create", "edit", "delete", "deploy", "cancel", "stage")),
+    *((("service", name)) for name in ("list", "show", "add", "edit", "remove")),
+    *(
+        ("environment", "stage", name)
+        for name in ("list", "create", "edit", "delete", "move", "reorder", "skip", "unskip")
+    ),
+]
+
+
+def test_the_version_is_shown(shell: Shell) -> None:
+    assert shell.done("--version").out.startswith("stageline ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("environment",), ("environment", "stage"), ("nothing",), ("project", "create"), ("project", "list", "--no")],
+)
+def test_a_misuse_says_what_is_wrong_on_stderr(shell: Shell, words: tuple[str, ...]) -> None:
+    answer = shell(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_misuse_is_told_in_json_to_programs(shell: Shell) -> None:
+    error = shell("project", "create", "--json").error
+    assert (error["code"], error["exitCode"], error["hint"]) == ("USAGE", 2, "Try: stageline project create --help")
+    assert "Missing option" in error["message"]
+
+
+def test_what_is_no_text_is_a_misuse(shell: Shell) -> None:
+    assert shell("project", "create", "-n", "\udcff").code == 2
+
+
+def test_what_should_not_have_happened_is_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "PROJECTS", None)
+    monkeypatch.setattr(project, "Client", None)
+    answer = shell("project", "list")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("Error: This should not have happened: AttributeError")
+    assert "stageline --debug" in answer.err
+    assert "Traceback" not in answer.err
+    assert "Traceback" in shell("--debug", "project", "list").err
+    monkeypatch.delenv("STAGELINE_DEBUG")
+
+
+def test_a_fault_of_a_document_is_told_in_the_servers_words(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "PROJECTS", "{ nothing }")
+    answer = shell("project", "list")
+    assert (answer.code, answer.out) == (1, "")
+    assert "nothing" in answer.err
+
+
+def test_every_document_is_valid_against_the_schema() -> None:
+    schema = build_schema((ROOT / "gql" / "schema.graphql").read_text())
+    documents = dict(_documents())
+    assert len(documents) > 20
+    for name, text in documents.items():
+        assert validate(schema, parse(text)) == [], name
+
+
+def _documents() -> Iterator[tuple[str, str]]:
+    """What the modules of the command line send: constants that begin an operation, and the fragments they lack."""
+    for found in pkgutil.iter_modules(cli.__path__, "cli."):
+        module = importlib.import_module(found.name)
+        for name, value in vars(module).items():
+            if (
+                name.isupper()
+                and isinstance(value, str)
+                and value.split(None, 1)[:1] in (["query"], ["mutation"], ["subscription"])
+            ):
+                lacking = {"EventFields": "EVENT", "LineFields": "LINE"}
+                fragments = [vars(module)[own] for used, own in lacking.items() if f"...{used}" in value]
+                yield f"{found.name}.{name}", value + "".join(fragments)
+
+
+def test_the_server_says_what_stands_in_its_way(shell: Shell) -> None:
+    port = shell.server.url.rpartition(":")[2]
+    answer = finish(shell.process("serve", "--port", port, "--data", str(shell.home / "data")))
+    assert (answer.code, answer.out) == (1, "")
+    assert f"Can't listen on 127.0.0.1 port {port}" in answer.err
+    assert "Traceback" not in answer.err

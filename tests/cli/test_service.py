@@ -1,0 +1,195 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.shell import Shell
+
+
+def spec(shell: Shell, name: str) -> Any:
+    return shell.done("service", "show", "-n", name, "--json").json["spec"]
+
+
+def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> None:
+    answer = staging.done(
+        *("service", "add", "-n", "Backend", "-t", "Application", "--directory", "backend"),
+        *("--build", "make deps", "--build", "make", "--run", "./backend", "--port", "0", "--port", "8443"),
+        *("--env", "A=1", "--env", "B=x=y", "--health-http", "/healthz", "--health-port", "1"),
+        *("--health-interval", "0.5", "--health-timeout", "2", "--health-start-period", "9"),
+        *("--build-timeout", "60", "--deploy-timeout", "30.5", "--retries", "2"),
+    )
+    assert answer.out == "Service added successfully\n"
+    assert {
+        "image": None,
+        "context": None,
+        "dockerfile": None,
+        "directory": str(tmp_path / "backend"),
+        "build": ["make deps", "make"],
+        "run": "./backend",
+        "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "x=y"}],
+        "ports": [0, 8443],
+        "health": {
+            "http": {"path": "/healthz", "port": 1},
+            "tcp": None,
+            "command": None,
+            "interval": 0.5,
+            "timeout": 2.0,
+            "startPeriod": 9.0,
+        },
+        "buildTimeout": 60.0,
+        "deployTimeout": 30.5,
+        "retries": 2,
+    } == spec(staging, "backend")
+
+
+def test_a_service_lands_in_the_stage_that_is_named(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Smoke", "-t", "job", "--run", "true", "--stage", "application default")
+    (listed,) = staging.done("service", "list", "--json").json["services"]
+    assert {"id", "name", "type", "isSkipped", "stage", "spec"} == set(listed)
+    assert (listed["name"], listed["type"], listed["stage"]["name"]) == ("Smoke", "JOB", "APPLICATION DEFAULT")
+    assert staging.done("service", "list").lines == ["Name   Type  Stage", "Smoke  JOB   APPLICATION DEFAULT"]
+
+
+YAML = """\
+directory: backend
+build: [make]
+run: ./backend
+env: {LEVEL: debug, WORKERS: 4}
+ports: [0]
+health:
+  tcp: {}
+  startPeriod: 5
+"""
+TOML = """\
+directory = "backend"
+build = ["make"]
+run = "./backend"
+ports = [0]
+env = {LEVEL = "debug", WORKERS = 4}
+health = {tcp = {}, startPeriod = 5}
+"""
+JSON = json.dumps(
+    {
+        "directory": "backend",
+        "build": ["make"],
+        "run": "./backend",
+        "env": [{"name": "LEVEL", "value": "debug"}, {"name": "WORKERS", "value": "4"}],
+        "ports": [0],
+        "health": {"tcp": {}, "startPeriod": 5},
+    }
+)
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.yaml", YAML), ("a.yml", YAML), ("a.toml", TOML), ("a.json", JSON)])
+def test_a_service_is_specified_by_a_file(staging: Shell, tmp_path: Path, name: str, text: str) -> None:
+    file = tmp_path / "specs" / name
+    file.parent.mkdir()
+    file.write_text(text)
+    staging.done("service", "add", "-n", "Backend", "-t", "application", "-f", str(file), "--retries", "3")
+    found = spec(staging, "Backend")
+    assert (str(tmp_path / "specs" / "backend"), ["make"], 3) == (found["directory"], found["build"], found["retries"])
+    assert found["env"] == [{"name": "LEVEL", "value": "debug"}, {"name": "WORKERS", "value": "4"}]
+    assert (
+        found["health"]["tcp"],
+        found["health"]["startPeriod"],
+        found["health"]["interval"],
+    ) == ({"port": 0}, 5.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("a.yaml", "run: x\nbuld: [y]\n", "unknown field `buld`"),
+        ("a.yaml", "run: x\nrun: y\n", "the field 'run' is there twice"),
+        ("a.yaml", "health: {tcp: {}, tcp: {}}\n", "the field 'tcp' is there twice"),
+        ("a.json", '{"run": "x", "run": "y"}', "the field 'run' is there twice"),
+        ("a.toml", 'run = "x"\nrun = "y"\n', "is no specification"),
+        ("a.yaml", "run: [x]\n", "Expected `str | null`, got `array` - at `$.run`"),
+        ("a.yaml", "env: {DEBUG: yes}\n", "env.DEBUG is no text: write it in quotes"),
+        ("a.yaml", "run: 'x\n", "is no specification"),
+        ("a.yaml", "just words", "is no specification"),
+        ("a.txt", "run: x", "not in .yaml, .yml, .json or .toml"),
+        ("missing/a.yaml", None, "can't be read: No such file"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_a_misuse(
+    shell: Shell, tmp_path: Path, name: str, text: str | None, why: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    answer = shell("service", "add", "-n", "Backend", "-t", "application", "-f", name)
+    assert (answer.code, answer.out) == (2, "")
+    assert why in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_what_is_shown_can_be_given_back(staging: Shell, tmp_path: Path) -> None:
+    staging.done("service", "add", "-n", "A", "-t", "job", "--run", "true", "--env", "K=V", "--health-command", "true")
+    (tmp_path / "a.json").write_text(staging.done("service", "show", "-n", "A").out)
+    staging.done("service", "add", "-n", "B", "-t", "job", "-f", "a.json")
+    assert spec(staging, "A") == spec(staging, "B")
+
+
+def test_an_edit_changes_what_it_says_and_nothing_else(staging: Shell) -> None:
+    staging.done(
+        *("service", "add", "-n", "Backend", "-t", "application", "--run", "a", "--build", "b", "--port", "0"),
+        *("--env", "A=1", "--env", "B=2", "--health-http", "/"),
+    )
+    before = spec(staging, "Backend")
+    answer = staging.done("service", "edit", "-n", "backend", "--new-name", "API")
+    assert answer.out == "Service updated successfully\n"
+    assert before == spec(staging, "API")
+
+    staging.done("service", "edit", "-n", "API", "--env", "B=3", "--env", "C=4", "--unset-env", "A", "--run", "c")
+    env = [{"name": "B", "value": "3"}, {"name": "C", "value": "4"}]
+    assert {**before, "env": env, "run": "c"} == spec(staging, "API")
+
+    staging.done("service", "edit", "-n", "API", "--run", "", "--build", "", "--image", "redis:8", "--no-health")
+    changed: dict[str, object] = {"run": None, "build": [], "image": "redis:8", "health": None}
+    assert {**before, "env": env, **changed} == spec(staging, "API")
+
+
+def test_a_file_replaces_the_whole_specification(staging: Shell, tmp_path: Path) -> None:
+    staging.done("service", "add", "-n", "Backend", "-t", "application", "--run", "a", "--env", "A=1")
+    (tmp_path / "b.yaml").write_text("run: b\n")
+    staging.done("service", "edit", "-n", "Backend", "-f", "b.yaml")
+    assert (spec(staging, "Backend")["run"], spec(staging, "Backend")["env"]) == ("b", [])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--env", "A"),
+        ("--env", "=x"),
+        ("--health-tcp", "--health-http", "/"),
+        ("--health-interval", "1"),
+        ("--health-command", "true", "--health-port", "0"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_a_misuse(shell: Shell, options: tuple[str, ...]) -> None:
+    answer = shell("service", "add", "-n", "Backend", "-t", "application", "--run", "x", *options)
+    assert (answer.code, answer.out) == (2, "")
+
+
+def test_a_specification_is_refused_in_the_servers_words(staging: Shell) -> None:
+    answer = staging("service", "add", "-n", "A", "-t", "job", "--run", "x", "--image", "y")
+    assert (answer.code, answer.out) == (1, "")
+    assert "a service has one source" in answer.err
+
+
+def test_a_service_is_removed(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "A", "-t", "job", "--run", "true")
+    assert staging.done("service", "remove", "-n", "a").out == "Service removed successfully\n"
+    assert staging.done("service", "list").out == "<no service>\n"
+    assert staging("service", "show", "-n", "A").code == 1
+
+
+def test_a_person_is_asked_before_a_service_is_removed(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "A", "-t", "job", "--run", "true")
+    with staging.terminal("service", "remove", "-n", "A") as terminal:
+        terminal.wait_for("Remove service 'A'? [y/N]: ")
+        terminal.type("n")
+        assert terminal.end() == 1
+    assert "Nothing was changed." in terminal.seen
+    assert len(staging.done("service", "list", "--json").json["services"]) == 1

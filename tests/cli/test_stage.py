@@ -1,0 +1,162 @@
+from tests.cli.shell import Answer, Shell
+
+
+def stage(shell: Shell, *words: str) -> Answer:
+    return shell("environment", "stage", *words)
+
+
+def names(shell: Shell) -> list[str]:
+    return [each["name"] for each in stage(shell, "list", "--json").json["stages"]]
+
+
+def add(shell: Shell, name: str) -> None:
+    shell.done("service", "add", "-n", name, "-t", "application", "--run", "true")
+
+
+def test_a_stage_is_made_at_the_end_or_where_it_is_wanted(staging: Shell) -> None:
+    assert stage(staging, "create", "-n", "last", "-d", "smoke tests").code == 0
+    assert stage(staging, "create", "-n", "first", "--position", "1").code == 0
+    assert stage(staging, "create", "-n", "second", "--after", "first").code == 0
+    assert stage(staging, "create", "-n", "last but one", "--before", "LAST").code == 0
+
+    order = names(staging)
+    assert order[:2] + order[-2:] == ["first", "second", "last but one", "last"]
+    assert '# deployment stage 8: "last"\nsmoke tests\n<no service>\n' in stage(staging, "list").out
+
+
+def test_a_stage_is_edited_in_what_is_said(staging: Shell) -> None:
+    stage(staging, "edit", "-n", "job default", "--new-description", "migrations", "--concurrency", "2")
+    edited = stage(staging, "list", "--json").json["stages"][1]
+    assert (
+        edited["name"],
+        edited["description"],
+        edited["policy"],
+    ) == ("JOB DEFAULT", "migrations", {"concurrency": 2})
+
+    answer = stage(
+        staging, "edit", "-n", edited["id"], "--new-name", "jobs", "--new-description", "", "--concurrency", "0"
+    )
+    assert answer.out == "Stage updated successfully\n"
+    edited = stage(staging, "list", "--json").json["stages"][1]
+    assert (edited["name"], edited["description"], edited["policy"]) == ("jobs", "", {"concurrency": None})
+
+
+def test_an_edit_that_says_nothing_is_a_misuse(staging: Shell) -> None:
+    answer = stage(staging, "edit", "-n", "JOB DEFAULT")
+    assert (answer.code, answer.out) == (2, "")
+    assert "--new-name, --new-description or --concurrency" in answer.err
+
+
+def test_a_stage_that_holds_services_is_deleted_when_it_is_said_where_they_go(staging: Shell) -> None:
+    add(staging, "Backend")
+    refused = stage(staging, "delete", "-n", "APPLICATION DEFAULT")
+    assert (refused.code, refused.out) == (1, "")
+    assert "Error: Stage 'APPLICATION DEFAULT' still holds Backend" in refused.err
+
+    answer = stage(staging, "delete", "-n", "APPLICATION DEFAULT", "--move-services-to", "JOB DEFAULT")
+    assert (answer.code, answer.out) == (0, "Stage deleted successfully\n")
+    assert names(staging) == ["DATABASE DEFAULT", "JOB DEFAULT", "CONTAINER DEFAULT"]
+    assert "APPLICATION | Backend" in stage(staging, "list").lines
+
+
+def test_a_stage_is_given_another_place(staging: Shell) -> None:
+    answer = stage(staging, "reorder", "-n", "job default", "--position", "1")
+    assert (answer.code, answer.out) == (0, 'Stage "JOB DEFAULT" moved to position 1\n')
+    stage(staging, "reorder", "-n", "APPLICATION DEFAULT", "--before", "DATABASE DEFAULT")
+    stage(staging, "reorder", "-n", "JOB DEFAULT", "--after", "CONTAINER DEFAULT")
+    assert names(staging) == ["APPLICATION DEFAULT", "DATABASE DEFAULT", "CONTAINER DEFAULT", "JOB DEFAULT"]
+
+
+def test_a_stage_has_one_place(staging: Shell) -> None:
+    assert stage(staging, "reorder", "-n", "JOB DEFAULT").code == 2
+    assert stage(staging, "reorder", "-n", "JOB DEFAULT", "--position", "1", "--after", "DATABASE DEFAULT").code == 2
+    refused = stage(staging, "reorder", "-n", "JOB DEFAULT", "--position", "9")
+    assert (refused.code, refused.err) == (1, "Error: There is no position 9: this pipeline's positions are 1 to 4.\n")
+
+
+def test_a_skipped_service_is_marked(staging: Shell) -> None:
+    add(staging, "Frontend")
+    answer = stage(staging, "skip", "-n", "frontend")
+    assert (answer.code, answer.out) == (0, 'Service "Frontend" will be skipped\n')
+    assert "APPLICATION | Frontend (skipped)" in stage(staging, "list").lines
+
+    answer = stage(staging, "unskip", "-n", "frontend")
+    assert (answer.code, answer.out) == (0, 'Service "Frontend" will be deployed\n')
+    assert "APPLICATION | Frontend" in stage(staging, "list").lines
+
+
+def test_a_service_that_is_not_there_is_refused_in_the_servers_words(staging: Shell) -> None:
+    answer = stage(staging, "move", "-n", "Nothing", "-s", "JOB DEFAULT")
+    assert (answer.code, answer.out, answer.err) == (1, "", "Error: The environment has no service 'Nothing'.\n")
+
+
+def test_a_dry_run_shows_what_would_be_and_changes_nothing(staging: Shell) -> None:
+    answer = stage(staging, "create", "-n", "fifth stage", "--dry-run")
+    assert (answer.code, answer.err) == (0, "Dry run: nothing was changed. It would be:\n")
+    assert '# deployment stage 5: "fifth stage"' in answer.lines
+    assert len(names(staging)) == 4
+
+
+def test_a_change_can_expect_a_version(staging: Shell) -> None:
+    version = stage(staging, "list", "--json").json["version"]
+    moved = stage(staging, "create", "-n", "a", "--expected-version", str(version), "--json")
+    assert (0, version + 1) == (moved.code, moved.json["version"])
+
+    refused = stage(staging, "create", "-n", "b", "--expected-version", str(version), "--json")
+    assert (refused.code, refused.out) == (1, "")
+    assert ("VERSION_MISMATCH", version + 1, 1) == (
+        refused.error["code"],
+        refused.error["currentVersion"],
+        refused.error["exitCode"],
+    )
+    assert f"Version {version} was expected" in refused.error["message"]
+
+
+def test_a_change_that_is_sent_twice_with_one_key_is_made_once(staging: Shell) -> None:
+    key = f"{staging.home}"
+    first = stage(staging, "create", "-n", "once", "--idempotency-key", key, "--json")
+    again = stage(staging, "create", "-n", "once", "--idempotency-key", key, "--json")
+    assert (first.code, again.code) == (0, 0)
+    assert names(staging).count("once") == 1
+
+
+def test_the_reason_and_the_origin_are_kept_with_the_change(staging: Shell) -> None:
+    stage(staging, "create", "-n", "audited", "--reason", "ticket 7")
+    environment = stage(staging, "list", "--json").json["environment"]["id"]
+    data = staging.server.execute(
+        "query ($id: ID!) { pipelineEvents(environment: $id, last: 1) { edges { node { type origin reason } } } }",
+        id=environment,
+    )
+    (edge,) = data["pipelineEvents"]["edges"]
+    assert edge["node"] == {
+        "type": "STAGE_CREATED",
+        "origin": "CLI",
+        "reason": "ticket 7",
+    }
+
+
+def test_the_listing_can_be_of_an_earlier_version(staging: Shell) -> None:
+    before = stage(staging, "list", "--json").json
+    stage(staging, "edit", "-n", "JOB DEFAULT", "--new-name", "jobs")
+    assert "JOB DEFAULT" in stage(staging, "list", "--at-version", str(before["version"])).out
+    assert "JOB DEFAULT" not in stage(staging, "list", "--as-of", "2999-01-01").out
+    assert stage(staging, "list", "--as-of", "yesterday").code == 2
+    assert stage(staging, "list", "--as-of", "2999-01-01", "--at-version", "1").code == 2
+
+
+def test_the_listing_in_json_has_a_stable_shape(staging: Shell) -> None:
+    add(staging, "Backend")
+    shown = stage(staging, "list", "--json").json
+    assert {"environment", "version", "cursor", "stages"} == set(shown)
+    assert {"id", "name", "project", "target", "concurrency"} == set(shown["environment"])
+    last = shown["stages"][3]
+    assert {"id", "position", "name", "description", "homeOf", "policy", "services"} == set(last)
+    assert (last["position"], last["homeOf"]) == (4, "APPLICATION")
+    (service,) = last["services"]
+    assert {"id", "name", "type", "isSkipped", "spec"} == set(service)
+    assert (
+        service["name"],
+        service["type"],
+        service["isSkipped"],
+        service["spec"]["run"],
+    ) == ("Backend", "APPLICATION", False, "true")

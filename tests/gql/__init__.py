@@ -1,0 +1,1 @@
+"""The GraphQL face, asked as clients ask it."""

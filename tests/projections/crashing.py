@@ -1,0 +1,37 @@
+"""
+A process that projects until it is killed: says a line on its output whenever it has written something.
+
+    python -m tests.projections.crashing LOG VIEWS
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from projections.projector import Projector
+from projections.sqlite import SqliteViews
+from projections.views import Progress, Row
+from store.sqlite import SqliteLog
+from tests.projections.world import PROJECTIONS
+
+
+class Telling(SqliteViews):
+    async def save(self, steps: Sequence[Progress]) -> None:
+        await super().save(steps)
+        print("saved", flush=True)
+
+    async def fill(self, generation: int, rows: Sequence[Row]) -> None:
+        await super().fill(generation, rows)
+        print("filled", flush=True)
+
+
+async def main(log: Path, views: Path) -> None:
+    store = await Telling.open(views)
+    projector = Projector(await SqliteLog.open(log), store, PROJECTIONS)
+    await projector.start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -1,0 +1,51 @@
+"""Rows as they are stored, byte for byte."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from projections.projection import Projection
+from projections.projector import Projector
+from projections.sqlite import SqliteViews
+from store.log import EventLog, Recorded
+
+Rows = dict[tuple[str, UUID], tuple[str | None, str | None, int, bytes]]
+
+
+def stored(path: Path) -> Rows:
+    """What can be read in the store at *path*."""
+    with sqlite3.connect(path) as db:
+        found = db.execute("SELECT kind, key, parent, sort, position, document FROM documents").fetchall()
+    db.close()
+    return {(kind, UUID(bytes=key)): tuple(rest) for kind, key, *rest in found}
+
+
+def expected(events: Sequence[Recorded], projections: Sequence[Projection[Any]]) -> Rows:
+    """What there has to be after *events*: each row folded by itself."""
+    rows: Rows = {}
+    for each in projections:
+        histories: dict[UUID, list[Recorded]] = {}
+        for recorded in events:
+            key = each.key(recorded)
+            if key is not None:
+                histories.setdefault(key, []).append(recorded)
+        for key, history in histories.items():
+            view = each.replay(history)
+            if view is not None:
+                place = each.place(view)
+                parent, sort = (None, None) if place is None else (place.parent, place.sort)
+                rows[each.name, key] = (parent, sort, history[-1].position, each.encode(view))
+    return rows
+
+
+async def project(log: EventLog, path: Path, projections: Sequence[Projection[Any]]) -> Rows:
+    """What a projector makes of the log as it is, in the store at *path*."""
+    views = await SqliteViews.open(path)
+    projector = Projector(log, views, projections)
+    await projector.start()
+    await projector.wait_for(await log.position(), timeout=60)
+    await projector.stop()
+    await views.close()
+    return stored(path)

@@ -1,0 +1,474 @@
+"""The projector: it follows, rebuilds, parks, and says how far it is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace as with_
+
+from domain.environment import EnvironmentRenamed
+from projections import environment, pipeline, project
+from projections.environment import Environments, EnvironmentView
+from projections.projection import Projection
+from projections.projector import ProjectionStatus, Projector, ProjectorStatus, ViewsBehind
+from projections.sqlite import SqliteViews
+from projections.views import Page, Progress, Row, Slice, Views
+from store.log import EventLog, Recorded
+from store.memory import MemoryLog
+from store.sqlite import SqliteLog
+from tests.projections.rows import Rows, expected, stored
+from tests.projections.world import PROJECTIONS, World, all_of
+
+
+@asynccontextmanager
+async def projecting(
+    log: EventLog, views: Views, projections: Sequence[Projection[Any]] = PROJECTIONS
+) -> AsyncIterator[Projector]:
+    projector = Projector(log, views, projections, pause=0.001)
+    await projector.start()
+    yield projector
+    await projector.stop()
+
+
+async def settle(log: EventLog, projector: Projector) -> None:
+    await projector.wait_for(await log.position(), timeout=60)
+
+
+async def rebuilt(projector: Projector) -> None:
+    while any(each.is_rebuilding for each in (await projector.status()).projections):
+        await asyncio.sleep(0)
+
+
+async def lived(log: EventLog, acts: int = 60, seed: int = 11) -> World:
+    world = World(log, seed)
+    await world.begin()
+    await world.live(acts)
+    return world
+
+
+def rows(tmp_path: Path) -> Rows:
+    return stored(tmp_path / "views.db")
+
+
+def delete(tmp_path: Path) -> None:
+    for file in tmp_path.glob("views.db*"):
+        file.unlink()
+
+
+def shouting(view: EnvironmentView | None, recorded: Recorded) -> EnvironmentView | None:
+    """Another fold of environments: names in capitals."""
+    after = environment.fold(view, recorded)
+    return after and with_(after, name=after.name.upper())
+
+
+LOUD = replace(environment.projection, version=2, fold=shouting)
+
+
+class Gated(SqliteViews):
+    """Lets nothing be filled into a new generation before its gate is open."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.reached, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def fill(self, generation: int, rows: Sequence[Row]) -> None:
+        self.reached.set()
+        await self.gate.wait()
+        await super().fill(generation, rows)
+
+
+class Broken(SqliteViews):
+    """Can't save while it is full."""
+
+    is_full = False
+
+    async def save(self, steps: Sequence[Progress]) -> None:
+        if self.is_full:
+            raise OSError("the disk is full")
+        await super().save(steps)
+
+
+# Following
+
+
+async def test_rows_are_there_as_soon_as_the_position_is(log: EventLog, views: SqliteViews, tmp_path: Path) -> None:
+    world = World(log)
+    async with projecting(log, views) as projector:
+        await world.begin()
+        for _ in range(10):
+            await world.live(5)
+            await settle(log, projector)
+            assert projector.position == await log.position()
+            assert rows(tmp_path) == expected(await all_of(log), PROJECTIONS)
+
+
+async def test_a_projector_goes_on_where_another_left_off(log: EventLog, views: SqliteViews, tmp_path: Path) -> None:
+    world = await lived(log)
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+    generations = {kind: each.generation for kind, each in (await views.checkpoints()).items()}
+    await world.live(60)
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+    assert rows(tmp_path) == expected(await all_of(log), PROJECTIONS)
+    assert generations == {kind: each.generation for kind, each in (await views.checkpoints()).items()}
+
+
+async def test_a_long_way_behind_is_caught_up_in_parts(log: EventLog, views: SqliteViews, tmp_path: Path) -> None:
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+    await lived(log, acts=200)
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+    assert rows(tmp_path) == expected(await all_of(log), PROJECTIONS)
+
+
+async def test_of_two_projectors_on_one_store_no_event_is_taken_twice(
+    log: EventLog, views: SqliteViews, tmp_path: Path
+) -> None:
+    world = World(log)
+    async with projecting(log, views) as one, projecting(log, views) as other:
+        await world.begin()
+        for _ in range(20):
+            await world.live(3)
+            await asyncio.gather(settle(log, one), settle(log, other))
+    assert rows(tmp_path) == expected(await all_of(log), PROJECTIONS)
+
+
+async def test_what_could_not_be_saved_is_saved_later(log: EventLog, tmp_path: Path) -> None:
+    views = await Broken.open(tmp_path / "views.db")
+    world = await lived(log)
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+        views.is_full = True
+        await world.live(5)
+        while (await projector.status()).fault is None:
+            await asyncio.sleep(0)
+        with pytest.raises(ViewsBehind, match="OSError: the disk is full"):
+            await projector.wait_for(await log.position(), timeout=0.01)
+        assert (await projector.status()).fault == "OSError: the disk is full"
+        assert (await projector.status()).lag > 0
+        views.is_full = False
+        await settle(log, projector)
+        assert (await projector.status()).fault is None
+    assert rows(tmp_path) == expected(await all_of(log), PROJECTIONS)
+    await views.close()
+
+
+async def test_a_log_that_can_not_be_read_is_seen(views: SqliteViews) -> None:
+    log = MemoryLog()
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+        await log.close()
+        waiting = asyncio.create_task(projector.wait_for(1, timeout=3600))
+        while "LogUnavailable: The log is closed." not in (projector.fault or ""):
+            await asyncio.sleep(0)
+    with pytest.raises(ViewsBehind, match="The log is closed"):
+        await waiting
+
+
+# Waiting
+
+
+async def test_who_waits_is_woken_at_the_position_and_not_before(log: EventLog, views: SqliteViews) -> None:
+    world = await lived(log, acts=0)
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+        before = await log.position()
+        later = [asyncio.create_task(projector.wait_for(before + more, 60)) for more in (1, 2)]
+        await projector.wait_for(before)
+        assert [task.done() for task in later] == [False, False]
+        while await log.position() < before + 2:
+            await world.act(World.ACTS.index(World.change_pipeline))
+        await asyncio.gather(*later)
+        assert projector.position >= before + 2
+
+
+async def test_who_waits_too_long_is_told_how_far_the_read_models_are(log: EventLog, views: SqliteViews) -> None:
+    await lived(log, acts=0)
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+        position = await log.position()
+        with pytest.raises(ViewsBehind) as caught:
+            await projector.wait_for(position + 1, timeout=0.01)
+    assert str(caught.value) == (
+        f"The read models are at position {position} and have not come to {position + 1} in time."
+    )
+    assert (caught.value.wanted, caught.value.position) == (position + 1, position)
+
+
+async def test_who_still_waits_at_the_end_is_told_at_once(log: EventLog, views: SqliteViews) -> None:
+    async with projecting(log, views) as projector:
+        waiting = asyncio.create_task(projector.wait_for(1000, timeout=3600))
+        await asyncio.sleep(0)
+    with pytest.raises(ViewsBehind):
+        await waiting
+
+
+async def test_who_gives_up_is_forgotten(log: EventLog, views: SqliteViews) -> None:
+    async with projecting(log, views) as projector:
+        waiting = asyncio.create_task(projector.wait_for(1000, timeout=3600))
+        await asyncio.sleep(0)
+        assert len(projector._waiters) == 1
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert len(projector._waiters) == 0
+
+
+# Parking
+
+
+def stumbling(fold: Any, *on: type) -> Any:
+    """*fold*, with a fault in it."""
+
+    def stumble(view: Any, recorded: Recorded) -> Any:
+        if isinstance(recorded.event, on):
+            raise ZeroDivisionError("division by zero")
+        return fold(view, recorded)
+
+    return stumble
+
+
+async def test_an_event_that_can_not_be_folded_is_parked_and_stops_nothing_else(
+    log: EventLog, views: SqliteViews, tmp_path: Path
+) -> None:
+    poisoned = replace(environment.projection, fold=stumbling(environment.fold, EnvironmentRenamed))
+    others = [each for each in PROJECTIONS if each.name != "environment"]
+    world = await lived(log)
+    async with projecting(log, views, [poisoned, *others]) as projector:
+        await settle(log, projector)
+        await world.live(60)
+        await settle(log, projector)
+        status = await projector.status()
+    events = await all_of(log)
+    bad = [each for each in events if isinstance(each.event, EnvironmentRenamed)]
+    assert [(each.kind, each.position, each.stream, each.name, each.error) for each in status.parked] == [
+        (
+            "environment",
+            each.position,
+            each.stream,
+            "pipeline.EnvironmentRenamed",
+            "ZeroDivisionError: division by zero",
+        )
+        for each in bad
+    ]
+    assert bad
+    assert status.lag == 0
+    digestible = [each for each in events if each not in bad]
+    assert rows(tmp_path) == {
+        **expected(events, others),
+        **expected(digestible, [environment.projection]),
+    }
+    async with projecting(log, views, [replace(environment.projection, version=2), *others]) as projector:
+        await rebuilt(projector)
+        assert (await projector.status()).parked == ()
+    assert rows(tmp_path) == expected(events, PROJECTIONS)
+
+
+def wrong(broken: str) -> Projection[EnvironmentView]:
+    def fault(_: object) -> Any:
+        raise KeyError(broken)
+
+    class Wrong(Projection[EnvironmentView]):
+        def encode(self, view: EnvironmentView) -> bytes:
+            return fault(view) if broken == "encode" else b"no JSON" if broken == "decode" else super().encode(view)
+
+    key = fault if broken == "key" else environment.key
+    place = fault if broken == "place" else environment.place
+    return Wrong("environment", 1, EnvironmentView, key, environment.fold, place)
+
+
+@pytest.mark.parametrize("broken", ["key", "place", "encode", "decode"])
+async def test_whatever_is_wrong_with_a_projection_the_others_go_on(
+    log: EventLog, views: SqliteViews, tmp_path: Path, broken: str
+) -> None:
+    others = [each for each in PROJECTIONS if each.name != "environment"]
+    world = World(log)
+    async with projecting(log, views, [wrong(broken), *others]) as projector:
+        await world.begin()
+        await settle(log, projector)
+        await world.live(20)
+        await settle(log, projector)
+        assert {each.kind for each in (await projector.status()).parked} == {"environment"}
+    found = {place: row for place, row in rows(tmp_path).items() if place[0] != "environment"}
+    assert found == expected(await all_of(log), others)
+
+
+# Rebuilding
+
+
+async def test_a_raised_version_is_rebuilt_while_the_old_rows_are_read_and_the_others_go_on(
+    log: EventLog, tmp_path: Path
+) -> None:
+    world = await lived(log)
+    owner = world.projects[0]
+    views = await Gated.open(tmp_path / "views.db")
+    views.gate.set()
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+    before = await log.position()
+    quiet = await Environments(views).list(owner)
+    assert quiet.edges
+    views.gate.clear()
+    views.reached.clear()
+    async with projecting(log, views, [LOUD, project.projection, pipeline.projection]) as projector:
+        await views.reached.wait()
+        await world.live(20)
+        now = await log.position()
+        assert now > before
+        while (await views.checkpoints())["pipeline"].position < now:
+            await asyncio.sleep(0)
+        assert await Environments(views).list(owner) == quiet
+        assert (await projector.status()).projections == (
+            ProjectionStatus(kind="environment", version=2, position=before, is_rebuilding=True),
+            ProjectionStatus(kind="pipeline", version=1, position=now, is_rebuilding=False),
+            ProjectionStatus(kind="project", version=1, position=now, is_rebuilding=False),
+        )
+        assert projector.position == before
+        with pytest.raises(ViewsBehind):
+            await projector.wait_for(now, timeout=0.01)
+        await projector.wait_for(before)
+        views.gate.set()
+        await projector.wait_for(now, timeout=60)
+        await rebuilt(projector)
+    assert rows(tmp_path) == expected(await all_of(log), [LOUD, project.projection, pipeline.projection])
+    await views.close()
+
+
+async def test_no_read_sees_rows_of_two_versions(log: EventLog, views: SqliteViews) -> None:
+    world = await lived(log, acts=100)
+    owner = world.projects[0]
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+    pages: list[Page[EnvironmentView]] = []
+
+    async def read() -> None:
+        while not pages or not all(edge.node.name.isupper() for edge in pages[-1].edges):
+            pages.append(await Environments(views).list(owner, Slice(first=500)))
+
+    quiet = await Environments(views).list(owner, Slice(first=500))
+    reading = asyncio.create_task(read())
+    async with projecting(log, views, [LOUD]) as projector:
+        await settle(log, projector)
+        await reading
+    loud = [with_(edge.node, name=edge.node.name.upper()) for edge in quiet.edges]
+    assert quiet.edges
+    assert all(page == quiet or [edge.node for edge in page.edges] == loud for page in pages)
+    assert [edge.node for edge in pages[-1].edges] == loud
+
+
+async def test_a_new_projection_joins_the_others_and_one_that_is_gone_is_forgotten(
+    log: EventLog, views: SqliteViews, tmp_path: Path
+) -> None:
+    world = await lived(log)
+    async with projecting(log, views, [project.projection, environment.projection]) as projector:
+        await settle(log, projector)
+    async with projecting(log, views, [environment.projection, pipeline.projection]) as projector:
+        await world.live(20)
+        await settle(log, projector)
+        assert (await views.checkpoints()).keys() == {"environment", "pipeline"}
+    assert rows(tmp_path) == expected(await all_of(log), [environment.projection, pipeline.projection])
+
+
+async def test_a_store_that_was_deleted_is_made_anew(log: EventLog, tmp_path: Path) -> None:
+    await lived(log)
+    for _ in range(2):
+        views = await SqliteViews.open(tmp_path / "views.db")
+        async with projecting(log, views) as projector:
+            await settle(log, projector)
+        await views.close()
+        assert rows(tmp_path) == expected(await all_of(log), PROJECTIONS)
+        delete(tmp_path)
+
+
+async def test_rows_of_another_log_are_made_anew(views: SqliteViews, tmp_path: Path) -> None:
+    one, other = MemoryLog(), MemoryLog()
+    await lived(one, seed=1)
+    await lived(other, seed=2)
+    async with projecting(one, views) as projector:
+        await settle(one, projector)
+    async with projecting(other, views) as projector:
+        await settle(other, projector)
+    assert rows(tmp_path) == expected(await all_of(other), PROJECTIONS)
+
+
+async def test_rows_from_beyond_a_restored_log_are_made_anew(views: SqliteViews, tmp_path: Path) -> None:
+    """A copy of the log's file is put back: the same epoch, but another history since."""
+    path, copy = tmp_path / "log.db", tmp_path / "copy.db"
+    log = await SqliteLog.open(path)
+    world = await lived(log, acts=10)
+    await log.close()
+    copy.write_bytes(path.read_bytes())
+    log = await SqliteLog.open(path)
+    await gone_on(world, log).live(20)
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+    epoch, position = log.epoch, await log.position()
+    await log.close()
+    for more in (0, 40):
+        path.write_bytes(copy.read_bytes())
+        log = await SqliteLog.open(path)
+        assert log.epoch == epoch
+        await gone_on(world, log).live(more)
+        assert (await log.position() > position) == bool(more)
+        async with projecting(log, views) as projector:
+            await settle(log, projector)
+            await projector.wait_for(await log.position())
+            assert (await projector.status()).lag == 0
+        assert rows(tmp_path) == expected(await all_of(log), PROJECTIONS)
+        await log.close()
+
+
+def gone_on(world: World, log: EventLog) -> World:
+    """The same world, going on in *log*."""
+    other = World(log, seed=99)
+    other.projects, other.environments, other.deleted = world.projects, world.environments, world.deleted
+    other.deployments = world.deployments
+    return other
+
+
+async def test_what_a_rebuild_left_half_done_is_removed(log: EventLog, tmp_path: Path) -> None:
+    await lived(log)
+    views = await Gated.open(tmp_path / "views.db")
+    async with projecting(log, views) as projector:
+        await views.reached.wait()
+    views.gate.set()
+    assert rows(tmp_path) == {}
+    async with projecting(log, views) as projector:
+        await settle(log, projector)
+    await views.prune()
+    assert rows(tmp_path) == expected(await all_of(log), PROJECTIONS)
+    generations = {each.generation for each in (await views.checkpoints()).values()}
+    assert len(generations) == len(PROJECTIONS)
+    await views.close()
+
+
+# Telling
+
+
+async def test_the_status_says_how_far_everything_is(log: EventLog, views: SqliteViews) -> None:
+    await lived(log)
+    end = await log.position()
+    projector = Projector(log, views, PROJECTIONS)
+    kinds = sorted(each.name for each in PROJECTIONS)
+    assert await projector.status() == ProjectorStatus(
+        position=0,
+        lag=end,
+        projections=tuple(ProjectionStatus(kind=kind, version=1, position=0, is_rebuilding=True) for kind in kinds),
+        parked=(),
+        fault=None,
+    )
+    await projector.start()
+    await settle(log, projector)
+    assert await projector.status() == ProjectorStatus(
+        position=end,
+        lag=0,
+        projections=tuple(ProjectionStatus(kind=kind, version=1, position=end, is_rebuilding=False) for kind in kinds),
+        parked=(),
+        fault=None,
+    )
+    await projector.stop()

@@ -1,0 +1,334 @@
+"""The store of rows: lists in pages both ways, checkpoints, generations."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from domain.errors import InvalidArgument
+from projections import sqlite
+from projections.sqlite import SqliteViews
+from projections.views import (
+    Checkpoint,
+    CheckpointMoved,
+    Page,
+    Parked,
+    Place,
+    Progress,
+    Row,
+    Slice,
+    ViewsUnavailable,
+)
+
+START = Checkpoint(kind="thing", version=1, generation=1, epoch="e", position=10, hash=b"10")
+PARKED = Parked(kind="thing", position=7, stream=UUID(int=7), name="pipeline.StageMoved", error="ValueError: no")
+
+
+@pytest.fixture
+async def memory() -> AsyncIterator[SqliteViews]:
+    store = await SqliteViews.open(":memory:")
+    yield store
+    await store.close()
+
+
+@pytest.fixture(params=["memory", "file"])
+async def views(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteViews]:
+    """Where threads matter: in memory there is one for everything, on a file they are several."""
+    store = await SqliteViews.open(":memory:" if request.param == "memory" else tmp_path / "views.db")
+    yield store
+    await store.close()
+
+
+def row(number: int, sort: str | None = None, parent: str = "", document: bytes = b"{}") -> Row:
+    place = None if sort is None else Place(parent, sort)
+    return Row(key=UUID(int=number), place=place, position=number, document=document)
+
+
+async def made(views: SqliteViews, *rows: Row, kind: str = "thing") -> Checkpoint:
+    checkpoint = replace(START, kind=kind, generation=await views.begin(kind))
+    await views.save([Progress(before=None, after=checkpoint, rows=rows)])
+    return checkpoint
+
+
+async def keys(views: SqliteViews, part: Slice, *, is_descending: bool = False) -> tuple[list[bytes], bool, bool]:
+    page = await views.list("thing", "", part, is_descending=is_descending)
+    return [edge.node for edge in page.edges], page.has_previous, page.has_next
+
+
+# Rows
+
+
+async def test_a_row_is_found_by_its_kind_and_key(views: SqliteViews) -> None:
+    await made(views, row(1, document=b"one"))
+    await made(views, row(1, document=b"other"), kind="other")
+    assert await views.get("thing", UUID(int=1)) == b"one"
+    assert await views.get("other", UUID(int=1)) == b"other"
+    assert await views.get("thing", UUID(int=2)) is None
+    assert await views.get("nothing", UUID(int=1)) is None
+
+
+async def test_a_row_that_moves_to_another_place_leaves_the_old_one(views: SqliteViews) -> None:
+    checkpoint = await made(views, row(1, "a"), row(2, "b"))
+    moved = Progress(before=checkpoint, after=replace(checkpoint, position=11), rows=[row(1, "c", document=b"moved")])
+    await views.save([moved])
+    assert await keys(views, Slice()) == ([b"{}", b"moved"], False, False)
+
+
+async def test_a_row_without_a_place_is_in_no_list(views: SqliteViews) -> None:
+    checkpoint = await made(views, row(1, "a"))
+    await views.save([Progress(before=checkpoint, after=replace(checkpoint, position=11), rows=[row(1)])])
+    assert await keys(views, Slice()) == ([], False, False)
+    assert await views.get("thing", UUID(int=1)) == b"{}"
+
+
+async def test_a_removed_row_is_gone(views: SqliteViews) -> None:
+    checkpoint = await made(views, row(1, "a"), row(2, "b"))
+    removed = Progress(before=checkpoint, after=replace(checkpoint, position=11), removed=[UUID(int=1)])
+    await views.save([removed])
+    assert await views.get("thing", UUID(int=1)) is None
+    assert await keys(views, Slice()) == ([b"{}"], False, False)
+
+
+# Pages
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sorts=st.lists(st.sampled_from(["", "a", "ab", "b", "ß", "😀", "\uffff"]), max_size=9),
+    size=st.integers(1, 4),
+    is_descending=st.booleans(),
+)
+async def test_pages_both_ways_are_the_whole_list(sorts: list[str], size: int, is_descending: bool) -> None:
+    views = await SqliteViews.open(":memory:")
+    rows = [row(number, sort, document=str(number).encode()) for number, sort in enumerate(sorts)]
+    await made(views, *rows, row(100, "a", parent="elsewhere"))
+    ordered = sorted(rows, key=lambda each: (each.place.sort if each.place else "", each.key), reverse=is_descending)
+    whole = [each.document for each in ordered]
+
+    async def walk(part: Slice) -> list[Page[bytes]]:
+        pages = [await views.list("thing", "", part, is_descending=is_descending)]
+        while pages[-1].has_next if part.first else pages[-1].has_previous:
+            edges = pages[-1].edges
+            part = replace(part, after=edges[-1].cursor) if part.first else replace(part, before=edges[0].cursor)
+            pages.append(await views.list("thing", "", part, is_descending=is_descending))
+        return pages
+
+    forth = await walk(Slice(first=size))
+    back = list(reversed(await walk(Slice(last=size))))
+    for pages in (forth, back):
+        assert [edge.node for page in pages for edge in page.edges] == whole
+        assert [page.has_previous for page in pages] == [False, *[True] * (len(pages) - 1)]
+        assert [page.has_next for page in pages] == [*[True] * (len(pages) - 1), False]
+    await views.close()
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (Slice(), "01234"),
+        (Slice(first=2), "01>"),
+        (Slice(first=5), "01234"),
+        (Slice(last=2), "<34"),
+        (Slice(first=2, after="0"), "<12>"),
+        (Slice(last=2, before="4"), "<23>"),
+        (Slice(first=1, after="0", before="3"), "<1>"),
+        (Slice(first=3, after="0", before="3"), "<12>"),
+        (Slice(last=1, after="0", before="3"), "<2>"),
+        (Slice(last=3, after="0", before="3"), "<12>"),
+        (Slice(first=2, after="4"), "<"),
+        (Slice(last=2, before="0"), ">"),
+        (Slice(before="2"), "01>"),
+    ],
+)
+@pytest.mark.parametrize("is_descending", [False, True])
+async def test_a_page_knows_of_more_on_both_sides(
+    memory: SqliteViews, part: Slice, expected: str, is_descending: bool
+) -> None:
+    numbers = range(4, -1, -1) if is_descending else range(5)
+    await made(memory, *(row(at, str(at), document=str(place).encode()) for place, at in enumerate(numbers)))
+    whole = await memory.list("thing", "", Slice(first=5), is_descending=is_descending)
+    cursors = {edge.node.decode(): edge.cursor for edge in whole.edges}
+    named = replace(part, after=cursors.get(part.after or ""), before=cursors.get(part.before or ""))
+    documents, has_previous, has_next = await keys(memory, named, is_descending=is_descending)
+    assert "<" * has_previous + b"".join(documents).decode() + ">" * has_next == expected
+
+
+async def test_a_page_goes_on_where_it_was_though_its_last_row_is_gone(views: SqliteViews) -> None:
+    checkpoint = await made(views, *(row(number, str(number), document=b"%d" % number) for number in range(4)))
+    page = await views.list("thing", "", Slice(first=2))
+    gone = Progress(before=checkpoint, after=replace(checkpoint, position=11), removed=[UUID(int=1)])
+    await views.save([gone])
+    assert await keys(views, Slice(first=2, after=page.edges[-1].cursor)) == ([b"2", b"3"], True, False)
+
+
+@pytest.mark.parametrize("cursor", ["", "?", "AAAA", "W10", "🦆", "WyJhIiwgMV0"])
+async def test_what_is_no_cursor_is_refused(memory: SqliteViews, cursor: str) -> None:
+    with pytest.raises(InvalidArgument):
+        await memory.list("thing", "", Slice(first=1, after=cursor))
+
+
+async def test_the_first_and_the_last_are_not_asked_for_at_once(views: SqliteViews) -> None:
+    with pytest.raises(ValueError, match="not both"):
+        await views.list("thing", "", Slice(first=1, last=1))
+
+
+@pytest.mark.parametrize("is_descending", [False, True])
+async def test_a_page_takes_the_same_few_statements_whatever_its_size_and_each_by_an_index(
+    tmp_path: Path, is_descending: bool
+) -> None:
+    views = await SqliteViews.open(":memory:")
+    await made(views, *(row(number, f"{number:03}") for number in range(300)))
+    whole = await views.list("thing", "", Slice(first=300))
+    after, before = whole.edges[20].cursor, whole.edges[280].cursor
+    if is_descending:
+        after, before = before, after
+    statements: list[str] = []
+    (connection,) = views._connections
+    connection.set_trace_callback(statements.append)
+    counts = []
+    for part in (
+        Slice(first=1, after=after, before=before),
+        Slice(first=200, after=after, before=before),
+        Slice(last=1, after=after, before=before),
+        Slice(last=200, after=after, before=before),
+        Slice(first=259, after=after, before=before),
+    ):
+        statements.clear()
+        await views.list("thing", "", part, is_descending=is_descending)
+        selects = [each for each in statements if each.startswith("SELECT")]
+        counts.append(len(selects))
+        plans = await views._read(partial(_plans, selects))
+        assert [plan for plan in plans if "SCAN rows" in plan or "TEMP B-TREE" in plan] == []
+    assert counts == [2, 2, 2, 2, 3]
+    await views.close()
+
+
+def _plans(statements: Sequence[str], db: sqlite3.Connection) -> list[str]:
+    plans = [db.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall() for statement in statements]
+    return ["; ".join(detail for *_, detail in plan) for plan in plans]
+
+
+# Checkpoints
+
+
+async def test_rows_checkpoint_and_what_is_parked_are_saved_together_or_not_at_all(views: SqliteViews) -> None:
+    thing, other = await made(views, row(1)), await made(views, kind="other")
+    good = Progress(before=thing, after=replace(thing, position=11), rows=[row(2)], parked=[PARKED])
+    wrong = Progress(before=replace(other, position=9), after=replace(other, position=11))
+    with pytest.raises(CheckpointMoved):
+        await views.save([good, wrong])
+    assert await views.get("thing", UUID(int=2)) is None
+    assert await views.checkpoints() == {"thing": thing, "other": other}
+    assert await views.parked() == []
+    await views.save([good])
+    assert await views.get("thing", UUID(int=2)) == b"{}"
+    assert await views.checkpoints() == {"thing": good.after, "other": other}
+    assert await views.parked() == [PARKED]
+
+
+async def test_a_second_writer_is_found_out(views: SqliteViews) -> None:
+    thing = await made(views)
+    await views.save([Progress(before=thing, after=replace(thing, position=11))])
+    with pytest.raises(CheckpointMoved):
+        await views.save([Progress(before=thing, after=replace(thing, position=12))])
+    with pytest.raises(CheckpointMoved):
+        await views.save([Progress(before=None, after=replace(thing, position=12))])
+
+
+@pytest.mark.parametrize("position", [9, 10])
+async def test_a_checkpoint_only_moves_forward(views: SqliteViews, position: int) -> None:
+    thing = await made(views)
+    with pytest.raises(ValueError, match="only moves forward"):
+        await views.save([Progress(before=thing, after=replace(thing, position=position))])
+
+
+# Generations
+
+
+async def test_a_new_generation_is_read_by_nobody_until_it_takes_over(views: SqliteViews) -> None:
+    old = await made(views, row(1, "a", document=b"old"), row(2, "b"))
+    await views.save([Progress(before=old, after=replace(old, position=11), parked=[PARKED])])
+    old = replace(old, position=11)
+    generation = await views.begin("thing")
+    await views.fill(generation, [row(1, "a", document=b"new")])
+    assert await keys(views, Slice()) == ([b"old", b"{}"], False, False)
+    assert await views.get("thing", UUID(int=1)) == b"old"
+    new = replace(old, generation=generation, version=2, position=5)
+    await views.save([Progress(before=old, after=new, rows=[row(3, "c")], removed=[UUID(int=9)])])
+    assert await keys(views, Slice()) == ([b"new", b"{}"], False, False)
+    assert await views.get("thing", UUID(int=2)) is None
+    assert await views.parked() == []
+    assert await views.checkpoints() == {"thing": new}
+
+
+async def test_what_nobody_reads_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "PRUNED", 2)
+    views = await SqliteViews.open(tmp_path / "views.db")
+    kept, left = await made(views, row(1)), await made(views, *map(row, range(5)), kind="left")
+    parked = replace(PARKED, kind="left")
+    await views.save([Progress(before=left, after=replace(left, position=11), parked=[parked])])
+    await views.fill(await views.begin("thing"), [row(1), row(2)])
+    await views.forget("left")
+    assert await views.get("left", UUID(int=1)) is None
+    await views.close()
+    assert contents(tmp_path / "views.db", "rows", "parked", "generations") == [1, 0, 1]
+    views = await SqliteViews.open(tmp_path / "views.db")
+    assert await views.checkpoints() == {"thing": kept}
+    assert await views.begin("thing") not in (kept.generation, left.generation)
+    await views.close()
+
+
+async def test_the_tables_of_another_layout_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "views.db"
+    views = await SqliteViews.open(path)
+    await made(views, row(1))
+    await views.close()
+    views = await SqliteViews.open(path)
+    assert await views.get("thing", UUID(int=1)) == b"{}"
+    await views.close()
+    monkeypatch.setattr(sqlite, "LAYOUT", sqlite.LAYOUT + 1)
+    views = await SqliteViews.open(path)
+    assert await views.checkpoints() == {}
+    await views.close()
+    assert contents(path, "rows", "parked", "generations") == [0, 0, 0]
+
+
+def contents(path: Path, *tables: str) -> Sequence[int]:
+    with sqlite3.connect(path) as db:
+        return [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
+
+
+# The file
+
+
+async def test_the_store_is_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "views.db"
+    views = await SqliteViews.open(path)
+    await made(views, row(1))
+    modes = {file.name: file.stat().st_mode & 0o777 for file in sorted(path.parent.iterdir())}
+    assert modes == {"views.db": 0o600, "views.db-shm": 0o600, "views.db-wal": 0o600}
+    await views.close()
+
+
+async def test_a_file_that_is_no_store_is_left_alone_and_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "views.db"
+    path.write_bytes(b"something else\n" * 100)
+    with pytest.raises(ViewsUnavailable) as caught:
+        await SqliteViews.open(path)
+    assert str(caught.value) == (
+        f"{path}: file is not a database. If it is damaged, stop the server and delete it: all that is in it is made "
+        "again from the log."
+    )
+    assert path.read_bytes() == b"something else\n" * 100
+
+
+async def test_a_closed_store_says_so(views: SqliteViews) -> None:
+    await views.close()
+    with pytest.raises(ViewsUnavailable, match="is closed"):
+        await views.get("thing", UUID(int=1))

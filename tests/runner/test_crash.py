@@ -1,0 +1,246 @@
+"""
+A server that is killed in the middle of deployments, again and again.
+
+The server is a process of its own, all of it but its face to the network; run as a program this module is that server.
+Every step leaves a line in a file when it begins, so that one that is done twice shows, and whatever still runs of a
+service is found by its environment.
+"""
+
+import asyncio
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from msgspec.structs import replace
+
+from domain import pipeline as pipelines
+from domain.queue import DeploymentId, DeploymentRequested
+from domain.service import AddService, ServiceId
+from domain.spec import CommandCheck, Health, ServiceSpec, ServiceType
+from domain.step import (
+    BuildStarted,
+    BuildSucceeded,
+    Phase,
+    ServiceDeployed,
+    ServiceDeployStarted,
+    Status,
+    StepRetried,
+)
+from runner.attempt import STAMP
+from server.parts import running
+from server.settings import Settings
+from store import ids
+from store.output import Kind, SqliteOutput
+from store.sqlite import SqliteLog
+from tests.runner.world import ANN, World
+
+ROOT = Path(__file__).parents[2]
+KILLS = 4
+LONGEST = 0.4
+"""Seconds that a server lives at most after it has begun to drive."""
+
+SERVICES = {
+    "db": ServiceType.DATABASE,
+    "cache": ServiceType.DATABASE,
+    "migrate": ServiceType.JOB,
+    "api": ServiceType.APPLICATION,
+    "web": ServiceType.APPLICATION,
+    "worker": ServiceType.APPLICATION,
+}
+FLAKY = "api"
+"""The service whose build fails at its first attempt."""
+
+WHO = "$STAGELINE_DEPLOYMENT_NUMBER.$STAGELINE_SERVICE"
+BUILD = f"echo {WHO}.build.$STAGELINE_ATTEMPT >> marks; echo building {WHO}; sleep 0.1"
+RUN = f"echo {WHO}.deploy.$STAGELINE_ATTEMPT >> marks; echo running {WHO}; sleep 0.1"
+
+
+@asynccontextmanager
+async def world(data: Path) -> AsyncIterator[World]:
+    log, outputs = await SqliteLog.open(data / "log.db"), await SqliteOutput.open(data / "output.db")
+    try:
+        yield World(log, outputs)
+    finally:
+        await outputs.close()
+        await log.close()
+
+
+async def serve(data: Path) -> None:
+    """Says when it has begun to drive, and ends when every deployment is over."""
+    async with running(Settings(data=data)) as parts:
+        print("driving", flush=True)
+        here = World(parts.application.log, parts.application.output)
+        for recorded in await here.log.read_all(0, 100_000):
+            if isinstance(recorded.event, DeploymentRequested):
+                await here.over(recorded.event.deployment)
+
+
+class Server:
+    """A server over *data* in a process of its own."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    async def __aenter__(self) -> asyncio.subprocess.Process:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.runner.test_crash", str(self._data), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        )
+        assert self._process.stdout is not None
+        assert await self._process.stdout.readline() == b"driving\n"
+        return self._process
+
+    async def __aexit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+
+def spec(name: str, directory: Path) -> ServiceSpec:
+    build = f"{BUILD}; test $STAGELINE_ATTEMPT = 2" if name == FLAKY else BUILD
+    job = ServiceSpec(directory=str(directory), build=(build,), run=RUN, retries=1)
+    if SERVICES[name] is ServiceType.JOB:
+        return job
+    check = CommandCheck(command=f"test -f {WHO}.up")
+    return replace(job, run=f"{RUN}; touch {WHO}.up; exec sleep 600", health=Health(check=check))
+
+
+async def two_deployments(data: Path) -> list[DeploymentId]:
+    """Two deployments that are requested and not begun, of an environment whose services work in *data*."""
+    async with world(data) as here:
+        environment = await here.environment()
+        for name, type_ in SERVICES.items():
+            add = AddService(service=ServiceId(ids.new()), name=name, type=type_, spec=spec(name, data))
+            await here.handler.handle(pipelines.decider, environment, add, ANN)
+        return [await here.request(environment, actor) for actor in ("ann", "bob")]
+
+
+def marks_of(deployment: int) -> list[str]:
+    """The lines that the steps of that deployment leave behind, sorted."""
+    builds = [f"{deployment}.{name}.build.{attempt}" for name in SERVICES for attempt in (1, 2)]
+    deploys = [f"{deployment}.{name}.deploy.1" for name in SERVICES]
+    return sorted([mark for mark in builds if mark.endswith(".1") or FLAKY in mark] + deploys)
+
+
+def stamped(data: Path) -> list[psutil.Process]:
+    """Every process that a step over *data* has started, and that still lives."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(STAMP, "").startswith(str(data)) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def count(folder: Path, files: str) -> int:
+    return len(list(folder.glob(files)))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    while left := stamped(tmp_path):
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=10)
+
+
+async def kill_until_over(data: Path, chance: random.Random) -> int:
+    """Lets servers over *data* live for a moment each, and the last one to the end; says how many were killed."""
+    for kills in range(KILLS):
+        async with Server(data) as server:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(server.wait(), chance.uniform(0, LONGEST))
+                return kills
+    async with Server(data) as server:
+        assert await server.wait() == 0
+    return KILLS
+
+
+async def marks_in_log(here: World, id_: DeploymentId) -> tuple[list[str], list[str]]:
+    """The steps that the log says were started, and those that it says have ended, written as their marks are."""
+    started: list[str] = []
+    ended: list[str] = []
+    deployment = await here.deployment(id_)
+    for event in await here.log.events(id_):
+        match event:
+            case BuildStarted() | BuildSucceeded() | StepRetried(phase=Phase.BUILD):
+                phase = "build"
+            case ServiceDeployStarted() | ServiceDeployed():
+                phase = "deploy"
+            case _:
+                continue
+        run = deployment.run_of(event.service)
+        assert run is not None
+        marks = started if isinstance(event, BuildStarted | ServiceDeployStarted) else ended
+        marks.append(f"{deployment.number}.{run.service.name}.{phase}.{event.attempt}")
+    return sorted(started), sorted(ended)
+
+
+async def lines_in_store(here: World, id_: DeploymentId) -> list[str]:
+    return sorted(line.text for line in await here.outputs.read(id_) if line.kind is Kind.LINE)
+
+
+def lines_of(deployment: int) -> list[str]:
+    doing = {"build": "building", "deploy": "running"}
+    marks = [mark.split(".") for mark in marks_of(deployment)]
+    return sorted(f"{doing[phase]} {deployment}.{name}" for _, name, phase, _ in marks)
+
+
+@pytest.mark.parametrize("run", range(3))
+async def test_deployments_go_on_where_a_killed_server_left_them(data: Path, run: int) -> None:
+    seed = int(os.environ.get("SEED", 0)) or random.randrange(1, 2**32)
+    print(f"SEED={seed}")
+    deployments = await two_deployments(data)
+    async with asyncio.timeout(60):
+        kills = await kill_until_over(data, random.Random(seed))
+    print(f"{kills} servers were killed")
+
+    marks = (data / "marks").read_text().split()
+    assert marks_of(1) == sorted(marks[: len(marks) // 2])
+    assert marks_of(2) == sorted(marks[len(marks) // 2 :])
+    stages = [[SERVICES[mark.split(".")[1]] for mark in marks if mark.startswith(f"{number}.")] for number in (1, 2)]
+    assert [sorted(stage, key=list(SERVICES.values()).index) for stage in stages] == stages
+
+    alive = Counter(
+        (process.environ()["STAGELINE_SERVICE"], process.environ()["STAGELINE_DEPLOYMENT_NUMBER"])
+        for process in stamped(data)
+        if process.cmdline() == ["sleep", "600"]
+    )
+    assert Counter((name, "2") for name, type_ in SERVICES.items() if type_ is not ServiceType.JOB) == alive
+
+    async with world(data) as here:
+        assert [(await here.deployment(id_)).status for id_ in deployments] == [Status.SUCCEEDED] * 2
+        for number, id_ in enumerate(deployments, 1):
+            assert (marks_of(number), marks_of(number)) == await marks_in_log(here, id_)
+            assert lines_of(number) == await lines_in_store(here, id_)
+
+
+async def test_a_forced_cancellation_after_a_crash_leaves_nothing_running(data: Path) -> None:
+    async with world(data) as here:
+        spec = ServiceSpec(directory=str(data), build=("touch begun.$STAGELINE_SERVICE; sleep 600",), run="true")
+        id_ = await here.request(await here.environment(["api", "web"], spec=spec))
+    async with asyncio.timeout(60):
+        async with Server(data):
+            while count(data, "begun.*") < 2:
+                await asyncio.sleep(0.01)  # the log is the server's alone, so there is no position to wait for
+        assert len(stamped(data)) > 0
+        async with world(data) as here:
+            await here.cancel(id_, forced=True)
+        async with Server(data) as server:
+            assert await server.wait() == 0
+    assert stamped(data) == []
+    async with world(data) as here:
+        assert (await here.deployment(id_)).status == Status.CANCELLED
+        names = await here.recorded(id_)
+    assert names[-3:] == ["ServiceCancelled", "ServiceCancelled", "DeploymentCancelled"]
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1])))

@@ -1,0 +1,283 @@
+"""Services as processes of this machine: built, deployed, replaced, stopped."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+import pytest
+
+from domain.spec import Health, TcpCheck, Variable
+from runner import attempt
+from runner.attempt import Attempt
+from runner.executor import StepFailed, Work
+from runner.process import ProcessExecutor
+from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, ask, build, deploy, job, server, until
+
+
+def attempt_of(work: Work, tmp_path: Path) -> Attempt:
+    service = tmp_path / "data" / "processes" / str(work.environment) / str(work.service)
+    return Attempt(service / f"{work.deployment}.{work.phase.lower()}.{work.attempt}")
+
+
+def is_alive(file: Path) -> bool:
+    """Whether the process whose number is in *file* is."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(int(file.read_text())).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+async def failure(asked: object) -> str:
+    with pytest.raises(StepFailed) as failed:
+        await asked  # type: ignore[misc]
+    return failed.value.reason
+
+
+# Builds
+
+
+async def test_a_build_runs_its_commands_in_order_in_the_directory(executor: ProcessExecutor, tmp_path: Path) -> None:
+    printed = Printed()
+    await executor.build(build("pwd", "echo two; echo three >&2", directory=str(tmp_path)), printed)
+    assert printed.lines == [str(tmp_path), "two", "three"]
+
+
+async def test_a_build_that_fails_says_which_command_did(executor: ProcessExecutor) -> None:
+    printed = Printed()
+    reason = await failure(executor.build(build("echo one", "echo two; exit 7", "echo three"), printed))
+    assert reason == "build command 2 (echo two; exit 7) ended with exit code 7"
+    assert printed.lines == ["one", "two"]
+
+
+async def test_a_build_that_takes_too_long_is_stopped(executor: ProcessExecutor, tmp_path: Path) -> None:
+    work = build("true", "echo $$ > pid; echo begun; sleep 60", directory=str(tmp_path), build_timeout=0.3)
+    printed = Printed()
+    reason = await failure(executor.build(work, printed))
+    assert re.fullmatch(r"not done within 0.3 s: build command 2 \(echo \$\$ .* sleep 60\) was stopped", reason)
+    assert printed.lines[0] == "begun"
+    assert not is_alive(tmp_path / "pid")
+
+
+async def test_all_that_a_step_prints_is_handed_over_in_order(executor: ProcessExecutor) -> None:
+    printed = Printed()
+    await executor.build(build("seq 20000", "printf 'no end of line'"), printed)
+    assert printed.lines == [*map(str, range(1, 20_001)), "no end of line"]
+
+
+async def test_what_a_build_leaves_running_is_stopped(executor: ProcessExecutor, tmp_path: Path) -> None:
+    await executor.build(build("sleep 60 & echo $! > pid", directory=str(tmp_path)), Printed())
+    assert not is_alive(tmp_path / "pid")
+
+
+async def test_a_directory_that_is_not_there_is_named(executor: ProcessExecutor, tmp_path: Path) -> None:
+    reason = await failure(executor.build(build("true", directory=str(tmp_path / "gone")), Printed()))
+    assert reason == f"there is no directory {tmp_path / 'gone'}"
+
+
+async def test_a_step_knows_what_it_is_of_and_none_of_our_secrets(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAGELINE_TOKEN", "secret")
+    monkeypatch.setenv("PORT", "8000")
+    monkeypatch.setenv("LANGUAGE", "en")
+    printed = Printed()
+    await executor.build(build("env", number=4, env=(Variable(name="LANGUAGE", value="fr"),)), printed)
+    own = {line for line in printed.lines if line.startswith(("STAGELINE_", "PORT", "LANGUAGE="))}
+    assert {line for line in own if not line.startswith("STAGELINE_STEP=")} == {
+        "LANGUAGE=fr",
+        f"STAGELINE_ENVIRONMENT={ENVIRONMENT}",
+        f"STAGELINE_DEPLOYMENT={UUID(int=104)}",
+        "STAGELINE_DEPLOYMENT_NUMBER=4",
+        "STAGELINE_SERVICE=api",
+        f"STAGELINE_SERVICE_ID={SERVICE}",
+        "STAGELINE_ATTEMPT=1",
+    }
+
+
+# Jobs
+
+
+async def test_a_job_has_succeeded_when_it_ends_with_0(executor: ProcessExecutor) -> None:
+    printed = Printed()
+    assert await executor.deploy(job("echo done"), printed) == ()
+    assert printed.lines == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("exit 3", "the job ended with exit code 3"),
+        ("kill -KILL $$", "the job ended with exit code 137 (SIGKILL)"),
+        ("sleep 60", "not done within 0.2 s: the job was stopped"),
+    ],
+)
+async def test_a_job_that_fails_says_how(executor: ProcessExecutor, command: str, reason: str) -> None:
+    assert await failure(executor.deploy(job(command, deploy_timeout=0.2), Printed())) == reason
+
+
+# Services
+
+
+async def test_a_service_gets_a_free_port_and_stays_up(executor: ProcessExecutor, tmp_path: Path) -> None:
+    work = deploy(server(tmp_path), ports=(0, 0))
+    ports = await executor.deploy(work, Printed())
+    assert len(set(ports)) == 2
+    assert await ask(ports[0]) == "1"
+    assert await executor.deploy(work, Printed()) == ports
+
+
+async def test_a_service_without_port_and_check_is_up_when_it_stays(executor: ProcessExecutor) -> None:
+    assert await executor.deploy(deploy("sleep 60"), Printed()) == ()
+    reason = await failure(executor.deploy(deploy("echo oh; exit 1", number=2), printed := Printed()))
+    assert reason == "the process ended with exit code 1 before it was healthy"
+    assert printed.lines == ["oh"]
+
+
+async def test_a_new_instance_takes_over_without_a_gap(executor: ProcessExecutor, tmp_path: Path) -> None:
+    command = server(tmp_path)
+    (old,) = await executor.deploy(deploy(command, ports=(0,)), Printed())
+    started = asyncio.create_task(executor.deploy(deploy(command, ports=(0,), number=2), Printed()))
+    seen = attempt_of(deploy("", number=2), tmp_path)
+    answers = set()
+    while not started.done():
+        ports = [old, *seen.record.ports]
+        found = [await answer(port) for port in ports]
+        assert set(found) - {None}, "nobody answers"
+        answers |= {tuple(found)}
+    (new,) = await started
+    assert await answer(new) == "2"
+    assert await answer(old) is None
+    assert ("1",) in answers
+
+
+async def answer(port: int) -> str | None:
+    with suppress(OSError):
+        return await ask(port)
+    return None
+
+
+async def test_one_that_does_not_come_up_is_stopped_and_the_old_one_serves_on(
+    executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    (old,) = await executor.deploy(deploy(server(tmp_path), ports=(0,)), Printed())
+    never = deploy(
+        "echo $$ > pid; exec sleep 60",
+        number=2,
+        directory=str(tmp_path),
+        ports=(0,),
+        health=Health(check=TcpCheck(), start_period=0.3),
+    )
+    reason = await failure(executor.deploy(never, Printed()))
+    port = attempt_of(never, tmp_path).record.ports[0]
+    assert reason == f"not healthy within 0.3 s: connection refused on port {port}"
+    assert not is_alive(tmp_path / "pid")
+    assert await ask(old) == "1"
+    assert await failure(executor.deploy(never, Printed())) == reason
+
+
+async def test_the_old_one_is_stopped_first_where_both_need_the_same_port(
+    executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    (port,) = await executor.deploy(deploy(server(tmp_path), ports=(0,)), Printed())
+    printed = Printed()
+    assert await executor.deploy(deploy(server(tmp_path), ports=(port,), number=2), printed) == (port,)
+    assert await ask(port) == "2"
+    assert printed.notes == [f"port {port} is fixed: the old instance is stopped before the new one starts"]
+
+
+async def test_a_port_that_is_somebody_elses_is_not_fought_for(executor: ProcessExecutor, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        port = foreign.getsockname()[1]
+        work = deploy("touch begun", directory=str(tmp_path), ports=(port,))
+        assert await failure(executor.deploy(work, Printed())) == f"port {port} is in use by another process"
+    assert not (tmp_path / "begun").exists()
+
+
+async def test_what_is_long_over_is_forgotten(executor: ProcessExecutor, tmp_path: Path) -> None:
+    works = [build("true"), job("true"), build("true", number=2), build("true", number=3)]
+    await executor.build(works[0], Printed())
+    await executor.deploy(works[1], Printed())
+    assert [attempt_of(each, tmp_path).folder.exists() for each in works] == [True, True, False, False]
+    await executor.build(works[2], Printed())
+    assert [attempt_of(each, tmp_path).folder.exists() for each in works] == [False, False, True, False]
+
+
+# Stopping
+
+
+async def test_an_aborted_step_is_stopped_after_its_last_words(executor: ProcessExecutor, tmp_path: Path) -> None:
+    work = build("trap 'echo bye; exit' TERM; echo $$ > pid; while :; do sleep 0.01; done", directory=str(tmp_path))
+    watching = asyncio.create_task(executor.build(work, printed := Printed()))
+    await until((tmp_path / "pid").exists)
+    await executor.abort(work)
+    assert await failure(watching) == "it was cancelled"
+    assert printed.lines == ["bye"]
+    assert not is_alive(tmp_path / "pid")
+
+
+async def test_a_step_that_was_aborted_before_it_began_never_does(executor: ProcessExecutor, tmp_path: Path) -> None:
+    work = deploy("touch begun", directory=str(tmp_path))
+    await executor.abort(work)
+    assert await failure(executor.deploy(work, Printed())) == "it was cancelled"
+    assert not (tmp_path / "begun").exists()
+
+
+async def test_to_stop_watching_stops_nothing(executor: ProcessExecutor, tmp_path: Path) -> None:
+    work = build("echo $$ > pid; until test -e go; do sleep 0.01; done; echo done", directory=str(tmp_path))
+    watching = asyncio.create_task(executor.build(work, Printed()))
+    await until((tmp_path / "pid").exists)
+    watching.cancel()
+    await asyncio.wait([watching])
+    assert is_alive(tmp_path / "pid")
+    (tmp_path / "go").touch()
+    await executor.build(work, printed := Printed())
+    assert printed.lines == ["done"]
+
+
+async def test_what_does_not_listen_is_killed(
+    executor: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "GRACE", 0.1)
+    stubborn = "trap '' TERM; echo $$ > pid; while :; do sleep 0.01; done"
+    await executor.deploy(deploy(stubborn, directory=str(tmp_path)), Printed())
+    await executor.stop(ENVIRONMENT, SERVICE)
+    assert not is_alive(tmp_path / "pid")
+
+
+async def test_what_outlives_its_shim_is_stopped_with_the_service(executor: ProcessExecutor, tmp_path: Path) -> None:
+    work = deploy("echo $$ > pid; exec sleep 60", directory=str(tmp_path))
+    await executor.deploy(work, Printed())
+    os.kill(attempt_of(work, tmp_path).record.pid or 0, signal.SIGKILL)
+    await until(lambda: not attempt_of(work, tmp_path).is_running)
+    assert is_alive(tmp_path / "pid")
+    await executor.stop(ENVIRONMENT, SERVICE)
+    assert not is_alive(tmp_path / "pid")
+
+
+async def test_a_number_that_was_given_to_another_process_is_left_alone(
+    executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    work = job("true")
+    await executor.deploy(work, Printed())
+    foreign = await asyncio.create_subprocess_exec("sleep", "60", start_new_session=True)
+    try:
+        (attempt_of(work, tmp_path).folder / "record").write_text(f"started 1.0\npid {foreign.pid}\n")
+        assert "vanished" in await failure(executor.deploy(work, Printed()))
+        await executor.stop(ENVIRONMENT, SERVICE)
+        assert psutil.Process(foreign.pid).is_running()
+    finally:
+        foreign.kill()
+        await foreign.wait()
+
+
+async def test_a_sweep_stops_and_forgets_all_but_what_is_kept(executor: ProcessExecutor, tmp_path: Path) -> None:
+    kept, left = deploy(server(tmp_path), ports=(0,)), deploy(server(tmp_path), ports=(0,), service=OTHER)
+    (port,), (swept,) = await asyncio.gather(executor.deploy(kept, Printed()), executor.deploy(left, Printed()))
+    await executor.sweep(keep={SERVICE})
+    assert [await answer(port), await answer(swept)] == ["1", None]
+    assert [attempt_of(each, tmp_path).folder.exists() for each in (kept, left)] == [True, False]

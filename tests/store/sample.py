@@ -1,0 +1,47 @@
+"""What the tests of the store write and read."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TypeVar
+from uuid import UUID
+
+from domain.environment import EnvironmentRenamed
+from store import ids
+from store.log import Author, Change, Event, Origin, Recorded
+
+ANN = Author(actor="ann", origin=Origin.CLI)
+BOB = Author(
+    actor="bob",
+    origin=Origin.API,
+    token=ids.new(),
+    correlation=ids.new(),
+    causation=ids.new(),
+    reason="The database moved — see ticket 7.",
+)
+
+A, B, C = ids.new(), ids.new(), ids.new()
+"""Streams."""
+
+Item = TypeVar("Item")
+
+
+def renamed(name: str) -> Event:
+    return EnvironmentRenamed(name=name)
+
+
+def change(stream: UUID, expected: int, *names: str) -> Change:
+    """An event for each of *names*."""
+    return Change(stream=stream, expected=expected, events=tuple(map(renamed, names)))
+
+
+def names(recorded: Sequence[Recorded]) -> list[str]:
+    return [told.event.name for told in recorded if isinstance(told.event, EnvironmentRenamed)]
+
+
+async def take(follower: AsyncGenerator[Sequence[Item], None], count: int) -> list[Item]:
+    """The next *count* items; then the follower is closed."""
+    taken: list[Item] = []
+    async with aclosing(follower):
+        while len(taken) < count:
+            taken += await anext(follower)
+    return taken

@@ -1,0 +1,251 @@
+"""The tail that followers share: nothing is lost on the way from the store to it, and nothing grows."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+
+from store import feed, ids
+from store.batch import now
+from store.feed import BATCH, KEPT, Feed, News
+from store.log import LogUnavailable, Recorded
+from tests.store.sample import ANN, A, B, renamed, take
+
+SOON, NEVER = 0.001, 1e9
+
+
+def event(position: int, stream: UUID = A) -> Recorded:
+    return Recorded(
+        position=position,
+        stream=stream,
+        version=position,
+        id=UUID(int=position),
+        name="pipeline.EnvironmentRenamed",
+        event=renamed(str(position)),
+        recorded_at=now(),
+        by=ANN,
+        previous=b"",
+        hash=b"",
+    )
+
+
+class Shelf:
+    """A store: events that are written, and can be read as soon as it is open."""
+
+    def __init__(self) -> None:
+        self.events: list[Recorded] = []
+        self.reads: list[int] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.faults = 0
+
+    def write(self, count: int, stream: UUID = A) -> list[Recorded]:
+        new = [event(len(self.events) + number, stream) for number in range(1, count + 1)]
+        self.events += new
+        return new
+
+    async def fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+        found = [each for each in self.events[after:] if stream in (None, each.stream)][:limit]
+        self.reads.append(after)
+        await self.open.wait()  # what is read is what was there before
+        if self.faults:
+            self.faults -= 1
+            raise LogUnavailable("Not just now.")
+        return found
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+async def test_who_is_near_the_end_is_fed_from_memory(shelf: Shelf) -> None:
+    tail = Feed(shelf.fetch, 0, NEVER)
+    tail.publish(shelf.write(5))
+    assert await take(tail.follow(2), 3) == shelf.events[2:]
+    assert shelf.reads == []
+
+
+async def test_who_is_further_behind_reads_the_store_until_it_is_near(shelf: Shelf) -> None:
+    shelf.write(3 * BATCH)
+    tail = Feed(shelf.fetch, len(shelf.events), NEVER)
+    tail.publish(shelf.write(10))
+    assert await take(tail.follow(10), 3 * BATCH) == shelf.events[10:]
+    assert shelf.reads == [10, 10 + BATCH, 10 + 2 * BATCH]
+
+
+async def test_what_is_published_during_a_read_comes_once_and_in_order(shelf: Shelf) -> None:
+    shelf.write(5)
+    tail = Feed(shelf.fetch, 5, NEVER)
+    following = asyncio.create_task(take(tail.follow(0), 9))
+    shelf.open.clear()
+    await asyncio.sleep(0)  # the read has begun
+    tail.publish(shelf.write(2))
+    shelf.open.set()
+    tail.publish(shelf.write(2))
+    assert await following == shelf.events
+
+
+async def test_what_is_written_and_read_before_it_is_published_comes_once(shelf: Shelf) -> None:
+    shelf.write(3)
+    tail = Feed(shelf.fetch, 3, NEVER)
+    unpublished = shelf.write(2)
+    follower = tail.follow(0)
+    assert list(await anext(follower)) == shelf.events
+    tail.publish(unpublished)
+    tail.publish(shelf.write(1))
+    assert await take(follower, 1) == shelf.events[5:]
+
+
+async def test_a_follower_of_a_stream_that_was_quiet_for_long_misses_nothing(shelf: Shelf) -> None:
+    tail = Feed(shelf.fetch, 0, NEVER)
+    following = asyncio.create_task(take(tail.follow(0, B), 2))
+    first = shelf.write(1, B)
+    tail.publish(first)
+    for _ in range(3):
+        tail.publish(shelf.write(KEPT))
+        await asyncio.sleep(0)
+    last = shelf.write(1, B)
+    tail.publish(last)
+    assert await following == first + last
+
+
+async def test_a_stream_without_news_is_not_read_again_and_again(shelf: Shelf) -> None:
+    shelf.write(2 * BATCH)
+    tail = Feed(shelf.fetch, len(shelf.events), NEVER)
+    following = asyncio.create_task(take(tail.follow(0, B), 1))
+    for _ in range(3):
+        tail.publish(shelf.write(BATCH))
+        await asyncio.sleep(0)
+    tail.publish(shelf.write(1, B))
+    assert await following == shelf.events[-1:]
+    assert shelf.reads == [0]
+
+
+async def test_a_slow_follower_grows_nothing_and_misses_nothing(shelf: Shelf) -> None:
+    tail = Feed(shelf.fetch, 0, NEVER)
+    slow = tail.follow()
+    tail.publish(shelf.write(1))
+    assert list(await anext(slow)) == shelf.events[:1]
+    for _ in range(50):
+        tail.publish(shelf.write(KEPT // 7))
+        assert len(tail._tail) <= KEPT
+    assert await take(slow, len(shelf.events) - 1) == shelf.events[1:]
+
+
+async def test_more_than_the_tail_holds_may_be_published_at_once(shelf: Shelf) -> None:
+    tail = Feed(shelf.fetch, 0, NEVER)
+    tail.publish(shelf.write(3 * KEPT + 1))
+    assert len(tail._tail) <= KEPT
+    assert tail.position == 3 * KEPT + 1
+    assert await take(tail.follow(), 3 * KEPT + 1) == shelf.events
+
+
+async def test_followers_that_begin_anywhere_while_events_come_miss_nothing(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "KEPT", 50)
+    monkeypatch.setattr(feed, "BATCH", 7)
+    tail = Feed(shelf.fetch, 0, SOON)
+
+    async def publish() -> None:
+        for number in range(200):
+            tail.publish(shelf.write(number % 5, (A, B)[number % 2]))
+            await asyncio.sleep(0)
+
+    publishing = asyncio.create_task(publish())
+    followers = [asyncio.create_task(take(tail.follow(after), 400 - after)) for after in (0, 0, 1, 17, 399)]
+    of_b = asyncio.create_task(take(tail.follow(0, B), 200))
+    for after in range(0, 400, 20):
+        await asyncio.sleep(0)
+        followers.append(asyncio.create_task(take(tail.follow(after), 400 - after)))
+    await publishing
+    for taken in await asyncio.gather(*followers):
+        assert taken == shelf.events[400 - len(taken) :]
+    assert await of_b == [each for each in shelf.events if each.stream == B]
+
+
+# The poll
+
+
+async def test_what_was_written_without_a_word_is_found(shelf: Shelf) -> None:
+    tail = Feed(shelf.fetch, 0, SOON)
+    following = asyncio.create_task(take(tail.follow(), 3))
+    shelf.write(3)
+    assert await following == shelf.events
+
+
+async def test_what_is_published_with_a_gap_before_it_waits_for_the_poll(shelf: Shelf) -> None:
+    tail = Feed(shelf.fetch, 0, SOON)
+    following = asyncio.create_task(take(tail.follow(), 3))
+    shelf.write(2)
+    tail.publish(shelf.write(1))
+    assert tail.position == 0
+    assert await following == shelf.events
+
+
+async def test_what_is_published_twice_comes_once(shelf: Shelf) -> None:
+    tail = Feed(shelf.fetch, 0, NEVER)
+    tail.publish(shelf.write(3))
+    tail.publish(shelf.events[1:] + shelf.write(1))
+    tail.publish(shelf.events)
+    assert tail._tail == shelf.events
+
+
+async def test_the_poll_outlives_a_store_that_is_not_there_for_a_while(shelf: Shelf) -> None:
+    tail = Feed(shelf.fetch, 0, SOON)
+    shelf.faults = 3
+    following = asyncio.create_task(take(tail.follow(), 2))
+    shelf.write(2)
+    assert await following == shelf.events
+    assert len(shelf.reads) > 3
+
+
+async def test_nothing_is_polled_when_nobody_follows(shelf: Shelf) -> None:
+    tail = Feed(shelf.fetch, 0, SOON)
+    tasks = asyncio.all_tasks()
+    first, second = tail.follow(), tail.follow()
+    tail.publish(shelf.write(1))
+    await anext(first)
+    await anext(second)
+    [poll] = asyncio.all_tasks() - tasks
+    await first.aclose()
+    assert not poll.cancelling()
+    await second.aclose()
+    await asyncio.wait([poll])
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_a_follower_whose_store_fails_is_told(shelf: Shelf) -> None:
+    shelf.write(2)
+    tail = Feed(shelf.fetch, 2, NEVER)
+    shelf.faults = 1
+    with pytest.raises(LogUnavailable):
+        await anext(tail.follow())
+    assert await take(tail.follow(), 2) == shelf.events
+
+
+# News
+
+
+async def test_news_keep_nothing_of_what_nobody_waits_for() -> None:
+    news = News()
+    waiting = [asyncio.create_task(news.of(ids.new()).wait()) for _ in range(100)]
+    await asyncio.sleep(0)
+    assert len(news._waited_for) == 100
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    del waiting, task
+    news.spread([A])
+    assert len(news._waited_for) == 0
+
+
+async def test_news_that_come_between_asking_and_waiting_are_not_lost() -> None:
+    news = News()
+    of_a, of_b = news.of(A), news.of(B)
+    news.spread([A])
+    await of_a.wait()
+    assert not of_b.is_set()
+    assert not news.of(A).is_set()

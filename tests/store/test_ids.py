@@ -1,0 +1,34 @@
+"""Ids that sort by time."""
+
+import time
+from uuid import RFC_4122
+
+from store import ids
+
+
+def test_an_id_is_a_uuid_of_version_7_of_now() -> None:
+    before = time.time_ns() // 1_000_000
+    made = ids.new()
+    after = time.time_ns() // 1_000_000
+    assert (made.version, made.variant) == (7, RFC_4122)
+    assert before <= made.int >> 80 <= after
+
+
+def test_ids_sort_by_the_millisecond_in_which_they_were_made() -> None:
+    made = [ids.new() for _ in range(20_000)]
+    milliseconds = [each.int >> 80 for each in made]
+    assert milliseconds == sorted(milliseconds)
+    assert [each.hex[:12] for each in made] == sorted(each.hex[:12] for each in made)
+
+
+def test_ids_differ() -> None:
+    assert len({ids.new() for _ in range(20_000)}) == 20_000
+
+
+def test_the_random_bits_are_all_used() -> None:
+    ones, zeros = 0, 0
+    for _ in range(200):
+        ones |= ids.new().int
+        zeros |= ~ids.new().int
+    random_bits = ((1 << 12) - 1) << 64 | (1 << 62) - 1
+    assert ones & random_bits == zeros & random_bits == random_bits

@@ -1,0 +1,253 @@
+"""What steps print: numbered, kept with how far it is kept, read both ways, followed."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from domain.step import Phase
+from store import output
+from store.log import LogUnavailable
+from store.output import CHUNK, Kind, Line, MemoryOutput, OutputStore, SqliteOutput
+from tests.store.sample import A, B, C, take
+
+API, WEB = B, C
+"""Services."""
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OutputStore]:
+    """With nothing in it; A is a deployment."""
+    is_memory = request.param == "memory"
+    store: OutputStore = MemoryOutput() if is_memory else await SqliteOutput.open(tmp_path / "data" / "output.db")
+    yield store
+    await store.close()
+
+
+def texts(lines: Sequence[Line]) -> list[str]:
+    return [line.text for line in lines]
+
+
+def numbers(lines: Sequence[Line]) -> list[int]:
+    return [line.number for line in lines]
+
+
+async def test_lines_are_read_as_they_were_kept(store: OutputStore) -> None:
+    before = datetime.now(UTC)
+    await store.append(A, API, Phase.BUILD, 2, ["compiling", "", "tab\tand ünïcode\r"], upto=40)
+    await store.append(A, API, Phase.DEPLOY, 1, ["The old instance is stopped first."], Kind.NOTE)
+    lines = await store.read(A)
+    assert numbers(lines) == [1, 2, 3, 4]
+    assert texts(lines) == ["compiling", "", "tab\tand ünïcode\r", "The old instance is stopped first."]
+    assert [line.kind for line in lines] == [Kind.LINE] * 3 + [Kind.NOTE]
+    assert {(line.service, line.phase, line.attempt) for line in lines[:3]} == {(API, Phase.BUILD, 2)}
+    assert (lines[3].phase, lines[3].attempt) == (Phase.DEPLOY, 1)
+    assert all(before <= line.at <= datetime.now(UTC) for line in lines)
+
+
+async def test_the_lines_of_a_deployment_are_numbered_through(store: OutputStore) -> None:
+    appends = [
+        store.append(deployment, service, Phase.BUILD, 1, [f"{service} {n}"] * 3)
+        for n in range(10)
+        for service in (API, WEB)
+        for deployment in (A, B)
+    ]
+    await asyncio.gather(*appends)
+    for deployment in (A, B):
+        lines = await store.read(deployment)
+        assert numbers(lines) == list(range(1, 61))
+        of_api = await store.read(deployment, API)
+        assert texts(of_api) == [f"{API} {n}" for n in range(10) for _ in range(3)]
+        assert list(of_api) == [line for line in lines if line.service == API]
+
+
+async def test_an_empty_store_has_no_lines(store: OutputStore) -> None:
+    assert list(await store.read(A)) == []
+    assert list(await store.read(A, API, newest=True)) == []
+    assert await store.kept(A, API, Phase.BUILD, 1) == 0
+
+
+# How far it is kept
+
+
+async def test_how_far_an_attempt_is_kept_is_known_with_its_lines(store: OutputStore) -> None:
+    await store.append(A, API, Phase.BUILD, 1, ["one", "two"], upto=8)
+    await store.append(A, API, Phase.BUILD, 1, ["Stageline says"], Kind.NOTE)
+    await store.append(A, API, Phase.BUILD, 1, [], upto=20)
+    assert await store.kept(A, API, Phase.BUILD, 1) == 20
+    for other in (
+        (B, API, Phase.BUILD, 1),
+        (A, WEB, Phase.BUILD, 1),
+        (A, API, Phase.DEPLOY, 1),
+        (A, API, Phase.BUILD, 2),
+    ):
+        assert await store.kept(*other) == 0
+
+
+async def test_lines_that_are_sent_twice_are_kept_once(store: OutputStore) -> None:
+    await store.append(A, API, Phase.BUILD, 1, ["one", "two"], upto=8)
+    await store.append(A, API, Phase.BUILD, 1, ["one", "two"], upto=8)
+    await store.append(A, API, Phase.BUILD, 1, ["one"], upto=4)
+    assert texts(await store.read(A)) == ["one", "two"]
+    assert await store.kept(A, API, Phase.BUILD, 1) == 8
+
+
+async def test_a_store_opened_again_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "output.db"
+    store = await SqliteOutput.open(path)
+    await store.append(A, API, Phase.BUILD, 1, ["one"], upto=4)
+    await store.close()
+    store = await SqliteOutput.open(path)
+    assert await store.kept(A, API, Phase.BUILD, 1) == 4
+    await store.append(A, API, Phase.BUILD, 1, ["two"], upto=8)
+    assert [(line.number, line.text) for line in await store.read(A)] == [(1, "one"), (2, "two")]
+    assert {oct(file.stat().st_mode & 0o777) for file in path.parent.iterdir()} == {"0o600"}
+    await store.close()
+
+
+async def test_what_was_not_kept_is_neither_read_nor_counted(tmp_path: Path) -> None:
+    store = await SqliteOutput.open(tmp_path / "output.db")
+    await store.append(A, API, Phase.BUILD, 1, ["one"], upto=4)
+    store._database.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(LogUnavailable, match="disk is full"):
+        await store.append(A, API, Phase.BUILD, 1, ["x" * 100_000], upto=100_005)
+    assert texts(await store.read(A)) == ["one"]
+    assert await store.kept(A, API, Phase.BUILD, 1) == 4
+    store._database.execute("PRAGMA max_page_count = 1000000")
+    await store.append(A, API, Phase.BUILD, 1, ["two"], upto=8)
+    assert texts(await store.read(A)) == ["one", "two"]
+    await store.close()
+
+
+# Reading
+
+
+@pytest.fixture
+async def many(store: OutputStore) -> OutputStore:
+    """2500 lines in pieces of many sizes, every third piece of WEB."""
+    sizes = [1, 2, CHUNK - 1, 3, CHUNK + 205, 40, 250]
+    for number, size in enumerate(sizes):
+        first = 1 + sum(sizes[:number])
+        service = WEB if number % 3 == 2 else API
+        await store.append(A, service, Phase.BUILD, 1, [f"{n}" for n in range(first, first + size)])
+    return store
+
+
+async def test_lines_are_read_in_pages_either_way(many: OutputStore) -> None:
+    every = list(await many.read(A, limit=10_000))
+    assert numbers(every) == list(range(1, 2501))
+    assert texts(every) == [f"{n}" for n in range(1, 2501)]
+    for service in (None, API, WEB):
+        expected = [line for line in every if service in (None, line.service)]
+        for after in (0, 1, 2, 3, 500, 1002, 1500, 2210, 2499, 2500):
+            for before in (None, 1, 2, 900, 1003, 2210, 2500, 2501, 9999):
+                span = [line for line in expected if after < line.number < (before or 9999)]
+                for limit in (1, 7, 1100):
+                    assert span[:limit] == await many.read(A, service, after, before, limit)
+                    assert span[-limit:] == await many.read(A, service, after, before, limit, newest=True)
+
+
+async def test_a_thousand_lines_come_unless_more_are_asked_for(many: OutputStore) -> None:
+    assert numbers(await many.read(A)) == list(range(1, 1001))
+    assert numbers(await many.read(A, newest=True)) == list(range(1501, 2501))
+    assert list(await many.read(A, limit=0)) == []
+
+
+# Following
+
+
+async def test_a_follower_gets_the_lines_that_are_there_and_those_that_come(store: OutputStore) -> None:
+    await store.append(A, API, Phase.BUILD, 1, ["1", "2"])
+    following = asyncio.create_task(take(store.follow(A, after=1), 4))
+    of_web = asyncio.create_task(take(store.follow(A, WEB), 1))
+    await store.append(B, API, Phase.BUILD, 1, ["of another deployment"])
+    await store.append(A, API, Phase.BUILD, 1, ["3", "4"])
+    await store.append(A, WEB, Phase.BUILD, 1, ["5"])
+    assert texts(await following) == ["2", "3", "4", "5"]
+    assert texts(await of_web) == ["5"]
+
+
+async def test_followers_miss_nothing_while_many_append(store: OutputStore) -> None:
+    async def print_(service: UUID) -> None:
+        for n in range(50):
+            await store.append(A, service, Phase.BUILD, 1, [f"{service} {n}"] * (1 + n % 3), upto=n + 1)
+
+    followers = [asyncio.create_task(take(store.follow(A, service), 99)) for service in (API, WEB)]
+    followers += [asyncio.create_task(take(store.follow(A, after=after), 198 - after)) for after in (0, 1, 150)]
+    await asyncio.gather(print_(API), print_(WEB))
+    every = list(await store.read(A))
+    of_api, of_web, *of_all = await asyncio.gather(*followers)
+    assert of_api == [line for line in every if line.service == API]
+    assert of_web == [line for line in every if line.service == WEB]
+    assert of_all == [every, every[1:], every[150:]]
+
+
+async def test_followers_end_when_the_store_is_closed(store: OutputStore) -> None:
+    ends = asyncio.create_task(anext(store.follow(A), "ended"))
+    await store.read(A)
+    await store.close()
+    assert await ends == "ended"
+    with pytest.raises(LogUnavailable, match="closed"):
+        await anext(store.follow(A))
+    with pytest.raises(LogUnavailable, match="closed"):
+        await store.read(A)
+
+
+# The most that is kept
+
+
+async def test_lines_beyond_the_most_are_cut_and_a_note_says_so(
+    store: OutputStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "MOST_LINES", 5)
+    for n in range(1, 5):
+        await store.append(A, API, Phase.BUILD, 1, [f"{n}a", f"{n}b"], upto=n)
+    lines = await store.read(A)
+    assert texts(lines)[:-1] == ["1a", "1b", "2a", "2b", "3a"]
+    assert "more than 5 lines" in lines[-1].text
+    assert lines[-1].kind is Kind.NOTE
+    assert await store.kept(A, API, Phase.BUILD, 1) == 4
+
+    await store.append(A, API, Phase.BUILD, 1, ["It took too long."], Kind.NOTE)
+    await store.append(A, API, Phase.BUILD, 2, ["the next attempt"])
+    assert texts(await store.read(A, after=6)) == ["It took too long.", "the next attempt"]
+
+
+async def test_bytes_beyond_the_most_are_cut(store: OutputStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "MOST_BYTES", 12)
+    await store.append(A, API, Phase.BUILD, 1, ["1234", "éé"], upto=10)  # 5 bytes each
+    await store.append(A, API, Phase.BUILD, 1, ["12", ""], upto=14)
+    lines = await store.read(A)
+    assert texts(lines)[:-1] == ["1234", "éé"]
+    assert lines[-1].kind is Kind.NOTE
+    await store.append(A, API, Phase.BUILD, 1, [""], upto=15)  # would fit, but what came before it is missing
+    assert len(await store.read(A)) == 3
+
+
+async def test_exactly_the_most_is_kept_whole(store: OutputStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "MOST_LINES", 2)
+    monkeypatch.setattr(output, "MOST_BYTES", 4)
+    await store.append(A, API, Phase.BUILD, 1, ["1", "2"], upto=4)
+    assert texts(await store.read(A)) == ["1", "2"]
+
+
+async def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "output.db")) as database:
+        database.execute("PRAGMA user_version = 2")
+    with pytest.raises(LogUnavailable, match="newer version of Stageline"):
+        await SqliteOutput.open(tmp_path / "output.db")
+
+
+async def test_lines_have_the_time_at_which_they_were_kept() -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    ticks = iter([noon, noon + timedelta(seconds=1)])
+    store = MemoryOutput(lambda: next(ticks))
+    await store.append(A, API, Phase.BUILD, 1, ["1", "2"])
+    await store.append(A, API, Phase.BUILD, 1, ["3"])
+    assert [line.at for line in await store.read(A)] == [noon, noon, noon + timedelta(seconds=1)]
+    await store.close()
