@@ -63,17 +63,18 @@ class Nothing:
 
 
 class Case(Struct, frozen=True):
-    """What is deployed, how many *steps* that takes, and how many services at once."""
+    """What is deployed, how many *steps* that takes, how many services at once, and the most milliseconds, if any."""
 
     spec: ServiceSpec
     steps: int
     concurrency: int
+    target: float | None = None
 
 
 DEPLOYED, BUILT = ServiceSpec(run="true"), ServiceSpec(build=("true",), run="true")
 CASES = [
-    Case(DEPLOYED, len(STAGES) * SERVICES, SERVICES),
-    Case(BUILT, 2 * len(STAGES) * SERVICES, SERVICES),
+    Case(DEPLOYED, len(STAGES) * SERVICES, SERVICES, TARGET),
+    Case(BUILT, 2 * len(STAGES) * SERVICES, SERVICES, TARGET),
     Case(BUILT, 2 * len(STAGES) * SERVICES, 1),
 ]
 
@@ -151,7 +152,7 @@ def raw(path: Path, appends: list[list[bytes]], runs: int) -> list[float]:
     return taken
 
 
-async def compare(case: Case, runs: int, folder: Path) -> bool:
+async def compare(case: Case, runs: int, folder: Path) -> None:
     log, outputs = await SqliteLog.open(folder / "log.db"), await SqliteOutput.open(folder / "output.db")
     try:
         ours = await measure(log, outputs, case, runs)
@@ -168,15 +169,14 @@ async def compare(case: Case, runs: int, folder: Path) -> bool:
     print(f"{events} events in {len(appends)} appends, {median(ours) / median(limit):.1f} times the disk's own time")
     for name, taken in [("SQLite", ours), ("memory", memory), ("disk alone", limit)]:
         print(f"  {name:10} {median(taken):7.1f} ms, the median of {runs} ({min(taken):.1f} to {max(taken):.1f})")
-    return median(ours) <= TARGET
+    if case.target is not None:
+        print(f"  at most    {case.target:7.1f} ms: {'met' if median(ours) <= case.target else 'missed'}")
 
 
 async def main(runs: int) -> None:
-    results = []
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:
-            results.append(await compare(case, runs, Path(folder)))
-    print(f"{TARGET:g} ms at most: {'met' if all(results) else 'missed'}")
+            await compare(case, runs, Path(folder))
 
 
 if __name__ == "__main__":

@@ -69,12 +69,12 @@ class Config:
 
 
 def normal(url: str) -> str:
-    """*url* as the key that its token is kept under: without the slash at the end, and with a scheme."""
+    """*url* as the key that its token is kept under: with a scheme, without the path that all servers have."""
     if "://" not in url:
         url = f"http://{url}"
     if not url.startswith(("http://", "https://")):
         raise Misused(f"{url!r} is no address of a server: it begins with http:// or https://.")
-    return url.rstrip("/")
+    return url.rstrip("/").removesuffix("/graphql").rstrip("/")
 
 
 def path() -> Path:

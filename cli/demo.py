@@ -71,7 +71,8 @@ def demo(
     write(f"The demo's files are in {data}, made anew.")
     shell = {name: os.environ.pop(name) for name in VARIABLES if name in os.environ}
     before = config.load()
-    url = f"http://127.0.0.1:{server_port(port, before.tokens)}"
+    left_over = before.contexts[CONTEXT].url if CONTEXT in before.contexts else None
+    url = f"http://127.0.0.1:{server_port(port, before.tokens.keys() - {left_over})}"
     try:
         with sandbox:
             code = _play(sandbox, url, before, bool(shell), exit_)
@@ -192,7 +193,7 @@ def _show_around(url: str, has_variables: bool) -> None:
         "",
         "All of it runs now:",
         *(f"  API gateway  http://127.0.0.1:{port}  (a visit goes through all seven)" for port in services[DOOR].ports),
-        f"  GraphiQL     {url}/graphql  (asks for a token: {stageline} auth token --print)",
+        f"  GraphiQL     {url}/graphql#token={client.server.token}  (the token is the demo's, and ends with it)",
         "",
         "To go on, in another terminal:",
         *_exports(has_variables),

@@ -143,7 +143,7 @@ def delete(
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Delete an environment with its stages and services. On a terminal this asks first."""
+    """Delete an environment with its stages and services. This asks first; --yes answers."""
     scope = scope if name is None else Scope(project=scope.project, environment=name)
     with Client.known() as client:
         found = scope.find(client)

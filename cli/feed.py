@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cli.client import Data, Server, Variables, fault
-from cli.errors import Failed, NotAuthorized, NotReachable
+from cli.errors import Failed, Misused, NotAuthorized, NotReachable
 
 if TYPE_CHECKING:
     from websockets.exceptions import ConnectionClosed
@@ -51,9 +51,9 @@ class Feed:
         self._variables = dict(variables)
         self._is_over = is_over
         self._tell = tell
-        self._cursor: str | None = None
+        self._cursor = variables.get("after")
         self._pause = 0.0
-        self._patience = float(os.environ.get("STAGELINE_PATIENCE") or DEFAULT_PATIENCE)
+        self._patience = _patience()
 
     def events(self, tick: float) -> Iterator[Data | None]:
         """Yields each event, and None whenever nothing came for *tick* seconds; ends with the subscription."""
@@ -159,6 +159,14 @@ class Feed:
             return json.loads(socket.recv(timeout=seconds))
         except TimeoutError:
             return None
+
+
+def _patience() -> float:
+    text = os.environ.get("STAGELINE_PATIENCE") or str(DEFAULT_PATIENCE)
+    try:
+        return float(text)
+    except ValueError:
+        raise Misused(f"STAGELINE_PATIENCE is no number of seconds: {text!r}.") from None
 
 
 class _Broken(Exception):

@@ -9,7 +9,22 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from cli import auth, context, demo, deployment, environment, project, serve, service
+from cli import (
+    actor,
+    audit,
+    auth,
+    context,
+    demo,
+    deployment,
+    diff,
+    document,
+    environment,
+    history,
+    project,
+    restore,
+    serve,
+    service,
+)
 from cli.command import command, group, show_help
 from cli.errors import Failed, Misused
 from cli.output import encoded, say, write
@@ -85,7 +100,30 @@ app.add_typer(project.app, name="project")
 app.add_typer(environment.app, name="environment")
 app.add_typer(service.app, name="service")
 app.add_typer(deployment.app, name="deployment")
+app.add_typer(document.app, name="pipeline")
+command(
+    app,
+    "history",
+    "stageline history",
+    "stageline history --service Backend --type service-moved --since 2026-01-01",
+    "stageline history --everything --by admin --text 'ticket 7' --json",
+    "stageline history -f",
+)(history.history)
+command(
+    app,
+    "diff",
+    "stageline diff 12",
+    "stageline diff deployment:12 2026-01-31T12:00Z",
+    "stageline diff 12 15 --json",
+)(diff.diff)
+command(app, "restore", "stageline restore 12 --dry-run", "stageline restore 12 --reason 'as before'")(restore.restore)
+command(app, "undo", "stageline undo --dry-run", "stageline undo")(restore.undo)
+app.add_typer(audit.app, name="audit")
+app.add_typer(actor.app, name="actor")
 command(app, "serve", "stageline serve", "stageline serve --port 9000 --data ./data")(serve.serve)
+command(app, "worker", "stageline worker --database postgresql://stageline@db/stageline")(serve.worker)
+command(app, "migrate", "stageline migrate --database postgresql://stageline@db/stageline")(serve.migrate)
+command(app, "fsck", "stageline fsck", "stageline fsck --database postgresql://stageline@db/stageline")(serve.fsck)
 command(app, "demo", "stageline demo", "stageline demo --exit")(demo.demo)
 
 

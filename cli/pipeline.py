@@ -124,6 +124,10 @@ query Pipeline($environment: ID!, $version: Int, $asOf: DateTime) {
 def get(client: Client, environment: str, *, version: int | None = None, as_of: str | None = None) -> Pipeline:
     """The pipeline of the environment with that id: the current one, or as it was."""
     found = client.execute(GET, {"environment": environment, "version": version, "asOf": as_of})["pipeline"]
+    if found is None and version is not None:
+        raise Failed(f"The pipeline has no version {version}.", code="VERSION_NOT_FOUND")
+    if found is None and as_of is not None:
+        raise Failed(f"The environment was not there yet at {as_of}.", code="VERSION_NOT_FOUND")
     if found is None:
         raise Failed(f"There is no environment {environment!r}.", code="ENVIRONMENT_NOT_FOUND")
     return read(found)

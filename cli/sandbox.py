@@ -11,10 +11,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from cli import config
 from cli.errors import Failed
 from cli.serve import stop_services
+
+if TYPE_CHECKING:
+    import psutil
 
 MARKER = "stageline-demo.json"
 STARTING_SECONDS = 60.0
@@ -38,48 +42,48 @@ class Sandbox:
             self._stop_left_over()
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        self._mark({})
+        self._mark()
 
     @property
     def _is_ours(self) -> bool:
         return (self.folder / MARKER).is_file()
 
-    def _mark(self, processes: dict[str, float]) -> None:
-        (self.folder / MARKER).write_text(json.dumps({"processes": processes}) + "\n")
+    def _mark(self, **processes: int) -> None:
+        """Writes down who plays here: a process's number alone may be given to another later."""
+        import psutil
+
+        known = {role: [pid, psutil.Process(pid).create_time()] for role, pid in processes.items()}
+        (self.folder / MARKER).write_text(json.dumps(known) + "\n")
+
+    def _process(self, role: str) -> "psutil.Process | None":
+        import psutil
+
+        try:
+            pid, created = json.loads((self.folder / MARKER).read_text())[role]
+            process = psutil.Process(pid)
+            return process if process.create_time() == created else None
+        except (ValueError, KeyError, psutil.NoSuchProcess):
+            return None
 
     def _stop_left_over(self) -> None:
         """A demo that was killed leaves its server and its services behind."""
         import psutil
 
-        try:
-            known = json.loads((self.folder / MARKER).read_text())["processes"]
-        except (ValueError, KeyError):
-            known = {}
-        alive = []
-        for pid, created in known.items():
-            try:
-                process = psutil.Process(int(pid))
-                if process.create_time() == created:  # else the number was given to another since
-                    alive.append(process)
-            except psutil.NoSuchProcess:
-                continue
-        if len(alive) == len(known) > 0:
+        if demo := self._process("demo"):
             raise Failed(
-                f"A demo is going on in {self.folder} (process {alive[0].pid}).",
+                f"A demo is going on in {self.folder} (process {demo.pid}).",
                 hint="End it with Ctrl-C there, or choose another folder: --data DIR",
             )
-        for process in alive:
-            process.terminate()
-        _, left = psutil.wait_procs(alive, STOPPING_SECONDS)
-        for process in left:
-            process.kill()
+        if server := self._process("server"):
+            server.terminate()
+            _, left = psutil.wait_procs([server], STOPPING_SECONDS)
+            for process in left:
+                process.kill()
         if self.data.is_dir():
             stop_services(self.data)
 
     def start(self, port: int) -> None:
         """Starts the server and returns when it answers; raises `Failed` with its last words when it doesn't."""
-        import psutil
-
         command = [sys.executable, "-P", "-m", "cli.main", "serve", "--host", "127.0.0.1"]
         with self.log.open("wb") as log:
             self._server = subprocess.Popen(
@@ -89,8 +93,7 @@ class Sandbox:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is the demo's, which ends the server in its turn
             )
-        pids = (os.getpid(), self._server.pid)
-        self._mark({str(pid): psutil.Process(pid).create_time() for pid in pids})
+        self._mark(demo=os.getpid(), server=self._server.pid)
         deadline = time.monotonic() + STARTING_SECONDS
         while not _is_well(port):
             if self._server.poll() is not None or time.monotonic() > deadline:
@@ -120,7 +123,7 @@ class Sandbox:
             server.kill()
             server.wait()
         stop_services(self.data)
-        self._mark({})
+        self._mark()
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()

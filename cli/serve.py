@@ -1,4 +1,4 @@
-"""`stageline serve`: the one door from the command line to the server's own code."""
+"""`stageline serve` and its like: the one door from the command line to the server's own code."""
 
 import os
 from enum import StrEnum
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cli.errors import Misused
 
 
 class LogLevel(StrEnum):
@@ -20,6 +22,43 @@ def default_data() -> Path:
     return Path(base).expanduser() / "stageline"
 
 
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        envvar="STAGELINE_DATA",
+        metavar="DIR",
+        file_okay=False,
+        show_default="${XDG_DATA_HOME:-~/.local/share}/stageline",
+        help="The folder that holds everything; made when it isn't there.",
+    ),
+]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        envvar=["STAGELINE_DATABASE", "DATABASE_URL"],
+        metavar="URL",
+        show_default="SQLite, in the folder",
+        help="A PostgreSQL that servers and workers share, as postgresql://user:password@host/name.",
+    ),
+]
+Level = Annotated[
+    LogLevel,
+    typer.Option("--log-level", envvar="STAGELINE_LOG_LEVEL", case_sensitive=False, help="How much it says."),
+]
+Gone = Annotated[
+    float,
+    typer.Option(
+        "--gone-after",
+        envvar="STAGELINE_GONE_AFTER",
+        metavar="SECONDS",
+        min=10,
+        help="When a machine that isn't heard of is gone for good: what ran there is begun anew elsewhere.",
+    ),
+]
+
+
 def serve(
     host: Annotated[
         str, typer.Option("--host", envvar="STAGELINE_HOST", metavar="HOST", help="The address to listen on.")
@@ -28,21 +67,25 @@ def serve(
         int,
         typer.Option("--port", envvar="STAGELINE_PORT", metavar="PORT", min=0, max=65535, help="The TCP port."),
     ] = 8000,
-    data: Annotated[
+    data: Data = None,
+    database: Database = None,
+    worker: Annotated[
+        bool,
+        typer.Option("--worker/--no-worker", help="Whether it drives deployments, too; with SQLite it always does."),
+    ] = True,
+    gone_after: Gone = 300.0,
+    log_level: Level = LogLevel.INFO,
+    signing_key: Annotated[
         Path | None,
         typer.Option(
-            "--data",
-            envvar="STAGELINE_DATA",
-            metavar="DIR",
-            file_okay=False,
-            show_default="${XDG_DATA_HOME:-~/.local/share}/stageline",
-            help="The folder that holds everything; made when it isn't there.",
+            "--signing-key",
+            envvar="STAGELINE_SIGNING_KEY",
+            metavar="FILE",
+            dir_okay=False,
+            show_default="signing-key.pem in the folder, made when it isn't there",
+            help="The Ed25519 key, in PEM, that audit heads are signed with.",
         ),
     ] = None,
-    log_level: Annotated[
-        LogLevel,
-        typer.Option("--log-level", envvar="STAGELINE_LOG_LEVEL", case_sensitive=False, help="How much it says."),
-    ] = LogLevel.INFO,
     issue_token: Annotated[
         bool, typer.Option("--issue-token", help="Make one more admin token, when the first was lost.")
     ] = False,
@@ -54,8 +97,61 @@ def serve(
     from server import main as server
     from server.settings import Settings
 
-    folder = (data or default_data()).expanduser().absolute()
-    server.serve(Settings(host=host, port=port, data=folder, log_level=log_level.value, issue_token=issue_token))
+    settings = Settings(
+        host=host,
+        port=port,
+        data=_folder(data),
+        database=database,
+        works=worker,
+        gone=gone_after,
+        log_level=log_level.value,
+        issue_token=issue_token,
+        signing_key=None if signing_key is None else signing_key.expanduser().absolute(),
+    )
+    server.serve(settings)
+
+
+def worker(
+    data: Data = None, database: Database = None, gone_after: Gone = 300.0, log_level: Level = LogLevel.INFO
+) -> None:
+    """Drive deployments until Ctrl-C, beside the servers and workers that share the PostgreSQL.
+
+    What is under way goes on, and is driven on by another worker. Processes are their machine's own: an environment
+    stays on the machine that first deployed it, where its folder is.
+    """
+    from server import worker as server
+    from server.settings import Settings
+
+    settings = Settings(data=_folder(data), database=_shared(database), gone=gone_after, log_level=log_level.value)
+    server.work(settings)
+
+
+def migrate(database: Database = None) -> None:
+    """Bring the tables in a PostgreSQL up to date, as every server does when it starts."""
+    from server import worker as server
+
+    server.migrate(_shared(database))
+
+
+def fsck(data: Data = None, database: Database = None) -> None:
+    """Check what is stored: the order and the hashes of the whole log, and the read models against it.
+
+    With SQLite the server must be stopped; with a PostgreSQL all may go on meanwhile.
+    """
+    from server import fsck as server
+    from server.settings import Settings
+
+    server.fsck(Settings(data=_folder(data), database=database))
+
+
+def _folder(data: Path | None) -> Path:
+    return (data or default_data()).expanduser().absolute()
+
+
+def _shared(database: str | None) -> str:
+    if database is None:
+        raise Misused("No database is named: --database, or DATABASE_URL.", hint="With SQLite, the server works alone.")
+    return database
 
 
 def stop_services(data: Path) -> None:

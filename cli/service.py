@@ -153,15 +153,21 @@ def _edited(name: str, given: SpecOptions, scope: Scope, change: Change, new_nam
 
 @command(app, "remove", "stageline service remove -n Redis --yes")
 def remove(name: ServiceName, scope: Scope, change: Change, output: Output, yes: Yes = False) -> None:
-    """Remove a service and its specification. On a terminal this asks first."""
+    """Remove a service and its specification. This asks first; --yes answers."""
     confirm(f"Remove service {name!r}?", yes or change.dry_run)
     after = pipeline.change(REMOVE, scope, change, service=name)
     _answer(output, change, after, "Service removed successfully")
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Raises `Failed` when a person says no; where there is nobody to ask, the command stands as it was given."""
-    if not yes and sys.stdin.isatty() and not typer.confirm(question, err=True):
+    """Raises `Failed` when a person says no, or when there is nobody to ask and --yes wasn't given."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Failed(
+            f"{question} Nothing was changed.", hint="There is nobody to ask here: say --yes.", code="NOT_CONFIRMED"
+        )
+    if not typer.confirm(question, err=True):
         raise Failed("Nothing was changed.", code="NOT_CONFIRMED")
 
 

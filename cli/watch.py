@@ -5,6 +5,7 @@ The exit code is the outcome's: see `cli.errors`.
 """
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ class Watching:
     """Whether to stay until the deployment is over, and for how long."""
 
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Follow it to its end, and exit with its outcome (see docs).")
+        bool, typer.Option("--watch", "-w", help="Follow it to its end; exit with 0, 4 (failed) or 5 (cancelled).")
     ] = False
     timeout: Annotated[
         float | None,
@@ -150,15 +151,9 @@ def _judge(deployment: Deployment, wanted: str) -> None:
         case "FAILED":
             hint = f"Its output: stageline deployment logs {deployment.number}"
             if deployment.failure:
-                hint += f" {_quoted(deployment.failure.service.name)}"
+                hint += f" {shlex.quote(deployment.failure.service.name)}"
             raise DeploymentFailed(f"{name} failed: {deployment.failure or 'no reason is known'}", hint=hint)
         case "CANCELLED":
             raise DeploymentCancelled(f"{name} was cancelled.")
         case status:
             raise Failed(f"{name} had {status.lower()} before it could be cancelled.", code="DEPLOYMENT_OVER")
-
-
-def _quoted(name: str) -> str:
-    import shlex
-
-    return shlex.quote(name)

@@ -203,16 +203,14 @@ class Deployment(Struct, frozen=True, kw_only=True):
 
     def due(self) -> tuple[Step, ...]:
         """The steps that ought to be running: those that are, and those that may start now."""
-        if self.status is not Status.RUNNING or self.current is None:
-            return ()
-        if self.cancellation is Cancellation.FORCED:
+        stage = self.current
+        if stage is None or self.cancellation is Cancellation.FORCED:
             return ()
         if self.is_stopping:
             return self.running
-        open_ = [run for run in self.current.services if not run.status.is_final]
-        begun = [run for run in open_ if run.status is Status.RUNNING]
-        queued = [run for run in open_ if run.status is Status.QUEUED]
-        free = max(0, self.current.stage.concurrency - len(begun))
+        begun = [run for run in stage.services if run.status is Status.RUNNING]
+        queued = [run for run in stage.services if run.status is Status.QUEUED]
+        free = max(0, stage.stage.concurrency - len(begun))
         return tuple(run.next for run in (*begun, *queued[:free]) if run.next)
 
     def run_of(self, service: ServiceId) -> ServiceRun | None:
@@ -375,32 +373,32 @@ def evolve(deployment: Deployment, event: DeploymentEvent) -> Deployment:
 
 
 def _evolve_step(deployment: Deployment, event: StepEvent) -> Deployment:
-    def build(status: Status, of_service: Status = Status.RUNNING, attempt: int = 1) -> Deployment:
+    def build(status: Status, attempt: int, of_service: Status = Status.RUNNING) -> Deployment:
         return _with_service(deployment, event.service, of_service, build=StepRun(status=status, attempt=attempt))
 
-    def deploy(status: Status, of_service: Status = Status.RUNNING, attempt: int = 1) -> Deployment:
+    def deploy(status: Status, attempt: int, of_service: Status = Status.RUNNING) -> Deployment:
         return _with_service(deployment, event.service, of_service, deploy=StepRun(status=status, attempt=attempt))
 
     match event:
         case BuildStarted(attempt=attempt):
-            return build(Status.RUNNING, attempt=attempt)
+            return build(Status.RUNNING, attempt)
         case BuildSucceeded(attempt=attempt):
-            return build(Status.SUCCEEDED, attempt=attempt)
+            return build(Status.SUCCEEDED, attempt)
         case BuildFailed(attempt=attempt, reason=reason):
             build_run, deploy_run = StepRun(status=Status.FAILED, attempt=attempt), StepRun(status=Status.CANCELLED)
             ended = _with_service(deployment, event.service, Status.FAILED, build=build_run, deploy=deploy_run)
             return _failed(ended, event.service, Phase.BUILD, reason)
         case BuildSkipped():
-            return build(Status.SKIPPED, Status.QUEUED)
+            return build(Status.SKIPPED, 1, Status.QUEUED)
         case ServiceDeployStarted(attempt=attempt):
-            return deploy(Status.RUNNING, attempt=attempt)
+            return deploy(Status.RUNNING, attempt)
         case ServiceDeployed(attempt=attempt):
-            return deploy(Status.SUCCEEDED, Status.SUCCEEDED, attempt)
+            return deploy(Status.SUCCEEDED, attempt, Status.SUCCEEDED)
         case ServiceDeployFailed(attempt=attempt, reason=reason):
-            return _failed(deploy(Status.FAILED, Status.FAILED, attempt), event.service, Phase.DEPLOY, reason)
+            return _failed(deploy(Status.FAILED, attempt, Status.FAILED), event.service, Phase.DEPLOY, reason)
         case StepRetried(phase=phase, attempt=attempt):
             step = build if phase is Phase.BUILD else deploy
-            return step(Status.QUEUED, attempt=attempt + 1)
+            return step(Status.QUEUED, attempt + 1)
         case ServiceCancelled(service=service):
             return _cancelled(deployment, service)
         case _:

@@ -63,6 +63,10 @@ class InvalidConcurrency(Invalid):
     message = "{concurrency} services at once can't be meant: 1 to {most}."
 
 
+class InvalidDocument(Invalid):
+    message = "Line {line}: {why}."
+
+
 class ProjectNotFound(NotFound):
     message = "There is no project {project!r}."
 
@@ -81,6 +85,14 @@ class ServiceNotFound(NotFound):
 
 class DeploymentNotFound(NotFound):
     message = "There is no deployment {deployment!r}."
+
+
+class VersionNotFound(NotFound):
+    message = "The pipeline has no version {version}: it has 1 to {last}."
+
+
+class ActorNotFound(NotFound):
+    message = "Nothing is kept of an actor {actor!r}."
 
 
 class TokenNotFound(NotFound):
@@ -105,6 +117,16 @@ class OwnDestination(Conflict):
 
 class LimitReached(Conflict):
     message = "There can't be more than {limit} {what}."
+
+
+class NothingToUndo(Conflict):
+    message = "There is no change of yours to take back."
+
+
+class ChangedSince(Conflict):
+    """A change can't be taken back any more."""
+
+    message = "Your last change ({change}) can't be taken back alone, for this came later: {later}."
 
 
 class NothingToDeploy(Conflict):

@@ -80,6 +80,7 @@ from domain.stage import (
     StageDeleted,
     StageDescribed,
     StageEvent,
+    StageHomeChanged,
     StageId,
     StageMoved,
     StagePolicy,
@@ -190,12 +191,13 @@ def _create(command: CreateEnvironment) -> list[PipelineEvent]:
         project=command.project,
         name=names.checked(command.name),
         target=command.target,
-        concurrency=_concurrency(command.concurrency),
+        concurrency=checked_concurrency(command.concurrency),
     )
     return [created, *stages]
 
 
-def _concurrency(concurrency: int) -> int:
+def checked_concurrency(concurrency: int) -> int:
+    """*concurrency*; raises `InvalidConcurrency` outside 1 to 100."""
     if not 1 <= concurrency <= MAX_CONCURRENCY:
         raise InvalidConcurrency(concurrency=concurrency, most=MAX_CONCURRENCY)
     return concurrency
@@ -207,7 +209,7 @@ def _edit(pipeline: Pipeline, command: EditEnvironment) -> list[PipelineEvent]:
         events.append(EnvironmentRenamed(name=names.checked(command.name)))
     if command.target is not None and command.target != pipeline.target:
         events.append(TargetChanged(target=command.target))
-    if command.concurrency is not None and _concurrency(command.concurrency) != pipeline.concurrency:
+    if command.concurrency is not None and checked_concurrency(command.concurrency) != pipeline.concurrency:
         events.append(ConcurrencyChanged(concurrency=command.concurrency))
     return events
 
@@ -253,7 +255,7 @@ def _edit_stage(pipeline: Pipeline, command: EditStage) -> list[PipelineEvent]:
         events.append(StageDescribed(stage=stage.id, description=names.checked_description(description)))
     if command.policy is not None and command.policy != stage.policy:
         if command.policy.concurrency is not None:
-            _concurrency(command.policy.concurrency)
+            checked_concurrency(command.policy.concurrency)
         events.append(StagePolicyChanged(stage=stage.id, policy=command.policy))
     return events
 
@@ -354,8 +356,7 @@ def evolve(pipeline: Pipeline, event: PipelineEvent) -> Pipeline:
 
 def fold(pipeline: Pipeline, events: Iterable[PipelineEvent]) -> Pipeline:
     draft = _Draft(pipeline)
-    for event in events:
-        draft.add(event)
+    draft.add(events)
     return draft.done()
 
 
@@ -380,57 +381,45 @@ class _Draft:
         stages = [replace(stage, services=tuple(services[stage.id.int])) for stage in self._stages]
         return replace(self._pipeline, incoming=self._incoming, stages=tuple(stages))
 
-    def add(self, event: PipelineEvent) -> None:
-        match event:  # the most frequent first: a case that is passed over costs time, too
-            case ServiceConfigured(service=id_, spec=spec):
-                self._change_service(id_, spec=spec)
-            case ServiceMoved(service=id_, source=source, target=target):
-                moved = self._incoming if source is None else self._services.pop(id_.int)
-                if moved is not None:
-                    self._services[id_.int] = moved
-                    self._stage_of[id_.int] = target.int
-                    self._incoming = None
-            case ServiceSkipped(service=id_):
-                self._change_service(id_, is_skipped=True)
-            case ServiceUnskipped(service=id_):
-                self._change_service(id_, is_skipped=False)
-            case ServiceRenamed(service=id_, name=name):
-                self._change_service(id_, name=name)
-            case ServiceAdded(service=id_, name=name, type=type_, spec=spec):
-                self._incoming = Service(id=id_, name=name, type=type_, spec=spec)
-            case ServiceRemoved(service=id_):
-                del self._services[id_.int]
-            case (
-                StageCreated()
-                | StageRenamed()
-                | StageDescribed()
-                | StageMoved()
-                | StagePolicyChanged()
-                | StageDeleted()
-            ):
-                self._add_to_stages(event)
-            case _:
-                self._pipeline = _evolve_environment(self._pipeline, event)
-
-    def _add_to_stages(self, event: StageEvent) -> None:
-        match event:
-            case StageCreated(stage=id_, name=name, description=description, home_of=home_of, position=position):
-                self._stages.insert(position - 1, Stage(id=id_, name=name, description=description, home_of=home_of))
-            case StageRenamed(stage=id_, name=name):
-                self._change_stage(id_, name=name)
-            case StageDescribed(stage=id_, description=description):
-                self._change_stage(id_, description=description)
-            case StagePolicyChanged(stage=id_, policy=policy):
-                self._change_stage(id_, policy=policy)
-            case StageMoved(stage=id_, target=position):
-                self._stages.insert(position - 1, self._stages.pop(self._index(id_)))
-            case StageDeleted(stage=id_):
-                del self._stages[self._index(id_)]
-            case _:
-                assert_never(event)
-
-    def _change_service(self, id_: ServiceId, **changes: object) -> None:
-        self._services[id_.int] = replace(self._services[id_.int], **changes)
+    def add(self, events: Iterable[PipelineEvent]) -> None:
+        services = self._services
+        for event in events:
+            match event:  # the most frequent first, as every case that is passed over takes time
+                case ServiceConfigured():
+                    services[event.service.int] = replace(services[event.service.int], spec=event.spec)
+                case ServiceMoved():
+                    moved = self._incoming if event.source is None else services.pop(event.service.int)
+                    if moved is not None:
+                        services[event.service.int] = moved
+                        self._stage_of[event.service.int] = event.target.int
+                        self._incoming = None
+                case ServiceSkipped():
+                    services[event.service.int] = replace(services[event.service.int], is_skipped=True)
+                case ServiceUnskipped():
+                    services[event.service.int] = replace(services[event.service.int], is_skipped=False)
+                case ServiceRenamed():
+                    services[event.service.int] = replace(services[event.service.int], name=event.name)
+                case ServiceAdded(service=id_, name=name, type=type_, spec=spec):
+                    self._incoming = Service(id=id_, name=name, type=type_, spec=spec)
+                case ServiceRemoved():
+                    del services[event.service.int]
+                case StageRenamed():
+                    self._change_stage(event.stage, name=event.name)
+                case StageDescribed():
+                    self._change_stage(event.stage, description=event.description)
+                case StageMoved():
+                    self._stages.insert(event.target - 1, self._stages.pop(self._index(event.stage)))
+                case StageCreated(stage=stage, name=name, description=description, home_of=home_of, position=position):
+                    new = Stage(id=stage, name=name, description=description, home_of=home_of)
+                    self._stages.insert(position - 1, new)
+                case StagePolicyChanged():
+                    self._change_stage(event.stage, policy=event.policy)
+                case StageHomeChanged():
+                    self._change_stage(event.stage, home_of=event.home_of)
+                case StageDeleted():
+                    del self._stages[self._index(event.stage)]
+                case _:
+                    self._pipeline = _evolve_environment(self._pipeline, event)
 
     def _change_stage(self, id_: StageId, **changes: object) -> None:
         index = self._index(id_)

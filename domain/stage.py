@@ -54,11 +54,20 @@ class StagePolicyChanged(Struct, frozen=True, kw_only=True):
     policy: StagePolicy
 
 
+class StageHomeChanged(Struct, frozen=True, kw_only=True):
+    """New services of *home_of* land in the stage, from now on; of no type if that is None."""
+
+    stage: StageId
+    home_of: ServiceType | None
+
+
 class StageDeleted(Struct, frozen=True, kw_only=True):
     stage: StageId
 
 
-StageEvent = StageCreated | StageRenamed | StageDescribed | StageMoved | StagePolicyChanged | StageDeleted
+StageEvent = (
+    StageCreated | StageRenamed | StageDescribed | StageMoved | StagePolicyChanged | StageHomeChanged | StageDeleted
+)
 
 
 class At(Struct, frozen=True, kw_only=True):

@@ -1,14 +1,19 @@
 """What a resolver may reach, and who is asking."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
 from domain.environment import Target
+from projections.audit import RunningHash
 from projections.deployment import Deployments
 from projections.environment import Environments
+from projections.history import History
 from projections.pipeline import Pipelines
 from projections.project import Projects
 from projections.projector import Projector
@@ -16,6 +21,7 @@ from store import ids
 from store.handle import Handler
 from store.log import Author, EventLog, Origin
 from store.output import OutputStore
+from store.people import People
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,12 @@ class Application:
     environments: Environments
     pipelines: Pipelines
     deployments: Deployments
+    history: History
     output: OutputStore
     targets: frozenset[Target]
+    running: RunningHash
+    signing_key: Ed25519PrivateKey
+    people: People
 
     async def settled(self) -> None:
         """Returns when the read models hold everything that the log held when this was called."""
@@ -54,6 +64,11 @@ class Context:
     identity: Identity | None
     connection_params: Any = None
     correlation: UUID = field(default_factory=ids.new)
+
+    @cached_property
+    def names(self) -> DataLoader[str, str | None]:
+        """Actors' names, asked for together; none is kept, as it may have to be forgotten."""
+        return DataLoader(self.application.people.names, cache=False)
 
     def author(self, reason: str | None) -> Author:
         assert self.identity is not None, "nobody comes this far without a token"

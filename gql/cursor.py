@@ -7,10 +7,15 @@ refused rather than misread.
 
 import base64
 import binascii
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from domain.errors import InvalidArgument
+
+Position = Annotated[int, Meta(ge=0, lt=2**53)]
+"""Whatever can be sent back, a database can be asked for it."""
 
 
 def of_position(epoch: str, position: int) -> str:
@@ -21,7 +26,7 @@ def to_position(epoch: str, cursor: str) -> int:
     """The position that *cursor* names; raises `InvalidArgument` for a damaged one, and for one of another log."""
     try:
         decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        origin, position = msgspec.json.decode(decoded, type=tuple[str, int])
+        origin, position = msgspec.json.decode(decoded, type=tuple[str, Position])
     except (binascii.Error, ValueError):
         raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list") from None
     if origin != epoch:

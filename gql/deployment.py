@@ -5,21 +5,25 @@ from typing import Annotated
 from uuid import UUID
 
 import strawberry
+from msgspec.structs import replace
 from strawberry import ID
 
 from domain import deployment as domain
 from domain.deployment import Cancellation
-from domain.errors import DeploymentNotFound, VersionMismatch
+from domain.errors import DeploymentNotFound, EnvironmentNotFound, VersionMismatch
 from domain.project import EnvironmentId
 from domain.queue import Action, DeploymentId
 from domain.spec import ServiceType
 from domain.step import Phase, Status
 from gql import cursor as cursors
+from gql.actor import ACTOR_NAME, actor_name
 from gql.connection import Connection, connection, part
 from gql.context import Context, Info
+from gql.diff import PipelineDiff, between
 from gql.errors import Refusal
 from gql.node import Node, global_id, uuid_of
-from gql.pipeline import StageRef, environment_id
+from gql.pipeline import EnvironmentRef, Pipeline, ServiceRef, StageRef, existing, service_ref, stage_ref, view_of
+from gql.pipeline import shown as shown_pipeline
 from gql.write import Write, mutation
 from projections.deployment import DeploymentView, ServiceView, StageView, StepView, projection
 from store import deployment as deployments
@@ -30,19 +34,6 @@ strawberry.enum(Action, description="What a deployment does with the services of
 strawberry.enum(Status, description="Of a deployment, a stage, a service, or a step of one.")
 strawberry.enum(Phase, description="The two steps of a service: it is built, then deployed.")
 strawberry.enum(Cancellation, description="SAFE lets what runs come to its end; FORCED stops it as well.")
-
-
-@strawberry.type(description="The environment of something.")
-class EnvironmentRef:
-    id: ID
-    name: str
-
-
-@strawberry.type(description="The service of something.")
-class ServiceRef:
-    id: ID
-    name: str
-    type: ServiceType
 
 
 @strawberry.type(description="Why a deployment failed: the first step that did.")
@@ -91,6 +82,7 @@ class Deployment(Node):
     action: Action
     status: Status
     actor: str = strawberry.field(description="Who requested it.")
+    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
     reason: str | None
     pipeline_version: int = strawberry.field(description="The version of the pipeline that it carries out.")
     requested_at: datetime
@@ -104,16 +96,24 @@ class Deployment(Node):
         description="Where its last event stands in the log: follow deploymentEvents after it."
     )
 
+    @strawberry.field(description="The environment's pipeline as the deployment pinned it.")
+    async def pipeline(self, info: Info) -> Pipeline | None:
+        view = await view_of(info.context, self.environment.id, self.pipeline_version)
+        return None if view is None else await shown_pipeline(info.context, view)
 
-DeploymentResult = Annotated[Deployment | Refusal, strawberry.union("DeploymentResult")]
+    @strawberry.field(description="What has changed in the environment's pipeline since the deployment pinned it.")
+    async def changed_since(self, info: Info) -> PipelineDiff | None:
+        pinned = await view_of(info.context, self.environment.id, self.pipeline_version)
+        now = await view_of(info.context, self.environment.id)
+        return None if pinned is None or now is None else await between(info.context, pinned, now)
 
 
-def stage_ref(id_: UUID, name: str) -> StageRef:
-    return StageRef(id=global_id("stage", id_), name=name)
-
-
-def service_ref(id_: UUID, name: str, type_: ServiceType) -> ServiceRef:
-    return ServiceRef(id=global_id("service", id_), name=name, type=type_)
+DeploymentResult = Annotated[
+    Deployment | Refusal,
+    strawberry.union(
+        "DeploymentResult", description="The deployment as the change left it, or why there is no change."
+    ),
+]
 
 
 async def shown(context: Context, view: DeploymentView) -> Deployment:
@@ -225,10 +225,12 @@ class Query:
         before: str | None = None,
     ) -> Connection[Deployment]:
         application = info.context.application
+        owner = await view_of(info.context, environment)
+        if owner is None:
+            raise EnvironmentNotFound(environment=environment)
         await application.settled()
-        owner = environment_id(environment)
-        page = await application.deployments.list(owner, part(first, after, last, before))
-        name = await _name(info.context, owner)
+        page = await application.deployments.list(owner.environment, part(first, after, last, before))
+        name = owner.pipeline.name
         return connection(page, lambda view: deployment(view, name, application.log.epoch))
 
 
@@ -236,18 +238,19 @@ async def _answer(write: Write, handled: Handled[domain.Deployment]) -> Deployme
     """The deployment as the change left it, or as a dry run would have left it."""
     version = handled.subject.version - (len(handled.events) if write.dry_run else 0)
     view = await write.context.application.deployments.read(DeploymentId(handled.subject.stream), version)
-    if write.dry_run:
+    if write.dry_run and handled.events:
         view = projection.replay(handled.imagined(write.context.author(write.reason)), view)
+        view = view and replace(view, position=handled.receipt.position)  # its cursor is a place that there is
     assert view is not None, "a handled command leaves a deployment behind"
     return await shown(write.context, view)
 
 
 @mutation("Deploys an environment: pins its pipeline as it stands, and puts the deployment into the queue.")
 async def deploy(write: Write, environment: ID) -> DeploymentResult:
-    owner = environment_id(environment)
     author = write.context.author(write.reason)
 
     async def work(transaction: Transaction) -> UUID:
+        owner = await existing(write, transaction, environment)
         deployment = DeploymentId(ids.new())
         return await deployments.request(transaction, owner, deployment, author.actor, expected=write.expected_version)
 
@@ -257,6 +260,8 @@ async def deploy(write: Write, environment: ID) -> DeploymentResult:
 @mutation("Cancels a deployment, at safe points or, forced, at once.")
 async def cancel_deployment(write: Write, deployment: ID, force: bool = False) -> DeploymentResult:
     cancelled = deployment_id(deployment)
+    if await write.context.application.deployments.read(cancelled) is None:  # so, too, for an id of something else
+        raise DeploymentNotFound(deployment=deployment)
 
     async def work(transaction: Transaction) -> UUID:
         if write.expected_version is not None:

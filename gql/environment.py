@@ -9,13 +9,13 @@ from domain import pipeline as domain
 from domain import project as projects
 from domain import queue as queues
 from domain.environment import DEFAULT_CONCURRENCY, CreateEnvironment, DeleteEnvironment, EditEnvironment, Target
-from domain.errors import EnvironmentBusy, InvalidArgument, NotFound, ProjectNotFound, TargetUnavailable
+from domain.errors import EnvironmentBusy, InvalidArgument, NotFound, TargetUnavailable
 from domain.project import EnvironmentId, FreeEnvironmentName, NameEnvironment, ProjectId
 from domain.stage import StageId
 from gql.connection import Connection, connection, part
 from gql.context import Context, Info
 from gql.node import uuid_of
-from gql.pipeline import Environment, PipelineResult, answer, environment_id, project_ref
+from gql.pipeline import Environment, PipelineResult, answer, existing, project_ref
 from gql.pipeline import environment as shown
 from gql.project import find as find_project
 from gql.write import Write, mutation
@@ -97,8 +97,6 @@ async def create_environment(
     )
 
     async def work(transaction: Transaction) -> UUID:
-        if (await transaction.load(projects.decider, owner)).state.name is None:
-            raise ProjectNotFound(project=project)
         await transaction.do(projects.decider, owner, NameEnvironment(environment=environment, name=name))
         await transaction.do(domain.decider, environment, command, write.expected_version)
         return environment
@@ -114,10 +112,10 @@ async def edit_environment(
     target: Target | None = None,
     concurrency: int | None = None,
 ) -> PipelineResult:
-    stream = environment_id(environment)
     command = EditEnvironment(name=name, target=_available(write.context, target), concurrency=concurrency)
 
     async def work(transaction: Transaction) -> UUID:
+        stream = await existing(write, transaction, environment)
         after = await transaction.do(domain.decider, stream, command, write.expected_version)
         if name is not None:
             naming = NameEnvironment(environment=stream, name=name)
@@ -129,9 +127,9 @@ async def edit_environment(
 
 @mutation("Deletes an environment: its services are stopped, its history stays.")
 async def delete_environment(write: Write, environment: ID) -> PipelineResult:
-    stream = environment_id(environment)
 
     async def work(transaction: Transaction) -> UUID:
+        stream = await existing(write, transaction, environment)
         after = await transaction.do(domain.decider, stream, DeleteEnvironment(), write.expected_version)
         queue = await transaction.load(queues.decider, queues.stream(stream))
         if queue.state.open:

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 
 import strawberry
 from graphql import GraphQLError
+from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import MaskErrors
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
-from domain.errors import Refused, VersionMismatch
+from domain.errors import DeploymentNotAdmitted, Fenced, Refused, StepNotDue, TokenNotFound, VersionMismatch
 from store import ids
-from store.log import LogUnavailable
+from store.log import LogUnavailable, StreamMoved
 
 logger = logging.getLogger("stageline.gql")
 
@@ -29,26 +31,32 @@ class RefusalCode(enum.Enum):
     INVALID_SPEC = "INVALID_SPEC"
     INVALID_CONCURRENCY = "INVALID_CONCURRENCY"
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    INVALID_DOCUMENT = "INVALID_DOCUMENT"
     PROJECT_NOT_FOUND = "PROJECT_NOT_FOUND"
     ENVIRONMENT_NOT_FOUND = "ENVIRONMENT_NOT_FOUND"
     STAGE_NOT_FOUND = "STAGE_NOT_FOUND"
     SERVICE_NOT_FOUND = "SERVICE_NOT_FOUND"
     DEPLOYMENT_NOT_FOUND = "DEPLOYMENT_NOT_FOUND"
-    TOKEN_NOT_FOUND = "TOKEN_NOT_FOUND"
+    VERSION_NOT_FOUND = "VERSION_NOT_FOUND"
+    ACTOR_NOT_FOUND = "ACTOR_NOT_FOUND"
     NAME_TAKEN = "NAME_TAKEN"
     STAGE_NOT_EMPTY = "STAGE_NOT_EMPTY"
     LAST_STAGE = "LAST_STAGE"
     OWN_DESTINATION = "OWN_DESTINATION"
     LIMIT_REACHED = "LIMIT_REACHED"
+    NOTHING_TO_UNDO = "NOTHING_TO_UNDO"
+    CHANGED_SINCE = "CHANGED_SINCE"
     NOTHING_TO_DEPLOY = "NOTHING_TO_DEPLOY"
     NOT_RUNNABLE = "NOT_RUNNABLE"
     TARGET_UNAVAILABLE = "TARGET_UNAVAILABLE"
     ENVIRONMENT_BUSY = "ENVIRONMENT_BUSY"
     DEPLOYMENT_OVER = "DEPLOYMENT_OVER"
-    STEP_NOT_DUE = "STEP_NOT_DUE"
-    FENCED = "FENCED"
     VERSION_MISMATCH = "VERSION_MISMATCH"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+
+
+NOT_FOR_CLIENTS: tuple[type[Refused], ...] = (TokenNotFound, DeploymentNotAdmitted, StepNotDue, Fenced)
+"""What no request leads to: the server's own parts are turned down with these."""
 
 
 @strawberry.type(description="A mutation was turned down, and nothing was written.")
@@ -56,7 +64,7 @@ class Refusal:
     code: RefusalCode = strawberry.field(description="Stable, for programs.")
     message: str = strawberry.field(description="What is wrong and what to do, for people.")
     current_version: int | None = strawberry.field(
-        default=None, description="With VERSION_MISMATCH: the version that the pipeline has now."
+        default=None, description="With VERSION_MISMATCH: the version that the subject has now."
     )
 
 
@@ -69,21 +77,26 @@ def refusal(refused: Refused) -> Refusal:
     )
 
 
+ASKED_WRONG = (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError)
+"""What strawberry raises for a request without an operation that could be carried out."""
+
+
 class Faults(MaskErrors):
-    """Gives every error a code; what nobody expected is logged and masked."""
+    """Gives the errors of resolvers a code; what nobody expected is logged and masked.
+
+    Errors in the request itself (its syntax, its variables) are graphql-core's, and say what is wrong as they are.
+    """
 
     def __init__(self) -> None:
-        super().__init__(should_mask_error=lambda error: error.original_error is not None)
+        super().__init__(should_mask_error=lambda error: not _is_of_request(error))
 
     def anonymise_error(self, error: GraphQLError) -> GraphQLError:
         original = error.original_error
-        if isinstance(original, GraphQLError):
-            return error
         match original:
             case Refused():
                 message, code = str(original), original.code
-            case LogUnavailable():
-                message, code = f"The log can't be reached just now; try again. {original}", "UNAVAILABLE"
+            case LogUnavailable() | StreamMoved():
+                message, code = unavailable(original)
             case _:
                 fault = ids.new()
                 logger.error("fault %s at %s", fault, error.path, exc_info=original)
@@ -98,8 +111,21 @@ class Faults(MaskErrors):
         )
 
 
+def _is_of_request(error: GraphQLError) -> bool:
+    original = error.original_error
+    return original is None or isinstance(original, (GraphQLError, *ASKED_WRONG))
+
+
+def unavailable(fault: Exception) -> tuple[str, str]:
+    """Message and code for something that may well be over in a moment; what it is, is for the server's log."""
+    known = ids.new()
+    logger.error("unavailable %s: %s", known, fault)
+    message = f"That can't be done just now, try again; the server's log knows more under {known}."
+    return message, "UNAVAILABLE"
+
+
 def leaves(family: type[Refused] = Refused) -> Iterator[type[Refused]]:
-    """Every refusal there is."""
+    """Every kind of refusal that isn't a family of others."""
     for kind in family.__subclasses__():
         if kind.__subclasses__():
             yield from leaves(kind)

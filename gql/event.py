@@ -5,28 +5,30 @@ A subscription replays what came after its cursor, goes on live, and completes w
 """
 
 import enum
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 import strawberry
+from msgspec import Struct
 from strawberry import ID
 
-from domain.deployment import DeploymentCancelled, DeploymentFailed, DeploymentSucceeded
-from domain.environment import EnvironmentDeleted
+from domain.deployment import DeploymentCancelled, DeploymentFailed, DeploymentPlanned, DeploymentSucceeded
+from domain.environment import EnvironmentCreated, EnvironmentDeleted
 from domain.errors import DeploymentNotFound, EnvironmentNotFound, Refused
 from domain.step import Phase
 from gql import cursor as cursors
+from gql.actor import ACTOR_NAME, actor_name
+from gql.change import PipelineEventType
 from gql.connection import Connection, connection, cut, part
 from gql.context import Context, Info
-from gql.deployment import ServiceRef, deployment_id, service_ref, stage_ref
+from gql.deployment import deployment_id
 from gql.node import global_id
-from gql.pipeline import StageRef, environment_id
+from gql.pipeline import ServiceRef, StageRef, environment_id, service_ref, stage_ref
 from projections.event import DeploymentStory, PipelineStory, Told
 from store.log import Event, Origin, Recorded
-
-strawberry.enum(Origin, description="Through which door a change came in.")
 
 Shown = TypeVar("Shown")
 
@@ -55,28 +57,6 @@ class DeploymentEventType(enum.Enum):
     DEPLOYMENT_CANCELLED = "DeploymentCancelled"
 
 
-@strawberry.enum(description="What happened to an environment or its pipeline.")
-class PipelineEventType(enum.Enum):
-    ENVIRONMENT_CREATED = "EnvironmentCreated"
-    ENVIRONMENT_RENAMED = "EnvironmentRenamed"
-    TARGET_CHANGED = "TargetChanged"
-    CONCURRENCY_CHANGED = "ConcurrencyChanged"
-    ENVIRONMENT_DELETED = "EnvironmentDeleted"
-    STAGE_CREATED = "StageCreated"
-    STAGE_RENAMED = "StageRenamed"
-    STAGE_DESCRIBED = "StageDescribed"
-    STAGE_MOVED = "StageMoved"
-    STAGE_POLICY_CHANGED = "StagePolicyChanged"
-    STAGE_DELETED = "StageDeleted"
-    SERVICE_ADDED = "ServiceAdded"
-    SERVICE_RENAMED = "ServiceRenamed"
-    SERVICE_CONFIGURED = "ServiceConfigured"
-    SERVICE_MOVED = "ServiceMoved"
-    SERVICE_SKIPPED = "ServiceSkipped"
-    SERVICE_UNSKIPPED = "ServiceUnskipped"
-    SERVICE_REMOVED = "ServiceRemoved"
-
-
 @strawberry.type(description="Something that happened in a deployment.")
 class DeploymentEvent:
     id: ID
@@ -86,6 +66,7 @@ class DeploymentEvent:
     type: DeploymentEventType
     recorded_at: datetime
     actor: str
+    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
     origin: Origin
     reason: str | None
     message: str = strawberry.field(description="What happened, in words.")
@@ -106,6 +87,7 @@ class PipelineEvent:
     type: PipelineEventType
     recorded_at: datetime
     actor: str
+    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
     origin: Origin
     reason: str | None
     message: str = strawberry.field(description="What happened, in words.")
@@ -169,33 +151,46 @@ class Telling(Protocol):
     def tell(self, recorded: Recorded) -> Told: ...
 
 
-async def _told(context: Context, stream: UUID, story: Telling, missing: Refused) -> list[Told]:
+class Stream(Struct, frozen=True):
+    """What a stream is about: how its events are told, and which of them begin and end it."""
+
+    story: Callable[[], Telling]
+    begin: type[Event]
+    ends: tuple[type[Event], ...]
+
+    def check(self, recorded: Sequence[Recorded], missing: Refused) -> None:
+        """Raises *missing* if *recorded* isn't the beginning of such a stream."""
+        if not recorded or not isinstance(recorded[0].event, self.begin):
+            raise missing
+
+
+DEPLOYMENT = Stream(DeploymentStory, DeploymentPlanned, (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled))
+PIPELINE = Stream(PipelineStory, EnvironmentCreated, (EnvironmentDeleted,))
+
+
+async def _told(context: Context, stream: UUID, about: Stream, missing: Refused) -> list[Told]:
     """All of a stream's events."""
     recorded = await context.application.log.read(stream)
-    if not recorded:
-        raise missing
+    about.check(recorded, missing)
+    story = about.story()
     return [story.tell(each) for each in recorded]
 
 
 async def _followed(
-    context: Context, stream: UUID, story: Telling, after: str | None, ends: tuple[type[Event], ...], missing: Refused
+    context: Context, stream: UUID, about: Stream, after: str | None, missing: Refused
 ) -> AsyncGenerator[Told, None]:
-    """A stream's events behind the cursor *after*: what there is, then what comes, until one of *ends*."""
-    log = context.application.log
+    """A stream's events behind the cursor *after*: what there is, then what comes, until the stream is at its end."""
+    log, story = context.application.log, about.story()
     position = 0 if after is None else cursors.to_position(log.epoch, after)
-    if not await log.read(stream, until=1):
-        raise missing
-    async for batch in log.follow(0, stream):
-        for recorded in batch:
-            told = story.tell(recorded)
-            if recorded.position > position:
-                yield told
-            if isinstance(recorded.event, ends):
-                return
-
-
-DEPLOYMENT_ENDS = (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled)
-PIPELINE_ENDS = (EnvironmentDeleted,)
+    about.check(await log.read(stream, until=1), missing)
+    async with aclosing(log.follow(0, stream)) as following:
+        async for batch in following:
+            for recorded in batch:
+                told = story.tell(recorded)
+                if recorded.position > position:
+                    yield told
+                if isinstance(recorded.event, about.ends):
+                    return
 
 
 @strawberry.type
@@ -211,7 +206,7 @@ class Query:
         before: str | None = None,
     ) -> Connection[DeploymentEvent]:
         missing = DeploymentNotFound(deployment=deployment)
-        told = await _told(info.context, deployment_id(deployment), DeploymentStory(), missing)
+        told = await _told(info.context, deployment_id(deployment), DEPLOYMENT, missing)
         return _connection(info, told, deployment_event, first, after, last, before)
 
     @strawberry.field(description="What happened to an environment and its pipeline, in order.")
@@ -225,7 +220,7 @@ class Query:
         before: str | None = None,
     ) -> Connection[PipelineEvent]:
         missing = EnvironmentNotFound(environment=environment)
-        told = await _told(info.context, environment_id(environment), PipelineStory(), missing)
+        told = await _told(info.context, environment_id(environment), PIPELINE, missing)
         return _connection(info, told, pipeline_event, first, after, last, before)
 
 
@@ -251,7 +246,7 @@ class Subscription:
     ) -> AsyncGenerator[DeploymentEvent, None]:
         stream, missing = deployment_id(deployment), DeploymentNotFound(deployment=deployment)
         epoch = info.context.application.log.epoch
-        async for told in _followed(info.context, stream, DeploymentStory(), after, DEPLOYMENT_ENDS, missing):
+        async for told in _followed(info.context, stream, DEPLOYMENT, after, missing):
             yield deployment_event(told, epoch)
 
     @strawberry.subscription(description="An environment's events after a cursor; completes when it was deleted.")
@@ -260,5 +255,5 @@ class Subscription:
     ) -> AsyncGenerator[PipelineEvent, None]:
         stream, missing = environment_id(environment), EnvironmentNotFound(environment=environment)
         epoch = info.context.application.log.epoch
-        async for told in _followed(info.context, stream, PipelineStory(), after, PIPELINE_ENDS, missing):
+        async for told in _followed(info.context, stream, PIPELINE, after, missing):
             yield pipeline_event(told, epoch)

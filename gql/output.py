@@ -1,20 +1,23 @@
 """What steps print: read as a list, and followed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 
 import strawberry
 from strawberry import ID
 
 from domain import name as names
-from domain.errors import DeploymentNotFound, InvalidArgument, ServiceNotFound
+from domain.errors import DeploymentNotFound, ServiceNotFound
 from domain.step import Phase
+from gql import cursor as cursors
 from gql.connection import Connection, connection, part
 from gql.context import Context, Info
-from gql.deployment import ServiceRef, deployment_id, service_ref
-from gql.event import DEPLOYMENT_ENDS
+from gql.deployment import deployment_id
+from gql.event import DEPLOYMENT
 from gql.node import reference
+from gql.pipeline import ServiceRef, service_ref
 from projections import views
 from projections.deployment import DeploymentView, ServiceView
 from store.output import Kind, Line
@@ -61,7 +64,7 @@ class Lines:
     def show(self, line: Line) -> LogLine:
         service = self._services[line.service]  # type: ignore[index]  # ids are UUIDs there
         return LogLine(
-            cursor=_cursor(line),
+            cursor=self._cursor(line),
             at=line.at,
             service=service_ref(service.id, service.name, service.type),
             phase=line.phase,
@@ -72,33 +75,28 @@ class Lines:
 
     async def read(self, asked: views.Slice) -> views.Page[Line]:
         size = asked.last or asked.first or PAGE
-        after, before = _number(asked.after), None if asked.before is None else _number(asked.before)
+        after, before = self._number(asked.after), None if asked.before is None else self._number(asked.before)
         found = await self._context.application.output.read(
             self._id, self._service, after, before, size + 1, newest=asked.last is not None
         )
         lines: Sequence[Line] = found[-size:] if asked.last is not None else found[:size]
         is_cut = len(found) > size
         return views.Page(
-            edges=tuple(views.Edge(_cursor(line), line) for line in lines),
+            edges=tuple(views.Edge(self._cursor(line), line) for line in lines),
             has_previous=is_cut if asked.last is not None else asked.after is not None,
             has_next=is_cut if asked.last is None else asked.before is not None,
         )
 
-    async def follow(self, after: str | None) -> AsyncIterator[Line]:
+    async def follow(self, after: str | None) -> AsyncGenerator[Line, None]:
         """The lines behind the cursor *after*, until the deployment is over and all of them were given."""
-        output, number = self._context.application.output, _number(after)
+        output, number = self._context.application.output, self._number(after)
         over = asyncio.create_task(self._over())
-        following = output.follow(self._id, self._service, number)
         try:
-            while not over.done():
-                more = asyncio.ensure_future(anext(following, ()))
-                await asyncio.wait({more, over}, return_when=asyncio.FIRST_COMPLETED)
-                if not more.done():
-                    more.cancel()
-                    break
-                for line in await more:
-                    number = line.number
-                    yield line
+            async with aclosing(output.follow(self._id, self._service, number)) as following:
+                while lines := await _next(following, over):
+                    for line in lines:
+                        number = line.number
+                        yield line
             while lines := await output.read(self._id, self._service, number, limit=PAGE):
                 for line in lines:
                     number = line.number
@@ -108,22 +106,32 @@ class Lines:
 
     async def _over(self) -> None:
         """Returns at the deployment's end: all that its steps printed was kept before."""
-        async for batch in self._context.application.log.follow(0, self._id):
-            if any(isinstance(recorded.event, DEPLOYMENT_ENDS) for recorded in batch):
-                return
+        async with aclosing(self._context.application.log.follow(0, self._id)) as following:
+            async for batch in following:
+                if any(isinstance(recorded.event, DEPLOYMENT.ends) for recorded in batch):
+                    return
+
+    def _cursor(self, line: Line) -> str:
+        return cursors.of_position(self._list, line.number)
+
+    def _number(self, cursor: str | None) -> int:
+        return 0 if cursor is None else cursors.to_position(self._list, cursor)
+
+    @property
+    def _list(self) -> str:
+        """What the lines are numbered in."""
+        return f"{self._context.application.log.epoch} {self._id.hex}"
 
 
-def _cursor(line: Line) -> str:
-    return f"line-{line.number}"
-
-
-def _number(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    name, _, number = cursor.partition("-")
-    if name != "line" or not (number.isascii() and number.isdigit()):
-        raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list")
-    return int(number)
+async def _next(following: AsyncGenerator[Sequence[Line], None], over: asyncio.Task[None]) -> Sequence[Line]:
+    """The next lines; none when *over* is done before there are any."""
+    more = asyncio.ensure_future(anext(following, ()))
+    try:
+        await asyncio.wait({more, over}, return_when=asyncio.FIRST_COMPLETED)
+        return await more if more.done() else ()
+    finally:
+        if more.cancel():
+            await asyncio.wait({more})
 
 
 @strawberry.type
@@ -150,5 +158,6 @@ class Subscription:
         self, info: Info, deployment: ID, service: ID | None = None, after: str | None = None
     ) -> AsyncGenerator[LogLine, None]:
         lines = await Lines.of(info.context, deployment, service)
-        async for line in lines.follow(after):
-            yield lines.show(line)
+        async with aclosing(lines.follow(after)) as following:
+            async for line in following:
+                yield lines.show(line)

@@ -51,6 +51,19 @@ class StageRef:
     name: str
 
 
+@strawberry.type(description="The environment of something.")
+class EnvironmentRef:
+    id: ID
+    name: str
+
+
+@strawberry.type(description="The service of something.")
+class ServiceRef:
+    id: ID
+    name: str
+    type: ServiceType
+
+
 @strawberry.type(description="How a stage is carried out.")
 class StagePolicy:
     concurrency: int | None = strawberry.field(
@@ -91,7 +104,10 @@ class Pipeline(Node):
     stages: list[Stage]
 
 
-PipelineResult = Annotated[Pipeline | Refusal, strawberry.union("PipelineResult")]
+PipelineResult = Annotated[
+    Pipeline | Refusal,
+    strawberry.union("PipelineResult", description="The pipeline as the change left it, or why there is no change."),
+]
 
 
 def environment(view: EnvironmentView | PipelineView, project: ProjectRef) -> Environment:
@@ -142,6 +158,14 @@ def service(state: DomainService, stage: StageRef) -> Service:
     )
 
 
+def stage_ref(id_: UUID, name: str) -> StageRef:
+    return StageRef(id=global_id("stage", id_), name=name)
+
+
+def service_ref(id_: UUID, name: str, type_: ServiceType) -> ServiceRef:
+    return ServiceRef(id=global_id("service", id_), name=name, type=type_)
+
+
 async def project_ref(context: Context, project: ProjectId) -> ProjectRef:
     state = (await context.application.handler.states.load(projects.decider, project)).state
     return ProjectRef(id=global_id("project", project), name=state.name or "")
@@ -153,6 +177,16 @@ def environment_id(text: str) -> EnvironmentId:
     if found is None:
         raise EnvironmentNotFound(environment=text)
     return EnvironmentId(found)
+
+
+async def existing(write: Write, transaction: Transaction, text: str) -> EnvironmentId:
+    """The environment that the id *text* names; raises `EnvironmentNotFound` if there is none, or none any more."""
+    view = await view_of(write.context, text)  # None, too, for an id that is something else's
+    if view is None:
+        raise EnvironmentNotFound(environment=text)
+    if not (await transaction.load(domain.decider, view.environment)).state.exists:
+        raise EnvironmentNotFound(environment=view.pipeline.name)
+    return view.environment
 
 
 @strawberry.type
@@ -184,9 +218,9 @@ async def shown(context: Context, view: PipelineView) -> Pipeline:
 
 async def change(write: Write, environment: str, command: domain.PipelineCommand) -> Pipeline:
     """Carries out *command* on the environment's pipeline, and nothing beside it."""
-    stream = environment_id(environment)
 
     async def work(transaction: Transaction) -> UUID:
+        stream = await existing(write, transaction, environment)
         await transaction.do(domain.decider, stream, command, write.expected_version)
         return stream
 
@@ -197,10 +231,9 @@ async def answer(write: Write, handled: Handled[domain.Pipeline]) -> Pipeline:
     """The pipeline as the change left it, or as a dry run would have left it."""
     environment = EnvironmentId(handled.subject.stream)
     pipelines = write.context.application.pipelines
-    if not write.dry_run:
-        view = await pipelines.get(environment, handled.subject.version)
-    else:
-        view = _preview(handled, await pipelines.get(environment))
+    if write.dry_run and handled.events:
+        return await shown(write.context, _preview(handled, await pipelines.get(environment)))
+    view = await pipelines.get(environment, handled.subject.version)
     assert view is not None, "a handled command leaves a pipeline behind"
     return await shown(write.context, view)
 

@@ -27,7 +27,10 @@ class Project(Node):
     cursor: str = strawberry.field(description="A place in the log at which the project is as shown here.")
 
 
-ProjectResult = Annotated[Project | Refusal, strawberry.union("ProjectResult")]
+ProjectResult = Annotated[
+    Project | Refusal,
+    strawberry.union("ProjectResult", description="The project as the change left it, or why there is no change."),
+]
 
 
 def shown(context: Context, view: ProjectView) -> Project:
@@ -41,11 +44,13 @@ def shown(context: Context, view: ProjectView) -> Project:
 
 async def find(context: Context, ref: str) -> domain.ProjectId:
     """The project that *ref*, an id or a name, names; raises `ProjectNotFound`."""
+    catalog = (await context.application.handler.states.load(domain.catalog, domain.CATALOG)).state
     known = uuid_of("project", ref)
-    if known is not None:
-        return domain.ProjectId(known)
-    catalog = await context.application.handler.states.load(domain.catalog, domain.CATALOG)
-    return catalog.state.find(ref)
+    if known is None:
+        return catalog.find(ref)
+    if all(entry.id != known for entry in catalog.projects):
+        raise ProjectNotFound(project=ref)
+    return domain.ProjectId(known)
 
 
 @strawberry.type
@@ -81,8 +86,8 @@ async def create_project(write: Write, name: str) -> ProjectResult:
 
     async def work(transaction: Transaction) -> UUID:
         naming = domain.NameProject(project=project, name=name)
-        await transaction.do(domain.catalog, domain.CATALOG, naming, write.expected_version)
-        await transaction.do(domain.decider, project, domain.CreateProject(name=name))
+        await transaction.do(domain.catalog, domain.CATALOG, naming)
+        await transaction.do(domain.decider, project, domain.CreateProject(name=name), write.expected_version)
         return project
 
     handled = await write.transact(work, domain.decider)

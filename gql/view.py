@@ -6,16 +6,19 @@ be carried out); subscriptions are graphql-transport-ws. Every request carries a
 header, a WebSocket in the payload of connection_init.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import msgspec
+from cross_web import HTTPException
 from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
-from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.schema import BaseSchema
@@ -24,10 +27,17 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
 from gql.context import Application, Context, Identity
-from store.log import Origin
+from gql.errors import unavailable
+from gql.socket import Adapter, Handler
+from store.log import LogUnavailable, Origin
 
 MEDIA_TYPE = "application/graphql-response+json"
 INIT_TIMEOUT = timedelta(seconds=10)
+
+MAX_BODY = 5 * 1024 * 1024
+"""Bytes of one request: more than the largest document takes, whatever its characters."""
+
+CODES = {400: "BAD_REQUEST", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE"}
 
 Authenticate = Callable[[str | None], Awaitable[Identity | None]]
 
@@ -39,15 +49,9 @@ class Body(dict[str, Any]):
     is_request_error = False
 
 
-class TextAdapter(ASGIWebSocketAdapter):
-    """Sends text frames, though JSON is encoded to bytes here."""
-
-    async def send_json(self, message: Mapping[str, object]) -> None:
-        await self.ws.send_text(msgspec.json.encode(message).decode())
-
-
 class View(GraphQL[Context, None]):
-    websocket_adapter_class = TextAdapter
+    websocket_adapter_class = Adapter
+    graphql_transport_ws_handler_class = Handler
 
     def __init__(
         self, schema: BaseSchema, application: Callable[[], Application], authenticate: Authenticate, page: Response
@@ -61,16 +65,27 @@ class View(GraphQL[Context, None]):
         self._authenticate = authenticate
         self._page = page
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, _limited(receive) if scope["type"] == "http" else receive, send)
+
     async def run(self, request: Any, context: Any = None, root_value: Any = None) -> Any:
         """Nothing is read of an HTTP request before its token is known to be good."""
         if self.is_websocket_request(request):
             return await super().run(request)
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return self._page
-        known = await self._authenticate(request.headers.get("authorization"))
-        if known is None:
-            return _unauthorized()
-        return await super().run(request, context=self._context(request, known))
+        try:
+            known = await self._authenticate(request.headers.get("authorization"))
+            if known is None:
+                return unauthorized()
+            return await super().run(request, context=self._context(request, known))
+        except HTTPException as refused:
+            return _error(refused.status_code, refused.reason, CODES[refused.status_code])
+        except LogUnavailable as fault:
+            return _error(503, *unavailable(fault))
+
+    def should_render_graphql_ide(self, request: object) -> bool:
+        return False  # `run` gave our own page to those who want one
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         return self._context(request, None)
@@ -90,8 +105,17 @@ class View(GraphQL[Context, None]):
             identity=identity,
         )
 
+    def parse_json(self, data: str | bytes) -> Any:
+        parsed = super().parse_json(data)
+        if isinstance(data, bytes) and not isinstance(parsed, dict | list):  # a request's body, and no parameter of it
+            raise HTTPException(400, "The request's body must be a JSON object")
+        return parsed
+
     def decode_json(self, data: str | bytes) -> object:
-        return msgspec.json.decode(data)
+        try:
+            return msgspec.json.decode(data)
+        except (ValueError, RecursionError) as fault:
+            raise json.JSONDecodeError(str(fault), "", 0) from fault
 
     def encode_json(self, data: object) -> bytes:
         return msgspec.json.encode(data)
@@ -134,8 +158,27 @@ def _prefers_graphql(accept: str) -> bool:
     return wanted > 0 and wanted >= quality.get("application/json", 0.0)
 
 
-def _unauthorized() -> Response:
-    error = GraphQLError(
-        "A token is needed: send `Authorization: Bearer <token>`.", extensions={"code": "UNAUTHENTICATED"}
-    )
-    return JSONResponse({"errors": [error.formatted]}, 401, {"WWW-Authenticate": 'Bearer realm="stageline"'})
+def _limited(receive: Receive) -> Receive:
+    """Reads a request's body as far as it may go."""
+    size = 0
+
+    async def limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MAX_BODY:
+            raise HTTPException(413, f"The request's body may have {MAX_BODY} bytes")
+        return message
+
+    return limited
+
+
+def unauthorized() -> Response:
+    response = _error(401, "A token is needed: send `Authorization: Bearer <token>`.", "UNAUTHENTICATED")
+    response.headers["www-authenticate"] = 'Bearer realm="stageline"'
+    return response
+
+
+def _error(status: int, message: str, code: str) -> Response:
+    """An answer to a request that was not carried out."""
+    return JSONResponse({"errors": [GraphQLError(message, extensions={"code": code}).formatted]}, status)

@@ -17,7 +17,7 @@ import msgspec
 import strawberry
 
 from domain.decider import Decider
-from domain.errors import InvalidArgument, Refused
+from domain.errors import IdempotencyKeyReused, InvalidArgument, Refused
 from gql.context import Context, Info
 from gql.errors import Refusal, refusal
 from store.handle import Handled, Transaction
@@ -32,7 +32,10 @@ MAX_REASON = 1000
 
 @dataclass(frozen=True)
 class Write:
-    """How a mutation is to be written: on what condition, why, as which request, and whether at all."""
+    """How a mutation is to be written: on what condition, why, as which request, and whether at all.
+
+    *key* is the client's own; what other tokens use as theirs is nothing to it.
+    """
 
     context: Context
     expected_version: int | None
@@ -45,14 +48,19 @@ class Write:
         self, work: Callable[[Transaction], Awaitable[UUID]], answer: Decider[State, Any, Any]
     ) -> Handled[State]:
         """`Handler.transact` with all of this applied but the expected version, which belongs to one stream."""
-        return await self.context.application.handler.transact(
-            work,
-            answer,
-            self.context.author(self.reason),
-            key=self.key,
-            request=self.request,
-            dry_run=self.dry_run,
-        )
+        author = self.context.author(self.reason)
+        assert author.token is not None
+        try:
+            return await self.context.application.handler.transact(
+                work,
+                answer,
+                author,
+                key=None if self.key is None else f"{author.token.hex}:{self.key}",
+                request=self.request,
+                dry_run=self.dry_run,
+            )
+        except IdempotencyKeyReused:
+            raise IdempotencyKeyReused(key=self.key) from None  # as the client knows it
 
 
 ExpectedVersion = Annotated[
@@ -120,12 +128,11 @@ def _write(info: Info, arguments: dict[str, Any]) -> Write:
     if key is not None and not 1 <= len(key) <= MAX_KEY:
         raise InvalidArgument(argument="idempotencyKey", why=f"1 to {MAX_KEY} characters")
     asked = msgspec.json.encode([info.field_name, arguments, expected], enc_hook=str)
-    token = info.context.identity.token.hex if info.context.identity else ""
     return Write(
         context=info.context,
         expected_version=expected,
         reason=reason,
-        key=f"{token}:{key}" if key else None,
+        key=key,
         request=hashlib.sha256(asked).hexdigest(),
         dry_run=dry_run,
     )

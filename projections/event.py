@@ -40,6 +40,7 @@ from domain.stage import (
     StageCreated,
     StageDeleted,
     StageDescribed,
+    StageHomeChanged,
     StageId,
     StageMoved,
     StagePolicyChanged,
@@ -125,7 +126,7 @@ def pipeline_about(before: Pipeline, event: PipelineEvent) -> About:
     match event:
         case StageCreated(stage=id_, name=name) | StageRenamed(stage=id_, name=name):
             return About(stage=NamedStage(id=id_, name=name))
-        case StageDescribed() | StageMoved() | StagePolicyChanged() | StageDeleted():
+        case StageDescribed() | StageMoved() | StagePolicyChanged() | StageHomeChanged() | StageDeleted():
             return About(stage=_named_stage(before.stage(event.stage)))
         case ServiceAdded(service=id_, name=name, type=type_):
             return About(service=NamedService(id=id_, name=name, type=type_))

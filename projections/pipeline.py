@@ -1,5 +1,6 @@
 """An environment's pipeline, as it stands and as it stood."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 from uuid import UUID
@@ -9,10 +10,12 @@ from msgspec import Struct
 from domain import pipeline
 from domain.pipeline import Pipeline, PipelineEvent
 from domain.project import EnvironmentId, ProjectId
+from projections import history, snapshot
 from projections.environment import EVENTS
 from projections.projection import Projection
 from projections.replay import Replay
-from projections.views import Place
+from projections.snapshot import Snapshots
+from projections.views import Place, Row, Views
 from store.log import EventLog, Recorded
 
 
@@ -31,17 +34,22 @@ def key(recorded: Recorded) -> UUID | None:
 
 
 def fold(view: PipelineView | None, recorded: Recorded) -> PipelineView | None:
-    event = cast("PipelineEvent", recorded.event)
-    after = pipeline.evolve(view.pipeline if view else Pipeline(), event)
-    if after.project is None:
-        return None
+    return fold_all(view, (recorded,))
+
+
+def fold_all(view: PipelineView | None, events: Sequence[Recorded]) -> PipelineView | None:
+    facts = [cast("PipelineEvent", recorded.event) for recorded in events]
+    after = pipeline.decider.replay(facts, view.pipeline if view else None)
+    if not events or after.project is None:
+        return view
+    last = events[-1]
     return PipelineView(
-        environment=EnvironmentId(recorded.stream),
+        environment=EnvironmentId(last.stream),
         project=after.project,
-        version=recorded.version,
-        position=recorded.position,
-        created_at=view.created_at if view else recorded.recorded_at,
-        updated_at=recorded.recorded_at,
+        version=last.version,
+        position=last.position,
+        created_at=view.created_at if view else events[0].recorded_at,
+        updated_at=last.recorded_at,
         pipeline=after,
     )
 
@@ -50,14 +58,22 @@ def place(view: PipelineView) -> Place | None:
     return None
 
 
-projection = Projection("pipeline", 1, PipelineView, key, fold, place)
+def beside(before: PipelineView | None, after: PipelineView | None, recorded: Recorded) -> Sequence[Row]:
+    """The event's row in the history, and now and then a snapshot."""
+    if after is None:
+        return ()
+    told = history.row(before.pipeline if before else Pipeline(), after.project, recorded)
+    return (told, snapshot.row(after, recorded)) if snapshot.is_due(recorded) else (told,)
+
+
+projection = Projection(history.KIND, 2, PipelineView, key, fold, place, beside, fold_all)
 
 
 class Pipelines:
-    """Pipelines straight from the log: never behind it."""
+    """Pipelines straight from the log: never behind it. Snapshots among the *views* spare reading all of it."""
 
-    def __init__(self, log: EventLog) -> None:
-        self._replay = Replay(log, projection)
+    def __init__(self, log: EventLog, views: Views | None = None) -> None:
+        self._replay = Replay(log, projection, None if views is None else Snapshots(log, views, projection))
 
     async def get(
         self, environment: EnvironmentId, version: int | None = None, as_of: datetime | None = None

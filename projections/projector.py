@@ -24,7 +24,7 @@ PAUSE = 1.0
 TIMEOUT = 5.0
 SOME = 200  # events or rows that are worked on before anybody else may go on
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class ProjectionStatus(Struct, frozen=True, kw_only=True):
@@ -56,6 +56,10 @@ class ViewsBehind(ViewsUnavailable):
         why = f" ({fault})" if fault else ""
         super().__init__(f"The read models are at position {position} and have not come to {wanted} in time{why}.")
         self.wanted, self.position = wanted, position
+
+
+class EventsMissed(Exception):
+    """The log's positions have no gaps, but what was read of it had one."""
 
 
 class Projector:
@@ -151,7 +155,7 @@ class Projector:
             except Exception as fault:
                 text = f"{type(fault).__name__}: {fault}"
                 if self._faults.get(name) != text:
-                    log.exception("The read models do not go on just now")
+                    logger.exception("The read models do not go on just now")
                 self._faults[name] = text
                 await asyncio.sleep(self._pause)
 
@@ -193,7 +197,7 @@ class Projector:
     async def _follow(self) -> None:
         await self._review()
         await self._found_live.wait()
-        after = min(checkpoint.position for checkpoint in self._live.values())
+        after = min((checkpoint.position for checkpoint in self._live.values()), default=0)
         if after == await self._log.position():
             self._faults.pop("_follow", None)
         follower = self._log.follow(after)
@@ -217,7 +221,9 @@ class Projector:
         documents = await self._views.load(generations) if generations else {}
         steps = []
         for kind, sheet in sheets.items():
-            before, last = self._live[kind], news[kind][-1]
+            before, first, last = self._live[kind], news[kind][0], news[kind][-1]
+            if first.position != before.position + 1:
+                raise EventsMissed(f"event {first.position} came after event {before.position}")
             sheet.fold(news[kind], documents.get(before.generation))
             steps.append(_step(sheet, before, replace(before, position=last.position, hash=last.hash)))
         if steps:
@@ -243,13 +249,13 @@ class Projector:
         stale = dict(self._stale)
         sheets = {kind: Sheet(self._projections[kind]) for kind in stale}
         generations = {kind: await self._views.begin(kind) for kind in stale}
-        last = await self._read_on(sheets, None)
+        last = await self._read_on(sheets, None, generations)
         for kind, sheet in sheets.items():
             while sheet.is_changed:
                 rows, _ = sheet.take(SOME)  # a row that is gone again was never there
                 await self._views.fill(generations[kind], rows)
         async with self._moving:
-            last = await self._read_on(sheets, last)  # what came meanwhile
+            last = await self._read_on(sheets, last, generations)  # what came meanwhile
             steps = []
             for kind, sheet in sheets.items():
                 checkpoint = Checkpoint(
@@ -267,17 +273,25 @@ class Projector:
                 self._live[step.after.kind] = step.after
             self._moved()
 
-    async def _read_on(self, sheets: dict[str, Sheet[Any]], last: Recorded | None) -> Recorded | None:
-        """Folds everything after *last* into *sheets*; the last event that there was."""
+    async def _read_on(
+        self, sheets: dict[str, Sheet[Any]], last: Recorded | None, generations: dict[str, int]
+    ) -> Recorded | None:
+        """Folds everything after *last* into *sheets*; the last event that there was.
+
+        Rows beside are as many as events, so they are not kept in memory.
+        """
         while events := await self._log.read_all(after=last.position if last else 0, limit=SOME):
-            for sheet in sheets.values():
+            for kind, sheet in sheets.items():
                 sheet.fold(events)
+                if beside := sheet.take_beside():
+                    await self._views.fill(generations[kind], beside)
             last = events[-1]
         return last
 
 
 def _step(sheet: Sheet[Any], before: Checkpoint | None, after: Checkpoint) -> Progress:
     rows, removed = sheet.take()
+    rows += sheet.take_beside()
     return Progress(before=before, after=after, rows=rows, removed=removed, parked=sheet.parked)
 
 

@@ -7,30 +7,22 @@ from datetime import datetime
 from typing import Generic
 from uuid import UUID
 
-from msgspec import Struct
-
 from projections.projection import Projection, View
+from projections.snapshot import Kept, Snapshots
 from store.log import EventLog, Recorded
 
 KEPT = 1000
 MANY = 500
 
 
-class Kept(Struct, Generic[View], frozen=True):
-    """A stream's view at *version*; *at* is when its last event was recorded."""
-
-    version: int = 0
-    at: datetime | None = None
-    view: View | None = None
-
-
 class Replay(Generic[View]):
     """Views of a projection whose rows have a stream each. The newest ones are kept, so that only what came since is
     read, and it is always read: an answer is never behind the log."""
 
-    def __init__(self, log: EventLog, projection: Projection[View]) -> None:
+    def __init__(self, log: EventLog, projection: Projection[View], snapshots: Snapshots[View] | None = None) -> None:
         self._log = log
         self._projection = projection
+        self._snapshots = snapshots
         self._kept: OrderedDict[UUID, Kept[View]] = OrderedDict()
 
     async def get(self, stream: UUID, version: int | None = None, as_of: datetime | None = None) -> View | None:
@@ -41,22 +33,42 @@ class Replay(Generic[View]):
         now = await self._now(stream)
         if version is not None and version > now.version:
             return None
-        is_newest = version is None or version == now.version
-        if is_newest and (as_of is None or now.at is None or now.at <= as_of):
+        wanted = now.version if version is None else version
+        if as_of is not None and now.at is not None and now.at > as_of:
+            wanted = min(wanted, await self._version_at(stream, as_of, now.version))
+        if wanted == now.version:
             return now.view
-        events = await self._log.read(stream, until=version)
-        if as_of is not None:
-            events = events[: max((each.version for each in events if each.recorded_at <= as_of), default=0)]
-        return await self._fold(events)
+        begun, events = await self._read(stream, wanted)
+        return await self._fold(events, begun.view)
+
+    async def _version_at(self, stream: UUID, moment: datetime, newest: int) -> int:
+        """The last version up to *moment*: in a stream time never goes back, so it is found by halving."""
+        low, high = 0, newest
+        while low < high:
+            middle = (low + high + 1) // 2
+            (recorded,) = await self._log.read(stream, after=middle - 1, until=middle)
+            if recorded.recorded_at <= moment:
+                low = middle
+            else:
+                high = middle - 1
+        return low
 
     async def _now(self, stream: UUID) -> Kept[View]:
-        kept = self._kept.get(stream, Kept())
-        events = await self._log.read(stream, after=kept.version)
+        kept: Kept[View] = self._kept.get(stream, Kept())
+        if kept.version:
+            events = await self._log.read(stream, after=kept.version)
+        else:
+            kept, events = await self._read(stream)
         if events:
-            view = await self._fold(events, kept.view)
-            kept = Kept(events[-1].version, events[-1].recorded_at, view)
+            kept = Kept(events[-1].version, events[-1].recorded_at, await self._fold(events, kept.view))
         self._keep(stream, kept)
         return kept
+
+    async def _read(self, stream: UUID, until: int | None = None) -> tuple[Kept[View], Sequence[Recorded]]:
+        """What to begin with, and the events that come after it, up to version *until*."""
+        if self._snapshots is not None:
+            return await self._snapshots.read(stream, until)
+        return Kept(), await self._log.read(stream, until=until)
 
     async def _fold(self, events: Sequence[Recorded], view: View | None = None) -> View | None:
         if len(events) > MANY:  # that takes long enough for others to wait

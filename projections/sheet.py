@@ -14,7 +14,7 @@ from store.log import Recorded
 MAX_ERROR = 1000
 SHOWN = 10  # faults at once that are logged with their traceback
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Sheet(Generic[View]):
@@ -28,6 +28,7 @@ class Sheet(Generic[View]):
         self._projection = projection
         self._views: dict[UUID, View | None] = {}
         self._changed: dict[UUID, Recorded] = {}
+        self._beside: list[Row] = []
 
     @property
     def is_changed(self) -> bool:
@@ -51,12 +52,19 @@ class Sheet(Generic[View]):
                     continue
                 before = self._view(key, documents or {})
                 after = self._projection.fold(before, recorded)
+                beside = () if self._projection.beside is None else self._projection.beside(before, after, recorded)
             except Exception as fault:  # whatever it is, it is this event's and this projection's
                 self._park(recorded, fault)
                 continue
+            self._beside += beside
             if after is not before:
                 self._views[key] = after
                 self._changed[key] = recorded
+
+    def take_beside(self) -> list[Row]:
+        """The rows beside that came since they were last taken."""
+        rows, self._beside = self._beside, []
+        return rows
 
     def take(self, limit: int | None = None) -> tuple[list[Row], list[UUID]]:
         """At most *limit* rows that changed since they were last taken, to be written, and the keys to be removed."""
@@ -83,7 +91,7 @@ class Sheet(Generic[View]):
     def _park(self, recorded: Recorded, fault: Exception) -> None:
         kind = self._projection.name
         shown = fault if len(self.parked) < SHOWN else None
-        log.error("%s can't fold event %d, %s", kind, recorded.position, recorded.name, exc_info=shown)
+        logger.error("%s can't fold event %d, %s", kind, recorded.position, recorded.name, exc_info=shown)
         error = f"{type(fault).__name__}: {fault}"[:MAX_ERROR]
         self.parked.append(
             Parked(kind=kind, position=recorded.position, stream=recorded.stream, name=recorded.name, error=error)

@@ -17,9 +17,11 @@ from typing import Self, TypeVar
 from uuid import UUID
 
 from projections.listing import Listing
+from projections.tagged import Tagged, tag, untag
 from projections.views import (
     Checkpoint,
     CheckpointMoved,
+    Filter,
     Page,
     Parked,
     Progress,
@@ -38,7 +40,7 @@ READERS = 3
 PRUNED = 500  # rows at once, so that saving never waits for long
 
 # Raised with every change to the tables: the old ones are then dropped, and made again from the log.
-LAYOUT = 1
+LAYOUT = 2
 
 ADVICE = "If it is damaged, stop the server and delete it: all that is in it is made again from the log."
 
@@ -49,10 +51,13 @@ TABLES = """
     );
     CREATE TABLE generations (generation INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL);
     CREATE TABLE rows (
-        generation INTEGER NOT NULL, key BLOB NOT NULL, parent TEXT, sort TEXT, position INTEGER NOT NULL,
-        document BLOB NOT NULL, PRIMARY KEY (generation, key)
+        id INTEGER PRIMARY KEY, generation INTEGER NOT NULL, key BLOB NOT NULL, parent TEXT, sort TEXT,
+        position INTEGER NOT NULL, document BLOB NOT NULL, tags TEXT, UNIQUE (generation, key)
     );
     CREATE INDEX rows_by_place ON rows (generation, parent, sort, key) WHERE parent IS NOT NULL;
+    CREATE VIRTUAL TABLE tagged USING fts5(
+        tags, content='', detail=none, columnsize=0, tokenize='unicode61 remove_diacritics 0'
+    );
     CREATE TABLE parked (
         generation INTEGER NOT NULL, position INTEGER NOT NULL, stream BLOB NOT NULL, name TEXT NOT NULL,
         error TEXT NOT NULL, PRIMARY KEY (generation, position)
@@ -61,11 +66,11 @@ TABLES = """
         SELECT kind, key, parent, sort, rows.position, document FROM rows JOIN checkpoints USING (generation);
 """
 DROP = """
-    DROP VIEW IF EXISTS documents; DROP TABLE IF EXISTS parked; DROP TABLE IF EXISTS rows;
+    DROP VIEW IF EXISTS documents; DROP TABLE IF EXISTS parked; DROP TABLE IF EXISTS tagged; DROP TABLE IF EXISTS rows;
     DROP TABLE IF EXISTS generations; DROP TABLE IF EXISTS checkpoints;
 """
 PUT = """
-    INSERT INTO rows (generation, key, parent, sort, position, document) VALUES (?, ?, ?, ?, ?, ?)
+    INSERT INTO rows (generation, key, parent, sort, position, document, tags) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (generation, key) DO UPDATE SET
         parent = excluded.parent, sort = excluded.sort, position = excluded.position, document = excluded.document
 """
@@ -87,7 +92,11 @@ class SqliteViews(Views):
         views = cls(str(path))
         if str(path) != MEMORY:
             await asyncio.to_thread(disk.make, Path(path))  # it says what the log says: for nobody else to read
-        await views._write(views._make_tables)
+        try:
+            await views._write(views._make_tables)
+        except BaseException:
+            await views.close()
+            raise
         return views
 
     async def close(self) -> None:
@@ -109,10 +118,12 @@ class SqliteViews(Views):
 
         return await self._read(get)
 
-    async def list(self, kind: str, parent: str, part: Slice, *, is_descending: bool = False) -> Page[bytes]:
+    async def list(
+        self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: Filter | None = None
+    ) -> Page[bytes]:
         after = None if part.after is None else place_of(part.after)
         before = None if part.before is None else place_of(part.before)
-        listing = Listing(kind, parent, is_descending)
+        listing = Listing(kind, parent, is_descending) if only is None else Tagged(kind, parent, is_descending, only)
 
         def page(db: sqlite3.Connection) -> Page[bytes]:
             with _transaction(db, "DEFERRED"):
@@ -221,10 +232,11 @@ def _transaction(db: sqlite3.Connection, mode: str) -> Iterator[None]:
     db.execute(f"BEGIN {mode}")
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # after some faults, a full disk among them, SQLite has rolled back by itself
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 def _checkpoints(db: sqlite3.Connection) -> dict[str, Checkpoint]:
@@ -277,10 +289,12 @@ def _put(db: sqlite3.Connection, generation: int, rows: Sequence[Row]) -> None:
                 None if row.place is None else row.place.sort,
                 row.position,
                 row.document,
+                " ".join(row.tags) or None,
             )
             for row in rows
         ],
     )
+    tag(db, generation, [row.key for row in rows if row.tags])
 
 
 def _prune(db: sqlite3.Connection) -> bool:
@@ -291,8 +305,10 @@ def _prune(db: sqlite3.Connection) -> bool:
         ).fetchone()
         if found is None:
             return False
-        some = "SELECT rowid FROM rows WHERE generation = ? LIMIT ?"
-        if not db.execute(f"DELETE FROM rows WHERE rowid IN ({some})", (*found, PRUNED)).rowcount:
+        some = [id_ for (id_,) in db.execute("SELECT id FROM rows WHERE generation = ? LIMIT ?", (*found, PRUNED))]
+        untag(db, some)
+        db.executemany("DELETE FROM rows WHERE id = ?", [(id_,) for id_ in some])
+        if not some:
             db.execute("DELETE FROM parked WHERE generation = ?", found)
             db.execute("DELETE FROM generations WHERE generation = ?", found)
         return True

@@ -1,7 +1,8 @@
 """
 What the store of read models promises, whatever database it stands on.
 
-1. A row is a document, found by its kind and key, and listed under its parent in the order of (sort, key).
+1. A row is a document, found by its kind and key, and listed under its parent in the order of (sort, key). A list is
+   narrowed by its rows' tags; rows with tags are written once, in the order of their list.
 2. Rows, parked events and the checkpoint that speaks of them are written in one transaction.
 3. A checkpoint only moves forward, and only from where its writer believes it to be.
 4. A kind's rows are replaced all at once: new ones are made under a generation of their own that nobody reads
@@ -36,12 +37,16 @@ class Place(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A view as it is stored; *position* is that of the last event in it. Without a *place* it is in no list."""
+    """A view as it is stored; *position* is that of the last event in it. Without a *place* it is in no list.
+
+    *tags*, by which a list is narrowed, are of letters and digits only.
+    """
 
     key: UUID
     place: Place | None
     position: int
     document: bytes
+    tags: tuple[str, ...] = ()
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
@@ -94,6 +99,17 @@ class Slice(Struct, frozen=True, kw_only=True):
 FIRST = Slice()
 
 
+class Filter(Struct, frozen=True, kw_only=True):
+    """Narrows a list to rows that have a tag of each group of *tags*, and a sort from *since* up to *until*.
+
+    A tag that ends in an asterisk stands for every tag with that beginning.
+    """
+
+    tags: tuple[tuple[str, ...], ...] = ()
+    since: str | None = None
+    until: str | None = None
+
+
 class Edge(Struct, Generic[Node], frozen=True):
     cursor: str
     node: Node
@@ -140,7 +156,9 @@ class Views(Protocol):
         """The document of a row."""
         ...
 
-    async def list(self, kind: str, parent: str, part: Slice, *, is_descending: bool = False) -> Page[bytes]:
+    async def list(
+        self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: Filter | None = None
+    ) -> Page[bytes]:
         """The documents listed under *parent*; raises `InvalidArgument` for what is no cursor."""
         ...
 

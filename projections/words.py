@@ -44,6 +44,7 @@ from domain.stage import (
     StageDeleted,
     StageDescribed,
     StageEvent,
+    StageHomeChanged,
     StageId,
     StageMoved,
     StagePolicyChanged,
@@ -73,7 +74,9 @@ def pipeline_words(before: Pipeline, event: PipelineEvent) -> str:
             EnvironmentCreated() | EnvironmentRenamed() | TargetChanged() | ConcurrencyChanged() | EnvironmentDeleted()
         ):
             return _environment_words(before, event)
-        case StageCreated() | StageRenamed() | StageDescribed() | StageMoved() | StagePolicyChanged() | StageDeleted():
+        case StageCreated() | StageRenamed() | StageDescribed() | StageMoved() | StagePolicyChanged():
+            return _stage_words(before, event)
+        case StageHomeChanged() | StageDeleted():
             return _stage_words(before, event)
         case _:
             return _service_words(before, event)
@@ -112,6 +115,10 @@ def _stage_words(before: Pipeline, event: StageEvent) -> str:
                 "as many at once as the environment" if policy.concurrency is None else f"{policy.concurrency} at once"
             )
             return f"{before.stage(id_).name}: {limit}"
+        case StageHomeChanged(stage=id_, home_of=None):
+            return f"{before.stage(id_).name}: no home of new services any more"
+        case StageHomeChanged(stage=id_, home_of=home_of):
+            return f"{before.stage(id_).name}: home of each new {home_of}"
         case StageDeleted(stage=id_):
             return f"{before.stage(id_).name} deleted"
         case _:
@@ -128,11 +135,11 @@ def _service_words(before: Pipeline, event: ServiceEvent) -> str:
             return f"{before.service(id_).name}: specification changed"
         case ServiceMoved(source=source, target=target):
             name, goal = moved(before, event).name, before.stage(target).name
-            return (
-                f"{name} placed in {goal}"
-                if source is None
-                else f"{name} moved from {before.stage(source).name} to {goal}"
-            )
+            if source is None:
+                return f"{name} placed in {goal}"
+            if source == target:
+                return f"{name} moved to the end of {goal}"
+            return f"{name} moved from {before.stage(source).name} to {goal}"
         case ServiceSkipped(service=id_):
             return f"{before.service(id_).name} skipped from now on"
         case ServiceUnskipped(service=id_):

@@ -8,16 +8,13 @@ of each other, so their deployments are driven side by side; within one the queu
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from functools import partial
 from typing import Any, Protocol
 
 from domain import deployment as deployments
 from domain import queue as queues
-from domain.environment import EnvironmentDeleted
 from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
-from domain.project import EnvironmentId
-from domain.queue import DeploymentAdmitted, DeploymentClosed, DeploymentId
-from domain.service import ServiceId, ServiceRemoved
+from domain.queue import DeploymentAdmitted, DeploymentId
+from domain.service import ServiceId
 from runner.leftover import Leftovers
 from runner.patience import follow, pauses
 from runner.runner import Runner
@@ -71,7 +68,7 @@ class LocalEngine:
 
     async def _follow(self, position: int, open_: Collection[DeploymentId]) -> None:
         # What is to be kept is known as of *position*: nothing newer may be deployed before the sweep is done.
-        await self._tidy(partial(self._sweep, position, open_))
+        await tidy(self._sweep(position, open_))
         for pause in pauses():
             try:
                 async for batch in follow(self._runner.handler.log, position):
@@ -84,17 +81,10 @@ class LocalEngine:
                 await asyncio.sleep(pause)
 
     def _react(self, recorded: Recorded) -> None:
-        match recorded.event:
-            case DeploymentAdmitted(deployment=deployment):
-                self._drive(deployment)
-            case DeploymentClosed(deployment=deployment):
-                self._spawn(self._tidy(partial(self._leftovers.stop_after, deployment)))
-            case ServiceRemoved(service=service):
-                self._spawn(self._tidy(partial(self._leftovers.stop, EnvironmentId(recorded.stream), [service])))
-            case EnvironmentDeleted():
-                self._spawn(self._tidy(partial(self._leftovers.stop, EnvironmentId(recorded.stream))))
-            case _:
-                pass
+        if isinstance(recorded.event, DeploymentAdmitted):
+            self._drive(recorded.event.deployment)
+        elif work := self._leftovers.after(recorded):
+            self._spawn(tidy(work))
 
     async def _is_admitted(self, id_: DeploymentId) -> bool:
         states = self._runner.handler.states
@@ -125,15 +115,16 @@ class LocalEngine:
     async def _sweep(self, position: int, open_: Collection[DeploymentId]) -> None:
         await self._leftovers.sweep(await self._services(position), open_)
 
-    async def _tidy(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Does *work*; what it doesn't come to is left to the next start's sweep."""
-        try:
-            await work()
-        except Exception:
-            logger.exception("Something may be left over until the next start")
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def tidy(work: Coroutine[Any, Any, None]) -> None:
+    """Does *work*; what it doesn't come to is left to the next start's sweep."""
+    try:
+        await work
+    except Exception:
+        logger.exception("Something may be left over until the next start")

@@ -40,7 +40,7 @@ async def healthy(health: Health, place: Place, *, since: float, within: float) 
     """Returns at the first success; raises `StepFailed` when there is none *within* so many seconds.
 
     *since* is when the service was started, in seconds since the epoch. At least one try is made, however late it is,
-    and a try begun in time is let end.
+    the last one when the time is up, and a try begun in time is let end.
     """
     pause = min(FIRST, health.interval)
     while True:
@@ -51,9 +51,10 @@ async def healthy(health: Health, place: Place, *, since: float, within: float) 
             why = f"no answer to the check within {health.timeout:g} s"
         except Unhealthy as unhealthy:
             why = str(unhealthy)
-        if time.time() + pause >= since + within:
+        left = since + within - time.time()
+        if left <= 0:
             raise StepFailed(f"not healthy within {within:g} s: {why}")
-        await asyncio.sleep(pause)
+        await asyncio.sleep(min(pause, left))
         pause = min(2 * pause, health.interval)
 
 

@@ -6,17 +6,19 @@ becomes of the pipeline, so that a service removed meanwhile is left over only w
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Coroutine, Mapping
+from typing import Any
 
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import queue as queues
-from domain.environment import Target
+from domain.environment import EnvironmentDeleted, Target
 from domain.project import EnvironmentId
-from domain.queue import DeploymentId
-from domain.service import ServiceId
+from domain.queue import DeploymentClosed, DeploymentId
+from domain.service import ServiceId, ServiceRemoved
 from runner.executor import Executor
 from store.handle import States
+from store.log import Recorded
 
 
 class Leftovers:
@@ -32,24 +34,45 @@ class Leftovers:
         held = standing if pipeline.exists else set()
         left = {*services, *standing} - held
         if left:
-            queue = (await self._states.load(queues.decider, queues.stream(environment))).state
-            left -= await self._planned([request.deployment for request in queue.open])
+            left -= await self._awaited(environment)
         await asyncio.gather(
             *(executor.stop(environment, service) for service in left for executor in self._executors.values())
         )
+
+    def after(self, recorded: Recorded) -> Coroutine[Any, Any, None] | None:
+        """What has to be done about an event, if anything."""
+        match recorded.event:
+            case DeploymentClosed(deployment=deployment):
+                return self.stop_after(deployment)
+            case ServiceRemoved(service=service):
+                return self.stop(EnvironmentId(recorded.stream), [service])
+            case EnvironmentDeleted():
+                return self.stop(EnvironmentId(recorded.stream))
+            case _:
+                return None
 
     async def stop_after(self, deployment: DeploymentId) -> None:
         """Stops what the plan of *deployment*, which is over, was the last to hold."""
         environment = (await self._states.load(deployments.decider, deployment)).state.environment
         if environment is not None:
-            await self.stop(environment, await self._planned([deployment]))
+            await self.stop(environment, await self.planned([deployment]))
 
     async def sweep(self, standing: Collection[ServiceId], open_: Collection[DeploymentId]) -> None:
         """Stops everything but the services *standing* in any pipeline, and those of the deployments *open_*."""
-        keep = {*standing, *await self._planned(open_)}
+        keep = {*standing, *await self.planned(open_)}
         await asyncio.gather(*(executor.sweep(keep) for executor in self._executors.values()))
 
-    async def _planned(self, open_: Collection[DeploymentId]) -> set[ServiceId]:
+    async def held(self, environment: EnvironmentId) -> set[ServiceId]:
+        """The services that *environment* has, or is to have."""
+        pipeline = (await self._states.load(pipelines.decider, environment)).state
+        return {*(service.id for service in pipeline.services), *await self._awaited(environment)}
+
+    async def _awaited(self, environment: EnvironmentId) -> set[ServiceId]:
+        queue = (await self._states.load(queues.decider, queues.stream(environment))).state
+        return await self.planned([request.deployment for request in queue.open])
+
+    async def planned(self, open_: Collection[DeploymentId]) -> set[ServiceId]:
+        """The services that the deployments *open_* are about."""
         planned: set[ServiceId] = set()
         for id_ in open_:
             deployment = (await self._states.load(deployments.decider, id_)).state

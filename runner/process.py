@@ -37,7 +37,8 @@ class ProcessExecutor:
     A spec's directory, where relative, is meant from the server's working directory; a service without one runs
     there. Its commands see the server's environment, without the variables that are Stageline's, and beyond it PORT
     and PORT_0, PORT_1 … (when it is deployed: a build listens nowhere), STAGELINE_ENVIRONMENT, STAGELINE_DEPLOYMENT,
-    STAGELINE_DEPLOYMENT_NUMBER, STAGELINE_SERVICE, STAGELINE_SERVICE_ID, STAGELINE_ATTEMPT and the spec's own.
+    STAGELINE_DEPLOYMENT_NUMBER, STAGELINE_SERVICE, STAGELINE_SERVICE_ID, STAGELINE_ATTEMPT and STAGELINE_STEP (the
+    attempt's folder). The spec's own variables come over all of these but the last.
 
     An environment has one deployment at a time. So when a deployment begins with a service, whatever its earlier
     deployments left there and no longer runs is removed: nobody will ask for it any more.
@@ -237,4 +238,4 @@ def _attempts(service: Path) -> Iterator[Attempt]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return sorted(each for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from gql import document
 from gql.context import Application, Identity
 from gql.schema import schema
-from gql.view import View
-from server import graphiql
-from server.auth import Keyring, Tokens
+from gql.view import View, unauthorized
+from server import audit, graphiql
+from server.auth import Keyring, Tokens, new_token
 from server.health import health
 from server.parts import Parts, running
 from server.settings import Settings
@@ -22,7 +23,11 @@ logger = logging.getLogger("stageline")
 
 
 def app(settings: Settings, url: str) -> Starlette:
-    """The application, whose parts live as long as its lifespan; *url* is where clients find it."""
+    """The application, whose parts live as long as its lifespan; *url* is where clients find it.
+
+    Its start raises `LogUnavailable`, `KeyringUnusable` or `SigningKeyUnusable` when something of the operator's is
+    in the way.
+    """
     parts: list[Parts] = []
 
     @asynccontextmanager
@@ -30,6 +35,11 @@ def app(settings: Settings, url: str) -> Starlette:
         async with running(settings) as made:
             parts.append(made)
             await _welcome(settings, url, made.tokens)
+            logger.info(
+                "Stageline serves %s (GraphiQL in a browser, the API at /graphql); its data is in %s",
+                url,
+                settings.data,
+            )
             yield
 
     async def authenticate(authorization: str | None) -> Identity | None:
@@ -44,12 +54,22 @@ def app(settings: Settings, url: str) -> Starlette:
     async def health_(_: Request) -> Response:
         return await health(application())
 
+    async def export(request: Request) -> Response:
+        if await authenticate(request.headers.get("authorization")) is None:
+            return unauthorized()
+        return await audit.export(application().log, request)
+
+    async def document_schema(_: Request) -> Response:
+        return Response(document.schema(), media_type="application/schema+json")
+
     view = View(schema, application, authenticate, graphiql.page())
     routes: list[BaseRoute] = [
         Route("/", home),
         Route("/health", health_),
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
+        Route("/audit/export", export),
+        Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
@@ -59,7 +79,9 @@ async def _welcome(settings: Settings, url: str, tokens: Tokens) -> None:
     """Sees to it that the user's own command line gets in, or says how it can."""
     keyring = Keyring()
     if settings.issue_token or await tokens.is_first_start():
-        keyring.keep(url, await tokens.issue("admin"))
+        token = new_token()
+        keyring.keep(url, token)  # first: a good token that nobody has would be of no use
+        await tokens.issue(token, "admin")
         logger.info("A new admin token is in %s, where the command line finds it", keyring.path)
         return
     for token in dict.fromkeys(keyring.tokens().values()):

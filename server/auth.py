@@ -5,6 +5,7 @@ On its first start the server makes an admin token, keeps its hash in the log, a
 user's configuration, where the command line finds it. Nothing is open without a token.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -39,21 +40,28 @@ class Tokens:
         known = next((each for each in state.tokens if secrets.compare_digest(each.hash, digest)), None)
         return None if known is None else Identity(actor=known.actor, token=known.id)
 
-    async def issue(self, name: str, actor: str = ADMIN) -> str:
-        """Makes a token; only its hash is kept."""
-        token = PREFIX + secrets.token_urlsafe(32)
+    async def issue(self, token: str, name: str, actor: str = ADMIN) -> None:
+        """Makes *token* good; only its hash is kept."""
         command = IssueToken(token=TokenId(ids.new()), name=name, actor=actor, hash=_hash(token))
         await self._handler.handle(access.decider, ACCESS, command, Author(actor="server", origin=Origin.ENGINE))
-        return token
 
     async def is_first_start(self) -> bool:
         """Whether no token was ever issued."""
         return (await self._handler.states.load(access.decider, ACCESS)).version == 0
 
 
+def new_token() -> str:
+    """A token that nobody can guess, good for nothing yet."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
 def _hash(token: str) -> str:
     # A token is 256 random bits: nothing is gained by hashing it slowly.
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+class KeyringUnusable(Exception):
+    """The file can't be read or written; the message says what to do."""
 
 
 class Keyring:
@@ -65,26 +73,59 @@ class Keyring:
 
     def tokens(self) -> dict[str, str]:
         """The known tokens by server address."""
-        tokens = self._read().get("tokens", {})
-        return tokens if isinstance(tokens, dict) else {}
+        return _tokens(self._read())
 
     def keep(self, url: str, token: str) -> None:
-        """Writes *token* down for *url*, readable by the user alone; whatever else the file holds stays."""
-        content = self._read()
-        content.setdefault("url", url)
-        content["tokens"] = self.tokens() | {url: token}
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.path.parent)  # made with mode 0600
-        with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-        Path(name).replace(self.path)
+        """Writes *token* down for *url*, readable by the user alone; whatever else the file holds stays.
+
+        The folder's lock is the one that the command line takes: whoever writes at the same time waits.
+        Raises `KeyringUnusable`.
+        """
+        target = self.path.resolve()
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                content = self._read()
+                content.setdefault("url", url)
+                content["tokens"] = _tokens(content) | {url: token}
+                _replace(target, content)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise KeyringUnusable(f"{target} can't be written: {error.strerror or error}.") from error
 
     def _read(self) -> dict[str, object]:
         try:
-            content = json.loads(self.path.read_text())
+            content = json.loads(self.path.read_bytes())
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise KeyringUnusable(f"{self.path} can't be read: {error.strerror or error}.") from error
         except ValueError as error:
-            raise SystemExit(f"{self.path} is no JSON ({error}): mend it or move it away.") from error
-        return content if isinstance(content, dict) else {}
+            raise KeyringUnusable(f"{self.path} is no JSON ({error}): mend it or move it away.") from error
+        if not isinstance(content, dict):
+            raise KeyringUnusable(f"{self.path} is no JSON object: mend it or move it away.")
+        return content
+
+
+def _tokens(content: dict[str, object]) -> dict[str, str]:
+    tokens = content.get("tokens")
+    known = tokens if isinstance(tokens, dict) else {}
+    return {url: token for url, token in known.items() if isinstance(token, str)}
+
+
+def _replace(target: Path, content: dict[str, object]) -> None:
+    """In one step: whoever reads sees the old file or the new one."""
+    handle, name = tempfile.mkstemp(prefix=".config-", dir=target.parent)  # made with mode 0600
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(handle)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

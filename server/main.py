@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runner.process import ProcessExecutor
 from server.app import app
+from server.auth import KeyringUnusable
 from server.settings import Settings
-
-logger = logging.getLogger("stageline")
+from server.signing import SigningKeyUnusable
+from store.log import LogUnavailable
 
 MAX_MESSAGE = 1024 * 1024
 """Bytes of one WebSocket message."""
@@ -24,14 +26,20 @@ GRACE = 5
 def serve(settings: Settings) -> None:
     """Runs until SIGINT or SIGTERM. Ends the program with 1, and says why, when it can't start."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s  %(message)s", stream=sys.stderr)
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every job
     bound = _bind(settings)
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host
     url = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
-    logger.info(
-        "Stageline serves %s (GraphiQL in a browser, the API at /graphql); its data is in %s", url, settings.data
-    )
-    config = uvicorn.Config(
-        app(settings, url),
+    try:
+        uvicorn.Server(config(_explained(app(settings, url)))).run(sockets=[bound])
+    except SystemExit:  # uvicorn has logged the reason, and would end with a code of its own
+        sys.exit(1)
+
+
+def config(served: ASGIApp) -> uvicorn.Config:
+    """How *served* is served."""
+    return uvicorn.Config(
+        served,
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
@@ -44,10 +52,32 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=GRACE,
         server_header=False,
     )
-    server = uvicorn.Server(config)
-    server.run(sockets=[bound])
-    if not server.started:
-        sys.exit(1)
+
+
+def _explained(served: ASGIApp) -> ASGIApp:
+    """Has a start that something of the operator's is in the way of fail with that, and not with a traceback."""
+
+    async def explained(scope: Scope, receive: Receive, send: Send) -> None:
+        failed: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failed.append(message)
+            else:
+                await send(message)
+
+        try:
+            await served(scope, receive, hold if scope["type"] == "lifespan" else send)
+        except (LogUnavailable, KeyringUnusable, SigningKeyUnusable) as reason:
+            if not failed:
+                raise
+            await send({**failed[0], "message": str(reason)})
+        except Exception:
+            for message in failed:
+                await send(message)
+            raise
+
+    return explained
 
 
 def _bind(settings: Settings) -> socket.socket:

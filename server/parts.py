@@ -1,6 +1,6 @@
 """The composition root: every part, made once and put together here."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -8,32 +8,29 @@ from domain.environment import Target
 from domain.queue import DeploymentId
 from domain.service import ServiceId
 from gql.context import Application
-from projections import deployment, environment, pipeline, project, standing
+from projections import standing
+from projections.audit import RunningHash
 from projections.deployment import Deployments
 from projections.environment import Environments
+from projections.history import History
 from projections.pipeline import Pipelines
 from projections.project import Projects
-from projections.projector import Projector
-from projections.sqlite import SqliteViews
 from projections.standing import Everything
-from runner.engine import LocalEngine
+from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
+from runner.executor import Executor
+from runner.machine import machine
 from runner.process import ProcessExecutor
 from runner.runner import Runner
+from runner.worker import WorkerEngine
+from server import signing
 from server.auth import Tokens
 from server.settings import Settings
+from server.stores import on_postgres, on_sqlite
 from store import ids
 from store.handle import Handler
 from store.output import SqliteOutput
-from store.sqlite import SqliteLog
-
-PROJECTIONS = (
-    project.projection,
-    environment.projection,
-    pipeline.projection,
-    deployment.projection,
-    standing.unfinished,
-    standing.standing,
-)
+from store.people import People
+from store.postgres_output import PostgresOutput
 
 CATCHING_UP = 3600.0
 """Seconds that the read models may take at a start, if all of them are made anew from a long log."""
@@ -51,28 +48,30 @@ class Parts:
 async def running(settings: Settings) -> AsyncIterator[Parts]:
     """Opens what *settings* name, runs the projections and the engine, and closes everything in reverse."""
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    async with AsyncExitStack() as stack:
-        log = await SqliteLog.open(settings.data / "log.db")
-        stack.push_async_callback(log.close)
-        views = await SqliteViews.open(settings.data / "views.db")
-        stack.push_async_callback(views.close)
-        output = await SqliteOutput.open(settings.data / "output.db")
-        stack.push_async_callback(output.close)
+    signing_key = signing.key(settings)
+    opened = on_postgres(settings.database) if settings.database else on_sqlite(settings.data)
+    async with opened as stores, AsyncExitStack() as stack:
+        log, views, output, projector = stores.log, stores.views, stores.output, stores.projector
         handler = Handler(log)
-        projector = Projector(log, views, PROJECTIONS)
+        people = People(handler.states, stores.keys)
+        await people.forget_all()
         await projector.start()
         stack.push_async_callback(projector.stop)
-        executors = {Target.PROCESS: ProcessExecutor(settings.data)}
+        executors: Mapping[Target, Executor] = {Target.PROCESS: ProcessExecutor(settings.data)}
         application = Application(
             log=log,
             handler=handler,
             projector=projector,
             projects=Projects(views),
             environments=Environments(views),
-            pipelines=Pipelines(log),
+            pipelines=Pipelines(log, views),
             deployments=Deployments(views, log),
+            history=History(views, log),
             output=output,
             targets=frozenset(executors),
+            running=RunningHash(views),
+            signing_key=signing_key,
+            people=people,
         )
 
         async def open_deployments(position: int) -> Collection[DeploymentId]:
@@ -81,11 +80,32 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
 
         async def standing_services(position: int) -> Collection[ServiceId]:
             await projector.wait_for(position, CATCHING_UP)
+            if any(parked.kind == standing.standing.name for parked in await views.parked()):
+                raise RuntimeError("An event of the standing services is parked: nobody can say what is left over.")
             return [service for row in await Everything(views, standing.standing).list() for service in row.services]
 
-        engine = LocalEngine(
-            Runner(handler, executors, output, worker=f"local-{ids.new().hex}"), open_deployments, standing_services
-        )
-        await engine.start()
-        stack.push_async_callback(engine.stop)
+        engine = _engine(settings, handler, executors, output, open_deployments, standing_services)
+        if engine is not None:
+            await engine.start()
+            stack.push_async_callback(engine.stop)
         yield Parts(application, Tokens(handler))
+
+
+def _engine(
+    settings: Settings,
+    handler: Handler,
+    executors: Mapping[Target, Executor],
+    output: SqliteOutput | PostgresOutput,
+    open_deployments: OpenDeployments,
+    services: StandingServices,
+) -> Engine | None:
+    """None where others drive what is admitted here."""
+    if settings.database is None:
+        runner = Runner(handler, executors, output, worker=f"local-{ids.new().hex}")
+        return LocalEngine(runner, open_deployments, services)
+    if not settings.works:
+        return None
+    assert isinstance(output, PostgresOutput)
+    here = machine(settings.data)
+    runner = Runner(handler, executors, output, worker=f"{here.name}-{ids.new().hex}")
+    return WorkerEngine(settings.database, here, settings.gone, runner, output, open_deployments, services)

@@ -6,10 +6,21 @@ from msgspec import Struct
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """*data* holds everything the server keeps; *issue_token* makes a new admin token, when the first was lost."""
+    """*data* holds everything the server keeps; *issue_token* makes a new admin token, when the first was lost.
+
+    *signing_key* is the file of the key that heads of the log are signed with (None: one of its own, in *data*).
+
+    *database* is the address of a PostgreSQL (None: SQLite, in *data*). Deployments that wait there are driven by any
+    number of workers, *works* says whether this is one; a machine is *gone* for good when none of its workers has been
+    heard of for so many seconds.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8000
     data: Path
     log_level: str = "info"
     issue_token: bool = False
+    signing_key: Path | None = None
+    database: str | None = None
+    works: bool = True
+    gone: float = 300.0

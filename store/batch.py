@@ -4,6 +4,7 @@ What a batch of appends comes to, worked out before any of it is written.
 Every store numbers, dates and chains its events here, and knows here what it refuses: so they can't differ in it.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -116,10 +117,36 @@ class Batch:
             version=version,
             id=id_,
             name=name,
-            event=event,
+            event=codec.decode(name, state),  # as every reader will have it: a number may have been of another type
             recorded_at=recorded_at,
             by=by,
             previous=head.hash,
             hash=codec.digest(head.hash, id_, stream, version, name, state, recorded_at, by),
         )
         return Stored(stream, version, name, state, recorded)
+
+
+class Waiting(Struct, frozen=True):
+    """An append that waits to be carried out, and the one who waits for its receipt."""
+
+    changes: Sequence[Change]
+    by: Author
+    key: Key | None
+    receipt: asyncio.Future[Receipt]
+
+    def attempt(self, batch: Batch, faults: tuple[type[Exception], ...] = ()) -> Receipt | Exception:
+        """What *batch* says to it. *faults* are the whole batch's, and raised."""
+        try:
+            return batch.add(self.changes, self.by, self.key)
+        except faults:
+            raise
+        except Exception as refusal:  # of this append, and of no other in the batch
+            return refusal
+
+    def settle(self, outcome: Receipt | Exception) -> None:
+        if self.receipt.done():  # who waited has gone
+            return
+        if isinstance(outcome, Receipt):
+            self.receipt.set_result(outcome)
+        else:
+            self.receipt.set_exception(outcome)

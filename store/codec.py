@@ -6,16 +6,26 @@ database says is ever imported.
 """
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from domain import access, deployment, pipeline, project, queue
+from domain import access, actor, deployment, pipeline, project, queue
 from store.log import Author, Event
 
-DECIDERS = (project.catalog, project.decider, pipeline.decider, queue.decider, deployment.decider, access.decider)
+DECIDERS = (
+    project.catalog,
+    project.decider,
+    pipeline.decider,
+    queue.decider,
+    deployment.decider,
+    access.decider,
+    actor.decider,
+)
+
+Kept = str | int | UUID | datetime | None
 
 TYPES: dict[str, type[Event]] = {
     f"{decider.name}.{event.__name__}": event for decider in DECIDERS for event in decider.events
@@ -23,7 +33,9 @@ TYPES: dict[str, type[Event]] = {
 NAMES: dict[type[Event], str] = {event: name for name, event in TYPES.items()}
 
 _encoder = msgspec.json.Encoder()
-_decoders: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(event) for name, event in TYPES.items()}
+_decoders: dict[str, Callable[[bytes], Event]] = {
+    name: msgspec.json.Decoder(event).decode for name, event in TYPES.items()
+}
 
 
 class UnknownEvent(Exception):
@@ -43,30 +55,28 @@ def decode(name: str, state: bytes) -> Event:
     decoder = _decoders.get(name)
     if decoder is None:
         raise UnknownEvent(f"{name!r} is no event of this version of Stageline: a newer one wrote it")
-    event: Event = decoder.decode(state)
-    return event
+    return decoder(state)
 
 
 def digest(
     previous: bytes, id_: UUID, stream: UUID, version: int, name: str, state: bytes, recorded_at: datetime, by: Author
 ) -> bytes:
-    """The event's link in its stream's chain: SHA-256 over the JSON list of everything that is kept of it.
+    """The event's link in its stream's chain: SHA-256 over everything that is kept of it.
 
     Its position is left out: it is given at commit, and the positions' own order proves it.
     """
-    link = (
-        previous.hex(),
-        id_,
-        stream,
-        version,
-        name,
-        state.decode(),
-        recorded_at.astimezone(UTC),
-        by.actor,
-        by.origin,
-        by.token,
-        by.correlation,
-        by.causation,
-        by.reason,
-    )
-    return hashlib.sha256(_encoder.encode(link)).digest()
+    return hashlib.sha256(linked(previous, id_, stream, version, name, state, recorded_at, by)).digest()
+
+
+def linked(
+    previous: bytes, id_: UUID, stream: UUID, version: int, name: str, state: bytes, recorded_at: datetime, by: Author
+) -> bytes:
+    """What is hashed of the event."""
+    envelope = (by.actor, by.origin, by.token, by.correlation, by.causation, by.reason)
+    return link(previous.hex(), id_, stream, version, name, state.decode(), recorded_at.astimezone(UTC), *envelope)
+
+
+def link(*kept: Kept) -> bytes:
+    """The JSON list of the hash before an event, its id, stream, version, name, state, time, actor, origin, token,
+    correlation, causation and reason; what JSON has as text may be text already."""
+    return _encoder.encode(kept)

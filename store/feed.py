@@ -8,12 +8,13 @@ has come near. Nothing is kept for any follower but its own position: a slow one
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 from store.log import LogUnavailable, Recorded
 
-KEPT = 10_000
+KEPT = 5_000
 """Events at most in the tail; when it is full, the older half goes."""
 
 BATCH = 1000
@@ -39,7 +40,7 @@ class News:
         return event
 
     def spread(self, subjects: Iterable[Hashable]) -> None:
-        for subject in subjects:
+        for subject in subjects if self._waited_for else ():
             event = self._waited_for.pop(subject, None)
             if event is not None:
                 event.set()
@@ -75,15 +76,16 @@ class Feed:
 
         What is passed over for a gap is found by the poll.
         """
-        new = [event for event in recorded if event.position > self.position]
-        if not new or new[0].position != self.position + 1:
+        end = self.position
+        new = [event for event in recorded if event.position > end]
+        if not new or new[0].position != end + 1:
             return
         self._tail += new
         if len(self._tail) > KEPT:
             cut = len(self._tail) - KEPT // 2
             del self._tail[:cut]
             self._first += cut
-        self._news.spread({None, *(event.stream for event in new)})
+        self._news.spread(chain([None], (event.stream for event in new)))
 
     async def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
         """See `EventLog.follow`; raises `LogUnavailable` if the log is closed already."""
@@ -132,5 +134,12 @@ class Feed:
         while not self._is_closed:
             await asyncio.sleep(self._poll)
             with suppress(LogUnavailable):  # then the next look may find it well again
-                while found := await self._fetch(self.position, BATCH, None):
-                    self.publish(found)
+                while await self._catch_up():
+                    pass
+
+    async def _catch_up(self) -> bool:
+        """Publishes what was written without a word; whether there may be more of it."""
+        end = self.position
+        found = await self._fetch(end, BATCH, None)
+        self.publish(found)
+        return len(found) == BATCH and self.position > end

@@ -91,6 +91,13 @@ class Receipt(Struct, frozen=True, kw_only=True):
     is_repeat: bool = False
 
 
+class Exported(Struct, frozen=True, kw_only=True):
+    """A part of an export; *position* is that of the last event in it, 0 when there is none."""
+
+    position: int = 0
+    lines: bytes = b""
+
+
 class StreamMoved(Exception):
     """A stream is not at the expected version; *current* is where it is. Nothing was written."""
 
@@ -129,6 +136,13 @@ class EventLog(Protocol):
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         """At most *limit* events with positions above *after*, in order."""
+        ...
+
+    async def export(self, after: int = 0, limit: int = 1000) -> Exported:
+        """At most *limit* events with positions above *after*, in order, as `store.audit` has them in an export.
+
+        They are given as they are stored, altered or not: checking them is for who gets them.
+        """
         ...
 
     async def position(self) -> int:

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from eventsourcing.popo import POPOApplicationRecorder
 
+from store import audit, codec
 from store.batch import Answer, Batch, Clock, Head, Stored, Tip, now
 from store.feed import Feed
-from store.log import Author, Change, Event, Key, LogUnavailable, Receipt, Recorded
+from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
 
 
 class Recorder(POPOApplicationRecorder):
@@ -24,6 +25,18 @@ class Recorder(POPOApplicationRecorder):
     def of_stream(self, stream: UUID, after: int = 0, until: int | None = None) -> list[Recorded]:
         """The stream's events with versions above *after*, up to and including *until*."""
         return [stored.recorded for stored in cast("list[Stored]", self.select_events(stream, gt=after, lte=until))]
+
+    def export(self, after: int, limit: int) -> Exported:
+        """At most *limit* events with positions above *after*."""
+        with self._database_lock:
+            stored = cast("list[Stored]", self._stored_events[after : after + limit])
+        return Exported(position=after + len(stored) if stored else 0, lines=b"".join(map(_line, stored)))
+
+
+def _line(stored: Stored) -> bytes:
+    of = stored.recorded
+    link = codec.linked(of.previous, of.id, of.stream, of.version, of.name, stored.state, of.recorded_at, of.by)
+    return audit.line(of.position, of.hash, link)
 
 
 class MemoryLog:
@@ -64,6 +77,10 @@ class MemoryLog:
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
+
+    async def export(self, after: int = 0, limit: int = 1000) -> Exported:
+        await self._turn()
+        return self._recorder.export(after, limit)
 
     async def position(self) -> int:
         await self._turn()

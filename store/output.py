@@ -213,18 +213,17 @@ class SqliteOutput:
         was = self._attempt(key)
         if upto is not None and upto <= was.upto:
             return
-        fitting = [] if was.is_cut else _fitting(was, lines)
-        is_cut = len(fitting) < len(lines)
-        self._insert(key, fitting, kind)
+        kept = [] if was.is_cut else fitting(was, lines)
+        is_cut = len(kept) < len(lines)
+        self._insert(key, kept, kind)
         if is_cut and not was.is_cut:
-            most = f"{MOST_LINES:,} lines or {MOST_BYTES:,} bytes"
-            self._insert(key, [f"The step prints more than {most}: what comes after this is not kept."], Kind.NOTE)
+            self._insert(key, [cut()], Kind.NOTE)
         row = (
             *key,
             was.upto if upto is None else upto,
-            was.lines + len(fitting),
-            was.bytes + sum(map(_size, fitting)),
-            is_cut,
+            was.lines + len(kept),
+            was.bytes + sum(map(size, kept)),
+            is_cut or was.is_cut,
         )
         self._database.execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
@@ -297,15 +296,21 @@ def _connect(path: str) -> sqlite3.Connection:
     return database
 
 
-def _size(text: str) -> int:
+def cut() -> str:
+    """The note behind the last line that is kept."""
+    return f"The step prints more than {MOST_LINES:,} lines or {MOST_BYTES:,} bytes: what comes after this is not kept."
+
+
+def size(text: str) -> int:
+    """The bytes that a line counts as."""
     return len(text.encode()) + 1
 
 
-def _fitting(was: Attempt, lines: Sequence[str]) -> Sequence[str]:
+def fitting(was: Attempt, lines: Sequence[str]) -> Sequence[str]:
     """The first of *lines* that may still be kept of the attempt."""
     room = MOST_BYTES - was.bytes
     for count, line in enumerate(lines):
-        room -= _size(line)
+        room -= size(line)
         if room < 0 or was.lines + count == MOST_LINES:
             return lines[:count]
     return lines

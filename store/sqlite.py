@@ -12,18 +12,18 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor
-from msgspec import Struct
 
 from store import codec, disk, recorder
-from store.batch import Batch, Clock, Head, now
+from store.batch import Batch, Clock, Head, Waiting, now
 from store.feed import Feed
-from store.log import Author, Change, Event, Key, LogUnavailable, Receipt, Recorded
+from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
 from store.recorder import Datastore, Recorder
 
 READERS = 4
@@ -32,49 +32,27 @@ KNOWN_HEADS = 10_000
 OF_STREAM = "originator_id = ? AND originator_version > ? AND originator_version <= ? ORDER BY originator_version"
 NEWEST = 2**63 - 1  # above every version
 
+FAULTS = (sqlite3.Error, PersistenceError)
+"""Of the database, and so of the whole batch."""
+
 T = TypeVar("T")
-
-
-class Waiting(Struct, frozen=True):
-    """An append that waits to be carried out, and the one who waits for its receipt."""
-
-    changes: Sequence[Change]
-    by: Author
-    key: Key | None
-    receipt: asyncio.Future[Receipt]
-
-    def attempt(self, batch: Batch) -> Receipt | Exception:
-        try:
-            return batch.add(self.changes, self.by, self.key)
-        except (sqlite3.Error, PersistenceError):
-            raise
-        except Exception as refusal:  # of this append, and of no other in the batch
-            return refusal
-
-    def settle(self, outcome: Receipt | Exception) -> None:
-        if self.receipt.done():  # who waited has gone
-            return
-        if isinstance(outcome, Receipt):
-            self.receipt.set_result(outcome)
-        else:
-            self.receipt.set_exception(outcome)
 
 
 class SqliteLog:
     """See `EventLog`. One process at a time has it open."""
 
-    def __init__(self, path: Path, epoch: str, position: int, held: ExitStack, clock: Clock) -> None:
+    def __init__(self, path: Path, epoch: str, recorder: Recorder, lock: int, clock: Clock) -> None:
         self.epoch = epoch
         self._path = path
-        self._position = position
-        self._held = held
+        self._recorder = recorder
+        self._position = recorder.max_notification_id() or 0
+        self._lock = lock
         self._clock = clock
         self._heads: dict[UUID, Head] = {}  # of the streams that were last written to
-        self._recorder = Recorder(Datastore(path, size=1))
         self._datastore = Datastore(path, size=READERS, mode="ro")
         self._writer = ThreadPoolExecutor(1, "log-writer")
         self._readers = ThreadPoolExecutor(READERS, "log-reader")
-        self._feed = Feed(self._fetch, position)
+        self._feed = Feed(self._fetch, self._position)
         self._waiting: list[Waiting] = []
         self._writing: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -89,15 +67,15 @@ class SqliteLog:
 
     @classmethod
     def _open(cls, path: Path, clock: Clock) -> "SqliteLog":
-        with ExitStack() as held:
-            held.callback(os.close, disk.lock(path.with_name(f"{path.name}-lock")))
+        with disk.explained(path), ExitStack() as undo:
+            lock = disk.lock(path.with_name(f"{path.name}-lock"))
+            undo.callback(os.close, lock)
             disk.make(path)
-            first = Recorder(Datastore(path, size=1))
-            held.callback(first.datastore.close)
-            with disk.explained(path):
-                epoch = first.begin(path)
-                position = first.max_notification_id() or 0
-            return cls(path, epoch, position, held.pop_all(), clock)
+            recorder = Recorder(Datastore(path, size=1))
+            undo.callback(recorder.datastore.close)
+            log = cls(path, recorder.begin(path), recorder, lock, clock)
+            undo.pop_all()
+        return log
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
         self._check_open()
@@ -129,6 +107,11 @@ class SqliteLog:
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
 
+    async def export(self, after: int = 0, limit: int = 1000) -> Exported:
+        statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        rows = await self._select(recorder.line, statement, after, limit)
+        return Exported(position=rows[-1][0] if rows else 0, lines=b"".join(line for _, line in rows))
+
     async def position(self) -> int:
         self._check_open()
         return self._position
@@ -151,7 +134,7 @@ class SqliteLog:
         self._readers.shutdown()
         self._datastore.close()
         self._recorder.datastore.close()  # the last connection that may write: it tidies the files up
-        self._held.close()
+        os.close(self._lock)
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -187,7 +170,7 @@ class SqliteLog:
             with disk.explained(self._path), recorder.datastore.transaction(commit=True) as cursor:
                 answer = partial(recorder.answer, cursor)
                 batch = Batch(recorder.tip(cursor), self._clock, partial(self._head, cursor), answer)
-                outcomes = [one.attempt(batch) for one in waiting]
+                outcomes = [one.attempt(batch, FAULTS) for one in waiting]
                 recorder.write(cursor, batch)
         except LogUnavailable:
             recorder.datastore.close()  # whatever state its connection was left in, a new one has another
@@ -222,6 +205,6 @@ class SqliteLog:
             with disk.explained(self._path), self._datastore.transaction(commit=False) as cursor:
                 cursor.sqlite_cursor.row_factory = None
                 cursor.execute(statement, parameters)
-                return [make(*row) for row in cursor.sqlite_cursor]
+                return list(starmap(make, cursor.fetchall()))
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, select)

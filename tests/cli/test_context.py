@@ -86,3 +86,12 @@ def test_a_person_is_asked_for_the_context(staging: Shell, project: str) -> None
         assert terminal.end() == 0
     current = staging.done("context", "current", "--json").json
     assert (project, "staging") == (current["project"], current["environment"])
+
+
+def test_a_person_can_leave_a_question(staging: Shell, project: str) -> None:
+    staging.config.write_text(json.dumps({"tokens": {staging.server.url: staging.server.token}}))
+    with staging.terminal("environment", "stage", "list") as terminal:
+        terminal.wait_for("Project (number or name): ")
+        terminal.type("\x04")
+        assert terminal.end() == 130
+    assert terminal.seen.rstrip().endswith("Aborted.")

@@ -109,3 +109,27 @@ def test_a_reader_that_goes_away_ends_the_command_silently(deployed: Shell) -> N
         )
         assert done.stderr == ""
         assert done.stdout in ("code 141\n", "code 0\n", "code 1\n")
+
+
+def test_a_dry_run_shows_the_plan_and_deploys_nothing(staging: Shell) -> None:
+    empty = staging("environment", "deploy", "--dry-run")
+    assert (empty.code, empty.out) == (1, "")
+    assert "There is nothing to deploy" in empty.err
+
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", "true")
+    answer = staging("environment", "deploy", "--dry-run", "--watch")
+    assert (answer.code, answer.err) == (0, "Dry run: nothing was changed. It would be:\n")
+    assert "  · Migrate  build queued  deploy queued" in answer.lines
+    assert staging.done("deployment", "list").out == "<no deployment>\n"
+
+
+def test_a_deployment_that_waits_can_be_cancelled(staging: Shell, tmp_path: Path) -> None:
+    gate = tmp_path / "go"
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", f"while [ ! -e {gate} ]; do sleep 0.05; done")
+    staging.done("environment", "deploy")
+    staging.done("service", "add", "-n", "Later", "-t", "job", "--run", "true")
+    staging.done("environment", "deploy")
+    assert staging.done("environment", "cancel", "2").out == "Cancellation of deployment 2 requested\n"
+    assert staging("deployment", "watch", "2").code == 5
+    assert staging.done("environment", "cancel", "--force").out == "Cancellation of deployment 1 requested\n"
+    assert staging("deployment", "watch", "1").code == 5

@@ -34,7 +34,7 @@ def test_an_environment_is_made_listed_edited_and_deleted(shell: Shell, project:
     assert edited.out == "Environment updated successfully\n"
     assert shell("environment", "edit", *of, "--environment", "ci").code == 2
 
-    deleted = shell.done("environment", "delete", *of, "-n", "CI")
+    deleted = shell.done("environment", "delete", *of, "-n", "CI", "--yes")
     assert deleted.out == "Environment deleted successfully\n"
     assert shell.done("environment", "list", *of).out == "<no environment>\n"
 

@@ -25,6 +25,10 @@ COMMANDS = [
     *((("deployment", name)) for name in ("list", "show", "watch", "events", "logs")),
     *((("context", name)) for name in ("set", "list", "current")),
     *((("environment", name)) for name in ("list", "create", "edit", "delete", "deploy", "cancel", "stage")),
+    *(("history",), ("diff",), ("restore",), ("undo",), ("pipeline",), ("audit",), ("actor",)),
+    *((("pipeline", name)) for name in ("export", "apply", "diff", "clone")),
+    *((("audit", name)) for name in ("export", "head", "key", "verify")),
+    *((("actor", name)) for name in ("list", "set", "forget")),
     *((("service", name)) for name in ("list", "show", "add", "edit", "remove")),
     *(
         ("environment", "stage", name)

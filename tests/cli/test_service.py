@@ -180,7 +180,7 @@ def test_a_specification_is_refused_in_the_servers_words(staging: Shell) -> None
 
 def test_a_service_is_removed(staging: Shell) -> None:
     staging.done("service", "add", "-n", "A", "-t", "job", "--run", "true")
-    assert staging.done("service", "remove", "-n", "a").out == "Service removed successfully\n"
+    assert staging.done("service", "remove", "-n", "a", "--yes").out == "Service removed successfully\n"
     assert staging.done("service", "list").out == "<no service>\n"
     assert staging("service", "show", "-n", "A").code == 1
 
@@ -193,3 +193,11 @@ def test_a_person_is_asked_before_a_service_is_removed(staging: Shell) -> None:
         assert terminal.end() == 1
     assert "Nothing was changed." in terminal.seen
     assert len(staging.done("service", "list", "--json").json["services"]) == 1
+
+
+def test_where_nobody_can_be_asked_nothing_is_removed_without_yes(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "A", "-t", "job")
+    refused = staging("service", "remove", "-n", "A")
+    assert refused.code == 1
+    assert "--yes" in refused.err
+    assert "A" in staging.done("service", "list").out

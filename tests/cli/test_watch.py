@@ -221,3 +221,9 @@ def test_a_subscription_that_is_refused_says_why(shell: Shell) -> None:
         list(feed(shell.server.token).events(1))
     with pytest.raises(NotAuthorized):
         list(feed("wrong").events(1))
+
+
+def test_a_patience_that_is_no_number_is_a_misuse(staging: Shell) -> None:
+    add_job(staging, "Migrate", "true")
+    staging.setenv("STAGELINE_PATIENCE", "long")
+    assert staging(*DEPLOY).code == 2

@@ -175,6 +175,7 @@ def test_a_whole_deployment_from_its_plan_to_its_end() -> None:
     ]
     assert run.state.status is Status.SUCCEEDED
     assert run.stages == [Status.SUCCEEDED, Status.SKIPPED, Status.SUCCEEDED]
+    assert [run.step(step) for step in (build("api"), deploy("api"), deploy("web"))] == [Status.SUCCEEDED] * 3
 
 
 def test_a_stage_starts_only_when_the_one_before_is_complete() -> None:
@@ -327,6 +328,20 @@ def test_stages_that_were_complete_stay_so_when_a_later_one_fails() -> None:
     assert run.stages == [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.CANCELLED]
     assert run.of("api") is Status.SUCCEEDED
     assert run.of("z") is Status.CANCELLED
+
+
+def test_nothing_new_is_due_from_the_moment_that_a_failure_or_a_cancellation_is_recorded() -> None:
+    running = (
+        planned(ship),
+        DeploymentStarted(),
+        taken,
+        StageStarted(stage=SHIP),
+        BuildStarted(service=API, attempt=1),
+    )
+    assert given(*running).state.due() == (build("api"), build("web"))
+    assert given(*running, CancellationRequested(forced=False)).state.due() == (build("api"),)
+    assert given(*running, BuildFailed(service=API, attempt=1, reason="")).state.due() == ()
+    assert given(*running[:2]).state.due() == ()
 
 
 # Cancelling

@@ -56,6 +56,7 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
         "SERVICE_NOT_FOUND",
         "The environment has no service 'api'.",
     ),
+    (NotFound, errors.ActorNotFound(actor="ann"), "ACTOR_NOT_FOUND", "Nothing is kept of an actor 'ann'."),
     (NotFound, errors.DeploymentNotFound(deployment="7"), "DEPLOYMENT_NOT_FOUND", "There is no deployment '7'."),
     (NotFound, errors.TokenNotFound(token="t"), "TOKEN_NOT_FOUND", "There is no token 't'."),
     (
@@ -147,6 +148,20 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
         errors.IdempotencyKeyReused(key="k"),
         "IDEMPOTENCY_KEY_REUSED",
         "The idempotency key 'k' was used before, for another request.",
+    ),
+    (Invalid, errors.InvalidDocument(line=3, why="what"), "INVALID_DOCUMENT", "Line 3: what."),
+    (
+        NotFound,
+        errors.VersionNotFound(version=9, last=4),
+        "VERSION_NOT_FOUND",
+        "The pipeline has no version 9: it has 1 to 4.",
+    ),
+    (Conflict, errors.NothingToUndo(), "NOTHING_TO_UNDO", "There is no change of yours to take back."),
+    (
+        Conflict,
+        errors.ChangedSince(change="api is x", later="api is y (version 9)"),
+        "CHANGED_SINCE",
+        "Your last change (api is x) can't be taken back alone, for this came later: api is y (version 9).",
     ),
 ]
 

@@ -327,6 +327,9 @@ def test_a_build_is_skipped_when_there_is_nothing_to_build() -> None:
     run = Run(stage("Ship", service("api", built=False), service("web"), service("old", built=False, skipped=True)))
     run.take_up()
     assert run.events[-2:] == [StageStarted(stage=stage_id("Ship")), BuildSkipped(service=API)]
+    api = run.state.run_of(API)
+    assert api is not None
+    assert (api.status, api.build) == (Status.QUEUED, StepRun(status=Status.SKIPPED))
     assert run.state.due() == (deploy("api"), build("web"))
 
 

@@ -1,30 +1,49 @@
-"""Both logs, and a store of rows."""
+"""The logs, and a store of rows."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from projections.postgres import PostgresViews
 from projections.sqlite import SqliteViews
+from projections.views import Views
 from store.log import EventLog
 from store.memory import MemoryLog
+from store.postgres import PostgresLog
 from store.sqlite import SqliteLog
 from tests.projections.world import Clock
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EventLog]:
     log: EventLog
-    if request.param == "memory":
-        log = MemoryLog(Clock())
-    else:
-        log = await SqliteLog.open(tmp_path / "log.db", Clock())
+    match request.param:
+        case "memory":
+            log = MemoryLog(Clock())
+        case "sqlite":
+            log = await SqliteLog.open(tmp_path / "log.db", Clock())
+        case _:
+            log = await PostgresLog.open(request.getfixturevalue("database"), Clock())
     yield log
     await log.close()
 
 
 @pytest.fixture
-async def views(tmp_path: Path) -> AsyncIterator[SqliteViews]:
-    views = await SqliteViews.open(tmp_path / "views.db")
+async def memory() -> AsyncIterator[MemoryLog]:
+    """Where it is all the same which log it is."""
+    log = MemoryLog(Clock())
+    yield log
+    await log.close()
+
+
+@pytest.fixture
+async def views(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Views]:
+    """On PostgreSQL if the log is there too."""
+    views: Views
+    if isinstance("log" in request.fixturenames and request.getfixturevalue("log"), PostgresLog):
+        views = await PostgresViews.open(request.getfixturevalue("database"))
+    else:
+        views = await SqliteViews.open(tmp_path / "views.db")
     yield views
     await views.close()

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
+
+from projections.postgres import PostgresViews
 from projections.projection import Projection
 from projections.projector import Projector
 from projections.sqlite import SqliteViews
+from projections.views import Place, Views
 from store.log import EventLog, Recorded
 
 Rows = dict[tuple[str, UUID], tuple[str | None, str | None, int, bytes]]
@@ -22,6 +26,19 @@ def stored(path: Path) -> Rows:
     return {(kind, UUID(bytes=key)): tuple(rest) for kind, key, *rest in found}
 
 
+def rows_of(views: Views) -> Rows:
+    """What can be read in *views*, be they closed or not."""
+    if isinstance(views, SqliteViews):
+        return stored(Path(views._path))
+    assert isinstance(views, PostgresViews)
+    with psycopg.connect(views._pool.dsn) as db:
+        found = db.execute(
+            "SELECT kind, key, parent, sort, documents.position, document FROM documents"
+            " JOIN checkpoints USING (generation)"
+        ).fetchall()
+    return {(kind, key): tuple(rest) for kind, key, *rest in found}
+
+
 def expected(events: Sequence[Recorded], projections: Sequence[Projection[Any]]) -> Rows:
     """What there has to be after *events*: each row folded by itself."""
     rows: Rows = {}
@@ -32,12 +49,18 @@ def expected(events: Sequence[Recorded], projections: Sequence[Projection[Any]])
             if key is not None:
                 histories.setdefault(key, []).append(recorded)
         for key, history in histories.items():
-            view = each.replay(history)
+            view: Any = None
+            for recorded in history:
+                before, view = view, each.replay([recorded], view)
+                for row in each.beside(before, view, recorded) if each.beside else ():
+                    rows[each.name, row.key] = _row(row.place, row.position, row.document)
             if view is not None:
-                place = each.place(view)
-                parent, sort = (None, None) if place is None else (place.parent, place.sort)
-                rows[each.name, key] = (parent, sort, history[-1].position, each.encode(view))
+                rows[each.name, key] = _row(each.place(view), history[-1].position, each.encode(view))
     return rows
+
+
+def _row(place: Place | None, position: int, document: bytes) -> tuple[str | None, str | None, int, bytes]:
+    return None if place is None else place.parent, None if place is None else place.sort, position, document
 
 
 async def project(log: EventLog, path: Path, projections: Sequence[Projection[Any]]) -> Rows:

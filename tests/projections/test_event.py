@@ -37,6 +37,7 @@ from domain.stage import (
     StageCreated,
     StageDeleted,
     StageDescribed,
+    StageHomeChanged,
     StageMoved,
     StagePolicy,
     StagePolicyChanged,
@@ -96,6 +97,16 @@ def told(event: PipelineEvent) -> Told:
             "Ship: as many at once as the environment",
             About(stage=ship),
         ),
+        (
+            StageHomeChanged(stage=SHIP, home_of=ServiceType.JOB),
+            "Ship: home of each new JOB",
+            About(stage=ship),
+        ),
+        (
+            StageHomeChanged(stage=SHIP, home_of=None),
+            "Ship: no home of new services any more",
+            About(stage=ship),
+        ),
         (StageDeleted(stage=SHIP), "Ship deleted", About(stage=ship)),
         (
             ServiceAdded(service=WEB, name="web", type=ServiceType.APPLICATION, spec=ServiceSpec()),
@@ -116,6 +127,11 @@ def told(event: PipelineEvent) -> Told:
             ServiceMoved(service=API, source=BUILD, target=SHIP),
             "api moved from Build to Ship",
             About(stage=ship, service=api),
+        ),
+        (
+            ServiceMoved(service=API, source=BUILD, target=BUILD),
+            "api moved to the end of Build",
+            About(stage=build, service=api),
         ),
         (ServiceSkipped(service=API), "api skipped from now on", About(stage=build, service=api)),
         (ServiceUnskipped(service=API), "api no longer skipped", About(stage=build, service=api)),

@@ -7,24 +7,28 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain.errors import InvalidArgument
 from projections import sqlite
+from projections.postgres import PostgresViews
 from projections.sqlite import SqliteViews
 from projections.views import (
     Checkpoint,
     CheckpointMoved,
+    Filter,
     Page,
     Parked,
     Place,
     Progress,
     Row,
     Slice,
+    Views,
     ViewsUnavailable,
 )
+from store import ids
 
 START = Checkpoint(kind="thing", version=1, generation=1, epoch="e", position=10, hash=b"10")
 PARKED = Parked(kind="thing", position=7, stream=UUID(int=7), name="pipeline.StageMoved", error="ValueError: no")
@@ -37,10 +41,14 @@ async def memory() -> AsyncIterator[SqliteViews]:
     await store.close()
 
 
-@pytest.fixture(params=["memory", "file"])
-async def views(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteViews]:
-    """Where threads matter: in memory there is one for everything, on a file they are several."""
-    store = await SqliteViews.open(":memory:" if request.param == "memory" else tmp_path / "views.db")
+@pytest.fixture(params=["memory", "file", "postgres"])
+async def views(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Views]:
+    """Threads matter on SQLite: in memory there is one for everything, on a file they are several."""
+    store: Views
+    if request.param == "postgres":
+        store = await PostgresViews.open(request.getfixturevalue("database"))
+    else:
+        store = await SqliteViews.open(":memory:" if request.param == "memory" else tmp_path / "views.db")
     yield store
     await store.close()
 
@@ -50,21 +58,23 @@ def row(number: int, sort: str | None = None, parent: str = "", document: bytes 
     return Row(key=UUID(int=number), place=place, position=number, document=document)
 
 
-async def made(views: SqliteViews, *rows: Row, kind: str = "thing") -> Checkpoint:
+async def made(views: Views, *rows: Row, kind: str = "thing") -> Checkpoint:
     checkpoint = replace(START, kind=kind, generation=await views.begin(kind))
     await views.save([Progress(before=None, after=checkpoint, rows=rows)])
     return checkpoint
 
 
-async def keys(views: SqliteViews, part: Slice, *, is_descending: bool = False) -> tuple[list[bytes], bool, bool]:
-    page = await views.list("thing", "", part, is_descending=is_descending)
+async def keys(
+    views: Views, part: Slice, *, is_descending: bool = False, kind: str = "thing"
+) -> tuple[list[bytes], bool, bool]:
+    page = await views.list(kind, "", part, is_descending=is_descending)
     return [edge.node for edge in page.edges], page.has_previous, page.has_next
 
 
 # Rows
 
 
-async def test_a_row_is_found_by_its_kind_and_key(views: SqliteViews) -> None:
+async def test_a_row_is_found_by_its_kind_and_key(views: Views) -> None:
     await made(views, row(1, document=b"one"))
     await made(views, row(1, document=b"other"), kind="other")
     assert await views.get("thing", UUID(int=1)) == b"one"
@@ -73,21 +83,21 @@ async def test_a_row_is_found_by_its_kind_and_key(views: SqliteViews) -> None:
     assert await views.get("nothing", UUID(int=1)) is None
 
 
-async def test_a_row_that_moves_to_another_place_leaves_the_old_one(views: SqliteViews) -> None:
+async def test_a_row_that_moves_to_another_place_leaves_the_old_one(views: Views) -> None:
     checkpoint = await made(views, row(1, "a"), row(2, "b"))
     moved = Progress(before=checkpoint, after=replace(checkpoint, position=11), rows=[row(1, "c", document=b"moved")])
     await views.save([moved])
     assert await keys(views, Slice()) == ([b"{}", b"moved"], False, False)
 
 
-async def test_a_row_without_a_place_is_in_no_list(views: SqliteViews) -> None:
+async def test_a_row_without_a_place_is_in_no_list(views: Views) -> None:
     checkpoint = await made(views, row(1, "a"))
     await views.save([Progress(before=checkpoint, after=replace(checkpoint, position=11), rows=[row(1)])])
     assert await keys(views, Slice()) == ([], False, False)
     assert await views.get("thing", UUID(int=1)) == b"{}"
 
 
-async def test_a_removed_row_is_gone(views: SqliteViews) -> None:
+async def test_a_removed_row_is_gone(views: Views) -> None:
     checkpoint = await made(views, row(1, "a"), row(2, "b"))
     removed = Progress(before=checkpoint, after=replace(checkpoint, position=11), removed=[UUID(int=1)])
     await views.save([removed])
@@ -98,25 +108,39 @@ async def test_a_removed_row_is_gone(views: SqliteViews) -> None:
 # Pages
 
 
+LISTS = st.lists(st.sampled_from(["", "a", "ab", "b", "ß", "😀", "\uffff"]), max_size=9)
+
+
 @settings(max_examples=60, deadline=None)
-@given(
-    sorts=st.lists(st.sampled_from(["", "a", "ab", "b", "ß", "😀", "\uffff"]), max_size=9),
-    size=st.integers(1, 4),
-    is_descending=st.booleans(),
-)
+@given(LISTS, st.integers(1, 4), st.booleans())
 async def test_pages_both_ways_are_the_whole_list(sorts: list[str], size: int, is_descending: bool) -> None:
     views = await SqliteViews.open(":memory:")
+    await check_pages(views, "thing", sorts, size, is_descending)
+    await views.close()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(LISTS, st.integers(1, 4), st.booleans())
+async def test_pages_both_ways_are_the_whole_list_on_postgres(
+    database: str, sorts: list[str], size: int, is_descending: bool
+) -> None:
+    views = await PostgresViews.open(database)
+    await check_pages(views, ids.new().hex, sorts, size, is_descending)
+    await views.close()
+
+
+async def check_pages(views: Views, kind: str, sorts: list[str], size: int, is_descending: bool) -> None:
     rows = [row(number, sort, document=str(number).encode()) for number, sort in enumerate(sorts)]
-    await made(views, *rows, row(100, "a", parent="elsewhere"))
+    await made(views, *rows, row(100, "a", parent="elsewhere"), kind=kind)
     ordered = sorted(rows, key=lambda each: (each.place.sort if each.place else "", each.key), reverse=is_descending)
     whole = [each.document for each in ordered]
 
     async def walk(part: Slice) -> list[Page[bytes]]:
-        pages = [await views.list("thing", "", part, is_descending=is_descending)]
+        pages = [await views.list(kind, "", part, is_descending=is_descending)]
         while pages[-1].has_next if part.first else pages[-1].has_previous:
             edges = pages[-1].edges
             part = replace(part, after=edges[-1].cursor) if part.first else replace(part, before=edges[0].cursor)
-            pages.append(await views.list("thing", "", part, is_descending=is_descending))
+            pages.append(await views.list(kind, "", part, is_descending=is_descending))
         return pages
 
     forth = await walk(Slice(first=size))
@@ -125,41 +149,38 @@ async def test_pages_both_ways_are_the_whole_list(sorts: list[str], size: int, i
         assert [edge.node for page in pages for edge in page.edges] == whole
         assert [page.has_previous for page in pages] == [False, *[True] * (len(pages) - 1)]
         assert [page.has_next for page in pages] == [*[True] * (len(pages) - 1), False]
-    await views.close()
 
 
-@pytest.mark.parametrize(
-    ("part", "expected"),
-    [
-        (Slice(), "01234"),
-        (Slice(first=2), "01>"),
-        (Slice(first=5), "01234"),
-        (Slice(last=2), "<34"),
-        (Slice(first=2, after="0"), "<12>"),
-        (Slice(last=2, before="4"), "<23>"),
-        (Slice(first=1, after="0", before="3"), "<1>"),
-        (Slice(first=3, after="0", before="3"), "<12>"),
-        (Slice(last=1, after="0", before="3"), "<2>"),
-        (Slice(last=3, after="0", before="3"), "<12>"),
-        (Slice(first=2, after="4"), "<"),
-        (Slice(last=2, before="0"), ">"),
-        (Slice(before="2"), "01>"),
-    ],
-)
+PARTS = [
+    (Slice(), "01234"),
+    (Slice(first=2), "01>"),
+    (Slice(first=5), "01234"),
+    (Slice(last=2), "<34"),
+    (Slice(first=2, after="0"), "<12>"),
+    (Slice(last=2, before="4"), "<23>"),
+    (Slice(first=1, after="0", before="3"), "<1>"),
+    (Slice(first=3, after="0", before="3"), "<12>"),
+    (Slice(last=1, after="0", before="3"), "<2>"),
+    (Slice(last=3, after="0", before="3"), "<12>"),
+    (Slice(first=2, after="4"), "<"),
+    (Slice(last=2, before="0"), ">"),
+    (Slice(before="2"), "01>"),
+]
+
+
 @pytest.mark.parametrize("is_descending", [False, True])
-async def test_a_page_knows_of_more_on_both_sides(
-    memory: SqliteViews, part: Slice, expected: str, is_descending: bool
-) -> None:
+async def test_a_page_knows_of_more_on_both_sides(views: Views, is_descending: bool) -> None:
     numbers = range(4, -1, -1) if is_descending else range(5)
-    await made(memory, *(row(at, str(at), document=str(place).encode()) for place, at in enumerate(numbers)))
-    whole = await memory.list("thing", "", Slice(first=5), is_descending=is_descending)
+    await made(views, *(row(at, str(at), document=str(place).encode()) for place, at in enumerate(numbers)))
+    whole = await views.list("thing", "", Slice(first=5), is_descending=is_descending)
     cursors = {edge.node.decode(): edge.cursor for edge in whole.edges}
-    named = replace(part, after=cursors.get(part.after or ""), before=cursors.get(part.before or ""))
-    documents, has_previous, has_next = await keys(memory, named, is_descending=is_descending)
-    assert "<" * has_previous + b"".join(documents).decode() + ">" * has_next == expected
+    for part, expected in PARTS:
+        named = replace(part, after=cursors.get(part.after or ""), before=cursors.get(part.before or ""))
+        documents, has_previous, has_next = await keys(views, named, is_descending=is_descending)
+        assert "<" * has_previous + b"".join(documents).decode() + ">" * has_next == expected
 
 
-async def test_a_page_goes_on_where_it_was_though_its_last_row_is_gone(views: SqliteViews) -> None:
+async def test_a_page_goes_on_where_it_was_though_its_last_row_is_gone(views: Views) -> None:
     checkpoint = await made(views, *(row(number, str(number), document=b"%d" % number) for number in range(4)))
     page = await views.list("thing", "", Slice(first=2))
     gone = Progress(before=checkpoint, after=replace(checkpoint, position=11), removed=[UUID(int=1)])
@@ -173,7 +194,7 @@ async def test_what_is_no_cursor_is_refused(memory: SqliteViews, cursor: str) ->
         await memory.list("thing", "", Slice(first=1, after=cursor))
 
 
-async def test_the_first_and_the_last_are_not_asked_for_at_once(views: SqliteViews) -> None:
+async def test_the_first_and_the_last_are_not_asked_for_at_once(views: Views) -> None:
     with pytest.raises(ValueError, match="not both"):
         await views.list("thing", "", Slice(first=1, last=1))
 
@@ -214,10 +235,96 @@ def _plans(statements: Sequence[str], db: sqlite3.Connection) -> list[str]:
     return ["; ".join(detail for *_, detail in plan) for plan in plans]
 
 
+# Tags
+
+
+def tagged(number: int, *tags: str) -> Row:
+    return replace(row(number, f"{number:02}", document=str(number).encode()), tags=tags)
+
+
+async def found(views: Views, only: Filter, *, is_descending: bool = False) -> list[int]:
+    page = await views.list("thing", "", Slice(), is_descending=is_descending, only=only)
+    return [int(edge.node) for edge in page.edges]
+
+
+TAGGED = [tagged(1, "red", "big"), tagged(2, "red", "u0000e4rger"), tagged(3, "blue", "big"), tagged(4, "reddish")]
+
+
+async def test_a_list_is_narrowed_by_a_tag_of_each_group(views: Views) -> None:
+    await made(views, *TAGGED, replace(tagged(6, "red"), place=Place("elsewhere", "06")))
+    assert await found(views, Filter()) == [1, 2, 3, 4]
+    assert await found(views, Filter(tags=(("red",),))) == [1, 2]
+    assert await found(views, Filter(tags=(("red*",),))) == [1, 2, 4]
+    assert await found(views, Filter(tags=(("red", "blue"), ("big",)))) == [1, 3]
+    assert await found(views, Filter(tags=(("red",), ("u0000e4*",)))) == [2]
+    assert await found(views, Filter(tags=(("red",), ("blue",)))) == []
+    assert await found(views, Filter(tags=(("g1",),))) == []
+
+
+async def test_a_list_is_narrowed_by_its_sort(views: Views) -> None:
+    await made(views, *TAGGED)
+    assert await found(views, Filter(since="02")) == [2, 3, 4]
+    assert await found(views, Filter(until="02"), is_descending=True) == [2, 1]
+    assert await found(views, Filter(since="02", until="03", tags=(("big", "red"),))) == [2, 3]
+    assert await found(views, Filter(since="05")) == await found(views, Filter(until="00")) == []
+
+
+async def test_a_narrowed_list_has_pages_both_ways(views: Views) -> None:
+    await made(views, *(tagged(number, "even" if number % 2 == 0 else "odd") for number in range(1, 20)))
+    even = Filter(tags=(("even",),), until="14")
+    whole = [14, 12, 10, 8, 6, 4, 2]
+    for size in (1, 3, 7, 8):
+        forward: list[int] = []
+        after: str | None = None
+        while after is not None or not forward:
+            page = await views.list("thing", "", Slice(first=size, after=after), is_descending=True, only=even)
+            assert page.has_previous == bool(forward)
+            forward += [int(edge.node) for edge in page.edges]
+            after = page.edges[-1].cursor if page.has_next else None
+        assert forward == whole
+        backward: list[int] = []
+        before: str | None = None
+        while before is not None or not backward:
+            page = await views.list("thing", "", Slice(last=size, before=before), is_descending=True, only=even)
+            assert page.has_next == bool(backward)
+            backward[:0] = [int(edge.node) for edge in page.edges]
+            before = page.edges[0].cursor if page.has_previous else None
+        assert backward == whole
+
+
+async def test_tags_of_rows_that_are_made_anew_or_forgotten_find_nothing(views: Views) -> None:
+    checkpoint = await made(views, *TAGGED)
+    other = await views.begin("thing")
+    await views.fill(other, [tagged(7, "red"), tagged(8, "blue")])
+    red = Filter(tags=(("red",),))
+    assert await found(views, red) == [1, 2]
+    await views.save([Progress(before=checkpoint, after=replace(checkpoint, generation=other))])
+    assert await found(views, red) == [7]
+    await views.prune()
+    assert await found(views, red) == [7]
+    await views.forget("thing")
+    assert await found(views, red) == []
+    await made(views, *TAGGED)
+    assert await found(views, red) == [1, 2]
+
+
+async def test_what_is_pruned_leaves_nothing_in_the_index_of_tags(tmp_path: Path) -> None:
+    views = await SqliteViews.open(tmp_path / "views.db")
+    await made(views, *TAGGED, row(5, "05"))
+    await views.forget("thing")
+    await views.close()
+    with sqlite3.connect(tmp_path / "views.db") as db:
+        left = db.execute("SELECT count(*) FROM tagged WHERE tagged MATCH 'tred OR tblue OR treddish'").fetchone()
+        assert left == (0,)
+        db.execute("INSERT INTO tagged (tagged) VALUES ('optimize')")
+        db.execute("INSERT INTO tagged (tagged) VALUES ('integrity-check')")
+    db.close()
+
+
 # Checkpoints
 
 
-async def test_rows_checkpoint_and_what_is_parked_are_saved_together_or_not_at_all(views: SqliteViews) -> None:
+async def test_rows_checkpoint_and_what_is_parked_are_saved_together_or_not_at_all(views: Views) -> None:
     thing, other = await made(views, row(1)), await made(views, kind="other")
     good = Progress(before=thing, after=replace(thing, position=11), rows=[row(2)], parked=[PARKED])
     wrong = Progress(before=replace(other, position=9), after=replace(other, position=11))
@@ -232,7 +339,7 @@ async def test_rows_checkpoint_and_what_is_parked_are_saved_together_or_not_at_a
     assert await views.parked() == [PARKED]
 
 
-async def test_a_second_writer_is_found_out(views: SqliteViews) -> None:
+async def test_a_second_writer_is_found_out(views: Views) -> None:
     thing = await made(views)
     await views.save([Progress(before=thing, after=replace(thing, position=11))])
     with pytest.raises(CheckpointMoved):
@@ -242,7 +349,7 @@ async def test_a_second_writer_is_found_out(views: SqliteViews) -> None:
 
 
 @pytest.mark.parametrize("position", [9, 10])
-async def test_a_checkpoint_only_moves_forward(views: SqliteViews, position: int) -> None:
+async def test_a_checkpoint_only_moves_forward(views: Views, position: int) -> None:
     thing = await made(views)
     with pytest.raises(ValueError, match="only moves forward"):
         await views.save([Progress(before=thing, after=replace(thing, position=position))])
@@ -251,7 +358,7 @@ async def test_a_checkpoint_only_moves_forward(views: SqliteViews, position: int
 # Generations
 
 
-async def test_a_new_generation_is_read_by_nobody_until_it_takes_over(views: SqliteViews) -> None:
+async def test_a_new_generation_is_read_by_nobody_until_it_takes_over(views: Views) -> None:
     old = await made(views, row(1, "a", document=b"old"), row(2, "b"))
     await views.save([Progress(before=old, after=replace(old, position=11), parked=[PARKED])])
     old = replace(old, position=11)
@@ -328,7 +435,19 @@ async def test_a_file_that_is_no_store_is_left_alone_and_says_what_to_do(tmp_pat
     assert path.read_bytes() == b"something else\n" * 100
 
 
-async def test_a_closed_store_says_so(views: SqliteViews) -> None:
+async def test_a_store_that_is_full_goes_on_when_there_is_room_again(memory: SqliteViews) -> None:
+    checkpoint = await made(memory, row(1))
+    big = Progress(before=checkpoint, after=replace(checkpoint, position=11), rows=[row(2, document=b"x" * 1_000_000)])
+    await memory._write(lambda db: db.execute("PRAGMA max_page_count = 30").fetchall())
+    with pytest.raises(ViewsUnavailable, match="database or disk is full"):
+        await memory.save([big])
+    assert await memory.checkpoints() == {"thing": checkpoint}
+    await memory._write(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchall())
+    await memory.save([big])
+    assert await memory.get("thing", UUID(int=2)) == b"x" * 1_000_000
+
+
+async def test_a_closed_store_says_so(views: Views) -> None:
     await views.close()
     with pytest.raises(ViewsUnavailable, match="is closed"):
         await views.get("thing", UUID(int=1))

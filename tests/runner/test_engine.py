@@ -1,6 +1,7 @@
 """The engine in the server's own process."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,7 @@ from domain.environment import DeleteEnvironment, EnvironmentCreated
 from domain.queue import DeploymentId, DeploymentRequested
 from domain.service import ServiceId
 from domain.step import Status
-from runner.engine import LocalEngine
+from runner.engine import LocalEngine, OpenDeployments
 from runner.executor import StepOutput, Work
 from store.memory import MemoryLog
 from store.output import MemoryOutput
@@ -26,7 +27,7 @@ async def world() -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def engine(world: World) -> AsyncIterator[None]:
+async def engine(world: World, open_: OpenDeployments | None = None) -> AsyncIterator[None]:
     """An engine like that of a server that has just been started."""
 
     async def open_deployments(position: int) -> Collection[DeploymentId]:
@@ -43,7 +44,7 @@ async def engine(world: World) -> AsyncIterator[None]:
         pipelines_ = [(await world.handler.states.load(pipelines.decider, stream)).state for stream in created]
         return [service.id for pipeline in pipelines_ if pipeline.exists for service in pipeline.services]
 
-    started = LocalEngine(world.runner(), open_deployments, services)
+    started = LocalEngine(world.runner(), open_ or open_deployments, services)
     await started.start()
     try:
         yield
@@ -63,13 +64,36 @@ async def test_a_deployment_requested_before_it_started_is_carried_out(world: Wo
         assert (await world.over(id_)).status == Status.SUCCEEDED
 
 
-async def test_deployments_of_an_environment_are_carried_out_one_after_another(world: World) -> None:
+async def test_deployments_of_an_environment_are_carried_out_one_after_another(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     environment = await world.environment(["api"])
     ids = [await world.request(environment, actor) for actor in ("ann", "bob", "carol")]
-    async with engine(world):
-        overs = [await world.over(id_) for id_ in ids]
+    with caplog.at_level(logging.INFO, "runner"):
+        async with engine(world):
+            overs = [await world.over(id_) for id_ in ids]
+    assert caplog.messages == []  # nothing was tried before its turn
     assert [over.status for over in overs] == [Status.SUCCEEDED] * 3
     assert world.target.marks == 3 * ["begin build api 1", "end build api 1", "begin deploy api 1", "end deploy api 1"]
+
+
+async def test_a_deployment_requested_while_it_starts_is_carried_out_once(world: World) -> None:
+    gate = Gate()
+    world.target.on("build api", gate)
+    environment = await world.environment(["api"])
+    ids: list[DeploymentId] = []
+
+    async def requested_just_now(position: int) -> Collection[DeploymentId]:
+        ids.append(await world.request(environment))
+        return ids
+
+    async with engine(world, requested_just_now):
+        await gate.reached.wait()
+        lone = await world.environment(["lone"])
+        await world.over(await world.request(lone))  # so the engine has seen everything
+        gate.opened.set()
+        await world.over(ids[0])
+    assert world.target.watched["build api 1"] == 1
 
 
 async def test_a_failed_deployment_lets_the_next_one_have_its_turn(world: World) -> None:
@@ -186,10 +210,12 @@ async def test_the_services_of_a_deleted_environment_are_stopped(world: World) -
     services = [await world.service(environment, name) for name in ("api", "web")]
     async with engine(world):
         await world.over(await world.request(environment))
+    async with engine(world):
+        await world.over(await world.request(await world.environment(["lone"])))  # so the engine has swept already
         await world.handler.handle(pipelines.decider, environment, DeleteEnvironment(), ANN)
         for service in services:
             await world.target.has_stopped(service)
-    assert set() == world.target.up
+    assert not set(services) & world.target.up
 
 
 async def test_what_was_removed_while_no_engine_ran_is_stopped_by_the_next_one(world: World) -> None:

@@ -149,6 +149,8 @@ async def test_a_forced_cancellation_stops_what_runs(world: World) -> None:
     assert (await driving).status == Status.CANCELLED
     assert {"abort build api 1", "abort build web 1"} == {mark for mark in world.target.marks if "abort" in mark}
     assert all(task.done() for task in world.target.running.values())
+    assert world.target.watched == {"build api 1": 1, "build web 1": 1}
+    assert (await world.recorded(id_))[-3:] == ["ServiceCancelled", "ServiceCancelled", "DeploymentCancelled"]
 
 
 async def test_a_forced_cancellation_that_came_while_nobody_drove_is_carried_out(world: World) -> None:
@@ -181,6 +183,16 @@ async def test_the_next_runner_takes_up_what_the_last_one_began(world: World) ->
     gate.opened.set()
     assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
     assert 1 == world.target.marks.count("begin build api 1") == world.target.marks.count("begin deploy api 1")
+
+
+async def test_a_runner_that_stops_driving_leaves_nobody_watching(world: World) -> None:
+    gate = Gate()
+    world.target.on("build api", gate)
+    id_ = await world.request(await world.environment(["api"]))
+    before = asyncio.all_tasks()
+    await interrupted(world, id_, gate)
+    left = {task for task in asyncio.all_tasks() - before if not task.done()}
+    assert set(world.target.running.values()) == left
 
 
 async def interrupted(world: World, id_: DeploymentId, gate: Gate) -> None:

@@ -1,6 +1,7 @@
 """An environment to deploy, and a target that runs steps as asyncio functions."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
@@ -46,6 +47,7 @@ class Functions:
         self.up: set[UUID] = set()
         self.stopped: list[UUID] = []
         self._stop = asyncio.Condition()
+        self.watched: Counter[str] = Counter()  # how often a step was asked for
         self.most = 0
         self._do: dict[str, Do] = {}
 
@@ -85,6 +87,7 @@ class Functions:
 
     async def _watch(self, work: Work, output: StepOutput) -> None:
         identity = f"{work.deployment} {_name(work)}"
+        self.watched[_name(work)] += 1
         if identity not in self.running:
             self.running[identity] = asyncio.create_task(self._run(work, output))
         task = self.running[identity]
@@ -142,13 +145,19 @@ class World:
         return Runner(self.handler, {target: self.target}, self.outputs, f"worker-{uuid4()}")
 
     async def environment(
-        self, *stages: Sequence[str], spec: ServiceSpec = BUILT, concurrency: int = 8
+        self,
+        *stages: Sequence[str],
+        spec: ServiceSpec = BUILT,
+        concurrency: int = 8,
+        target: Target = Target.PROCESS,
     ) -> EnvironmentId:
         """An environment of stages whose services have the names given."""
         id_ = EnvironmentId(new())
         first = tuple(StageId(new()) for _ in range(4))
         assert len(first) == 4
-        create = CreateEnvironment(project=ProjectId(new()), name="production", stages=first, concurrency=concurrency)
+        create = CreateEnvironment(
+            project=ProjectId(new()), name="production", stages=first, concurrency=concurrency, target=target
+        )
         await self.handler.handle(pipelines.decider, id_, create, ANN)
         for number, names in enumerate(stages):
             stage = StageId(new())
@@ -191,10 +200,16 @@ class World:
                 return deployment
         raise AssertionError("unreachable")
 
+    async def reaches(self, id_: DeploymentId, event: str, times: int = 1) -> None:
+        """Returns when *event* was recorded so many *times* of the deployment."""
+        async for _ in self.log.follow(0, id_):
+            if (await self.recorded(id_)).count(event) >= times:
+                return
+
     @asynccontextmanager
-    async def standing(self) -> AsyncIterator["World"]:
+    async def standing(self, hanging: float = HANGING) -> AsyncIterator["World"]:
         """The world until it is closed; a test that hangs is cancelled."""
-        deadline = asyncio.get_running_loop().call_later(HANGING, _cancel_all)
+        deadline = asyncio.get_running_loop().call_later(hanging, _cancel_all)
         try:
             yield self
         finally:

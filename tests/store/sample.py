@@ -1,5 +1,6 @@
 """What the tests of the store write and read."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TypeVar
@@ -41,7 +42,7 @@ def names(recorded: Sequence[Recorded]) -> list[str]:
 async def take(follower: AsyncGenerator[Sequence[Item], None], count: int) -> list[Item]:
     """The next *count* items; then the follower is closed."""
     taken: list[Item] = []
-    async with aclosing(follower):
+    async with asyncio.timeout(30), aclosing(follower):  # only a follower that misses something is waited for so long
         while len(taken) < count:
             taken += await anext(follower)
     return taken

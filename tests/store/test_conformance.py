@@ -12,7 +12,7 @@ from domain.errors import IdempotencyKeyReused
 from store import codec, ids
 from store.log import EventLog, Key, LogUnavailable, Receipt, Recorded, StreamMoved
 from store.memory import MemoryLog
-from store.sqlite import SqliteLog
+from tests.store.conftest import KINDS, opened
 from tests.store.sample import ANN, BOB, A, B, C, change, names, renamed, take
 
 # 1. All of an append is there, or nothing of it
@@ -165,15 +165,17 @@ async def test_the_log_chains_the_events_of_a_stream(log: EventLog) -> None:
         hashes[r.stream] = r.hash
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "memory"])
-async def test_recorded_times_never_go_back_though_the_clock_does(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+async def test_recorded_times_never_go_back_though_the_clock_does(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     ticks = iter([noon, noon - timedelta(hours=1), noon + timedelta(microseconds=1)])
 
     def clock() -> datetime:
         return next(ticks)
 
-    log: EventLog = MemoryLog(clock) if kind == "memory" else await SqliteLog.open(tmp_path / "log.db", clock)
+    log = await opened(kind, request, tmp_path, clock)
     for version in range(3):
         await log.append([change(A, version, "a")], ANN)
     assert [r.recorded_at for r in await log.read(A)] == [noon, noon, noon + timedelta(microseconds=1)]

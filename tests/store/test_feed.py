@@ -176,6 +176,14 @@ async def test_what_was_written_without_a_word_is_found(shelf: Shelf) -> None:
     assert await following == shelf.events
 
 
+async def test_however_much_was_written_without_a_word_it_is_found_at_once(shelf: Shelf) -> None:
+    tail = Feed(shelf.fetch, 0, SOON)
+    following = asyncio.create_task(take(tail.follow(), 2 * BATCH + 5))
+    shelf.write(2 * BATCH + 5)
+    assert await following == shelf.events
+    assert shelf.reads[:3] == [0, BATCH, 2 * BATCH]
+
+
 async def test_what_is_published_with_a_gap_before_it_waits_for_the_poll(shelf: Shelf) -> None:
     tail = Feed(shelf.fetch, 0, SOON)
     following = asyncio.create_task(take(tail.follow(), 3))

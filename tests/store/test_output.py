@@ -14,17 +14,24 @@ from domain.step import Phase
 from store import output
 from store.log import LogUnavailable
 from store.output import CHUNK, Kind, Line, MemoryOutput, OutputStore, SqliteOutput
+from store.postgres_output import PostgresOutput
 from tests.store.sample import A, B, C, take
 
 API, WEB = B, C
 """Services."""
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OutputStore]:
     """With nothing in it; A is a deployment."""
-    is_memory = request.param == "memory"
-    store: OutputStore = MemoryOutput() if is_memory else await SqliteOutput.open(tmp_path / "data" / "output.db")
+    store: OutputStore
+    match request.param:
+        case "memory":
+            store = MemoryOutput()
+        case "sqlite":
+            store = await SqliteOutput.open(tmp_path / "data" / "output.db")
+        case _:
+            store = await PostgresOutput.open(request.getfixturevalue("database"))
     yield store
     await store.close()
 

@@ -211,6 +211,19 @@ async def test_a_full_disk_fails_what_is_to_be_written_and_nothing_else(log: Sql
     assert (receipt.position, names(await following)) == (2, ["a2"])
 
 
+async def test_what_cannot_be_looked_up_fails_what_waits_for_it(path: Path, log: SqliteLog) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE keys RENAME TO lost")
+    key = Key(key="k", request="r", subject=A)
+    outcomes = await asyncio.gather(
+        log.append([change(A, 0, "a1")], ANN, key), log.append([change(B, 0, "b1")], ANN), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [LogUnavailable] * 2
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE lost RENAME TO keys")
+    assert (await log.append([change(A, 0, "a1")], ANN, key)).position == 1
+
+
 async def test_what_another_program_slips_in_is_seen(path: Path, log: SqliteLog) -> None:
     """Nobody should, but who has the file may: the log takes up from there, and writes over nothing."""
     await log.append([change(A, 0, "a1")], ANN)

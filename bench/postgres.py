@@ -1,0 +1,244 @@
+"""
+How quick the log on PostgreSQL is: `python -m bench.postgres`.
+
+Appends, each with expected version, envelope, hash chain and NOTIFY: from 1, 8 and 32 clients of one process, and from
+16 clients in each of three, beside as many that insert single rows into a table alone, each over a connection of its
+own. The rounds alternate, so that what else the machine does falls on all of them. Then the eventsourcing library's
+own recorder on psycopg, from threads; the way from an append to a follower on another node; and read models that are
+made anew from a long log.
+
+It needs what the tests need (see tests/postgres.py), and starts a server of its own, whose commits wait for the disk.
+"""
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import uvloop
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+
+from domain import pipeline
+from store import codec, ids
+from store.log import Author, Change, Origin
+from store.postgres import PostgresLog
+from tests.postgres import Server, created, running
+
+BY = Author(actor="bench", origin=Origin.API)
+EVENT = pipeline.ConcurrencyChanged(concurrency=1)
+BARS = {1: 0.7, 8: 2.0, 32: 4.0}
+"""Times single rows, by clients."""
+
+NODES, CLIENTS, NODES_BAR = 3, 16, 2.5
+LIBRARY_BAR = 10.0
+DELIVERY_BAR = 5.0  # milliseconds, of the half
+
+TABLE = """
+    CREATE TABLE IF NOT EXISTS raw (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, stream uuid NOT NULL, version bigint NOT NULL,
+        name text NOT NULL, state bytea NOT NULL, UNIQUE (stream, version)
+    )
+"""
+INSERT = "INSERT INTO raw (stream, version, name, state) VALUES ($1, $2, $3, $4)"
+
+Client = Callable[[int], Awaitable[object]]
+"""Does it once more; the number counts from 1."""
+
+
+async def rate(clients: Sequence[Client], seconds: float, waits: list[float] | None = None) -> float:
+    """How often a second all *clients* together did it; how long each took, in milliseconds, is added to *waits*."""
+    end = time.perf_counter() + seconds
+
+    async def go_on(client: Client) -> int:
+        count, now = 0, time.perf_counter()
+        while now < end:
+            count += 1
+            await client(count)
+            begun, now = now, time.perf_counter()
+            if waits is not None:
+                waits.append((now - begun) * 1000)
+        return count
+
+    begun = time.perf_counter()
+    counts = await asyncio.gather(*map(go_on, clients))
+    return sum(counts) / (time.perf_counter() - begun)
+
+
+async def raw(dsn: str, count: int, seconds: float) -> float:
+    connections = [await asyncpg.connect(dsn) for _ in range(count)]
+    await connections[0].execute(TABLE)
+
+    def client(connection: "asyncpg.Connection[asyncpg.Record]") -> Client:
+        stream, name, state = ids.new(), codec.name(EVENT), codec.encode(EVENT)
+        return lambda number: connection.execute(INSERT, stream, number, name, state)
+
+    result = await rate([client(connection) for connection in connections], seconds)
+    for connection in connections:
+        await connection.close()
+    return result
+
+
+async def ours(dsn: str, count: int, seconds: float, waits: list[float] | None = None) -> float:
+    log = await PostgresLog.open(dsn)
+
+    def client() -> Client:
+        stream = ids.new()
+        return lambda number: log.append([Change(stream=stream, expected=number - 1, events=(EVENT,))], BY)
+
+    result = await rate([client() for _ in range(count)], seconds, waits)
+    await log.close()
+    return result
+
+
+def library(dsn: str, count: int, seconds: float) -> float:
+    """The same from *count* threads, with the library's own recorder."""
+    url = urlsplit(dsn)
+    datastore = PostgresDatastore(
+        dbname=url.path.lstrip("/"),
+        host=url.hostname or "",
+        port=url.port or 5432,
+        user=url.username or "",
+        password="",
+        pool_size=count,
+    )
+    recorder = PostgresApplicationRecorder(datastore, events_table_name="library_events")
+    recorder.create_table()
+    end = time.perf_counter() + seconds
+
+    def go_on(stream: UUID) -> int:
+        version = 0
+        while time.perf_counter() < end:
+            version += 1
+            recorder.insert_events([StoredEvent(stream, version, codec.name(EVENT), codec.encode(EVENT))])
+        return version
+
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(count) as threads:
+        done = sum(threads.map(go_on, [ids.new() for _ in range(count)]))
+    result = done / (time.perf_counter() - begun)
+    datastore.close()
+    return result
+
+
+async def several(dsn: str, what: str, seconds: float) -> float:
+    """The rates of several processes together."""
+    arguments = [sys.executable, "-m", "bench.postgres", "--as", what, "--dsn", dsn, "--seconds", str(seconds)]
+    processes = [
+        await asyncio.create_subprocess_exec(*arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+        for _ in range(NODES)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        await process.stdout.readline()  # it is ready
+    outputs = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
+    return sum(float(output) for output, _ in outputs)
+
+
+async def one_of_several(dsn: str, what: str, seconds: float) -> None:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(await (raw if what == "raw" else ours)(dsn, CLIENTS, seconds))
+
+
+async def delivery(dsn: str, count: int) -> list[float]:
+    """Milliseconds from an append on one node until a follower on another has it."""
+    writer, reader = await PostgresLog.open(dsn), await PostgresLog.open(dsn)
+    stream, taken = ids.new(), []
+    follower = reader.follow(await reader.position(), stream)
+    for version in range(count):
+        begun = time.perf_counter()
+        await asyncio.gather(
+            writer.append([Change(stream=stream, expected=version, events=(EVENT,))], BY), anext(follower)
+        )
+        taken.append((time.perf_counter() - begun) * 1000)
+    await follower.aclose()
+    await writer.close()
+    await reader.close()
+    return taken
+
+
+def told(name: str, rates: list[float], base: float, bar: float | None = None) -> bool:
+    median = statistics.median(rates)
+    is_met = bar is None or median / base >= bar
+    verdict = "" if bar is None else f"  ({bar:g} × is {'met' if is_met else 'missed'})"
+    print(f"  {name:44} {median:8,.0f} /s  {median / base:5.2f} ×{verdict}", flush=True)
+    return is_met
+
+
+async def appends(server: Server, rounds: int, seconds: float) -> None:
+    print(f"appends, the medians of {rounds} rounds of {seconds:g} s, and how they stand to single rows:")
+    for clients, bar in BARS.items():
+        limit: list[float] = []
+        rates: list[float] = []
+        waits: list[float] = []
+        for _ in range(rounds):
+            with created(server.dsn, "template0") as dsn:
+                limit.append(await raw(dsn, clients, seconds))
+                rates.append(await ours(dsn, clients, seconds, waits))
+        base, cuts = statistics.median(limit), statistics.quantiles(waits, n=100)
+        told(f"single rows, {clients} clients", limit, base)
+        told(f"the log, half in {cuts[49]:.1f} ms, 99 % in {cuts[98]:.1f} ms", rates, base, bar)
+
+
+async def nodes(server: Server, rounds: int, seconds: float) -> None:
+    limit, rates = [], []
+    for _ in range(rounds):
+        with created(server.dsn, "template0") as dsn:
+            await raw(dsn, 1, 0.01)
+            await ours(dsn, 1, 0.01)
+            limit.append(await several(dsn, "raw", seconds))
+            rates.append(await several(dsn, "ours", seconds))
+    base = statistics.median(limit)
+    told(f"single rows, {NODES} processes of {CLIENTS} clients", limit, base)
+    told("the log", rates, base, NODES_BAR)
+
+
+async def beside_the_library(server: Server, rounds: int, seconds: float) -> None:
+    clients = max(BARS)
+    limit, rates = [], []
+    for _ in range(rounds):
+        with created(server.dsn, "template0") as dsn:
+            limit.append(await asyncio.to_thread(library, dsn, clients, seconds))
+            rates.append(await ours(dsn, clients, seconds))
+    base = statistics.median(limit)
+    told(f"the library's recorder, {clients} threads", limit, base)
+    told(f"the log, {clients} clients", rates, base, LIBRARY_BAR)
+
+
+async def deliveries(server: Server, count: int) -> None:
+    with created(server.dsn, "template0") as dsn:
+        taken = await delivery(dsn, count)
+    cuts = statistics.quantiles(taken, n=100)
+    verdict = "met" if cuts[49] <= DELIVERY_BAR else "missed"
+    print(
+        f"from an append to a follower on another node: half within {cuts[49]:.1f} ms, 99 % within {cuts[98]:.1f} ms"
+        f"  ({DELIVERY_BAR:g} ms for the half is {verdict})"
+    )
+
+
+async def main(rounds: int, seconds: float) -> None:
+    with running() as server:
+        await appends(server, rounds, seconds)
+        await nodes(server, rounds, seconds)
+        await beside_the_library(server, max(1, rounds // 3), seconds)
+        await deliveries(server, 1000)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement of a round")
+    parser.add_argument("--as", dest="what", choices=["raw", "ours"], help=argparse.SUPPRESS)
+    parser.add_argument("--dsn", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.what:
+        uvloop.run(one_of_several(options.dsn, options.what, options.seconds))
+    else:
+        uvloop.run(main(options.rounds, options.seconds))

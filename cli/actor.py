@@ -1,0 +1,92 @@
+"""`stageline actor`: who is behind the ids that history names, for as long as that is to be known."""
+
+from typing import Annotated
+
+import typer
+from msgspec import Struct, convert
+
+from cli.change import Change, mutation
+from cli.client import Client
+from cli.command import command, group
+from cli.output import Output, table
+from cli.service import Yes, confirm
+
+app = group(
+    """Say who is behind an actor, and have it forgotten.
+
+    The log keeps an actor's id for ever, and never a name. Name and address are kept under a key of their own: when
+    that is destroyed nobody can read them any more, and what was done stays provable.
+    """,
+    "stageline actor list",
+    "stageline actor set admin --name 'Ann Example' --address ann@example.org",
+    "stageline actor forget admin",
+)
+
+ACTOR = """
+fragment ActorFields on Actor { id name address isForgotten version cursor }
+"""
+LIST = (
+    """
+query Actors($first: Int, $after: String) {
+  actors(first: $first, after: $after) {
+    edges { node { ...ActorFields } }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+"""
+    + ACTOR
+)
+SELECTION = "... on Actor { ...ActorFields }"
+SET = mutation("setActorProfile", SELECTION, ACTOR, actor="ID!", name="String", address="String")
+FORGET = mutation("forgetActor", SELECTION, ACTOR, actor="ID!")
+
+ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The id, as history has it.")]
+
+
+class Actor(Struct, rename="camel"):
+    id: str
+    name: str | None
+    address: str | None
+    is_forgotten: bool
+    version: int
+    cursor: str
+
+    def row(self) -> tuple[str, str, str]:
+        return self.id, "(forgotten)" if self.is_forgotten else self.name or "", self.address or ""
+
+
+@command(app, "list", "stageline actor list --json")
+def list_(output: Output) -> None:
+    """List the actors that have a token or a profile."""
+    with Client.known() as client:
+        actors = [convert(node, Actor) for node in client.pages(LIST, {})]
+    rows = table(("Actor", "Name", "Address"), [actor.row() for actor in actors])
+    output.answer({"actors": actors}, rows)
+
+
+@command(app, "set", "stageline actor set admin --name 'Ann Example' --address ann@example.org")
+def set_(
+    actor: ActorId,
+    change: Change,
+    output: Output,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="What the person is called.", show_default=False)
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="ADDRESS", help="Where to reach them.", show_default=False)
+    ] = None,
+) -> None:
+    """Say who is behind an actor. This replaces what was said before."""
+    with Client.known() as client:
+        variables = {"actor": actor, "name": name, "address": address, **change.variables}
+        after = convert(client.change(SET, variables), Actor)
+    output.answer(after, change.told("Actor updated successfully", table(("Actor", "Name", "Address"), [after.row()])))
+
+
+@command(app, "forget", "stageline actor forget admin --yes")
+def forget(actor: ActorId, change: Change, output: Output, yes: Yes = False) -> None:
+    """Destroy the key to an actor's name and address, for ever. This asks first; --yes answers."""
+    confirm(f"Forget for ever who {actor!r} is?", yes or change.dry_run)
+    with Client.known() as client:
+        after = convert(client.change(FORGET, {"actor": actor, **change.variables}), Actor)
+    output.answer(after, change.told(f"Nobody knows any more who {actor} is", f"{actor} would be forgotten"))

@@ -1,0 +1,104 @@
+"""`stageline diff`: what is different between two moments of a pipeline, and who made it so."""
+
+import re
+from typing import Annotated
+
+import typer
+from msgspec import Struct, convert
+
+from cli import run
+from cli.client import Client
+from cli.colour import painted
+from cli.history import EVENT, Event, time
+from cli.output import Output
+from cli.run import Named, ServiceRef
+from cli.scope import Found, Scope
+
+CHANGE = """
+fragment ChangeFields on Change {
+  type message stage { id name } service { id name type }
+  ... on ServiceConfigured { fields { field before after } }
+}
+"""
+
+DIFF = (
+    """
+query PipelineDiff($environment: ID!, $from: PipelineMoment!, $to: PipelineMoment) {
+  pipelineDiff(environment: $environment, from: $from, to: $to) {
+    from { version } to { version }
+    differences { change { ...ChangeFields } events(first: 500) { edges { node { ...HistoryFields } } } }
+  }
+}
+"""
+    + CHANGE
+    + EVENT
+)
+
+SIGNS = {"CREATED": ("+", "green"), "ADDED": ("+", "green"), "DELETED": ("-", "red"), "REMOVED": ("-", "red")}
+
+ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 1 when there is a difference.")]
+
+
+class Field(Struct):
+    """A field of a specification, its values as JSON."""
+
+    field: str
+    before: str | None
+    after: str | None
+
+
+class Change(Struct):
+    type: str
+    message: str
+    stage: Named | None
+    service: ServiceRef | None
+    fields: list[Field] = []
+    events: list[Event] = []
+
+    def lines(self) -> list[str]:
+        sign, colour = SIGNS.get(self.type.rpartition("_")[2], ("~", "yellow"))
+        fields = [f"    {each.field}: {each.before or '–'} → {each.after or '–'}" for each in self.fields]
+        events = [f"    {event.line()}" for event in reversed(self.events)]
+        return [painted(f"{sign} {self.message}", colour), *fields, *events]
+
+
+def diff(
+    scope: Scope,
+    output: Output,
+    start: Annotated[str, typer.Argument(metavar="FROM", help="A version, a time, or deployment:NUMBER.")],
+    end: Annotated[
+        str | None, typer.Argument(metavar="[TO]", help="Likewise. Else the pipeline as it is.", show_default=False)
+    ] = None,
+    exit_code: ExitCode = False,
+) -> None:
+    """Show the least that leads from one moment of the pipeline to another, and the events that made it."""
+    with Client.known() as client:
+        environment = scope.find(client)
+        moments = {
+            "from": _moment(client, environment, start),
+            "to": None if end is None else _moment(client, environment, end),
+        }
+        found = client.execute(DIFF, {"environment": environment.id, **moments})["pipelineDiff"]
+    changes = []
+    for each in found["differences"]:
+        change = convert(each["change"], Change)
+        change.events = [convert(edge["node"], Event) for edge in each["events"]["edges"]]
+        changes.append(change)
+    document = {"from": found["from"], "to": found["to"], "differences": changes}
+    output.answer(document, told(changes))
+    if exit_code and changes:
+        raise typer.Exit(1)
+
+
+def told(changes: list[Change]) -> str:
+    return "\n".join(line for change in changes for line in change.lines()) or "<no difference>"
+
+
+def _moment(client: Client, environment: Found, text: str) -> dict[str, object]:
+    """As the contract's `PipelineMoment`."""
+    if re.fullmatch(r"v?\d{1,9}", text):
+        return {"version": int(text.removeprefix("v"))}
+    kind, _, number = text.partition(":")
+    if kind == "deployment" or run.is_id(text):
+        return {"deployment": run.find(client, environment.id, number or text)}
+    return {"asOf": time("The moment", text)}

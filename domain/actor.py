@@ -1,0 +1,100 @@
+"""
+Who is behind an actor: a name and an address that only their own key can open.
+
+The log keeps an actor's id for ever, and the profile as it was sealed. Who is forgotten has the key destroyed: what
+the log holds means nothing from then on, and no event was touched.
+"""
+
+from typing import NewType, assert_never, get_args
+from uuid import NAMESPACE_URL, uuid5
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain import name as names
+from domain.decider import Decider
+from domain.errors import ActorNotFound
+
+ActorId = NewType("ActorId", str)
+
+ACTORS = uuid5(NAMESPACE_URL, "stageline:actors")  # the one stream of profiles
+
+
+class ProfileSet(Struct, frozen=True, kw_only=True):
+    """*sealed* is the profile, readable with the actor's key alone."""
+
+    actor: ActorId
+    sealed: str
+
+
+class ActorForgotten(Struct, frozen=True, kw_only=True):
+    actor: ActorId
+
+
+ActorEvent = ProfileSet | ActorForgotten
+
+
+class SetProfile(Struct, frozen=True, kw_only=True):
+    actor: ActorId
+    sealed: str
+
+
+class ForgetActor(Struct, frozen=True, kw_only=True):
+    actor: ActorId
+
+
+ActorCommand = SetProfile | ForgetActor
+
+
+class Actor(Struct, frozen=True, kw_only=True):
+    """*sealed* is None once the actor is forgotten."""
+
+    id: ActorId
+    sealed: str | None
+
+
+class Actors(Struct, frozen=True, kw_only=True):
+    """All actors that ever had a profile."""
+
+    actors: tuple[Actor, ...] = ()
+
+    def find(self, actor: ActorId) -> Actor | None:
+        return next((known for known in self.actors if known.id == actor), None)
+
+    @property
+    def forgotten(self) -> tuple[ActorId, ...]:
+        return tuple(known.id for known in self.actors if known.sealed is None)
+
+
+def decide(state: Actors, command: ActorCommand) -> list[ActorEvent]:
+    match command:
+        case SetProfile(actor=actor, sealed=sealed):
+            known = state.find(actor)
+            if known is not None and known.sealed == sealed:
+                return []
+            return [ProfileSet(actor=ActorId(names.checked(actor)), sealed=sealed)]
+        case ForgetActor(actor=actor):
+            known = state.find(actor)
+            if known is None:
+                raise ActorNotFound(actor=actor)
+            return [] if known.sealed is None else [ActorForgotten(actor=actor)]
+        case _:
+            assert_never(command)
+
+
+def evolve(state: Actors, event: ActorEvent) -> Actors:
+    match event:
+        case ProfileSet(actor=actor, sealed=sealed):
+            return _with(state, Actor(id=actor, sealed=sealed))
+        case ActorForgotten(actor=actor):
+            return _with(state, Actor(id=actor, sealed=None))
+        case _:
+            assert_never(event)
+
+
+def _with(state: Actors, actor: Actor) -> Actors:
+    others = tuple(known for known in state.actors if known.id != actor.id)
+    return replace(state, actors=(*others, actor))
+
+
+decider = Decider("actor", Actors(), decide, evolve, get_args(ActorEvent))

@@ -1,0 +1,150 @@
+"""What differs between two moments of a pipeline, and the events that made it so."""
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+from msgspec.structs import replace
+from strawberry import ID, Private
+
+from domain import way
+from domain.errors import DeploymentNotFound, EnvironmentNotFound, InvalidArgument, VersionNotFound
+from domain.pipeline import PipelineEvent
+from domain.project import EnvironmentId
+from domain.queue import DeploymentId
+from domain.service import ServiceAdded
+from domain.stage import StageCreated
+from gql import change as changes
+from gql.change import Change, PipelineEventType
+from gql.connection import Connection, part
+from gql.context import Context, Info
+from gql.history import HistoryEvent, page, zoned
+from gql.node import uuid_of
+from gql.pipeline import Pipeline, shown, view_of
+from projections.history import HistoryFilter
+from projections.pipeline import PipelineView
+from projections.views import Slice
+
+SKIPPING = (PipelineEventType.SERVICE_SKIPPED.value, PipelineEventType.SERVICE_UNSKIPPED.value)
+
+
+@strawberry.input(description="A pipeline at a version, at a time, or as a deployment pinned it.", one_of=True)
+class PipelineMoment:
+    version: int | None = strawberry.UNSET
+    as_of: datetime | None = strawberry.UNSET
+    deployment: ID | None = strawberry.UNSET
+
+
+@strawberry.type(description="One of the fewest changes that lead from one moment to the other.")
+class Difference:
+    change: Change
+    message: str = strawberry.field(description="The change in words.")
+    made_by: Private[tuple[HistoryFilter, ...]]
+
+    @strawberry.field(description="The events between the two moments that made it, the newest first.")
+    async def events(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[HistoryEvent]:
+        asked = part(first, after, last, before)
+        *nearer, wanted = self.made_by
+        for each in nearer:
+            if (await info.context.application.history.list(each, Slice(first=1))).edges:
+                wanted = each
+                break
+        return await page(info.context, wanted, asked)
+
+
+@strawberry.type(description="What leads from one moment of a pipeline to another.")
+class PipelineDiff:
+    from_: Pipeline = strawberry.field(name="from")
+    to: Pipeline
+    differences: list[Difference]
+
+
+async def between(context: Context, source: PipelineView, target: PipelineView) -> PipelineDiff:
+    events = way.way(source.pipeline, target.pipeline)
+    first, last = sorted((source.position, target.position))
+    span = HistoryFilter(environment=source.environment, first=first + 1, last=last)
+    told = changes.changes(source.pipeline, events)
+    return PipelineDiff(
+        from_=await shown(context, source),
+        to=await shown(context, target),
+        differences=[
+            Difference(change=change, message=change.message, made_by=_made_by(span, event))
+            for change, event in zip(told, events, strict=True)
+        ],
+    )
+
+
+def _made_by(span: HistoryFilter, event: PipelineEvent) -> tuple[HistoryFilter, ...]:
+    """Where to look for the events that made the difference *event*, the likeliest first.
+
+    What came to be is made by all that was done to it. A place in the order may also have changed by what was done
+    to others.
+    """
+    type_ = type(event).__name__
+    alike = replace(span, types=SKIPPING if type_ in SKIPPING else (type_,))
+    stage, service = getattr(event, "stage", None), getattr(event, "service", None)
+    if stage is None and service is None:
+        return (alike,)
+    about = {"stages": (stage,)} if service is None else {"services": (service,)}
+    whole = replace(span, **about)
+    if isinstance(event, StageCreated | ServiceAdded):
+        return (whole,)
+    return replace(alike, **about), whole, alike
+
+
+async def at(context: Context, environment: EnvironmentId, argument: str, given: PipelineMoment) -> PipelineView:
+    """The pipeline at that moment; raises what is wrong with the moment."""
+    pipelines = context.application.pipelines
+    match given:
+        case PipelineMoment(as_of=datetime() as moment):
+            view = await pipelines.get(environment, as_of=zoned(argument, moment))
+            if view is None:
+                raise InvalidArgument(argument=argument, why="the environment was not there yet")
+            return view
+        case PipelineMoment(version=int(version)):
+            return await at_version(context, environment, version)
+        case PipelineMoment(deployment=str(text)):
+            found = uuid_of("deployment", text)
+            run = None if found is None else await context.application.deployments.read(DeploymentId(found))
+            if run is None or run.environment != environment:
+                raise DeploymentNotFound(deployment=text)
+            return await at_version(context, environment, run.pipeline_version)
+        case _:
+            raise InvalidArgument(argument=argument, why="give a version, a time or a deployment")
+
+
+async def at_version(context: Context, environment: EnvironmentId, version: int) -> PipelineView:
+    """The pipeline at *version*; raises `VersionNotFound`."""
+    pipelines = context.application.pipelines
+    view = await pipelines.get(environment, version)
+    if view is None:
+        now = await pipelines.get(environment)
+        raise VersionNotFound(version=version, last=now.version if now else 0)
+    return view
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(
+        description="The fewest changes that lead from one moment of a pipeline to another, or to the current one."
+    )
+    async def pipeline_diff(
+        self,
+        info: Info,
+        environment: ID,
+        from_: Annotated[PipelineMoment, strawberry.argument(name="from")],
+        to: PipelineMoment | None = None,
+    ) -> PipelineDiff:
+        now = await view_of(info.context, environment)
+        if now is None:
+            raise EnvironmentNotFound(environment=environment)
+        source = await at(info.context, now.environment, "from", from_)
+        target = now if to is None else await at(info.context, now.environment, "to", to)
+        return await between(info.context, source, target)

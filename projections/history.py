@@ -1,0 +1,207 @@
+"""
+What happened to pipelines, the newest first: to one environment's, to those of a project, or to all.
+
+Every event has a row of its own, written once beside its pipeline's, with what the pipeline was before it. A row is
+found by its tags: whose it is, what it is about, who did it, and the words that tell it.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from hashlib import blake2b
+from typing import cast
+from uuid import UUID
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from domain import name as names
+from domain.pipeline import Pipeline, PipelineEvent
+from domain.project import EnvironmentId, ProjectId
+from domain.service import ServiceId
+from domain.stage import StageId
+from projections.event import pipeline_about
+from projections.views import Edge, Filter, Page, Place, Row, Slice, Views
+from projections.words import pipeline_words
+from store import codec
+from store.log import Author, EventLog, Origin, Recorded
+
+KIND = "pipeline"  # whose rows these stand beside
+PARENT = "history"
+
+WORD = re.compile(r"[^\W_]+")
+
+
+class HistoryView(Struct, frozen=True, kw_only=True):
+    """An event as it is stored, of a pipeline that was *before*: of that there is only what the event speaks of."""
+
+    id: UUID
+    position: int
+    environment: EnvironmentId
+    project: ProjectId
+    version: int
+    name: str
+    state: Raw
+    recorded_at: datetime
+    by: Author
+    before: Pipeline
+
+    @property
+    def event(self) -> PipelineEvent:
+        return cast("PipelineEvent", codec.decode(self.name, bytes(self.state)))
+
+    @property
+    def type(self) -> str:
+        """The event's name without that of its family."""
+        return self.name.rpartition(".")[2]
+
+
+class HistoryFilter(Struct, frozen=True, kw_only=True):
+    """Which events are asked for: each field narrows, within one any value will do, and an empty one lets all through.
+
+    *text*: each of its words begins a word of the message or the reason. *since* and *until* are times, *first* and
+    *last* positions; each is included.
+    """
+
+    environment: EnvironmentId | None = None
+    project: ProjectId | None = None
+    types: tuple[str, ...] = ()
+    actors: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    stages: tuple[StageId, ...] = ()
+    services: tuple[ServiceId, ...] = ()
+    text: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    first: int = 1
+    last: int | None = None
+
+
+def row(before: Pipeline, project: ProjectId, recorded: Recorded) -> Row:
+    """The row of an event of a pipeline that was *before*."""
+    event = cast("PipelineEvent", recorded.event)
+    view = HistoryView(
+        id=recorded.id,
+        position=recorded.position,
+        environment=EnvironmentId(recorded.stream),
+        project=project,
+        version=recorded.version,
+        name=recorded.name,
+        state=Raw(codec.encode(event)),
+        recorded_at=recorded.recorded_at,
+        by=recorded.by,
+        before=_cut(before, event),
+    )
+    return Row(
+        key=recorded.id,
+        place=Place(PARENT, _sort(recorded.position)),
+        position=recorded.position,
+        document=msgspec.json.encode(view),
+        tags=tuple(dict.fromkeys(_tags(view, before, event))),
+    )
+
+
+def _sort(position: int) -> str:
+    return f"{position:016}"
+
+
+def _subjects(event: PipelineEvent) -> set[UUID]:
+    """The stages and services that *event* speaks of."""
+    found = (getattr(event, field, None) for field in ("stage", "service", "source", "target"))
+    return {id_ for id_ in found if isinstance(id_, UUID)}
+
+
+def _cut(before: Pipeline, event: PipelineEvent) -> Pipeline:
+    wanted = _subjects(event)
+    stages = [
+        replace(stage, services=tuple(service for service in stage.services if service.id in wanted))
+        for stage in before.stages
+    ]
+    return replace(before, stages=tuple(stage for stage in stages if stage.id in wanted or stage.services))
+
+
+def _tags(view: HistoryView, before: Pipeline, event: PipelineEvent) -> Iterator[str]:
+    yield _tag("environment", view.environment)
+    yield _tag("project", view.project)
+    yield _tag("type", view.type)
+    yield _tag("actor", view.by.actor)
+    yield _tag("origin", view.by.origin)
+    about = pipeline_about(before, event)
+    for subject in _subjects(event) | ({about.stage.id} if about.stage else set()):
+        yield _tag("subject", subject)
+    yield from words(f"{pipeline_words(before, event)} {view.by.reason or ''}")
+
+
+def _tag(facet: str, value: object) -> str:
+    return "x" + blake2b(f"{facet}:{value}".encode(), digest_size=8).hexdigest()
+
+
+def words(text: str) -> list[str]:
+    """The tags of the words in *text*, in letters that every database takes for letters.
+
+    What begins a word begins its tag; a `w` tells them from other tags.
+    """
+    return [
+        "w" + "".join(letter if letter.isascii() else f"u{ord(letter):06x}" for letter in word)
+        for word in WORD.findall(names.key(text))
+    ]
+
+
+class History:
+    """Rows of events; as new as the read models are."""
+
+    def __init__(self, views: Views, log: EventLog) -> None:
+        self._views = views
+        self._log = log
+
+    async def list(self, wanted: HistoryFilter, part: Slice) -> Page[HistoryView]:
+        """The newest first; raises `InvalidArgument` for what is no cursor."""
+        only = Filter(tags=_groups(wanted), **await self._bounds(wanted))
+        page = await self._views.list(KIND, PARENT, part, is_descending=True, only=only)
+        edges = tuple(Edge(edge.cursor, _decoder.decode(edge.node)) for edge in page.edges)
+        return Page(edges=edges, has_previous=page.has_previous, has_next=page.has_next)
+
+    async def _bounds(self, wanted: HistoryFilter) -> dict[str, str]:
+        bounds = {}
+        first, last = wanted.first, wanted.last
+        if wanted.since is not None:
+            first = max(first, await self._first(wanted.since, is_included=True))
+        if wanted.until is not None:
+            end = await self._first(wanted.until, is_included=False) - 1
+            last = end if last is None else min(last, end)
+        if first > 1:
+            bounds["since"] = _sort(first)
+        if last is not None:
+            bounds["until"] = _sort(last)
+        return bounds
+
+    async def _first(self, moment: datetime, *, is_included: bool) -> int:
+        """The position of the first event after *moment* (or at it); times never go back in the log."""
+        low, high = 1, await self._log.position() + 1
+        while low < high:
+            middle = (low + high) // 2
+            (recorded,) = await self._log.read_all(after=middle - 1, limit=1)
+            at = recorded.recorded_at
+            if at > moment or (is_included and at == moment):
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+
+def _groups(wanted: HistoryFilter) -> tuple[tuple[str, ...], ...]:
+    facets: tuple[tuple[str, tuple[object, ...]], ...] = (
+        ("environment", (wanted.environment,) if wanted.environment else ()),
+        ("project", (wanted.project,) if wanted.project else ()),
+        ("type", wanted.types),
+        ("actor", wanted.actors),
+        ("origin", wanted.origins),
+        ("subject", wanted.stages),
+        ("subject", wanted.services),
+    )
+    groups = [tuple(_tag(facet, value) for value in values) for facet, values in facets if values]
+    return (*groups, *((f"{word}*",) for word in words(wanted.text)))
+
+
+_decoder = msgspec.json.Decoder(HistoryView)

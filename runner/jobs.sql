@@ -1,0 +1,106 @@
+-- Which worker drives which deployment. It is applied at every start, and changes nothing that is there already.
+--
+-- A deployment's job is deferred by the append that admits it, in its transaction: there is no moment at which one is
+-- there and not the other, whichever node writes.
+
+CREATE TABLE IF NOT EXISTS machines (
+    id uuid PRIMARY KEY,
+    name text NOT NULL,
+    seen_at timestamptz NOT NULL
+);
+
+-- The machine that an environment's processes run on.
+CREATE TABLE IF NOT EXISTS homes (
+    environment uuid PRIMARY KEY,
+    machine uuid NOT NULL REFERENCES machines
+);
+
+-- A machine's own queue. (A channel's name may be 63 characters long, and procrastinate's own part is 23 of them.)
+CREATE OR REPLACE FUNCTION queue_of(machine uuid) RETURNS text LANGUAGE sql IMMUTABLE
+    AS $$ SELECT replace(machine::text, '-', '') $$;
+
+CREATE OR REPLACE FUNCTION defer_deployment() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    admitted uuid := convert_from(NEW.state, 'UTF8')::json ->> 'deployment';
+    planned json := (
+        SELECT convert_from(e.state, 'UTF8') FROM stored_events e
+        WHERE e.originator_id = admitted AND e.topic = 'deployment.DeploymentPlanned' LIMIT 1
+    );
+    place uuid := planned ->> 'environment';
+    queue text := lower(planned -> 'plan' ->> 'target');
+BEGIN
+    IF queue = 'process' THEN
+        queue := coalesce((SELECT queue_of(machine) FROM homes WHERE environment = place), queue);
+    END IF;
+    PERFORM procrastinate_defer_jobs_v1(ARRAY[
+        ROW(queue, 'drive', 0, place::text, NULL, jsonb_build_object('deployment', admitted), NULL)
+    ]::procrastinate_job_to_defer_v1[]);
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER deployments_are_deferred AFTER INSERT ON stored_events
+    FOR EACH ROW WHEN (NEW.topic = 'queue.DeploymentAdmitted') EXECUTE FUNCTION defer_deployment();
+
+-- Workers are told of new jobs only; this tells them of those that may be fetched again, or now that a lock is free.
+CREATE OR REPLACE FUNCTION tell_workers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify(
+        'procrastinate_queue_v1#' || j.queue_name, json_build_object('type', 'job_inserted', 'job_id', j.id)::text
+    ) FROM procrastinate_jobs j WHERE j.lock = OLD.lock AND j.status = 'todo';
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER workers_are_told_of_freed_locks AFTER DELETE ON procrastinate_jobs
+    FOR EACH ROW EXECUTE FUNCTION tell_workers();
+CREATE OR REPLACE TRIGGER workers_are_told_of_freed_jobs AFTER UPDATE OF status, queue_name ON procrastinate_jobs
+    FOR EACH ROW WHEN (NEW.status = 'todo') EXECUTE FUNCTION tell_workers();
+
+-- Says that *machine* lives; whether it was away for longer than *gone*.
+CREATE OR REPLACE FUNCTION greet(machine uuid, called text, gone interval) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    was_gone boolean := coalesce((SELECT seen_at < now() - gone FROM machines WHERE id = machine), false);
+BEGIN
+    INSERT INTO machines VALUES (machine, called, now())
+        ON CONFLICT (id) DO UPDATE SET name = called, seen_at = now();
+    RETURN was_gone;
+END $$;
+
+-- Hands on what stalled workers drive, and what waits for machines that are gone: the deployments that are handed on,
+-- with the machine that each has to wait for, if that is another than *here*.
+CREATE OR REPLACE FUNCTION hand_on(here uuid, stalled interval, gone interval)
+    RETURNS TABLE (deployment text, machine text) LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(7263, 2) THEN -- another worker is about it
+        RETURN;
+    END IF;
+    UPDATE procrastinate_jobs j SET queue_name = 'process'
+        FROM machines m WHERE j.status = 'todo' AND j.queue_name = queue_of(m.id) AND m.seen_at < now() - gone;
+    RETURN QUERY
+        WITH handed_on AS (
+            UPDATE procrastinate_jobs j SET status = 'todo', attempts = j.attempts + 1, worker_id = NULL
+                WHERE j.status = 'doing' AND NOT EXISTS (
+                    SELECT FROM procrastinate_workers w WHERE w.id = j.worker_id AND w.last_heartbeat > now() - stalled
+                )
+                RETURNING j.args ->> 'deployment' AS deployment, j.queue_name
+        )
+        SELECT h.deployment, m.name FROM handed_on h
+        LEFT JOIN machines m ON h.queue_name = queue_of(m.id) AND m.id <> here;
+END $$;
+
+-- Has the environment of *job* live on *machine*, unless it lives on another that isn't gone; where it lives now, and
+-- the name of the machine that it lived on before, if that is gone.
+CREATE OR REPLACE FUNCTION settle(job bigint, place uuid, here uuid, gone interval, OUT home uuid, OUT lost text)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    before machines;
+BEGIN
+    SELECT m.* INTO before FROM homes h JOIN machines m ON m.id = h.machine WHERE h.environment = place;
+    home := here;
+    IF before.id <> here AND before.seen_at > now() - gone THEN
+        home := before.id;
+    ELSIF before.id <> here THEN
+        lost := before.name;
+    END IF;
+    INSERT INTO homes VALUES (place, home) ON CONFLICT (environment) DO UPDATE SET machine = home;
+    UPDATE procrastinate_jobs SET queue_name = queue_of(home) WHERE id = job AND queue_name <> queue_of(home);
+END $$;

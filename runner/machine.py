@@ -1,0 +1,64 @@
+"""
+The machine that steps run on as processes.
+
+It is known by a number in its data folder: workers with the same folder are on the same machine, and take up each
+other's processes. Whoever works there holds a lock on that file, so that the first one to come knows that it is.
+"""
+
+import asyncio
+import fcntl
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+from msgspec import Struct
+
+from store import ids
+
+
+class Machine(Struct, frozen=True):
+    """*file* holds its number; when it was last written to is when a worker last gave a sign of life."""
+
+    id: UUID
+    name: str
+    file: Path
+
+    @asynccontextmanager
+    async def occupied(self, tidy: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """Works there meanwhile. Who comes first tidies up before anybody else comes in."""
+        descriptor = os.open(self.file, os.O_RDWR)
+        try:
+            if _locks(descriptor, fcntl.LOCK_EX):
+                await tidy()
+            while not _locks(descriptor, fcntl.LOCK_SH):
+                await asyncio.sleep(0.05)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def machine(data: Path) -> Machine:
+    """The one whose data folder is *data*; it gets its number when it is asked for it the first time."""
+    file = data / "machine"
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not file.exists():
+        draft = data / f".machine-{os.getpid()}"
+        draft.write_text(f"{ids.new()}\n")
+        try:
+            file.hardlink_to(draft)  # whole, or not there; and never over the number that another has just given it
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return Machine(UUID(file.read_text().strip()), socket.gethostname(), file)
+
+
+def _locks(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

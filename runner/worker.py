@@ -1,0 +1,228 @@
+"""
+The engine of many machines: every worker drives the deployments whose jobs it gets.
+
+A job is fetched by one worker at a time, and one of an environment. When a worker gives no sign of life for `STALLED`
+seconds, what it was about is fetched by another: that one takes the deployment up, and from then on the log accepts
+nothing of the first. So whether a worker is really dead need not be known.
+
+Processes are a machine's own. The environment whose target they are is on the machine that first drove it, and its
+jobs are that machine's, until it is gone for good: not heard of for a long time. Then its next job, or the one that
+was under way, is another machine's: what was running is said to be begun anew, and begun anew.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Coroutine, Iterable
+from typing import Any
+
+from domain import deployment as deployments
+from domain.deployment import Deployment
+from domain.environment import Target
+from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
+from domain.queue import DeploymentId
+from domain.step import Step
+from runner.engine import OpenDeployments, StandingServices, tidy
+from runner.jobs import HEARTBEAT, Jobs
+from runner.leftover import Leftovers
+from runner.machine import Machine
+from runner.patience import follow, patiently, pauses
+from runner.runner import Runner
+from store.output import Kind
+from store.postgres_output import PostgresOutput
+
+logger = logging.getLogger(__name__)
+
+
+class Elsewhere(Exception):
+    """The deployment is another machine's."""
+
+
+class WasGone(Exception):
+    """This machine was taken for gone, so others may have taken over what is here."""
+
+
+class WorkerEngine:
+    """See `Engine`. Drives deployments on *machine*, as one of many workers; what waits for it is in *dsn*."""
+
+    def __init__(
+        self,
+        dsn: str,
+        machine: Machine,
+        gone: float,
+        runner: Runner,
+        outputs: PostgresOutput,
+        open_deployments: OpenDeployments,
+        services: StandingServices,
+    ) -> None:
+        self._dsn, self._machine, self._gone = dsn, machine, gone
+        self._runner, self._outputs = runner, outputs
+        self._states, self._log = runner.handler.states, runner.handler.log
+        self._open_deployments, self._services = open_deployments, services
+        self._leftovers = Leftovers(self._states, runner.executors)
+        self._drives: dict[DeploymentId, asyncio.Task[Any]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._persist(), name="worker")
+
+    async def stop(self) -> None:
+        """Hands over what it drives."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _persist(self) -> None:
+        waits = pauses()
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._work()
+                reason: object = "the database went away"
+            except WasGone:
+                reason = "this machine was taken for gone"
+            except Exception as error:
+                logger.exception("The worker has stopped")
+                reason = f"{type(error).__name__}: {error}"
+            if asyncio.get_running_loop().time() - began > 60:
+                waits = pauses()
+            pause = next(waits)
+            logger.warning("The worker begins again in %.2g s: %s", pause, reason)
+            await asyncio.sleep(pause)
+
+    async def _work(self) -> None:
+        """Until something fails, or the database goes away."""
+        async with Jobs(self._dsn, self._machine, self._gone).open() as jobs:
+            await jobs.greet()
+            position = await self._log.position()
+            async with self._machine.occupied(lambda: tidy(self._sweep(jobs, position))):
+                await _first(
+                    [
+                        jobs.work(self._queues, lambda job, id_: self._drive(jobs, job, id_)),
+                        self._keep_up(jobs),
+                        self._follow(position),
+                    ]
+                )
+
+    @property
+    def _queues(self) -> Iterable[str]:
+        for target in self._runner.executors:
+            yield target.lower()
+        if Target.PROCESS in self._runner.executors:
+            yield self._machine.id.hex  # see queue_of in jobs.sql
+
+    # Driving
+
+    async def _drive(self, jobs: Jobs, job: int, id_: DeploymentId) -> None:
+        """Returns when *id_* is over; whatever else it comes to, the job is handed on."""
+        if id_ in self._drives:  # this worker was taken for stalled, and has got its own job again
+            await asyncio.wait([self._drives[id_]])
+            return
+        self._drives[id_] = _current_task()
+        try:
+            await self._settle(jobs, job, id_)
+            await self._carry_out(id_)
+        except (DeploymentNotFound, DeploymentNotAdmitted, DeploymentOver) as refusal:
+            logger.info("Deployment %s is not carried out: %s", id_, refusal)
+        except Fenced:
+            # Whoever drives it has the job now. It mustn't be said to be done before the deployment is.
+            logger.warning("Deployment %s was taken up by another worker", id_)
+            await self._over(id_)
+        finally:
+            del self._drives[id_]
+
+    async def _carry_out(self, id_: DeploymentId) -> None:
+        for pause in pauses():
+            try:
+                await self._runner.drive(id_)
+            except (DeploymentNotFound, DeploymentNotAdmitted, DeploymentOver, Fenced):
+                raise
+            except Exception:
+                logger.exception("Deployment %s can't be carried out, trying again in %.2g s", id_, pause)
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _load(self, id_: DeploymentId) -> Deployment:
+        return (await patiently(lambda: self._states.load(deployments.decider, id_))).state
+
+    async def _over(self, id_: DeploymentId) -> None:
+        async for _ in follow(self._log, 0, id_):
+            if (await self._load(id_)).status.is_final:
+                return
+
+    # Machines
+
+    async def _settle(self, jobs: Jobs, job: int, id_: DeploymentId) -> None:
+        """Raises `Elsewhere` if the deployment's processes are another machine's."""
+        deployment = await self._load(id_)
+        if deployment.plan is None or deployment.environment is None or deployment.plan.target is not Target.PROCESS:
+            return
+        home = await jobs.settle(job, deployment.environment)
+        if home.machine != self._machine.id:
+            raise Elsewhere(f"deployment {id_} is carried out on machine {home.machine}")
+        if home.lost is not None:
+            text = f"the machine {home.lost} is gone: this step is begun anew on {self._machine.name}"
+            for step in deployment.running:
+                await self._outputs.begin_anew(id_, step.service, step.phase, step.attempt)
+                await self._note(id_, step, text)
+
+    async def _keep_up(self, jobs: Jobs) -> None:
+        """Gives signs of life, and hands on what others don't do any more."""
+        while True:
+            if await jobs.greet():
+                raise WasGone
+            self._machine.file.touch()
+            for id_, machine in await jobs.hand_on():
+                logger.warning("The worker of deployment %s is stalled: another takes it up", id_)
+                if machine is not None:
+                    await self._tell_to_wait(id_, machine)
+            await asyncio.sleep(HEARTBEAT)
+
+    async def _tell_to_wait(self, id_: DeploymentId, machine: str) -> None:
+        text = f"the machine {machine} does not answer: this step waits for it, for {self._gone:g} s at most"
+        for step in (await self._load(id_)).running:
+            await self._note(id_, step, text)
+
+    async def _note(self, id_: DeploymentId, step: Step, text: str) -> None:
+        await self._outputs.append(id_, step.service, step.phase, step.attempt, [text], Kind.NOTE)
+
+    # Tidying up
+
+    async def _sweep(self, jobs: Jobs, position: int) -> None:
+        """Stops the processes that no pipeline and no plan holds, and those that are on another machine by now.
+
+        The other targets are all workers' own: there nobody may sweep while others deploy.
+        """
+        if Target.PROCESS not in self._runner.executors:
+            return
+        keep = {*await self._services(position), *await self._leftovers.planned(await self._open_deployments(position))}
+        for environment in await jobs.elsewhere():
+            keep -= await self._leftovers.held(environment)
+        await self._runner.executors[Target.PROCESS].sweep(keep)
+
+    async def _follow(self, position: int) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            async for batch in follow(self._log, position):
+                for recorded in batch:
+                    if work := self._leftovers.after(recorded):
+                        tasks.create_task(tidy(work))
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+async def _first(works: Collection[Coroutine[Any, Any, None]]) -> None:
+    """Returns when the first of *works* does, or raises what it raises; the others are cancelled."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()

@@ -1,0 +1,200 @@
+"""
+Whether what is stored is whole: the log by itself, and the read models against the log.
+
+The log's positions, versions and hash chains are checked as an auditor's are (see `store.audit`). The rows of the read
+models are those of one moment, and are made again from the log, up to where they say they are. A long log is shared
+out by rows over as many processes as there are processors.
+"""
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from projections.projection import Projection
+from projections.sheet import Sheet
+from projections.views import Row
+from server.settings import Settings
+from server.stored import Stored, files, snapshot
+from server.stores import PROJECTIONS
+from store.audit import Verifier
+from store.log import EventLog, LogUnavailable, Recorded
+from store.postgres import PostgresLog
+from store.sqlite import SqliteLog
+
+BATCH = 5_000
+SMALL = 50_000
+"""Events up to which one process is the quickest."""
+
+MOST = 20
+"""Wrong rows that are named."""
+
+projections = {projection.name: projection for projection in PROJECTIONS}
+
+
+class Share(Struct, frozen=True):
+    """The *number*-th of *count* parts of all rows, in the moment of the database that has the name *moment*."""
+
+    number: int
+    count: int
+    moment: str | None
+
+    def has(self, key: UUID | None) -> bool:
+        return key is not None and key.int % self.count == self.number
+
+
+class Checked(Struct):
+    """How many rows each generation should have, and what is wrong with them."""
+
+    rows: dict[int, int]
+    findings: list[str]
+
+
+def fsck(settings: Settings) -> None:
+    """Says what was found; ends the program with 1 if anything is wrong, or can't be read."""
+    began = time.monotonic()
+    try:
+        position, findings = asyncio.run(check(settings))
+    except LogUnavailable as reason:
+        sys.exit(str(reason))
+    for finding in findings:
+        print(finding)
+    taken = time.monotonic() - began
+    print(
+        f"{position:,} events and {len(PROJECTIONS)} read models in {taken:.1f} s: {len(findings) or 'nothing'} wrong"
+    )
+    sys.exit(1 if findings else 0)
+
+
+async def check(settings: Settings, small: int = SMALL) -> tuple[int, list[str]]:
+    """The log's last position, and what is wrong; raises `LogUnavailable`."""
+    if settings.database is None:
+        log: EventLog = await SqliteLog.open(settings.data / "log.db")  # while we have it, nobody else writes
+    else:
+        log = await PostgresLog.open(settings.database)
+    try:
+        position = await log.position()
+        if settings.database is None and not (settings.data / "views.db").exists():
+            return position, await links(log)
+        async with _moment(settings) as stored:
+            count = 1 if position <= small else os.cpu_count() or 1
+            shares = [Share(number, count, stored.name) for number in range(count)]
+            checked: Sequence[Checked]
+            if count == 1:
+                wrong, checked = await links(log), [await rows(stored, log.epoch, shares[0])]
+            else:
+                wrong, checked = await _side_by_side(settings, log, shares)
+            return position, [*wrong, *await _together(stored, checked)]
+    finally:
+        await log.close()
+
+
+def _moment(settings: Settings, name: str | None = None) -> AbstractAsyncContextManager[Stored]:
+    return files(settings.data) if settings.database is None else snapshot(settings.database, name)
+
+
+async def _side_by_side(
+    settings: Settings, log: EventLog, shares: Sequence[Share]
+) -> tuple[list[str], Sequence[Checked]]:
+    with ProcessPoolExecutor(len(shares), multiprocessing.get_context("spawn")) as processes:
+        loop = asyncio.get_running_loop()
+        works = [loop.run_in_executor(processes, _alone, settings, log.epoch, share) for share in shares]
+        return await links(log), await asyncio.gather(*works)
+
+
+def _alone(settings: Settings, epoch: str, share: Share) -> Checked:
+    """The work of a process of its own."""
+    gc.disable()  # nothing here goes in circles, and looking for them takes a tenth of the time
+
+    async def work() -> Checked:
+        async with _moment(settings, share.moment) as stored:
+            return await rows(stored, epoch, share)
+
+    return asyncio.run(work())
+
+
+async def links(log: EventLog) -> list[str]:
+    """What is wrong with the log's own order."""
+    verifier, after, end = Verifier(), 0, await log.position()
+    while after < end and (part := await log.export(after, min(BATCH, end - after))).lines:
+        verifier.take(part.lines.splitlines(keepends=True))
+        after = part.position
+    if verifier.position < end and not verifier.findings:
+        return [f"the log ends at position {verifier.position}, and not at {end}"]
+    return [f"the log, {finding}" for finding in verifier.findings]
+
+
+async def rows(stored: Stored, epoch: str, share: Share) -> Checked:
+    """What is wrong with the rows of *share*. A read model of another log, or yet to be made anew, isn't wrong."""
+    checks = [
+        Check(projections[kind], generation, position)
+        for kind, version, generation, of, position in await stored.checkpoints()
+        if kind in projections and (version, of) == (projections[kind].version, epoch)
+    ]
+    checked = Checked({check.generation: 0 for check in checks}, [])
+    after, end = 0, max((check.end for check in checks), default=0)
+    while after < end and (events := await stored.events(after, BATCH)):
+        for check in checks:
+            await _compare(stored, check, check.beside(events, share), checked)
+        after = events[-1].position
+    for check in checks:
+        while some := check.rows():
+            await _compare(stored, check, some, checked)
+    return checked
+
+
+async def _compare(stored: Stored, check: "Check", expected: Sequence[Row], checked: Checked) -> None:
+    checked.rows[check.generation] += len(expected)
+    found = await stored.rows(check.generation, [row.key for row in expected]) if expected else {}
+    for row in expected:
+        if found.get(row.key) != (row.place, row.position, row.document):
+            what = "has something else in" if row.key in found else "lacks"
+            checked.findings.append(f"the read model {check.kind} {what} row {row.key}")
+
+
+async def _together(stored: Stored, checked: Sequence[Checked]) -> list[str]:
+    """What the shares have found, and whether there is more stored than all of them expect."""
+    findings = [finding for each in checked for finding in each.findings]
+    findings[MOST:] = [f"and {len(findings) - MOST} more rows"] if len(findings) > MOST else []
+    for kind, _, generation, *_ in await stored.checkpoints():
+        expected = [each.rows[generation] for each in checked if generation in each.rows]
+        extra = await stored.count(generation) - sum(expected) if expected else 0
+        if extra > 0:
+            findings.append(f"the read model {kind} has rows that the log tells nothing of: {extra}")
+    return findings
+
+
+class Check:
+    """Makes the rows of a read model again, from the events up to position *end*."""
+
+    def __init__(self, projection: Projection[Any], generation: int, end: int) -> None:
+        self.kind, self.generation, self.end = projection.name, generation, end
+        self._projection = projection
+        self._sheet = Sheet(projection)
+
+    def beside(self, events: Sequence[Recorded], share: Share) -> list[Row]:
+        """Folds the events of *share*; the rows that are written once, beside theirs."""
+        self._sheet.fold([each for each in events if each.position <= self.end and self._is_of(share, each)])
+        return self._sheet.take_beside()
+
+    def rows(self) -> list[Row]:
+        """Some more of the other rows, when all is folded; none when there are no more."""
+        while self._sheet.is_changed:
+            if found := self._sheet.take(BATCH)[0]:
+                return found
+        return []
+
+    def _is_of(self, share: Share, recorded: Recorded) -> bool:
+        try:
+            return share.has(self._projection.key(recorded))
+        except Exception:  # it is parked when it is folded
+            return share.number == 0

@@ -1,0 +1,80 @@
+"""The databases that a server stands on: SQLite in its data folder, or a PostgreSQL that it shares with others."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from projections import audit, deployment, environment, pipeline, project, standing
+from projections.postgres import PostgresViews
+from projections.projector import Projector
+from projections.shared import SharedProjector
+from projections.sqlite import SqliteViews
+from projections.views import Views
+from runner import jobs
+from store.keys import Keys, SqliteKeys
+from store.log import EventLog
+from store.output import SqliteOutput
+from store.postgres import PostgresLog
+from store.postgres_keys import PostgresKeys
+from store.postgres_output import PostgresOutput
+from store.postgres_schema import migrate
+from store.sqlite import SqliteLog
+
+PROJECTIONS = (
+    project.projection,
+    environment.projection,
+    pipeline.projection,
+    deployment.projection,
+    standing.unfinished,
+    standing.standing,
+    audit.projection,
+)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The projector is still to be started."""
+
+    log: EventLog
+    views: Views
+    output: SqliteOutput | PostgresOutput
+    keys: Keys
+    projector: Projector
+
+
+@asynccontextmanager
+async def on_sqlite(data: Path) -> AsyncIterator[Stores]:
+    """Those in the files of the folder *data*, which are made where they are missing; raises `LogUnavailable`."""
+    async with AsyncExitStack() as stack:
+        log = await SqliteLog.open(data / "log.db")
+        stack.push_async_callback(log.close)
+        views = await SqliteViews.open(data / "views.db")
+        stack.push_async_callback(views.close)
+        output = await SqliteOutput.open(data / "output.db")
+        stack.push_async_callback(output.close)
+        keys = await SqliteKeys.open(data / "keys.db")
+        stack.push_async_callback(keys.close)
+        yield Stores(log, views, output, keys, Projector(log, views, PROJECTIONS))
+
+
+@asynccontextmanager
+async def on_postgres(dsn: str) -> AsyncIterator[Stores]:
+    """Those in the database *dsn*, whose tables are made or brought up to date; raises `LogUnavailable`."""
+    async with AsyncExitStack() as stack:
+        log = await PostgresLog.open(dsn)
+        stack.push_async_callback(log.close)
+        await jobs.prepare(dsn)
+        views = await PostgresViews.open(dsn)
+        stack.push_async_callback(views.close)
+        output = await PostgresOutput.open(dsn)
+        stack.push_async_callback(output.close)
+        keys = await PostgresKeys.open(dsn)
+        stack.push_async_callback(keys.close)
+        yield Stores(log, views, output, keys, SharedProjector(log, views, PROJECTIONS))
+
+
+async def prepare(dsn: str) -> None:
+    """Makes the tables in the database *dsn*, or brings them up to date; raises `LogUnavailable`."""
+    await migrate(dsn)
+    await jobs.prepare(dsn)

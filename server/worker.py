@@ -1,0 +1,43 @@
+"""A server without a face to the network: it drives deployments, and hands them over when a signal ends it."""
+
+import asyncio
+import logging
+import signal
+import sys
+
+import uvloop
+
+from server import stores
+from server.parts import running
+from server.settings import Settings
+from server.signing import SigningKeyUnusable
+from store.log import LogUnavailable
+
+logger = logging.getLogger("stageline")
+
+
+def work(settings: Settings) -> None:
+    """Runs until SIGINT or SIGTERM. Ends the program with 1, and says why, when it can't start."""
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s  %(message)s", stream=sys.stderr)
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every job
+    try:
+        uvloop.run(_work(settings))
+    except (LogUnavailable, SigningKeyUnusable) as reason:
+        sys.exit(str(reason))
+
+
+async def _work(settings: Settings) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with running(settings):
+        logger.info("A worker of Stageline is at work; what it keeps is in %s", settings.data)
+        await ended.wait()
+
+
+def migrate(dsn: str) -> None:
+    """Brings the tables in the database *dsn* up to date. Ends the program with 1, and says why, when it can't."""
+    try:
+        asyncio.run(stores.prepare(dsn))
+    except LogUnavailable as reason:
+        sys.exit(str(reason))

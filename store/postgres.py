@@ -1,0 +1,169 @@
+"""
+The log on PostgreSQL, for any number of nodes.
+
+Times are in the order of positions in every stream and on every node; between nodes as far as their clocks agree.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from store import codec
+from store.batch import Clock, now
+from store.feed import BATCH, Feed
+from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
+from store.postgres_connection import InDoubt, Pool
+from store.postgres_listener import PROBE, Listener
+from store.postgres_recorder import ANSWERS, COLUMNS, answer, line, recorded
+from store.postgres_schema import migrate
+from store.postgres_writer import Writer
+
+if TYPE_CHECKING:
+    from store.postgres_connection import Record
+
+READERS = 6
+
+PATIENCE = 60.0
+"""Seconds that a server waits for its database at the start."""
+
+AGAIN = 0.2
+"""Seconds between two attempts to read for a follower from a database that is away."""
+
+OF_STREAM = "originator_id = $1 AND originator_version > $2 AND originator_version <= $3 ORDER BY originator_version"
+ALL = f"SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 ORDER BY notification_id LIMIT $2"
+NEWEST = 2**63 - 1  # above every version
+
+
+class PostgresLog:
+    """See `EventLog`. Any number of processes may have it open."""
+
+    def __init__(
+        self, dsn: str, epoch: str, position: int, writer: Pool, readers: Pool, clock: Clock, probe: float
+    ) -> None:
+        self.epoch = epoch
+        self._readers = readers
+        self._feed = Feed(self._fetch_at_last, position)
+        self._writer = Writer(writer, clock, self._publish)
+        self._news = asyncio.Event()
+        self._reading = asyncio.create_task(self._read_on(), name="log-reader")
+        self._listener = Listener(dsn, "stored_events", self._heard, probe)
+        self._is_closed = False
+
+    @classmethod
+    async def open(
+        cls, dsn: str, clock: Clock = now, *, patience: float = PATIENCE, probe: float = PROBE
+    ) -> "PostgresLog":
+        """The log in the database *dsn*, whose tables are made or brought up to date.
+
+        Waits for *patience* seconds at most if it can't be reached; *probe* is that of the `Listener`. Raises
+        `LogUnavailable`, also if a newer version of Stageline wrote it.
+        """
+        epoch = await migrate(dsn, patience)
+        writer, readers = await Pool.open(dsn, 1), await Pool.open(dsn, READERS)
+        [(position,)] = await readers.fetch("SELECT coalesce(max(notification_id), 0) FROM stored_events")
+        return cls(dsn, epoch, position, writer, readers, clock, probe)
+
+    async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
+        self._check_open()
+        return await self._writer.append(changes, by, key)
+
+    async def find(self, key: str, request: str) -> Receipt | None:
+        for row in await self._select(ANSWERS, [key]):
+            return answer(*row).again(request)
+        return None
+
+    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
+        versions = after, NEWEST if until is None else until
+        rows = await self._select(f"SELECT {COLUMNS} FROM stored_events WHERE {OF_STREAM}", stream, *versions)
+        return [recorded(row) for row in rows]
+
+    async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
+        versions = after, NEWEST if until is None else until
+        rows = await self._select(f"SELECT topic, state FROM stored_events WHERE {OF_STREAM}", stream, *versions)
+        return [codec.decode(*row) for row in rows]
+
+    async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
+        return await self._fetch(after, limit, None)
+
+    async def export(self, after: int = 0, limit: int = 1000) -> Exported:
+        rows = await self._select(ALL, after, limit)
+        return Exported(position=rows[-1]["notification_id"] if rows else 0, lines=b"".join(map(line, rows)))
+
+    async def position(self) -> int:
+        [(position,)] = await self._select("SELECT coalesce(max(notification_id), 0) FROM stored_events")
+        return int(position)
+
+    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+        return self._feed.follow(after, stream)
+
+    async def close(self) -> None:
+        """Ends the followers, carries out what was to be appended, and lets go of the database."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._feed.close()
+        await self._writer.close()
+        self._reading.cancel()
+        await asyncio.wait([self._reading])
+        await self._listener.close()
+        await self._readers.close()
+
+    # Reading
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise LogUnavailable("The log is closed.")
+
+    async def _select(self, statement: str, *parameters: Any) -> "Sequence[Record]":
+        self._check_open()
+        with suppress(InDoubt):  # a connection that had been idle is found out only when it is used
+            return await self._readers.fetch(statement, *parameters)
+        return await self._readers.fetch(statement, *parameters)
+
+    async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+        if stream is None:
+            rows = await self._select(ALL, after, limit)
+        else:  # the sum has PostgreSQL run through the stream, and not through the whole log by position
+            rows = await self._select(
+                f"SELECT {COLUMNS} FROM stored_events WHERE originator_id = $1 AND notification_id + 0 > $2 "
+                "ORDER BY originator_version LIMIT $3",
+                stream,
+                after,
+                limit,
+            )
+        return [recorded(row) for row in rows]
+
+    async def _fetch_at_last(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+        """Keeps followers waiting while the database is away."""
+        while True:
+            try:
+                return await self._fetch(after, limit, stream)
+            except LogUnavailable:
+                if self._is_closed:
+                    raise
+                await asyncio.sleep(AGAIN)
+
+    # Following
+
+    def _publish(self, events: Sequence[Recorded]) -> None:
+        """Hands on what this node has written; if others' events come before, all of it is read."""
+        self._feed.publish(events)
+        if events and events[-1].position > self._feed.position:
+            self._news.set()
+
+    def _heard(self, pid: int | None) -> None:
+        """Somebody has written; what we have ourselves is published already."""
+        if pid is None or pid != self._writer.pid:
+            self._news.set()
+
+    async def _read_on(self) -> None:
+        """Reads what others have written, for all followers of this node."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            with suppress(LogUnavailable):  # then the log is closed
+                while found := await self._fetch_at_last(self._feed.position, BATCH, None):
+                    self._writer.learn(found)
+                    self._feed.publish(found)

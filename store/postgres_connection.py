@@ -1,0 +1,156 @@
+"""
+Connections to PostgreSQL, and what it says of itself in words for who runs the server.
+
+A statement whose connection breaks may have been carried out or not: `InDoubt` says so, and any other
+`LogUnavailable` that nothing was.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from store.log import LogUnavailable
+
+if TYPE_CHECKING:  # they take no type arguments when they run
+    Record: TypeAlias = asyncpg.Record
+    Connection: TypeAlias = asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]
+    AsyncpgPool: TypeAlias = asyncpg.Pool[Record]
+
+CONNECTING = 5.0
+"""Seconds that the database may take to let us in."""
+
+ANSWERING = 30.0
+"""Seconds that it may take for one statement."""
+
+SETTINGS = {
+    "application_name": "stageline",
+    "default_transaction_isolation": "read committed",
+    "idle_in_transaction_session_timeout": "10s",  # who has died holds nothing for long
+    "jit": "off",  # every statement is small
+    "lock_timeout": "5s",
+    "plan_cache_mode": "force_generic_plan",  # no statement is better planned for its parameters
+    "tcp_keepalives_idle": "30",
+    "timezone": "UTC",
+}
+
+ADVICE: dict[type[Exception], str] = {
+    asyncpg.LockNotAvailableError: "something in it is locked, as by a migration or a dump: try again",
+    asyncpg.DiskFullError: "its disk is full: free some space, then try again",
+    asyncpg.TooManyConnectionsError: "it has no connection left: raise max_connections, or end other programs",
+    asyncpg.InvalidAuthorizationSpecificationError: "it doesn't let us in: see the user and the password",
+    asyncpg.InvalidCatalogNameError: "it isn't there: create it",
+    asyncpg.InsufficientPrivilegeError: "its user may not: make it the owner of the database",
+    asyncpg.ReadOnlySQLTransactionError: "it can only be read: name the primary, not a replica",
+}
+
+BROKEN = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""After these nobody knows whether the statement was carried out; time running out is an `OSError` too."""
+
+logger = logging.getLogger(__name__)
+
+
+class InDoubt(LogUnavailable):
+    """The connection broke while a statement was on its way."""
+
+
+def target(dsn: str) -> str:
+    """What *dsn* names, without the password."""
+    url = urlsplit(dsn)
+    return (
+        f"the database {url.path.lstrip('/') or 'of the user'} at {url.hostname or 'this machine'}:{url.port or 5432}"
+    )
+
+
+def words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+@contextmanager
+def explained(dsn: str, broken: type[LogUnavailable] = LogUnavailable) -> Iterator[None]:
+    """Turns what asyncpg raises into `LogUnavailable`, but for data that can't be stored."""
+    try:
+        yield
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
+        raise
+    except BROKEN as error:
+        raise broken(f"{target(dsn).capitalize()}: {words(error)}.") from error
+    except asyncpg.PostgresError as error:
+        advice = next((advice for kind, advice in ADVICE.items() if isinstance(error, kind)), str(error))
+        raise LogUnavailable(f"{target(dsn).capitalize()}: {advice}.") from error
+
+
+async def connect(dsn: str) -> "asyncpg.Connection[Record]":
+    """A connection of one's own; raises what asyncpg raises."""
+    return await asyncpg.connect(dsn, timeout=CONNECTING, command_timeout=ANSWERING, server_settings=SETTINGS)
+
+
+class Pool:
+    """At most *size* connections, made as they are needed; broken ones are made anew."""
+
+    def __init__(self, dsn: str, pool: "AsyncpgPool") -> None:
+        self.dsn = dsn
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, dsn: str, size: int) -> "Pool":
+        with explained(dsn):
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=0,
+                max_size=size,
+                init=_durable,
+                reset=_nothing,
+                timeout=CONNECTING,
+                command_timeout=ANSWERING,
+                server_settings=SETTINGS,
+            )
+        return cls(dsn, pool)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Connection"]:
+        """Raises `LogUnavailable` if there is none to be had, and `InDoubt` if it breaks."""
+        with explained(self.dsn):
+            connection = await self._pool.acquire()
+        try:
+            with explained(self.dsn, InDoubt):
+                yield connection
+        except InDoubt:
+            with suppress(asyncpg.InterfaceError):  # the pool may have found out before us
+                connection.terminate()  # whatever state it was left in, another one has another
+            raise
+        finally:
+            with explained(self.dsn):
+                await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Connection"]:
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, statement: str, *parameters: Any) -> "list[Record]":
+        async with self.connection() as connection:
+            return await connection.fetch(statement, *parameters)
+
+    async def close(self) -> None:
+        self._pool.terminate()
+
+
+async def _durable(connection: "Connection") -> None:
+    """Has commits wait for the disk, though the database may be set up otherwise."""
+    await connection.execute(
+        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+    )
+
+
+async def _nothing(connection: "Connection") -> None:
+    """Nothing is left behind on a connection, so that nothing has to be tidied up with a statement more."""

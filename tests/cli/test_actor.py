@@ -1,0 +1,46 @@
+import itertools
+
+import pytest
+
+from tests.cli.shell import Shell
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture
+def ann() -> str:
+    """The id of an actor that nobody else has."""
+    return f"ann-{next(numbers)}"
+
+
+def test_an_actor_is_known_until_it_is_forgotten(shell: Shell, ann: str) -> None:
+    shell.done("actor", "set", ann, "--name", "Ann Example", "--address", "ann@example.org")
+    rows = [line.split("  ") for line in shell.done("actor", "list").lines]
+    assert [ann, "Ann Example", "ann@example.org"] in [[*filter(None, row)] for row in rows]
+    answer = shell.done("actor", "forget", ann, "--yes")
+    assert answer.out == f"Nobody knows any more who {ann} is\n"
+    (actor,) = [each for each in shell.done("actor", "list", "--json").json["actors"] if each["id"] == ann]
+    assert (actor["name"], actor["address"], actor["isForgotten"]) == (None, None, True)
+
+
+def test_history_names_an_actor_as_long_as_it_is_known(staging: Shell) -> None:
+    staging.done("actor", "set", "admin", "--name", "Ann Example")
+    assert "Ann Example" in staging.done("history", "--limit", "1").out
+    staging.done("actor", "forget", "admin", "--yes")
+    assert "  admin  " in staging.done("history", "--limit", "1").out
+
+
+def test_forgetting_is_asked_for_on_a_terminal(shell: Shell, ann: str) -> None:
+    shell.done("actor", "set", ann, "--name", "Ann Example")
+    with shell.terminal("actor", "forget", ann) as terminal:
+        terminal.wait_for("Forget for ever")
+        terminal.type("n")
+        assert terminal.end() == 1
+    assert "Ann Example" in shell.done("actor", "list").out
+
+
+def test_a_trial_changes_nothing(shell: Shell, ann: str) -> None:
+    assert "Ann" in shell("actor", "set", ann, "--name", "Ann", "--dry-run").out
+    assert ann not in shell.done("actor", "list").out
+    refused = shell("actor", "forget", ann, "--yes", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "ACTOR_NOT_FOUND")

@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.shell import Answer, Shell
+
+DOCUMENT = """\
+# the shop
+stages:
+  - name: first
+    services:
+      - {name: Redis, type: DATABASE, spec: {directory: redis, run: "true"}}
+  - name: second
+    concurrency: 2
+    services:
+      - name: Api   # serves
+        type: APPLICATION
+        spec:
+          directory: ./api
+          run: "true"
+"""
+
+
+def pipeline(shell: Shell, *words: str) -> Answer:
+    return shell("pipeline", *words)
+
+
+@pytest.fixture
+def applied(staging: Shell) -> Shell:
+    Path("pipeline.yaml").write_text(DOCUMENT)
+    assert pipeline(staging, "apply", "-f", "pipeline.yaml").code == 0
+    return staging
+
+
+def test_a_document_is_applied(applied: Shell) -> None:
+    assert applied.done("environment", "stage", "list").lines == [
+        '# deployment stage 1: "first"',
+        "Type | Name",
+        "DATABASE | Redis",
+        '# deployment stage 2: "second"',
+        "Type | Name",
+        "APPLICATION | Api",
+    ]
+    specs = [each["spec"] for each in applied.done("service", "list", "--json").json["services"]]
+    assert {each["directory"] for each in specs} == {str(applied.home / "redis"), str(applied.home / "api")}
+
+
+def test_what_was_exported_changes_nothing(applied: Shell) -> None:
+    version = applied.done("environment", "stage", "list", "--json").json["version"]
+    applied.done("pipeline", "export", "-o", "again.yaml")
+    assert applied.done("pipeline", "diff", "-f", "again.yaml", "--exit-code").out == "<no difference>\n"
+    assert applied.done("pipeline", "apply", "-f", "again.yaml", "--json").json["version"] == version
+    as_json = applied.done("pipeline", "export", "--json").json
+    assert as_json == yaml.safe_load(applied.done("pipeline", "export").out)
+    Path("again.json").write_text(json.dumps(as_json))
+    assert applied.done("pipeline", "apply", "-f", "again.json", "--json").json["version"] == version
+
+
+def test_a_document_tells_what_it_would_change(applied: Shell) -> None:
+    Path("pipeline.yaml").write_text(DOCUMENT.replace("name: first", "name: zeroth"))
+    before = applied.done("environment", "stage", "list").out
+    answer = pipeline(applied, "diff", "-f", "pipeline.yaml", "--exit-code")
+    assert answer.code == 1
+    assert any(line.startswith("+ ") and "zeroth" in line for line in answer.lines)
+    trial = pipeline(applied, "apply", "-f", "pipeline.yaml", "--dry-run")
+    assert (trial.code, trial.out) == (0, answer.out)
+    assert applied.done("environment", "stage", "list").out == before
+
+
+def test_a_document_that_can_not_be_meant_is_refused_by_its_line(applied: Shell) -> None:
+    Path("pipeline.yaml").write_text(DOCUMENT.replace("concurrency: 2", "concurency: 2"))
+    answer = pipeline(applied, "apply", "-f", "pipeline.yaml")
+    assert answer.code == 1
+    assert "Line 7" in answer.err
+    Path("pipeline.yaml").write_text("stages: [")
+    assert pipeline(applied, "apply", "-f", "pipeline.yaml").code == 1
+    assert pipeline(applied, "apply", "-f", "missing.yaml").code == 2
+
+
+def test_a_document_is_applied_to_several_environments_at_once(applied: Shell, project: str) -> None:
+    for name in ("qa", "production"):
+        applied.done("environment", "create", "-n", name)
+    answer = applied.done("pipeline", "apply", "-f", "pipeline.yaml", "--to", "qa", "--to", "production", "--json")
+    assert [each["environment"]["name"] for each in answer.json["pipelines"]] == ["qa", "production"]
+    listing = applied.done("environment", "stage", "list").out
+    assert listing == applied.done("environment", "stage", "list", "--environment", "qa").out
+
+
+def test_an_environment_is_copied(applied: Shell) -> None:
+    assert applied.done("pipeline", "clone", "-n", "copy").out == "Environment copy created successfully\n"
+    listing = applied.done("environment", "stage", "list").out
+    assert listing == applied.done("environment", "stage", "list", "--environment", "copy").out
+
+
+def test_a_pipeline_is_exported_as_it_was(applied: Shell) -> None:
+    first = yaml.safe_load(applied.done("pipeline", "export", "--at-version", "5").out)
+    assert first["stages"][0]["name"] == "DATABASE DEFAULT"
+    assert "stage_" in applied.done("pipeline", "export", "--ids").out
+    assert pipeline(applied, "export", "--at-version", "999").code == 1

@@ -1,0 +1,126 @@
+import re
+
+from tests.cli.shell import Answer, Shell, finish, wait_for_line
+
+
+def rename(shell: Shell, old: str, new: str, *options: str) -> None:
+    shell.done("environment", "stage", "edit", "-n", old, "--new-name", new, *options)
+
+
+def messages(answer: Answer) -> list[str]:
+    return [event["message"] for event in answer.objects]
+
+
+def test_history_is_told_with_the_newest_first(staging: Shell) -> None:
+    rename(staging, "JOB DEFAULT", "jobs", "--reason", "ticket 7")
+    rename(staging, "jobs", "tasks")
+    lines = staging.done("history").lines
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  v\d+ +admin  .*jobs.*tasks.*", lines[0])
+    assert lines[1].endswith("  (ticket 7)")
+    assert lines[0].split("v")[1] > lines[1].split("v")[1]
+    assert "\x1b" not in "".join(lines)
+    assert staging.done("history", "--limit", "1").lines == lines[:1]
+
+
+def test_history_is_narrowed(staging: Shell) -> None:
+    rename(staging, "JOB DEFAULT", "jobs", "--reason", "ticket 7")
+    rename(staging, "CONTAINER DEFAULT", "containers")
+    named = staging.done("history", "--type", "stage-renamed", "--json").objects
+    assert [event["type"] for event in named] == ["STAGE_RENAMED"] * 2
+    assert len(staging.done("history", "--stage", "jobs", "--type", "stage-renamed").lines) == 1
+    assert len(staging.done("history", "--text", "renamed ticket").lines) == 1
+    assert staging.done("history", "--by", "nobody").lines == []
+    assert staging.done("history", "--since", "2999-01-01").lines == []
+    assert staging.done("history", "--until", "2999-01-01", "--origin", "cli").lines == staging.done("history").lines
+    assert staging("history", "--since", "yesterday").code == 2
+    assert staging("history", "--type", "painted").code == 1
+
+
+def test_history_of_a_whole_project_says_where_it_was(staging: Shell, project: str) -> None:
+    staging.done("environment", "create", "-n", "production")
+    lines = staging.done("history", "--whole-project").lines
+    assert any("  production: " in line for line in lines)
+    assert any("  staging: " in line for line in lines)
+    assert set(lines) < set(staging.done("history", "--everything", "--limit", "100000").lines)
+
+
+def test_history_in_json_has_a_stable_shape(staging: Shell) -> None:
+    rename(staging, "JOB DEFAULT", "jobs")
+    event = staging.done("history", "--limit", "1", "--json").objects[0]
+    assert {"id", "cursor", "position", "type", "version", "versionBefore", "message", "recordedAt"} < set(event)
+    assert {"actor", "actorName", "origin", "reason", "correlation", "token", "environment", "stage"} < set(event)
+    assert event["version"] == event["versionBefore"] + 1
+
+
+def test_history_is_followed(staging: Shell) -> None:
+    rename(staging, "JOB DEFAULT", "jobs")
+    with staging.process("history", "-f", "--limit", "1") as process:
+        assert "jobs" in wait_for_line(process, "jobs")[0]
+        rename(staging, "jobs", "tasks")
+        lines = wait_for_line(process, "tasks")
+        assert len(lines) == 1
+        staging.done("environment", "delete", "--yes")
+        wait_for_line(process, "deleted")
+        assert finish(process).code == 0
+    assert staging("history", "-f", "--by", "admin").code == 2
+
+
+def test_history_has_colours_on_a_terminal(staging: Shell) -> None:
+    with staging.terminal("history", "--limit", "1") as terminal:
+        assert terminal.end() == 0
+        assert "\x1b[33mv" in terminal.seen
+
+
+def test_a_difference_is_shown_with_the_events_that_made_it(staging: Shell) -> None:
+    before = staging.done("environment", "stage", "list", "--json").json["version"]
+    assert staging.done("diff", str(before)).out == "<no difference>\n"
+    rename(staging, "JOB DEFAULT", "jobs", "--reason", "first")
+    rename(staging, "jobs", "tasks", "--reason", "second")
+    staging.done("service", "add", "-n", "Api", "-t", "application", "--run", "true")
+    staging.done("environment", "stage", "create", "-n", "new")
+    lines = staging.done("diff", str(before)).lines
+    assert sum(line.startswith("~ ") and "tasks" in line for line in lines) >= 1
+    assert sum(line.startswith("+ ") for line in lines) == 2
+    reasons = [line.rpartition("  ")[2] for line in lines if line.startswith("    ") and " renamed to " in line]
+    assert reasons == ["(first)", "(second)"]
+    found = staging.done("diff", f"v{before}", str(before + 1), "--json").json
+    assert (found["from"]["version"], found["to"]["version"]) == (before, before + 1)
+    assert [(each["type"], len(each["events"])) for each in found["differences"]] == [("STAGE_RENAMED", 1)]
+    assert staging("diff", str(before), "--exit-code").code == 1
+    assert staging("diff", str(before + 1), str(before + 1), "--exit-code").code == 0
+
+
+def test_a_moment_is_a_version_a_time_or_a_deployment(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Api", "-t", "job", "--run", "true")
+    staging.done("environment", "deploy")
+    staging.done("service", "edit", "-n", "Api", "--run", "false", "--env", "A=b")
+    lines = staging.done("diff", "deployment:1").lines
+    assert any(line.strip().startswith("run: ") for line in lines)
+    assert staging.done("diff", "2999-01-01").out == "<no difference>\n"
+    assert staging("diff", "yesterday").code == 2
+    assert staging("diff", "99").code == 1
+    assert staging("diff", "deployment:99").code == 1
+
+
+def test_a_pipeline_is_led_back(staging: Shell) -> None:
+    before = staging.done("environment", "stage", "list").out
+    version = staging.done("environment", "stage", "list", "--json").json["version"]
+    rename(staging, "JOB DEFAULT", "jobs")
+    staging.done("environment", "stage", "delete", "-n", "DATABASE DEFAULT")
+    trial = staging("restore", str(version), "--dry-run")
+    assert (trial.code, trial.out) == (0, before)
+    assert staging.done("environment", "stage", "list").out != before
+    answer = staging.done("restore", str(version), "--reason", "as before")
+    assert answer.out.startswith(f"Pipeline restored to version {version}; it is version ")
+    assert staging.done("environment", "stage", "list").out == before
+    assert staging.done("history", "--limit", "1").out.endswith("(as before)\n")
+    refused = staging("restore", "99", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "VERSION_NOT_FOUND")
+
+
+def test_the_last_change_is_taken_back_and_made_again(staging: Shell) -> None:
+    rename(staging, "JOB DEFAULT", "jobs")
+    assert staging.done("undo").out.startswith("Last change taken back; it is version ")
+    assert '"JOB DEFAULT"' in staging.done("environment", "stage", "list").out
+    staging.done("undo")
+    assert '"jobs"' in staging.done("environment", "stage", "list").out

@@ -1,0 +1,3 @@
+from tests.postgres import database, postgres, server
+
+__all__ = ["database", "postgres", "server"]

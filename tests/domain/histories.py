@@ -1,0 +1,99 @@
+"""Random histories of one pipeline, by its rules."""
+
+from typing import TypeVar
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from domain import apply, pipeline
+from domain.apply import ApplyPipeline
+from domain.environment import CreateEnvironment, EditEnvironment, Target
+from domain.errors import Refused
+from domain.pipeline import Pipeline, PipelineCommand, PipelineEvent
+from domain.service import (
+    AddService,
+    EditService,
+    MoveService,
+    RemoveService,
+    ServiceId,
+    SkipService,
+    UnskipService,
+)
+from domain.spec import ServiceSpec, ServiceType
+from domain.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, StageId, StagePolicy
+from tests.domain.example import PROJECT
+
+Thing = TypeVar("Thing")
+
+KINDS = 13
+STAGES = [StageId(UUID(int=number)) for number in range(1, 9)]
+SERVICES = [ServiceId(UUID(int=number)) for number in range(11, 21)]
+NAMES = ["api", "web", "Straße", "Ärger", "x1", "ship it", "job default", "orders"]
+SPECS = [ServiceSpec(), ServiceSpec(run="./api"), ServiceSpec(image="api"), ServiceSpec(retries=2)]
+
+Change = tuple[PipelineEvent, ...]
+
+
+def _command(state: Pipeline, kind: int, one: int, two: int) -> PipelineCommand:
+    stage = _of(state.stages, one)
+    service = _of(state.services, one) if state.services else None
+    name = f"{_of(NAMES, two)} {two // len(NAMES)}"
+    match kind:
+        case 0:
+            return EditEnvironment(target=_of(tuple(Target), one), concurrency=1 + two)
+        case 1:
+            return CreateStage(stage=_of(STAGES, one), name=name, place=At(position=1 + two % len(state.stages)))
+        case 2:
+            return EditStage(stage=stage.id, name=name, policy=StagePolicy(concurrency=1 + two))
+        case 3:
+            return EditStage(stage=stage.id, description=name)
+        case 4:
+            return MoveStage(stage=stage.id, place=At(position=1 + two % len(state.stages)))
+        case 5:
+            return DeleteStage(stage=stage.id, services_to=_of(state.stages, two).id)
+        case 6:
+            return EditService(service=service.id if service else "none", name=name)
+        case 7:
+            return EditService(service=service.id if service else "none", spec=_of(SPECS, two))
+        case 8:
+            return MoveService(service=service.id if service else "none", stage=_of(state.stages, two).id)
+        case 9:
+            return SkipService(service=service.id if service else "none")
+        case 10:
+            return UnskipService(service=service.id if service else "none")
+        case 11:
+            return RemoveService(service=service.id if service else "none")
+        case _:
+            return AddService(service=_of(SERVICES, one), name=name, type=_of(tuple(ServiceType), two))
+
+
+def _of(things: tuple[Thing, ...] | list[Thing], number: int) -> Thing:
+    return things[number % len(things)]
+
+
+def _lived(acts: list[tuple[int, int, int]]) -> list[Change]:
+    first = CreateEnvironment(project=PROJECT, name="live", stages=(STAGES[0], STAGES[1], STAGES[2], STAGES[3]))
+    changes = [tuple(pipeline.decide(Pipeline(), first))]
+    states = [pipeline.decider.replay(changes[0])]
+    for kind, one, two in acts:
+        try:
+            if kind == KINDS:  # back to an earlier state, or on to where it was
+                events = apply.decide(states[-1], ApplyPipeline(wanted=_of(states, one)))
+            else:
+                events = pipeline.decide(states[-1], _command(states[-1], kind, one, two))
+        except Refused:
+            continue
+        if events:
+            changes.append(tuple(events))
+            states.append(pipeline.decider.replay(events, states[-1]))
+    return changes
+
+
+def histories(most: int = 40) -> st.SearchStrategy[list[Change]]:
+    """What happened to a pipeline from its beginning, as one change after another."""
+    numbers = st.integers(0, 15)
+    return st.lists(st.tuples(st.integers(0, KINDS), numbers, numbers), min_size=1, max_size=most).map(_lived)
+
+
+def folded(changes: list[Change]) -> Pipeline:
+    return pipeline.decider.replay(event for change in changes for event in change)

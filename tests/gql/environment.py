@@ -1,0 +1,102 @@
+"""An environment to ask about: its project is new, and its stages are those that every environment begins with."""
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from tests.gql.stageline import Data, Stageline
+
+STAGES = ["DATABASE DEFAULT", "JOB DEFAULT", "CONTAINER DEFAULT", "APPLICATION DEFAULT"]
+DATABASE, JOB, CONTAINER, APPLICATION = STAGES
+
+numbers = count(1)
+
+
+class Environment:
+    def __init__(self, stageline: Stageline) -> None:
+        self.stageline = stageline
+        self.number = next(numbers)
+        self.project_name = f"Project {self.number}"
+        self.project = stageline.do("createProject", name=self.project_name)["id"]
+        self.id: str = stageline.do("createEnvironment", project=self.project, name="Production")["environment"]["id"]
+
+    def do(self, field: str, **arguments: object) -> Data:
+        """A mutation of this environment that isn't refused."""
+        return self.stageline.do(field, environment=self.id, **arguments)
+
+    def refusal(self, field: str, **arguments: object) -> str:
+        return self.stageline.refusal(field, environment=self.id, **arguments)
+
+    def add(self, name: str, type_: str = "JOB", **spec: object) -> str:
+        """Adds a service, by itself one that has nothing to do; its id."""
+        pipeline = self.do("addService", name=name, type=type_, spec={"run": "true"} | spec)
+        added: str = next(each["id"] for each in services(pipeline) if each["name"] == name)
+        return added
+
+    @property
+    def pipeline(self) -> Data:
+        pipeline: Data = self.stageline.query("pipeline", environment=self.id)
+        return pipeline
+
+    @property
+    def version(self) -> int:
+        version: int = self.pipeline["version"]
+        return version
+
+    def events(self) -> list[Data]:
+        return self.stageline.everything("pipelineEvents", environment=self.id)
+
+    # Deployments
+
+    @property
+    def gate(self) -> Path:
+        """As long as this file isn't there, the job that `block` adds goes on."""
+        return self.stageline.folder / f"gate-{self.number}"
+
+    def block(self) -> Data:
+        """Starts a deployment that ends when it is let; its present state, which nothing changes meanwhile."""
+        self.add("gate", run=f'until [ -e "{self.gate}" ]; do sleep 0.02; done')
+        deployment = self.do("deploy")
+        for event in self.stageline.follow("deploymentEvents", deployment=deployment["id"]):
+            if event["type"] == "SERVICE_DEPLOY_STARTED":
+                break
+        return self.deployment(deployment)
+
+    def let_end(self, deployment: Data) -> Data:
+        """The deployment when it is over."""
+        self.gate.touch()
+        return self.end(deployment)
+
+    def end(self, deployment: Data) -> Data:
+        """The deployment when it is over, by itself or because it was asked to."""
+        for _ in self.stageline.follow("deploymentEvents", deployment=deployment["id"]):
+            pass
+        return self.deployment(deployment)
+
+    def deployment(self, deployment: Data) -> Data:
+        """The deployment as it is now."""
+        now: Data = self.stageline.query("deployment", id=deployment["id"])
+        return now
+
+    def deployments(self) -> list[Data]:
+        """All of them, the newest first."""
+        return self.stageline.everything("deployments", environment=self.id)
+
+    def close(self) -> None:
+        """Ends what runs."""
+        for deployment in self.deployments():
+            if deployment["finishedAt"] is None:
+                self.stageline.mutate("cancelDeployment", deployment=deployment["id"], force=True)
+                self.end(deployment)
+
+
+def services(pipeline: Data) -> list[Data]:
+    return [service for stage in pipeline["stages"] for service in stage["services"]]
+
+
+def names(things: list[Any]) -> list[str]:
+    return [thing["name"] for thing in things]
+
+
+def types(events: list[Data]) -> list[str]:
+    return [event["type"] for event in events]

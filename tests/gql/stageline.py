@@ -1,0 +1,236 @@
+"""
+The application in this process, served as the program serves it, and a client that asks it over its address.
+
+A test names a root field and its arguments; the document that is sent asks for every field of the answer.
+"""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from graphql import GraphQLField, GraphQLInterfaceType, GraphQLObjectType, GraphQLUnionType, get_named_type
+from websockets.sync.client import ClientConnection, connect
+
+from gql.schema import schema
+from server.app import app
+from server.main import config, stop_services
+from server.settings import Settings
+
+PATIENCE = 60.0
+"""Seconds that an answer may take on a busy machine."""
+
+PROTOCOL: Any = "graphql-transport-ws"
+
+Data = dict[str, Any]
+
+ASKED_ALONE = {"changedSince"}
+"""Fields whose value is that of now, whatever they are a part of."""
+
+
+class Stageline:
+    """An application that keeps everything below *folder*, which XDG_CONFIG_HOME names, too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.config = folder / "config"
+        self.url = ""
+        self._server: uvicorn.Server | None = None
+        self._thread: Thread | None = None
+        self._client = httpx.Client(timeout=PATIENCE, trust_env=False)
+
+    def start(self, *, issue_token: bool = False) -> None:
+        """Returns when it answers, at an address that it had not before."""
+        bound = socket.create_server(("127.0.0.1", 0))  # it listens: what is sent before it is ready waits there
+        self.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        self._server = uvicorn.Server(config(app(Settings(data=self.data, issue_token=issue_token), self.url)))
+        self._thread = Thread(target=_run, args=(self._server, bound))
+        self._thread.start()
+        self.health()
+
+    def stop(self) -> None:
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(PATIENCE)
+            assert not self._thread.is_alive()
+        self._server = None
+
+    def restart(self, *, issue_token: bool = False) -> None:
+        self.stop()
+        self.start(issue_token=issue_token)
+
+    def close(self) -> None:
+        self.stop()
+        self._client.close()
+        stop_services(self.data)
+
+    @property
+    def token(self) -> str:
+        """The newest token for this address in the user's configuration."""
+        kept: str = json.loads((self.config / "stageline/config.json").read_text())["tokens"][self.url]
+        return kept
+
+    @property
+    def position(self) -> int:
+        """The log's."""
+        health = self.health()
+        position: int = health["position"] + health["lag"]
+        return position
+
+    def health(self) -> Data:
+        answer: Data = self._client.get(f"{self.url}/health").json()
+        return answer
+
+    def send(self, method: str = "POST", path: str = "/graphql", **request: Any) -> httpx.Response:
+        """A request as it is, without a token unless *request* has it in its headers."""
+        return self._client.request(method, f"{self.url}{path}", **request)
+
+    def ask(self, document: str, /, **variables: object) -> Data:
+        """The whole answer to *document*."""
+        return self.ask_as(self.token, document, **variables)
+
+    def ask_as(self, token: str, document: str, /, **variables: object) -> Data:
+        headers = {"authorization": f"Bearer {token}"}
+        answer: Data = self.send(json={"query": document, "variables": variables}, headers=headers).json()
+        return answer
+
+    def execute(self, document: str, /, **variables: object) -> Data:
+        """The answer's data; fails when there are errors."""
+        answer = self.ask(document, **variables)
+        assert "errors" not in answer, answer["errors"]
+        data: Data = answer["data"]
+        return data
+
+    def query(self, field: str, **arguments: object) -> Any:
+        return self.execute(document("query", field, *arguments), **arguments)[field]
+
+    def everything(self, field: str, **arguments: object) -> list[Any]:
+        """The nodes of a connection that fits on a page."""
+        page = self.query(field, first=500, **arguments)
+        assert not page["pageInfo"]["hasNextPage"]
+        return [edge["node"] for edge in page["edges"]]
+
+    def error(self, field: str, **arguments: object) -> Data:
+        """The one error of a query."""
+        (error,) = self.ask(document("query", field, *arguments), **arguments)["errors"]
+        return {"code": error["extensions"]["code"], "message": error["message"]}
+
+    def mutate(self, field: str, **arguments: object) -> Data:
+        """The answer of a mutation, be it a refusal or not."""
+        return self.mutate_as(self.token, field, **arguments)
+
+    def mutate_as(self, token: str, field: str, **arguments: object) -> Data:
+        answer = self.ask_as(token, document("mutation", field, *arguments), **arguments)
+        assert "errors" not in answer, answer["errors"]
+        data: Data = answer["data"][field]
+        return data
+
+    def do(self, field: str, **arguments: object) -> Data:
+        """The answer of a mutation that isn't refused."""
+        answer = self.mutate(field, **arguments)
+        assert answer["__typename"] != "Refusal", answer
+        return answer
+
+    def refusal(self, field: str, **arguments: object) -> str:
+        """The code of the refusal of a mutation."""
+        answer = self.mutate(field, **arguments)
+        assert answer["__typename"] == "Refusal", answer
+        code: str = answer["code"]
+        return code
+
+    @contextmanager
+    def open(self, protocol: Any = PROTOCOL, **options: Any) -> Iterator["Socket"]:
+        """A WebSocket on which nothing was said."""
+        url = self.url.replace("http", "ws", 1) + "/graphql"
+        with connect(url, subprotocols=[protocol], open_timeout=PATIENCE, proxy=None, **options) as connection:
+            yield Socket(connection)
+
+    @contextmanager
+    def socket(self) -> Iterator["Socket"]:
+        """A WebSocket that is let in."""
+        with self.open() as opened:
+            opened.send({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token}"}})
+            assert opened.receive()["type"] == "connection_ack"
+            yield opened
+
+    def follow(self, field: str, **arguments: object) -> Iterator[Any]:
+        """What a subscription gives, until the server completes it."""
+        with self.socket() as opened:
+            yield from opened.follow(field, **arguments)
+
+
+def _run(server: uvicorn.Server, bound: socket.socket) -> None:
+    with bound:  # who waits for a server that can't start is turned away
+        server.run([bound])
+
+
+class Socket:
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    def send(self, message: object) -> None:
+        self.connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
+
+    def receive(self) -> Data:
+        """The next message; raises `ConnectionClosed`."""
+        message: Data = json.loads(self.connection.recv(PATIENCE))
+        return message
+
+    def subscribe(self, id_: str, document: str, **variables: object) -> None:
+        self.send({"id": id_, "type": "subscribe", "payload": {"query": document, "variables": variables}})
+
+    def follow(self, field: str, **arguments: object) -> Iterator[Any]:
+        """What the only subscription gives, until the server completes it."""
+        self.subscribe("1", document("subscription", field, *arguments), **arguments)
+        while (message := self.receive())["type"] == "next":
+            assert "errors" not in message["payload"], message["payload"]["errors"]
+            yield message["payload"]["data"][field]
+        assert message == {"type": "complete", "id": "1"}
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Stageline]:
+    """An application that runs meanwhile and keeps everything below *folder*."""
+    made = Stageline(folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CONFIG_HOME", str(made.config))
+        try:
+            made.start()
+            yield made
+        finally:
+            made.close()
+
+
+@cache
+def document(operation: str, field: str, *arguments: str) -> str:
+    """Asks for everything that the root field *field* has to say, with *arguments* as variables."""
+    root = schema._schema.type_map[operation.capitalize()]
+    assert isinstance(root, GraphQLObjectType)
+    asked = root.fields[field]
+    if not arguments:
+        return f"{operation} {{ {field} {selection(asked)} }}"
+    variables = ", ".join(f"${name}: {asked.args[name].type}" for name in arguments)
+    given = ", ".join(f"{name}: ${name}" for name in arguments)
+    return f"{operation} ({variables}) {{ {field}({given}) {selection(asked)} }}"
+
+
+def selection(field: GraphQLField) -> str:
+    """Every field below *field*."""
+    type_ = get_named_type(field.type)
+    if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
+        kinds = schema._schema.get_possible_types(type_)
+        return "{ __typename " + " ".join(f"... on {kind.name} {_fields(kind)}" for kind in kinds) + " }"
+    return _fields(type_) if isinstance(type_, GraphQLObjectType) else ""
+
+
+def _fields(type_: GraphQLObjectType) -> str:
+    asked = {name: field for name, field in type_.fields.items() if name not in ASKED_ALONE}
+    return "{ " + " ".join(f"{name} {selection(field)}" for name, field in asked.items()) + " }"

@@ -1,0 +1,138 @@
+"""Lists in pages: every one of them forwards and backwards, their limits, and cursors that are none of theirs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.gql.environment import Environment
+from tests.gql.stageline import Data, Stageline
+
+LISTS = ["projects", "environments", "deployments", "deploymentEvents", "pipelineEvents", "deploymentLogs"]
+lists = pytest.mark.parametrize("field", LISTS)
+
+
+class Lists:
+    """An environment with several of everything."""
+
+    def __init__(self, stageline: Stageline) -> None:
+        self.stageline = stageline
+        self.environment = environment = Environment(stageline)
+        environment.add("printing", run="for line in one two three four five; do echo $line; done")
+        for number in range(2):
+            stageline.do("createProject", name=f"{environment.project_name} {number}")
+        for name in ("QA", "Staging", "Beta"):
+            stageline.do("createEnvironment", project=environment.project, name=name)
+        for _ in range(3):
+            self.deployment: str = environment.end(environment.do("deploy"))["id"]
+
+    def query(self, field: str, **part: object) -> Any:
+        return self.stageline.query(field, **self._of(field), **part)
+
+    def error(self, field: str, **part: object) -> Data:
+        return self.stageline.error(field, **self._of(field), **part)
+
+    def _of(self, field: str) -> Data:
+        match field:
+            case "projects":
+                return {}
+            case "environments":
+                return {"project": self.environment.project}
+            case "deploymentEvents" | "deploymentLogs":
+                return {"deployment": self.deployment}
+            case _:
+                return {"environment": self.environment.id}
+
+
+@pytest.fixture(scope="module")
+def several(stageline: Stageline) -> Iterator[Lists]:
+    made = Lists(stageline)
+    yield made
+    made.environment.close()
+
+
+@lists
+def test_a_list_is_read_forwards_page_by_page(several: Lists, field: str) -> None:
+    whole = several.query(field, first=500)
+    assert len(whole["edges"]) >= 3
+    assert whole["pageInfo"] == {
+        "hasNextPage": False,
+        "hasPreviousPage": False,
+        "startCursor": whole["edges"][0]["cursor"],
+        "endCursor": whole["edges"][-1]["cursor"],
+    }
+    read: list[Data] = []
+    part: Data = {}
+    while True:
+        page = several.query(field, first=2, **part)
+        assert page["pageInfo"]["hasPreviousPage"] == bool(read)
+        read += page["edges"]
+        assert page["pageInfo"]["hasNextPage"] == (len(read) < len(whole["edges"]))
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+        part = {"after": page["pageInfo"]["endCursor"]}
+    assert read == whole["edges"]
+    after_the_end = several.query(field, first=2, after=whole["pageInfo"]["endCursor"])
+    assert after_the_end["edges"] == []
+    assert after_the_end["pageInfo"]["startCursor"] is None
+
+
+@lists
+def test_a_list_is_read_backwards_page_by_page(several: Lists, field: str) -> None:
+    whole = several.query(field, first=500)
+    read: list[Data] = []
+    part: Data = {}
+    while True:
+        page = several.query(field, last=2, **part)
+        assert page["pageInfo"]["hasNextPage"] == bool(read)
+        read[:0] = page["edges"]
+        assert page["pageInfo"]["hasPreviousPage"] == (len(read) < len(whole["edges"]))
+        if not page["pageInfo"]["hasPreviousPage"]:
+            break
+        part = {"before": page["pageInfo"]["startCursor"]}
+    assert read == whole["edges"]
+
+
+@lists
+def test_a_list_is_cut_on_both_sides(several: Lists, field: str) -> None:
+    edges = several.query(field)["edges"]
+    inner = {"after": edges[0]["cursor"], "before": edges[-1]["cursor"]}
+    assert several.query(field, **inner)["edges"] == edges[1:-1]
+    assert several.query(field, first=1, **inner)["edges"] == edges[1:2]
+    assert several.query(field, last=1, **inner)["edges"] == edges[-2:-1]
+
+
+@lists
+def test_a_page_has_its_limits(several: Lists, field: str) -> None:
+    for part, message in [
+        ({"first": 0}, "first can't be meant: 1 to 500 at once."),
+        ({"first": 501}, "first can't be meant: 1 to 500 at once."),
+        ({"last": -1}, "last can't be meant: 1 to 500 at once."),
+        ({"first": 1, "last": 1}, "first can't be meant: it can't be given together with last."),
+    ]:
+        assert several.error(field, **part) == {"code": "INVALID_ARGUMENT", "message": message}
+
+
+@lists
+@pytest.mark.parametrize("side", ["after", "before"])
+def test_a_cursor_of_another_list_or_a_damaged_one_is_refused(several: Lists, field: str, side: str) -> None:
+    own = several.query(field, first=1)["pageInfo"]["endCursor"]
+    another = several.query("deploymentLogs" if field != "deploymentLogs" else "deploymentEvents", first=1)
+    others = [another["pageInfo"]["endCursor"], own[:-2], f"{own}AAAA", "", "x", "\N{SNOWMAN}", "WzEsMl0", "e30"]
+    for cursor in others:
+        assert several.error(field, **{side: cursor})["code"] == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize("field", ["deploymentEvents", "deploymentLogs"])
+def test_the_list_of_no_deployment_is_an_error(several: Lists, field: str) -> None:
+    for nothing in (f"deployment_{'0' * 32}", several.environment.id, "1"):
+        error = several.stageline.error(field, deployment=nothing)
+        assert error == {"code": "DEPLOYMENT_NOT_FOUND", "message": f"There is no deployment {nothing!r}."}
+
+
+@pytest.mark.parametrize("field", ["deployments", "pipelineEvents"])
+def test_the_list_of_no_environment_is_an_error(several: Lists, field: str) -> None:
+    something_else = f"environment_{several.deployment.partition('_')[2]}"
+    for nothing in (f"environment_{'0' * 32}", something_else, several.deployment, "Production"):
+        error = several.stageline.error(field, environment=nothing)
+        assert error == {"code": "ENVIRONMENT_NOT_FOUND", "message": f"There is no environment {nothing!r}."}

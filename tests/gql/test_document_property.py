@@ -1,0 +1,64 @@
+"""A document says all of a pipeline that it is to say, whatever that is."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from domain import apply
+from domain.apply import ApplyPipeline
+from domain.pipeline import Pipeline
+from domain.service import Service, ServiceId
+from domain.spec import CommandCheck, Health, HttpCheck, ServiceSpec, ServiceType, TcpCheck, Variable
+from gql import document as documents
+from gql.apply import DocumentFormat, written
+from store import ids
+from tests.domain.histories import folded, histories
+
+letters = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+texts = st.text(letters, min_size=1, max_size=30).filter(str.strip)
+names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,5}", fullmatch=True)
+numbers = st.floats(0.01, 86400)
+checks = st.builds(HttpCheck, path=st.just("/health")) | st.builds(TcpCheck) | st.builds(CommandCheck, command=texts)
+specs = st.builds(
+    ServiceSpec,
+    run=texts,
+    build=st.lists(texts, max_size=3).map(tuple),
+    env=st.lists(
+        st.builds(Variable, name=names, value=texts | st.just("")),
+        max_size=3,
+        unique_by=lambda variable: variable.name,
+    ).map(tuple),
+    ports=st.lists(st.integers(1, 65535), min_size=1, max_size=3, unique=True).map(tuple),
+    health=st.none() | st.builds(Health, check=checks, interval=numbers, timeout=numbers, start_period=numbers),
+    build_timeout=numbers,
+    retries=st.integers(0, 10),
+)
+
+
+@given(histories(most=15).map(folded), st.lists(specs, max_size=3), st.sampled_from(DocumentFormat), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_applying_what_was_exported_changes_nothing(
+    pipeline: Pipeline, own: list[ServiceSpec], format_: DocumentFormat, has_ids: bool
+) -> None:
+    first, *others = pipeline.stages
+    services = [
+        Service(id=ServiceId(ids.new()), name=f"extra {number}", type=ServiceType.JOB, spec=spec)
+        for number, spec in enumerate(own)
+    ]
+    pipeline = replace(pipeline, stages=(replace(first, services=(*first.services, *services)), *others))
+    text = written(documents.of(pipeline, has_ids=has_ids), format_)
+    assert documents.wanted(documents.read(text), pipeline) == pipeline
+    assert apply.decide(pipeline, ApplyPipeline(wanted=documents.wanted(documents.read(text), pipeline))) == []
+
+
+@given(histories(most=15).map(folded), histories(most=15).map(folded))
+@settings(max_examples=30, deadline=None)
+def test_a_document_makes_of_any_pipeline_what_it_says(one: Pipeline, other: Pipeline) -> None:
+    document = documents.of(other)
+    becomes = apply.decider.replay(apply.decide(one, ApplyPipeline(wanted=documents.wanted(document, one))), one)
+    assert _without_homes(documents.of(becomes)) == _without_homes(document)
+
+
+def _without_homes(document: documents.Document) -> documents.Document:
+    """What a document leaves out of homes stays as it was."""
+    return replace(document, stages=tuple(replace(stage, home_of=None) for stage in document.stages))

@@ -1,0 +1,84 @@
+"""Faults: what nobody expected is masked, and known again in the server's log by its id."""
+
+import logging
+import re
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tests.gql.environment import Environment
+from tests.gql.stageline import Data, Stageline
+
+PROJECTS = "{ projects { edges { node { name } } } }"
+FOLLOW = "subscription ($deployment: ID!) { deploymentLogs(deployment: $deployment) { text } }"
+ID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+def _damage(stageline: Stageline, database: str, statement: str) -> None:
+    stageline.query("projects")  # so that the read models are as new as the log
+    with closing(sqlite3.connect(stageline.data / database)) as connection, connection:
+        connection.execute(statement)
+
+
+def _logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The errors in the server's log, with where they come from."""
+    formatter = logging.Formatter()
+    return [formatter.format(record) for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def _known(errors: list[Data], code: str, message: str) -> str:
+    """The id of the one error, of which nothing but *message* is said."""
+    (error,) = errors
+    assert error.keys() == {"message", "locations", "path", "extensions"}
+    assert error["extensions"] == {"code": code}
+    found = re.fullmatch(f"{re.escape(message)} ({ID})\\.", error["message"])
+    assert found, error["message"]
+    return found[1]
+
+
+def test_a_fault_is_masked_and_found_in_the_log_by_its_id(own: Stageline, caplog: pytest.LogCaptureFixture) -> None:
+    own.do("createProject", name="Secret")
+    _damage(own, "views.db", "UPDATE rows SET document = 'nonsense of Secret'")
+    answer = own.ask(PROJECTS)
+    assert answer["data"] is None
+    known = _known(answer["errors"], "INTERNAL", "Something went wrong here; the server's log knows more under")
+    (logged,) = _logged(caplog)
+    assert logged.startswith(f"fault {known} at ['projects']\nTraceback ")
+    assert "msgspec.DecodeError" in logged
+
+
+def test_a_fault_of_one_field_leaves_the_others_their_answers(own: Stageline) -> None:
+    made = own.do("createProject", name="Secret")
+    _damage(own, "views.db", "UPDATE rows SET document = 'nonsense'")
+    answer = own.ask(f'{{ __typename project(id: "{made["id"]}") {{ name }} }}')
+    assert answer["data"] == {"__typename": "Query", "project": None}
+    assert [error["path"] for error in answer["errors"]] == [["project"]]
+
+
+def test_a_database_that_cant_be_read_is_unavailable_and_no_more_is_said(
+    own: Stageline, caplog: pytest.LogCaptureFixture
+) -> None:
+    _damage(own, "views.db", "DROP TABLE rows")
+    answer = own.ask(PROJECTS)
+    message = "That can't be done just now, try again; the server's log knows more under"
+    known = _known(answer["errors"], "UNAVAILABLE", message)
+    assert [logged for logged in _logged(caplog) if logged.startswith(f"unavailable {known}: ")] != []
+    assert str(own.data) not in str(answer)
+
+
+def test_a_fault_of_a_subscription_is_masked_and_ends_it(own: Stageline, caplog: pytest.LogCaptureFixture) -> None:
+    environment = Environment(own)
+    environment.add("api", run="echo done")
+    over = environment.end(environment.do("deploy"))
+    _damage(own, "output.db", "UPDATE chunks SET texts = 'nonsense'")
+    with own.socket() as socket:
+        socket.subscribe("1", FOLLOW, deployment=over["id"])
+        answer, end = socket.receive(), socket.receive()
+    assert end == {"id": "1", "type": "complete"}
+    (error,) = answer["payload"]["errors"]
+    assert error["extensions"] == {"code": "INTERNAL"}
+    found = re.search(ID, error["message"])
+    assert found
+    (logged,) = _logged(caplog)
+    assert logged.startswith(f"fault {found[0]} at ")

@@ -1,0 +1,92 @@
+"""The pipeline as it stands, as it stood, and what happened to it."""
+
+from datetime import datetime, timedelta
+
+from tests.gql.environment import APPLICATION, DATABASE, JOB, Environment, types
+from tests.gql.stageline import Data
+
+
+def _story(environment: Environment) -> list[Data]:
+    """Changes of every kind; the answers to them, which say how the pipeline stood then."""
+    answers = [
+        environment.do("createStage", name="Checks", to={"after": JOB}),
+        environment.do("editStage", stage=DATABASE, name="First", policy={"concurrency": 1}),
+        environment.do("moveStage", stage="First", to={"position": 3}),
+        environment.do("addService", name="api", type="APPLICATION", spec={"run": "./api"}),
+        environment.do("addService", name="web", type="APPLICATION"),
+        environment.do("editService", service="api", name="backend", spec={"run": "./api", "ports": [80]}),
+        environment.do("moveService", service="web", stage="Checks"),
+        environment.do("skipService", service="web"),
+        environment.do("unskipService", service="web"),
+        environment.do("deleteStage", stage=APPLICATION, servicesTo="Checks"),
+        environment.do("editEnvironment", name="Live", concurrency=3),
+        environment.do("removeService", service="web"),
+        environment.do("deleteEnvironment"),
+    ]
+    for answer in answers:
+        assert answer.pop("__typename") == "Pipeline"
+    return answers
+
+
+def test_an_old_version_is_as_the_mutation_that_made_it_answered(environment: Environment) -> None:
+    ask = environment.stageline.query
+    story = _story(environment)
+    assert [ask("pipeline", environment=environment.id, version=then["version"]) for then in story] == story
+    assert environment.pipeline == story[-1]
+
+
+def test_the_pipeline_as_of_a_time_is_that_of_the_last_change_until_then(environment: Environment) -> None:
+    ask = environment.stageline.query
+    story = _story(environment)
+    for then in story:
+        at = then["environment"]["updatedAt"]
+        assert ask("pipeline", environment=environment.id, asOf=at) == then
+    about = story[-1]["environment"]
+    early = datetime.fromisoformat(about["createdAt"]) - timedelta(microseconds=1)
+    late = datetime.fromisoformat(about["updatedAt"]) + timedelta(days=1)
+    assert ask("pipeline", environment=environment.id, asOf=early.isoformat()) is None
+    assert ask("pipeline", environment=environment.id, asOf=late.isoformat()) == story[-1]
+
+
+def test_a_pipeline_that_is_not_there_is_null(environment: Environment) -> None:
+    ask = environment.stageline.query
+    for version in (0, -1, 6, 2**31 - 1):
+        assert ask("pipeline", environment=environment.id, version=version) is None
+    others = (environment.project, f"environment_{environment.project.partition('_')[2]}", "Production")
+    for nothing in (f"environment_{'0' * 32}", *others):
+        assert ask("pipeline", environment=nothing) is None
+
+
+def test_a_version_and_a_time_are_not_asked_for_together_and_a_time_has_a_zone(environment: Environment) -> None:
+    error, now = environment.stageline.error, environment.pipeline["environment"]["updatedAt"]
+    assert error("pipeline", environment=environment.id, version=1, asOf=now) == {
+        "code": "INVALID_ARGUMENT",
+        "message": "version can't be meant: it can't be given together with asOf.",
+    }
+    assert error("pipeline", environment=environment.id, asOf=now.partition("+")[0]) == {
+        "code": "INVALID_ARGUMENT",
+        "message": "asOf can't be meant: it needs a time zone, as in 2026-01-31T12:00:00Z.",
+    }
+
+
+def test_the_events_tell_the_story_in_words(environment: Environment) -> None:
+    story = _story(environment)
+    events = environment.events()
+    assert [event["version"] for event in events] == list(range(1, story[-1]["version"] + 1))
+    assert types(events[:6]) == ["ENVIRONMENT_CREATED", *["STAGE_CREATED"] * 5]
+    moved = next(event for event in events if event["type"] == "SERVICE_MOVED" and event["version"] > 14)
+    assert events[-1]["message"] == "Live deleted"
+    by_version = {event["version"]: event for event in events}
+    assert [by_version[then["version"]]["cursor"] for then in story] == [then["cursor"] for then in story]
+    assert {event["actor"] for event in events} == {"admin"}
+    assert moved["service"]["name"] == "web"
+    assert moved["message"] == "web moved from APPLICATION DEFAULT to Checks"
+
+
+def test_the_door_through_which_a_change_came_is_kept(environment: Environment) -> None:
+    stageline = environment.stageline
+    for header, origin in [("CLI", "CLI"), ("console", "CONSOLE"), ("ENGINE", "API"), ("elsewhere", "API")]:
+        mutation = f'mutation {{ createStage(environment: "{environment.id}", name: "{header}") {{ __typename }} }}'
+        headers = {"authorization": f"Bearer {stageline.token}", "stageline-origin": header}
+        assert stageline.send(json={"query": mutation}, headers=headers).is_success
+        assert environment.events()[-1]["origin"] == origin

@@ -1,0 +1,285 @@
+"""Every refusal that a client can meet: its code, what it says, and that nothing was written."""
+
+from collections.abc import Callable
+
+import pytest
+
+from gql.errors import RefusalCode
+from tests.gql.environment import APPLICATION, CONTAINER, DATABASE, JOB, Environment, services
+from tests.gql.stageline import Data
+
+NOBODY = "0" * 32
+
+Asked = tuple[str, Data]
+Wrong = Callable[[Environment], Asked]
+
+
+def _in(mutation: str, **arguments: object) -> Wrong:
+    """*mutation* of the environment as it is new."""
+    return lambda environment: (mutation, {"environment": environment.id, **arguments})
+
+
+def _beside(mutation: str, **arguments: object) -> Wrong:
+    """*mutation* of something else."""
+    return lambda _: (mutation, arguments)
+
+
+def _with_services(mutation: str, **arguments: object) -> Wrong:
+    def ask(environment: Environment) -> Asked:
+        for name in ("api", "web"):
+            environment.add(name)
+        return _in(mutation, **arguments)(environment)
+
+    return ask
+
+
+def _in_a_last_stage(environment: Environment) -> Asked:
+    for stage in (DATABASE, JOB, CONTAINER):
+        environment.do("deleteStage", stage=stage)
+    return _in("deleteStage", stage=APPLICATION)(environment)
+
+
+def _in_a_full_pipeline(environment: Environment) -> Asked:
+    stages = " ".join(
+        f's{number}: createStage(environment: "{environment.id}", name: "{number}") {{ __typename }}'
+        for number in range(96)
+    )
+    made = environment.stageline.execute(f"mutation {{ {stages} }}")
+    assert [stage["__typename"] for stage in made.values()] == ["Pipeline"] * 96
+    return _in("createStage", name="One more")(environment)
+
+
+def _of_an_image(environment: Environment) -> Asked:
+    environment.do("addService", name="db", type="DATABASE", spec={"image": "postgres:17"})
+    return _in("deploy")(environment)
+
+
+def _while_it_deploys(environment: Environment) -> Asked:
+    environment.block()
+    return _in("deleteEnvironment")(environment)
+
+
+def _when_it_is_over(environment: Environment) -> Asked:
+    environment.add("api")
+    return "cancelDeployment", {"deployment": environment.end(environment.do("deploy"))["id"]}
+
+
+def _after_it_was_deleted(environment: Environment) -> Asked:
+    environment.do("deleteEnvironment")
+    return _in("createStage", name="Checks")(environment)
+
+
+def _with_a_key_of_another(environment: Environment) -> Asked:
+    environment.do("createStage", name="One", idempotencyKey="one")
+    return _in("createStage", name="Two", idempotencyKey="one")(environment)
+
+
+CASES: list[tuple[str, Wrong, str]] = [
+    ("INVALID_NAME", _in("createStage", name=" \t "), "'' can't be a name: it is empty."),
+    ("INVALID_NAME", _in("createStage", name="a\0b"), r"'a\x00b' can't be a name: it holds a control character."),
+    (
+        "INVALID_DESCRIPTION",
+        _in("editStage", stage=JOB, description="x" * 1001),
+        "The description can't be kept: it has 1001 characters, 1000 is the most.",
+    ),
+    (
+        "INVALID_POSITION",
+        _in("moveStage", stage=JOB, to={"position": 5}),
+        "There is no position 5: this pipeline's positions are 1 to 4.",
+    ),
+    (
+        "INVALID_SPEC",
+        _in("addService", name="api", type="JOB", spec={"retries": 11}),
+        "The service's specification can't be meant: retries: 0 to 10.",
+    ),
+    (
+        "INVALID_SPEC",
+        _in("addService", name="api", type="JOB", spec={"health": {"tcp": {}, "command": "true"}}),
+        "The service's specification can't be meant: health: exactly one of http, tcp and command is given.",
+    ),
+    (
+        "INVALID_CONCURRENCY",
+        _in("editEnvironment", concurrency=0),
+        "0 services at once can't be meant: 1 to 100.",
+    ),
+    (
+        "INVALID_ARGUMENT",
+        _in("createStage", name="Checks", reason="x" * 1001),
+        "reason can't be meant: at most 1000 characters.",
+    ),
+    (
+        "PROJECT_NOT_FOUND",
+        _beside("createEnvironment", project=f"project_{NOBODY}", name="Staging"),
+        f"There is no project 'project_{NOBODY}'.",
+    ),
+    (
+        "PROJECT_NOT_FOUND",
+        _beside("createEnvironment", project="Nowhere", name="Staging"),
+        "There is no project 'Nowhere'.",
+    ),
+    (
+        "ENVIRONMENT_NOT_FOUND",
+        _beside("deploy", environment=f"environment_{NOBODY}"),
+        f"There is no environment 'environment_{NOBODY}'.",
+    ),
+    (
+        "ENVIRONMENT_NOT_FOUND",
+        _beside("deleteEnvironment", environment="Production"),
+        "There is no environment 'Production'.",
+    ),
+    ("ENVIRONMENT_NOT_FOUND", _after_it_was_deleted, "There is no environment 'Production'."),
+    ("STAGE_NOT_FOUND", _in("moveStage", stage="Checks", to={"position": 1}), "The pipeline has no stage 'Checks'."),
+    (
+        "STAGE_NOT_FOUND",
+        _in("moveStage", stage=JOB, to={"before": "Checks"}),
+        "The pipeline has no stage 'Checks'.",
+    ),
+    ("SERVICE_NOT_FOUND", _in("skipService", service="api"), "The environment has no service 'api'."),
+    (
+        "DEPLOYMENT_NOT_FOUND",
+        _beside("cancelDeployment", deployment=f"deployment_{NOBODY}"),
+        f"There is no deployment 'deployment_{NOBODY}'.",
+    ),
+    (
+        "DEPLOYMENT_NOT_FOUND",
+        _beside("cancelDeployment", deployment="3"),
+        "There is no deployment '3'.",
+    ),
+    (
+        "NAME_TAKEN",
+        lambda e: ("createProject", {"name": f" {e.project_name.upper()} "}),
+        "The name '{project}' is taken by another project.",
+    ),
+    (
+        "NAME_TAKEN",
+        lambda e: ("createEnvironment", {"project": e.project, "name": "production"}),
+        "The name 'Production' is taken by another environment.",
+    ),
+    (
+        "NAME_TAKEN",
+        _in("createStage", name="job default"),
+        "The name 'JOB DEFAULT' is taken by another stage.",
+    ),
+    (
+        "NAME_TAKEN",
+        _with_services("editService", service="web", name="API"),
+        "The name 'api' is taken by another service.",
+    ),
+    (
+        "STAGE_NOT_EMPTY",
+        _with_services("deleteStage", stage=JOB),
+        "Stage 'JOB DEFAULT' still holds api, web: say to which stage they go, or move them first.",
+    ),
+    ("LAST_STAGE", _in_a_last_stage, "'APPLICATION DEFAULT' is the last stage: a pipeline has at least one."),
+    (
+        "OWN_DESTINATION",
+        _in("deleteStage", stage=JOB, servicesTo=JOB),
+        "The services of 'JOB DEFAULT' can't go to the stage that is being deleted.",
+    ),
+    ("LIMIT_REACHED", _in_a_full_pipeline, "There can't be more than 100 stages in a pipeline."),
+    (
+        "NOTHING_TO_DEPLOY",
+        _in("deploy"),
+        "There is nothing to deploy: every service is skipped, or there is none.",
+    ),
+    ("NOT_RUNNABLE", _of_an_image, "Nothing says how to run db: the target PROCESS needs a run command."),
+    (
+        "TARGET_UNAVAILABLE",
+        _in("editEnvironment", target="KUBERNETES"),
+        "This server has no target KUBERNETES; it has PROCESS.",
+    ),
+    (
+        "TARGET_UNAVAILABLE",
+        lambda e: ("createEnvironment", {"project": e.project, "name": "Staging", "target": "DOCKER"}),
+        "This server has no target DOCKER; it has PROCESS.",
+    ),
+    (
+        "ENVIRONMENT_BUSY",
+        _while_it_deploys,
+        "Deployment 1 of the environment is not over: wait for its end, or cancel it.",
+    ),
+    (
+        "INVALID_DOCUMENT",
+        _in("applyPipeline", document="stages:\n- name: One\n  nmae: Two\n"),
+        "Line 3: object contains unknown field `nmae`.",
+    ),
+    (
+        "VERSION_NOT_FOUND",
+        _in("restorePipeline", version=6),
+        "The pipeline has no version 6: it has 1 to 5.",
+    ),
+    ("NOTHING_TO_UNDO", _in("undo"), "There is no change of yours to take back."),
+    ("DEPLOYMENT_OVER", _when_it_is_over, "The deployment is over: succeeded."),
+    (
+        "VERSION_MISMATCH",
+        _in("deploy", expectedVersion=4),
+        "Version 4 was expected, but the current version is 5: read it again, then decide.",
+    ),
+    ("ACTOR_NOT_FOUND", _beside("forgetActor", actor="nobody"), "Nothing is kept of an actor 'nobody'."),
+    (
+        "IDEMPOTENCY_KEY_REUSED",
+        _with_a_key_of_another,
+        "The idempotency key 'one' was used before, for another request.",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "wrong", "message"), CASES, ids=[f"{at}-{code}" for at, (code, *_) in enumerate(CASES)]
+)
+def test_a_refusal_has_its_code_says_what_is_wrong_and_writes_nothing(
+    environment: Environment, code: str, wrong: Wrong, message: str
+) -> None:
+    stageline, (mutation, arguments) = environment.stageline, wrong(environment)
+    before = stageline.position
+    refused = stageline.mutate(mutation, **arguments)
+    assert refused == {
+        "__typename": "Refusal",
+        "code": code,
+        "message": message.replace("{project}", environment.project_name),
+        "currentVersion": 5 if code == "VERSION_MISMATCH" else None,
+    }
+    assert stageline.mutate(mutation, **arguments, dryRun=True) == refused
+    assert stageline.position == before
+
+
+def test_every_code_is_here() -> None:
+    of_two_actors = {"CHANGED_SINCE"}  # see test_undo.py
+    assert {code for code, *_ in CASES} | of_two_actors == {code.value for code in RefusalCode}
+
+
+def test_a_change_of_two_streams_is_refused_as_a_whole(environment: Environment) -> None:
+    environment.stageline.do("createEnvironment", project=environment.project, name="Staging")
+    before = environment.stageline.position
+    assert environment.refusal("editEnvironment", name="STAGING", concurrency=2) == "NAME_TAKEN"
+    assert environment.stageline.position == before
+    assert environment.pipeline["environment"]["concurrency"] == 8
+
+
+@pytest.mark.parametrize(
+    ("field", "argument", "kind", "code"),
+    [
+        ("createEnvironment", "project", "project", "PROJECT_NOT_FOUND"),
+        ("createStage", "environment", "environment", "ENVIRONMENT_NOT_FOUND"),
+        ("deploy", "environment", "environment", "ENVIRONMENT_NOT_FOUND"),
+        ("cancelDeployment", "deployment", "deployment", "DEPLOYMENT_NOT_FOUND"),
+    ],
+)
+def test_an_id_that_is_something_elses_names_nothing(
+    environment: Environment, field: str, argument: str, kind: str, code: str
+) -> None:
+    environment.block()
+    (deployment,) = environment.deployments()
+    others = {
+        "project": environment.project,
+        "environment": environment.id,
+        "deployment": deployment["id"],
+        "stage": environment.pipeline["stages"][0]["id"],
+        "service": services(environment.pipeline)[0]["id"],
+    }
+    del others[kind]
+    arguments: Data = {"name": "Another"} if field.startswith("create") else {}
+    for id_ in others.values():
+        as_it_is, as_if = id_, f"{kind}_{id_.partition('_')[2]}"
+        assert environment.stageline.refusal(field, **arguments, **{argument: as_it_is}) == code
+        assert environment.stageline.refusal(field, **arguments, **{argument: as_if}) == code

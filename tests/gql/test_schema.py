@@ -1,0 +1,70 @@
+from enum import Enum
+from typing import get_args
+
+import pytest
+from graphql import GraphQLEnumType, GraphQLObjectType
+
+from domain.deployment import Cancellation, DeploymentEvent
+from domain.environment import Target
+from domain.pipeline import PipelineEvent
+from domain.queue import Action
+from domain.spec import ServiceType
+from domain.step import Phase, Status
+from gql import document, errors, schema
+from gql.apply import DocumentFormat
+from gql.change import PipelineEventType
+from gql.event import DeploymentEventType
+from store.log import Origin
+from store.output import Kind
+from tests.serving import ROOT
+
+TYPES = {name: type_ for name, type_ in schema.schema._schema.type_map.items() if not name.startswith("__")}
+ENUMS: dict[str, type[Enum]] = {
+    "Action": Action,
+    "Cancellation": Cancellation,
+    "DeploymentEventType": DeploymentEventType,
+    "LogKind": Kind,
+    "Origin": Origin,
+    "DocumentFormat": DocumentFormat,
+    "Phase": Phase,
+    "PipelineEventType": PipelineEventType,
+    "RefusalCode": errors.RefusalCode,
+    "ServiceType": ServiceType,
+    "Status": Status,
+    "Target": Target,
+}
+
+
+def test_the_committed_sdl_is_that_of_the_schema() -> None:
+    assert schema.SDL.read_text() == schema.sdl(), "make it anew, and look at what has changed: python -m gql.schema"
+
+
+def test_the_committed_schema_of_documents_is_what_they_are() -> None:
+    committed = (ROOT / document.SCHEMA).read_bytes()
+    assert committed == document.schema(), "make it anew, and look at what has changed: python -m gql.document"
+
+
+def test_every_type_and_every_root_field_says_what_it_is() -> None:
+    assert [name for name, type_ in TYPES.items() if not type_.description] == []
+    for root in ("Query", "Mutation", "Subscription"):
+        type_ = TYPES[root]
+        assert isinstance(type_, GraphQLObjectType)
+        assert [name for name, field in type_.fields.items() if not field.description] == []
+
+
+def test_the_enums_are_the_domains_own_and_those_that_stand_for_its_types() -> None:
+    shown = {name: set(type_.values) for name, type_ in TYPES.items() if isinstance(type_, GraphQLEnumType)}
+    assert shown == {name: set(enum.__members__) for name, enum in ENUMS.items()}
+
+
+@pytest.mark.parametrize(
+    ("shown", "events"), [(DeploymentEventType, DeploymentEvent), (PipelineEventType, PipelineEvent)]
+)
+def test_every_event_has_its_type(shown: type[Enum], events: object) -> None:
+    assert {type_.value for type_ in shown} == {event.__name__ for event in get_args(events)}
+
+
+def test_there_is_a_code_for_every_refusal_that_a_client_can_meet_and_for_no_other() -> None:
+    kinds = {kind for kind in errors.leaves() if kind.__module__ == "domain.errors"}
+    assert {code.value for code in errors.RefusalCode} == {kind.code for kind in kinds - set(errors.NOT_FOR_CLIENTS)}
+    assert [code for code in errors.RefusalCode if code.name != code.value] == []

@@ -1,0 +1,107 @@
+import pytest
+
+from tests.gql.environment import APPLICATION, DATABASE, JOB, Environment, names, services
+from tests.gql.stageline import Data
+
+WHOLE: Data = {
+    "build": ["make", "make install"],
+    "env": [{"name": "A", "value": "1"}, {"name": "B", "value": ""}],
+    "ports": [0, 8080],
+    "buildTimeout": 60.5,
+    "deployTimeout": 30.0,
+    "retries": 2,
+    "image": None,
+    "context": None,
+    "dockerfile": None,
+    "directory": "api",
+    "run": "./api",
+    "health": {
+        "interval": 0.5,
+        "timeout": 2.0,
+        "startPeriod": 20.0,
+        "http": {"path": "/health", "port": 1},
+        "tcp": None,
+        "command": None,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"health": WHOLE["health"] | {"http": None, "tcp": {"port": 0}}},
+        {"health": WHOLE["health"] | {"http": None, "command": "./check"}},
+        {"health": None},
+        {"directory": None, "build": [], "run": None, "image": "postgres:17"},
+        {"directory": None, "build": [], "run": None, "context": ".", "dockerfile": "api.Dockerfile"},
+    ],
+)
+def test_a_specification_comes_back_as_it_was_given(environment: Environment, changed: Data) -> None:
+    given = WHOLE | changed
+    environment.do("addService", name="api", type="APPLICATION", spec=given)
+    service = environment.stageline.query("service", environment=environment.id, service="API")
+    assert service["spec"] == given
+
+
+def test_a_service_lands_where_its_type_has_its_home_or_where_it_is_asked_to(environment: Environment) -> None:
+    environment.do("editStage", stage=DATABASE, name="First")
+    environment.do("addService", name="db", type="DATABASE")
+    added = environment.do("addService", name="cache", type="DATABASE", stage="application default")
+    assert {service["name"]: service["stage"]["name"] for service in services(added)} == {
+        "db": "First",
+        "cache": APPLICATION,
+    }
+    assert services(added)[0]["spec"]["buildTimeout"] == 1800.0
+
+
+def test_a_service_is_found_by_its_id_and_by_its_name(environment: Environment) -> None:
+    id_ = environment.add("api", "APPLICATION")
+    (wanted,) = services(environment.pipeline)
+    for ref in (id_, "api", " API"):
+        assert environment.stageline.query("service", environment=environment.id, service=ref) == wanted
+    stage = wanted["stage"]["id"]
+    for nothing in ("web", stage, f"service_{'0' * 32}", f"service_{stage.partition('_')[2]}", environment.id):
+        assert environment.stageline.query("service", environment=environment.id, service=nothing) is None
+    assert environment.stageline.query("service", environment=environment.project, service=id_) is None
+
+
+def test_a_service_is_edited_and_a_new_specification_replaces_the_whole_one(environment: Environment) -> None:
+    id_ = environment.add("api", "APPLICATION", directory="api", retries=3)
+    (renamed,) = services(environment.do("editService", service="api", name="Backend"))
+    assert (renamed["id"], renamed["name"]) == (id_, "Backend")
+    assert renamed["spec"]["retries"] == 3
+    (edited,) = services(environment.do("editService", service=id_, spec={"run": "./other"}))
+    assert (edited["spec"]["run"], edited["spec"]["retries"], edited["spec"]["directory"]) == ("./other", 0, None)
+
+
+def test_a_service_moves_by_names_or_ids(environment: Environment) -> None:
+    id_ = environment.add("api", "APPLICATION")
+    (moved,) = services(environment.do("moveService", service=" Api", stage="job default"))
+    assert moved["stage"]["name"] == JOB
+    first = environment.pipeline["stages"][0]
+    (moved,) = services(environment.do("moveService", service=id_, stage=first["id"]))
+    assert moved["stage"] == {"id": first["id"], "name": first["name"]}
+
+
+def test_a_service_is_skipped_and_taken_in_again(environment: Environment) -> None:
+    id_ = environment.add("api")
+    (skipped,) = services(environment.do("skipService", service=id_))
+    assert skipped["isSkipped"]
+    (taken,) = services(environment.do("unskipService", service="API"))
+    assert not taken["isSkipped"]
+
+
+def test_a_removed_service_is_gone_and_its_name_is_free(environment: Environment) -> None:
+    id_ = environment.add("api")
+    assert services(environment.do("removeService", service="api")) == []
+    assert environment.refusal("removeService", service=id_) == "SERVICE_NOT_FOUND"
+    again = environment.do("addService", name="API", type="JOB")
+    assert names(services(again)) == ["API"]
+
+
+def test_the_id_of_something_else_is_no_service(environment: Environment) -> None:
+    environment.add("api")
+    stage = environment.pipeline["stages"][0]["id"]
+    for wrong in (stage, environment.id, f"service_{stage.partition('_')[2]}"):
+        assert environment.refusal("skipService", service=wrong) == "SERVICE_NOT_FOUND"

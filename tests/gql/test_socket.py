@@ -1,0 +1,246 @@
+"""graphql-transport-ws as the protocol has it: who is let in, what closes a connection, and what doesn't."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from gql import view
+from tests.gql.environment import Environment
+from tests.gql.stageline import Data, Socket, Stageline, document, served
+
+LIVE = document("subscription", "pipelineEvents", "environment")
+
+
+def _closed(socket: Socket) -> tuple[int, str]:
+    """The code and the reason with which the server closes the connection, and says nothing before."""
+    with pytest.raises(ConnectionClosed) as closed:
+        socket.receive()
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+def _follow(socket: Socket, id_: str, environment: Environment) -> None:
+    """Subscribes, and takes what there is already."""
+    socket.subscribe(id_, LIVE, environment=environment.id)
+    for _ in environment.events():
+        assert socket.receive()["type"] == "next"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"payload": None},
+        {"payload": {}},
+        {"payload": {"authorization": None}},
+        {"payload": {"authorization": "Bearer nonsense"}},
+        {"payload": {"authorization": ["Bearer"]}},
+        {"payload": {"authorization": "{token}"}},
+    ],
+)
+def test_without_a_good_token_nobody_is_let_in(stageline: Stageline, payload: Data) -> None:
+    with stageline.open() as socket:
+        socket.send({"type": "connection_init", **payload})
+        assert _closed(socket) == (4403, "Forbidden")
+
+
+def test_who_doesnt_say_who_it_is_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert timedelta() < view.INIT_TIMEOUT <= timedelta(seconds=10)
+    monkeypatch.setattr(view, "INIT_TIMEOUT", timedelta(milliseconds=10))
+    with served(tmp_path) as hasty, hasty.open() as socket:
+        assert _closed(socket) == (4408, "Connection initialisation timeout")
+
+
+def test_nothing_is_carried_out_before_the_token_was_seen(stageline: Stageline) -> None:
+    before = stageline.position
+    with stageline.open() as socket:
+        socket.subscribe("1", 'mutation { createProject(name: "Nobody’s") { __typename } }')
+        assert _closed(socket) == (4401, "Unauthorized")
+    assert stageline.position == before
+
+
+def test_a_connection_is_initialised_once(stageline: Stageline) -> None:
+    with stageline.socket() as socket:
+        socket.send({"type": "connection_init", "payload": {"authorization": f"Bearer {stageline.token}"}})
+        assert _closed(socket) == (4429, "Too many initialisation requests")
+
+
+def test_an_id_belongs_to_one_operation_until_it_is_over(environment: Environment) -> None:
+    with environment.stageline.socket() as socket:
+        for _ in range(2):
+            socket.subscribe("1", "{ __typename }")
+            assert [socket.receive()["type"], socket.receive()["type"]] == ["next", "complete"]
+        _follow(socket, "1", environment)
+        socket.subscribe("1", "{ __typename }")
+        assert _closed(socket) == (4409, "Subscriber for 1 already exists")
+
+
+def test_a_reason_is_no_longer_than_a_frame_allows(environment: Environment) -> None:
+    with environment.stageline.socket() as socket:
+        _follow(socket, "1" * 200, environment)
+        socket.subscribe("1" * 200, "{ __typename }")
+        assert _closed(socket) == (4409, f"Subscriber for {'1' * 108}")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "nonsense",
+        "",
+        '{"type": "ping"',
+        b'{"type": "ping"}',
+        "[" * 100_000,
+        5,
+        None,
+        [],
+        ["subscribe"],
+        {},
+        {"type": None},
+        {"type": "start", "id": "1", "payload": {"query": "{ __typename }"}},
+        {"type": "x" * 1000},
+        {"type": "subscribe"},
+        {"type": "subscribe", "id": "1"},
+        {"type": "subscribe", "id": 1, "payload": {"query": "{ __typename }"}},
+        {"type": "subscribe", "id": ["1"], "payload": {"query": "{ __typename }"}},
+        {"type": "subscribe", "id": "1", "payload": "{ __typename }"},
+        {"type": "subscribe", "id": "1", "payload": {}},
+        {"type": "subscribe", "id": "1", "payload": {"query": None}},
+        {"type": "subscribe", "id": "1", "payload": {"query": ""}},
+        {"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }", "variables": []}},
+        {"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }", "operationName": 1}},
+        {"type": "complete"},
+        {"type": "connection_init", "payload": "x"},
+    ],
+)
+def test_what_is_no_message_of_the_protocol_closes_the_connection(
+    stageline: Stageline, message: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    with stageline.socket() as socket:
+        socket.send(message)
+        code, reason = _closed(socket)
+    assert code == 4400
+    assert "message" in reason
+    assert caplog.records == []
+
+
+def test_a_ping_is_answered_before_anything_else_was_said(stageline: Stageline) -> None:
+    with stageline.open() as socket:
+        for ping in ({"type": "ping"}, {"type": "ping", "payload": {"at": 1}}):
+            socket.send(ping)
+            socket.send({"type": "pong"})
+            assert socket.receive() == {"type": "pong"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("{ nonsense", "Syntax Error: Expected Name, found <EOF>."),
+        ("{ nonsense }", "Cannot query field 'nonsense' on type 'Query'."),
+        ("query A { __typename } query B { __typename }", "Must provide operation name"),
+        ("fragment F on Query { __typename }", "Can't get GraphQL operation type"),
+        (LIVE, "Variable '$environment' has invalid value: Expected a value of non-null type 'ID!' to be"),
+    ],
+)
+def test_what_is_wrong_with_one_operation_is_told_to_it_and_the_others_go_on(
+    environment: Environment, wrong: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with environment.stageline.socket() as socket:
+        _follow(socket, "live", environment)
+        socket.subscribe("wrong", wrong)
+        answer = socket.receive()
+        assert (answer["type"], answer["id"]) == ("error", "wrong")
+        assert [error["message"].startswith(message) for error in answer["payload"]] == [True], answer
+        environment.do("createStage", name="Checks")
+        assert socket.receive()["id"] == "live"
+    assert caplog.records == []
+
+
+def test_an_operation_is_chosen_by_its_name(stageline: Stageline) -> None:
+    query = "query A { a: __typename } query B { b: __typename }"
+    with stageline.socket() as socket:
+        socket.send({"id": "1", "type": "subscribe", "payload": {"query": query, "operationName": "B"}})
+        assert socket.receive()["payload"] == {"data": {"b": "Query"}}
+        assert socket.receive() == {"id": "1", "type": "complete"}
+        socket.send({"id": "2", "type": "subscribe", "payload": {"query": query, "operationName": "C"}})
+        answer = socket.receive()
+        assert (answer["type"], answer["payload"]) == ("error", [{"message": 'Unknown operation named "C".'}])
+
+
+def test_queries_and_mutations_are_answered_like_over_http(environment: Environment) -> None:
+    with environment.stageline.socket() as socket:
+        socket.subscribe("1", document("query", "pipeline", "environment"), environment=environment.id)
+        assert socket.receive()["payload"]["data"]["pipeline"] == environment.pipeline
+        assert socket.receive()["type"] == "complete"
+        name = {"environment": environment.id, "name": "Checks"}
+        socket.subscribe("2", document("mutation", "createStage", *name), **name)
+        made = socket.receive()["payload"]["data"]["createStage"]
+        assert made == environment.pipeline | {"__typename": "Pipeline"}
+
+
+def test_many_subscriptions_share_a_connection_and_end_one_by_one(environment: Environment) -> None:
+    with environment.stageline.socket() as socket:
+        for id_ in ("a", "b"):
+            _follow(socket, id_, environment)
+        environment.do("createStage", name="Checks")
+        assert {socket.receive()["id"], socket.receive()["id"]} == {"a", "b"}
+        socket.send({"id": "a", "type": "complete"})
+        socket.send({"id": "nobody", "type": "complete"})
+        socket.send({"type": "ping"})
+        assert socket.receive()["type"] == "pong"
+        environment.do("createStage", name="More checks")
+        assert socket.receive()["id"] == "b"
+        environment.do("deleteEnvironment")
+        last, complete = socket.receive(), socket.receive()
+        assert last["payload"]["data"]["pipelineEvents"]["type"] == "ENVIRONMENT_DELETED"
+        assert complete == {"id": "b", "type": "complete"}
+
+
+@pytest.mark.parametrize("protocol", ["graphql-ws", "graphql-sse", "mqtt"])
+def test_another_protocol_is_refused(stageline: Stageline, protocol: str) -> None:
+    with stageline.open(protocol) as socket:
+        assert socket.connection.subprotocol is None
+        assert _closed(socket) == (4406, "Subprotocol not acceptable")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        lambda url: "http://elsewhere.example",
+        lambda url: url.replace("http", "https") + "0",
+        lambda url: url.replace("127.0.0.1", "localhost"),
+        lambda url: "null",
+    ],
+)
+def test_a_page_from_elsewhere_is_refused(stageline: Stageline, origin: Callable[[str], str]) -> None:
+    with pytest.raises(InvalidStatus) as refused, stageline.open(origin=origin(stageline.url)):
+        pass
+    assert refused.value.response.status_code == 403
+
+
+def test_a_page_of_the_servers_own_is_let_in(stageline: Stageline) -> None:
+    with stageline.open(origin=stageline.url) as socket:
+        socket.send({"type": "connection_init", "payload": {"authorization": f"Bearer {stageline.token}"}})
+        assert socket.receive()["type"] == "connection_ack"
+
+
+def test_a_message_has_a_limit(stageline: Stageline) -> None:
+    with stageline.socket() as socket:
+        socket.subscribe("1", "{ __typename }" + " " * 1024 * 1024)
+        code, _ = _closed(socket)
+    assert code == 1009
+
+
+def test_a_client_that_is_suddenly_gone_is_no_fault(environment: Environment, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with environment.stageline.socket() as socket:
+        _follow(socket, "1", environment)
+        socket.connection.socket.close()
+        for number in range(3):
+            environment.do("createStage", name=f"Checks {number}")
+    with environment.stageline.socket() as another:
+        _follow(another, "1", environment)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -1,0 +1,222 @@
+"""GraphQL over HTTP: who is answered, how, and what is too much."""
+
+from typing import Any
+
+import pytest
+
+from gql.schema import MAX_KEPT, MAX_TOKENS
+from gql.view import MAX_BODY, MEDIA_TYPE
+from tests.gql.environment import Environment
+from tests.gql.stageline import Data, Stageline
+
+NEEDED = {
+    "errors": [
+        {
+            "message": "A token is needed: send `Authorization: Bearer <token>`.",
+            "extensions": {"code": "UNAUTHENTICATED"},
+        }
+    ]
+}
+
+
+def _with_token(stageline: Stageline, **headers: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {stageline.token}"} | headers
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer nonsense", "Basic {token}", "{token}", "Bearer {token}x"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS"])
+def test_without_a_good_token_nothing_is_answered(stageline: Stageline, method: str, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"authorization": authorization.format(token=stageline.token)}
+    answer = stageline.send(method, params={"query": "{ __typename }"}, headers=headers)
+    assert (answer.status_code, answer.json()) == (401, NEEDED)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="stageline"'
+
+
+def test_a_token_is_good_whatever_the_case_of_its_scheme(stageline: Stageline) -> None:
+    headers = {"authorization": f"bearer   {stageline.token}"}
+    assert stageline.send(json={"query": "{ __typename }"}, headers=headers).json() == {"data": {"__typename": "Query"}}
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type", "status"),
+    [
+        (MEDIA_TYPE, f"{MEDIA_TYPE}; charset=utf-8", 400),
+        (f"{MEDIA_TYPE}, application/json;q=0.9", f"{MEDIA_TYPE}; charset=utf-8", 400),
+        (f"application/json, {MEDIA_TYPE.upper()}", f"{MEDIA_TYPE}; charset=utf-8", 400),
+        (f"{MEDIA_TYPE};q=0.5, application/json", "application/json", 200),
+        (f"{MEDIA_TYPE};q=nonsense, application/json", "application/json", 200),
+        ("application/json", "application/json", 200),
+        ("*/*", "application/json", 200),
+        ("text/html", "application/json", 200),
+    ],
+)
+def test_an_answer_is_of_the_type_that_is_asked_for(
+    stageline: Stageline, accept: str, media_type: str, status: int
+) -> None:
+    headers = _with_token(stageline, accept=accept)
+    good = stageline.send(json={"query": "{ __typename }"}, headers=headers)
+    assert (good.status_code, good.headers["content-type"]) == (200, media_type)
+    assert good.json() == {"data": {"__typename": "Query"}}
+    wrong = stageline.send(json={"query": "{ nonsense }"}, headers=headers)
+    assert (wrong.status_code, wrong.headers["content-type"]) == (status, media_type)
+    assert wrong.json().keys() == {"errors"}
+    for answer in (good, wrong):
+        assert answer.headers["vary"].lower() == "accept"
+
+
+def test_an_error_in_a_field_is_no_error_of_the_request(stageline: Stageline) -> None:
+    headers = _with_token(stageline, accept=MEDIA_TYPE)
+    answer = stageline.send(json={"query": "{ __typename projects(first: 0) { edges { cursor } } }"}, headers=headers)
+    assert answer.status_code == 200
+    assert answer.json()["data"] is None
+    assert answer.json()["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT"}
+
+
+def test_a_query_may_be_asked_by_get_and_nothing_else(environment: Environment) -> None:
+    stageline = environment.stageline
+    params = {
+        "query": "query ($id: ID!) { pipeline(environment: $id) { version } }",
+        "variables": f'{{"id": "{environment.id}"}}',
+    }
+    answer = stageline.send("GET", params=params, headers=_with_token(stageline))
+    assert answer.json() == {"data": {"pipeline": {"version": environment.version}}}
+    before = stageline.position
+    mutation = f'mutation {{ createStage(environment: "{environment.id}", name: "Checks") {{ __typename }} }}'
+    answer = stageline.send("GET", params={"query": mutation}, headers=_with_token(stageline))
+    assert (answer.status_code, answer.json()) == (400, _error("mutations are not allowed when using GET"))
+    assert stageline.position == before
+
+
+def _error(message: str, code: str = "BAD_REQUEST") -> Data:
+    return {"errors": [{"message": message, "extensions": {"code": code}}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"content": b'{"query":'}, "Unable to parse request body as JSON"),
+        ({"content": b""}, "Unable to parse request body as JSON"),
+        ({"content": b'{"query": "\xff"}'}, "Unable to parse request body as JSON"),
+        ({"content": b'{"query": "\\ud800"}'}, "Unable to parse request body as JSON"),
+        ({"content": b"[" * 100_000}, "Unable to parse request body as JSON"),
+        ({"json": None, "content": b"null"}, "The request's body must be a JSON object"),
+        ({"json": 1}, "The request's body must be a JSON object"),
+        ({"json": "{ __typename }"}, "The request's body must be a JSON object"),
+        ({"json": {}}, "No GraphQL query found in the request"),
+        ({"json": {"query": ""}}, "No GraphQL query found in the request"),
+        ({"json": [{"query": "{ __typename }"}] * 2}, "Batching is not enabled"),
+        ({"json": {"query": "{ __typename }", "operationName": "A"}}, 'Unknown operation named "A".'),
+        ({"json": {"query": "fragment F on Query { __typename }"}}, "Can't get GraphQL operation type"),
+        (
+            {"json": {"query": 'subscription { pipelineEvents(environment: "x") { id } }'}},
+            "subscriptions are not allowed when using POST",
+        ),
+        ({"data": {"query": "{ __typename }"}}, "Unsupported content type"),
+        ({"files": {"query": b"{ __typename }"}}, "Unsupported content type"),
+    ],
+)
+def test_what_is_no_request_is_told_so(
+    stageline: Stageline, body: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = _with_token(stageline)
+    if not body.keys() & {"data", "files"}:
+        headers["content-type"] = "application/json"
+    answer = stageline.send(headers=headers, **({"content": body["content"]} if "content" in body else body))
+    assert (answer.status_code, answer.json()) == (400, _error(message))
+    assert answer.headers["content-type"] == "application/json"
+    assert caplog.records == []
+
+
+def test_there_are_two_methods(stageline: Stageline) -> None:
+    for method in ("PUT", "DELETE", "PATCH"):
+        answer = stageline.send(method, headers=_with_token(stageline))
+        told = _error("GraphQL only supports GET and POST requests.", "METHOD_NOT_ALLOWED")
+        assert (answer.status_code, answer.json()) == (405, told)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ " + "__typename " * MAX_TOKENS + "}",
+        "{ " + "__typename " * MAX_TOKENS * 10 + "}",
+        "{ " + " ".join(f'a{number}: node(id: "x") {{ id }}' for number in range(MAX_TOKENS // 10)) + " }",
+        "query (" + "$a: Int " * MAX_TOKENS + ") { __typename }",
+    ],
+)
+def test_a_document_has_a_limit_which_is_named(stageline: Stageline, document: str) -> None:
+    (error,) = stageline.ask(document)["errors"]
+    assert error["message"] == f"Syntax Error: Document contains more than {MAX_TOKENS} tokens. Parsing aborted."
+    with stageline.socket() as socket:
+        socket.subscribe("1", document)
+        answer = socket.receive()
+    assert answer == {"id": "1", "type": "error", "payload": [error]}
+
+
+def test_a_document_that_is_nested_too_deeply_is_refused(
+    stageline: Stageline, caplog: pytest.LogCaptureFixture
+) -> None:
+    for document in ("{ node " * 600, "{ a(b: " + "[" * 900, "{ __schema { types { " + "ofType { " * 500):
+        (error,) = stageline.ask(document)["errors"]
+        assert error["message"] == "Syntax Error: Document is nested too deeply. Parsing aborted."
+    nested = "{ " + "... { " * 100 + "__typename" + " }" * 100 + " }"
+    assert stageline.ask(nested) == {"data": {"__typename": "Query"}}
+    assert caplog.records == []
+
+
+def test_a_request_has_a_limit_which_is_named(stageline: Stageline) -> None:
+    headers = _with_token(stageline, **{"content-type": "application/json"})
+    told = _error(f"The request's body may have {MAX_BODY} bytes", "TOO_LARGE")
+
+    def endless() -> Any:
+        yield b" " * MAX_BODY
+        yield b" "
+
+    for content in (b" " * (MAX_BODY + 1), endless()):
+        answer = stageline.send(headers=headers, content=content)
+        assert (answer.status_code, answer.json()) == (413, told)
+    body = b'{"query": "{ __typename }"}'
+    answer = stageline.send(headers=headers, content=body + b" " * (MAX_BODY - len(body)))
+    assert answer.json() == {"data": {"__typename": "Query"}}
+
+
+def test_a_long_document_is_answered_like_a_short_one(stageline: Stageline) -> None:
+    comment = "#" + "x" * MAX_KEPT + "\n"
+    for _ in range(2):
+        assert stageline.ask(f"{comment}{{ __typename }}") == {"data": {"__typename": "Query"}}
+        assert stageline.ask(f"{comment}{{ nonsense }}").keys() == {"errors"}
+
+
+def test_an_operation_among_several_is_named(stageline: Stageline) -> None:
+    query = "query A { a: __typename } query B { b: __typename }"
+    named = {"query": query, "operationName": "B"}
+    assert stageline.send(json=named, headers=_with_token(stageline)).json() == {"data": {"b": "Query"}}
+    assert stageline.ask(query) == {
+        "errors": [{"message": "Must provide operation name if query contains multiple operations."}]
+    }
+
+
+def test_a_mistake_in_a_request_is_told_as_it_is_and_logged_as_no_error(
+    stageline: Stageline, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = 'query ($at: DateTime) { pipeline(environment: "x", asOf: $at) { version } }'
+    for answer, message in [
+        (stageline.ask("{ projcts { edges { cursor } } }"), "Cannot query field 'projcts' on type 'Query'."),
+        (stageline.ask("{ projects { edges"), "Syntax Error: Expected Name, found <EOF>."),
+        (stageline.ask("{ projects }"), "Field 'projects' of type 'ProjectConnection!' must have a selection"),
+        (stageline.ask("{ projects(first: 1.5) { edges { cursor } } }"), "Int cannot represent non-integer value: 1.5"),
+        (stageline.ask(at, at="yesterday"), "Variable '$at' has invalid value: Value cannot represent a DateTime"),
+        (stageline.ask('{ pipeline(environment: "x", asOf: "") { version } }'), "Value cannot represent a DateTime"),
+    ]:
+        assert answer.keys() == {"errors"}
+        assert [error["message"].startswith(message) for error in answer["errors"]] == [True], answer
+    assert caplog.records == []
+
+
+def test_a_browser_gets_the_page_without_a_token(stageline: Stageline) -> None:
+    answer = stageline.send("GET", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "GraphiQL" in answer.text

@@ -1,0 +1,233 @@
+"""What every mutation has in common: dry runs, expected versions, reasons, and keys that make it safe to ask twice."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gql.schema import schema
+from tests.gql.environment import APPLICATION, DATABASE, JOB, Environment
+from tests.gql.stageline import Data, Stageline
+
+Asked = Callable[[Environment], Data]
+
+
+def _skipped(environment: Environment) -> str:
+    service = environment.add("api")
+    environment.do("skipService", service=service)
+    return service
+
+
+def _known(environment: Environment) -> str:
+    actor: str = environment.stageline.do("setActorProfile", actor=f"actor {environment.number}", name="Ann")["id"]
+    return actor
+
+
+def _waiting(environment: Environment) -> str:
+    environment.block()
+    deployment: str = environment.do("deploy")["id"]
+    return deployment
+
+
+def _cancelled(environment: Environment) -> str:
+    deployment: str = environment.block()["id"]
+    environment.stageline.do("cancelDeployment", deployment=deployment)
+    return deployment
+
+
+def _added_to(environment: Environment) -> Data:
+    environment.add("api")
+    return {"environment": environment.id}
+
+
+def _document(environment: Environment, **arguments: object) -> str:
+    """The pipeline as it is now."""
+    exported: str = environment.stageline.query("exportPipeline", environment=environment.id, **arguments)
+    return exported
+
+
+# For every mutation, arguments with which it changes something.
+CHANGES: dict[str, Asked] = {
+    "setActorProfile": lambda e: {"actor": f"actor {e.number}", "name": "Ann"},
+    "forgetActor": lambda e: {"actor": _known(e)},
+    "createProject": lambda e: {"name": f"{e.project_name} again"},
+    "createEnvironment": lambda e: {"project": e.project, "name": "Staging", "concurrency": 3},
+    "editEnvironment": lambda e: {"environment": e.id, "name": "Live", "concurrency": 2},
+    "deleteEnvironment": lambda e: {"environment": e.id},
+    "createStage": lambda e: {"environment": e.id, "name": "Checks", "to": {"before": DATABASE}},
+    "editStage": lambda e: {"environment": e.id, "stage": DATABASE, "name": "First", "policy": {"concurrency": 1}},
+    "moveStage": lambda e: {"environment": e.id, "stage": DATABASE, "to": {"position": 4}},
+    "deleteStage": lambda e: {"environment": e.id, "stage": DATABASE},
+    "addService": lambda e: {"environment": e.id, "name": "web", "type": "APPLICATION", "spec": {"run": "true"}},
+    "editService": lambda e: {"environment": e.id, "service": e.add("api"), "name": "API"},
+    "moveService": lambda e: {"environment": e.id, "service": e.add("api"), "stage": DATABASE},
+    "skipService": lambda e: {"environment": e.id, "service": e.add("api")},
+    "unskipService": lambda e: {"environment": e.id, "service": _skipped(e)},
+    "removeService": lambda e: {"environment": e.id, "service": e.add("api")},
+    "restorePipeline": lambda e: _added_to(e) | {"version": 5},
+    "undo": _added_to,
+    "applyPipeline": lambda e: _added_to(e) | {"document": _document(e, version=5)},
+    "applyPipelineToAll": lambda e: {"environments": [e.id], "document": "stages: [{name: Only}]"},
+    "cloneEnvironment": lambda e: _added_to(e) | {"name": "Clone"},
+    "deploy": lambda e: {"environment": e.block()["environment"]["id"]},
+    "cancelDeployment": lambda e: {"deployment": _waiting(e)},
+}
+
+# For every mutation that can come to nothing, arguments with which it does.
+SILENT: dict[str, Asked] = {
+    "editEnvironment": lambda e: {"environment": e.id, "name": " Production ", "concurrency": 8, "target": "PROCESS"},
+    "editStage": lambda e: {"environment": e.id, "stage": DATABASE, "name": DATABASE, "policy": {"concurrency": None}},
+    "moveStage": lambda e: {"environment": e.id, "stage": DATABASE, "to": {"before": JOB}},
+    "editService": lambda e: {"environment": e.id, "service": e.add("api"), "name": "api", "spec": {"run": "true"}},
+    "moveService": lambda e: {"environment": e.id, "service": e.add("api"), "stage": JOB},
+    "skipService": lambda e: {"environment": e.id, "service": _skipped(e)},
+    "unskipService": lambda e: {"environment": e.id, "service": e.add("api")},
+    "restorePipeline": lambda e: {"environment": e.id, "version": 5},
+    "applyPipeline": lambda e: _added_to(e) | {"document": _document(e)},
+    "applyPipelineToAll": lambda e: {"environments": [e.id, e.id], "document": _document(e, format="JSON", ids=True)},
+    "cancelDeployment": lambda e: {"deployment": _cancelled(e)},
+}
+
+changes = pytest.mark.parametrize("mutation", CHANGES)
+silent = pytest.mark.parametrize("mutation", SILENT)
+
+
+def told(answer: Any) -> Any:
+    """*answer* without what is given anew each time: ids, cursors and times."""
+    match answer:
+        case dict():
+            given_anew = ("id", "cursor", "createdAt", "updatedAt", "requestedAt", "finishedAt")
+            return {key: told(value) for key, value in answer.items() if key not in given_anew}
+        case list():
+            return [told(each) for each in answer]
+        case _:
+            return answer
+
+
+def test_every_mutation_is_here() -> None:
+    mutations = schema._schema.mutation_type
+    assert mutations is not None
+    assert CHANGES.keys() == mutations.fields.keys()
+
+
+@changes
+def test_a_dry_run_answers_with_what_would_be_and_writes_nothing(environment: Environment, mutation: str) -> None:
+    stageline, arguments = environment.stageline, CHANGES[mutation](environment)
+    before = stageline.position
+    imagined = stageline.do(mutation, **arguments, dryRun=True, idempotencyKey=f"dry {mutation} {environment.id}")
+    assert stageline.position == before
+    done = stageline.do(mutation, **arguments)
+    assert stageline.position > before
+    assert told(imagined) == told(done)
+
+
+@changes
+def test_another_version_than_the_expected_one_refuses_the_change_and_says_which_it_is(
+    environment: Environment, mutation: str
+) -> None:
+    stageline, arguments = environment.stageline, CHANGES[mutation](environment)
+    before = stageline.position
+    refused = stageline.mutate(mutation, **arguments, expectedVersion=99)
+    assert refused == {
+        "__typename": "Refusal",
+        "code": "VERSION_MISMATCH",
+        "message": f"Version 99 was expected, but the current version is {refused['currentVersion']}: "
+        "read it again, then decide.",
+        "currentVersion": refused["currentVersion"],
+    }
+    assert stageline.position == before
+    stageline.do(mutation, **arguments, expectedVersion=refused["currentVersion"])
+    assert stageline.position > before
+
+
+@pytest.mark.parametrize("mutation", CHANGES.keys() - {"createProject", "setActorProfile", "forgetActor"})
+def test_a_reason_is_kept_with_the_change(environment: Environment, mutation: str) -> None:
+    stageline = environment.stageline
+    changed = stageline.do(mutation, **CHANGES[mutation](environment), reason="because …")
+    if changed["__typename"] == "Deployment":
+        events = stageline.everything("deploymentEvents", deployment=changed["id"])
+    else:
+        (changed,) = changed.get("pipelines", [changed])
+        events = stageline.everything("pipelineEvents", environment=changed["environment"]["id"])
+    last = [event for event in events if event["recordedAt"] == events[-1]["recordedAt"]]
+    assert {(event["reason"], event["actor"], event["origin"]) for event in last} == {("because …", "admin", "API")}
+
+
+@changes
+def test_the_same_key_gives_the_first_answer_again_whatever_has_come_since(
+    environment: Environment, mutation: str
+) -> None:
+    stageline, key = environment.stageline, f"{mutation} {environment.id}"
+    arguments = CHANGES[mutation](environment)
+    first = stageline.do(mutation, **arguments, idempotencyKey=key)
+    stageline.mutate("createStage", environment=environment.id, name="Later")
+    before = stageline.position
+    assert stageline.do(mutation, **arguments, idempotencyKey=key) == first
+    assert stageline.do(mutation, **arguments, idempotencyKey=key, dryRun=True) == first
+    assert stageline.position == before
+
+
+@changes
+def test_the_same_key_for_something_else_is_refused(environment: Environment, mutation: str) -> None:
+    stageline, key = environment.stageline, f"{mutation} {environment.id}"
+    arguments = CHANGES[mutation](environment)
+    stageline.do(mutation, **arguments, idempotencyKey=key)
+    before = stageline.position
+    for asked, other in [(mutation, arguments | {"expectedVersion": 1}), ("createProject", {"name": "Other"})]:
+        refused = stageline.mutate(asked, **other, idempotencyKey=key)
+        assert refused["code"] == "IDEMPOTENCY_KEY_REUSED"
+        assert refused["message"] == f"The idempotency key {key!r} was used before, for another request."
+    assert stageline.position == before
+
+
+@silent
+def test_nothing_is_written_where_there_is_nothing_to_change(environment: Environment, mutation: str) -> None:
+    stageline, arguments = environment.stageline, SILENT[mutation](environment)
+    before, pipeline = stageline.position, environment.pipeline
+    answer = stageline.do(mutation, **arguments)
+    assert stageline.position == before
+    if answer.pop("__typename") == "Pipeline":
+        assert answer == pipeline
+
+
+def test_a_key_remembers_that_there_was_nothing_to_change(environment: Environment) -> None:
+    stay: Data = {"stage": DATABASE, "to": {"position": 1}, "idempotencyKey": f"stay {environment.id}"}
+    first = environment.do("moveStage", **stay)
+    environment.do("moveStage", stage=DATABASE, to={"position": 3})
+    before = environment.stageline.position
+    assert environment.do("moveStage", **stay) == first
+    assert environment.stageline.position == before
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"reason": "x" * 1001}, "reason can't be meant: at most 1000 characters."),
+        ({"idempotencyKey": ""}, "idempotencyKey can't be meant: 1 to 200 characters."),
+        ({"idempotencyKey": "x" * 201}, "idempotencyKey can't be meant: 1 to 200 characters."),
+    ],
+)
+def test_reasons_and_keys_have_limits(environment: Environment, given: Data, message: str) -> None:
+    before = environment.stageline.position
+    refused = environment.stageline.mutate("deleteEnvironment", environment=environment.id, **given)
+    assert (refused["code"], refused["message"]) == ("INVALID_ARGUMENT", message)
+    assert environment.stageline.position == before
+
+
+def test_keys_are_known_again_after_a_restart_and_to_their_own_token_only(own: Stageline) -> None:
+    environment = Environment(own)
+    requests: list[tuple[str, Data]] = [
+        ("createProject", {"name": "Second"}),
+        ("createStage", {"environment": environment.id, "name": "Checks"}),
+        ("moveStage", {"environment": environment.id, "stage": APPLICATION, "to": {"position": 4}}),
+        ("moveStage", {"environment": environment.id, "stage": "Checks", "to": {"after": JOB}}),
+        ("deleteEnvironment", {"environment": environment.id}),
+    ]
+    keyed = [(asked, arguments | {"idempotencyKey": str(at)}) for at, (asked, arguments) in enumerate(requests)]
+    first = [own.do(asked, **arguments) for asked, arguments in keyed]
+    token, before = own.token, own.position
+    own.restart(issue_token=True)
+    assert [own.mutate_as(token, asked, **arguments) for asked, arguments in keyed] == first
+    assert own.position == before + 1  # the new token
+    assert own.token != token
+    assert own.mutate("createProject", name="Third", idempotencyKey="0")["name"] == "Third"

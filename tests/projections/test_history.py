@@ -1,0 +1,138 @@
+"""The history's rows, on every store: all there, found by what is asked, whatever the page."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from random import Random
+from uuid import UUID
+
+from domain import pipeline as pipelines
+from domain.pipeline import PipelineEvent
+from domain.project import EnvironmentId
+from projections import history, pipeline
+from projections.event import PipelineStory
+from projections.history import History, HistoryFilter, HistoryView
+from projections.pipeline import Pipelines
+from projections.projector import Projector
+from projections.views import Slice, Views
+from projections.words import pipeline_words
+from store.log import EventLog, Origin, Recorded
+from store.memory import MemoryLog
+from tests.projections.world import World
+
+EVENTS = pipelines.decider.events
+
+
+async def told(log: EventLog, views: Views) -> list[Recorded]:
+    """Everything that happened to pipelines, the newest first; the rows hold all of it."""
+    projector = Projector(log, views, [pipeline.projection])
+    await projector.start()
+    await projector.wait_for(await log.position(), timeout=60)
+    await projector.stop()
+    return [each for each in reversed(await log.read_all(limit=10_000)) if isinstance(each.event, EVENTS)]
+
+
+async def everything(rows: History, wanted: HistoryFilter, size: int) -> list[HistoryView]:
+    """By pages, from the newest to the oldest; and the same from the other end."""
+    found: list[HistoryView] = []
+    after: str | None = None
+    while True:
+        page = await rows.list(wanted, Slice(first=size, after=after))
+        found += [edge.node for edge in page.edges]
+        assert page.has_previous == (after is not None)
+        if not page.has_next:
+            break
+        after = page.edges[-1].cursor
+    backward: list[HistoryView] = []
+    before: str | None = None
+    while True:
+        page = await rows.list(wanted, Slice(last=size, before=before))
+        backward[:0] = [edge.node for edge in page.edges]
+        if not page.has_previous:
+            break
+        before = page.edges[0].cursor
+    assert backward == found
+    return found
+
+
+async def test_every_event_has_a_row_that_tells_it_as_its_story_does(memory: MemoryLog, views: Views) -> None:
+    world = World(memory, seed=5)
+    await world.begin()
+    await world.live(150)
+    events = await told(memory, views)
+    found = await everything(History(views, memory), HistoryFilter(), 50)
+    assert [(view.id, view.position, view.version, view.recorded_at, view.by) for view in found] == [
+        (each.id, each.position, each.version, each.recorded_at, each.by) for each in events
+    ]
+    assert [view.event for view in found] == [each.event for each in events]
+    stories: dict[UUID, PipelineStory] = {}
+    for each, view in zip(reversed(events), reversed(found), strict=True):
+        message = stories.setdefault(each.stream, PipelineStory()).tell(each).message
+        assert pipeline_words(view.before, view.event) == message
+
+
+def _subjects(event: PipelineEvent) -> set[object]:
+    return {getattr(event, field, None) for field in ("stage", "service", "source", "target")}
+
+
+async def test_what_is_asked_for_is_what_is_found(log: EventLog, views: Views) -> None:
+    world = World(log, seed=11)
+    await world.begin()
+    await world.live(120)
+    events, rows = await told(log, views), History(views, log)
+    chance = Random(1)
+
+    async def check(wanted: HistoryFilter, is_wanted: Callable[[Recorded], bool]) -> None:
+        found = await everything(rows, wanted, chance.choice([1, 7, 50]))
+        assert [view.position for view in found] == [each.position for each in events if is_wanted(each)]
+
+    some, other = chance.choice(events), chance.choice(events)
+    types = (type(some.event).__name__, type(other.event).__name__)
+    early, late = sorted((some.position, other.position))
+    await check(HistoryFilter(types=types), lambda each: type(each.event).__name__ in types)
+    await check(
+        HistoryFilter(environment=world.environments[0], types=types[:1]),
+        lambda each: each.stream == world.environments[0] and type(each.event).__name__ == types[0],
+    )
+    await check(HistoryFilter(origins=(Origin.API,), actors=("ada",)), lambda each: each.by.actor == "ada")
+    await check(HistoryFilter(actors=("nobody",)), lambda _: False)
+    await check(HistoryFilter(first=early, last=late), lambda each: early <= each.position <= late)
+    times = sorted((some.recorded_at, other.recorded_at))
+    await check(HistoryFilter(since=times[0], until=times[1]), lambda each: times[0] <= each.recorded_at <= times[1])
+    moment = timedelta(microseconds=1)
+    await check(
+        HistoryFilter(since=times[0] + moment, until=times[1] - moment),
+        lambda each: times[0] < each.recorded_at < times[1],
+    )
+    project = world.projects[0]
+    owned = {stream for stream in world.environments if await _project(log, views, stream) == project}
+    await check(HistoryFilter(project=project), lambda each: each.stream in owned)
+
+
+async def _project(log: EventLog, views: Views, stream: UUID) -> object:
+    view = await Pipelines(log, views).get(EnvironmentId(stream))
+    return view and view.project
+
+
+TEXTS = ["moved", "MOVED  from", "strasse ärger", "日本", "a reason", "\"'&|!:*()", "nothing of it", *"xgwt", "g1"]
+
+
+async def test_words_are_found_by_their_beginnings(log: EventLog, views: Views) -> None:
+    world = World(log, seed=2)
+    await world.begin()
+    await world.live(150)
+    stories: dict[UUID, PipelineStory] = {}
+    words: dict[int, list[str]] = {}
+    for each in reversed(await told(log, views)):
+        message = stories.setdefault(each.stream, PipelineStory()).tell(each).message
+        words[each.position] = history.words(f"{message} {each.by.reason}")
+    for text in TEXTS:
+        found = await everything(History(views, log), HistoryFilter(text=text), 500)
+        assert [view.position for view in reversed(found)] == [
+            position
+            for position, own in words.items()
+            if all(any(word.startswith(wanted) for word in own) for wanted in history.words(text))
+        ]
+
+
+def test_a_word_is_of_letters_that_every_database_takes_for_letters() -> None:
+    assert history.words("Straße_X2 – ÄRGER, 日本!") == ["wstrasse", "wx2", "wu0000e4rger", "wu0065e5u00672c"]

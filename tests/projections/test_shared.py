@@ -1,0 +1,150 @@
+"""Several nodes on one PostgreSQL: one of them projects, all of them know how far it is, and any can take over."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+
+from projections import environment
+from projections.lease import LeaseLost
+from projections.postgres import PostgresViews
+from projections.projector import ViewsBehind
+from projections.shared import SharedProjector
+from projections.views import Checkpoint, Progress
+from store.postgres import PostgresLog
+from tests.projections.rows import expected, rows_of
+from tests.projections.world import PROJECTIONS, World, all_of
+
+TERM = timedelta(seconds=0.3)
+
+
+@dataclass
+class Node:
+    log: PostgresLog
+    views: PostgresViews
+    projector: SharedProjector
+
+
+@asynccontextmanager
+async def nodes(database: str, count: int) -> AsyncIterator[list[Node]]:
+    """The first of them is the first to start."""
+    async with AsyncExitStack() as stack:
+        made = []
+        for _ in range(count):
+            log, views = await PostgresLog.open(database), await PostgresViews.open(database)
+            stack.push_async_callback(log.close)
+            stack.push_async_callback(views.close)
+            projector = SharedProjector(log, views, PROJECTIONS, pause=0.001, term=TERM)
+            await projector.start()
+            stack.push_async_callback(projector.stop)
+            await projector.wait_for(await log.position(), timeout=60)
+            made.append(Node(log, views, projector))
+        yield made
+
+
+async def has_come(node: Node, world: World) -> None:
+    await node.projector.wait_for(await world.log.position(), timeout=60)
+
+
+async def active(*nodes: Node) -> Node:
+    while not (found := [node for node in nodes if node.projector.is_active]):
+        await asyncio.sleep(0.001)
+    (one,) = found
+    return one
+
+
+async def test_one_node_projects_and_the_others_know_how_far_it_is(database: str) -> None:
+    async with nodes(database, 3) as (first, second, third):
+        world = World(second.log)
+        await world.begin()
+        for _ in range(5):
+            await world.live(5)
+            for node in (third, second, first):
+                await has_come(node, world)
+                assert node.projector.position == await world.log.position()
+                assert (await node.projector.status()).lag == 0
+        assert [node.projector.is_active for node in (first, second, third)].count(True) == 1
+        assert rows_of(third.views) == expected(await all_of(first.log), PROJECTIONS)
+
+
+async def test_another_node_takes_over_from_one_that_stops(database: str) -> None:
+    async with nodes(database, 3) as every:
+        world = World(every[0].log)
+        await world.begin()
+        left = list(every)
+        while len(left) > 1:
+            one = await active(*left)
+            left.remove(one)
+            await one.projector.stop()
+            await world.live(10)
+            for node in left:
+                await has_come(node, world)
+        assert rows_of(every[0].views) == expected(await all_of(every[0].log), PROJECTIONS)
+
+
+async def test_a_node_that_was_thought_dead_can_write_nothing_more(database: str) -> None:
+    dead = await PostgresViews.open(database)
+    assert await dead.lease.take("dead", timedelta(seconds=0.1))
+    generation = await dead.begin("thing")
+    async with nodes(database, 1) as (node,):
+        await active(node)
+        rebuilt = Checkpoint(kind="thing", version=1, generation=generation, epoch="e")
+        writes = [dead.save([Progress(before=None, after=rebuilt)]), dead.fill(generation, []), dead.begin("thing")]
+        for write in (*writes, dead.prune(), dead.forget("environment")):
+            with pytest.raises(LeaseLost):
+                await write
+        assert not await dead.lease.renew()
+        await dead.lease.release()  # it isn't its own any more
+        assert not await dead.lease.take("dead")
+    await dead.close()
+
+
+async def test_the_lease_of_a_node_that_is_there_is_nobody_elses(database: str) -> None:
+    other = await PostgresViews.open(database)
+    async with nodes(database, 1) as (node,):
+        await active(node)
+        for _ in range(10):
+            assert not await other.lease.take("other", TERM)
+            await asyncio.sleep(TERM.total_seconds() / 10)
+        assert node.projector.is_active
+    assert await other.lease.take("other", TERM)
+    await other.close()
+
+
+async def test_who_waits_on_a_node_that_only_looks_on_is_told_when_it_takes_too_long(database: str) -> None:
+    other = await PostgresViews.open(database)
+    assert await other.lease.take("another, which does nothing", timedelta(seconds=60))
+    log, views = await PostgresLog.open(database), await PostgresViews.open(database)
+    projector = SharedProjector(log, views, PROJECTIONS)
+    await projector.start()
+    await World(log).create_project()
+    with pytest.raises(ViewsBehind, match="are at position 0 and have not come to 2 in time"):
+        await projector.wait_for(2, timeout=0.05)
+    await projector.stop()
+    for each in (log, views, other):
+        await each.close()
+
+
+async def test_rows_of_a_raised_version_are_made_on_one_node_while_another_still_reads_the_old(database: str) -> None:
+    async with nodes(database, 2) as (old, standby):
+        world = World(old.log)
+        await world.begin()
+        await has_come(standby, world)
+        await old.projector.stop()
+        await standby.projector.stop()
+        raised = [replace(each, version=2) if each is environment.projection else each for each in PROJECTIONS]
+        newer = SharedProjector(standby.log, standby.views, raised, pause=0.001, term=TERM)
+        await newer.start()
+        await world.live(20)
+        await newer.wait_for(await world.log.position(), timeout=60)
+        older = SharedProjector(old.log, old.views, PROJECTIONS, pause=0.001, term=TERM)
+        await older.start()
+        await world.live(20)
+        await older.wait_for(await world.log.position(), timeout=60)
+        assert (await old.views.checkpoints())["environment"].version == 2
+        await older.stop()
+        await newer.stop()
+        assert rows_of(old.views) == expected(await all_of(old.log), PROJECTIONS)

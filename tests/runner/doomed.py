@@ -1,0 +1,39 @@
+"""
+A server that is going to be killed. Run as a program it carries out each step that it reads, a line of JSON, in a
+process of its own, whose number it says.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from domain.step import Phase
+from runner.executor import Work
+from runner.process import ProcessExecutor
+from tests.runner.target import Printed
+
+
+async def carry_out(work: Work, data: Path) -> None:
+    executor = ProcessExecutor(data)
+    if work.phase is Phase.BUILD:
+        await executor.build(work, Printed())
+    else:
+        await executor.deploy(work, Printed())
+
+
+def main(data: Path) -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            asyncio.run(carry_out(msgspec.json.decode(line, type=Work), data))
+            os._exit(0)
+        print(child, flush=True)
+        os.waitpid(child, 0)
+        print("gone", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

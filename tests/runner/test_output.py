@@ -1,0 +1,140 @@
+"""What a step prints, on its way to where it is kept."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+import pytest
+
+from domain.spec import ServiceSpec, ServiceType
+from domain.step import Phase
+from runner import output as outputs
+from runner.executor import Work
+from runner.output import KeptOutput
+from store.ids import new
+from store.output import Kind, MemoryOutput
+
+DEPLOYMENT, SERVICE = new(), new()
+
+
+class Counting(MemoryOutput):
+    """A store that counts what it is given, and keeps nothing while it has a fault."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.appends = 0
+        self.fault: Exception | None = None
+
+    async def append(
+        self,
+        deployment: UUID,
+        service: UUID,
+        phase: Phase,
+        attempt: int,
+        lines: Sequence[str],
+        kind: Kind = Kind.LINE,
+        upto: int | None = None,
+    ) -> None:
+        if self.fault is not None:
+            raise self.fault
+        await super().append(deployment, service, phase, attempt, lines, kind, upto)
+        self.appends += 1
+
+    async def texts(self) -> list[str]:
+        return [line.text for line in await self.read(DEPLOYMENT, SERVICE)]
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Counting]:
+    store = Counting()
+    yield store
+    await store.close()
+
+
+def attempt(number: int = 1) -> Work:
+    return Work(
+        environment=new(),
+        deployment=DEPLOYMENT,
+        number=1,
+        service=SERVICE,
+        name="api",
+        type=ServiceType.APPLICATION,
+        spec=ServiceSpec(),
+        phase=Phase.BUILD,
+        attempt=number,
+    )
+
+
+async def test_lines_are_kept_a_little_later_and_together(store: Counting) -> None:
+    async with KeptOutput(store, attempt()) as output:
+        await output.write(["one"], 4)
+        await output.write(["two", "three"], 14)
+        assert await store.texts() == []
+        async with asyncio.timeout(5):
+            async for lines in store.follow(DEPLOYMENT):
+                assert [line.text for line in lines] == ["one", "two", "three"]
+                break
+        assert await output.kept() == 14
+    assert store.appends == 1
+
+
+async def test_many_lines_are_kept_at_once(store: Counting) -> None:
+    async with KeptOutput(store, attempt()) as output:
+        await output.write(["line"] * outputs.LINES, 5 * outputs.LINES)
+        assert len(await store.texts()) == outputs.LINES
+
+
+async def test_everything_is_kept_when_the_step_has_ended(store: Counting) -> None:
+    async with KeptOutput(store, attempt()) as output:
+        await output.write(["one"], 4)
+    assert await store.texts() == ["one"]
+
+
+async def test_whoever_stops_watching_leaves_the_rest_to_the_next_one(store: Counting) -> None:
+    async def cancelled() -> None:
+        async with KeptOutput(store, attempt()) as output:
+            await output.write(["one"], 4)
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled()
+    async with KeptOutput(store, attempt()) as output:
+        assert await output.kept() == 0
+
+
+async def test_a_note_comes_behind_what_was_printed_before_it(store: Counting) -> None:
+    async with KeptOutput(store, attempt()) as output:
+        await output.write(["one"], 4)
+        await output.note("failed: \n no reason")
+    assert [(line.kind, line.text) for line in await store.read(DEPLOYMENT)] == [
+        (Kind.LINE, "one"),
+        (Kind.NOTE, "failed: no reason"),
+    ]
+
+
+async def test_a_note_is_not_repeated_by_who_takes_the_attempt_up(store: Counting) -> None:
+    for number in (1, 1, 2):
+        async with KeptOutput(store, attempt(number)) as output:
+            await output.note("failed")
+    assert await store.texts() == ["failed", "failed"]
+
+
+async def interrupted(store: Counting, lines: Sequence[str]) -> None:
+    """Keeps each of *lines* with time in between, in which only the first meets a fault."""
+    store.fault = ValueError("a fault")
+    async with KeptOutput(store, attempt()) as output:
+        for number, line in enumerate(lines, 1):
+            await output.write([line], number)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            store.fault = None
+
+
+@pytest.mark.parametrize("lines", [["one"], ["one", "two"]])
+async def test_behind_lines_that_could_not_be_kept_nothing_is(
+    store: Counting, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+) -> None:
+    monkeypatch.setattr(outputs, "PAUSE", 0)
+    with pytest.raises(ValueError, match="a fault"):
+        await interrupted(store, lines)
+    assert await store.texts() == []

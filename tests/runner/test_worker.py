@@ -1,0 +1,160 @@
+"""Workers over one PostgreSQL: what is deferred, handed over, fenced, and bound to a machine."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from domain.environment import Target
+from domain.spec import ServiceSpec
+from domain.step import Phase, Status
+from runner import jobs
+from runner.executor import StepOutput, Work
+from runner.machine import machine
+from runner.worker import WorkerEngine
+from store.postgres import PostgresLog
+from store.postgres_output import PostgresOutput
+from tests.runner.world import Gate, World
+
+
+@pytest.fixture
+async def world(database: str) -> AsyncIterator[World]:
+    log = await PostgresLog.open(database)
+    await jobs.prepare(database)
+    async with World(log, await PostgresOutput.open(database)).standing() as world:
+        yield world
+
+
+class Workers:
+    def __init__(self, database: str, folder: Path, world: World) -> None:
+        self._database, self._folder, self._world = database, folder, world
+
+    @asynccontextmanager
+    async def one(
+        self, on: str = "here", target: Target = Target.PROCESS, gone: float = 300.0
+    ) -> AsyncIterator[WorkerEngine]:
+        """A worker on the machine *on*."""
+        outputs = self._world.outputs
+        assert isinstance(outputs, PostgresOutput)
+
+        async def none(position: int) -> tuple[()]:
+            return ()
+
+        engine = WorkerEngine(
+            self._database, machine(self._folder / on), gone, self._world.runner(target), outputs, none, none
+        )
+        await engine.start()
+        try:
+            yield engine
+        finally:
+            await engine.stop()
+
+
+@pytest.fixture
+def workers(database: str, tmp_path: Path, world: World) -> Workers:
+    return Workers(database, tmp_path, world)
+
+
+async def test_a_deployment_requested_while_no_worker_runs_is_carried_out_by_the_next_one(
+    world: World, workers: Workers
+) -> None:
+    id_ = await world.request(await world.environment(["api"]))
+    async with workers.one():
+        assert (await world.over(id_)).status == Status.SUCCEEDED
+
+
+async def test_deployments_of_an_environment_are_carried_out_one_after_another_by_many_workers(
+    world: World, workers: Workers
+) -> None:
+    environment = await world.environment(["api"])
+    async with workers.one(), workers.one():
+        ids = [await world.request(environment, actor) for actor in ("ann", "bob", "carol")]
+        overs = [await world.over(id_) for id_ in ids]
+    assert [over.status for over in overs] == [Status.SUCCEEDED] * 3
+    assert world.target.marks == 3 * ["begin build api 1", "end build api 1", "begin deploy api 1", "end deploy api 1"]
+
+
+async def test_a_deployment_goes_on_where_the_worker_that_handed_it_over_left_it(
+    world: World, workers: Workers
+) -> None:
+    gate = Gate()
+    world.target.on("build api", gate)
+    id_ = await world.request(await world.environment(["api"]))
+    async with workers.one():
+        await gate.reached.wait()
+    async with workers.one():
+        gate.opened.set()
+        assert (await world.over(id_)).status == Status.SUCCEEDED
+    assert world.target.marks == ["begin build api 1", "end build api 1", "begin deploy api 1", "end deploy api 1"]
+
+
+async def test_a_cancellation_reaches_the_worker(world: World, workers: Workers) -> None:
+    world.target.on("build api", Gate())
+    id_ = await world.request(await world.environment(["api"]))
+    async with workers.one():
+        await world.reaches(id_, "BuildStarted")
+        await world.cancel(id_, forced=True)
+        assert (await world.over(id_)).status == Status.CANCELLED
+
+
+async def test_a_removed_service_is_stopped(world: World, workers: Workers) -> None:
+    environment = await world.environment(["api", "web"])
+    service = await world.service(environment, "api")
+    async with workers.one():
+        await world.over(await world.request(environment))
+        await world.remove(environment, "api")
+        await world.target.has_stopped(service)
+    assert {await world.service(environment, "web")} == world.target.up
+
+
+async def test_an_environment_of_processes_stays_on_its_machine(world: World, workers: Workers) -> None:
+    environment = await world.environment(["api"])
+    async with workers.one(on="first"):
+        await world.over(await world.request(environment))
+    id_ = await world.request(environment)
+    async with workers.one(on="second"):
+        other = await world.request(await world.environment(["lone"]))
+        assert (await world.over(other)).status == Status.SUCCEEDED
+        assert (await world.deployment(id_)).status == Status.QUEUED
+        async with workers.one(on="first"):
+            assert (await world.over(id_)).status == Status.SUCCEEDED
+
+
+async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(world: World, workers: Workers) -> None:
+    async def print_and_wait(work: Work, output: StepOutput) -> None:
+        await output.write(["working"], upto=8)
+        await gate(work, output)
+
+    gate = Gate()
+    world.target.on("build api", print_and_wait)
+    environment = await world.environment(["api"])
+    api = await world.service(environment, "api")
+    id_ = await world.request(environment)
+    async with workers.one(on="first"):
+        await gate.reached.wait()
+        async for _ in world.outputs.follow(id_):
+            break
+    async with workers.one(on="second", gone=1.0):
+        async for lines in world.outputs.follow(id_, after=1):
+            assert "is gone: this step is begun anew on" in lines[0].text
+            break
+        assert await world.outputs.kept(id_, api, Phase.BUILD, 1) == 0
+        gate.opened.set()
+        assert (await world.over(id_)).status == Status.SUCCEEDED
+
+
+async def test_any_machine_may_go_on_with_what_runs_on_another_target(world: World, workers: Workers) -> None:
+    gate = Gate()
+    world.target.on("deploy api", gate)
+    id_ = await world.request(await world.environment(["api"], spec=ServiceSpec(image="api"), target=Target.DOCKER))
+    async with workers.one(on="first", target=Target.DOCKER):
+        await gate.reached.wait()
+    async with workers.one(on="second", target=Target.DOCKER):
+        gate.opened.set()
+        assert (await world.over(id_)).status == Status.SUCCEEDED
+
+
+def test_a_machine_keeps_its_number(tmp_path: Path) -> None:
+    assert machine(tmp_path / "data") == machine(tmp_path / "data")
+    assert machine(tmp_path / "data").id != machine(tmp_path / "other").id

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+
+from server.health import health
+from server.parts import running
+from server.settings import Settings
+from tests.gql.stageline import Stageline
+
+
+def test_the_root_leads_to_where_graphql_is(stageline: Stageline) -> None:
+    answer = stageline.send("GET", "/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/graphql")
+
+
+@pytest.mark.parametrize("path", ["/graphql/", "/health/x", "/log.db", "/graphiql", "/graphiql/assets/../../app.py"])
+def test_there_is_nothing_elsewhere(stageline: Stageline, path: str) -> None:
+    assert stageline.send("GET", path).status_code in (307, 404)
+
+
+def test_health_tells_how_far_the_read_models_are_without_a_token(stageline: Stageline) -> None:
+    stageline.do("createProject", name="Shop")
+    assert stageline.query("projects")["edges"]  # the read models have come so far, then
+    answer = stageline.send("GET", "/health")
+    assert answer.status_code == 200
+    health = answer.json()
+    projections = health.pop("projections")
+    assert health == {"status": "ok", "position": 3, "lag": 0, "fault": None, "parked": []}
+    assert {"project", "environment", "pipeline", "deployment"} <= projections.keys()
+    for projection in projections.values():
+        assert projection == {"version": projection["version"], "position": 3, "isRebuilding": False}
+
+
+async def test_health_says_that_the_log_is_out_of_reach(tmp_path: Path) -> None:
+    async with running(Settings(data=tmp_path)) as parts:
+        await parts.application.log.close()
+        answer = await health(parts.application)
+    assert answer.status_code == 503
+    assert b'"status":"unavailable"' in bytes(answer.body)

@@ -1,0 +1,162 @@
+"""Tokens: made at the first start, kept for the user, and known to the server by their hash."""
+
+import hashlib
+import json
+import logging
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain import access
+from domain.access import ACCESS, RevokeToken, TokenId
+from server.auth import Keyring, KeyringUnusable, Tokens, new_token
+from store.handle import Handler
+from store.log import Author, Origin
+from store.memory import MemoryLog
+from tests.gql.stageline import Stageline, served
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _kept(stageline: Stageline) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(Keyring().path.read_text())
+    return kept
+
+
+def _is_good(stageline: Stageline, token: str) -> bool:
+    answer = stageline.ask_as(token, "{ __typename }")
+    return answer == {"data": {"__typename": "Query"}}
+
+
+def test_the_first_start_makes_a_token_that_only_its_user_can_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with served(tmp_path) as stageline:
+        token = stageline.token
+        assert token.startswith("stageline_")
+        assert _is_good(stageline, token)
+        assert Keyring().path == stageline.config / "stageline/config.json"
+        assert (_mode(Keyring().path), _mode(Keyring().path.parent)) == (0o600, 0o700)
+        assert _kept(stageline) == {"url": stageline.url, "tokens": {stageline.url: token}}
+        assert [path.name for path in Keyring().path.parent.iterdir()] == ["config.json"]
+    stored = b"".join(path.read_bytes() for path in stageline.data.rglob("*") if path.is_file())
+    assert token.encode() not in stored
+    assert hashlib.sha256(token.encode()).hexdigest().encode() in stored
+    assert token not in caplog.text
+    assert f"A new admin token is in {stageline.config}/stageline/config.json" in caplog.text
+
+
+def test_the_data_folder_is_its_owners(stageline: Stageline) -> None:
+    assert _mode(stageline.data) == 0o700
+    assert {_mode(path) for path in stageline.data.iterdir() if path.is_file()} == {0o600}
+
+
+def test_a_later_start_keeps_the_token_and_another_address_gets_it_too(stageline: Stageline) -> None:
+    first, token, before = stageline.url, stageline.token, stageline.position
+    stageline.restart()
+    assert stageline.url != first
+    assert _kept(stageline) == {"url": first, "tokens": {first: token, stageline.url: token}}
+    assert _is_good(stageline, token)
+    assert stageline.position == before
+
+
+def test_one_more_token_is_made_on_request_and_the_others_stay_good(stageline: Stageline) -> None:
+    token = stageline.token
+    stageline.restart(issue_token=True)
+    assert stageline.token != token
+    assert _is_good(stageline, token)
+    assert _is_good(stageline, stageline.token)
+
+
+def test_a_lost_token_is_missed_and_replaced_on_request(stageline: Stageline, caplog: pytest.LogCaptureFixture) -> None:
+    lost = stageline.token
+    Keyring().path.unlink()
+    stageline.restart()
+    assert not Keyring().path.exists()
+    assert "holds no token for this server: `stageline serve --issue-token` makes a new one" in caplog.text
+    stageline.restart(issue_token=True)
+    assert stageline.token != lost
+    assert _is_good(stageline, stageline.token)
+
+
+def test_the_token_of_another_server_is_left_alone_and_no_use(stageline: Stageline, tmp_path: Path) -> None:
+    with served(tmp_path / "another") as another:
+        assert not _is_good(stageline, another.token)
+        kept = Keyring().tokens()
+    Keyring().keep("http://another", kept[another.url])
+    before = Keyring().tokens()
+    stageline.restart()
+    assert Keyring().tokens() == before | {stageline.url: stageline.token}
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> Keyring:
+    return Keyring(tmp_path / "stageline/config.json")
+
+
+def test_what_else_is_in_the_file_stays(keyring: Keyring) -> None:
+    content = {
+        "url": "http://a",
+        "tokens": {"http://a": "A", "http://odd": 1},
+        "contexts": {"default": {"project": "P"}},
+    }
+    keyring.keep("http://a", "A")
+    keyring.path.write_text(json.dumps(content))
+    keyring.keep("http://b", "B")
+    assert json.loads(keyring.path.read_text()) == content | {"tokens": {"http://a": "A", "http://b": "B"}}
+    assert (_mode(keyring.path), _mode(keyring.path.parent)) == (0o600, 0o700)
+
+
+def test_a_file_that_is_a_link_stays_one(keyring: Keyring, tmp_path: Path) -> None:
+    keyring.path.parent.mkdir()
+    elsewhere = tmp_path / "dotfiles/config.json"
+    keyring.path.symlink_to(elsewhere)
+    keyring.keep("http://a", "A")
+    assert keyring.path.is_symlink()
+    assert json.loads(elsewhere.read_text())["tokens"] == {"http://a": "A"}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '"text"'])
+def test_a_file_that_makes_no_sense_is_left_as_it_is(keyring: Keyring, content: str) -> None:
+    keyring.path.parent.mkdir()
+    keyring.path.write_text(content)
+    with pytest.raises(KeyringUnusable, match="mend it or move it away"):
+        keyring.tokens()
+    with pytest.raises(KeyringUnusable, match="mend it or move it away"):
+        keyring.keep("http://a", "A")
+    assert keyring.path.read_text() == content
+
+
+def test_a_file_that_cant_be_written_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(KeyringUnusable, match=r"can't be (written|read): "):
+        Keyring(tmp_path / "file/config.json").keep("http://a", "A")
+
+
+async def test_a_revoked_token_is_no_longer_good() -> None:
+    handler = Handler(MemoryLog())
+    tokens = Tokens(handler)
+    assert await tokens.is_first_start()
+    kept, revoked = new_token(), new_token()
+    for token in (kept, revoked):
+        await tokens.issue(token, "admin")
+    known = await tokens.authenticate(f"Bearer {revoked}")
+    assert known is not None
+    assert known.actor == "admin"
+    by = Author(actor="admin", origin=Origin.API)
+    await handler.handle(access.decider, ACCESS, RevokeToken(token=TokenId(known.token)), by)
+    assert await tokens.authenticate(f"Bearer {revoked}") is None
+    assert await tokens.authenticate(f"Bearer {kept}") is not None
+    assert not await tokens.is_first_start()
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Basic x", "Bearer stageline_"])
+async def test_what_is_no_token_is_not_good(authorization: str | None) -> None:
+    tokens = Tokens(Handler(MemoryLog()))
+    await tokens.issue(new_token(), "admin")
+    assert await tokens.authenticate(authorization) is None

@@ -1,0 +1,105 @@
+"""Damage to the log and to the read models is found, on both stores."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from server.fsck import check
+from server.parts import running
+from server.settings import Settings
+from store.output import MemoryOutput
+from tests.runner.world import World
+
+Damage = Callable[[str], None]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Of a server that has been in use."""
+    database = request.getfixturevalue("database") if request.param == "postgres" else None
+    settings = Settings(data=tmp_path, database=database, works=False)
+    async with running(settings) as parts:
+        world = World(parts.application.log, MemoryOutput())
+        environment = await world.environment(["api", "web"])
+        await world.remove(environment, "web")
+        await parts.application.projector.wait_for(await world.log.position(), 30)
+        await world.outputs.close()
+    return settings
+
+
+@pytest.fixture
+def damage(settings: Settings) -> Damage:
+    """Carries out a statement that nobody is to carry out."""
+
+    def on_sqlite(statement: str) -> None:
+        name = "views" if "{documents}" in statement else "log"
+        with closing(sqlite3.connect(settings.data / f"{name}.db")) as database, database:
+            for (trigger,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                database.execute(f"DROP TRIGGER {trigger}")
+            database.execute(statement.format(position="rowid", documents="rows", new="randomblob(16)"))
+
+    def on_postgres(statement: str) -> None:
+        assert settings.database is not None
+        with psycopg.connect(settings.database) as database:
+            database.execute("ALTER TABLE stored_events DISABLE TRIGGER USER")
+            names = {"position": "notification_id", "documents": "documents", "new": "gen_random_uuid()"}
+            database.execute(statement.format(**names).encode())
+
+    return on_postgres if settings.database else on_sqlite
+
+
+async def wrong(settings: Settings) -> list[str]:
+    return (await check(settings))[1]
+
+
+async def test_nothing_is_wrong_with_what_was_left_alone(settings: Settings) -> None:
+    position, findings = await check(settings)
+    assert findings == []
+    assert position > 5
+
+
+async def test_an_event_that_was_changed_is_found(settings: Settings, damage: Damage) -> None:
+    await asyncio.to_thread(damage, "UPDATE stored_events SET actor = 'eve' WHERE {position} = 2")
+    assert "the log, changed: position 2" in (await wrong(settings))[0]
+
+
+async def test_an_event_that_was_removed_is_found(settings: Settings, damage: Damage) -> None:
+    await asyncio.to_thread(damage, "DELETE FROM stored_events WHERE {position} = 3")
+    assert "the log, removed: position 3" in (await wrong(settings))[0]
+
+
+@pytest.mark.parametrize(
+    ("statement", "finding"),
+    [
+        ("UPDATE {documents} SET position = position + 1", "has something else in row"),
+        ("DELETE FROM {documents}", "lacks row"),
+    ],
+)
+async def test_a_row_that_is_not_what_the_log_says_is_found(
+    settings: Settings, damage: Damage, statement: str, finding: str
+) -> None:
+    await asyncio.to_thread(damage, statement)
+    findings = await wrong(settings)
+    assert findings
+    assert all(finding in each for each in findings)
+
+
+async def test_a_row_of_nothing_is_found(settings: Settings, damage: Damage) -> None:
+    columns = "generation, key, parent, sort, position, document"
+    copies = (
+        f"INSERT INTO {{documents}} ({columns}) SELECT {columns.replace('key', '{new}')} FROM {{documents}} LIMIT 1"
+    )
+    await asyncio.to_thread(damage, copies)
+    (finding,) = await wrong(settings)
+    assert "has rows that the log tells nothing of: 1" in finding
+
+
+async def test_several_processes_find_the_same(settings: Settings, damage: Damage) -> None:
+    assert (await check(settings, small=0))[1] == []
+    await asyncio.to_thread(damage, "DELETE FROM {documents}")
+    assert sorted((await check(settings, small=0))[1]) == sorted(await wrong(settings))

@@ -1,0 +1,109 @@
+"""The server as a program: how it starts, why it doesn't, and how it ends."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from tests.serving import PATIENCE, Serving, serving
+
+CREATE = """
+mutation {
+  createProject(name: "Shop") { __typename }
+  createEnvironment(project: "Shop", name: "staging") { ... on Pipeline { environment { id } } }
+}
+"""
+FOLLOW = "subscription ($environment: ID!) { pipelineEvents(environment: $environment) { type } }"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+def _not_started(server: Serving, **options: object) -> str:
+    """What a second server that can't start says on stderr."""
+    given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    ended = server.stageline("serve", *given)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+def test_a_port_that_is_in_use_is_named(server: Serving, tmp_path: Path) -> None:
+    port = server.url.rpartition(":")[2]
+    said = _not_started(server, port=port, data=tmp_path / "data")
+    assert said == f"Can't listen on 127.0.0.1 port {port}: Address already in use. Choose another with --port.\n"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_data_folder_that_is_in_use_is_named(server: Serving) -> None:
+    before = server.token
+    said = _not_started(server, port=0, data=server.data)
+    assert said.splitlines()[0] == (
+        f"ERROR  Another Stageline server uses the data folder {server.data} (process {server.pid}): "
+        "stop it, or give this one a folder of its own."
+    )
+    assert "serves" not in said
+    assert server.token == before
+    assert server.execute("{ __typename }") == {"__typename": "Query"}
+
+
+def test_a_host_that_isnt_this_machines_is_named(server: Serving, tmp_path: Path) -> None:
+    said = _not_started(server, host="192.0.2.1", port=0, data=tmp_path)
+    assert said.startswith("Can't listen on 192.0.2.1 port 0: ")
+
+
+def test_a_configuration_that_makes_no_sense_is_named(tmp_path: Path) -> None:
+    unstarted = Serving(tmp_path)
+    file = unstarted.config / "stageline/config.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("nonsense")
+    said = _not_started(unstarted, port=0, data=unstarted.data)
+    assert said.startswith(f"ERROR  {file} is no JSON (")
+    assert file.read_text() == "nonsense"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_while_clients_follow(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    with serving(tmp_path) as server:
+        environment = server.execute(CREATE)["createEnvironment"]["environment"]["id"]
+        with _following(server, environment) as one, _following(server, environment) as other:
+            process = psutil.Process(server.pid)
+            process.send_signal(number)
+            assert process.wait(PATIENCE) == code
+            for connection in (one, other):
+                with pytest.raises(ConnectionClosed) as closed:
+                    connection.recv(PATIENCE)
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1012  # "service restart": clients connect again
+        server.stop()
+        said = server.log.read_text().splitlines()
+        assert [line for line in said if not line.startswith("INFO  ")] == []  # nothing had to be broken off
+        first = server.token
+        server.start("--issue-token")
+        assert server.token != first
+        assert server.execute("{ __typename }") == {"__typename": "Query"}
+
+
+@contextmanager
+def _following(server: Serving, environment: str) -> Iterator[ClientConnection]:
+    """A connection with a subscription that has given what there was."""
+    url = server.url.replace("http", "ws", 1) + "/graphql"
+    protocol = Subprotocol("graphql-transport-ws")
+    with connect(url, subprotocols=[protocol], open_timeout=PATIENCE, proxy=None) as connection:
+        hello = {"type": "connection_init", "payload": {"authorization": f"Bearer {server.token}"}}
+        follow = {"query": FOLLOW, "variables": {"environment": environment}}
+        connection.send(json.dumps(hello))
+        connection.send(json.dumps({"type": "subscribe", "id": "1", "payload": follow}))
+        for _ in ["connection_ack", "ENVIRONMENT_CREATED", *["STAGE_CREATED"] * 4]:
+            connection.recv(PATIENCE)
+        yield connection

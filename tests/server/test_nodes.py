@@ -1,0 +1,62 @@
+"""What docker-compose.yml brings up, as processes: two servers that drive nothing, and two workers."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.runner import test_crash
+from tests.runner.test_worker_crash import worker
+from tests.serving import Serving, serving
+
+data = test_crash.data
+
+STAGING = ("--project", "Shop", "--environment", "staging")
+SERVICE = ("service", "add", "-n", "api", "-t", "application", "--directory", ".", "--run", "exec sleep 600")
+
+
+def told(node: Serving, *arguments: str) -> str:
+    done = node.stageline(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def statuses(node: Serving) -> dict[int, str]:
+    """Of all deployments, by number."""
+    listed = json.loads(told(node, "deployment", "list", *STAGING, "--json"))
+    return {each["number"]: each["status"] for each in listed["deployments"]}
+
+
+def prepare(first: Serving, second: Serving) -> None:
+    """Has every node do something, and the other see it."""
+    for number, command in enumerate(
+        [
+            ("project", "create", "-n", "Shop"),
+            ("environment", "create", "-n", "staging", "--project", "Shop"),
+            (*SERVICE, *STAGING),
+            ("environment", "deploy", *STAGING),
+        ]
+    ):
+        told((first, second)[number % 2], *command)
+
+
+@pytest.fixture
+def nodes(database: str, data: Path) -> Iterator[tuple[Serving, Serving]]:
+    folders = data / "first", data / "second"
+    for folder in folders:
+        folder.mkdir()
+    options = "--database", database, "--no-worker"
+    with serving(folders[0], *options) as first, serving(folders[1], *options, "--issue-token") as second:
+        yield first, second
+
+
+async def test_what_one_node_is_told_is_carried_out_by_any_worker_and_seen_on_the_other(
+    nodes: tuple[Serving, Serving], database: str, data: Path
+) -> None:
+    await asyncio.to_thread(prepare, *nodes)
+    assert [statuses(node) for node in nodes] == [{1: "QUEUED"}] * 2  # nobody drives
+    async with worker(database, data / "worker-1"), worker(database, data / "worker-2"):
+        await asyncio.to_thread(told, nodes[1], "environment", "deploy", "--watch", *STAGING)
+    assert [statuses(node) for node in nodes] == [{1: "SUCCEEDED", 2: "SUCCEEDED"}] * 2

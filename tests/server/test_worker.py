@@ -1,0 +1,59 @@
+"""`stageline migrate` and `stageline worker` as the operator meets them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.postgres import created
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def empty(postgres: str) -> Iterator[str]:
+    """The address of a database with nothing in it."""
+    with created(postgres, "template0") as dsn:
+        yield dsn
+
+
+def stageline(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *arguments],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if "DATABASE" not in name} | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_database_is_migrated_once(empty: str) -> None:
+    for _ in range(2):
+        done = stageline("migrate", DATABASE_URL=empty)
+        assert (done.returncode, done.stderr) == (0, "")
+    with psycopg.connect(empty) as database:
+        found = database.execute("SELECT to_regclass('stored_events'), to_regclass('procrastinate_jobs')").fetchone()
+    assert found == ("stored_events", "procrastinate_jobs")
+
+
+@pytest.mark.parametrize("command", ["migrate", "worker", "serve"])
+def test_nothing_starts_on_a_newer_schema_than_it_knows(empty: str, tmp_path: Path, command: str) -> None:
+    assert stageline("migrate", "--database", empty).returncode == 0
+    with psycopg.connect(empty) as database:
+        database.execute("UPDATE meta SET value = '1000' WHERE name = 'schema'")
+    options = {"serve": ["--data", str(tmp_path), "--port", "0"], "worker": ["--data", str(tmp_path)]}
+    done = stageline(command, "--database", empty, *options.get(command, []))
+    assert done.returncode == 1
+    assert "was written by a newer version of Stageline" in done.stderr
+
+
+def test_a_worker_needs_a_database(tmp_path: Path) -> None:
+    done = stageline("worker", "--data", str(tmp_path))
+    assert done.returncode == 2
+    assert "No database is named" in done.stderr

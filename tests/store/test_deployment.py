@@ -1,0 +1,180 @@
+"""The transactions that a deployment takes: with its pipeline, and with its environment's queue."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from domain import deployment as deployments
+from domain import pipeline as pipelines
+from domain import queue as queues
+from domain.environment import CreateEnvironment, DeleteEnvironment
+from domain.errors import (
+    DeploymentNotAdmitted,
+    DeploymentNotFound,
+    DeploymentOver,
+    EnvironmentNotFound,
+    NothingToDeploy,
+    Refused,
+    VersionMismatch,
+)
+from domain.project import EnvironmentId, ProjectId
+from domain.queue import DeploymentAdmitted, DeploymentClosed, DeploymentId, DeploymentRequested
+from domain.service import AddService, RemoveService, ServiceId
+from domain.spec import ServiceSpec, ServiceType
+from domain.stage import StageId
+from domain.step import FailStep, StartStep, Status
+from store import deployment as writing
+from store.handle import Handled, Handler, Transaction
+from store.ids import new
+from store.log import Author, EventLog, Origin
+
+ANN = Author(actor="ann", origin=Origin.API)
+
+Work = Callable[[Transaction], Awaitable[DeploymentId]]
+
+
+@pytest.fixture
+def handler(log: EventLog) -> Handler:
+    return Handler(log)
+
+
+@pytest.fixture
+async def environment(handler: Handler) -> EnvironmentId:
+    """An environment with one service."""
+    id_ = EnvironmentId(new())
+    stages = (StageId(new()), StageId(new()), StageId(new()), StageId(new()))
+    create = CreateEnvironment(project=ProjectId(new()), name="production", stages=stages)
+    await handler.handle(pipelines.decider, id_, create, ANN)
+    add = AddService(service=ServiceId(new()), name="api", type=ServiceType.APPLICATION, spec=ServiceSpec(run="serve"))
+    await handler.handle(pipelines.decider, id_, add, ANN)
+    return id_
+
+
+async def transact(handler: Handler, work: Work) -> Handled[deployments.Deployment]:
+    return await handler.transact(work, deployments.decider, ANN)
+
+
+async def request(
+    handler: Handler, environment: EnvironmentId, actor: str = "ann", expected: int | None = None
+) -> DeploymentId:
+    async def work(transaction: Transaction) -> DeploymentId:
+        return await writing.request(transaction, environment, DeploymentId(new()), actor, expected=expected)
+
+    return DeploymentId((await transact(handler, work)).subject.stream)
+
+
+async def take_up(handler: Handler, deployment: DeploymentId) -> Handled[deployments.Deployment]:
+    return await transact(handler, lambda transaction: writing.take_up(transaction, deployment, "worker"))
+
+
+async def cancel(handler: Handler, deployment: DeploymentId) -> Handled[deployments.Deployment]:
+    return await transact(handler, lambda transaction: writing.cancel(transaction, deployment))
+
+
+async def test_a_request_pins_the_pipeline_as_it_stands(handler: Handler, environment: EnvironmentId) -> None:
+    id_ = await request(handler, environment)
+    before = (await handler.states.load(pipelines.decider, environment)).version
+    await handler.handle(pipelines.decider, environment, RemoveService(service="api"), ANN)
+    deployment = (await handler.states.load(deployments.decider, id_)).state
+    assert deployment.plan is not None
+    assert before == deployment.plan.pipeline_version
+    assert (environment, 1) == (deployment.environment, deployment.number)
+    assert [service.name for stage in deployment.plan.stages for service in stage.services] == ["api"]
+
+
+async def test_a_request_is_one_append_with_the_queue(handler: Handler, environment: EnvironmentId) -> None:
+    before = await handler.log.position()
+    id_ = await request(handler, environment)
+    events = [recorded.event for recorded in await handler.log.read_all(before)]
+    assert {DeploymentRequested, DeploymentAdmitted, deployments.DeploymentPlanned} == {type(each) for each in events}
+    assert id_ == next(each.deployment for each in events if isinstance(each, DeploymentAdmitted))
+
+
+async def test_a_request_for_another_version_of_the_pipeline_is_refused(
+    handler: Handler, environment: EnvironmentId
+) -> None:
+    version = (await handler.states.load(pipelines.decider, environment)).version
+    with pytest.raises(Refused) as refused:
+        await request(handler, environment, expected=version - 1)
+    assert VersionMismatch(expected=version - 1, current=version) == refused.value
+    await request(handler, environment, expected=version)
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_an_environment_that_is_not_there_is_not_deployed(
+    handler: Handler, environment: EnvironmentId, is_deleted: bool
+) -> None:
+    if is_deleted:
+        await handler.handle(pipelines.decider, environment, DeleteEnvironment(), ANN)
+    with pytest.raises(EnvironmentNotFound):
+        await request(handler, environment if is_deleted else EnvironmentId(new()))
+
+
+async def test_an_environment_without_services_is_not_deployed(handler: Handler, environment: EnvironmentId) -> None:
+    await handler.handle(pipelines.decider, environment, RemoveService(service="api"), ANN)
+    with pytest.raises(NothingToDeploy):
+        await request(handler, environment)
+
+
+async def test_a_request_that_merges_is_answered_by_the_deployment_that_waits(
+    handler: Handler, environment: EnvironmentId
+) -> None:
+    first, second = await request(handler, environment), await request(handler, environment)
+    assert first != second == await request(handler, environment)
+    assert {first, second} == {each.deployment for each in await open_(handler, environment)}
+
+
+async def open_(handler: Handler, environment: EnvironmentId) -> tuple[queues.Request, ...]:
+    return (await handler.states.load(queues.decider, queues.stream(environment))).state.open
+
+
+async def test_only_the_deployment_whose_turn_it_is_is_taken_up(handler: Handler, environment: EnvironmentId) -> None:
+    first, second = await request(handler, environment), await request(handler, environment)
+    with pytest.raises(DeploymentNotAdmitted):
+        await take_up(handler, second)
+    assert (await take_up(handler, first)).state.status == Status.RUNNING
+
+
+async def test_the_append_that_ends_a_deployment_passes_its_turn_on(
+    handler: Handler, environment: EnvironmentId
+) -> None:
+    first, second = await request(handler, environment), await request(handler, environment)
+    (step,) = (await take_up(handler, first)).state.due()
+    before = await handler.log.position()
+
+    async def fail(transaction: Transaction) -> DeploymentId:
+        await writing.report(transaction, first, StartStep(worker="worker", step=step))
+        return await writing.report(transaction, first, FailStep(worker="worker", step=step, reason="no"))
+
+    assert (await transact(handler, fail)).state.status == Status.FAILED
+    events = [recorded.event for recorded in await handler.log.read_all(before)]
+    assert [DeploymentClosed(deployment=first), DeploymentAdmitted(deployment=second)] == events[-2:]
+    assert isinstance(events[-3], deployments.DeploymentFailed)
+
+
+async def test_a_deployment_that_waits_is_cancelled_at_once(handler: Handler, environment: EnvironmentId) -> None:
+    first, second = await request(handler, environment), await request(handler, environment)
+    assert (await cancel(handler, second)).state.status == Status.CANCELLED
+    assert [first] == [each.deployment for each in await open_(handler, environment)]
+    with pytest.raises(DeploymentOver):
+        await cancel(handler, second)
+    with pytest.raises(DeploymentOver):
+        await take_up(handler, second)
+
+
+async def test_a_deployment_that_runs_keeps_its_turn_until_what_runs_has_ended(
+    handler: Handler, environment: EnvironmentId
+) -> None:
+    id_ = await request(handler, environment)
+    (step,) = (await take_up(handler, id_)).state.due()
+    await transact(handler, lambda transaction: writing.report(transaction, id_, StartStep(worker="worker", step=step)))
+    assert (await cancel(handler, id_)).state.status == Status.RUNNING
+    assert [id_] == [each.deployment for each in await open_(handler, environment)]
+
+
+async def test_a_deployment_that_is_not_there_is_not_found(handler: Handler) -> None:
+    nowhere = DeploymentId(new())
+    for work in (take_up, cancel):
+        with pytest.raises(Refused) as refused:
+            await work(handler, nowhere)
+        assert DeploymentNotFound(deployment=str(nowhere)) == refused.value

@@ -1,0 +1,281 @@
+"""What PostgreSQL adds: several nodes, a connection that breaks, and a database that is away."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import asyncpg
+import psycopg
+import pytest
+
+from domain.errors import IdempotencyKeyReused
+from store import codec, ids, postgres_connection, postgres_schema, postgres_writer
+from store.log import Author, Key, LogUnavailable, Origin, Receipt, StreamMoved
+from store.postgres import PostgresLog
+from store.postgres_schema import migrate, migrations
+from tests.postgres import Server, created, named
+from tests.proxy import Proxy, proxied
+from tests.store.sample import ANN, BOB, A, B, C, change, names, take
+
+
+@asynccontextmanager
+async def opened(*dsns: str, probe: float = 10.0) -> AsyncIterator[list[PostgresLog]]:
+    """A node for each of *dsns*."""
+    logs = [await PostgresLog.open(dsn, probe=probe) for dsn in dsns]
+    yield logs
+    for log in logs:
+        await log.close()
+
+
+@asynccontextmanager
+async def far(dsn: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """The database behind a proxy, and its address there."""
+    url = urlsplit(dsn)
+    assert url.hostname
+    assert url.port
+    async with proxied(url.hostname, url.port) as proxy:
+        yield proxy, dsn.replace(f"{url.hostname}:{url.port}", f"127.0.0.1:{proxy.port}")
+
+
+# Several nodes
+
+
+async def test_a_conflict_with_another_node_says_where_the_stream_is(database: str) -> None:
+    async with opened(database, database) as (one, other):
+        await one.append([change(A, 0, "a1")], ANN)
+        await other.append([change(A, 1, "a2", "a3"), change(B, 0, "b1")], ANN)
+        with pytest.raises(StreamMoved) as refused:
+            await one.append([change(C, 0, "c1"), change(A, 1, "a4")], ANN)
+        assert (refused.value.stream, refused.value.expected, refused.value.current) == (A, 1, 3)
+        assert (await one.append([change(A, 3, "a4")], ANN)).position == 5
+        assert names(await other.read_all()) == ["a1", "a2", "a3", "b1", "a4"]
+
+
+async def test_a_conflict_with_another_node_refuses_its_own_append_and_no_other(database: str) -> None:
+    async with opened(database, database) as (one, other):
+        streams = [ids.new() for _ in range(20)]
+        for stream in streams:
+            await one.append([change(stream, 0, "1")], ANN)
+        for stream in streams[::2]:
+            await other.append([change(stream, 1, "2")], ANN)
+        appends = [one.append([change(stream, 1, f"{stream}")], ANN) for stream in streams]
+        outcomes = await asyncio.gather(*appends, return_exceptions=True)
+        assert [isinstance(outcome, StreamMoved) for outcome in outcomes] == [True, False] * 10
+        written = [receipt.recorded[0] for receipt in outcomes if isinstance(receipt, Receipt)]
+        assert written == list(await other.read_all(after=30))
+        assert names(written) == [f"{stream}" for stream in streams[1::2]]
+
+
+async def test_of_two_appends_that_check_what_the_other_writes_one_is_refused(database: str) -> None:
+    async with opened(database) as [log]:
+        crossed = [[change(A, 0, "a1"), change(B, 0)], [change(B, 0, "b1"), change(A, 0)]]
+        outcomes = await asyncio.gather(*(log.append(each, ANN) for each in crossed), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [Receipt, StreamMoved]
+
+
+async def test_a_key_that_another_node_has_seen_gives_the_first_answer_again(database: str) -> None:
+    key = Key(key="k", request="r", subject=A)
+    async with opened(database, database) as (one, other):
+        receipts = await asyncio.gather(*(log.append([change(A, 0, "a1")], ANN, key) for log in (one, other) * 10))
+        assert sorted(receipt.is_repeat for receipt in receipts) == [False] + [True] * 19
+        assert {(receipt.position, receipt.subject, receipt.version) for receipt in receipts} == {(1, A, 1)}
+        with pytest.raises(IdempotencyKeyReused):
+            await other.append([change(A, 1)], ANN, Key(key="k", request="another", subject=A))
+        assert await one.append([change(A, 1)], ANN, Key(key="silent", request="r", subject=A)) == Receipt(
+            position=1, subject=A, version=1
+        )
+        await one.append([change(A, 1, "a2")], ANN)
+        again = await other.append([change(A, 1)], ANN, Key(key="silent", request="r", subject=A))
+        assert again == Receipt(position=1, subject=A, version=1, is_repeat=True)
+
+
+async def test_followers_on_every_node_miss_nothing_of_what_any_of_them_writes(database: str) -> None:
+    async with opened(database, database, database) as logs:
+        following = [asyncio.create_task(take(log.follow(), 300)) for log in logs for _ in range(2)]
+
+        async def write(log: PostgresLog) -> None:
+            stream = ids.new()
+            for version in range(100 // 4):
+                await log.append([change(stream, version, "e")], ANN)
+
+        await asyncio.gather(*(write(log) for log in logs for _ in range(4)))
+        every = list(await logs[0].read_all())
+        assert [recorded.position for recorded in every] == list(range(1, 301))
+        assert await asyncio.gather(*following) == [every] * 6
+
+
+async def test_streams_that_several_nodes_write_to_are_chained_and_their_times_in_order(database: str) -> None:
+    async with opened(database, database, database) as logs:
+
+        async def write(log: PostgresLog, count: int = 20) -> None:
+            while count:
+                version = len(await log.events(A))
+                try:
+                    await log.append([change(A, version, "a"), change(B, version, "b")], BOB)
+                except StreamMoved:
+                    continue
+                count -= 1
+
+        await asyncio.gather(*map(write, logs))
+        for stream in (A, B):
+            events = await logs[0].read(stream)
+            assert [event.version for event in events] == list(range(1, 61))
+            previous = b""
+            for r in events:
+                state = codec.encode(r.event)
+                link = codec.digest(previous, r.id, r.stream, r.version, r.name, state, r.recorded_at, r.by)
+                assert (r.previous, r.hash) == (previous, link)
+                previous = r.hash
+            assert [r.recorded_at for r in events] == sorted(r.recorded_at for r in events)
+
+
+async def test_what_the_database_can_not_store_refuses_no_other_append(database: str) -> None:
+    unwritable = Author(actor="ann", origin=Origin.API, reason="no text has a \0 in it")
+    async with opened(database) as [log]:
+        appends = [log.append([change(stream, 0, "e")], by) for stream, by in ((A, ANN), (B, unwritable), (C, ANN))]
+        outcomes = await asyncio.gather(*appends, return_exceptions=True)
+        assert [isinstance(outcome, Receipt) for outcome in outcomes] == [True, False, True]
+        assert await log.position() == 2
+
+
+# The tables
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE stored_events SET topic = 'x'", "DELETE FROM stored_events", "TRUNCATE stored_events", "DELETE FROM keys"],
+)
+async def test_what_is_written_stays(database: str, statement: str) -> None:
+    async with opened(database) as [log]:
+        await log.append([change(A, 0, "a1")], ANN)
+        with psycopg.connect(database) as connection, pytest.raises(psycopg.errors.RaiseException, match="are kept"):
+            connection.execute(statement.encode())
+        assert names(await log.read_all()) == ["a1"]
+
+
+async def test_nodes_that_start_at_once_make_the_tables_once(postgres: str) -> None:
+    with created(postgres, "template0") as dsn:
+        assert len(set(await asyncio.gather(*(migrate(dsn) for _ in range(5))))) == 1
+        async with opened(dsn, dsn) as (one, other):
+            await one.append([change(A, 0, "a1")], ANN)
+            assert names(await other.read_all()) == ["a1"]
+            assert one.epoch == other.epoch
+
+
+async def test_a_database_of_a_newer_version_is_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = [*migrations(), "CREATE TABLE newer ()"]
+    monkeypatch.setattr(postgres_schema, "migrations", lambda: newer)
+    await migrate(database)
+    monkeypatch.undo()
+    known = len(migrations())
+    with pytest.raises(LogUnavailable, match=rf"newer version .* schema is {known + 1}, this version knows {known}"):
+        await PostgresLog.open(database)
+
+
+async def test_a_database_that_is_not_there_is_asked_for(database: str) -> None:
+    with pytest.raises(LogUnavailable, match=r"The database nothing at 127\.0\.0\.1:.*: it isn't there: create it"):
+        await PostgresLog.open(named(database, "nothing"))
+
+
+# A connection that breaks
+
+
+async def test_a_batch_whose_answer_is_lost_is_found_and_not_written_twice(database: str) -> None:
+    async with far(database) as (proxy, dsn), opened(dsn) as [log]:
+        await log.append([change(A, 0, "a1")], ANN)
+        proxy.swallows = b"base"
+        key = Key(key="k", request="r", subject=C)
+        changes = [[change(A, 1, "a2", "a3")], [change(B, 0, "b1")], [change(C, 0, "c1")], [change(B, 7, "b8")]]
+        appends = [log.append(each, ANN, key if number == 2 else None) for number, each in enumerate(changes)]
+        first, second, third, refused = await asyncio.gather(*appends, return_exceptions=True)
+        assert proxy.has_swallowed.is_set()
+        assert isinstance(first, Receipt)
+        assert isinstance(second, Receipt)
+        assert isinstance(refused, StreamMoved)
+        assert third == Receipt(position=5, subject=C, version=1, is_repeat=True)
+        every = list(await log.read_all())
+        assert names(every) == ["a1", "a2", "a3", "b1", "c1"]
+        assert [*first.recorded, *second.recorded] == every[1:4]
+        assert (await log.append([change(A, 3, "a4")], ANN)).position == 6
+
+
+async def test_a_batch_whose_connection_breaks_before_it_arrives_is_written_once(database: str) -> None:
+    async with far(database) as (proxy, dsn), opened(dsn) as [log]:
+        for version in range(5):
+            proxy.cut()
+            receipt = await log.append([change(A, version, "a")], ANN)
+            assert receipt.position == version + 1
+        assert len(await log.read(A)) == 5
+
+
+async def test_who_listens_to_a_wire_that_has_gone_silent_listens_to_another_soon(database: str) -> None:
+    async with far(database) as (proxy, dsn), opened(dsn, database, probe=0.1) as (deaf, other):
+        following = asyncio.create_task(take(deaf.follow(), 2))
+        await other.append([change(A, 0, "a1")], ANN)
+        while not proxy.lose():  # it may only just begin to listen
+            await asyncio.sleep(0.01)
+        connections = proxy.connections
+        await other.append([change(A, 1, "a2")], ANN)
+        while proxy.connections == connections:
+            await asyncio.sleep(0.01)
+        assert names(await following) == ["a1", "a2"]
+
+
+# A database that is away
+
+
+async def test_while_the_database_is_away_nothing_is_written_and_followers_wait(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_writer, "DOUBT", 0.1)
+    with created(server.dsn, "template0") as dsn:
+        async with opened(dsn, dsn) as (one, other):
+            await one.append([change(A, 0, "a1")], ANN)
+            followers = [log.follow(after) for log in (one, other) for after in (0, 1)]
+            following = [asyncio.create_task(take(followers[n], 3 - n % 2)) for n in range(4)]
+            server.stop("immediate")
+            with pytest.raises(LogUnavailable, match=r"The database stageline_\w+ at 127.0.0.1:\d+: "):
+                await one.append([change(B, 0, "never")], ANN)
+            for reading in (one.read(A), one.position(), one.find("k", "r"), one.events(A), one.read_all()):
+                with pytest.raises(LogUnavailable):
+                    await reading
+            assert not any(task.done() for task in following)
+            server.start()
+            await other.append([change(A, 1, "a2")], ANN)
+            await one.append([change(A, 2, "a3")], ANN)
+            for number, events in enumerate(await asyncio.gather(*following)):
+                assert names(events) == ["a1", "a2", "a3"][number % 2 :]
+
+
+async def test_a_server_waits_for_its_database_and_says_so(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with created(server.dsn, "template0") as dsn:
+        await migrate(dsn)
+        server.stop()
+        with pytest.raises(LogUnavailable, match="The database"):
+            await PostgresLog.open(dsn, patience=0)
+        with caplog.at_level(logging.WARNING):
+            opening = asyncio.create_task(PostgresLog.open(dsn, patience=60))
+            while not caplog.messages:
+                await asyncio.sleep(0.01)
+        assert not opening.done()
+        server.start()
+        log = await opening
+        assert caplog.messages[0].startswith("Waiting for the database stageline_")
+        assert len(caplog.messages) == 1
+        await log.close()
+
+
+async def test_who_waits_too_long_for_another_to_write_is_told_to_try_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(postgres_connection.SETTINGS, "lock_timeout", "100ms")
+    async with opened(database) as [log]:
+        holder = await asyncpg.connect(database)
+        async with holder.transaction():
+            await holder.execute("SELECT pg_advisory_xact_lock(7263, 1)")
+            with pytest.raises(LogUnavailable, match="something in it is locked"):
+                await log.append([change(A, 0, "a1")], ANN)
+        assert (await log.append([change(A, 0, "a1")], ANN)).position == 1
+        await holder.close()

@@ -1,0 +1,51 @@
+"""What several nodes keep of what steps print, in one PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from domain.step import Phase
+from store.postgres_output import PostgresOutput
+from tests.store.sample import A, B, C, take
+
+API, WEB = B, C
+"""Services; A is a deployment."""
+
+Nodes = tuple[PostgresOutput, PostgresOutput]
+
+
+@pytest.fixture
+async def nodes(database: str) -> AsyncIterator[Nodes]:
+    first, second = await PostgresOutput.open(database), await PostgresOutput.open(database)
+    yield first, second
+    await first.close()
+    await second.close()
+
+
+async def test_who_follows_on_another_node_gets_every_line_as_it_was_printed(nodes: Nodes) -> None:
+    first, second = nodes
+    await first.append(A, API, Phase.BUILD, 1, ["before"], upto=7)
+    following = asyncio.create_task(take(second.follow(A), 3))
+    await first.append(A, API, Phase.BUILD, 1, ["a\x00b", "\N{GRINNING FACE}"], upto=20)
+    assert [line.text for line in await following] == ["before", "a\x00b", "\N{GRINNING FACE}"]
+
+
+async def test_lines_from_several_nodes_are_numbered_through(nodes: Nodes) -> None:
+    await asyncio.gather(
+        *(
+            node.append(A, service, Phase.BUILD, 1, [f"{number}"])
+            for number in range(20)
+            for node, service in zip(nodes, (API, WEB), strict=True)
+        )
+    )
+    assert [line.number for line in await nodes[0].read(A)] == list(range(1, 41))
+
+
+async def test_an_attempt_that_begins_anew_is_kept_from_its_beginning(nodes: Nodes) -> None:
+    first, second = nodes
+    await first.append(A, API, Phase.BUILD, 1, ["there"], upto=6)
+    await second.begin_anew(A, API, Phase.BUILD, 1)
+    assert await first.kept(A, API, Phase.BUILD, 1) == 0
+    await second.append(A, API, Phase.BUILD, 1, ["here"], upto=5)
+    assert [line.text for line in await first.read(A)] == ["there", "here"]
