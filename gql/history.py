@@ -80,7 +80,7 @@ class HistoryFilter:
     since: datetime | None = strawberry.field(default=None, description="Recorded then or later.")
     until: datetime | None = strawberry.field(default=None, description="Recorded then or earlier.")
     text: str | None = strawberry.field(
-        default=None, description="Each of its words begins a word of the message or of the reason."
+        default=None, description="Its words are in the message or the reason; the last one may be but begun."
     )
 
 

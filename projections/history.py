@@ -60,8 +60,8 @@ class HistoryView(Struct, frozen=True, kw_only=True):
 class HistoryFilter(Struct, frozen=True, kw_only=True):
     """Which events are asked for: each field narrows, within one any value will do, and an empty one lets all through.
 
-    *text*: each of its words begins a word of the message or the reason. *since* and *until* are times, *first* and
-    *last* positions; each is included.
+    *text*: its words are words of the message or the reason, or, the last of them, begins one. *since* and *until* are
+    times, *first* and *last* positions; each is included.
     """
 
     environment: EnvironmentId | None = None
@@ -201,7 +201,8 @@ def _groups(wanted: HistoryFilter) -> tuple[tuple[str, ...], ...]:
         ("subject", wanted.services),
     )
     groups = [tuple(_tag(facet, value) for value in values) for facet, values in facets if values]
-    return (*groups, *((f"{word}*",) for word in words(wanted.text)))
+    *whole, last = words(wanted.text) or ("",)
+    return (*groups, *((word,) for word in whole), *([(f"{last}*",)] if last else []))
 
 
 _decoder = msgspec.json.Decoder(HistoryView)

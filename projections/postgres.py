@@ -90,7 +90,8 @@ class PostgresViews(Views):
         """The store in the database *dsn*, whose tables are made or brought up to date."""
         with _unavailable():
             await migrate(dsn)
-            return cls(await Pool.open(dsn, CONNECTIONS))
+            # how a narrowed list is best read depends on its tags: a plan for any tags would walk all of it
+            return cls(await Pool.open(dsn, CONNECTIONS, plan_cache_mode="force_custom_plan"))
 
     async def close(self) -> None:
         self._is_closed = True

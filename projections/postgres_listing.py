@@ -38,7 +38,8 @@ class Listing:
                 sort, key = place_of(bound)
                 place = f"({self._given(sort)}::text, {self._given(key)}::uuid)"
                 bounds += f" AND (d.sort, d.key) {sign} {place}"
-                has[other] = EXISTS.format(scope=scope, sign=other, place=place)
+                # who gives a cursor of a narrowed list has seen what it stands for
+                has[other] = EXISTS.format(scope=scope, sign=other, place=place) if only is None else "true"
         self.statement = SELECT.format(
             has_before=has.get(before, "false"),
             has_beyond=has.get(beyond, "false"),

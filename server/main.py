@@ -19,6 +19,9 @@ from store.log import LogUnavailable
 MAX_MESSAGE = 1024 * 1024
 """Bytes of one WebSocket message."""
 
+IDLE = 75
+"""Seconds that a connection may be idle between two requests: proxies keep theirs for less, and so close them first."""
+
 GRACE = 5
 """Seconds that open requests get when the server is stopped."""
 
@@ -50,6 +53,7 @@ def config(served: ASGIApp) -> uvicorn.Config:
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=IDLE,
         server_header=False,
     )
 

@@ -102,7 +102,8 @@ class Pool:
         self._pool = pool
 
     @classmethod
-    async def open(cls, dsn: str, size: int) -> "Pool":
+    async def open(cls, dsn: str, size: int, **settings: str) -> "Pool":
+        """*settings* are the server's, for these connections."""
         with explained(dsn):
             pool = await asyncpg.create_pool(
                 dsn,
@@ -112,7 +113,7 @@ class Pool:
                 reset=_nothing,
                 timeout=CONNECTING,
                 command_timeout=ANSWERING,
-                server_settings=SETTINGS,
+                server_settings=SETTINGS | settings,
             )
         return cls(dsn, pool)
 

@@ -1,16 +1,22 @@
 """graphql-transport-ws as the protocol has it: who is let in, what closes a connection, and what doesn't."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from strawberry.dataloader import DataLoader
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gql import view
+from gql.actor import actor_name
+from gql.event import DeploymentEvent
 from tests.gql.environment import Environment
-from tests.gql.stageline import Data, Socket, Stageline, document, served
+from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, document, served
 
 LIVE = document("subscription", "pipelineEvents", "environment")
 
@@ -244,3 +250,17 @@ def test_a_client_that_is_suddenly_gone_is_no_fault(environment: Environment, ca
     with environment.stageline.socket() as another:
         _follow(another, "1", environment)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_an_operation_that_is_cancelled_while_it_asks_for_a_name_keeps_none_from_the_others() -> None:
+    async def names(actors: list[str]) -> list[str]:
+        return [actor.title() for actor in actors]
+
+    connection: Any = SimpleNamespace(context=SimpleNamespace(names=DataLoader(names, cache=False)))
+    ann = DeploymentEvent.__new__(DeploymentEvent)
+    ann.actor = "ann"
+    cancelled = asyncio.create_task(actor_name(ann, connection))
+    await asyncio.sleep(0)  # it has asked, and was not answered
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    assert await asyncio.wait_for(actor_name(ann, connection), PATIENCE) == "Ann"

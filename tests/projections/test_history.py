@@ -113,10 +113,28 @@ async def _project(log: EventLog, views: Views, stream: UUID) -> object:
     return view and view.project
 
 
-TEXTS = ["moved", "MOVED  from", "strasse ärger", "日本", "a reason", "\"'&|!:*()", "nothing of it", *"xgwt", "g1"]
+TEXTS = [
+    "moved",
+    "MOVED  from",
+    "strasse ärger",
+    "日本",
+    "a reason",
+    "\"'&|!:*()",
+    "a rea",
+    "mov from",
+    "nothing of it",
+    *"xgwt",
+    "g1",
+]
 
 
-async def test_words_are_found_by_their_beginnings(log: EventLog, views: Views) -> None:
+def _has(own: list[str], wanted: list[str]) -> bool:
+    """Whether all of *wanted* are there; of the last one a beginning will do."""
+    *whole, last = wanted or [""]
+    return set(whole) <= set(own) and any(word.startswith(last) for word in own)
+
+
+async def test_words_are_found_and_the_last_by_its_beginning(log: EventLog, views: Views) -> None:
     world = World(log, seed=2)
     await world.begin()
     await world.live(150)
@@ -128,9 +146,7 @@ async def test_words_are_found_by_their_beginnings(log: EventLog, views: Views) 
     for text in TEXTS:
         found = await everything(History(views, log), HistoryFilter(text=text), 500)
         assert [view.position for view in reversed(found)] == [
-            position
-            for position, own in words.items()
-            if all(any(word.startswith(wanted) for word in own) for wanted in history.words(text))
+            position for position, own in words.items() if _has(own, history.words(text))
         ]
 
 

@@ -288,7 +288,7 @@ async def test_a_number_that_was_given_to_another_process_is_left_alone(
         (attempt_of(work, tmp_path).folder / "record").write_text(f"started 1.0\npid {foreign.pid}\n")
         assert "vanished" in await failure(executor.deploy(work, Printed()))
         await executor.stop(ENVIRONMENT, SERVICE)
-        assert psutil.Process(foreign.pid).status() == psutil.STATUS_SLEEPING
+        assert psutil.Process(foreign.pid).status() != psutil.STATUS_ZOMBIE
     finally:
         foreign.kill()
         await foreign.wait()
