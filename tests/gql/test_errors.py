@@ -5,8 +5,14 @@ import re
 import sqlite3
 from contextlib import closing
 
+import httpx
 import pytest
+from starlette.responses import Response
 
+from gql.context import Application, Identity
+from gql.schema import schema
+from gql.view import View
+from store.log import LogUnavailable
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
 
@@ -82,3 +88,22 @@ def test_a_fault_of_a_subscription_is_masked_and_ends_it(own: Stageline, caplog:
     assert found
     (logged,) = _logged(caplog)
     assert logged.startswith(f"fault {found[0]} at ")
+
+
+async def test_who_comes_while_tokens_cant_be_read_is_asked_to_try_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def authenticate(_: str | None) -> Identity:
+        raise LogUnavailable("/data/log.db: the disk failed")
+
+    def application() -> Application:
+        raise AssertionError("nobody came in")
+
+    view = View(schema, application, authenticate, Response())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(view), base_url="http://stageline") as client:
+        answer = await client.post("/graphql", json={"query": PROJECTS})
+    assert answer.status_code == 503
+    (error,) = answer.json()["errors"]
+    assert error["extensions"] == {"code": "UNAVAILABLE"}
+    found = re.search(ID, error["message"])
+    assert found
+    assert _logged(caplog) == [f"unavailable {found[0]}: /data/log.db: the disk failed"]
+    assert "log.db" not in answer.text
