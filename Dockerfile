@@ -5,11 +5,11 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 # What it runs on, with the hashes of the lock; kept by the build cache until the lock changes.
 COPY requirements.lock ./
 RUN python -m venv /opt/stageline \
-    && /opt/stageline/bin/pip install --require-hashes --requirement requirements.lock
+    && /opt/stageline/bin/pip install --no-deps --require-hashes --requirement requirements.lock
 
 # The builder of the wheel comes from the lock, too, so it is not fetched without a hash.
 COPY requirements-dev.lock ./
-RUN pip install --require-hashes --requirement requirements-dev.lock
+RUN pip install --no-deps --require-hashes --requirement requirements-dev.lock
 
 COPY pyproject.toml README.md LICENSE ./
 COPY domain ./domain
