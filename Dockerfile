@@ -4,8 +4,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 
 # What it runs on, with the hashes of the lock; kept by the build cache until the lock changes.
 COPY requirements.lock ./
-RUN python -m venv /opt/stageline \
-    && /opt/stageline/bin/pip install --no-deps --require-hashes --requirement requirements.lock
+RUN python -m venv --without-pip /opt/stageline \
+    && pip --python /opt/stageline install --no-deps --require-hashes --requirement requirements.lock
 
 # The builder of the wheel comes from the lock, too, so it is not fetched without a hash.
 COPY requirements-dev.lock ./
@@ -20,7 +20,7 @@ COPY gql ./gql
 COPY server ./server
 COPY cli ./cli
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
-    && /opt/stageline/bin/pip install --no-deps /tmp/wheel/*.whl
+    && pip --python /opt/stageline install --no-deps /tmp/wheel/*.whl
 
 
 FROM python:3.12-slim

@@ -18,7 +18,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 
 from domain.errors import DeploymentNotAdmitted, Fenced, Refused, StepNotDue, TokenNotFound, VersionMismatch
 from store import ids
-from store.log import LogUnavailable, StreamMoved
+from store.log import LogUnavailable, OutcomeUnknown, StreamMoved
 
 logger = logging.getLogger("stageline.gql")
 
@@ -120,8 +120,10 @@ def unavailable(fault: Exception) -> tuple[str, str]:
     """Message and code for something that may well be over in a moment; what it is, is for the server's log."""
     known = ids.new()
     logger.error("unavailable %s: %s", known, fault)
-    message = f"That can't be done just now, try again; the server's log knows more under {known}."
-    return message, "UNAVAILABLE"
+    message = "That can't be done just now, and nothing was written: try again"
+    if isinstance(fault, OutcomeUnknown):
+        message = "Whether that was done isn't known: try again with the same idempotencyKey, or look first"
+    return f"{message}; the server's log knows more under {known}.", "UNAVAILABLE"
 
 
 def leaves(family: type[Refused] = Refused) -> Iterator[type[Refused]]:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from cross_web import HTTPException
 from graphql import GraphQLError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -37,6 +37,9 @@ INIT_TIMEOUT = timedelta(seconds=10)
 MAX_BODY = 5 * 1024 * 1024
 """Bytes of one request: more than the largest document takes, whatever its characters."""
 
+RETRY_AFTER = {"retry-after": "1"}
+"""Seconds after which what can't be done just now may be tried again."""
+
 CODES = {400: "BAD_REQUEST", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE"}
 
 Authenticate = Callable[[str | None], Awaitable[Identity | None]]
@@ -47,6 +50,7 @@ class Body(dict[str, Any]):
 
     as_graphql = False
     is_request_error = False
+    is_unavailable = False
 
 
 class View(GraphQL[Context, None]):
@@ -81,8 +85,12 @@ class View(GraphQL[Context, None]):
             return await super().run(request, context=self._context(request, known))
         except HTTPException as refused:
             return _error(refused.status_code, refused.reason, CODES[refused.status_code])
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody is there to read it
         except LogUnavailable as fault:
-            return _error(503, *unavailable(fault))
+            response = _error(503, *unavailable(fault))
+            response.headers.update(RETRY_AFTER)
+            return response
 
     def should_render_graphql_ide(self, request: object) -> bool:
         return False  # `run` gave our own page to those who want one
@@ -124,6 +132,7 @@ class View(GraphQL[Context, None]):
         body = Body()
         body.as_graphql = _prefers_graphql(request.headers.get("accept", ""))
         errors = result.errors or []
+        body.is_unavailable = any((error.extensions or {}).get("code") == "UNAVAILABLE" for error in errors)
         body.is_request_error = bool(errors) and (
             isinstance(result, PreExecutionError)
             or (result.data is None and all(error.path is None for error in errors))
@@ -136,6 +145,8 @@ class View(GraphQL[Context, None]):
 
     def create_response(self, response_data: Any, sub_response: Response) -> Response:
         response = super().create_response(response_data, sub_response)
+        if isinstance(response_data, Body) and response_data.is_unavailable:
+            response.headers.update(RETRY_AFTER)
         if isinstance(response_data, Body) and response_data.as_graphql:
             response.headers["content-type"] = f"{MEDIA_TYPE}; charset=utf-8"
             if response_data.is_request_error and not sub_response.status_code:

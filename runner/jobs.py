@@ -13,13 +13,15 @@ from uuid import UUID
 
 from msgspec import Struct
 from procrastinate import App, JobContext, PsycopgConnector, RetryDecision
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy
 
 from domain.project import EnvironmentId
 from domain.queue import DeploymentId
 from runner.machine import Machine
-from store.postgres_connection import connect, explained
+from store.log import LogUnavailable
+from store.postgres_connection import ANSWERING, CONNECTING, connect, explained, target
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life of a worker."""
@@ -58,14 +60,26 @@ class Jobs:
     """Those that *machine* may do in the database *dsn*. A machine not heard of for *gone* seconds is gone for good."""
 
     def __init__(self, dsn: str, machine: Machine, gone: float) -> None:
-        self._machine, self._gone = machine, gone
-        self._connector = PsycopgConnector(conninfo=dsn, min_size=1, max_size=CONNECTIONS, timeout=5.0)
+        self._dsn, self._machine, self._gone = dsn, machine, gone
+        self._connector = PsycopgConnector(
+            conninfo=dsn,
+            min_size=1,
+            max_size=CONNECTIONS,
+            timeout=CONNECTING,
+            kwargs={"connect_timeout": int(CONNECTING), "tcp_user_timeout": int(ANSWERING * 1000)},
+        )
         self._app = App(connector=self._connector)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Jobs"]:
-        async with self._app.open_async():
-            yield self
+        """Raises `LogUnavailable` if the database can't be reached, or goes away meanwhile."""
+        with explained(self._dsn):  # asked first, for the pool would go on trying, and not say why
+            await (await connect(self._dsn)).close(timeout=1)
+        try:
+            async with self._app.open_async():
+                yield self
+        except ConnectorException as error:
+            raise LogUnavailable(f"{target(self._dsn).capitalize()}: {str(error.__cause__).strip()}") from error
 
     async def work(self, queues: Iterable[str], drive: Drive) -> None:
         """Has *drive* do jobs until this is cancelled, or the database goes away; then it lets go of all of them."""
@@ -131,7 +145,7 @@ async def prepare(dsn: str) -> None:
     script = (files("runner") / "jobs.sql").read_text()
     version = sha256(script.encode()).hexdigest()
     with explained(dsn):
-        connection = await connect(dsn)
+        connection = await connect(dsn, answering=None)  # whoever migrates just now is waited for
         try:
             async with connection.transaction():
                 await connection.execute("SET LOCAL lock_timeout = 0")  # whoever migrates just now is waited for

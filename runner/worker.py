@@ -27,7 +27,9 @@ from runner.leftover import Leftovers
 from runner.machine import Machine
 from runner.patience import follow, patiently, pauses
 from runner.runner import Runner
+from store.log import LogUnavailable
 from store.output import Kind
+from store.postgres_connection import ANSWERING
 from store.postgres_output import PostgresOutput
 
 logger = logging.getLogger(__name__)
@@ -80,6 +82,10 @@ class WorkerEngine:
                 reason: object = "the database went away"
             except WasGone:
                 reason = "this machine was taken for gone"
+            except LogUnavailable as error:
+                reason = error
+            except TimeoutError:
+                reason = "the database does not answer"
             except Exception as error:
                 logger.exception("The worker has stopped")
                 reason = f"{type(error).__name__}: {error}"
@@ -169,10 +175,12 @@ class WorkerEngine:
     async def _keep_up(self, jobs: Jobs) -> None:
         """Gives signs of life, and hands on what others don't do any more."""
         while True:
-            if await jobs.greet():
-                raise WasGone
+            async with asyncio.timeout(ANSWERING):
+                if await jobs.greet():
+                    raise WasGone
+                handed_on = await jobs.hand_on()
             self._machine.file.touch()
-            for id_, machine in await jobs.hand_on():
+            for id_, machine in handed_on:
                 logger.warning("The worker of deployment %s is stalled: another takes it up", id_)
                 if machine is not None:
                     await self._tell_to_wait(id_, machine)

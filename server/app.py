@@ -15,7 +15,7 @@ from gql.schema import schema
 from gql.view import View, unauthorized
 from server import audit, graphiql
 from server.auth import Keyring, Tokens, new_token
-from server.health import health
+from server.health import health, live
 from server.parts import Parts, running
 from server.settings import Settings
 
@@ -66,6 +66,7 @@ def app(settings: Settings, url: str) -> Starlette:
     routes: list[BaseRoute] = [
         Route("/", home),
         Route("/health", health_),
+        Route("/health/live", live),
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
         Route("/audit/export", export),

@@ -1,5 +1,12 @@
-"""Whether the server is well: for load balancers and operators, without a token."""
+"""
+Whether the server is well: for load balancers and operators, without a token.
 
+`/health` says whether it can do all that it is for, `/health/live` that it is there at all. Nobody should be restarted,
+nor left out by a load balancer, for the first: while the database is away that is so on every node, and each of them
+goes on by itself when it is back.
+"""
+
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gql.context import Application
@@ -27,3 +34,7 @@ async def health(application: Application) -> Response:
         ],
     }
     return JSONResponse(body, 200 if status.fault is None else 503)
+
+
+async def live(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})

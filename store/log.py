@@ -113,6 +113,13 @@ class LogUnavailable(Exception):
     """
 
 
+class OutcomeUnknown(LogUnavailable):
+    """The connection broke on the way, and for too long: whether it was written isn't known.
+
+    It can be tried again with the same idempotency key, and is then written once.
+    """
+
+
 class EventLog(Protocol):
     """The log. Methods raise `LogUnavailable` when the database can't be reached."""
 

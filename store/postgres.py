@@ -118,9 +118,12 @@ class PostgresLog:
 
     async def _select(self, statement: str, *parameters: Any) -> "Sequence[Record]":
         self._check_open()
-        with suppress(InDoubt):  # a connection that had been idle is found out only when it is used
+        try:
             return await self._readers.fetch(statement, *parameters)
-        return await self._readers.fetch(statement, *parameters)
+        except InDoubt as broken:
+            if isinstance(broken.__cause__, TimeoutError):  # nobody is to wait for that twice
+                raise
+        return await self._readers.fetch(statement, *parameters)  # one that had been idle may have been broken for long
 
     async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
         if stream is None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # they take no type arguments when they run
 CONNECTING = 5.0
 """Seconds that the database may take to let us in."""
 
-ANSWERING = 30.0
-"""Seconds that it may take for one statement."""
+ANSWERING = 10.0
+"""Seconds that it may take for one statement; one that takes longer is taken for lost."""
 
 SETTINGS = {
     "application_name": "stageline",
@@ -89,9 +89,9 @@ def explained(dsn: str, broken: type[LogUnavailable] = LogUnavailable) -> Iterat
         raise LogUnavailable(f"{target(dsn).capitalize()}: {advice}.") from error
 
 
-async def connect(dsn: str) -> "asyncpg.Connection[Record]":
-    """A connection of one's own; raises what asyncpg raises."""
-    return await asyncpg.connect(dsn, timeout=CONNECTING, command_timeout=ANSWERING, server_settings=SETTINGS)
+async def connect(dsn: str, answering: float | None = ANSWERING) -> "asyncpg.Connection[Record]":
+    """A connection of one's own, on which a statement may take *answering* seconds; raises what asyncpg raises."""
+    return await asyncpg.connect(dsn, timeout=CONNECTING, command_timeout=answering, server_settings=SETTINGS)
 
 
 class Pool:

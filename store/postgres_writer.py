@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from store.batch import Answer, Batch, Clock, Head, Tip, Waiting
-from store.log import Author, Change, Key, LogUnavailable, Receipt, Recorded, StreamMoved
+from store.log import Author, Change, Key, LogUnavailable, OutcomeUnknown, Receipt, Recorded, StreamMoved
 from store.postgres_connection import InDoubt, Pool
 from store.postgres_recorder import ANSWERS, APPEND, FOUND, HEADS, Became, Letter, Sent, answer
 
@@ -178,7 +178,7 @@ class Writer:
                 if not is_in_doubt:
                     raise
                 if asyncio.get_running_loop().time() > deadline:
-                    raise LogUnavailable(f"{away} Whether it was recorded isn't known: ask again.") from away
+                    raise OutcomeUnknown(f"{away} Whether it was recorded isn't known: ask again.") from away
             await asyncio.sleep(AGAIN)
 
 

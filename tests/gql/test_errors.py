@@ -67,7 +67,7 @@ def test_a_database_that_cant_be_read_is_unavailable_and_no_more_is_said(
 ) -> None:
     _damage(own, "views.db", "DROP TABLE rows")
     answer = own.ask(PROJECTS)
-    message = "That can't be done just now, try again; the server's log knows more under"
+    message = "That can't be done just now, and nothing was written: try again; the server's log knows more under"
     known = _known(answer["errors"], "UNAVAILABLE", message)
     assert [logged for logged in _logged(caplog) if logged.startswith(f"unavailable {known}: ")] != []
     assert str(own.data) not in str(answer)
@@ -100,7 +100,7 @@ async def test_who_comes_while_tokens_cant_be_read_is_asked_to_try_again(caplog:
     view = View(schema, application, authenticate, Response())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(view), base_url="http://stageline") as client:
         answer = await client.post("/graphql", json={"query": PROJECTS})
-    assert answer.status_code == 503
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     (error,) = answer.json()["errors"]
     assert error["extensions"] == {"code": "UNAVAILABLE"}
     found = re.search(ID, error["message"])

@@ -31,6 +31,11 @@ def test_health_tells_how_far_the_read_models_are_without_a_token(stageline: Sta
         assert projection == {"version": projection["version"], "position": 3, "isRebuilding": False}
 
 
+def test_the_server_says_that_it_lives(stageline: Stageline) -> None:
+    answer = stageline.send("GET", "/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
 async def test_health_says_that_the_log_is_out_of_reach(tmp_path: Path) -> None:
     async with running(Settings(data=tmp_path)) as parts:
         await parts.application.log.close()
