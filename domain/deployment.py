@@ -8,13 +8,15 @@ begun is cancelled, and the deployment has failed. A cancellation lets end what 
 The stream is the deployment's whole durable state: `Deployment.due` says which steps ought to be running now.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import assert_never, get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain import step as steps
 from domain.decider import Decider
 from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
 from domain.plan import Plan, PlannedStage
@@ -107,7 +109,7 @@ class DeploymentFailed(Struct, frozen=True, kw_only=True):
 class DeploymentCancelled(Struct, frozen=True, kw_only=True): ...
 
 
-DeploymentEvent = (
+WholeEvent = (
     DeploymentPlanned
     | DeploymentStarted
     | DeploymentTakenUp
@@ -119,8 +121,10 @@ DeploymentEvent = (
     | DeploymentSucceeded
     | DeploymentFailed
     | DeploymentCancelled
-    | StepEvent
 )
+"""What is of no single service."""
+
+DeploymentEvent = WholeEvent | StepEvent
 
 
 # Commands
@@ -139,11 +143,18 @@ class TakeUpDeployment(Struct, frozen=True, kw_only=True):
     worker: str
 
 
+class AdvanceDeployment(Struct, frozen=True, kw_only=True):
+    """Reports what became of steps, and starts those that are due with that; an outcome that came too late is none."""
+
+    worker: str
+    outcomes: tuple[StepCommand, ...] = ()
+
+
 class CancelDeployment(Struct, frozen=True, kw_only=True):
     forced: bool = False
 
 
-DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | CancelDeployment
+DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | AdvanceDeployment | CancelDeployment
 
 
 # State
@@ -214,7 +225,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
         return tuple(run.next for run in (*begun, *queued[:free]) if run.next)
 
     def run_of(self, service: ServiceId) -> ServiceRun | None:
-        return next((run for stage in self.stages for run in stage.services if run.service.id == service), None)
+        wanted = service.int
+        return next((run for stage in self.stages for run in stage.services if run.service.id.int == wanted), None)
 
 
 # Rules
@@ -230,8 +242,32 @@ def decide(deployment: Deployment, command: DeploymentCommand) -> list[Deploymen
         return [planned]
     if deployment.plan is None:
         raise DeploymentNotFound(deployment="")
+    if isinstance(command, AdvanceDeployment):
+        return _advance(deployment, command)
     events = _decide(deployment, command)
     return [*events, *_consequences(decider.replay(events, deployment))] if events else []
+
+
+def _advance(deployment: Deployment, command: AdvanceDeployment) -> list[DeploymentEvent]:
+    if deployment.worker not in (None, command.worker):
+        raise Fenced(worker=deployment.worker)
+    events: list[DeploymentEvent] = []
+    for outcome in command.outcomes:
+        with suppress(StepNotDue):
+            ended = _decide_step(deployment, outcome)
+            events += ended
+            deployment = decider.replay(ended, deployment)
+    if events:
+        follow = _consequences(deployment)
+        events += follow
+        deployment = decider.replay(follow, deployment)
+    running = {*deployment.running}
+    return events + [_started(step) for step in deployment.due() if step not in running]
+
+
+def _started(step: Step) -> DeploymentEvent:
+    started = BuildStarted if step.phase is Phase.BUILD else ServiceDeployStarted
+    return started(service=step.service, attempt=step.attempt)
 
 
 def _decide(
@@ -265,7 +301,7 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
     not_due = StepNotDue(
         phase=step.phase.value, service=run.service.name if run else str(step.service), attempt=step.attempt
     )
-    if run is None or step not in (*deployment.due(), *deployment.running):
+    if run is None or step != run.next or not (run.is_busy or step in deployment.due()):
         raise not_due
     is_running = run.step(step.phase).status is Status.RUNNING
     is_build = step.phase is Phase.BUILD
@@ -274,8 +310,7 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
         case StartStep():
             if is_running:
                 return []
-            started = BuildStarted if is_build else ServiceDeployStarted
-            return [started(service=service, attempt=attempt)]
+            return [_started(step)]
         case _ if not is_running:
             raise not_due
         case SucceedStep(ports=ports):
@@ -344,6 +379,27 @@ def _stop(deployment: Deployment) -> Iterator[DeploymentEvent]:
 
 
 def evolve(deployment: Deployment, event: DeploymentEvent) -> Deployment:
+    return fold(deployment, (event,))
+
+
+def fold(deployment: Deployment, events: Iterable[DeploymentEvent]) -> Deployment:
+    """Folds one event after another in; the runs of services are put into their stages together."""
+    changed: dict[int, ServiceRun] = {}
+    for event in events:
+        if isinstance(event, StepEvent):
+            service = event.service.int
+            run = changed.get(service) or deployment.run_of(event.service)
+            if run is not None:
+                changed[service] = steps.evolve(run, event)
+            if isinstance(event, BuildFailed | ServiceDeployFailed):
+                deployment = _failed(deployment, event)
+        else:
+            deployment = _evolve(_with_runs(deployment, changed), event)
+            changed = {}
+    return _with_runs(deployment, changed)
+
+
+def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
     match event:
         case DeploymentPlanned(environment=environment, number=number, action=action, plan=plan):
             stages = tuple(_planned(stage) for stage in plan.stages)
@@ -369,39 +425,6 @@ def evolve(deployment: Deployment, event: DeploymentEvent) -> Deployment:
         case DeploymentCancelled():
             return _over(deployment, Status.CANCELLED)
         case _:
-            return _evolve_step(deployment, event)
-
-
-def _evolve_step(deployment: Deployment, event: StepEvent) -> Deployment:
-    def build(status: Status, attempt: int, of_service: Status = Status.RUNNING) -> Deployment:
-        return _with_service(deployment, event.service, of_service, build=StepRun(status=status, attempt=attempt))
-
-    def deploy(status: Status, attempt: int, of_service: Status = Status.RUNNING) -> Deployment:
-        return _with_service(deployment, event.service, of_service, deploy=StepRun(status=status, attempt=attempt))
-
-    match event:
-        case BuildStarted(attempt=attempt):
-            return build(Status.RUNNING, attempt)
-        case BuildSucceeded(attempt=attempt):
-            return build(Status.SUCCEEDED, attempt)
-        case BuildFailed(attempt=attempt, reason=reason):
-            build_run, deploy_run = StepRun(status=Status.FAILED, attempt=attempt), StepRun(status=Status.CANCELLED)
-            ended = _with_service(deployment, event.service, Status.FAILED, build=build_run, deploy=deploy_run)
-            return _failed(ended, event.service, Phase.BUILD, reason)
-        case BuildSkipped():
-            return build(Status.SKIPPED, 1, Status.QUEUED)
-        case ServiceDeployStarted(attempt=attempt):
-            return deploy(Status.RUNNING, attempt)
-        case ServiceDeployed(attempt=attempt):
-            return deploy(Status.SUCCEEDED, attempt, Status.SUCCEEDED)
-        case ServiceDeployFailed(attempt=attempt, reason=reason):
-            return _failed(deploy(Status.FAILED, attempt, Status.FAILED), event.service, Phase.DEPLOY, reason)
-        case StepRetried(phase=phase, attempt=attempt):
-            step = build if phase is Phase.BUILD else deploy
-            return step(Status.QUEUED, attempt + 1)
-        case ServiceCancelled(service=service):
-            return _cancelled(deployment, service)
-        case _:
             assert_never(event)
 
 
@@ -416,22 +439,11 @@ def _planned(stage: PlannedStage) -> StageRun:
     return StageRun(stage=stage, services=services)
 
 
-def _failed(deployment: Deployment, service: ServiceId, phase: Phase, reason: str) -> Deployment:
+def _failed(deployment: Deployment, event: BuildFailed | ServiceDeployFailed) -> Deployment:
     if deployment.is_stopping or deployment.current is None:
         return deployment
-    failure = Failure(stage=deployment.current.stage.id, service=service, phase=phase, reason=reason)
-    return replace(deployment, failure=failure)
-
-
-def _cancelled(deployment: Deployment, service: ServiceId) -> Deployment:
-    run = deployment.run_of(service)
-    if run is None:
-        return deployment
-    steps = {
-        name: step if step.status.is_final else replace(step, status=Status.CANCELLED)
-        for name, step in (("build", run.build), ("deploy", run.deploy))
-    }
-    return _with_service(deployment, service, Status.CANCELLED, **steps)
+    stage, phase = deployment.current.stage.id, Phase.BUILD if isinstance(event, BuildFailed) else Phase.DEPLOY
+    return replace(deployment, failure=Failure(stage=stage, service=event.service, phase=phase, reason=event.reason))
 
 
 def _over(deployment: Deployment, status: Status) -> Deployment:
@@ -445,13 +457,15 @@ def _with_stage(deployment: Deployment, stage: StageId, status: Status) -> Deplo
     return replace(deployment, stages=stages)
 
 
-def _with_service(deployment: Deployment, service: ServiceId, status: Status, **steps: StepRun) -> Deployment:
-    holder = next((stage for stage in deployment.stages for run in stage.services if run.service.id == service), None)
-    if holder is None:
+def _with_runs(deployment: Deployment, changed: Mapping[int, ServiceRun]) -> Deployment:
+    """Ids are compared as integers, which is much quicker than as UUIDs."""
+    if not changed:
         return deployment
-    services = [replace(run, status=status, **steps) if run.service.id == service else run for run in holder.services]
-    stages = [replace(stage, services=tuple(services)) if stage is holder else stage for stage in deployment.stages]
+    stages = []
+    for stage in deployment.stages:
+        services = tuple([changed.get(run.service.id.int, run) for run in stage.services])
+        stages.append(replace(stage, services=services))
     return replace(deployment, stages=tuple(stages))
 
 
-decider = Decider("deployment", Deployment(), decide, evolve, get_args(DeploymentEvent))
+decider = Decider("deployment", Deployment(), decide, evolve, get_args(DeploymentEvent), fold)

@@ -5,8 +5,10 @@ A step has attempts, counted from 1; a failed one is tried again as often as the
 """
 
 from enum import StrEnum
+from typing import assert_never
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain.plan import PlannedService
 from domain.service import ServiceId
@@ -167,3 +169,34 @@ class ServiceRun(Struct, frozen=True, kw_only=True):
     @property
     def is_busy(self) -> bool:
         return Status.RUNNING in (self.build.status, self.deploy.status)
+
+
+def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
+    """What *event*, which is of the run's own service, makes of it."""
+    match event:
+        case BuildStarted(attempt=attempt):
+            return replace(run, status=Status.RUNNING, build=StepRun(status=Status.RUNNING, attempt=attempt))
+        case BuildSucceeded(attempt=attempt):
+            return replace(run, status=Status.RUNNING, build=StepRun(status=Status.SUCCEEDED, attempt=attempt))
+        case BuildFailed(attempt=attempt):
+            build, deploy = StepRun(status=Status.FAILED, attempt=attempt), StepRun(status=Status.CANCELLED)
+            return replace(run, status=Status.FAILED, build=build, deploy=deploy)
+        case BuildSkipped():
+            return replace(run, status=Status.QUEUED, build=StepRun(status=Status.SKIPPED))
+        case ServiceDeployStarted(attempt=attempt):
+            return replace(run, status=Status.RUNNING, deploy=StepRun(status=Status.RUNNING, attempt=attempt))
+        case ServiceDeployed(attempt=attempt):
+            return replace(run, status=Status.SUCCEEDED, deploy=StepRun(status=Status.SUCCEEDED, attempt=attempt))
+        case ServiceDeployFailed(attempt=attempt):
+            return replace(run, status=Status.FAILED, deploy=StepRun(status=Status.FAILED, attempt=attempt))
+        case StepRetried(phase=phase, attempt=attempt):
+            again = {"build" if phase is Phase.BUILD else "deploy": StepRun(attempt=attempt + 1)}
+            return replace(run, status=Status.RUNNING, **again)
+        case ServiceCancelled():
+            return replace(run, status=Status.CANCELLED, build=_cancelled(run.build), deploy=_cancelled(run.deploy))
+        case _:
+            assert_never(event)
+
+
+def _cancelled(step: StepRun) -> StepRun:
+    return step if step.status.is_final else replace(step, status=Status.CANCELLED)

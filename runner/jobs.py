@@ -21,7 +21,7 @@ from domain.project import EnvironmentId
 from domain.queue import DeploymentId
 from runner.machine import Machine
 from store.log import LogUnavailable
-from store.postgres_connection import ANSWERING, CONNECTING, connect, explained, target
+from store.postgres_connection import ANSWERING, CONNECTING, Pool, connect, explained, target
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life of a worker."""
@@ -77,7 +77,11 @@ class Jobs:
             await (await connect(self._dsn)).close(timeout=1)
         try:
             async with self._app.open_async():
-                yield self
+                self._pool = await Pool.open(self._dsn, 1)
+                try:
+                    yield self
+                finally:
+                    await self._pool.close()
         except ConnectorException as error:
             raise LogUnavailable(f"{target(self._dsn).capitalize()}: {str(error.__cause__).strip()}") from error
 
@@ -123,12 +127,12 @@ class Jobs:
 
     async def settle(self, job: int, environment: UUID) -> Home:
         """Has *environment* be on this machine unless it is on another one that isn't gone."""
-        row = await self._connector.execute_query_one_async(
-            "SELECT * FROM settle(%(job)s, %(place)s, %(here)s, make_interval(secs => %(gone)s))",
-            job=job,
-            place=environment,
-            here=self._machine.id,
-            gone=self._gone,
+        [row] = await self._pool.fetch(
+            "SELECT * FROM settle($1, $2, $3, make_interval(secs => $4))",
+            job,
+            environment,
+            self._machine.id,
+            self._gone,
         )
         return Home(row["home"], row["lost"])
 

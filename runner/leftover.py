@@ -8,13 +8,14 @@ becomes of the pipeline, so that a service removed meanwhile is left over only w
 import asyncio
 from collections.abc import Collection, Coroutine, Mapping
 from typing import Any
+from uuid import UUID
 
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import queue as queues
 from domain.environment import EnvironmentDeleted, Target
 from domain.project import EnvironmentId
-from domain.queue import DeploymentClosed, DeploymentId
+from domain.queue import DeploymentClosed, DeploymentId, DeploymentRequested
 from domain.service import ServiceId, ServiceRemoved
 from runner.executor import Executor
 from store.handle import States
@@ -26,6 +27,7 @@ class Leftovers:
 
     def __init__(self, states: States, executors: Mapping[Target, Executor]) -> None:
         self._states, self._executors = states, executors
+        self._whole: dict[UUID, set[DeploymentId]] = {}  # by queue: those since whose request nothing was removed
 
     async def stop(self, environment: EnvironmentId, services: Collection[ServiceId] = ()) -> None:
         """Stops what nothing holds: of *services*, and of those that *environment* had when it was deleted."""
@@ -42,14 +44,29 @@ class Leftovers:
     def after(self, recorded: Recorded) -> Coroutine[Any, Any, None] | None:
         """What has to be done about an event, if anything."""
         match recorded.event:
+            case DeploymentRequested(deployment=deployment):
+                self._whole.setdefault(recorded.stream, set()).add(deployment)
+                return None
             case DeploymentClosed(deployment=deployment):
-                return self.stop_after(deployment)
+                return None if self._is_whole(recorded.stream, deployment) else self.stop_after(deployment)
             case ServiceRemoved(service=service):
+                self._whole.pop(queues.stream(EnvironmentId(recorded.stream)), None)
                 return self.stop(EnvironmentId(recorded.stream), [service])
             case EnvironmentDeleted():
+                self._whole.pop(queues.stream(EnvironmentId(recorded.stream)), None)
                 return self.stop(EnvironmentId(recorded.stream))
             case _:
                 return None
+
+    def _is_whole(self, queue: UUID, deployment: DeploymentId) -> bool:
+        """Whether *deployment*, which is over, leaves nothing behind: all that it planned stands in the pipeline."""
+        whole = self._whole.get(queue, set())
+        if deployment not in whole:
+            return False
+        whole.remove(deployment)
+        if not whole:
+            del self._whole[queue]
+        return True
 
     async def stop_after(self, deployment: DeploymentId) -> None:
         """Stops what the plan of *deployment*, which is over, was the last to hold."""

@@ -6,26 +6,26 @@ come to the same. A step is recorded as started before it begins, and what is re
 again by the next server: the target finds it by its identity and takes it up.
 
 What happens at the same time is recorded at the same time: the steps that have ended and those that start with that go
-into one append.
+into one append, the first ones that of the taking up.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from domain import deployment as deployments
-from domain.deployment import Deployment
+from domain.deployment import AdvanceDeployment, Deployment
 from domain.environment import Target
-from domain.errors import Fenced, StepNotDue
+from domain.errors import Fenced
 from domain.queue import DeploymentId
-from domain.step import StartStep, Step, StepCommand
+from domain.step import Step, StepCommand
 from runner.executor import Executor, Work
 from runner.patience import follow, patiently
 from runner.step import StepRun
 from store import deployment as writing
-from store.handle import Handled, Handler, Transaction
+from store.handle import Handler, Loaded, Transaction
 from store.log import Author, Origin
 from store.output import OutputStore
 
@@ -59,12 +59,14 @@ class _Drive:
         self._id = id_
         self._by = Author(actor="engine", origin=Origin.ENGINE, correlation=id_)
         self._woken = asyncio.Event()
+        self._now: Loaded[Deployment] = Loaded(id_, 0, deployments.decider.initial)
+        self._newest = 0  # the version that others, or we, have brought the stream to, as far as the log has told us
         self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
         self._aborts: dict[Step, asyncio.Task[StepCommand]] = {}
 
     async def carry_out(self) -> Deployment:
-        taken = await self._transact(self._take_up)
-        following = self._task(self._follow(taken.receipt.position))
+        position = await self._transact(self._take_up)
+        following = self._task(self._follow(position))
         try:
             while not (deployment := await self._reconcile()).status.is_final:
                 await self._woken.wait()
@@ -91,41 +93,40 @@ class _Drive:
         tasks = {**self._watches, **self._aborts}
         ended = {step: task.result() for step, task in tasks.items() if task.done()}
         if not ended:
-            deployment = await self._load()
-            if set(deployment.due()) <= set(deployment.running):
-                return deployment
-        handled = await self._transact(partial(self._report, ended.values()))
+            if self._newest > self._now.version:
+                await self._load()
+            if set(self._now.state.due()) <= set(self._now.state.running):
+                return self._now.state
+        await self._transact(partial(self._report, tuple(ended.values())))
         for tasks_of in (self._watches, self._aborts):
             for step in tasks_of.keys() & ended.keys():
                 tasks_of.pop(step).cancel()
-        return handled.state
+        return self._now.state
 
-    async def _load(self) -> Deployment:
+    async def _load(self) -> None:
         states = self._runner.handler.states
-        deployment = (await patiently(lambda: states.load(deployments.decider, self._id))).state
-        if deployment.worker != self._runner.worker:
-            raise Fenced(worker=deployment.worker)
-        return deployment
+        self._now = await patiently(lambda: states.load(deployments.decider, self._id))
+        if self._now.state.worker != self._runner.worker:
+            raise Fenced(worker=self._now.state.worker)
 
     async def _take_up(self, transaction: Transaction) -> DeploymentId:
-        return await writing.take_up(transaction, self._id, self._runner.worker)
+        await writing.take_up(transaction, self._id, self._runner.worker)
+        return await self._report((), transaction)
 
-    async def _report(self, outcomes: Collection[StepCommand], transaction: Transaction) -> DeploymentId:
-        for outcome in outcomes:
-            try:
-                await writing.report(transaction, self._id, outcome)
-            except StepNotDue as refusal:
-                logger.warning("Deployment %s: an outcome came too late: %s", self._id, refusal)
-        deployment = (await transaction.load(deployments.decider, self._id)).state
-        for step in deployment.due():
-            await writing.report(transaction, self._id, StartStep(worker=self._runner.worker, step=step))
-        return self._id
+    async def _report(self, outcomes: tuple[StepCommand, ...], transaction: Transaction) -> DeploymentId:
+        advance = AdvanceDeployment(worker=self._runner.worker, outcomes=outcomes)
+        return await writing.report(transaction, self._id, advance)
 
-    async def _transact(self, work: Callable[[Transaction], Awaitable[DeploymentId]]) -> Handled[Deployment]:
-        return await patiently(lambda: self._runner.handler.transact(work, deployments.decider, self._by))
+    async def _transact(self, work: Callable[[Transaction], Awaitable[DeploymentId]]) -> int:
+        """The log's position at which *work* was recorded."""
+        transact = partial(self._runner.handler.transact, work, deployments.decider, self._by, anew=False)
+        handled = await patiently(transact)
+        self._now = handled.subject
+        return handled.receipt.position
 
     async def _follow(self, position: int) -> None:
-        async for _ in follow(self._runner.handler.log, position, self._id):
+        async for batch in follow(self._runner.handler.log, position, self._id):
+            self._newest = batch[-1].version
             self._woken.set()
 
     def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -10,7 +10,7 @@ from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import plan as plans
 from domain import queue as queues
-from domain.deployment import CancelDeployment, DeploymentCommand, PlanDeployment, TakeUpDeployment
+from domain.deployment import AdvanceDeployment, CancelDeployment, DeploymentCommand, PlanDeployment, TakeUpDeployment
 from domain.errors import (
     DeploymentNotAdmitted,
     DeploymentNotFound,
@@ -72,8 +72,10 @@ async def take_up(transaction: Transaction, deployment: DeploymentId, worker: st
     return deployment
 
 
-async def report(transaction: Transaction, deployment: DeploymentId, command: StepCommand) -> DeploymentId:
-    """Records what became of a step; raises `Fenced` and `StepNotDue`."""
+async def report(
+    transaction: Transaction, deployment: DeploymentId, command: StepCommand | AdvanceDeployment
+) -> DeploymentId:
+    """Records what became of a step, or of several at once; raises `Fenced`, and `StepNotDue` for a single one."""
     await _do(transaction, deployment, command)
     return deployment
 

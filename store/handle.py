@@ -4,6 +4,10 @@ The write path: read, decide, append.
 A transaction reads streams, decides on them, and appends everything at once, on condition that every stream it
 read is still where it was; if one has moved on, it is run again from the start. What it refuses counts on the same
 condition. So transactions come to what they would have come to one after another.
+
+That condition is all that is needed of a state. So who writes to streams that hardly anybody else writes to may take
+them as they were last seen, and read only when that was wrong. Others read first: who doesn't is so quick that those
+who have to would never have their turn.
 """
 
 import asyncio
@@ -73,10 +77,10 @@ class Handled(Struct, Generic[State], frozen=True, kw_only=True):
 
 
 class Transaction:
-    """What a decision read, and what it wants recorded."""
+    """What a decision read, and what it wants recorded. It takes states as they were last seen, or reads *anew*."""
 
-    def __init__(self, states: "States") -> None:
-        self._states = states
+    def __init__(self, states: "States", anew: bool = True) -> None:
+        self._load = states.load if anew else states.last_seen
         self._read: dict[UUID, int] = {}
         self._now: dict[UUID, Loaded[Any]] = {}
         self._events: dict[UUID, list[Event]] = {}
@@ -84,7 +88,7 @@ class Transaction:
     async def load(self, decider: Decider[State, Command, EventT], stream: UUID) -> Loaded[State]:
         """The stream's state, with what this transaction has decided so far."""
         if stream not in self._now:
-            self._now[stream] = await self._states.load(decider, stream)
+            self._now[stream] = await self._load(decider, stream)
             self._read[stream] = self._now[stream].version
         return self._now[stream]
 
@@ -140,6 +144,10 @@ class States:
         self.keep(kept)
         return kept
 
+    async def last_seen(self, decider: Decider[State, Command, EventT], stream: UUID) -> Loaded[State]:
+        """The state as it was when it was seen here last: it may have moved on."""
+        return self._kept.get(stream) or await self.load(decider, stream)
+
     async def load_at(self, decider: Decider[State, Command, EventT], stream: UUID, version: int) -> Loaded[State]:
         """The state that the stream had at *version*, or has now if that is still to come."""
         kept = self._kept.get(stream)
@@ -173,17 +181,19 @@ class Handler:
         key: str | None = None,
         request: str = "",
         dry_run: bool = False,
+        anew: bool = True,
     ) -> Handled[State]:
         """Runs *work*, which decides in its transaction and says which stream answers; appends what it decided.
 
-        With a *key* known for the same *request* the first answer is given again. *dry_run* writes nothing.
+        With a *key* known for the same *request* the first answer is given again. *dry_run* writes nothing. If not
+        *anew*, the first try is on states as they were last seen here.
         Raises what *work* refuses, `IdempotencyKeyReused`, and `StreamMoved` when others kept coming first.
         """
         turn: asyncio.Lock | nullcontext[None] = nullcontext()
         for left in reversed(range(ATTEMPTS)):
             async with turn:
                 try:
-                    return await self._attempt(work, answer, by, key, request, dry_run)
+                    return await self._attempt(work, answer, by, key, request, dry_run, anew or left < ATTEMPTS - 1)
                 except StreamMoved as moved:
                     if not left:
                         raise
@@ -199,10 +209,11 @@ class Handler:
         key: str | None,
         request: str,
         dry_run: bool,
+        anew: bool,
     ) -> Handled[State]:
         if key and (first := await self.log.find(key, request)):
             return await self._again(answer, first)
-        transaction = Transaction(self.states)
+        transaction = Transaction(self.states, anew)
         try:
             subject = await work(transaction)
         except Refused:

@@ -4,6 +4,7 @@ import pytest
 
 from domain import deployment
 from domain.deployment import (
+    AdvanceDeployment,
     CancelDeployment,
     Cancellation,
     CancellationRequested,
@@ -21,7 +22,7 @@ from domain.deployment import (
     StageSucceeded,
     TakeUpDeployment,
 )
-from domain.errors import DeploymentNotFound, DeploymentOver
+from domain.errors import DeploymentNotFound, DeploymentOver, Fenced
 from domain.plan import PlannedStage
 from domain.queue import Action
 from domain.step import (
@@ -29,6 +30,7 @@ from domain.step import (
     BuildSkipped,
     BuildStarted,
     BuildSucceeded,
+    FailStep,
     Phase,
     ServiceCancelled,
     ServiceDeployed,
@@ -66,6 +68,48 @@ taken = DeploymentTakenUp(worker=WORKER)
 
 def cancelled(*names: str) -> list[ServiceCancelled]:
     return [ServiceCancelled(service=service_id(name)) for name in names]
+
+
+# Several reports at once
+
+
+def test_what_ended_at_the_same_time_is_reported_at_once_with_what_starts_then() -> None:
+    run = Run(stage("Ship", service("api", built=False), service("web", built=False)), later).take_up()
+    given(*run.events).when(AdvanceDeployment(worker=WORKER)).then(
+        ServiceDeployStarted(service=API, attempt=1),
+        ServiceDeployStarted(service=WEB, attempt=1),
+    )
+    ended = tuple(SucceedStep(worker=WORKER, step=deploy(name)) for name in ("web", "api"))
+    given(*run.start(deploy("api"), deploy("web")).events).when(AdvanceDeployment(worker=WORKER, outcomes=ended)).then(
+        ServiceDeployed(service=WEB, attempt=1),
+        ServiceDeployed(service=API, attempt=1),
+        StageSucceeded(stage=SHIP),
+        StageStarted(stage=LATER),
+        BuildStarted(service=ORDERS, attempt=1),
+    )
+
+
+def test_of_several_reports_one_that_came_too_late_counts_for_nothing() -> None:
+    run = Run(ship).take_up().start(build("api"), build("web"))
+    outcomes = tuple(SucceedStep(worker=WORKER, step=step) for step in (build("api"), build("api"), deploy("web")))
+    given(*run.events).when(AdvanceDeployment(worker=WORKER, outcomes=outcomes)).then(
+        BuildSucceeded(service=API, attempt=1), ServiceDeployStarted(service=service_id("api"), attempt=1)
+    )
+
+
+def test_of_several_failures_the_first_one_is_the_deployments() -> None:
+    run = Run(ship).take_up().start(build("api"), build("web"))
+    outcomes = tuple(FailStep(worker=WORKER, step=build(name), reason=name) for name in ("web", "api"))
+    state = deployment.decider.replay(
+        deployment.decide(run.state, AdvanceDeployment(worker=WORKER, outcomes=outcomes)), run.state
+    )
+    assert (state.status, state.failure and state.failure.reason) == (Status.FAILED, "web")
+
+
+def test_nothing_to_report_and_nothing_to_start_changes_nothing() -> None:
+    run = Run(ship).take_up().start(build("api"), build("web"))
+    given(*run.events).when(AdvanceDeployment(worker=WORKER)).then()
+    given(*run.events).when(AdvanceDeployment(worker="stranger")).refused(Fenced(worker=WORKER))
 
 
 # Planning and taking up

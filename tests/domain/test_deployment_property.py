@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from domain import deployment
 from domain.deployment import (
+    AdvanceDeployment,
     CancelDeployment,
     Cancellation,
     CancellationRequested,
@@ -37,6 +38,7 @@ from domain.step import (
     ServiceDeployStarted,
     StartStep,
     Status,
+    Step,
     StepCommand,
     SucceedStep,
 )
@@ -172,16 +174,32 @@ class Story:
     def go_on(self) -> None:
         """A step that is due starts, or one that runs comes to its end: one of them there always is."""
         running = self.run.state.running
+        if self.happens(0.3):
+            self.advance(running)
+            return
         step = self.random.choice([*running, *(step for step in self.run.state.due() if step not in running)])
-        command: StepCommand = StartStep(worker=self.worker, step=step)
-        if step in running:
-            command = SucceedStep(worker=self.worker, step=step)
-            if self.happens(self.failure):
-                command = FailStep(worker=self.worker, step=step, reason=f"attempt {step.attempt}")
-            elif self.run.state.cancellation is Cancellation.FORCED:
-                command = AbortStep(worker=self.worker, step=step)
+        command = self.outcome(step) if step in running else StartStep(worker=self.worker, step=step)
         self.past.append(command)
         assert self.tell(command)
+
+    def advance(self, running: tuple[Step, ...]) -> None:
+        """Some that run come to their end together, reported once more and with them what is over already."""
+        outcomes = [
+            self.outcome(step)
+            for step in self.random.sample(running, self.random.randint(min(1, len(running)), len(running)))
+        ]
+        late = self.random.sample(self.past, min(2, len(self.past)))
+        reports = (*outcomes, *outcomes, *(each for each in late if each.step not in running))
+        self.past += outcomes
+        self.tell(AdvanceDeployment(worker=self.worker, outcomes=reports))
+        assert set(self.run.state.due()) == set(self.run.state.running) or self.run.state.is_stopping
+
+    def outcome(self, step: Step) -> StepCommand:
+        if self.happens(self.failure):
+            return FailStep(worker=self.worker, step=step, reason=f"attempt {step.attempt}")
+        if self.run.state.cancellation is Cancellation.FORCED:
+            return AbortStep(worker=self.worker, step=step)
+        return SucceedStep(worker=self.worker, step=step)
 
     def take_up(self) -> None:
         self.workers += 1
@@ -207,6 +225,8 @@ class Story:
         for step in (*self.run.state.due(), *self.run.state.running):
             with pytest.raises(Fenced):
                 self.tell(SucceedStep(worker="worker-0", step=step))
+            with pytest.raises(Fenced):
+                self.tell(AdvanceDeployment(worker="worker-0"))
 
 
 @settings(max_examples=500)

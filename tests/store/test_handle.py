@@ -92,6 +92,24 @@ async def test_a_transaction_over_several_streams_is_one(handler: Handler) -> No
     assert len(handled.events) == 1
 
 
+async def test_who_takes_a_state_as_it_was_last_seen_decides_on_what_others_did_since(handler: Handler) -> None:
+    other = Handler(handler.log)
+    await other.states.load(pipeline.decider, A)
+    await handler.handle(pipeline.decider, A, stage("new"), ANN)
+    handled = await other.transact(on(A, EditStage(stage="new", name="newer")), pipeline.decider, BOB, anew=False)
+    assert handled.subject == await handler.states.load(pipeline.decider, A)
+    assert handled.state.stages[-1].name == "newer"
+
+
+async def test_who_takes_a_state_as_it_was_last_seen_is_refused_for_what_others_did_since(handler: Handler) -> None:
+    other = Handler(handler.log)
+    await other.states.load(pipeline.decider, A)
+    await handler.handle(pipeline.decider, A, stage("new"), ANN)
+    with pytest.raises(VersionMismatch) as refused:
+        await other.transact(on(A, stage("newer"), expected=5), pipeline.decider, ANN, anew=False)
+    assert refused.value == VersionMismatch(expected=5, current=6)
+
+
 # The expected version
 
 
