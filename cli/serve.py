@@ -133,7 +133,11 @@ def migrate(database: Database = None) -> None:
     server.migrate(_shared(database))
 
 
-def fsck(data: Data = None, database: Database = None) -> None:
+def fsck(
+    data: Data = None,
+    database: Database = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
+) -> None:
     """Check what is stored: the order and the hashes of the whole log, and the read models against it.
 
     With SQLite the server must be stopped; with a PostgreSQL all may go on meanwhile.
@@ -141,7 +145,7 @@ def fsck(data: Data = None, database: Database = None) -> None:
     from server import fsck as server
     from server.settings import Settings
 
-    server.fsck(Settings(data=_folder(data), database=database))
+    server.fsck(Settings(data=_folder(data), database=database), as_json)
 
 
 def _folder(data: Path | None) -> Path:

@@ -138,23 +138,27 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
     def service(self, ref: ServiceRef) -> Service:
         """The service with that id or name; raises `ServiceNotFound`."""
-        service = _find(self.services, ref)
-        if service is None:
-            raise ServiceNotFound(service=str(ref))
-        return service
+        for stage in self.stages:
+            service = _find(stage.services, ref)
+            if service is not None:
+                return service
+        raise ServiceNotFound(service=str(ref))
 
     def stage_of(self, service: ServiceId) -> Stage:
         """The stage where the service with that id stands; raises `ServiceNotFound`."""
         for stage in self.stages:
-            for known in stage.services:
-                if known.id == service:
-                    return stage
+            if _find(stage.services, service) is not None:
+                return stage
         raise ServiceNotFound(service=str(service))
 
 
 def _find(things: tuple[Thing, ...], ref: UUID | str) -> Thing | None:
     if isinstance(ref, UUID):
-        return next((thing for thing in things if thing.id == ref), None)
+        wanted = ref.int  # ids are compared as integers, which is much quicker than as UUIDs
+        for thing in things:
+            if thing.id.int == wanted:
+                return thing
+        return None
     key = names.key(ref)
     return next((thing for thing in things if names.key(thing.name) == key), None)
 

@@ -41,7 +41,7 @@ from projections.replay import Replay
 from projections.views import FIRST, Page, Place, Slice, Views
 from store.log import EventLog, Recorded
 
-EVENTS = get_args(DeploymentEvent)
+EVENTS = frozenset(get_args(DeploymentEvent))
 
 
 class StepView(Struct, frozen=True, kw_only=True):
@@ -100,7 +100,7 @@ class DeploymentView(Struct, frozen=True, kw_only=True):
 
 
 def key(recorded: Recorded) -> UUID | None:
-    return recorded.stream if isinstance(recorded.event, EVENTS) else None
+    return recorded.stream if type(recorded.event) in EVENTS else None
 
 
 def fold(view: DeploymentView | None, recorded: Recorded) -> DeploymentView | None:

@@ -22,7 +22,7 @@ from projections.projection import Projection, Reader
 from projections.views import FIRST, Page, Place, Slice, Views
 from store.log import Recorded
 
-EVENTS = get_args(PipelineEvent)
+EVENTS = frozenset(get_args(PipelineEvent))
 
 
 class EnvironmentView(Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class EnvironmentView(Struct, frozen=True, kw_only=True):
 
 
 def key(recorded: Recorded) -> UUID | None:
-    return recorded.stream if isinstance(recorded.event, EVENTS) else None
+    return recorded.stream if type(recorded.event) in EVENTS else None
 
 
 def fold(view: EnvironmentView | None, recorded: Recorded) -> EnvironmentView | None:

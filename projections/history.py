@@ -8,8 +8,9 @@ found by its tags: whose it is, what it is about, who did it, and the words that
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import cast
+from typing import cast, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -81,6 +82,7 @@ class HistoryFilter(Struct, frozen=True, kw_only=True):
 def row(before: Pipeline, project: ProjectId, recorded: Recorded) -> Row:
     """The row of an event of a pipeline that was *before*."""
     event = cast("PipelineEvent", recorded.event)
+    subjects = _subjects(event)
     view = HistoryView(
         id=recorded.id,
         position=recorded.position,
@@ -91,14 +93,14 @@ def row(before: Pipeline, project: ProjectId, recorded: Recorded) -> Row:
         state=Raw(codec.encode(event)),
         recorded_at=recorded.recorded_at,
         by=recorded.by,
-        before=_cut(before, event),
+        before=_cut(before, subjects),
     )
     return Row(
         key=recorded.id,
         place=Place(PARENT, _sort(recorded.position)),
         position=recorded.position,
         document=msgspec.json.encode(view),
-        tags=tuple(dict.fromkeys(_tags(view, before, event))),
+        tags=tuple(dict.fromkeys(_tags(view, before, event, subjects))),
     )
 
 
@@ -108,31 +110,40 @@ def _sort(position: int) -> str:
 
 def _subjects(event: PipelineEvent) -> set[UUID]:
     """The stages and services that *event* speaks of."""
-    found = (getattr(event, field, None) for field in ("stage", "service", "source", "target"))
-    return {id_ for id_ in found if isinstance(id_, UUID)}
+    found = [getattr(event, field) for field in _fields(type(event))]
+    return {id_ for id_ in found if id_ is not None}
 
 
-def _cut(before: Pipeline, event: PipelineEvent) -> Pipeline:
-    wanted = _subjects(event)
-    stages = [
-        replace(stage, services=tuple(service for service in stage.services if service.id in wanted))
-        for stage in before.stages
-    ]
-    return replace(before, stages=tuple(stage for stage in stages if stage.id in wanted or stage.services))
+@cache
+def _fields(event: type[PipelineEvent]) -> tuple[str, ...]:
+    """Those that hold the id of a stage or a service."""
+    hints = get_type_hints(event)
+    return tuple(field for field, hint in hints.items() if {StageId, ServiceId} & {hint, *get_args(hint)})
 
 
-def _tags(view: HistoryView, before: Pipeline, event: PipelineEvent) -> Iterator[str]:
+def _cut(before: Pipeline, subjects: set[UUID]) -> Pipeline:
+    wanted = {id_.int for id_ in subjects}  # ids are compared as integers, which is much quicker than as UUIDs
+    stages = []
+    for stage in before.stages:
+        services = tuple([service for service in stage.services if service.id.int in wanted])
+        if services or stage.id.int in wanted:
+            stages.append(replace(stage, services=services))
+    return replace(before, stages=tuple(stages))
+
+
+def _tags(view: HistoryView, before: Pipeline, event: PipelineEvent, subjects: set[UUID]) -> Iterator[str]:
     yield _tag("environment", view.environment)
     yield _tag("project", view.project)
     yield _tag("type", view.type)
     yield _tag("actor", view.by.actor)
     yield _tag("origin", view.by.origin)
     about = pipeline_about(before, event)
-    for subject in _subjects(event) | ({about.stage.id} if about.stage else set()):
+    for subject in subjects | ({about.stage.id} if about.stage else set()):
         yield _tag("subject", subject)
     yield from words(f"{pipeline_words(before, event)} {view.by.reason or ''}")
 
 
+@lru_cache(50_000)  # the same few come again and again
 def _tag(facet: str, value: object) -> str:
     return "x" + blake2b(f"{facet}:{value}".encode(), digest_size=8).hexdigest()
 
@@ -142,10 +153,11 @@ def words(text: str) -> list[str]:
 
     What begins a word begins its tag; a `w` tells them from other tags.
     """
-    return [
-        "w" + "".join(letter if letter.isascii() else f"u{ord(letter):06x}" for letter in word)
-        for word in WORD.findall(names.key(text))
-    ]
+    return [f"w{word if word.isascii() else _spelt(word)}" for word in WORD.findall(names.key(text))]
+
+
+def _spelt(word: str) -> str:
+    return "".join(letter if letter.isascii() else f"u{ord(letter):06x}" for letter in word)
 
 
 class History:

@@ -30,7 +30,7 @@ class PipelineView(Struct, frozen=True, kw_only=True):
 
 
 def key(recorded: Recorded) -> UUID | None:
-    return recorded.stream if isinstance(recorded.event, EVENTS) else None
+    return recorded.stream if type(recorded.event) in EVENTS else None
 
 
 def fold(view: PipelineView | None, recorded: Recorded) -> PipelineView | None:

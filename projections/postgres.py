@@ -145,10 +145,16 @@ class PostgresViews(Views):
             )
             return generation
 
-    async def fill(self, generation: int, rows: Sequence[Row]) -> None:
+    async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
         async with self._writing() as connection:
-            records = [(generation, *_row(row), row.tags or None) for row in rows]
-            await connection.copy_records_to_table("documents", records=records, columns=COLUMNS)
+            once = [(generation, *_row(row), row.tags) for row in rows if row.tags]  # these are nearly all
+            if once:
+                await connection.copy_records_to_table("documents", records=once, columns=COLUMNS)
+            others = [(generation, *_row(row), None) for row in rows if not row.tags]
+            if others:
+                await connection.execute(PUT, *_columns(others, len(COLUMNS)))
+            if removed:
+                await connection.execute(REMOVE, [generation] * len(removed), removed)
 
     async def forget(self, kind: str) -> None:
         async with self._writing() as connection:

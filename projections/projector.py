@@ -2,9 +2,9 @@
 Keeps the read models equal to the log.
 
 Two tasks do it. One follows the log and folds what comes into every projection whose rows are good. The other makes
-rows anew that are not (another version of the projection, another log, none yet): it folds the whole log in memory,
-writes the rows where nobody reads them, and switches to them when they are as new as the others. A task that meets a
-fault says so in the status and begins again a moment later.
+rows anew that are not (another version of the projection, another log, none yet): it folds the whole log, with no more
+rows in memory than there is room for, writes them where nobody reads them, and switches to them when they are as new as
+the others. A task that meets a fault says so in the status and begins again a moment later.
 """
 
 import asyncio
@@ -23,6 +23,8 @@ from store.log import EventLog, LogUnavailable, Recorded
 PAUSE = 1.0
 TIMEOUT = 5.0
 SOME = 200  # events or rows that are worked on before anybody else may go on
+MANY = 2_000
+ROOM = 5_000
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +65,25 @@ class EventsMissed(Exception):
 
 
 class Projector:
-    """Folds *log* into the rows of *projections*; after a fault it waits for *pause* seconds."""
+    """Folds *log* into the rows of *projections*; after a fault it waits for *pause* seconds.
+
+    While rows are made anew *many* events or rows are read or written at once, and of each kind there are no more rows
+    in memory than there is *room* for.
+    """
 
     def __init__(
-        self, log: EventLog, views: Views, projections: Sequence[Projection[Any]], pause: float = PAUSE
+        self,
+        log: EventLog,
+        views: Views,
+        projections: Sequence[Projection[Any]],
+        pause: float = PAUSE,
+        many: int = MANY,
+        room: int = ROOM,
     ) -> None:
         self._log = log
         self._views = views
         self._pause = pause
+        self._many, self._room = many, room
         self._projections = {projection.name: projection for projection in projections}
         self._live: dict[str, Checkpoint] = {}
         self._stale: dict[str, Checkpoint | None] = {}  # with the checkpoint of the rows that are still read
@@ -252,8 +265,8 @@ class Projector:
         last = await self._read_on(sheets, None, generations)
         for kind, sheet in sheets.items():
             while sheet.is_changed:
-                rows, _ = sheet.take(SOME)  # a row that is gone again was never there
-                await self._views.fill(generations[kind], rows)
+                rows, removed = sheet.take(self._many)
+                await self._views.fill(generations[kind], rows, removed)
         async with self._moving:
             last = await self._read_on(sheets, last, generations)  # what came meanwhile
             steps = []
@@ -280,11 +293,15 @@ class Projector:
 
         Rows beside are as many as events, so they are not kept in memory.
         """
-        while events := await self._log.read_all(after=last.position if last else 0, limit=SOME):
+        while events := await self._log.read_all(after=last.position if last else 0, limit=self._many):
             for kind, sheet in sheets.items():
-                sheet.fold(events)
-                if beside := sheet.take_beside():
-                    await self._views.fill(generations[kind], beside)
+                missing = sheet.missing(events)
+                stored = await self._views.load({generations[kind]: missing}) if missing else {}
+                for part in _parts(events):
+                    sheet.fold(part, stored.get(generations[kind]))
+                    await asyncio.sleep(0)
+                if rows := sheet.take_beside() + sheet.put_away(self._room):
+                    await self._views.fill(generations[kind], rows)
             last = events[-1]
         return last
 

@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 class Sheet(Generic[View]):
     """Rows of one projection while events are folded into them.
 
-    An event that can't be folded is parked, and the row goes on as if it had not been.
+    An event that can't be folded is parked, and the row goes on as if it had not been. Rows can be put away where they
+    are stored, so that no more of them are on the desk than there is room for.
     """
 
     def __init__(self, projection: Projection[View]) -> None:
@@ -29,6 +30,7 @@ class Sheet(Generic[View]):
         self._views: dict[UUID, View | None] = {}
         self._changed: dict[UUID, Recorded] = {}
         self._beside: list[Row] = []
+        self._away: set[UUID] = set()
 
     @property
     def is_changed(self) -> bool:
@@ -58,8 +60,30 @@ class Sheet(Generic[View]):
                 continue
             self._beside += beside
             if after is not before:
+                self._views.pop(key, None)  # so that the dict is in the order of the last change
                 self._views[key] = after
                 self._changed[key] = recorded
+
+    def missing(self, events: Sequence[Recorded]) -> set[UUID]:
+        """The rows that *events* touch and that were put away."""
+        return {key for key in self.keys(events) if key not in self._views} & self._away if self._away else set()
+
+    def put_away(self, most: int) -> list[Row]:
+        """Clears the desk of all but *most* rows, those that changed last; the ones that are to be stored for it."""
+        rows = []
+        for key in list(islice(self._views, max(0, len(self._views) - most))):
+            view = self._views.pop(key)
+            if view is None and key in self._changed and key in self._away:
+                self._views[key] = None  # it is still to be removed from where it was stored
+                continue
+            recorded = self._changed.pop(key, None)
+            if view is None:
+                self._away.discard(key)
+                continue
+            self._away.add(key)
+            if recorded is not None and (row := self._row(key, view, recorded)):
+                rows.append(row)
+        return rows
 
     def take_beside(self) -> list[Row]:
         """The rows beside that came since they were last taken."""
@@ -74,14 +98,18 @@ class Sheet(Generic[View]):
             recorded, view = self._changed.pop(key), self._views[key]
             if view is None:
                 removed.append(key)
-                continue
-            try:
-                document, place = self._projection.encode(view), self._projection.place(view)
-            except Exception as fault:
-                self._park(recorded, fault)
-            else:
-                rows.append(Row(key=key, place=place, position=recorded.position, document=document))
+            elif row := self._row(key, view, recorded):
+                rows.append(row)
         return rows, removed
+
+    def _row(self, key: UUID, view: View, recorded: Recorded) -> Row | None:
+        """The row that *view* is stored as, which *recorded* was the last to change."""
+        try:
+            document, place = self._projection.encode(view), self._projection.place(view)
+        except Exception as fault:
+            self._park(recorded, fault)
+            return None
+        return Row(key=key, place=place, position=recorded.position, document=document)
 
     def _view(self, key: UUID, documents: Mapping[UUID, bytes]) -> View | None:
         if key in self._views or key not in documents:

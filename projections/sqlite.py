@@ -172,10 +172,11 @@ class SqliteViews(Views):
 
         return await self._write(begin)
 
-    async def fill(self, generation: int, rows: Sequence[Row]) -> None:
+    async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
         def fill(db: sqlite3.Connection) -> None:
             with _transaction(db, "IMMEDIATE"):
                 _put(db, generation, rows)
+                _remove(db, generation, removed)
 
         await self._write(fill)
 
@@ -264,9 +265,7 @@ def _save(db: sqlite3.Connection, step: Progress) -> None:
     if before and before.generation == after.generation and before.position >= after.position:
         raise ValueError(f"a checkpoint only moves forward, not from {before.position} to {after.position}")
     _put(db, after.generation, step.rows)
-    db.executemany(
-        "DELETE FROM rows WHERE generation = ? AND key = ?", [(after.generation, key.bytes) for key in step.removed]
-    )
+    _remove(db, after.generation, step.removed)
     db.executemany(
         "INSERT OR REPLACE INTO parked (generation, position, stream, name, error) VALUES (?, ?, ?, ?, ?)",
         [(after.generation, each.position, each.stream.bytes, each.name, each.error) for each in step.parked],
@@ -295,6 +294,10 @@ def _put(db: sqlite3.Connection, generation: int, rows: Sequence[Row]) -> None:
         ],
     )
     tag(db, generation, [row.key for row in rows if row.tags])
+
+
+def _remove(db: sqlite3.Connection, generation: int, keys: Sequence[UUID]) -> None:
+    db.executemany("DELETE FROM rows WHERE generation = ? AND key = ?", [(generation, key.bytes) for key in keys])
 
 
 def _prune(db: sqlite3.Connection) -> bool:

@@ -182,8 +182,8 @@ class Views(Protocol):
         """A new generation of *kind*, empty and read by nobody."""
         ...
 
-    async def fill(self, generation: int, rows: Sequence[Row]) -> None:
-        """Puts rows into a generation that nobody reads yet."""
+    async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
+        """Puts rows into a generation that nobody reads yet, and takes out what is *removed*."""
         ...
 
     async def forget(self, kind: str) -> None:

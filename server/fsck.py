@@ -3,7 +3,8 @@ Whether what is stored is whole: the log by itself, and the read models against 
 
 The log's positions, versions and hash chains are checked as an auditor's are (see `store.audit`). The rows of the read
 models are those of one moment, and are made again from the log, up to where they say they are. A long log is shared
-out by rows over as many processes as there are processors.
+out by rows over as many processes as there are processors. No more rows are in memory than there is room for: the
+others are put away in a file of SQLite's that is gone with the process.
 """
 
 import asyncio
@@ -12,17 +13,19 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from projections.projection import Projection
 from projections.sheet import Sheet
 from projections.views import Row
+from server.away import Away
 from server.settings import Settings
 from server.stored import Stored, files, snapshot
 from server.stores import PROJECTIONS
@@ -38,15 +41,30 @@ SMALL = 50_000
 MOST = 20
 """Wrong rows that are named."""
 
+ROOM = 5_000
+"""Rows of a read model that are in memory at most, for each process."""
+
+PAUSE = 0.5
+"""Seconds between two words about how far it has come."""
+
+Done = Any
+"""How many events all processes have been through: a `multiprocessing.Value`, which has no type of its own."""
+
+_done: Done = None
+
 projections = {projection.name: projection for projection in PROJECTIONS}
 
 
 class Share(Struct, frozen=True):
-    """The *number*-th of *count* parts of all rows, in the moment of the database that has the name *moment*."""
+    """The *number*-th of *count* parts of all rows, in the moment of the database that has the name *moment*.
+
+    Of each read model there are no more rows in memory than there is *room* for.
+    """
 
     number: int
     count: int
     moment: str | None
+    room: int
 
     def has(self, key: UUID | None) -> bool:
         return key is not None and key.int % self.count == self.number
@@ -59,43 +77,78 @@ class Checked(Struct):
     findings: list[str]
 
 
-def fsck(settings: Settings) -> None:
+class Report(Struct, kw_only=True):
+    """What `--json` answers."""
+
+    position: int
+    read_models: int
+    seconds: float
+    findings: Sequence[str]
+
+
+def fsck(settings: Settings, as_json: bool = False) -> None:
     """Says what was found; ends the program with 1 if anything is wrong, or can't be read."""
     began = time.monotonic()
     try:
-        position, findings = asyncio.run(check(settings))
+        position, findings = asyncio.run(check(settings, tell=_tell if sys.stderr.isatty() else None))
     except LogUnavailable as reason:
         sys.exit(str(reason))
-    for finding in findings:
-        print(finding)
     taken = time.monotonic() - began
-    print(
-        f"{position:,} events and {len(PROJECTIONS)} read models in {taken:.1f} s: {len(findings) or 'nothing'} wrong"
-    )
+    if as_json:
+        report = Report(position=position, read_models=len(PROJECTIONS), seconds=round(taken, 3), findings=findings)
+        print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+    else:
+        verdict = f"{len(findings) or 'nothing'} wrong"
+        print(
+            *findings, f"{position:,} events and {len(PROJECTIONS)} read models in {taken:.1f} s: {verdict}", sep="\n"
+        )
     sys.exit(1 if findings else 0)
 
 
-async def check(settings: Settings, small: int = SMALL) -> tuple[int, list[str]]:
-    """The log's last position, and what is wrong; raises `LogUnavailable`."""
+def _tell(share: float) -> None:
+    """How much is done, in a line that is written over."""
+    print(f"\r{share:4.0%}" if share < 1 else "\r    \r", end="", file=sys.stderr, flush=True)
+
+
+async def check(
+    settings: Settings, small: int = SMALL, room: int = ROOM, tell: Callable[[float], None] | None = None
+) -> tuple[int, list[str]]:
+    """The log's last position, and what is wrong; raises `LogUnavailable`. *tell* is told how much of it is done."""
     if settings.database is None:
         log: EventLog = await SqliteLog.open(settings.data / "log.db")  # while we have it, nobody else writes
     else:
         log = await PostgresLog.open(settings.database)
+    done: Done = multiprocessing.get_context("spawn").Value("q", 0)
+    telling: asyncio.Task[None] | None = None
     try:
         position = await log.position()
+        count = 1 if position <= small else os.cpu_count() or 1
+        if tell is not None:
+            telling = asyncio.create_task(_watch(done, position * (1 + count), tell))
         if settings.database is None and not (settings.data / "views.db").exists():
-            return position, await links(log)
+            return position, await links(log, done)
         async with _moment(settings) as stored:
-            count = 1 if position <= small else os.cpu_count() or 1
-            shares = [Share(number, count, stored.name) for number in range(count)]
+            shares = [Share(number, count, stored.name, room) for number in range(count)]
             checked: Sequence[Checked]
             if count == 1:
-                wrong, checked = await links(log), [await rows(stored, log.epoch, shares[0])]
+                wrong, checked = await links(log, done), [await rows(stored, log.epoch, shares[0], done)]
             else:
-                wrong, checked = await _side_by_side(settings, log, shares)
+                wrong, checked = await _side_by_side(settings, log, shares, done)
             return position, [*wrong, *await _together(stored, checked)]
     finally:
+        if telling is not None:
+            telling.cancel()
+            await asyncio.wait([telling])
         await log.close()
+
+
+async def _watch(done: Done, all_: int, tell: Callable[[float], None]) -> None:
+    try:
+        while True:
+            tell(min(0.99, done.value / max(1, all_)))
+            await asyncio.sleep(PAUSE)
+    finally:
+        tell(1.0)
 
 
 def _moment(settings: Settings, name: str | None = None) -> AbstractAsyncContextManager[Stored]:
@@ -103,37 +156,50 @@ def _moment(settings: Settings, name: str | None = None) -> AbstractAsyncContext
 
 
 async def _side_by_side(
-    settings: Settings, log: EventLog, shares: Sequence[Share]
+    settings: Settings, log: EventLog, shares: Sequence[Share], done: Done
 ) -> tuple[list[str], Sequence[Checked]]:
-    with ProcessPoolExecutor(len(shares), multiprocessing.get_context("spawn")) as processes:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(shares), context, _begin, (done,)) as processes:
         loop = asyncio.get_running_loop()
         works = [loop.run_in_executor(processes, _alone, settings, log.epoch, share) for share in shares]
-        return await links(log), await asyncio.gather(*works)
+        return await links(log, done), await asyncio.gather(*works)
+
+
+def _begin(done: Done) -> None:
+    """The count that all processes have together; it can only be handed on when they begin."""
+    global _done
+    _done = done
+    gc.disable()  # nothing here goes in circles, and looking for them takes a tenth of the time
 
 
 def _alone(settings: Settings, epoch: str, share: Share) -> Checked:
     """The work of a process of its own."""
-    gc.disable()  # nothing here goes in circles, and looking for them takes a tenth of the time
 
     async def work() -> Checked:
         async with _moment(settings, share.moment) as stored:
-            return await rows(stored, epoch, share)
+            return await rows(stored, epoch, share, _done)
 
     return asyncio.run(work())
 
 
-async def links(log: EventLog) -> list[str]:
+async def links(log: EventLog, done: Done) -> list[str]:
     """What is wrong with the log's own order."""
     verifier, after, end = Verifier(), 0, await log.position()
     while after < end and (part := await log.export(after, min(BATCH, end - after))).lines:
         verifier.take(part.lines.splitlines(keepends=True))
+        _add(done, part.position - after)
         after = part.position
     if verifier.position < end and not verifier.findings:
         return [f"the log ends at position {verifier.position}, and not at {end}"]
     return [f"the log, {finding}" for finding in verifier.findings]
 
 
-async def rows(stored: Stored, epoch: str, share: Share) -> Checked:
+def _add(done: Done, events: int) -> None:
+    with done.get_lock():
+        done.value += events
+
+
+async def rows(stored: Stored, epoch: str, share: Share, done: Done) -> Checked:
     """What is wrong with the rows of *share*. A read model of another log, or yet to be made anew, isn't wrong."""
     checks = [
         Check(projections[kind], generation, position)
@@ -145,9 +211,10 @@ async def rows(stored: Stored, epoch: str, share: Share) -> Checked:
     while after < end and (events := await stored.events(after, BATCH)):
         for check in checks:
             await _compare(stored, check, check.beside(events, share), checked)
+        _add(done, events[-1].position - after)
         after = events[-1].position
     for check in checks:
-        while some := check.rows():
+        for some in check.rows():
             await _compare(stored, check, some, checked)
     return checked
 
@@ -156,7 +223,7 @@ async def _compare(stored: Stored, check: "Check", expected: Sequence[Row], chec
     checked.rows[check.generation] += len(expected)
     found = await stored.rows(check.generation, [row.key for row in expected]) if expected else {}
     for row in expected:
-        if found.get(row.key) != (row.place, row.position, row.document):
+        if found.get(row.key) != (row.place, row.position, row.document, sorted(row.tags)):
             what = "has something else in" if row.key in found else "lacks"
             checked.findings.append(f"the read model {check.kind} {what} row {row.key}")
 
@@ -180,18 +247,22 @@ class Check:
         self.kind, self.generation, self.end = projection.name, generation, end
         self._projection = projection
         self._sheet = Sheet(projection)
+        self._away = Away()
 
     def beside(self, events: Sequence[Recorded], share: Share) -> list[Row]:
         """Folds the events of *share*; the rows that are written once, beside theirs."""
-        self._sheet.fold([each for each in events if each.position <= self.end and self._is_of(share, each)])
+        own = [each for each in events if each.position <= self.end and self._is_of(share, each)]
+        self._sheet.fold(own, self._away.documents(self._sheet.missing(own)))
+        self._away.put(self._sheet.put_away(share.room))
         return self._sheet.take_beside()
 
-    def rows(self) -> list[Row]:
-        """Some more of the other rows, when all is folded; none when there are no more."""
+    def rows(self) -> Iterator[list[Row]]:
+        """All the other rows, some at a time, when all is folded."""
         while self._sheet.is_changed:
-            if found := self._sheet.take(BATCH)[0]:
-                return found
-        return []
+            rows, removed = self._sheet.take(BATCH)
+            self._away.put(rows)
+            self._away.remove(removed)
+        return self._away.rows()
 
     def _is_of(self, share: Share, recorded: Recorded) -> bool:
         try:

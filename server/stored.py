@@ -24,8 +24,8 @@ CHECKPOINTS = "SELECT kind, version, generation, epoch, position FROM checkpoint
 Checkpoint = tuple[str, int, int, str, int]
 """Kind, version, generation, epoch and position."""
 
-Contents = tuple[Place | None, int, bytes]
-"""A row's place, position and document."""
+Contents = tuple[Place | None, int, bytes, Sequence[str]]
+"""A row's place, position, document and tags."""
 
 
 class Stored(Protocol):
@@ -63,9 +63,13 @@ class Files:
         return int(count)
 
     async def rows(self, generation: int, keys: Collection[UUID]) -> dict[UUID, Contents]:
-        statement = "SELECT key, parent, sort, position, document FROM rows WHERE generation = ? AND key = ?"
+        statement = "SELECT key, parent, sort, position, document, tags FROM rows WHERE generation = ? AND key = ?"
         found = (self._views.execute(statement, (generation, key.bytes)).fetchone() for key in keys)
-        return {UUID(bytes=row[0]): _contents(*row[1:]) for row in found if row}
+        return {
+            UUID(bytes=row[0]): _contents(row[1], row[2], row[3], row[4], (row[5] or "").split())
+            for row in found
+            if row
+        }
 
     async def events(self, after: int, limit: int) -> Sequence[Recorded]:
         statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
@@ -98,10 +102,10 @@ class Snapshot:
         return int(await self._connection.fetchval(statement, generation))
 
     async def rows(self, generation: int, keys: Collection[UUID]) -> dict[UUID, Contents]:
-        statement = """SELECT key, parent, sort, position, document FROM documents
+        statement = """SELECT key, parent, sort, position, document, tags FROM documents
             WHERE generation = $1 AND key = ANY ($2)"""
         found = await self._connection.fetch(statement, generation, list(keys))
-        return {key: _contents(*contents) for key, *contents in found}
+        return {row[0]: _contents(row[1], row[2], row[3], row[4], row[5] or ()) for row in found}
 
     async def events(self, after: int, limit: int) -> Sequence[Recorded]:
         statement = f"""SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1
@@ -123,5 +127,5 @@ async def snapshot(dsn: str, name: str | None = None) -> AsyncIterator[Snapshot]
             await connection.close(timeout=1)
 
 
-def _contents(parent: str | None, sort: str | None, position: int, document: bytes) -> Contents:
-    return (None if parent is None or sort is None else Place(parent, sort)), position, document
+def _contents(parent: str | None, sort: str | None, position: int, document: bytes, tags: Sequence[str]) -> Contents:
+    return (None if parent is None or sort is None else Place(parent, sort)), position, document, sorted(tags)

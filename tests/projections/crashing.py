@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 from projections.projector import Projector
 from projections.sqlite import SqliteViews
@@ -21,8 +22,8 @@ class Telling(SqliteViews):
         await super().save(steps)
         print("saved", flush=True)
 
-    async def fill(self, generation: int, rows: Sequence[Row]) -> None:
-        await super().fill(generation, rows)
+    async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
+        await super().fill(generation, rows, removed)
         print("filled", flush=True)
 
 

@@ -74,7 +74,7 @@ class Gate:
         self._fill = views.fill
         views.fill = self.fill  # type: ignore[method-assign]  # whichever class it is of
 
-    async def fill(self, generation: int, rows: Sequence[Row]) -> None:
+    async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
         self.reached.set()
         await self.is_open.wait()
         await self._fill(generation, rows)
@@ -375,6 +375,15 @@ async def test_no_read_sees_rows_of_two_versions(memory: MemoryLog, views: Views
     assert quiet.edges
     assert all(page == quiet or [edge.node for edge in page.edges] == loud for page in pages)
     assert [edge.node for edge in pages[-1].edges] == loud
+
+
+async def test_rows_that_there_is_no_room_for_are_made_anew_all_the_same(log: EventLog, views: Views) -> None:
+    await lived(log, acts=200)
+    projector = Projector(log, views, PROJECTIONS, pause=0.001, many=7, room=1)
+    await projector.start()
+    await settle(log, projector)
+    await projector.stop()
+    assert rows(views) == expected(await all_of(log), PROJECTIONS)
 
 
 async def test_a_new_projection_joins_the_others_and_one_that_is_gone_is_forgotten(log: EventLog, views: Views) -> None:

@@ -1,0 +1,138 @@
+"""
+How quick read models are made anew: `python -m bench.rebuild [--events N] [--store sqlite|postgres]`.
+
+A log of a million events (see `bench.long`), whose read models are there; then every projection's version is raised.
+While all rows are made anew, the old ones are read (a page of the newest history, a pipeline) and an environment is
+changed, each ten times a second; how long that takes is said, too. The peak is the process's memory, read model and
+event log together, with PostgreSQL's own beside it.
+
+PostgreSQL is one of our own, whose commits wait for the disk; SQLite is in a folder that is removed.
+"""
+
+import argparse
+import asyncio
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import uvloop
+
+from bench import long
+from domain import pipeline as pipelines
+from domain.environment import CreateEnvironment, EditEnvironment
+from domain.project import EnvironmentId, ProjectId
+from domain.stage import StageId
+from projections.history import History, HistoryFilter
+from projections.projector import Projector
+from projections.shared import SharedProjector
+from projections.views import Slice
+from server.stores import PROJECTIONS, Stores, on_postgres, on_sqlite
+from store import ids
+from store.handle import Handler
+from tests.postgres import created, running
+
+BAR = 30_000
+"""Events per second, on PostgreSQL."""
+
+OFTEN = 0.1
+"""Seconds between two reads, and between two writes, meanwhile."""
+
+LONG = 3600.0
+
+
+def peak() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+async def again_and_again(act: Callable[[], Awaitable[object]], taken: list[float]) -> None:
+    """Adds how many milliseconds each time took."""
+    while True:
+        begun = time.perf_counter()
+        await act()
+        taken.append((time.perf_counter() - begun) * 1000)
+        await asyncio.sleep(OFTEN)
+
+
+async def environment(handler: Handler) -> EnvironmentId:
+    id_ = EnvironmentId(ids.new())
+    stages = StageId(ids.new()), StageId(ids.new()), StageId(ids.new()), StageId(ids.new())
+    create = CreateEnvironment(project=ProjectId(ids.new()), name="changing", stages=stages)
+    await handler.handle(pipelines.decider, id_, create, long.BY)
+    return id_
+
+
+async def settled(stores: Stores, projector: Projector) -> None:
+    await projector.wait_for(await stores.log.position(), LONG)
+    while any(each.is_rebuilding for each in (await projector.status()).projections):
+        await asyncio.sleep(OFTEN)
+
+
+async def rebuild(name: str, stores: Stores, shared: bool, events: int) -> float:
+    """Events per second."""
+    await long.fill(stores.log, events)
+    await stores.projector.start()
+    await settled(stores, stores.projector)
+    await stores.projector.stop()
+    handler, history = Handler(stores.log), History(stores.views, stores.log)
+    changing = await environment(handler)
+    concurrency = 1
+
+    async def write() -> None:
+        nonlocal concurrency
+        concurrency = 3 - concurrency
+        await handler.handle(pipelines.decider, changing, EditEnvironment(concurrency=concurrency), long.BY)
+
+    async def read() -> None:
+        page = await history.list(HistoryFilter(), Slice(first=50))
+        assert len(page.edges) == 50
+
+    raised = [replace(projection, version=projection.version + 1) for projection in PROJECTIONS]
+    projector = (SharedProjector if shared else Projector)(stores.log, stores.views, raised)
+    reads, writes = list[float](), list[float]()
+    meanwhile = [asyncio.create_task(again_and_again(*work)) for work in ((read, reads), (write, writes))]
+    begun = time.perf_counter()
+    await projector.start()
+    await settled(stores, projector)
+    rate = events / (time.perf_counter() - begun)
+    for task in meanwhile:
+        task.cancel()
+    await projector.stop()
+    print(f"{name}: {rate:,.0f} events a second; {peak():,.0f} MB at most")
+    for what, taken in (("reads", reads), ("writes", writes)):
+        cuts = statistics.quantiles(taken, n=100)
+        print(f"  {what} meanwhile: half within {cuts[49]:.1f} ms, 99 % within {cuts[98]:.1f} ms")
+    return rate
+
+
+@asynccontextmanager
+async def opened(store: str) -> AsyncIterator[Stores]:
+    if store == "sqlite":
+        with tempfile.TemporaryDirectory(dir=Path()) as folder:
+            async with on_sqlite(Path(folder)) as stores:
+                yield stores
+    else:
+        with running() as server, created(server.dsn, "template0") as dsn:
+            async with on_postgres(dsn) as stores:
+                yield stores
+
+
+async def main(events: int, wanted: Sequence[str]) -> None:
+    for store in wanted:
+        async with opened(store) as stores:
+            rate = await rebuild(store, stores, store == "postgres", events)
+        if store == "postgres":
+            print(f"{BAR:,} events a second on PostgreSQL: {'met' if rate >= BAR else 'missed'}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--store", choices=["sqlite", "postgres"])
+    options = parser.parse_args()
+    uvloop.run(main(options.events, [options.store] if options.store else ["sqlite", "postgres"]))
