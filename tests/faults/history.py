@@ -29,6 +29,12 @@ class Tried(Struct, frozen=True, tag=True):
     key: str
 
 
+class Moved(Struct, frozen=True, tag=True):
+    """Another writer came first to a stream that the request is about: it is made again."""
+
+    key: str
+
+
 class Answered(Struct, frozen=True, tag=True):
     """The answer to a request; *events* are the position, stream and version of what was recorded for it just now."""
 
@@ -57,7 +63,7 @@ class Ended(Struct, frozen=True, tag=True):
     position: int
 
 
-Report = Tried | Answered | Followed | Read | Ended
+Report = Tried | Moved | Answered | Followed | Read | Ended
 
 _decoder = msgspec.json.Decoder(Report)
 
@@ -146,6 +152,8 @@ def _answers(events: Sequence[Recorded], nodes: Sequence[Sequence[Report]]) -> I
         known = first.setdefault(report.key, report)
         if (known.subject, known.version, known.position) != (report.subject, report.version, report.position):
             yield f"key {report.key} was answered with {known} and with {report}"
+        if report.position > len(events):
+            yield f"the log was at {report.position} when {report.key} was answered, and is at {len(events)}"
         for position, stream, version in report.events:
             if position > len(events):
                 yield f"the acknowledged event at position {position} is missing"

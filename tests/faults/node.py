@@ -25,7 +25,7 @@ from projections.postgres import PostgresViews
 from projections.shared import SharedProjector
 from store.log import Author, Change, Key, LogUnavailable, Origin, StreamMoved
 from store.postgres import PostgresLog
-from tests.faults.history import Answered, Ended, Followed, Read, Report, Tried, name, reports, tally
+from tests.faults.history import Answered, Ended, Followed, Moved, Read, Report, Tried, name, reports, tally
 
 WRITERS = 4
 STREAMS = [UUID(int=number) for number in range(1, 9)]
@@ -106,6 +106,7 @@ class Node:
                     subject = Key(key=key, request="request", subject=changes[0].stream)
                     receipt = await self._log.append(changes, BY, subject)
             except StreamMoved:
+                self._tell(Moved(key))
                 continue
             except LogUnavailable:
                 await asyncio.sleep(AGAIN)

@@ -53,7 +53,8 @@ class Storm:
         self._running: dict[int, tuple[Plan, ForkServerProcess]] = {}
         self._left: tuple[Path, ...] = ()
 
-    async def rage(self, seconds: float) -> None:
+    async def rage(self, is_enough: Callable[[float, Counter[str]], bool]) -> None:
+        """Until *is_enough* says so of the seconds that have passed and of what has happened."""
         faults: dict[Callable[[], Awaitable[None]], int] = {
             self._kill: 10,
             self._end_connections: 5,
@@ -64,10 +65,10 @@ class Storm:
         }
         for place in range(NODES):
             self._start(place)
-        end = time.monotonic() + seconds
-        first = [self._crash, self._rebuild, self._silence, self._cut]  # in every storm
-        while time.monotonic() < end:
-            await asyncio.sleep(self._chance.uniform(0.2, 0.9))
+        begin = time.monotonic()
+        first = [self._crash, self._rebuild, self._silence, self._cut, self._end_connections]  # in every storm
+        while first or not is_enough(time.monotonic() - begin, self.happened):
+            await asyncio.sleep(self._chance.uniform(0.1, 0.7))
             fault = first.pop() if first else self._chance.choices(list(faults), list(faults.values()))[0]
             await fault()
             self.happened[fault.__name__.lstrip("_")] += 1
@@ -91,7 +92,7 @@ class Storm:
         await views.close()
         nodes = [reports(file) for file in sorted(self._folder.glob("*.jsonl"))]
         self.happened["event"] = len(events)
-        self.happened["report"] = sum(map(len, nodes))
+        self.happened.update(type(report).__name__.lower() for node in nodes for report in node)
         return findings(events, nodes, found)
 
     def _start(self, place: int) -> None:
@@ -140,14 +141,16 @@ class Storm:
         await asyncio.to_thread(self._server.start)
 
 
-async def storm(server: Server, folder: Path, seconds: float, seed: int) -> tuple[list[str], Counter[str]]:
+async def storm(
+    server: Server, folder: Path, is_enough: Callable[[float, Counter[str]], bool], seed: int
+) -> tuple[list[str], Counter[str]]:
     """What promises were broken, and what happened."""
     async with AsyncExitStack() as stack:
         dsn = stack.enter_context(created(server.dsn, "template0"))
         url = urlsplit(dsn)
         proxy = await stack.enter_async_context(proxied(url.hostname or "", url.port or 0))
         raging = Storm(server, dsn, proxy, folder, random.Random(seed))
-        await raging.rage(seconds)
+        await raging.rage(is_enough)
         await raging.calm()
         return await raging.findings(), raging.happened
 
@@ -158,8 +161,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
+
+    minutes: float = options.minutes
+
+    def is_enough(seconds: float, _: Counter[str]) -> bool:
+        return seconds > minutes * 60
+
     with running() as server, tempfile.TemporaryDirectory() as folder:
-        found, happened = asyncio.run(storm(server, Path(folder), options.minutes * 60, options.seed))
+        found, happened = asyncio.run(storm(server, Path(folder), is_enough, options.seed))
     print(", ".join(f"{what}: {count}" for what, count in happened.items()))
     print("\n".join(found) or "No promise was broken.")
     sys.exit(bool(found))
