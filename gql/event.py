@@ -25,10 +25,12 @@ from gql.change import PipelineEventType
 from gql.connection import Connection, connection, cut, part
 from gql.context import Context, Info
 from gql.deployment import deployment_id
+from gql.mark import LOSSLESS
 from gql.node import global_id
 from gql.pipeline import ServiceRef, StageRef, environment_id, service_ref, stage_ref
 from projections.event import DeploymentStory, PipelineStory, Told
-from store.log import Event, Origin, Recorded
+from store.log import Event as DomainEvent
+from store.log import Origin, Recorded
 
 Shown = TypeVar("Shown")
 
@@ -57,42 +59,47 @@ class DeploymentEventType(enum.Enum):
     DEPLOYMENT_CANCELLED = "DeploymentCancelled"
 
 
-@strawberry.type(description="Something that happened in a deployment.")
-class DeploymentEvent:
-    id: ID
-    cursor: str = strawberry.field(description="Resume deploymentEvents after it.")
+@strawberry.interface(description="Something that happened in an environment: to its pipeline, or in a deployment.")
+class Event:
+    id: ID = strawberry.field(description="Names the event among everything in Stageline, for ever.")
+    cursor: str = strawberry.field(
+        description="Its place in the log: resume environmentEvents, deploymentEvents or pipelineEvents after it."
+    )
     position: int = strawberry.field(description="Its place in the whole log.")
-    version: int = strawberry.field(description="Its place among the deployment's events.")
-    type: DeploymentEventType
-    recorded_at: datetime
-    actor: str
+    version: int = strawberry.field(description="Its place among the events of its deployment or of its pipeline.")
+    recorded_at: datetime = strawberry.field(description="When it was written.")
+    actor: str = strawberry.field(description="Who did it: a stable identifier, never a person's name or address.")
     actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
-    origin: Origin
-    reason: str | None
+    origin: Origin = strawberry.field(description="Through which door it came in.")
+    reason: str | None = strawberry.field(description="Why, as they said; null if they didn't.")
     message: str = strawberry.field(description="What happened, in words.")
-    stage: StageRef | None
-    service: ServiceRef | None
-    phase: Phase | None
-    attempt: int | None
+
+
+@strawberry.type(description="A deployment, by its id and its number.")
+class DeploymentRef:
+    id: ID = strawberry.field(description="The deployment's id.")
+    number: int = strawberry.field(description="Counts the environment's deployments from 1.")
+
+
+@strawberry.type(description="Something that happened in a deployment.")
+class DeploymentEvent(Event):
+    version: int = strawberry.field(description="Its place among the deployment's events.")
+    type: DeploymentEventType = strawberry.field(description="What happened, for programs.")
+    deployment: DeploymentRef = strawberry.field(description="The deployment that it happened in.")
+    stage: StageRef | None = strawberry.field(description="The stage that it is about; null if about none.")
+    service: ServiceRef | None = strawberry.field(description="The service that it is about; null if about none.")
+    phase: Phase | None = strawberry.field(description="The step that it is about; null if about none.")
+    attempt: int | None = strawberry.field(description="The step's attempt, from 1; null if it is about none.")
     detail: str | None = strawberry.field(description="Why a step failed, who took the deployment up, …")
     ports: list[int] | None = strawberry.field(description="What a deployed service listens on.")
 
 
 @strawberry.type(description="Something that happened to an environment or its pipeline.")
-class PipelineEvent:
-    id: ID
-    cursor: str = strawberry.field(description="Resume pipelineEvents after it.")
-    position: int = strawberry.field(description="Its place in the whole log.")
+class PipelineEvent(Event):
     version: int = strawberry.field(description="The pipeline's version after it.")
-    type: PipelineEventType
-    recorded_at: datetime
-    actor: str
-    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
-    origin: Origin
-    reason: str | None
-    message: str = strawberry.field(description="What happened, in words.")
-    stage: StageRef | None
-    service: ServiceRef | None
+    type: PipelineEventType = strawberry.field(description="What happened, for programs.")
+    stage: StageRef | None = strawberry.field(description="The stage that it is about; null if about none.")
+    service: ServiceRef | None = strawberry.field(description="The service that it is about; null if about none.")
 
 
 def deployment_event(told: Told, epoch: str) -> DeploymentEvent:
@@ -103,6 +110,7 @@ def deployment_event(told: Told, epoch: str) -> DeploymentEvent:
         position=recorded.position,
         version=recorded.version,
         type=DeploymentEventType(type(recorded.event).__name__),
+        deployment=DeploymentRef(id=global_id("deployment", recorded.stream), number=told.number),
         recorded_at=recorded.recorded_at,
         actor=recorded.by.actor,
         origin=recorded.by.origin,
@@ -155,8 +163,8 @@ class Stream(Struct, frozen=True):
     """What a stream is about: how its events are told, and which of them begin and end it."""
 
     story: Callable[[], Telling]
-    begin: type[Event]
-    ends: tuple[type[Event], ...]
+    begin: type[DomainEvent]
+    ends: tuple[type[DomainEvent], ...]
 
     def check(self, recorded: Sequence[Recorded], missing: Refused) -> None:
         """Raises *missing* if *recorded* isn't the beginning of such a stream."""
@@ -240,7 +248,9 @@ def _connection(
 
 @strawberry.type
 class Subscription:
-    @strawberry.subscription(description="A deployment's events after a cursor; completes when the deployment is over.")
+    @strawberry.subscription(
+        description="A deployment's events after a cursor; completes when the deployment is over.", metadata=LOSSLESS
+    )
     async def deployment_events(
         self, info: Info, deployment: ID, after: str | None = None
     ) -> AsyncGenerator[DeploymentEvent, None]:
@@ -249,7 +259,9 @@ class Subscription:
         async for told in _followed(info.context, stream, DEPLOYMENT, after, missing):
             yield deployment_event(told, epoch)
 
-    @strawberry.subscription(description="An environment's events after a cursor; completes when it was deleted.")
+    @strawberry.subscription(
+        description="An environment's events after a cursor; completes when it was deleted.", metadata=LOSSLESS
+    )
     async def pipeline_events(
         self, info: Info, environment: ID, after: str | None = None
     ) -> AsyncGenerator[PipelineEvent, None]:

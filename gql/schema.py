@@ -30,8 +30,10 @@ from gql import (
     deployment,
     diff,
     environment,
+    environment_event,
     event,
     history,
+    newest,
     output,
     pipeline,
     project,
@@ -147,7 +149,7 @@ class Query(
 @strawberry.type(
     description="What can be followed: what there is already, then what comes, until there can be no more."
 )
-class Subscription(event.Subscription, output.Subscription): ...
+class Subscription(event.Subscription, environment_event.Subscription, output.Subscription, newest.Subscription): ...
 
 
 Mutation = create_type(
@@ -160,7 +162,7 @@ schema = Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[pipeline.Pipeline, *change.TYPES],
+    types=[pipeline.Pipeline, event.PipelineEvent, event.DeploymentEvent, *change.TYPES],
     config=StrawberryConfig(disable_field_suggestions=True),
     extensions=[Documents, Faults],
 )

@@ -88,11 +88,12 @@ class About(Struct, frozen=True, kw_only=True):
 
 
 class Told(Struct, frozen=True, kw_only=True):
-    """An event with its words."""
+    """An event with its words; *number* is that of the deployment it happened in, 0 for one of a pipeline."""
 
     recorded: Recorded
     message: str
     about: About
+    number: int = 0
 
 
 class PipelineStory:
@@ -118,7 +119,8 @@ class DeploymentStory:
         event = cast("DeploymentEvent", recorded.event)
         self._state = deployments.evolve(self._state, event)
         about = deployment_about(self._state, event)
-        return Told(recorded=recorded, message=deployment_words(self._state, event), about=about)
+        message = deployment_words(self._state, event)
+        return Told(recorded=recorded, message=message, about=about, number=self._state.number)
 
 
 def pipeline_about(before: Pipeline, event: PipelineEvent) -> About:
