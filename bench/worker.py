@@ -1,8 +1,10 @@
 """
 What workers carry out, beside the engine's own limit: `python -m bench.worker [--database URL]`.
 
-Deployments of four stages of seven services, whose steps do nothing, each of an environment of its own; and as many
-jobs of procrastinate that do nothing. Requested all at once, then driven by one worker and by two, each a process.
+Deployments of four stages of seven services, whose steps do nothing, each of an environment of its own; and ten times
+as many jobs of procrastinate that do nothing. Requested all at once, then driven by one worker and by two, each a
+process; there are more of them than a worker drives at once, so that it is never idle.
+
 Last, a hundred deployments at once on two workers: each is timed from its being admitted to its recorded end, by the
 log's own times, and none may be lost. The database has to be empty; without one a PostgreSQL of ours is started.
 """
@@ -24,7 +26,7 @@ from procrastinate import App, PsycopgConnector
 
 from bench.deployment import DEPLOYED, STAGES, Case, Nothing, environment
 from domain import deployment as deployments
-from domain.deployment import DeploymentSucceeded
+from domain.deployment import DeploymentSucceeded, DeploymentTakenUp
 from domain.environment import Target
 from domain.project import EnvironmentId
 from domain.queue import DeploymentAdmitted, DeploymentId
@@ -47,6 +49,9 @@ BY = Author(actor="bench", origin=Origin.API)
 CASE = Case(DEPLOYED, 28, 7)
 MANY = 100
 RATIO = 0.5
+LOOK = 0.02
+"""Seconds between two looks at how many jobs are left, which take time of the database's."""
+
 LATE = 1.0
 """Seconds that a deployment may be later than one that has the workers for itself takes."""
 
@@ -122,7 +127,7 @@ async def carried_out(log: PostgresLog, count: int, after: int) -> list[Recorded
 
 
 async def deployed(dsn: str, count: int, processes: int) -> float:
-    """Deployments in a second, from the first that is over to the last: a worker's start isn't counted."""
+    """Deployments in a second, from the first that is taken up to the last that is over."""
     log = await PostgresLog.open(dsn)
     try:
         await jobs.prepare(dsn)
@@ -133,12 +138,12 @@ async def deployed(dsn: str, count: int, processes: int) -> float:
             events = await carried_out(log, count, after)
     finally:
         await log.close()
-    ends = [each.recorded_at for each in events if isinstance(each.event, DeploymentSucceeded)]
-    return (count - 1) / (ends[-1] - ends[0]).total_seconds()
+    begun = next(each.recorded_at for each in events if isinstance(each.event, DeploymentTakenUp))
+    return count / (events[-1].recorded_at - begun).total_seconds()
 
 
 async def done_raw(dsn: str, count: int, processes: int, kind: str) -> float:
-    """Jobs that do nothing in a second, counted in the same way."""
+    """Jobs that do nothing in a second, from the first that are done to the last."""
     await jobs.prepare(dsn)
     moments: list[tuple[float, int]] = []
     async with (app := raw_app(dsn)).open_async():
@@ -150,6 +155,7 @@ async def done_raw(dsn: str, count: int, processes: int, kind: str) -> float:
                 if now < left:
                     moments.append((time.perf_counter(), count - now))
                 left = now
+                await asyncio.sleep(LOOK)
     (began, first), (ended, last) = moments[0], moments[-1]
     return (last - first) / (ended - began)
 
@@ -203,7 +209,7 @@ async def main(server: str, count: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", help="a server's, whose user may create databases")
-    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--as", dest="role", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
