@@ -1,5 +1,6 @@
 """What a resolver may reach, and who is asking."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -69,6 +70,11 @@ class Context:
     def names(self) -> DataLoader[str, str | None]:
         """Actors' names, asked for together; none is kept, as it may have to be forgotten."""
         return DataLoader(self.application.people.names, cache=False)
+
+    @property
+    def scope(self) -> Hashable:
+        """What there is to be seen with the identity: those with equal scopes see the same. So far everybody does."""
+        return None
 
     def author(self, reason: str | None) -> Author:
         assert self.identity is not None, "nobody comes this far without a token"

@@ -25,10 +25,19 @@ def of_position(epoch: str, position: int) -> str:
 def to_position(epoch: str, cursor: str) -> int:
     """The position that *cursor* names; raises `InvalidArgument` for a damaged one, and for one of another log."""
     try:
-        decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        origin, position = msgspec.json.decode(decoded, type=tuple[str, Position])
+        origin, position = _parts(cursor)
     except (binascii.Error, ValueError):
         raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list") from None
     if origin != epoch:
         raise InvalidArgument(argument="The cursor", why="it comes from another log; start again without one")
     return position
+
+
+def number(cursor: str) -> int:
+    """The position in a cursor of our own."""
+    return _parts(cursor)[1]
+
+
+def _parts(cursor: str) -> tuple[str, int]:
+    decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    return msgspec.json.decode(decoded, type=tuple[str, Position])

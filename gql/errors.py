@@ -8,7 +8,7 @@ and the log the cause.
 
 import enum
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import strawberry
 from graphql import GraphQLError
@@ -109,6 +109,12 @@ class Faults(MaskErrors):
             path=error.path,
             extensions={"code": code},
         )
+
+
+def shown(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
+    """*errors* as clients may see them."""
+    faults = Faults()
+    return [error if _is_of_request(error) else faults.anonymise_error(error) for error in errors]
 
 
 def _is_of_request(error: GraphQLError) -> bool:

@@ -8,13 +8,16 @@ import enum
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import strawberry
 from msgspec import Struct
 from strawberry import ID
 
+from domain import deployment as deployments
+from domain import pipeline as pipelines
+from domain.decider import Decider
 from domain.deployment import DeploymentCancelled, DeploymentFailed, DeploymentPlanned, DeploymentSucceeded
 from domain.environment import EnvironmentCreated, EnvironmentDeleted
 from domain.errors import DeploymentNotFound, EnvironmentNotFound, Refused
@@ -160,9 +163,10 @@ class Telling(Protocol):
 
 
 class Stream(Struct, frozen=True):
-    """What a stream is about: how its events are told, and which of them begin and end it."""
+    """What a stream is about: how its events are told after a state, and which of them begin and end it."""
 
-    story: Callable[[], Telling]
+    decider: Decider[Any, Any, Any]
+    story: Callable[[Any], Telling]
     begin: type[DomainEvent]
     ends: tuple[type[DomainEvent], ...]
 
@@ -172,15 +176,20 @@ class Stream(Struct, frozen=True):
             raise missing
 
 
-DEPLOYMENT = Stream(DeploymentStory, DeploymentPlanned, (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled))
-PIPELINE = Stream(PipelineStory, EnvironmentCreated, (EnvironmentDeleted,))
+DEPLOYMENT = Stream(
+    deployments.decider,
+    DeploymentStory,
+    DeploymentPlanned,
+    (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled),
+)
+PIPELINE = Stream(pipelines.decider, PipelineStory, EnvironmentCreated, (EnvironmentDeleted,))
 
 
 async def _told(context: Context, stream: UUID, about: Stream, missing: Refused) -> list[Told]:
     """All of a stream's events."""
     recorded = await context.application.log.read(stream)
     about.check(recorded, missing)
-    story = about.story()
+    story = about.story(about.decider.initial)
     return [story.tell(each) for each in recorded]
 
 
@@ -188,17 +197,35 @@ async def _followed(
     context: Context, stream: UUID, about: Stream, after: str | None, missing: Refused
 ) -> AsyncGenerator[Told, None]:
     """A stream's events behind the cursor *after*: what there is, then what comes, until the stream is at its end."""
-    log, story = context.application.log, about.story()
+    log = context.application.log
     position = 0 if after is None else cursors.to_position(log.epoch, after)
     about.check(await log.read(stream, until=1), missing)
-    async with aclosing(log.follow(0, stream)) as following:
+    last = await _last(context, stream, about, position)
+    if last is not None and isinstance(last.event, about.ends):
+        return
+    before = await context.application.handler.states.load_at(about.decider, stream, last.version if last else 0)
+    story = about.story(before.state)
+    async with aclosing(log.follow(last.position if last else 0, stream)) as following:
         async for batch in following:
             for recorded in batch:
-                told = story.tell(recorded)
-                if recorded.position > position:
-                    yield told
+                yield story.tell(recorded)
                 if isinstance(recorded.event, about.ends):
                     return
+
+
+async def _last(context: Context, stream: UUID, about: Stream, position: int) -> Recorded | None:
+    """The stream's last event up to *position*: positions go up with versions, so it is found by halving."""
+    log, states = context.application.log, context.application.handler.states
+    low, high, found = 0, (await states.load(about.decider, stream)).version if position else 0, None
+    middle = high  # most cursors are of the end
+    while low < high:
+        (recorded,) = await log.read(stream, after=middle - 1, until=middle)
+        if recorded.position <= position:
+            low, found = middle, recorded
+        else:
+            high = middle - 1
+        middle = (low + high + 1) // 2
+    return found
 
 
 @strawberry.type

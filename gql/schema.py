@@ -62,7 +62,7 @@ class Documents(SchemaExtension):
 
     def on_parse(self) -> Iterator[None]:
         with suppress(GraphQLSyntaxError):  # the executor meets it again, and makes an answer of it
-            document, self._errors = _read(self.execution_context.query or "")
+            document, self._errors = read(self.execution_context.query or "")
             self.execution_context.graphql_document = document
             if not self._errors and self.execution_context._provided_operation_name is None and _has_several(document):
                 self._errors = [GraphQLError("Must provide operation name if query contains multiple operations.")]
@@ -78,13 +78,13 @@ def _has_several(document: DocumentNode) -> bool:
     return sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions) > 1
 
 
-def _read(query: str) -> tuple[DocumentNode, Sequence[GraphQLError]]:
+def read(query: str) -> tuple[DocumentNode, Sequence[GraphQLError]]:
+    """A document, and what is wrong with it; raises `GraphQLSyntaxError`."""
     return _kept(query) if len(query) <= MAX_KEPT else _kept.__wrapped__(query)
 
 
 @lru_cache(maxsize=256)
 def _kept(query: str) -> tuple[DocumentNode, Sequence[GraphQLError]]:
-    """A document, and what is wrong with it; raises `GraphQLSyntaxError`."""
     document = parse(query, max_tokens=MAX_TOKENS)
     return document, validate_document(schema._schema, document, tuple(specified_rules))
 

@@ -7,7 +7,7 @@ that operation, and the others on the connection go on.
 
 import logging
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, cast
 
 import msgspec
 from graphql import GraphQLError
@@ -16,9 +16,12 @@ from starlette.websockets import WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws import types as protocol
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 
+from gql.broadcast import Hub, Outlet, Over
 from gql.context import Context
+from gql.ring import Entry
+from gql.subscription import subscription
 
 logger = logging.getLogger("stageline.gql")
 
@@ -38,7 +41,7 @@ class Pong(Struct, tag_field="type", tag="pong"):
     payload: dict[str, Any] | None = None
 
 
-class Operation(Struct, rename="camel"):
+class Asked(Struct, rename="camel"):
     query: Annotated[str, Meta(min_length=1)]
     operation_name: str | None = None
     variables: dict[str, Any] | None = None
@@ -47,7 +50,7 @@ class Operation(Struct, rename="camel"):
 
 class Subscribe(Struct, tag_field="type", tag="subscribe"):
     id: str
-    payload: Operation
+    payload: Asked
 
 
 class Complete(Struct, tag_field="type", tag="complete"):
@@ -57,16 +60,86 @@ class Complete(Struct, tag_field="type", tag="complete"):
 Message = ConnectionInit | Ping | Pong | Subscribe | Complete
 
 
+class Frames(Protocol):
+    """A WebSocket that takes ready frames, as `server.websocket` offers it among a scope's extensions."""
+
+    def write_text(self, text: bytes) -> bool:
+        """Writes at once, if anybody is there; whether the client takes more."""
+        ...
+
+    async def drained(self) -> None:
+        """Returns when the client takes more; raises `OSError` when it is gone."""
+        ...
+
+
+FRAMES = "stageline.frames"
+
+
+class FrameOutlet:
+    """Writes an operation's messages as frames, without a coroutine for each."""
+
+    is_direct = True
+
+    def __init__(self, frames: Frames, id_: str) -> None:
+        self._frames = frames
+        self._prefix = _prefix(id_)
+
+    def write(self, entry: Entry) -> bool:
+        return self._frames.write_text(self._prefix + entry.payload + b"}")
+
+    async def send(self, entry: Entry) -> None:
+        await self.ready()
+        self.write(entry)
+
+    async def ready(self) -> None:
+        try:
+            await self._frames.drained()
+        except OSError as gone:
+            raise WebSocketDisconnected from gone
+
+
+class MessageOutlet:
+    """Sends an operation's messages through ASGI, as any server has it."""
+
+    is_direct = False
+
+    def __init__(self, adapter: "Adapter", id_: str) -> None:
+        self._adapter = adapter
+        self._prefix = _prefix(id_)
+
+    def write(self, entry: Entry) -> bool:
+        raise NotImplementedError
+
+    async def send(self, entry: Entry) -> None:
+        await self._adapter.send_text((self._prefix + entry.payload + b"}").decode())
+
+    async def ready(self) -> None:
+        return
+
+
+def _prefix(id_: str) -> bytes:
+    return b'{"id":' + msgspec.json.encode(id_) + b',"type":"next","payload":'
+
+
 class Adapter(ASGIWebSocketAdapter):
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Sends a text frame, though JSON is encoded to bytes here."""
+        await self.send_text(msgspec.json.encode(message).decode())
+
+    async def send_text(self, text: str) -> None:
         try:
-            await self.ws.send_text(msgspec.json.encode(message).decode())
+            await self.ws.send_text(text)
         except WebSocketDisconnect as gone:
             raise WebSocketDisconnected from gone
 
     async def close(self, code: int, reason: str) -> None:
         await super().close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
+
+
+class Shared(Protocol):
+    """A view, with what its connections share."""
+
+    hub: Hub
 
 
 class Handler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -79,6 +152,33 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         if message["type"] == "connection_init" and message.get("payload") is None:
             message = {"type": "connection_init"}  # the protocol allows null, too
         await super().handle_message(message)
+
+    async def run_operation(self, operation: Operation[Context, None]) -> None:
+        followed = subscription(operation.query, operation.operation_name, operation.variables, self.context)
+        if followed is None:
+            await super().run_operation(operation)
+            return
+        try:
+            over = await cast("Shared", self.view).hub.deliver(followed, self._outlet(operation.id))
+            if over is not None:
+                await self._end(operation, over)
+        except Exception as error:
+            await self.handle_task_exception(error)
+            self.operations.pop(operation.id, None)
+            return
+        if over is None:
+            await super().run_operation(operation)
+
+    async def _end(self, operation: Operation[Context, None], over: Over) -> None:
+        if over.errors:
+            payload: Any = {"data": None, "errors": over.errors}
+            await operation.send_operation_message({"id": operation.id, "type": "next", "payload": payload})
+        await operation.send_operation_message({"id": operation.id, "type": "complete"})
+
+    def _outlet(self, id_: str) -> Outlet:
+        adapter = cast("Adapter", self.websocket)
+        frames = (adapter.ws.scope.get("extensions") or {}).get(FRAMES)
+        return MessageOutlet(adapter, id_) if frames is None else FrameOutlet(frames, id_)
 
     async def handle_task_exception(self, error: Exception) -> None:
         if not isinstance(error, WebSocketDisconnected):  # a client that went away is no fault

@@ -26,6 +26,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
+from gql.broadcast import Hub
 from gql.context import Application, Context, Identity
 from gql.errors import unavailable
 from gql.socket import Adapter, Handler
@@ -68,6 +69,7 @@ class View(GraphQL[Context, None]):
         self._application = application
         self._authenticate = authenticate
         self._page = page
+        self.hub = Hub()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, _limited(receive) if scope["type"] == "http" else receive, send)

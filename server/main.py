@@ -14,6 +14,7 @@ from server.app import app
 from server.auth import KeyringUnusable
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
+from server.websocket import PING, WebSocketProtocol
 from store.log import LogUnavailable
 
 MAX_MESSAGE = 1024 * 1024
@@ -45,7 +46,9 @@ def config(served: ASGIApp) -> uvicorn.Config:
         served,
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
+        ws=WebSocketProtocol,
+        ws_ping_interval=PING,
+        ws_ping_timeout=PING,
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,  # it costs more CPU and memory than the bytes it saves
         log_config=None,

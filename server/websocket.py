@@ -1,0 +1,83 @@
+"""
+WebSockets as uvicorn serves them, and what it leaves open.
+
+- Text frames are written as bytes that are ready, without a coroutine for each: this is what many followers of one
+  stream are sent by (see `gql.socket.Frames`).
+- A client that is gone without a word is let go of at once when it misses a ping, whatever is still to be sent to it.
+- Whoever is connected when the server stops is told when to come back, each at another time.
+"""
+
+import random
+import socket
+from asyncio import BaseTransport
+from typing import cast
+
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+PING = 12.0
+"""Seconds between pings, and that an answer may take: who is gone is found within twice as many."""
+
+RETRY = 1.0, 10.0
+"""Seconds between which clients are asked to come back when the server stops."""
+
+RESTARTING = 1012
+"""RFC 6455's registry of close codes: the service restarts."""
+
+
+UNSENT = 64 * 1024
+"""Bytes that the system holds for a client before they are on their way; as many again are held here."""
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        limit_unsent(transport)
+
+    async def run_asgi(self) -> None:
+        cast("dict[str, object]", self.scope["extensions"])["stageline.frames"] = self
+        await super().run_asgi()
+
+    @property
+    def is_open(self) -> bool:
+        return self.handshake_complete and not (self.disconnected or self.close_sent or self.transport.is_closing())
+
+    def write_text(self, text: bytes) -> bool:
+        """Writes a text frame (RFC 6455, 5.2), if the connection is open; whether the client takes more."""
+        if not self.is_open:
+            return False
+        size = len(text)
+        if size < 126:
+            header = bytes((0x81, size))
+        elif size < 65536:
+            header = b"\x81\x7e" + size.to_bytes(2, "big")
+        else:
+            header = b"\x81\x7f" + size.to_bytes(8, "big")
+        self.transport.write(header + text)
+        return self.writable.is_set()
+
+    async def drained(self) -> None:
+        """Returns when the client takes more; raises `ClientDisconnected` when it is gone."""
+        await self.writable.wait()
+        if not self.is_open:
+            raise ClientDisconnected
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        if not self.is_open:
+            super().shutdown()
+            return
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": RESTARTING})
+        self.conn.send_close(RESTARTING, f"Restarting: retry after {random.uniform(*RETRY):.1f} s")
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
+
+
+def limit_unsent(transport: BaseTransport) -> None:
+    """Has the system take no more for a slow client than it can send: megabytes otherwise, with a ping behind them."""
+    if hasattr(socket, "TCP_NOTSENT_LOWAT") and transport.get_extra_info("peername"):
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)

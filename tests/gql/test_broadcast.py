@@ -1,0 +1,248 @@
+"""Subscriptions that are shared: all who follow the same thing get the same bytes, whenever they come, however slow."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+import pytest
+
+from gql import broadcast, ring
+from gql.subscription import Subscription
+from tests.gql.environment import Environment
+from tests.gql.stageline import PATIENCE, Data, Socket, Stageline
+
+EVENTS = """
+subscription ($environment: ID!, $after: String) {
+  pipelineEvents(environment: $environment, after: $after) { id cursor position version type message stage { name } }
+}
+"""
+DEPLOYMENT = """
+subscription ($deployment: ID!, $after: String) {
+  deploymentEvents(deployment: $deployment, after: $after) { cursor position type message service { name } attempt }
+}
+"""
+
+
+@pytest.fixture
+def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The positions of the events that were rendered from now on, in order."""
+    positions: list[int] = []
+    entries = Subscription.entries
+
+    async def watched(self: Subscription, after: str | None, find=lambda position: None):  # type: ignore[no-untyped-def]
+        async for entry in entries(self, after, find):
+            if find(entry.position) is None:
+                positions.append(entry.position)
+            yield entry
+
+    monkeypatch.setattr(Subscription, "entries", watched)
+    return positions
+
+
+def frames(opened: Socket, document: str, **variables: object) -> Iterator[str]:
+    """The payloads as they were sent, to the end."""
+    opened.subscribe("1", document, **variables)
+    while (text := str(opened.connection.recv(PATIENCE))) != '{"id":"1","type":"complete"}':
+        prefix = '{"id":"1","type":"next","payload":'
+        assert text.startswith(prefix), text
+        yield text.removeprefix(prefix)[:-1]
+
+
+def event(frame: str) -> Data:
+    (found,) = json.loads(frame)["data"].values()
+    return dict(found)
+
+
+def change(environment: Environment, count: int) -> None:
+    """Has the environment's pipeline changed so many times."""
+    stage = environment.pipeline["stages"][0]["id"]
+    for number in range(count):
+        environment.do("editStage", stage=stage, description=f"change {number}")
+
+
+def test_an_event_is_rendered_once_and_everybody_gets_its_bytes(environment: Environment, rendered: list[int]) -> None:
+    before = environment.events()
+    sockets = [environment.stageline.socket() for _ in range(5)]
+    opened = [each.__enter__() for each in sockets]
+    following = [frames(each, EVENTS, environment=environment.id) for each in opened]
+    seen = [list(islice(each, len(before))) for each in following]
+    change(environment, 3)
+    environment.do("deleteEnvironment")
+    seen = [[*begun, *each] for begun, each in zip(seen, following, strict=True)]
+    assert seen == [seen[0]] * 5
+    positions = [event(frame)["position"] for frame in seen[0]]
+    assert positions == [each["position"] for each in environment.events()]
+    assert rendered == positions
+    for each in sockets:
+        each.__exit__(None, None, None)
+
+
+def test_who_comes_back_gets_what_was_rendered_from_its_cursor_on(
+    environment: Environment, rendered: list[int]
+) -> None:
+    change(environment, 5)
+    whole = [event["position"] for event in environment.events()]
+    with environment.stageline.socket() as opened:
+        first = list(islice(frames(opened, EVENTS, environment=environment.id), len(whole)))
+    for place in range(1, len(whole)):
+        with environment.stageline.socket() as opened:
+            after = event(first[place - 1])["cursor"]
+            again = frames(opened, EVENTS, environment=environment.id, after=after)
+            assert list(islice(again, len(whole) - place)) == first[place:]
+    assert rendered == whole
+
+
+def test_who_asks_for_more_than_the_first_did_gets_it_all(environment: Environment) -> None:
+    """The first one's cursor is where the ring begins; what is before it comes from the store."""
+    change(environment, 5)
+    events = environment.events()
+    with environment.stageline.socket() as late, environment.stageline.socket() as early:
+        after = events[-2]["cursor"]
+        short = frames(late, EVENTS, environment=environment.id, after=after)
+        assert event(next(short))["position"] == events[-1]["position"]
+        everything = frames(early, EVENTS, environment=environment.id)
+        seen = [event(frame)["position"] for frame in islice(everything, len(events))]
+        assert seen == [each["position"] for each in events]
+        change(environment, 2)
+        assert [event(next(short))["message"], event(next(short))["message"]] == [
+            event(next(everything))["message"],
+            event(next(everything))["message"],
+        ]
+
+
+def test_the_cursor_of_an_answer_is_followed_without_a_gap_or_a_repeat(environment: Environment) -> None:
+    for _ in range(3):
+        cursor = environment.pipeline["cursor"]
+        with environment.stageline.socket() as opened:
+            following = frames(opened, EVENTS, environment=environment.id, after=cursor)
+            change(environment, 2)
+            changes = [event(next(following)) for _ in range(2)]
+        assert [each["position"] for each in changes] == [each["position"] for each in environment.events()[-2:]]
+
+
+def test_a_deployment_that_is_over_is_shared_to_its_end(environment: Environment, rendered: list[int]) -> None:
+    environment.add("api", build=["true"])
+    over = environment.end(environment.do("deploy"))
+    events = environment.stageline.everything("deploymentEvents", deployment=over["id"])
+    positions = [event["position"] for event in events]
+    rendered.clear()
+    for _ in range(3):
+        with environment.stageline.socket() as opened:
+            seen = list(frames(opened, DEPLOYMENT, deployment=over["id"]))
+            assert [event(frame)["position"] for frame in seen] == positions
+            assert list(frames(opened, DEPLOYMENT, deployment=over["id"], after=over["cursor"])) == []
+    assert rendered == positions
+
+
+def test_a_name_is_never_shared(environment: Environment) -> None:
+    """What may have to be forgotten is asked for whenever it is sent."""
+    stageline = environment.stageline
+    document = "subscription ($id: ID!) { pipelineEvents(environment: $id) { actorName } }"
+    stageline.do("setActorProfile", actor="admin", name="Ann")
+    with stageline.socket() as opened:
+        assert event(next(frames(opened, document, id=environment.id))) == {"actorName": "Ann"}
+    stageline.do("forgetActor", actor="admin")
+    with stageline.socket() as opened:
+        assert event(next(frames(opened, document, id=environment.id))) == {"actorName": None}
+
+
+def test_documents_and_variables_are_told_apart(environment: Environment) -> None:
+    chosen = (
+        "subscription ($id: ID!, $is: Boolean!) { pipelineEvents(environment: $id) { version type @include(if: $is) } }"
+    )
+    for _ in range(2):
+        for document, variables, first in [
+            ("subscription ($id: ID!) { pipelineEvents(environment: $id) { version } }", {}, {"version": 1}),
+            ("subscription ($id: ID!) { pipelineEvents(environment: $id) { v: version } }", {}, {"v": 1}),
+            (chosen, {"is": False}, {"version": 1}),
+            (chosen, {"is": True}, {"version": 1, "type": "ENVIRONMENT_CREATED"}),
+        ]:
+            with environment.stageline.socket() as opened:
+                assert event(next(frames(opened, document, id=environment.id, **variables))) == first
+
+
+def test_of_two_operations_the_one_that_is_named_is_followed(environment: Environment) -> None:
+    document = """
+    subscription A($id: ID!) { pipelineEvents(environment: $id) { version } }
+    subscription B($id: ID!) { pipelineEvents(environment: $id) { type } }
+    """
+    for name, first in {"A": {"version": 1}, "B": {"type": "ENVIRONMENT_CREATED"}}.items():
+        with environment.stageline.socket() as opened:
+            payload = {"query": document, "operationName": name, "variables": {"id": environment.id}}
+            opened.send({"id": "1", "type": "subscribe", "payload": payload})
+            assert opened.receive()["payload"]["data"]["pipelineEvents"] == first
+
+
+@contextmanager
+def sluggish(stageline: Stageline) -> Iterator[Socket]:
+    """A WebSocket with little room for what its client doesn't read."""
+    with socket.socket() as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        own.connect(("127.0.0.1", int(stageline.url.rpartition(":")[2])))
+        with stageline.open(sock=own, max_queue=1) as opened:
+            opened.send({"type": "connection_init", "payload": {"authorization": f"Bearer {stageline.token}"}})
+            assert opened.receive()["type"] == "connection_ack"
+            yield opened
+
+
+LONG = "x" * 900
+CHANGES = 250
+
+
+def describe(environment: Environment) -> None:
+    """Has more recorded than a client that doesn't read can be sent."""
+    stage = environment.pipeline["stages"][0]["id"]
+    for number in range(CHANGES):
+        environment.do("editStage", stage=stage, description=f"{number} {LONG}")
+
+
+def test_a_slow_client_misses_nothing_and_keeps_nobody_waiting(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ring, "ENTRIES", 20)
+    monkeypatch.setattr(broadcast, "ENTRIES", 20)
+    begun = len(environment.events())
+    with sluggish(environment.stageline) as slow, environment.stageline.socket() as quick:
+        behind = frames(slow, EVENTS, environment=environment.id)
+        next(behind)
+        following = frames(quick, EVENTS, environment=environment.id)
+        seen = list(islice(following, begun))
+        describe(environment)
+        seen += islice(following, CHANGES)
+        late = list(islice(behind, begun + CHANGES - 1))
+        assert late == seen[1:]
+        change(environment, 1)
+        assert next(behind) == next(following)  # it is live again
+
+
+def test_when_too_many_are_behind_the_next_is_told_where_to_resume(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broadcast, "ENTRIES", 20)
+    monkeypatch.setattr(broadcast, "BEHIND", 0)
+    with sluggish(environment.stageline) as slow, environment.stageline.socket() as quick:
+        behind = frames(slow, EVENTS, environment=environment.id)
+        seen = [next(behind)]
+        following = frames(quick, EVENTS, environment=environment.id)
+        describe(environment)
+        everything = list(islice(following, len(environment.events())))
+        while "errors" not in json.loads(frame := next(behind)):
+            seen.append(frame)
+        assert list(behind) == []
+        (error,) = json.loads(frame)["errors"]
+        assert error["extensions"] == {"code": "TOO_MANY_BEHIND", "cursor": event(seen[-1])["cursor"]}
+        assert "0 subscriptions" in error["message"]
+        assert 20 < len(seen) < len(everything)
+        assert seen == everything[: len(seen)]
+
+
+def test_what_is_beyond_the_number_of_shared_subscriptions_is_carried_out_alone(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broadcast, "BROADCASTS", 0)
+    with environment.stageline.socket() as opened:
+        whole = [event["position"] for event in environment.events()]
+        following = frames(opened, EVENTS, environment=environment.id)
+        assert [event(frame)["position"] for frame in islice(following, len(whole))] == whole
