@@ -201,6 +201,9 @@ class Hub:
     """All broadcasts of a node, by what they are about: a subscription's key, with a cursor if it ends at another."""
 
     def __init__(self) -> None:
+        self.stopping = asyncio.Event()
+        """The server stops: streams are to end, for their clients to come back later."""
+
         self._broadcasts: dict[Hashable, Broadcast] = {}
         self._retiring: dict[Broadcast, asyncio.TimerHandle] = {}
         self._budget = Budget()
@@ -288,7 +291,8 @@ class Hub:
         """What nobody else may get the bytes of."""
         async with aclosing(follower.subscription.entries(follower.cursor)) as entries:
             async for entry in entries:
-                await follower.send(entry)
+                if entry.position > follower.position:
+                    await follower.send(entry)
         return follower.over()
 
     def _made(self, key: Hashable, subscription: Subscription, other: Ring | None = None) -> Broadcast:

@@ -162,23 +162,36 @@ async def _rendered(executor: Executor[Context], event: object) -> bytes:
 
 
 def subscription(
-    query: str, operation_name: str | None, variables: Mapping[str, Any] | None, context: Context
+    query: str,
+    operation_name: str | None,
+    variables: Mapping[str, Any] | None,
+    context: Context,
+    resume: str | None = None,
 ) -> Subscription | None:
-    """What the operation follows; None if it isn't for this module."""
+    """What the operation follows; None if it isn't for this module.
+
+    The cursor *resume* counts for more than the one in the variables; raises `InvalidArgument` if it is none.
+    """
     plan = (_plan if len(query) <= MAX_KEPT else _plan.__wrapped__)(query, operation_name)
     if plan is None:
         return None
     given = dict(variables or {})
+    if resume is not None and plan.after is not None:
+        given[plan.after] = resume
     try:
         values = get_variable_values(schema._schema, plan.operation.variable_definitions or (), given)
         if isinstance(values, list):
             return None
         arguments = get_argument_values(plan.field, plan.node, values)
-        cursor, start = arguments.get(AFTER), 0
+        cursor, start = resume or arguments.get(AFTER), 0
         if isinstance(plan.delivery, Lossless) and cursor is not None:
             start = cursors.to_position(plan.delivery.origin(context.application, arguments), cursor)
-    except (GraphQLError, Refused):
+    except GraphQLError:
         return None
+    except Refused:
+        if resume is None:
+            return None
+        raise
     distinct = {name: value for name, value in given.items() if name != plan.after}
     key = (query, operation_name, msgspec.json.encode(distinct, order="deterministic"), context.scope)
     return Subscription(plan, given, arguments, context, key, start, cursor)

@@ -26,6 +26,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
+from gql import sse
 from gql.broadcast import Hub
 from gql.context import Application, Context, Identity
 from gql.errors import unavailable
@@ -81,9 +82,11 @@ class View(GraphQL[Context, None]):
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return self._page
         try:
-            known = await self._authenticate(request.headers.get("authorization"))
+            known = await self._authenticate(sse.authorization(request))
             if known is None:
                 return unauthorized()
+            if sse.is_asked(request):
+                return await self._events(request, known)
             return await super().run(request, context=self._context(request, known))
         except HTTPException as refused:
             return _error(refused.status_code, refused.reason, CODES[refused.status_code])
@@ -93,6 +96,18 @@ class View(GraphQL[Context, None]):
             response = _error(503, *unavailable(fault))
             response.headers.update(RETRY_AFTER)
             return response
+
+    async def _events(self, request: Request, known: Identity) -> Response:
+        if request.method not in ("GET", "POST"):
+            raise HTTPException(405, "GraphQL only supports GET and POST requests.")
+        adapter = self.request_adapter_class(request)
+        try:
+            data = await self.parse_http_body(adapter)
+        except json.JSONDecodeError as fault:
+            raise HTTPException(400, "Unable to parse request body as JSON") from fault
+        if isinstance(data, list):
+            raise HTTPException(400, "An event stream has one operation")
+        return sse.EventStream(self.hub, self._context(request, known), request, data)
 
     def should_render_graphql_ide(self, request: object) -> bool:
         return False  # `run` gave our own page to those who want one

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from gql import document
+from gql import document, sse
 from gql.context import Application, Identity
 from gql.schema import schema
 from gql.view import View, unauthorized
@@ -62,6 +62,11 @@ def app(settings: Settings, url: str) -> Starlette:
     async def document_schema(_: Request) -> Response:
         return Response(document.schema(), media_type="application/schema+json")
 
+    async def session(request: Request) -> Response:
+        if await authenticate(request.headers.get("authorization")) is None:
+            return unauthorized()
+        return sse.session(request)
+
     view = View(schema, application, authenticate, graphiql.page())
     routes: list[BaseRoute] = [
         Route("/", home),
@@ -69,11 +74,14 @@ def app(settings: Settings, url: str) -> Starlette:
         Route("/health/live", live),
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
+        Route("/graphql/session", session, methods=["POST"]),
         Route("/audit/export", export),
         Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    made = Starlette(routes=routes, lifespan=lifespan)
+    made.state.stop = view.hub.stopping.set
+    return made
 
 
 async def _welcome(settings: Settings, url: str, tokens: Tokens) -> None:

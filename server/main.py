@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -35,9 +36,22 @@ def serve(settings: Settings) -> None:
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host
     url = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
     try:
-        uvicorn.Server(config(_explained(app(settings, url)))).run(sockets=[bound])
+        served = app(settings, url)
+        Server(config(_explained(served)), served.state.stop).run(sockets=[bound])
     except SystemExit:  # uvicorn has logged the reason, and would end with a code of its own
         sys.exit(1)
+
+
+class Server(uvicorn.Server):
+    """Calls *stop* before it waits for what is open."""
+
+    def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stop()
+        await super().shutdown(sockets)
 
 
 def config(served: ASGIApp) -> uvicorn.Config:

@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from gql.schema import schema
 from server.app import app
-from server.main import config, stop_services
+from server.main import Server, config, stop_services
 from server.settings import Settings
 
 PATIENCE = 60.0
@@ -51,7 +51,8 @@ class Stageline:
         """Returns when it answers, at an address that it had not before."""
         bound = socket.create_server(("127.0.0.1", 0))  # it listens: what is sent before it is ready waits there
         self.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        self._server = uvicorn.Server(config(app(Settings(data=self.data, issue_token=issue_token), self.url)))
+        served = app(Settings(data=self.data, issue_token=issue_token), self.url)
+        self._server = Server(config(served), served.state.stop)
         self._thread = Thread(target=_run, args=(self._server, bound))
         self._thread.start()
         self.health()

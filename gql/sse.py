@@ -1,0 +1,168 @@
+"""
+GraphQL over server-sent events: graphql-sse's "distinct connections", at the same address as everything else.
+
+https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. Who accepts `text/event-stream` gets its operation's
+payloads as `next` events, then `complete`. Each event that can be resumed after has its cursor as `id`; a browser's
+EventSource sends the last one back as `Last-Event-ID`, which counts for more than the cursor in the variables.
+
+An EventSource can't send an Authorization header: `POST /graphql/session` keeps the token in a cookie that only GET
+requests for event streams of the same site are let in by, and those change nothing.
+"""
+
+import asyncio
+import logging
+import random
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from strawberry.http import GraphQLRequestData
+from strawberry.types.graphql import OperationType
+
+from domain.errors import Refused
+from gql.broadcast import Hub
+from gql.context import Context
+from gql.ring import Entry
+from gql.schema import schema
+from gql.subscription import subscription
+
+logger = logging.getLogger("stageline.gql")
+
+MEDIA_TYPE = "text/event-stream"
+COOKIE = "stageline_stream"
+
+KEEP_ALIVE = 12.0
+"""Seconds between comments, which keep proxies from closing an idle stream."""
+
+RETRY = 1000, 10_000
+"""Milliseconds between which clients are asked to come back when the server stops."""
+
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+    (b"vary", b"Accept"),
+]
+
+
+def is_asked(request: Request) -> bool:
+    return MEDIA_TYPE in request.headers.get("accept", "")
+
+
+def authorization(request: Request) -> str | None:
+    """The Authorization header, or what stands for it where none can be sent."""
+    given = request.headers.get("authorization")
+    kept = request.cookies.get(COOKIE)
+    return f"Bearer {kept}" if given is None and kept and request.method == "GET" and is_asked(request) else given
+
+
+def session(request: Request) -> Response:
+    """Keeps the request's token, which was seen to be good, for event streams."""
+    response = Response(status_code=204)
+    token = request.headers["authorization"].partition(" ")[2].strip()
+    is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
+    response.set_cookie(COOKIE, token, path="/graphql", secure=is_secure, httponly=True, samesite="strict")
+    return response
+
+
+class EventOutlet:
+    """Sends payloads as `next` events."""
+
+    is_direct = False
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def write_text(self, text: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": text, "more_body": True})
+
+    async def send(self, entry: Entry) -> None:
+        place = b"" if entry.cursor is None else b"id: " + entry.cursor.encode() + b"\n"
+        await self.write_text(b"event: next\n" + place + b"data: " + entry.payload + b"\n\n")
+
+    def write(self, entry: Entry) -> bool:
+        raise NotImplementedError
+
+    async def ready(self) -> None:
+        return
+
+
+class EventStream(Response):
+    """The answer to *data*, the operation as a request has it."""
+
+    def __init__(self, hub: Hub, context: Context, request: Request, data: GraphQLRequestData) -> None:
+        self.background = None
+        self._hub = hub
+        self._context = context
+        self._query, self._variables, self._name = data.query or "", data.variables, data.operation_name
+        self._resume = request.headers.get("last-event-id") or None
+        self._is_safe = request.method == "GET"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        outlet = EventOutlet(send)
+        await outlet.write_text(b":\n\n")
+        working = asyncio.create_task(self._answer(outlet))
+        ends = {asyncio.create_task(_gone(receive)), asyncio.create_task(self._hub.stopping.wait())}
+        comments = asyncio.create_task(_keep_alive(outlet))
+        try:
+            await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done() and self._hub.stopping.is_set():
+                await outlet.write_text(b"retry: %d\n\n" % random.randint(*RETRY))
+        finally:
+            for task in (working, comments, *ends):
+                task.cancel()
+            (fault, *_) = await asyncio.gather(working, comments, *ends, return_exceptions=True)
+            if isinstance(fault, Exception):
+                logger.error("An event stream broke off", exc_info=fault)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _answer(self, outlet: EventOutlet) -> None:
+        try:
+            followed = subscription(self._query, self._name, self._variables, self._context, self._resume)
+        except Refused as refused:
+            error = {"message": str(refused), "extensions": {"code": refused.code}}
+            await _next(outlet, {"data": None, "errors": [error]})
+        else:
+            over = None if followed is None else await self._hub.deliver(followed, outlet)
+            if over is None:
+                await self._carry_out(outlet)
+            elif over.errors:
+                await _next(outlet, {"data": None, "errors": over.errors})
+        await outlet.write_text(b"event: complete\ndata: \n\n")
+
+    async def _carry_out(self, outlet: EventOutlet) -> None:
+        allowed = {
+            OperationType.QUERY,
+            OperationType.SUBSCRIPTION,
+            *(() if self._is_safe else (OperationType.MUTATION,)),
+        }
+        results = await schema.stream(
+            self._query,
+            variable_values=self._variables,
+            context_value=self._context,
+            operation_name=self._name,
+            allowed_operation_types=allowed,
+        )
+        async for result in results:
+            payload: dict[str, Any] = {"data": getattr(result, "data", None)}
+            if errors := getattr(result, "errors", None):
+                payload["errors"] = [error.formatted for error in errors]
+            await _next(outlet, payload)
+
+
+async def _next(outlet: EventOutlet, payload: dict[str, Any]) -> None:
+    await outlet.send(Entry(0, None, msgspec.json.encode(payload)))
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _keep_alive(outlet: EventOutlet) -> None:
+    while True:
+        await asyncio.sleep(KEEP_ALIVE)
+        await outlet.write_text(b":\n\n")

@@ -1,0 +1,189 @@
+"""Event streams as graphql-sse and browsers read them: the same bytes as on a WebSocket, resumed by Last-Event-ID."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from gql import sse
+from tests.gql.environment import Environment
+from tests.gql.stageline import PATIENCE, Data, Stageline, document
+from tests.gql.test_broadcast import EVENTS, change, frames
+
+COMPLETE = {"event": "complete", "data": ""}
+
+
+@contextmanager
+def stream(
+    stageline: Stageline, query: str, variables: Data, method: str = "POST", **headers: str
+) -> Iterator[Iterator[Data]]:
+    """The events of the answer, each by its fields, and its comments."""
+    headers = {"accept": "text/event-stream", "authorization": f"Bearer {stageline.token}"} | headers
+    asked: dict[str, Any] = {"json": {"query": query, "variables": variables}}
+    if method == "GET":
+        asked = {"params": {"query": query, "variables": json.dumps(variables)}}
+    with (
+        httpx.Client(timeout=PATIENCE, trust_env=False) as client,
+        client.stream(method, f"{stageline.url}/graphql", headers=headers, **asked) as answer,
+    ):
+        assert answer.status_code == 200, answer.read()
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-accel-buffering"] == "no"
+        yield _events(answer.iter_lines())
+
+
+def _events(lines: Iterator[str]) -> Iterator[Data]:
+    event: Data = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            event[name] = value.removeprefix(" ")
+        elif event != {"": ""}:
+            yield event
+            event = {}
+        else:
+            event = {}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_stream_has_the_bytes_of_a_websocket_and_cursors_for_ids(environment: Environment, method: str) -> None:
+    change(environment, 3)
+    count = len(environment.events())
+    with environment.stageline.socket() as opened:
+        payloads = list(islice(frames(opened, EVENTS, environment=environment.id), count))
+    with stream(environment.stageline, EVENTS, {"environment": environment.id}, method) as events:
+        seen = list(islice(events, count))
+        assert [event["data"] for event in seen] == payloads
+        cursors = [json.loads(payload)["data"]["pipelineEvents"]["cursor"] for payload in payloads]
+        assert [event["id"] for event in seen] == cursors
+        environment.do("deleteEnvironment")
+        last, end = events
+        assert json.loads(last["data"])["data"]["pipelineEvents"]["type"] == "ENVIRONMENT_DELETED"
+        assert end == COMPLETE
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        EVENTS,
+        "subscription ($environment: ID!) { pipelineEvents(environment: $environment) { version } }",
+        document("subscription", "pipelineEvents", "environment", "after"),
+    ],
+)
+def test_the_last_event_id_is_where_a_stream_goes_on(environment: Environment, query: str) -> None:
+    change(environment, 3)
+    events = environment.events()
+    variables = {"environment": environment.id, "after": events[0]["cursor"]}
+    for place in (1, len(events) - 1):
+        resumed = {"last-event-id": events[place - 1]["cursor"]}
+        with stream(environment.stageline, query, variables, **resumed) as following:
+            seen = [event["id"] for event in islice(following, len(events) - place)]
+            assert seen == [event["cursor"] for event in events[place:]]
+
+
+@pytest.mark.parametrize("id_", ["nonsense", "WyJhYmMiLDFd"])
+def test_a_last_event_id_that_is_no_cursor_is_an_error_and_the_end(environment: Environment, id_: str) -> None:
+    with stream(environment.stageline, EVENTS, {"environment": environment.id}, **{"last-event-id": id_}) as events:
+        error, end = events
+    (told,) = json.loads(error["data"])["errors"]
+    assert told["extensions"]["code"] == "INVALID_ARGUMENT"
+    assert end == COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("subscription { nonsense }", None),
+        ("{ nonsense", None),
+        (f'subscription {{ pipelineEvents(environment: "environment_{"0" * 32}") {{ id }} }}', "ENVIRONMENT_NOT_FOUND"),
+    ],
+)
+def test_what_is_wrong_is_told_by_an_event(stageline: Stageline, query: str, code: str | None) -> None:
+    with stream(stageline, query, {}) as events:
+        error, end = events
+    (told,) = json.loads(error["data"])["errors"]
+    assert told.get("extensions", {}).get("code") == code
+    assert end == COMPLETE
+
+
+def test_queries_and_mutations_are_answered_by_one_event(environment: Environment) -> None:
+    asked = environment.stageline, document("query", "pipeline", "environment"), {"environment": environment.id}
+    with stream(*asked) as events:
+        answer, end = events
+    assert json.loads(answer["data"])["data"]["pipeline"] == environment.pipeline
+    assert end == COMPLETE
+    name = {"environment": environment.id, "name": "Checks"}
+    with stream(environment.stageline, document("mutation", "createStage", *name), name) as events:
+        answer, end = events
+    assert json.loads(answer["data"])["data"]["createStage"] == environment.pipeline | {"__typename": "Pipeline"}
+
+
+def test_a_get_changes_nothing(environment: Environment) -> None:
+    before = environment.stageline.position
+    name = {"environment": environment.id, "name": "Checks"}
+    with stream(environment.stageline, document("mutation", "createStage", *name), name, "GET") as events:
+        error, _ = events
+    assert "errors" in json.loads(error["data"])
+    assert environment.stageline.position == before
+
+
+def test_an_idle_stream_is_kept_alive_by_comments(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "KEEP_ALIVE", 0.01)
+    url, token = environment.stageline.url, environment.stageline.token
+    headers = {"accept": "text/event-stream", "authorization": f"Bearer {token}"}
+    asked = {"query": EVENTS, "variables": {"environment": environment.id, "after": environment.pipeline["cursor"]}}
+    with httpx.stream("POST", f"{url}/graphql", headers=headers, json=asked, timeout=PATIENCE) as answer:
+        assert list(islice(answer.iter_lines(), 6)) == [":", ""] * 3
+
+
+def test_an_event_source_is_let_in_by_its_sites_cookie(environment: Environment) -> None:
+    """An EventSource sends cookies and no headers; the cookie is good for nothing but streams that change nothing."""
+    stageline = environment.stageline
+    made = httpx.post(f"{stageline.url}/graphql/session", headers={"authorization": f"Bearer {stageline.token}"})
+    assert made.status_code == 204
+    cookie = made.headers["set-cookie"]
+    assert {part.strip().lower() for part in cookie.split(";")[1:]} == {"httponly", "path=/graphql", "samesite=strict"}
+    kept = {"cookie": cookie.partition(";")[0]}
+    with httpx.Client(base_url=stageline.url, timeout=PATIENCE, trust_env=False) as client:
+        params = {"query": EVENTS, "variables": json.dumps({"environment": environment.id})}
+        streaming = {"accept": "text/event-stream"} | kept
+        with client.stream("GET", "/graphql", params=params, headers=streaming) as answer:
+            (event,) = islice(_events(answer.iter_lines()), 1)
+            assert event["event"] == "next"
+        for refused in (
+            client.get("/graphql", params={"query": "{ __typename }"}, headers=kept),
+            client.post("/graphql", json={"query": "{ __typename }"}, headers=kept),
+            client.post("/graphql", json={"query": EVENTS}, headers=streaming),
+            client.post("/graphql/session", headers=kept),
+        ):
+            assert refused.status_code == 401
+
+
+def test_without_a_good_token_there_is_no_stream(stageline: Stageline) -> None:
+    for headers in ({}, {"authorization": "Bearer nonsense"}, {"cookie": f"{sse.COOKIE}=nonsense"}):
+        params = {"query": "subscription { __typename }"}
+        answer = stageline.send("GET", params=params, headers={"accept": "text/event-stream"} | headers)
+        assert answer.status_code == 401
+
+
+def test_a_server_that_stops_asks_its_streams_to_come_back(own: Stageline) -> None:
+    environment = Environment(own)
+    after = {"environment": environment.id, "after": environment.pipeline["cursor"]}
+    with stream(own, EVENTS, after) as first, stream(own, EVENTS, after) as second, own.socket() as opened:
+        change(environment, 1)
+        assert next(first) == next(second)
+        own.stop()
+        ends = [list(first), list(second)]
+        with pytest.raises(ConnectionClosed) as closed:
+            opened.receive()
+    for (end,) in ends:
+        assert sse.RETRY[0] <= int(end["retry"]) <= sse.RETRY[1]
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
+    assert closed.value.rcvd.reason.startswith("Restarting: retry after ")
