@@ -7,11 +7,6 @@ own. The rounds alternate, so that what else the machine does falls on all of th
 own recorder on psycopg, from threads; and the way from an append to a follower on another node, at once and after a
 minute in which nobody wrote.
 
-What a batch saves is the wait for the disk, so what there is to gain depends on the disk. All of it is measured twice:
-on this machine's disk as it is, and as on one whose flushes take `FLUSH` longer, which is about what a volume of a
-cloud takes, and the machine that the bars were set on. There PostgreSQL itself waits before each flush, and holds the
-lock meanwhile as it does for a slow disk (`commit_delay`).
-
 It needs what the tests need (see tests/postgres.py), and starts a server of its own, whose commits wait for the disk.
 """
 
@@ -44,9 +39,6 @@ BARS = {1: 0.7, 8: 2.0, 32: 4.0}
 NODES, CLIENTS, NODES_BAR = 3, 16, 2.5
 LIBRARY_BAR = 10.0
 DELIVERY_BAR = 5.0  # milliseconds, of the half
-
-FLUSH = 550
-"""Microseconds."""
 
 TABLE = """
     CREATE TABLE IF NOT EXISTS raw (
@@ -235,24 +227,12 @@ async def deliveries(server: Server, count: int, quiet: float) -> None:
             print(f"  after {quiet:g} s without any: {(await delivery(dsn, 1, quiet))[0]:.1f} ms", flush=True)
 
 
-async def set_flush(server: Server, microseconds: int) -> None:
-    connection = await asyncpg.connect(server.dsn)
-    await connection.execute(f"ALTER SYSTEM SET commit_delay = {microseconds}")
-    await connection.execute("ALTER SYSTEM SET commit_siblings = 0")
-    await connection.execute("SELECT pg_reload_conf()")
-    await connection.close()
-    await asyncio.sleep(1)  # until every process of the server has read it
-
-
 async def main(rounds: int, seconds: float, quiet: float) -> None:
     with running() as server:
-        for flush in (0, FLUSH):
-            await set_flush(server, flush)
-            print(f"\non this machine's disk{f', its flushes {flush} µs longer' if flush else ''}:")
-            await appends(server, rounds, seconds)
-            await nodes(server, rounds, seconds)
-            await beside_the_library(server, max(1, rounds // 3), seconds)
-            await deliveries(server, 1000, quiet)
+        await appends(server, rounds, seconds)
+        await nodes(server, rounds, seconds)
+        await beside_the_library(server, max(1, rounds // 3), seconds)
+        await deliveries(server, 1000, quiet)
 
 
 if __name__ == "__main__":

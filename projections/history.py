@@ -132,18 +132,21 @@ def _cut(before: Pipeline, subjects: set[UUID]) -> Pipeline:
 
 
 def _tags(view: HistoryView, before: Pipeline, event: PipelineEvent, subjects: set[UUID]) -> Iterator[str]:
-    yield _tag("environment", view.environment)
-    yield _tag("project", view.project)
+    yield from _whose(view.environment, view.project, view.by.actor, view.by.origin)
     yield _tag("type", view.type)
-    yield _tag("actor", view.by.actor)
-    yield _tag("origin", view.by.origin)
     about = pipeline_about(before, event)
     for subject in subjects | ({about.stage.id} if about.stage else set()):
         yield _tag("subject", subject)
     yield from words(f"{pipeline_words(before, event)} {view.by.reason or ''}")
 
 
-@lru_cache(50_000)  # the same few come again and again
+@lru_cache(10_000)  # the same few come again and again
+def _whose(environment: EnvironmentId, project: ProjectId, actor: str, origin: Origin) -> tuple[str, ...]:
+    facets = {"environment": environment, "project": project, "actor": actor, "origin": origin}
+    return tuple(_tag(facet, value) for facet, value in facets.items())
+
+
+@lru_cache(50_000)
 def _tag(facet: str, value: object) -> str:
     return "x" + blake2b(f"{facet}:{value}".encode(), digest_size=8).hexdigest()
 

@@ -137,6 +137,8 @@ class PostgresViews(Views):
             await _put(connection, steps)
             checkpoints = [msgspec.structs.astuple(step.after) for step in steps]
             await connection.execute(STEP, *_columns(checkpoints, 6))
+            if any(step.before is None or step.before.generation != step.after.generation for step in steps):
+                await connection.execute("ANALYZE documents")  # else lists of so many new rows are planned badly
 
     async def begin(self, kind: str) -> int:
         async with self._writing() as connection:

@@ -23,7 +23,7 @@ from store.log import EventLog, LogUnavailable, Recorded
 PAUSE = 1.0
 TIMEOUT = 5.0
 SOME = 200  # events or rows that are worked on before anybody else may go on
-MANY = 2_000
+MANY = 1_000
 ROOM = 5_000
 
 logger = logging.getLogger(__name__)

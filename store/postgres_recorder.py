@@ -1,6 +1,7 @@
 """Batches on their way into the tables on PostgreSQL, and rows on their way out."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -119,16 +120,23 @@ def recorded(row: "Record") -> Recorded:
         name=name,
         event=codec.decode(name, state),
         recorded_at=recorded_at,
-        by=Author(
-            actor=actor,
-            origin=Origin(origin),
-            token=token,
-            correlation=correlation,
-            causation=causation,
-            reason=reason,
-        ),
+        by=_author(actor, origin, token, correlation, causation, reason),
         previous=previous,
         hash=hash_,
+    )
+
+
+@lru_cache(10_000)  # the same few come again and again
+def _author(
+    actor: str, origin: str, token: UUID | None, correlation: UUID | None, causation: UUID | None, reason: str | None
+) -> Author:
+    return Author(
+        actor=actor,
+        origin=Origin(origin),
+        token=token,
+        correlation=correlation,
+        causation=causation,
+        reason=reason,
     )
 
 

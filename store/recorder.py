@@ -242,14 +242,6 @@ def recorded(
     hash_: bytes,
 ) -> Recorded:
     """A row of the events' table."""
-    by = Author(
-        actor=actor,
-        origin=Origin(origin),
-        token=_uuid(token) if token else None,
-        correlation=_uuid(correlation) if correlation else None,
-        causation=_uuid(causation) if causation else None,
-        reason=reason,
-    )
     return Recorded(
         position=position,
         stream=_uuid(stream),
@@ -258,7 +250,21 @@ def recorded(
         name=name,
         event=codec.decode(name, state),
         recorded_at=datetime.fromisoformat(recorded_at),
-        by=by,
+        by=_author(actor, origin, token, correlation, causation, reason),
         previous=previous,
         hash=hash_,
+    )
+
+
+@lru_cache(10_000)
+def _author(
+    actor: str, origin: str, token: str | None, correlation: str | None, causation: str | None, reason: str | None
+) -> Author:
+    return Author(
+        actor=actor,
+        origin=Origin(origin),
+        token=_uuid(token) if token else None,
+        correlation=_uuid(correlation) if correlation else None,
+        causation=_uuid(causation) if causation else None,
+        reason=reason,
     )
