@@ -18,6 +18,7 @@ from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws import types as protocol
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 
+from gql.admission import Admission, Crowded
 from gql.broadcast import Hub, Outlet, Over
 from gql.context import Context
 from gql.ring import Entry
@@ -140,9 +141,34 @@ class Shared(Protocol):
     """A view, with what its connections share."""
 
     hub: Hub
+    admission: Admission
+
+
+TRY_AGAIN_LATER = 1013
+"""RFC 6455's registry of close codes; clients try again after it, as they don't after a 44xx."""
 
 
 class Handler(BaseGraphQLTransportWSHandler[Context, None]):
+    async def handle(self) -> None:
+        try:
+            with self._shared.admission.connection():
+                await super().handle()
+        except Crowded as crowded:
+            await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
+
+    async def handle_connection_init(self, message: protocol.ConnectionInitMessage) -> None:
+        if self.connection_init_timeout_task:
+            self.connection_init_timeout_task.cancel()  # it is the server that lets wait from now on
+        try:
+            async with self._shared.admission.turn():
+                await super().handle_connection_init(message)
+        except Crowded as crowded:
+            await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
+
+    @property
+    def _shared(self) -> Shared:
+        return cast("Shared", self.view)
+
     async def handle_message(self, message: protocol.Message) -> None:
         try:
             msgspec.convert(message, Message)
@@ -159,7 +185,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
             await super().run_operation(operation)
             return
         try:
-            over = await cast("Shared", self.view).hub.deliver(followed, self._outlet(operation.id))
+            over = await self._shared.hub.deliver(followed, self._outlet(operation.id))
             if over is not None:
                 await self._end(operation, over)
         except Exception as error:

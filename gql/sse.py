@@ -22,6 +22,7 @@ from strawberry.http import GraphQLRequestData
 from strawberry.types.graphql import OperationType
 
 from domain.errors import Refused
+from gql.admission import Admission, Crowded
 from gql.broadcast import Hub
 from gql.context import Context
 from gql.ring import Entry
@@ -92,15 +93,26 @@ class EventOutlet:
 class EventStream(Response):
     """The answer to *data*, the operation as a request has it."""
 
-    def __init__(self, hub: Hub, context: Context, request: Request, data: GraphQLRequestData) -> None:
+    def __init__(
+        self, hub: Hub, admission: Admission, context: Context, request: Request, data: GraphQLRequestData
+    ) -> None:
         self.background = None
         self._hub = hub
+        self._admission = admission
         self._context = context
         self._query, self._variables, self._name = data.query or "", data.variables, data.operation_name
         self._resume = request.headers.get("last-event-id") or None
         self._is_safe = request.method == "GET"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._admission.connection():
+                await self._stream(receive, send)
+        except Crowded as crowded:
+            refused = Response(str(crowded), 503, {"retry-after": str(round(crowded.retry))}, "text/plain")
+            await refused(scope, receive, send)
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         outlet = EventOutlet(send)
         await outlet.write_text(b":\n\n")

@@ -27,6 +27,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
 from gql import sse
+from gql.admission import Admission
 from gql.broadcast import Hub
 from gql.context import Application, Context, Identity
 from gql.errors import unavailable
@@ -71,6 +72,7 @@ class View(GraphQL[Context, None]):
         self._authenticate = authenticate
         self._page = page
         self.hub = Hub()
+        self.admission = Admission()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, _limited(receive) if scope["type"] == "http" else receive, send)
@@ -107,7 +109,7 @@ class View(GraphQL[Context, None]):
             raise HTTPException(400, "Unable to parse request body as JSON") from fault
         if isinstance(data, list):
             raise HTTPException(400, "An event stream has one operation")
-        return sse.EventStream(self.hub, self._context(request, known), request, data)
+        return sse.EventStream(self.hub, self.admission, self._context(request, known), request, data)
 
     def should_render_graphql_ide(self, request: object) -> bool:
         return False  # `run` gave our own page to those who want one

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +14,10 @@ import pytest
 from strawberry.dataloader import DataLoader
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gql import view
+from gql import admission, view
 from gql.actor import actor_name
 from gql.event import DeploymentEvent
+from server import main, websocket
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, document, served
 
@@ -264,3 +267,53 @@ async def test_an_operation_that_is_cancelled_while_it_asks_for_a_name_keeps_non
     cancelled.cancel()
     await asyncio.wait([cancelled])
     assert await asyncio.wait_for(actor_name(ann, connection), PATIENCE) == "Ann"
+
+
+def test_a_client_that_answers_no_ping_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be gone without a word, as behind a router that forgot the connection."""
+    assert 2 * websocket.PING < 30
+    monkeypatch.setattr(main, "PING", 0.2)
+    with served(tmp_path) as stageline, socket.create_connection(_address(stageline)) as gone:
+        gone.settimeout(PATIENCE)
+        gone.sendall(
+            b"GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+            b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+        )
+        received = b""
+        with suppress(ConnectionResetError):
+            while piece := gone.recv(65536):
+                received += piece
+        assert received.startswith(b"HTTP/1.1 101 ")
+
+
+def _address(stageline: Stageline) -> tuple[str, int]:
+    return "127.0.0.1", int(stageline.url.rpartition(":")[2])
+
+
+def test_where_there_are_too_many_connections_the_next_is_asked_to_come_back(
+    own: Stageline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "CONNECTIONS", 1)
+    with own.socket() as one:
+        with own.open() as other:
+            code, reason = _closed(other)
+        assert code == 1013
+        assert reason.startswith("1 connections at most: retry after ")
+        one.send({"type": "ping"})
+        assert one.receive() == {"type": "pong"}
+        headers = {"accept": "text/event-stream", "authorization": f"Bearer {own.token}"}
+        refused = own.send(json={"query": "{ __typename }"}, headers=headers)
+        assert refused.status_code == 503
+        assert 1 <= int(refused.headers["retry-after"]) <= 10
+
+
+def test_where_too_many_wait_to_be_let_in_the_next_is_asked_to_come_back(
+    own: Stageline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "WAITING", 0)
+    with own.open() as socket_:
+        socket_.send({"type": "connection_init", "payload": {"authorization": f"Bearer {own.token}"}})
+        code, reason = _closed(socket_)
+    assert code == 1013
+    assert reason.startswith("0 connections wait already: retry after ")

@@ -1,0 +1,65 @@
+"""
+Who is let in when everybody comes at once, as after a restart.
+
+A connection costs most while it is set up. So many are set up at a time, the others wait in the order they came in,
+and between two of them those who are in already have their turn. Beyond the bounds a client is asked to come back.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+AT_ONCE = 16
+"""Connections that are set up at the same time."""
+
+WAITING = 5000
+"""Connections at most that wait for it."""
+
+CONNECTIONS = 10_000
+"""WebSockets and event streams at most on a node."""
+
+RETRY = 1.0, 10.0
+"""Seconds between which clients are asked to come back."""
+
+
+class Crowded(Exception):
+    """There are too many; *retry* is when to try again, in seconds, and another for each."""
+
+    def __init__(self, what: str) -> None:
+        self.retry = random.uniform(*RETRY)
+        super().__init__(f"{what}: retry after {self.retry:.1f} s")
+
+
+class Admission:
+    def __init__(self) -> None:
+        self._connections = 0
+        self._waiting = 0
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    @contextmanager
+    def connection(self) -> Iterator[None]:
+        """One that is there as long as this; raises `Crowded`."""
+        if self._connections >= CONNECTIONS:
+            raise Crowded(f"{CONNECTIONS} connections at most")
+        self._connections += 1
+        try:
+            yield
+        finally:
+            self._connections -= 1
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Lets others go first; raises `Crowded`."""
+        if self._waiting >= WAITING:
+            raise Crowded(f"{WAITING} connections wait already")
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            await asyncio.sleep(0)
+            yield
+        finally:
+            self._turns.release()
