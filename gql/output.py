@@ -1,9 +1,10 @@
 """What steps print: read as a list, and followed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from typing import Any
 
 import strawberry
 from strawberry import ID
@@ -13,9 +14,10 @@ from domain.errors import DeploymentNotFound, ServiceNotFound
 from domain.step import Phase
 from gql import cursor as cursors
 from gql.connection import Connection, connection, part
-from gql.context import Context, Info
+from gql.context import Application, Context, Info
 from gql.deployment import deployment_id
 from gql.event import DEPLOYMENT
+from gql.mark import DELIVERY, Lossless
 from gql.node import reference
 from gql.pipeline import ServiceRef, service_ref
 from projections import views
@@ -151,9 +153,20 @@ class Query:
         return connection(await lines.read(part(first, after, last, before)), lines.show)
 
 
+def _numbered_in(application: Application, arguments: Mapping[str, Any]) -> str:
+    return f"{application.log.epoch} {deployment_id(arguments['deployment']).hex}"
+
+
+async def _begin(application: Application, arguments: Mapping[str, Any]) -> int:
+    return 0  # lines are no trouble to read: who comes first begins where it likes
+
+
 @strawberry.type
 class Subscription:
-    @strawberry.subscription(description="A deployment's output after a cursor; completes when the deployment is over.")
+    @strawberry.subscription(
+        description="A deployment's output after a cursor; completes when the deployment is over.",
+        metadata={DELIVERY: Lossless(origin=_numbered_in, end=_begin)},
+    )
     async def deployment_logs(
         self, info: Info, deployment: ID, service: ID | None = None, after: str | None = None
     ) -> AsyncGenerator[LogLine, None]:

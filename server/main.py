@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runner.process import ProcessExecutor
 from server.app import app
 from server.auth import KeyringUnusable
+from server.http import HttpProtocol
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
 from server.websocket import PING, WebSocketProtocol
@@ -59,7 +60,7 @@ def config(served: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         served,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_ping_interval=PING,
         ws_ping_timeout=PING,

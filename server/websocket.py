@@ -8,8 +8,6 @@ WebSockets as uvicorn serves them, and what it leaves open.
 """
 
 import random
-import socket
-from asyncio import BaseTransport
 from typing import cast
 
 from uvicorn.protocols.utils import ClientDisconnected
@@ -25,15 +23,7 @@ RESTARTING = 1012
 """RFC 6455's registry of close codes: the service restarts."""
 
 
-UNSENT = 64 * 1024
-"""Bytes that the system holds for a client before they are on their way; as many again are held here."""
-
-
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    def connection_made(self, transport: BaseTransport) -> None:
-        super().connection_made(transport)
-        limit_unsent(transport)
-
     async def run_asgi(self) -> None:
         cast("dict[str, object]", self.scope["extensions"])["stageline.frames"] = self
         await super().run_asgi()
@@ -75,9 +65,3 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.conn.send_close(RESTARTING, f"Restarting: retry after {random.uniform(*RETRY):.1f} s")
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.transport.close()
-
-
-def limit_unsent(transport: BaseTransport) -> None:
-    """Has the system take no more for a slow client than it can send: megabytes otherwise, with a ping behind them."""
-    if hasattr(socket, "TCP_NOTSENT_LOWAT") and transport.get_extra_info("peername"):
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
