@@ -100,6 +100,17 @@ async def followed(context: Context, environment: str, after: str | None) -> Asy
 
 
 @strawberry.type
+class Query:
+    @strawberry.field(
+        description="The end of the log: whatever is asked after this answer contains it, and so may what is asked"
+        " together with it. Following events after it leaves none out."
+    )
+    async def cursor(self, info: Info) -> str:
+        log = info.context.application.log
+        return cursors.of_position(log.epoch, await log.position())
+
+
+@strawberry.type
 class Subscription:
     @strawberry.subscription(
         description="Everything that happens in an environment after a cursor, to its pipeline and in its deployments,"

@@ -42,6 +42,8 @@ from gql import (
     stage,
     undo,
 )
+from gql.at_least import AtLeast
+from gql.description import describe
 from gql.errors import Faults
 
 SDL = Path(__file__).with_name("schema.graphql")
@@ -137,6 +139,7 @@ class Query(
     service.Query,
     deployment.Query,
     event.Query,
+    environment_event.Query,
     history.Query,
     diff.Query,
     apply.Query,
@@ -144,6 +147,10 @@ class Query(
     audit.Query,
     actor.Query,
 ): ...
+
+
+for field in Query.__strawberry_definition__.fields:  # type: ignore[attr-defined]  # strawberry's own, on every type
+    field.extensions.append(AtLeast())
 
 
 @strawberry.type(
@@ -166,6 +173,7 @@ schema = Schema(
     config=StrawberryConfig(disable_field_suggestions=True),
     extensions=[Documents, Faults],
 )
+describe(schema._schema)
 
 
 def sdl() -> str:

@@ -1,8 +1,10 @@
+import re
+from collections.abc import Iterator
 from enum import Enum
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
-from graphql import GraphQLEnumType, GraphQLObjectType
+from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLObjectType, GraphQLUnionType
 
 from domain.deployment import Cancellation, DeploymentEvent
 from domain.environment import Target
@@ -10,7 +12,7 @@ from domain.pipeline import PipelineEvent
 from domain.queue import Action
 from domain.spec import ServiceType
 from domain.step import Phase, Status
-from gql import document, errors, schema
+from gql import description, document, errors, schema
 from gql.apply import DocumentFormat
 from gql.change import PipelineEventType
 from gql.event import DeploymentEventType
@@ -44,12 +46,42 @@ def test_the_committed_schema_of_documents_is_what_they_are() -> None:
     assert committed == document.schema(), "make it anew, and look at what has changed: python -m gql.document"
 
 
-def test_every_type_and_every_root_field_says_what_it_is() -> None:
-    assert [name for name, type_ in TYPES.items() if not type_.description] == []
-    for root in ("Query", "Mutation", "Subscription"):
-        type_ = TYPES[root]
-        assert isinstance(type_, GraphQLObjectType)
-        assert [name for name, field in type_.fields.items() if not field.description] == []
+def test_every_type_field_argument_and_value_says_what_it_is() -> None:
+    assert description.undescribed(schema.schema._schema) == []
+    said = {thing.description for thing in _things()}
+    assert [key for key, text in description.TEXTS.items() if text not in said] == [], "nothing is described by these"
+
+
+def test_what_is_deprecated_says_what_to_use_until_when() -> None:
+    reasons = [getattr(thing, "deprecation_reason", None) for thing in _things()]
+    assert [reason for reason in reasons if reason and not re.search(r"^Use .+ until \d{4}-\d\d-\d\d", reason)] == []
+
+
+def _things() -> Iterator[Any]:
+    """Types, fields, arguments and values."""
+    for type_ in TYPES.values():
+        yield type_
+        for part in (getattr(type_, "fields", None) or getattr(type_, "values", None) or {}).values():
+            yield part
+            yield from getattr(part, "args", {}).values()
+
+
+def test_every_mutation_answers_with_a_union_of_its_result_and_a_refusal_and_has_the_common_arguments() -> None:
+    mutation = TYPES["Mutation"]
+    assert isinstance(mutation, GraphQLObjectType)
+    for name, field in mutation.fields.items():
+        assert isinstance(field.type, GraphQLNonNull), name
+        union = field.type.of_type
+        assert isinstance(union, GraphQLUnionType), name
+        assert [kind.name for kind in union.types][1:] == ["Refusal"], name
+        assert {"expectedVersion", "reason", "idempotencyKey", "dryRun"} <= field.args.keys(), name
+
+
+def test_every_list_that_grows_is_a_connection_both_ways() -> None:
+    for type_ in TYPES.values():
+        for name, field in getattr(type_, "fields", {}).items():
+            if str(field.type).rstrip("!").endswith("Connection") and type_.name != "Subscription":
+                assert {"first", "after", "last", "before"} <= field.args.keys(), f"{type_.name}.{name}"
 
 
 def test_the_enums_are_the_domains_own_and_those_that_stand_for_its_types() -> None:

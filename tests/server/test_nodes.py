@@ -4,7 +4,9 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.runner import test_crash
@@ -60,3 +62,32 @@ async def test_what_one_node_is_told_is_carried_out_by_any_worker_and_seen_on_th
     async with worker(database, data / "worker-1"), worker(database, data / "worker-2"):
         await asyncio.to_thread(told, nodes[1], "environment", "deploy", "--watch", *STAGING)
     assert [statuses(node) for node in nodes] == [{1: "SUCCEEDED", 2: "SUCCEEDED"}] * 2
+
+
+CREATE = """
+mutation ($name: String!, $key: String!) {
+  createProject(name: $name, idempotencyKey: $key) { ... on Project { id cursor } }
+}
+"""
+READ = "query ($id: ID!, $atLeast: String) { project(id: $id, atLeast: $atLeast) { id name } }"
+
+
+def asked(node: Serving, token: str, query: str, **variables: object) -> Any:
+    headers = {"authorization": f"Bearer {token}"}
+    request = {"query": query, "variables": variables}
+    answer = httpx.post(f"{node.url}/graphql", json=request, headers=headers, timeout=60, trust_env=False).json()
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def test_what_was_written_on_one_node_is_read_on_the_other_and_not_written_twice(
+    nodes: tuple[Serving, Serving],
+) -> None:
+    token = nodes[1].token
+    for number in range(20):
+        here, there = nodes[number % 2], nodes[1 - number % 2]
+        name, key = f"Project {number}", f"key {number}"
+        made = asked(here, token, CREATE, name=name, key=key)["createProject"]
+        read = asked(there, token, READ, id=made["id"], atLeast=made["cursor"])["project"]
+        assert read == {"id": made["id"], "name": name}
+        assert asked(there, token, CREATE, name=name, key=key)["createProject"] == made

@@ -1,0 +1,323 @@
+"""
+What the contract's fields, arguments and values mean, where their definitions leave it to their names.
+
+A key is a coordinate (`Stage.name`, `Mutation.moveStage(to)`, `Status.QUEUED`), or stands for all of its kind that have
+nothing of their own (`.name` for a field, `(first)` for an argument).
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema
+
+from domain.spec import MAX_SECONDS, MAX_VARIABLES
+from gql.connection import DEFAULT_PAGE, MAX_PAGE
+
+
+class Described(Protocol):
+    description: str | None
+
+
+TEXTS = {
+    # Lists
+    "(first)": f"The first so many, 1 to {MAX_PAGE}; {DEFAULT_PAGE} if neither first nor last is given.",
+    "(after)": "Those behind this cursor: an edge's, or endCursor.",
+    "(last)": f"The last so many, 1 to {MAX_PAGE}; not together with first.",
+    "(before)": "Those in front of this cursor: an edge's, or startCursor.",
+    ".edges": "The page, in the list's order.",
+    ".pageInfo": "Where the page stands in the list.",
+    ".node": "The thing itself.",
+    "ActorEdge.cursor": "Its place in the list, for after and before.",
+    "DeploymentEdge.cursor": "Its place in the list, for after and before.",
+    "DeploymentEventEdge.cursor": "Its place in the list, for after and before: its event's cursor.",
+    "EnvironmentEdge.cursor": "Its place in the list, for after and before.",
+    "HistoryEventEdge.cursor": "Its place in the list, for after and before.",
+    "LogLineEdge.cursor": "Its place in the list, for after and before: its line's cursor.",
+    "PipelineEventEdge.cursor": "Its place in the list, for after and before: its event's cursor.",
+    "ProjectEdge.cursor": "Its place in the list, for after and before.",
+    "PageInfo.hasNextPage": "Whether the list goes on behind this page.",
+    "PageInfo.hasPreviousPage": "Whether there is something in front of this page.",
+    "PageInfo.startCursor": "The first edge's cursor; null on an empty page.",
+    "PageInfo.endCursor": "The last edge's cursor, to go on after; null on an empty page.",
+    # What is spoken of
+    "(actor)": "The actor's id, as events have it.",
+    "(deployment)": "The deployment's id.",
+    "(document)": "YAML or JSON as exportPipeline gives it; its schema is served at /schemas/pipeline.json.",
+    "(environment)": "The environment's id, or its pipeline's.",
+    "(environments)": "The environments' ids.",
+    "(id)": "The thing's id.",
+    "(project)": "The project's id or its name.",
+    "(service)": "The service's id or its name.",
+    "(stage)": "The stage's id or its name.",
+    "(filter)": "Narrows the list; null for all of it.",
+    "Query.environment(id)": "The environment's id, without project and name.",
+    "Query.environment(name)": "The environment's name, together with project.",
+    "Query.environment(project)": "Its project's id or name, together with name.",
+    "Query.project(id)": "The project's id or its name.",
+    "Query.history(project)": "The project's id or its name; null for all projects.",
+    "Query.deploymentLogs(service)": "One service of the plan, by its id or name; null for all of them.",
+    "Query.exportPipeline(version)": "The pipeline's version then; null for the current one.",
+    "Query.exportPipeline(format)": "How the document is written.",
+    "Query.pipeline(version)": "The version that it had then; null for the current one.",
+    "Query.pipeline(asOf)": "As it stood at this time, which has a zone; not together with version.",
+    "Query.pipelineDiff(from)": "The moment that the changes start from.",
+    "Query.pipelineDiff(to)": "The moment that they lead to; null for now.",
+    "Subscription.deploymentEvents(after)": "Begins behind this cursor, of any answer; null for the first event.",
+    "Subscription.environmentEvents(after)": "Begins behind this cursor, of any answer; null for the first event.",
+    "Subscription.pipelineEvents(after)": "Begins behind this cursor, of any answer; null for the first event.",
+    "Subscription.deploymentLogs(after)": "Begins behind this line's cursor; null for the first line.",
+    "Subscription.deploymentLogs(service)": "One service of the plan, by its id or name; null for all of them.",
+    "Subscription.deployments(first)": f"The newest so many, 1 to {MAX_PAGE}; {DEFAULT_PAGE} if null.",
+    # Changes
+    "(name)": "The name; unique in its place whatever its case.",
+    "(concurrency)": "How many services are built or deployed at once.",
+    "(target)": "What carries the steps out.",
+    "(description)": "A text for people.",
+    "Mutation.addService(type)": "What the service is for.",
+    "Mutation.addService(stage)": "The stage's id or name; null for the one that is home of the service's type.",
+    "Mutation.addService(spec)": "How it is built and run; null for a service that can't be deployed yet.",
+    "Mutation.cancelDeployment(force)": "Stops what runs, too; otherwise that comes to its end.",
+    "Mutation.cloneEnvironment(name)": "The name of the new environment.",
+    "Mutation.cloneEnvironment(project)": "The new environment's project, by id or name; null for that of the first.",
+    "Mutation.createStage(to)": "Where in the order; null for the end.",
+    "Mutation.deleteStage(servicesTo)": "The stage, by id or name, that its services go to; null: it must be empty.",
+    "Mutation.editEnvironment(name)": "The new name; null leaves it.",
+    "Mutation.editEnvironment(target)": "The new target; null leaves it.",
+    "Mutation.editEnvironment(concurrency)": "How many services at once; null leaves it.",
+    "Mutation.editService(name)": "The new name; null leaves it.",
+    "Mutation.editService(spec)": "The whole new specification; null leaves the old one.",
+    "Mutation.editStage(name)": "The new name; null leaves it.",
+    "Mutation.editStage(description)": "The new description; null leaves it.",
+    "Mutation.editStage(policy)": "The new policy; null leaves it.",
+    "Mutation.moveService(stage)": "The stage, by id or name, that it goes to the end of.",
+    "Mutation.moveStage(to)": "Where to.",
+    "Mutation.restorePipeline(version)": "The version that it is led back to.",
+    "Mutation.setActorProfile(name)": "Their name; null if it isn't to be known.",
+    "Mutation.setActorProfile(address)": "An address, of whatever kind; null if it isn't to be known.",
+    "PlaceInput.position": "The place, counted from 1.",
+    "PlaceInput.before": "In front of this stage, by id or name.",
+    "PlaceInput.after": "Behind this stage, by id or name.",
+    "StagePolicyInput.concurrency": "How many of its services at once; null for the environment's number.",
+    "HistoryFilter.types": "What happened.",
+    "HistoryFilter.actors": "Who did it, by id.",
+    "HistoryFilter.origins": "Through which door it came in.",
+    "PipelineMoment.version": "When the pipeline had this version.",
+    "PipelineMoment.asOf": "At this time, which has a zone.",
+    "PipelineMoment.deployment": "As this deployment pinned it, by its id.",
+    # Things
+    ".id": "Its id, for ever.",
+    ".name": "Its name.",
+    ".type": "Its type.",
+    ".status": "How far it has come.",
+    ".startedAt": "When it started; null before that, and for what never did.",
+    ".finishedAt": "When it was over; null before that, and for what never started.",
+    ".project": "The project that it belongs to.",
+    ".stage": "The stage that it is about, by the name it had then; null if about none.",
+    ".service": "The service that it is about, by the name it had then; null if about none.",
+    ".actor": "Who did it: a stable identifier, never a person's name or address.",
+    ".origin": "Through which door it came in.",
+    ".reason": "Why, as they said; null if they didn't.",
+    ".phase": "Of which step.",
+    ".policy": "How the stage is carried out.",
+    ".concurrency": "How many services are built or deployed at once.",
+    ".target": "What carries the environment's steps out.",
+    ".createdAt": "When it was made.",
+    ".recordedAt": "When it was written.",
+    "Actor.isForgotten": "Whether name and address were destroyed, for ever.",
+    "AuditHead.at": "When it was signed.",
+    "Change.type": "What happened, for programs.",
+    "Deployment.action": "What it does with the services of its plan.",
+    "Deployment.cancellation": "How it was asked to be cancelled; null if it wasn't.",
+    "Deployment.environment": "Where it runs.",
+    "Deployment.failure": "Why it failed; null if it hasn't.",
+    "Deployment.requestedAt": "When it was put into the queue.",
+    "Deployment.stages": "Its plan's stages, in order, and how far each has come.",
+    "DeploymentStage.position": "Its place in the order, counted from 1.",
+    "DeploymentStage.services": "Its services, worked on side by side.",
+    "DeploymentService.build": "How far its building has come.",
+    "DeploymentService.deploy": "How far its deploying has come.",
+    "Difference.change": "The change itself, told as from the first moment.",
+    "Environment.isDeleted": "Whether it was deleted; its history stays.",
+    "FieldChange.field": "The field of ServiceSpec.",
+    "FieldChange.before": "Its value before, as JSON.",
+    "FieldChange.after": "Its value since, as JSON.",
+    "HistoryEvent.versionBefore": "The pipeline's version before it.",
+    "HistoryEvent.type": "What happened, for programs.",
+    "LogLine.at": "When it was printed.",
+    "LogLine.attempt": "Of which attempt of the step, counted from 1.",
+    "LogLine.kind": "Whose line it is.",
+    "LogLine.service": "The service whose step printed it.",
+    "LogLine.text": "The line, without its end.",
+    "Pipeline.environment": "The environment that it is the pipeline of.",
+    "Pipeline.stages": "The stages, in order.",
+    "PipelineDiff.from": "The pipeline at the first moment.",
+    "PipelineDiff.to": "The pipeline at the other moment.",
+    "PipelineDiff.differences": "The fewest changes that lead from one to the other, in the order to make them.",
+    "Pipelines.pipelines": "One for each environment, in the order of the request.",
+    "Service.spec": "How it is built, run and found healthy.",
+    "Service.stage": "The stage that it stands in.",
+    "Stage.description": "A text for people; may be empty.",
+    "Stage.services": "The services that stand in it, worked on side by side.",
+    "StepFailure.phase": "Which step of the service it was.",
+    "StepFailure.reason": "Why the step failed, in words.",
+    "StepFailure.service": "The service whose step failed.",
+    "StepFailure.stage": "The stage that the service stands in.",
+    # Specifications; the same for what is given and what is shown
+    ".context": "A folder with a Dockerfile to build an image from; null if there is another source.",
+    ".dockerfile": "The Dockerfile's path in the context; null for Dockerfile.",
+    ".env": f"Environment variables, at most {MAX_VARIABLES}.",
+    ".health": "When it counts as up; null: as soon as it has started.",
+    ".image": "A container image; null if there is another source.",
+    ".http": "Checks by HTTP; null if it is checked otherwise.",
+    ".tcp": "Checks by connecting; null if it is checked otherwise.",
+    ".path": "The path that is asked for.",
+    ".value": "The variable's value.",
+    "HealthInput.command": "Healthy when this shell command exits with 0; null if it is checked otherwise.",
+    "HealthInput.interval": "Seconds between two tries.",
+    "HealthInput.timeout": "Seconds that one try may take.",
+    "HealthInput.startPeriod": f"Seconds after which a service that isn't healthy has failed; at most {MAX_SECONDS}.",
+    # What changes say
+    ".previousName": "The name until then.",
+    ".previousTarget": "The target until then.",
+    ".previousConcurrency": "The number until then.",
+    ".previousDescription": "The description until then.",
+    ".previousPolicy": "The policy until then.",
+    ".previousHomeOf": "The type whose home it was; null if it was none's.",
+    ".previousSpec": "The specification until then.",
+    ".description": "The description from then on.",
+    ".spec": "The specification from then on.",
+    ".homeOf": "New services of this type land in it from then on; null if none do.",
+    ".toPosition": "Its place in the order from then on, counted from 1.",
+    ".fromPosition": "Its place in the order until then, counted from 1.",
+    ".toStage": "The stage that it stands in from then on.",
+    ".serviceType": "What the service is for.",
+    ".fields": "Which fields differ.",
+    # Values
+    "Action.DEPLOY": "Builds and deploys them, stage by stage.",
+    "Cancellation.SAFE": "Nothing new starts; what runs comes to its end.",
+    "Cancellation.FORCED": "What runs is stopped as well.",
+    "DeploymentEventType.DEPLOYMENT_PLANNED": "It was put into the queue, with the pipeline as it stood.",
+    "DeploymentEventType.DEPLOYMENT_STARTED": "Its turn came, and it began.",
+    "DeploymentEventType.DEPLOYMENT_TAKEN_UP": "A worker carries it out from now on.",
+    "DeploymentEventType.STAGE_STARTED": "A stage began.",
+    "DeploymentEventType.STAGE_SKIPPED": "A stage has nothing to do.",
+    "DeploymentEventType.STAGE_SUCCEEDED": "All services of a stage are deployed.",
+    "DeploymentEventType.STAGE_FAILED": "A service of a stage failed.",
+    "DeploymentEventType.BUILD_STARTED": "An attempt to build a service began.",
+    "DeploymentEventType.BUILD_SUCCEEDED": "A service is built.",
+    "DeploymentEventType.BUILD_FAILED": "A service couldn't be built.",
+    "DeploymentEventType.BUILD_SKIPPED": "A service had nothing to be built.",
+    "DeploymentEventType.SERVICE_DEPLOY_STARTED": "An attempt to deploy a service began.",
+    "DeploymentEventType.SERVICE_DEPLOYED": "A service is up, or a job has done its work.",
+    "DeploymentEventType.SERVICE_DEPLOY_FAILED": "A service couldn't be deployed.",
+    "DeploymentEventType.STEP_RETRIED": "A step failed and is tried again.",
+    "DeploymentEventType.SERVICE_CANCELLED": "A service is left as it is, as the deployment was cancelled.",
+    "DeploymentEventType.CANCELLATION_REQUESTED": "Somebody asked to cancel it.",
+    "DeploymentEventType.DEPLOYMENT_SUCCEEDED": "It is over: everything is deployed.",
+    "DeploymentEventType.DEPLOYMENT_FAILED": "It is over: a step failed.",
+    "DeploymentEventType.DEPLOYMENT_CANCELLED": "It is over: it was cancelled.",
+    "DocumentFormat.JSON": "As JSON.",
+    "DocumentFormat.YAML": "As YAML.",
+    "LogKind.LINE": "The step printed it.",
+    "LogKind.NOTE": "Stageline says it about the step.",
+    "Origin.API": "The GraphQL API.",
+    "Origin.CLI": "The command line.",
+    "Origin.CONSOLE": "The web console.",
+    "Origin.ENGINE": "Stageline itself, carrying a deployment out.",
+    "Phase.BUILD": "It is built.",
+    "Phase.DEPLOY": "It is started; a job runs to its end.",
+    "PipelineEventType.ENVIRONMENT_CREATED": "The environment was made.",
+    "PipelineEventType.ENVIRONMENT_RENAMED": "The environment got another name.",
+    "PipelineEventType.TARGET_CHANGED": "The environment got another target.",
+    "PipelineEventType.CONCURRENCY_CHANGED": "More or fewer services are worked on at once.",
+    "PipelineEventType.ENVIRONMENT_DELETED": "The environment was deleted; nothing comes after it.",
+    "PipelineEventType.STAGE_CREATED": "A stage was made.",
+    "PipelineEventType.STAGE_RENAMED": "A stage got another name.",
+    "PipelineEventType.STAGE_DESCRIBED": "A stage got another description.",
+    "PipelineEventType.STAGE_MOVED": "A stage moved to another place in the order.",
+    "PipelineEventType.STAGE_POLICY_CHANGED": "A stage is carried out in another way.",
+    "PipelineEventType.STAGE_HOME_CHANGED": "New services of another type land in a stage.",
+    "PipelineEventType.STAGE_DELETED": "A stage was deleted.",
+    "PipelineEventType.SERVICE_ADDED": "A service was added.",
+    "PipelineEventType.SERVICE_RENAMED": "A service got another name.",
+    "PipelineEventType.SERVICE_CONFIGURED": "A service got another specification.",
+    "PipelineEventType.SERVICE_MOVED": "A service was placed in a stage.",
+    "PipelineEventType.SERVICE_SKIPPED": "Deployments leave a service out from now on.",
+    "PipelineEventType.SERVICE_UNSKIPPED": "Deployments no longer leave a service out.",
+    "PipelineEventType.SERVICE_REMOVED": "A service was removed.",
+    "RefusalCode.INVALID_NAME": "The name can't be one.",
+    "RefusalCode.INVALID_DESCRIPTION": "The description can't be kept.",
+    "RefusalCode.INVALID_POSITION": "There is no such place in the order.",
+    "RefusalCode.INVALID_SPEC": "The service's specification can't be meant.",
+    "RefusalCode.INVALID_CONCURRENCY": "So many at once can't be meant.",
+    "RefusalCode.INVALID_ARGUMENT": "An argument can't be meant.",
+    "RefusalCode.INVALID_DOCUMENT": "The document can't be meant; the message says where.",
+    "RefusalCode.PROJECT_NOT_FOUND": "There is no such project.",
+    "RefusalCode.ENVIRONMENT_NOT_FOUND": "There is no such environment, or it was deleted.",
+    "RefusalCode.STAGE_NOT_FOUND": "The pipeline has no such stage.",
+    "RefusalCode.SERVICE_NOT_FOUND": "The pipeline has no such service.",
+    "RefusalCode.DEPLOYMENT_NOT_FOUND": "There is no such deployment.",
+    "RefusalCode.VERSION_NOT_FOUND": "The pipeline had no such version yet.",
+    "RefusalCode.ACTOR_NOT_FOUND": "Nothing is kept of such an actor.",
+    "RefusalCode.NAME_TAKEN": "Something else there has the name.",
+    "RefusalCode.STAGE_NOT_EMPTY": "Services stand in the stage: say where they go.",
+    "RefusalCode.LAST_STAGE": "A pipeline has at least one stage.",
+    "RefusalCode.OWN_DESTINATION": "A stage's services can't go to the stage that is deleted.",
+    "RefusalCode.LIMIT_REACHED": "There are as many as there may be; the message names the limit.",
+    "RefusalCode.NOTHING_TO_UNDO": "The actor has changed nothing that could be taken back.",
+    "RefusalCode.CHANGED_SINCE": "Later changes of others build on what was to be taken back.",
+    "RefusalCode.NOTHING_TO_DEPLOY": "No service is left that isn't skipped.",
+    "RefusalCode.NOT_RUNNABLE": "A service doesn't say how it is run on the environment's target.",
+    "RefusalCode.TARGET_UNAVAILABLE": "This server can't carry out steps on that target.",
+    "RefusalCode.ENVIRONMENT_BUSY": "A deployment of the environment isn't over.",
+    "RefusalCode.DEPLOYMENT_OVER": "The deployment is over already.",
+    "RefusalCode.VERSION_MISMATCH": "expectedVersion isn't the current version, which currentVersion says.",
+    "RefusalCode.IDEMPOTENCY_KEY_REUSED": "The key was used for another request.",
+    "ServiceType.DATABASE": "Keeps data; stays up.",
+    "ServiceType.JOB": "Runs to its end.",
+    "ServiceType.CONTAINER": "A ready-made container; stays up.",
+    "ServiceType.APPLICATION": "Built from source; stays up.",
+    "Status.QUEUED": "Waits for its turn.",
+    "Status.RUNNING": "Is under way.",
+    "Status.SUCCEEDED": "Is done.",
+    "Status.FAILED": "Failed, and isn't tried again.",
+    "Status.SKIPPED": "Is left out: it is skipped in the pipeline, or there is nothing to be done.",
+    "Status.CANCELLED": "Was cancelled before it was done.",
+    "Target.PROCESS": "Processes on a machine of Stageline's.",
+    "Target.DOCKER": "Containers of a Docker engine.",
+    "Target.KUBERNETES": "Workloads of a Kubernetes cluster.",
+}
+
+
+def describe(schema: GraphQLSchema) -> set[str]:
+    """Gives everything in *schema* that has no description its text; the keys that were used."""
+    used = set()
+    for thing, keys in _undescribed(schema):
+        key = next((key for key in keys if key in TEXTS), None)
+        if key is not None:
+            thing.description = TEXTS[key]
+            used.add(key)
+    return used
+
+
+def undescribed(schema: GraphQLSchema) -> list[str]:
+    """The coordinates of all that has no description."""
+    return [keys[0] for _, keys in _undescribed(schema)]
+
+
+def _undescribed(schema: GraphQLSchema) -> Iterator[tuple[Described, tuple[str, ...]]]:
+    """What has no description, each with the keys that may say it, its own first."""
+    for name, type_ in schema.type_map.items():
+        if name.startswith("__"):
+            continue
+        things: list[tuple[Described, tuple[str, ...]]] = [(type_, (name,))]
+        if isinstance(type_, GraphQLEnumType):
+            things += [(value, (f"{name}.{key}",)) for key, value in type_.values.items()]
+        elif isinstance(type_, GraphQLInputObjectType):
+            things += [(field, (f"{name}.{key}", f".{key}")) for key, field in type_.fields.items()]
+        elif isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
+            for key, field in type_.fields.items():
+                parents = [f"{parent.name}.{key}" for parent in type_.interfaces]
+                things.append((field, (f"{name}.{key}", *parents, f".{key}")))
+                things += [(each, (f"{name}.{key}({own})", f"({own})")) for own, each in field.args.items()]
+        yield from ((thing, keys) for thing, keys in things if not thing.description)
