@@ -167,7 +167,10 @@ class Projector:
                 await work()
             except Exception as fault:
                 text = f"{type(fault).__name__}: {fault}"
-                if self._faults.get(name) != text:
+                is_away = isinstance(fault, LogUnavailable)
+                if self._faults.get(name) != text and is_away:
+                    logger.warning("The read models do not go on just now: %s", fault)
+                elif self._faults.get(name) != text:
                     logger.exception("The read models do not go on just now")
                 self._faults[name] = text
                 await asyncio.sleep(self._pause)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import asyncpg
 
-from store.postgres_connection import BROKEN, connect, target
+from store.postgres_connection import BROKEN, connect, target, words
 
 PROBE = 10.0
 """Seconds between two questions, and that an answer may take at most."""
@@ -32,6 +32,7 @@ class Listener:
         self._channel = channel
         self._heard = heard
         self._probe = probe
+        self._is_deaf = False
         self._task = asyncio.create_task(self._listen(), name="listener")
 
     async def close(self) -> None:
@@ -43,7 +44,9 @@ class Listener:
             try:
                 await self._listen_once()
             except (*BROKEN, asyncpg.PostgresError) as error:
-                logger.info("Listens no more to %s, and tries again: %s", target(self._dsn), error)
+                if not self._is_deaf:  # it is said once, however long it lasts
+                    logger.warning("Listens no more to %s, and tries again: %s", target(self._dsn), words(error))
+                self._is_deaf = True
             await asyncio.sleep(AGAIN)
 
     async def _listen_once(self) -> None:
@@ -54,6 +57,9 @@ class Listener:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(self._channel, lambda _, pid, *__: self._heard(pid))
             self._heard(None)
+            if self._is_deaf:
+                logger.info("Listens again to %s", target(self._dsn))
+            self._is_deaf = False
             while not lost.is_set():
                 try:
                     await asyncio.wait_for(lost.wait(), self._probe)
