@@ -6,7 +6,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
@@ -148,21 +148,35 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield running
 
 
+def made(server: Serving) -> str:
+    """An environment with all kinds of services; its id."""
+    id_ = server.execute(CREATE, project="Shop", id="Shop")["createEnvironment"]["environment"]["id"]
+    for name, kind, spec in SERVICES:
+        added = server.execute(ADD, environment=id_, name=name, type=kind, spec=spec)["addService"]
+        assert added == {"__typename": "Pipeline"}
+    return str(id_)
+
+
 @pytest.fixture(scope="module")
 def environment(server: Serving) -> str:
-    made = server.execute(CREATE, project="Shop", id="Shop")["createEnvironment"]["environment"]["id"]
-    for name, kind, spec in SERVICES:
-        added = server.execute(ADD, environment=made, name=name, type=kind, spec=spec)["addService"]
-        assert added == {"__typename": "Pipeline"}
-    return str(made)
+    return made(server)
+
+
+@contextmanager
+def started(server: Serving, environment: str) -> Iterator[Live]:
+    """A deployment that is let end at the latest when nobody needs it any more."""
+    deployed = server.execute(DEPLOY, environment=environment)["deploy"]
+    live = Live(server, deployed["id"], deployed["number"])
+    try:
+        yield live
+    finally:
+        live.let_end()
 
 
 @pytest.fixture
 def deployment(server: Serving, environment: str) -> Iterator[Live]:
-    started = server.execute(DEPLOY, environment=environment)["deploy"]
-    live = Live(server, started["id"], started["number"])
-    yield live
-    live.let_end()
+    with started(server, environment) as live:
+        yield live
 
 
 @pytest.fixture

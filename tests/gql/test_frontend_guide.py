@@ -1,0 +1,112 @@
+"""The frontend guide, docs/frontend.md: its documents are asked, and its programs follow a deployment."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import pytest
+
+from tests.gql import test_clients
+from tests.gql.environment import Environment
+from tests.gql.test_clients import CLIENTS, SUBSCRIPTION, Live
+from tests.serving import PATIENCE, ROOT, Serving
+
+GUIDE = (ROOT / "docs/frontend.md").read_text()
+PROGRAMS = dict(re.findall(r"```(?:js|python)\n(?://|#) (\S+)\n(.*?)```", GUIDE, re.DOTALL))
+DOCUMENTS = {text.split()[1].partition("(")[0]: text for text in re.findall(r"```graphql\n(.*?)```", GUIDE, re.DOTALL)}
+
+LAST = "DEPLOYMENT_SUCCEEDED"
+
+packages, server = test_clients.packages, test_clients.server
+
+
+@pytest.fixture(scope="module")
+def shop(server: Serving) -> str:
+    """An environment of the server in its own process."""
+    return test_clients.made(server)
+
+
+@pytest.fixture
+def deployment(server: Serving, shop: str) -> Iterator[Live]:
+    with test_clients.started(server, shop) as live:
+        yield live
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A folder with the guide's programs, and the packages that they import."""
+    for name, text in PROGRAMS.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "node_modules").symlink_to(CLIENTS / "node_modules")
+    return tmp_path
+
+
+def test_its_documents_are_answered(environment: Environment) -> None:
+    service = environment.add("api")
+    shown = environment.stageline.execute(DOCUMENTS["Dashboard"], environment=environment.id)
+    wanted = {"environment": environment.id, "service": service, "stage": "JOB DEFAULT"}
+    version = shown["pipeline"]["version"]
+    moved = environment.stageline.execute(DOCUMENTS["Move"], **wanted, version=version, key=environment.id)
+    assert moved["moveService"]["__typename"] == "Pipeline"
+    environment.do("createStage", name="Checks")
+    with environment.stageline.socket() as socket:
+        socket.subscribe("1", DOCUMENTS["Events"], environment=environment.id, after=shown["cursor"])
+        event = socket.receive()["payload"]["data"]["environmentEvents"]
+    assert event["pipelineEvent"] == "STAGE_CREATED"
+
+
+@pytest.mark.parametrize("name", ["apollo.mjs", "urql.mjs"])
+def test_its_clients_resume_after_torn_connections_and_a_restart(programs: Path, deployment: Live, name: str) -> None:
+    url, variables = f"{deployment.server.url}/graphql", json.dumps({"deployment": deployment.id})
+    command = ["node", "follow.mjs", str(programs / name), url, deployment.server.token, SUBSCRIPTION, variables]
+    with subprocess.Popen([*command, "10", LAST], cwd=CLIENTS, stdout=subprocess.PIPE, text=True) as client:
+        patience = Timer(PATIENCE, client.kill)
+        patience.start()
+        assert client.stdout is not None
+        lines = [client.stdout.readline()]
+        deployment.server.kill()
+        deployment.server.start()
+        deployment.let_end()
+        lines += client.stdout
+    patience.cancel()
+    seen = [json.loads(line)["deploymentEvents"] for line in lines]
+    assert [event["position"] for event in seen] == [event["position"] for event in deployment.events()]
+
+
+def test_its_python_program_resumes_over_a_restart(programs: Path, deployment: Live) -> None:
+    payloads = _python(programs)(
+        f"{deployment.server.url}/graphql", deployment.server.token, SUBSCRIPTION, {"deployment": deployment.id}
+    )
+    seen = [next(payloads)]
+    deployment.server.kill()
+    deployment.server.start()
+    deployment.let_end()
+    seen += payloads
+    assert [payload["data"]["deploymentEvents"] for payload in seen] == deployment.events()
+
+
+def _python(programs: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("follow", programs / "follow.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.follow
+
+
+def test_its_curl_shows_the_whole_story(deployment: Live) -> None:
+    (command,) = re.findall(r"```sh\n(curl.*?)```", GUIDE, re.DOTALL)
+    deployment.let_end()
+    about = {"URL": deployment.server.url, "TOKEN": deployment.server.token, "DEPLOYMENT": deployment.id}
+    told = subprocess.run(
+        ["bash", "-c", command], env=os.environ | about, capture_output=True, text=True, timeout=PATIENCE, check=True
+    ).stdout
+    ids = re.findall(r"^id: ?(.*)$", told, re.MULTILINE)
+    assert ids == [event["cursor"] for event in deployment.events()]
+    assert "event: complete" in told
