@@ -248,4 +248,4 @@ def test_a_deployments_event_is_told(event: DeploymentEvent, words: str, about: 
     planned, happened = history(run.planned(run.stage("first stage", run.service("api"))), event)
     story = DeploymentStory()
     assert story.tell(planned).message == "deployment 1 requested, pipeline version 5"
-    assert story.tell(happened) == Told(recorded=happened, message=words, about=about)
+    assert story.tell(happened) == Told(recorded=happened, message=words, about=about, number=1)
