@@ -6,6 +6,7 @@ A statement whose connection breaks may have been carried out or not: `InDoubt` 
 """
 
 import logging
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -71,8 +72,30 @@ def target(dsn: str) -> str:
     )
 
 
+def check(dsn: str) -> None:
+    """Raises `LogUnavailable` if *dsn* can't be an address, which it doesn't tell: a password may be in it."""
+    try:
+        url = urlsplit(dsn)
+        is_address = url.scheme in ("postgresql", "postgres") and url.port != 0
+    except ValueError:  # the port is no number, or none that there is
+        is_address = False
+    if not is_address:
+        raise LogUnavailable(
+            "What --database or DATABASE_URL says is no address of a PostgreSQL: "
+            "it looks like postgresql://user:password@host:5432/name."
+        )
+
+
 def words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    match error:
+        case ConnectionRefusedError():
+            return "nothing answers there: see that it runs, and the host and the port"
+        case socket.gaierror():
+            return "no machine of that name is known: see the host"
+        case TimeoutError():
+            return "it does not answer in time"
+        case _:
+            return str(error) or type(error).__name__
 
 
 @contextmanager

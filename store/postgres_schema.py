@@ -11,7 +11,7 @@ from importlib.resources import files
 import asyncpg
 
 from store.log import LogUnavailable
-from store.postgres_connection import BROKEN, connect, explained, target, words
+from store.postgres_connection import BROKEN, check, connect, explained, target, words
 
 AGAIN = 0.5
 """Seconds between two attempts to reach a database that isn't there yet."""
@@ -36,6 +36,7 @@ async def migrate(dsn: str, patience: float = 0.0) -> str:
     A database that can't be reached is waited for, *patience* seconds at most. Raises `LogUnavailable` then, or if a
     newer version of Stageline made the tables.
     """
+    check(dsn)
     deadline = asyncio.get_running_loop().time() + patience
     with explained(dsn):
         connection = await _reached(dsn, deadline)

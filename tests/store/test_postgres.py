@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -177,6 +178,20 @@ async def test_a_database_of_a_newer_version_is_refused(database: str, monkeypat
 async def test_a_database_that_is_not_there_is_asked_for(database: str) -> None:
     with pytest.raises(LogUnavailable, match=r"The database nothing at 127\.0\.0\.1:.*: it isn't there: create it"):
         await PostgresLog.open(named(database, "nothing"))
+
+
+async def test_a_database_is_asked_for_in_words_that_say_what_to_do(database: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = taken.getsockname()[1]
+    for dsn, words in {
+        f"postgresql://127.0.0.1:{free}/shop": rf"The database shop at 127\.0\.0\.1:{free}: nothing answers there: see",
+        "postgresql://no.such.host.invalid/shop": "The database shop at .*: no machine of that name is known",
+        "mysql://ann:secret@127.0.0.1/shop": "is no address of a PostgreSQL: it looks like postgresql://",
+        "postgresql://ann:secret@127.0.0.1:99999/shop": "is no address of a PostgreSQL",
+    }.items():
+        with pytest.raises(LogUnavailable, match=words) as refused:
+            await migrate(dsn)
+        assert "secret" not in str(refused.value)
 
 
 # A connection that breaks
