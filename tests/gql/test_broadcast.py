@@ -226,20 +226,22 @@ def test_when_too_many_are_behind_the_next_is_told_where_to_resume(
 ) -> None:
     monkeypatch.setattr(broadcast, "ENTRIES", 20)
     monkeypatch.setattr(broadcast, "BEHIND", 0)
-    with sluggish(environment.stageline) as slow, environment.stageline.socket() as quick:
+    with sluggish(environment.stageline) as slow:
         behind = frames(slow, EVENTS, environment=environment.id)
         seen = [next(behind)]
-        following = frames(quick, EVENTS, environment=environment.id)
         describe(environment)
-        everything = list(islice(following, len(environment.events())))
         while "errors" not in json.loads(frame := next(behind)):
             seen.append(frame)
         assert list(behind) == []
-        (error,) = json.loads(frame)["errors"]
-        assert error["extensions"] == {"code": "TOO_MANY_BEHIND", "cursor": event(seen[-1])["cursor"]}
-        assert "0 subscriptions" in error["message"]
-        assert 20 < len(seen) < len(everything)
-        assert seen == everything[: len(seen)]
+    (error,) = json.loads(frame)["errors"]
+    assert error["extensions"] == {"code": "TOO_MANY_BEHIND", "cursor": event(seen[-1])["cursor"]}
+    assert "0 subscriptions" in error["message"]
+    monkeypatch.setattr(broadcast, "BEHIND", 1)  # on a busy machine whoever reads it all may fall behind, too
+    with environment.stageline.socket() as quick:
+        following = frames(quick, EVENTS, environment=environment.id)
+        everything = list(islice(following, len(environment.events())))
+    assert len(seen) < len(everything)
+    assert seen == everything[: len(seen)]
 
 
 def test_what_is_beyond_the_number_of_shared_subscriptions_is_carried_out_alone(
