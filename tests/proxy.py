@@ -36,9 +36,9 @@ class Proxy:
         for wire in self._wires:
             wire.cut()
 
-    def lose(self) -> int:
-        """Has those go silent who listen, without a sign; how many there were."""
-        lost = [wire for wire in self._wires if wire.listens and not wire.is_lost]
+    def lose(self, *, all_of_them: bool = False) -> int:
+        """Has those go silent who listen, or *all_of_them*, without a sign; how many there were."""
+        lost = [wire for wire in self._wires if (wire.listens or all_of_them) and not wire.is_lost]
         for wire in lost:
             wire.is_lost = True
         return len(lost)

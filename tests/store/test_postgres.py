@@ -238,6 +238,22 @@ async def test_who_listens_to_a_wire_that_has_gone_silent_listens_to_another_soo
         assert names(await following) == ["a1", "a2"]
 
 
+async def test_a_database_that_does_not_answer_is_not_waited_for_twice(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_connection, "ANSWERING", 0.2)
+    async with far(database) as (proxy, dsn), opened(dsn) as [log]:
+        await log.append([change(A, 0, "a1")], ANN)
+        assert await log.position() == 1
+        proxy.lose(all_of_them=True)
+        connections = proxy.connections
+        with pytest.raises(LogUnavailable, match="it does not answer in time"):
+            await log.read_all()
+        assert (await log.append([change(A, 1, "a2")], ANN)).position == 2
+        assert names(await log.read_all()) == ["a1", "a2"]
+        assert proxy.connections > connections
+
+
 # A database that is away
 
 
