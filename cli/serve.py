@@ -86,6 +86,19 @@ def serve(
             help="The Ed25519 key, in PEM, that audit heads are signed with.",
         ),
     ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Whether GraphQL documents are compiled to Python.")
+    ] = True,
+    answers: Annotated[
+        int,
+        typer.Option(
+            "--answers",
+            envvar="STAGELINE_ANSWERS",
+            metavar="MIB",
+            min=0,
+            help="Memory for answers of compiled documents that are still right; 0 keeps none.",
+        ),
+    ] = 64,
     issue_token: Annotated[
         bool, typer.Option("--issue-token", help="Make one more admin token, when the first was lost.")
     ] = False,
@@ -106,6 +119,8 @@ def serve(
         gone=gone_after,
         log_level=log_level.value,
         issue_token=issue_token,
+        compiles=compiled,
+        kept_answers=answers,
         signing_key=None if signing_key is None else signing_key.expanduser().absolute(),
     )
     server.serve(settings)

@@ -191,6 +191,7 @@ class Query:
         view = await view_of(info.context, environment, version)
         if view is None:
             return None
+        info.context.reads(view.environment)
         return await asyncio.to_thread(written, documents.of(view.pipeline, has_ids=ids), format)
 
     @strawberry.field(description="What applyPipeline would change.")

@@ -24,7 +24,7 @@ class Query:
     @strawberry.field(description="The log's signed head: `stageline audit verify` holds an export against it.")
     async def audit_head(self, info: Info) -> AuditHead:
         application = info.context.application
-        await application.settled()
+        await info.context.settled()
         running = await application.running.get()
         public = application.signing_key.public_key()
         head = heads.Head(

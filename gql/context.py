@@ -1,7 +1,7 @@
 """What a resolver may reach, and who is asking."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
 from domain.environment import Target
+from gql.answer import Answers
 from projections.audit import RunningHash
 from projections.deployment import Deployments
 from projections.environment import Environments
@@ -32,6 +33,11 @@ class Identity:
     actor: str
     token: UUID
 
+    @property
+    def scope(self) -> Hashable:
+        """What there is to be seen with it: those with equal scopes see the same. So far everybody does."""
+        return None
+
 
 @dataclass(frozen=True)
 class Application:
@@ -50,6 +56,7 @@ class Application:
     running: RunningHash
     signing_key: Ed25519PrivateKey
     people: People
+    answers: Answers | None  # None: none are kept
 
     async def settled(self) -> None:
         """Returns when the read models hold everything that the log held when this was called."""
@@ -58,13 +65,39 @@ class Application:
 
 @dataclass
 class Context:
-    """One HTTP request, or one WebSocket connection; `identity` is None until its token was seen to be good."""
+    """One HTTP request, or one WebSocket connection; `identity` is None until its token was seen to be good.
+
+    *position* is the log's when a query was asked, if it is known. *read* collects what a root field's part of the
+    answer is made of, if somebody wants to know.
+    """
 
     application: Application
     origin: Origin
     identity: Identity | None
     connection_params: Any = None
     correlation: UUID = field(default_factory=ids.new)
+    position: int | None = None
+    read: set[UUID] | None = None
+
+    async def settled(self) -> None:
+        """Returns when the read models hold everything that was done before it was asked."""
+        if self.position is None:
+            await self.application.settled()
+        else:
+            await self.application.projector.wait_for(self.position)
+
+    def reads(self, *streams: UUID) -> None:
+        """Says that what a root field gives is made of *streams*: it stays the same until one gets another event.
+
+        A root field whose resolver doesn't say so is worked out anew each time. That is right for everything that
+        depends on the time, on who asks, on what may have to be forgotten, or on anything else that isn't in the log.
+        """
+        if self.read is not None:
+            self.read.update(streams)
+
+    def watched(self) -> "Context":
+        """A context for one root field, which collects what that reads."""
+        return replace(self, read=set())
 
     @cached_property
     def names(self) -> DataLoader[str, str | None]:
@@ -73,8 +106,8 @@ class Context:
 
     @property
     def scope(self) -> Hashable:
-        """What there is to be seen with the identity: those with equal scopes see the same. So far everybody does."""
-        return None
+        """What there is to be seen with the identity."""
+        return None if self.identity is None else self.identity.scope
 
     def author(self, reason: str | None) -> Author:
         assert self.identity is not None, "nobody comes this far without a token"

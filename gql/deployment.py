@@ -17,6 +17,7 @@ from domain.spec import ServiceType
 from domain.step import Phase, Status
 from gql import cursor as cursors
 from gql.actor import ACTOR_NAME, actor_name
+from gql.answer import WHOLE
 from gql.connection import Connection, connection, part
 from gql.context import Context, Info
 from gql.diff import PipelineDiff, between
@@ -210,9 +211,12 @@ class Query:
         found = uuid_of("deployment", id)
         if found is None:
             return None
-        await info.context.application.settled()
+        await info.context.settled()
         view = await info.context.application.deployments.get(DeploymentId(found))
-        return None if view is None else await shown(info.context, view)
+        if view is None:
+            return None
+        info.context.reads(view.id, view.environment)
+        return await shown(info.context, view)
 
     @strawberry.field(description="An environment's deployments, the newest first.")
     async def deployments(
@@ -228,7 +232,8 @@ class Query:
         owner = await view_of(info.context, environment)
         if owner is None:
             raise EnvironmentNotFound(environment=environment)
-        await application.settled()
+        await info.context.settled()
+        info.context.reads(WHOLE)
         page = await application.deployments.list(owner.environment, part(first, after, last, before))
         name = owner.pipeline.name
         return connection(page, lambda view: deployment(view, name, application.log.epoch))

@@ -15,6 +15,7 @@ from domain.queue import DeploymentId
 from domain.service import ServiceAdded
 from domain.stage import StageCreated
 from gql import change as changes
+from gql.answer import WHOLE
 from gql.change import Change, PipelineEventType
 from gql.connection import Connection, part
 from gql.context import Context, Info
@@ -147,4 +148,5 @@ class Query:
             raise EnvironmentNotFound(environment=environment)
         source = await at(info.context, now.environment, "from", from_)
         target = now if to is None else await at(info.context, now.environment, "to", to)
+        info.context.reads(WHOLE)
         return await between(info.context, source, target)

@@ -12,6 +12,7 @@ from domain.environment import DEFAULT_CONCURRENCY, CreateEnvironment, DeleteEnv
 from domain.errors import EnvironmentBusy, InvalidArgument, NotFound, TargetUnavailable
 from domain.project import EnvironmentId, FreeEnvironmentName, NameEnvironment, ProjectId
 from domain.stage import StageId
+from gql.answer import WHOLE
 from gql.connection import Connection, connection, part
 from gql.context import Context, Info
 from gql.node import uuid_of
@@ -36,7 +37,8 @@ class Query:
         before: str | None = None,
     ) -> Connection[Environment]:
         application = info.context.application
-        await application.settled()
+        await info.context.settled()
+        info.context.reads(WHOLE)
         owner = await find_project(info.context, project)
         own = await project_ref(info.context, owner)
         page = await application.environments.list(owner, part(first, after, last, before))
@@ -50,6 +52,8 @@ class Query:
         view = None if found is None else await info.context.application.pipelines.get(found)
         if view is None:
             return None
+        if id is not None:
+            info.context.reads(view.environment, view.project)
         return shown(view, await project_ref(info.context, view.project))
 
 

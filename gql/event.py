@@ -240,8 +240,9 @@ class Query:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[DeploymentEvent]:
-        missing = DeploymentNotFound(deployment=deployment)
-        told = await _told(info.context, deployment_id(deployment), DEPLOYMENT, missing)
+        stream, missing = deployment_id(deployment), DeploymentNotFound(deployment=deployment)
+        told = await _told(info.context, stream, DEPLOYMENT, missing)
+        info.context.reads(stream)
         return _connection(info, told, deployment_event, first, after, last, before)
 
     @strawberry.field(description="What happened to an environment and its pipeline, in order.")
@@ -254,8 +255,9 @@ class Query:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[PipelineEvent]:
-        missing = EnvironmentNotFound(environment=environment)
-        told = await _told(info.context, environment_id(environment), PIPELINE, missing)
+        stream, missing = environment_id(environment), EnvironmentNotFound(environment=environment)
+        told = await _told(info.context, stream, PIPELINE, missing)
+        info.context.reads(stream)
         return _connection(info, told, pipeline_event, first, after, last, before)
 
 

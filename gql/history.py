@@ -17,6 +17,7 @@ from domain.stage import StageId
 from gql import change as changes
 from gql import cursor as cursors
 from gql.actor import ACTOR_NAME, actor_name
+from gql.answer import WHOLE
 from gql.change import Change, PipelineEventType
 from gql.connection import Connection, connection, part
 from gql.context import Context, Info
@@ -128,7 +129,7 @@ def zoned(argument: str, moment: datetime | None) -> datetime | None:
 async def page(context: Context, wanted: projection.HistoryFilter, asked: Slice) -> Connection[HistoryEvent]:
     """A page of the history; what was done before it was asked for is in it."""
     application = context.application
-    await application.settled()
+    await context.settled()
     found = await application.history.list(wanted, asked)
     views = [edge.node for edge in found.edges]
     tokens = await _tokens(context, views)
@@ -191,6 +192,7 @@ class Query:
         if view is None:
             raise EnvironmentNotFound(environment=environment)
         wanted = replace(asked(filter, view), environment=view.environment)
+        info.context.reads(WHOLE)
         return await page(info.context, wanted, part(first, after, last, before))
 
     @strawberry.field(
@@ -207,4 +209,5 @@ class Query:
         before: str | None = None,
     ) -> Connection[HistoryEvent]:
         owner: ProjectId | None = None if project is None else await find_project(info.context, project)
+        info.context.reads(WHOLE)
         return await page(info.context, replace(asked(filter), project=owner), part(first, after, last, before))

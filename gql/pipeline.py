@@ -200,7 +200,10 @@ class Query:
         if as_of is not None and as_of.tzinfo is None:
             raise InvalidArgument(argument="asOf", why="it needs a time zone, as in 2026-01-31T12:00:00Z")
         view = await view_of(info.context, environment, version, as_of)
-        return None if view is None else await shown(info.context, view)
+        if view is None:
+            return None
+        info.context.reads(view.environment, view.project)
+        return await shown(info.context, view)
 
 
 async def view_of(

@@ -10,6 +10,7 @@ from strawberry import ID
 from domain import project as domain
 from domain.errors import ProjectNotFound
 from gql import cursor as cursors
+from gql.answer import WHOLE
 from gql.connection import Connection, connection, part
 from gql.context import Context, Info
 from gql.errors import Refusal
@@ -65,14 +66,16 @@ class Query:
         before: str | None = None,
     ) -> Connection[Project]:
         application = info.context.application
-        await application.settled()
+        await info.context.settled()
+        info.context.reads(WHOLE)
         page = await application.projects.list(part(first, after, last, before))
         return connection(page, lambda view: shown(info.context, view))
 
     @strawberry.field(description="A project by its id or its name.")
     async def project(self, info: Info, id: ID) -> Project | None:
         application = info.context.application
-        await application.settled()
+        await info.context.settled()
+        info.context.reads(WHOLE)
         try:
             view = await application.projects.get(await find(info.context, id))
         except ProjectNotFound:

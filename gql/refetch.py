@@ -17,17 +17,22 @@ class Query:
         application = info.context.application
         match parse(id):
             case ("project", uuid):
-                await application.settled()
+                await info.context.settled()
                 view = await application.projects.get(ProjectId(uuid))
+                info.context.reads(uuid)
                 return None if view is None else project.shown(info.context, view)
             case ("environment" | "pipeline" as kind, uuid):
                 whole = await application.pipelines.get(EnvironmentId(uuid))
                 if whole is None:
                     return None
+                info.context.reads(whole.environment, whole.project)
                 shown = await pipeline.shown(info.context, whole)
                 return shown if kind == "pipeline" else shown.environment
             case ("deployment", uuid):
                 run = await application.deployments.read(DeploymentId(uuid))
-                return None if run is None else await deployment.shown(info.context, run)
+                if run is None:
+                    return None
+                info.context.reads(run.id, run.environment)
+                return await deployment.shown(info.context, run)
             case _:
                 return None

@@ -35,6 +35,7 @@ class Query:
         view = await view_of(info.context, environment)
         if view is None:
             return None
+        info.context.reads(view.environment)
         wanted = reference("service", service)
         try:
             found = view.pipeline.service(ServiceId(wanted) if isinstance(wanted, UUID) else wanted)

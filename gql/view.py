@@ -31,10 +31,10 @@ from gql.admission import Admission
 from gql.broadcast import Hub
 from gql.context import Application, Context, Identity
 from gql.errors import unavailable
+from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
 from gql.socket import Adapter, Handler
 from store.log import LogUnavailable, Origin
 
-MEDIA_TYPE = "application/graphql-response+json"
 INIT_TIMEOUT = timedelta(seconds=10)
 
 MAX_BODY = 5 * 1024 * 1024
@@ -75,7 +75,7 @@ class View(GraphQL[Context, None]):
         self.admission = Admission()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(scope, _limited(receive) if scope["type"] == "http" else receive, send)
+        await super().__call__(scope, limited(receive) if scope["type"] == "http" else receive, send)
 
     async def run(self, request: Any, context: Any = None, root_value: Any = None) -> Any:
         """Nothing is read of an HTTP request before its token is known to be good."""
@@ -91,13 +91,11 @@ class View(GraphQL[Context, None]):
                 return await self._events(request, known)
             return await super().run(request, context=self._context(request, known))
         except HTTPException as refused:
-            return _error(refused.status_code, refused.reason, CODES[refused.status_code])
+            return refusal(refused)
         except ClientDisconnect:
             return Response(status_code=499)  # nobody is there to read it
         except LogUnavailable as fault:
-            response = _error(503, *unavailable(fault))
-            response.headers.update(RETRY_AFTER)
-            return response
+            return unreachable(fault)
 
     async def _events(self, request: Request, known: Identity) -> Response:
         if request.method not in ("GET", "POST"):
@@ -149,7 +147,7 @@ class View(GraphQL[Context, None]):
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         body = Body()
-        body.as_graphql = _prefers_graphql(request.headers.get("accept", ""))
+        body.as_graphql = prefers_graphql(request.headers.get("accept", ""))
         errors = result.errors or []
         body.is_unavailable = any((error.extensions or {}).get("code") == "UNAVAILABLE" for error in errors)
         body.is_request_error = bool(errors) and (
@@ -170,25 +168,11 @@ class View(GraphQL[Context, None]):
             response.headers["content-type"] = f"{MEDIA_TYPE}; charset=utf-8"
             if response_data.is_request_error and not sub_response.status_code:
                 response.status_code = 400
-        response.headers["vary"] = "Accept"
+        response.headers["vary"] = VARY.decode()
         return response
 
 
-def _prefers_graphql(accept: str) -> bool:
-    """Whether *accept* puts the GraphQL media type before plain JSON."""
-    quality: dict[str, float] = {}
-    for part in accept.split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        values = [value for key, _, value in (each.partition("=") for each in parameters) if key == "q"]
-        try:
-            quality.setdefault(name.lower(), float(values[0]) if values else 1.0)
-        except ValueError:
-            quality.setdefault(name.lower(), 0.0)
-    wanted = quality.get(MEDIA_TYPE, 0.0)
-    return wanted > 0 and wanted >= quality.get("application/json", 0.0)
-
-
-def _limited(receive: Receive) -> Receive:
+def limited(receive: Receive) -> Receive:
     """Reads a request's body as far as it may go."""
     size = 0
 
@@ -201,6 +185,16 @@ def _limited(receive: Receive) -> Receive:
         return message
 
     return limited
+
+
+def refusal(fault: HTTPException) -> Response:
+    return _error(fault.status_code, fault.reason, CODES[fault.status_code])
+
+
+def unreachable(fault: LogUnavailable) -> Response:
+    response = _error(503, *unavailable(fault))
+    response.headers.update(RETRY_AFTER)
+    return response
 
 
 def unauthorized() -> Response:

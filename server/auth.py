@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from domain import access
@@ -18,27 +19,44 @@ from domain.access import ACCESS, IssueToken, TokenId
 from gql.context import Identity
 from store import ids
 from store.handle import Handler
-from store.log import Author, Origin
+from store.log import Author, Origin, Recorded
 
 PREFIX = "stageline_"
 ADMIN = "admin"
 
 
 class Tokens:
-    """The good tokens, as the log has them."""
+    """The good tokens, as the log has them: kept in memory until the log has something new about them."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
+        self._known: dict[str, Identity] = {}  # by the token's hash
+        self._changes = 0
+        handler.log.watch(self._told)
 
     async def authenticate(self, authorization: str | None) -> Identity | None:
-        """Who sent the header *authorization*; None if its token isn't good."""
+        """Who sent the header *authorization*; None if its token isn't good.
+
+        A token that isn't known is looked for in the log: another node may just have issued it.
+        """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             return None
         digest = _hash(token.strip())
+        return self._known.get(digest) or (await self._read()).get(digest)
+
+    async def _read(self) -> dict[str, Identity]:
+        changes = self._changes
         state = (await self._handler.states.load(access.decider, ACCESS)).state
-        known = next((each for each in state.tokens if secrets.compare_digest(each.hash, digest)), None)
-        return None if known is None else Identity(actor=known.actor, token=known.id)
+        known = {each.hash: Identity(actor=each.actor, token=each.id) for each in state.tokens}
+        if changes == self._changes:
+            self._known = known
+        return known
+
+    def _told(self, events: Sequence[Recorded]) -> None:
+        if any(event.stream == ACCESS for event in events):
+            self._changes += 1
+            self._known = {}
 
     async def issue(self, token: str, name: str, actor: str = ADMIN) -> None:
         """Makes *token* good; only its hash is kept."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from domain.environment import Target
 from domain.queue import DeploymentId
 from domain.service import ServiceId
+from gql.answer import Answers
 from gql.context import Application
 from projections import standing
 from projections.audit import RunningHash
@@ -72,6 +73,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
             running=RunningHash(views),
             signing_key=signing_key,
             people=people,
+            answers=Answers(log, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None,
         )
 
         async def open_deployments(position: int) -> Collection[DeploymentId]:

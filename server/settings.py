@@ -13,6 +13,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     *database* is the address of a PostgreSQL (None: SQLite, in *data*). Deployments that wait there are driven by any
     number of workers, *works* says whether this is one; a machine is *gone* for good when none of its workers has been
     heard of for so many seconds.
+
+    *compiles* has GraphQL documents carried out as compiled ones; of their answers *kept_answers* MiB are kept, while
+    they are right.
     """
 
     host: str = "127.0.0.1"
@@ -24,3 +27,5 @@ class Settings(Struct, frozen=True, kw_only=True):
     database: str | None = None
     works: bool = True
     gone: float = 300.0
+    compiles: bool = True
+    kept_answers: int = 64

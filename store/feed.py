@@ -24,6 +24,7 @@ POLL = 1.0
 """Seconds after which the store is looked at although nothing was published."""
 
 Fetch = Callable[[int, int, UUID | None], Awaitable[Sequence[Recorded]]]
+Told = Callable[[Sequence[Recorded]], None]
 
 
 class News:
@@ -62,6 +63,7 @@ class Feed:
         self._first = position + 1  # the position of the tail's first event, there already or still to come
         self._poll = poll
         self._news = News()
+        self._told: list[Told] = []
         self._followers = 0
         self._poller: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -85,7 +87,14 @@ class Feed:
             cut = len(self._tail) - KEPT // 2
             del self._tail[:cut]
             self._first += cut
+        for told in self._told:
+            told(new)
         self._news.spread(chain([None], (event.stream for event in new)))
+
+    def watch(self, told: Told) -> int:
+        """See `EventLog.watch`."""
+        self._told.append(told)
+        return self.position
 
     async def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
         """See `EventLog.follow`; raises `LogUnavailable` if the log is closed already."""

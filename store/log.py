@@ -9,7 +9,7 @@ What the event log promises, whatever database it stands on.
 6. Who follows from a position gets every event after it once, in order, and then stays live.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -160,6 +160,14 @@ class EventLog(Protocol):
         """The events after position *after*, of *stream* or of all, in non-empty batches; then those to come.
 
         It ends when the log is closed, or with its `aclose`; who is slow keeps nobody waiting, and misses nothing.
+        """
+        ...
+
+    def watch(self, told: Callable[[Sequence[Recorded]], None]) -> int:
+        """Has *told* called with every event after the position that is returned, in order, and never waits for it.
+
+        It is told of what is appended before whoever appended it here, and of all else as soon as it is heard of; at
+        the latest when `position` returns, up to there.
         """
         ...
 

@@ -10,7 +10,7 @@ from eventsourcing.popo import POPOApplicationRecorder
 
 from store import audit, codec
 from store.batch import Answer, Batch, Clock, Head, Stored, Tip, now
-from store.feed import Feed
+from store.feed import Feed, Told
 from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
 
 
@@ -88,6 +88,9 @@ class MemoryLog:
 
     def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.follow(after, stream)
+
+    def watch(self, told: Told) -> int:
+        return self._feed.watch(told)
 
     async def close(self) -> None:
         self._is_closed = True

@@ -12,13 +12,14 @@ from uuid import UUID
 
 from store import codec
 from store.batch import Clock, now
-from store.feed import BATCH, Feed
+from store.feed import BATCH, Feed, Told
 from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
 from store.postgres_connection import InDoubt, Pool
 from store.postgres_listener import PROBE, Listener
 from store.postgres_recorder import ANSWERS, COLUMNS, answer, line, recorded
 from store.postgres_schema import migrate
 from store.postgres_writer import Writer
+from store.shared import Shared
 
 if TYPE_CHECKING:
     from store.postgres_connection import Record
@@ -46,6 +47,7 @@ class PostgresLog:
         self._readers = readers
         self._feed = Feed(self._fetch_at_last, position)
         self._writer = Writer(writer, clock, self._publish)
+        self._catch_up = Shared(self._read_news)
         self._news = asyncio.Event()
         self._reading = asyncio.create_task(self._read_on(), name="log-reader")
         self._listener = Listener(dsn, "stored_events", self._heard, probe)
@@ -92,11 +94,15 @@ class PostgresLog:
         return Exported(position=rows[-1]["notification_id"] if rows else 0, lines=b"".join(map(line, rows)))
 
     async def position(self) -> int:
-        [(position,)] = await self._select("SELECT coalesce(max(notification_id), 0) FROM stored_events")
-        return int(position)
+        """All who ask at the same time share one statement: it reads what this node hasn't heard of yet."""
+        self._check_open()
+        return await self._catch_up()
 
     def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.follow(after, stream)
+
+    def watch(self, told: Told) -> int:
+        return self._feed.watch(told)
 
     async def close(self) -> None:
         """Ends the followers, carries out what was to be appended, and lets go of the database."""
@@ -161,6 +167,16 @@ class PostgresLog:
         if pid is None or pid != self._writer.pid:
             self._news.set()
 
+    async def _read_news(self) -> int:
+        """Hands on what others have written; the position up to which that is everything."""
+        while True:
+            end = self._feed.position
+            found = await self._fetch(end, BATCH, None)
+            if found:
+                self._hand_on(found)
+            if len(found) < BATCH:
+                return found[-1].position if found else end
+
     async def _read_on(self) -> None:
         """Reads what others have written, for all followers of this node."""
         while True:
@@ -168,5 +184,8 @@ class PostgresLog:
             self._news.clear()
             with suppress(LogUnavailable):  # then the log is closed
                 while found := await self._fetch_at_last(self._feed.position, BATCH, None):
-                    self._writer.learn(found)
-                    self._feed.publish(found)
+                    self._hand_on(found)
+
+    def _hand_on(self, found: Sequence[Recorded]) -> None:
+        self._writer.learn(found)
+        self._feed.publish(found)

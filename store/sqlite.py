@@ -22,7 +22,7 @@ from eventsourcing.sqlite import SQLiteCursor
 
 from store import codec, disk, recorder
 from store.batch import Batch, Clock, Head, Waiting, now
-from store.feed import Feed
+from store.feed import Feed, Told
 from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
 from store.recorder import Datastore, Recorder
 
@@ -45,14 +45,13 @@ class SqliteLog:
         self.epoch = epoch
         self._path = path
         self._recorder = recorder
-        self._position = recorder.max_notification_id() or 0
         self._lock = lock
         self._clock = clock
         self._heads: dict[UUID, Head] = {}  # of the streams that were last written to
         self._datastore = Datastore(path, size=READERS, mode="ro")
         self._writer = ThreadPoolExecutor(1, "log-writer")
         self._readers = ThreadPoolExecutor(READERS, "log-reader")
-        self._feed = Feed(self._fetch, self._position)
+        self._feed = Feed(self._fetch, recorder.max_notification_id() or 0)
         self._waiting: list[Waiting] = []
         self._writing: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -114,10 +113,13 @@ class SqliteLog:
 
     async def position(self) -> int:
         self._check_open()
-        return self._position
+        return self._feed.position
 
     def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.follow(after, stream)
+
+    def watch(self, told: Told) -> int:
+        return self._feed.watch(told)
 
     async def close(self) -> None:
         """Ends the followers, carries out what was to be appended, and lets go of the files."""
@@ -182,7 +184,6 @@ class SqliteLog:
             self._heads[stream] = head
         while len(self._heads) > KNOWN_HEADS:
             del self._heads[next(iter(self._heads))]
-        self._position = batch.tip.position
         return batch.recorded, outcomes
 
     def _head(self, cursor: SQLiteCursor, stream: UUID) -> Head:

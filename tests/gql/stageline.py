@@ -36,10 +36,11 @@ ASKED_ALONE = {"changedSince"}
 
 
 class Stageline:
-    """An application that keeps everything below *folder*, which XDG_CONFIG_HOME names, too."""
+    """An application that keeps everything below *folder*, which XDG_CONFIG_HOME names, too; *options* are settings."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         self.folder = folder
+        self._options = options
         self.data = folder / "data"
         self.config = folder / "config"
         self.url = ""
@@ -51,7 +52,7 @@ class Stageline:
         """Returns when it answers, at an address that it had not before."""
         bound = socket.create_server(("127.0.0.1", 0))  # it listens: what is sent before it is ready waits there
         self.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        served = app(Settings(data=self.data, issue_token=issue_token), self.url)
+        served = app(Settings(data=self.data, issue_token=issue_token, **self._options), self.url)
         self._server = Server(config(served), served.state.stop)
         self._thread = Thread(target=_run, args=(self._server, bound))
         self._thread.start()
@@ -198,9 +199,9 @@ class Socket:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Stageline]:
-    """An application that runs meanwhile and keeps everything below *folder*."""
-    made = Stageline(folder)
+def served(folder: Path, **options: Any) -> Iterator[Stageline]:
+    """An application that runs meanwhile and keeps everything below *folder*; *options* are settings."""
+    made = Stageline(folder, **options)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_CONFIG_HOME", str(made.config))
         try:

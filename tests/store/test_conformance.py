@@ -377,3 +377,15 @@ async def test_who_stops_waiting_for_an_append_breaks_no_other(log: EventLog) ->
 async def test_two_logs_have_different_epochs(log: EventLog) -> None:
     assert log.epoch
     assert log.epoch != MemoryLog().epoch
+
+
+# Being told
+
+
+async def test_who_watches_is_told_of_everything_before_who_appended_it(log: EventLog) -> None:
+    await log.append([change(A, 0, "a1")], ANN)
+    told: list[Recorded] = []
+    assert log.watch(told.extend) == 1
+    await log.append([change(A, 1, "a2", "a3"), change(B, 0, "b1")], ANN)
+    assert names(told) == ["a2", "a3", "b1"]
+    assert [recorded.position for recorded in told] == [2, 3, 4]

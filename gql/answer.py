@@ -1,0 +1,142 @@
+"""
+Answers kept as bytes, for as long as they are right.
+
+An answer is made of streams of the log, and stays what it is until one of them gets another event. This node is told
+of every event (`EventLog.watch`), and drops what was made of its stream. So a kept answer is as of the position that
+we were told up to: it is given to whoever asked when the log had nothing beyond that.
+
+Only what says of which streams it is made is kept (see `Context.reads`).
+"""
+
+import asyncio
+import hashlib
+from base64 import urlsafe_b64encode
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from store.log import EventLog, LogUnavailable, Recorded
+
+WHOLE = UUID(int=0)
+"""Stands for all streams of the log."""
+
+LIMIT = 64 * 1024 * 1024
+"""Bytes of kept answers on one node, by default."""
+
+LARGEST = 16
+"""The part of that which one answer may take."""
+
+OVERHEAD = 1000
+"""Bytes that an answer takes beside its own."""
+
+
+class Answer(Struct):
+    """The body of an answer. *tag* tells it from any other; *packed* is the same compressed, once somebody wants it."""
+
+    body: bytes
+    tag: str
+    packed: bytes | None = None
+
+    @classmethod
+    def of(cls, body: bytes) -> "Answer":
+        return cls(body, urlsafe_b64encode(hashlib.sha256(body).digest()[:18]).decode())
+
+
+class Kept(Struct):
+    """An answer, and the streams that it was made of."""
+
+    answer: Answer
+    reads: frozenset[UUID]
+    size: int
+
+
+class Making:
+    """An answer that is being made; *touched* are the streams that got events meanwhile."""
+
+    def __init__(self) -> None:
+        self.touched: set[UUID] = set()
+
+
+class Answers:
+    """The answers of one node, *limit* bytes of them; those that are asked for least recently go first.
+
+    *known_at* is when the log was last seen to have nothing that we weren't told of.
+    """
+
+    def __init__(self, log: EventLog, limit: int = LIMIT) -> None:
+        self._log = log
+        self._limit = limit
+        self._size = 0
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
+        self._made_of: dict[UUID, set[Hashable]] = {}
+        self._makings: set[Making] = set()
+        self.known_at = datetime.now(UTC)
+        self.position = log.watch(self._told)
+
+    async def ask(self, patience: float | None = None) -> int:
+        """A position up to which the log is known just now; raises `LogUnavailable`, at the latest in *patience* s."""
+        asked_at = datetime.now(UTC)
+        try:
+            async with asyncio.timeout(patience):
+                position = await self._log.position()
+        except TimeoutError:
+            raise LogUnavailable(f"The log has not said in {patience:g} s how far it is.") from None
+        if position <= self.position:
+            self.known_at = asked_at
+        return max(position, self.position)
+
+    def find(self, key: Hashable, position: int = 0) -> Answer | None:
+        """The answer that is kept under *key*, if it is right at *position*."""
+        kept = self._kept.get(key)
+        if kept is None or position > self.position:
+            return None
+        self._kept.move_to_end(key)
+        return kept.answer
+
+    @contextmanager
+    def making(self) -> Iterator[Making]:
+        """While an answer is made of what there is at the position that `ask` has just given, and later."""
+        making = Making()
+        self._makings.add(making)
+        try:
+            yield making
+        finally:
+            self._makings.discard(making)
+
+    def keep(self, key: Hashable, answer: Answer, reads: frozenset[UUID], making: Making) -> None:
+        """Keeps *answer*, unless one of the streams that it was made of has moved on meanwhile."""
+        size = len(answer.body) * 2 + OVERHEAD  # with room for the same compressed
+        if not making.touched.isdisjoint(reads) or size * LARGEST > self._limit:
+            return
+        self._drop(key)
+        kept = Kept(answer, reads, size)
+        self._kept[key] = kept
+        for stream in reads:
+            self._made_of.setdefault(stream, set()).add(key)
+        self._size += size
+        while self._size > self._limit:
+            self._drop(next(iter(self._kept)))
+
+    def _told(self, events: Sequence[Recorded]) -> None:
+        streams = {event.stream for event in events} | {WHOLE}
+        self.position = events[-1].position
+        for making in self._makings:
+            making.touched |= streams
+        for stream in streams:
+            for key in list(self._made_of.get(stream, ())):
+                self._drop(key)
+
+    def _drop(self, key: Hashable) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is None:
+            return
+        self._size -= kept.size
+        for stream in kept.reads:
+            of_stream = self._made_of[stream]
+            of_stream.discard(key)
+            if not of_stream:
+                del self._made_of[stream]

@@ -1,0 +1,139 @@
+"""
+Documents that are carried out as Python functions (see `gql.compiler`).
+
+graphql-core is what answers mean; a compiled document only comes to the same in less time. Not every document is
+compiled. And whatever is unexpected while one is carried out, a resolver that raises among it, is no answer: then
+graphql-core carries the query out from the start, which it may, since a query changes nothing. So errors are always
+graphql-core's own.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from functools import lru_cache
+from inspect import isawaitable
+from typing import Any
+from uuid import UUID
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLResolveInfo,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    get_argument_values,
+    get_operation_ast,
+    get_variable_values,
+)
+from graphql.execution.values import VariableValues
+from graphql.pyutils import Path
+from msgspec import Struct
+
+from gql import compiler
+from gql.compiler import Root, Unsupported
+from gql.context import Context
+from gql.schema import MAX_KEPT, read, schema
+
+MAX_CONDITIONS = 4
+"""Variables in @skip and @include: the document is compiled for each combination of their values that is met."""
+
+
+class Query:
+    """What a valid document asks, by its only operation or the one that is meant."""
+
+    def __init__(self, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+        self.operation = operation
+        self.fragments = {
+            each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
+        }
+        self.conditions = tuple(sorted(compiler.conditions(document)))
+        self._document = document
+        self._roots: dict[tuple[object, ...], tuple[Root, ...] | None] = {}  # by the values of the conditions
+
+    def roots(self, conditions: tuple[object, ...]) -> tuple[Root, ...] | None:
+        """The compiled root fields; None if there is something that isn't compiled."""
+        if conditions not in self._roots:
+            met = dict(zip(self.conditions, conditions, strict=True))
+            try:
+                self._roots[conditions] = compiler.roots(schema._schema, self._document, self.operation, met)
+            except Unsupported:
+                self._roots[conditions] = None
+        return self._roots[conditions]
+
+
+class Made(Struct, frozen=True):
+    """The data of an answer, and the streams that it was made of: None if a root field doesn't say."""
+
+    data: dict[str, Any]
+    reads: frozenset[UUID] | None
+
+
+def find(query: str, operation_name: str | None) -> Query | None:
+    """What may well be compiled; None for what certainly isn't."""
+    return _query(query, operation_name) if len(query) <= MAX_KEPT else None
+
+
+async def make(query: Query, variables: Mapping[str, Any], context: Context) -> Made | None:
+    """The answer to *query*; None if it is for graphql-core to say what it is."""
+    values = get_variable_values(schema._schema, query.operation.variable_definitions or (), dict(variables))
+    if not isinstance(values, VariableValues):
+        return None
+    roots = query.roots(tuple(values.coerced.get(name) for name in query.conditions))
+    if roots is None:
+        return None
+    try:
+        return await _carry_out(query, roots, values, context)
+    except Exception:  # whatever it is, graphql-core meets it again, and makes an answer of it
+        return None
+
+
+@lru_cache(maxsize=256)
+def _query(text: str, operation_name: str | None) -> Query | None:
+    try:
+        document, errors = read(text)
+    except GraphQLSyntaxError:
+        return None
+    operation = None if errors else get_operation_ast(document, operation_name)
+    if operation is None or operation.operation is not OperationType.QUERY:
+        return None
+    query = Query(document, operation)
+    return query if len(query.conditions) <= MAX_CONDITIONS else None
+
+
+async def _carry_out(query: Query, roots: tuple[Root, ...], variables: VariableValues, context: Context) -> Made:
+    contexts = [context.watched() for _ in roots]
+    work = [_part(query, root, variables, own) for root, own in zip(roots, contexts, strict=True)]
+    parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
+    for part in parts:
+        if isinstance(part, BaseException):
+            raise part
+    reads = frozenset().union(*(own.read for own in contexts if own.read))
+    return Made(
+        {root.key: part for root, part in zip(roots, parts, strict=True)},
+        reads if all(own.read for own in contexts) else None,
+    )
+
+
+async def _part(query: Query, root: Root, variables: VariableValues, context: Context) -> Any:
+    """A root field's part of the answer."""
+    core = schema._schema
+    assert core.query_type is not None
+    assert root.field.resolve is not None
+    info = GraphQLResolveInfo(
+        root.nodes[0].name.value,
+        root.nodes,
+        root.field.type,
+        core.query_type,
+        Path(None, root.key, core.query_type.name),
+        core,
+        query.fragments,
+        None,
+        query.operation,
+        variables,
+        context,
+        isawaitable,  # type: ignore[arg-type]  # it tells more than it has to
+        None,
+        None,  # type: ignore[arg-type]  # it is for resolvers that begin something that goes on after them
+    )
+    value = root.field.resolve(None, info, **get_argument_values(root.field, root.nodes[0], variables))
+    return await root.make(await value if isawaitable(value) else value)

@@ -1,0 +1,185 @@
+"""
+The short way to an answer: from memory, or by a compiled document.
+
+Whatever isn't a query that is known well goes on to the view, with everything that GraphQL over HTTP says of it. Both
+ways come to the same bytes.
+"""
+
+from collections.abc import Callable, Hashable
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from cross_web import HTTPException
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from gql import compiled, representation
+from gql.answer import Answer, Answers
+from gql.compiled import Made, Query
+from gql.context import Application, Context, Identity
+from gql.representation import Wanted
+from gql.view import Authenticate, View, limited, refusal, unauthorized, unreachable
+from store.log import LogUnavailable, Origin
+
+PATIENCE = 2.0
+"""Seconds that the log may take to say whether a kept answer is still right; then it is given with its age."""
+
+MAX_KEY = 20_000
+"""Bytes of the longest request whose answer is kept."""
+
+
+class Operation(Struct, rename="camel"):
+    """The parameters of a request."""
+
+    query: str
+    operation_name: str | None = None
+    variables: dict[str, Any] | None = None
+    extensions: dict[str, Any] | None = None
+
+
+class Asked:
+    """A request of somebody who may ask; *text* is its body, or the query of its address."""
+
+    def __init__(self, method: str, text: bytes, identity: Identity) -> None:
+        self.key: Hashable = (identity.scope, method, text)
+        self.identity = identity
+        self._method = method
+        self._text = text
+
+    @property
+    def is_short(self) -> bool:
+        return len(self._text) <= MAX_KEY
+
+    @cached_property
+    def operation(self) -> Operation | None:
+        """None for what the view has to look at."""
+        try:
+            if self._method == "POST":
+                asked = _decoder.decode(self._text)
+            else:
+                parameters: dict[str, Any] = dict(parse_qsl(self._text.decode(), keep_blank_values=True))
+                for name in parameters.keys() & {"variables", "extensions"}:
+                    parameters[name] = msgspec.json.decode(parameters[name])
+                asked = msgspec.convert(parameters, Operation)
+        except (ValueError, RecursionError):
+            return None
+        return None if asked.extensions else asked
+
+    @cached_property
+    def query(self) -> Query | None:
+        """What may well be compiled."""
+        asked = self.operation
+        return None if asked is None else compiled.find(asked.query, asked.operation_name)
+
+
+class Front:
+    """Stands before the view, as an ASGI application. *compiles* says whether it goes the short way at all."""
+
+    def __init__(
+        self, view: View, application: Callable[[], Application], authenticate: Authenticate, *, compiles: bool
+    ) -> None:
+        self._view = view
+        self._compiles = compiles
+        self._application = application
+        self._authenticate = authenticate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        if scope["type"] != "http" or not _may_be_short(scope["method"], headers):
+            await self._view(scope, receive, send)
+            return
+        try:
+            await self._answer(scope, headers, receive, send)
+        except HTTPException as fault:
+            await refusal(fault)(scope, receive, send)
+        except LogUnavailable as fault:
+            await unreachable(fault)(scope, receive, send)
+
+    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        method: str = scope["method"]
+        identity = await self._authenticate(headers.get(b"authorization", b"").decode("latin-1"))
+        if identity is None:
+            await unauthorized()(scope, receive, send)
+            return
+        text = scope["query_string"] if method == "GET" else await _body(limited(receive))
+        asked, wanted = Asked(method, text, identity), Wanted.by(method, headers)
+        answers = self._application().answers
+        kept = None if answers is None else answers.find(asked.key)
+        answer = None
+        if kept is not None or (self._compiles and asked.query is not None):
+            try:
+                answer = await self._find(asked, answers, PATIENCE if kept else None)
+            except LogUnavailable:
+                if kept is None or answers is None:
+                    raise
+                await representation.send_stale(kept.body, answers.known_at, wanted, send)
+                return
+        if answer is not None:
+            await representation.send(answer, wanted, send)
+        else:
+            await self._go_on(scope, text, wanted, receive, send)
+
+    async def _find(self, asked: Asked, answers: Answers | None, patience: float | None) -> Answer | None:
+        """The answer that is kept, or else is made; None if it is for the view."""
+        if answers is None:
+            made = await self._make(asked, None)
+            return None if made is None else _answer(made)
+        position = await answers.ask(patience)
+        kept = answers.find(asked.key, position)
+        if kept is not None:
+            return kept
+        with answers.making() as making:
+            made = await self._make(asked, position)
+        if made is None:
+            return None
+        answer = _answer(made)
+        if made.reads is not None and asked.is_short:
+            answers.keep(asked.key, answer, made.reads, making)
+        return answer
+
+    async def _make(self, asked: Asked, position: int | None) -> Made | None:
+        if asked.query is None or asked.operation is None:
+            return None
+        context = Context(self._application(), Origin.API, asked.identity, position=position)
+        return await compiled.make(asked.query, asked.operation.variables or {}, context)
+
+    async def _go_on(self, scope: Scope, text: bytes, wanted: Wanted, receive: Receive, send: Send) -> None:
+        """Has the view answer."""
+        body: list[Message] = [{"type": "http.request", "body": text if scope["method"] == "POST" else b""}]
+
+        async def again() -> Message:
+            return body.pop() if body else await receive()
+
+        response = await self._view.run(Request(scope, again))
+        if type(response) is Response and response.status_code == 200 and "retry-after" not in response.headers:
+            await representation.send(Answer.of(bytes(response.body)), wanted, send)
+        else:
+            await response(scope, again, send)
+
+
+_decoder = msgspec.json.Decoder(Operation)
+
+
+def _answer(made: Made) -> Answer:
+    return Answer.of(msgspec.json.encode({"data": made.data}))
+
+
+def _may_be_short(method: str, headers: dict[bytes, bytes]) -> bool:
+    accept = headers.get(b"accept", b"")
+    if method == "POST":
+        return headers.get(b"content-type", b"").startswith(b"application/json") and b"text/event-stream" not in accept
+    return method == "GET" and b"text/html" not in accept and b"text/event-stream" not in accept
+
+
+async def _body(receive: Receive) -> bytes:
+    """Raises `HTTPException` if it is too long."""
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)

@@ -1,0 +1,132 @@
+"""
+How an answer is sent: its media type, compressed or not, or not at all where the client has it already.
+
+Each representation has a strong ETag (RFC 9110 8.8.3), made of its bytes. Answers are private, and may be kept by
+whoever asked, if they ask each time whether they are still right: that is answered with 304 and without the bytes.
+"""
+
+import asyncio
+import re
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from msgspec import Struct
+from starlette.types import Send
+
+from gql.answer import Answer
+
+MEDIA_TYPE = "application/graphql-response+json"
+
+VARY = b"Accept, Accept-Encoding, Authorization"
+ALWAYS = ((b"cache-control", b"private, no-cache"), (b"vary", VARY))
+
+PACKED = 1024
+"""Bytes from which on an answer is compressed for those who take that."""
+
+IN_A_THREAD = 64 * 1024
+"""Bytes from which on compressing takes so long (more than about a millisecond) that others would wait."""
+
+LEVEL = 1
+"""Of 9: it takes the least time by far, and the others make JSON only a little smaller."""
+
+Headers = Mapping[bytes, bytes]
+
+
+class Wanted(Struct, frozen=True):
+    """What a request says of the answer that it wants: *has* are the ETags of those that it has."""
+
+    as_graphql: bool
+    packed: bool
+    has: str | None = None
+
+    @classmethod
+    def by(cls, method: str, headers: Headers) -> "Wanted":
+        as_graphql, packed = _accepted(headers.get(b"accept", b""), headers.get(b"accept-encoding", b""))
+        has = headers.get(b"if-none-match") if method == "GET" else None
+        return cls(as_graphql, packed, None if has is None else has.decode("latin-1"))
+
+
+async def send(answer: Answer, wanted: Wanted, out: Send) -> None:
+    """Sends *answer* with status 200, or 304 where the client has it."""
+    body, tag = answer.body, answer.tag
+    if wanted.as_graphql:
+        tag += "-graphql"  # another media type is another representation
+    if wanted.packed and len(body) >= PACKED:
+        body, tag = await _packed(answer), tag + "-gzip"
+    headers = [*ALWAYS, (b"etag", b'"%b"' % tag.encode())]
+    if wanted.has is not None and _is_among(tag, wanted.has):
+        await out({"type": "http.response.start", "status": 304, "headers": headers})
+        await out({"type": "http.response.body", "body": b""})
+        return
+    if body is not answer.body:
+        headers.append((b"content-encoding", b"gzip"))
+    headers += [(b"content-type", _media_type(wanted)), (b"content-length", b"%d" % len(body))]
+    await out({"type": "http.response.start", "status": 200, "headers": headers})
+    await out({"type": "http.response.body", "body": body})
+
+
+async def send_stale(body: bytes, since: datetime, wanted: Wanted, out: Send) -> None:
+    """Sends what was right at the time *since*, and says so: in the headers, and in the answer's `extensions`."""
+    at = since.isoformat().encode()
+    told = b'{"stale":{"since":"%b"}}' % at
+    body = b'%b,"extensions":%b}' % (body[:-1], told)
+    headers = [
+        (b"cache-control", b"no-store"),
+        (b"age", b"%d" % (datetime.now(UTC) - since).total_seconds()),
+        (b"stageline-stale", at),
+        (b"vary", VARY),
+        (b"content-type", _media_type(wanted)),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await out({"type": "http.response.start", "status": 200, "headers": headers})
+    await out({"type": "http.response.body", "body": body})
+
+
+def _media_type(wanted: Wanted) -> bytes:
+    return f"{MEDIA_TYPE}; charset=utf-8".encode() if wanted.as_graphql else b"application/json"
+
+
+async def _packed(answer: Answer) -> bytes:
+    if answer.packed is None:
+        if len(answer.body) < IN_A_THREAD:
+            answer.packed = _gzip(answer.body)
+        else:
+            answer.packed = await asyncio.to_thread(_gzip, answer.body)
+    return answer.packed
+
+
+def _gzip(body: bytes) -> bytes:
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    return packer.compress(body) + packer.flush()
+
+
+def _is_among(tag: str, tags: str) -> bool:
+    """Whether *tag* is among those of an If-None-Match, which compares weakly (RFC 9110 13.1.2)."""
+    return tags.strip() == "*" or tag in re.findall(r'(?:W/)?"([^"]*)"', tags)
+
+
+@lru_cache(maxsize=256)
+def _accepted(accept: bytes, encodings: bytes) -> tuple[bool, bool]:
+    return prefers_graphql(accept.decode("latin-1")), qualities(encodings.decode("latin-1")).get("gzip", 0.0) > 0
+
+
+def prefers_graphql(accept: str) -> bool:
+    """Whether *accept* puts the GraphQL media type before plain JSON."""
+    quality = qualities(accept)
+    wanted = quality.get(MEDIA_TYPE, 0.0)
+    return wanted > 0 and wanted >= quality.get("application/json", 0.0)
+
+
+def qualities(header: str) -> dict[str, float]:
+    """What a header like Accept names, and how much each is wanted (RFC 9110 12.4.2)."""
+    quality: dict[str, float] = {}
+    for part in header.split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        values = [value for key, _, value in (each.partition("=") for each in parameters) if key == "q"]
+        try:
+            quality.setdefault(name.lower(), float(values[0]) if values else 1.0)
+        except ValueError:
+            quality.setdefault(name.lower(), 0.0)
+    return quality

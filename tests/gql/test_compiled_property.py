@@ -1,0 +1,144 @@
+"""A compiled document comes to what graphql-core comes to, byte by byte."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+import pytest
+from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, execute, get_operation_ast, parse
+from graphql.execution import ExecutionResult
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from domain.deployment import DeploymentSucceeded
+from gql import compiled, compiler
+from gql.context import Application, Context, Identity
+from gql.node import uuid_of
+from gql.schema import schema
+from server.parts import running
+from server.settings import Settings
+from store import ids
+from store.log import Origin
+from tests.gql.documents import CORE, VARIABLES, Selections, value
+from tests.gql.stageline import PATIENCE, document
+
+ROOTS = [
+    'project(id: "{project}")',
+    "projects",
+    'environments(project: "{project}", last: 2)',
+    'environment(id: "{environment}")',
+    'pipeline(environment: "{environment}")',
+    'pipeline(environment: "{environment}", version: 2)',
+    'service(environment: "{environment}", service: "api")',
+    'node(id: "{environment}")',
+    'node(id: "{deployment}")',
+    'deployment(id: "{deployment}")',
+    'deployments(environment: "{environment}", first: 2)',
+    'deploymentEvents(deployment: "{deployment}")',
+    'pipelineEvents(environment: "{environment}", first: 5)',
+    'pipelineHistory(environment: "{environment}")',
+    'history(project: "{project}")',
+    'pipelineDiff(environment: "{environment}", from: {{version: 1}})',
+    'documentDiff(environment: "{environment}", document: "stages: [{{name: DATABASE DEFAULT}}]")',
+    'deploymentLogs(deployment: "{deployment}")',
+    'exportPipeline(environment: "{environment}", format: JSON)',
+    "actors",
+]
+
+
+def _document(data: st.DataObject, roots: list[str]) -> str:
+    text = Selections(data.draw).document(roots)
+    operation = compiled.find(text, None)
+    assume(operation is not None)  # two fields may have the same key and not go together
+    return text
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+def test_whatever_resolvers_give_a_compiled_document_makes_of_it_what_graphql_core_does(data: st.DataObject) -> None:
+    text = _document(data, [root.format(project="x", environment="x", deployment="x") for root in ROOTS])
+    document = parse(text)
+    operation = get_operation_ast(document)
+    assert operation is not None
+    roots = compiler.roots(CORE, document, operation, VARIABLES)
+    values = {root.key: value(data.draw, root.field.type) for root in roots}
+    reference = execute(_giving(values), document, variable_values=VARIABLES)
+    assert isinstance(reference, ExecutionResult)
+    assert reference.errors is None
+
+    async def make() -> dict[str, Any]:
+        return {root.key: await root.make(values[root.key]) for root in roots}
+
+    assert msgspec.json.encode(asyncio.run(make())) == msgspec.json.encode(reference.data)
+
+
+def _giving(values: dict[str, Any]) -> GraphQLSchema:
+    """Our schema, whose root fields give *values*."""
+    assert CORE.query_type is not None
+    fields = {
+        name: GraphQLField(field.type, field.args, resolve=lambda _, info, **__: values[info.path.key])
+        for name, field in CORE.query_type.fields.items()
+    }
+    types = [each for each in CORE.type_map.values() if isinstance(each, GraphQLObjectType) and each.interfaces]
+    return GraphQLSchema(GraphQLObjectType("Query", fields), types=types)
+
+
+class Real:
+    """An application with something in it, and the ids of that."""
+
+    def __init__(self, application: Application, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.context = Context(application, Origin.API, Identity("ann", ids.new()))
+        self.ids = {"project": self.mutate("createProject", name="Shop")["id"]}
+        made = self.mutate("createEnvironment", project=self.ids["project"], name="Production")
+        self.ids["environment"] = environment = made["environment"]["id"]
+        for name, spec in [("api", {"run": "true", "ports": [0]}), ("job", {"run": "true", "build": ["true"]})]:
+            self.mutate("addService", environment=environment, name=name, type="JOB", spec=spec)
+        self.mutate("skipService", environment=environment, service="api")
+        self.ids["deployment"] = self.mutate("deploy", environment=environment)["id"]
+        loop.run_until_complete(asyncio.wait_for(_over(application, self.ids["deployment"]), PATIENCE))
+
+    def mutate(self, field: str, **arguments: object) -> Any:
+        return self.executed(document("mutation", field, *arguments), arguments)[field]
+
+    def executed(self, text: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """What graphql-core makes of *text*."""
+        result = self.loop.run_until_complete(
+            schema.execute(text, variable_values=variables, context_value=self.context)
+        )
+        assert result.errors is None, result.errors
+        assert result.data is not None
+        return result.data
+
+    def compiled(self, text: str) -> dict[str, Any]:
+        query = compiled.find(text, None)
+        assert query is not None
+        made = self.loop.run_until_complete(compiled.make(query, VARIABLES, self.context))
+        assert made is not None
+        return made.data
+
+
+async def _over(application: Application, deployment: str) -> None:
+    stream = uuid_of("deployment", deployment)
+    async with aclosing(application.log.follow(0, stream)) as following:
+        async for batch in following:
+            if any(isinstance(recorded.event, DeploymentSucceeded) for recorded in batch):
+                return
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+    with asyncio.Runner() as runner:
+        parts = running(Settings(data=tmp_path_factory.mktemp("data")))
+        application = runner.run(parts.__aenter__()).application
+        yield Real(application, runner.get_loop())
+        runner.run(parts.__aexit__(None, None, None))
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+def test_a_compiled_document_asks_the_same_resolvers(real: Real, data: st.DataObject) -> None:
+    text = _document(data, [root.format(**real.ids) for root in ROOTS])
+    assert msgspec.json.encode(real.compiled(text)) == msgspec.json.encode(real.executed(text, VARIABLES))
