@@ -192,7 +192,7 @@ def sluggish(stageline: Stageline) -> Iterator[Socket]:
 
 
 LONG = "x" * 900
-CHANGES = 250
+CHANGES = 180
 
 
 def describe(environment: Environment) -> None:
