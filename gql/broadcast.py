@@ -222,9 +222,7 @@ class Hub:
                     key = (subscription.key, subscription.cursor)
                     replay = self._broadcasts.get(key) or self._made(key, subscription, main.ring)
                     with self._followed(key, replay):
-                        over = await self._along(replay, follower, main)
-                    if over is not None:
-                        return over
+                        await self._along(replay, follower, main)
                 return await self._along(main, follower)
         except Broken as broken:
             return follower.over(broken.errors) if follower.has_begun else None
@@ -256,6 +254,8 @@ class Hub:
                 await broadcast.more(follower)
             elif broadcast.errors:
                 raise Broken(broadcast.errors)
+            elif main is not None:  # a replay that was kept for those who come back, and that *main* has left behind
+                await self._catch_up(main, follower)
             else:
                 return follower.over()
         return None
