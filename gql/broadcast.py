@@ -110,7 +110,7 @@ class Broadcast:
         self.followers = 0
         self.is_over = False
         self._is_held = False  # it waits for its followers: none of them is near the end
-        self.errors: list[GraphQLError] = []
+        self.broken: Broken | None = None
         self.ring = Ring(budget, subscription.start, ENTRIES if subscription.is_lossless else 1)
         self._subscription = subscription
         self._other = other
@@ -164,7 +164,7 @@ class Broadcast:
                         await self._hold()
                     await asyncio.sleep(0)  # a long replay lets others have their turn
         except Broken as broken:
-            self.errors = broken.errors
+            self.broken = broken
         self.is_over = True
         self._wake()
 
@@ -252,8 +252,8 @@ class Hub:
                 await follower.send(entry)
             elif not broadcast.is_over:
                 await broadcast.more(follower)
-            elif broadcast.errors:
-                raise Broken(broadcast.errors)
+            elif broadcast.broken is not None:
+                raise broadcast.broken.with_traceback(None)  # or it would keep every follower
             elif main is not None:  # a replay that was kept for those who come back, and that *main* has left behind
                 await self._catch_up(main, follower)
             else:
@@ -315,7 +315,7 @@ class Hub:
         finally:
             broadcast.followers -= 1
             if not broadcast.followers:
-                wait = 0 if broadcast.errors else LINGER
+                wait = 0 if broadcast.broken else LINGER
                 loop = asyncio.get_running_loop()
                 self._retiring[broadcast] = loop.call_later(wait, self._retire, key, broadcast)
 

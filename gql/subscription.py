@@ -8,10 +8,10 @@ get the same payloads, and so have the same key. Whatever isn't of this kind, or
 
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from inspect import isawaitable
 from typing import Any, cast
 
@@ -57,11 +57,16 @@ NEAR = 1000
 
 
 class Broken(Exception):
-    """The source of a subscription failed; *errors* are as clients may see them."""
+    """The source of a subscription failed."""
 
-    def __init__(self, errors: list[GraphQLError]) -> None:
-        super().__init__(errors[0].message)
-        self.errors = errors
+    def __init__(self, causes: Sequence[GraphQLError]) -> None:
+        super().__init__(causes[0].message)
+        self._causes = causes
+
+    @cached_property
+    def errors(self) -> list[GraphQLError]:
+        """As clients may see them; what is masked is logged when somebody is told of it, and once for all of them."""
+        return shown(self._causes)
 
 
 class Plan(Struct, frozen=True):
@@ -125,7 +130,7 @@ class Subscription:
             if isawaitable(source):
                 source = await source
             if isinstance(source, ExecutionResult):
-                raise Broken(shown(source.errors or ()))
+                raise Broken(source.errors or ())
             async with aclosing(cast("AsyncGenerator[Any, None]", source)):
                 async for event in source:
                     cursor = event.cursor if self.is_lossless else None
@@ -134,7 +139,7 @@ class Subscription:
         except Broken:
             raise
         except Exception as fault:
-            raise Broken(shown([located_error(fault, [self._plan.node])])) from fault
+            raise Broken([located_error(fault, [self._plan.node])]) from fault
 
     def _executor(self, after: str | None) -> Executor[Context]:
         plan, name = self._plan, self._plan.operation.name
@@ -147,7 +152,7 @@ class Subscription:
             hide_suggestions=True,
         )
         if isinstance(executor, list):
-            raise Broken(shown(executor))
+            raise Broken(executor)
         return executor
 
 

@@ -164,6 +164,8 @@ class View(GraphQL[Context, None]):
         response = super().create_response(response_data, sub_response)
         if isinstance(response_data, Body) and response_data.is_unavailable:
             response.headers.update(RETRY_AFTER)
+            if response_data.get("data") is None:
+                response.status_code = 503
         if isinstance(response_data, Body) and response_data.as_graphql:
             response.headers["content-type"] = f"{MEDIA_TYPE}; charset=utf-8"
             if response_data.is_request_error and not sub_response.status_code:

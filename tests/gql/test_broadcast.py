@@ -244,6 +244,24 @@ def test_when_too_many_are_behind_the_next_is_told_where_to_resume(
     assert seen == everything[: len(seen)]
 
 
+def test_who_comes_from_afar_after_another_did_gets_what_came_between(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one's replay is still kept; it ended where the live ring then began, which has moved on since."""
+    monkeypatch.setattr(broadcast, "ENTRIES", 4)
+    events = environment.events()
+    with environment.stageline.socket() as live, environment.stageline.socket() as opened:
+        following = frames(live, EVENTS, environment=environment.id, after=events[-2]["cursor"])
+        assert event(next(following))["position"] == events[-1]["position"]
+        replay = list(islice(frames(opened, EVENTS, environment=environment.id), len(events)))
+        assert [event(frame)["position"] for frame in replay] == [each["position"] for each in events]
+    change(environment, 20)
+    events = environment.events()
+    with environment.stageline.socket() as opened:
+        seen = list(islice(frames(opened, EVENTS, environment=environment.id), len(events)))
+    assert [event(frame)["position"] for frame in seen] == [each["position"] for each in events]
+
+
 def test_what_is_beyond_the_number_of_shared_subscriptions_is_carried_out_alone(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,7 +109,7 @@ def story(server: Serving, database: Server, folder: Path) -> None:
 
             database.stop("immediate")
             for answer in (ask(server, CREATE, name="Lost"), ask(server, NAMES)):
-                assert answer.headers["retry-after"] == "1"
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
                 (error,) = answer.json()["errors"]
                 assert error["extensions"] == {"code": "UNAVAILABLE"}
                 assert "nothing was written: try again" in error["message"]
