@@ -109,6 +109,7 @@ class Broadcast:
     def __init__(self, subscription: Subscription, budget: Budget, other: Ring | None = None) -> None:
         self.followers = 0
         self.is_over = False
+        self.has_met = False  # it is over because *other* goes on from there
         self._is_held = False  # it waits for its followers: none of them is near the end
         self.broken: Broken | None = None
         self.ring = Ring(budget, subscription.start, ENTRIES if subscription.is_lossless else 1)
@@ -159,6 +160,7 @@ class Broadcast:
                 async for entry in entries:
                     await self._publish(entry)
                     if self._other is not None and entry.position >= self._other.start:
+                        self.has_met = True
                         break
                     if self._unseen > UNSEEN:
                         await self._hold()
@@ -222,7 +224,9 @@ class Hub:
                     key = (subscription.key, subscription.cursor)
                     replay = self._broadcasts.get(key) or self._made(key, subscription, main.ring)
                     with self._followed(key, replay):
-                        await self._along(replay, follower, main)
+                        over = await self._along(replay, follower, main)
+                    if over is not None:
+                        return over
                 return await self._along(main, follower)
         except Broken as broken:
             return follower.over(broken.errors) if follower.has_begun else None
@@ -254,7 +258,8 @@ class Hub:
                 await broadcast.more(follower)
             elif broadcast.broken is not None:
                 raise broadcast.broken.with_traceback(None)  # or it would keep every follower
-            elif main is not None:  # a replay that was kept for those who come back, and that *main* has left behind
+            elif main is not None and broadcast.has_met:
+                # It was kept for those who come late, and *main* has moved on since.
                 await self._catch_up(main, follower)
             else:
                 return follower.over()

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
-from gql import broadcast, ring
+from gql import broadcast, ring, subscription
 from gql.subscription import Subscription
 from tests.gql import stageline as stageline_
 from tests.gql.environment import Environment
@@ -260,6 +260,21 @@ def test_who_comes_from_afar_after_another_did_gets_what_came_between(
     with environment.stageline.socket() as opened:
         seen = list(islice(frames(opened, EVENTS, environment=environment.id), len(events)))
     assert [event(frame)["position"] for frame in seen] == [each["position"] for each in events]
+
+
+def test_what_is_over_ends_for_who_comes_from_afar(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The live ring begins behind its last event, so a replay never comes to it."""
+    monkeypatch.setattr(subscription, "NEAR", 1)
+    environment.add("api", build=["true"])
+    over = environment.end(environment.do("deploy"))
+    change(environment, 5)
+    positions = [
+        each["position"] for each in environment.stageline.everything("deploymentEvents", deployment=over["id"])
+    ]
+    for _ in range(2):
+        with environment.stageline.socket() as opened:
+            seen = [event(frame)["position"] for frame in frames(opened, DEPLOYMENT, deployment=over["id"])]
+        assert seen == positions
 
 
 def test_what_is_beyond_the_number_of_shared_subscriptions_is_carried_out_alone(
