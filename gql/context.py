@@ -12,6 +12,7 @@ from strawberry.types import Info as StrawberryInfo
 
 from domain.environment import Target
 from gql.answer import Answers
+from gql.revocation import Revocations
 from projections.audit import RunningHash
 from projections.deployment import Deployments
 from projections.environment import Environments
@@ -56,6 +57,7 @@ class Application:
     running: RunningHash
     signing_key: Ed25519PrivateKey
     people: People
+    revocations: Revocations
     answers: Answers | None  # None: none are kept
 
     async def settled(self) -> None:

@@ -5,8 +5,10 @@ Whatever isn't a message of the protocol closes the connection with 4400. What i
 that operation, and the others on the connection go on.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from typing import Annotated, Any, Protocol, cast
 
 import msgspec
@@ -18,9 +20,11 @@ from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws import types as protocol
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 
+from gql import revocation
 from gql.admission import Admission, Crowded
-from gql.broadcast import Hub, Outlet, Over
+from gql.broadcast import Outlet, Over
 from gql.context import Context
+from gql.hub import Hub
 from gql.ring import Entry
 from gql.subscription import subscription
 
@@ -79,8 +83,6 @@ FRAMES = "stageline.frames"
 class FrameOutlet:
     """Writes an operation's messages as frames, without a coroutine for each."""
 
-    is_direct = True
-
     def __init__(self, frames: Frames, id_: str) -> None:
         self._frames = frames
         self._prefix = _prefix(id_)
@@ -102,20 +104,12 @@ class FrameOutlet:
 class MessageOutlet:
     """Sends an operation's messages through ASGI, as any server has it."""
 
-    is_direct = False
-
     def __init__(self, adapter: "Adapter", id_: str) -> None:
         self._adapter = adapter
         self._prefix = _prefix(id_)
 
-    def write(self, entry: Entry) -> bool:
-        raise NotImplementedError
-
     async def send(self, entry: Entry) -> None:
         await self._adapter.send_text((self._prefix + entry.payload + b"}").decode())
-
-    async def ready(self) -> None:
-        return
 
 
 def _prefix(id_: str) -> bytes:
@@ -148,10 +142,16 @@ TRY_AGAIN_LATER = 1013
 """RFC 6455's registry of close codes; clients try again after it, as they don't after a 44xx."""
 
 
+FORBIDDEN = 4403
+"""The token isn't good, or no longer; the library closes with it, too."""
+
+
 class Handler(BaseGraphQLTransportWSHandler[Context, None]):
+    _ending: asyncio.Task[None] | None = None  # its token was revoked
+
     async def handle(self) -> None:
         try:
-            with self._shared.admission.connection():
+            with self._shared.admission.connection(), ExitStack() as self._while_open:
                 await super().handle()
         except Crowded as crowded:
             await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
@@ -159,17 +159,33 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
     async def handle_connection_init(self, message: protocol.ConnectionInitMessage) -> None:
         if self.connection_init_timeout_task:
             self.connection_init_timeout_task.cancel()  # it is the server that lets wait from now on
+        was_let_in = self.connection_acknowledged
         try:
             async with self._shared.admission.turn():
                 await super().handle_connection_init(message)
         except Crowded as crowded:
             await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
+        if self.connection_acknowledged and not was_let_in and self.context.identity is not None:
+            revocations = self.context.application.revocations
+            self._while_open.enter_context(revocations.telling(self.context.identity.token, self._revoked))
+
+    def _revoked(self) -> None:
+        self._ending = asyncio.create_task(self._end_all())
+
+    async def _end_all(self) -> None:
+        """Nothing more is carried out; the client learns of it as soon as it reads."""
+        for id_ in list(self.operations):
+            await self.cleanup_operation(id_)
+        with suppress(WebSocketDisconnected, WebSocketDisconnect):
+            await self.websocket.close(FORBIDDEN, revocation.REASON)
 
     @property
     def _shared(self) -> Shared:
         return cast("Shared", self.view)
 
     async def handle_message(self, message: protocol.Message) -> None:
+        if self._ending is not None:
+            return
         try:
             msgspec.convert(message, Message)
         except msgspec.ValidationError as fault:

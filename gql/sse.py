@@ -22,9 +22,10 @@ from strawberry.http import GraphQLRequestData
 from strawberry.types.graphql import OperationType
 
 from domain.errors import Refused
+from gql import revocation
 from gql.admission import Admission, Crowded
-from gql.broadcast import Hub
 from gql.context import Context
+from gql.hub import Hub
 from gql.ring import Entry
 from gql.schema import schema
 from gql.subscription import subscription
@@ -46,6 +47,8 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
     (b"vary", b"Accept"),
 ]
+
+COMPLETE = b"event: complete\ndata: \n\n"
 
 
 def is_asked(request: Request) -> bool:
@@ -71,8 +74,6 @@ def session(request: Request) -> Response:
 class EventOutlet:
     """Sends payloads as `next` events."""
 
-    is_direct = False
-
     def __init__(self, send: Send) -> None:
         self._send = send
 
@@ -82,12 +83,6 @@ class EventOutlet:
     async def send(self, entry: Entry) -> None:
         place = b"" if entry.cursor is None else b"id: " + entry.cursor.encode() + b"\n"
         await self.write_text(b"event: next\n" + place + b"data: " + entry.payload + b"\n\n")
-
-    def write(self, entry: Entry) -> bool:
-        raise NotImplementedError
-
-    async def ready(self) -> None:
-        return
 
 
 class EventStream(Response):
@@ -100,6 +95,8 @@ class EventStream(Response):
         self._hub = hub
         self._admission = admission
         self._context = context
+        assert context.identity is not None, "nobody comes this far without a token"
+        self._token = context.identity.token
         self._query, self._variables, self._name = data.query or "", data.variables, data.operation_name
         self._resume = request.headers.get("last-event-id") or None
         self._is_safe = request.method == "GET"
@@ -117,11 +114,18 @@ class EventStream(Response):
         outlet = EventOutlet(send)
         await outlet.write_text(b":\n\n")
         working = asyncio.create_task(self._answer(outlet))
-        ends = {asyncio.create_task(_gone(receive)), asyncio.create_task(self._hub.stopping.wait())}
+        revoked = asyncio.Event()
+        ends = {asyncio.create_task(each) for each in (_gone(receive), self._hub.stopping.wait(), revoked.wait())}
         comments = asyncio.create_task(_keep_alive(outlet))
         try:
-            await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done() and self._hub.stopping.is_set():
+            with self._context.application.revocations.telling(self._token, revoked.set):
+                await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if revoked.is_set():
+                working.cancel()
+                error = {"message": revocation.REASON, "extensions": {"code": "UNAUTHENTICATED"}}
+                await _next(outlet, {"data": None, "errors": [error]})
+                await outlet.write_text(COMPLETE)
+            elif not working.done() and self._hub.stopping.is_set():
                 await outlet.write_text(b"retry: %d\n\n" % random.randint(*RETRY))
         finally:
             for task in (working, comments, *ends):
@@ -143,7 +147,7 @@ class EventStream(Response):
                 await self._carry_out(outlet)
             elif over.errors:
                 await _next(outlet, {"data": None, "errors": over.errors})
-        await outlet.write_text(b"event: complete\ndata: \n\n")
+        await outlet.write_text(COMPLETE)
 
     async def _carry_out(self, outlet: EventOutlet) -> None:
         allowed = {

@@ -28,9 +28,9 @@ from strawberry.types.execution import PreExecutionError
 
 from gql import sse
 from gql.admission import Admission
-from gql.broadcast import Hub
 from gql.context import Application, Context, Identity
 from gql.errors import unavailable
+from gql.hub import Hub
 from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
 from gql.socket import Adapter, Handler
 from store.log import LogUnavailable, Origin

@@ -9,6 +9,7 @@ from domain.queue import DeploymentId
 from domain.service import ServiceId
 from gql.answer import Answers
 from gql.context import Application
+from gql.revocation import Revocations
 from projections import standing
 from projections.audit import RunningHash
 from projections.deployment import Deployments
@@ -73,6 +74,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
             running=RunningHash(views),
             signing_key=signing_key,
             people=people,
+            revocations=Revocations(log),
             answers=Answers(log, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None,
         )
 

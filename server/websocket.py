@@ -53,7 +53,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             raise ClientDisconnected
 
     def keepalive_timeout(self) -> None:
-        super().keepalive_timeout()
+        """Cuts the connection without a close frame.
+
+        uvicorn would send 1011, and a client that only slept would find that when it wakes up: graphql-ws takes it for
+        the end, and doesn't come back.
+        """
+        self.stop_keepalive()
         self.transport.abort()
 
     def shutdown(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
-from gql import broadcast, ring, subscription
+from gql import broadcast, hub, ring, subscription
 from gql.subscription import Subscription
 from tests.gql import stageline as stageline_
 from tests.gql.environment import Environment
@@ -225,7 +225,7 @@ def test_when_too_many_are_behind_the_next_is_told_where_to_resume(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broadcast, "ENTRIES", 20)
-    monkeypatch.setattr(broadcast, "BEHIND", 0)
+    monkeypatch.setattr(hub, "BEHIND", 0)
     with sluggish(environment.stageline) as slow:
         behind = frames(slow, EVENTS, environment=environment.id)
         seen = [next(behind)]
@@ -236,7 +236,7 @@ def test_when_too_many_are_behind_the_next_is_told_where_to_resume(
     (error,) = json.loads(frame)["errors"]
     assert error["extensions"] == {"code": "TOO_MANY_BEHIND", "cursor": event(seen[-1])["cursor"]}
     assert "0 subscriptions" in error["message"]
-    monkeypatch.setattr(broadcast, "BEHIND", 1)  # on a busy machine whoever reads it all may fall behind, too
+    monkeypatch.setattr(hub, "BEHIND", 1)  # on a busy machine whoever reads it all may fall behind, too
     with environment.stageline.socket() as quick:
         following = frames(quick, EVENTS, environment=environment.id)
         everything = list(islice(following, len(environment.events())))
@@ -280,7 +280,7 @@ def test_what_is_over_ends_for_who_comes_from_afar(environment: Environment, mon
 def test_what_is_beyond_the_number_of_shared_subscriptions_is_carried_out_alone(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broadcast, "BROADCASTS", 0)
+    monkeypatch.setattr(hub, "BROADCASTS", 0)
     with environment.stageline.socket() as opened:
         whole = [event["position"] for event in environment.events()]
         following = frames(opened, EVENTS, environment=environment.id)

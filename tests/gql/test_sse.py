@@ -22,8 +22,9 @@ COMPLETE = {"event": "complete", "data": ""}
 def stream(
     stageline: Stageline, query: str, variables: Data, method: str = "POST", **headers: str
 ) -> Iterator[Iterator[Data]]:
-    """The events of the answer, each by its fields, and its comments."""
+    """The events of the answer, each by its fields; *headers* that are empty aren't sent."""
     headers = {"accept": "text/event-stream", "authorization": f"Bearer {stageline.token}"} | headers
+    headers = {name: value for name, value in headers.items() if value}
     asked: dict[str, Any] = {"json": {"query": query, "variables": variables}}
     if method == "GET":
         asked = {"params": {"query": query, "variables": json.dumps(variables)}}

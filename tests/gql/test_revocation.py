@@ -1,0 +1,132 @@
+"""A token that is revoked on one node: what is open with it on another ends, and what is open with others goes on."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from domain import access
+from domain.access import ACCESS, RevokeToken, TokenId
+from gql import revocation
+from gql.revocation import Revocations
+from server.auth import Tokens, new_token
+from store.handle import Handler
+from store.log import Author, Origin
+from store.memory import MemoryLog
+from store.postgres import PostgresLog
+from tests.gql.environment import Environment
+from tests.gql.stageline import PATIENCE, Stageline, served
+from tests.gql.test_broadcast import EVENTS, change
+from tests.gql.test_sse import COMPLETE, stream
+
+BY = Author(actor="admin", origin=Origin.API)
+
+
+@pytest.fixture
+def node(tmp_path: Path, database: str) -> Iterator[Stageline]:
+    with served(tmp_path, database=database, works=False) as made:
+        yield made
+
+
+async def issue(database: str) -> tuple[str, UUID]:
+    """A new token and its id, by another node."""
+    log = await PostgresLog.open(database)
+    tokens, token = Tokens(Handler(log)), new_token()
+    await tokens.issue(token, "laptop")
+    known = await tokens.authenticate(f"Bearer {token}")
+    await log.close()
+    assert known is not None
+    return token, known.token
+
+
+async def revoke(database: str, token: UUID) -> None:
+    log = await PostgresLog.open(database)
+    await Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(token)), BY)
+    await log.close()
+
+
+@pytest.mark.parametrize("is_deaf", [False, True])
+def test_what_is_open_with_a_token_ends_when_it_is_revoked_on_another_node(
+    node: Stageline, database: str, monkeypatch: pytest.MonkeyPatch, is_deaf: bool
+) -> None:
+    """Also if the word of it never comes: then the log is looked at."""
+    if is_deaf:
+        monkeypatch.setattr(PostgresLog, "_heard", lambda *_: None)
+        node.restart()
+    assert 2 * revocation.LOOK <= 2
+    environment = Environment(node)
+    token, id_ = asyncio.run(issue(database))
+    bearer, variables = f"Bearer {token}", {"environment": environment.id}
+    count = len(environment.events())
+    made = httpx.post(f"{node.url}/graphql/session", headers={"authorization": bearer}, trust_env=False)
+    kept = {"cookie": made.headers["set-cookie"].partition(";")[0], "authorization": ""}
+    with (
+        node.open() as socket,
+        node.socket() as other,
+        stream(node, EVENTS, variables, authorization=bearer) as events,
+        stream(node, EVENTS, variables, "GET", **kept) as source,
+    ):
+        socket.send({"type": "connection_init", "payload": {"authorization": bearer}})
+        assert socket.receive()["type"] == "connection_ack"
+        for each in (socket, other):
+            each.subscribe("1", EVENTS, environment=environment.id)
+            assert [each.receive()["type"] for _ in range(count)] == ["next"] * count
+        for streamed in (events, source):
+            assert [event["event"] for event in islice(streamed, count)] == ["next"] * count
+        asyncio.run(revoke(database, id_))
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.receive()
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4403, "The token was revoked")
+        for streamed in (events, source):
+            error, end = streamed
+            (told,) = json.loads(error["data"])["errors"]
+            assert told == {"message": "The token was revoked", "extensions": {"code": "UNAUTHENTICATED"}}
+            assert end == COMPLETE
+        change(environment, 1)
+        assert other.receive()["type"] == "next"
+    with node.open() as again:
+        again.send({"type": "connection_init", "payload": {"authorization": bearer}})
+        with pytest.raises(ConnectionClosed, match="4403"):
+            again.receive()
+
+
+def test_nothing_is_carried_out_on_a_socket_whose_token_was_revoked(node: Stageline, database: str) -> None:
+    token, id_ = asyncio.run(issue(database))
+    with node.open() as socket:
+        socket.send({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
+        assert socket.receive()["type"] == "connection_ack"
+        asyncio.run(revoke(database, id_))
+        before = node.execute("{ cursor }")  # for which the log is asked, so the node has heard of it
+        with suppress(ConnectionClosed):
+            while True:
+                socket.subscribe("1", 'mutation { createProject(name: "Nobody’s") { __typename } }')
+                socket.receive()
+    assert node.execute("{ cursor }") == before
+
+
+async def test_a_token_that_was_revoked_while_it_was_looked_up_is_told_at_once() -> None:
+    log = MemoryLog()
+    tokens, revocations = Tokens(Handler(log)), Revocations(log)
+    ended: list[str] = []
+    known = []
+    for name in ("laptop", "robot"):
+        token = new_token()
+        await tokens.issue(token, name)
+        known.append(await tokens.authenticate(f"Bearer {token}"))
+    laptop, robot = (identity.token for identity in known if identity is not None)
+    await Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(laptop)), BY)
+    with revocations.telling(robot, lambda: ended.append("robot")):
+        with revocations.telling(laptop, lambda: ended.append("laptop")):
+            assert ended == ["laptop"]
+        await asyncio.wait_for(
+            Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(robot)), BY), PATIENCE
+        )
+    assert ended == ["laptop", "robot"]
