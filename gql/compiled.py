@@ -15,10 +15,8 @@ from typing import Any
 from uuid import UUID
 
 from graphql import (
-    DocumentNode,
-    FragmentDefinitionNode,
+    GraphQLError,
     GraphQLResolveInfo,
-    GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
     get_argument_values,
@@ -32,7 +30,8 @@ from msgspec import Struct
 from gql import compiler
 from gql.compiler import Root, Unsupported
 from gql.context import Context
-from gql.schema import MAX_KEPT, read, schema
+from gql.limit import fragments_of
+from gql.schema import MAX_KEPT, Read, read, schema
 
 MAX_CONDITIONS = 4
 """Variables in @skip and @include: the document is compiled for each combination of their values that is met."""
@@ -41,11 +40,11 @@ MAX_CONDITIONS = 4
 class Query:
     """What a valid document asks, by its only operation or the one that is meant."""
 
-    def __init__(self, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+    def __init__(self, known: Read, operation: OperationDefinitionNode) -> None:
+        document = known.document
         self.operation = operation
-        self.fragments = {
-            each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
-        }
+        self.cost = known.costs[operation.name.value if operation.name else None]
+        self.fragments = fragments_of(document)
         self.conditions = tuple(sorted(compiler.conditions(document)))
         self._document = document
         self._roots: dict[tuple[object, ...], tuple[Root, ...] | None] = {}  # by the values of the conditions
@@ -76,7 +75,7 @@ def find(query: str, operation_name: str | None) -> Query | None:
 async def make(query: Query, variables: Mapping[str, Any], context: Context) -> Made | None:
     """The answer to *query*; None if it is for graphql-core to say what it is."""
     values = get_variable_values(schema._schema, query.operation.variable_definitions or (), dict(variables))
-    if not isinstance(values, VariableValues):
+    if not isinstance(values, VariableValues) or query.cost.exceeded(variables):
         return None
     roots = query.roots(tuple(values.coerced.get(name) for name in query.conditions))
     if roots is None:
@@ -90,13 +89,13 @@ async def make(query: Query, variables: Mapping[str, Any], context: Context) -> 
 @lru_cache(maxsize=256)
 def _query(text: str, operation_name: str | None) -> Query | None:
     try:
-        document, errors = read(text)
-    except GraphQLSyntaxError:
+        known = read(text)
+    except GraphQLError:
         return None
-    operation = None if errors else get_operation_ast(document, operation_name)
+    operation = None if known.errors else get_operation_ast(known.document, operation_name)
     if operation is None or operation.operation is not OperationType.QUERY:
         return None
-    query = Query(document, operation)
+    query = Query(known, operation)
     return query if len(query.conditions) <= MAX_CONDITIONS else None
 
 

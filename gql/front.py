@@ -22,6 +22,7 @@ from gql.answer import Answer, Answers
 from gql.compiled import Made, Query
 from gql.context import Application, Context, Identity
 from gql.representation import Wanted
+from gql.schema import ready
 from gql.view import Authenticate, View, limited, refusal, unauthorized, unreachable
 from store.log import LogUnavailable, Origin
 
@@ -110,6 +111,8 @@ class Front:
         answers = self._application().answers
         kept = None if answers is None else answers.find(asked.key)
         answer = None
+        if kept is None and asked.operation is not None:
+            await ready(asked.operation.query)
         if kept is not None or (self._compiles and asked.query is not None):
             try:
                 answer = await self._find(asked, answers, PATIENCE if kept else None)

@@ -1,25 +1,19 @@
 """The whole schema; `python -m gql.schema` writes its SDL to gql/schema.graphql."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from functools import lru_cache
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import strawberry
-from graphql import (
-    DocumentNode,
-    GraphQLError,
-    GraphQLSyntaxError,
-    OperationDefinitionNode,
-    parse,
-    specified_rules,
-)
+from graphql import DocumentNode, GraphQLError, validate
+from msgspec import Struct
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.schema import validate_document
 from strawberry.tools import create_type
 from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from gql import (
@@ -33,6 +27,7 @@ from gql import (
     environment_event,
     event,
     history,
+    limit,
     newest,
     output,
     pipeline,
@@ -48,26 +43,44 @@ from gql.errors import Faults
 
 SDL = Path(__file__).with_name("schema.graphql")
 
-MAX_TOKENS = 2000
-"""Tokens of one document: ten times what the largest query of our own clients has."""
-
 MAX_KEPT = 20_000
 """Characters of the longest document that is kept for when it is asked again."""
+
+QUICK = 1000
+"""Characters of a document that is read so soon (in less than about 10 ms) that others can wait for it."""
+
+
+class Read(Struct, frozen=True):
+    """A document that was read, what is wrong with it, and what its operations cost, by their names."""
+
+    document: DocumentNode
+    errors: Sequence[GraphQLError]
+    costs: Mapping[str | None, limit.Cost]
+
+    def exceeded(self, operation_name: object, variables: object) -> list[GraphQLError]:
+        """Why the operation that is meant costs too much; nothing if it doesn't, or if it isn't clear what is meant."""
+        if operation_name is None:
+            meant = next(iter(self.costs.values()), None)
+        else:
+            meant = self.costs.get(operation_name) if isinstance(operation_name, str) else None
+        return [] if meant is None else meant.exceeded(variables if isinstance(variables, dict) else {})
 
 
 class Documents(SchemaExtension):
     """Reads and validates a document once, for as long as it is among those that are asked."""
 
     def on_operation(self) -> Iterator[None]:
-        self.execution_context.parse_options["max_tokens"] = MAX_TOKENS
+        self._errors: Sequence[GraphQLError] = ()
         yield
 
     def on_parse(self) -> Iterator[None]:
-        with suppress(GraphQLSyntaxError):  # the executor meets it again, and makes an answer of it
-            document, self._errors = read(self.execution_context.query or "")
-            self.execution_context.graphql_document = document
-            if not self._errors and self.execution_context._provided_operation_name is None and _has_several(document):
-                self._errors = [GraphQLError("Must provide operation name if query contains multiple operations.")]
+        context = self.execution_context
+        known = read(context.query or "")
+        context.graphql_document, self._errors = known.document, known.errors
+        name = context._provided_operation_name
+        if not self._errors and name is None and len(known.costs) > 1:  # strawberry would carry out the first
+            self._errors = [GraphQLError("Must provide operation name if query contains multiple operations.")]
+        self._errors = self._errors or known.exceeded(name, context.variables)
         yield
 
     def on_validate(self) -> Iterator[None]:
@@ -75,20 +88,62 @@ class Documents(SchemaExtension):
         yield
 
 
-def _has_several(document: DocumentNode) -> bool:
-    """Whether it has to be said which operation is meant; strawberry would carry out the first."""
-    return sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions) > 1
+class Kept:
+    """The *most* documents that were read last, or why they can't be."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: OrderedDict[str, Read | GraphQLError] = OrderedDict()
+
+    def find(self, query: str) -> Read | GraphQLError | None:
+        known = self._known.get(query)
+        if known is not None:
+            self._known.move_to_end(query)
+        return known
+
+    def keep(self, query: str, known: Read | GraphQLError) -> None:
+        self._known[query] = known
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
 
 
-def read(query: str) -> tuple[DocumentNode, Sequence[GraphQLError]]:
-    """A document, and what is wrong with it; raises `GraphQLSyntaxError`."""
-    return _kept(query) if len(query) <= MAX_KEPT else _kept.__wrapped__(query)
+_good = Kept(256)
+_others = Kept(16)  # what is wrong or very long is kept for as long as it is answered
 
 
-@lru_cache(maxsize=256)
-def _kept(query: str) -> tuple[DocumentNode, Sequence[GraphQLError]]:
-    document = parse(query, max_tokens=MAX_TOKENS)
-    return document, validate_document(schema._schema, document, tuple(specified_rules))
+def read(query: str) -> Read:
+    """A document, and what is wrong with it; raises `GraphQLError` if it can't even be parsed."""
+    known = _find(query)
+    if known is None:
+        known = _keep(query, _read(query))
+    if isinstance(known, GraphQLError):
+        raise known.with_traceback(None)  # or it would keep all of them
+    return known
+
+
+async def ready(query: str) -> None:
+    """Has a document that takes long read in a thread; then `read` knows it."""
+    if len(query) > QUICK and _find(query) is None:
+        _keep(query, await asyncio.to_thread(_read, query))
+
+
+def _find(query: str) -> Read | GraphQLError | None:
+    return _good.find(query) or _others.find(query)
+
+
+def _keep(query: str, known: Read | GraphQLError) -> Read | GraphQLError:
+    is_good = isinstance(known, Read) and not known.errors and len(query) <= MAX_KEPT
+    (_good if is_good else _others).keep(query, known)
+    return known
+
+
+def _read(query: str) -> Read | GraphQLError:
+    try:
+        document = limit.parsed(query)
+    except GraphQLError as fault:
+        return fault
+    errors = limit.exceeded(document) or validate(schema._schema, document, max_errors=limit.MAX_ERRORS)
+    return Read(document, errors, {} if errors else limit.costs(schema._schema, document))
 
 
 MUTATIONS: list[Any] = [
@@ -123,11 +178,35 @@ class Schema(strawberry.Schema):
         self, query: str | None, **options: Any
     ) -> ExecutionResult:
         """Queries and mutations: what goes on after one answer is for `stream`."""
+        refused = await _refused(query)
+        if refused is not None:
+            return refused
         allowed = set(options.pop("allowed_operation_types", None) or OperationType) - {OperationType.SUBSCRIPTION}
         return await super().execute(query, allowed_operation_types=allowed, **options)
 
+    async def stream(  # type: ignore[override]  # the view names its arguments
+        self, query: str | None, **options: Any
+    ) -> AsyncIterator[Any]:
+        refused = await _refused(query)
+        return await super().stream(query, **options) if refused is None else _only(refused)
+
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Logs nothing: `Faults` has logged what is ours, and the rest is the client's."""
+
+
+async def _refused(query: str | None) -> PreExecutionError | None:
+    """The answer to what can't be read: strawberry would try it again."""
+    try:
+        if query:
+            await ready(query)
+            read(query)
+    except GraphQLError as fault:
+        return PreExecutionError(data=None, errors=[fault])
+    return None
+
+
+async def _only(result: ExecutionResult) -> AsyncIterator[ExecutionResult]:
+    yield result
 
 
 @strawberry.type(description="What can be asked. An answer contains all that was done before it was asked for.")

@@ -26,6 +26,7 @@ from gql.broadcast import Outlet, Over
 from gql.context import Context
 from gql.hub import Hub
 from gql.ring import Entry
+from gql.schema import ready
 from gql.subscription import subscription
 
 logger = logging.getLogger("stageline.gql")
@@ -196,6 +197,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         await super().handle_message(message)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
+        await ready(operation.query)
         followed = subscription(operation.query, operation.operation_name, operation.variables, self.context)
         if followed is None:
             await super().run_operation(operation)

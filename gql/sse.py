@@ -27,7 +27,7 @@ from gql.admission import Admission, Crowded
 from gql.context import Context
 from gql.hub import Hub
 from gql.ring import Entry
-from gql.schema import schema
+from gql.schema import ready, schema
 from gql.subscription import subscription
 
 logger = logging.getLogger("stageline.gql")
@@ -136,6 +136,7 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b""})
 
     async def _answer(self, outlet: EventOutlet) -> None:
+        await ready(self._query)
         try:
             followed = subscription(self._query, self._name, self._variables, self._context, self._resume)
         except Refused as refused:

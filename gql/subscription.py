@@ -18,12 +18,10 @@ from typing import Any, cast
 import msgspec
 from graphql import (
     SKIP,
-    DocumentNode,
     ExecutionResult,
     FieldNode,
     GraphQLError,
     GraphQLField,
-    GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
     TypeInfo,
@@ -47,7 +45,7 @@ from gql.context import Context
 from gql.errors import shown
 from gql.mark import Lossless, Newest, delivery
 from gql.ring import Entry
-from gql.schema import MAX_KEPT, read, schema
+from gql.schema import MAX_KEPT, Read, read, schema
 from store import ids
 
 AFTER = "after"
@@ -76,7 +74,7 @@ class Plan(Struct, frozen=True):
     holds what may have to be forgotten.
     """
 
-    document: DocumentNode
+    known: Read
     operation: OperationDefinitionNode
     node: FieldNode
     field: GraphQLField
@@ -145,7 +143,7 @@ class Subscription:
         plan, name = self._plan, self._plan.operation.name
         executor = Executor.build(
             schema._schema,
-            plan.document,
+            plan.known.document,
             context_value=dataclasses.replace(self._context, connection_params=None, correlation=ids.new()),
             raw_variable_values=self._variables if plan.after is None else self._variables | {plan.after: after},
             operation_name=name.value if name else None,
@@ -185,7 +183,7 @@ def subscription(
         given[plan.after] = resume
     try:
         values = get_variable_values(schema._schema, plan.operation.variable_definitions or (), given)
-        if isinstance(values, list):
+        if isinstance(values, list) or plan.known.exceeded(operation_name, given):
             return None
         arguments = get_argument_values(plan.field, plan.node, values)
         cursor, start = resume or arguments.get(AFTER), 0
@@ -205,11 +203,11 @@ def subscription(
 @lru_cache(maxsize=256)
 def _plan(query: str, operation_name: str | None) -> Plan | None:
     try:
-        document, errors = read(query)
-    except GraphQLSyntaxError:
+        known = read(query)
+    except GraphQLError:
         return None
-    operation = get_operation_ast(document, operation_name)
-    if errors or operation is None or operation.operation is not OperationType.SUBSCRIPTION:
+    operation = get_operation_ast(known.document, operation_name)
+    if known.errors or operation is None or operation.operation is not OperationType.SUBSCRIPTION:
         return None
     node = operation.selection_set.selections[0]
     if len(operation.selection_set.selections) > 1 or not isinstance(node, FieldNode) or node.directives:
@@ -220,10 +218,10 @@ def _plan(query: str, operation_name: str | None) -> Plan | None:
     if field is None or mark is None:
         return None
     uses = Uses(TypeInfo(schema._schema))
-    visit(document, TypeInfoVisitor(uses.types, uses))
+    visit(known.document, TypeInfoVisitor(uses.types, uses))
     if uses.is_personal and isinstance(mark, Newest):
         return None
-    return Plan(document, operation, node, field, mark, _after(node, operation, uses), uses.is_personal)
+    return Plan(known, operation, node, field, mark, _after(node, operation, uses), uses.is_personal)
 
 
 def _after(node: FieldNode, operation: OperationDefinitionNode, uses: "Uses") -> str | None:

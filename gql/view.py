@@ -105,8 +105,7 @@ class View(GraphQL[Context, None]):
             data = await self.parse_http_body(adapter)
         except json.JSONDecodeError as fault:
             raise HTTPException(400, "Unable to parse request body as JSON") from fault
-        if isinstance(data, list):
-            raise HTTPException(400, "An event stream has one operation")
+        assert not isinstance(data, list), "parse_json has refused it"
         return sse.EventStream(self.hub, self.admission, self._context(request, known), request, data)
 
     def should_render_graphql_ide(self, request: object) -> bool:
@@ -132,8 +131,9 @@ class View(GraphQL[Context, None]):
 
     def parse_json(self, data: str | bytes) -> Any:
         parsed = super().parse_json(data)
-        if isinstance(data, bytes) and not isinstance(parsed, dict | list):  # a request's body, and no parameter of it
-            raise HTTPException(400, "The request's body must be a JSON object")
+        if isinstance(data, bytes) and not isinstance(parsed, dict):  # a request's body, and no parameter of it
+            many = f"; it has {len(parsed):,} operations: send each by itself" if isinstance(parsed, list) else ""
+            raise HTTPException(400, f"The request's body must be a JSON object, with one operation{many}")
         return parsed
 
     def decode_json(self, data: str | bytes) -> object:

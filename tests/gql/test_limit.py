@@ -1,0 +1,342 @@
+"""What an operation may ask for, at most: each limit is named in its error, whichever way the operation comes."""
+
+import importlib
+import json
+import pkgutil
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+import pytest
+from graphql import (
+    DefinitionNode,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLSyntaxError,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    TypeInfo,
+    TypeInfoVisitor,
+    VariableNode,
+    Visitor,
+    get_introspection_query,
+    get_named_type,
+    parse,
+    visit,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cli
+from gql import limit
+from gql.connection import DEFAULT_PAGE, MAX_PAGE
+from tests.gql.documents import CORE, Selections
+from tests.gql.stageline import Stageline, served
+
+INTROSPECTION = get_introspection_query(
+    descriptions=True,
+    specified_by_url=True,
+    directive_is_repeatable=True,
+    schema_description=True,
+    input_value_deprecation=True,
+)
+GUIDE = Path(__file__).parents[2] / "docs/queries.md"
+BOMB = "{ ...F0 }" + "".join(
+    f" fragment F{number} on Query {{ ...F{number + 1} ...F{number + 1} }}" for number in range(100)
+)
+SELECTIONS = "An operation may have 1,000 fields and fragments, each as often as it is used"
+REPEATS = "An operation may have 50 times the same field (projects.pageInfo.hasNextPage)"
+COST = "An operation may cost 10,000 (the things on its pages, times the levels of fields asked of each)"
+EXPENSIVE = """
+query ($some: Int = 9, $most: Int!) {
+  deployments(environment: 1, last: $most) {
+    edges { node { changedSince { differences { events(first: $some) { edges { cursor } } } } } }
+  }
+  actors { pageInfo { endCursor } }
+}
+"""
+ADVICE = "ask for less, or in several operations"
+TOO_MUCH = [
+    (
+        "{ " + "...F " * 334 + "} fragment F on Query { ... { cursor } }",
+        "TOO_MANY_SELECTIONS",
+        f"{SELECTIONS}; this one has 1,002: {ADVICE}.",
+        (1000, 1002),
+    ),
+    (
+        BOMB + " fragment F100 on Query { cursor }",
+        "TOO_MANY_SELECTIONS",
+        f"{SELECTIONS}; this one has more than 1,000,000,000: {ADVICE}.",
+        (1000, 10**9),
+    ),
+    (
+        "{ __schema { types " + "{ ofType " * 19 + "{ name }" + "}" * 19 + " } }",
+        "TOO_DEEP",
+        f"An operation may have 20 levels of fields; this one has 22: {ADVICE}.",
+        (20, 22),
+    ),
+    (
+        "{ " + " ".join(f"a{number}: cursor" for number in range(101)) + " }",
+        "TOO_MANY_ALIASES",
+        f"An operation may have 100 aliases; this one has 101: {ADVICE}.",
+        (100, 101),
+    ),
+    (
+        "{ cursor " + "@x " * 101 + "}",
+        "TOO_MANY_DIRECTIVES",
+        f"An operation may have 100 directives; this one has 101: {ADVICE}.",
+        (100, 101),
+    ),
+    (
+        "{ projects { pageInfo { " + "hasNextPage " * 26 + "} } ...F } fragment F on Query { projects { pageInfo {"
+        " hasNextPage " + "... { hasNextPage } " * 24 + "} } }",
+        "TOO_MANY_REPEATS",
+        f"{REPEATS}; this one has 51: ask for each field once.",
+        (50, 51),
+    ),
+    (
+        "{ cursor } fragment Unused on Query { " + "cursor " * 51 + "}",
+        "TOO_MANY_REPEATS",
+        "An operation may have 50 times the same field (cursor); this one has 51: ask for each field once.",
+        (50, 51),
+    ),
+    (
+        EXPENSIVE,
+        "QUERY_TOO_EXPENSIVE",
+        f"{COST}; this one costs 12,600: ask for smaller pages, or in several operations.",
+        (10_000, 500 * 7 + 500 * 9 * 2 + 50 * 2),
+    ),
+]
+
+
+@pytest.fixture(params=["compiling", "plain"], scope="module")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stageline]:
+    with served(tmp_path_factory.mktemp("limits"), compiles=request.param == "compiling") as made:
+        yield made
+
+
+@pytest.mark.parametrize(("document", "code", "message", "numbers"), TOO_MUCH, ids=[each[1] for each in TOO_MUCH])
+def test_each_limit_is_named_whichever_way_an_operation_comes(
+    server: Stageline, document: str, code: str, message: str, numbers: tuple[int, int]
+) -> None:
+    asked = {"query": document, "variables": {"most": 500}}
+    headers = {"authorization": f"Bearer {server.token}"}
+    error = {"message": message, "extensions": {"code": code, "limit": numbers[0], "actual": numbers[1]}}
+    accepts = {"accept": "application/graphql-response+json"}
+    answer = server.send(json=asked, headers=headers | accepts)
+    assert (answer.status_code, answer.json()) == (400, {"errors": [error]})
+    parameters = {"query": document, "variables": json.dumps(asked["variables"])}
+    assert server.send("GET", params=parameters, headers=headers).json() == {"errors": [error]}
+    streamed = server.send(json=asked, headers=headers | {"accept": "text/event-stream"})
+    (payload,) = (line for line in streamed.text.splitlines() if line.startswith("data: {"))
+    assert json.loads(payload.removeprefix("data: ")) == {"data": None, "errors": [error]}
+    with server.socket() as socket:
+        socket.subscribe("1", document, most=500)
+        assert socket.receive() == {"id": "1", "type": "error", "payload": [error]}
+
+
+def test_a_subscription_has_the_same_limits(server: Stageline) -> None:
+    nested = "edges { node { changedSince { differences { events(first: 500) { edges { cursor } } } } } }"
+    document = f"subscription {{ deployments(environment: 1, first: 20) {{ {nested} }} }}"
+    with server.socket() as socket:
+        socket.subscribe("1", document)
+        (error,) = socket.receive()["payload"]
+    assert error["extensions"] == {"code": "QUERY_TOO_EXPENSIVE", "limit": 10_000, "actual": 20 * 500 * 2 + 20 * 7}
+
+
+def test_what_an_operation_costs_may_be_just_the_limit(server: Stageline) -> None:
+    def document(more: int) -> str:
+        page = "deployments(environment: 1, first: $first) { edges { node { failure { stage { id } } } } }"
+        rest = f"projects(first: {more}) {{ edges {{ __typename }} }}"
+        return f"query ($first: Int) {{ a: {page} b: {page} c: {page} d: {page} {rest} }}"
+
+    (error, *_) = server.ask(document(1), first=500)["errors"]
+    assert error["extensions"] == {"code": "QUERY_TOO_EXPENSIVE", "limit": 10_000, "actual": 10_002}
+    (error, *_) = server.ask(document(1), first=499)["errors"]
+    assert error["extensions"] == {"code": "ENVIRONMENT_NOT_FOUND"}
+
+
+def test_no_more_is_told_of_what_is_wrong_than_helps(server: Stageline) -> None:
+    errors = server.ask("{ " + " ".join(f"wrong{number}" for number in range(50)) + " }")["errors"]
+    assert [error["message"] for error in errors] == [
+        *(f"Cannot query field 'wrong{number}' on type 'Query'." for number in range(limit.MAX_ERRORS)),
+        "Too many validation errors, error limit reached. Validation aborted.",
+    ]
+
+
+def test_a_document_that_is_too_long_isnt_read(server: Stageline) -> None:
+    document = "{ cursor }" + " " * limit.MAX_CHARACTERS
+    told = {
+        "message": "A document may have 100,000 characters; this one has 100,010: give what is long as a variable.",
+        "extensions": {"code": "TOO_MANY_CHARACTERS", "limit": 100_000, "actual": 100_010},
+    }
+    assert server.ask(document) == {"errors": [told]}
+    with server.socket() as socket:
+        socket.subscribe("1", document)
+        assert socket.receive() == {"id": "1", "type": "error", "payload": [told]}
+
+
+def test_several_operations_are_several_requests(server: Stageline) -> None:
+    headers = {"authorization": f"Bearer {server.token}"}
+    told = "The request's body must be a JSON object, with one operation; it has 3 operations: send each by itself"
+    for accept in ("application/json", "text/event-stream"):
+        answer = server.send(json=[{"query": "{ cursor }"}] * 3, headers=headers | {"accept": accept})
+        assert answer.status_code == 400
+        assert answer.json() == {"errors": [{"message": told, "extensions": {"code": "BAD_REQUEST"}}]}
+
+
+def test_the_usual_introspection_is_within_the_limits(server: Stageline) -> None:
+    assert len(server.execute(INTROSPECTION)["__schema"]["types"]) > 50
+
+
+def test_what_our_own_client_asks_is_within_the_limits() -> None:
+    asked = [*_of_the_command_line()]
+    fragments = {each.name.value: each for each in asked if isinstance(each, FragmentDefinitionNode)}
+    operations = [each for each in asked if isinstance(each, OperationDefinitionNode)]
+    assert len(operations) > 15
+    for operation in operations:
+        document = DocumentNode(definitions=(operation, *fragments.values()))
+        assert limit.exceeded(document) == []
+        (cost,) = limit.costs(CORE, document).values()
+        assert cost.exceeded({"first": MAX_PAGE}) == []
+
+
+def _of_the_command_line() -> Iterator[DefinitionNode]:
+    """What is defined in the documents that stand in its modules."""
+    for module in pkgutil.iter_modules(cli.__path__):
+        for value in vars(importlib.import_module(f"cli.{module.name}")).values():
+            with suppress(GraphQLSyntaxError):
+                yield from parse(value).definitions if isinstance(value, str) else ()
+
+
+def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
+    guide = GUIDE.read_text()
+    for most in (limit.MAX_CHARACTERS, limit.MAX_TOKENS, limit.MAX_SELECTIONS, limit.MAX_DEPTH, limit.MAX_ALIASES):
+        assert f"| {most:,} " in guide
+    for most in (limit.MAX_DIRECTIVES, limit.MAX_REPEATS, MAX_PAGE, limit.MAX_ERRORS):
+        assert f"| {most:,} " in guide
+    assert f"a cost of {limit.MAX_COST:,}" in guide
+    (example,) = re.findall(r"```graphql\n(.*?)```", guide, re.DOTALL)
+    (cost,) = limit.costs(CORE, parse(example)).values()
+    assert cost.of({}) == 100 * 4
+
+
+PAGED = [
+    "projects(first: 7)",
+    "actors(last: $last)",
+    "history(first: $first)",
+    'deployments(environment: "x", first: $first, last: $last)',
+    'deployments(environment: "x")',
+    'deploymentEvents(deployment: "x", last: 3)',
+    'pipelineHistory(environment: "x", first: 900)',
+    'node(id: "x")',
+    'pipelineDiff(environment: "x", from: {version: 1})',
+]
+NESTED = [
+    "fragment Since on Deployment { changedSince { differences { events(first: $first) { edges { ...History } } } } }",
+    "fragment History on HistoryEventEdge { node { id change { stage { id } } } }",
+]
+sizes = st.none() | st.integers(-5, 1000)
+
+
+@given(st.data(), st.dictionaries(st.sampled_from(["first", "last"]), sizes))
+@settings(max_examples=150, deadline=None)
+def test_a_document_is_measured_as_if_it_were_written_without_fragments(
+    data: st.DataObject, variables: dict[str, int | None]
+) -> None:
+    selections = Selections(data.draw)
+    text = selections.document(PAGED).replace("($yes", "($first: Int = 11, $last: Int, $yes")
+    if data.draw(st.booleans()):
+        text = text.replace("{", '{ much: deployments(environment: "x", last: 2) { edges { node { ...Since } } }', 1)
+    document = parse(" ".join([text, *NESTED]))
+    fragments = limit.fragments_of(document)
+    (operation,) = (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
+    plain = _without_fragments(operation, fragments)
+
+    asked = limit.size(operation.selection_set, fragments, {})
+    counted = limit.size(plain.selection_set, {}, {})
+    assert asked == counted
+    model = Model(TypeInfo(CORE), {"first": 11, **variables})
+    visit(plain, TypeInfoVisitor(model.types, model))
+    assert (asked.selections, asked.depth, asked.aliases, asked.directives) == model.size
+    assert limit.costs(CORE, document)[None].of(variables) == model.cost
+    places = model.places.most_common(1)
+    assert limit.repeats(operation.selection_set, fragments)[1] == (places[0][1] if places else 0)
+
+
+def _without_fragments(
+    operation: OperationDefinitionNode, fragments: dict[str, FragmentDefinitionNode]
+) -> OperationDefinitionNode:
+    class Written(Visitor):
+        def enter_fragment_spread(self, node: FragmentSpreadNode, *_: object) -> InlineFragmentNode:
+            meant = fragments[node.name.value]
+            return InlineFragmentNode(
+                type_condition=meant.type_condition, directives=node.directives, selection_set=meant.selection_set
+            )
+
+    return cast("OperationDefinitionNode", visit(operation, Written()))
+
+
+class Model(Visitor):
+    """What a document without named fragments asks, found by walking through it once."""
+
+    def __init__(self, types: TypeInfo, variables: dict[str, int | None]) -> None:
+        super().__init__()
+        self.types = types
+        self.places: Counter[tuple[str, ...]] = Counter()
+        self.selections = self.aliases = self.directives = 0
+        self._variables = variables
+        self._way: list[str] = []
+        self._connections: list[tuple[int, int, int]] = []  # things, level, deepest level below
+        self._around: list[tuple[int, int]] = []  # the index in _connections, its things
+
+    @property
+    def size(self) -> tuple[int, int, int, int]:
+        return self.selections, max(map(len, self.places), default=0), self.aliases, self.directives
+
+    @property
+    def cost(self) -> int:
+        return sum(things * (deepest - level) for things, level, deepest in self._connections)
+
+    def enter_inline_fragment(self, *_: object) -> None:
+        self.selections += 1
+
+    def enter_directive(self, *_: object) -> None:
+        self.directives += 1
+
+    def enter_field(self, node: FieldNode, *_: object) -> None:
+        self.selections += 1
+        self.aliases += node.alias is not None
+        self._way.append((node.alias or node.name).value)
+        self.places[tuple(self._way)] += 1
+        level = len(self._way)
+        for index, _things in self._around:
+            things, own, deepest = self._connections[index]
+            self._connections[index] = (things, own, max(deepest, level))
+        field = self.types.get_field_def()
+        is_paged = field is not None and get_named_type(field.type).name.endswith("Connection")
+        if is_paged:
+            things = self._page(node) * (self._around[-1][1] if self._around else 1)
+            self._around.append((len(self._connections), things))
+            self._connections.append((things, level, level))
+
+    def leave_field(self, node: FieldNode, *_: object) -> None:
+        if self._around and self._connections[self._around[-1][0]][1] == len(self._way):
+            self._around.pop()
+        self._way.pop()
+
+    def _page(self, node: FieldNode) -> int:
+        given = {each.name.value: each.value for each in node.arguments or () if each.name.value in ("first", "last")}
+        numbers = [
+            self._variables.get(value.name.value) if isinstance(value, VariableNode) else int(value.value)
+            for value in given.values()
+            if isinstance(value, VariableNode | IntValueNode)
+        ]
+        largest = max((number for number in numbers if number is not None), default=DEFAULT_PAGE)
+        return max(0, min(largest, MAX_PAGE))
