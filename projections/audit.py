@@ -32,7 +32,7 @@ def place(view: Running) -> Place | None:
     return None
 
 
-projection = Projection("audit", 1, Running, key, fold, place)
+projection = Projection("audit", 1, Running, key, fold, place, spans=True)
 
 
 class RunningHash:

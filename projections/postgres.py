@@ -74,9 +74,15 @@ STEP = """
 """
 UNREAD = """
     SELECT generation FROM generations g
-    WHERE NOT EXISTS (SELECT 1 FROM checkpoints WHERE checkpoints.generation = g.generation) LIMIT 1
+    WHERE NOT EXISTS (SELECT 1 FROM checkpoints WHERE checkpoints.generation = g.generation) LIMIT 1 FOR UPDATE
 """
+FILLED = "SELECT set_config('synchronous_commit', 'off', true) FROM generations WHERE generation = $1 FOR SHARE"
+"""Nobody prunes it before the transaction is over, which the next one that waits for the disk has wait, too."""
 SOME = "SELECT ctid FROM documents WHERE generation = $1 LIMIT $2"
+
+
+class GenerationGone(ViewsUnavailable):
+    """Whoever fills it was thought dead: it was pruned, and nothing was saved."""
 
 
 class PostgresViews(Views):
@@ -92,6 +98,10 @@ class PostgresViews(Views):
             await migrate(dsn)
             # how a narrowed list is best read depends on its tags: a plan for any tags would walk all of it
             return cls(await Pool.open(dsn, CONNECTIONS, plan_cache_mode="force_custom_plan"))
+
+    @property
+    def dsn(self) -> str:
+        return self._pool.dsn
 
     async def close(self) -> None:
         self._is_closed = True
@@ -157,6 +167,8 @@ class PostgresViews(Views):
                 await connection.execute(PUT, *_columns(others, len(COLUMNS)))
             if removed:
                 await connection.execute(REMOVE, [generation] * len(removed), removed)
+            if not await connection.fetch(FILLED, generation):
+                raise GenerationGone("Rows that were being made anew are not wanted any more.")
 
     async def forget(self, kind: str) -> None:
         async with self._writing() as connection:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -24,7 +24,7 @@ class Projection(Generic[View]):
 
     *beside* gives rows that are written once, beside an event's own and of the same kind; it gets what that said before
     the event and after it. *fold_all* comes to the same as *fold* on one event after another, where that can be done
-    quicker.
+    quicker. *spans*: a row's events are of several streams, and not all of one.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Projection(Generic[View]):
     place: Callable[[View], Place | None]
     beside: Callable[[View | None, View | None, Recorded], Sequence[Row]] | None = None
     fold_all: Callable[[View | None, Sequence[Recorded]], View | None] | None = None
+    spans: bool = False
 
     def replay(self, events: Sequence[Recorded], view: View | None = None) -> View | None:
         """*events* of one row folded onto *view*."""
@@ -49,14 +50,16 @@ class Projection(Generic[View]):
         return _encoder.encode(view)
 
     def decode(self, document: bytes) -> View:
-        return self._decoder.decode(document)
-
-    @cached_property
-    def _decoder(self) -> msgspec.json.Decoder[View]:
-        return msgspec.json.Decoder(self.view)
+        view: View = _decoder(self.view).decode(document)
+        return view
 
 
 _encoder = msgspec.json.Encoder()
+
+
+@cache  # and not in the projection itself, which is handed on to other processes
+def _decoder(view: type[View]) -> msgspec.json.Decoder[View]:
+    return msgspec.json.Decoder(view)
 
 
 class Reader(Generic[View]):

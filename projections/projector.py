@@ -9,12 +9,13 @@ the others. A task that meets a fault says so in the status and begins again a m
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from projections.desk import Desk, parts
 from projections.projection import Projection
 from projections.sheet import Sheet
 from projections.views import Checkpoint, Parked, Progress, Views, ViewsUnavailable
@@ -22,7 +23,6 @@ from store.log import EventLog, LogUnavailable, Recorded
 
 PAUSE = 1.0
 TIMEOUT = 5.0
-SOME = 200  # events or rows that are worked on before anybody else may go on
 MANY = 1_000
 ROOM = 5_000
 
@@ -219,7 +219,7 @@ class Projector:
         follower = self._log.follow(after)
         try:
             async for batch in follower:
-                for events in _parts(batch):
+                for events in parts(batch):
                     async with self._moving:
                         await self._advance(events)
                 self._faults.pop("_follow", None)
@@ -263,17 +263,13 @@ class Projector:
     async def _rebuild(self) -> None:
         """Makes all rows anew that are not good, in one reading of the log."""
         stale = dict(self._stale)
-        sheets = {kind: Sheet(self._projections[kind]) for kind in stale}
         generations = {kind: await self._views.begin(kind) for kind in stale}
-        last = await self._read_on(sheets, None, generations)
-        for kind, sheet in sheets.items():
-            while sheet.is_changed:
-                rows, removed = sheet.take(self._many)
-                await self._views.fill(generations[kind], rows, removed)
+        desk, last = await self._make(generations)
+        await desk.clear()
         async with self._moving:
-            last = await self._read_on(sheets, last, generations)  # what came meanwhile
+            last = await self._read_on(desk, last)  # what came meanwhile
             steps = []
-            for kind, sheet in sheets.items():
+            for kind, sheet in desk.sheets.items():
                 checkpoint = Checkpoint(
                     kind=kind,
                     version=self._projections[kind].version,
@@ -289,23 +285,25 @@ class Projector:
                 self._live[step.after.kind] = step.after
             self._moved()
 
-    async def _read_on(
-        self, sheets: dict[str, Sheet[Any]], last: Recorded | None, generations: dict[str, int]
-    ) -> Recorded | None:
-        """Folds everything after *last* into *sheets*; the last event that there was.
+    async def _make(self, generations: Mapping[str, int]) -> tuple[Desk, Recorded | None]:
+        """The rows of the whole log, and its last event."""
+        desk = self._desk(generations)
+        return desk, await self._read_on(desk, None)
 
-        Rows beside are as many as events, so they are not kept in memory.
-        """
-        while events := await self._log.read_all(after=last.position if last else 0, limit=self._many):
-            for kind, sheet in sheets.items():
-                missing = sheet.missing(events)
-                stored = await self._views.load({generations[kind]: missing}) if missing else {}
-                for part in _parts(events):
-                    sheet.fold(part, stored.get(generations[kind]))
-                    await asyncio.sleep(0)
-                if rows := sheet.take_beside() + sheet.put_away(self._room):
-                    await self._views.fill(generations[kind], rows)
+    def _desk(self, generations: Mapping[str, int], are_stored: bool = False) -> Desk:
+        made = [self._projections[kind] for kind in generations]
+        return Desk(self._views, made, generations, many=self._many, room=self._room, are_stored=are_stored)
+
+    async def _read_on(self, desk: Desk, last: Recorded | None, until: int | None = None) -> Recorded | None:
+        """Folds everything after *last* into the rows on *desk*, up to position *until*; the last event there was."""
+        after = last.position if last else 0
+        while until is None or after < until:
+            events = await self._log.read_all(after, self._many if until is None else min(self._many, until - after))
+            if not events:
+                break
+            await desk.fold(events)
             last = events[-1]
+            after = last.position
         return last
 
 
@@ -313,8 +311,3 @@ def _step(sheet: Sheet[Any], before: Checkpoint | None, after: Checkpoint) -> Pr
     rows, removed = sheet.take()
     rows += sheet.take_beside()
     return Progress(before=before, after=after, rows=rows, removed=removed, parked=sheet.parked)
-
-
-def _parts(events: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
-    for start in range(0, len(events), SOME):
-        yield events[start : start + SOME]

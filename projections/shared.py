@@ -1,28 +1,39 @@
 """
 One projector for several nodes: that of the node with the lease works, those of the others see how far it is.
 
-When the node that works dies, another takes over as soon as the lease is out.
+When the node that works dies, another takes over as soon as the lease is out. Rows of a long log are made anew by
+several processes of the node that works.
 """
 
 import asyncio
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from projections import share
+from projections.desk import Desk
 from projections.lease import TERM, Lease
 from projections.postgres import PostgresViews
 from projections.projection import Projection
 from projections.projector import PAUSE, TIMEOUT, Projector
+from projections.share import Order
 from projections.views import Checkpoint
 from store import ids
-from store.log import EventLog, LogUnavailable
+from store.log import EventLog, LogUnavailable, Recorded
 
 LOOK = 0.2
 """Seconds between two looks at how far the others are."""
 
 HASTE = 0.01
 """The same while somebody waits for it."""
+
+SMALL = 50_000
+"""Events up to which one process makes rows anew the quickest."""
+
+MOST = 4
+"""Processes that make rows anew, where there are so many processors."""
 
 
 class SharedProjector(Projector):
@@ -33,8 +44,14 @@ class SharedProjector(Projector):
         projections: Sequence[Projection[Any]],
         pause: float = PAUSE,
         term: timedelta = TERM,
+        small: int = SMALL,
+        processes: int | None = None,
     ) -> None:
+        """Logs of more than *small* events are shared out over so many *processes*, else as many as processors."""
         super().__init__(log, views, projections, pause)
+        self._dsn = views.dsn
+        self._small = small
+        self._processes = min(MOST, os.cpu_count() or 1) if processes is None else processes
         self.is_active = False
         self._lease: Lease = views.lease
         self._term = term
@@ -104,6 +121,38 @@ class SharedProjector(Projector):
         else:
             await self._review()
         self._seen = found
+
+    async def _make(self, generations: Mapping[str, int]) -> tuple[Desk, Recorded | None]:
+        """By several processes, from whose rows this one goes on; it makes those that aren't of one stream each."""
+        until = await self._log.position()
+        if until <= self._small or self._processes == 1:
+            return await super()._make(generations)
+        wanted = [self._projections[kind] for kind in generations]
+        order = Order(
+            dsn=self._dsn,
+            projections=[each for each in wanted if not each.spans],
+            generations=generations,
+            until=until,
+            count=self._processes,
+            many=self._many,
+            room=self._room,
+        )
+        spanning = self._desk({each.name: generations[each.name] for each in wanted if each.spans})
+        works = asyncio.create_task(share.fold(order)), asyncio.create_task(self._read_on(spanning, None, until))
+        try:
+            await asyncio.wait(works, return_when=asyncio.FIRST_EXCEPTION)
+            for work in works:
+                if work.done():
+                    await work
+        finally:
+            for work in works:
+                work.cancel()
+            await asyncio.wait(works)
+        desk = self._desk(generations, are_stored=True)
+        desk.sheets |= spanning.sheets
+        for kind, parked in works[0].result().items():
+            desk.sheets[kind].parked += parked
+        return desk, works[1].result()
 
 
 def _place(checkpoint: Checkpoint) -> tuple[int, int, str]:

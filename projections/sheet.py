@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import islice
 from typing import Generic
 from uuid import UUID
@@ -21,67 +20,92 @@ class Sheet(Generic[View]):
     """Rows of one projection while events are folded into them.
 
     An event that can't be folded is parked, and the row goes on as if it had not been. Rows can be put away where they
-    are stored, so that no more of them are on the desk than there is room for.
+    are stored, so that no more of them are on the desk than there is room for; *are_stored*: any may be there already.
+
+    Rows are kept by their keys' integers, which are compared and hashed much quicker than UUIDs.
     """
 
-    def __init__(self, projection: Projection[View]) -> None:
+    def __init__(self, projection: Projection[View], are_stored: bool = False) -> None:
         self.parked: list[Parked] = []
         self._projection = projection
-        self._views: dict[UUID, View | None] = {}
-        self._changed: dict[UUID, Recorded] = {}
+        self._views: dict[int, View | None] = {}
+        self._changed: dict[int, Recorded] = {}
         self._beside: list[Row] = []
-        self._away: set[UUID] = set()
+        self._away: set[int] = set()
+        self._are_stored = are_stored
 
     @property
     def is_changed(self) -> bool:
         """Whether there is anything to take."""
         return bool(self._changed)
 
+    @property
+    def count(self) -> int:
+        """How many rows are on the desk."""
+        return len(self._views)
+
+    @property
+    def beside(self) -> int:
+        """How many rows beside are to be taken."""
+        return len(self._beside)
+
     def keys(self, events: Sequence[Recorded]) -> set[UUID]:
         """The rows that *events* touch."""
-        found = set()
+        found = {}
+        key_of = self._projection.key
         for recorded in events:
-            with suppress(Exception):  # it will be parked when it is folded
-                found.add(self._projection.key(recorded))
-        return {key for key in found if key is not None}
+            try:
+                key = key_of(recorded)
+            except Exception:  # it will be parked when it is folded
+                continue
+            if key is not None:
+                found[key.int] = key
+        return {*found.values()}
 
     def fold(self, events: Sequence[Recorded], documents: Mapping[UUID, bytes] | None = None) -> None:
         """Takes *events* in; *documents* are the stored rows of those keys that were not folded into before."""
+        views, changed = self._views, self._changed
+        key_of, fold, beside_of = self._projection.key, self._projection.fold, self._projection.beside
         for recorded in events:
             try:
-                key = self._projection.key(recorded)
+                key = key_of(recorded)
                 if key is None:
                     continue
-                before = self._view(key, documents or {})
-                after = self._projection.fold(before, recorded)
-                beside = () if self._projection.beside is None else self._projection.beside(before, after, recorded)
+                id_ = key.int
+                before = views.get(id_)
+                if before is None and documents and id_ not in views and key in documents:
+                    before = self._projection.decode(documents[key])
+                after = fold(before, recorded)
+                if beside_of is not None:
+                    self._beside += beside_of(before, after, recorded)
             except Exception as fault:  # whatever it is, it is this event's and this projection's
                 self._park(recorded, fault)
                 continue
-            self._beside += beside
             if after is not before:
-                self._views.pop(key, None)  # so that the dict is in the order of the last change
-                self._views[key] = after
-                self._changed[key] = recorded
+                views.pop(id_, None)  # so that the dict is in the order of the last change
+                views[id_] = after
+                changed[id_] = recorded
 
     def missing(self, events: Sequence[Recorded]) -> set[UUID]:
         """The rows that *events* touch and that were put away."""
-        return {key for key in self.keys(events) if key not in self._views} & self._away if self._away else set()
+        if not self._away and not self._are_stored:
+            return set()
+        return {key for key in self.keys(events) if key.int not in self._views and self._is_away(key.int)}
 
     def put_away(self, most: int) -> list[Row]:
         """Clears the desk of all but *most* rows, those that changed last; the ones that are to be stored for it."""
         rows = []
-        for key in list(islice(self._views, max(0, len(self._views) - most))):
-            view = self._views.pop(key)
-            if view is None and key in self._changed and key in self._away:
-                self._views[key] = None  # it is still to be removed from where it was stored
+        for id_ in list(islice(self._views, max(0, len(self._views) - most))):
+            view = self._views.pop(id_)
+            if view is None and id_ in self._changed and self._is_away(id_):
+                self._views[id_] = None  # it is still to be removed from where it was stored
                 continue
-            recorded = self._changed.pop(key, None)
+            recorded = self._changed.pop(id_, None)
             if view is None:
-                self._away.discard(key)
+                self._away.discard(id_)
                 continue
-            self._away.add(key)
-            if recorded is not None and (row := self._row(key, view, recorded)):
+            self._away.add(id_)
+            if recorded is not None and (row := self._row(id_, view, recorded)):
                 rows.append(row)
         return rows
 
@@ -94,27 +118,25 @@ class Sheet(Generic[View]):
         """At most *limit* rows that changed since they were last taken, to be written, and the keys to be removed."""
         rows: list[Row] = []
         removed: list[UUID] = []
-        for key in list(islice(self._changed, limit)):
-            recorded, view = self._changed.pop(key), self._views[key]
+        for id_ in list(islice(self._changed, limit)):
+            recorded, view = self._changed.pop(id_), self._views[id_]
             if view is None:
-                removed.append(key)
-            elif row := self._row(key, view, recorded):
+                removed.append(UUID(int=id_))
+            elif row := self._row(id_, view, recorded):
                 rows.append(row)
         return rows, removed
 
-    def _row(self, key: UUID, view: View, recorded: Recorded) -> Row | None:
+    def _is_away(self, id_: int) -> bool:
+        return self._are_stored or id_ in self._away
+
+    def _row(self, id_: int, view: View, recorded: Recorded) -> Row | None:
         """The row that *view* is stored as, which *recorded* was the last to change."""
         try:
             document, place = self._projection.encode(view), self._projection.place(view)
         except Exception as fault:
             self._park(recorded, fault)
             return None
-        return Row(key=key, place=place, position=recorded.position, document=document)
-
-    def _view(self, key: UUID, documents: Mapping[UUID, bytes]) -> View | None:
-        if key in self._views or key not in documents:
-            return self._views.get(key)
-        return self._projection.decode(documents[key])
+        return Row(key=UUID(int=id_), place=place, position=recorded.position, document=document)
 
     def _park(self, recorded: Recorded, fault: Exception) -> None:
         kind = self._projection.name

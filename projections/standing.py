@@ -68,10 +68,16 @@ def _stands(view: Standing | None, recorded: Recorded) -> Standing | None:
             return None
 
 
-unfinished = Projection(
-    "unfinished", 1, Unfinished, _deployment, _requested, lambda view: Place(parent="", sort=f"{view.position:020}")
-)
-standing = Projection("standing", 1, Standing, _environment, _stands, lambda _: Place(parent="", sort=""))
+def _by_position(view: Unfinished) -> Place:
+    return Place(parent="", sort=f"{view.position:020}")
+
+
+def _anywhere(view: Standing) -> Place:
+    return Place(parent="", sort="")
+
+
+unfinished = Projection("unfinished", 1, Unfinished, _deployment, _requested, _by_position)
+standing = Projection("standing", 1, Standing, _environment, _stands, _anywhere)
 
 
 class Everything(Generic[View]):
