@@ -99,6 +99,16 @@ def serve(
             help="Memory for answers of compiled documents that are still right; 0 keeps none.",
         ),
     ] = 64,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-origin",
+            envvar="STAGELINE_ALLOW_ORIGIN",
+            metavar="ORIGIN",
+            show_default="the server's own",
+            help="Another origin whose pages may use it, as https://app.example; may be given more than once.",
+        ),
+    ] = None,
     issue_token: Annotated[
         bool, typer.Option("--issue-token", help="Make one more admin token, when the first was lost.")
     ] = False,
@@ -121,6 +131,7 @@ def serve(
         issue_token=issue_token,
         compiles=compiled,
         kept_answers=answers,
+        origins=_origins(allow_origin or []),
         signing_key=None if signing_key is None else signing_key.expanduser().absolute(),
     )
     server.serve(settings)
@@ -161,6 +172,15 @@ def fsck(
     from server.settings import Settings
 
     server.fsck(Settings(data=_folder(data), database=database), as_json)
+
+
+def _origins(named: list[str]) -> tuple[str, ...]:
+    from server.cors import OriginUnusable, checked
+
+    try:
+        return tuple(map(checked, named))
+    except OriginUnusable as fault:
+        raise Misused(str(fault)) from None
 
 
 def _folder(data: Path | None) -> Path:

@@ -12,6 +12,7 @@ requests for event streams of the same site are let in by, and those change noth
 import asyncio
 import logging
 import random
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from gql import revocation
 from gql.admission import Admission, Crowded
 from gql.context import Context
 from gql.hub import Hub
+from gql.origin import is_admitted
 from gql.ring import Entry
 from gql.schema import ready, schema
 from gql.subscription import subscription
@@ -55,11 +57,12 @@ def is_asked(request: Request) -> bool:
     return MEDIA_TYPE in request.headers.get("accept", "")
 
 
-def authorization(request: Request) -> str | None:
-    """The Authorization header, or what stands for it where none can be sent."""
-    given = request.headers.get("authorization")
-    kept = request.cookies.get(COOKIE)
-    return f"Bearer {kept}" if given is None and kept and request.method == "GET" and is_asked(request) else given
+def authorization(request: Request, origins: Collection[str]) -> str | None:
+    """The Authorization header, or what stands for it where a page of ours or of *origins* can't send one."""
+    given, kept = request.headers.get("authorization"), request.cookies.get(COOKIE)
+    if given is not None or not kept or request.method != "GET" or not is_asked(request):
+        return given
+    return f"Bearer {kept}" if is_admitted(request.headers, origins) else None
 
 
 def session(request: Request) -> Response:

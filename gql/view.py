@@ -7,7 +7,7 @@ header, a WebSocket in the payload of connection_init.
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -61,12 +61,18 @@ class View(GraphQL[Context, None]):
     graphql_transport_ws_handler_class = Handler
 
     def __init__(
-        self, schema: BaseSchema, application: Callable[[], Application], authenticate: Authenticate, page: Response
+        self,
+        schema: BaseSchema,
+        application: Callable[[], Application],
+        authenticate: Authenticate,
+        page: Response,
+        origins: Sequence[str] = (),
     ) -> None:
         super().__init__(
             schema,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=INIT_TIMEOUT,
+            allowed_origins=origins,
         )
         self._application = application
         self._authenticate = authenticate
@@ -84,7 +90,7 @@ class View(GraphQL[Context, None]):
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return self._page
         try:
-            known = await self._authenticate(sse.authorization(request))
+            known = await self._authenticate(sse.authorization(request, self.allowed_origins))
             if known is None:
                 return unauthorized()
             if sse.is_asked(request):

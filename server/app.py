@@ -1,11 +1,12 @@
 """The ASGI application: what is served at which address, and who gets in on the first start."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -18,6 +19,7 @@ from gql.schema import schema
 from gql.view import View, unauthorized
 from server import audit, graphiql
 from server.auth import Keyring, Tokens, new_token
+from server.cors import cors
 from server.health import health, live
 from server.parts import Parts, running
 from server.settings import Settings
@@ -70,7 +72,7 @@ def app(settings: Settings, url: str) -> Starlette:
             return unauthorized()
         return sse.session(request)
 
-    view = View(schema, application, authenticate, graphiql.page())
+    view = View(schema, application, authenticate, graphiql.page(), settings.origins)
     front = Front(view, application, authenticate, compiles=settings.compiles)
     routes: list[BaseRoute] = [
         Route("/", home),
@@ -82,7 +84,7 @@ def app(settings: Settings, url: str) -> Starlette:
         Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
     ]
-    made = Served(front, routes=routes, lifespan=lifespan)
+    made = Served(front, routes=routes, middleware=cors(settings.origins), lifespan=lifespan)
     made.state.stop = view.hub.stopping.set
     return made
 
@@ -90,9 +92,11 @@ def app(settings: Settings, url: str) -> Starlette:
 class Served(Starlette):
     """Requests to /graphql need no routing: most are answered from memory, and it would take as long again."""
 
-    def __init__(self, graphql: ASGIApp, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, graphql: ASGIApp, middleware: Sequence[Middleware], **options: Any) -> None:
+        super().__init__(middleware=middleware, **options)
         self._graphql = graphql
+        for each in reversed(middleware):
+            self._graphql = each.cls(self._graphql, *each.args, **each.kwargs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == "/graphql":

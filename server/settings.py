@@ -16,6 +16,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     *compiles* has GraphQL documents carried out as compiled ones; of their answers *kept_answers* MiB are kept, while
     they are right.
+
+    Pages of *origins* may use it as its own pages may.
     """
 
     host: str = "127.0.0.1"
@@ -29,3 +31,4 @@ class Settings(Struct, frozen=True, kw_only=True):
     gone: float = 300.0
     compiles: bool = True
     kept_answers: int = 64
+    origins: tuple[str, ...] = ()
