@@ -1,7 +1,6 @@
 """GraphiQL as a person meets it: a real browser against a real server."""
 
 import json
-import shutil
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,21 +8,10 @@ from hashlib import sha384
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from server import graphiql
 from tests.serving import ROOT, Serving, serving
-
-# No sandbox, because tests also run as root; and nothing that calls home.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 # What the browser says of requests that the tests mean to fail.
 MEANT = ("401 (Unauthorized)", "ERR_INTERNET_DISCONNECTED")
@@ -65,16 +53,6 @@ def environment(server: Serving) -> str:
     made = str(server.execute(CREATE)["createEnvironment"]["environment"]["id"])
     server.execute(ADD_JOB, environment=made)
     return made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The system's browser, or the one that playwright has downloaded itself."""
-    found = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield launched
-        launched.close()
 
 
 @dataclass
