@@ -73,7 +73,8 @@ def linked(
 ) -> bytes:
     """What is hashed of the event."""
     envelope = (by.actor, by.origin, by.token, by.correlation, by.causation, by.reason)
-    return link(previous.hex(), id_, stream, version, name, state.decode(), recorded_at.astimezone(UTC), *envelope)
+    at = recorded_at if recorded_at.tzinfo is UTC else recorded_at.astimezone(UTC)
+    return link(previous.hex(), id_, stream, version, name, state.decode(), at, *envelope)
 
 
 def link(*kept: Kept) -> bytes:

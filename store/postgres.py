@@ -14,7 +14,7 @@ from store import codec
 from store.batch import Clock, now
 from store.feed import BATCH, Feed, Told
 from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
-from store.postgres_connection import InDoubt, Pool
+from store.postgres_connection import InDoubt, Line, Pool
 from store.postgres_listener import PROBE, Listener
 from store.postgres_recorder import ANSWERS, COLUMNS, answer, line, recorded
 from store.postgres_schema import migrate
@@ -40,13 +40,11 @@ NEWEST = 2**63 - 1  # above every version
 class PostgresLog:
     """See `EventLog`. Any number of processes may have it open."""
 
-    def __init__(
-        self, dsn: str, epoch: str, position: int, writer: Pool, readers: Pool, clock: Clock, probe: float
-    ) -> None:
+    def __init__(self, dsn: str, epoch: str, position: int, readers: Pool, clock: Clock, probe: float) -> None:
         self.epoch = epoch
         self._readers = readers
         self._feed = Feed(self._fetch_at_last, position)
-        self._writer = Writer(writer, clock, self._publish)
+        self._writer = Writer(Line(dsn), clock, self._publish)
         self._catch_up = Shared(self._read_news)
         self._news = asyncio.Event()
         self._reading = asyncio.create_task(self._read_on(), name="log-reader")
@@ -63,9 +61,9 @@ class PostgresLog:
         `LogUnavailable`, also if a newer version of Stageline wrote it.
         """
         epoch = await migrate(dsn, patience)
-        writer, readers = await Pool.open(dsn, 1), await Pool.open(dsn, READERS)
+        readers = await Pool.open(dsn, READERS)
         [(position,)] = await readers.fetch("SELECT coalesce(max(notification_id), 0) FROM stored_events")
-        return cls(dsn, epoch, position, writer, readers, clock, probe)
+        return cls(dsn, epoch, position, readers, clock, probe)
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
         self._check_open()

@@ -5,6 +5,7 @@ A statement whose connection breaks may have been carried out or not: `InDoubt` 
 `LogUnavailable` that nothing was.
 """
 
+import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -26,6 +27,9 @@ CONNECTING = 5.0
 
 ANSWERING = 10.0
 """Seconds that it may take for one statement; one that takes longer is taken for lost."""
+
+FRESH = 300.0
+"""Seconds for which a connection that nobody uses is thought to be well."""
 
 SETTINGS = {
     "application_name": "stageline",
@@ -167,6 +171,49 @@ class Pool:
 
     async def close(self) -> None:
         self._pool.terminate()
+
+
+class Line:
+    """One connection, for one who uses it all the time: it is made when it is needed, and kept.
+
+    One that was used for nothing for long may have been forgotten by what is between, and is made anew.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._connection: Connection | None = None
+        self._used = 0.0
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Connection"]:
+        """For one at a time. Raises `LogUnavailable` if there is none to be had, and `InDoubt` if it breaks."""
+        time = asyncio.get_running_loop().time
+        if self._connection is not None and (self._connection.is_closed() or time() - self._used > FRESH):
+            self.close()
+        if self._connection is None:
+            with explained(self.dsn):
+                self._connection = await connect(self.dsn, ANSWERING)
+                try:
+                    await _durable(self._connection)
+                except BaseException:
+                    self.close()
+                    raise
+        try:
+            with explained(self.dsn, InDoubt):
+                yield self._connection
+        except InDoubt:
+            self.close()  # whatever state it was left in, another one has another
+            raise
+        self._used = time()
+
+    async def fetch(self, statement: str, *parameters: Any) -> "list[Record]":
+        async with self.connection() as connection:
+            return await connection.fetch(statement, *parameters)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+        self._connection = None
 
 
 async def _durable(connection: "Connection") -> None:

@@ -15,10 +15,7 @@ from store.log import Author, Change, Key, Origin, Receipt, Recorded, StreamMove
 if TYPE_CHECKING:
     from store.postgres_connection import Record
 
-CHECKED, KEYED, WRITTEN = 4, 4, 15
-"""How many columns tell of streams, keys and events."""
-
-APPEND = f"SELECT * FROM append({', '.join(f'${n}' for n in range(1, CHECKED + KEYED + WRITTEN + 1))})"
+APPEND = "SELECT * FROM append($1::believed[], $2::keyed[], $3::int[], $4::stored_events[])"
 
 HEADS = """
     SELECT s.stream, e.originator_version, e.hash, e.recorded_at FROM unnest($1::uuid[]) AS s (stream)
@@ -37,6 +34,9 @@ FOUND = """
 """
 """Which commands were written already, and where their last events are."""
 
+STREAM, VERSION, ID = 1, 2, 5
+"""Which columns they are."""
+
 Became = Receipt | StreamMoved | Answer
 """What a command came to; an answer is an earlier one's with the same key."""
 
@@ -53,8 +53,10 @@ class Sent(Struct, frozen=True):
 
     def receipt(self, position: int, version: int) -> Receipt:
         """What it did, when the log's last position is now *position*."""
-        before = position - len(self.stored)
-        recorded = tuple(replace(each.recorded, position=before + n) for n, each in enumerate(self.stored, 1))
+        first = position - len(self.stored) + 1
+        recorded = tuple([each.recorded for each in self.stored])
+        if recorded and recorded[0].position != first:
+            recorded = tuple([replace(each, position=n) for n, each in enumerate(recorded, first)])
         subject = None if self.key is None else self.key.subject
         return Receipt(position=position, recorded=recorded, subject=subject, version=version)
 
@@ -64,21 +66,28 @@ class Letter:
 
     def __init__(self, commands: Sequence[Sent], heads: dict[UUID, Head]) -> None:
         self._commands = commands
-        checks, keys, events = [], [], []
+        self._heads: list[tuple[Any, ...]] = []
+        self._keys: list[tuple[Any, ...]] = []
+        self._numbers: list[int] = []
+        self._events: list[tuple[Any, ...]] = []
         for number, command in enumerate(commands, 1):
             first = {change.stream: change for change in reversed(command.changes)}
             for stream, change in first.items():
-                checks.append((number, stream, change.expected, heads.get(stream, Head()).hash))
-            if command.key is not None:
-                keys.append((number, command.key.key, command.key.request, command.key.subject))
-            events += [(number, *_row(stored)) for stored in command.stored]
-        self.parameters = [*_columns(checks, CHECKED), *_columns(keys, KEYED), *_columns(events, WRITTEN)]
+                self._heads.append((number, stream, change.expected, heads.get(stream, Head()).hash))
+            if (key := command.key) is not None:
+                self._keys.append((number, key.key, key.request, key.subject))
+            for stored in command.stored:
+                self._numbers.append(number)
+                self._events.append(_row(stored))
 
     @property
-    def events(self) -> list[list[Any]]:
+    def parameters(self) -> Sequence[Any]:
+        return self._heads, self._keys, self._numbers, self._events
+
+    @property
+    def events(self) -> Sequence[Any]:
         """By which command, which stream's which version is which event."""
-        command, stream, version, _, _, id_ = self.parameters[CHECKED + KEYED :][:6]
-        return [command, stream, version, id_]
+        return self._numbers, *([row[column] for row in self._events] for column in (STREAM, VERSION, ID))
 
     def outcomes(self, reply: "Sequence[Record]", found: "Sequence[Record]" = ()) -> list[Became]:
         """What became of each command; *found* are those that were written when they were sent before."""
@@ -150,8 +159,10 @@ def line(row: "Record") -> bytes:
 
 
 def _row(stored: Stored) -> tuple[Any, ...]:
+    """As the events' table has it, but for the position: that is given by the database."""
     recorded, by = stored.recorded, stored.recorded.by
     return (
+        None,
         recorded.stream,
         recorded.version,
         recorded.name,
@@ -167,7 +178,3 @@ def _row(stored: Stored) -> tuple[Any, ...]:
         recorded.previous,
         recorded.hash,
     )
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(count)]

@@ -14,7 +14,7 @@ import asyncpg
 
 from store.batch import Answer, Batch, Clock, Head, Tip, Waiting
 from store.log import Author, Change, Key, LogUnavailable, OutcomeUnknown, Receipt, Recorded, StreamMoved
-from store.postgres_connection import InDoubt, Pool
+from store.postgres_connection import InDoubt, Line
 from store.postgres_recorder import ANSWERS, APPEND, FOUND, HEADS, Became, Letter, Sent, answer
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ UNWRITABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 class Writer:
     """Carries appends out; *publish* is given the events of every batch, before anybody gets a receipt."""
 
-    def __init__(self, pool: Pool, clock: Clock, publish: Callable[[Sequence[Recorded]], None]) -> None:
+    def __init__(self, line: Line, clock: Clock, publish: Callable[[Sequence[Recorded]], None]) -> None:
         self.pid: int | None = None  # of the database's process that carries out what we send
-        self._pool = pool
+        self._line = line
         self._clock = clock
         self._publish = publish
-        self._tip = Tip()  # for its time only: positions are the others' too
+        self._tip = Tip()  # as it is believed to be: positions are the others' too
         self._heads: dict[UUID, Head] = {}  # as they are believed to be
         self._waiting: list[Waiting] = []
         self._writing: asyncio.Task[None] | None = None
@@ -59,15 +59,17 @@ class Writer:
         """Carries out what was to be appended."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
-        await self._pool.close()
+        self._line.close()
 
     def learn(self, events: Sequence[Recorded]) -> None:
         """Takes the heads of streams, and the log's time, from its newest events."""
         for each in events:
-            if each.version > self._heads.get(each.stream, Head()).version:
+            known = self._heads.get(each.stream)
+            if known is None or each.version > known.version:
                 self._believe(each.stream, Head(each.version, each.hash))
         if events:
-            self._tip = Tip(0, max(self._tip.recorded_at, events[-1].recorded_at))
+            position, at = events[-1].position, events[-1].recorded_at
+            self._tip = Tip(max(self._tip.position, position), max(self._tip.recorded_at, at))
 
     def _believe(self, stream: UUID, head: Head) -> None:
         self._heads.pop(stream, None)  # so that the dict is in the order of the last writing
@@ -132,20 +134,21 @@ class Writer:
         streams: set[UUID] = set()
         keys: set[str] = set()
         for one in taken:
-            doubtful = {change.stream for change in one.changes if self._is_doubtful(change)}
-            streams |= doubtful
+            doubtful = [change.stream for change in one.changes if self._is_doubtful(change)]
+            streams.update(doubtful)
             if doubtful and one.key is not None:
                 keys.add(one.key.key)
         if streams:
             for stream in streams:
                 self._heads.pop(stream, None)
-            for stream, version, hash_, recorded_at in await self._pool.fetch(HEADS, list(streams)):
+            for stream, version, hash_, recorded_at in await self._line.fetch(HEADS, list(streams)):
                 self._believe(stream, Head(version, hash_))
-                self._tip = Tip(0, max(self._tip.recorded_at, recorded_at))
-        return {row["key"]: answer(*row) for row in await self._pool.fetch(ANSWERS, list(keys))} if keys else {}
+                self._tip = Tip(self._tip.position, max(self._tip.recorded_at, recorded_at))
+        return {row["key"]: answer(*row) for row in await self._line.fetch(ANSWERS, list(keys))} if keys else {}
 
     def _is_doubtful(self, change: Change) -> bool:
-        return self._heads.get(change.stream, Head()).version != change.expected
+        head = self._heads.get(change.stream)
+        return (head.version if head else 0) != change.expected
 
     def _told(self, one: Waiting, became: Became) -> Receipt | Exception:
         match became:
@@ -168,7 +171,7 @@ class Writer:
         is_in_doubt = False
         while True:
             try:
-                async with self._pool.connection() as connection:
+                async with self._line.connection() as connection:
                     self.pid = connection.get_server_pid()
                     reply: Sequence[Record] = await connection.fetch(APPEND, *letter.parameters)
                     found = await connection.fetch(FOUND, *letter.events) if is_in_doubt else ()
