@@ -12,6 +12,7 @@ from domain.environment import (
     ConcurrencyChanged,
     EnvironmentCreated,
     EnvironmentDeleted,
+    EnvironmentEvent,
     EnvironmentRenamed,
     Target,
     TargetChanged,
@@ -23,6 +24,7 @@ from projections.views import FIRST, Page, Place, Slice, Views
 from store.log import Recorded
 
 EVENTS = frozenset(get_args(PipelineEvent))
+OWN = frozenset(get_args(EnvironmentEvent))
 
 
 class EnvironmentView(Struct, frozen=True, kw_only=True):
@@ -48,6 +50,8 @@ def fold(view: EnvironmentView | None, recorded: Recorded) -> EnvironmentView | 
     at, version, position = recorded.recorded_at, recorded.version, recorded.position
     if view is not None:
         view = replace(view, updated_at=at, version=version, position=position)
+        if type(recorded.event) not in OWN:  # which nearly none is
+            return view
     match recorded.event:
         case EnvironmentCreated(project=project, name=name, target=target, concurrency=concurrency):
             return EnvironmentView(

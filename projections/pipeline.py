@@ -34,21 +34,27 @@ def key(recorded: Recorded) -> UUID | None:
 
 
 def fold(view: PipelineView | None, recorded: Recorded) -> PipelineView | None:
-    return fold_all(view, (recorded,))
+    before = view.pipeline if view else pipeline.decider.initial
+    return _became(view, pipeline.evolve(before, cast("PipelineEvent", recorded.event)), recorded, recorded)
 
 
 def fold_all(view: PipelineView | None, events: Sequence[Recorded]) -> PipelineView | None:
+    if not events:
+        return view
     facts = [cast("PipelineEvent", recorded.event) for recorded in events]
     after = pipeline.decider.replay(facts, view.pipeline if view else None)
-    if not events or after.project is None:
+    return _became(view, after, events[0], events[-1])
+
+
+def _became(view: PipelineView | None, after: Pipeline, first: Recorded, last: Recorded) -> PipelineView | None:
+    if after.project is None:
         return view
-    last = events[-1]
     return PipelineView(
         environment=EnvironmentId(last.stream),
         project=after.project,
         version=last.version,
         position=last.position,
-        created_at=view.created_at if view else events[0].recorded_at,
+        created_at=view.created_at if view else first.recorded_at,
         updated_at=last.recorded_at,
         pipeline=after,
     )

@@ -20,7 +20,7 @@ class ProjectView(Struct, frozen=True, kw_only=True):
 
 
 def key(recorded: Recorded) -> UUID | None:
-    return recorded.stream if isinstance(recorded.event, ProjectCreated) else None
+    return recorded.stream if type(recorded.event) is ProjectCreated else None
 
 
 def fold(view: ProjectView | None, recorded: Recorded) -> ProjectView | None:

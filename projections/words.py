@@ -69,17 +69,17 @@ from domain.step import (
 
 def pipeline_words(before: Pipeline, event: PipelineEvent) -> str:
     """*event* of a pipeline that was *before*, in words: "Backend moved from APPLICATION DEFAULT to third stage"."""
-    match event:
-        case (
-            EnvironmentCreated() | EnvironmentRenamed() | TargetChanged() | ConcurrencyChanged() | EnvironmentDeleted()
-        ):
-            return _environment_words(before, event)
+    match event:  # the most frequent first, as every case that is passed over takes time
+        case ServiceConfigured() | ServiceMoved() | ServiceSkipped() | ServiceUnskipped():
+            return _service_words(before, event)
+        case ServiceRenamed() | ServiceAdded() | ServiceRemoved():
+            return _service_words(before, event)
         case StageCreated() | StageRenamed() | StageDescribed() | StageMoved() | StagePolicyChanged():
             return _stage_words(before, event)
         case StageHomeChanged() | StageDeleted():
             return _stage_words(before, event)
         case _:
-            return _service_words(before, event)
+            return _environment_words(before, event)
 
 
 def _environment_words(before: Pipeline, event: EnvironmentEvent) -> str:
@@ -127,10 +127,6 @@ def _stage_words(before: Pipeline, event: StageEvent) -> str:
 
 def _service_words(before: Pipeline, event: ServiceEvent) -> str:
     match event:
-        case ServiceAdded(name=name):
-            return f"{name} added"
-        case ServiceRenamed(service=id_, name=name):
-            return f"{before.service(id_).name} renamed to {name}"
         case ServiceConfigured(service=id_):
             return f"{before.service(id_).name}: specification changed"
         case ServiceMoved(source=source, target=target):
@@ -144,6 +140,10 @@ def _service_words(before: Pipeline, event: ServiceEvent) -> str:
             return f"{before.service(id_).name} skipped from now on"
         case ServiceUnskipped(service=id_):
             return f"{before.service(id_).name} no longer skipped"
+        case ServiceRenamed(service=id_, name=name):
+            return f"{before.service(id_).name} renamed to {name}"
+        case ServiceAdded(name=name):
+            return f"{name} added"
         case ServiceRemoved(service=id_):
             return f"{before.service(id_).name} removed"
         case _:

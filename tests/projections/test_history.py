@@ -128,9 +128,9 @@ TEXTS = [
 ]
 
 
-def _has(own: list[str], wanted: list[str]) -> bool:
+def _has(own: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
     """Whether all of *wanted* are there; of the last one a beginning will do."""
-    *whole, last = wanted or [""]
+    *whole, last = wanted or ("",)
     return set(whole) <= set(own) and any(word.startswith(last) for word in own)
 
 
@@ -139,7 +139,7 @@ async def test_words_are_found_and_the_last_by_its_beginning(log: EventLog, view
     await world.begin()
     await world.live(150)
     stories: dict[UUID, PipelineStory] = {}
-    words: dict[int, list[str]] = {}
+    words: dict[int, tuple[str, ...]] = {}
     for each in reversed(await told(log, views)):
         message = stories.setdefault(each.stream, PipelineStory()).tell(each).message
         words[each.position] = history.words(f"{message} {each.by.reason}")
@@ -151,4 +151,4 @@ async def test_words_are_found_and_the_last_by_its_beginning(log: EventLog, view
 
 
 def test_a_word_is_of_letters_that_every_database_takes_for_letters() -> None:
-    assert history.words("Straße_X2 – ÄRGER, 日本!") == ["wstrasse", "wx2", "wu0000e4rger", "wu0065e5u00672c"]
+    assert history.words("Straße_X2 – ÄRGER, 日本!") == ("wstrasse", "wx2", "wu0000e4rger", "wu0065e5u00672c")
