@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 CONNECTIONS = 4
 PRUNED = 500  # rows at once, so that saving never waits for long
 
-COLUMNS = ("generation", "key", "parent", "sort", "position", "document", "tags")
+COLUMNS = ("generation", "key", "parent", "sort", "position", "document", "tagged")
 CHECKPOINTS = "SELECT kind, version, generation, epoch, position, hash FROM checkpoints"
 GET = "SELECT document FROM documents JOIN checkpoints USING (generation) WHERE kind = $1 AND key = $2"
 PARKED = """
@@ -48,12 +48,12 @@ LOAD = """
     JOIN documents d USING (generation, key)
 """
 PUT = """
-    INSERT INTO documents (generation, key, parent, sort, position, document, tags)
-    SELECT generation, key, parent, sort, position, document, string_to_array(tags, ' ')
+    INSERT INTO documents (generation, key, parent, sort, position, document, tagged)
+    SELECT generation, key, parent, sort, position, document, array_to_tsvector(string_to_array(tags, ' '))
     FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::text[])
         AS put (generation, key, parent, sort, position, document, tags)
     ON CONFLICT (generation, key) DO UPDATE SET parent = excluded.parent, sort = excluded.sort,
-        position = excluded.position, document = excluded.document, tags = excluded.tags
+        position = excluded.position, document = excluded.document, tagged = excluded.tagged
 """
 REMOVE = """
     DELETE FROM documents USING unnest($1::bigint[], $2::uuid[]) AS gone (generation, key)
@@ -97,7 +97,7 @@ class PostgresViews(Views):
         with _unavailable():
             await migrate(dsn)
             # how a narrowed list is best read depends on its tags: a plan for any tags would walk all of it
-            return cls(await Pool.open(dsn, CONNECTIONS, plan_cache_mode="force_custom_plan"))
+            return cls(await Pool.open(dsn, CONNECTIONS, _prepare, plan_cache_mode="force_custom_plan"))
 
     @property
     def dsn(self) -> str:
@@ -213,6 +213,17 @@ def _unavailable() -> Iterator[None]:
         raise
     except LogUnavailable as fault:
         raise ViewsUnavailable(str(fault)) from fault
+
+
+async def _prepare(connection: "Connection") -> None:
+    """Has COPY take tags; nobody reads them."""
+    await connection.set_type_codec("tsvector", schema="pg_catalog", encoder=_vector, decoder=bytes, format="binary")
+
+
+def _vector(tags: Sequence[str]) -> bytes:
+    """Tags as PostgreSQL takes a tsvector: their number, and each in their order, with its end and no positions."""
+    each = sorted(set(tags))
+    return len(each).to_bytes(4, "big") + "".join([f"{tag}\0\0\0" for tag in each]).encode()
 
 
 def _checkpoint(row: "Record") -> Checkpoint:

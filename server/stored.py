@@ -102,7 +102,7 @@ class Snapshot:
         return int(await self._connection.fetchval(statement, generation))
 
     async def rows(self, generation: int, keys: Collection[UUID]) -> dict[UUID, Contents]:
-        statement = """SELECT key, parent, sort, position, document, tags FROM documents
+        statement = """SELECT key, parent, sort, position, document, tsvector_to_array(tagged) FROM documents
             WHERE generation = $1 AND key = ANY ($2)"""
         found = await self._connection.fetch(statement, generation, list(keys))
         return {row[0]: _contents(row[1], row[2], row[3], row[4], row[5] or ()) for row in found}

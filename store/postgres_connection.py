@@ -8,7 +8,7 @@ A statement whose connection breaks may have been carried out or not: `InDoubt` 
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -129,14 +129,22 @@ class Pool:
         self._pool = pool
 
     @classmethod
-    async def open(cls, dsn: str, size: int, **settings: str) -> "Pool":
-        """*settings* are the server's, for these connections."""
+    async def open(
+        cls, dsn: str, size: int, prepare: Callable[["Connection"], Awaitable[None]] | None = None, **settings: str
+    ) -> "Pool":
+        """*settings* are the server's, for these connections; each new one is *prepare*d."""
+
+        async def begin(connection: "Connection") -> None:
+            await _durable(connection)
+            if prepare is not None:
+                await prepare(connection)
+
         with explained(dsn):
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=0,
                 max_size=size,
-                init=_durable,
+                init=begin,
                 reset=_nothing,
                 timeout=CONNECTING,
                 command_timeout=ANSWERING,

@@ -41,13 +41,18 @@ def damage(settings: Settings) -> Damage:
         with closing(sqlite3.connect(settings.data / f"{name}.db")) as database, database:
             for (trigger,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
                 database.execute(f"DROP TRIGGER {trigger}")
-            database.execute(statement.format(position="rowid", documents="rows", new="randomblob(16)"))
+            database.execute(statement.format(position="rowid", documents="rows", tags="tags", new="randomblob(16)"))
 
     def on_postgres(statement: str) -> None:
         assert settings.database is not None
         with psycopg.connect(settings.database) as database:
             database.execute("ALTER TABLE stored_events DISABLE TRIGGER USER")
-            names = {"position": "notification_id", "documents": "documents", "new": "gen_random_uuid()"}
+            names = {
+                "position": "notification_id",
+                "documents": "documents",
+                "tags": "tagged",
+                "new": "gen_random_uuid()",
+            }
             database.execute(statement.format(**names).encode())
 
     return on_postgres if settings.database else on_sqlite
@@ -77,7 +82,7 @@ async def test_an_event_that_was_removed_is_found(settings: Settings, damage: Da
     ("statement", "finding"),
     [
         ("UPDATE {documents} SET position = position + 1", "has something else in row"),
-        ("UPDATE {documents} SET tags = NULL WHERE tags IS NOT NULL", "has something else in row"),
+        ("UPDATE {documents} SET {tags} = NULL WHERE {tags} IS NOT NULL", "has something else in row"),
         ("DELETE FROM {documents}", "lacks row"),
     ],
 )
@@ -108,7 +113,7 @@ async def test_several_processes_find_the_same(settings: Settings, damage: Damag
 
 async def test_rows_that_there_is_no_room_for_are_checked_all_the_same(settings: Settings, damage: Damage) -> None:
     assert (await check(settings, room=0))[1] == []
-    await asyncio.to_thread(damage, "UPDATE {documents} SET position = position + 1 WHERE tags IS NULL")
+    await asyncio.to_thread(damage, "UPDATE {documents} SET position = position + 1 WHERE {tags} IS NULL")
     assert sorted((await check(settings, room=0))[1]) == sorted(await wrong(settings)) != []
 
 
