@@ -1,6 +1,5 @@
 """Actors: who is behind an id, for as long as that is to be known."""
 
-import asyncio
 import base64
 import dataclasses
 from typing import Annotated, Protocol
@@ -48,9 +47,11 @@ class Acted(Protocol):
 
 async def actor_name(root: strawberry.Parent[Acted], info: Info) -> str | None:
     """The present name of who did it."""
-    # Shielded: an operation that is cancelled while it waits would leave the loader a batch that nobody ever loads,
-    # and the next operation on the same WebSocket would join it.
-    return await asyncio.shield(info.context.names.load(root.actor))
+    return await info.context.together(_names, root.actor)
+
+
+async def _names(context: Context, actors: list[str]) -> list[str | None]:
+    return await context.application.people.names(actors)
 
 
 ACTOR_NAME = "The present name of who did it; null if it isn't known, or was forgotten."

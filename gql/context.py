@@ -1,9 +1,10 @@
 """What a resolver may reach, and who is asking."""
 
-from collections.abc import Hashable
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,6 +26,9 @@ from store.handle import Handler
 from store.log import Author, EventLog, Origin
 from store.output import OutputStore
 from store.people import People
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -101,10 +105,18 @@ class Context:
         """A context for one root field, which collects what that reads."""
         return replace(self, read=set())
 
+    async def together(self, load: Callable[["Context", list[Key]], Awaitable[Sequence[Value]]], key: Key) -> Value:
+        """What *load* gives for *key*; it is asked once for all keys that are wanted at the same time."""
+        if load not in self._loaders:
+            self._loaders[load] = DataLoader(partial(load, self), cache=False)
+        # Shielded: an operation that is cancelled while it waits would leave the loader a batch that nobody ever loads,
+        # and the next operation on the same WebSocket would join it.
+        value: Value = await asyncio.shield(self._loaders[load].load(key))
+        return value
+
     @cached_property
-    def names(self) -> DataLoader[str, str | None]:
-        """Actors' names, asked for together; none is kept, as it may have to be forgotten."""
-        return DataLoader(self.application.people.names, cache=False)
+    def _loaders(self) -> dict[object, DataLoader[Any, Any]]:
+        return {}
 
     @property
     def scope(self) -> Hashable:

@@ -23,8 +23,19 @@ from gql.context import Context, Info
 from gql.diff import PipelineDiff, between
 from gql.errors import Refusal
 from gql.node import Node, global_id, uuid_of
-from gql.pipeline import EnvironmentRef, Pipeline, ServiceRef, StageRef, existing, service_ref, stage_ref, view_of
-from gql.pipeline import shown as shown_pipeline
+from gql.pipeline import (
+    EnvironmentRef,
+    Pipeline,
+    ServiceRef,
+    StageRef,
+    environment_id,
+    existing,
+    service_ref,
+    stage_ref,
+    view_of,
+)
+from gql.pipeline import pinned as pinned_pipelines
+from gql.pipeline import pipeline as shown_pipeline
 from gql.write import Write, mutation
 from projections.deployment import DeploymentView, ServiceView, StageView, StepView, projection
 from store import deployment as deployments
@@ -99,14 +110,19 @@ class Deployment(Node):
 
     @strawberry.field(description="The environment's pipeline as the deployment pinned it.")
     async def pipeline(self, info: Info) -> Pipeline | None:
-        view = await view_of(info.context, self.environment.id, self.pipeline_version)
-        return None if view is None else await shown_pipeline(info.context, view)
+        pinned = await info.context.together(pinned_pipelines, self._pinned)
+        return None if pinned is None else shown_pipeline(*pinned, info.context.application.log.epoch)
 
     @strawberry.field(description="What has changed in the environment's pipeline since the deployment pinned it.")
     async def changed_since(self, info: Info) -> PipelineDiff | None:
-        pinned = await view_of(info.context, self.environment.id, self.pipeline_version)
-        now = await view_of(info.context, self.environment.id)
-        return None if pinned is None or now is None else await between(info.context, pinned, now)
+        pinned = await info.context.together(pinned_pipelines, self._pinned)
+        present: tuple[EnvironmentId, int | None] = (self._pinned[0], None)
+        now = await info.context.together(pinned_pipelines, present)
+        return None if pinned is None or now is None else await between(info.context, pinned[0], *now)
+
+    @property
+    def _pinned(self) -> tuple[EnvironmentId, int | None]:
+        return environment_id(self.environment.id), self.pipeline_version
 
 
 DeploymentResult = Annotated[

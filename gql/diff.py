@@ -19,12 +19,15 @@ from gql.answer import WHOLE
 from gql.change import Change, PipelineEventType
 from gql.connection import Connection, part
 from gql.context import Context, Info
-from gql.history import HistoryEvent, page, zoned
+from gql.history import HistoryEvent, pages, zoned
 from gql.node import uuid_of
-from gql.pipeline import Pipeline, shown, view_of
+from gql.pipeline import Pipeline, ProjectRef, pipeline, project_ref, view_of
 from projections.history import HistoryFilter
 from projections.pipeline import PipelineView
 from projections.views import Slice
+
+MadeBy = tuple[HistoryFilter, ...]
+"""Where to look for the events that made a difference, the likeliest first."""
 
 SKIPPING = (PipelineEventType.SERVICE_SKIPPED.value, PipelineEventType.SERVICE_UNSKIPPED.value)
 
@@ -40,7 +43,7 @@ class PipelineMoment:
 class Difference:
     change: Change
     message: str = strawberry.field(description="The change in words.")
-    made_by: Private[tuple[HistoryFilter, ...]]
+    made_by: Private[MadeBy]
 
     @strawberry.field(description="The events between the two moments that made it, the newest first.")
     async def events(
@@ -51,13 +54,7 @@ class Difference:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[HistoryEvent]:
-        asked = part(first, after, last, before)
-        *nearer, wanted = self.made_by
-        for each in nearer:
-            if (await info.context.application.history.list(each, Slice(first=1))).edges:
-                wanted = each
-                break
-        return await page(info.context, wanted, asked)
+        return await info.context.together(_events, (self.made_by, part(first, after, last, before)))
 
 
 @strawberry.type(description="What leads from one moment of a pipeline to another.")
@@ -67,14 +64,28 @@ class PipelineDiff:
     differences: list[Difference]
 
 
-async def between(context: Context, source: PipelineView, target: PipelineView) -> PipelineDiff:
+async def _events(context: Context, asked: list[tuple[MadeBy, Slice]]) -> list[Connection[HistoryEvent]]:
+    """Pages of the events that made differences, of all of them at once."""
+    history = context.application.history
+    nearer = list(dict.fromkeys(each for made_by, _ in asked for each in made_by[:-1]))
+    found = dict(zip(nearer, await history.list_all(nearer, Slice(first=1)), strict=True)) if nearer else {}
+    wanted = [(next((each for each in made_by[:-1] if found[each].edges), made_by[-1]), cut) for made_by, cut in asked]
+    shown: dict[tuple[HistoryFilter, Slice], Connection[HistoryEvent]] = {}
+    for cut in {cut for _, cut in wanted}:
+        filters = list(dict.fromkeys(each for each, own in wanted if own == cut))
+        connections = await pages(context, filters, cut)
+        shown |= {(each, cut): page for each, page in zip(filters, connections, strict=True)}
+    return [shown[each] for each in wanted]
+
+
+async def between(context: Context, source: PipelineView, target: PipelineView, project: ProjectRef) -> PipelineDiff:
     events = way.way(source.pipeline, target.pipeline)
     first, last = sorted((source.position, target.position))
     span = HistoryFilter(environment=source.environment, first=first + 1, last=last)
     told = changes.changes(source.pipeline, events)
     return PipelineDiff(
-        from_=await shown(context, source),
-        to=await shown(context, target),
+        from_=pipeline(source, project, context.application.log.epoch),
+        to=pipeline(target, project, context.application.log.epoch),
         differences=[
             Difference(change=change, message=change.message, made_by=_made_by(span, event))
             for change, event in zip(told, events, strict=True)
@@ -82,8 +93,8 @@ async def between(context: Context, source: PipelineView, target: PipelineView) 
     )
 
 
-def _made_by(span: HistoryFilter, event: PipelineEvent) -> tuple[HistoryFilter, ...]:
-    """Where to look for the events that made the difference *event*, the likeliest first.
+def _made_by(span: HistoryFilter, event: PipelineEvent) -> MadeBy:
+    """Where to look for the events that made the difference *event*.
 
     What came to be is made by all that was done to it. A place in the order may also have changed by what was done
     to others.
@@ -149,4 +160,4 @@ class Query:
         source = await at(info.context, now.environment, "from", from_)
         target = now if to is None else await at(info.context, now.environment, "to", to)
         info.context.reads(WHOLE)
-        return await between(info.context, source, target)
+        return await between(info.context, source, target, await project_ref(info.context, now.project))

@@ -27,7 +27,7 @@ from gql.pipeline import (
     ProjectRef,
     ServiceRef,
     StageRef,
-    project_ref,
+    project_refs,
     view_of,
 )
 from gql.project import find as find_project
@@ -128,13 +128,21 @@ def zoned(argument: str, moment: datetime | None) -> datetime | None:
 
 async def page(context: Context, wanted: projection.HistoryFilter, asked: Slice) -> Connection[HistoryEvent]:
     """A page of the history; what was done before it was asked for is in it."""
-    application = context.application
+    (shown,) = await pages(context, [wanted], asked)
+    return shown
+
+
+async def pages(
+    context: Context, wanted: Sequence[projection.HistoryFilter], asked: Slice
+) -> list[Connection[HistoryEvent]]:
+    """The same page of each of several lists, read at once."""
     await context.settled()
-    found = await application.history.list(wanted, asked)
-    views = [edge.node for edge in found.edges]
+    found = await context.application.history.list_all(wanted, asked)
+    views = [edge.node for page in found for edge in page.edges]
     tokens = await _tokens(context, views)
-    projects = {id_: await project_ref(context, id_) for id_ in {view.project for view in views}}
-    return connection(found, lambda view: _shown(view, tokens, projects[view.project], application.log.epoch))
+    projects = await project_refs(context, {view.project for view in views})
+    epoch = context.application.log.epoch
+    return [connection(page, lambda view: _shown(view, tokens, projects[view.project], epoch)) for page in found]
 
 
 async def _tokens(context: Context, views: Sequence[HistoryView]) -> dict[UUID, TokenRef]:

@@ -1,5 +1,6 @@
 """Environments and their pipelines: the types, and how a change to one is written and answered."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
@@ -169,6 +170,31 @@ def service_ref(id_: UUID, name: str, type_: ServiceType) -> ServiceRef:
 async def project_ref(context: Context, project: ProjectId) -> ProjectRef:
     state = (await context.application.handler.states.load(projects.decider, project)).state
     return ProjectRef(id=global_id("project", project), name=state.name or "")
+
+
+async def project_refs(context: Context, projects: Collection[ProjectId]) -> dict[ProjectId, ProjectRef]:
+    """The same of several, read at once."""
+    if len(projects) == 1:
+        return {project: await project_ref(context, project) for project in projects}
+    found = await context.application.projects.find(projects)
+    names = {project: found[project].name if project in found else "" for project in projects}
+    return {project: ProjectRef(id=global_id("project", project), name=name) for project, name in names.items()}
+
+
+async def pinned(
+    context: Context, wanted: list[tuple[EnvironmentId, int | None]]
+) -> list[tuple[PipelineView, ProjectRef] | None]:
+    """Pipelines as they stood at a version, or now if it is None, each with its project; read at once."""
+    pipelines = context.application.pipelines
+    views: dict[tuple[EnvironmentId, int | None], PipelineView | None] = {}
+    for environment in {environment for environment, _ in wanted}:
+        if (environment, None) in wanted:
+            views[environment, None] = await pipelines.get(environment)
+        versions = {version for each, version in wanted if each == environment and version is not None}
+        found = await pipelines.at(environment, versions)
+        views |= {(environment, version): view for version, view in found.items()}
+    projects = await project_refs(context, {view.project for view in views.values() if view is not None})
+    return [None if (view := views.get(each)) is None else (view, projects[view.project]) for each in wanted]
 
 
 def environment_id(text: str) -> EnvironmentId:

@@ -6,6 +6,7 @@ found by its tags: whose it is, what it is about, who did it, and the words that
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from hashlib import blake2b
@@ -175,10 +176,21 @@ class History:
 
     async def list(self, wanted: HistoryFilter, part: Slice) -> Page[HistoryView]:
         """The newest first; raises `InvalidArgument` for what is no cursor."""
-        only = Filter(tags=_groups(wanted), **await self._bounds(wanted))
-        page = await self._views.list(KIND, PARENT, part, is_descending=True, only=only)
-        edges = tuple(Edge(edge.cursor, _decoder.decode(edge.node)) for edge in page.edges)
-        return Page(edges=edges, has_previous=page.has_previous, has_next=page.has_next)
+        (page,) = await self.list_all([wanted], part)
+        return page
+
+    async def list_all(self, wanted: Sequence[HistoryFilter], part: Slice) -> Sequence[Page[HistoryView]]:
+        """The same for each of *wanted*, as soon as for one."""
+        narrowed = [Filter(tags=_groups(each), **await self._bounds(each)) for each in wanted]
+        pages = await self._views.list_all(KIND, PARENT, part, narrowed, is_descending=True)
+        return [
+            Page(
+                edges=tuple(Edge(edge.cursor, _decoder.decode(edge.node)) for edge in page.edges),
+                has_previous=page.has_previous,
+                has_next=page.has_next,
+            )
+            for page in pages
+        ]
 
     async def _bounds(self, wanted: HistoryFilter) -> dict[str, str]:
         bounds = {}

@@ -1,6 +1,6 @@
 """An environment's pipeline, as it stands and as it stood."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import cast
 from uuid import UUID
@@ -89,3 +89,7 @@ class Pipelines:
         None if there is no such environment, none yet at that time, or no such version yet.
         """
         return await self._replay.get(environment, version, as_of)
+
+    async def at(self, environment: EnvironmentId, versions: Collection[int]) -> Mapping[int, PipelineView | None]:
+        """The pipeline as it stood at each of *versions*, as soon as for one; what is still to come is left out."""
+        return await self._replay.at(environment, versions)

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from projections.lease import Lease
-from projections.postgres_listing import Listing
+from projections.postgres_listing import Listing, Listings
 from projections.views import (
     Checkpoint,
     CheckpointMoved,
@@ -39,6 +39,7 @@ PRUNED = 500  # rows at once, so that saving never waits for long
 COLUMNS = ("generation", "key", "parent", "sort", "position", "document", "tagged")
 CHECKPOINTS = "SELECT kind, version, generation, epoch, position, hash FROM checkpoints"
 GET = "SELECT document FROM documents JOIN checkpoints USING (generation) WHERE kind = $1 AND key = $2"
+FIND = "SELECT key, document FROM documents JOIN checkpoints USING (generation) WHERE kind = $1 AND key = ANY ($2)"
 PARKED = """
     SELECT kind, parked.position, stream, name, error FROM parked JOIN checkpoints USING (generation)
     ORDER BY parked.position, kind LIMIT $1
@@ -113,11 +114,20 @@ class PostgresViews(Views):
         rows = await self._read(GET, kind, key)
         return rows[0]["document"] if rows else None
 
+    async def find(self, kind: str, keys: Collection[UUID]) -> Mapping[UUID, bytes]:
+        return {row["key"]: row["document"] for row in await self._read(FIND, kind, list(keys))}
+
     async def list(
         self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: Filter | None = None
     ) -> Page[bytes]:
         listing = Listing(kind, parent, part, is_descending, only)
         return listing.page(await self._read(listing.statement, *listing.parameters))
+
+    async def list_all(
+        self, kind: str, parent: str, part: Slice, narrowed: Sequence[Filter], *, is_descending: bool = False
+    ) -> Sequence[Page[bytes]]:
+        listings = Listings(kind, parent, part, is_descending, narrowed)
+        return listings.pages(await self._read(listings.statement, *listings.parameters)) if narrowed else []
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:
         return {row["kind"]: _checkpoint(row) for row in await self._read(CHECKPOINTS)}

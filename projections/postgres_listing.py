@@ -24,10 +24,18 @@ EXISTS = "EXISTS (SELECT 1 FROM documents d WHERE {scope} AND (d.sort, d.key) {s
 class Listing:
     """The part of a list that is asked for, as a statement with its parameters."""
 
-    def __init__(self, kind: str, parent: str, part: Slice, is_descending: bool, only: Filter | None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        parent: str,
+        part: Slice,
+        is_descending: bool,
+        only: Filter | None,
+        parameters: list[object] | None = None,
+    ) -> None:
         if part.first is not None and part.last is not None:
             raise ValueError("the first ones or the last ones, not both")
-        self.parameters: list[object] = []
+        self.parameters = [] if parameters is None else parameters
         self._is_backward = part.last is not None
         self._count = part.last if part.last is not None else PAGE if part.first is None else part.first
         beyond, before = ("<", ">") if is_descending else (">", "<")
@@ -76,6 +84,24 @@ class Listing:
         if only.until is not None:
             conditions += f" AND d.sort <= {self._given(only.until)}"
         return conditions
+
+
+class Listings:
+    """The same part of a list for each of the filters *narrowed*, as one statement."""
+
+    def __init__(self, kind: str, parent: str, part: Slice, is_descending: bool, narrowed: "Sequence[Filter]") -> None:
+        self.parameters: list[object] = []
+        self._listings = [Listing(kind, parent, part, is_descending, only, self.parameters) for only in narrowed]
+        self.statement = " UNION ALL ".join(
+            f"SELECT {number} AS number, row_number() OVER () AS place, one.* FROM ({each.statement}) AS one"
+            for number, each in enumerate(self._listings)
+        )
+
+    def pages(self, found: "Sequence[Record]") -> list[Page[bytes]]:
+        rows: list[list[Record]] = [[] for _ in self._listings]
+        for row in sorted(found, key=lambda row: (row["number"], row["place"])):
+            rows[row["number"]].append(row)
+        return [listing.page(of_one) for listing, of_one in zip(self._listings, rows, strict=True)]
 
 
 def _quoted(tag: str) -> str:

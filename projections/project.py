@@ -1,5 +1,6 @@
 """Projects, by name."""
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -45,6 +46,10 @@ class Projects:
 
     async def get(self, project: ProjectId) -> ProjectView | None:
         return await self._rows.get(project)
+
+    async def find(self, projects: Collection[ProjectId]) -> Mapping[UUID, ProjectView]:
+        """The projects that are there."""
+        return await self._rows.find(projects)
 
     async def list(self, part: Slice = FIRST) -> Page[ProjectView]:
         """By name, without regard to case; raises `InvalidArgument` for what is no cursor."""

@@ -1,6 +1,6 @@
 """A read model as data: which row an event belongs to, and what the row says after it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Generic, TypeVar
@@ -72,6 +72,11 @@ class Reader(Generic[View]):
     async def get(self, key: UUID) -> View | None:
         document = await self._views.get(self._projection.name, key)
         return None if document is None else self._projection.decode(document)
+
+    async def find(self, keys: Collection[UUID]) -> Mapping[UUID, View]:
+        """The rows that are there."""
+        found = await self._views.find(self._projection.name, keys)
+        return {key: self._projection.decode(document) for key, document in found.items()}
 
     async def list(self, parent: str, part: Slice, *, is_descending: bool = False) -> Page[View]:
         """Raises `InvalidArgument` for what is no cursor."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Generic
 from uuid import UUID
@@ -13,6 +13,8 @@ from store.log import EventLog, Recorded
 
 KEPT = 1000
 MANY = 500
+PIECE = 5000
+"""Events that are read at once where views are made on the way."""
 
 
 class Replay(Generic[View]):
@@ -40,6 +42,28 @@ class Replay(Generic[View]):
             return now.view
         begun, events = await self._read(stream, wanted)
         return await self._fold(events, begun.view)
+
+    async def at(self, stream: UUID, versions: Collection[int]) -> Mapping[int, View | None]:
+        """The view at each of *versions*, read at once."""
+        if len(versions) <= 1:
+            return {version: await self.get(stream, version) for version in versions}
+        wanted = sorted(versions)
+        begun, events = await self._read(stream, wanted[0])
+        version, view = wanted[0], await self._fold(events, begun.view)
+        views = {version: view}
+        while version < wanted[-1] and (events := await self._log.read(stream, version, version + PIECE)):
+            found = await asyncio.to_thread(self._each, events, view)
+            version, view = events[-1].version, found[-1]
+            views |= {each.version: then for each, then in zip(events, found, strict=True) if each.version in versions}
+        return views
+
+    def _each(self, events: Sequence[Recorded], view: View | None) -> list[View | None]:
+        """The view after each of *events*."""
+        views = []
+        for event in events:
+            view = self._projection.replay((event,), view)
+            views.append(view)
+        return views
 
     async def _version_at(self, stream: UUID, moment: datetime, newest: int) -> int:
         """The last version up to *moment*: in a stream time never goes back, so it is found by halving."""

@@ -118,18 +118,43 @@ class SqliteViews(Views):
 
         return await self._read(get)
 
+    async def find(self, kind: str, keys: Collection[UUID]) -> Mapping[UUID, bytes]:
+        def find(db: sqlite3.Connection) -> Mapping[UUID, bytes]:
+            marks = ", ".join("?" * len(keys))
+            found = db.execute(
+                f"SELECT key, document FROM documents WHERE kind = ? AND key IN ({marks})",
+                (kind, *(key.bytes for key in keys)),
+            )
+            return {UUID(bytes=key): document for key, document in found}
+
+        return await self._read(find)
+
     async def list(
         self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: Filter | None = None
     ) -> Page[bytes]:
         after = None if part.after is None else place_of(part.after)
         before = None if part.before is None else place_of(part.before)
-        listing = Listing(kind, parent, is_descending) if only is None else Tagged(kind, parent, is_descending, only)
+        if only is not None:
+            (narrowed,) = await self.list_all(kind, parent, part, [only], is_descending=is_descending)
+            return narrowed
 
         def page(db: sqlite3.Connection) -> Page[bytes]:
             with _transaction(db, "DEFERRED"):
-                return listing.page(db, part, after, before)
+                return Listing(kind, parent, is_descending).page(db, part, after, before)
 
         return await self._read(page)
+
+    async def list_all(
+        self, kind: str, parent: str, part: Slice, narrowed: Sequence[Filter], *, is_descending: bool = False
+    ) -> Sequence[Page[bytes]]:
+        after = None if part.after is None else place_of(part.after)
+        before = None if part.before is None else place_of(part.before)
+
+        def pages(db: sqlite3.Connection) -> Sequence[Page[bytes]]:
+            with _transaction(db, "DEFERRED"):
+                return Tagged(kind, parent, is_descending, narrowed).pages(db, part, after, before)
+
+        return await self._read(pages) if narrowed else []
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:
         return await self._write(_checkpoints)

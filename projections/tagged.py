@@ -5,14 +5,36 @@ Rows with tags are written once and in the order of their list, so that the orde
 holds nothing but tags, each behind a `t`, and as `g7` that a row is of generation 7.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from projections.views import PAGE, Edge, Filter, Page, Slice, cursor
 
 INDEXED = "'g' || generation || ' t' || replace(tags, ' ', ' t')"
-LOWEST, HIGHEST = UUID(int=0), UUID(int=2**128 - 1)
+FIRST, LAST = "", "\U0010ffff"  # before and behind every sort
+ALL = 2**62
+
+# For each filter the ids of its rows, of all filters in one statement.
+FIND = """
+    SELECT (
+        SELECT json_group_array(id) FROM (
+            SELECT tagged.rowid AS id FROM tagged JOIN rows ON rows.id = tagged.rowid
+            WHERE tagged MATCH json_extract(only.value, '$[0]') AND rows.parent = :parent
+            AND tagged.rowid >= max(:lower, ifnull((
+                SELECT id FROM rows r WHERE r.generation = :generation AND r.parent = :parent
+                AND r.sort >= json_extract(only.value, '$[1]') ORDER BY r.sort, r.key LIMIT 1
+            ), :all))
+            AND tagged.rowid <= min(:upper, ifnull((
+                SELECT id FROM rows r WHERE r.generation = :generation AND r.parent = :parent
+                AND r.sort <= json_extract(only.value, '$[2]') ORDER BY r.sort DESC, r.key DESC LIMIT 1
+            ), 0))
+            ORDER BY tagged.rowid {order} LIMIT :count
+        )
+    ) FROM json_each(:filters) only ORDER BY only.key
+"""
+READ = "SELECT id, sort, key, document FROM rows WHERE id IN (SELECT value FROM json_each(?))"
 
 
 def tag(db: sqlite3.Connection, generation: int, keys: Sequence[UUID]) -> None:
@@ -33,30 +55,36 @@ def untag(db: sqlite3.Connection, ids: Sequence[int]) -> None:
 
 
 class Tagged:
-    """The rows under one parent that *only* lets through."""
+    """The rows under one parent that each of the filters *narrowed* lets through."""
 
-    def __init__(self, kind: str, parent: str, is_descending: bool, only: Filter) -> None:
+    def __init__(self, kind: str, parent: str, is_descending: bool, narrowed: Sequence[Filter]) -> None:
         self._kind = kind
         self._parent = parent
         self._is_descending = is_descending
-        self._only = only
+        self._narrowed = narrowed
 
-    def page(
+    def pages(
         self, db: sqlite3.Connection, part: Slice, after: tuple[str, UUID] | None, before: tuple[str, UUID] | None
-    ) -> Page[bytes]:
-        """Whoever gives a cursor of this list has seen that there is something on its other side."""
+    ) -> list[Page[bytes]]:
+        """Whoever gives a cursor of such a list has seen that there is something on its other side."""
         if part.first is not None and part.last is not None:
             raise ValueError("the first ones or the last ones, not both")
         is_backward = part.last is not None
         count = part.last if part.last is not None else PAGE if part.first is None else part.first
-        found = list(self._found(db, after, before, self._is_descending is not is_backward, count + 1))
-        rows = found[:count][::-1] if is_backward else found[:count]
-        has_more = len(found) > count
-        return Page(
-            edges=tuple(Edge(cursor(sort, UUID(bytes=key)), document) for sort, key, document in rows),
-            has_previous=has_more if is_backward else after is not None,
-            has_next=before is not None if is_backward else has_more,
-        )
+        found = self._found(db, after, before, self._is_descending is not is_backward, count + 1)
+        ids = sorted({id_ for each in found for id_ in each[:count]})
+        rows = {
+            id_: Edge(cursor(sort, UUID(bytes=key)), document)
+            for id_, sort, key, document in db.execute(READ, (json.dumps(ids),))
+        }
+        return [
+            Page(
+                edges=tuple(rows[id_] for id_ in (each[:count][::-1] if is_backward else each[:count])),
+                has_previous=len(each) > count if is_backward else after is not None,
+                has_next=before is not None if is_backward else len(each) > count,
+            )
+            for each in found
+        ]
 
     def _found(
         self,
@@ -65,32 +93,33 @@ class Tagged:
         before: tuple[str, UUID] | None,
         is_downward: bool,
         count: int,
-    ) -> Iterator[tuple[str, bytes, bytes]]:
+    ) -> list[list[int]]:
+        """The ids of each filter's rows."""
         checkpoint = db.execute("SELECT generation FROM checkpoints WHERE kind = ?", (self._kind,)).fetchone()
         if checkpoint is None:
-            return
+            return [[] for _ in self._narrowed]
         generation = int(checkpoint[0])
         lower, upper = (before, after) if self._is_descending else (after, before)
-        since, until = self._only.since, self._only.until
-        bounds = (
-            self._id(db, generation, ">", lower),
-            self._id(db, generation, ">", None if since is None else (since, LOWEST)),
-            self._id(db, generation, "<", upper),
-            self._id(db, generation, "<", None if until is None else (until, HIGHEST)),
+        filters = [(_match(generation, each), each.since or FIRST, each.until or LAST) for each in self._narrowed]
+        found = db.execute(
+            FIND.format(order="DESC" if is_downward else "ASC"),
+            {
+                "parent": self._parent,
+                "generation": generation,
+                "lower": self._id(db, generation, ">", lower),
+                "upper": self._id(db, generation, "<", upper),
+                "all": ALL,
+                "count": count,
+                "filters": json.dumps(filters),
+            },
         )
-        order = "DESC" if is_downward else "ASC"
-        yield from db.execute(
-            "SELECT sort, key, document FROM tagged JOIN rows ON rows.id = tagged.rowid WHERE tagged MATCH ?"
-            " AND tagged.rowid BETWEEN max(?, ?) AND min(?, ?) AND parent = ?"
-            f" ORDER BY tagged.rowid {order} LIMIT ?",
-            (self._match(generation), *bounds, self._parent, count),
-        )
+        return [json.loads(ids) for (ids,) in found]
 
     def _id(self, db: sqlite3.Connection, generation: int, sign: str, bound: tuple[str, UUID] | None) -> int:
         """The id of the first row beyond *bound*; one that no row has if there is none."""
-        none = 2**62 if sign == ">" else 0
+        none = ALL if sign == ">" else 0
         if bound is None:
-            return 2**62 - none
+            return ALL - none
         order = "ASC" if sign == ">" else "DESC"
         row = db.execute(
             f"SELECT id FROM rows WHERE generation = ? AND parent = ? AND (sort, key) {sign} (?, ?)"
@@ -99,9 +128,10 @@ class Tagged:
         ).fetchone()
         return none if row is None else int(row[0])
 
-    def _match(self, generation: int) -> str:
-        groups = [" OR ".join(map(_quoted, group)) for group in self._only.tags]
-        return " AND ".join([f"g{generation}", *(f"({group})" for group in groups)])
+
+def _match(generation: int, only: Filter) -> str:
+    groups = [" OR ".join(map(_quoted, group)) for group in only.tags]
+    return " AND ".join([f"g{generation}", *(f"({group})" for group in groups)])
 
 
 def _quoted(tag: str) -> str:

@@ -156,10 +156,20 @@ class Views(Protocol):
         """The document of a row."""
         ...
 
+    async def find(self, kind: str, keys: Collection[UUID]) -> Mapping[UUID, bytes]:
+        """The documents of those rows that are there, by one statement."""
+        ...
+
     async def list(
         self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: Filter | None = None
     ) -> Page[bytes]:
         """The documents listed under *parent*; raises `InvalidArgument` for what is no cursor."""
+        ...
+
+    async def list_all(
+        self, kind: str, parent: str, part: Slice, narrowed: Sequence[Filter], *, is_descending: bool = False
+    ) -> Sequence[Page[bytes]]:
+        """The same *part* of the list for each of the filters, by as many statements as for one."""
         ...
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:

@@ -5,6 +5,7 @@ They are all that has to be destroyed for a profile to be forgotten, so they are
 """
 
 import asyncio
+import json
 import secrets
 import sqlite3
 from collections.abc import Callable, Collection, Mapping
@@ -62,11 +63,11 @@ class SqliteKeys:
 
     async def get(self, actors: Collection[str]) -> Mapping[str, bytes]:
         def get() -> Mapping[str, bytes]:
-            found = {}
-            for actor in actors:
-                for (key,) in self._database.execute("SELECT key FROM keys WHERE actor = ?", (actor,)):
-                    found[actor] = bytes(key)
-            return found
+            wanted = json.dumps(list(actors))
+            found = self._database.execute(
+                "SELECT actor, key FROM keys WHERE actor IN (SELECT value FROM json_each(?))", (wanted,)
+            )
+            return {actor: bytes(key) for actor, key in found}
 
         return await self._run(get)
 

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from strawberry.dataloader import DataLoader
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gql import admission, view
 from gql.actor import actor_name
+from gql.context import Context
 from gql.event import DeploymentEvent
 from server import main, websocket
+from store.log import Origin
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, document, served
 
@@ -259,7 +260,8 @@ async def test_an_operation_that_is_cancelled_while_it_asks_for_a_name_keeps_non
     async def names(actors: list[str]) -> list[str]:
         return [actor.title() for actor in actors]
 
-    connection: Any = SimpleNamespace(context=SimpleNamespace(names=DataLoader(names, cache=False)))
+    application: Any = SimpleNamespace(people=SimpleNamespace(names=names))
+    connection: Any = SimpleNamespace(context=Context(application, Origin.API, None))
     ann = DeploymentEvent.__new__(DeploymentEvent)
     ann.actor = "ann"
     cancelled = asyncio.create_task(actor_name(ann, connection))

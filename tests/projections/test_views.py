@@ -292,6 +292,33 @@ async def test_a_narrowed_list_has_pages_both_ways(views: Views) -> None:
         assert backward == whole
 
 
+async def test_several_narrowed_lists_are_read_at_once(views: Views) -> None:
+    await made(views, *TAGGED, *(tagged(number, "even" if number % 2 == 0 else "odd") for number in range(5, 20)))
+    filters = [
+        Filter(),
+        Filter(tags=(("even",),), until="14"),
+        Filter(tags=(("nothing",),)),
+        Filter(tags=(("red*",), ("big", "reddish"))),
+        Filter(tags=(("odd",),), since="08", until="12"),
+        Filter(tags=(("even",),), until="14"),
+    ]
+    start = (await views.list("thing", "", Slice(first=6))).edges[-1].cursor
+    for part in (Slice(), Slice(first=2), Slice(last=3), Slice(first=3, after=start), Slice(last=2, before=start)):
+        for is_descending in (False, True):
+            one_by_one = [
+                await views.list("thing", "", part, is_descending=is_descending, only=only) for only in filters
+            ]
+            assert await views.list_all("thing", "", part, filters, is_descending=is_descending) == one_by_one
+    assert await views.list_all("thing", "", Slice(), []) == []
+
+
+async def test_several_rows_are_found_at_once(views: Views) -> None:
+    await made(views, *TAGGED)
+    wanted = [TAGGED[0].key, UUID(int=99), TAGGED[2].key]
+    assert await views.find("thing", wanted) == {TAGGED[0].key: b"1", TAGGED[2].key: b"3"}
+    assert await views.find("other", wanted) == {}
+
+
 async def test_tags_of_rows_that_are_made_anew_or_forgotten_find_nothing(views: Views) -> None:
     checkpoint = await made(views, *TAGGED)
     other = await views.begin("thing")

@@ -1,0 +1,164 @@
+"""How many statements a page takes of the store: as many as another page, however long they are."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+from graphql import GraphQLObjectType
+
+from gql.connection import MAX_PAGE
+from tests.gql.documents import CORE
+from tests.gql.environment import Environment
+from tests.gql.stageline import Data, Stageline, document, served
+from tests.postgres import created
+
+SOME, MANY = 6, 12
+"""Things on a page, and in each list."""
+
+TRIES = 5
+"""The fewest statements of so many tries are those of the query: the server asks some for itself meanwhile."""
+
+EVENTS = "events({page}) {{ edges {{ node {{ id actorName token {{ name }} project {{ name }} }} }} }}"
+SINCE = f"changedSince {{{{ differences {{{{ message {EVENTS} }}}} }}}}"
+
+
+class World:
+    """A server with lists of many things; *statements* are all that its stores were asked."""
+
+    def __init__(self, stageline: Stageline, statements: list[str]) -> None:
+        self.stageline = stageline
+        self.statements = statements
+        Environment(stageline)
+        self.one = Environment(stageline)
+        for number in range(MANY):
+            self.one.add(f"job-{number}", run=f"echo {number}")
+        self.runs = [self._run(number) for number in range(MANY)]
+        for number in range(MANY):
+            stageline.do("setActorProfile", actor=f"robot-{number}", name=f"Robot {number}")
+            stageline.do("createEnvironment", project=self.one.project, name=f"More {number}")
+            stageline.do("createProject", name=f"Other {number}")
+            stageline.do("createEnvironment", project=f"Other {number}", name="Only")
+
+    def _run(self, number: int) -> str:
+        self.one.do("editService", service=f"job-{number}", name=f"work-{number}")
+        deployment = self.one.do("deploy")
+        assert self.one.end(deployment)["status"] == "SUCCEEDED"
+        return str(deployment["id"])
+
+    def fewest(self, document: str, **variables: object) -> int:
+        """The statements of one query, which isn't the first of its kind."""
+        self.stageline.execute(document, **variables)
+        counts = []
+        for _ in range(TRIES):
+            self.statements.clear()
+            self.stageline.execute(document, **variables)
+            counts.append(len(self.statements))
+        return min(counts)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("statements")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "sqlite":
+            statements = _of_sqlite(patch)
+            with served(folder, kept_answers=0) as made:
+                yield World(made, statements)
+        else:
+            with created(request.getfixturevalue("postgres")) as dsn:
+                statements = _of_postgres(patch)
+                with served(folder, kept_answers=0, database=dsn) as made:
+                    yield World(made, statements)
+
+
+def _of_sqlite(patch: pytest.MonkeyPatch) -> list[str]:
+    """All statements that this process's SQLite carries out from now on, but for those within a virtual table."""
+    statements: list[str] = []
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.set_trace_callback(lambda text: None if text.startswith("--") else statements.append(text))
+        return connection
+
+    patch.setattr(sqlite3, "connect", traced)
+    return statements
+
+
+def _of_postgres(patch: pytest.MonkeyPatch) -> list[str]:
+    """All statements that this process asks a PostgreSQL from now on, as asyncpg's connections log them."""
+    statements: list[str] = []
+    begin: Callable[..., None] = asyncpg.Connection.__init__
+
+    def logged(connection: Any, *arguments: Any, **options: Any) -> None:
+        begin(connection, *arguments, **options)
+        connection.add_query_logger(lambda record: statements.append(record.query))
+
+    patch.setattr(asyncpg.Connection, "__init__", logged)
+    return statements
+
+
+PAGES: dict[str, Callable[[World], Data]] = {
+    "projects": lambda world: {},
+    "environments": lambda world: {"project": world.one.project},
+    "deployments": lambda world: {"environment": world.one.id},
+    "deploymentEvents": lambda world: {"deployment": world.runs[0]},
+    "pipelineEvents": lambda world: {"environment": world.one.id},
+    "pipelineHistory": lambda world: {"environment": world.one.id},
+    "history": lambda world: {},
+    "deploymentLogs": lambda world: {"deployment": world.runs[0]},
+    "actors": lambda world: {},
+}
+
+
+def test_every_list_is_looked_at_here() -> None:
+    paged = {
+        (type_.name, name)
+        for type_ in CORE.type_map.values()
+        if isinstance(type_, GraphQLObjectType)
+        for name, field in type_.fields.items()
+        if "first" in field.args
+    }
+    looked_at = {("Query", name) for name in PAGES}
+    assert paged == looked_at | {("Difference", "events"), ("Subscription", "deployments")}
+
+
+@pytest.mark.parametrize("field", PAGES)
+@pytest.mark.parametrize("way", ["first", "last"])
+def test_a_page_of_many_takes_as_many_statements_as_one_of_some(world: World, field: str, way: str) -> None:
+    arguments = PAGES[field](world)
+    asked = document("query", field, way, *arguments)
+    assert len(world.stageline.query(field, **{way: MAX_PAGE}, **arguments)["edges"]) >= MANY
+    some = world.fewest(asked, **{way: SOME}, **arguments)
+    assert world.fewest(asked, **{way: 1}, **arguments) <= some
+    assert world.fewest(asked, **{way: MAX_PAGE}, **arguments) == some
+
+
+def test_a_page_within_a_page_takes_as_many_statements_as_fewer_of_fewer(world: World) -> None:
+    def asked(outer: int, inner: int) -> str:
+        selected = SINCE.format(page=f"first: {inner}")
+        node = f"number pipeline {{ version environment {{ project {{ name }} }} }} {selected}"
+        return (
+            f"query ($of: ID!) {{ deployments(environment: $of, first: {outer}) {{ edges {{ node {{ {node} }} }} }} }}"
+        )
+
+    found = world.stageline.execute(asked(MANY, 50), of=world.one.id)["deployments"]["edges"]
+    differences = [each["node"]["changedSince"]["differences"] for each in found]
+    assert [len(each) for each in differences] == list(range(MANY))
+    assert all(each["events"]["edges"] for some in differences for each in some)
+    fewest = world.fewest(asked(3, 1), of=world.one.id)
+    assert 0 < world.fewest(asked(MANY, 50), of=world.one.id) == fewest
+
+
+def test_many_differences_take_as_many_statements_as_one(world: World) -> None:
+    asked = (
+        "query ($of: ID!, $at: ID!) { pipelineDiff(environment: $of, from: { deployment: $at }) { differences {"
+        f" {EVENTS.format(page='first: 50')} }} }} }}"
+    )
+    for run, count in ((world.runs[0], MANY - 1), (world.runs[-2], 1)):
+        found = world.stageline.execute(asked, of=world.one.id, at=run)["pipelineDiff"]["differences"]
+        assert len(found) == count
+    fewest = world.fewest(asked, of=world.one.id, at=world.runs[-2])
+    assert 0 < world.fewest(asked, of=world.one.id, at=world.runs[0]) == fewest
