@@ -2,28 +2,36 @@
 //
 //   node follow.mjs MODULE URL TOKEN DOCUMENT VARIABLES EVERY LAST
 //
-// The socket is torn after EVERY payloads, again and again. It ends with the event whose type is LAST.
+// The socket, or the stream of an answer, is torn after EVERY payloads, again and again. It ends with the event whose type is LAST.
 
 import { pathToFileURL } from "node:url";
 
 import WebSocket from "ws";
 
 const [module, url, token, document, variables, every, last] = process.argv.slice(2);
-let socket;
+let tear;
 let came = 0;
 
 globalThis.WebSocket = class extends WebSocket {
   constructor(...options) {
     super(...options);
-    socket = this;
+    tear = () => this.terminate();
   }
 };
 
+const { fetch } = globalThis;
+globalThis.fetch = async (...request) => {
+  const answer = await fetch(...request);
+  const through = new TransformStream({ start: (controller) => (tear = () => controller.error(new TypeError("torn"))) });
+  return new Response(answer.body.pipeThrough(through), answer);
+};
+
 const { follow } = await import(pathToFileURL(module));
-const client = follow(url.replace(/^http/, "ws"), token, document, JSON.parse(variables), {
+const address = module.endsWith("sse.mjs") ? url : url.replace(/^http/, "ws");
+const client = follow(address, token, document, JSON.parse(variables), {
   next(payload) {
     console.log(JSON.stringify(payload.data));
     if (Object.values(payload.data)[0].type === last) client.dispose();
-    else if (++came % Number(every) === 0) socket.terminate();
+    else if (++came % Number(every) === 0) tear();
   },
 });

@@ -61,7 +61,7 @@ def test_its_documents_are_answered(environment: Environment) -> None:
     assert event["pipelineEvent"] == "STAGE_CREATED"
 
 
-@pytest.mark.parametrize("name", ["apollo.mjs", "urql.mjs"])
+@pytest.mark.parametrize("name", ["apollo.mjs", "urql.mjs", "sse.mjs"])
 def test_its_clients_resume_after_torn_connections_and_a_restart(programs: Path, deployment: Live, name: str) -> None:
     url, variables = f"{deployment.server.url}/graphql", json.dumps({"deployment": deployment.id})
     command = ["node", "follow.mjs", str(programs / name), url, deployment.server.token, SUBSCRIPTION, variables]
@@ -100,13 +100,26 @@ def _python(programs: Path) -> Any:
     return module.follow
 
 
-def test_its_curl_shows_the_whole_story(deployment: Live) -> None:
+def test_its_curl_shows_the_whole_story_and_goes_on_where_it_was_cut(deployment: Live) -> None:
     (command,) = re.findall(r"```sh\n(curl.*?)```", GUIDE, re.DOTALL)
-    deployment.let_end()
+    (resume,) = re.findall(r"`(-H \"Last-Event-ID: .*?)`", GUIDE)
     about = {"URL": deployment.server.url, "TOKEN": deployment.server.token, "DEPLOYMENT": deployment.id}
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {command}"], env=os.environ | about, stdout=subprocess.PIPE, text=True
+    ) as cut:
+        assert cut.stdout is not None
+        lines = iter(cut.stdout.readline, "")
+        seen = [next(line for line in lines if line.startswith("id:")).partition(" ")[2].strip() for _ in range(2)]
+        cut.kill()
+    deployment.let_end()
     told = subprocess.run(
-        ["bash", "-c", command], env=os.environ | about, capture_output=True, text=True, timeout=PATIENCE, check=True
+        ["bash", "-c", f"{command.strip()} {resume}"],
+        env=os.environ | about | {"ID": seen[-1]},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
     ).stdout
-    ids = re.findall(r"^id: ?(.*)$", told, re.MULTILINE)
-    assert ids == [event["cursor"] for event in deployment.events()]
+    seen += re.findall(r"^id: ?(.*)$", told, re.MULTILINE)
+    assert seen == [event["cursor"] for event in deployment.events()]
     assert "event: complete" in told

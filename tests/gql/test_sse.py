@@ -1,19 +1,29 @@
 """Event streams as graphql-sse and browsers read them: the same bytes as on a WebSocket, resumed by Last-Event-ID."""
 
+import ctypes
 import json
+import socket
+import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from gql import sse
+from gql import admission, sse
+from server import http as server_http
 from tests.gql.environment import Environment
-from tests.gql.stageline import PATIENCE, Data, Stageline, document
+from tests.gql.stageline import PATIENCE, Data, Stageline, document, served
 from tests.gql.test_broadcast import EVENTS, change, frames
+
+SO_ATTACH_FILTER = 26
+"""Of Linux, see socket(7); Python has no name for it."""
 
 COMPLETE = {"event": "complete", "data": ""}
 
@@ -171,6 +181,35 @@ def test_without_a_good_token_there_is_no_stream(stageline: Stageline) -> None:
         params = {"query": "subscription { __typename }"}
         answer = stageline.send("GET", params=params, headers={"accept": "text/event-stream"} | headers)
         assert answer.status_code == 401
+
+
+def test_a_client_that_vanished_without_a_word_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its machine is gone: nothing that is sent to it is acknowledged, and nothing comes back."""
+    assert sse.KEEP_ALIVE + server_http.UNACKNOWLEDGED / 1000 < 30
+    monkeypatch.setattr(sse, "KEEP_ALIVE", 0.05)
+    monkeypatch.setattr(server_http, "UNACKNOWLEDGED", 300)
+    monkeypatch.setattr(admission, "CONNECTIONS", 1)
+    with served(tmp_path) as stageline, socket.create_connection(("127.0.0.1", urlsplit(stageline.url).port)) as gone:
+        environment = Environment(stageline)
+        asked = {"query": EVENTS, "variables": {"environment": environment.id}}
+        body = json.dumps(asked).encode()
+        gone.sendall(
+            b"POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\n"
+            b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b" % (stageline.token.encode(), len(body), body)
+        )
+        assert gone.recv(12) == b"HTTP/1.1 200"
+        headers = {"accept": "text/event-stream", "authorization": f"Bearer {stageline.token}"}
+        assert stageline.send(json={"query": "{ __typename }"}, headers=headers).status_code == 503
+        _deafen(gone)
+        deadline = time.monotonic() + PATIENCE
+        while stageline.send(json={"query": "{ __typename }"}, headers=headers).status_code == 503:
+            assert time.monotonic() < deadline, "its place was never given to another"
+
+
+def _deafen(connection: socket.socket) -> None:
+    """Has the system drop whatever comes for *connection*, unacknowledged: a socket filter that takes 0 bytes of it."""
+    drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF_RET | BPF_K
+    connection.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(drop)))
 
 
 def test_a_server_that_stops_asks_its_streams_to_come_back(own: Stageline) -> None:
