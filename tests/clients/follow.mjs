@@ -31,7 +31,7 @@ const address = module.endsWith("sse.mjs") ? url : url.replace(/^http/, "ws");
 const client = follow(address, token, document, JSON.parse(variables), {
   next(payload) {
     console.log(JSON.stringify(payload.data));
-    if (Object.values(payload.data)[0].type === last) client.dispose();
+    if (Object.values(payload.data)[0].type === last) client.dispose?.();
     else if (++came % Number(every) === 0) tear();
   },
 });
