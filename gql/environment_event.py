@@ -1,11 +1,10 @@
 """
-Everything that happens in an environment, in one order: its pipeline's events and its deployments'.
+Everything that happens in an environment, in one order: its pipeline's events, its queue's, and its deployments'.
 
-What there is already is read from the environment's own streams: its queue names the deployments, and those that were
-over at the cursor are not read. What comes is picked out of the log as it grows.
+What comes is picked out of the log as it grows, as long as that is in memory. Who is further behind gets what there is
+already from the store, where only the environment's own streams are read: its queue names the deployments.
 """
 
-from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from heapq import heappop, heappush
@@ -15,88 +14,136 @@ import strawberry
 from strawberry import ID
 
 from domain import queue as queues
-from domain.deployment import DeploymentPlanned
-from domain.environment import EnvironmentDeleted
 from domain.errors import EnvironmentNotFound
 from domain.project import EnvironmentId
 from domain.queue import DeploymentClosed, DeploymentRequested
 from gql import cursor as cursors
 from gql.context import Context, Info
-from gql.event import DEPLOYMENT, PIPELINE, Event, deployment_event, pipeline_event
+from gql.event import Event, deployment_event, pipeline_event
 from gql.mark import LOSSLESS
 from gql.pipeline import environment_id
-from projections.event import DeploymentStory, PipelineStory
+from gql.queue import queue_event
+from gql.stream import DEPLOYMENT, PIPELINE, Telling
+from projections import queue
+from projections.queue import QueueStory
 from store.log import EventLog, Recorded
+
+MANY = 500
+"""Events of one stream at most that are read at once."""
 
 
 class Chronicle:
-    """Tells an environment's events in their order; what isn't of that environment is passed over."""
+    """Tells the events of an environment that come after a position, in their order."""
 
-    def __init__(self, environment: EnvironmentId, epoch: str) -> None:
-        self._environment = environment
-        self._epoch = epoch
-        self._pipeline = PipelineStory()
-        self._deployments: dict[UUID, DeploymentStory] = {}
+    def __init__(self, context: Context, first: Recorded, position: int) -> None:
+        self._context = context
+        self._log = context.application.log
+        self._first = first
+        self._position = position
+        self._environment = EnvironmentId(first.stream)
+        self._queue = queues.stream(self._environment)
+        self._open: set[UUID] = {self._environment, self._queue}  # the streams that may get more events
+        self._stories: dict[UUID, Telling] = {}
 
-    def show(self, recorded: Recorded) -> Event | None:
-        if recorded.stream == self._environment:
-            return pipeline_event(self._pipeline.tell(recorded), self._epoch)
-        if isinstance(recorded.event, DeploymentPlanned) and recorded.event.environment == self._environment:
-            self._deployments[recorded.stream] = DeploymentStory()
-        story = self._deployments.get(recorded.stream)
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Until the environment is deleted."""
+        if await self._begin():
+            async with aclosing(self._recorded()) as events:
+                async for recorded in events:
+                    yield await self._told(recorded)
+                    if isinstance(recorded.event, PIPELINE.ends):
+                        return
+
+    async def _begin(self) -> bool:
+        """Finds out what there was at the position; whether more can come."""
+        log = self._log
+        version = await log.version(self._environment, self._position) if self._position else 0
+        for last in await log.read(self._environment, after=version - 1, until=version) if version else ():
+            if isinstance(last.event, PIPELINE.ends):
+                return False
+        waiting = await queue.open_at(log, self._queue, await log.version(self._queue, self._position))
+        self._open |= waiting.keys()
+        self._stories[self._environment] = await PIPELINE.story(self._context, self._first, version)
+        self._stories[self._queue] = QueueStory(waiting)
+        return True
+
+    async def _told(self, recorded: Recorded) -> Event:
+        epoch, stream = self._log.epoch, recorded.stream
+        story = self._stories.get(stream)
         if story is None:
-            return None
+            first = recorded if recorded.version == 1 else (await self._log.read(stream, until=1))[0]
+            story = self._stories[stream] = await DEPLOYMENT.story(self._context, first, recorded.version - 1)
         if isinstance(recorded.event, DEPLOYMENT.ends):
-            del self._deployments[recorded.stream]
-        return deployment_event(story.tell(recorded), self._epoch)
+            del self._stories[stream]
+        told = story.tell(recorded)
+        if stream == self._environment:
+            return pipeline_event(told, epoch)
+        return queue_event(told, epoch) if stream == self._queue else deployment_event(told, epoch)
 
+    async def _recorded(self) -> AsyncGenerator[Recorded, None]:
+        """What there is, and what comes."""
+        while True:
+            async with aclosing(self._log.recent(self._position)) as recent:
+                async for batch in recent:
+                    for recorded in batch:
+                        if recorded.stream in self._open:
+                            yield self._noted(recorded)
+                    self._position = batch[-1].position
+            end = await self._log.position()
+            async with aclosing(self._past(end)) as past:
+                async for recorded in past:
+                    yield self._noted(recorded)
+            self._position = end
 
-async def _past(log: EventLog, environment: EnvironmentId, after: int, until: int) -> AsyncGenerator[Recorded, None]:
-    """The events up to position *until*, in order, of every stream of the environment that has some after *after*."""
-    started: dict[UUID, int] = {environment: 0}
-    for recorded in await log.read(queues.stream(environment)):
+    def _noted(self, recorded: Recorded) -> Recorded:
+        """A deployment's first event comes after its request, and its last one before it is closed."""
+        self._position = recorded.position
         match recorded.event:
-            case DeploymentRequested(deployment=deployment):  # is written before the deployment's first event
-                started[deployment] = recorded.position
-            case DeploymentClosed(deployment=deployment) if recorded.position <= after:  # and this after its last
-                del started[deployment]
-    waiting = deque(sorted((position, stream) for stream, position in started.items()))
-    open_: list[tuple[int, deque[Recorded]]] = []
-    while waiting or open_:
-        if waiting and (not open_ or waiting[0][0] < open_[0][0]):
-            _, stream = waiting.popleft()
-            events = deque(each for each in await log.read(stream) if each.position <= until)
-        else:
-            _, events = heappop(open_)
-            yield events.popleft()
-        if events:
-            heappush(open_, (events[0].position, events))
+            case DeploymentRequested(deployment=deployment):
+                self._open.add(deployment)
+            case DeploymentClosed(deployment=deployment):
+                self._open.discard(deployment)
+        return recorded
 
+    async def _past(self, until: int) -> AsyncGenerator[Recorded, None]:
+        """The events up to position *until* that the store has, of the streams that are open and of those that open."""
+        merged: list[tuple[int, Recorded, AsyncGenerator[Recorded, None]]] = []  # the next event of each stream
 
-async def _recorded(log: EventLog, environment: EnvironmentId, after: int) -> AsyncGenerator[Recorded, None]:
-    """What `_past` has, then everything that comes to the log."""
-    end = await log.position()
-    async with aclosing(_past(log, environment, after, end)) as past:
-        async for recorded in past:
+        async def add(events: AsyncGenerator[Recorded, None]) -> None:
+            recorded = await anext(events, None)
+            if recorded is not None:
+                heappush(merged, (recorded.position, recorded, events))
+
+        for stream in self._open:
+            await add(_read(self._log, stream, await self._log.version(stream, self._position), until))
+        while merged:
+            _, recorded, events = heappop(merged)
             yield recorded
-    async with aclosing(log.follow(end)) as following:
-        async for batch in following:
-            for recorded in batch:
-                yield recorded
+            if isinstance(recorded.event, DeploymentRequested):
+                await add(_read(self._log, recorded.event.deployment, 0, until))
+            await add(events)
+
+
+async def _read(log: EventLog, stream: UUID, version: int, until: int) -> AsyncGenerator[Recorded, None]:
+    """A stream's events after *version* up to position *until*, read as they are wanted."""
+    while found := await log.read(stream, after=version, until=version + MANY):
+        for recorded in found:
+            if recorded.position > until:
+                return
+            yield recorded
+        if len(found) < MANY:
+            return
+        version += MANY
 
 
 async def followed(context: Context, environment: str, after: str | None) -> AsyncGenerator[Event, None]:
-    log, own = context.application.log, environment_id(environment)
+    log = context.application.log
     position = 0 if after is None else cursors.to_position(log.epoch, after)
-    PIPELINE.check(await log.read(own, until=1), EnvironmentNotFound(environment=environment))
-    chronicle = Chronicle(own, log.epoch)
-    async with aclosing(_recorded(log, own, position)) as events:
-        async for recorded in events:
-            event = chronicle.show(recorded)
-            if event is not None and recorded.position > position:
-                yield event
-            if recorded.stream == own and isinstance(recorded.event, EnvironmentDeleted):
-                return
+    missing = EnvironmentNotFound(environment=environment)
+    first = await PIPELINE.first(log, environment_id(environment), missing)
+    async with aclosing(Chronicle(context, first, position).events()) as events:
+        async for event in events:
+            yield event
 
 
 @strawberry.type
@@ -113,8 +160,8 @@ class Query:
 @strawberry.type
 class Subscription:
     @strawberry.subscription(
-        description="Everything that happens in an environment after a cursor, to its pipeline and in its deployments,"
-        " in one order; completes when it was deleted. Nothing is left out.",
+        description="Everything that happens in an environment after a cursor, to its pipeline, in its deployments and"
+        " in their queue, in one order; completes when it was deleted. Nothing is left out.",
         metadata=LOSSLESS,
     )
     async def environment_events(

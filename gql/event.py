@@ -5,37 +5,28 @@ A subscription replays what came after its cursor, goes on live, and completes w
 """
 
 import enum
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
-from uuid import UUID
 
 import strawberry
-from msgspec import Struct
 from strawberry import ID
 
-from domain import deployment as deployments
-from domain import pipeline as pipelines
-from domain.decider import Decider
-from domain.deployment import DeploymentCancelled, DeploymentFailed, DeploymentPlanned, DeploymentSucceeded
-from domain.environment import EnvironmentCreated, EnvironmentDeleted
-from domain.errors import DeploymentNotFound, EnvironmentNotFound, Refused
+from domain.errors import DeploymentNotFound, EnvironmentNotFound
 from domain.step import Phase
 from gql import cursor as cursors
 from gql.actor import ACTOR_NAME, actor_name
 from gql.change import PipelineEventType
-from gql.connection import Connection, connection, cut, part
-from gql.context import Context, Info
+from gql.connection import Connection, connection, part
+from gql.context import Info
 from gql.deployment import deployment_id
 from gql.mark import LOSSLESS
 from gql.node import global_id
 from gql.pipeline import ServiceRef, StageRef, environment_id, service_ref, stage_ref
-from projections.event import DeploymentStory, PipelineStory, Told
-from store.log import Event as DomainEvent
-from store.log import Origin, Recorded
-
-Shown = TypeVar("Shown")
+from gql.stream import DEPLOYMENT, PIPELINE, followed
+from gql.stream import page as pages
+from projections.event import Told
+from store.log import Origin
 
 
 @strawberry.enum(description="What happened in a deployment.")
@@ -62,14 +53,18 @@ class DeploymentEventType(enum.Enum):
     DEPLOYMENT_CANCELLED = "DeploymentCancelled"
 
 
-@strawberry.interface(description="Something that happened in an environment: to its pipeline, or in a deployment.")
+@strawberry.interface(
+    description="Something that happened in an environment: to its pipeline, in a deployment, or in its queue."
+)
 class Event:
     id: ID = strawberry.field(description="Names the event among everything in Stageline, for ever.")
     cursor: str = strawberry.field(
         description="Its place in the log: resume environmentEvents, deploymentEvents or pipelineEvents after it."
     )
     position: int = strawberry.field(description="Its place in the whole log.")
-    version: int = strawberry.field(description="Its place among the events of its deployment or of its pipeline.")
+    version: int = strawberry.field(
+        description="Its place among the events of its deployment, its pipeline or its queue."
+    )
     recorded_at: datetime = strawberry.field(description="When it was written.")
     actor: str = strawberry.field(description="Who did it: a stable identifier, never a person's name or address.")
     actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
@@ -156,78 +151,6 @@ def _service(told: Told) -> ServiceRef | None:
     return None if service is None else service_ref(service.id, service.name, service.type)
 
 
-class Telling(Protocol):
-    """Puts one stream's events into words, in their order."""
-
-    def tell(self, recorded: Recorded) -> Told: ...
-
-
-class Stream(Struct, frozen=True):
-    """What a stream is about: how its events are told after a state, and which of them begin and end it."""
-
-    decider: Decider[Any, Any, Any]
-    story: Callable[[Any], Telling]
-    begin: type[DomainEvent]
-    ends: tuple[type[DomainEvent], ...]
-
-    def check(self, recorded: Sequence[Recorded], missing: Refused) -> None:
-        """Raises *missing* if *recorded* isn't the beginning of such a stream."""
-        if not recorded or not isinstance(recorded[0].event, self.begin):
-            raise missing
-
-
-DEPLOYMENT = Stream(
-    deployments.decider,
-    DeploymentStory,
-    DeploymentPlanned,
-    (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled),
-)
-PIPELINE = Stream(pipelines.decider, PipelineStory, EnvironmentCreated, (EnvironmentDeleted,))
-
-
-async def _told(context: Context, stream: UUID, about: Stream, missing: Refused) -> list[Told]:
-    """All of a stream's events."""
-    recorded = await context.application.log.read(stream)
-    about.check(recorded, missing)
-    story = about.story(about.decider.initial)
-    return [story.tell(each) for each in recorded]
-
-
-async def _followed(
-    context: Context, stream: UUID, about: Stream, after: str | None, missing: Refused
-) -> AsyncGenerator[Told, None]:
-    """A stream's events behind the cursor *after*: what there is, then what comes, until the stream is at its end."""
-    log = context.application.log
-    position = 0 if after is None else cursors.to_position(log.epoch, after)
-    about.check(await log.read(stream, until=1), missing)
-    last = await _last(context, stream, about, position)
-    if last is not None and isinstance(last.event, about.ends):
-        return
-    before = await context.application.handler.states.load_at(about.decider, stream, last.version if last else 0)
-    story = about.story(before.state)
-    async with aclosing(log.follow(last.position if last else 0, stream)) as following:
-        async for batch in following:
-            for recorded in batch:
-                yield story.tell(recorded)
-                if isinstance(recorded.event, about.ends):
-                    return
-
-
-async def _last(context: Context, stream: UUID, about: Stream, position: int) -> Recorded | None:
-    """The stream's last event up to *position*: positions go up with versions, so it is found by halving."""
-    log, states = context.application.log, context.application.handler.states
-    low, high, found = 0, (await states.load(about.decider, stream)).version if position else 0, None
-    middle = high  # most cursors are of the end
-    while low < high:
-        (recorded,) = await log.read(stream, after=middle - 1, until=middle)
-        if recorded.position <= position:
-            low, found = middle, recorded
-        else:
-            high = middle - 1
-        middle = (low + high + 1) // 2
-    return found
-
-
 @strawberry.type
 class Query:
     @strawberry.field(description="What happened in a deployment, in order.")
@@ -241,9 +164,10 @@ class Query:
         before: str | None = None,
     ) -> Connection[DeploymentEvent]:
         stream, missing = deployment_id(deployment), DeploymentNotFound(deployment=deployment)
-        told = await _told(info.context, stream, DEPLOYMENT, missing)
+        page = await pages(info.context, stream, DEPLOYMENT, part(first, after, last, before), missing)
         info.context.reads(stream)
-        return _connection(info, told, deployment_event, first, after, last, before)
+        epoch = info.context.application.log.epoch
+        return connection(page, lambda told: deployment_event(told, epoch))
 
     @strawberry.field(description="What happened to an environment and its pipeline, in order.")
     async def pipeline_events(
@@ -256,23 +180,10 @@ class Query:
         before: str | None = None,
     ) -> Connection[PipelineEvent]:
         stream, missing = environment_id(environment), EnvironmentNotFound(environment=environment)
-        told = await _told(info.context, stream, PIPELINE, missing)
+        page = await pages(info.context, stream, PIPELINE, part(first, after, last, before), missing)
         info.context.reads(stream)
-        return _connection(info, told, pipeline_event, first, after, last, before)
-
-
-def _connection(
-    info: Info,
-    told: list[Told],
-    show: Callable[[Told, str], Shown],
-    first: int | None,
-    after: str | None,
-    last: int | None,
-    before: str | None,
-) -> Connection[Shown]:
-    epoch = info.context.application.log.epoch
-    page = cut(told, part(first, after, last, before), lambda each: cursors.of_position(epoch, each.recorded.position))
-    return connection(page, lambda each: show(each, epoch))
+        epoch = info.context.application.log.epoch
+        return connection(page, lambda told: pipeline_event(told, epoch))
 
 
 @strawberry.type
@@ -285,8 +196,9 @@ class Subscription:
     ) -> AsyncGenerator[DeploymentEvent, None]:
         stream, missing = deployment_id(deployment), DeploymentNotFound(deployment=deployment)
         epoch = info.context.application.log.epoch
-        async for told in _followed(info.context, stream, DEPLOYMENT, after, missing):
-            yield deployment_event(told, epoch)
+        async with aclosing(followed(info.context, stream, DEPLOYMENT, after, missing)) as events:
+            async for told in events:
+                yield deployment_event(told, epoch)
 
     @strawberry.subscription(
         description="An environment's events after a cursor; completes when it was deleted.", metadata=LOSSLESS
@@ -296,5 +208,6 @@ class Subscription:
     ) -> AsyncGenerator[PipelineEvent, None]:
         stream, missing = environment_id(environment), EnvironmentNotFound(environment=environment)
         epoch = info.context.application.log.epoch
-        async for told in _followed(info.context, stream, PIPELINE, after, missing):
-            yield pipeline_event(told, epoch)
+        async with aclosing(followed(info.context, stream, PIPELINE, after, missing)) as events:
+            async for told in events:
+                yield pipeline_event(told, epoch)

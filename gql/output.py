@@ -16,10 +16,10 @@ from gql import cursor as cursors
 from gql.connection import Connection, connection, part
 from gql.context import Application, Context, Info
 from gql.deployment import deployment_id
-from gql.event import DEPLOYMENT
 from gql.mark import DELIVERY, Lossless
 from gql.node import reference
 from gql.pipeline import ServiceRef, service_ref
+from gql.stream import DEPLOYMENT
 from projections import views
 from projections.deployment import DeploymentView, ServiceView
 from store.output import Kind, Line

@@ -32,6 +32,7 @@ from gql import (
     output,
     pipeline,
     project,
+    queue,
     refetch,
     service,
     stage,
@@ -248,7 +249,7 @@ schema = Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[pipeline.Pipeline, event.PipelineEvent, event.DeploymentEvent, *change.TYPES],
+    types=[pipeline.Pipeline, event.PipelineEvent, event.DeploymentEvent, queue.QueueEvent, *change.TYPES],
     config=StrawberryConfig(disable_field_suggestions=True),
     extensions=[Documents, Faults],
 )

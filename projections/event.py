@@ -110,17 +110,16 @@ class PipelineStory:
 
 
 class DeploymentStory:
-    """Tells the events of one deployment in their order, after the state *before* the first of them."""
+    """Tells the events of one deployment, any of them: all their names are in the first one, *planned*."""
 
-    def __init__(self, before: Deployment = deployments.decider.initial) -> None:
-        self._state = before
+    def __init__(self, planned: DeploymentPlanned) -> None:
+        self._deployment = deployments.evolve(deployments.decider.initial, planned)
 
     def tell(self, recorded: Recorded) -> Told:
         event = cast("DeploymentEvent", recorded.event)
-        self._state = deployments.evolve(self._state, event)
-        about = deployment_about(self._state, event)
-        message = deployment_words(self._state, event)
-        return Told(recorded=recorded, message=message, about=about, number=self._state.number)
+        about = deployment_about(self._deployment, event)
+        message = deployment_words(self._deployment, event)
+        return Told(recorded=recorded, message=message, about=about, number=self._deployment.number)
 
 
 def pipeline_about(before: Pipeline, event: PipelineEvent) -> About:

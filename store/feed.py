@@ -96,8 +96,17 @@ class Feed:
         self._told.append(told)
         return self.position
 
-    async def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
-        """See `EventLog.follow`; raises `LogUnavailable` if the log is closed already."""
+    def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
+        """See `EventLog.recent`."""
+        return self.follow(after, reads=False)
+
+    async def follow(
+        self, after: int = 0, stream: UUID | None = None, *, reads: bool = True
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        """See `EventLog.follow`; raises `LogUnavailable` if the log is closed already.
+
+        If it *reads* not, it ends where the tail begins later.
+        """
         if self._is_closed:
             raise LogUnavailable("The log is closed.")
         with self._polling():
@@ -113,6 +122,8 @@ class Feed:
                     after = batch[-1].position
                     if stream is not None:
                         batch = [event for event in batch if event.stream == stream]
+                elif not reads:
+                    return
                 else:
                     batch = await self._fetch(after, BATCH, stream)
                     last = batch[-1].position if batch else end

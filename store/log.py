@@ -156,11 +156,19 @@ class EventLog(Protocol):
         """The position of the last event; 0 if there is none."""
         ...
 
+    async def version(self, stream: UUID, position: int | None = None) -> int:
+        """The stream's version, now or when the log was at *position*; 0 if it isn't there."""
+        ...
+
     def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
         """The events after position *after*, of *stream* or of all, in non-empty batches; then those to come.
 
         It ends when the log is closed, or with its `aclose`; who is slow keeps nobody waiting, and misses nothing.
         """
+        ...
+
+    def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
+        """What `follow` gives of all streams, from memory only: it ends, too, where the store would have to be read."""
         ...
 
     def watch(self, told: Callable[[Sequence[Recorded]], None]) -> int:

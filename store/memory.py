@@ -86,8 +86,15 @@ class MemoryLog:
         await self._turn()
         return self._tip.position
 
+    async def version(self, stream: UUID, position: int | None = None) -> int:
+        events = await self.read(stream)
+        return len([recorded for recorded in events if position is None or recorded.position <= position])
+
     def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.follow(after, stream)
+
+    def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
+        return self._feed.recent(after)
 
     def watch(self, told: Told) -> int:
         return self._feed.watch(told)

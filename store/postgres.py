@@ -34,7 +34,20 @@ AGAIN = 0.2
 
 OF_STREAM = "originator_id = $1 AND originator_version > $2 AND originator_version <= $3 ORDER BY originator_version"
 ALL = f"SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 ORDER BY notification_id LIMIT $2"
-NEWEST = 2**63 - 1  # above every version
+NEWEST = 2**63 - 1  # above every version and every position
+
+HALVING = """
+    WITH RECURSIVE halving (low, high) AS (
+        SELECT 0::bigint, coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = $1
+        UNION ALL
+        SELECT CASE WHEN notification_id <= $2 THEN originator_version ELSE low END,
+            CASE WHEN notification_id <= $2 THEN high ELSE originator_version - 1 END
+        FROM halving JOIN stored_events ON originator_id = $1 AND originator_version = (low + high + 1) / 2
+        WHERE low < high
+    )
+"""
+"""A stream's last version up to a position, as the one `low` that isn't below its `high`: both go up together."""
+VERSION = "(SELECT low FROM halving WHERE low >= high)"
 
 
 class PostgresLog:
@@ -96,8 +109,16 @@ class PostgresLog:
         self._check_open()
         return await self._catch_up()
 
+    async def version(self, stream: UUID, position: int | None = None) -> int:
+        wanted = NEWEST if position is None else position
+        [(version,)] = await self._select(f"{HALVING} SELECT {VERSION}", stream, wanted)
+        return int(version)
+
     def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.follow(after, stream)
+
+    def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
+        return self._feed.recent(after)
 
     def watch(self, told: Told) -> int:
         return self._feed.watch(told)
@@ -132,14 +153,10 @@ class PostgresLog:
     async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
         if stream is None:
             rows = await self._select(ALL, after, limit)
-        else:  # the sum has PostgreSQL run through the stream, and not through the whole log by position
-            rows = await self._select(
-                f"SELECT {COLUMNS} FROM stored_events WHERE originator_id = $1 AND notification_id + 0 > $2 "
-                "ORDER BY originator_version LIMIT $3",
-                stream,
-                after,
-                limit,
-            )
+        else:
+            of_stream = f"originator_id = $1 AND originator_version > {VERSION} ORDER BY originator_version LIMIT $3"
+            statement = f"{HALVING} SELECT {COLUMNS} FROM stored_events WHERE {of_stream}"
+            rows = await self._select(statement, stream, after, limit)
         return [recorded(row) for row in rows]
 
     async def _fetch_at_last(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:

@@ -30,7 +30,20 @@ READERS = 4
 KNOWN_HEADS = 10_000
 
 OF_STREAM = "originator_id = ? AND originator_version > ? AND originator_version <= ? ORDER BY originator_version"
-NEWEST = 2**63 - 1  # above every version
+NEWEST = 2**63 - 1  # above every version and every position
+
+HALVING = """
+    WITH RECURSIVE halving (low, high) AS (
+        SELECT 0, coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = ?1
+        UNION ALL
+        SELECT CASE WHEN rowid <= ?2 THEN originator_version ELSE low END,
+            CASE WHEN rowid <= ?2 THEN high ELSE originator_version - 1 END
+        FROM halving JOIN stored_events ON originator_id = ?1 AND originator_version = (low + high + 1) / 2
+        WHERE low < high
+    )
+"""
+"""A stream's last version up to a position, as the one `low` that isn't below its `high`: both go up together."""
+VERSION = "(SELECT low FROM halving WHERE low >= high)"
 
 FAULTS = (sqlite3.Error, PersistenceError)
 """Of the database, and so of the whole batch."""
@@ -115,8 +128,16 @@ class SqliteLog:
         self._check_open()
         return self._feed.position
 
+    async def version(self, stream: UUID, position: int | None = None) -> int:
+        wanted = NEWEST if position is None else position
+        [version] = await self._select(int, f"{HALVING} SELECT {VERSION}", stream.hex, wanted)
+        return version
+
     def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.follow(after, stream)
+
+    def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
+        return self._feed.recent(after)
 
     def watch(self, told: Told) -> int:
         return self._feed.watch(told)
@@ -193,9 +214,8 @@ class SqliteLog:
         if stream is None:
             statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
             return await self._select(recorder.recorded, statement, after, limit)
-        # the plus sign has SQLite run through the stream, and not through the whole log by position
-        of_stream = "originator_id = ? AND +rowid > ? ORDER BY originator_version LIMIT ?"
-        statement = f"SELECT * FROM stored_events WHERE {of_stream}"
+        of_stream = f"originator_id = ?1 AND originator_version > {VERSION} ORDER BY originator_version LIMIT ?3"
+        statement = f"{HALVING} SELECT * FROM stored_events WHERE {of_stream}"
         return await self._select(recorder.recorded, statement, stream.hex, after, limit)
 
     async def _select(self, make: Callable[..., T], statement: str, *parameters: object) -> list[T]:

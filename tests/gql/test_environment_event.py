@@ -1,8 +1,16 @@
-"""Everything that happens in an environment: its pipeline's events and its deployments' in one order, from anywhere."""
+"""Everything that happens in an environment: its pipeline's events, its queue's and its deployments', in one order."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
+from uuid import UUID
 
+import pytest
+
+from domain import queue
+from domain.project import EnvironmentId
+from store import feed
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data
 
@@ -12,6 +20,7 @@ subscription ($environment: ID!, $after: String) {
     __typename cursor position version message
     ... on PipelineEvent { happened: type }
     ... on DeploymentEvent { did: type deployment { id number } }
+    ... on QueueEvent { queued: type deployment { id number } }
   }
 }
 """
@@ -26,6 +35,13 @@ def follow(environment: Environment, after: str | None = None) -> Iterator[Data]
         assert message == {"type": "complete", "id": "1"}
 
 
+def queue_positions(environment: Environment) -> list[int]:
+    stream = queue.stream(EnvironmentId(UUID(environment.id.partition("_")[2])))
+    with closing(sqlite3.connect(environment.stageline.data / "log.db")) as database:
+        rows = database.execute("SELECT rowid FROM stored_events WHERE originator_id = ?", (stream.hex,))
+        return [position for (position,) in rows]
+
+
 def written(environment: Environment) -> list[int]:
     """The positions of the environment's events, each list read by itself."""
     lists = [environment.events()]
@@ -33,12 +49,14 @@ def written(environment: Environment) -> list[int]:
         environment.stageline.everything("deploymentEvents", deployment=deployment["id"])
         for deployment in environment.deployments()
     ]
-    return sorted(event["position"] for events in lists for event in events)
+    return sorted([event["position"] for events in lists for event in events] + queue_positions(environment))
 
 
+@pytest.mark.parametrize("kept", [feed.KEPT, 4], ids=["from memory", "from the store"])
 def test_an_environments_events_come_in_one_order_from_every_cursor_until_it_is_deleted(
-    environment: Environment,
+    environment: Environment, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(feed, "KEPT", kept)
     other = Environment(environment.stageline)
     running = environment.block()
     other.add("elsewhere")
@@ -53,7 +71,8 @@ def test_an_environments_events_come_in_one_order_from_every_cursor_until_it_is_
     events = before + list(live)
     assert [event["position"] for event in events] == written(environment)
     assert events[-1]["happened"] == "ENVIRONMENT_DELETED"
-    ids = {(event["deployment"]["id"], event["deployment"]["number"]) for event in events if "did" in event}
+    told = [event for event in events if "deployment" in event]
+    ids = {(event["deployment"]["id"], event["deployment"]["number"]) for event in told}
     assert ids == {(each["id"], each["number"]) for each in environment.deployments()}
     for place in range(0, len(events), 5):
         assert list(follow(environment, events[place]["cursor"])) == events[place + 1 :]
@@ -63,5 +82,29 @@ def test_an_environments_events_come_in_one_order_from_every_cursor_until_it_is_
 def test_it_can_be_followed_from_the_cursor_of_any_answer(environment: Environment) -> None:
     over = environment.end(environment.do("deploy")) if environment.add("api") else {}
     moved = environment.do("createStage", name="Checks")
-    (first,) = islice(follow(environment, over["cursor"]), 1)
+    closed, first = islice(follow(environment, over["cursor"]), 2)
+    assert (closed["queued"], closed["deployment"]["number"]) == ("DEPLOYMENT_CLOSED", 1)
     assert (first["happened"], first["version"]) == ("STAGE_CREATED", moved["version"])
+
+
+def test_what_happens_in_the_queue_is_told(environment: Environment) -> None:
+    running = environment.block()
+    cursor = environment.do("createStage", name="Checks")["cursor"]
+    waiting = environment.do("deploy")
+    assert environment.do("deploy", reason="once more")["id"] == waiting["id"]
+    environment.do("createStage", name="More checks")
+    cancelled = environment.do("deploy")
+    environment.stageline.do("cancelDeployment", deployment=cancelled["id"])
+    environment.let_end(running)
+    environment.end(waiting)
+    environment.do("deleteEnvironment")
+    told = [(each["queued"], each["message"]) for each in follow(environment, cursor) if "queued" in each]
+    assert told == [
+        ("DEPLOYMENT_REQUESTED", "deployment 2 put into the queue"),
+        ("DEPLOYMENT_MERGED", "deployment 2 requested once more while it waits: one deployment for both"),
+        ("DEPLOYMENT_REQUESTED", "deployment 3 put into the queue"),
+        ("DEPLOYMENT_CLOSED", "deployment 3 left the queue"),
+        ("DEPLOYMENT_CLOSED", "deployment 1 left the queue"),
+        ("DEPLOYMENT_ADMITTED", "deployment 2: its turn has come"),
+        ("DEPLOYMENT_CLOSED", "deployment 2 left the queue"),
+    ]

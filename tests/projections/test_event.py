@@ -7,6 +7,7 @@ from domain.deployment import (
     DeploymentCancelled,
     DeploymentEvent,
     DeploymentFailed,
+    DeploymentPlanned,
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTakenUp,
@@ -246,6 +247,7 @@ first = NamedStage(id=STAGE, name="first stage")
 )
 def test_a_deployments_event_is_told(event: DeploymentEvent, words: str, about: About) -> None:
     planned, happened = history(run.planned(run.stage("first stage", run.service("api"))), event)
-    story = DeploymentStory()
+    assert isinstance(planned.event, DeploymentPlanned)
+    story = DeploymentStory(planned.event)
     assert story.tell(planned).message == "deployment 1 requested, pipeline version 5"
     assert story.tell(happened) == Told(recorded=happened, message=words, about=about, number=1)

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from domain.errors import IdempotencyKeyReused
-from store import codec, ids
+from store import codec, feed, ids
 from store.log import EventLog, Key, LogUnavailable, Receipt, Recorded, StreamMoved
 from store.memory import MemoryLog
 from tests.store.conftest import KINDS, opened
@@ -298,6 +298,31 @@ async def test_a_follower_of_a_stream_gets_nothing_else(log: EventLog) -> None:
     first, second = await asyncio.gather(*following)
     assert names(first) == ["a1", "a2", "a3", "a4"]
     assert names(second) == ["a2", "a3", "a4"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 20])
+async def test_a_streams_version_is_known_at_every_position(log: EventLog, count: int) -> None:
+    for number in range(count):
+        await log.append([change(A, number, f"a{number}"), change(B, 2 * number, "b1", "b2")], ANN)
+    assert [await log.version(A, position) for position in range(3 * count + 2)] == [
+        (position + 2) // 3 for position in range(3 * count + 1)
+    ] + [count]
+    assert [await log.version(stream) for stream in (A, B, C)] == [count, 2 * count, 0]
+    assert await log.version(C, 3) == 0
+
+
+async def test_who_takes_only_what_is_in_memory_is_told_where_that_begins(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "KEPT", 4)
+    await log.append([change(A, 0, "1", "2", "3")], ANN)
+    recent = log.recent(1)
+    assert names(await anext(recent)) == ["2", "3"]
+    await log.append([change(A, 3, "4", "5")], ANN)
+    assert names(await anext(recent)) == ["4", "5"]
+    await log.append([change(A, 5, "6", "7", "8", "9", "10")], ANN)
+    assert await anext(recent, None) is None
+    assert [await anext(log.recent(after), None) for after in range(4)] == [None] * 4
 
 
 async def test_a_follower_that_starts_ahead_waits_until_the_log_is_there(log: EventLog) -> None:

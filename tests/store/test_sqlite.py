@@ -139,11 +139,15 @@ async def test_a_stream_is_followed_without_going_through_the_whole_log(path: Pa
     with log._datastore.get_connection(commit=False) as connection:
         connection._sqlite_conn.set_trace_callback(statements.append)
     await log._fetch(1, 10, A)
-    [statement] = [each for each in statements if each.startswith("SELECT")]
+    await log.version(A, 1)
+    selects = [each for each in statements if "SELECT" in each]
+    assert len(selects) == 2
     with closing(sqlite3.connect(path)) as database:
-        [(_, _, _, plan)] = database.execute(f"EXPLAIN QUERY PLAN {statement}")
-    assert plan.startswith("SEARCH stored_events USING INDEX")
-    assert plan.endswith("(originator_id=?)")
+        plans = [plan for each in selects for _, _, _, plan in database.execute(f"EXPLAIN QUERY PLAN {each}")]
+    read = [plan for plan in plans if "stored_events" in plan]
+    assert all(plan.startswith("SEARCH stored_events USING") for plan in read), read
+    by_version = "(originator_id=? AND originator_version{}?)".format
+    assert [plan.endswith((by_version("="), by_version(">"))) for plan in read].count(True) == 3, read
 
 
 # The library that others read it with
