@@ -15,7 +15,7 @@ from strawberry.types.field import StrawberryField
 
 from domain.errors import InvalidArgument
 from gql import cursor as cursors
-from gql.context import Application, Info
+from gql.context import Context, Info
 from projections.projector import ViewsBehind
 
 PATIENCE = 5.0
@@ -44,20 +44,25 @@ class AtLeast(FieldExtension):
         self, next_: AsyncExtensionResolver, source: Any, info: Info, at_least: str | None = None, **arguments: Any
     ) -> Any:
         if at_least is not None:
-            await reach(info.context.application, at_least)
+            await reach(info.context, at_least)
         return await next_(source, info, **arguments)
 
 
-async def reach(application: Application, cursor: str) -> None:
-    """Returns when the log and the read models contain what *cursor* speaks of; raises an error with code BEHIND."""
+class Behind(GraphQLError):
+    """This node hasn't come to the place that `atLeast` asks for."""
+
+
+async def reach(context: Context, cursor: str) -> None:
+    """Returns when the log and the read models contain what *cursor* speaks of; raises `Behind`."""
+    application = context.application
     try:
         position = cursors.to_position(application.log.epoch, cursor)
     except InvalidArgument as refused:
         raise InvalidArgument(argument="atLeast", why=refused.details["why"]) from None
     try:
-        await application.projector.wait_for(position, PATIENCE)
+        await application.projector.wait_for(position, 0 if context.has_waited else PATIENCE)
     except ViewsBehind as behind:
-        raise GraphQLError(
+        raise Behind(
             f"This node is at position {behind.position} and has not come to {position}, which atLeast asks for, in"
             f" {PATIENCE:.0f} s: ask again.",
             extensions={"code": "BEHIND", "cursor": cursors.of_position(application.log.epoch, behind.position)},

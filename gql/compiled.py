@@ -28,6 +28,7 @@ from graphql.pyutils import Path
 from msgspec import Struct
 
 from gql import compiler
+from gql.at_least import Behind
 from gql.compiler import Root, Unsupported
 from gql.context import Context
 from gql.limit import fragments_of
@@ -73,7 +74,7 @@ def find(query: str, operation_name: str | None) -> Query | None:
 
 
 async def make(query: Query, variables: Mapping[str, Any], context: Context) -> Made | None:
-    """The answer to *query*; None if it is for graphql-core to say what it is."""
+    """The answer to *query*; None if it is for graphql-core to say what it is, as it is when this raises `Behind`."""
     values = get_variable_values(schema._schema, query.operation.variable_definitions or (), dict(variables))
     if not isinstance(values, VariableValues) or query.cost.exceeded(variables):
         return None
@@ -82,6 +83,8 @@ async def make(query: Query, variables: Mapping[str, Any], context: Context) -> 
         return None
     try:
         return await _carry_out(query, roots, values, context)
+    except Behind:
+        raise
     except Exception:  # whatever it is, graphql-core meets it again, and makes an answer of it
         return None
 

@@ -74,7 +74,7 @@ class Context:
     """One HTTP request, or one WebSocket connection; `identity` is None until its token was seen to be good.
 
     *position* is the log's when a query was asked, if it is known. *read* collects what a root field's part of the
-    answer is made of, if somebody wants to know.
+    answer is made of, if somebody wants to know. *has_waited* says that it was waited in vain for what was asked.
     """
 
     application: Application
@@ -84,6 +84,7 @@ class Context:
     correlation: UUID = field(default_factory=ids.new)
     position: int | None = None
     read: set[UUID] | None = None
+    has_waited: bool = False
 
     async def settled(self) -> None:
         """Returns when the read models hold everything that was done before it was asked."""

@@ -20,6 +20,9 @@ from domain.errors import DeploymentNotAdmitted, Fenced, Refused, StepNotDue, To
 from store import ids
 from store.log import LogUnavailable, OutcomeUnknown, StreamMoved
 
+PASSING = frozenset({"UNAVAILABLE", "BEHIND"})
+"""Codes of what may well be over in a moment: asking again is safe."""
+
 logger = logging.getLogger("stageline.gql")
 
 

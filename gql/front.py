@@ -19,11 +19,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gql import compiled, representation
 from gql.answer import Answer, Answers
+from gql.at_least import Behind
 from gql.compiled import Made, Query
 from gql.context import Application, Context, Identity
 from gql.representation import Wanted
 from gql.schema import ready
-from gql.view import Authenticate, View, limited, refusal, unauthorized, unreachable
+from gql.view import WAITED, Authenticate, View, limited, refusal, unauthorized, unreachable
 from store.log import LogUnavailable, Origin
 
 PATIENCE = 2.0
@@ -121,6 +122,8 @@ class Front:
                     raise
                 await representation.send_stale(kept.body, answers.known_at, wanted, send)
                 return
+            except Behind:
+                scope = {**scope, WAITED: True}
         if answer is not None:
             await representation.send(answer, wanted, send)
         else:

@@ -29,7 +29,7 @@ from strawberry.types.execution import PreExecutionError
 from gql import sse
 from gql.admission import Admission
 from gql.context import Application, Context, Identity
-from gql.errors import unavailable
+from gql.errors import PASSING, unavailable
 from gql.hub import Hub
 from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
 from gql.socket import Adapter, Handler
@@ -45,6 +45,9 @@ RETRY_AFTER = {"retry-after": "1"}
 
 CODES = {400: "BAD_REQUEST", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE"}
 
+WAITED = "stageline.waited"
+"""In the scope of a request for which `atLeast` was waited for in vain."""
+
 Authenticate = Callable[[str | None], Awaitable[Identity | None]]
 
 
@@ -53,7 +56,7 @@ class Body(dict[str, Any]):
 
     as_graphql = False
     is_request_error = False
-    is_unavailable = False
+    is_passing = False
 
 
 class View(GraphQL[Context, None]):
@@ -133,6 +136,7 @@ class View(GraphQL[Context, None]):
             application=self._application(),
             origin=Origin(origin) if origin in (Origin.CLI, Origin.CONSOLE) else Origin.API,
             identity=identity,
+            has_waited=WAITED in request.scope,
         )
 
     def parse_json(self, data: str | bytes) -> Any:
@@ -155,7 +159,7 @@ class View(GraphQL[Context, None]):
         body = Body()
         body.as_graphql = prefers_graphql(request.headers.get("accept", ""))
         errors = result.errors or []
-        body.is_unavailable = any((error.extensions or {}).get("code") == "UNAVAILABLE" for error in errors)
+        body.is_passing = any((error.extensions or {}).get("code") in PASSING for error in errors)
         body.is_request_error = bool(errors) and (
             isinstance(result, PreExecutionError)
             or (result.data is None and all(error.path is None for error in errors))
@@ -168,7 +172,7 @@ class View(GraphQL[Context, None]):
 
     def create_response(self, response_data: Any, sub_response: Response) -> Response:
         response = super().create_response(response_data, sub_response)
-        if isinstance(response_data, Body) and response_data.is_unavailable:
+        if isinstance(response_data, Body) and response_data.is_passing:
             response.headers.update(RETRY_AFTER)
             if response_data.get("data") is None:
                 response.status_code = 503

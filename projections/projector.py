@@ -88,6 +88,7 @@ class Projector:
         self._live: dict[str, Checkpoint] = {}
         self._stale: dict[str, Checkpoint | None] = {}  # with the checkpoint of the rows that are still read
         self._outdated: dict[str, int] = {}  # how far those are, if they are of this log
+        self._has_looked = asyncio.Event()
         self._found_live = asyncio.Event()
         self._found_stale = asyncio.Event()
         self._moving = asyncio.Lock()  # held while checkpoints move
@@ -96,11 +97,14 @@ class Projector:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begins to follow the log; returns at once, wherever the read models are."""
-        if self._tasks:
-            return
+        """Begins to follow the log; returns when it was seen how far the read models are, or can't be just now."""
+        if not self._tasks:
+            self._tasks = self._begun()
+        await self._has_looked.wait()
+
+    def _begun(self) -> list[asyncio.Task[None]]:
         works = (self._follow, self._renew)
-        self._tasks = [asyncio.create_task(self._persist(work), name=f"projector{work.__name__}") for work in works]
+        return [asyncio.create_task(self._persist(work), name=f"projector{work.__name__}") for work in works]
 
     async def stop(self) -> None:
         """Whoever still waits is told that the read models are behind."""
@@ -173,6 +177,7 @@ class Projector:
                 elif self._faults.get(name) != text:
                     logger.exception("The read models do not go on just now")
                 self._faults[name] = text
+                self._has_looked.set()
                 await asyncio.sleep(self._pause)
 
     async def _review(self) -> None:
@@ -189,6 +194,7 @@ class Projector:
                     self._stale[kind] = checkpoint
             self._outdated = {kind: found[kind].position for kind in ours & self._stale.keys()}
             self._moved()
+            self._has_looked.set()
 
     async def _is_of_this_log(self, checkpoint: Checkpoint) -> bool:
         if checkpoint.epoch != self._log.epoch or not checkpoint.position:

@@ -55,13 +55,12 @@ class SharedProjector(Projector):
         self.is_active = False
         self._lease: Lease = views.lease
         self._term = term
-        self._seen: dict[str, Checkpoint] = {}
+        self._seen: dict[str, Checkpoint] | None = None  # before the first look
         self._holder = ids.new().hex
         self._is_wanted = asyncio.Event()
 
-    async def start(self) -> None:
-        if not self._tasks:
-            self._tasks = [asyncio.create_task(self._persist(self._take_part), name="projector")]
+    def _begun(self) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._persist(self._take_part), name="projector")]
 
     async def wait_for(self, position: int, timeout: float = TIMEOUT) -> None:
         self._is_wanted.set()
@@ -69,7 +68,7 @@ class SharedProjector(Projector):
 
     async def _take_part(self) -> None:
         """Looks how far the others are until the lease can be had; then works until it is lost."""
-        self._seen = {}
+        self._seen = None
         while not await self._lease.take(self._holder, self._term):
             self._faults.clear()
             await self._look_on(self._term.total_seconds() / 3)
@@ -112,10 +111,10 @@ class SharedProjector(Projector):
     async def _see(self, found: dict[str, Checkpoint]) -> None:
         """Rows that were good and have only come further are good still; any others are looked at closely."""
         moved = {kind: found.get(kind) for kind in self._live}
-        is_only_further = self._seen.keys() == found.keys() and all(
+        is_only_further = (self._seen or {}).keys() == found.keys() and all(
             checkpoint and _place(checkpoint) == _place(self._live[kind]) for kind, checkpoint in moved.items()
         )
-        if is_only_further and not self._stale:
+        if is_only_further and self._seen is not None and not self._stale:
             self._live = found
             self._moved()
         else:

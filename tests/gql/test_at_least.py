@@ -3,10 +3,14 @@
 import base64
 import json
 
+import pytest
 from graphql import GraphQLObjectType
 
+from gql import at_least
 from gql.schema import schema
+from projections.projector import Projector
 from tests.gql.environment import Environment
+from tests.gql.stageline import Data
 
 ASKED = """
 query ($id: ID!, $atLeast: String) { pipeline(environment: $id, atLeast: $atLeast) { version cursor } }
@@ -34,14 +38,33 @@ def test_an_answer_contains_what_its_cursor_stands_for(environment: Environment)
         assert listed["edges"][0]["node"]["position"] >= changed["version"]
 
 
+@pytest.mark.parametrize("extensions", [None, {"long": True}], ids=["the short way", "the long way"])
+@pytest.mark.parametrize(("field", "status"), [("pipeline", 200), ("pipelineEvents", 503)])
 def test_a_place_that_is_not_reached_in_time_is_an_error_that_says_how_far_the_node_is(
-    environment: Environment,
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, field: str, status: int, extensions: Data | None
 ) -> None:
-    cursor = environment.stageline.execute("{ cursor }")["cursor"]
-    (error,) = environment.stageline.ask(ASKED, id=environment.id, atLeast=ahead(cursor, 1000))["errors"]
+    waits: list[float] = []
+    wait_for = Projector.wait_for
+
+    async def noted(projector: Projector, position: int, timeout: float = 5.0) -> None:
+        waits.append(timeout)
+        await wait_for(projector, position, timeout)
+
+    monkeypatch.setattr(at_least, "PATIENCE", 0.1)
+    monkeypatch.setattr(Projector, "wait_for", noted)
+    stageline = environment.stageline
+    cursor = stageline.execute("{ cursor }")["cursor"]
+    variables = {"id": environment.id, "atLeast": ahead(cursor, 1000)}
+    query = ASKED.replace("pipeline", field).replace("version cursor", "__typename")
+    request = {"query": query, "variables": variables, "extensions": extensions}
+    answer = stageline.send(json=request, headers={"authorization": f"Bearer {stageline.token}"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (status, "1")
+    (error,) = answer.json()["errors"]
     assert error["extensions"]["code"] == "BEHIND"
+    assert error["path"] == [field]
     assert "atLeast" in error["message"]
-    again = environment.stageline.execute(ASKED, id=environment.id, atLeast=error["extensions"]["cursor"])
+    assert waits.count(0.1) == 1  # and not once more on the way that the answer took in the end
+    again = stageline.execute(ASKED, id=environment.id, atLeast=error["extensions"]["cursor"])
     assert again["pipeline"]["version"] == environment.version
 
 

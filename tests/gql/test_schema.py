@@ -9,13 +9,14 @@ from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLObjectType, GraphQLU
 from domain.deployment import Cancellation, DeploymentEvent
 from domain.environment import Target
 from domain.pipeline import PipelineEvent
-from domain.queue import Action
+from domain.queue import Action, QueueEvent
 from domain.spec import ServiceType
 from domain.step import Phase, Status
 from gql import description, document, errors, schema
 from gql.apply import DocumentFormat
 from gql.change import PipelineEventType
 from gql.event import DeploymentEventType
+from gql.queue import QueueEventType
 from store.log import Origin
 from store.output import Kind
 from tests.serving import ROOT
@@ -30,6 +31,7 @@ ENUMS: dict[str, type[Enum]] = {
     "DocumentFormat": DocumentFormat,
     "Phase": Phase,
     "PipelineEventType": PipelineEventType,
+    "QueueEventType": QueueEventType,
     "RefusalCode": errors.RefusalCode,
     "ServiceType": ServiceType,
     "Status": Status,
@@ -90,7 +92,8 @@ def test_the_enums_are_the_domains_own_and_those_that_stand_for_its_types() -> N
 
 
 @pytest.mark.parametrize(
-    ("shown", "events"), [(DeploymentEventType, DeploymentEvent), (PipelineEventType, PipelineEvent)]
+    ("shown", "events"),
+    [(DeploymentEventType, DeploymentEvent), (PipelineEventType, PipelineEvent), (QueueEventType, QueueEvent)],
 )
 def test_every_event_has_its_type(shown: type[Enum], events: object) -> None:
     assert {type_.value for type_ in shown} == {event.__name__ for event in get_args(events)}

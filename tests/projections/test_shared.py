@@ -70,6 +70,20 @@ async def test_one_node_projects_and_the_others_know_how_far_it_is(database: str
         assert rows_of(third.views) == expected(await all_of(first.log), PROJECTIONS)
 
 
+async def test_a_node_that_has_just_started_knows_how_far_the_others_are(database: str) -> None:
+    async with nodes(database, 1) as (first,):
+        world = World(first.log)
+        await world.begin()
+        await has_come(first, world)
+        views = await PostgresViews.open(database)
+        late = SharedProjector(first.log, views, PROJECTIONS, term=TERM)
+        await late.start()
+        assert late.position == await first.log.position()
+        assert not any(each.is_rebuilding for each in (await late.status()).projections)
+        await late.stop()
+        await views.close()
+
+
 async def test_another_node_takes_over_from_one_that_stops(database: str) -> None:
     async with nodes(database, 3) as every:
         world = World(every[0].log)
