@@ -93,6 +93,7 @@ class Measured(Struct):
     cpu: float  # microseconds for one delivery
     memory: float  # KiB for one subscriber
     deliveries: int
+    clients: float  # the share of a core that the subscribers took themselves: near 1, it is they who were late
 
 
 # The server
@@ -230,7 +231,9 @@ async def fan_out(served: Served, count: int, seconds: float, idle: float) -> Me
     tally.late.clear()
     begun = served.cpu
     served.rate(RATE)
+    busy, since = time.process_time(), time.monotonic()
     await asyncio.sleep(seconds)
+    clients = (time.process_time() - busy) / (time.monotonic() - since)
     served.rate(0)
     known = -1
     while known < len(tally.late):  # whoever is late still gets everything
@@ -242,13 +245,14 @@ async def fan_out(served: Served, count: int, seconds: float, idle: float) -> Me
     counts = {subscriber.position for subscriber in subscribers}
     assert len(counts) == 1, f"not all got everything: {sorted(map(str, counts))}"
     deliveries = len(tally.late)
-    return Measured(tally.percentile(0.5), tally.percentile(0.99), cpu / deliveries * 1e6, memory, deliveries)
+    return Measured(tally.percentile(0.5), tally.percentile(0.99), cpu / deliveries * 1e6, memory, deliveries, clients)
 
 
 def told(name: str, count: int, measured: Measured) -> str:
     return (
         f"  {count:5} {name:16} p50 {measured.median:6.1f} ms  p99 {measured.late:6.1f} ms"
         f"  {measured.cpu:6.1f} us per delivery  {measured.memory:6.1f} KiB each  {measured.deliveries} deliveries"
+        f"  (clients: {measured.clients:.0%} of a core)"
     )
 
 

@@ -1,8 +1,9 @@
 """
 Who is let in when everybody comes at once, as after a restart.
 
-A connection costs most while it is set up. So many are set up at a time, the others wait in the order they came in,
-and between two of them those who are in already have their turn. Beyond the bounds a client is asked to come back.
+A connection costs most while it is set up, and so does what is asked for on it. So many are set up at a time, the
+others wait in the order they came in, and between two of them those who are in already have their turn. Beyond the
+bounds a client is asked to come back.
 """
 
 import asyncio
@@ -11,10 +12,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 AT_ONCE = 16
-"""Connections that are set up at the same time."""
+"""Connections and operations that are set up at the same time."""
 
 WAITING = 5000
-"""Connections at most that wait for it."""
+"""Those at most that wait for it."""
 
 CONNECTIONS = 10_000
 """WebSockets and event streams at most on a node."""
@@ -52,7 +53,7 @@ class Admission:
     async def turn(self) -> AsyncIterator[None]:
         """Lets others go first; raises `Crowded`."""
         if self._waiting >= WAITING:
-            raise Crowded(f"{WAITING} connections wait already")
+            raise Crowded(f"{WAITING} wait to be let in already")
         self._waiting += 1
         try:
             await self._turns.acquire()

@@ -162,8 +162,9 @@ class Broadcast:
         self._unseen = 0 if self._direct or self._waiting else self._unseen + 1
         self._news.set()
         self._news = asyncio.Event()
-        for count, (follower, outlet) in enumerate(list(self._direct.items()), 1):
-            if follower in self._direct and follower.position < entry.position:
+        for count, follower in enumerate(list(self._direct), 1):
+            outlet = self._direct.get(follower)
+            if outlet is not None and follower.position < entry.position:
                 follower.position, follower.cursor = entry.position, entry.cursor
                 if not outlet.write(entry):
                     self._release(follower)

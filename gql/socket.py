@@ -198,7 +198,12 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         await ready(operation.query)
-        followed = subscription(operation.query, operation.operation_name, operation.variables, self.context)
+        try:
+            async with self._shared.admission.turn():
+                followed = subscription(operation.query, operation.operation_name, operation.variables, self.context)
+        except Crowded as crowded:
+            await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
+            return
         if followed is None:
             await super().run_operation(operation)
             return

@@ -141,7 +141,11 @@ class EventStream(Response):
     async def _answer(self, outlet: EventOutlet) -> None:
         await ready(self._query)
         try:
-            followed = subscription(self._query, self._name, self._variables, self._context, self._resume)
+            async with self._admission.turn():
+                followed = subscription(self._query, self._name, self._variables, self._context, self._resume)
+        except Crowded as crowded:  # a status would be for good with an EventSource
+            await outlet.write_text(b"retry: %d\n\n" % (crowded.retry * 1000))
+            return
         except Refused as refused:
             error = {"message": str(refused), "extensions": {"code": refused.code}}
             await _next(outlet, {"data": None, "errors": [error]})

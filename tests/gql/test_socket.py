@@ -318,4 +318,11 @@ def test_where_too_many_wait_to_be_let_in_the_next_is_asked_to_come_back(
         socket_.send({"type": "connection_init", "payload": {"authorization": f"Bearer {own.token}"}})
         code, reason = _closed(socket_)
     assert code == 1013
-    assert reason.startswith("0 connections wait already: retry after ")
+    assert reason.startswith("0 wait to be let in already: retry after ")
+    monkeypatch.undo()
+    with own.socket() as socket_:
+        monkeypatch.setattr(admission, "WAITING", 0)
+        socket_.subscribe("1", "subscription { nonsense }")
+        code, reason = _closed(socket_)
+    assert code == 1013
+    assert reason.startswith("0 wait to be let in already: retry after ")

@@ -183,6 +183,16 @@ def test_without_a_good_token_there_is_no_stream(stageline: Stageline) -> None:
         assert answer.status_code == 401
 
 
+def test_where_too_many_wait_for_their_stream_the_next_is_asked_to_come_back(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "WAITING", 0)
+    with stream(environment.stageline, EVENTS, {"environment": environment.id}) as events:
+        (end,) = list(events)
+    assert end.keys() == {"retry"}
+    assert 1000 <= int(end["retry"]) <= 10_000
+
+
 def test_a_client_that_vanished_without_a_word_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its machine is gone: nothing that is sent to it is acknowledged, and nothing comes back."""
     assert sse.KEEP_ALIVE + server_http.UNACKNOWLEDGED / 1000 < 30
