@@ -61,7 +61,9 @@ async def main(seconds: float, rounds: int) -> None:
             asked = {name: each[size] for name, each in servers.items()}
             answer = json.loads(asked[KEPT].answer)
             assert all(json.loads(each.answer) == answer for each in asked.values()), "the answers are not the same"
-            print(f"{size}, {len(asked[KEPT].answer)} bytes; {CONNECTIONS} connections, {rounds} rounds of {seconds:g} s:")
+            print(
+                f"{size}, {len(asked[KEPT].answer)} bytes; {CONNECTIONS} connections, {rounds} rounds of {seconds:g} s:"
+            )
             medians = await measured(asked, seconds, rounds)
             for bar in BARS:
                 print(bar.told(medians), flush=True)

@@ -27,12 +27,13 @@ from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 from msgspec import Struct
 
-from gql import compiler
+from gql import compiler, selection
 from gql.at_least import Behind
-from gql.compiler import Root, Unsupported
+from gql.compiler import Root
 from gql.context import Context
 from gql.limit import fragments_of
 from gql.schema import MAX_KEPT, Read, read, schema
+from gql.selection import Unsupported
 
 MAX_CONDITIONS = 4
 """Variables in @skip and @include: the document is compiled for each combination of their values that is met."""
@@ -46,7 +47,7 @@ class Query:
         self.operation = operation
         self.cost = known.costs[operation.name.value if operation.name else None]
         self.fragments = fragments_of(document)
-        self.conditions = tuple(sorted(compiler.conditions(document)))
+        self.conditions = tuple(sorted(selection.conditions(document)))
         self._document = document
         self._roots: dict[tuple[object, ...], tuple[Root, ...] | None] = {}  # by the values of the conditions
 

@@ -1,30 +1,29 @@
 """
-From a GraphQL document to Python: for each object that it selects from, one function that makes its part of an answer.
+From a GraphQL document to Python types: for each object that it selects from, a struct of what is selected.
 
-What it makes looks like this, with the constants (`text`, `names_2`, …) as its globals:
+msgspec fills it from the attributes of what a resolver gives, looks at the type of each value, and encodes it, all of
+it in C. For `{ key: id isDeleted services { name } }` the struct is this:
 
-    def object_3(value):
-        return {'id': text(value.id), 'type': names_2[value.type], 'isSkipped': truth(value.is_skipped)}
+    class Stage(Struct, rename={"id": "key", "is_deleted": "isDeleted"}):
+        id: str
+        is_deleted: bool
+        services: list[Service]
 
 Compiled are fields that are plain attributes. A value that isn't quite of its field's type raises something, be it
-`Doubt` or what Python raises: graphql-core then has to say what it comes to.
+`Doubt` or what Python and msgspec raise: graphql-core then has to say what it comes to.
 """
 
 import asyncio
+import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from enum import Enum
-from itertools import count
-from math import isfinite
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, Optional
 
+import msgspec
 from graphql import (
-    BooleanValueNode,
-    DirectiveNode,
     DocumentNode,
     FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLEnumType,
     GraphQLField,
     GraphQLInterfaceType,
@@ -35,27 +34,30 @@ from graphql import (
     GraphQLOutputType,
     GraphQLSchema,
     GraphQLUnionType,
-    InlineFragmentNode,
     OperationDefinitionNode,
-    SelectionNode,
-    SelectionSetNode,
-    VariableNode,
-    Visitor,
-    type_from_ast,
-    visit,
 )
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from gql.selection import Selection, Unsupported
 
 TURN = 0.005
 """Seconds that an answer is worked on before others may go on."""
 
 DEFINITION = "strawberry-definition"
 
-INT = 2**31
+LEAVES: dict[str, Any] = {
+    "Boolean": bool,
+    "Float": Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)],
+    "ID": str,
+    "Int": Annotated[int, Meta(ge=-(2**31), lt=2**31)],
+    "String": str,
+}
 
+Make = Callable[[Any], Any]
+"""Makes its part of the answer of what a field gives."""
 
-class Unsupported(Exception):
-    """The document has something that isn't compiled."""
+Spine = Callable[[Any], Awaitable[Any]]
+"""The same from the root to the items of the first lists: between those, others have their turn."""
 
 
 class Doubt(Exception):
@@ -68,7 +70,16 @@ class Root(Struct, frozen=True):
     key: str
     field: GraphQLField
     nodes: list[FieldNode]
-    make: Callable[[Any], Awaitable[Any]]
+    make: Spine
+
+
+class Part(Struct, frozen=True):
+    """What is selected of an object; *type* is a text for __typename, which is that."""
+
+    key: str
+    attribute: str
+    type: GraphQLOutputType | str
+    nodes: list[FieldNode]
 
 
 def roots(
@@ -81,193 +92,108 @@ def roots(
 
     Raises `Unsupported`.
     """
-    return _Compiler(schema, document, conditions).roots(operation)
-
-
-def conditions(document: DocumentNode) -> frozenset[str]:
-    """The names of the variables in the document's @skip and @include."""
-    visitor = _Conditions()
-    visit(document, visitor)
-    return frozenset(visitor.names)
-
-
-class _Conditions(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def enter_directive(self, node: DirectiveNode, *_: object) -> None:
-        given = (each.value for each in node.arguments or ())
-        self.names.update(each.name.value for each in given if isinstance(each, VariableNode))
+    return _Compiler(schema, Selection(schema, document, conditions)).roots(operation)
 
 
 class _Compiler:
-    """*_names* are the globals of the generated functions."""
-
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, conditions: Mapping[str, object]) -> None:
+    def __init__(self, schema: GraphQLSchema, selection: Selection) -> None:
         self._schema = schema
-        self._conditions = conditions
-        self._fragments = {
-            each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
-        }
-        self._names: dict[str, Any] = {"Doubt": Doubt, "listed": _listed, "each_in_turn": _each_in_turn}
-        self._source: list[str] = []
-        self._numbers = count(1)
+        self._selection = selection
 
     def roots(self, operation: OperationDefinitionNode) -> tuple[Root, ...]:
         query = self._schema.query_type
         assert query is not None
         made = []
-        for key, nodes in self._fields(query, [operation.selection_set]).items():
+        for key, nodes in self._selection.fields(query, [operation.selection_set]).items():
             field = query.fields.get(nodes[0].name.value)
             if field is None or field.resolve is None:  # introspection, and __typename
                 raise Unsupported
-            name = self._named("root")
-            value = self._value(field.type, "value", nodes, is_spine=True)
-            self._source.append(f"async def {name}(value):\n    return {value}\n")
-            made.append((key, field, nodes, name))
-        exec(compile("\n".join(self._source), "<document>", "exec"), self._names)
-        return tuple(Root(key, field, nodes, self._names[name]) for key, field, nodes, name in made)
+            made.append(Root(key, field, nodes, self._spine(field.type, nodes)))
+        return tuple(made)
 
-    def _fields(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode]) -> dict[str, list[FieldNode]]:
-        """What is selected from an object of *type_*, by response key."""
-        found: dict[str, list[FieldNode]] = {}
-        spread: set[str] = set()
+    def _spine(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Spine:
+        match type_:
+            case GraphQLNonNull(of_type=GraphQLList() as inner):
+                return partial(_each_in_turn, _filling(self._type(inner.of_type, nodes)))
+            case GraphQLNonNull(of_type=GraphQLObjectType() as inner):
+                parts = self._parts(inner, nodes)
+                makes = [(part.key, part.attribute, self._spine(part.type, part.nodes)) for part in parts]
+                return partial(_object, _kind(inner), makes)
+            case GraphQLNonNull() | str():
+                return partial(_at_once, _filling(self._type(type_, nodes)))
+            case _:
+                return partial(_or_none, self._spine(GraphQLNonNull(type_), nodes))
 
-        def collect(nodes: Sequence[SelectionNode]) -> None:
-            for node in nodes:
-                if not self._is_included(node):
-                    continue
-                if isinstance(node, FieldNode):
-                    key = node.alias.value if node.alias else node.name.value
-                    found.setdefault(key, []).append(node)
-                    continue
-                fragment: FragmentDefinitionNode | InlineFragmentNode
-                if isinstance(node, FragmentSpreadNode):
-                    if node.name.value in spread:
-                        continue
-                    spread.add(node.name.value)
-                    fragment = self._fragments[node.name.value]
-                else:
-                    assert isinstance(node, InlineFragmentNode)
-                    fragment = node
-                if self._is_about(fragment, type_):
-                    collect(fragment.selection_set.selections)
+    def _type(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Any:
+        """The Python type of what is selected of a value."""
+        match type_:
+            case str():
+                return _by(lambda _: type_)
+            case GraphQLNonNull(of_type=GraphQLList() as inner):
+                return list[self._type(inner.of_type, nodes)]  # type: ignore[misc]  # it is made, and not written
+            case GraphQLNonNull(of_type=GraphQLObjectType() as inner):
+                struct, kind = self._struct(inner, nodes), _kind(inner)
+                return struct if kind is None else _by(partial(_one_of, {kind: _filling(struct)}))
+            case GraphQLNonNull(of_type=GraphQLInterfaceType() | GraphQLUnionType() as inner):
+                return _by(partial(_one_of, self._possible(inner, nodes)))
+            case GraphQLNonNull(of_type=inner):
+                return _leaf(inner)
+            case _:
+                return Optional[self._type(GraphQLNonNull(type_), nodes)]
 
-        for each in sets:
-            collect(each.selections)
-        return found
-
-    def _is_included(self, node: SelectionNode) -> bool:
-        for directive in node.directives or ():
-            name = directive.name.value
-            if name not in ("skip", "include"):
-                raise Unsupported
-            given = directive.arguments[0].value if directive.arguments else None
-            if isinstance(given, VariableNode):
-                is_met = self._conditions[given.name.value]
-            else:
-                is_met = given.value if isinstance(given, BooleanValueNode) else None
-            if not isinstance(is_met, bool):
-                raise Unsupported
-            if is_met is (name == "skip"):
-                return False
-        return True
-
-    def _is_about(self, fragment: FragmentDefinitionNode | InlineFragmentNode, type_: GraphQLObjectType) -> bool:
-        if fragment.type_condition is None:
-            return True
-        wanted = type_from_ast(self._schema, fragment.type_condition)
-        if wanted is type_:
-            return True
-        return isinstance(wanted, GraphQLInterfaceType | GraphQLUnionType) and self._schema.is_sub_type(wanted, type_)
-
-    def _value(self, type_: GraphQLOutputType, value: str, nodes: list[FieldNode], *, is_spine: bool = False) -> str:
-        """An expression that makes its part of the answer of *value*, an expression for what a field gives.
-
-        On the *spine*, from the root to the items of the first lists, others have their turn in between.
-        """
-        if not isinstance(type_, GraphQLNonNull):
-            held = self._named("held")
-            made = self._value(GraphQLNonNull(type_), held, nodes, is_spine=is_spine)
-            return f"(None if ({held} := {value}) is None else {made})"
-        match type_.of_type:
-            case GraphQLList() as inner:
-                return self._list(inner.of_type, value, nodes, is_spine=is_spine)
-            case GraphQLObjectType() as inner:
-                call = f"{self._object(inner, nodes, is_spine=is_spine)}({value})"
-                return f"await {call}" if is_spine else call
-            case GraphQLInterfaceType() | GraphQLUnionType() as inner:
-                return f"{self._abstract(inner, nodes)}({value})"
-            case inner:
-                return self._leaf(inner, value)
-
-    def _list(self, type_: GraphQLOutputType, value: str, nodes: list[FieldNode], *, is_spine: bool) -> str:
-        item = self._named("item")
-        made = self._value(type_, item, nodes)
-        if not is_spine:
-            return f"[{made} for {item} in listed({value})]"
-        return f"await each_in_turn(lambda {item}: {made}, listed({value}))"
-
-    def _leaf(self, type_: GraphQLLeafType, value: str) -> str:
-        if isinstance(type_, GraphQLEnumType):
-            return f"{self._constant(f'names_of_{type_.name}', _names(type_))}[{value}]"
-        make = LEAVES.get(type_.name) or _scalar(type_.coerce_output_value)
-        return f"{self._constant(f'as_{type_.name}', make)}({value})"
-
-    def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode], *, is_spine: bool = False) -> str:
-        """The name of a function that makes an object's part of the answer."""
+    def _parts(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[Part]:
         parts = []
         sets = [node.selection_set for node in nodes if node.selection_set]
-        for key, own in self._fields(type_, sets).items():
+        for key, own in self._selection.fields(type_, sets).items():
             name = own[0].name.value
             if name == "__typename":
-                parts.append(f"{key!r}: {type_.name!r}")
+                parts.append(Part(key, "__class__", type_.name, own))
                 continue
             field = type_.fields[name]
             if not getattr(field.resolve, "_is_default", False):
                 raise Unsupported
-            attribute = field.extensions[DEFINITION].python_name
-            value = self._value(field.type, f"value.{attribute}", own, is_spine=is_spine)
-            parts.append(f"{key!r}: {value}")
-        name = self._named("object")
-        check = ""
-        if type_.is_type_of is not None:
-            kind = self._constant(f"class_of_{type_.name}", type_.extensions[DEFINITION].origin)
-            check = f"    if type(value) is not {kind}:\n        raise Doubt\n"
-        keyword = "async def" if is_spine else "def"
-        self._source.append(f"{keyword} {name}(value):\n{check}    return {{{', '.join(parts)}}}\n")
-        return name
+            parts.append(Part(key, field.extensions[DEFINITION].python_name, field.type, own))
+        return parts
 
-    def _abstract(self, type_: GraphQLInterfaceType | GraphQLUnionType, nodes: list[FieldNode]) -> str:
-        """The name of a function that makes an object's part, whichever of the possible types it is of."""
+    def _struct(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Any:
+        parts = [(each.key, each.attribute, self._type(each.type, each.nodes)) for each in self._parts(type_, nodes)]
+        keys = {attribute: key for key, attribute, _ in parts}
+        if len(keys) < len(parts):  # the same attribute under two keys: a struct has it once
+            return _by(partial(_dict, [(key, attribute, _filling(kind)) for key, attribute, kind in parts]))
+        fields = [(attribute, kind) for _, attribute, kind in parts]
+        return msgspec.defstruct(type_.name, fields, rename=keys, gc=False)
+
+    def _possible(self, type_: GraphQLInterfaceType | GraphQLUnionType, nodes: list[FieldNode]) -> dict[type, Make]:
+        """How each of the possible types' objects is made, by its class."""
         makes = {}
         for possible in self._schema.get_possible_types(type_):
             definition = possible.extensions[DEFINITION]
             if definition.concrete_of is not None or definition.is_graphql_generic:
                 raise Unsupported
-            makes[definition.origin] = self._object(possible, nodes)
-        kinds = ", ".join(f"{self._constant(f'class_{kind.__name__}', kind)}: {make}" for kind, make in makes.items())
-        name = self._named("any")
-        self._source.append(f"{name}_of = {{{kinds}}}\n")
-        self._source.append(f"def {name}(value):\n    return {name}_of[type(value)](value)\n")
-        return name
-
-    def _named(self, kind: str) -> str:
-        return f"{kind}_{next(self._numbers)}"
-
-    def _constant(self, name: str, value: object) -> str:
-        self._names[name] = value
-        return name
+            makes[definition.origin] = _filling(self._struct(possible, nodes))
+        return makes
 
 
-def _listed(value: object) -> Sequence[Any]:
-    if type(value) is list or type(value) is tuple:
-        return value
-    raise Doubt
+# On the spine
 
 
-async def _each_in_turn(make: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+async def _or_none(make: Spine, value: Any) -> Any:
+    return None if value is None else await make(value)
+
+
+async def _at_once(make: Make, value: Any) -> Any:
+    return make(value)
+
+
+async def _object(kind: type | None, makes: Sequence[tuple[str, str, Spine]], value: Any) -> dict[str, Any]:
+    if kind is not None and type(value) is not kind:
+        raise Doubt
+    return {key: await make(getattr(value, attribute)) for key, attribute, make in makes}
+
+
+async def _each_in_turn(make: Make, values: Any) -> list[Any]:
+    if type(values) is not list and type(values) is not tuple:
+        raise Doubt
     made, begun = [], time.perf_counter()
     for value in values:
         made.append(make(value))
@@ -277,55 +203,62 @@ async def _each_in_turn(make: Callable[[Any], Any], values: Sequence[Any]) -> li
     return made
 
 
-def _text(value: object) -> str:
-    if type(value) is str:
-        return value
-    raise Doubt
+# Below it
 
 
-def _integer(value: object) -> int:
-    if type(value) is int and -INT <= value < INT:
-        return value
-    raise Doubt
+class _Made(type):
+    """The types of what is made by a function of ours: msgspec takes whatever that gives for one of them."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return True
 
 
-def _number(value: object) -> float:
-    if type(value) is float and isfinite(value):
-        return value
-    raise Doubt
+def _by(make: Make) -> type:
+    return _Made("Made", (), {"make": staticmethod(make)})
 
 
-def _truth(value: object) -> bool:
-    if type(value) is bool:
-        return value
-    raise Doubt
+def _filling(kind: Any) -> Make:
+    return partial(msgspec.convert, type=kind, from_attributes=True, dec_hook=_make)
 
 
-LEAVES: dict[str, Callable[[Any], Any]] = {
-    "Boolean": _truth,
-    "Float": _number,
-    "ID": _text,
-    "Int": _integer,
-    "String": _text,
-}
+def _make(kind: Any, value: Any) -> Any:
+    return kind.make(value)
 
 
-def _scalar(serialize: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def scalar(value: object) -> Any:
-        made = serialize(value)
-        if made is None:
-            raise Doubt
-        return made
-
-    return scalar
+def _one_of(makes: Mapping[type, Make], value: Any) -> Any:
+    return makes[type(value)](value)
 
 
-def _names(type_: GraphQLEnumType) -> dict[Enum, str]:
-    """The members' names, the first where several are the same."""
+def _dict(makes: Sequence[tuple[str, str, Make]], value: Any) -> dict[str, Any]:
+    return {key: make(getattr(value, attribute)) for key, attribute, make in makes}
+
+
+def _kind(type_: GraphQLObjectType) -> type | None:
+    """The class that objects must be of, where that is looked at."""
+    return type_.extensions[DEFINITION].origin if type_.is_type_of is not None else None
+
+
+def _leaf(type_: GraphQLLeafType) -> Any:
+    if isinstance(type_, GraphQLEnumType):
+        return _enum(type_)
+    return LEAVES.get(type_.name) or _by(partial(_scalar, type_.coerce_output_value))
+
+
+def _scalar(serialize: Callable[[Any], Any], value: Any) -> Any:
+    made = serialize(value)
+    if made is None:
+        raise Doubt
+    return made
+
+
+def _enum(type_: GraphQLEnumType) -> Any:
+    """The enum itself if JSON has its members as GraphQL does, by their names; else what gives those."""
     members = getattr(type_, "wrapped_cls", None)
     if members is None:
         raise Unsupported
-    names: dict[Enum, str] = {}
+    names: dict[Any, str] = {}
     for name, value in type_.values.items():
-        names.setdefault(members(value.value), name)
-    return names
+        names.setdefault(members(value.value), name)  # the first where several are the same
+    if all(member.value == name for member, name in names.items()):
+        return members
+    return _by(names.__getitem__)
