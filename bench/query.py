@@ -8,7 +8,6 @@ installs. What is measured is answers in a second, and the CPU time that the ser
 """
 
 import argparse
-import asyncio
 import json
 import statistics
 import tempfile

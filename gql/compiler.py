@@ -126,20 +126,20 @@ class _Compiler:
 
     def _type(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Any:
         """The Python type of what is selected of a value."""
-        match type_:
-            case str():
-                return _by(lambda _: type_)
-            case GraphQLNonNull(of_type=GraphQLList() as inner):
+        if isinstance(type_, str):
+            return _by(lambda _: type_)
+        if not isinstance(type_, GraphQLNonNull):
+            return Optional[self._type(GraphQLNonNull(type_), nodes)]  # noqa: UP045  # it is made, and not written
+        match type_.of_type:
+            case GraphQLList() as inner:
                 return list[self._type(inner.of_type, nodes)]  # type: ignore[misc]  # it is made, and not written
-            case GraphQLNonNull(of_type=GraphQLObjectType() as inner):
+            case GraphQLObjectType() as inner:
                 struct, kind = self._struct(inner, nodes), _kind(inner)
                 return struct if kind is None else _by(partial(_one_of, {kind: _filling(struct)}))
-            case GraphQLNonNull(of_type=GraphQLInterfaceType() | GraphQLUnionType() as inner):
+            case GraphQLInterfaceType() | GraphQLUnionType() as inner:
                 return _by(partial(_one_of, self._possible(inner, nodes)))
-            case GraphQLNonNull(of_type=inner):
+            case inner:
                 return _leaf(inner)
-            case _:
-                return Optional[self._type(GraphQLNonNull(type_), nodes)]
 
     def _parts(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[Part]:
         parts = []

@@ -8,6 +8,7 @@ Reads have threads and read-only connections of their own, so that the event loo
 import asyncio
 import os
 import sqlite3
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -28,6 +29,7 @@ from store.recorder import Datastore, Recorder
 
 READERS = 4
 KNOWN_HEADS = 10_000
+KNOWN_ENDS = 10_000
 
 OF_STREAM = "originator_id = ? AND originator_version > ? AND originator_version <= ? ORDER BY originator_version"
 NEWEST = 2**63 - 1  # above every version and every position
@@ -61,6 +63,7 @@ class SqliteLog:
         self._lock = lock
         self._clock = clock
         self._heads: dict[UUID, Head] = {}  # of the streams that were last written to
+        self._ends: OrderedDict[UUID, int] = OrderedDict()  # the versions of those that were last read to their ends
         self._datastore = Datastore(path, size=READERS, mode="ro")
         self._writer = ThreadPoolExecutor(1, "log-writer")
         self._readers = ThreadPoolExecutor(READERS, "log-reader")
@@ -105,16 +108,14 @@ class SqliteLog:
     async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
         if self._ends_at(stream, after):
             return ()
-        versions = after, NEWEST if until is None else until
         statement = f"SELECT * FROM stored_events WHERE {OF_STREAM}"
-        return await self._select(recorder.recorded, statement, stream.hex, *versions)
+        return await self._of_stream(recorder.recorded, statement, stream, after, until)
 
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
         if self._ends_at(stream, after):
             return ()
-        versions = after, NEWEST if until is None else until
         statement = f"SELECT topic, state FROM stored_events WHERE {OF_STREAM}"
-        return await self._select(codec.decode, statement, stream.hex, *versions)
+        return await self._of_stream(codec.decode, statement, stream, after, until)
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
@@ -167,7 +168,25 @@ class SqliteLog:
         """Whether it is known without reading that the stream has nothing after *version*."""
         self._check_open()
         head = self._heads.get(stream)
-        return head is not None and head.version <= version
+        end = self._ends.get(stream) if head is None else head.version
+        return end is not None and end <= version
+
+    async def _of_stream(
+        self, make: Callable[..., T], statement: str, stream: UUID, after: int, until: int | None
+    ) -> list[T]:
+        position = self._feed.position
+        rows = await self._select(make, statement, stream.hex, after, NEWEST if until is None else until)
+        # What is published while it is read may be newer than what was read, and known no more when that is kept.
+        if until is None and (stream in self._ends or self._feed.position == position):
+            self._keep_end(stream, after + len(rows))
+        return rows
+
+    def _keep_end(self, stream: UUID, version: int) -> None:
+        """What has been seen of a stream is never less than what was seen before."""
+        self._ends[stream] = max(version, self._ends.get(stream, 0))
+        self._ends.move_to_end(stream)
+        if len(self._ends) > KNOWN_ENDS:
+            self._ends.popitem(last=False)
 
     async def _write(self) -> None:
         """Carries out what waits, then what has come to wait meanwhile, until nothing does."""
@@ -181,6 +200,8 @@ class SqliteLog:
                     events, outcomes = await loop.run_in_executor(self._writer, self._carry_out, waiting)
                 except Exception as failure:  # nothing of the batch was written
                     outcomes = [failure] * len(waiting)
+                for event in events:
+                    self._keep_end(event.stream, event.version)
                 self._feed.publish(events)
                 for one, outcome in zip(waiting, outcomes, strict=True):
                     one.settle(outcome)
@@ -199,6 +220,7 @@ class SqliteLog:
             recorder.datastore.close()  # whatever state its connection was left in, a new one has another
             self._recorder = Recorder(Datastore(self._path, size=1))
             self._heads.clear()
+            self._ends.clear()
             raise
         for stream, head in batch.heads.items():
             self._heads.pop(stream, None)  # so that the dict is in the order of the last writing
