@@ -35,6 +35,10 @@ class Full(Exception):
     """No more can be shared."""
 
 
+class Behind(Exception):
+    """Too many are."""
+
+
 class Hub:
     """All broadcasts of a node, by what they are about: a subscription's key, with a cursor if it ends at another."""
 
@@ -66,6 +70,8 @@ class Hub:
                 return await self._along(main, follower)
         except Broken as broken:
             return follower.over(broken.errors) if follower.has_begun else None
+        except Behind:  # also who hasn't begun: to carry it out for each of them would be more work, and not less
+            return follower.over([TOO_MANY_BEHIND])
         except Full:
             return None
 
@@ -104,7 +110,7 @@ class Hub:
     async def _catch_up(self, broadcast: Broadcast, follower: Follower) -> None:
         """Sends some of what the ring hasn't any more."""
         if self._behind >= BEHIND:
-            raise Broken([TOO_MANY_BEHIND])
+            raise Behind
         self._behind += 1
         try:
             for entry in await self._stored(broadcast, follower):

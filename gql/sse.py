@@ -12,7 +12,7 @@ requests for event streams of the same site are let in by, and those change noth
 import asyncio
 import logging
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from domain.errors import Refused
 from gql import revocation
 from gql.admission import Admission, Crowded
 from gql.context import Context
+from gql.errors import PASSING
 from gql.hub import Hub
 from gql.origin import is_admitted
 from gql.ring import Entry
@@ -41,7 +42,10 @@ KEEP_ALIVE = 12.0
 """Seconds between comments, which keep proxies from closing an idle stream."""
 
 RETRY = 1000, 10_000
-"""Milliseconds between which clients are asked to come back when the server stops."""
+"""Milliseconds between which clients are asked to come back, when the server stops or has too much to do."""
+
+COME_BACK = PASSING | {"TOO_MANY_BEHIND"}
+"""Codes of errors after which a stream ends without `complete`: clients then come back by themselves."""
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -126,10 +130,9 @@ class EventStream(Response):
             if revoked.is_set():
                 working.cancel()
                 error = {"message": revocation.REASON, "extensions": {"code": "UNAUTHENTICATED"}}
-                await _next(outlet, {"data": None, "errors": [error]})
-                await outlet.write_text(COMPLETE)
+                await _fail(outlet, [error])
             elif not working.done() and self._hub.stopping.is_set():
-                await outlet.write_text(b"retry: %d\n\n" % random.randint(*RETRY))
+                await _ask_back(outlet)
         finally:
             for task in (working, comments, *ends):
                 task.cancel()
@@ -143,19 +146,20 @@ class EventStream(Response):
         try:
             async with self._admission.turn():
                 followed = subscription(self._query, self._name, self._variables, self._context, self._resume)
-        except Crowded as crowded:  # a status would be for good with an EventSource
-            await outlet.write_text(b"retry: %d\n\n" % (crowded.retry * 1000))
+        except Crowded:  # a status would be for good with an EventSource
+            await _ask_back(outlet)
             return
         except Refused as refused:
             error = {"message": str(refused), "extensions": {"code": refused.code}}
-            await _next(outlet, {"data": None, "errors": [error]})
+            await _fail(outlet, [error])
+            return
+        over = None if followed is None else await self._hub.deliver(followed, outlet)
+        if over is None:
+            await self._carry_out(outlet)
+        elif over.errors:
+            await _fail(outlet, over.errors)
         else:
-            over = None if followed is None else await self._hub.deliver(followed, outlet)
-            if over is None:
-                await self._carry_out(outlet)
-            elif over.errors:
-                await _next(outlet, {"data": None, "errors": over.errors})
-        await outlet.write_text(COMPLETE)
+            await _end(outlet)
 
     async def _carry_out(self, outlet: EventOutlet) -> None:
         allowed = {
@@ -170,11 +174,29 @@ class EventStream(Response):
             operation_name=self._name,
             allowed_operation_types=allowed,
         )
+        errors: list[Any] = []
         async for result in results:
+            errors = [error.formatted for error in getattr(result, "errors", None) or ()]
             payload: dict[str, Any] = {"data": getattr(result, "data", None)}
-            if errors := getattr(result, "errors", None):
-                payload["errors"] = [error.formatted for error in errors]
-            await _next(outlet, payload)
+            await _next(outlet, payload | {"errors": errors} if errors else payload)
+        await _end(outlet, errors)
+
+
+async def _fail(outlet: EventOutlet, errors: Sequence[Any]) -> None:
+    await _next(outlet, {"data": None, "errors": errors})
+    await _end(outlet, errors)
+
+
+async def _end(outlet: EventOutlet, errors: Sequence[Any] = ()) -> None:
+    """Says that it is over, unless the *errors* that it ended with may soon be: then clients are to come back."""
+    if any(error.get("extensions", {}).get("code") in COME_BACK for error in errors):
+        await _ask_back(outlet)
+    else:
+        await outlet.write_text(COMPLETE)
+
+
+async def _ask_back(outlet: EventOutlet) -> None:
+    await outlet.write_text(b"retry: %d\n\n" % random.randint(*RETRY))
 
 
 async def _next(outlet: EventOutlet, payload: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from gql import admission, sse
+from gql import admission, broadcast, hub, sse
 from server import http as server_http
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Stageline, document, served
@@ -191,6 +191,26 @@ def test_where_too_many_wait_for_their_stream_the_next_is_asked_to_come_back(
         (end,) = list(events)
     assert end.keys() == {"retry"}
     assert 1000 <= int(end["retry"]) <= 10_000
+
+
+def test_what_may_soon_be_over_ends_a_stream_so_that_its_client_comes_back(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is too far behind for now: here one that comes after a replay whose beginning isn't kept."""
+    monkeypatch.setattr(broadcast, "ENTRIES", 2)
+    change(environment, 6)
+    variables = {"environment": environment.id}
+    events = environment.events()
+    with stream(environment.stageline, EVENTS, variables | {"after": events[-2]["cursor"]}) as live:
+        next(live)
+        with stream(environment.stageline, EVENTS, variables) as replayed:
+            assert len(list(islice(replayed, len(events)))) == len(events)
+        monkeypatch.setattr(hub, "BEHIND", 0)
+        with stream(environment.stageline, EVENTS, variables) as refused:
+            error, end = refused
+    (told,) = json.loads(error["data"])["errors"]
+    assert told["extensions"]["code"] == "TOO_MANY_BEHIND"
+    assert end.keys() == {"retry"}
 
 
 def test_a_client_that_vanished_without_a_word_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
