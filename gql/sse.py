@@ -127,11 +127,13 @@ class EventStream(Response):
         try:
             with self._context.application.revocations.telling(self._token, revoked.set):
                 await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            if revoked.is_set():
+            if working.done():
+                pass
+            elif revoked.is_set():
                 working.cancel()
                 error = {"message": revocation.REASON, "extensions": {"code": "UNAUTHENTICATED"}}
                 await _fail(outlet, [error])
-            elif not working.done() and self._hub.stopping.is_set():
+            elif self._hub.stopping.is_set():
                 await _ask_back(outlet)
         finally:
             for task in (working, comments, *ends):
@@ -155,13 +157,15 @@ class EventStream(Response):
             return
         over = None if followed is None else await self._hub.deliver(followed, outlet)
         if over is None:
-            await self._carry_out(outlet)
+            errors = await self._carry_out(outlet)
+            await _end(outlet, errors if followed is not None else ())  # no client is to make a change again by itself
         elif over.errors:
             await _fail(outlet, over.errors)
         else:
             await _end(outlet)
 
-    async def _carry_out(self, outlet: EventOutlet) -> None:
+    async def _carry_out(self, outlet: EventOutlet) -> list[Any]:
+        """Sends what there is; the errors that it ended with."""
         allowed = {
             OperationType.QUERY,
             OperationType.SUBSCRIPTION,
@@ -179,7 +183,7 @@ class EventStream(Response):
             errors = [error.formatted for error in getattr(result, "errors", None) or ()]
             payload: dict[str, Any] = {"data": getattr(result, "data", None)}
             await _next(outlet, payload | {"errors": errors} if errors else payload)
-        await _end(outlet, errors)
+        return errors
 
 
 async def _fail(outlet: EventOutlet, errors: Sequence[Any]) -> None:
