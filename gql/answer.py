@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from uuid import UUID
 
 from msgspec import Struct
@@ -34,16 +35,17 @@ OVERHEAD = 1000
 """Bytes that an answer takes beside its own."""
 
 
-class Answer(Struct):
-    """The body of an answer. *tag* tells it from any other; *packed* is the same compressed, once somebody wants it."""
+class Answer:
+    """The body of an answer; *packed* is the same compressed, once somebody wants it."""
 
-    body: bytes
-    tag: str
-    packed: bytes | None = None
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.packed: bytes | None = None
 
-    @classmethod
-    def of(cls, body: bytes) -> "Answer":
-        return cls(body, urlsafe_b64encode(hashlib.sha256(body).digest()[:18]).decode())
+    @cached_property
+    def tag(self) -> str:
+        """Tells it from any other."""
+        return urlsafe_b64encode(hashlib.sha256(self.body).digest()[:18]).decode()
 
 
 class Kept(Struct):

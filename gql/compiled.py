@@ -8,12 +8,13 @@ graphql-core's own.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from inspect import isawaitable
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from graphql import (
     GraphQLError,
     GraphQLResolveInfo,
@@ -26,14 +27,19 @@ from graphql import (
 from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 from msgspec import Struct
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
 
 from gql import compiler, selection
-from gql.at_least import Behind
-from gql.compiler import Root
-from gql.context import Context
+from gql.at_least import AtLeast, Behind
+from gql.compiler import DEFINITION, Root
+from gql.context import Context, Info
 from gql.limit import fragments_of
 from gql.schema import MAX_KEPT, Read, read, schema
 from gql.selection import Unsupported
+
+MAX_VARIABLES = 1000
+"""Bytes of the largest variables that are kept, as resolvers are given them, for when they come again."""
 
 MAX_CONDITIONS = 4
 """Variables in @skip and @include: the document is compiled for each combination of their values that is met."""
@@ -62,6 +68,14 @@ class Query:
         return self._roots[conditions]
 
 
+class Call(Struct, frozen=True):
+    """A query with its variables, and what each root field's resolver is given."""
+
+    query: Query
+    variables: VariableValues
+    fields: Sequence[tuple[Root, dict[str, Any]]]
+
+
 class Made(Struct, frozen=True):
     """The data of an answer, and the streams that it was made of: None if a root field doesn't say."""
 
@@ -76,14 +90,12 @@ def find(query: str, operation_name: str | None) -> Query | None:
 
 async def make(query: Query, variables: Mapping[str, Any], context: Context) -> Made | None:
     """The answer to *query*; None if it is for graphql-core to say what it is, as it is when this raises `Behind`."""
-    values = get_variable_values(schema._schema, query.operation.variable_definitions or (), dict(variables))
-    if not isinstance(values, VariableValues) or query.cost.exceeded(variables):
-        return None
-    roots = query.roots(tuple(values.coerced.get(name) for name in query.conditions))
-    if roots is None:
+    given = msgspec.json.encode(variables)
+    call = _call(query, given) if len(given) <= MAX_VARIABLES else _call.__wrapped__(query, given)
+    if call is None:
         return None
     try:
-        return await _carry_out(query, roots, values, context)
+        return await _carry_out(call, context)
     except Behind:
         raise
     except Exception:  # whatever it is, graphql-core meets it again, and makes an answer of it
@@ -103,40 +115,66 @@ def _query(text: str, operation_name: str | None) -> Query | None:
     return query if len(query.conditions) <= MAX_CONDITIONS else None
 
 
-async def _carry_out(query: Query, roots: tuple[Root, ...], variables: VariableValues, context: Context) -> Made:
-    contexts = [context.watched() for _ in roots]
-    work = [_part(query, root, variables, own) for root, own in zip(roots, contexts, strict=True)]
+@lru_cache(maxsize=1024)
+def _call(query: Query, given: bytes) -> Call | None:
+    """The query with the variables that are *given* as JSON; None if they aren't good, or it isn't compiled."""
+    variables = msgspec.json.decode(given)
+    values = get_variable_values(schema._schema, query.operation.variable_definitions or (), variables)
+    if not isinstance(values, VariableValues) or query.cost.exceeded(variables):
+        return None
+    roots = query.roots(tuple(values.coerced.get(name) for name in query.conditions))
+    if roots is None:
+        return None
+    try:
+        return Call(query, values, [(root, _arguments(root, values)) for root in roots])
+    except Exception:  # as above
+        return None
+
+
+def _arguments(root: Root, variables: VariableValues) -> dict[str, Any]:
+    """What strawberry makes of a root field's arguments, each time the same."""
+    given = get_argument_values(root.field, root.nodes[0], variables)
+    arguments = root.field.extensions[DEFINITION].arguments
+    return convert_arguments(given, arguments, schema.schema_converter.scalar_registry, schema.config)
+
+
+async def _carry_out(call: Call, context: Context) -> Made:
+    contexts = [context.watched() for _ in call.fields]
+    work = [_part(call, root, arguments, own) for (root, arguments), own in zip(call.fields, contexts, strict=True)]
     parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
     for part in parts:
         if isinstance(part, BaseException):
             raise part
     reads = frozenset().union(*(own.read for own in contexts if own.read))
     return Made(
-        {root.key: part for root, part in zip(roots, parts, strict=True)},
+        {root.key: part for (root, _), part in zip(call.fields, parts, strict=True)},
         reads if all(own.read for own in contexts) else None,
     )
 
 
-async def _part(query: Query, root: Root, variables: VariableValues, context: Context) -> Any:
+async def _part(call: Call, root: Root, arguments: dict[str, Any], context: Context) -> Any:
     """A root field's part of the answer."""
     core = schema._schema
     assert core.query_type is not None
-    assert root.field.resolve is not None
-    info = GraphQLResolveInfo(
+    field: StrawberryField = root.field.extensions[DEFINITION]
+    asked = GraphQLResolveInfo(
         root.nodes[0].name.value,
         root.nodes,
         root.field.type,
         core.query_type,
         Path(None, root.key, core.query_type.name),
         core,
-        query.fragments,
+        call.query.fragments,
         None,
-        query.operation,
-        variables,
+        call.query.operation,
+        call.variables,
         context,
         isawaitable,  # type: ignore[arg-type]  # it tells more than it has to
         None,
         None,  # type: ignore[arg-type]  # it is for resolvers that begin something that goes on after them
     )
-    value = root.field.resolve(None, info, **get_argument_values(root.field, root.nodes[0], variables))
-    return await root.make(await value if isawaitable(value) else value)
+    (at_least,) = field.extensions
+    assert isinstance(at_least, AtLeast), "a root field has this extension alone"
+    resolve = field.base_resolver
+    assert resolve is not None
+    return await root.make(await at_least.resolve_async(resolve, None, Info(asked, field), **arguments))

@@ -162,7 +162,7 @@ class Front:
 
         response = await self._view.run(Request(scope, again))
         if type(response) is Response and response.status_code == 200 and "retry-after" not in response.headers:
-            await representation.send(Answer.of(bytes(response.body)), wanted, send)
+            await representation.send(Answer(bytes(response.body)), wanted, send)
         else:
             await response(scope, again, send)
 
@@ -171,7 +171,7 @@ _decoder = msgspec.json.Decoder(Operation)
 
 
 def _answer(made: Made) -> Answer:
-    return Answer.of(msgspec.json.encode({"data": made.data}))
+    return Answer(msgspec.json.encode({"data": made.data}))
 
 
 def _may_be_short(method: str, headers: dict[bytes, bytes]) -> bool:

@@ -1,5 +1,6 @@
 """Environments and their pipelines: the types, and how a change to one is written and answered."""
 
+from collections import OrderedDict
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated
@@ -25,6 +26,11 @@ from gql.write import Write
 from projections.environment import EnvironmentView
 from projections.pipeline import PipelineView
 from store.handle import Handled, Transaction
+
+MAX_SHOWN = 32
+"""Pipelines that are kept as they are shown; the largest takes about 2 MB."""
+
+_shown: OrderedDict[UUID, tuple[PipelineView, "Pipeline"]] = OrderedDict()  # by environment
 
 strawberry.enum(Target, description="What carries an environment's steps out.")
 
@@ -229,7 +235,7 @@ class Query:
         if view is None:
             return None
         info.context.reads(view.environment, view.project)
-        return await shown(info.context, view)
+        return await _kept(info.context, view)
 
 
 async def view_of(
@@ -243,6 +249,19 @@ async def view_of(
 
 async def shown(context: Context, view: PipelineView) -> Pipeline:
     return pipeline(view, await project_ref(context, view.project), context.application.log.epoch)
+
+
+async def _kept(context: Context, view: PipelineView) -> Pipeline:
+    """What `shown` gives. For the views that are asked for again and again it is kept, as those are themselves."""
+    project = await project_ref(context, view.project)
+    of, made = _shown.get(view.environment, (None, None))
+    if of is not view or made is None or made.environment.project != project:
+        made = pipeline(view, project, context.application.log.epoch)
+        _shown[view.environment] = view, made
+    _shown.move_to_end(view.environment)
+    if len(_shown) > MAX_SHOWN:
+        _shown.popitem(last=False)
+    return made
 
 
 async def change(write: Write, environment: str, command: domain.PipelineCommand) -> Pipeline:

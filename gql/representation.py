@@ -1,8 +1,8 @@
 """
 How an answer is sent: its media type, compressed or not, or not at all where the client has it already.
 
-Each representation has a strong ETag (RFC 9110 8.8.3), made of its bytes. Answers are private, and may be kept by
-whoever asked, if they ask each time whether they are still right: that is answered with 304 and without the bytes.
+Answers are private, and may be kept by whoever asked by GET, if they ask each time whether they are still right: each
+representation has a strong ETag (RFC 9110 8.8.3), made of its bytes, and who has it already gets 304 and no bytes.
 """
 
 import asyncio
@@ -35,32 +35,33 @@ Headers = Mapping[bytes, bytes]
 
 
 class Wanted(Struct, frozen=True):
-    """What a request says of the answer that it wants: *has* are the ETags of those that it has."""
+    """What a request says of what it wants; *has* are the ETags of those that it has, None if it can't say so."""
 
     as_graphql: bool
     packed: bool
-    has: str | None = None
+    has: str | None
 
     @classmethod
     def by(cls, method: str, headers: Headers) -> "Wanted":
         as_graphql, packed = _accepted(headers.get(b"accept", b""), headers.get(b"accept-encoding", b""))
-        has = headers.get(b"if-none-match") if method == "GET" else None
-        return cls(as_graphql, packed, None if has is None else has.decode("latin-1"))
+        has = headers.get(b"if-none-match", b"").decode("latin-1") if method == "GET" else None
+        return cls(as_graphql, packed, has)
 
 
 async def send(answer: Answer, wanted: Wanted, out: Send) -> None:
     """Sends *answer* with status 200, or 304 where the client has it."""
-    body, tag = answer.body, answer.tag
-    if wanted.as_graphql:
-        tag += "-graphql"  # another media type is another representation
-    if wanted.packed and len(body) >= PACKED:
-        body, tag = await _packed(answer), tag + "-gzip"
-    headers = [*ALWAYS, (b"etag", b'"%b"' % tag.encode())]
-    if wanted.has is not None and _is_among(tag, wanted.has):
-        await out({"type": "http.response.start", "status": 304, "headers": headers})
-        await out({"type": "http.response.body", "body": b""})
-        return
-    if body is not answer.body:
+    body = answer.body
+    is_packed = wanted.packed and len(body) >= PACKED
+    headers = [*ALWAYS]
+    if wanted.has is not None:
+        tag = _tag(answer, wanted, is_packed=is_packed)
+        headers.append((b"etag", b'"%b"' % tag.encode()))
+        if _is_among(tag, wanted.has):
+            await out({"type": "http.response.start", "status": 304, "headers": headers})
+            await out({"type": "http.response.body", "body": b""})
+            return
+    if is_packed:
+        body = await _packed(answer)
         headers.append((b"content-encoding", b"gzip"))
     headers += [(b"content-type", _media_type(wanted)), (b"content-length", b"%d" % len(body))]
     await out({"type": "http.response.start", "status": 200, "headers": headers})
@@ -82,6 +83,11 @@ async def send_stale(body: bytes, since: datetime, wanted: Wanted, out: Send) ->
     ]
     await out({"type": "http.response.start", "status": 200, "headers": headers})
     await out({"type": "http.response.body", "body": body})
+
+
+def _tag(answer: Answer, wanted: Wanted, *, is_packed: bool) -> str:
+    """Another media type is another representation, and so is the same compressed."""
+    return answer.tag + "-graphql" * wanted.as_graphql + "-gzip" * is_packed
 
 
 def _media_type(wanted: Wanted) -> bytes:

@@ -8,7 +8,7 @@ from store.memory import MemoryLog
 from store.postgres import PostgresLog
 from tests.store.sample import ANN, A, B, change
 
-FIRST, SECOND = Answer.of(b"first"), Answer.of(b"second")
+FIRST, SECOND = Answer(b"first"), Answer(b"second")
 FOREVER = 2**63
 
 
@@ -65,12 +65,12 @@ async def test_those_that_nobody_asked_for_longest_make_room_for_new_ones() -> N
     body = b"x" * 1000
     answers = Answers(MemoryLog(), limit=LARGEST * (2 * len(body) + OVERHEAD))
     for number in range(LARGEST):
-        await kept(answers, str(number), Answer.of(body), A)
+        await kept(answers, str(number), Answer(body), A)
     assert await found(answers, "0") is not None
-    assert await kept(answers, "new", Answer.of(body), A) is not None
+    assert await kept(answers, "new", Answer(body), A) is not None
     assert await found(answers, "0") is not None
     assert await found(answers, "1") is None
-    assert await kept(answers, "too large", Answer.of(body + b"x"), A) is None
+    assert await kept(answers, "too large", Answer(body + b"x"), A) is None
 
 
 async def test_a_node_gives_no_answer_that_another_has_outdated(database: str) -> None:
