@@ -1,5 +1,6 @@
 """The running hash of the whole log (see `store.audit`): kept in a row, so that a head costs no pass over the log."""
 
+from collections.abc import Sequence
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import Struct
@@ -7,7 +8,7 @@ from msgspec import Struct
 from projections.projection import Projection, Reader
 from projections.views import Place, Views
 from store import audit
-from store.log import Recorded
+from store.log import Link, Recorded
 
 WHOLE = uuid5(NAMESPACE_URL, "stageline:log")  # the one row
 
@@ -24,15 +25,21 @@ def key(recorded: Recorded) -> UUID:
 
 
 def fold(view: Running | None, recorded: Recorded) -> Running:
-    before = "" if view is None else view.hash
-    return Running(position=recorded.position, hash=audit.running(before, recorded.position, recorded.hash.hex()))
+    return chain(view, [(recorded.position, recorded.hash)])
+
+
+def chain(view: Running | None, links: Sequence[Link]) -> Running:
+    position, running = (0, "") if view is None else (view.position, view.hash)
+    for position, hash_ in links:
+        running = audit.running(running, position, hash_.hex())
+    return Running(position=position, hash=running)
 
 
 def place(view: Running) -> Place | None:
     return None
 
 
-projection = Projection("audit", 1, Running, key, fold, place, spans=True)
+projection = Projection("audit", 1, Running, key, fold, place, chain=chain)
 
 
 class RunningHash:

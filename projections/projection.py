@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from projections.views import Edge, Page, Place, Row, Slice, Views
-from store.log import Recorded
+from store.log import Link, Recorded
 
 View = TypeVar("View", bound=msgspec.Struct)
 
@@ -24,7 +24,8 @@ class Projection(Generic[View]):
 
     *beside* gives rows that are written once, beside an event's own and of the same kind; it gets what that said before
     the event and after it. *fold_all* comes to the same as *fold* on one event after another, where that can be done
-    quicker. *spans*: a row's events are of several streams, and not all of one.
+    quicker. *chain* does too, where all events are of one row and nothing but their
+    positions and hashes counts; without it a row's events are all of one stream.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Projection(Generic[View]):
     place: Callable[[View], Place | None]
     beside: Callable[[View | None, View | None, Recorded], Sequence[Row]] | None = None
     fold_all: Callable[[View | None, Sequence[Recorded]], View | None] | None = None
-    spans: bool = False
+    chain: Callable[[View | None, Sequence[Link]], View] | None = None
 
     def replay(self, events: Sequence[Recorded], view: View | None = None) -> View | None:
         """*events* of one row folded onto *view*."""

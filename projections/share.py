@@ -65,6 +65,20 @@ async def fold(order: Order) -> Mapping[str, list[Parked]]:
     }
 
 
+async def chain(order: Order, projections: Sequence[Projection[Any]]) -> Mapping[str, Any]:
+    """The rows, by kind, that only one process can make: little is read for them, and they are not stored."""
+    chains = {each.name: each.chain for each in projections if each.chain is not None}
+    views: dict[str, Any] = dict.fromkeys(chains)
+    links = await PostgresShare.open(order.dsn, 0, 1)
+    try:
+        for after in range(0, order.until if chains else 0, order.many):
+            read = await links.links(after, min(after + order.many, order.until))
+            views = {kind: chain(views[kind], read) for kind, chain in chains.items()}
+    finally:
+        await links.close()
+    return views
+
+
 @asynccontextmanager
 async def _started(order: Order, number: int) -> AsyncIterator[Process]:
     """Its standard input stays open: when it ends, so does the process."""

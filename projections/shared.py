@@ -122,22 +122,21 @@ class SharedProjector(Projector):
         self._seen = found
 
     async def _make(self, generations: Mapping[str, int]) -> tuple[Desk, Recorded | None]:
-        """By several processes, from whose rows this one goes on; it makes those that aren't of one stream each."""
+        """By several processes, from whose rows this one goes on."""
         until = await self._log.position()
         if until <= self._small or self._processes == 1:
             return await super()._make(generations)
         wanted = [self._projections[kind] for kind in generations]
         order = Order(
             dsn=self._dsn,
-            projections=[each for each in wanted if not each.spans],
+            projections=[each for each in wanted if each.chain is None],
             generations=generations,
             until=until,
             count=self._processes,
             many=self._many,
             room=self._room,
         )
-        spanning = self._desk({each.name: generations[each.name] for each in wanted if each.spans})
-        works = asyncio.create_task(share.fold(order)), asyncio.create_task(self._read_on(spanning, None, until))
+        works = asyncio.create_task(share.fold(order)), asyncio.create_task(share.chain(order, wanted))
         try:
             await asyncio.wait(works, return_when=asyncio.FIRST_EXCEPTION)
             for work in works:
@@ -148,10 +147,12 @@ class SharedProjector(Projector):
                 work.cancel()
             await asyncio.wait(works)
         desk = self._desk(generations, are_stored=True)
-        desk.sheets |= spanning.sheets
         for kind, parked in works[0].result().items():
             desk.sheets[kind].parked += parked
-        return desk, works[1].result()
+        (last,) = await self._log.read_all(until - 1, 1)
+        for kind, view in works[1].result().items():
+            desk.sheets[kind].begin(view, last)
+        return desk, last
 
 
 def _place(checkpoint: Checkpoint) -> tuple[int, int, str]:

@@ -86,6 +86,11 @@ class Sheet(Generic[View]):
                 views[id_] = after
                 changed[id_] = recorded
 
+    def begin(self, view: View, last: Recorded) -> None:
+        """Has *view* be the row that *last* belongs to, with that and all before it folded in."""
+        if (key := self._projection.key(last)) is not None:
+            self._views[key.int], self._changed[key.int] = view, last
+
     def missing(self, events: Sequence[Recorded]) -> set[UUID]:
         """The rows that *events* touch and that were put away."""
         if not self._away and not self._are_stored:

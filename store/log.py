@@ -59,6 +59,10 @@ class Recorded(Struct, frozen=True, kw_only=True):
     hash: bytes
 
 
+Link = tuple[int, bytes]
+"""An event's position and its hash."""
+
+
 class Change(Struct, frozen=True, kw_only=True):
     """*events* for *stream*, which must be at version *expected* (0: it must not be there yet).
 
