@@ -6,7 +6,7 @@ import typer
 from msgspec import Struct, convert
 
 from cli.change import Change, mutation
-from cli.client import Client
+from cli.client import Client, document
 from cli.command import command, group
 from cli.output import Output, table
 from cli.service import Yes, confirm
@@ -25,7 +25,7 @@ app = group(
 ACTOR = """
 fragment ActorFields on Actor { id name address isForgotten version cursor }
 """
-LIST = (
+LIST = document(
     """
 query Actors($first: Int, $after: String) {
   actors(first: $first, after: $after) {
@@ -33,8 +33,8 @@ query Actors($first: Int, $after: String) {
     pageInfo { hasNextPage endCursor }
   }
 }
-"""
-    + ACTOR
+""",
+    ACTOR,
 )
 SELECTION = "... on Actor { ...ActorFields }"
 SET = mutation("setActorProfile", SELECTION, ACTOR, actor="ID!", name="String", address="String")

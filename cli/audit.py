@@ -14,7 +14,7 @@ import typer
 from msgspec import Struct, convert
 
 from cli import verify
-from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client, Server, fault
+from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client, Server, document, fault
 from cli.command import command, group
 from cli.errors import READER_GONE, Failed, Misused, NotAuthorized
 from cli.output import Output, encoded, moment, say
@@ -32,7 +32,7 @@ app = group(
     "stageline audit verify --live",
 )
 
-HEAD = "query AuditHead { auditHead { position hash epoch at key signature publicKey } }"
+HEAD = document("query AuditHead { auditHead { position hash epoch at key signature publicKey } }")
 
 TICK = 0.2  # seconds between two tellings of how far it is
 TAIL = 1 << 16  # bytes that the last line of an export is first looked for in

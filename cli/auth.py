@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from cli import config
-from cli.client import Client, Server
+from cli.client import Client, Server, document
 from cli.command import command, group
 from cli.config import Config
 from cli.errors import Failed, NotAuthorized
 from cli.output import Output, write
 
-CHECK = "query Check { projects(first: 1) { pageInfo { hasNextPage } } }"
+CHECK = document("query Check { projects(first: 1) { pageInfo { hasNextPage } } }")
 
 
 def auth(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.client import Document, document
 from cli.output import say
 
 
@@ -53,7 +54,7 @@ class Change:
         return would_be
 
 
-def mutation(field: str, selection: str, fragments: str = "", **arguments: str) -> str:
+def mutation(field: str, selection: str, fragments: str = "", **arguments: str) -> Document:
     """The document that sends *field* with *arguments* (name: type), and with those of every change."""
     types = arguments | {
         "expectedVersion": "Int",
@@ -63,7 +64,7 @@ def mutation(field: str, selection: str, fragments: str = "", **arguments: str) 
     }
     variables = ", ".join(f"${name}: {type_}" for name, type_ in types.items())
     passed = ", ".join(f"{name}: ${name}" for name in types)
-    return f"""
+    return document(f"""
 mutation {field[0].upper()}{field[1:]}({variables}) {{
   {field}({passed}) {{
     __typename
@@ -71,4 +72,4 @@ mutation {field[0].upper()}{field[1:]}({variables}) {{
     ... on Refusal {{ code message currentVersion }}
   }}
 }}
-{fragments}"""
+{fragments}""")

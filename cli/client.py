@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NewType
 
 from cli import config
 from cli.errors import Failed, NotAuthorized, NotReachable, Refused
@@ -17,6 +17,19 @@ PAGE = 200
 
 Variables = Mapping[str, object]
 Data = dict[str, Any]
+
+Document = NewType("Document", str)
+"""What a server is asked, with the fragments that it needs."""
+
+OWN: list[Document] = []
+"""Every document of the command line: a server that answers listed ones only answers these, too."""
+
+
+def document(*parts: str) -> Document:
+    """The document that *parts* are together; it must be made while its module is imported, for `OWN` to have it."""
+    made = Document("".join(parts))
+    OWN.append(made)
+    return made
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,7 @@ class Client:
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
         )
 
-    def execute(self, document: str, variables: Variables | None = None) -> Data:
+    def execute(self, document: Document, variables: Variables | None = None) -> Data:
         """The answer's `data`; raises `Failed` with the server's own words when there are errors."""
         import httpx
 
@@ -95,7 +108,7 @@ class Client:
         data: Data = answer["data"]
         return data
 
-    def change(self, document: str, variables: Variables) -> Data:
+    def change(self, document: Document, variables: Variables) -> Data:
         """What a mutation answers; raises `Refused` when that is a refusal."""
         (result,) = self.execute(document, variables).values()
         if result["__typename"] == "Refusal":
@@ -103,7 +116,7 @@ class Client:
         data: Data = result
         return data
 
-    def pages(self, document: str, variables: Variables, *, limit: int | None = None) -> Iterator[Data]:
+    def pages(self, document: Document, variables: Variables, *, limit: int | None = None) -> Iterator[Data]:
         """The nodes of the one connection that *document* asks for by `$first` and `$after`; at most *limit*."""
         after, left = None, limit
         while left is None or left > 0:

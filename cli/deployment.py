@@ -9,7 +9,7 @@ from msgspec import Struct, convert
 
 from cli import progress, run
 from cli import watch as watching
-from cli.client import Client, Data
+from cli.client import Client, Data, Document, document
 from cli.command import command, group
 from cli.errors import Interrupted
 from cli.feed import Feed
@@ -33,24 +33,30 @@ Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on with what co
 
 TICK = 0.5
 
-LOGS = """
+LINE = """
+fragment LineFields on LogLine { cursor at service { id name type } phase attempt kind text }
+"""
+
+LOGS = document(
+    """
 subscription DeploymentLogs($deployment: ID!, $service: ID, $after: String) {
   deploymentLogs(deployment: $deployment, service: $service, after: $after) { ...LineFields }
 }
-"""
+""",
+    LINE,
+)
 
-PAST_LOGS = """
+PAST_LOGS = document(
+    """
 query DeploymentLogs($deployment: ID!, $service: ID, $first: Int, $after: String) {
   deploymentLogs(deployment: $deployment, service: $service, first: $first, after: $after) {
     edges { node { ...LineFields } }
     pageInfo { hasNextPage endCursor }
   }
 }
-"""
-
-LINE = """
-fragment LineFields on LogLine { cursor at service { id name type } phase attempt kind text }
-"""
+""",
+    LINE,
+)
 
 
 class Line(Struct, rename="camel"):
@@ -127,9 +133,9 @@ def events(scope: Scope, output: Output, number: Number = None, follow: Follow =
             write(encoded(event) if output.as_json else event.line())
 
         if follow:
-            _followed(client, progress.EVENTS + progress.EVENT, deployment, {}, show)
+            _followed(client, progress.EVENTS, deployment, {}, show)
         else:
-            for data in client.pages(progress.PAST_EVENTS + progress.EVENT, {"deployment": deployment}):
+            for data in client.pages(progress.PAST_EVENTS, {"deployment": deployment}):
                 show(data)
 
 
@@ -165,14 +171,14 @@ def logs(
             write(encoded(line) if output.as_json else line.line())
 
         if follow:
-            _followed(client, LOGS + LINE, deployment, variables, show)
+            _followed(client, LOGS, deployment, variables, show)
         else:
-            for data in client.pages(PAST_LOGS + LINE, {"deployment": deployment, **variables}):
+            for data in client.pages(PAST_LOGS, {"deployment": deployment, **variables}):
                 show(data)
 
 
 def _followed(
-    client: Client, document: str, deployment: str, variables: dict[str, str | None], show: Callable[[Data], None]
+    client: Client, document: Document, deployment: str, variables: dict[str, str | None], show: Callable[[Data], None]
 ) -> None:
     feed = Feed(
         client.server,

@@ -7,7 +7,7 @@ import typer
 from msgspec import Struct, convert
 
 from cli import run
-from cli.client import Client
+from cli.client import Client, document
 from cli.colour import painted
 from cli.history import EVENT, Event, time
 from cli.output import Output
@@ -21,7 +21,7 @@ fragment ChangeFields on Change {
 }
 """
 
-DIFF = (
+DIFF = document(
     """
 query PipelineDiff($environment: ID!, $from: PipelineMoment!, $to: PipelineMoment) {
   pipelineDiff(environment: $environment, from: $from, to: $to) {
@@ -29,9 +29,9 @@ query PipelineDiff($environment: ID!, $from: PipelineMoment!, $to: PipelineMomen
     differences { change { ...ChangeFields } events(first: 500) { edges { node { ...HistoryFields } } } }
   }
 }
-"""
-    + CHANGE
-    + EVENT
+""",
+    CHANGE,
+    EVENT,
 )
 
 SIGNS = {"CREATED": ("+", "green"), "ADDED": ("+", "green"), "DELETED": ("-", "red"), "REMOVED": ("-", "red")}

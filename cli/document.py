@@ -12,7 +12,7 @@ from msgspec import convert
 
 from cli import diff, pipeline
 from cli.change import Change, mutation
-from cli.client import Client
+from cli.client import Client, document
 from cli.command import command, group
 from cli.diff import CHANGE, ExitCode
 from cli.errors import Failed, Misused
@@ -30,18 +30,18 @@ app = group(
     "stageline pipeline clone -n qa",
 )
 
-EXPORT = """
+EXPORT = document("""
 query ExportPipeline($environment: ID!, $version: Int, $format: DocumentFormat!, $ids: Boolean!) {
   exportPipeline(environment: $environment, version: $version, format: $format, ids: $ids)
 }
-"""
-DIFFERENCES = (
+""")
+DIFFERENCES = document(
     """
 query DocumentDiff($environment: ID!, $document: String!) {
   documentDiff(environment: $environment, document: $document) { ...ChangeFields }
 }
-"""
-    + CHANGE
+""",
+    CHANGE,
 )
 APPLY = pipeline.mutation("applyPipeline", document="String!")
 APPLY_TO_ALL = mutation(

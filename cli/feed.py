@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cli.client import Data, Server, Variables, fault
+from cli.client import Data, Document, Server, Variables, fault
 from cli.errors import Failed, Misused, NotAuthorized, NotReachable
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Feed:
     def __init__(
         self,
         server: Server,
-        document: str,
+        document: Document,
         variables: Variables,
         *,
         is_over: Callable[[], bool],

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct, convert
 
-from cli.client import Client, Data
+from cli.client import Client, Data, document
 from cli.colour import painted
 from cli.errors import Failed, Interrupted, Misused
 from cli.feed import Feed
@@ -23,38 +23,38 @@ fragment HistoryFields on HistoryEvent {
 }
 """
 
-OF_ENVIRONMENT = (
+OF_ENVIRONMENT = document(
     """
 query PipelineHistory($environment: ID!, $filter: HistoryFilter, $first: Int, $after: String) {
   pipelineHistory(environment: $environment, filter: $filter, first: $first, after: $after) {
     edges { node { ...HistoryFields } } pageInfo { hasNextPage endCursor }
   }
 }
-"""
-    + EVENT
+""",
+    EVENT,
 )
 
-OF_MANY = (
+OF_MANY = document(
     """
 query History($project: ID, $filter: HistoryFilter, $first: Int, $after: String) {
   history(project: $project, filter: $filter, first: $first, after: $after) {
     edges { node { ...HistoryFields } } pageInfo { hasNextPage endCursor }
   }
 }
-"""
-    + EVENT
+""",
+    EVENT,
 )
 
-LIVE = """
+LIVE = document("""
 subscription PipelineEvents($environment: ID!, $after: String) {
   pipelineEvents(environment: $environment, after: $after) {
     id cursor position type version message recordedAt actor actorName origin reason
     stage { id name } service { id name type }
   }
 }
-"""
+""")
 
-IS_DELETED = "query IsDeleted($id: ID) { environment(id: $id) { isDeleted } }"
+IS_DELETED = document("query IsDeleted($id: ID) { environment(id: $id) { isDeleted } }")
 
 
 class Event(Struct, rename="camel", omit_defaults=True):

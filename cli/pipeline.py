@@ -6,7 +6,7 @@ from msgspec import Struct, convert
 
 from cli import change as changes
 from cli.change import Change
-from cli.client import Client, Data
+from cli.client import Client, Data, Document, document
 from cli.errors import Failed
 from cli.scope import Scope
 from cli.spec import Spec
@@ -111,13 +111,13 @@ fragment SpecFields on ServiceSpec {
     + ENVIRONMENT
 )
 
-GET = (
+GET = document(
     """
 query Pipeline($environment: ID!, $version: Int, $asOf: DateTime) {
   pipeline(environment: $environment, version: $version, asOf: $asOf) { ...PipelineFields }
 }
-"""
-    + PIPELINE
+""",
+    PIPELINE,
 )
 
 
@@ -137,12 +137,12 @@ def read(data: Data) -> Pipeline:
     return convert(data, Pipeline)
 
 
-def mutation(field: str, **arguments: str) -> str:
+def mutation(field: str, **arguments: str) -> Document:
     """The document of a change to an environment's pipeline, for `change`."""
     return changes.mutation(field, "... on Pipeline { ...PipelineFields }", PIPELINE, environment="ID!", **arguments)
 
 
-def change(document: str, scope: Scope, how: Change, **arguments: object) -> Pipeline:
+def change(document: Document, scope: Scope, how: Change, **arguments: object) -> Pipeline:
     """The pipeline after *document* changed it; raises `Refused`."""
     with Client.known() as client:
         environment = scope.find(client)

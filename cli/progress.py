@@ -6,23 +6,8 @@ from typing import TypeVar
 
 from msgspec import Struct, convert
 
-from cli.client import Data
+from cli.client import Data, document
 from cli.run import Deployment, Named, Service, ServiceRef, Stage, Step
-
-EVENTS = """
-subscription DeploymentEvents($deployment: ID!, $after: String) {
-  deploymentEvents(deployment: $deployment, after: $after) { ...EventFields }
-}
-"""
-
-PAST_EVENTS = """
-query DeploymentEvents($deployment: ID!, $first: Int, $after: String) {
-  deploymentEvents(deployment: $deployment, first: $first, after: $after) {
-    edges { node { ...EventFields } }
-    pageInfo { hasNextPage endCursor }
-  }
-}
-"""
 
 EVENT = """
 fragment EventFields on DeploymentEvent {
@@ -30,6 +15,27 @@ fragment EventFields on DeploymentEvent {
   stage { id name } service { id name type } phase attempt detail ports
 }
 """
+
+EVENTS = document(
+    """
+subscription DeploymentEvents($deployment: ID!, $after: String) {
+  deploymentEvents(deployment: $deployment, after: $after) { ...EventFields }
+}
+""",
+    EVENT,
+)
+
+PAST_EVENTS = document(
+    """
+query DeploymentEvents($deployment: ID!, $first: Int, $after: String) {
+  deploymentEvents(deployment: $deployment, first: $first, after: $after) {
+    edges { node { ...EventFields } }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+""",
+    EVENT,
+)
 
 
 class Event(Struct, rename="camel"):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct, convert
 
-from cli.client import Client, Data
+from cli.client import Client, Data, document
 from cli.errors import Failed, Misused
 from cli.output import between, moment
 
@@ -121,16 +121,16 @@ fragment DeploymentFields on Deployment {
     + SUMMARY
 )
 
-GET = (
+GET = document(
     """
 query Deployment($id: ID!) {
   deployment(id: $id) { ...DeploymentFields }
 }
-"""
-    + DEPLOYMENT
+""",
+    DEPLOYMENT,
 )
 
-LIST = (
+LIST = document(
     """
 query Deployments($environment: ID!, $first: Int, $after: String) {
   deployments(environment: $environment, first: $first, after: $after) {
@@ -138,8 +138,8 @@ query Deployments($environment: ID!, $first: Int, $after: String) {
     pageInfo { hasNextPage endCursor }
   }
 }
-"""
-    + SUMMARY
+""",
+    SUMMARY,
 )
 
 

@@ -7,32 +7,32 @@ from typing import Annotated
 import typer
 
 from cli import config
-from cli.client import Client, Data
+from cli.client import Client, Data, document
 from cli.errors import Failed, Misused
 
-PROJECTS = """
+PROJECTS = document("""
 query Projects($first: Int, $after: String) {
   projects(first: $first, after: $after) {
     edges { node { id name createdAt } }
     pageInfo { hasNextPage endCursor }
   }
 }
-"""
+""")
 
-ENVIRONMENTS = """
+ENVIRONMENTS = document("""
 query Environments($project: ID!, $first: Int, $after: String) {
   environments(project: $project, first: $first, after: $after) {
     edges { node { id name target concurrency project { id name } createdAt updatedAt } }
     pageInfo { hasNextPage endCursor }
   }
 }
-"""
+""")
 
-ENVIRONMENT = """
+ENVIRONMENT = document("""
 query Environment($id: ID, $project: ID, $name: String) {
   environment(id: $id, project: $project, name: $name) { id name isDeleted project { id name } }
 }
-"""
+""")
 
 HINT = "Name them (--project, --environment), or keep them: stageline context set --project P --environment E."
 

@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
+from cli.client import OWN
 from cli.errors import Misused
+
+
+class Unlisted(StrEnum):
+    REFUSE = "refuse"
+    REPORT = "report"
 
 
 class LogLevel(StrEnum):
@@ -86,6 +92,26 @@ def serve(
             help="The Ed25519 key, in PEM, that audit heads are signed with.",
         ),
     ] = None,
+    documents: Annotated[
+        Path | None,
+        typer.Option(
+            "--documents",
+            envvar="STAGELINE_DOCUMENTS",
+            metavar="FILE",
+            dir_okay=False,
+            show_default="any document is answered",
+            help="The GraphQL documents that are answered, beside the command line's own: JSON, as codegens write it.",
+        ),
+    ] = None,
+    unlisted: Annotated[
+        Unlisted,
+        typer.Option(
+            "--unlisted",
+            envvar="STAGELINE_UNLISTED",
+            case_sensitive=False,
+            help="What to do with other documents: refuse them, or answer and report each in the log.",
+        ),
+    ] = Unlisted.REFUSE,
     compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Whether GraphQL documents are compiled to Python.")
     ] = True,
@@ -129,6 +155,9 @@ def serve(
         gone=gone_after,
         log_level=log_level.value,
         issue_token=issue_token,
+        documents=None if documents is None else documents.expanduser().absolute(),
+        own_documents=tuple(OWN),
+        refuses_unlisted=unlisted is Unlisted.REFUSE,
         compiles=compiled,
         kept_answers=answers,
         origins=_origins(allow_origin or []),

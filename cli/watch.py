@@ -117,7 +117,7 @@ def _events(client: Client, deployment: str, timeout: float | None) -> Iterator[
     deadline = None if timeout is None else time.monotonic() + timeout
     feed = Feed(
         client.server,
-        progress.EVENTS + progress.EVENT,
+        progress.EVENTS,
         {"deployment": deployment},
         is_over=lambda: run.get(client, deployment).is_over,
         tell=say,

@@ -22,6 +22,7 @@ from gql.answer import Answer, Answers
 from gql.at_least import Behind
 from gql.compiled import Made, Query
 from gql.context import Application, Context, Identity
+from gql.persisted import NotPersisted, Persisted
 from gql.representation import Wanted
 from gql.schema import ready
 from gql.view import WAITED, Authenticate, View, limited, refusal, unauthorized, unreachable
@@ -37,24 +38,28 @@ MAX_KEY = 20_000
 class Operation(Struct, rename="camel"):
     """The parameters of a request."""
 
-    query: str
+    query: str | None = None
+    document_id: str | None = None
     operation_name: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
+
+    @property
+    def registers(self) -> bool:
+        """Whether it sends a document with its hash."""
+        return bool(self.query) and (self.document_id is not None or "persistedQuery" in (self.extensions or ()))
 
 
 class Asked:
     """A request of somebody who may ask; *text* is its body, or the query of its address."""
 
-    def __init__(self, method: str, text: bytes, identity: Identity) -> None:
+    def __init__(self, method: str, text: bytes, identity: Identity, persisted: Persisted) -> None:
         self.key: Hashable = (identity.scope, method, text)
         self.identity = identity
+        self.is_kept = len(text) <= MAX_KEY
+        self._persisted = persisted
         self._method = method
         self._text = text
-
-    @property
-    def is_short(self) -> bool:
-        return len(self._text) <= MAX_KEY
 
     @cached_property
     def operation(self) -> Operation | None:
@@ -67,15 +72,18 @@ class Asked:
                 for name in parameters.keys() & {"variables", "extensions"}:
                     parameters[name] = msgspec.json.decode(parameters[name])
                 asked = msgspec.convert(parameters, Operation)
-        except (ValueError, RecursionError):
+            if asked.registers:
+                self.is_kept = False  # each time it is sent the document has to be registered
+            asked.query = self._persisted.text(asked.query, asked.document_id, asked.extensions)
+        except (ValueError, RecursionError, NotPersisted):
             return None
-        return None if asked.extensions else asked
+        return None if asked.query is None else asked
 
     @cached_property
     def query(self) -> Query | None:
         """What may well be compiled."""
         asked = self.operation
-        return None if asked is None else compiled.find(asked.query, asked.operation_name)
+        return None if asked is None or asked.query is None else compiled.find(asked.query, asked.operation_name)
 
 
 class Front:
@@ -108,12 +116,12 @@ class Front:
             await unauthorized()(scope, receive, send)
             return
         text = scope["query_string"] if method == "GET" else await _body(limited(receive))
-        asked, wanted = Asked(method, text, identity), Wanted.by(method, headers)
+        asked, wanted = Asked(method, text, identity, self._view.persisted), Wanted.by(method, headers)
         answers = self._application().answers
         kept = None if answers is None else answers.find(asked.key)
         answer = None
         if kept is None and asked.operation is not None:
-            await ready(asked.operation.query)
+            await ready(asked.operation.query or "")
         if kept is not None or (self._compiles and asked.query is not None):
             try:
                 answer = await self._find(asked, answers, PATIENCE if kept else None)
@@ -143,7 +151,7 @@ class Front:
         if made is None:
             return None
         answer = _answer(made)
-        if made.reads is not None and asked.is_short:
+        if made.reads is not None and asked.is_kept:
             answers.keep(asked.key, answer, made.reads, making)
         return answer
 
@@ -176,9 +184,11 @@ def _answer(made: Made) -> Answer:
 
 def _may_be_short(method: str, headers: dict[bytes, bytes]) -> bool:
     accept = headers.get(b"accept", b"")
+    if b"text/event-stream" in accept and representation.prefers_events(accept.decode("latin-1")):
+        return False
     if method == "POST":
-        return headers.get(b"content-type", b"").startswith(b"application/json") and b"text/event-stream" not in accept
-    return method == "GET" and b"text/html" not in accept and b"text/event-stream" not in accept
+        return headers.get(b"content-type", b"").startswith(b"application/json")
+    return method == "GET" and b"text/html" not in accept
 
 
 async def _body(receive: Receive) -> bytes:

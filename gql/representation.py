@@ -18,6 +18,7 @@ from starlette.types import Send
 from gql.answer import Answer
 
 MEDIA_TYPE = "application/graphql-response+json"
+EVENT_STREAM = "text/event-stream"
 
 VARY = b"Accept, Accept-Encoding, Authorization"
 ALWAYS = ((b"cache-control", b"private, no-cache"), (b"vary", VARY))
@@ -123,6 +124,12 @@ def prefers_graphql(accept: str) -> bool:
     quality = qualities(accept)
     wanted = quality.get(MEDIA_TYPE, 0.0)
     return wanted > 0 and wanted >= quality.get("application/json", 0.0)
+
+
+def prefers_events(accept: str) -> bool:
+    """Whether *accept* puts an event stream before JSON; who takes either gets JSON."""
+    quality = qualities(accept)
+    return quality.get(EVENT_STREAM, 0.0) > max(quality.get(MEDIA_TYPE, 0.0), quality.get("application/json", 0.0))
 
 
 def qualities(header: str) -> dict[str, float]:

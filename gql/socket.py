@@ -9,11 +9,11 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from typing import Annotated, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 from graphql import GraphQLError
-from msgspec import Meta, Struct
+from msgspec import Struct
 from starlette.websockets import WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
@@ -25,6 +25,7 @@ from gql.admission import Admission, Crowded
 from gql.broadcast import Outlet, Over
 from gql.context import Context
 from gql.hub import Hub
+from gql.persisted import NotPersisted, Persisted
 from gql.ring import Entry
 from gql.schema import ready
 from gql.subscription import subscription
@@ -48,10 +49,15 @@ class Pong(Struct, tag_field="type", tag="pong"):
 
 
 class Asked(Struct, rename="camel"):
-    query: Annotated[str, Meta(min_length=1)]
+    query: str | None = None
+    document_id: str | None = None
     operation_name: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.query or self.document_id or self.extensions):
+            raise ValueError("its payload has neither `query` nor `documentId`")
 
 
 class Subscribe(Struct, tag_field="type", tag="subscribe"):
@@ -136,6 +142,7 @@ class Shared(Protocol):
     """A view, with what its connections share."""
 
     hub: Hub
+    persisted: Persisted
     admission: Admission
 
 
@@ -195,6 +202,17 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         if message["type"] == "connection_init" and message.get("payload") is None:
             message = {"type": "connection_init"}  # the protocol allows null, too
         await super().handle_message(message)
+
+    async def handle_subscribe(self, message: protocol.SubscribeMessage) -> None:
+        if self.connection_acknowledged and message["id"] not in self.operations:
+            asked = msgspec.convert(message["payload"], Asked)
+            try:
+                query = self._shared.persisted.text(asked.query, asked.document_id, asked.extensions)
+            except NotPersisted as refused:
+                await self.send_message({"id": message["id"], "type": "error", "payload": [refused.formatted]})
+                return
+            message["payload"]["query"] = query or ""
+        await super().handle_subscribe(message)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         await ready(operation.query)

@@ -29,13 +29,14 @@ from gql.context import Context
 from gql.errors import PASSING
 from gql.hub import Hub
 from gql.origin import is_admitted
+from gql.persisted import NotPersisted
+from gql.representation import prefers_events
 from gql.ring import Entry
 from gql.schema import ready, schema
 from gql.subscription import subscription
 
 logger = logging.getLogger("stageline.gql")
 
-MEDIA_TYPE = "text/event-stream"
 COOKIE = "stageline_stream"
 
 KEEP_ALIVE = 12.0
@@ -58,7 +59,7 @@ COMPLETE = b"event: complete\ndata: \n\n"
 
 
 def is_asked(request: Request) -> bool:
-    return MEDIA_TYPE in request.headers.get("accept", "")
+    return prefers_events(request.headers.get("accept", ""))
 
 
 def authorization(request: Request, origins: Collection[str]) -> str | None:
@@ -93,10 +94,15 @@ class EventOutlet:
 
 
 class EventStream(Response):
-    """The answer to *data*, the operation as a request has it."""
+    """The answer to *data*, the operation as a request has it, or why it has none."""
 
     def __init__(
-        self, hub: Hub, admission: Admission, context: Context, request: Request, data: GraphQLRequestData
+        self,
+        hub: Hub,
+        admission: Admission,
+        context: Context,
+        request: Request,
+        data: GraphQLRequestData | NotPersisted,
     ) -> None:
         self.background = None
         self._hub = hub
@@ -104,7 +110,9 @@ class EventStream(Response):
         self._context = context
         assert context.identity is not None, "nobody comes this far without a token"
         self._token = context.identity.token
-        self._query, self._variables, self._name = data.query or "", data.variables, data.operation_name
+        self._refused = data if isinstance(data, NotPersisted) else None
+        operation = GraphQLRequestData(None, None, None, None) if isinstance(data, NotPersisted) else data
+        self._query, self._variables, self._name = operation.query or "", operation.variables, operation.operation_name
         self._resume = request.headers.get("last-event-id") or None
         self._is_safe = request.method == "GET"
 
@@ -146,8 +154,13 @@ class EventStream(Response):
     async def _answer(self, outlet: EventOutlet) -> None:
         await ready(self._query)
         try:
+            if self._refused is not None:
+                raise self._refused
             async with self._admission.turn():
                 followed = subscription(self._query, self._name, self._variables, self._context, self._resume)
+        except NotPersisted as refused:
+            await _fail(outlet, [refused.formatted])
+            return
         except Crowded:  # a status would be for good with an EventSource
             await _ask_back(outlet)
             return

@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
-from strawberry.http import GraphQLHTTPResponse
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.schema import BaseSchema
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
@@ -31,6 +31,7 @@ from gql.admission import Admission
 from gql.context import Application, Context, Identity
 from gql.errors import PASSING, unavailable
 from gql.hub import Hub
+from gql.persisted import NotPersisted, Persisted
 from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
 from gql.socket import Adapter, Handler
 from store.log import LogUnavailable, Origin
@@ -69,6 +70,7 @@ class View(GraphQL[Context, None]):
         application: Callable[[], Application],
         authenticate: Authenticate,
         page: Response,
+        persisted: Persisted,
         origins: Sequence[str] = (),
     ) -> None:
         super().__init__(
@@ -80,6 +82,7 @@ class View(GraphQL[Context, None]):
         self._application = application
         self._authenticate = authenticate
         self._page = page
+        self.persisted = persisted
         self.hub = Hub()
         self.admission = Admission()
 
@@ -99,8 +102,11 @@ class View(GraphQL[Context, None]):
             if sse.is_asked(request):
                 return await self._events(request, known)
             return await super().run(request, context=self._context(request, known))
-        except HTTPException as refused:
-            return refusal(refused)
+        except HTTPException as fault:
+            return refusal(fault)
+        except NotPersisted as refused:
+            body = await self.process_result(request, PreExecutionError(data=None, errors=[refused]))
+            return self.create_response(body, await self.get_sub_response(request))
         except ClientDisconnect:
             return Response(status_code=499)  # nobody is there to read it
         except LogUnavailable as fault:
@@ -110,8 +116,11 @@ class View(GraphQL[Context, None]):
         if request.method not in ("GET", "POST"):
             raise HTTPException(405, "GraphQL only supports GET and POST requests.")
         adapter = self.request_adapter_class(request)
+        data: GraphQLRequestData | list[GraphQLRequestData] | NotPersisted
         try:
             data = await self.parse_http_body(adapter)
+        except NotPersisted as refused:
+            data = refused
         except json.JSONDecodeError as fault:
             raise HTTPException(400, "Unable to parse request body as JSON") from fault
         assert not isinstance(data, list), "parse_json has refused it"
@@ -141,10 +150,24 @@ class View(GraphQL[Context, None]):
 
     def parse_json(self, data: str | bytes) -> Any:
         parsed = super().parse_json(data)
-        if isinstance(data, bytes) and not isinstance(parsed, dict):  # a request's body, and no parameter of it
+        if isinstance(data, str):  # a parameter
+            return parsed
+        if not isinstance(parsed, dict):
             many = f"; it has {len(parsed):,} operations: send each by itself" if isinstance(parsed, list) else ""
             raise HTTPException(400, f"The request's body must be a JSON object, with one operation{many}")
-        return parsed
+        return self._meant(parsed)
+
+    def parse_query_params(self, params: Any) -> dict[str, Any]:
+        return self._meant(super().parse_query_params(params))
+
+    def _meant(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """A request's *parameters* with the document that it names as its query."""
+        query, document, extensions = (parameters.get(name) for name in ("query", "documentId", "extensions"))
+        if not isinstance(query, str | None) or not isinstance(extensions, dict | None):
+            return parameters  # it is told so where everything else is looked at
+        if not isinstance(document, str | None):
+            raise HTTPException(400, "`documentId` must be a string or null, if provided.")
+        return parameters | {"query": self.persisted.text(query, document, extensions)}
 
     def decode_json(self, data: str | bytes) -> object:
         try:

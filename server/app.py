@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gql import document, sse
 from gql.context import Application, Identity
 from gql.front import Front
+from gql.persisted import Persisted, listed
 from gql.schema import schema
 from gql.view import View, unauthorized
 from server import audit, graphiql
@@ -30,8 +31,8 @@ logger = logging.getLogger("stageline")
 def app(settings: Settings, url: str) -> Starlette:
     """The application, whose parts live as long as its lifespan; *url* is where clients find it.
 
-    Its start raises `LogUnavailable`, `KeyringUnusable` or `SigningKeyUnusable` when something of the operator's is
-    in the way.
+    Raises `DocumentsUnusable`; its start raises `LogUnavailable`, `KeyringUnusable` or `SigningKeyUnusable` when
+    something of the operator's is in the way.
     """
     parts: list[Parts] = []
 
@@ -72,7 +73,9 @@ def app(settings: Settings, url: str) -> Starlette:
             return unauthorized()
         return sse.session(request)
 
-    view = View(schema, application, authenticate, graphiql.page(), settings.origins)
+    known = None if settings.documents is None else listed(settings.documents, settings.own_documents)
+    persisted = Persisted(known, refuses=settings.refuses_unlisted)
+    view = View(schema, application, authenticate, graphiql.page(), persisted, settings.origins)
     front = Front(view, application, authenticate, compiles=settings.compiles)
     routes: list[BaseRoute] = [
         Route("/", home),

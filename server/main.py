@@ -10,6 +10,7 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gql.persisted import DocumentsUnusable
 from runner.process import ProcessExecutor
 from server.app import app
 from server.auth import KeyringUnusable
@@ -39,6 +40,8 @@ def serve(settings: Settings) -> None:
     try:
         served = app(settings, url)
         Server(config(_explained(served)), served.state.stop).run(sockets=[bound])
+    except DocumentsUnusable as reason:
+        sys.exit(str(reason))
     except SystemExit:  # uvicorn has logged the reason, and would end with a code of its own
         sys.exit(1)
 

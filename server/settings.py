@@ -14,6 +14,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     number of workers, *works* says whether this is one; a machine is *gone* for good when none of its workers has been
     heard of for so many seconds.
 
+    *documents* is a file with the only documents that are answered, beside our *own_documents*; with
+    *refuses_unlisted* off, others are only told of in the log.
+
     *compiles* has GraphQL documents carried out as compiled ones; of their answers *kept_answers* MiB are kept, while
     they are right.
 
@@ -29,6 +32,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     database: str | None = None
     works: bool = True
     gone: float = 300.0
+    documents: Path | None = None
+    own_documents: tuple[str, ...] = ()
+    refuses_unlisted: bool = True
     compiles: bool = True
     kept_answers: int = 64
     origins: tuple[str, ...] = ()

@@ -14,7 +14,11 @@ numbers = itertools.count(1)
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("server")) as running:
+    """It answers listed documents only, and none is listed: whatever the command line sends is known of itself."""
+    folder = tmp_path_factory.mktemp("server")
+    listed = folder / "documents.json"
+    listed.write_text("{}")
+    with serving(folder, "--documents", str(listed)) as running:
         yield running
 
 

@@ -210,12 +210,13 @@ def test_no_terminal_means_no_colours(staging: Shell) -> None:
 
 
 def test_a_subscription_that_is_refused_says_why(shell: Shell) -> None:
+    from cli import progress
     from cli.client import Server
     from cli.errors import Failed, NotAuthorized
 
     def feed(token: str) -> Feed:
-        document = 'subscription ($after: String) { deploymentEvents(deployment: "no", after: $after) { cursor } }'
-        return Feed(Server(shell.server.url, token), document, {}, is_over=lambda: True, tell=print)
+        variables = {"deployment": "no"}
+        return Feed(Server(shell.server.url, token), progress.EVENTS, variables, is_over=lambda: True, tell=print)
 
     with pytest.raises(Failed, match="There is no deployment 'no'"):
         list(feed(shell.server.token).events(1))

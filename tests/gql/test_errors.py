@@ -10,6 +10,7 @@ import pytest
 from starlette.responses import Response
 
 from gql.context import Application, Identity
+from gql.persisted import Persisted
 from gql.schema import schema
 from gql.view import View
 from store.log import LogUnavailable
@@ -97,7 +98,7 @@ async def test_who_comes_while_tokens_cant_be_read_is_asked_to_try_again(caplog:
     def application() -> Application:
         raise AssertionError("nobody came in")
 
-    view = View(schema, application, authenticate, Response())
+    view = View(schema, application, authenticate, Response(), Persisted())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(view), base_url="http://stageline") as client:
         answer = await client.post("/graphql", json={"query": PROJECTS})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

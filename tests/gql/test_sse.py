@@ -33,14 +33,22 @@ def stream(
     stageline: Stageline, query: str, variables: Data, method: str = "POST", **headers: str
 ) -> Iterator[Iterator[Data]]:
     """The events of the answer, each by its fields; *headers* that are empty aren't sent."""
+    with streamed(stageline, {"query": query, "variables": variables}, method, **headers) as events:
+        yield events
+
+
+@contextmanager
+def streamed(stageline: Stageline, asked: Data, method: str = "POST", **headers: str) -> Iterator[Iterator[Data]]:
+    """The events of the answer to a request with the parameters *asked*."""
     headers = {"accept": "text/event-stream", "authorization": f"Bearer {stageline.token}"} | headers
     headers = {name: value for name, value in headers.items() if value}
-    asked: dict[str, Any] = {"json": {"query": query, "variables": variables}}
+    request: dict[str, Any] = {"json": asked}
     if method == "GET":
-        asked = {"params": {"query": query, "variables": json.dumps(variables)}}
+        encoded = {name: each if isinstance(each, str) else json.dumps(each) for name, each in asked.items()}
+        request = {"params": encoded}
     with (
         httpx.Client(timeout=PATIENCE, trust_env=False) as client,
-        client.stream(method, f"{stageline.url}/graphql", headers=headers, **asked) as answer,
+        client.stream(method, f"{stageline.url}/graphql", headers=headers, **request) as answer,
     ):
         assert answer.status_code == 200, answer.read()
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
