@@ -30,6 +30,7 @@ data = test_crash.data
 STEP = "echo {0} >> marks; while ! test -f {0}.go; do sleep 0.02; done; echo {0}.done >> marks"
 CREATE = "mutation ($name: String!) { createProject(name: $name) { ... on Project { name } ... on Refusal { code } } }"
 NAMES = "{ projects { edges { node { name } } } }"
+KNOWN = "{ projects { edges { node { id } } } }"  # asked before
 EVENTS = "subscription ($id: ID!) { deploymentEvents(deployment: $id) { version type } }"
 HISTORY = "query ($id: ID!) { deploymentEvents(deployment: $id) { edges { node { version type } } } }"
 
@@ -107,7 +108,13 @@ def story(server: Serving, database: Server, folder: Path) -> None:
             while seen[-1]["type"] != "BUILD_STARTED":
                 seen.append(next(events))
 
+            known = ask(server, KNOWN)
+            assert "extensions" not in known.json()
             database.stop("immediate")
+            old = ask(server, KNOWN)
+            assert (old.status_code, old.json()["data"]) == (200, known.json()["data"])
+            assert old.json()["extensions"] == {"stale": {"since": old.headers["stageline-stale"]}}
+            assert int(old.headers["age"]) >= 0
             for answer in (ask(server, CREATE, name="Lost"), ask(server, NAMES)):
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
                 (error,) = answer.json()["errors"]
@@ -120,6 +127,9 @@ def story(server: Serving, database: Server, folder: Path) -> None:
             database.start()
             until(lambda: health(server) == 200)
             assert ask(server, CREATE, name="Kept").json() == {"data": {"createProject": {"name": "Kept"}}}
+            new = ask(server, KNOWN)
+            assert "extensions" not in new.json()
+            assert len(new.json()["data"]["projects"]["edges"]) == 2
             until(lambda: marks(folder)[2:] == ["run"])
             (folder / "run.go").touch()
             seen += events
