@@ -5,6 +5,7 @@ What is beside procrastinate's own is in jobs.sql: the trigger that defers, whic
 are on, and the handing on of what stalled workers were about.
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -56,6 +57,11 @@ class HandOver(BaseRetryStrategy):
         return RetryDecision()
 
 
+def _is_for_the_log(record: logging.LogRecord) -> bool:
+    """Not so when the database is away: then the engine says in a line that it begins again."""
+    return not (record.exc_info and isinstance(record.exc_info[1], ConnectorException))
+
+
 class Jobs:
     """Those that *machine* may do in the database *dsn*. A machine not heard of for *gone* seconds is gone for good."""
 
@@ -69,6 +75,7 @@ class Jobs:
             kwargs={"connect_timeout": int(CONNECTING), "tcp_user_timeout": int(ANSWERING * 1000)},
         )
         self._app = App(connector=self._connector)
+        logging.getLogger("procrastinate.utils").addFilter(_is_for_the_log)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Jobs"]:
