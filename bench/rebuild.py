@@ -3,23 +3,23 @@ How quick read models are made anew: `python -m bench.rebuild [--events N] [--st
 
 A log of a million events (see `bench.long`), whose read models are there; then every projection's version is raised.
 While all rows are made anew, the old ones are read (a page of the newest history, a pipeline) and an environment is
-changed, each ten times a second; how long that takes is said, too. The peak is the process's memory, read model and
-event log together, with PostgreSQL's own beside it.
+changed, each ten times a second; how long that takes is said, too. The peak is the memory of this process and of those
+that it starts to make rows, together; PostgreSQL's own is not in it.
 
 PostgreSQL is one of our own, whose commits wait for the disk; SQLite is in a folder that is removed.
 """
 
 import argparse
 import asyncio
-import resource
 import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import uvloop
 
 from bench import long
@@ -45,9 +45,19 @@ OFTEN = 0.1
 LONG = 3600.0
 
 
-def peak() -> float:
-    """The most memory that this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+class Memory:
+    """The most that this process and those that it has started had together, in MB, of what was looked at."""
+
+    def __init__(self) -> None:
+        self.peak, self.processes = 0.0, 0
+        self._own = psutil.Process()
+
+    async def look(self) -> None:
+        taken = []
+        for process in (self._own, *self._own.children()):
+            with suppress(psutil.NoSuchProcess):
+                taken.append(process.memory_info().rss / 2**20)
+        self.peak, self.processes = max((self.peak, self.processes), (sum(taken), len(taken)))
 
 
 async def again_and_again(act: Callable[[], Awaitable[object]], taken: list[float]) -> None:
@@ -95,7 +105,9 @@ async def rebuild(name: str, stores: Stores, shared: bool, events: int) -> float
     raised = [replace(projection, version=projection.version + 1) for projection in PROJECTIONS]
     projector = (SharedProjector if shared else Projector)(stores.log, stores.views, raised)
     reads, writes = list[float](), list[float]()
-    meanwhile = [asyncio.create_task(again_and_again(*work)) for work in ((read, reads), (write, writes))]
+    memory, looks = Memory(), list[float]()
+    works = (read, reads), (write, writes), (memory.look, looks)
+    meanwhile = [asyncio.create_task(again_and_again(*work)) for work in works]
     begun = time.perf_counter()
     await projector.start()
     await settled(stores, projector)
@@ -103,7 +115,7 @@ async def rebuild(name: str, stores: Stores, shared: bool, events: int) -> float
     for task in meanwhile:
         task.cancel()
     await projector.stop()
-    print(f"{name}: {rate:,.0f} events a second; {peak():,.0f} MB at most")
+    print(f"{name}: {rate:,.0f} events a second; {memory.peak:,.0f} MB at most, in {memory.processes} processes")
     for what, taken in (("reads", reads), ("writes", writes)):
         cuts = statistics.quantiles(taken, n=100)
         print(f"  {what} meanwhile: half within {cuts[49]:.1f} ms, 99 % within {cuts[98]:.1f} ms")
