@@ -136,7 +136,7 @@ def _hash(extensions: Mapping[str, Any] | None) -> str | None:
         raise NotPersisted("BAD_REQUEST", f"`extensions.persistedQuery` can't be read: {fault}") from None
     if query.version != 1:
         raise NotPersisted("PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported")
-    return query.sha256_hash
+    return query.sha256_hash.removeprefix(SHA256)
 
 
 def hashed(text: str) -> str:

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from tests.gql import test_clients
-from tests.gql.environment import Environment
+from tests.gql.environment import STAGES, Environment
+from tests.gql.stageline import document, served
 from tests.gql.test_clients import CLIENTS, SUBSCRIPTION, Live
+from tests.gql.test_persisted import OWN
 from tests.serving import PATIENCE, ROOT, Serving
 
 GUIDE = (ROOT / "docs/frontend.md").read_text()
@@ -89,6 +91,63 @@ def test_its_python_program_resumes_over_a_restart(programs: Path, deployment: L
     deployment.let_end()
     seen += payloads
     assert [payload["data"]["deploymentEvents"] for payload in seen] == deployment.events()
+
+
+@pytest.mark.parametrize("name", ["persisted-apollo.mjs", "persisted-urql.mjs"])
+def test_its_clients_name_their_documents(programs: Path, environment: Environment, name: str) -> None:
+    text = f"query Of{name[10:-4].title()}($environment: ID!) {{ pipeline(environment: $environment) {{ version }} }}"
+    first, second = _asked(programs / name, environment, text)
+    assert [answer["data"]["pipeline"]["version"] for answer in (first, second)] == [environment.version] * 2
+    assert [request["isWhole"] for request in first["requests"]] == [False, True]
+    assert [(request["isWhole"], request["status"]) for request in second["requests"]] == [(False, 200)]
+    assert {request["method"] for request in second["requests"]} == {"GET"}
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the guide's codegen was run on the guide's documents, and what it made compiled."""
+    folder = tmp_path_factory.mktemp("generated")
+    (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
+    (folder / "gql").symlink_to(ROOT / "gql")
+    (folder / "src").mkdir()
+    (folder / "package.json").write_text('{"type": "module"}')
+    for name, text in DOCUMENTS.items():
+        (folder / f"src/{name}.graphql").write_text(text)
+    (config,) = re.findall(r"```yaml\n# codegen.yml\n(.*?)```", GUIDE, re.DOTALL)
+    (folder / "codegen.yml").write_text(config)
+    compiled = ["--outDir", "built", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"]
+    for command in (["graphql-codegen"], ["tsc", *compiled, "--strict", "src/graphql/graphql.ts"]):
+        program = folder / "node_modules/.bin" / command[0]
+        ran = subprocess.run(
+            [program, *command[1:]], cwd=folder, capture_output=True, text=True, timeout=2 * PATIENCE, check=False
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", ["persisted-apollo.mjs", "persisted-urql.mjs"])
+def test_its_codegen_makes_the_list_that_the_server_answers(
+    programs: Path, generated: Path, tmp_path: Path, name: str
+) -> None:
+    documents = generated / "src/graphql/persisted-documents.json"
+    own = tuple(document("mutation", *asked) for asked in OWN)
+    with served(tmp_path / "server", documents=documents, own_documents=own) as listing:
+        environment = Environment(listing)
+        asked = f"{generated}/built/graphql.js#DashboardDocument"
+        for answer in _asked(programs / name, environment, asked):
+            assert [stage["name"] for stage in answer["data"]["pipeline"]["stages"]] == STAGES
+            assert answer["requests"] == [{"method": "GET", "status": 200, "isWhole": False}]
+        (refused,) = listing.ask("{ __typename }")["errors"]
+        assert refused["extensions"] == {"code": "DOCUMENT_NOT_LISTED"}
+
+
+def _asked(program: Path, environment: Environment, asked: str) -> list[Any]:
+    """What a client was answered, and what it sent, each of the two times that it asked."""
+    stageline, variables = environment.stageline, json.dumps({"environment": environment.id})
+    command = ["node", "ask.mjs", str(program), f"{stageline.url}/graphql", stageline.token, asked, variables]
+    ran = subprocess.run(command, cwd=CLIENTS, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
 def _python(programs: Path) -> Any:
