@@ -43,8 +43,10 @@ from domain.spec import ServiceSpec, ServiceType
 from domain.stage import StageId
 from domain.step import BuildStarted, Phase, StepRetried
 from gql import cursor as cursors
+from gql.persisted import Persisted
 from gql.schema import schema
 from gql.view import View
+from server.garbage import collect_rarely
 from server.main import config
 from server.parts import running
 from server.settings import Settings
@@ -138,7 +140,7 @@ def serve(data: Path, port: int) -> None:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with running(Settings(data=data)) as parts:
             await parts.tokens.issue(TOKEN, "bench")
-            view = View(schema, lambda: parts.application, parts.tokens.authenticate, Response())
+            view = View(schema, lambda: parts.application, parts.tokens.authenticate, Response(), Persisted())
             app.router.routes += [WebSocketRoute("/graphql", view), Route("/rate", set_rate)]
             log = app.state.log = parts.application.log
             plan = Plan(pipeline_version=1, target=Target.PROCESS, stages=(stage,))
@@ -148,6 +150,7 @@ def serve(data: Path, port: int) -> None:
             yield
             ticking.cancel()
 
+    collect_rarely()
     with socket.create_server(("127.0.0.1", port), backlog=4096) as bound:
         uvicorn.Server(config(Starlette(lifespan=lifespan))).run(sockets=[bound])
 

@@ -14,6 +14,7 @@ from gql.persisted import DocumentsUnusable
 from runner.process import ProcessExecutor
 from server.app import app
 from server.auth import KeyringUnusable
+from server.garbage import collect_rarely
 from server.http import HttpProtocol
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
@@ -39,6 +40,7 @@ def serve(settings: Settings) -> None:
     url = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
     try:
         served = app(settings, url)
+        collect_rarely()
         Server(config(_explained(served)), served.state.stop).run(sockets=[bound])
     except DocumentsUnusable as reason:
         sys.exit(str(reason))

@@ -25,8 +25,12 @@ RESTARTING = 1012
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
-        cast("dict[str, object]", self.scope["extensions"])["stageline.frames"] = self
-        await super().run_asgi()
+        extensions = cast("dict[str, object]", self.scope["extensions"])
+        extensions["stageline.frames"] = self
+        try:
+            await super().run_asgi()
+        finally:
+            extensions.clear()  # or it would hold on to itself
 
     @property
     def is_open(self) -> bool:
