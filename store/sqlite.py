@@ -167,9 +167,9 @@ class SqliteLog:
     def _ends_at(self, stream: UUID, version: int) -> bool:
         """Whether it is known without reading that the stream has nothing after *version*."""
         self._check_open()
-        head = self._heads.get(stream)
-        end = self._ends.get(stream) if head is None else head.version
-        return end is not None and end <= version
+        head, end = self._heads.get(stream), self._ends.get(stream, -1)
+        known = end if head is None else max(end, head.version)  # a reader may be the first to see what was written
+        return 0 <= known <= version
 
     async def _of_stream(
         self, make: Callable[..., T], statement: str, stream: UUID, after: int, until: int | None

@@ -14,7 +14,7 @@ from eventsourcing.application import LocalNotificationLog
 from eventsourcing.persistence import OperationalError, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
-from store import ids
+from store import ids, sqlite
 from store.log import Key, LogUnavailable, Receipt
 from store.sqlite import SqliteLog
 from tests.store.sample import ANN, BOB, A, B, change, names, take
@@ -30,6 +30,36 @@ async def log(path: Path) -> AsyncIterator[SqliteLog]:
     log = await SqliteLog.open(path)
     yield log
     await log.close()
+
+
+# What it remembers of streams
+
+
+@pytest.mark.parametrize("known", [(0, 10_000), (0, 1), (10_000, 10_000)])
+async def test_what_was_written_or_seen_is_read_by_whoever_reads_afterwards(
+    log: SqliteLog, known: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much or little of streams' heads and ends is remembered."""
+    monkeypatch.setattr(sqlite, "KNOWN_HEADS", known[0])
+    monkeypatch.setattr(sqlite, "KNOWN_ENDS", known[1])
+    seen = {A: 0, B: 0}
+
+    async def write(stream: UUID) -> None:
+        for version in range(60):
+            await log.append([change(stream, version, "a")], ANN)
+            seen[stream] = max(seen[stream], version + 1)
+
+    async def read(stream: UUID, after: int) -> None:
+        while seen[stream] < 60:
+            least = seen[stream]
+            begun = max(0, least - after)
+            found = begun + len(await log.events(stream, after=begun))
+            assert found >= least
+            seen[stream] = max(seen[stream], found)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(read(stream, after) for stream in (A, B) for after in (0, 1, 60)), write(A), write(B))
+    assert [len(await log.read(stream)) for stream in (A, B)] == [60, 60]
 
 
 # Its files
