@@ -84,7 +84,11 @@ async def _started(order: Order, number: int) -> AsyncIterator[Process]:
     """Its standard input stays open: when it ends, so does the process."""
     paths = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-c", PROGRAM, stdin=PIPE, stdout=PIPE, env=paths
+        *(sys.executable, "-P", "-c", PROGRAM),
+        stdin=PIPE,
+        stdout=PIPE,
+        env=paths,
+        start_new_session=True,  # what the terminal interrupts is the node, which ends its processes
     )
     try:
         assert process.stdin is not None

@@ -1,6 +1,7 @@
 """Rows that several processes make anew: the same as one makes, and nothing comes of it when one of them dies."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -174,6 +175,7 @@ async def test_the_processes_of_a_node_that_is_killed_end_and_another_node_makes
     node = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.projections.sharing", views.dsn, cwd=ROOT)
     async with held_up(views.dsn):
         started = await shares(node.pid)
+        assert all(os.getsid(each.pid) == each.pid for each in started)  # a terminal's Ctrl-C isn't theirs
         node.kill()
         assert await node.wait() == -signal.SIGKILL
         while any(each.is_running() for each in started):
