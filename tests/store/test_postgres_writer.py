@@ -1,0 +1,133 @@
+"""Batches on PostgreSQL of which one is worked out while another is on its way."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from store import ids, postgres_writer
+from store.log import Author, Key, Origin, Receipt, Recorded, StreamMoved
+from tests.store.sample import ANN, BOB, A, change, names
+from tests.store.test_postgres import far, opened
+
+STREAMS = [ids.new() for _ in range(4 * postgres_writer.ENOUGH)]
+"""Enough to be appended to by two batches."""
+
+UNWRITABLE = Author(actor="ann", origin=Origin.API, reason="no text has a \0 in it")
+
+
+async def test_many_appends_are_told_of_in_their_order(database: str) -> None:
+    async with opened(database) as [log]:
+        told: list[Recorded] = []
+        log.watch(told.extend)
+
+        async def write() -> list[Recorded]:
+            stream = ids.new()
+            receipts = [await log.append([change(stream, version, "e", "e")], ANN) for version in range(0, 20, 2)]
+            return [recorded for receipt in receipts for recorded in receipt.recorded]
+
+        written = await asyncio.gather(*(write() for _ in STREAMS))
+        every = list(await log.read_all(limit=10_000))
+        assert told == every
+        assert [recorded.position for recorded in every] == list(range(1, len(STREAMS) * 20 + 1))
+        assert [recorded.recorded_at for recorded in every] == sorted(recorded.recorded_at for recorded in every)
+        assert sorted((each for some in written for each in some), key=lambda each: each.position) == every
+
+
+async def test_what_is_refused_in_a_batch_leaves_no_gap_before_the_next(database: str) -> None:
+    async with opened(database, database) as (one, other):
+        for stream in STREAMS:
+            await one.append([change(stream, 0, "1")], ANN)
+        for stream in STREAMS[::3]:
+            await other.append([change(stream, 1, "2")], ANN)
+        before = await one.position()
+        appends = [one.append([change(stream, 1, f"{stream}")], ANN) for stream in STREAMS]
+        outcomes = await asyncio.gather(*appends, return_exceptions=True)
+        assert [isinstance(outcome, StreamMoved) for outcome in outcomes] == [n % 3 == 0 for n in range(len(STREAMS))]
+        written = [receipt.recorded[0] for receipt in outcomes if isinstance(receipt, Receipt)]
+        assert written == list(await other.read_all(before))
+
+
+async def test_an_append_to_a_stream_that_is_being_written_is_worked_out_after_that(database: str) -> None:
+    async with opened(database) as [log]:
+        chains = [(stream, version) for version in range(3) for stream in STREAMS]
+        await asyncio.gather(*(log.append([change(stream, version, f"{version}")], BOB) for stream, version in chains))
+        for stream in STREAMS:
+            assert names(await log.read(stream)) == ["0", "1", "2"]
+
+
+async def test_an_append_that_can_not_be_stored_is_refused_alone_though_others_are_on_their_way(database: str) -> None:
+    async with opened(database) as [log]:
+        authors = [UNWRITABLE if number % 11 == 5 else ANN for number in range(len(STREAMS))]
+        appends = [log.append([change(stream, 0, "e")], by) for stream, by in zip(STREAMS, authors, strict=True)]
+        outcomes = await asyncio.gather(*appends, return_exceptions=True)
+        assert [isinstance(outcome, Receipt) for outcome in outcomes] == [by is ANN for by in authors]
+        written = [receipt.recorded[0] for receipt in outcomes if isinstance(receipt, Receipt)]
+        assert sorted(written, key=lambda each: each.position) == list(await log.read_all())
+
+
+async def test_when_an_answer_is_lost_neither_that_batch_nor_the_next_is_written_twice(database: str) -> None:
+    async with far(database) as (proxy, dsn), opened(dsn) as [log]:
+        await log.append([change(A, 0, "a")], ANN)
+        proxy.swallows = b"base"
+        receipts = await asyncio.gather(*(log.append([change(stream, 0, f"{stream}")], ANN) for stream in STREAMS))
+        assert proxy.has_swallowed.is_set()
+        every = list(await log.read_all(1))
+        assert [receipt.recorded[0] for receipt in receipts] == every
+        assert names(every) == [f"{stream}" for stream in STREAMS]
+
+
+async def test_appends_that_nobody_waits_for_any_more_are_carried_out_before_the_log_is_closed(database: str) -> None:
+    async with opened(database) as [log]:
+        appends = [asyncio.create_task(log.append([change(stream, 0, "e")], ANN)) for stream in STREAMS]
+        await asyncio.sleep(0)
+        for append in appends:
+            append.cancel()
+    async with opened(database) as [log]:
+        assert await log.position() == len(STREAMS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_nodes_append_at_once_is_as_if_one_had_come_after_the_other(
+    database: str, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(postgres_writer, "ENOUGH", 2)
+    random = Random(seed)
+    streams = STREAMS[:6]
+    async with opened(database, database) as logs:
+        told: list[list[Recorded]] = [[], []]
+        receipts: list[Receipt] = []
+        refusals: list[StreamMoved] = []
+        for log, heard in zip(logs, told, strict=True):
+            log.watch(heard.extend)
+
+        async def write(number: int) -> None:
+            log = logs[number % 2]
+            for attempt in range(25):
+                first, second = random.sample(streams, 2)
+                versions = [len(await log.read(stream)) for stream in (first, second)]
+                seen = [change(first, versions[0], *"ab"[: random.randint(1, 2)]), change(second, versions[1])]
+                name = f"{number}-{random.randint(0, attempt)}"
+                key = Key(key=name, request="r", subject=second) if random.random() < 0.5 else None
+                try:
+                    receipt = await log.append(seen, ANN, key)
+                except StreamMoved as moved:
+                    refusals.append(moved)
+                    continue
+                assert key is None or receipt.subject == key.subject or receipt.is_repeat
+                receipts.append(receipt)
+
+        await asyncio.gather(*(write(number) for number in range(24)))
+        every = list(await logs[0].read_all(limit=10_000))
+        await asyncio.gather(*(log.position() for log in logs))
+        assert told == [every, every]
+        assert [recorded.position for recorded in every] == list(range(1, len(every) + 1))
+        written = [recorded for receipt in receipts for recorded in receipt.recorded]
+        assert sorted(written, key=lambda each: each.position) == every
+        assert written
+        assert all(moved.current > moved.expected for moved in refusals)
+        assert any(receipt.is_repeat for receipt in receipts)
+        for stream in streams:
+            events = [recorded for recorded in every if recorded.stream == stream]
+            assert [recorded.version for recorded in events] == list(range(1, len(events) + 1))
+            assert [event.previous for event in events] == [b"", *(event.hash for event in events)][: len(events)]
