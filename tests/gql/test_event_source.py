@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.gql.test_broadcast import EVENTS
-from tests.serving import Serving, serving
+from tests.serving import PATIENCE, Serving, serving
 
 CREATE = """
 mutation {
@@ -88,6 +88,7 @@ def pages() -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE * 1000)
     yield context.new_page()
     context.close()
 
