@@ -134,7 +134,7 @@ class SharedProjector(Projector):
             until=until,
             count=self._processes,
             many=self._many,
-            room=self._room,
+            room=max(1, self._room // self._processes),  # more processes are to need no more memory for rows
         )
         works = asyncio.create_task(share.fold(order)), asyncio.create_task(share.chain(order, wanted))
         try:
