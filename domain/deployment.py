@@ -29,7 +29,6 @@ from domain.step import (
     MAX_REASON,
     AbortStep,
     BuildFailed,
-    BuildSkipped,
     BuildStarted,
     BuildSucceeded,
     FailStep,
@@ -298,11 +297,8 @@ def _decide(
 def _decide_step(deployment: Deployment, command: StepCommand) -> list[DeploymentEvent]:
     step = command.step
     run = deployment.run_of(step.service)
-    not_due = StepNotDue(
-        phase=step.phase.value, service=run.service.name if run else str(step.service), attempt=step.attempt
-    )
     if run is None or step != run.next or not (run.is_busy or step in deployment.due()):
-        raise not_due
+        raise _not_due(step, run)
     is_running = run.step(step.phase).status is Status.RUNNING
     is_build = step.phase is Phase.BUILD
     service, attempt = step.service, step.attempt
@@ -312,7 +308,7 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
                 return []
             return [_started(step)]
         case _ if not is_running:
-            raise not_due
+            raise _not_due(step, run)
         case SucceedStep(ports=ports):
             if is_build:
                 return [BuildSucceeded(service=service, attempt=attempt)]
@@ -325,10 +321,15 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
             return [failed(service=service, attempt=attempt, reason=reason)]
         case AbortStep():
             if deployment.cancellation is not Cancellation.FORCED:
-                raise not_due
+                raise _not_due(step, run)
             return [ServiceCancelled(service=service)]
         case _:
             assert_never(command)
+
+
+def _not_due(step: Step, run: ServiceRun | None) -> StepNotDue:
+    name = run.service.name if run else str(step.service)
+    return StepNotDue(phase=step.phase.value, service=name, attempt=step.attempt)
 
 
 def _consequences(deployment: Deployment) -> list[DeploymentEvent]:
@@ -356,9 +357,6 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
         yield from _stop(deployment)
     elif is_between:
         yield StageStarted(stage=waiting[0].stage.id)
-        for run in waiting[0].services:
-            if not run.service.is_skipped and not run.service.spec.is_built:
-                yield BuildSkipped(service=run.service.id)
 
 
 def _stop(deployment: Deployment) -> Iterator[DeploymentEvent]:
@@ -430,13 +428,15 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
 
 def _planned(stage: PlannedStage) -> StageRun:
     skipped = StepRun(status=Status.SKIPPED)
-    services = tuple(
-        ServiceRun(service=service, status=Status.SKIPPED, build=skipped, deploy=skipped)
-        if service.is_skipped
-        else ServiceRun(service=service)
-        for service in stage.services
-    )
-    return StageRun(stage=stage, services=services)
+    services = []
+    for service in stage.services:
+        if service.is_skipped:
+            services.append(ServiceRun(service=service, status=Status.SKIPPED, build=skipped, deploy=skipped))
+        elif service.spec.is_built:
+            services.append(ServiceRun(service=service))
+        else:  # the plan says that there is nothing to build, so no event has to
+            services.append(ServiceRun(service=service, build=skipped))
+    return StageRun(stage=stage, services=tuple(services))
 
 
 def _failed(deployment: Deployment, event: BuildFailed | ServiceDeployFailed) -> Deployment:

@@ -61,7 +61,7 @@ class BuildFailed(Struct, frozen=True, kw_only=True):
 
 
 class BuildSkipped(Struct, frozen=True, kw_only=True):
-    """There is nothing to build."""
+    """There is nothing to build. Old logs have it: by now the plan's word is enough."""
 
     service: ServiceId
 

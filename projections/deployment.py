@@ -129,7 +129,7 @@ def place(view: DeploymentView) -> Place:
     return Place(parent=str(view.environment), sort=f"{view.number:010}")
 
 
-projection = Projection("deployment", 1, DeploymentView, key, fold, place)
+projection = Projection("deployment", 2, DeploymentView, key, fold, place)
 
 
 def _planned(event: DeploymentPlanned, recorded: Recorded) -> DeploymentView:

@@ -48,7 +48,7 @@ class LocalEngine:
     def __init__(self, runner: Runner, open_deployments: OpenDeployments, services: StandingServices) -> None:
         self._runner = runner
         self._open_deployments, self._services = open_deployments, services
-        self._leftovers = Leftovers(runner.handler.states, runner.executors)
+        self._leftovers = Leftovers(runner.handler, runner.executors)
         self._drives: dict[DeploymentId, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 

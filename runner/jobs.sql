@@ -101,6 +101,8 @@ BEGIN
     ELSIF before.id <> here THEN
         lost := before.name;
     END IF;
-    INSERT INTO homes VALUES (place, home) ON CONFLICT (environment) DO UPDATE SET machine = home;
+    IF before.id IS DISTINCT FROM home THEN
+        INSERT INTO homes VALUES (place, home) ON CONFLICT (environment) DO UPDATE SET machine = home;
+    END IF;
     UPDATE procrastinate_jobs SET queue_name = queue_of(home) WHERE id = job AND queue_name <> queue_of(home);
 END $$;

@@ -13,20 +13,21 @@ from uuid import UUID
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import queue as queues
+from domain.deployment import DeploymentPlanned
 from domain.environment import EnvironmentDeleted, Target
 from domain.project import EnvironmentId
 from domain.queue import DeploymentClosed, DeploymentId, DeploymentRequested
 from domain.service import ServiceId, ServiceRemoved
 from runner.executor import Executor
-from store.handle import States
+from store.handle import Handler
 from store.log import Recorded
 
 
 class Leftovers:
     """Stops on *executors* what is left over."""
 
-    def __init__(self, states: States, executors: Mapping[Target, Executor]) -> None:
-        self._states, self._executors = states, executors
+    def __init__(self, handler: Handler, executors: Mapping[Target, Executor]) -> None:
+        self._log, self._states, self._executors = handler.log, handler.states, executors
         self._whole: dict[UUID, set[DeploymentId]] = {}  # by queue: those since whose request nothing was removed
 
     async def stop(self, environment: EnvironmentId, services: Collection[ServiceId] = ()) -> None:
@@ -69,10 +70,15 @@ class Leftovers:
         return True
 
     async def stop_after(self, deployment: DeploymentId) -> None:
-        """Stops what the plan of *deployment*, which is over, was the last to hold."""
-        environment = (await self._states.load(deployments.decider, deployment)).state.environment
-        if environment is not None:
-            await self.stop(environment, await self.planned([deployment]))
+        """Stops what the plan of *deployment*, which is over, was the last to hold.
+
+        All of it stood in the pipeline when the plan was made, so only what was removed since then can be left over.
+        """
+        for planned in await self._log.events(deployment, until=1):
+            assert isinstance(planned, DeploymentPlanned)
+            since = await self._log.events(planned.environment, after=planned.plan.pipeline_version)
+            if any(isinstance(event, ServiceRemoved | EnvironmentDeleted) for event in since):
+                await self.stop(planned.environment, [s.id for stage in planned.plan.stages for s in stage.services])
 
     async def sweep(self, standing: Collection[ServiceId], open_: Collection[DeploymentId]) -> None:
         """Stops everything but the services *standing* in any pipeline, and those of the deployments *open_*."""

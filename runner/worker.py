@@ -60,7 +60,7 @@ class WorkerEngine:
         self._runner, self._outputs = runner, outputs
         self._states, self._log = runner.handler.states, runner.handler.log
         self._open_deployments, self._services = open_deployments, services
-        self._leftovers = Leftovers(self._states, runner.executors)
+        self._leftovers = Leftovers(runner.handler, runner.executors)
         self._drives: dict[DeploymentId, asyncio.Task[Any]] = {}
         self._task: asyncio.Task[None] | None = None
 

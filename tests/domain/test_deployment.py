@@ -27,7 +27,6 @@ from domain.plan import PlannedStage
 from domain.queue import Action
 from domain.step import (
     BuildFailed,
-    BuildSkipped,
     BuildStarted,
     BuildSucceeded,
     FailStep,
@@ -200,7 +199,6 @@ def test_a_whole_deployment_from_its_plan_to_its_end() -> None:
         DeploymentStarted(),
         taken,
         StageStarted(stage=SHIP),
-        BuildSkipped(service=WEB),
         BuildStarted(service=API, attempt=1),
         ServiceDeployStarted(service=WEB, attempt=1),
         BuildSucceeded(service=API, attempt=1),

@@ -27,7 +27,6 @@ from domain.service import ServiceId
 from domain.step import (
     AbortStep,
     BuildFailed,
-    BuildSkipped,
     BuildStarted,
     BuildSucceeded,
     FailStep,
@@ -76,7 +75,7 @@ class Witness:
         self.stages = stages
         self.service = {each.id: each for stage in stages for each in stage.services}
         self.started: set[tuple[ServiceId, Phase, int]] = set()
-        self.built: set[ServiceId] = set()
+        self.built = {id_ for id_, each in self.service.items() if not each.spec.is_built}
         self.busy: set[ServiceId] = set()
         self.deployed: set[ServiceId] = set()
         self.first_failure: BuildFailed | ServiceDeployFailed | None = None
@@ -95,7 +94,7 @@ class Witness:
             case ServiceDeployStarted(service=id_, attempt=attempt):
                 assert id_ in self.built
                 self.start(id_, Phase.DEPLOY, attempt)
-            case BuildSucceeded(service=id_) | BuildSkipped(service=id_):
+            case BuildSucceeded(service=id_):
                 self.built.add(id_)
             case ServiceDeployed(service=id_):
                 self.deployed.add(id_)

@@ -119,7 +119,7 @@ def test_a_deployment_waits_as_it_was_planned_and_says_who_asked_for_it() -> Non
                 position=2,
                 name="Ship",
                 status=Status.QUEUED,
-                services=(a_service("web", Status.QUEUED, queued, queued),),
+                services=(a_service("web", Status.QUEUED, skipped, queued),),
             ),
         ),
         version=1,
@@ -219,7 +219,7 @@ def test_a_failed_deployment_says_which_step_failed_and_why() -> None:
         position=2,
         name="Ship",
         status=Status.CANCELLED,
-        services=(a_service("web", Status.CANCELLED, cancelled, cancelled),),
+        services=(a_service("web", Status.CANCELLED, skipped, cancelled),),
     )
 
 
