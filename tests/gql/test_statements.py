@@ -127,13 +127,14 @@ def test_every_list_is_looked_at_here() -> None:
 
 @pytest.mark.parametrize("field", PAGES)
 @pytest.mark.parametrize("way", ["first", "last"])
-def test_a_page_of_many_takes_as_many_statements_as_one_of_some(world: World, field: str, way: str) -> None:
+def test_a_page_of_many_takes_no_more_statements_than_one_of_some(world: World, field: str, way: str) -> None:
     arguments = PAGES[field](world)
     asked = document("query", field, way, *arguments)
     assert len(world.stageline.query(field, **{way: MAX_PAGE}, **arguments)["edges"]) >= MANY
     some = world.fewest(asked, **{way: SOME}, **arguments)
     assert world.fewest(asked, **{way: 1}, **arguments) <= some
-    assert world.fewest(asked, **{way: MAX_PAGE}, **arguments) == some
+    # the whole of a stream takes fewer: there is nothing before it that its words would need
+    assert world.fewest(asked, **{way: MAX_PAGE}, **arguments) <= some
 
 
 def test_a_page_within_a_page_takes_as_many_statements_as_fewer_of_fewer(world: World) -> None:
