@@ -1,6 +1,7 @@
 """`stageline migrate` and `stageline worker` as the operator meets them."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.postgres import created
+from tests.postgres import created, named
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,3 +58,27 @@ def test_a_worker_needs_a_database(tmp_path: Path) -> None:
     done = stageline("worker", "--data", str(tmp_path))
     assert done.returncode == 2
     assert "No database is named" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["migrate", "worker", "serve", "fsck"])
+def test_a_database_that_is_not_there_is_told_in_a_sentence_without_the_password(
+    postgres: str, tmp_path: Path, command: str
+) -> None:
+    dsn = named(postgres, "nowhere").replace("stageline@", "stageline:sesame@")
+    options = {"serve": ["--data", str(tmp_path), "--port", "0"], "worker": ["--data", str(tmp_path)]}
+    done = stageline(command, "--database", dsn, *options.get(command, []))
+    assert done.returncode == 1
+    assert "it isn't there: create it" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "sesame" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_worker_in_order(empty: str, tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "cli.main", "worker", "--database", empty, "--data", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stderr is not None
+        assert "is at work" in worker.stderr.readline()
+        worker.send_signal(number)
+        _, said = worker.communicate(timeout=60)
+    assert (worker.returncode, said) == (0, "")
