@@ -17,7 +17,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
-import uvloop
 from msgspec import Struct
 
 from projections.desk import Desk
@@ -119,7 +118,7 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()  # nothing here goes in circles, and looking for them takes a tenth of the time
     try:
-        outcome = Outcome(parked=uvloop.run(_carry_out(order, number)))
+        outcome = Outcome(parked=asyncio.run(_carry_out(order, number)))
     except Exception as fault:
         text = str(fault) if isinstance(fault, LogUnavailable) else f"{type(fault).__name__}: {fault}"
         outcome = Outcome(fault=text, is_away=isinstance(fault, LogUnavailable))
