@@ -41,7 +41,7 @@ def test_every_folder_imports_only_what_the_design_allows() -> None:
     [
         ("domain", {"msgspec"}),
         ("store", {"msgspec", "eventsourcing", "asyncpg", "cryptography"}),
-        ("projections", {"msgspec", "uvloop"}),  # a process that folds a share of the log runs a loop of its own
+        ("projections", {"msgspec"}),
     ],
 )
 def test_an_inner_folder_needs_no_packages_but_its_own(folder: str, allowed: set[str]) -> None:
