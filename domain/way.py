@@ -4,7 +4,8 @@ The way from one pipeline to another: the fewest events that lead there.
 A service that moves comes to the end of its stage, also when it moves to where it stands: so those services stay that
 are the beginning of their stage's new order, and the others move. Of the stages the longest run stays that is in
 order already. Stages are deleted last, when their services have left them; so a name that goes from one stage or
-service to another may stand twice for a moment, between two events of one append.
+service to another may stand twice for a moment, between two events of one append. What is in both is edited: to delete
+it and make it anew could be an event less, and says something else.
 """
 
 from bisect import bisect_left
