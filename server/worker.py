@@ -33,6 +33,7 @@ async def _work(settings: Settings) -> None:
     async with running(settings):
         logger.info("A worker of Stageline is at work; what it keeps is in %s", settings.data)
         await ended.wait()
+        logger.info("Handing over what is under way to other workers")
 
 
 def migrate(dsn: str) -> None:

@@ -86,7 +86,7 @@ def check(dsn: str) -> None:
     if not is_address:
         raise LogUnavailable(
             "What --database or DATABASE_URL says is no address of a PostgreSQL: "
-            "it looks like postgresql://user:password@host:5432/name."
+            "it looks like postgresql://user:password@host:5432/name, and has one host."
         )
 
 

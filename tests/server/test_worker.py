@@ -73,6 +73,15 @@ def test_a_database_that_is_not_there_is_told_in_a_sentence_without_the_password
     assert "sesame" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("hosts", ["one:5432,other:5432", "one:port"])
+def test_what_is_no_address_is_refused_without_telling_it(hosts: str) -> None:
+    done = stageline("migrate", "--database", f"postgresql://stageline:sesame@{hosts}/stageline")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "is no address of a PostgreSQL" in done.stderr
+    assert "has one host" in done.stderr
+    assert "sesame" not in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_worker_in_order(empty: str, tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "cli.main", "worker", "--database", empty, "--data", str(tmp_path)]
@@ -81,4 +90,4 @@ def test_a_signal_ends_a_worker_in_order(empty: str, tmp_path: Path, number: sig
         assert "is at work" in worker.stderr.readline()
         worker.send_signal(number)
         _, said = worker.communicate(timeout=60)
-    assert (worker.returncode, said) == (0, "")
+    assert (worker.returncode, said) == (0, "INFO  Handing over what is under way to other workers\n")
