@@ -1,6 +1,5 @@
 """
-Appending on PostgreSQL: what waits is sent as one transaction, and one such is on its way at a time. Meanwhile the next
-one is worked out, of appends that need nothing of what is on its way.
+Appending on PostgreSQL: what waits is sent as one transaction, and one such is on its way at a time.
 
 A node works everything out beforehand, with the streams' heads as it believes them to be. The database's own `append`
 gives the positions, and refuses what was built on a head that isn't one any more.
@@ -22,13 +21,9 @@ if TYPE_CHECKING:
     from store.postgres_connection import Record
 
 KNOWN_HEADS = 10_000
-NEW = Head()
 
 MOST = 256
 """Appends at most in a batch."""
-
-ENOUGH = 12
-"""So many appends are worth a transaction of their own: working them out takes as long as one more takes."""
 
 DOUBT = 5.0
 """Seconds that are spent on finding out what became of a batch whose connection broke."""
@@ -51,22 +46,19 @@ class Writer:
         self._tip = Tip()  # as it is believed to be: positions are the others' too
         self._heads: dict[UUID, Head] = {}  # as they are believed to be
         self._waiting: list[Waiting] = []
-        self._ahead = 0  # events that are on their way
-        self._busy: set[UUID | str] = set()  # the streams and the keys that are being written
-        self._writing: set[asyncio.Task[None]] = set()
-        self._sending = asyncio.Lock()  # the line is for one at a time
-        self._telling = asyncio.Lock()  # and what was sent first is told of first
+        self._writing: asyncio.Task[None] | None = None
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None) -> Receipt:
         waiting = Waiting(changes, by, key, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        self._begin()
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())  # a task of its own: who waits may be cancelled
         return await waiting.receipt
 
     async def close(self) -> None:
         """Carries out what was to be appended."""
-        while self._writing:
-            await asyncio.wait(self._writing)
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
         self._line.close()
 
     def learn(self, events: Sequence[Recorded]) -> None:
@@ -85,39 +77,23 @@ class Writer:
         if len(self._heads) > KNOWN_HEADS:
             del self._heads[next(iter(self._heads))]
 
-    def _begin(self) -> None:
-        """Sees to it that what waits is carried out, by tasks of their own: who waits may be cancelled."""
-        if not self._writing or (len(self._writing) == 1 and len(self._waiting) >= ENOUGH):
-            self._writing.add(asyncio.create_task(self._write()))
-
     async def _write(self) -> None:
-        """Carries out what waits, then what has come to wait meanwhile, until nothing does or another sees to it."""
-        me = asyncio.current_task()
-        assert me is not None
+        """Carries out what waits, then what has come to wait meanwhile, until nothing does."""
         try:
-            while taken := self._take():
-                self._begin()
-                names = {name for one in taken for name in _writes(one)}
-                self._busy |= names
+            while self._waiting:
+                taken = self._take()
                 for one, outcome in zip(taken, await self._outcomes(taken), strict=True):
                     one.settle(outcome)
-                self._busy -= names
-                await asyncio.sleep(0)  # so that those who were answered come back together
         finally:
-            self._writing.remove(me)
+            self._writing = None
 
     def _take(self) -> list[Waiting]:
-        """Those that need no stream and no key which is being written, or which one before them writes; the others
-        wait for the next batch. Of many, half is left: to be worked out while these are on their way."""
-        count = len(self._waiting)
-        if len(self._writing) > 1 and count < ENOUGH:
-            return []
-        most = min(MOST, count // 2 if len(self._writing) == 1 and count >= 2 * ENOUGH else count)
+        """Those that need no stream and no key which one before them writes; the others wait for the next batch."""
         taken: list[Waiting] = []
         left: list[Waiting] = []
-        written = set(self._busy)
+        written: set[UUID | str] = set()
         for one in self._waiting:
-            is_free = len(taken) < most and written.isdisjoint(_needs(one))
+            is_free = len(taken) < MOST and written.isdisjoint(_needs(one))
             (taken if is_free else left).append(one)
             written |= _writes(one)
         self._waiting = left
@@ -134,9 +110,8 @@ class Writer:
             return [failure] * len(taken)
 
     async def _carry_out(self, taken: Sequence[Waiting]) -> Sequence[Receipt | Exception]:
-        heads, answers = await self._look_up(taken)
-        tip = Tip(self._tip.position + self._ahead, self._tip.recorded_at)
-        batch = Batch(tip, self._clock, lambda stream: heads.get(stream, NEW), answers.get)
+        answers = await self._look_up(taken)
+        batch = Batch(self._tip, self._clock, lambda stream: self._heads.get(stream, Head()), answers.get)
         outcomes: list[Receipt | Exception] = []
         sent: dict[int, Sent] = {}
         for number, one in enumerate(taken):
@@ -145,50 +120,35 @@ class Writer:
             outcomes.append(outcome)
             if isinstance(outcome, Receipt) and not outcome.is_repeat:
                 sent[number] = Sent(one.changes, one.key, batch.stored[begin:])
-        if not sent:
-            return outcomes
-        self._tip = Tip(self._tip.position, batch.tip.recorded_at)  # the next batch's time isn't before this one's
-        self._ahead += len(batch.stored)
-        try:
-            became = await self._send(Letter(list(sent.values()), heads))
-        finally:
-            self._ahead -= len(batch.stored)
-        async with self._telling:
-            if len(self._writing) > 1:
-                await asyncio.sleep(0)  # the next letter goes out before this one's answers do
-            for number, each in zip(sent, became, strict=True):
-                outcomes[number] = self._told(taken[number], each)
-            events = [each for outcome in outcomes if isinstance(outcome, Receipt) for each in outcome.recorded]
-            self.learn(events)
-            self._publish(events)
+        if sent:
+            for number, became in zip(sent, await self._send(Letter(list(sent.values()), self._heads)), strict=True):
+                outcomes[number] = self._told(taken[number], became)
+        events = [each for outcome in outcomes if isinstance(outcome, Receipt) for each in outcome.recorded]
+        self.learn(events)
+        self._publish(events)
         return outcomes
 
-    async def _look_up(self, taken: Sequence[Waiting]) -> tuple[dict[UUID, Head], Mapping[str, Answer]]:
-        """The heads of the streams, read where they are not believed to be as expected; and the answers to the keys of
-        those who expect it. What another batch finds out meanwhile changes nothing for this one."""
-        heads: dict[UUID, Head] = {}
-        doubtful: set[UUID] = set()
+    async def _look_up(self, taken: Sequence[Waiting]) -> Mapping[str, Answer]:
+        """Reads the heads of the streams that are not believed to be where they are expected; and the answers to the
+        keys of those who expect it."""
+        streams: set[UUID] = set()
         keys: set[str] = set()
         for one in taken:
-            for change in one.changes:
-                head = heads[change.stream] = self._heads.get(change.stream) or NEW
-                if head.version != change.expected:
-                    doubtful.add(change.stream)
-                    if one.key is not None:
-                        keys.add(one.key.key)
-        if not doubtful:
-            return heads, {}
-        async with self._sending:
-            read = await self._line.fetch(HEADS, list(doubtful))
-            answers = await self._line.fetch(ANSWERS, list(keys)) if keys else ()
-        for stream in doubtful:
-            heads[stream] = NEW
-            self._heads.pop(stream, None)
-        for stream, version, hash_, recorded_at in read:
-            heads[stream] = Head(version, hash_)
-            self._believe(stream, heads[stream])
-            self._tip = Tip(self._tip.position, max(self._tip.recorded_at, recorded_at))
-        return heads, {row["key"]: answer(*row) for row in answers}
+            doubtful = [change.stream for change in one.changes if self._is_doubtful(change)]
+            streams.update(doubtful)
+            if doubtful and one.key is not None:
+                keys.add(one.key.key)
+        if streams:
+            for stream in streams:
+                self._heads.pop(stream, None)
+            for stream, version, hash_, recorded_at in await self._line.fetch(HEADS, list(streams)):
+                self._believe(stream, Head(version, hash_))
+                self._tip = Tip(self._tip.position, max(self._tip.recorded_at, recorded_at))
+        return {row["key"]: answer(*row) for row in await self._line.fetch(ANSWERS, list(keys))} if keys else {}
+
+    def _is_doubtful(self, change: Change) -> bool:
+        head = self._heads.get(change.stream)
+        return (head.version if head else 0) != change.expected
 
     def _told(self, one: Waiting, became: Became) -> Receipt | Exception:
         match became:
@@ -205,11 +165,6 @@ class Writer:
                 return became
 
     async def _send(self, letter: Letter) -> Sequence[Became]:
-        """Sends *letter* when its turn comes."""
-        async with self._sending:
-            return await self._send_at_last(letter)
-
-    async def _send_at_last(self, letter: Letter) -> Sequence[Became]:
         """Sends *letter*, and sends it again when it isn't known whether it arrived: what was written is not written
         twice, since the streams have moved on."""
         deadline = asyncio.get_running_loop().time() + DOUBT

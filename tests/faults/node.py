@@ -23,7 +23,6 @@ import msgspec
 from domain.environment import EnvironmentRenamed
 from projections.postgres import PostgresViews
 from projections.shared import SharedProjector
-from store import postgres_writer
 from store.log import Author, Change, Key, LogUnavailable, Origin, StreamMoved
 from store.postgres import PostgresLog
 from tests.faults.history import Answered, Ended, Followed, Moved, Read, Report, Tried, name, reports, tally
@@ -36,8 +35,6 @@ TERM = timedelta(seconds=1)
 PROBE = 0.5
 AGAIN = 0.05
 """Seconds after which something is tried again while the database is away."""
-
-postgres_writer.ENOUGH = 2  # so that few writers are enough for one batch to be worked out while another is on its way
 
 BY = Author(actor="faults", origin=Origin.API)
 

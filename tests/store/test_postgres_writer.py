@@ -1,17 +1,16 @@
-"""Batches on PostgreSQL of which one is worked out while another is on its way."""
+"""Many appends at once on PostgreSQL, in one batch after another."""
 
 import asyncio
 from random import Random
 
 import pytest
 
-from store import ids, postgres_writer
+from store import ids
 from store.log import Author, Key, Origin, Receipt, Recorded, StreamMoved
 from tests.store.sample import ANN, BOB, A, change, names
 from tests.store.test_postgres import far, opened
 
-STREAMS = [ids.new() for _ in range(4 * postgres_writer.ENOUGH)]
-"""Enough to be appended to by two batches."""
+STREAMS = [ids.new() for _ in range(48)]
 
 UNWRITABLE = Author(actor="ann", origin=Origin.API, reason="no text has a \0 in it")
 
@@ -56,7 +55,7 @@ async def test_an_append_to_a_stream_that_is_being_written_is_worked_out_after_t
             assert names(await log.read(stream)) == ["0", "1", "2"]
 
 
-async def test_an_append_that_can_not_be_stored_is_refused_alone_though_others_are_on_their_way(database: str) -> None:
+async def test_an_append_that_can_not_be_stored_is_refused_alone_though_others_are_in_its_batch(database: str) -> None:
     async with opened(database) as [log]:
         authors = [UNWRITABLE if number % 11 == 5 else ANN for number in range(len(STREAMS))]
         appends = [log.append([change(stream, 0, "e")], by) for stream, by in zip(STREAMS, authors, strict=True)]
@@ -88,10 +87,7 @@ async def test_appends_that_nobody_waits_for_any_more_are_carried_out_before_the
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_nodes_append_at_once_is_as_if_one_had_come_after_the_other(
-    database: str, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    monkeypatch.setattr(postgres_writer, "ENOUGH", 2)
+async def test_whatever_nodes_append_at_once_is_as_if_one_had_come_after_the_other(database: str, seed: int) -> None:
     random = Random(seed)
     streams = STREAMS[:6]
     async with opened(database, database) as logs:
