@@ -52,6 +52,7 @@ from gql.connection import MAX_PAGE
 from gql.node import global_id
 from gql.schema import read
 from server.app import app
+from server.garbage import collect_rarely
 from server.main import config
 from server.parts import running
 from server.settings import Settings
@@ -108,6 +109,7 @@ class Watched:
 def serve(of: Settings, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)) as bound:
         served: Any = Watched(app(of, f"http://127.0.0.1:{port}"))
+        collect_rarely()
         uvicorn.Server(config(served)).run(sockets=[bound])
 
 
