@@ -29,9 +29,6 @@ from graphql import (
     ValueNode,
     VariableNode,
     get_named_type,
-    get_nullable_type,
-    is_composite_type,
-    is_list_type,
     parse,
 )
 from msgspec import Struct
@@ -58,10 +55,7 @@ MAX_REPEATS = 50
 """How often one field may be asked for at one place of the answer; a fragment for each kind of event is below it."""
 
 MAX_COST = 10_000
-"""A page of 50 deployments with all that is to be known of their steps costs about a quarter of it."""
-
-LIST = 4
-"""Things that a list without pages counts as: a pipeline begins with so many stages."""
+"""About three pages of 500 things, with everything that is to be known of them."""
 
 MAX_ERRORS = 5
 """What is wrong with a document is told up to so many times."""
@@ -182,8 +176,8 @@ def _too_often(repeated: tuple[str, int]) -> Iterator[GraphQLError]:
         yield _exceeded("TOO_MANY_REPEATS", may, "has", MAX_REPEATS, often, "ask for each field once")
 
 
-class Listed(Struct, frozen=True):
-    """One list: how many levels are asked of each thing, and by what the pages around it and its own are cut.
+class Connection(Struct, frozen=True):
+    """One list in pages: how many levels are asked of each thing, and by what the pages around it and its own are cut.
 
     Each page is what stands in `first` and `last`: numbers, or names of variables.
     """
@@ -195,19 +189,19 @@ class Listed(Struct, frozen=True):
 class Cost(Struct, frozen=True):
     """What an operation costs, once its variables are known."""
 
-    lists: tuple[Listed, ...]
+    connections: tuple[Connection, ...]
     defaults: Mapping[str, object]
 
     def of(self, variables: Mapping[str, object]) -> int:
-        """The things in each list that is asked for, times the levels of fields that are asked of each."""
+        """The things on each page that is asked for, times the levels of fields that are asked of each."""
         given = {**self.defaults, **variables}
-        return sum(each.depth * prod(_page(page, given) for page in each.pages) for each in self.lists)
+        return sum(each.depth * prod(_page(page, given) for page in each.pages) for each in self.connections)
 
     def exceeded(self, variables: Mapping[str, object]) -> list[GraphQLError]:
-        cost = self.of(variables) if self.lists else 0
+        cost = self.of(variables) if self.connections else 0
         if cost <= MAX_COST:
             return []
-        may = f"An operation may cost {MAX_COST:,} (the things in its lists, times the levels of fields asked of each)"
+        may = f"An operation may cost {MAX_COST:,} (the things on its pages, times the levels of fields asked of each)"
         advice = "ask for smaller pages, or in several operations"
         return [_exceeded("QUERY_TOO_EXPENSIVE", may, "costs", MAX_COST, cost, advice)]
 
@@ -222,20 +216,19 @@ def costs(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, Cos
 
 
 def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: Fragments) -> Cost:
-    lists: list[Listed] = []
+    connections: list[Connection] = []
 
     def levels(type_: GraphQLNamedType | None, selected: SelectionSetNode, around: tuple[Any, ...]) -> int:
-        """How deep *selected* is; notes the lists in it."""
+        """How deep *selected* is; notes the connections in it."""
         deepest = 0
         for node in selected.selections:
             if isinstance(node, FieldNode):
                 field = _field(type_, node.name.value)
-                sizes = None if field is None else _sizes(node, field)
-                pages = around if sizes is None else (*around, sizes)
+                pages = (*around, _sizes(node)) if field is not None and _is_paged(field) else around
                 below = get_named_type(field.type) if field is not None else None
                 depth = levels(below, node.selection_set, pages) if node.selection_set else 0
-                if sizes is not None:
-                    lists.append(Listed(depth, pages))
+                if pages is not around:
+                    connections.append(Connection(depth, pages))
                 depth += 1
             else:
                 assert isinstance(node, FragmentSpreadNode | InlineFragmentNode)
@@ -252,19 +245,19 @@ def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: 
         for each in operation.variable_definitions or ()
         if isinstance(each.default_value, IntValueNode)
     }
-    return Cost(tuple(lists), defaults)
+    return Cost(tuple(connections), defaults)
 
 
 def _field(type_: GraphQLNamedType | None, name: str) -> GraphQLField | None:
-    """None for introspection, which costs nothing."""
+    """None for introspection, which has no pages."""
     return type_.fields.get(name) if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType) else None
 
 
-def _sizes(node: FieldNode, field: GraphQLField) -> tuple[int | str, ...] | None:
-    """By what the list is cut that *field* is; None if it is none, or of mere values, or the page's own."""
-    if "first" not in field.args:
-        is_list = is_list_type(get_nullable_type(field.type)) and is_composite_type(get_named_type(field.type))
-        return (LIST,) if is_list and node.name.value != "edges" else None
+def _is_paged(field: GraphQLField) -> bool:
+    return "first" in field.args
+
+
+def _sizes(node: FieldNode) -> tuple[int | str, ...]:
     given = (each.value for each in node.arguments or () if each.name.value in ("first", "last"))
     return tuple(size for value in given if (size := _size_of(value)) is not None)
 

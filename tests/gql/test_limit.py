@@ -27,7 +27,6 @@ from graphql import (
     Visitor,
     get_introspection_query,
     get_named_type,
-    is_composite_type,
     parse,
     visit,
 )
@@ -53,7 +52,7 @@ BOMB = "{ ...F0 }" + "".join(
 )
 SELECTIONS = "An operation may have 1,000 fields and fragments, each as often as it is used"
 REPEATS = "An operation may have 50 times the same field (projects.pageInfo.hasNextPage)"
-COST = "An operation may cost 10,000 (the things in its lists, times the levels of fields asked of each)"
+COST = "An operation may cost 10,000 (the things on its pages, times the levels of fields asked of each)"
 EXPENSIVE = """
 query ($some: Int = 9, $most: Int!) {
   deployments(environment: 1, last: $most) {
@@ -110,8 +109,8 @@ TOO_MUCH = [
     (
         EXPENSIVE,
         "QUERY_TOO_EXPENSIVE",
-        f"{COST}; this one costs 45,600: ask for smaller pages, or in several operations.",
-        (10_000, 500 * 7 + 500 * 4 * 3 + 500 * 4 * 9 * 2 + 50 * 2),
+        f"{COST}; this one costs 12,600: ask for smaller pages, or in several operations.",
+        (10_000, 500 * 7 + 500 * 9 * 2 + 50 * 2),
     ),
 ]
 
@@ -148,11 +147,7 @@ def test_a_subscription_has_the_same_limits(server: Stageline) -> None:
     with server.socket() as socket:
         socket.subscribe("1", document)
         (error,) = socket.receive()["payload"]
-    assert error["extensions"] == {
-        "code": "QUERY_TOO_EXPENSIVE",
-        "limit": 10_000,
-        "actual": 20 * 4 * 500 * 2 + 20 * 4 * 3 + 20 * 7,
-    }
+    assert error["extensions"] == {"code": "QUERY_TOO_EXPENSIVE", "limit": 10_000, "actual": 20 * 500 * 2 + 20 * 7}
 
 
 def test_what_an_operation_costs_may_be_just_the_limit(server: Stageline) -> None:
@@ -227,10 +222,9 @@ def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
     for most in (limit.MAX_DIRECTIVES, limit.MAX_REPEATS, MAX_PAGE, limit.MAX_ERRORS):
         assert f"| {most:,} " in guide
     assert f"a cost of {limit.MAX_COST:,}" in guide
-    assert f"counts as {limit.LIST} things" in guide
     (example,) = re.findall(r"```graphql\n(.*?)```", guide, re.DOTALL)
     (cost,) = limit.costs(CORE, parse(example)).values()
-    assert cost.of({}) == 100 * 4 + 100 * 4
+    assert cost.of({}) == 100 * 4
 
 
 PAGED = [
@@ -327,9 +321,8 @@ class Model(Visitor):
             self._connections[index] = (things, own, max(deepest, level))
         field = self.types.get_field_def()
         is_paged = field is not None and get_named_type(field.type).name.endswith("Connection")
-        if is_paged or self._is_plain_list():
-            size = self._page(node) if is_paged else 4
-            things = size * (self._around[-1][1] if self._around else 1)
+        if is_paged:
+            things = self._page(node) * (self._around[-1][1] if self._around else 1)
             self._around.append((len(self._connections), things))
             self._connections.append((things, level, level))
 
@@ -337,12 +330,6 @@ class Model(Visitor):
         if self._around and self._connections[self._around[-1][0]][1] == len(self._way):
             self._around.pop()
         self._way.pop()
-
-    def _is_plain_list(self) -> bool:
-        field, parent = self.types.get_field_def(), self.types.get_parent_type()
-        if field is None or parent is None or not is_composite_type(get_named_type(field.type)):
-            return False
-        return str(field.type).startswith("[") and not parent.name.endswith("Connection")
 
     def _page(self, node: FieldNode) -> int:
         given = {each.name.value: each.value for each in node.arguments or () if each.name.value in ("first", "last")}
