@@ -80,7 +80,7 @@ class Query:
         def show(each: ActorId) -> Actor:
             return _shown(info.context, each, profiles.get(each), known.state, known.version, position)
 
-        return await connection(page, show)
+        return connection(page, show)
 
 
 def _cursor(actor: ActorId) -> str:

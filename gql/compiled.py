@@ -8,7 +8,6 @@ graphql-core's own.
 """
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from inspect import isawaitable
@@ -38,7 +37,6 @@ from gql.context import Context, Info
 from gql.limit import fragments_of
 from gql.schema import MAX_KEPT, Read, read, schema
 from gql.selection import Unsupported
-from store.turn import TURN
 
 MAX_VARIABLES = 1000
 """Bytes of the largest variables that are kept, as resolvers are given them, for when they come again."""
@@ -79,14 +77,10 @@ class Call(Struct, frozen=True):
 
 
 class Made(Struct, frozen=True):
-    """The data of an answer, and the streams that it was made of: None if a root field doesn't say.
-
-    It may be long if making it was.
-    """
+    """The data of an answer, and the streams that it was made of: None if a root field doesn't say."""
 
     data: dict[str, Any]
     reads: frozenset[UUID] | None
-    is_long: bool
 
 
 def find(query: str, operation_name: str | None) -> Query | None:
@@ -145,7 +139,6 @@ def _arguments(root: Root, variables: VariableValues) -> dict[str, Any]:
 
 
 async def _carry_out(call: Call, context: Context) -> Made:
-    begun = time.perf_counter()
     contexts = [context.watched() for _ in call.fields]
     work = [_part(call, root, arguments, own) for (root, arguments), own in zip(call.fields, contexts, strict=True)]
     parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
@@ -156,7 +149,6 @@ async def _carry_out(call: Call, context: Context) -> Made:
     return Made(
         {root.key: part for (root, _), part in zip(call.fields, parts, strict=True)},
         reads if all(own.read for own in contexts) else None,
-        time.perf_counter() - begun > TURN,
     )
 
 

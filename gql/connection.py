@@ -8,7 +8,6 @@ import strawberry
 from domain.errors import InvalidArgument
 from projections import views
 from projections.views import Slice
-from store.turn import made_in_turn
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -47,8 +46,8 @@ def part(first: int | None, after: str | None, last: int | None, before: str | N
     return Slice(first=DEFAULT_PAGE if last is None and first is None else first, after=after, last=last, before=before)
 
 
-async def connection(page: views.Page[V], show: Callable[[V], T]) -> Connection[T]:
-    edges = await made_in_turn(lambda edge: Edge(cursor=edge.cursor, node=show(edge.node)), page.edges)
+def connection(page: views.Page[V], show: Callable[[V], T]) -> Connection[T]:
+    edges = [Edge(cursor=edge.cursor, node=show(edge.node)) for edge in page.edges]
     info = PageInfo(
         has_next_page=page.has_next,
         has_previous_page=page.has_previous,

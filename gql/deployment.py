@@ -252,7 +252,7 @@ class Query:
         info.context.reads(WHOLE)
         page = await application.deployments.list(owner.environment, part(first, after, last, before))
         name = owner.pipeline.name
-        return await connection(page, lambda view: deployment(view, name, application.log.epoch))
+        return connection(page, lambda view: deployment(view, name, application.log.epoch))
 
 
 async def _answer(write: Write, handled: Handled[domain.Deployment]) -> Deployment:

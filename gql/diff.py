@@ -1,7 +1,5 @@
 """What differs between two moments of a pipeline, and the events that made it so."""
 
-import asyncio
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -11,7 +9,6 @@ from strawberry import ID, Private
 
 from domain import way
 from domain.errors import DeploymentNotFound, EnvironmentNotFound, InvalidArgument, VersionNotFound
-from domain.pipeline import Pipeline as DomainPipeline
 from domain.pipeline import PipelineEvent
 from domain.project import EnvironmentId
 from domain.queue import DeploymentId
@@ -82,9 +79,10 @@ async def _events(context: Context, asked: list[tuple[MadeBy, Slice]]) -> list[C
 
 
 async def between(context: Context, source: PipelineView, target: PipelineView, project: ProjectRef) -> PipelineDiff:
-    events, told = await asyncio.to_thread(_told, source.pipeline, target.pipeline)
+    events = way.way(source.pipeline, target.pipeline)
     first, last = sorted((source.position, target.position))
     span = HistoryFilter(environment=source.environment, first=first + 1, last=last)
+    told = changes.changes(source.pipeline, events)
     return PipelineDiff(
         from_=pipeline(source, project, context.application.log.epoch),
         to=pipeline(target, project, context.application.log.epoch),
@@ -93,12 +91,6 @@ async def between(context: Context, source: PipelineView, target: PipelineView, 
             for change, event in zip(told, events, strict=True)
         ],
     )
-
-
-def _told(source: DomainPipeline, target: DomainPipeline) -> tuple[Sequence[PipelineEvent], Sequence[Change]]:
-    """The fewest events that lead from one to the other, and the changes that they are."""
-    events = way.way(source, target)
-    return events, changes.changes(source, events)
 
 
 def _made_by(span: HistoryFilter, event: PipelineEvent) -> MadeBy:

@@ -42,7 +42,7 @@ class Query:
         owner = await find_project(info.context, project)
         own = await project_ref(info.context, owner)
         page = await application.environments.list(owner, part(first, after, last, before))
-        return await connection(page, lambda view: shown(view, own))
+        return connection(page, lambda view: shown(view, own))
 
     @strawberry.field(description="An environment by its id, or by its project (id or name) and its name.")
     async def environment(

@@ -167,7 +167,7 @@ class Query:
         page = await pages(info.context, stream, DEPLOYMENT, part(first, after, last, before), missing)
         info.context.reads(stream)
         epoch = info.context.application.log.epoch
-        return await connection(page, lambda told: deployment_event(told, epoch))
+        return connection(page, lambda told: deployment_event(told, epoch))
 
     @strawberry.field(description="What happened to an environment and its pipeline, in order.")
     async def pipeline_events(
@@ -183,7 +183,7 @@ class Query:
         page = await pages(info.context, stream, PIPELINE, part(first, after, last, before), missing)
         info.context.reads(stream)
         epoch = info.context.application.log.epoch
-        return await connection(page, lambda told: pipeline_event(told, epoch))
+        return connection(page, lambda told: pipeline_event(told, epoch))
 
 
 @strawberry.type

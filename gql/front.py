@@ -22,7 +22,6 @@ from gql.answer import Answer, Answers
 from gql.at_least import Behind
 from gql.compiled import Made, Query
 from gql.context import Application, Context, Identity
-from gql.paced import encoded
 from gql.persisted import NotPersisted, Persisted
 from gql.representation import Wanted
 from gql.schema import ready
@@ -142,16 +141,16 @@ class Front:
         """The answer that is kept, or else is made; None if it is for the view."""
         if answers is None:
             made = await self._make(asked, None)
-            return None if made is None else await _answer(made)
+            return None if made is None else _answer(made)
         position = await answers.ask(patience)
         kept = answers.find(asked.key, position)
         if kept is not None:
             return kept
         with answers.making() as making:
             made = await self._make(asked, position)
-            if made is None:
-                return None
-            answer = await _answer(made)
+        if made is None:
+            return None
+        answer = _answer(made)
         if made.reads is not None and asked.is_kept:
             answers.keep(asked.key, answer, made.reads, making)
         return answer
@@ -179,9 +178,8 @@ class Front:
 _decoder = msgspec.json.Decoder(Operation)
 
 
-async def _answer(made: Made) -> Answer:
-    data = {"data": made.data}
-    return Answer(await encoded(data) if made.is_long else msgspec.json.encode(data))
+def _answer(made: Made) -> Answer:
+    return Answer(msgspec.json.encode({"data": made.data}))
 
 
 def _may_be_short(method: str, headers: dict[bytes, bytes]) -> bool:

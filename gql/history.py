@@ -142,7 +142,7 @@ async def pages(
     tokens = await _tokens(context, views)
     projects = await project_refs(context, {view.project for view in views})
     epoch = context.application.log.epoch
-    return [await connection(page, lambda view: _shown(view, tokens, projects[view.project], epoch)) for page in found]
+    return [connection(page, lambda view: _shown(view, tokens, projects[view.project], epoch)) for page in found]
 
 
 async def _tokens(context: Context, views: Sequence[HistoryView]) -> dict[UUID, TokenRef]:

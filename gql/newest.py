@@ -131,7 +131,7 @@ class Listed:
         page = await application.deployments.list(self._environment, self._part)
         self._streams = {self._environment, queues.stream(self._environment), *(edge.node.id for edge in page.edges)}
         name = owner.pipeline.name
-        value = await connection(page, lambda view: deployments.deployment(view, name, application.log.epoch))
+        value = connection(page, lambda view: deployments.deployment(view, name, application.log.epoch))
         return Seen(value=value, position=position, is_over=owner.pipeline.is_deleted)
 
     def concerns(self, recorded: Recorded) -> bool:

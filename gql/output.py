@@ -150,7 +150,7 @@ class Query:
         before: str | None = None,
     ) -> Connection[LogLine]:
         lines = await Lines.of(info.context, deployment, service)
-        return await connection(await lines.read(part(first, after, last, before)), lines.show)
+        return connection(await lines.read(part(first, after, last, before)), lines.show)
 
 
 def _numbered_in(application: Application, arguments: Mapping[str, Any]) -> str:

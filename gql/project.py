@@ -69,7 +69,7 @@ class Query:
         await info.context.settled()
         info.context.reads(WHOLE)
         page = await application.projects.list(part(first, after, last, before))
-        return await connection(page, lambda view: shown(info.context, view))
+        return connection(page, lambda view: shown(info.context, view))
 
     @strawberry.field(description="A project by its id or its name.")
     async def project(self, info: Info, id: ID) -> Project | None:

@@ -41,7 +41,6 @@ from gql import (
 from gql.at_least import AtLeast
 from gql.description import describe
 from gql.errors import Faults
-from gql.paced import Paced
 
 SDL = Path(__file__).with_name("schema.graphql")
 
@@ -253,7 +252,6 @@ schema = Schema(
     types=[pipeline.Pipeline, event.PipelineEvent, event.DeploymentEvent, queue.QueueEvent, *change.TYPES],
     config=StrawberryConfig(disable_field_suggestions=True),
     extensions=[Documents, Faults],
-    execution_context_class=Paced,
 )
 describe(schema._schema)
 

@@ -44,7 +44,6 @@ from gql.actor import Actor, actor_name
 from gql.context import Context
 from gql.errors import shown
 from gql.mark import Lossless, Newest, delivery
-from gql.paced import Paced
 from gql.ring import Entry
 from gql.schema import MAX_KEPT, Read, read, schema
 from store import ids
@@ -142,7 +141,7 @@ class Subscription:
 
     def _executor(self, after: str | None) -> Executor[Context]:
         plan, name = self._plan, self._plan.operation.name
-        executor = Paced.build(
+        executor = Executor.build(
             schema._schema,
             plan.known.document,
             context_value=dataclasses.replace(self._context, connection_params=None, correlation=ids.new()),

@@ -31,7 +31,6 @@ from gql.admission import Admission
 from gql.context import Application, Context, Identity
 from gql.errors import PASSING, unavailable
 from gql.hub import Hub
-from gql.paced import encoded
 from gql.persisted import NotPersisted, Persisted
 from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
 from gql.socket import Adapter, Handler
@@ -189,7 +188,7 @@ class View(GraphQL[Context, None]):
             or (result.data is None and all(error.path is None for error in errors))
         )
         if not body.is_request_error:
-            body["data"] = None if result.data is None else msgspec.Raw(await encoded(result.data))
+            body["data"] = result.data
         if errors:
             body["errors"] = [error.formatted for error in errors]
         return body  # type: ignore[return-value]  # a TypedDict by its keys

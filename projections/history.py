@@ -26,7 +26,6 @@ from projections.views import Edge, Filter, Page, Place, Row, Slice, Views
 from projections.words import pipeline_words
 from store import codec
 from store.log import Author, EventLog, Origin, Recorded
-from store.turn import made_in_turn
 
 KIND = "pipeline"  # whose rows these stand beside
 PARENT = "history"
@@ -186,7 +185,7 @@ class History:
         pages = await self._views.list_all(KIND, PARENT, part, narrowed, is_descending=True)
         return [
             Page(
-                edges=tuple(await made_in_turn(lambda edge: Edge(edge.cursor, _decoder.decode(edge.node)), page.edges)),
+                edges=tuple(Edge(edge.cursor, _decoder.decode(edge.node)) for edge in page.edges),
                 has_previous=page.has_previous,
                 has_next=page.has_next,
             )

@@ -10,7 +10,6 @@ import msgspec
 
 from projections.views import Edge, Page, Place, Row, Slice, Views
 from store.log import Link, Recorded
-from store.turn import made_in_turn
 
 View = TypeVar("View", bound=msgspec.Struct)
 
@@ -83,6 +82,5 @@ class Reader(Generic[View]):
     async def list(self, parent: str, part: Slice, *, is_descending: bool = False) -> Page[View]:
         """Raises `InvalidArgument` for what is no cursor."""
         page = await self._views.list(self._projection.name, parent, part, is_descending=is_descending)
-        decode = self._projection.decode
-        edges = await made_in_turn(lambda edge: Edge(edge.cursor, decode(edge.node)), page.edges)
-        return Page(edges=tuple(edges), has_previous=page.has_previous, has_next=page.has_next)
+        edges = tuple(Edge(edge.cursor, self._projection.decode(edge.node)) for edge in page.edges)
+        return Page(edges=edges, has_previous=page.has_previous, has_next=page.has_next)
