@@ -35,7 +35,7 @@ const client = createClient({
   connectionParams: { authorization: `Bearer ${token}` },
   retryAttempts: 200, // in a row; a server that is being restarted has 20 seconds for it
   retryWait: (retries) => setTimeout(retries > 0 ? 100 : 0),
-  shouldRetry: ({ code, error }) => code === 1006 || error?.code === "ECONNREFUSED", // not closed by the server
+  shouldRetry: ({ code, error }) => code === 1006 || ["ECONNREFUSED", "ECONNRESET"].includes(error?.code), // not closed by the server
   on: {
     opened(opened) {
       socket = opened;
