@@ -57,10 +57,9 @@ class Chronicle:
     async def _begin(self) -> bool:
         """Finds out what there was at the position; whether more can come."""
         log = self._log
-        version = await log.version(self._environment, self._position) if self._position else 0
-        for last in await log.read(self._environment, after=version - 1, until=version) if version else ():
-            if isinstance(last.event, PIPELINE.ends):
-                return False
+        version = await PIPELINE.reached(log, self._environment, self._position)
+        if version is None:
+            return False
         waiting = await queue.open_at(log, self._queue, await log.version(self._queue, self._position))
         self._open |= waiting.keys()
         self._stories[self._environment] = await PIPELINE.story(self._context, self._first, version)

@@ -120,6 +120,11 @@ def shown(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
     return [error if _is_of_request(error) else faults.anonymise_error(error) for error in errors]
 
 
+def told(fault: Exception) -> list[GraphQLError]:
+    """What clients may see of what kept an operation from being carried out."""
+    return shown([fault if isinstance(fault, GraphQLError) else GraphQLError(str(fault), original_error=fault)])
+
+
 def _is_of_request(error: GraphQLError) -> bool:
     original = error.original_error
     return original is None or isinstance(original, (GraphQLError, *ASKED_WRONG))

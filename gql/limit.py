@@ -26,6 +26,7 @@ from graphql import (
     IntValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    TokenKind,
     ValueNode,
     VariableNode,
     get_named_type,
@@ -40,6 +41,9 @@ MAX_CHARACTERS = 100_000
 
 MAX_TOKENS = 2000
 """Tokens of one document: ten times what the largest query of our own clients has."""
+
+MAX_DIGITS = 100
+"""Of a whole number; the largest that means anything has ten."""
 
 MAX_SELECTIONS = 1000
 """Fields and fragments, each as often as it is asked for."""
@@ -84,12 +88,27 @@ def parsed(query: str) -> DocumentNode:
         advice = "give what is long as a variable"
         raise _exceeded("TOO_MANY_CHARACTERS", may, "has", MAX_CHARACTERS, len(query), advice)
     try:
-        return parse(query, max_tokens=MAX_TOKENS)
+        document = parse(query, max_tokens=MAX_TOKENS)
     except GraphQLSyntaxError as fault:
         if "tokens" not in fault.description:
             raise
         told = f"A document may have {MAX_TOKENS:,} tokens; this one has more: {ADVICE}."
         raise GraphQLError(told, extensions={"code": "TOO_MANY_TOKENS", "limit": MAX_TOKENS}) from None
+    digits = _longest_number(document)
+    if digits > MAX_DIGITS:  # Python refuses to read one of some thousands, wherever it is met
+        may = f"A whole number in a document may have {MAX_DIGITS} digits"
+        raise _exceeded("TOO_MANY_DIGITS", may, "has", MAX_DIGITS, digits, "give a smaller one")
+    return document
+
+
+def _longest_number(document: DocumentNode) -> int:
+    """The length of the longest whole number in it."""
+    longest, token = 0, document.loc.start_token if document.loc else None
+    while token is not None:
+        if token.kind is TokenKind.INT:
+            longest = max(longest, len(token.value or ""))
+        token = token.next
+    return longest
 
 
 def exceeded(document: DocumentNode) -> list[GraphQLError]:

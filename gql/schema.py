@@ -38,6 +38,7 @@ from gql import (
     stage,
     undo,
 )
+from gql.admission import AT_ONCE
 from gql.at_least import AtLeast
 from gql.description import describe
 from gql.errors import Faults
@@ -109,7 +110,7 @@ class Kept:
 
 
 _good = Kept(256)
-_others = Kept(16)  # what is wrong or very long is kept for as long as it is answered
+_others = Kept(4 * AT_ONCE)  # what is wrong or very long is kept for as long as it is answered
 
 
 def read(query: str) -> Read:

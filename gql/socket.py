@@ -24,6 +24,7 @@ from gql import revocation
 from gql.admission import Admission, Crowded
 from gql.broadcast import Outlet, Over
 from gql.context import Context
+from gql.errors import told
 from gql.hub import Hub
 from gql.persisted import NotPersisted, Persisted
 from gql.ring import Entry
@@ -215,26 +216,28 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         await super().handle_subscribe(message)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
-        await ready(operation.query)
         try:
-            async with self._shared.admission.turn():
-                followed = subscription(operation.query, operation.operation_name, operation.variables, self.context)
+            is_over = await self._deliver(operation)
         except Crowded as crowded:
             await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
-            return
-        if followed is None:
-            await super().run_operation(operation)
-            return
-        try:
-            over = await self._shared.hub.deliver(followed, self._outlet(operation.id))
-            if over is not None:
-                await self._end(operation, over)
-        except Exception as error:
-            await self.handle_task_exception(error)
+        except WebSocketDisconnected:  # a client that went away is no fault
             self.operations.pop(operation.id, None)
-            return
-        if over is None:
-            await super().run_operation(operation)
+        except Exception as fault:
+            with suppress(WebSocketDisconnected):
+                await operation.send_initial_errors(told(fault))
+        else:
+            if not is_over:
+                await super().run_operation(operation)
+
+    async def _deliver(self, operation: Operation[Context, None]) -> bool:
+        """Whether the operation was carried out here, to its end: a subscription that is shared with others."""
+        await ready(operation.query)
+        async with self._shared.admission.turn():
+            followed = subscription(operation.query, operation.operation_name, operation.variables, self.context)
+        over = None if followed is None else await self._shared.hub.deliver(followed, self._outlet(operation.id))
+        if over is not None:
+            await self._end(operation, over)
+        return over is not None
 
     async def _end(self, operation: Operation[Context, None], over: Over) -> None:
         if over.errors:

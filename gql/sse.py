@@ -22,11 +22,10 @@ from starlette.types import Receive, Scope, Send
 from strawberry.http import GraphQLRequestData
 from strawberry.types.graphql import OperationType
 
-from domain.errors import Refused
 from gql import revocation
 from gql.admission import Admission, Crowded
 from gql.context import Context
-from gql.errors import PASSING
+from gql.errors import PASSING, told
 from gql.hub import Hub
 from gql.origin import is_admitted
 from gql.persisted import NotPersisted
@@ -128,7 +127,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         outlet = EventOutlet(send)
         await outlet.write_text(b":\n\n")
-        working = asyncio.create_task(self._answer(outlet))
+        working = asyncio.create_task(self._answer_or_say_why(outlet))
         revoked = asyncio.Event()
         ends = {asyncio.create_task(each) for each in (_gone(receive), self._hub.stopping.wait(), revoked.wait())}
         comments = asyncio.create_task(_keep_alive(outlet))
@@ -151,23 +150,20 @@ class EventStream(Response):
                 logger.error("An event stream broke off", exc_info=fault)
         await send({"type": "http.response.body", "body": b""})
 
-    async def _answer(self, outlet: EventOutlet) -> None:
-        await ready(self._query)
+    async def _answer_or_say_why(self, outlet: EventOutlet) -> None:
         try:
-            if self._refused is not None:
-                raise self._refused
-            async with self._admission.turn():
-                followed = subscription(self._query, self._name, self._variables, self._context, self._resume)
-        except NotPersisted as refused:
-            await _fail(outlet, [refused.formatted])
-            return
+            await self._answer(outlet)
         except Crowded:  # a status would be for good with an EventSource
             await _ask_back(outlet)
-            return
-        except Refused as refused:
-            error = {"message": str(refused), "extensions": {"code": refused.code}}
-            await _fail(outlet, [error])
-            return
+        except Exception as fault:
+            await _fail(outlet, [error.formatted for error in told(fault)])
+
+    async def _answer(self, outlet: EventOutlet) -> None:
+        if self._refused is not None:
+            raise self._refused
+        await ready(self._query)
+        async with self._admission.turn():
+            followed = subscription(self._query, self._name, self._variables, self._context, self._resume)
         over = None if followed is None else await self._hub.deliver(followed, outlet)
         if over is None:
             errors = await self._carry_out(outlet)

@@ -46,6 +46,14 @@ class Stream(Struct, frozen=True):
                 return recorded
         raise missing
 
+    async def reached(self, log: EventLog, stream: UUID, position: int) -> int | None:
+        """The stream's version at *position* of the log; None if it had come to its end by then."""
+        version = await log.version(stream, position) if position else 0
+        for last in await log.read(stream, after=version - 1, until=version) if version else ():
+            if isinstance(last.event, self.ends):
+                return None
+        return version
+
 
 async def _deployment(context: Context, first: Recorded, version: int) -> Telling:
     return DeploymentStory(cast("DeploymentPlanned", first.event))
@@ -100,10 +108,9 @@ async def followed(
     log = context.application.log
     position = 0 if after is None else cursors.to_position(log.epoch, after)
     first = await about.first(log, stream, missing)
-    version = await log.version(stream, position) if position else 0
-    for last in await log.read(stream, after=version - 1, until=version) if version else ():
-        if isinstance(last.event, about.ends):
-            return
+    version = await about.reached(log, stream, position)
+    if version is None:
+        return
     story = await about.story(context, first, version)
     async with aclosing(log.follow(position, stream)) as following:
         async for batch in following:

@@ -41,6 +41,9 @@ INIT_TIMEOUT = timedelta(seconds=10)
 MAX_BODY = 5 * 1024 * 1024
 """Bytes of one request: more than the largest document takes, whatever its characters."""
 
+MAX_OPERATIONS = 100
+"""Operations at a time on one WebSocket."""
+
 RETRY_AFTER = {"retry-after": "1"}
 """Seconds after which what can't be done just now may be tried again."""
 
@@ -77,6 +80,7 @@ class View(GraphQL[Context, None]):
             schema,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=INIT_TIMEOUT,
+            max_subscriptions_per_connection=MAX_OPERATIONS,
             allowed_origins=origins,
         )
         self._application = application
@@ -167,6 +171,8 @@ class View(GraphQL[Context, None]):
             return parameters  # it is told so where everything else is looked at
         if not isinstance(document, str | None):
             raise HTTPException(400, "`documentId` must be a string or null, if provided.")
+        if not isinstance(parameters.get("operationName"), str | None):
+            raise HTTPException(400, "`operationName` must be a string or null, if provided.")
         return parameters | {"query": self.persisted.text(query, document, extensions)}
 
     def decode_json(self, data: str | bytes) -> object:

@@ -169,6 +169,8 @@ class PostgresViews(Views):
 
     async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
         async with self._writing() as connection:
+            if not await connection.fetch(FILLED, generation):
+                raise GenerationGone("Rows that were being made anew are not wanted any more.")
             once = [(generation, *_row(row), row.tags) for row in rows if row.tags]  # these are nearly all
             if once:
                 await connection.copy_records_to_table("documents", records=once, columns=COLUMNS)
@@ -177,8 +179,6 @@ class PostgresViews(Views):
                 await connection.execute(PUT, *_columns(others, len(COLUMNS)))
             if removed:
                 await connection.execute(REMOVE, [generation] * len(removed), removed)
-            if not await connection.fetch(FILLED, generation):
-                raise GenerationGone("Rows that were being made anew are not wanted any more.")
 
     async def forget(self, kind: str) -> None:
         async with self._writing() as connection:

@@ -24,8 +24,8 @@ class Projection(Generic[View]):
 
     *beside* gives rows that are written once, beside an event's own and of the same kind; it gets what that said before
     the event and after it. *fold_all* comes to the same as *fold* on one event after another, where that can be done
-    quicker. *chain* does too, where all events are of one row and nothing but their
-    positions and hashes counts; without it a row's events are all of one stream.
+    quicker. *chain* does too, where all events are of one row and nothing but their positions and hashes counts;
+    without it a row's events are all of one stream.
     """
 
     name: str

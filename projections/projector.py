@@ -300,16 +300,11 @@ class Projector:
         made = [self._projections[kind] for kind in generations]
         return Desk(self._views, made, generations, many=self._many, room=self._room, are_stored=are_stored)
 
-    async def _read_on(self, desk: Desk, last: Recorded | None, until: int | None = None) -> Recorded | None:
-        """Folds everything after *last* into the rows on *desk*, up to position *until*; the last event there was."""
-        after = last.position if last else 0
-        while until is None or after < until:
-            events = await self._log.read_all(after, self._many if until is None else min(self._many, until - after))
-            if not events:
-                break
+    async def _read_on(self, desk: Desk, last: Recorded | None) -> Recorded | None:
+        """Folds everything after *last* into the rows on *desk*; the last event there was."""
+        while events := await self._log.read_all(last.position if last else 0, self._many):
             await desk.fold(events)
             last = events[-1]
-            after = last.position
         return last
 
 

@@ -44,26 +44,28 @@ class Replay(Generic[View]):
         return await self._fold(events, begun.view)
 
     async def at(self, stream: UUID, versions: Collection[int]) -> Mapping[int, View | None]:
-        """The view at each of *versions*, read at once."""
-        if len(versions) <= 1:
-            return {version: await self.get(stream, version) for version in versions}
-        wanted = sorted(versions)
-        begun, events = await self._read(stream, wanted[0])
-        version, view = wanted[0], await self._fold(events, begun.view)
-        views = {version: view}
-        while version < wanted[-1] and (events := await self._log.read(stream, version, version + PIECE)):
-            found = await asyncio.to_thread(self._each, events, view)
-            version, view = events[-1].version, found[-1]
-            views |= {each.version: then for each, then in zip(events, found, strict=True) if each.version in versions}
+        """The view at each of *versions*, read at once; those that the stream hasn't come to are left out."""
+        views: dict[int, View | None] = {}
+        if not versions:
+            return views
+        first, last, wanted = min(versions), max(versions), frozenset(versions)
+        begun, events = await self._read(stream, first)
+        version, view = events[-1].version if events else begun.version, await self._fold(events, begun.view)
+        if version == first:
+            views[version] = view
+        while first <= version < last and (events := await self._log.read(stream, version, min(version + PIECE, last))):
+            version, view = events[-1].version, await asyncio.to_thread(self._note, events, view, wanted, views)
         return views
 
-    def _each(self, events: Sequence[Recorded], view: View | None) -> list[View | None]:
-        """The view after each of *events*."""
-        views = []
+    def _note(
+        self, events: Sequence[Recorded], view: View | None, wanted: Collection[int], views: dict[int, View | None]
+    ) -> View | None:
+        """The view after *events*; what it was at each version that is *wanted* is added to *views*."""
         for event in events:
             view = self._projection.replay((event,), view)
-            views.append(view)
-        return views
+            if event.version in wanted:
+                views[event.version] = view
+        return view
 
     async def _version_at(self, stream: UUID, moment: datetime, newest: int) -> int:
         """The last version up to *moment*: in a stream time never goes back, so it is found by halving."""

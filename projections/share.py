@@ -24,6 +24,7 @@ from projections.postgres import PostgresViews
 from projections.projection import Projection
 from projections.views import Parked
 from store.log import LogUnavailable
+from store.postgres import PostgresLog
 from store.postgres_share import PostgresShare
 
 PROGRAM = "from projections import share; share.main()"
@@ -55,6 +56,8 @@ class ShareLost(Exception):
 
 async def fold(order: Order) -> Mapping[str, list[Parked]]:
     """Has *count* processes carry *order* out, and ends them if one fails; what was parked, by kind."""
+    if not order.projections:
+        return {}
     async with AsyncExitStack() as stack:
         processes = [await stack.enter_async_context(_started(order, number)) for number in range(order.count)]
         outcomes = await asyncio.gather(*map(_outcome, processes))
@@ -64,17 +67,15 @@ async def fold(order: Order) -> Mapping[str, list[Parked]]:
     }
 
 
-async def chain(order: Order, projections: Sequence[Projection[Any]]) -> Mapping[str, Any]:
+async def chain(
+    log: PostgresLog, projections: Sequence[Projection[Any]], *, until: int, many: int
+) -> Mapping[str, Any]:
     """The rows, by kind, that only one process can make: little is read for them, and they are not stored."""
     chains = {each.name: each.chain for each in projections if each.chain is not None}
     views: dict[str, Any] = dict.fromkeys(chains)
-    links = await PostgresShare.open(order.dsn, 0, 1)
-    try:
-        for after in range(0, order.until if chains else 0, order.many):
-            read = await links.links(after, min(after + order.many, order.until))
-            views = {kind: chain(views[kind], read) for kind, chain in chains.items()}
-    finally:
-        await links.close()
+    for after in range(0, until, many) if chains else ():
+        links = await log.links(after, min(after + many, until))
+        views = {kind: chain(views[kind], links) for kind, chain in chains.items()}
     return views
 
 

@@ -21,7 +21,8 @@ from projections.projector import PAUSE, TIMEOUT, Projector
 from projections.share import Order
 from projections.views import Checkpoint
 from store import ids
-from store.log import EventLog, LogUnavailable, Recorded
+from store.log import LogUnavailable, Recorded
+from store.postgres import PostgresLog
 
 LOOK = 0.2
 """Seconds between two looks at how far the others are."""
@@ -39,7 +40,7 @@ MOST = 4
 class SharedProjector(Projector):
     def __init__(
         self,
-        log: EventLog,
+        log: PostgresLog,
         views: PostgresViews,
         projections: Sequence[Projection[Any]],
         pause: float = PAUSE,
@@ -49,6 +50,7 @@ class SharedProjector(Projector):
     ) -> None:
         """Logs of more than *small* events are shared out over so many *processes*, else as many as processors."""
         super().__init__(log, views, projections, pause)
+        self._log: PostgresLog = log
         self._dsn = views.dsn
         self._small = small
         self._processes = min(MOST, os.cpu_count() or 1) if processes is None else processes
@@ -111,10 +113,12 @@ class SharedProjector(Projector):
     async def _see(self, found: dict[str, Checkpoint]) -> None:
         """Rows that were good and have only come further are good still; any others are looked at closely."""
         moved = {kind: found.get(kind) for kind in self._live}
-        is_only_further = (self._seen or {}).keys() == found.keys() and all(
-            checkpoint and _place(checkpoint) == _place(self._live[kind]) for kind, checkpoint in moved.items()
+        is_only_further = (
+            self._seen is not None
+            and self._seen.keys() == found.keys()
+            and all(checkpoint and _place(checkpoint) == _place(self._live[kind]) for kind, checkpoint in moved.items())
         )
-        if is_only_further and self._seen is not None and not self._stale:
+        if is_only_further and not self._stale:
             self._live = found
             self._moved()
         else:
@@ -134,9 +138,10 @@ class SharedProjector(Projector):
             until=until,
             count=self._processes,
             many=self._many,
-            room=max(1, self._room // self._processes),  # more processes are to need no more memory for rows
+            room=max(1, self._room // self._processes),  # it is shared; only what is written at once is each one's own
         )
-        works = asyncio.create_task(share.fold(order)), asyncio.create_task(share.chain(order, wanted))
+        chaining = share.chain(self._log, wanted, until=until, many=self._many)
+        works = asyncio.create_task(share.fold(order)), asyncio.create_task(chaining)
         try:
             await asyncio.wait(works, return_when=asyncio.FIRST_EXCEPTION)
             for work in works:

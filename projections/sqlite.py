@@ -132,11 +132,11 @@ class SqliteViews(Views):
     async def list(
         self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: Filter | None = None
     ) -> Page[bytes]:
-        after = None if part.after is None else place_of(part.after)
-        before = None if part.before is None else place_of(part.before)
         if only is not None:
             (narrowed,) = await self.list_all(kind, parent, part, [only], is_descending=is_descending)
             return narrowed
+        after = None if part.after is None else place_of(part.after)
+        before = None if part.before is None else place_of(part.before)
 
         def page(db: sqlite3.Connection) -> Page[bytes]:
             with _transaction(db, "DEFERRED"):

@@ -13,7 +13,7 @@ from uuid import UUID
 from store import codec
 from store.batch import Clock, now
 from store.feed import BATCH, Feed, Told
-from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
+from store.log import Author, Change, Event, Exported, Key, Link, LogUnavailable, Receipt, Recorded
 from store.postgres_connection import InDoubt, Line, Pool
 from store.postgres_listener import PROBE, Listener
 from store.postgres_recorder import ANSWERS, COLUMNS, answer, line, recorded
@@ -34,6 +34,10 @@ AGAIN = 0.2
 
 OF_STREAM = "originator_id = $1 AND originator_version > $2 AND originator_version <= $3 ORDER BY originator_version"
 ALL = f"SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 ORDER BY notification_id LIMIT $2"
+LINKS = """
+    SELECT notification_id, hash FROM stored_events WHERE notification_id > $1 AND notification_id <= $2
+    ORDER BY notification_id
+"""
 NEWEST = 2**63 - 1  # above every version and every position
 
 HALVING = """
@@ -99,6 +103,10 @@ class PostgresLog:
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
+
+    async def links(self, after: int, until: int) -> Sequence[Link]:
+        """Those of the events from behind position *after* up to *until*."""
+        return [(position, hash_) for position, hash_ in await self._select(LINKS, after, until)]
 
     async def export(self, after: int = 0, limit: int = 1000) -> Exported:
         rows = await self._select(ALL, after, limit)

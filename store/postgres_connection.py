@@ -200,7 +200,7 @@ class Line:
             self.close()
         if self._connection is None:
             with explained(self.dsn):
-                self._connection = await connect(self.dsn, ANSWERING)
+                self._connection = await connect(self.dsn)
                 try:
                     await _durable(self._connection)
                 except BaseException:

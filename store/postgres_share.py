@@ -3,17 +3,13 @@
 from collections.abc import Sequence
 from typing import Self
 
-from store.log import Link, Recorded
+from store.log import Recorded
 from store.postgres_connection import Pool
 from store.postgres_recorder import COLUMNS, recorded
 
 EVENTS = f"""
     SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 AND notification_id <= $2
         AND get_byte(uuid_send(originator_id), 15) % $3 = $4 ORDER BY notification_id
-"""
-LINKS = """
-    SELECT notification_id, hash FROM stored_events WHERE notification_id > $1 AND notification_id <= $2
-    ORDER BY notification_id
 """
 
 
@@ -32,10 +28,6 @@ class PostgresShare:
     async def read(self, after: int, until: int) -> Sequence[Recorded]:
         """Its events from behind position *after* up to *until*."""
         return [recorded(row) for row in await self._pool.fetch(EVENTS, after, until, self._count, self._number)]
-
-    async def links(self, after: int, until: int) -> Sequence[Link]:
-        """Those of all events, be they of this share or not."""
-        return [(position, hash_) for position, hash_ in await self._pool.fetch(LINKS, after, until)]
 
     async def close(self) -> None:
         await self._pool.close()

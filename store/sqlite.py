@@ -174,10 +174,10 @@ class SqliteLog:
     async def _of_stream(
         self, make: Callable[..., T], statement: str, stream: UUID, after: int, until: int | None
     ) -> list[T]:
-        position = self._feed.position
+        position, ends = self._feed.position, self._ends
         rows = await self._select(make, statement, stream.hex, after, NEWEST if until is None else until)
         # What is published while it is read may be newer than what was read, and known no more when that is kept.
-        if until is None and (stream in self._ends or self._feed.position == position):
+        if until is None and ends is self._ends and (stream in ends or self._feed.position == position):
             self._keep_end(stream, after + len(rows))
         return rows
 
@@ -198,7 +198,8 @@ class SqliteLog:
                 outcomes: Sequence[Receipt | Exception]
                 try:
                     events, outcomes = await loop.run_in_executor(self._writer, self._carry_out, waiting)
-                except Exception as failure:  # nothing of the batch was written
+                except Exception as failure:  # nothing of the batch was written, as far as is known
+                    self._ends = OrderedDict()
                     outcomes = [failure] * len(waiting)
                 for event in events:
                     self._keep_end(event.stream, event.version)
@@ -220,7 +221,6 @@ class SqliteLog:
             recorder.datastore.close()  # whatever state its connection was left in, a new one has another
             self._recorder = Recorder(Datastore(self._path, size=1))
             self._heads.clear()
-            self._ends.clear()
             raise
         for stream, head in batch.heads.items():
             self._heads.pop(stream, None)  # so that the dict is in the order of the last writing

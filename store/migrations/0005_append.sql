@@ -1,5 +1,10 @@
 -- The same `append`, which is asked with arrays of rows instead of an array for each column: a batch is read and taken
--- apart at half the cost. The one before stays for nodes of the version before that still run.
+-- apart at half the cost.
+
+DROP FUNCTION append(
+    int[], uuid[], bigint[], bytea[], int[], text[], text[], uuid[], int[], uuid[], bigint[], text[], bytea[], uuid[],
+    timestamptz[], text[], text[], uuid[], uuid[], uuid[], text[], bytea[], bytea[]
+);
 
 CREATE TYPE believed AS (command int, stream uuid, version bigint, hash bytea);
 CREATE TYPE keyed AS (command int, key text, request text, subject uuid);

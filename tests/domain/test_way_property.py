@@ -33,6 +33,14 @@ def came_back(happened: list[PipelineEvent], after: Pipeline) -> bool:
     )
 
 
+@given(histories())
+def test_events_one_by_one_lead_where_all_of_them_do(history: list[Change]) -> None:
+    state = pipeline.decider.initial
+    for event in (event for change in history for event in change):
+        state = pipeline.evolve(state, event)
+    assert state == folded(history)
+
+
 @given(histories(), places, places)
 @example(lived([(0, 0, 0), (4, 0, 1), (5, 0, 1), (1, 1, 0)]), 0, 4)
 @settings(max_examples=200)

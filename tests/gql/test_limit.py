@@ -34,7 +34,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cli
-from gql import limit
+from gql import limit, view
 from gql.connection import DEFAULT_PAGE, MAX_PAGE
 from tests.gql.documents import CORE, Selections
 from tests.gql.stageline import Stageline, served
@@ -63,6 +63,19 @@ query ($some: Int = 9, $most: Int!) {
 """
 ADVICE = "ask for less, or in several operations"
 TOO_MUCH = [
+    *(
+        (
+            document,
+            "TOO_MANY_DIGITS",
+            "A whole number in a document may have 100 digits; this one has 5,000: give a smaller one.",
+            (100, 5000),
+        )
+        for document in (
+            f"query ($id: ID = {'1' * 5000}) {{ pipeline(environment: $id) {{ id }} }}",
+            f"query ($size: Int = {'1' * 5000}) {{ projects(first: $size) {{ edges {{ cursor }} }} }}",
+            f"{{ projects(first: {'1' * 5000}) {{ edges {{ cursor }} }} }}",
+        )
+    ),
     (
         "{ " + "...F " * 334 + "} fragment F on Query { ... { cursor } }",
         "TOO_MANY_SELECTIONS",
@@ -217,11 +230,21 @@ def _of_the_command_line() -> Iterator[DefinitionNode]:
 
 def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
     guide = GUIDE.read_text()
-    for most in (limit.MAX_CHARACTERS, limit.MAX_TOKENS, limit.MAX_SELECTIONS, limit.MAX_DEPTH, limit.MAX_ALIASES):
-        assert f"| {most:,} " in guide
-    for most in (limit.MAX_DIRECTIVES, limit.MAX_REPEATS, MAX_PAGE, limit.MAX_ERRORS):
-        assert f"| {most:,} " in guide
-    assert f"a cost of {limit.MAX_COST:,}" in guide
+    for line in (
+        f"{view.MAX_BODY // 1024**2} MiB a request | `TOO_LARGE`",
+        f"{limit.MAX_CHARACTERS:,} characters a document | `TOO_MANY_CHARACTERS`",
+        f"{limit.MAX_TOKENS:,} tokens a document | `TOO_MANY_TOKENS`",
+        f"{limit.MAX_DIGITS} digits a whole number in it | `TOO_MANY_DIGITS`",
+        f"{limit.MAX_SELECTIONS:,} fields and fragments an operation | `TOO_MANY_SELECTIONS`",
+        f"{limit.MAX_DEPTH} levels of fields | `TOO_DEEP`",
+        f"{limit.MAX_ALIASES} aliases | `TOO_MANY_ALIASES`",
+        f"{limit.MAX_DIRECTIVES} directives | `TOO_MANY_DIRECTIVES`",
+        f"{limit.MAX_REPEATS} times the same field at one place of the answer | `TOO_MANY_REPEATS`",
+        f"a cost of {limit.MAX_COST:,} | `QUERY_TOO_EXPENSIVE`",
+        f"{MAX_PAGE} things a page | `INVALID_ARGUMENT`",
+        f"{limit.MAX_ERRORS} errors told of one document |",
+    ):
+        assert f"| {line}" in guide
     (example,) = re.findall(r"```graphql\n(.*?)```", guide, re.DOTALL)
     (cost,) = limit.costs(CORE, parse(example)).values()
     assert cost.of({}) == 100 * 4

@@ -14,9 +14,9 @@ from websockets.exceptions import ConnectionClosed
 
 from domain import access
 from domain.access import ACCESS, RevokeToken, TokenId
-from gql import revocation
 from gql.revocation import Revocations
 from server.auth import Tokens, new_token
+from store import feed
 from store.handle import Handler
 from store.log import Author, Origin
 from store.memory import MemoryLog
@@ -60,7 +60,7 @@ def test_what_is_open_with_a_token_ends_when_it_is_revoked_on_another_node(
     if is_deaf:
         monkeypatch.setattr(PostgresLog, "_heard", lambda *_: None)
         node.restart()
-    assert 2 * revocation.LOOK <= 2
+    assert 2 * feed.POLL <= 2
     environment = Environment(node)
     token, id_ = asyncio.run(issue(database))
     bearer, variables = f"Bearer {token}", {"environment": environment.id}

@@ -209,6 +209,38 @@ def test_many_subscriptions_share_a_connection_and_end_one_by_one(environment: E
         assert complete == {"id": "b", "type": "complete"}
 
 
+def test_a_connection_has_so_many_operations_at_a_time(environment: Environment) -> None:
+    document_ = document("subscription", "pipelineEvents", "environment")
+    count = len(environment.events())
+    with environment.stageline.socket() as socket:
+        for number in range(view.MAX_OPERATIONS):
+            socket.subscribe(str(number), document_, environment=environment.id)
+        for _ in range(view.MAX_OPERATIONS * count):
+            assert socket.receive()["type"] == "next"
+        socket.subscribe("one more", document_, environment=environment.id)
+        error = {"message": "Subscription limit reached"}
+        assert socket.receive() == {"id": "one more", "type": "error", "payload": [error]}
+
+
+def test_a_fault_before_anything_was_sent_is_told_to_its_operation_and_the_others_go_on(
+    stageline: Stageline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with stageline.socket() as socket:
+        monkeypatch.setattr("gql.socket.ready", stumble)
+        socket.subscribe("1", "{ cursor }")
+        message = socket.receive()
+        assert (message["id"], message["type"]) == ("1", "error")
+        assert [error["extensions"] for error in message["payload"]] == [{"code": "INTERNAL"}]
+        assert "ZeroDivisionError" in caplog.text
+        monkeypatch.undo()
+        socket.subscribe("1", "{ cursor }")
+        assert socket.receive()["type"] == "next"
+
+
+async def stumble(query: str) -> None:
+    raise ZeroDivisionError("division by zero")
+
+
 @pytest.mark.parametrize("protocol", ["graphql-ws", "graphql-sse", "mqtt"])
 def test_another_protocol_is_refused(stageline: Stageline, protocol: str) -> None:
     with stageline.open(protocol) as socket:

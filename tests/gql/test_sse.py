@@ -21,6 +21,7 @@ from server import http as server_http
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Stageline, document, served
 from tests.gql.test_broadcast import EVENTS, change, frames
+from tests.gql.test_socket import stumble
 
 SO_ATTACH_FILTER = 26
 """Of Linux, see socket(7); Python has no name for it."""
@@ -129,6 +130,25 @@ def test_what_is_wrong_is_told_by_an_event(stageline: Stageline, query: str, cod
     (told,) = json.loads(error["data"])["errors"]
     assert told.get("extensions", {}).get("code") == code
     assert end == COMPLETE
+
+
+def test_a_fault_before_anything_was_sent_is_told_and_the_end(
+    stageline: Stageline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gql.sse.ready", stumble)
+    with stream(stageline, "{ cursor }", {}) as events:
+        told, end = events
+    assert [error["extensions"] for error in json.loads(told["data"])["errors"]] == [{"code": "INTERNAL"}]
+    assert end == COMPLETE
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
+def test_an_operations_name_is_a_text(stageline: Stageline, accept: str) -> None:
+    headers = {"authorization": f"Bearer {stageline.token}", "accept": accept}
+    answer = stageline.send(json={"query": "{ cursor }", "operationName": []}, headers=headers)
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert error["message"] == "`operationName` must be a string or null, if provided."
 
 
 def test_queries_and_mutations_are_answered_by_one_event(environment: Environment) -> None:

@@ -67,6 +67,31 @@ async def test_every_version_and_every_time_is_the_fold_of_what_was_there_then(l
         )
 
 
+@pytest.mark.parametrize("piece", [1, 7, replay.PIECE])
+async def test_many_versions_at_once_are_what_each_is_alone(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr(replay, "PIECE", piece)
+    world = World(log, seed=7)
+    await world.begin()
+    await world.live(80)
+    for environment in world.environments:
+        events = await log.read(environment)
+        end = len(events)
+        for wanted in (
+            [],
+            [1],
+            [end],
+            [end + 1],
+            [1, end],
+            [1, 3, end, end + 5],
+            range(1, end + 3),
+            [end + 1, end + 2],
+        ):
+            there = {version: pipeline.projection.replay(events[:version]) for version in wanted if version <= end}
+            assert await Pipelines(log).at(environment, wanted) == there
+
+
 async def test_a_stream_that_is_no_pipelines_has_none(log: EventLog) -> None:
     world = World(log, seed=1)
     await world.create_project()

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psutil
 import psycopg
@@ -193,5 +193,47 @@ async def test_what_was_pruned_is_not_filled_any_more(views: PostgresViews) -> N
     await views.prune()
     with pytest.raises(GenerationGone):
         await views.fill(generation, [row])
+    assert counted(views, "SELECT count(*) FROM documents") == 0
+
+
+async def test_who_prunes_waits_for_who_fills_and_misses_nothing(views: PostgresViews) -> None:
+    generation = await views.begin("thing")
+    with psycopg.connect(views.dsn) as filling:
+        filling.execute("SELECT 1 FROM generations WHERE generation = %s FOR SHARE", [generation])
+        pruning = asyncio.create_task(views.prune())
+        await somebody_waits(views)
+        filling.execute(
+            "INSERT INTO documents (generation, key, position, document) VALUES (%s, %s, 1, '')",
+            [generation, ids.new()],
+        )
+    await pruning
+    assert counted(views, "SELECT count(*) FROM documents") == 0
+
+
+async def test_who_fills_waits_for_who_prunes_and_writes_nothing(views: PostgresViews) -> None:
+    generation = await views.begin("thing")
+    row = Row(key=ids.new(), place=None, position=1, document=b"{}")
+    await views.fill(generation, [row])
+    with psycopg.connect(views.dsn) as pruning:
+        pruning.execute("SELECT 1 FROM generations WHERE generation = %s FOR UPDATE", [generation])
+        filling = asyncio.create_task(views.fill(generation, [row]))
+        await somebody_waits(views)
+        pruning.execute("DELETE FROM documents WHERE generation = %s", [generation])
+        pruning.execute("DELETE FROM generations WHERE generation = %s", [generation])
+    with pytest.raises(GenerationGone):
+        await filling
+    assert counted(views, "SELECT count(*) FROM documents") == 0
+
+
+async def somebody_waits(views: PostgresViews) -> None:
+    """Returns when somebody waits for a lock."""
+    async with asyncio.timeout(10):
+        while not counted(views, "SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+
+
+def counted(views: PostgresViews, statement: LiteralString) -> int:
     with psycopg.connect(views.dsn) as db:
-        assert db.execute("SELECT count(*) FROM documents").fetchone() == (0,)
+        found = db.execute(statement).fetchone()
+    assert found is not None
+    return int(found[0])

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from store import ids
+from store import ids, postgres_writer
 from store.log import Author, Key, Origin, Receipt, Recorded, StreamMoved
 from tests.store.sample import ANN, BOB, A, change, names
 from tests.store.test_postgres import far, opened
@@ -13,6 +13,11 @@ from tests.store.test_postgres import far, opened
 STREAMS = [ids.new() for _ in range(48)]
 
 UNWRITABLE = Author(actor="ann", origin=Origin.API, reason="no text has a \0 in it")
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_writer, "MOST", 10)
 
 
 async def test_many_appends_are_told_of_in_their_order(database: str) -> None:
