@@ -200,7 +200,7 @@ class Line:
             self.close()
         if self._connection is None:
             with explained(self.dsn):
-                self._connection = await connect(self.dsn)
+                self._connection = await connect(self.dsn, ANSWERING)
                 try:
                     await _durable(self._connection)
                 except BaseException:
