@@ -154,7 +154,13 @@ def test_a_byte_that_came_in_or_went_is_found(index: int, data: st.DataObject) -
     at = data.draw(st.integers(0, len(line) - 1))
     extra = data.draw(st.binary(max_size=1))
     lines = altered(index, line[:at] + extra + line[at + (not extra) :])
-    assert lines == LINES or names_it(verified(lines, (EVENTS, HEAD)), index)
+    assert lines == LINES or lines[index] == line or names_it(verified(lines, (EVENTS, HEAD)), index)
+
+
+@given(places)
+def test_an_empty_line_is_found_where_it_came_in(index: int) -> None:
+    (finding, *_) = verified(altered(index, LINES[index] + b"\n"), (EVENTS, HEAD))
+    assert finding.position == index + 2
 
 
 def altered(index: int, text: bytes) -> list[bytes]:
