@@ -8,8 +8,8 @@ graphql-core's own.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from inspect import isawaitable
 from typing import Any
 from uuid import UUID
@@ -27,19 +27,22 @@ from graphql import (
 from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 from msgspec import Struct
+from strawberry.types import Info
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from gql import compiler, selection
 from gql.at_least import AtLeast, Behind
 from gql.compiler import DEFINITION, Root
-from gql.context import Context, Info
+from gql.context import Context
 from gql.limit import fragments_of
 from gql.schema import MAX_KEPT, Read, read, schema
 from gql.selection import Unsupported
 
 MAX_VARIABLES = 1000
 """Bytes of the largest variables that are kept, as resolvers are given them, for when they come again."""
+
+Resolve = Callable[[Context], Awaitable[Any]]
 
 MAX_CONDITIONS = 4
 """Variables in @skip and @include: the document is compiled for each combination of their values that is met."""
@@ -69,11 +72,9 @@ class Query:
 
 
 class Call(Struct, frozen=True):
-    """A query with its variables, and what each root field's resolver is given."""
+    """A query with its variables: its root fields, each with what has its resolver called in a context."""
 
-    query: Query
-    variables: VariableValues
-    fields: Sequence[tuple[Root, dict[str, Any]]]
+    fields: Sequence[tuple[Root, Resolve]]
 
 
 class Made(Struct, frozen=True):
@@ -126,21 +127,47 @@ def _call(query: Query, given: bytes) -> Call | None:
     if roots is None:
         return None
     try:
-        return Call(query, values, [(root, _arguments(root, values)) for root in roots])
+        return Call([(root, _resolve(query, values, root)) for root in roots])
     except Exception:  # as above
         return None
 
 
-def _arguments(root: Root, variables: VariableValues) -> dict[str, Any]:
-    """What strawberry makes of a root field's arguments, each time the same."""
+def _resolve(query: Query, variables: VariableValues, root: Root) -> Resolve:
+    """What calls the resolver of *root*: all but the context is the same each time."""
+    core = schema._schema
+    assert core.query_type is not None
     given = get_argument_values(root.field, root.nodes[0], variables)
-    arguments = root.field.extensions[DEFINITION].arguments
-    return convert_arguments(given, arguments, schema.schema_converter.scalar_registry, schema.config)
+    field: StrawberryField = root.field.extensions[DEFINITION]
+    arguments = convert_arguments(given, field.arguments, schema.schema_converter.scalar_registry, schema.config)
+    asked = partial(
+        GraphQLResolveInfo,
+        root.nodes[0].name.value,
+        root.nodes,
+        root.field.type,
+        core.query_type,
+        Path(None, root.key, core.query_type.name),
+        core,
+        query.fragments,
+        None,
+        query.operation,
+        variables,
+    )
+    (at_least,) = field.extensions
+    assert isinstance(at_least, AtLeast), "a root field has this extension alone"
+    resolver = field.base_resolver
+    assert resolver is not None
+
+    def resolve(context: Context) -> Awaitable[Any]:
+        # The last of them is for resolvers that begin something that goes on after them.
+        info = Info(asked(context, isawaitable, None, None), field)  # type: ignore[arg-type]
+        return at_least.resolve_async(resolver, None, info, **arguments)
+
+    return resolve
 
 
 async def _carry_out(call: Call, context: Context) -> Made:
     contexts = [context.watched() for _ in call.fields]
-    work = [_part(call, root, arguments, own) for (root, arguments), own in zip(call.fields, contexts, strict=True)]
+    work = [_part(root, resolve(own)) for (root, resolve), own in zip(call.fields, contexts, strict=True)]
     parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
     for part in parts:
         if isinstance(part, BaseException):
@@ -152,29 +179,6 @@ async def _carry_out(call: Call, context: Context) -> Made:
     )
 
 
-async def _part(call: Call, root: Root, arguments: dict[str, Any], context: Context) -> Any:
+async def _part(root: Root, resolved: Awaitable[Any]) -> Any:
     """A root field's part of the answer."""
-    core = schema._schema
-    assert core.query_type is not None
-    field: StrawberryField = root.field.extensions[DEFINITION]
-    asked = GraphQLResolveInfo(
-        root.nodes[0].name.value,
-        root.nodes,
-        root.field.type,
-        core.query_type,
-        Path(None, root.key, core.query_type.name),
-        core,
-        call.query.fragments,
-        None,
-        call.query.operation,
-        call.variables,
-        context,
-        isawaitable,  # type: ignore[arg-type]  # it tells more than it has to
-        None,
-        None,  # type: ignore[arg-type]  # it is for resolvers that begin something that goes on after them
-    )
-    (at_least,) = field.extensions
-    assert isinstance(at_least, AtLeast), "a root field has this extension alone"
-    resolve = field.base_resolver
-    assert resolve is not None
-    return await root.make(await at_least.resolve_async(resolve, None, Info(asked, field), **arguments))
+    return await root.make(await resolved)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -81,7 +81,6 @@ class Context:
     origin: Origin
     identity: Identity | None
     connection_params: Any = None
-    correlation: UUID = field(default_factory=ids.new)
     position: int | None = None
     read: set[UUID] | None = None
     has_waited: bool = False
@@ -104,7 +103,15 @@ class Context:
 
     def watched(self) -> "Context":
         """A context for one root field, which collects what that reads."""
-        return replace(self, read=set())
+        return Context(
+            self.application,
+            self.origin,
+            self.identity,
+            self.connection_params,
+            self.position,
+            set(),
+            self.has_waited,
+        )
 
     async def together(self, load: Callable[["Context", list[Key]], Awaitable[Sequence[Value]]], key: Key) -> Value:
         """What *load* gives for *key*; it is asked once for all keys that are wanted at the same time."""
@@ -118,6 +125,11 @@ class Context:
     @cached_property
     def _loaders(self) -> dict[object, DataLoader[Any, Any]]:
         return {}
+
+    @cached_property
+    def correlation(self) -> UUID:
+        """What the events of one request have in common."""
+        return ids.new()
 
     @property
     def scope(self) -> Hashable:

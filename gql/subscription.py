@@ -46,7 +46,6 @@ from gql.errors import shown
 from gql.mark import Lossless, Newest, delivery
 from gql.ring import Entry
 from gql.schema import MAX_KEPT, Read, read, schema
-from store import ids
 
 AFTER = "after"
 
@@ -144,7 +143,7 @@ class Subscription:
         executor = Executor.build(
             schema._schema,
             plan.known.document,
-            context_value=dataclasses.replace(self._context, connection_params=None, correlation=ids.new()),
+            context_value=dataclasses.replace(self._context, connection_params=None),
             raw_variable_values=self._variables if plan.after is None else self._variables | {plan.after: after},
             operation_name=name.value if name else None,
             hide_suggestions=True,
