@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
+from typing import Any, LiteralString
 from uuid import UUID
 
 from msgspec import Struct
@@ -38,6 +39,9 @@ MOST = 200
 
 CONNECTIONS = 5
 
+ANOTHERS = "P0001"
+"""What the database's functions raise of a job that this worker hasn't any more; others do as it is with that job."""
+
 KEEP_VERSION = "INSERT INTO meta VALUES ('jobs', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 Drive = Callable[[int, DeploymentId], Awaitable[None]]
@@ -57,9 +61,20 @@ class HandOver(BaseRetryStrategy):
         return RetryDecision()
 
 
-def _is_for_the_log(record: logging.LogRecord) -> bool:
-    """Not so when the database is away: then the engine says in a line that it begins again."""
+def is_news(record: logging.LogRecord) -> bool:
+    """Not so for a database that is away, and for a job that another worker has done: both are said in a line."""
     return not (record.exc_info and isinstance(record.exc_info[1], ConnectorException))
+
+
+class Connector(PsycopgConnector):
+    """Says again what became of a job when its connection broke, for else the job would be this worker's for ever."""
+
+    async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
+        try:
+            await super().execute_query_async(query, **arguments)
+        except ConnectorException as error:
+            if getattr(error.__cause__, "sqlstate", None) != ANOTHERS:
+                await super().execute_query_async(query, **arguments)
 
 
 class Jobs:
@@ -67,15 +82,15 @@ class Jobs:
 
     def __init__(self, dsn: str, machine: Machine, gone: float) -> None:
         self._dsn, self._machine, self._gone = dsn, machine, gone
-        self._connector = PsycopgConnector(
+        self._connector = Connector(
             conninfo=dsn,
             min_size=1,
             max_size=CONNECTIONS,
             timeout=CONNECTING,
+            configure=lambda connection: connection.set_autocommit(True),  # a COMMIT can get lost, and locks then stay
             kwargs={"connect_timeout": int(CONNECTING), "tcp_user_timeout": int(ANSWERING * 1000)},
         )
         self._app = App(connector=self._connector)
-        logging.getLogger("procrastinate.utils").addFilter(_is_for_the_log)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Jobs"]:

@@ -1,7 +1,6 @@
 """The server as a program: bound to its address, served by uvicorn, stopped by a signal."""
 
 import asyncio
-import logging
 import socket
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gql.persisted import DocumentsUnusable
 from runner.process import ProcessExecutor
+from server import journal
 from server.app import app
 from server.auth import KeyringUnusable
 from server.garbage import collect_rarely
@@ -33,8 +33,7 @@ GRACE = 5
 
 def serve(settings: Settings) -> None:
     """Runs until SIGINT or SIGTERM. Ends the program with 1, and says why, when it can't start."""
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s  %(message)s", stream=sys.stderr)
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every job
+    journal.begin(settings)
     bound = _bind(settings)
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host
     url = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"

@@ -7,7 +7,7 @@ import sys
 
 import uvloop
 
-from server import stores
+from server import journal, stores
 from server.parts import running
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
@@ -18,8 +18,7 @@ logger = logging.getLogger("stageline")
 
 def work(settings: Settings) -> None:
     """Runs until SIGINT or SIGTERM. Ends the program with 1, and says why, when it can't start."""
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s  %(message)s", stream=sys.stderr)
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every job
+    journal.begin(settings)
     try:
         uvloop.run(_work(settings))
     except (LogUnavailable, SigningKeyUnusable) as reason:

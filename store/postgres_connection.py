@@ -19,7 +19,8 @@ from store.log import LogUnavailable
 
 if TYPE_CHECKING:  # they take no type arguments when they run
     Record: TypeAlias = asyncpg.Record
-    Connection: TypeAlias = asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]
+    PoolConnection: TypeAlias = asyncpg.pool.PoolConnectionProxy[Record]
+    Connection: TypeAlias = asyncpg.Connection[Record] | PoolConnection
     AsyncpgPool: TypeAlias = asyncpg.Pool[Record]
 
 CONNECTING = 5.0
@@ -27,6 +28,9 @@ CONNECTING = 5.0
 
 ANSWERING = 10.0
 """Seconds that it may take for one statement; one that takes longer is taken for lost."""
+
+STOPPING = 1.0
+"""Seconds that it may take to let go of a statement for which nobody waits any more."""
 
 FRESH = 300.0
 """Seconds for which a connection that nobody uses is thought to be well."""
@@ -122,11 +126,16 @@ async def connect(dsn: str, answering: float | None = ANSWERING) -> "asyncpg.Con
 
 
 class Pool:
-    """At most *size* connections, made as they are needed; broken ones are made anew."""
+    """At most *size* connections, made as they are needed; broken ones are made anew.
 
-    def __init__(self, dsn: str, pool: "AsyncpgPool") -> None:
+    When one doesn't answer in time, the others may have gone silent with it: none of them is used again.
+    """
+
+    def __init__(self, dsn: str, pool: "AsyncpgPool", made: set[int]) -> None:
         self.dsn = dsn
         self._pool = pool
+        self._made = made  # by the number of the database's process
+        self._silent: set[int] = set()
 
     @classmethod
     async def open(
@@ -134,7 +143,10 @@ class Pool:
     ) -> "Pool":
         """*settings* are the server's, for these connections; each new one is *prepare*d."""
 
+        made: set[int] = set()
+
         async def begin(connection: "Connection") -> None:
+            made.add(connection.get_server_pid())
             await _durable(connection)
             if prepare is not None:
                 await prepare(connection)
@@ -150,23 +162,32 @@ class Pool:
                 command_timeout=ANSWERING,
                 server_settings=SETTINGS | settings,
             )
-        return cls(dsn, pool)
+        return cls(dsn, pool, made)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
         """Raises `LogUnavailable` if there is none to be had, and `InDoubt` if it breaks."""
         with explained(self.dsn):
-            connection = await self._pool.acquire()
+            connection = await self._acquire()
         try:
             with explained(self.dsn, InDoubt):
                 yield connection
-        except InDoubt:
+        except InDoubt as broken:
+            if isinstance(broken.__cause__, TimeoutError):
+                self._silent |= self._made
+                self._made.clear()
             with suppress(asyncpg.InterfaceError):  # the pool may have found out before us
                 connection.terminate()  # whatever state it was left in, another one has another
             raise
         finally:
-            with explained(self.dsn):
-                await self._pool.release(connection)
+            with explained(self.dsn), suppress(TimeoutError):  # then the connection was terminated
+                await self._pool.release(connection, timeout=STOPPING)
+
+    async def _acquire(self) -> "PoolConnection":
+        while (connection := await self._pool.acquire()).get_server_pid() in self._silent:
+            self._silent.discard(connection.get_server_pid())
+            connection.terminate()
+        return connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Connection"]:

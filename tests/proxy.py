@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 
 class Wire:
@@ -28,6 +29,12 @@ class Proxy:
         """The connection on which the server answers with this is cut, before the answer comes through."""
 
         self.has_swallowed = asyncio.Event()
+        self.hushes: bytes | None = None
+        """It falls silent when this is said by either side, which doesn't come through yet."""
+
+        self.has_hushed = asyncio.Event()
+        self._speaks = asyncio.Event()
+        self._speaks.set()
         self._target = host, port
         self._wires: set[Wire] = set()
 
@@ -43,8 +50,17 @@ class Proxy:
             wire.is_lost = True
         return len(lost)
 
+    def hush(self) -> None:
+        """Falls silent without a sign, to new connections as well, until it `speak`s: what was said then arrives."""
+        self._speaks.clear()
+        self.has_hushed.set()
+
+    def speak(self) -> None:
+        self._speaks.set()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        await self._speaks.wait()
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
         except OSError:
@@ -58,12 +74,19 @@ class Proxy:
     async def _ask(self, wire: Wire, reader: asyncio.StreamReader) -> None:
         with suppress(OSError):
             while piece := await reader.read(65536):
+                await self._hold_back(piece)
                 if b"LISTEN" in piece:
                     wire.listens = True
                 if not wire.is_lost:
                     wire.far.write(piece)
                     await wire.far.drain()
-        wire.cut()
+        wire.far.close()  # what was said before arrives
+
+    async def _hold_back(self, piece: bytes) -> None:
+        if self.hushes is not None and self.hushes in piece:
+            self.hushes = None
+            self.hush()
+        await self._speaks.wait()
 
     async def _answer(self, wire: Wire, reader: asyncio.StreamReader) -> None:
         with suppress(OSError):
@@ -72,6 +95,7 @@ class Proxy:
                     self.swallows = None
                     self.has_swallowed.set()
                     break
+                await self._hold_back(piece)
                 if not wire.is_lost:
                     wire.near.write(piece)
                     await wire.near.drain()
@@ -88,4 +112,15 @@ async def proxied(host: str, port: int) -> AsyncIterator[Proxy]:
         yield proxy
     finally:
         server.close()
+        proxy.speak()
         proxy.cut()
+
+
+@asynccontextmanager
+async def far(dsn: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """The server of *dsn* behind a proxy, and its address there."""
+    url = urlsplit(dsn)
+    assert url.hostname
+    assert url.port
+    async with proxied(url.hostname, url.port) as proxy:
+        yield proxy, dsn.replace(f"{url.hostname}:{url.port}", f"127.0.0.1:{proxy.port}")

@@ -1,9 +1,11 @@
 """Workers over one PostgreSQL: what is deferred, handed over, fenced, and bound to a machine."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from domain.environment import Target
@@ -11,10 +13,12 @@ from domain.spec import ServiceSpec
 from domain.step import Phase, Status
 from runner import jobs
 from runner.executor import StepOutput, Work
+from runner.jobs import Jobs
 from runner.machine import machine
 from runner.worker import WorkerEngine
 from store.postgres import PostgresLog
 from store.postgres_output import PostgresOutput
+from tests.proxy import far
 from tests.runner.world import Gate, World
 
 
@@ -153,6 +157,52 @@ async def test_any_machine_may_go_on_with_what_runs_on_another_target(world: Wor
     async with workers.one(on="second", target=Target.DOCKER):
         gate.opened.set()
         assert (await world.over(id_)).status == Status.SUCCEEDED
+
+
+async def test_a_worker_that_falls_silent_while_it_hands_on_keeps_no_other_from_it(
+    world: World, database: str, tmp_path: Path
+) -> None:
+    id_ = await world.request(await world.environment(["api"]))
+    here = machine(tmp_path)
+    async with (
+        far(database) as (proxy, dsn),
+        Jobs(dsn, here, gone=300.0).open() as silent,
+        Jobs(database, here, gone=300.0).open() as other,
+    ):
+        proxy.hushes = b"deployment"  # a column of the answer
+        asking = asyncio.create_task(silent.hand_on())
+        await proxy.has_hushed.wait()
+        connection = await asyncpg.connect(database)
+        await connection.execute("UPDATE procrastinate_jobs SET status = 'doing'")  # of a worker that isn't there
+        await connection.close()
+        while not (handed_on := await other.hand_on()):
+            await asyncio.sleep(0.01)
+        assert handed_on == [(id_, None)]
+        proxy.speak()
+        assert await asking == []
+
+
+async def test_an_environment_goes_on_when_it_could_not_be_said_that_a_deployment_is_over(
+    world: World, workers: Workers, database: str
+) -> None:
+    gate = Gate()
+    world.target.on("build api", gate)
+    environment = await world.environment(["api"])
+    id_ = await world.request(environment)
+    async with workers.one():
+        await gate.reached.wait()
+        connection = await asyncpg.connect(database)
+        async with connection.transaction():
+            await connection.execute("SELECT FROM procrastinate_jobs FOR UPDATE")
+            gate.opened.set()
+            await world.over(id_)
+            while not await connection.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE query LIKE '%finish_job%' AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.01)
+        await connection.close()
+        assert (await world.over(await world.request(environment))).status == Status.SUCCEEDED
 
 
 def test_a_machine_keeps_its_number(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from store import ids
 from store.postgres import PostgresLog
 from store.postgres_output import PostgresOutput
 from tests import postgres
+from tests.proxy import far
 from tests.runner import test_crash
 from tests.runner.test_crash import SERVICES, lines_in_store, lines_of, marks_in_log, marks_of, spec, stamped
 from tests.runner.world import ANN, World
@@ -201,6 +202,31 @@ async def test_a_worker_that_was_taken_for_dead_can_write_nothing_more(world: Wo
             assert await first.end(SIGTERM) == 0
     assert (await world.recorded(id_)).count("DeploymentTakenUp") == 2
     assert sorted((data / "marks").read_text().split()) == ["api.1", "web.1"]
+
+
+async def test_a_worker_whose_database_was_silent_writes_nothing_more_of_what_another_took_up_and_goes_on(
+    world: World, database: str, data: Path
+) -> None:
+    id_ = await waiting(world, data)
+    async with far(database) as (proxy, dsn), worker(dsn, data / "machine") as first:
+        await world.reaches(id_, "BuildStarted", 2)
+        async with worker(database, data / "machine") as second:
+            proxy.hushes = b"BuildSucceeded"
+            (data / "go").touch()
+            await proxy.has_hushed.wait()
+            async with asyncio.timeout(10):
+                await world.reaches(id_, "DeploymentTakenUp", 2)
+            assert (await world.over(id_)).status == Status.SUCCEEDED
+            assert await second.end(SIGTERM) == 0
+        recorded = await world.recorded(id_)
+        proxy.speak()
+        assert (await world.over(await waiting(world, data))).status == Status.SUCCEEDED
+        assert await first.end(SIGTERM) == 0
+    assert await world.recorded(id_) == recorded
+    assert sorted((data / "marks").read_text().split()) == ["api.1", "api.1", "web.1", "web.1"]
+    said = (data / "machine.log").read_text()
+    assert f"Deployment {id_} was taken up by another worker" in said
+    assert "Traceback" not in said
 
 
 async def test_a_worker_that_was_taken_for_dead_goes_on_when_no_other_has_taken_over(

@@ -5,7 +5,6 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import asyncpg
 import psycopg
@@ -15,9 +14,10 @@ from domain.errors import IdempotencyKeyReused
 from store import codec, ids, postgres_connection, postgres_schema, postgres_writer
 from store.log import Author, Key, LogUnavailable, Origin, Receipt, StreamMoved
 from store.postgres import PostgresLog
+from store.postgres_connection import Pool
 from store.postgres_schema import migrate, migrations
 from tests.postgres import Server, created, named
-from tests.proxy import Proxy, proxied
+from tests.proxy import far
 from tests.store.sample import ANN, BOB, A, B, C, change, names, take
 
 
@@ -28,16 +28,6 @@ async def opened(*dsns: str, probe: float = 10.0) -> AsyncIterator[list[Postgres
     yield logs
     for log in logs:
         await log.close()
-
-
-@asynccontextmanager
-async def far(dsn: str) -> AsyncIterator[tuple[Proxy, str]]:
-    """The database behind a proxy, and its address there."""
-    url = urlsplit(dsn)
-    assert url.hostname
-    assert url.port
-    async with proxied(url.hostname, url.port) as proxy:
-        yield proxy, dsn.replace(f"{url.hostname}:{url.port}", f"127.0.0.1:{proxy.port}")
 
 
 # Several nodes
@@ -252,6 +242,37 @@ async def test_a_database_that_does_not_answer_is_not_waited_for_twice(
         assert (await log.append([change(A, 1, "a2")], ANN)).position == 2
         assert names(await log.read_all()) == ["a1", "a2"]
         assert proxy.connections > connections
+
+
+async def test_of_connections_that_have_gone_silent_one_is_waited_for(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_connection, "ANSWERING", 0.5)
+    async with far(database) as (proxy, dsn):
+        pool = await Pool.open(dsn, 4)
+        await asyncio.gather(*(pool.fetch("SELECT pg_sleep(0.1)") for _ in range(4)))
+        assert proxy.lose(all_of_them=True) == 4
+        with pytest.raises(LogUnavailable, match="it does not answer in time"):
+            await pool.fetch("SELECT")
+        assert len(await asyncio.gather(*(pool.fetch("SELECT") for _ in range(4)))) == 4
+        await pool.close()
+
+
+async def test_who_waits_no_more_for_a_silent_database_is_let_go(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_connection, "STOPPING", 0.1)
+    async with far(database) as (proxy, dsn):
+        pool = await Pool.open(dsn, 1)
+        await pool.fetch("SELECT")
+        proxy.hushes = b"SELECT 1"
+        waiting = asyncio.create_task(pool.fetch("SELECT 1"))
+        await proxy.has_hushed.wait()
+        waiting.cancel()
+        done, _ = await asyncio.wait([waiting], timeout=postgres_connection.ANSWERING / 2)
+        assert done
+        assert waiting.cancelled()
+        await pool.close()
 
 
 # A database that is away

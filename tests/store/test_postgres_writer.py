@@ -7,8 +7,9 @@ import pytest
 
 from store import ids, postgres_writer
 from store.log import Author, Key, Origin, Receipt, Recorded, StreamMoved
+from tests.proxy import far
 from tests.store.sample import ANN, BOB, A, change, names
-from tests.store.test_postgres import far, opened
+from tests.store.test_postgres import opened
 
 STREAMS = [ids.new() for _ in range(48)]
 

@@ -1,0 +1,15 @@
+"""What the program tells its operator while it runs: lines on stderr."""
+
+import logging
+import sys
+
+from runner.jobs import is_news
+from server.settings import Settings
+
+
+def begin(settings: Settings) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(is_news)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s  %(message)s", handlers=[handler])
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every job
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # and of every attempt to connect
