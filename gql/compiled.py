@@ -9,6 +9,7 @@ graphql-core's own.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from inspect import isawaitable
 from typing import Any
@@ -32,6 +33,7 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from gql import compiler, selection
+from gql.aside import encoded
 from gql.at_least import AtLeast, Behind
 from gql.compiler import DEFINITION, Root
 from gql.context import Context
@@ -72,15 +74,19 @@ class Query:
 
 
 class Call(Struct, frozen=True):
-    """A query with its variables: its root fields, each with what has its resolver called in a context."""
+    """A query with its variables: its root fields, each with what has its resolver called in a context.
+
+    *is_long*: others are not to wait for it.
+    """
 
     fields: Sequence[tuple[Root, Resolve]]
+    is_long: bool
 
 
 class Made(Struct, frozen=True):
-    """The data of an answer, and the streams that it was made of: None if a root field doesn't say."""
+    """The body of an answer, and the streams that it was made of: None if a root field doesn't say."""
 
-    data: dict[str, Any]
+    body: bytes
     reads: frozenset[UUID] | None
 
 
@@ -96,7 +102,10 @@ async def make(query: Query, variables: Mapping[str, Any], context: Context) -> 
     if call is None:
         return None
     try:
-        return await _carry_out(call, context)
+        aside = context.application.aside
+        if aside is None or not call.is_long:
+            return await _carry_out(call, context, msgspec.json.encode)
+        return await aside.carry_out(lambda there: _carry_out(call, replace(context, application=there), encoded))
     except Behind:
         raise
     except Exception:  # whatever it is, graphql-core meets it again, and makes an answer of it
@@ -127,7 +136,7 @@ def _call(query: Query, given: bytes) -> Call | None:
     if roots is None:
         return None
     try:
-        return Call([(root, _resolve(query, values, root)) for root in roots])
+        return Call([(root, _resolve(query, values, root)) for root in roots], query.cost.is_long(variables))
     except Exception:  # as above
         return None
 
@@ -165,7 +174,7 @@ def _resolve(query: Query, variables: VariableValues, root: Root) -> Resolve:
     return resolve
 
 
-async def _carry_out(call: Call, context: Context) -> Made:
+async def _carry_out(call: Call, context: Context, encode: Callable[[object], bytes]) -> Made:
     contexts = [context.watched() for _ in call.fields]
     work = [_part(root, resolve(own)) for (root, resolve), own in zip(call.fields, contexts, strict=True)]
     parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
@@ -173,8 +182,9 @@ async def _carry_out(call: Call, context: Context) -> Made:
         if isinstance(part, BaseException):
             raise part
     reads = frozenset().union(*(own.read for own in contexts if own.read))
+    data = {root.key: part for (root, _), part in zip(call.fields, parts, strict=True)}
     return Made(
-        {root.key: part for (root, _), part in zip(call.fields, parts, strict=True)},
+        encode({"data": data}),
         reads if all(own.read for own in contexts) else None,
     )
 

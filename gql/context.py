@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
 from domain.environment import Target
 from gql.answer import Answers
+from gql.aside import Aside
+from gql.batch import Batch
 from gql.revocation import Revocations
 from projections.audit import RunningHash
 from projections.deployment import Deployments
@@ -62,7 +63,8 @@ class Application:
     signing_key: Ed25519PrivateKey
     people: People
     revocations: Revocations
-    answers: Answers | None  # None: none are kept
+    answers: Answers | None = None  # None: none are kept
+    aside: Aside | None = None  # None: all is carried out on the event loop it is asked on
 
     async def settled(self) -> None:
         """Returns when the read models hold everything that the log held when this was called."""
@@ -115,16 +117,24 @@ class Context:
 
     async def together(self, load: Callable[["Context", list[Key]], Awaitable[Sequence[Value]]], key: Key) -> Value:
         """What *load* gives for *key*; it is asked once for all keys that are wanted at the same time."""
-        if load not in self._loaders:
-            self._loaders[load] = DataLoader(partial(load, self), cache=False)
-        # Shielded: an operation that is cancelled while it waits would leave the loader a batch that nobody ever loads,
-        # and the next operation on the same WebSocket would join it.
-        value: Value = await asyncio.shield(self._loaders[load].load(key))
+        if load not in self._batches:
+            self._batches[load] = Batch(partial(load, self))
+            asyncio.get_running_loop().call_soon(self._carry_out, load)
+        value: Value = await self._batches[load].want(key)
         return value
 
+    def _carry_out(self, load: object) -> None:
+        task = asyncio.create_task(self._batches.pop(load).carry_out())
+        self._loading.add(task)
+        task.add_done_callback(self._loading.discard)
+
     @cached_property
-    def _loaders(self) -> dict[object, DataLoader[Any, Any]]:
+    def _batches(self) -> dict[object, Batch[Any, Any]]:
         return {}
+
+    @cached_property
+    def _loading(self) -> set[asyncio.Task[None]]:
+        return set()
 
     @cached_property
     def correlation(self) -> UUID:

@@ -141,7 +141,7 @@ class Front:
         """The answer that is kept, or else is made; None if it is for the view."""
         if answers is None:
             made = await self._make(asked, None)
-            return None if made is None else _answer(made)
+            return None if made is None else Answer(made.body)
         position = await answers.ask(patience)
         kept = answers.find(asked.key, position)
         if kept is not None:
@@ -150,7 +150,7 @@ class Front:
             made = await self._make(asked, position)
         if made is None:
             return None
-        answer = _answer(made)
+        answer = Answer(made.body)
         if made.reads is not None and asked.is_kept:
             answers.keep(asked.key, answer, made.reads, making)
         return answer
@@ -176,10 +176,6 @@ class Front:
 
 
 _decoder = msgspec.json.Decoder(Operation)
-
-
-def _answer(made: Made) -> Answer:
-    return Answer(msgspec.json.encode({"data": made.data}))
 
 
 def _may_be_short(method: str, headers: dict[bytes, bytes]) -> bool:

@@ -3,12 +3,14 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import strawberry
 from graphql import DocumentNode, GraphQLError, validate
-from msgspec import Struct
+from msgspec import Raw, Struct
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
@@ -21,6 +23,7 @@ from gql import (
     apply,
     audit,
     change,
+    cost,
     deployment,
     diff,
     environment,
@@ -39,7 +42,9 @@ from gql import (
     undo,
 )
 from gql.admission import AT_ONCE
+from gql.aside import encoded
 from gql.at_least import AtLeast
+from gql.context import Application, Context
 from gql.description import describe
 from gql.errors import Faults
 
@@ -57,15 +62,22 @@ class Read(Struct, frozen=True):
 
     document: DocumentNode
     errors: Sequence[GraphQLError]
-    costs: Mapping[str | None, limit.Cost]
+    costs: Mapping[str | None, cost.Cost]
 
     def exceeded(self, operation_name: object, variables: object) -> list[GraphQLError]:
         """Why the operation that is meant costs too much; nothing if it doesn't, or if it isn't clear what is meant."""
-        if operation_name is None:
-            meant = next(iter(self.costs.values()), None)
-        else:
-            meant = self.costs.get(operation_name) if isinstance(operation_name, str) else None
+        meant = self._meant(operation_name)
         return [] if meant is None else meant.exceeded(variables if isinstance(variables, dict) else {})
+
+    def is_long(self, operation_name: object, variables: object) -> bool:
+        """Whether it is clear that a query is meant, and that others are not to wait for it."""
+        meant = self._meant(operation_name)
+        return meant is not None and meant.is_long(variables if isinstance(variables, dict) else {})
+
+    def _meant(self, operation_name: object) -> cost.Cost | None:
+        if operation_name is None:
+            return next(iter(self.costs.values()), None)
+        return self.costs.get(operation_name) if isinstance(operation_name, str) else None
 
 
 class Documents(SchemaExtension):
@@ -145,7 +157,7 @@ def _read(query: str) -> Read | GraphQLError:
     except GraphQLError as fault:
         return fault
     errors = limit.exceeded(document) or validate(schema._schema, document, max_errors=limit.MAX_ERRORS)
-    return Read(document, errors, {} if errors else limit.costs(schema._schema, document))
+    return Read(document, errors, {} if errors else cost.costs(schema._schema, document))
 
 
 MUTATIONS: list[Any] = [
@@ -184,12 +196,27 @@ class Schema(strawberry.Schema):
         if refused is not None:
             return refused
         allowed = set(options.pop("allowed_operation_types", None) or OperationType) - {OperationType.SUBSCRIPTION}
-        return await super().execute(query, allowed_operation_types=allowed, **options)
+        execute = partial(super().execute, query, allowed_operation_types=allowed, **options)
+
+        context: Context = options["context_value"]
+        aside = context.application.aside
+        if aside is None or not _is_long(query, options):
+            return await execute()
+
+        async def carry_out(application: Application) -> ExecutionResult:
+            result = await execute(context_value=replace(context, application=application))
+            if result.data is not None:
+                result.data = Raw(encoded(result.data))  # type: ignore[assignment]  # it is JSON, too
+            return result
+
+        return await aside.carry_out(carry_out)
 
     async def stream(  # type: ignore[override]  # the view names its arguments
         self, query: str | None, **options: Any
     ) -> AsyncIterator[Any]:
         refused = await _refused(query)
+        if refused is None and _is_long(query, options):
+            return _only(await self.execute(query, **options))
         return await super().stream(query, **options) if refused is None else _only(refused)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
@@ -205,6 +232,10 @@ async def _refused(query: str | None) -> PreExecutionError | None:
     except GraphQLError as fault:
         return PreExecutionError(data=None, errors=[fault])
     return None
+
+
+def _is_long(query: str | None, options: Mapping[str, Any]) -> bool:
+    return bool(query) and read(query or "").is_long(options.get("operation_name"), options.get("variable_values"))
 
 
 async def _only(result: ExecutionResult) -> AsyncIterator[ExecutionResult]:

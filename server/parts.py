@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from domain.environment import Target
 from domain.queue import DeploymentId
 from domain.service import ServiceId
 from gql.answer import Answers
+from gql.aside import Aside
 from gql.context import Application
 from gql.revocation import Revocations
 from projections import standing
@@ -27,7 +30,7 @@ from runner.worker import WorkerEngine
 from server import signing
 from server.auth import Tokens
 from server.settings import Settings
-from server.stores import on_postgres, on_sqlite
+from server.stores import Stores, on_postgres, on_sqlite
 from store import ids
 from store.handle import Handler
 from store.output import SqliteOutput
@@ -53,30 +56,18 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
     signing_key = signing.key(settings)
     opened = on_postgres(settings.database) if settings.database else on_sqlite(settings.data)
     async with opened as stores, AsyncExitStack() as stack:
-        log, views, output, projector = stores.log, stores.views, stores.output, stores.projector
-        handler = Handler(log)
-        people = People(handler.states, stores.keys)
-        await people.forget_all()
+        views, output, projector = stores.views, stores.output, stores.projector
+        executors: Mapping[Target, Executor] = {Target.PROCESS: ProcessExecutor(settings.data)}
+        there = _application(stores.elsewhere(), frozenset(executors), signing_key, Revocations(stores.log))
+        aside = Aside(there)
+        stack.push_async_callback(aside.stop)
+        answers = Answers(stores.log, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None
+        application = replace(
+            _application(stores, there.targets, signing_key, there.revocations), answers=answers, aside=aside
+        )
+        await application.people.forget_all()
         await projector.start()
         stack.push_async_callback(projector.stop)
-        executors: Mapping[Target, Executor] = {Target.PROCESS: ProcessExecutor(settings.data)}
-        application = Application(
-            log=log,
-            handler=handler,
-            projector=projector,
-            projects=Projects(views),
-            environments=Environments(views),
-            pipelines=Pipelines(log, views),
-            deployments=Deployments(views, log),
-            history=History(views, log),
-            output=output,
-            targets=frozenset(executors),
-            running=RunningHash(views),
-            signing_key=signing_key,
-            people=people,
-            revocations=Revocations(log),
-            answers=Answers(log, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None,
-        )
 
         async def open_deployments(position: int) -> Collection[DeploymentId]:
             await projector.wait_for(position, CATCHING_UP)
@@ -88,11 +79,34 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
                 raise RuntimeError("An event of the standing services is parked: nobody can say what is left over.")
             return [service for row in await Everything(views, standing.standing).list() for service in row.services]
 
-        engine = _engine(settings, handler, executors, output, open_deployments, standing_services)
+        engine = _engine(settings, application.handler, executors, output, open_deployments, standing_services)
         if engine is not None:
             await engine.start()
             stack.push_async_callback(engine.stop)
-        yield Parts(application, Tokens(handler))
+        yield Parts(application, Tokens(application.handler))
+
+
+def _application(
+    stores: Stores, targets: frozenset[Target], signing_key: Ed25519PrivateKey, revocations: Revocations
+) -> Application:
+    log, views = stores.log, stores.views
+    handler = Handler(log)
+    return Application(
+        log=log,
+        handler=handler,
+        projector=stores.projector,
+        projects=Projects(views),
+        environments=Environments(views),
+        pipelines=Pipelines(log, views),
+        deployments=Deployments(views, log),
+        history=History(views, log),
+        output=stores.output,
+        targets=targets,
+        running=RunningHash(views),
+        signing_key=signing_key,
+        people=People(handler.states, stores.keys),
+        revocations=revocations,
+    )
 
 
 def _engine(

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gql.aside import elsewhere
 from projections import audit, deployment, environment, pipeline, project, standing
 from projections.postgres import PostgresViews
 from projections.projector import Projector
@@ -41,6 +42,16 @@ class Stores:
     output: SqliteOutput | PostgresOutput
     keys: Keys
     projector: Projector
+
+    def elsewhere(self) -> "Stores":
+        """The same, to be used in another thread."""
+        return Stores(
+            elsewhere(self.log),
+            elsewhere(self.views),
+            elsewhere(self.output),
+            elsewhere(self.keys),
+            elsewhere(self.projector),
+        )
 
 
 @asynccontextmanager

@@ -117,7 +117,8 @@ class Real:
         assert query is not None
         made = self.loop.run_until_complete(compiled.make(query, VARIABLES, self.context))
         assert made is not None
-        return made.data
+        data: dict[str, Any] = msgspec.json.decode(made.body)["data"]
+        return data
 
 
 async def _over(application: Application, deployment: str) -> None:

@@ -36,6 +36,7 @@ from hypothesis import strategies as st
 import cli
 from gql import limit, view
 from gql.connection import DEFAULT_PAGE, MAX_PAGE
+from gql.cost import LISTS, MAX_COST, costs
 from tests.gql.documents import CORE, Selections
 from tests.gql.stageline import Stageline, served
 
@@ -52,7 +53,7 @@ BOMB = "{ ...F0 }" + "".join(
 )
 SELECTIONS = "An operation may have 1,000 fields and fragments, each as often as it is used"
 REPEATS = "An operation may have 50 times the same field (projects.pageInfo.hasNextPage)"
-COST = "An operation may cost 10,000 (the things on its pages, times the levels of fields asked of each)"
+COST = "An operation may cost 10,000 (the things in its lists, times the levels of fields asked of each)"
 EXPENSIVE = """
 query ($some: Int = 9, $most: Int!) {
   deployments(environment: 1, last: $most) {
@@ -122,8 +123,8 @@ TOO_MUCH = [
     (
         EXPENSIVE,
         "QUERY_TOO_EXPENSIVE",
-        f"{COST}; this one costs 12,600: ask for smaller pages, or in several operations.",
-        (10_000, 500 * 7 + 500 * 9 * 2 + 50 * 2),
+        f"{COST}; this one costs 45,600: ask for smaller pages, or in several operations.",
+        (10_000, 500 * 7 + 500 * 4 * 3 + 500 * 4 * 9 * 2 + 50 * 2),
     ),
 ]
 
@@ -160,7 +161,11 @@ def test_a_subscription_has_the_same_limits(server: Stageline) -> None:
     with server.socket() as socket:
         socket.subscribe("1", document)
         (error,) = socket.receive()["payload"]
-    assert error["extensions"] == {"code": "QUERY_TOO_EXPENSIVE", "limit": 10_000, "actual": 20 * 500 * 2 + 20 * 7}
+    assert error["extensions"] == {
+        "code": "QUERY_TOO_EXPENSIVE",
+        "limit": 10_000,
+        "actual": 20 * 7 + 20 * 4 * 3 + 20 * 4 * 500 * 2,
+    }
 
 
 def test_what_an_operation_costs_may_be_just_the_limit(server: Stageline) -> None:
@@ -216,7 +221,7 @@ def test_what_our_own_client_asks_is_within_the_limits() -> None:
     for operation in operations:
         document = DocumentNode(definitions=(operation, *fragments.values()))
         assert limit.exceeded(document) == []
-        (cost,) = limit.costs(CORE, document).values()
+        (cost,) = costs(CORE, document).values()
         assert cost.exceeded({"first": MAX_PAGE}) == []
 
 
@@ -240,14 +245,14 @@ def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
         f"{limit.MAX_ALIASES} aliases | `TOO_MANY_ALIASES`",
         f"{limit.MAX_DIRECTIVES} directives | `TOO_MANY_DIRECTIVES`",
         f"{limit.MAX_REPEATS} times the same field at one place of the answer | `TOO_MANY_REPEATS`",
-        f"a cost of {limit.MAX_COST:,} | `QUERY_TOO_EXPENSIVE`",
+        f"a cost of {MAX_COST:,} | `QUERY_TOO_EXPENSIVE`",
         f"{MAX_PAGE} things a page | `INVALID_ARGUMENT`",
         f"{limit.MAX_ERRORS} errors told of one document |",
     ):
         assert f"| {line}" in guide
     (example,) = re.findall(r"```graphql\n(.*?)```", guide, re.DOTALL)
-    (cost,) = limit.costs(CORE, parse(example)).values()
-    assert cost.of({}) == 100 * 4
+    (cost,) = costs(CORE, parse(example)).values()
+    assert cost.of({}) == 100 * 4 + 100 * 4 * 1
 
 
 PAGED = [
@@ -288,7 +293,7 @@ def test_a_document_is_measured_as_if_it_were_written_without_fragments(
     model = Model(TypeInfo(CORE), {"first": 11, **variables})
     visit(plain, TypeInfoVisitor(model.types, model))
     assert (asked.selections, asked.depth, asked.aliases, asked.directives) == model.size
-    assert limit.costs(CORE, document)[None].of(variables) == model.cost
+    assert costs(CORE, document)[None].of(variables) == model.cost
     places = model.places.most_common(1)
     assert limit.repeats(operation.selection_set, fragments)[1] == (places[0][1] if places else 0)
 
@@ -316,8 +321,8 @@ class Model(Visitor):
         self.selections = self.aliases = self.directives = 0
         self._variables = variables
         self._way: list[str] = []
-        self._connections: list[tuple[int, int, int]] = []  # things, level, deepest level below
-        self._around: list[tuple[int, int]] = []  # the index in _connections, its things
+        self._lists: list[tuple[int, int, int]] = []  # things, level, deepest level below
+        self._around: list[tuple[int, int]] = []  # the index in _lists, its things
 
     @property
     def size(self) -> tuple[int, int, int, int]:
@@ -325,7 +330,7 @@ class Model(Visitor):
 
     @property
     def cost(self) -> int:
-        return sum(things * (deepest - level) for things, level, deepest in self._connections)
+        return sum(things * (deepest - level) for things, level, deepest in self._lists)
 
     def enter_inline_fragment(self, *_: object) -> None:
         self.selections += 1
@@ -340,17 +345,19 @@ class Model(Visitor):
         self.places[tuple(self._way)] += 1
         level = len(self._way)
         for index, _things in self._around:
-            things, own, deepest = self._connections[index]
-            self._connections[index] = (things, own, max(deepest, level))
+            things, own, deepest = self._lists[index]
+            self._lists[index] = (things, own, max(deepest, level))
         field = self.types.get_field_def()
         is_paged = field is not None and get_named_type(field.type).name.endswith("Connection")
-        if is_paged:
-            things = self._page(node) * (self._around[-1][1] if self._around else 1)
-            self._around.append((len(self._connections), things))
-            self._connections.append((things, level, level))
+        if is_paged or (field is not None and node.name.value in LISTS):
+            things = (self._page(node) if is_paged else LISTS[node.name.value]) * (
+                self._around[-1][1] if self._around else 1
+            )
+            self._around.append((len(self._lists), things))
+            self._lists.append((things, level, level))
 
     def leave_field(self, node: FieldNode, *_: object) -> None:
-        if self._around and self._connections[self._around[-1][0]][1] == len(self._way):
+        if self._around and self._lists[self._around[-1][0]][1] == len(self._way):
             self._around.pop()
         self._way.pop()
 

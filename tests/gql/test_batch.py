@@ -1,0 +1,82 @@
+"""What many fields want is loaded together."""
+
+import asyncio
+import gc
+from collections.abc import Sequence
+from typing import cast
+from weakref import WeakSet
+
+import pytest
+
+from gql.context import Application, Context
+from store.log import Origin
+
+
+class Loads:
+    """Batches that were asked for; each key's value is the key itself, once it *may_end*."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+        self.context = Context(cast("Application", object()), Origin.API, None)
+
+    async def load(self, context: Context, keys: list[int]) -> Sequence[int]:
+        assert context is self.context
+        self.asked.append(keys)
+        await self.may_end.wait()
+        if 0 in keys:
+            raise LookupError("there is no 0")
+        return keys
+
+    async def want(self, key: int) -> int:
+        return await self.context.together(self.load, key)
+
+
+async def test_what_is_wanted_at_the_same_time_is_asked_for_once() -> None:
+    loads = Loads()
+    assert await asyncio.gather(*map(loads.want, [3, 1, 2])) == [3, 1, 2]
+    assert await loads.want(4) == 4
+    assert loads.asked == [[3, 1, 2], [4]]
+
+
+async def test_a_fault_is_told_to_all_who_wanted_something() -> None:
+    loads = Loads()
+    told = await asyncio.gather(*map(loads.want, [1, 0]), return_exceptions=True)
+    assert [str(each) for each in told] == ["there is no 0"] * 2
+    assert await loads.want(1) == 1
+
+
+async def test_who_is_cancelled_takes_nothing_from_the_others() -> None:
+    loads = Loads()
+    loads.may_end.clear()
+    first, second = asyncio.create_task(loads.want(1)), asyncio.create_task(loads.want(2))
+    while not loads.asked:
+        await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    loads.may_end.set()
+    assert await second == 2
+    assert loads.asked == [[1, 2]]
+
+
+async def test_nothing_is_kept_of_what_was_loaded() -> None:
+    class Value:
+        pass
+
+    values: WeakSet[Value] = WeakSet()
+
+    async def load(_: Context, keys: list[int]) -> Sequence[Value]:
+        made = [Value() for _ in keys]
+        values.update(made)
+        return made
+
+    context = Loads().context
+    gc.disable()
+    try:
+        assert isinstance(await context.together(load, 1), Value)
+        await asyncio.sleep(0)
+        assert not values
+    finally:
+        gc.enable()
