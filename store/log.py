@@ -128,6 +128,7 @@ class EventLog(Protocol):
     """The log. Methods raise `LogUnavailable` when the database can't be reached."""
 
     epoch: str  # made with the log: tells it from any other, and from a copy that was restored and written to anew
+    is_shared: bool  # whether others may write to it, so that its position has to be asked for where it is stored
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
         """Records all *changes* or none; raises `StreamMoved`, or `IdempotencyKeyReused` (see `domain.errors`)."""

@@ -42,6 +42,8 @@ def _line(stored: Stored) -> bytes:
 class MemoryLog:
     """See `EventLog`."""
 
+    is_shared = False
+
     def __init__(self, clock: Clock = now) -> None:
         self.epoch = secrets.token_hex(8)
         self._clock = clock

@@ -57,6 +57,8 @@ VERSION = "(SELECT low FROM halving WHERE low >= high)"
 class PostgresLog:
     """See `EventLog`. Any number of processes may have it open."""
 
+    is_shared = True
+
     def __init__(self, dsn: str, epoch: str, position: int, readers: Pool, clock: Clock, probe: float) -> None:
         self.epoch = epoch
         self._readers = readers

@@ -56,6 +56,8 @@ T = TypeVar("T")
 class SqliteLog:
     """See `EventLog`. One process at a time has it open."""
 
+    is_shared = False
+
     def __init__(self, path: Path, epoch: str, recorder: Recorder, lock: int, clock: Clock) -> None:
         self.epoch = epoch
         self._path = path
