@@ -16,6 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from gql.context import Application
@@ -93,6 +94,9 @@ def encoded(value: Any) -> bytes:
     if isinstance(value, dict):
         members = [msgspec.json.encode(key) + b":" + encoded(value.pop(key)) for key in list(value)]
         return b"{" + b",".join(members) + b"}"
+    if isinstance(value, Struct):
+        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        return encoded({key: getattr(value, name) for key, name in names})
     if isinstance(value, list) and len(value) >= MANY:
         value.reverse()
         items = [msgspec.json.encode(value.pop()) for _ in range(len(value))]

@@ -45,7 +45,7 @@ from gql.selection import Selection, Unsupported
 TURN = 0.005
 """Seconds that an answer is worked on before others may go on."""
 
-PIECE = 8
+PIECE = 4
 """Things of a list that are made before it is looked at the clock; the largest take half a millisecond each."""
 
 DEFINITION = "strawberry-definition"

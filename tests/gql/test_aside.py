@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from gql.aside import AT_ONCE, Aside, elsewhere, encoded
 from gql.context import Application
@@ -142,9 +143,14 @@ async def test_full_collections_of_garbage_are_put_off_meanwhile_and_no_longer(a
     assert gc.get_threshold() == usual
 
 
+class Thing(Struct, rename="camel"):
+    an_item: Any
+    list: Any
+
+
 json = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner, max_size=50) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=50) | st.dictionaries(st.text(), inner) | st.builds(Thing, inner, inner),
 )
 
 
