@@ -36,8 +36,9 @@ from gql.pipeline import (
 )
 from gql.pipeline import pinned as pinned_pipelines
 from gql.pipeline import pipeline as shown_pipeline
+from gql.selection import names
 from gql.write import Write, mutation
-from projections.deployment import DeploymentView, ServiceView, StageView, StepView, projection
+from projections.deployment import DeploymentSummary, DeploymentView, ServiceView, StageView, StepView, projection
 from store import deployment as deployments
 from store import ids
 from store.handle import Handled, Transaction
@@ -142,8 +143,12 @@ async def _name(context: Context, environment: EnvironmentId) -> str:
     return "" if view is None else view.pipeline.name
 
 
-def deployment(view: DeploymentView, environment: str, epoch: str) -> Deployment:
-    """*environment* is the environment's name."""
+STEPS = frozenset({"stages", "failure"})
+"""The fields that say something of a deployment's steps."""
+
+
+def deployment(view: DeploymentSummary, environment: str, epoch: str) -> Deployment:
+    """*environment* is the environment's name. A summary is for where nothing of `STEPS` is asked for."""
     return Deployment(
         id=global_id("deployment", view.id),
         environment=EnvironmentRef(id=global_id("environment", view.environment), name=environment),
@@ -157,8 +162,8 @@ def deployment(view: DeploymentView, environment: str, epoch: str) -> Deployment
         started_at=view.started_at,
         finished_at=view.finished_at,
         cancellation=view.cancellation,
-        failure=_failure(view),
-        stages=[_stage(stage) for stage in view.stages],
+        failure=_failure(view) if isinstance(view, DeploymentView) else None,
+        stages=[_stage(stage) for stage in view.stages] if isinstance(view, DeploymentView) else [],
         version=view.version,
         cursor=cursors.of_position(epoch, view.position),
     )
@@ -250,7 +255,9 @@ class Query:
             raise EnvironmentNotFound(environment=environment)
         await info.context.settled()
         info.context.reads(WHOLE)
-        page = await application.deployments.list(owner.environment, part(first, after, last, before))
+        page = await application.deployments.list(
+            owner.environment, part(first, after, last, before), has_steps=not STEPS.isdisjoint(names(info))
+        )
         name = owner.pipeline.name
         return connection(page, lambda view: deployment(view, name, application.log.epoch))
 

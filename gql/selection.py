@@ -22,11 +22,33 @@ from graphql import (
     visit,
 )
 
+from gql.context import Info
 from gql.limit import fragments_of
 
 
 class Unsupported(Exception):
     """The document has something that isn't compiled."""
+
+
+def names(info: Info) -> frozenset[str]:
+    """The names of all fields that are selected below a resolver's own, at whatever depth, if only on a condition."""
+    asked = info._raw_info
+    found: set[str] = set()
+    waiting = [node.selection_set for node in asked.field_nodes]
+    spread: set[str] = set()
+    while waiting:
+        selected = waiting.pop()
+        for node in selected.selections if selected is not None else ():
+            if isinstance(node, FragmentSpreadNode):
+                if node.name.value not in spread:
+                    spread.add(node.name.value)
+                    waiting.append(asked.fragments[node.name.value].selection_set)
+                continue
+            if isinstance(node, FieldNode):
+                found.add(node.name.value)
+            assert isinstance(node, FieldNode | InlineFragmentNode)
+            waiting.append(node.selection_set)
+    return frozenset(found)
 
 
 def conditions(document: DocumentNode) -> frozenset[str]:

@@ -12,6 +12,7 @@ from projections.views import Edge, Page, Place, Row, Slice, Views
 from store.log import Link, Recorded
 
 View = TypeVar("View", bound=msgspec.Struct)
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,12 @@ class Reader(Generic[View]):
 
     async def list(self, parent: str, part: Slice, *, is_descending: bool = False) -> Page[View]:
         """Raises `InvalidArgument` for what is no cursor."""
+        return await self.read_list(parent, part, self._projection.decode, is_descending=is_descending)
+
+    async def read_list(
+        self, parent: str, part: Slice, decode: Callable[[bytes], Part], *, is_descending: bool = False
+    ) -> Page[Part]:
+        """The same of what *decode* makes of the rows."""
         page = await self._views.list(self._projection.name, parent, part, is_descending=is_descending)
-        edges = tuple(Edge(edge.cursor, self._projection.decode(edge.node)) for edge in page.edges)
+        edges = tuple(Edge(edge.cursor, decode(edge.node)) for edge in page.edges)
         return Page(edges=edges, has_previous=page.has_previous, has_next=page.has_next)

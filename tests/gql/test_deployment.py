@@ -1,5 +1,7 @@
 """Deployments: requested, waiting for their turn, cancelled, and read."""
 
+import pytest
+
 from tests.gql.environment import DATABASE, JOB, STAGES, Environment, names, types
 from tests.gql.stageline import Data
 
@@ -40,6 +42,35 @@ def test_a_failed_deployment_says_which_step_failed_and_why(environment: Environ
     assert "3" in failure["reason"]
     assert over["stages"][0]["services"][0]["build"]["reason"] == failure["reason"]
     assert [stage["status"] for stage in over["stages"]] == ["FAILED", "CANCELLED", "CANCELLED", "CANCELLED"]
+
+
+@pytest.mark.parametrize(
+    ("selected", "given"),
+    [
+        ("number status", {}),
+        ("failure { reason phase }", {}),
+        ("... on Deployment { ...Steps }", {}),
+        ("number stages @include(if: $yes) { name status }", {"yes": True}),
+        ("number stages @include(if: $yes) { name status }", {"yes": False}),
+        ("n: number s: stages { services { build { reason } } }", {}),
+        ("...Steps ...Steps pipeline { stages { name } }", {}),
+    ],
+)
+def test_a_listed_deployment_says_what_it_says_alone(environment: Environment, selected: str, given: Data) -> None:
+    environment.add("db", "DATABASE", build=["exit 3"])
+    over = environment.end(environment.do("deploy"))
+    given = {"of": environment.id, "id": over["id"], "yes": False} | given
+    document = f"""query ($of: ID!, $id: ID!, $yes: Boolean!) {{
+      deployments(environment: $of) {{ edges {{ node {{ __typename @include(if: $yes) {selected} }} }} }}
+      deployment(id: $id) {{ __typename @include(if: $yes) {selected} }}
+    }}"""
+    document += "fragment Steps on Deployment { failure { stage { name } } ...More }" * ("...Steps" in selected)
+    document += "fragment More on Deployment { stages { id position startedAt } }" * ("...Steps" in selected)
+    found = environment.stageline.execute(document, **given)
+    (listed,) = (edge["node"] for edge in found["deployments"]["edges"])
+    assert listed == found["deployment"]
+    assert listed.get("stages") != []
+    assert listed.get("failure", over) is not None
 
 
 def test_the_plan_stays_as_it_was_when_the_pipeline_changes(environment: Environment) -> None:
