@@ -83,12 +83,19 @@ async def environment(handler: Handler, case: Case) -> EnvironmentId:
     id_ = EnvironmentId(ids.new())
     first, second, third, fourth = (StageId(ids.new()) for _ in range(4))
     stages = (first, second, third, fourth)
-    create = CreateEnvironment(project=ProjectId(ids.new()), name="bench", stages=stages, concurrency=case.concurrency)
-    await handler.handle(pipelines.decider, id_, create, BY)
-    for type_ in STAGES:
-        for number in range(SERVICES):
-            add = AddService(service=ServiceId(ids.new()), name=f"{type_} {number}", type=type_, spec=case.spec)
-            await handler.handle(pipelines.decider, id_, add, BY)
+
+    async def work(transaction: Transaction) -> EnvironmentId:
+        create = CreateEnvironment(
+            project=ProjectId(ids.new()), name="bench", stages=stages, concurrency=case.concurrency
+        )
+        await transaction.do(pipelines.decider, id_, create)
+        for type_ in STAGES:
+            for number in range(SERVICES):
+                add = AddService(service=ServiceId(ids.new()), name=f"{type_} {number}", type=type_, spec=case.spec)
+                await transaction.do(pipelines.decider, id_, add)
+        return id_
+
+    await handler.transact(work, pipelines.decider, BY)
     return id_
 
 
