@@ -50,7 +50,6 @@ from store.log import Author, Origin
 from store.postgres import PostgresLog
 from store.postgres_connection import connect
 from store.postgres_output import PostgresOutput
-from store.postgres_schema import migrate
 from tests.postgres import created
 from tests.postgres import running as postgres
 
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
 
 BY = Author(actor="bench", origin=Origin.API)
 CASE = Case(DEPLOYED, 28, 7)
+RAW_CONNECTIONS = 5
 MANY = 100
 RATIO = 0.5
 LOOK = 0.02
@@ -72,7 +72,7 @@ LATE = 1.0
 
 def raw_app(dsn: str) -> App:
     logging.getLogger("procrastinate").setLevel(logging.ERROR)  # it warns of an app in a program's main module
-    app = App(connector=PsycopgConnector(conninfo=dsn, min_size=1, max_size=jobs.CONNECTIONS))
+    app = App(connector=PsycopgConnector(conninfo=dsn, min_size=1, max_size=RAW_CONNECTIONS))
 
     @app.task(name="nothing", queue="raw")
     async def nothing() -> None: ...
@@ -233,9 +233,8 @@ async def opened(dsn: str) -> AsyncIterator[Handler]:
 
 
 async def done_raw(dsn: str, count: int, processes: int, kind: str) -> Cost:
-    await migrate(dsn)
-    await jobs.prepare(dsn)
     async with (app := raw_app(dsn)).open_async():
+        await app.schema_manager.apply_schema_async()
         await app.configure_task("nothing", queue="raw").batch_defer_async(*({} for _ in range(count)))
     async with looked_into(dsn) as database:
         with workers(processes, kind, dsn) as running:

@@ -10,20 +10,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any, LiteralString
 from uuid import UUID
 
 from msgspec import Struct
-from procrastinate import App, JobContext, PsycopgConnector, RetryDecision
+from procrastinate import App, RetryDecision
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy
 
 from domain.project import EnvironmentId
 from domain.queue import DeploymentId
+from runner.connector import Connector, Manager
 from runner.machine import Machine
 from store.log import LogUnavailable
-from store.postgres_connection import ANSWERING, CONNECTING, Pool, connect, explained, target
+from store.postgres_connection import connect, explained
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life of a worker."""
@@ -37,21 +37,17 @@ POLL = 0.5
 MOST = 200
 """Deployments that a worker drives at once."""
 
-CONNECTIONS = 5
-
-ANOTHERS = "P0001"
-"""What the database's functions raise of a job that this worker hasn't any more; others do as it is with that job."""
-
 KEEP_VERSION = "INSERT INTO meta VALUES ('jobs', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-
-Drive = Callable[[int, DeploymentId], Awaitable[None]]
 
 
 class Home(Struct, frozen=True):
-    """The machine that an environment is on, and the name of the one that it was on until that was gone."""
+    """The machine that an environment's processes are on, and the name of the one before, if that is gone."""
 
     machine: UUID
     lost: str | None
+
+
+Drive = Callable[[DeploymentId, Home | None], Awaitable[None]]
 
 
 class HandOver(BaseRetryStrategy):
@@ -66,103 +62,67 @@ def is_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], ConnectorException))
 
 
-class Connector(PsycopgConnector):
-    """Says again what became of a job when its connection broke, for else the job would be this worker's for ever."""
-
-    async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
-        try:
-            await super().execute_query_async(query, **arguments)
-        except ConnectorException as error:
-            if getattr(error.__cause__, "sqlstate", None) != ANOTHERS:
-                await super().execute_query_async(query, **arguments)
-
-
 class Jobs:
     """Those that *machine* may do in the database *dsn*. A machine not heard of for *gone* seconds is gone for good."""
 
     def __init__(self, dsn: str, machine: Machine, gone: float) -> None:
         self._dsn, self._machine, self._gone = dsn, machine, gone
-        self._connector = Connector(
-            conninfo=dsn,
-            min_size=1,
-            max_size=CONNECTIONS,
-            timeout=CONNECTING,
-            configure=lambda connection: connection.set_autocommit(True),  # a COMMIT can get lost, and locks then stay
-            kwargs={"connect_timeout": int(CONNECTING), "tcp_user_timeout": int(ANSWERING * 1000)},
-        )
+        self._connector = Connector(dsn)
+        self._manager = Manager(self._connector, machine.id, gone, MOST)
         self._app = App(connector=self._connector)
+        self._app.job_manager = self._manager
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Jobs"]:
         """Raises `LogUnavailable` if the database can't be reached, or goes away meanwhile."""
-        with explained(self._dsn):  # asked first, for the pool would go on trying, and not say why
-            await (await connect(self._dsn)).close(timeout=1)
         try:
             async with self._app.open_async():
-                self._pool = await Pool.open(self._dsn, 1)
-                try:
-                    yield self
-                finally:
-                    await self._pool.close()
+                yield self
         except ConnectorException as error:
-            raise LogUnavailable(f"{target(self._dsn).capitalize()}: {str(error.__cause__).strip()}") from error
+            raise LogUnavailable(str(error.__cause__)) from error
 
     async def work(self, queues: Iterable[str], drive: Drive) -> None:
         """Has *drive* do jobs until this is cancelled, or the database goes away; then it lets go of all of them."""
 
-        @self._app.task(name="drive", pass_context=True, retry=HandOver())
-        async def _(context: JobContext, deployment: str) -> None:
-            assert context.job.id is not None
-            await drive(context.job.id, DeploymentId(UUID(deployment)))
+        @self._app.task(name="drive", retry=HandOver())
+        async def _(deployment: str, home: UUID | None, lost: str | None) -> None:
+            await drive(DeploymentId(UUID(deployment)), Home(home, lost) if home else None)
 
-        await self._app.run_worker_async(
-            queues=list(queues),
-            name=self._machine.name,
-            concurrency=MOST,
-            fetch_job_polling_interval=POLL,
-            update_heartbeat_interval=HEARTBEAT,
-            stalled_worker_timeout=STALLED,
-            shutdown_graceful_timeout=0,
-            delete_jobs="successful",
-            install_signal_handlers=False,
-        )
+        try:
+            await self._app.run_worker_async(
+                queues=list(queues),
+                name=self._machine.name,
+                concurrency=MOST,
+                fetch_job_polling_interval=POLL,
+                update_heartbeat_interval=HEARTBEAT,
+                stalled_worker_timeout=STALLED,
+                shutdown_graceful_timeout=0,
+                delete_jobs="successful",
+                install_signal_handlers=False,
+            )
+        finally:
+            await self._manager.close()
 
     async def greet(self) -> bool:
         """Says that the machine lives; whether it was taken for gone."""
-        row = await self._connector.execute_query_one_async(
-            "SELECT greet(%(machine)s, %(name)s, make_interval(secs => %(gone)s)) AS was_gone",
-            machine=self._machine.id,
-            name=self._machine.name,
-            gone=self._gone,
+        [(was_gone,)] = await self._connector.pool.fetch(
+            "SELECT greet($1, $2, make_interval(secs => $3))", self._machine.id, self._machine.name, self._gone
         )
-        return bool(row["was_gone"])
+        return bool(was_gone)
 
     async def hand_on(self) -> list[tuple[DeploymentId, str | None]]:
         """Hands on what stalled workers were about: deployments, and the machine's name that each has to wait for."""
-        rows = await self._connector.execute_query_all_async(
-            "SELECT * FROM hand_on(%(here)s, make_interval(secs => %(stalled)s), make_interval(secs => %(gone)s))",
-            here=self._machine.id,
-            stalled=STALLED,
-            gone=self._gone,
+        rows = await self._connector.pool.fetch(
+            "SELECT * FROM hand_on($1, make_interval(secs => $2), make_interval(secs => $3))",
+            self._machine.id,
+            STALLED,
+            self._gone,
         )
         return [(DeploymentId(UUID(row["deployment"])), row["machine"]) for row in rows]
 
-    async def settle(self, job: int, environment: UUID) -> Home:
-        """Has *environment* be on this machine unless it is on another one that isn't gone."""
-        [row] = await self._pool.fetch(
-            "SELECT * FROM settle($1, $2, $3, make_interval(secs => $4))",
-            job,
-            environment,
-            self._machine.id,
-            self._gone,
-        )
-        return Home(row["home"], row["lost"])
-
     async def elsewhere(self) -> set[EnvironmentId]:
         """The environments that are on other machines."""
-        rows = await self._connector.execute_query_all_async(
-            "SELECT environment FROM homes WHERE machine <> %(here)s", here=self._machine.id
-        )
+        rows = await self._connector.pool.fetch("SELECT environment FROM homes WHERE machine <> $1", self._machine.id)
         return {EnvironmentId(row["environment"]) for row in rows}
 
 

@@ -15,6 +15,9 @@ CREATE TABLE IF NOT EXISTS homes (
     machine uuid NOT NULL REFERENCES machines
 );
 
+-- A job is fetched when no other has its lock: procrastinate goes through all that wait to find out.
+CREATE INDEX IF NOT EXISTS jobs_by_lock ON procrastinate_jobs (lock);
+
 -- A machine's own queue. (A channel's name may be 63 characters long, and procrastinate's own part is 23 of them.)
 CREATE OR REPLACE FUNCTION queue_of(machine uuid) RETURNS text LANGUAGE sql IMMUTABLE
     AS $$ SELECT replace(machine::text, '-', '') $$;
@@ -105,4 +108,20 @@ BEGIN
         INSERT INTO homes VALUES (place, home) ON CONFLICT (environment) DO UPDATE SET machine = home;
     END IF;
     UPDATE procrastinate_jobs SET queue_name = queue_of(home) WHERE id = job AND queue_name <> queue_of(home);
+END $$;
+
+-- Has *worker* do so many jobs at *most*; those that are for processes are settled *here*, as above.
+CREATE OR REPLACE FUNCTION fetch_jobs(queues varchar[], worker bigint, most int, here uuid, gone interval)
+    RETURNS TABLE (job procrastinate_jobs, home uuid, lost text) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR number IN 1 .. most LOOP
+        job := procrastinate_fetch_job_v2(queues, worker);
+        EXIT WHEN job.id IS NULL;
+        home := NULL;
+        lost := NULL;
+        IF job.queue_name IN ('process', queue_of(here)) THEN
+            SELECT s.home, s.lost INTO home, lost FROM settle(job.id, job.lock::uuid, here, gone) AS s;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
 END $$;

@@ -22,7 +22,7 @@ from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentO
 from domain.queue import DeploymentId
 from domain.step import Step
 from runner.engine import OpenDeployments, StandingServices, tidy
-from runner.jobs import HEARTBEAT, Jobs
+from runner.jobs import HEARTBEAT, Home, Jobs
 from runner.leftover import Leftovers
 from runner.machine import Machine
 from runner.patience import follow, patiently, pauses
@@ -103,7 +103,7 @@ class WorkerEngine:
             async with self._machine.occupied(lambda: tidy(self._sweep(jobs, position))):
                 await _first(
                     [
-                        jobs.work(self._queues, lambda job, id_: self._drive(jobs, job, id_)),
+                        jobs.work(self._queues, self._drive),
                         self._keep_up(jobs),
                         self._follow(position),
                     ]
@@ -118,14 +118,15 @@ class WorkerEngine:
 
     # Driving
 
-    async def _drive(self, jobs: Jobs, job: int, id_: DeploymentId) -> None:
+    async def _drive(self, id_: DeploymentId, home: Home | None) -> None:
         """Returns when *id_* is over; whatever else it comes to, the job is handed on."""
         if id_ in self._drives:  # this worker was taken for stalled, and has got its own job again
             await asyncio.wait([self._drives[id_]])
             return
         self._drives[id_] = _current_task()
         try:
-            await self._settle(jobs, job, id_)
+            if home is not None:
+                await self._settle(id_, home)
             await self._carry_out(id_)
         except (DeploymentNotFound, DeploymentNotAdmitted, DeploymentOver) as refusal:
             logger.info("Deployment %s is not carried out: %s", id_, refusal)
@@ -158,17 +159,13 @@ class WorkerEngine:
 
     # Machines
 
-    async def _settle(self, jobs: Jobs, job: int, id_: DeploymentId) -> None:
+    async def _settle(self, id_: DeploymentId, home: Home) -> None:
         """Raises `Elsewhere` if the deployment's processes are another machine's."""
-        deployment = await self._load(id_)
-        if deployment.plan is None or deployment.environment is None or deployment.plan.target is not Target.PROCESS:
-            return
-        home = await jobs.settle(job, deployment.environment)
         if home.machine != self._machine.id:
             raise Elsewhere(f"deployment {id_} is carried out on machine {home.machine}")
         if home.lost is not None:
             text = f"the machine {home.lost} is gone: this step is begun anew on {self._machine.name}"
-            for step in deployment.running:
+            for step in (await self._load(id_)).running:
                 await self._outputs.begin_anew(id_, step.service, step.phase, step.attempt)
                 await self._note(id_, step, text)
 

@@ -198,7 +198,7 @@ async def test_an_environment_goes_on_when_it_could_not_be_said_that_a_deploymen
             await world.over(id_)
             while not await connection.fetchval(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                " WHERE query LIKE '%finish_job%' AND wait_event_type = 'Lock'"
+                " WHERE query LIKE 'DELETE FROM procrastinate_jobs%' AND wait_event_type = 'Lock'"
             ):
                 await asyncio.sleep(0.01)
         await connection.close()
