@@ -213,19 +213,42 @@ class Deployment(Struct, frozen=True, kw_only=True):
 
     def due(self) -> tuple[Step, ...]:
         """The steps that ought to be running: those that are, and those that may start now."""
+        return tuple([run.next for run in self._due if run.next])
+
+    @property
+    def startable(self) -> tuple[Step, ...]:
+        """The steps that are due and don't run yet."""
+        return tuple([run.next for run in self._due if not run.is_busy and run.next])
+
+    @property
+    def _due(self) -> list[ServiceRun]:
         stage = self.current
         if stage is None or self.cancellation is Cancellation.FORCED:
-            return ()
+            return []
         if self.is_stopping:
-            return self.running
+            return [run for run in stage.services if run.is_busy]
         begun = [run for run in stage.services if run.status is Status.RUNNING]
         queued = [run for run in stage.services if run.status is Status.QUEUED]
         free = max(0, stage.stage.concurrency - len(begun))
-        return tuple(run.next for run in (*begun, *queued[:free]) if run.next)
+        return begun + queued[:free]
 
     def run_of(self, service: ServiceId) -> ServiceRun | None:
+        place = self.place_of(service)
+        return self.stages[place[0]].services[place[1]] if place else None
+
+    def place_of(self, service: ServiceId) -> tuple[int, int] | None:
+        """The places of its stage, and of the service in that: it is looked for where something runs first.
+
+        Ids are compared as integers, which is much quicker than as UUIDs.
+        """
         wanted = service.int
-        return next((run for stage in self.stages for run in stage.services if run.service.id.int == wanted), None)
+        for is_current in (True, False):
+            for place, stage in enumerate(self.stages):
+                if (stage.status is Status.RUNNING) is is_current:
+                    for number, run in enumerate(stage.services):
+                        if run.service.id.int == wanted:
+                            return place, number
+        return None
 
 
 # Rules
@@ -251,17 +274,22 @@ def _advance(deployment: Deployment, command: AdvanceDeployment) -> list[Deploym
     if deployment.worker not in (None, command.worker):
         raise Fenced(worker=deployment.worker)
     events: list[DeploymentEvent] = []
+    ended: list[DeploymentEvent] = []  # what is still to be folded in
+    services: set[int] = set()
     for outcome in command.outcomes:
+        service = outcome.step.service.int
+        if not isinstance(outcome, SucceedStep) or service in services:  # it depends on what came before
+            deployment, ended = decider.replay(ended, deployment), []
+        services.add(service)
         with suppress(StepNotDue):
-            ended = _decide_step(deployment, outcome)
-            events += ended
-            deployment = decider.replay(ended, deployment)
+            ended += (decided := _decide_step(deployment, outcome))
+            events += decided
+    deployment = decider.replay(ended, deployment)
     if events:
         follow = _consequences(deployment)
         events += follow
         deployment = decider.replay(follow, deployment)
-    running = {*deployment.running}
-    return events + [_started(step) for step in deployment.due() if step not in running]
+    return events + [_started(step) for step in deployment.startable]
 
 
 def _started(step: Step) -> DeploymentEvent:
@@ -382,13 +410,13 @@ def evolve(deployment: Deployment, event: DeploymentEvent) -> Deployment:
 
 def fold(deployment: Deployment, events: Iterable[DeploymentEvent]) -> Deployment:
     """Folds one event after another in; the runs of services are put into their stages together."""
-    changed: dict[int, ServiceRun] = {}
+    changed: dict[tuple[int, int], ServiceRun] = {}
     for event in events:
         if isinstance(event, StepEvent):
-            service = event.service.int
-            run = changed.get(service) or deployment.run_of(event.service)
-            if run is not None:
-                changed[service] = steps.evolve(run, event)
+            place = deployment.place_of(event.service)
+            if place is not None:
+                run = changed.get(place) or deployment.stages[place[0]].services[place[1]]
+                changed[place] = steps.evolve(run, event)
             if isinstance(event, BuildFailed | ServiceDeployFailed):
                 deployment = _failed(deployment, event)
         else:
@@ -457,14 +485,16 @@ def _with_stage(deployment: Deployment, stage: StageId, status: Status) -> Deplo
     return replace(deployment, stages=stages)
 
 
-def _with_runs(deployment: Deployment, changed: Mapping[int, ServiceRun]) -> Deployment:
-    """Ids are compared as integers, which is much quicker than as UUIDs."""
+def _with_runs(deployment: Deployment, changed: Mapping[tuple[int, int], ServiceRun]) -> Deployment:
+    """*changed* are by their stage's place, and by their own in it."""
     if not changed:
         return deployment
-    stages = []
-    for stage in deployment.stages:
-        services = tuple([changed.get(run.service.id.int, run) for run in stage.services])
-        stages.append(replace(stage, services=services))
+    stages = list(deployment.stages)
+    services = {stage: list(stages[stage].services) for stage, _ in changed}
+    for (stage, service), run in changed.items():
+        services[stage][service] = run
+    for stage, runs in services.items():
+        stages[stage] = replace(stages[stage], services=tuple(runs))
     return replace(deployment, stages=tuple(stages))
 
 
