@@ -44,6 +44,7 @@ from runner.executor import StepOutput, Work
 from runner.machine import machine
 from runner.runner import Runner
 from runner.worker import WorkerEngine
+from server.garbage import collect_rarely
 from store import deployment as writing
 from store import ids
 from store.handle import Handler, Transaction
@@ -109,6 +110,7 @@ async def work(dsn: str, folder: Path, seconds: float) -> None:
     log, output = await PostgresLog.open(dsn), await PostgresOutput.open(dsn)
     runner = Runner(Handler(log), {Target.PROCESS: Working(seconds)}, output, ids.new().hex)
     await WorkerEngine(dsn, machine(folder), 300, runner, output, none, none).start()
+    collect_rarely()
     await asyncio.Event().wait()
 
 

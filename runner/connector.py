@@ -24,7 +24,7 @@ from procrastinate.manager import JobManager
 
 from runner.patience import pauses
 from store.log import LogUnavailable
-from store.postgres_connection import InDoubt, Pool
+from store.postgres_connection import Pool
 from store.postgres_listener import Listener
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ AT_ONCE = 8
 FETCH = "SELECT (fetched.job).*, home, lost FROM fetch_jobs($1, $2, $3, $4, make_interval(secs => $5)) AS fetched"
 DONE = "DELETE FROM procrastinate_jobs WHERE id = ANY ($1)"
 LET_GO = "UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL WHERE id = ANY ($1) AND status = 'doing'"
+
+ANOTHERS = "P0001"
+"""What the database's functions raise of a job that isn't there, or isn't being done."""
 
 NEWS = json.dumps({"type": "job_inserted", "job_id": 0})
 """Which one it is nobody asks."""
@@ -80,11 +83,11 @@ class Connector(BaseAsyncConnector):
         raise NoResult
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
-        """Says again what became of a job when its connection broke, for else the job would be this worker's for ever."""
+        """Says again what became of a job when its connection broke: else the job would be this worker's for ever."""
         try:
             await self.execute_query_all_async(query, **arguments)
         except ConnectorException as error:
-            if isinstance(error.__cause__, InDoubt):
+            if not _is_anothers(error):
                 await self.execute_query_all_async(query, **arguments)
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
@@ -164,6 +167,11 @@ class Manager(JobManager):
             else:
                 del self._done[: len(ids)]
         self._ending = None
+
+
+def _is_anothers(error: ConnectorException) -> bool:
+    """Whether it is about a job that this worker hasn't any more; others do as it is with that."""
+    return error.__cause__ is not None and getattr(error.__cause__.__cause__, "sqlstate", None) == ANOTHERS
 
 
 def _job(row: "Record") -> Job:

@@ -22,11 +22,11 @@ from domain.errors import Fenced
 from domain.queue import DeploymentId
 from domain.step import Step, StepCommand
 from runner.executor import Executor, Work
-from runner.patience import follow, patiently
+from runner.patience import patiently
 from runner.step import StepRun
 from store import deployment as writing
 from store.handle import Handler, Loaded, Transaction
-from store.log import Author, Origin
+from store.log import Author, Origin, Recorded
 from store.output import OutputStore
 
 T = TypeVar("T")
@@ -41,6 +41,8 @@ class Runner:
         self, handler: Handler, executors: Mapping[Target, Executor], outputs: OutputStore, worker: str
     ) -> None:
         self.handler, self.executors, self.outputs, self.worker = handler, executors, outputs, worker
+        self._drives: dict[DeploymentId, _Drive] = {}
+        handler.log.watch(self._told)
 
     async def drive(self, deployment: DeploymentId) -> Deployment:
         """Carries *deployment* out to its end; whoever did so before may report nothing more.
@@ -48,7 +50,19 @@ class Runner:
         Cancelling this leaves what runs as it is. Raises `DeploymentNotFound`, `DeploymentOver`,
         `DeploymentNotAdmitted` before its turn has come, and `Fenced` when another worker took the deployment up.
         """
-        return await _Drive(self, deployment).carry_out()
+        drive = self._drives[deployment] = _Drive(self, deployment)
+        try:
+            return await drive.carry_out()
+        finally:
+            if self._drives.get(deployment) is drive:
+                del self._drives[deployment]
+
+    def _told(self, events: Sequence[Recorded]) -> None:
+        self.handler.states.learn(events)
+        for each in events if self._drives else ():
+            drive = self._drives.get(DeploymentId(each.stream))
+            if drive is not None:
+                drive.hear(each.version)
 
 
 class _Drive:
@@ -61,20 +75,24 @@ class _Drive:
         self._woken = asyncio.Event()
         self._now: Loaded[Deployment] = Loaded(id_, 0, deployments.decider.initial)
         self._newest = 0  # the version that others, or we, have brought the stream to, as far as the log has told us
+        self._is_recording = False
         self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
         self._aborts: dict[Step, asyncio.Task[StepCommand]] = {}
 
     async def carry_out(self) -> Deployment:
-        position = await self._transact(self._take_up)
-        following = self._task(self._follow(position))
+        await self._transact(self._take_up)
         try:
             while not (deployment := await self._reconcile()).status.is_final:
                 await self._woken.wait()
-                if following.done():
-                    following.result()
             return deployment
         finally:
-            await _cancel([following, *self._aborts.values(), *self._watches.values()])
+            await _cancel([*self._aborts.values(), *self._watches.values()])
+
+    def hear(self, version: int) -> None:
+        """The log tells that the stream has come to *version*: by others, or by what is being recorded here."""
+        self._newest = version
+        if not self._is_recording:
+            self._woken.set()
 
     async def _reconcile(self) -> Deployment:
         """Records what has ended and what starts; then watches what runs, and aborts what ought not to run."""
@@ -95,7 +113,7 @@ class _Drive:
         if not ended:
             if self._newest > self._now.version:
                 await self._load()
-            if set(self._now.state.due()) <= set(self._now.state.running):
+            if not self._now.state.startable:
                 return self._now.state
         await self._transact(partial(self._report, tuple(ended.values())))
         for tasks_of in (self._watches, self._aborts):
@@ -117,16 +135,14 @@ class _Drive:
         advance = AdvanceDeployment(worker=self._runner.worker, outcomes=outcomes)
         return await writing.report(transaction, self._id, advance)
 
-    async def _transact(self, work: Callable[[Transaction], Awaitable[DeploymentId]]) -> int:
-        """The log's position at which *work* was recorded."""
+    async def _transact(self, work: Callable[[Transaction], Awaitable[DeploymentId]]) -> None:
         transact = partial(self._runner.handler.transact, work, deployments.decider, self._by, anew=False)
-        handled = await patiently(transact)
-        self._now = handled.subject
-        return handled.receipt.position
-
-    async def _follow(self, position: int) -> None:
-        async for batch in follow(self._runner.handler.log, position, self._id):
-            self._newest = batch[-1].version
+        self._is_recording = True
+        try:
+            self._now = (await patiently(transact)).subject
+        finally:
+            self._is_recording = False
+        if self._newest > self._now.version:
             self._woken.set()
 
     def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

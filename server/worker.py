@@ -8,6 +8,7 @@ import sys
 import uvloop
 
 from server import journal, stores
+from server.garbage import collect_rarely
 from server.parts import running
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
@@ -30,6 +31,7 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with running(settings):
+        collect_rarely()
         logger.info("A worker of Stageline is at work; what it keeps is in %s", settings.data)
         await ended.wait()
         logger.info("Handing over what is under way to other workers")

@@ -35,6 +35,9 @@ ATTEMPTS = 50
 
 CACHED_STATES = 10_000
 
+FEW = 8
+"""Events at most that are kept for a state that may be asked for: who writes more to a stream has it already."""
+
 
 class Loaded(Struct, Generic[State], frozen=True):
     """A stream's state at *version*."""
@@ -135,6 +138,7 @@ class States:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._kept: OrderedDict[UUID, Loaded[Any]] = OrderedDict()
+        self._told: OrderedDict[UUID, list[Recorded]] = OrderedDict()
 
     async def load(self, decider: Decider[State, Command, EventT], stream: UUID) -> Loaded[State]:
         kept: Loaded[State] = self._kept.get(stream) or Loaded(stream, 0, decider.initial)
@@ -147,8 +151,29 @@ class States:
         return kept
 
     async def last_seen(self, decider: Decider[State, Command, EventT], stream: UUID) -> Loaded[State]:
-        """The state as it was when it was seen here last: it may have moved on."""
-        return self._kept.get(stream) or await self.load(decider, stream)
+        """The state as it was when it was seen here last, or told of: it may have moved on."""
+        kept: Loaded[State] = self._kept.get(stream) or Loaded(stream, 0, decider.initial)
+        told = self._told.pop(stream, ())
+        if told and told[0].version == kept.version + 1:
+            events = cast("Sequence[EventT]", [each.event for each in told])
+            kept = Loaded(stream, told[-1].version, decider.replay(events, kept.state))
+            self.keep(kept)
+        return kept if kept.version else await self.load(decider, stream)
+
+    def learn(self, events: Sequence[Recorded]) -> None:
+        """Keeps what the log tells of, unless it is much: who wants to see its state next need not read it then."""
+        for each in events:
+            told = self._told.get(each.stream)
+            if told is None:
+                kept = self._kept.get(each.stream)
+                if each.version == (kept.version if kept else 0) + 1:
+                    self._told[each.stream] = [each]
+            elif len(told) < FEW and each.version == told[-1].version + 1:
+                told.append(each)
+            else:
+                del self._told[each.stream]
+        while len(self._told) > CACHED_STATES:
+            self._told.popitem(last=False)
 
     async def load_at(self, decider: Decider[State, Command, EventT], stream: UUID, version: int) -> Loaded[State]:
         """The state that the stream had at *version*, or has now if that is still to come."""
@@ -163,6 +188,7 @@ class States:
         if kept is None or kept.version <= loaded.version:
             self._kept[loaded.stream] = loaded
             self._kept.move_to_end(loaded.stream)
+            self._told.pop(loaded.stream, None)
         if len(self._kept) > CACHED_STATES:
             self._kept.popitem(last=False)
 
