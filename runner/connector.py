@@ -12,7 +12,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
@@ -144,16 +144,16 @@ class Manager(JobManager):
         await super().retry_job(job, *arguments, **named)
 
     async def close(self) -> None:
-        """Says that what is done is, and lets go of what was fetched and not begun."""
+        """Says that what is done is, and lets go of what was fetched and not begun: sooner than others would see it."""
         if self._ending is not None:
             self._ending.cancel()
             await asyncio.wait([self._ending])
-        ids = [job.id for job in self._fetched]
-        self._fetched = []
-        if self._done:
-            await self._connector.pool.fetch(DONE, self._done)
-        if ids:
-            await self._connector.pool.fetch(LET_GO, ids)
+        left = [job.id for job in self._fetched]
+        with suppress(LogUnavailable):
+            if self._done:
+                await self._connector.pool.fetch(DONE, self._done)
+            if left:
+                await self._connector.pool.fetch(LET_GO, left)
 
     async def _end(self) -> None:
         """Until nothing is left: a job that stayed behind would keep its environment's next one from being fetched."""
