@@ -191,17 +191,18 @@ async def test_an_environment_goes_on_when_it_could_not_be_said_that_a_deploymen
     id_ = await world.request(environment)
     async with workers.one():
         await gate.reached.wait()
-        connection = await asyncpg.connect(database)
+        connection, looking = await asyncpg.connect(database), await asyncpg.connect(database)
         async with connection.transaction():
             await connection.execute("SELECT FROM procrastinate_jobs FOR UPDATE")
             gate.opened.set()
             await world.over(id_)
-            while not await connection.fetchval(
+            while not await looking.fetchval(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                 " WHERE query LIKE 'DELETE FROM procrastinate_jobs%' AND wait_event_type = 'Lock'"
             ):
                 await asyncio.sleep(0.01)
         await connection.close()
+        await looking.close()
         assert (await world.over(await world.request(environment))).status == Status.SUCCEEDED
 
 
