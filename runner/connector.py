@@ -92,15 +92,14 @@ class Connector(BaseAsyncConnector):
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         told = asyncio.Event()
-        listeners = [Listener(self._dsn, channel, lambda _: told.set()) for channel in channels]
+        listener = Listener(self._dsn, channels, told.set)
         try:
             while True:
                 await told.wait()
                 told.clear()
                 await on_notification(channel="", payload=NEWS)
         finally:
-            for listener in listeners:
-                await listener.close()
+            await listener.close()
 
 
 class Manager(JobManager):

@@ -14,7 +14,7 @@ from store import codec
 from store.batch import Clock, now
 from store.feed import BATCH, Feed, Told
 from store.log import Author, Change, Event, Exported, Key, Link, LogUnavailable, Receipt, Recorded
-from store.postgres_connection import InDoubt, Line, Pool
+from store.postgres_connection import InDoubt, Pool
 from store.postgres_listener import PROBE, Listener
 from store.postgres_recorder import ANSWERS, COLUMNS, answer, line, recorded
 from store.postgres_schema import migrate
@@ -63,11 +63,11 @@ class PostgresLog:
         self.epoch = epoch
         self._readers = readers
         self._feed = Feed(self._fetch_at_last, position)
-        self._writer = Writer(Line(dsn), clock, self._publish)
         self._catch_up = Shared(self._read_news)
-        self._news = asyncio.Event()
+        self._news = asyncio.Event()  # others have written, or may have: what this node writes is published as it is
         self._reading = asyncio.create_task(self._read_on(), name="log-reader")
-        self._listener = Listener(dsn, "stored_events", self._heard, probe)
+        self._listener = Listener(dsn, ["stored_events"], self._news.set, probe)
+        self._writer = Writer(self._listener.line, clock, self._publish)
         self._is_closed = False
 
     @classmethod
@@ -185,11 +185,6 @@ class PostgresLog:
         """Hands on what this node has written; if others' events come before, all of it is read."""
         self._feed.publish(events)
         if events and events[-1].position > self._feed.position:
-            self._news.set()
-
-    def _heard(self, pid: int | None) -> None:
-        """Somebody has written; what we have ourselves is published already."""
-        if pid is None or pid != self._writer.pid:
             self._news.set()
 
     async def _read_news(self) -> int:

@@ -32,9 +32,6 @@ ANSWERING = 10.0
 STOPPING = 1.0
 """Seconds that it may take to let go of a statement for which nobody waits any more."""
 
-FRESH = 300.0
-"""Seconds for which a connection that nobody uses is thought to be well."""
-
 SETTINGS = {
     "application_name": "stageline",
     "default_transaction_isolation": "read committed",
@@ -203,46 +200,45 @@ class Pool:
 
 
 class Line:
-    """One connection, for one who uses it all the time: it is made when it is needed, and kept.
+    """One connection, for those who use it all the time, one after the other: it is made when it is needed, and kept.
 
-    One that was used for nothing for long may have been forgotten by what is between, and is made anew.
+    Each new one is *prepare*d.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, prepare: Callable[["Connection"], Awaitable[None]]) -> None:
         self.dsn = dsn
+        self._prepare = prepare
         self._connection: Connection | None = None
-        self._used = 0.0
+        self._turn = asyncio.Lock()
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator["Connection"]:
-        """For one at a time. Raises `LogUnavailable` if there is none to be had, and `InDoubt` if it breaks."""
-        time = asyncio.get_running_loop().time
-        if self._connection is not None and (self._connection.is_closed() or time() - self._used > FRESH):
-            self.close()
-        if self._connection is None:
-            with explained(self.dsn):
-                self._connection = await connect(self.dsn, ANSWERING)
-                try:
-                    await _durable(self._connection)
-                except BaseException:
-                    self.close()
-                    raise
-        try:
-            with explained(self.dsn, InDoubt):
-                yield self._connection
-        except InDoubt:
-            self.close()  # whatever state it was left in, another one has another
-            raise
-        self._used = time()
-
-    async def fetch(self, statement: str, *parameters: Any) -> "list[Record]":
-        async with self.connection() as connection:
-            return await connection.fetch(statement, *parameters)
+    async def fetch(self, statement: str, *parameters: Any, timeout: float | None = None) -> "list[Record]":
+        """Raises `LogUnavailable` if there is no connection to be had, and `InDoubt` if it breaks."""
+        async with self._turn:
+            connection = await self._open()
+            try:
+                with explained(self.dsn, InDoubt):
+                    return await connection.fetch(statement, *parameters, timeout=timeout)
+            except InDoubt:
+                self.close()  # whatever state it was left in, another one has another
+                raise
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.terminate()
         self._connection = None
+
+    async def _open(self) -> "Connection":
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        with explained(self.dsn):
+            self._connection = await connect(self.dsn, ANSWERING)
+            try:
+                await _durable(self._connection)
+                await self._prepare(self._connection)
+            except BaseException:
+                self.close()
+                raise
+        return self._connection
 
 
 async def _durable(connection: "Connection") -> None:

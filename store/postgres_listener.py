@@ -7,11 +7,15 @@ another takes its place. A word that was lost meanwhile is made up for: who list
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-import asyncpg
+from store.log import LogUnavailable
+from store.postgres_connection import Line
 
-from store.postgres_connection import BROKEN, connect, target, words
+if TYPE_CHECKING:
+    from store.postgres_connection import Connection
 
 PROBE = 10.0
 """Seconds between two questions, and that an answer may take at most."""
@@ -19,51 +23,51 @@ PROBE = 10.0
 AGAIN = 0.2
 """Seconds between two attempts to listen again."""
 
-Heard = Callable[[int | None], None]
-
 logger = logging.getLogger(__name__)
 
 
 class Listener:
-    """Calls *heard* with the process id of whose transaction said something on *channel*, or None when in doubt."""
+    """Calls *heard* when a transaction said something on one of the *channels*, and when one may have.
 
-    def __init__(self, dsn: str, channel: str, heard: Heard, probe: float = PROBE) -> None:
-        self._dsn = dsn
-        self._channel = channel
+    Its *line* can be used besides, by one who writes: the database then wakes nobody for what it says itself, and that
+    isn't heard.
+    """
+
+    def __init__(self, dsn: str, channels: Iterable[str], heard: Callable[[], None], probe: float = PROBE) -> None:
+        self.line = Line(dsn, self._begin)
+        self._channels = tuple(channels)
         self._heard = heard
         self._probe = probe
+        self._lost = asyncio.Event()
         self._is_deaf = False
         self._task = asyncio.create_task(self._listen(), name="listener")
 
     async def close(self) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])
+        self.line.close()
+
+    async def _begin(self, connection: "Connection") -> None:
+        own = connection.get_server_pid()
+        connection.add_termination_listener(lambda _: self._lost.set())
+        for channel in self._channels:
+            await connection.add_listener(channel, lambda _, pid, *__: None if pid == own else self._heard())
+        self._heard()
 
     async def _listen(self) -> None:
+        """Sees to it that the line is there."""
         while True:
+            self._lost.clear()
             try:
-                await self._listen_once()
-            except (*BROKEN, asyncpg.PostgresError) as error:
+                await self.line.fetch("SELECT", timeout=self._probe)
+            except LogUnavailable as error:
                 if not self._is_deaf:  # it is said once, however long it lasts
-                    logger.warning("Listens no more to %s, and tries again: %s", target(self._dsn), words(error))
+                    logger.warning("Listens no more, and tries again: %s", error)
                 self._is_deaf = True
-            await asyncio.sleep(AGAIN)
-
-    async def _listen_once(self) -> None:
-        """Until the connection is lost."""
-        connection = await connect(self._dsn)
-        try:
-            lost = asyncio.Event()
-            connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(self._channel, lambda _, pid, *__: self._heard(pid))
-            self._heard(None)
+                await asyncio.sleep(AGAIN)
+                continue
             if self._is_deaf:
-                logger.info("Listens again to %s", target(self._dsn))
+                logger.info("Listens again.")
             self._is_deaf = False
-            while not lost.is_set():
-                try:
-                    await asyncio.wait_for(lost.wait(), self._probe)
-                except TimeoutError:
-                    await connection.execute("SELECT", timeout=self._probe)
-        finally:
-            connection.terminate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), self._probe)

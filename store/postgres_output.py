@@ -59,7 +59,7 @@ class PostgresOutput:
         self._news = News()
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._waking: asyncio.TimerHandle | None = None
-        self._listener = Listener(dsn, "step_output", self._heard)
+        self._listener = Listener(dsn, ["step_output"], self._heard)
         self._is_closed = False
 
     @classmethod
@@ -154,7 +154,7 @@ class PostgresOutput:
         if self._is_closed:
             raise LogUnavailable("The output store is closed.")
 
-    def _heard(self, _: int | None) -> None:
+    def _heard(self) -> None:
         if self._waking is None:
             self._waking = asyncio.get_running_loop().call_later(PAUSE, self._wake)
 

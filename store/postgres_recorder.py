@@ -15,7 +15,7 @@ from store.log import Author, Change, Key, Origin, Receipt, Recorded, StreamMove
 if TYPE_CHECKING:
     from store.postgres_connection import Record
 
-APPEND = "SELECT * FROM append($1::believed[], $2::keyed[], $3::int[], $4::stored_events[])"
+APPEND = "SELECT * FROM append($1::believed[], $2::keyed[], $3::stored_events[])"
 
 HEADS = """
     SELECT s.stream, e.originator_version, e.hash, e.recorded_at FROM unnest($1::uuid[]) AS s (stream)
@@ -34,7 +34,7 @@ FOUND = """
 """
 """Which commands were written already, and where their last events are."""
 
-STREAM, VERSION, ID = 1, 2, 5
+COMMAND, STREAM, VERSION, ID = 0, 1, 2, 5
 """Which columns they are."""
 
 Became = Receipt | StreamMoved | Answer
@@ -68,7 +68,6 @@ class Letter:
         self._commands = commands
         self._heads: list[tuple[Any, ...]] = []
         self._keys: list[tuple[Any, ...]] = []
-        self._numbers: list[int] = []
         self._events: list[tuple[Any, ...]] = []
         for number, command in enumerate(commands, 1):
             first = {change.stream: change for change in reversed(command.changes)}
@@ -76,18 +75,16 @@ class Letter:
                 self._heads.append((number, stream, change.expected, heads.get(stream, Head()).hash))
             if (key := command.key) is not None:
                 self._keys.append((number, key.key, key.request, key.subject))
-            for stored in command.stored:
-                self._numbers.append(number)
-                self._events.append(_row(stored))
+            self._events += [_row(stored, number) for stored in command.stored]
 
     @property
     def parameters(self) -> Sequence[Any]:
-        return self._heads, self._keys, self._numbers, self._events
+        return self._heads, self._keys, self._events
 
     @property
     def events(self) -> Sequence[Any]:
         """By which command, which stream's which version is which event."""
-        return self._numbers, *([row[column] for row in self._events] for column in (STREAM, VERSION, ID))
+        return [[row[column] for row in self._events] for column in (COMMAND, STREAM, VERSION, ID)]
 
     def outcomes(self, reply: "Sequence[Record]", found: "Sequence[Record]" = ()) -> list[Became]:
         """What became of each command; *found* are those that were written when they were sent before."""
@@ -158,11 +155,11 @@ def line(row: "Record") -> bytes:
     return audit.line(position, hash_, link)
 
 
-def _row(stored: Stored) -> tuple[Any, ...]:
-    """As the events' table has it, but for the position: that is given by the database."""
+def _row(stored: Stored, command: int) -> tuple[Any, ...]:
+    """As the events' table has it, but for the position: that is given by the database, which is told the command."""
     recorded, by = stored.recorded, stored.recorded.by
     return (
-        None,
+        command,
         recorded.stream,
         recorded.version,
         recorded.name,

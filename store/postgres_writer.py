@@ -7,7 +7,6 @@ gives the positions, and refuses what was built on a head that isn't one any mor
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
@@ -16,9 +15,6 @@ from store.batch import Answer, Batch, Clock, Head, Tip, Waiting
 from store.log import Author, Change, Key, LogUnavailable, OutcomeUnknown, Receipt, Recorded, StreamMoved
 from store.postgres_connection import InDoubt, Line
 from store.postgres_recorder import ANSWERS, APPEND, FOUND, HEADS, Became, Letter, Sent, answer
-
-if TYPE_CHECKING:
-    from store.postgres_connection import Record
 
 KNOWN_HEADS = 10_000
 
@@ -39,7 +35,6 @@ class Writer:
     """Carries appends out; *publish* is given the events of every batch, before anybody gets a receipt."""
 
     def __init__(self, line: Line, clock: Clock, publish: Callable[[Sequence[Recorded]], None]) -> None:
-        self.pid: int | None = None  # of the database's process that carries out what we send
         self._line = line
         self._clock = clock
         self._publish = publish
@@ -59,7 +54,6 @@ class Writer:
         """Carries out what was to be appended."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
-        self._line.close()
 
     def learn(self, events: Sequence[Recorded]) -> None:
         """Takes the heads of streams, and the log's time, from its newest events."""
@@ -171,10 +165,8 @@ class Writer:
         is_in_doubt = False
         while True:
             try:
-                async with self._line.connection() as connection:
-                    self.pid = connection.get_server_pid()
-                    reply: Sequence[Record] = await connection.fetch(APPEND, *letter.parameters)
-                    found = await connection.fetch(FOUND, *letter.events) if is_in_doubt else ()
+                reply = await self._line.fetch(APPEND, *letter.parameters)
+                found = await self._line.fetch(FOUND, *letter.events) if is_in_doubt else ()
                 return letter.outcomes(reply, found)
             except LogUnavailable as away:
                 is_in_doubt = is_in_doubt or isinstance(away, InDoubt)

@@ -15,6 +15,7 @@ from store import codec, ids, postgres_connection, postgres_schema, postgres_wri
 from store.log import Author, Key, LogUnavailable, Origin, Receipt, StreamMoved
 from store.postgres import PostgresLog
 from store.postgres_connection import Pool
+from store.postgres_listener import Listener
 from store.postgres_schema import migrate, migrations
 from tests.postgres import Server, created, named
 from tests.proxy import far
@@ -226,6 +227,20 @@ async def test_who_listens_to_a_wire_that_has_gone_silent_listens_to_another_soo
         while proxy.connections == connections:
             await asyncio.sleep(0.01)
         assert names(await following) == ["a1", "a2"]
+
+
+async def test_what_is_said_over_the_line_that_listens_is_not_heard(database: str) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    listener = Listener(database, ["stored_events"], lambda: heard.put_nowait("a word"))
+    await heard.get()  # it begins to listen
+    await listener.line.fetch("NOTIFY stored_events")
+    await listener.line.fetch("SELECT")
+    assert heard.empty()
+    other = await asyncpg.connect(database)
+    await other.execute("NOTIFY stored_events")
+    assert await heard.get() == "a word"
+    await other.close()
+    await listener.close()
 
 
 async def test_a_database_that_does_not_answer_is_not_waited_for_twice(
