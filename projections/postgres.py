@@ -86,6 +86,19 @@ class GenerationGone(ViewsUnavailable):
     """Whoever fills it was thought dead: it was pruned, and nothing was saved."""
 
 
+PLANS = {
+    # How a narrowed list is best read depends on its tags: a plan for any tags would walk all of it.
+    "plan_cache_mode": "force_custom_plan",
+    # Rows are many and what is read of them is little, whatever the planner thinks of a table it has seen little of.
+    "enable_seqscan": "off",
+    # Tags that the index has put off are looked through by every search for one.
+    "gin_pending_list_limit": "64kB",
+}
+"""Settings of the connections."""
+
+FILLING = "SET LOCAL gin_pending_list_limit = '4MB'"  # as usual, while nobody searches among the rows
+
+
 class PostgresViews(Views):
     def __init__(self, pool: Pool) -> None:
         self.lease = Lease(pool)
@@ -97,8 +110,7 @@ class PostgresViews(Views):
         """The store in the database *dsn*, whose tables are made or brought up to date."""
         with _unavailable():
             await migrate(dsn)
-            # how a narrowed list is best read depends on its tags: a plan for any tags would walk all of it
-            return cls(await Pool.open(dsn, CONNECTIONS, _prepare, plan_cache_mode="force_custom_plan"))
+            return cls(await Pool.open(dsn, CONNECTIONS, _prepare, **PLANS))
 
     @property
     def dsn(self) -> str:
@@ -126,8 +138,10 @@ class PostgresViews(Views):
     async def list_all(
         self, kind: str, parent: str, part: Slice, narrowed: Sequence[Filter], *, is_descending: bool = False
     ) -> Sequence[Page[bytes]]:
+        if len(narrowed) < 2 or not all(each.tags for each in narrowed):
+            return [await self.list(kind, parent, part, is_descending=is_descending, only=each) for each in narrowed]
         listings = Listings(kind, parent, part, is_descending, narrowed)
-        return listings.pages(await self._read(listings.statement, *listings.parameters)) if narrowed else []
+        return listings.pages(await self._read(listings.statement, *listings.parameters))
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:
         return {row["kind"]: _checkpoint(row) for row in await self._read(CHECKPOINTS)}
@@ -169,6 +183,7 @@ class PostgresViews(Views):
 
     async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
         async with self._writing() as connection:
+            await connection.execute(FILLING)
             if not await connection.fetch(FILLED, generation):
                 raise GenerationGone("Rows that were being made anew are not wanted any more.")
             once = [(generation, *_row(row), row.tags) for row in rows if row.tags]  # these are nearly all

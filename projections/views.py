@@ -169,7 +169,7 @@ class Views(Protocol):
     async def list_all(
         self, kind: str, parent: str, part: Slice, narrowed: Sequence[Filter], *, is_descending: bool = False
     ) -> Sequence[Page[bytes]]:
-        """The same *part* of the list for each of the filters, by as many statements as for one."""
+        """The same *part* of the list for each of the filters; if all have tags, by as many statements as for one."""
         ...
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:

@@ -309,7 +309,17 @@ async def test_several_narrowed_lists_are_read_at_once(views: Views) -> None:
                 await views.list("thing", "", part, is_descending=is_descending, only=only) for only in filters
             ]
             assert await views.list_all("thing", "", part, filters, is_descending=is_descending) == one_by_one
+            with_tags = await views.list_all("thing", "", part, filters[1:], is_descending=is_descending)
+            assert with_tags == one_by_one[1:]
     assert await views.list_all("thing", "", Slice(), []) == []
+
+
+async def test_thousands_of_narrowed_lists_are_read_at_once(views: Views) -> None:
+    await made(views, *(tagged(number, f"t{number}", "even" if number % 2 == 0 else "odd") for number in range(100)))
+    filters = [Filter(tags=((f"t{number % 100}",), ("even",)), since="00", until="99") for number in range(7000)]
+    pages = await views.list_all("thing", "", Slice(first=1), filters, is_descending=True)
+    assert [[int(edge.node) for edge in page.edges] for page in pages[:4]] == [[0], [], [2], []]
+    assert pages == [*pages[:100]] * 70
 
 
 async def test_several_rows_are_found_at_once(views: Views) -> None:
