@@ -32,6 +32,9 @@ from store.output import Kind
 from store.postgres_connection import ANSWERING
 from store.postgres_output import PostgresOutput
 
+HANDING_OVER = 5.0
+"""Seconds that it may take to hand over when a worker ends; others see after `STALLED` seconds that it has ended."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -71,7 +74,9 @@ class WorkerEngine:
         """Hands over what it drives."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=HANDING_OVER)
+            if not self._task.done():
+                logger.warning("The database does not let it hand over in time: others find out by themselves")
 
     async def _persist(self) -> None:
         waits = pauses()

@@ -12,4 +12,3 @@ def begin(settings: Settings) -> None:
     handler.addFilter(is_news)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s  %(message)s", handlers=[handler])
     logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every job
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # and of every attempt to connect

@@ -1,10 +1,13 @@
 """The server as a program: bound to its address, served by uvicorn, stopped by a signal."""
 
 import asyncio
+import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,6 +33,8 @@ IDLE = 75
 GRACE = 5
 """Seconds that open requests get when the server is stopped."""
 
+logger = logging.getLogger("stageline")
+
 
 def serve(settings: Settings) -> None:
     """Runs until SIGINT or SIGTERM. Ends the program with 1, and says why, when it can't start."""
@@ -54,7 +59,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._stop = stop
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is lost by that: it is as if it were killed
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logger.info("Stageline ends; steps that run go on, and are taken up again. Ctrl-C once more ends it at once")
         self._stop()
         await super().shutdown(sockets)
 

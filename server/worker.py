@@ -27,14 +27,21 @@ def work(settings: Settings) -> None:
 
 
 async def _work(settings: Settings) -> None:
-    ended = asyncio.Event()
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def end() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is lost by that: it is as if it were killed
+        if not ended.is_set():
+            logger.info("Handing over what is under way to other workers; Ctrl-C once more ends it at once")
+        ended.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, end)
     async with running(settings):
         collect_rarely()
         logger.info("A worker of Stageline is at work; what it keeps is in %s", settings.data)
         await ended.wait()
-        logger.info("Handing over what is under way to other workers")
 
 
 def migrate(dsn: str) -> None:

@@ -133,6 +133,7 @@ class Pool:
         self._pool = pool
         self._made = made  # by the number of the database's process
         self._silent: set[int] = set()
+        self._releasing: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(
@@ -166,9 +167,13 @@ class Pool:
         """Raises `LogUnavailable` if there is none to be had, and `InDoubt` if it breaks."""
         with explained(self.dsn):
             connection = await self._acquire()
+        is_cancelled = False
         try:
             with explained(self.dsn, InDoubt):
                 yield connection
+        except asyncio.CancelledError:
+            is_cancelled = True
+            raise
         except InDoubt as broken:
             if isinstance(broken.__cause__, TimeoutError):
                 self._silent |= self._made
@@ -177,8 +182,16 @@ class Pool:
                 connection.terminate()  # whatever state it was left in, another one has another
             raise
         finally:
-            with explained(self.dsn), suppress(TimeoutError):  # then the connection was terminated
-                await self._pool.release(connection, timeout=STOPPING)
+            if is_cancelled:  # its statement is to end first, which nobody waits for
+                task = asyncio.create_task(self._release(connection))
+                self._releasing.add(task)
+                task.add_done_callback(self._releasing.discard)
+            else:
+                await self._release(connection)
+
+    async def _release(self, connection: "PoolConnection") -> None:
+        with explained(self.dsn), suppress(TimeoutError):  # then the connection was terminated
+            await self._pool.release(connection, timeout=STOPPING)
 
     async def _acquire(self) -> "PoolConnection":
         while (connection := await self._pool.acquire()).get_server_pid() in self._silent:

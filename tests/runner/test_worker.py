@@ -16,6 +16,7 @@ from runner.executor import StepOutput, Work
 from runner.jobs import Jobs
 from runner.machine import machine
 from runner.worker import WorkerEngine
+from store import postgres_connection
 from store.postgres import PostgresLog
 from store.postgres_output import PostgresOutput
 from tests.proxy import far
@@ -36,18 +37,17 @@ class Workers:
 
     @asynccontextmanager
     async def one(
-        self, on: str = "here", target: Target = Target.PROCESS, gone: float = 300.0
+        self, on: str = "here", target: Target = Target.PROCESS, gone: float = 300.0, database: str | None = None
     ) -> AsyncIterator[WorkerEngine]:
-        """A worker on the machine *on*."""
+        """A worker on the machine *on*, which sees its jobs in *database*."""
         outputs = self._world.outputs
         assert isinstance(outputs, PostgresOutput)
 
         async def none(position: int) -> tuple[()]:
             return ()
 
-        engine = WorkerEngine(
-            self._database, machine(self._folder / on), gone, self._world.runner(target), outputs, none, none
-        )
+        here, runner = machine(self._folder / on), self._world.runner(target)
+        engine = WorkerEngine(database or self._database, here, gone, runner, outputs, none, none)
         await engine.start()
         try:
             yield engine
@@ -204,6 +204,19 @@ async def test_an_environment_goes_on_when_it_could_not_be_said_that_a_deploymen
         await connection.close()
         await looking.close()
         assert (await world.over(await world.request(environment))).status == Status.SUCCEEDED
+
+
+async def test_a_worker_begins_again_when_no_word_comes_of_a_job_that_it_asked_for(
+    world: World, workers: Workers, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_connection, "ANSWERING", 0.5)
+    async with far(database) as (proxy, dsn), workers.one(database=dsn):
+        await world.over(await world.request(await world.environment(["api"])))
+        proxy.hushes = b"process"  # the queue
+        await proxy.has_hushed.wait()
+        proxy.lose(all_of_them=True)
+        proxy.speak()
+        assert (await world.over(await world.request(await world.environment(["api"])))).status == Status.SUCCEEDED
 
 
 def test_a_machine_keeps_its_number(tmp_path: Path) -> None:

@@ -12,7 +12,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from tests.runner import test_crash
+from tests.server.test_database_away import until
 from tests.serving import PATIENCE, Serving, serving
+
+data = test_crash.data
 
 CREATE = """
 mutation {
@@ -20,6 +24,15 @@ mutation {
   createEnvironment(project: "Shop", name: "staging") { ... on Pipeline { environment { id } } }
 }
 """
+ADD = """
+mutation ($environment: ID!, $directory: String!) {
+  addService(environment: $environment, name: "api", type: JOB, spec: {
+    directory: $directory, build: ["echo build >> marks; while ! test -f go; do sleep 0.02; done"], run: "true"
+  }) { __typename }
+}
+"""
+DEPLOY = "mutation ($environment: ID!) { deploy(environment: $environment) { ... on Deployment { id } } }"
+STATUS = "query ($id: ID!) { deployment(id: $id) { status } }"
 FOLLOW = "subscription ($environment: ID!) { pipelineEvents(environment: $environment) { type } }"
 
 
@@ -91,6 +104,27 @@ def test_a_signal_ends_it_while_clients_follow(tmp_path: Path, number: signal.Si
         server.stop()
         said = server.log.read_text().splitlines()
         assert [line for line in said if not line.startswith("INFO  ")] == []  # nothing had to be broken off
+
+
+def test_a_deployment_goes_on_when_it_is_started_again_after_ctrl_c(data: Path) -> None:
+    with serving(data) as server:
+        environment = server.execute(CREATE)["createEnvironment"]["environment"]["id"]
+        server.execute(ADD, environment=environment, directory=str(data))
+        deployment = server.execute(DEPLOY, environment=environment)["deploy"]["id"]
+        until((data / "marks").exists)
+        process = psutil.Process(server.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+        assert "steps that run go on, and are taken up again" in server.log.read_text()
+        server.stop()
+        server.start()
+        (data / "go").touch()
+        until(lambda: server.execute(STATUS, id=deployment)["deployment"]["status"] == "SUCCEEDED")
+        server.stop()
+        done = server.stageline("fsck", "--data", str(server.data))
+        assert done.stdout.endswith("nothing wrong\n"), done
+        assert "Traceback" not in server.log.read_text()
+    assert (data / "marks").read_text() == "build\n"
 
 
 @contextmanager

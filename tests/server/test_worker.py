@@ -1,18 +1,29 @@
 """`stageline migrate` and `stageline worker` as the operator meets them."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from domain.step import Status
+from server.fsck import check
+from server.settings import Settings
 from tests.postgres import created, named
+from tests.proxy import far
+from tests.runner import test_worker_crash
+from tests.runner.test_worker_crash import waiting, worker
+from tests.runner.world import World
 
 ROOT = Path(__file__).parents[2]
+
+data, world = test_worker_crash.data, test_worker_crash.world
 
 
 @pytest.fixture
@@ -82,6 +93,35 @@ def test_what_is_no_address_is_refused_without_telling_it(hosts: str) -> None:
     assert "sesame" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["serve", "worker"])
+async def test_ctrl_c_once_more_ends_it_at_once_and_nothing_is_lost(
+    world: World, database: str, data: Path, command: str
+) -> None:
+    """Its database is silent, so that once isn't enough."""
+    id_ = await waiting(world, data)
+    options = ["--data", str(data / "machine"), *(["--port", "0"] if command == "serve" else [])]
+    async with far(database) as (proxy, dsn):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cli.main", command, "--database", dsn, *options),
+            cwd=ROOT,
+            env=os.environ | {"XDG_CONFIG_HOME": str(data / "config")},
+            stderr=PIPE,
+        )
+        assert process.stderr is not None
+        await world.reaches(id_, "BuildStarted", 2)
+        proxy.hush()
+        process.send_signal(signal.SIGINT)
+        while b"once more ends it at once" not in await process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == -signal.SIGINT  # a shell says 130
+    (data / "go").touch()
+    async with worker(database, data / "machine"):
+        assert (await world.over(id_)).status == Status.SUCCEEDED
+    assert sorted((data / "marks").read_text().split()) == ["api.1", "web.1"]
+    assert (await check(Settings(data=data, database=database)))[1] == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_worker_in_order(empty: str, tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "cli.main", "worker", "--database", empty, "--data", str(tmp_path)]
@@ -90,4 +130,5 @@ def test_a_signal_ends_a_worker_in_order(empty: str, tmp_path: Path, number: sig
         assert "is at work" in worker.stderr.readline()
         worker.send_signal(number)
         _, said = worker.communicate(timeout=60)
-    assert (worker.returncode, said) == (0, "INFO  Handing over what is under way to other workers\n")
+    assert worker.returncode == 0
+    assert said == "INFO  Handing over what is under way to other workers; Ctrl-C once more ends it at once\n"
