@@ -152,7 +152,10 @@ class Feed:
 
     async def _look(self) -> None:
         while not self._is_closed:
+            end = self.position
             await asyncio.sleep(self._poll)
+            if self.position > end:
+                continue
             with suppress(LogUnavailable):  # then the next look may find it well again
                 while await self._catch_up():
                     pass

@@ -5,6 +5,7 @@ Times are in the order of positions in every stream and on every node; between n
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from store.postgres_connection import Record
 
 READERS = 6
+
+AHEAD = 100
+"""Batches that this node has written and that are kept until what is before them is read; more are read as well."""
 
 PATIENCE = 60.0
 """Seconds that a server waits for its database at the start."""
@@ -65,6 +69,7 @@ class PostgresLog:
         self._feed = Feed(self._fetch_at_last, position)
         self._catch_up = Shared(self._read_news)
         self._news = asyncio.Event()  # others have written, or may have: what this node writes is published as it is
+        self._ahead: deque[Sequence[Recorded]] = deque(maxlen=AHEAD)
         self._reading = asyncio.create_task(self._read_on(), name="log-reader")
         self._listener = Listener(dsn, ["stored_events"], self._news.set, probe)
         self._writer = Writer(self._listener.line, clock, self._publish)
@@ -182,10 +187,16 @@ class PostgresLog:
     # Following
 
     def _publish(self, events: Sequence[Recorded]) -> None:
-        """Hands on what this node has written; if others' events come before, all of it is read."""
-        self._feed.publish(events)
-        if events and events[-1].position > self._feed.position:
+        """Hands on what this node has written, once what others wrote before it was read: it isn't read itself."""
+        if events:
+            self._ahead.append(events)
+            self._go_on()
+        if self._ahead:
             self._news.set()
+
+    def _go_on(self) -> None:
+        while self._ahead and self._ahead[0][0].position <= self._feed.position + 1:
+            self._feed.publish(self._ahead.popleft())
 
     async def _read_news(self) -> int:
         """Hands on what others have written; the position up to which that is everything."""
@@ -203,9 +214,18 @@ class PostgresLog:
             await self._news.wait()
             self._news.clear()
             with suppress(LogUnavailable):  # then the log is closed
-                while found := await self._fetch_at_last(self._feed.position, BATCH, None):
+                found: Sequence[Recorded] = ()
+                limit = 0
+                while limit < BATCH or len(found) == BATCH:  # behind what this node wrote there may be more
+                    self._go_on()
+                    missing = self._ahead[0][0].position - self._feed.position - 1 if self._ahead else BATCH
+                    limit = min(missing, BATCH)
+                    found = await self._fetch_at_last(self._feed.position, limit, None)
                     self._hand_on(found)
+                    if not found:
+                        self._ahead.clear()
 
     def _hand_on(self, found: Sequence[Recorded]) -> None:
         self._writer.learn(found)
         self._feed.publish(found)
+        self._go_on()
