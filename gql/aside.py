@@ -90,14 +90,17 @@ class Aside:
 
 
 def encoded(value: Any) -> bytes:
-    """*value* as JSON. It is taken apart, a little at a time: what encodes, and what frees memory, takes no turns."""
+    """*value* as JSON. It is taken apart, a little at a time: what encodes, and what frees memory, takes no turns.
+
+    Lists of leaves stay as they are: they may be those that a resolver gave.
+    """
     if isinstance(value, dict):
         members = [msgspec.json.encode(key) + b":" + encoded(value.pop(key)) for key in list(value)]
         return b"{" + b",".join(members) + b"}"
     if isinstance(value, Struct):
         names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
         return encoded({key: getattr(value, name) for key, name in names})
-    if isinstance(value, list) and len(value) >= MANY:
+    if isinstance(value, list) and len(value) >= MANY and isinstance(value[0], dict | list | Struct):
         value.reverse()
         items = [msgspec.json.encode(value.pop()) for _ in range(len(value))]
         return b"[" + b",".join(items) + b"]"

@@ -36,11 +36,14 @@ from graphql import (
     GraphQLUnionType,
     OperationDefinitionNode,
     get_named_type,
+    get_nullable_type,
     is_composite_type,
 )
 from msgspec import Meta, Struct, StructMeta
 
+from gql import straight
 from gql.selection import Selection, Unsupported
+from gql.straight import Lasting, Make, Once, Part
 
 TURN = 0.005
 """Seconds that an answer is worked on before others may go on."""
@@ -58,11 +61,8 @@ LEAVES: dict[str, Any] = {
     "String": str,
 }
 
-Make = Callable[[Any], Any]
-"""Makes its part of the answer of what a field gives."""
-
 Spine = Callable[[Any], Awaitable[Any]]
-"""The same from the root to the items of the first lists: between those, others have their turn."""
+"""A `Make` from the root to the items of the first lists: between those, others have their turn."""
 
 
 class Doubt(Exception):
@@ -76,15 +76,6 @@ class Root(Struct, frozen=True):
     field: GraphQLField
     nodes: list[FieldNode]
     make: Spine
-
-
-class Part(Struct, frozen=True):
-    """What is selected of an object; *type* is a text for __typename, which is that."""
-
-    key: str
-    attribute: str
-    type: GraphQLOutputType | str
-    nodes: list[FieldNode]
 
 
 def roots(
@@ -113,8 +104,18 @@ class _Compiler:
             field = query.fields.get(nodes[0].name.value)
             if field is None or field.resolve is None:  # introspection, and __typename
                 raise Unsupported
-            made.append(Root(key, field, nodes, self._spine(field.type, nodes)))
+            made.append(Root(key, field, nodes, self._root(field.type, nodes)))
         return tuple(made)
+
+    def _root(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Spine:
+        make = self._spine(type_, nodes)
+        inner = get_nullable_type(type_)
+        if not isinstance(inner, GraphQLObjectType) or not issubclass(inner.extensions[DEFINITION].origin, Lasting):
+            return make
+        try:
+            return Once(make, straight.written(inner, nodes, self._parts, _made_by))
+        except Unsupported:
+            return make
 
     def _spine(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Spine:
         if not self._has_list(type_, nodes):
@@ -249,6 +250,8 @@ async def _in_turn(make: Make, values: Any) -> list[Any]:
 class _Made(type):
     """The types of what is made by a function of ours: msgspec takes whatever that gives for one of them."""
 
+    make: Make
+
     def __instancecheck__(cls, instance: object) -> bool:
         return True
 
@@ -287,6 +290,11 @@ def _leaf(type_: GraphQLLeafType) -> Any:
     if isinstance(type_, GraphQLEnumType):
         return _enum(type_)
     return LEAVES.get(type_.name) or _by(partial(_scalar, type_.coerce_output_value))
+
+
+def _made_by(type_: GraphQLLeafType) -> Make | None:
+    kind = _leaf(type_)
+    return kind.make if isinstance(kind, _Made) else None
 
 
 def _scalar(serialize: Callable[[Any], Any], value: Any) -> Any:

@@ -22,6 +22,7 @@ from gql.context import Context, Info
 from gql.errors import Refusal
 from gql.node import Node, global_id, uuid_of
 from gql.spec import ServiceSpec
+from gql.straight import Lasting
 from gql.write import Write
 from projections.environment import EnvironmentView
 from projections.pipeline import PipelineView
@@ -100,7 +101,7 @@ class Stage:
 
 
 @strawberry.type(description="An environment's ordered stages, and which service stands where.")
-class Pipeline(Node):
+class Pipeline(Node, Lasting):
     environment: Environment
     version: int = strawberry.field(
         description="Counts the changes to the environment; what expectedVersion speaks of."
@@ -231,11 +232,12 @@ class Query:
             raise InvalidArgument(argument="version", why="it can't be given together with asOf")
         if as_of is not None and as_of.tzinfo is None:
             raise InvalidArgument(argument="asOf", why="it needs a time zone, as in 2026-01-31T12:00:00Z")
-        view = await view_of(info.context, environment, version, as_of)
+        context = info.context
+        view = await view_of(context, environment, version, as_of)
         if view is None:
             return None
-        info.context.reads(view.environment, view.project)
-        return await _kept(info.context, view)
+        context.reads(view.environment, view.project)
+        return await _kept(context, view)
 
 
 async def view_of(
