@@ -5,6 +5,8 @@ Several servers answer the query for a whole pipeline, every field of it, one af
 connections: ours, with its answers kept as bytes and with only the document kept, everything else done each time;
 plain Starlette under the same settings of uvicorn; Apollo Server and mercurius with its JIT on Node, which npm
 installs. What is measured is answers in a second, and the CPU time that the server's process takes for each.
+
+With `--store postgres` ours are two nodes on a PostgreSQL of its own, whose processes aren't counted.
 """
 
 import argparse
@@ -56,8 +58,8 @@ BARS = [
 ]
 
 
-async def main(seconds: float, rounds: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, all_of_them(Path(folder), SIZES) as servers:
+async def main(seconds: float, rounds: int, store: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, all_of_them(Path(folder), SIZES, store) as servers:
         for size in SIZES:
             asked = {name: each[size] for name, each in servers.items()}
             answer = json.loads(asked[KEPT].answer)
@@ -97,5 +99,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="of a server's round")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--store", choices=["sqlite", "postgres"], default="sqlite", help="of ours")
     given = parser.parse_args()
-    uvloop.run(main(given.seconds, given.rounds))
+    uvloop.run(main(given.seconds, given.rounds, given.store))

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from bench.load import Asked
 from gql.schema import SDL
+from tests.postgres import created, running
 
 NODE = Path(__file__).with_name("graphql_peers")
 ORJSON = "orjson==3.11.9"
@@ -62,19 +63,21 @@ Services = Mapping[str, tuple[int, ...]]
 
 
 class Made(Struct):
-    """An ended server's *data*, whose environments are those with the ids, and the token to ask it with."""
+    """An ended server's *data*, or its *database*, whose environments are those with the ids, and the token to ask it
+    with."""
 
     data: Path
     config: Path
+    database: str | None
     environments: dict[str, str]
     token: str
 
 
 @contextmanager
-def all_of_them(folder: Path, sizes: Services) -> Iterator[dict[str, dict[str, Asked]]]:
+def all_of_them(folder: Path, sizes: Services, store: str) -> Iterator[dict[str, dict[str, Asked]]]:
     """What to ask each server for a pipeline of each size."""
     with ExitStack() as stack:
-        made = _made(folder, sizes)
+        made = _made(folder, sizes, _database(stack) if store == "postgres" else None)
         shutil.copytree(made.data, folder / "again")
         ours = stack.enter_context(_stageline(made, made.data))
         servers = {
@@ -91,9 +94,14 @@ def all_of_them(folder: Path, sizes: Services) -> Iterator[dict[str, dict[str, A
         yield servers
 
 
-def _made(folder: Path, sizes: Services) -> Made:
+def _database(stack: ExitStack) -> str:
+    server = stack.enter_context(running())
+    return stack.enter_context(created(server.dsn, "template0"))
+
+
+def _made(folder: Path, sizes: Services, database: str | None) -> Made:
     """What the first day leaves behind."""
-    made = Made(folder / "data", folder / "config", {}, "")
+    made = Made(folder / "data", folder / "config", database, {}, "")
     with _started(made, made.data) as (port, _):
         made.token = _token(made, port)
 
@@ -144,6 +152,8 @@ def _started(made: Made, data: Path, *options: str) -> Iterator[tuple[int, psuti
     port = _free_port()
     command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), "--data", str(data)]
     command += ["--log-level", "warning", *options]
+    if made.database is not None:
+        command += ["--database", made.database]
     with _running(command, port, XDG_CONFIG_HOME=str(made.config)) as process:
         yield port, process
 

@@ -1,7 +1,7 @@
 """
 What a document selects of an object, written out as one Python expression.
 
-It looks at no value, which saves half of the time. So it is for what is kept and given again, and never changes: the
+It looks at no value, which saves a third of the time. So it is for what is kept and given again, and never changes: the
 first time each value that is selected was looked at. Of a service `{ key: id isSkipped stage { name } ports }` is
 
     Service(v.id, v.is_skipped, None if (v1 := v.stage) is None else StageRef(v1.name), v.ports)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -16,17 +16,23 @@ from domain import access
 from domain.access import ACCESS, RevokeToken, TokenId
 from gql.revocation import Revocations
 from server.auth import Tokens, new_token
-from store import feed
+from store import feed, postgres
 from store.handle import Handler
 from store.log import Author, Origin
 from store.memory import MemoryLog
 from store.postgres import PostgresLog
+from store.postgres_listener import Listener
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Stageline, served
 from tests.gql.test_broadcast import EVENTS, change
 from tests.gql.test_sse import COMPLETE, stream
 
 BY = Author(actor="admin", origin=Origin.API)
+
+
+def deaf(dsn: str, channels: Iterable[str], _: Callable[[], None], probe: float) -> Listener:
+    """A listener that hears nothing."""
+    return Listener(dsn, channels, lambda: None, probe)
 
 
 @pytest.fixture
@@ -58,7 +64,7 @@ def test_what_is_open_with_a_token_ends_when_it_is_revoked_on_another_node(
 ) -> None:
     """Also if the word of it never comes: then the log is looked at."""
     if is_deaf:
-        monkeypatch.setattr(PostgresLog, "_heard", lambda *_: None)
+        monkeypatch.setattr(postgres, "Listener", deaf)
         node.restart()
     assert 2 * feed.POLL <= 2
     environment = Environment(node)
