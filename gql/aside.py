@@ -34,8 +34,15 @@ PUT_OFF = 10
 MANY = 20
 """Things of one list that are encoded one by one."""
 
+Gone = Callable[[], Coroutine[Any, Any, object]]
+"""Returns when nobody waits for an answer any more."""
+
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+
+
+class Left(Exception):
+    """Whoever asked is gone."""
 
 
 class Aside:
@@ -49,16 +56,36 @@ class Aside:
         self._loop: asyncio.AbstractEventLoop | None = None  # until it is wanted
         self._thread: Thread
         self._stopping = asyncio.Event()  # of the thread's loop, where it is waited for
+        self._is_stopped = False
 
     async def stop(self) -> None:
-        """Cancels what isn't over."""
+        """Cancels what isn't over, and what hasn't begun."""
+        self._is_stopped = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
             await asyncio.to_thread(self._thread.join)
 
-    async def carry_out(self, work: Callable[["Application"], Coroutine[Any, Any, Result]]) -> Result:
-        """What *work* comes to; it is cancelled with whoever waits for it."""
+    async def carry_out(
+        self, work: Callable[["Application"], Coroutine[Any, Any, Result]], gone: Gone | None = None
+    ) -> Result:
+        """What *work* comes to; it is cancelled with whoever waits for it, and when *gone* says so: raises `Left`."""
+        if gone is None:
+            return await self._carry_out(work)
+        ways = asyncio.create_task(self._carry_out(work)), asyncio.create_task(gone())
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if not ways[0].done():
+                raise Left
+            return ways[0].result()
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _carry_out(self, work: Callable[["Application"], Coroutine[Any, Any, Result]]) -> Result:
         async with self._turns:
+            if self._is_stopped:
+                raise asyncio.CancelledError
             with self._undisturbed():
                 begun = asyncio.run_coroutine_threadsafe(work(self._application), self._started())
                 return await asyncio.wrap_future(begun)
@@ -79,9 +106,10 @@ class Aside:
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             sys.setswitchinterval(SWITCH)
-            loop = self._loop = asyncio.new_event_loop()
+            loop = asyncio.new_event_loop()
             self._thread = Thread(target=self._serve, args=(loop,), name="aside")
             self._thread.start()
+            self._loop = loop
         return self._loop
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -33,7 +33,7 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from gql import compiler, selection
-from gql.aside import encoded
+from gql.aside import Left, encoded
 from gql.at_least import AtLeast, Behind
 from gql.compiler import DEFINITION, Root
 from gql.context import Context
@@ -96,7 +96,10 @@ def find(query: str, operation_name: str | None) -> Query | None:
 
 
 async def make(query: Query, variables: Mapping[str, Any], context: Context) -> Made | None:
-    """The answer to *query*; None if it is for graphql-core to say what it is, as it is when this raises `Behind`."""
+    """The answer to *query*; None if it is for graphql-core to say what it is, as it is when this raises `Behind`.
+
+    Raises `Left` when whoever asked is gone.
+    """
     given = msgspec.json.encode(variables)
     call = _call(query, given) if len(given) <= MAX_VARIABLES else _call.__wrapped__(query, given)
     if call is None:
@@ -105,8 +108,9 @@ async def make(query: Query, variables: Mapping[str, Any], context: Context) -> 
         aside = context.application.aside
         if aside is None or not call.is_long:
             return await _carry_out(call, context, msgspec.json.encode)
-        return await aside.carry_out(lambda there: _carry_out(call, replace(context, application=there), encoded))
-    except Behind:
+        there = partial(replace, context)
+        return await aside.carry_out(lambda parts: _carry_out(call, there(application=parts), encoded), context.gone)
+    except (Behind, Left):
         raise
     except Exception:  # whatever it is, graphql-core meets it again, and makes an answer of it
         return None

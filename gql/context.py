@@ -12,7 +12,7 @@ from strawberry.types import Info as StrawberryInfo
 
 from domain.environment import Target
 from gql.answer import Answers
-from gql.aside import Aside
+from gql.aside import Aside, Gone
 from gql.batch import Batch
 from gql.revocation import Revocations
 from projections.audit import RunningHash
@@ -77,6 +77,7 @@ class Context:
 
     *position* is the log's when a query was asked, if it is known. *read* collects what a root field's part of the
     answer is made of, if somebody wants to know. *has_waited* says that it was waited in vain for what was asked.
+    *gone* returns when whoever asked has left, where nothing else would end what is carried out for them.
     """
 
     application: Application
@@ -86,6 +87,7 @@ class Context:
     position: int | None = None
     read: set[UUID] | None = None
     has_waited: bool = False
+    gone: Gone | None = None
 
     async def settled(self) -> None:
         """Returns when the read models hold everything that was done before it was asked."""

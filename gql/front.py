@@ -5,8 +5,9 @@ Whatever isn't a query that is known well goes on to the view, with everything t
 ways come to the same bytes.
 """
 
+import asyncio
 from collections.abc import Callable, Hashable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,13 +20,25 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gql import compiled, representation
 from gql.answer import Answer, Answers
+from gql.aside import Gone, Left
 from gql.at_least import Behind
 from gql.compiled import Made, Query
 from gql.context import Application, Context, Identity
 from gql.persisted import NotPersisted, Persisted
 from gql.representation import Wanted
 from gql.schema import ready
-from gql.view import WAITED, Authenticate, View, limited, refusal, unauthorized, unreachable
+from gql.sse import departure
+from gql.view import (
+    WAITED,
+    Authenticate,
+    View,
+    ending,
+    limited,
+    nobody,
+    refusal,
+    unauthorized,
+    unreachable,
+)
 from store.log import LogUnavailable, Origin
 
 PATIENCE = 2.0
@@ -108,6 +121,10 @@ class Front:
             await refusal(fault)(scope, receive, send)
         except LogUnavailable as fault:
             await unreachable(fault)(scope, receive, send)
+        except Left:
+            await nobody()(scope, receive, send)
+        except asyncio.CancelledError:  # the server doesn't wait for it any longer, as it ends
+            await ending()(scope, receive, send)
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         method: str = scope["method"]
@@ -124,7 +141,7 @@ class Front:
             await ready(asked.operation.query or "")
         if kept is not None or (self._compiles and asked.query is not None):
             try:
-                answer = await self._find(asked, answers, PATIENCE if kept else None)
+                answer = await self._find(asked, answers, partial(departure, receive), PATIENCE if kept else None)
             except LogUnavailable:
                 if kept is None or answers is None:
                     raise
@@ -137,17 +154,17 @@ class Front:
         else:
             await self._go_on(scope, text, wanted, receive, send)
 
-    async def _find(self, asked: Asked, answers: Answers | None, patience: float | None) -> Answer | None:
+    async def _find(self, asked: Asked, answers: Answers | None, gone: Gone, patience: float | None) -> Answer | None:
         """The answer that is kept, or else is made; None if it is for the view."""
         if answers is None:
-            made = await self._make(asked, None)
+            made = await self._make(asked, None, gone)
             return None if made is None else Answer(made.body)
         position = await answers.ask(patience)
         kept = answers.find(asked.key, position)
         if kept is not None:
             return kept
         with answers.making() as making:
-            made = await self._make(asked, position)
+            made = await self._make(asked, position, gone)
         if made is None:
             return None
         answer = Answer(made.body)
@@ -155,10 +172,10 @@ class Front:
             answers.keep(asked.key, answer, made.reads, making)
         return answer
 
-    async def _make(self, asked: Asked, position: int | None) -> Made | None:
+    async def _make(self, asked: Asked, position: int | None, gone: Gone) -> Made | None:
         if asked.query is None or asked.operation is None:
             return None
-        context = Context(self._application(), Origin.API, asked.identity, position=position)
+        context = Context(self._application(), Origin.API, asked.identity, position=position, gone=gone)
         return await compiled.make(asked.query, asked.operation.variables or {}, context)
 
     async def _go_on(self, scope: Scope, text: bytes, wanted: Wanted, receive: Receive, send: Send) -> None:

@@ -209,7 +209,7 @@ class Schema(strawberry.Schema):
                 result.data = Raw(encoded(result.data))  # type: ignore[assignment]  # it is JSON, too
             return result
 
-        return await aside.carry_out(carry_out)
+        return await aside.carry_out(carry_out, context.gone)
 
     async def stream(  # type: ignore[override]  # the view names its arguments
         self, query: str | None, **options: Any

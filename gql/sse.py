@@ -129,7 +129,7 @@ class EventStream(Response):
         await outlet.write_text(b":\n\n")
         working = asyncio.create_task(self._answer_or_say_why(outlet))
         revoked = asyncio.Event()
-        ends = {asyncio.create_task(each) for each in (_gone(receive), self._hub.stopping.wait(), revoked.wait())}
+        ends = {asyncio.create_task(each) for each in (departure(receive), self._hub.stopping.wait(), revoked.wait())}
         comments = asyncio.create_task(_keep_alive(outlet))
         try:
             with self._context.application.revocations.telling(self._token, revoked.set):
@@ -216,7 +216,8 @@ async def _next(outlet: EventOutlet, payload: dict[str, Any]) -> None:
     await outlet.send(Entry(0, None, msgspec.json.encode(payload)))
 
 
-async def _gone(receive: Receive) -> None:
+async def departure(receive: Receive) -> None:
+    """Returns when the client of a request, whose body was read, is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

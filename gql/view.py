@@ -9,6 +9,7 @@ header, a WebSocket in the payload of connection_init.
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,13 +29,14 @@ from strawberry.types.execution import PreExecutionError
 
 from gql import sse
 from gql.admission import Admission
+from gql.aside import Left
 from gql.context import Application, Context, Identity
 from gql.errors import PASSING, unavailable
 from gql.hub import Hub
 from gql.persisted import NotPersisted, Persisted
 from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
 from gql.socket import Adapter, Handler
-from store.log import LogUnavailable, Origin
+from store.log import LogUnavailable, Origin, OutcomeUnknown
 
 INIT_TIMEOUT = timedelta(seconds=10)
 
@@ -105,14 +107,16 @@ class View(GraphQL[Context, None]):
                 return unauthorized()
             if sse.is_asked(request):
                 return await self._events(request, known)
-            return await super().run(request, context=self._context(request, known))
+            context = self._context(request, known)
+            context.gone = partial(sse.departure, request.receive)
+            return await super().run(request, context=context)
         except HTTPException as fault:
             return refusal(fault)
         except NotPersisted as refused:
             body = await self.process_result(request, PreExecutionError(data=None, errors=[refused]))
             return self.create_response(body, await self.get_sub_response(request))
-        except ClientDisconnect:
-            return Response(status_code=499)  # nobody is there to read it
+        except (ClientDisconnect, Left):
+            return nobody()
         except LogUnavailable as fault:
             return unreachable(fault)
 
@@ -226,6 +230,16 @@ def limited(receive: Receive) -> Receive:
         return message
 
     return limited
+
+
+def nobody() -> Response:
+    """The answer that nobody is there to read."""
+    return Response(status_code=499)
+
+
+def ending() -> Response:
+    """The answer to what isn't over when the server ends."""
+    return unreachable(OutcomeUnknown("The server ends, and it was not over."))
 
 
 def refusal(fault: HTTPException) -> Response:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 
 from runner.jobs import is_news
 from server.settings import Settings
@@ -12,3 +13,5 @@ def begin(settings: Settings) -> None:
     handler.addFilter(is_news)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s  %(message)s", handlers=[handler])
     logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every job
+    # graphql-core leaves some of what is cancelled before it began
+    warnings.filterwarnings("ignore", r"coroutine '(Executor|GraphQLCoreConverter)\.", RuntimeWarning)

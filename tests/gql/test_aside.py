@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -13,10 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
+from starlette.responses import Response
+from starlette.types import Message
 
-from gql.aside import AT_ONCE, Aside, elsewhere, encoded
-from gql.context import Application
+from gql import cursor as cursors
+from gql.aside import AT_ONCE, Aside, Left, elsewhere, encoded
+from gql.context import Application, Identity
 from gql.cost import LONG_COST
+from gql.front import Front
+from gql.persisted import Persisted
+from gql.schema import schema
+from gql.view import View
+from server.parts import running
+from server.settings import Settings
 from store import ids
 from tests.gql.stageline import Stageline
 
@@ -104,6 +114,52 @@ async def test_what_is_not_over_at_the_end_is_cancelled() -> None:
     await asyncio.wait_for(aside.stop(), PATIENCE)
     with pytest.raises(asyncio.CancelledError):
         await long
+
+
+async def test_what_has_not_begun_at_the_end_never_does() -> None:
+    aside, begun = Aside(APPLICATION), threading.Semaphore(0)
+
+    async def work(_: Application) -> None:
+        begun.release()
+        await asyncio.sleep(PATIENCE)
+
+    waiting = [asyncio.create_task(aside.carry_out(work)) for _ in range(AT_ONCE + 2)]
+    for _ in range(AT_ONCE):
+        assert await asyncio.to_thread(begun.acquire, timeout=PATIENCE)
+    await asyncio.wait_for(aside.stop(), PATIENCE)
+    async with asyncio.timeout(PATIENCE):
+        told = await asyncio.gather(*waiting, aside.carry_out(work), return_exceptions=True)
+    assert {type(each) for each in told} == {asyncio.CancelledError}
+    assert not begun.acquire(blocking=False)
+
+
+async def test_a_turn_is_given_back_by_who_left(aside: Aside) -> None:
+    begun, cancelled = threading.Semaphore(0), threading.Semaphore(0)
+    has_left = asyncio.Event()
+
+    async def work(_: Application) -> None:
+        begun.release()
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            cancelled.release()
+
+    async def gone() -> None:
+        await has_left.wait()
+
+    asked = [asyncio.create_task(aside.carry_out(work, gone)) for _ in range(AT_ONCE + 2)]
+    for _ in range(AT_ONCE):
+        assert await asyncio.to_thread(begun.acquire, timeout=PATIENCE)
+    has_left.set()
+    assert {type(each) for each in await asyncio.gather(*asked, return_exceptions=True)} == {Left}
+    for _ in range(AT_ONCE):
+        assert await asyncio.to_thread(cancelled.acquire, timeout=PATIENCE)
+    assert not begun.acquire(blocking=False), "who has left before their turn never has one"
+
+    async def short(_: Application) -> int:
+        return 1
+
+    assert await aside.carry_out(short, gone=asyncio.Event().wait) == 1
 
 
 async def test_nothing_has_to_be_stopped_that_was_never_wanted() -> None:
@@ -204,3 +260,61 @@ def test_what_is_wrong_with_a_long_query_is_told_as_usual(stageline: Stageline, 
     assert error["path"] == ["pipelineDiff"]
     found = stageline.execute(DIFFERENCE, environment=environment, to=8)["pipelineDiff"]["differences"]
     assert len(found) > 3
+
+
+AHEAD = """query ($at: String!) { history(first: 500, atLeast: $at) { edges { node { id message } } } }"""
+"""One that isn't over before it is at a place that isn't there yet."""
+
+
+class Asked:
+    """A request for `AHEAD`, that is sent to *front*."""
+
+    def __init__(self, front: Front, application: Application) -> None:
+        self.messages: asyncio.Queue[Message] = asyncio.Queue()
+        at = cursors.of_position(application.log.epoch, 1000)
+        body = msgspec.json.encode({"query": AHEAD, "variables": {"at": at}})
+        self.messages.put_nowait({"type": "http.request", "body": body})
+        self._sent: list[Message] = []
+        headers = [(b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/graphql", "query_string": b"", "headers": headers}
+        self.answering = asyncio.create_task(front(scope, self.messages.get, self._send))
+
+    async def _send(self, message: Message) -> None:
+        self._sent.append(message)
+
+    async def answer(self) -> tuple[int, dict[bytes, bytes]]:
+        """The answer's status and headers."""
+        async with asyncio.timeout(PATIENCE):
+            await self.answering
+        return self._sent[0]["status"], dict(self._sent[0]["headers"])
+
+
+@pytest.fixture(params=[True, False], ids=["compiled", "not compiled"])
+async def asking(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Asked]]:
+    async def authenticate(_: str | None) -> Identity:
+        return Identity("admin", ids.new())
+
+    async with running(Settings(data=tmp_path)) as parts:
+        view = View(schema, lambda: parts.application, authenticate, Response(), Persisted())
+        front = Front(view, lambda: parts.application, authenticate, compiles=request.param)
+        yield lambda: Asked(front, parts.application)
+
+
+async def _begun(asked: Asked) -> None:
+    while not asked.messages.empty() or not any(thread.name == "aside" for thread in threading.enumerate()):
+        await asyncio.sleep(0)
+
+
+async def test_nothing_is_carried_out_for_a_client_that_left(asking: Callable[[], Asked]) -> None:
+    asked = asking()
+    await _begun(asked)
+    asked.messages.put_nowait({"type": "http.disconnect"})
+    assert (await asked.answer())[0] == 499
+
+
+async def test_a_client_is_told_when_the_server_ends_and_does_not_wait(asking: Callable[[], Asked]) -> None:
+    asked = asking()
+    await _begun(asked)
+    asked.answering.cancel()
+    status, headers = await asked.answer()
+    assert (status, headers[b"retry-after"]) == (503, b"1")
