@@ -1,7 +1,8 @@
 """What steps print, on PostgreSQL: written by the worker that drives a deployment, followed on any node."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -59,7 +60,9 @@ class PostgresOutput:
         self._news = News()
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._waking: asyncio.TimerHandle | None = None
-        self._listener = Listener(dsn, ["step_output"], self._heard)
+        self._dsn = dsn
+        self._followers = 0
+        self._listener: Listener | None = None  # as long as anyone follows: it is woken by every append to the log, too
         self._is_closed = False
 
     @classmethod
@@ -128,18 +131,19 @@ class PostgresOutput:
         self, deployment: UUID, service: UUID | None = None, after: int = 0
     ) -> AsyncGenerator[Sequence[Line], None]:
         self._check_open()
-        while not self._is_closed:
-            news = self._news.of(deployment)
-            try:
-                lines = await self.read(deployment, service, after)
-            except LogUnavailable:  # whoever follows waits, too, until the database is back
-                await asyncio.sleep(AGAIN)
-                continue
-            if lines:
-                after = lines[-1].number
-                yield lines
-            else:
-                await news.wait()
+        async with self._listening():
+            while not self._is_closed:
+                news = self._news.of(deployment)
+                try:
+                    lines = await self.read(deployment, service, after)
+                except LogUnavailable:  # whoever follows waits, too, until the database is back
+                    await asyncio.sleep(AGAIN)
+                    continue
+                if lines:
+                    after = lines[-1].number
+                    yield lines
+                else:
+                    await news.wait()
 
     async def close(self) -> None:
         if not self._is_closed:
@@ -147,12 +151,29 @@ class PostgresOutput:
             self._news.spread_all()
             if self._waking is not None:
                 self._waking.cancel()
-            await self._listener.close()
+            await self._listen_no_more()
             await self._pool.close()
 
     def _check_open(self) -> None:
         if self._is_closed:
             raise LogUnavailable("The output store is closed.")
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        self._followers += 1
+        if self._listener is None:
+            self._listener = Listener(self._dsn, ["step_output"], self._heard)
+        try:
+            yield
+        finally:
+            self._followers -= 1
+            if not self._followers:
+                await self._listen_no_more()
+
+    async def _listen_no_more(self) -> None:
+        if self._listener is not None:
+            listener, self._listener = self._listener, None
+            await listener.close()
 
     def _heard(self) -> None:
         if self._waking is None:

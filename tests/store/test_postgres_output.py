@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from domain.step import Phase
@@ -49,3 +50,29 @@ async def test_an_attempt_that_begins_anew_is_kept_from_its_beginning(nodes: Nod
     assert await first.kept(A, API, Phase.BUILD, 1) == 0
     await second.append(A, API, Phase.BUILD, 1, ["here"], upto=5)
     assert [line.text for line in await first.read(A)] == ["there", "here"]
+
+
+async def test_a_connection_listens_only_while_somebody_follows(database: str, nodes: Nodes) -> None:
+    async def listening() -> int:
+        """How many connections were last asked whether they are still there."""
+        [(count,)] = await watcher.fetch(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'SELECT'"
+        )
+        return int(count)
+
+    watcher = await asyncpg.connect(database)
+    first, second = nodes
+    await first.append(A, API, Phase.BUILD, 1, ["line"])
+    assert await second.read(A)
+    assert await listening() == 0
+    followers = [second.follow(A), second.follow(A)]
+    for follower in followers:
+        await anext(follower)
+    while await listening() == 0:
+        await asyncio.sleep(0.01)
+    await followers[0].aclose()
+    assert await listening() == 1
+    await followers[1].aclose()
+    while await listening() == 1:
+        await asyncio.sleep(0.01)
+    await watcher.close()
