@@ -52,6 +52,8 @@ async def _reached(dsn: str, deadline: float) -> "asyncpg.Connection[asyncpg.Rec
     while True:
         try:
             return await connect(dsn, answering=None)  # a migration takes as long as it takes
+        except asyncpg.ClientConfigurationError:  # the address itself makes no sense
+            raise
         except BROKEN as error:
             if asyncio.get_running_loop().time() >= deadline:
                 raise

@@ -9,17 +9,20 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from websockets.sync.client import connect
 
+from store import postgres_connection
 from tests import postgres
-from tests.gql.stageline import PROTOCOL, Socket
+from tests.gql.stageline import PROTOCOL, Socket, Stageline
 from tests.postgres import Server
+from tests.proxy import far
 from tests.runner import test_crash
 from tests.runner.test_worker_crash import worker
 from tests.server.test_nodes import STAGING, told
@@ -153,3 +156,60 @@ async def test_everything_goes_on_by_itself_when_the_database_is_back(data: Path
                 await asyncio.to_thread(story, server, database, steps)
         for log in (server.log, data / "machine.log"):
             assert "Traceback" not in log.read_text()
+
+
+FOLLOW = "subscription ($id: ID!) { pipelineEvents(environment: $id) { version type } }"
+KEPT = """
+mutation ($project: ID!, $key: String!) {
+  createEnvironment(project: $project, name: "staging", idempotencyKey: $key) { ... on Pipeline { environment { id } } }
+}
+"""
+STAGE = """
+mutation ($id: ID!, $name: String!, $key: String!) {
+  createStage(environment: $id, name: $name, idempotencyKey: $key) { ... on Pipeline { version } }
+}
+"""
+
+
+def silence(here: Stageline, there: Stageline, hush: Callable[[], object], speak: Callable[[], object]) -> None:
+    here.execute(CREATE, name="Shop")
+    id_ = here.execute(KEPT, project="Shop", key="environment")["createEnvironment"]["environment"]["id"]
+    with here.socket() as socket:
+        socket.subscribe("1", FOLLOW, id=id_)
+        begun = [socket.receive()["payload"]["data"]["pipelineEvents"]["version"] for _ in range(5)]
+        there.execute(STAGE, id=id_, name="heard", key="heard")
+        begun.append(socket.receive()["payload"]["data"]["pipelineEvents"]["version"])
+        hush()
+        there.execute(STAGE, id=id_, name="unheard", key="unheard")
+        answer = here.send(
+            json={"query": STAGE, "variables": {"id": id_, "name": "lost", "key": "lost"}},
+            headers={"authorization": f"Bearer {here.token}"},
+        )
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE"}
+        speak()
+        version = here.execute(STAGE, id=id_, name="lost", key="lost")["createStage"]["version"]
+        while begun[-1] < version:
+            begun.append(socket.receive()["payload"]["data"]["pipelineEvents"]["version"])
+        assert begun == list(range(1, 9))  # what got lost was carried out once
+
+
+async def test_a_node_says_that_its_database_is_silent_and_goes_on_when_that_speaks(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("CONNECTING", "ANSWERING"):
+        monkeypatch.setattr(postgres_connection, limit, 0.5)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    loop = asyncio.get_running_loop()
+    here = there = None
+    async with far(database) as (proxy, dsn):
+        here, there = (Stageline(tmp_path, database=each, works=False) for each in (dsn, database))
+        try:
+            await asyncio.to_thread(here.start)
+            await asyncio.to_thread(there.start, issue_token=True)
+            hush, speak = (lambda act=act: loop.call_soon_threadsafe(act) for act in (proxy.hush, proxy.speak))
+            await asyncio.to_thread(silence, here, there, hush, speak)
+        finally:
+            proxy.speak()
+            await asyncio.to_thread(here.close)
+            await asyncio.to_thread(there.close)

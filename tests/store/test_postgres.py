@@ -179,10 +179,16 @@ async def test_a_database_is_asked_for_in_words_that_say_what_to_do(database: st
         "postgresql://no.such.host.invalid/shop": "The database shop at .*: no machine of that name is known",
         "mysql://ann:secret@127.0.0.1/shop": "is no address of a PostgreSQL: it looks like postgresql://",
         "postgresql://ann:secret@127.0.0.1:99999/shop": "is no address of a PostgreSQL",
+        f"postgresql://ann:secret@{database.partition('@')[2]}": "it doesn't let us in: see the user and the password",
     }.items():
         with pytest.raises(LogUnavailable, match=words) as refused:
             await migrate(dsn)
         assert "secret" not in str(refused.value)
+
+
+async def test_an_address_that_makes_no_sense_is_not_waited_for(database: str) -> None:
+    with pytest.raises(LogUnavailable, match="`sslmode` parameter must be one of"):
+        await PostgresLog.open(f"{database}?sslmode=nonsense")
 
 
 # A connection that breaks
