@@ -5,6 +5,8 @@ A mutation's answer has a cursor; a query with it as `atLeast` contains that cha
 it yet.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from graphql import GraphQLError
@@ -46,6 +48,16 @@ class AtLeast(FieldExtension):
         if at_least is not None:
             await reach(info.context, at_least)
         return await next_(source, info, **arguments)
+
+
+async def patient(context: Context, asked: Iterable[str]) -> Context:
+    """Waits for what fields ask for by `atLeast` before they take somebody's turn; what is wrong is theirs to say."""
+    try:
+        for each in asked:
+            await reach(context, each)
+    except (Behind, InvalidArgument):
+        return replace(context, has_waited=True)
+    return context
 
 
 class Behind(GraphQLError):

@@ -34,7 +34,7 @@ from strawberry.types.field import StrawberryField
 
 from gql import compiler, selection
 from gql.aside import Left, encoded
-from gql.at_least import AtLeast, Behind
+from gql.at_least import AtLeast, Behind, patient
 from gql.compiler import DEFINITION, Root
 from gql.context import Context
 from gql.limit import fragments_of
@@ -108,7 +108,7 @@ async def make(query: Query, variables: Mapping[str, Any], context: Context) -> 
         aside = context.application.aside
         if aside is None or not call.is_long:
             return await _carry_out(call, context, msgspec.json.encode)
-        there = partial(replace, context)
+        there = partial(replace, await patient(context, query.cost.awaited(variables)))
         return await aside.carry_out(lambda parts: _carry_out(call, there(application=parts), encoded), context.gone)
     except (Behind, Left):
         raise

@@ -23,6 +23,7 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    StringValueNode,
     ValueNode,
     VariableNode,
     get_named_type,
@@ -62,6 +63,7 @@ class Cost(Struct, frozen=True):
     defaults: Mapping[str, object]
     has_long_field: bool
     is_query: bool
+    at_least: tuple[StringValueNode | VariableNode, ...]
 
     def of(self, variables: Mapping[str, object]) -> int:
         """The things in each list that is asked for, times the levels of fields that are asked of each."""
@@ -71,6 +73,13 @@ class Cost(Struct, frozen=True):
     def is_long(self, variables: Mapping[str, object]) -> bool:
         """Whether it is a query that takes so long that others are not to wait for it."""
         return self.is_query and (self.has_long_field or self.of(variables) > LONG_COST)
+
+    def awaited(self, variables: Mapping[str, object]) -> list[str]:
+        """The cursors that are given as `atLeast`."""
+        given = (
+            variables.get(each.name.value) if isinstance(each, VariableNode) else each.value for each in self.at_least
+        )
+        return [cursor for cursor in given if isinstance(cursor, str)]
 
     def exceeded(self, variables: Mapping[str, object]) -> list[GraphQLError]:
         cost = self.of(variables) if self.lists else 0
@@ -93,6 +102,7 @@ def costs(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, Cos
 def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: Fragments) -> Cost:
     lists: list[Listed] = []
     names: set[str] = set()
+    at_least: list[StringValueNode | VariableNode] = []
 
     def levels(type_: GraphQLNamedType | None, selected: SelectionSetNode, around: tuple[Any, ...]) -> int:
         """How deep *selected* is; notes the lists in it."""
@@ -101,6 +111,8 @@ def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: 
             if isinstance(node, FieldNode):
                 name = node.name.value
                 names.add(name)
+                given = [each.value for each in node.arguments or () if each.name.value == "atLeast"]
+                at_least.extend(each for each in given if isinstance(each, StringValueNode | VariableNode))
                 field = _field(type_, name)
                 own = None if field is None else _own(field, node)
                 lengths = around if own is None else (*around, own)
@@ -124,7 +136,8 @@ def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: 
         for each in operation.variable_definitions or ()
         if isinstance(each.default_value, IntValueNode)
     }
-    return Cost(tuple(lists), defaults, not names.isdisjoint(LONG_FIELDS), operation.operation is OperationType.QUERY)
+    is_query = operation.operation is OperationType.QUERY
+    return Cost(tuple(lists), defaults, not names.isdisjoint(LONG_FIELDS), is_query, tuple(at_least))
 
 
 def _field(type_: GraphQLNamedType | None, name: str) -> GraphQLField | None:

@@ -43,7 +43,7 @@ from gql import (
 )
 from gql.admission import AT_ONCE
 from gql.aside import encoded
-from gql.at_least import AtLeast
+from gql.at_least import AtLeast, patient
 from gql.context import Application, Context
 from gql.description import describe
 from gql.errors import Faults
@@ -73,6 +73,11 @@ class Read(Struct, frozen=True):
         """Whether it is clear that a query is meant, and that others are not to wait for it."""
         meant = self._meant(operation_name)
         return meant is not None and meant.is_long(variables if isinstance(variables, dict) else {})
+
+    def awaited(self, operation_name: object, variables: object) -> list[str]:
+        """The cursors that the operation that is meant waits for."""
+        meant = self._meant(operation_name)
+        return [] if meant is None else meant.awaited(variables if isinstance(variables, dict) else {})
 
     def _meant(self, operation_name: object) -> cost.Cost | None:
         if operation_name is None:
@@ -202,6 +207,8 @@ class Schema(strawberry.Schema):
         aside = context.application.aside
         if aside is None or not _is_long(query, options):
             return await execute()
+        asked = read(query or "").awaited(options.get("operation_name"), options.get("variable_values"))
+        context = await patient(context, asked)
 
         async def carry_out(application: Application) -> ExecutionResult:
             result = await execute(context_value=replace(context, application=application))

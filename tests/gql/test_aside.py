@@ -262,6 +262,8 @@ def test_what_is_wrong_with_a_long_query_is_told_as_usual(stageline: Stageline, 
     assert len(found) > 3
 
 
+LONG = "{ history(first: 500) { edges { node { id message } } } }"
+
 AHEAD = """query ($at: String!) { history(first: 500, atLeast: $at) { edges { node { id message } } } }"""
 """One that isn't over before it is at a place that isn't there yet."""
 
@@ -269,10 +271,11 @@ AHEAD = """query ($at: String!) { history(first: 500, atLeast: $at) { edges { no
 class Asked:
     """A request for `AHEAD`, that is sent to *front*."""
 
-    def __init__(self, front: Front, application: Application) -> None:
+    def __init__(self, front: Front, application: Application, query: str) -> None:
+        self.application = application
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
         at = cursors.of_position(application.log.epoch, 1000)
-        body = msgspec.json.encode({"query": AHEAD, "variables": {"at": at}})
+        body = msgspec.json.encode({"query": query, "variables": {"at": at}})
         self.messages.put_nowait({"type": "http.request", "body": body})
         self._sent: list[Message] = []
         headers = [(b"content-type", b"application/json")]
@@ -290,31 +293,41 @@ class Asked:
 
 
 @pytest.fixture(params=[True, False], ids=["compiled", "not compiled"])
-async def asking(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Asked]]:
+async def asking(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., Asked]]:
     async def authenticate(_: str | None) -> Identity:
         return Identity("admin", ids.new())
 
     async with running(Settings(data=tmp_path)) as parts:
         view = View(schema, lambda: parts.application, authenticate, Response(), Persisted())
         front = Front(view, lambda: parts.application, authenticate, compiles=request.param)
-        yield lambda: Asked(front, parts.application)
+        yield lambda query=AHEAD: Asked(front, parts.application, query)
 
 
 async def _begun(asked: Asked) -> None:
-    while not asked.messages.empty() or not any(thread.name == "aside" for thread in threading.enumerate()):
+    """Returns when the query is known, and waits for its place."""
+    while not asked.messages.empty() or not asked.application.projector._waiters:
         await asyncio.sleep(0)
 
 
-async def test_nothing_is_carried_out_for_a_client_that_left(asking: Callable[[], Asked]) -> None:
-    asked = asking()
-    await _begun(asked)
+async def test_nothing_is_carried_out_for_a_client_that_left(asking: Callable[..., Asked]) -> None:
+    asked = asking(LONG)
     asked.messages.put_nowait({"type": "http.disconnect"})
     assert (await asked.answer())[0] == 499
 
 
-async def test_a_client_is_told_when_the_server_ends_and_does_not_wait(asking: Callable[[], Asked]) -> None:
+async def test_a_client_is_told_when_the_server_ends_and_does_not_wait(asking: Callable[..., Asked]) -> None:
     asked = asking()
     await _begun(asked)
     asked.answering.cancel()
     status, headers = await asked.answer()
     assert (status, headers[b"retry-after"]) == (503, b"1")
+
+
+async def test_who_waits_for_a_place_has_no_turn_meanwhile(asking: Callable[..., Asked]) -> None:
+    ahead = [asking() for _ in range(AT_ONCE + 1)]
+    await _begun(ahead[-1])
+    assert (await asking(LONG).answer())[0] == 200
+    assert not any(each.answering.done() for each in ahead)
+    for each in ahead:
+        each.answering.cancel()
+        await each.answer()
