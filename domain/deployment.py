@@ -184,7 +184,10 @@ class Cancellation(StrEnum):
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
-    """`environment` is None until the deployment was planned; `worker` carries it out."""
+    """`environment` is None until the deployment was planned; `worker` carries it out.
+
+    `places` are those of stages, and of services in them, by the services' ids: as integers, which is much quicker.
+    """
 
     environment: EnvironmentId | None = None
     number: int = 0
@@ -193,6 +196,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     status: Status = Status.QUEUED
     worker: str | None = None
     stages: tuple[StageRun, ...] = ()
+    places: Mapping[int, tuple[int, int]] = {}
     failure: Failure | None = None
     cancellation: Cancellation | None = None
 
@@ -232,23 +236,14 @@ class Deployment(Struct, frozen=True, kw_only=True):
         free = max(0, stage.stage.concurrency - len(begun))
         return begun + queued[:free]
 
+    @property
+    def unwanted(self) -> tuple[Step, ...]:
+        """The steps that run and aren't due any more."""
+        return self.running if self.cancellation is Cancellation.FORCED else ()
+
     def run_of(self, service: ServiceId) -> ServiceRun | None:
-        place = self.place_of(service)
+        place = self.places.get(service.int)
         return self.stages[place[0]].services[place[1]] if place else None
-
-    def place_of(self, service: ServiceId) -> tuple[int, int] | None:
-        """The places of its stage, and of the service in that: it is looked for where something runs first.
-
-        Ids are compared as integers, which is much quicker than as UUIDs.
-        """
-        wanted = service.int
-        for is_current in (True, False):
-            for place, stage in enumerate(self.stages):
-                if (stage.status is Status.RUNNING) is is_current:
-                    for number, run in enumerate(stage.services):
-                        if run.service.id.int == wanted:
-                            return place, number
-        return None
 
 
 # Rules
@@ -413,7 +408,7 @@ def fold(deployment: Deployment, events: Iterable[DeploymentEvent]) -> Deploymen
     changed: dict[tuple[int, int], ServiceRun] = {}
     for event in events:
         if isinstance(event, StepEvent):
-            place = deployment.place_of(event.service)
+            place = deployment.places.get(event.service.int)
             if place is not None:
                 run = changed.get(place) or deployment.stages[place[0]].services[place[1]]
                 changed[place] = steps.evolve(run, event)
@@ -429,7 +424,13 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
     match event:
         case DeploymentPlanned(environment=environment, number=number, action=action, plan=plan):
             stages = tuple(_planned(stage) for stage in plan.stages)
-            return replace(deployment, environment=environment, number=number, action=action, plan=plan, stages=stages)
+            places = {
+                run.service.id.int: (stage, service)
+                for stage, stage_run in enumerate(stages)
+                for service, run in enumerate(stage_run.services)
+            }
+            planned = replace(deployment, environment=environment, number=number, action=action, plan=plan)
+            return replace(planned, stages=stages, places=places)
         case DeploymentStarted():
             return replace(deployment, status=Status.RUNNING)
         case DeploymentTakenUp(worker=worker):

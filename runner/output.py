@@ -35,6 +35,8 @@ class KeptOutput:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         later = self._later
+        if later is None and not self._lines:
+            return
         try:
             if not isinstance(error, asyncio.CancelledError):
                 await self._keep()

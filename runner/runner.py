@@ -98,12 +98,12 @@ class _Drive:
         """Records what has ended and what starts; then watches what runs, and aborts what ought not to run."""
         self._woken.clear()
         deployment = await self._record()
-        due = deployment.due()
-        for step in deployment.running:
-            watch = self._watches.get(step)
-            if step not in due and step not in self._aborts:
-                self._aborts[step] = self._task(self._run_of(deployment, step).abort(watch))
-            elif step in due and watch is None:
+        unwanted = deployment.unwanted
+        for step in unwanted:
+            if step not in self._aborts:
+                self._aborts[step] = self._task(self._run_of(deployment, step).abort(self._watches.get(step)))
+        for step in deployment.running if not unwanted else ():
+            if step not in self._watches:
                 self._watches[step] = self._task(self._run_of(deployment, step).watch())
         return deployment
 
