@@ -30,6 +30,10 @@ class Batch(Generic[Key, Value]):
         try:
             values = await self._load([key for key, _ in self._wanted])
             assert len(values) == len(self._wanted), "there is a value for each key"
+        except asyncio.CancelledError:
+            for _, waiting in self._wanted:
+                waiting.cancel()
+            raise
         except Exception as fault:
             for _, waiting in self._wanted:
                 if not waiting.done():

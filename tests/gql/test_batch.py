@@ -11,6 +11,8 @@ import pytest
 from gql.context import Application, Context
 from store.log import Origin
 
+PATIENCE = 10.0
+
 
 class Loads:
     """Batches that were asked for; each key's value is the key itself, once it *may_end*."""
@@ -59,6 +61,16 @@ async def test_who_is_cancelled_takes_nothing_from_the_others() -> None:
     loads.may_end.set()
     assert await second == 2
     assert loads.asked == [[1, 2]]
+
+
+async def test_nobody_waits_for_a_batch_that_was_cancelled() -> None:
+    async def load(_: Context, keys: list[int]) -> Sequence[int]:
+        raise asyncio.CancelledError
+
+    context = Loads().context
+    waiting = [asyncio.create_task(context.together(load, key)) for key in (1, 2)]
+    await asyncio.wait(waiting, timeout=PATIENCE)
+    assert [each.cancelled() for each in waiting] == [True, True]
 
 
 async def test_nothing_is_kept_of_what_was_loaded() -> None:
