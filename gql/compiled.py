@@ -195,4 +195,4 @@ async def _carry_out(call: Call, context: Context, encode: Callable[[object], by
 
 async def _part(root: Root, resolved: Awaitable[Any]) -> Any:
     """A root field's part of the answer."""
-    return await root.make(await resolved)
+    return root.make(await resolved)

@@ -13,10 +13,8 @@ Compiled are fields that are plain attributes. A value that isn't quite of its f
 `Doubt` or what Python and msgspec raise: graphql-core then has to say what it comes to.
 """
 
-import asyncio
 import sys
-import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Optional
 
@@ -45,11 +43,8 @@ from gql import straight
 from gql.selection import Selection, Unsupported
 from gql.straight import Lasting, Make, Once, Part
 
-TURN = 0.005
-"""Seconds that an answer is worked on before others may go on."""
-
 PIECE = 4
-"""Things of a list that are made before it is looked at the clock; the largest take half a millisecond each."""
+"""Things of a list that are made at once: between them other threads may go on. The largest take half a millisecond."""
 
 DEFINITION = "strawberry-definition"
 
@@ -60,9 +55,6 @@ LEAVES: dict[str, Any] = {
     "Int": Annotated[int, Meta(ge=-(2**31), lt=2**31)],
     "String": str,
 }
-
-Spine = Callable[[Any], Awaitable[Any]]
-"""A `Make` from the root to the items of the first lists: between those, others have their turn."""
 
 
 class Doubt(Exception):
@@ -75,7 +67,7 @@ class Root(Struct, frozen=True):
     key: str
     field: GraphQLField
     nodes: list[FieldNode]
-    make: Spine
+    make: Make
 
 
 def roots(
@@ -107,7 +99,7 @@ class _Compiler:
             made.append(Root(key, field, nodes, self._root(field.type, nodes)))
         return tuple(made)
 
-    def _root(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Spine:
+    def _root(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Make:
         make = self._spine(type_, nodes)
         inner = get_nullable_type(type_)
         if not isinstance(inner, GraphQLObjectType) or not issubclass(inner.extensions[DEFINITION].origin, Lasting):
@@ -117,23 +109,23 @@ class _Compiler:
         except Unsupported:
             return make
 
-    def _spine(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Spine:
+    def _spine(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Make:
         if not self._has_list(type_, nodes):
-            return partial(_at_once, _filling(self._type(type_, nodes)))
+            return _filling(self._type(type_, nodes))
         match type_:
             case GraphQLNonNull(of_type=GraphQLObjectType() as inner):
                 return self._spine_of_object(inner, nodes)
             case GraphQLNonNull():
-                return partial(_in_turn, _filling(self._type(type_, nodes)))
+                return partial(_in_pieces, _filling(self._type(type_, nodes)))
             case _:
                 assert not isinstance(type_, str)
                 return partial(_or_none, self._spine(GraphQLNonNull(type_), nodes))
 
-    def _spine_of_object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Spine:
+    def _spine_of_object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Make:
         parts = self._parts(type_, nodes)
         if len({part.attribute for part in parts}) < len(parts):  # see `_struct`
             makes = [(part.key, part.attribute, self._spine(part.type, part.nodes)) for part in parts]
-            return partial(_dict_in_turn, _kind(type_), makes)
+            return partial(_object, _kind(type_), partial(_dict, makes), ())
         apart = [part for part in parts if self._has_list(part.type, part.nodes)]
         fill = _filling(self._struct(type_, nodes, {part.key for part in apart}))
         later = [(part.attribute, self._spine(part.type, part.nodes)) for part in apart]
@@ -205,42 +197,28 @@ class _Compiler:
         return makes
 
 
-# On the spine
+# On the spine: from the root to the items of the first lists
 
 
-async def _or_none(make: Spine, value: Any) -> Any:
-    return None if value is None else await make(value)
+def _or_none(make: Make, value: Any) -> Any:
+    return None if value is None else make(value)
 
 
-async def _at_once(make: Make, value: Any) -> Any:
-    return make(value)
-
-
-async def _object(kind: type | None, fill: Make, later: Sequence[tuple[str, Spine]], value: Any) -> Any:
+def _object(kind: type | None, fill: Make, later: Sequence[tuple[str, Make]], value: Any) -> Any:
     if kind is not None and type(value) is not kind:
         raise Doubt
     made = fill(value)
     for attribute, make in later:
-        setattr(made, attribute, await make(getattr(made, attribute)))
+        setattr(made, attribute, make(getattr(made, attribute)))
     return made
 
 
-async def _dict_in_turn(kind: type | None, makes: Sequence[tuple[str, str, Spine]], value: Any) -> dict[str, Any]:
-    if kind is not None and type(value) is not kind:
-        raise Doubt
-    return {key: await make(getattr(value, attribute)) for key, attribute, make in makes}
-
-
-async def _in_turn(make: Make, values: Any) -> list[Any]:
+def _in_pieces(make: Make, values: Any) -> list[Any]:
     if type(values) is not list and type(values) is not tuple:
         raise Doubt
     made: list[Any] = []
-    begun = time.perf_counter()
     for start in range(0, len(values), PIECE):
         made += make(values[start : start + PIECE])
-        if time.perf_counter() - begun > TURN:
-            await asyncio.sleep(0)
-            begun = time.perf_counter()
     return made
 
 

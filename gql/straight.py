@@ -9,7 +9,7 @@ first time each value that is selected was looked at. Of a service `{ key: id is
 where Service and StageRef are structs, which msgspec encodes under the document's keys.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 from weakref import WeakSet
@@ -63,16 +63,16 @@ class Once:
     """Makes its part of the answer of a `Lasting` object by *look*, which looks at each value, and from then on by
     *make*."""
 
-    def __init__(self, look: Callable[[Any], Awaitable[Any]], make: Make) -> None:
+    def __init__(self, look: Make, make: Make) -> None:
         self._look = look
         self._make = make
 
-    async def __call__(self, value: Lasting | None) -> Any:
+    def __call__(self, value: Lasting | None) -> Any:
         if value is None:
-            return await self._look(value)
+            return self._look(value)
         if self in value.seen_by:
             return self._make(value)
-        made = await self._look(value)
+        made = self._look(value)
         value.seen_by.add(self)
         return made
 

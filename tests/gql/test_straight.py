@@ -1,6 +1,5 @@
 """An object that lasts is looked at once for each document, and answers the same from then on."""
 
-import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gql import compiler
-from gql.compiler import Spine
 from gql.pipeline import Pipeline
+from gql.straight import Make
 from tests.gql.documents import CORE
 
 
-def compiled(selected: str) -> Spine:
+def compiled(selected: str) -> Make:
     document = parse(f'{{ pipeline(environment: "x") {{ {selected} }} }}')
     operation = get_operation_ast(document)
     assert operation is not None
@@ -31,13 +30,9 @@ def pipeline(*specs: Any) -> Any:
     return made
 
 
-def answers(make: Spine, value: Any) -> list[bytes]:
+def answers(make: Make, value: Any) -> list[bytes]:
     """What is made of it when it is asked for again and again."""
-
-    async def ask() -> list[bytes]:
-        return [msgspec.json.encode(await make(value)) for _ in range(3)]
-
-    return asyncio.run(ask())
+    return [msgspec.json.encode(make(value)) for _ in range(3)]
 
 
 TIMEOUTS = compiled("stages { services { spec { buildTimeout } } }")
