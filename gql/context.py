@@ -1,8 +1,9 @@
 """What a resolver may reach, and who is asking."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -64,6 +65,7 @@ class Application:
     people: People
     revocations: Revocations
     answers: Answers | None = None  # None: none are kept
+    shown: OrderedDict[UUID, Any] = field(default_factory=OrderedDict)  # pipelines: see `gql.pipeline`
     aside: Aside | None = None  # None: all is carried out on the event loop it is asked on
 
     async def settled(self) -> None:

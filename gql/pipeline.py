@@ -31,8 +31,6 @@ from store.handle import Handled, Transaction
 MAX_SHOWN = 32
 """Pipelines that are kept as they are shown; the largest takes about 2 MB."""
 
-_shown: OrderedDict[UUID, tuple[PipelineView, "Pipeline"]] = OrderedDict()  # by environment
-
 strawberry.enum(Target, description="What carries an environment's steps out.")
 
 
@@ -256,13 +254,14 @@ async def shown(context: Context, view: PipelineView) -> Pipeline:
 async def _kept(context: Context, view: PipelineView) -> Pipeline:
     """What `shown` gives. For the views that are asked for again and again it is kept, as those are themselves."""
     project = await project_ref(context, view.project)
-    of, made = _shown.get(view.environment, (None, None))
+    kept: OrderedDict[UUID, tuple[PipelineView, Pipeline]] = context.application.shown
+    of, made = kept.get(view.environment, (None, None))
     if of is not view or made is None or made.environment.project != project:
         made = pipeline(view, project, context.application.log.epoch)
-        _shown[view.environment] = view, made
-    _shown.move_to_end(view.environment)
-    if len(_shown) > MAX_SHOWN:
-        _shown.popitem(last=False)
+        kept[view.environment] = view, made
+    kept.move_to_end(view.environment)
+    if len(kept) > MAX_SHOWN:
+        kept.popitem(last=False)
     return made
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -108,7 +109,7 @@ class Documents(SchemaExtension):
 
 
 class Kept:
-    """The *most* documents that were read last, or why they can't be."""
+    """The *most* documents that were read last, or why they can't be. Long queries look among them in their thread."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -117,7 +118,8 @@ class Kept:
     def find(self, query: str) -> Read | GraphQLError | None:
         known = self._known.get(query)
         if known is not None:
-            self._known.move_to_end(query)
+            with suppress(KeyError):  # another thread has just let go of it
+                self._known.move_to_end(query)
         return known
 
     def keep(self, query: str, known: Read | GraphQLError) -> None:
