@@ -187,6 +187,7 @@ def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
         )
         for stage in view.stages
     )
+    places = {run.service.id.int: (place, 0) for place, stage in enumerate(stages) for run in stage.services}
     return Deployment(
         environment=view.environment,
         number=view.number,
@@ -194,6 +195,7 @@ def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
         status=view.status,
         worker=view.worker,
         stages=stages,
+        places=places,
         failure=view.failure,
         cancellation=view.cancellation,
     )
