@@ -52,7 +52,7 @@ class Aside:
         self._application = application
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._carried_out = 0
-        self._collects = gc.get_threshold()
+        self._collects: tuple[int, int, int]  # as usual, while something is carried out
         self._loop: asyncio.AbstractEventLoop | None = None  # until it is wanted
         self._thread: Thread
         self._stopping = asyncio.Event()  # of the thread's loop, where it is waited for
@@ -94,8 +94,10 @@ class Aside:
     def _undisturbed(self) -> Iterator[None]:
         """Puts full collections of garbage off: they look at all that long answers are made of, and everything stands
         still meanwhile."""
+        if not self._carried_out:
+            self._collects = gc.get_threshold()
+            gc.set_threshold(*self._collects[:2], PUT_OFF * self._collects[2])
         self._carried_out += 1
-        gc.set_threshold(*self._collects[:2], PUT_OFF * self._collects[2])
         try:
             yield
         finally:

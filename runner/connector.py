@@ -37,7 +37,7 @@ AT_ONCE = 8
 
 FETCH = "SELECT (fetched.job).*, home, lost FROM fetch_jobs($1, $2, $3, $4, make_interval(secs => $5)) AS fetched"
 DONE = "DELETE FROM procrastinate_jobs WHERE id = ANY ($1)"
-LET_GO = "UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL WHERE id = ANY ($1) AND status = 'doing'"
+LET_GO = "UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL WHERE id = ANY ($1) AND worker_id = $2"
 
 ANOTHERS = "P0001"
 """What the database's functions raise of a job that isn't there, or isn't being done."""
@@ -143,16 +143,19 @@ class Manager(JobManager):
         await super().retry_job(job, *arguments, **named)
 
     async def close(self) -> None:
-        """Says that what is done is, and lets go of what was fetched and not begun: sooner than others would see it."""
+        """Says that what is done is, and lets go of what was fetched and not begun: sooner than others would see it.
+
+        What was handed on meanwhile is another worker's.
+        """
         if self._ending is not None:
             self._ending.cancel()
             await asyncio.wait([self._ending])
-        left = [job.id for job in self._fetched]
+        left = self._fetched
         with suppress(LogUnavailable):
             if self._done:
                 await self._connector.pool.fetch(DONE, self._done)
             if left:
-                await self._connector.pool.fetch(LET_GO, left)
+                await self._connector.pool.fetch(LET_GO, [job.id for job in left], left[0].worker_id)
 
     async def _end(self) -> None:
         """Until nothing is left: a job that stayed behind would keep its environment's next one from being fetched."""

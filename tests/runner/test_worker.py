@@ -12,6 +12,7 @@ from domain.environment import Target
 from domain.spec import ServiceSpec
 from domain.step import Phase, Status
 from runner import jobs
+from runner.connector import Connector, Manager
 from runner.executor import StepOutput, Work
 from runner.jobs import Jobs
 from runner.machine import machine
@@ -217,6 +218,39 @@ async def test_a_worker_begins_again_when_no_word_comes_of_a_job_that_it_asked_f
         proxy.lose(all_of_them=True)
         proxy.speak()
         assert (await world.over(await world.request(await world.environment(["api"])))).status == Status.SUCCEEDED
+
+
+async def test_what_a_worker_fetched_and_did_not_begin_is_anothers_as_soon_as_it_ends(
+    world: World, database: str, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        await world.request(await world.environment(["api"]))
+    here = machine(tmp_path)
+    queues = "process", here.id.hex
+    connectors = [Connector(database) for _ in range(2)]
+    for each in connectors:
+        await each.open_async()
+    async with Jobs(database, here, gone=300.0).open() as of_here:
+        await of_here.greet()
+    ending, other = (Manager(each, here.id, 300.0, 8) for each in connectors)
+    own, others = await ending.register_worker(), await other.register_worker()
+
+    begun = await ending.fetch_job(queues, own)
+    assert begun is not None
+    assert await other.fetch_job(queues, others) is None  # all three were fetched at once
+    connection = await asyncpg.connect(database)
+    left = "SELECT id FROM procrastinate_jobs WHERE id <> $1 ORDER BY id"
+    handed_on, let_go = [row["id"] for row in await connection.fetch(left, begun.id)]
+    await connection.execute("UPDATE procrastinate_jobs SET worker_id = $1 WHERE id = $2", others, handed_on)
+    await connection.close()
+    await ending.close()
+
+    found = await other.fetch_job(queues, others)
+    assert found is not None
+    assert found.id == let_go
+    assert await other.fetch_job(queues, others) is None
+    for each in connectors:
+        await each.close_async()
 
 
 def test_a_machine_keeps_its_number(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from domain.pipeline import Pipeline
 from domain.project import ProjectId
 from domain.stage import CreateStage, EditStage, StageId, StageRenamed
 from store import ids
-from store.handle import ATTEMPTS, Handled, Handler, Loaded, Transaction
+from store.handle import ATTEMPTS, Handled, Handler, Loaded, States, Transaction
 from store.log import EventLog, StreamMoved
 from store.sqlite import SqliteLog
 from tests.store.sample import ANN, BOB, A, B, change
@@ -108,6 +108,20 @@ async def test_who_takes_a_state_as_it_was_last_seen_is_refused_for_what_others_
     with pytest.raises(VersionMismatch) as refused:
         await other.transact(on(A, stage("newer"), expected=5), pipeline.decider, ANN, anew=False)
     assert refused.value == VersionMismatch(expected=5, current=6)
+
+
+async def test_a_state_that_was_told_of_need_not_be_read(handler: Handler) -> None:
+    seen, gap = States(handler.log), States(handler.log)
+    for states in (seen, gap):
+        await states.load(pipeline.decider, A)
+    handled = await handler.handle(pipeline.decider, A, stage("new"), ANN)
+    seen.learn(handled.receipt.recorded)
+    handled = await handler.handle(pipeline.decider, A, stage("newer"), ANN)
+    for states in (seen, gap):
+        states.learn(handled.receipt.recorded)
+    await handler.log.close()  # from now on nothing can be read
+    assert await seen.last_seen(pipeline.decider, A) == handled.subject
+    assert (await gap.last_seen(pipeline.decider, A)).version == 5  # as it was seen: it wasn't told of all
 
 
 # The expected version
