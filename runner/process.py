@@ -30,6 +30,9 @@ from runner.tail import Tail
 STEADY = 1.0
 """Seconds that a service with neither a check nor a port has to stay up to count as healthy."""
 
+LETTING_GO = 1.0
+"""Seconds until the port of a process that has ended is free, at most: its last thread may end a little later."""
+
 
 class ProcessExecutor:
     """Runs services as processes; what is to be remembered of them is kept in the folder *data*.
@@ -113,12 +116,16 @@ class ProcessExecutor:
     async def _make_way(self, work: Work, output: StepOutput) -> None:
         """Frees the fixed ports of what the service itself still runs; raises `StepFailed` if another has one."""
         for port in filter(None, work.spec.ports):
+            patience = time.monotonic()
             for old in self._instances(work):
                 if port in old.record.ports and old.is_alive:
                     await output.note(f"port {port} is fixed: the old instance is stopped before the new one starts")
                     await old.end()
-            if _is_in_use(port):
-                raise StepFailed(f"port {port} is in use by another process")
+                    patience = time.monotonic() + LETTING_GO
+            while _is_in_use(port):
+                if time.monotonic() >= patience:
+                    raise StepFailed(f"port {port} is in use by another process")
+                await asyncio.sleep(0.01)
 
     def _free_port(self) -> int:
         while True:
