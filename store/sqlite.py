@@ -66,6 +66,7 @@ class SqliteLog:
         self._clock = clock
         self._heads: dict[UUID, Head] = {}  # of the streams that were last written to
         self._ends: OrderedDict[UUID, int] = OrderedDict()  # the versions of those that were last read to their ends
+        self._forgotten = 0  # how often ends were forgotten
         self._datastore = Datastore(path, size=READERS, mode="ro")
         self._writer = ThreadPoolExecutor(1, "log-writer")
         self._readers = ThreadPoolExecutor(READERS, "log-reader")
@@ -176,10 +177,10 @@ class SqliteLog:
     async def _of_stream(
         self, make: Callable[..., T], statement: str, stream: UUID, after: int, until: int | None
     ) -> list[T]:
-        position, ends = self._feed.position, self._ends
+        known = self._feed.position, self._forgotten
         rows = await self._select(make, statement, stream.hex, after, NEWEST if until is None else until)
-        # What is published while it is read may be newer than what was read, and known no more when that is kept.
-        if until is None and ends is self._ends and (stream in ends or self._feed.position == position):
+        # What is published or seen by others while it is read may be newer, and known no more when this is kept.
+        if until is None and (stream in self._ends or known == (self._feed.position, self._forgotten)):
             self._keep_end(stream, after + len(rows))
         return rows
 
@@ -189,6 +190,7 @@ class SqliteLog:
         self._ends.move_to_end(stream)
         if len(self._ends) > KNOWN_ENDS:
             self._ends.popitem(last=False)
+            self._forgotten += 1
 
     async def _write(self) -> None:
         """Carries out what waits, then what has come to wait meanwhile, until nothing does."""
@@ -201,7 +203,8 @@ class SqliteLog:
                 try:
                     events, outcomes = await loop.run_in_executor(self._writer, self._carry_out, waiting)
                 except Exception as failure:  # nothing of the batch was written, as far as is known
-                    self._ends = OrderedDict()
+                    self._ends.clear()
+                    self._forgotten += 1
                     outcomes = [failure] * len(waiting)
                 for event in events:
                     self._keep_end(event.stream, event.version)

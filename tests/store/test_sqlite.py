@@ -4,7 +4,8 @@ import asyncio
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from uuid import UUID
@@ -14,8 +15,9 @@ from eventsourcing.application import LocalNotificationLog
 from eventsourcing.persistence import OperationalError, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
-from store import ids, sqlite
-from store.log import Key, LogUnavailable, Receipt
+from store import codec, ids, sqlite
+from store.batch import Waiting
+from store.log import Event, Key, LogUnavailable, Receipt, Recorded
 from store.sqlite import SqliteLog
 from tests.store.sample import ANN, BOB, A, B, change, names, take
 
@@ -60,6 +62,41 @@ async def test_what_was_written_or_seen_is_read_by_whoever_reads_afterwards(
 
     await asyncio.gather(*(read(stream, after) for stream in (A, B) for after in (0, 1, 60)), write(A), write(B))
     assert [len(await log.read(stream)) for stream in (A, B)] == [60, 60]
+
+
+async def test_a_slow_reader_takes_nothing_back_that_another_has_seen_meanwhile(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though what the other has seen isn't published yet, nor remembered any longer."""
+    monkeypatch.setattr(sqlite, "KNOWN_HEADS", 0)
+    monkeypatch.setattr(sqlite, "KNOWN_ENDS", 1)
+    await log.append([change(A, 0, "a1"), change(B, 0, "b1")], ANN)
+    decode, carry_out = codec.decode, log._carry_out
+    has_read, may_go_on, is_written, may_be_told = (threading.Event() for _ in range(4))
+
+    def slow(topic: str, state: bytes) -> Event:
+        monkeypatch.setattr(codec, "decode", decode)
+        has_read.set()
+        may_go_on.wait(10)
+        return decode(topic, state)
+
+    def untold(waiting: Sequence[Waiting]) -> tuple[Sequence[Recorded], Sequence[Receipt | Exception]]:
+        outcome = carry_out(waiting)
+        is_written.set()
+        may_be_told.wait(10)
+        return outcome
+
+    monkeypatch.setattr(codec, "decode", slow)
+    monkeypatch.setattr(log, "_carry_out", untold)
+    reading = asyncio.create_task(log.events(A))
+    await asyncio.to_thread(has_read.wait, 10)
+    writing = asyncio.create_task(log.append([change(A, 1, "a2")], ANN))
+    await asyncio.to_thread(is_written.wait, 10)
+    seen = [len(await log.read(A)), len(await log.read(B))]
+    may_go_on.set()
+    assert [*seen, len(await reading), len(await log.read(A, after=1))] == [2, 1, 1, 1]
+    may_be_told.set()
+    await writing
 
 
 # Its files
