@@ -32,8 +32,8 @@ from gql.view import (
     WAITED,
     Authenticate,
     View,
+    check_size,
     ending,
-    limited,
     nobody,
     refusal,
     unauthorized,
@@ -63,31 +63,33 @@ class Operation(Struct, rename="camel"):
         return bool(self.query) and (self.document_id is not None or "persistedQuery" in (self.extensions or ()))
 
 
-class Asked:
+class Asked(Struct, dict=True):
     """A request of somebody who may ask; *text* is its body, or the query of its address."""
 
-    def __init__(self, method: str, text: bytes, identity: Identity, persisted: Persisted) -> None:
-        self.key: Hashable = (identity.scope, method, text)
-        self.identity = identity
-        self.is_kept = len(text) <= MAX_KEY
-        self._persisted = persisted
-        self._method = method
-        self._text = text
+    method: str
+    text: bytes
+    identity: Identity
+    persisted: Persisted
+    is_kept: bool = True
+
+    @property
+    def key(self) -> Hashable:
+        return self.identity.scope, self.method, self.text
 
     @cached_property
     def operation(self) -> Operation | None:
         """None for what the view has to look at."""
         try:
-            if self._method == "POST":
-                asked = _decoder.decode(self._text)
+            if self.method == "POST":
+                asked = _decoder.decode(self.text)
             else:
-                parameters: dict[str, Any] = dict(parse_qsl(self._text.decode(), keep_blank_values=True))
+                parameters: dict[str, Any] = dict(parse_qsl(self.text.decode(), keep_blank_values=True))
                 for name in parameters.keys() & {"variables", "extensions"}:
                     parameters[name] = msgspec.json.decode(parameters[name])
                 asked = msgspec.convert(parameters, Operation)
             if asked.registers:
                 self.is_kept = False  # each time it is sent the document has to be registered
-            asked.query = self._persisted.text(asked.query, asked.document_id, asked.extensions)
+            asked.query = self.persisted.text(asked.query, asked.document_id, asked.extensions)
         except (ValueError, RecursionError, NotPersisted):
             return None
         return None if asked.query is None else asked
@@ -132,7 +134,7 @@ class Front:
         if identity is None:
             await unauthorized()(scope, receive, send)
             return
-        text = scope["query_string"] if method == "GET" else await _body(limited(receive))
+        text = scope["query_string"] if method == "GET" else await _body(receive)
         asked, wanted = Asked(method, text, identity, self._view.persisted), Wanted.by(method, headers)
         answers = self._application().answers
         kept = None if answers is None else answers.find(asked.key)
@@ -168,7 +170,7 @@ class Front:
         if made is None:
             return None
         answer = Answer(made.body)
-        if made.reads is not None and asked.is_kept:
+        if made.reads is not None and asked.is_kept and len(asked.text) <= MAX_KEY:
             answers.keep(asked.key, answer, made.reads, making)
         return answer
 
@@ -206,9 +208,13 @@ def _may_be_short(method: str, headers: dict[bytes, bytes]) -> bool:
 
 async def _body(receive: Receive) -> bytes:
     """Raises `HTTPException` if it is too long."""
-    parts = []
+    parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
-        parts.append(message.get("body", b""))
+        part: bytes = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        check_size(size)
         if not message.get("more_body"):
             return b"".join(parts)

@@ -8,7 +8,7 @@ representation has a strong ETag (RFC 9110 8.8.3), made of its bytes, and who ha
 import asyncio
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -19,6 +19,9 @@ from gql.answer import Answer
 
 MEDIA_TYPE = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
+
+GRAPHQL = f"{MEDIA_TYPE}; charset=utf-8".encode()
+JSON = b"application/json"
 
 VARY = b"Accept, Accept-Encoding, Authorization"
 ALWAYS = ((b"cache-control", b"private, no-cache"), (b"vary", VARY))
@@ -38,35 +41,51 @@ Headers = Mapping[bytes, bytes]
 class Wanted(Struct, frozen=True):
     """What a request says of what it wants; *has* are the ETags of those that it has, None if it can't say so."""
 
-    as_graphql: bool
+    media_type: bytes
     packed: bool
     has: str | None
 
     @classmethod
     def by(cls, method: str, headers: Headers) -> "Wanted":
-        as_graphql, packed = _accepted(headers.get(b"accept", b""), headers.get(b"accept-encoding", b""))
-        has = headers.get(b"if-none-match", b"").decode("latin-1") if method == "GET" else None
-        return cls(as_graphql, packed, has)
+        has = headers.get(b"if-none-match", b"") if method == "GET" else None
+        return _wanted(headers.get(b"accept", b""), headers.get(b"accept-encoding", b""), has)
+
+
+@lru_cache(maxsize=256)
+def _wanted(accept: bytes, encodings: bytes, has: bytes | None) -> Wanted:
+    media_type = GRAPHQL if prefers_graphql(accept.decode("latin-1")) else JSON
+    takes_gzip = qualities(encodings.decode("latin-1")).get("gzip", 0.0) > 0
+    return Wanted(media_type, takes_gzip, None if has is None else has.decode("latin-1"))
 
 
 async def send(answer: Answer, wanted: Wanted, out: Send) -> None:
     """Sends *answer* with status 200, or 304 where the client has it."""
     body = answer.body
-    is_packed = wanted.packed and len(body) >= PACKED
-    headers = [*ALWAYS]
-    if wanted.has is not None:
-        tag = _tag(answer, wanted, is_packed=is_packed)
-        headers.append((b"etag", b'"%b"' % tag.encode()))
-        if _is_among(tag, wanted.has):
-            await out({"type": "http.response.start", "status": 304, "headers": headers})
-            await out({"type": "http.response.body", "body": b""})
-            return
-    if is_packed:
+    encoding = b"gzip" if wanted.packed and len(body) >= PACKED else None
+    tag = None if wanted.has is None else _tag(answer, wanted, encoding)
+    if tag is not None and wanted.has is not None and _is_among(tag, wanted.has):
+        await out({"type": "http.response.start", "status": 304, "headers": [*ALWAYS, _etag(tag)]})
+        await out({"type": "http.response.body", "body": b""})
+        return
+    if encoding is not None:
         body = await _packed(answer)
-        headers.append((b"content-encoding", b"gzip"))
-    headers += [(b"content-type", _media_type(wanted)), (b"content-length", b"%d" % len(body))]
+    headers = _headers(tag, len(body), wanted.media_type, encoding)
     await out({"type": "http.response.start", "status": 200, "headers": headers})
     await out({"type": "http.response.body", "body": body})
+
+
+@lru_cache(maxsize=1024)
+def _headers(tag: str | None, length: int, media_type: bytes, encoding: bytes | None) -> Sequence[tuple[bytes, bytes]]:
+    headers = [*ALWAYS]
+    if tag is not None:
+        headers.append(_etag(tag))
+    if encoding is not None:
+        headers.append((b"content-encoding", encoding))
+    return *headers, (b"content-type", media_type), (b"content-length", b"%d" % length)
+
+
+def _etag(tag: str) -> tuple[bytes, bytes]:
+    return b"etag", b'"%b"' % tag.encode()
 
 
 async def send_stale(body: bytes, since: datetime, wanted: Wanted, out: Send) -> None:
@@ -79,20 +98,16 @@ async def send_stale(body: bytes, since: datetime, wanted: Wanted, out: Send) ->
         (b"age", b"%d" % (datetime.now(UTC) - since).total_seconds()),
         (b"stageline-stale", at),
         (b"vary", VARY),
-        (b"content-type", _media_type(wanted)),
+        (b"content-type", wanted.media_type),
         (b"content-length", b"%d" % len(body)),
     ]
     await out({"type": "http.response.start", "status": 200, "headers": headers})
     await out({"type": "http.response.body", "body": body})
 
 
-def _tag(answer: Answer, wanted: Wanted, *, is_packed: bool) -> str:
+def _tag(answer: Answer, wanted: Wanted, encoding: bytes | None) -> str:
     """Another media type is another representation, and so is the same compressed."""
-    return answer.tag + "-graphql" * wanted.as_graphql + "-gzip" * is_packed
-
-
-def _media_type(wanted: Wanted) -> bytes:
-    return f"{MEDIA_TYPE}; charset=utf-8".encode() if wanted.as_graphql else b"application/json"
+    return answer.tag + "-graphql" * (wanted.media_type == GRAPHQL) + "-gzip" * (encoding is not None)
 
 
 async def _packed(answer: Answer) -> bytes:
@@ -112,11 +127,6 @@ def _gzip(body: bytes) -> bytes:
 def _is_among(tag: str, tags: str) -> bool:
     """Whether *tag* is among those of an If-None-Match, which compares weakly (RFC 9110 13.1.2)."""
     return tags.strip() == "*" or tag in re.findall(r'(?:W/)?"([^"]*)"', tags)
-
-
-@lru_cache(maxsize=256)
-def _accepted(accept: bytes, encodings: bytes) -> tuple[bool, bool]:
-    return prefers_graphql(accept.decode("latin-1")), qualities(encodings.decode("latin-1")).get("gzip", 0.0) > 0
 
 
 def prefers_graphql(accept: str) -> bool:

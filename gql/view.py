@@ -225,11 +225,16 @@ def limited(receive: Receive) -> Receive:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > MAX_BODY:
-            raise HTTPException(413, f"The request's body may have {MAX_BODY} bytes")
+        check_size(size)
         return message
 
     return limited
+
+
+def check_size(size: int) -> None:
+    """Raises `HTTPException` if a request's body may not have so many bytes."""
+    if size > MAX_BODY:
+        raise HTTPException(413, f"The request's body may have {MAX_BODY} bytes")
 
 
 def nobody() -> Response:

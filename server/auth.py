@@ -12,6 +12,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from domain import access
@@ -39,11 +40,8 @@ class Tokens:
 
         A token that isn't known is looked for in the log: another node may just have issued it.
         """
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            return None
-        digest = _hash(token.strip())
-        return self._known.get(digest) or (await self._read()).get(digest)
+        digest = _of_header(authorization or "")
+        return None if digest is None else self._known.get(digest) or (await self._read()).get(digest)
 
     async def _read(self) -> dict[str, Identity]:
         changes = self._changes
@@ -71,6 +69,13 @@ class Tokens:
 def new_token() -> str:
     """A token that nobody can guess, good for nothing yet."""
     return PREFIX + secrets.token_urlsafe(32)
+
+
+@lru_cache(maxsize=1024)
+def _of_header(authorization: str) -> str | None:
+    """The hash of the token in a header, if it has one."""
+    scheme, _, token = authorization.partition(" ")
+    return _hash(token.strip()) if scheme.lower() == "bearer" and token else None
 
 
 def _hash(token: str) -> str:

@@ -87,6 +87,7 @@ def config(served: ASGIApp) -> uvicorn.Config:
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=IDLE,
         server_header=False,
+        proxy_headers=False,  # nothing asks where a client is; the one that asks for its scheme knows proxies itself
     )
 
 
