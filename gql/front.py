@@ -70,11 +70,12 @@ class Asked(Struct, dict=True):
     text: bytes
     identity: Identity
     persisted: Persisted
+    edition: int
     is_kept: bool = True
 
     @property
     def key(self) -> Hashable:
-        return self.identity.scope, self.method, self.text
+        return self.identity.scope, self.edition, self.method, self.text
 
     @cached_property
     def operation(self) -> Operation | None:
@@ -135,7 +136,8 @@ class Front:
             await unauthorized()(scope, receive, send)
             return
         text = scope["query_string"] if method == "GET" else await _body(receive)
-        asked, wanted = Asked(method, text, identity, self._view.persisted), Wanted.by(method, headers)
+        persisted = self._view.persisted
+        asked, wanted = Asked(method, text, identity, persisted, persisted.edition), Wanted.by(method, headers)
         answers = self._application().answers
         kept = None if answers is None else answers.find(asked.key)
         answer = None

@@ -11,7 +11,7 @@ The operator may also have nothing but listed documents answered. That holds for
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +57,25 @@ class Persisted:
     """What can be named. *listed* are documents by their ids (None: there is no list, and everything is answered).
 
     *refuses* says what becomes of a document that isn't listed: it is refused, or answered and told of in the log.
+    `edition` tells the list from those before it: what was answered under one is for nobody who asks under another.
     """
 
     def __init__(self, listed: Mapping[str, str] | None = None, *, refuses: bool = True) -> None:
         self._has_list = listed is not None
-        self._refuses = self._has_list and refuses
+        self.refuses = self._has_list and refuses
+        self.edition = 0
         self._listed = dict(listed or {})
-        self._allowed = frozenset(self._listed.values())
+        self.listed = frozenset(self._listed.values())
         self._sent: OrderedDict[str, str] = OrderedDict()  # by their hashes
         self._told: set[str] = set()
+
+    def renew(self, listed: Mapping[str, str]) -> tuple[int, int]:
+        """Another list takes the place of the one that there is; how many documents came with it, and went."""
+        before = self.listed
+        self._listed = dict(listed)
+        self.listed = frozenset(self._listed.values())
+        self.edition += 1
+        return len(self.listed - before), len(before - self.listed)
 
     def text(self, query: str | None, document: str | None, extensions: Mapping[str, Any] | None) -> str | None:
         """The document that a request means by these parameters of its; None if it names none.
@@ -87,10 +97,10 @@ class Persisted:
         return self._sent[id_]
 
     def _checked(self, query: str) -> str:
-        if not self._has_list or query in self._allowed:
+        if not self._has_list or query in self.listed:
             return query
         id_ = hashed(query)
-        if self._refuses:
+        if self.refuses:
             raise _not_listed(id_)
         if id_ not in self._told and len(self._told) < LIMIT:
             self._told.add(id_)
@@ -113,7 +123,7 @@ class Persisted:
                 self._sent.popitem(last=False)
 
     def _not_known(self, id_: str) -> NotPersisted:
-        if self._refuses:
+        if self.refuses:
             return _not_listed(id_)
         return NotPersisted("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")  # the words that clients look for
 
@@ -122,7 +132,7 @@ def _not_listed(id_: str) -> NotPersisted:
     return NotPersisted(
         "DOCUMENT_NOT_LISTED",
         f"This server answers listed documents only, and {id_!r} is none of them: it has to be added to the file of"
-        " `stageline serve --documents`, and the server to be started again.",
+        " `stageline serve --documents`.",
     )
 
 
@@ -143,10 +153,13 @@ def hashed(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def listed(file: Path, own: Iterable[str] = ()) -> dict[str, str]:
-    """The documents of *file* and our *own* ones, by their ids and by their hashes; raises `DocumentsUnusable`."""
+def listed(file: Path, own: Iterable[str] = (), known: Container[str] = ()) -> dict[str, str]:
+    """The documents of *file* and our *own* ones, by their ids and by their hashes; raises `DocumentsUnusable`.
+
+    Those that are *known* can be answered.
+    """
     found = _read(file)
-    faults = [f"- {id_}: {why}" for id_, text in found.items() if (why := _fault(id_, text))]
+    faults = [f"- {id_}: {why}" for id_, text in found.items() if (why := _fault(id_, text, known))]
     if faults:
         rest = len(faults) - SHOWN
         raise DocumentsUnusable(
@@ -193,10 +206,12 @@ class Manifest(Struct, tag_field="format", tag=MANIFEST):
     operations: list[Operation]
 
 
-def _fault(id_: str, text: str) -> str | None:
+def _fault(id_: str, text: str, known: Container[str]) -> str | None:
     """What is wrong with a document of the list."""
     if id_.startswith(SHA256) and id_ != SHA256 + hashed(text):
         return "its text has another hash"
+    if text in known:
+        return None
     try:
         errors: Iterable[GraphQLError] = read(text).errors
     except GraphQLError as fault:  # of its syntax

@@ -15,12 +15,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gql import document, sse
 from gql.context import Application, Identity
 from gql.front import Front
-from gql.persisted import Persisted, listed
 from gql.schema import schema
 from gql.view import View, unauthorized
 from server import audit, graphiql
 from server.auth import Keyring, Tokens, new_token
 from server.cors import cors
+from server.documents import Documents
 from server.health import health, live
 from server.parts import Parts, running
 from server.settings import Settings
@@ -35,17 +35,16 @@ def app(settings: Settings, url: str) -> Starlette:
     something of the operator's is in the way.
     """
     parts: list[Parts] = []
+    documents = Documents(settings)
+    persisted = documents.persisted
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with running(settings) as made:
+        async with running(settings) as made, documents.kept_up():
             parts.append(made)
             await _welcome(settings, url, made.tokens)
-            logger.info(
-                "Stageline serves %s (GraphiQL in a browser, the API at /graphql); its data is in %s",
-                url,
-                settings.data,
-            )
+            faces = "the API at /graphql" if persisted.refuses else "GraphiQL in a browser, the API at /graphql"
+            logger.info("Stageline serves %s (%s); its data is in %s", url, faces, settings.data)
             yield
 
     async def authenticate(authorization: str | None) -> Identity | None:
@@ -73,9 +72,8 @@ def app(settings: Settings, url: str) -> Starlette:
             return unauthorized()
         return sse.session(request)
 
-    known = None if settings.documents is None else listed(settings.documents, settings.own_documents)
-    persisted = Persisted(known, refuses=settings.refuses_unlisted)
-    view = View(schema, application, authenticate, graphiql.page(), persisted, settings.origins)
+    page = graphiql.absence() if persisted.refuses else graphiql.page()
+    view = View(schema, application, authenticate, page, persisted, settings.origins)
     front = Front(view, application, authenticate, compiles=settings.compiles)
     routes: list[BaseRoute] = [
         Route("/", home),

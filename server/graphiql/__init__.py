@@ -30,8 +30,18 @@ ASK_EACH_TIME = "no-cache"
 
 def page() -> Response:
     """The page; the same address answers programs with GraphQL, so caches have to look at *Accept*."""
+    return _page((HERE / "index.html").read_bytes(), 200)
+
+
+def absence() -> Response:
+    """Where only listed documents are answered: there the page, which asks what its user writes, could do nothing."""
+    return _page((HERE / "absence.html").read_bytes(), 403)
+
+
+def _page(content: bytes, status: int) -> Response:
     return HTMLResponse(
-        (HERE / "index.html").read_bytes(),
+        content,
+        status,
         headers={
             **SAFE,
             "cache-control": ASK_EACH_TIME,

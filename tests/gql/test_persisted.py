@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from websockets.exceptions import ConnectionClosed
 from gql import persisted
 from gql.persisted import DocumentsUnusable, NotPersisted, Persisted
 from gql.representation import MEDIA_TYPE
+from server import documents
 from tests.gql.environment import Environment
-from tests.gql.stageline import Data, Stageline, document, served
+from tests.gql.stageline import PATIENCE, Data, Stageline, document, served
 from tests.gql.test_broadcast import EVENTS
 from tests.gql.test_sse import COMPLETE, streamed
 
@@ -244,8 +246,7 @@ def listing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     folder = tmp_path_factory.mktemp("listing")
     file = folder / "documents.json"
     file.write_text(json.dumps(LISTED))
-    own = tuple(document("mutation", *asked) for asked in OWN)
-    with served(folder, documents=file, own_documents=own) as made:
+    with served(folder, documents=file, own_documents=OWN_DOCUMENTS) as made:
         yield Environment(made)
 
 
@@ -253,6 +254,7 @@ OWN = [
     ("createProject", "name"),
     ("createEnvironment", "project", "name"),
 ]
+OWN_DOCUMENTS = tuple(document("mutation", *asked) for asked in OWN)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -316,3 +318,44 @@ def test_a_list_can_be_tried_first(tmp_path: Path, caplog: pytest.LogCaptureFixt
         environment.close()
     told = [message for message in caplog.messages if VERSION in message]
     assert told == [f"Not a listed document: sha256:{hashed(f'{VERSION} ')} {VERSION}"]
+
+
+def test_a_list_that_changes_counts_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(documents, "PAUSE", 0.02)
+    file = tmp_path / "documents.json"
+    file.write_text(json.dumps(LISTED))
+    with served(tmp_path, documents=file, own_documents=OWN_DOCUMENTS) as own, caplog.at_level(logging.INFO):
+        environment = Environment(own)
+        for _ in range(2):  # the second answer is one that is kept
+            assert "data" in ask(environment, {"query": VERSION}).json()
+        with own.socket() as opened:
+            opened.send({"id": "1", "type": "subscribe", "payload": subscribing(environment)})
+            assert opened.receive()["type"] == "next"
+            file.write_text('{"broken": "{ nothing }"}')
+            _wait_for("- broken: Cannot query field 'nothing'", caplog)
+            assert "data" in ask(environment, {"query": VERSION}).json()
+            (tmp_path / "new.json").write_text(json.dumps({"rename": RENAME, "new": f"{VERSION} "}))
+            (tmp_path / "new.json").replace(file)
+            _wait_for("documents.json has changed (documents: 2 new, 3 gone)", caplog)
+            assert "data" in ask(environment, {"documentId": "new"}).json()
+            for gone in ({"query": VERSION}, named(VERSION), {"documentId": "events"}):
+                assert code(ask(environment, gone)) == "DOCUMENT_NOT_LISTED"
+            opened.send({"id": "2", "type": "subscribe", "payload": subscribing(environment)})
+            while (message := opened.receive())["id"] == "1":
+                pass
+            assert message["payload"][0]["extensions"] == {"code": "DOCUMENT_NOT_LISTED"}
+            assert "data" in ask(environment, {"documentId": "rename"}).json()
+            assert opened.receive()["id"] == "1"  # what has begun goes on
+
+
+def subscribing(environment: Environment) -> Data:
+    return {"documentId": "events", "variables": {"environment": environment.id}}
+
+
+def _wait_for(said: str, caplog: pytest.LogCaptureFixture) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not any(said in message for message in caplog.messages):
+        assert time.monotonic() < deadline, caplog.messages
+        time.sleep(0.01)

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha384
+from pathlib import Path
 
 import httpx
 import pytest
@@ -258,6 +259,16 @@ def test_what_has_its_version_in_its_name_is_cached_for_ever(server: Serving, fi
     again = httpx.get(answer.url, headers={"if-none-match": answer.headers["etag"]})
     assert again.status_code == 304
     assert again.headers["cache-control"] == cached
+
+
+def test_where_only_listed_documents_are_answered_the_page_says_so(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "documents.json").write_text("{}")
+    with serving(tmp_path, "--documents", "documents.json") as listing, browser.new_page() as page:
+        answer = page.goto(f"{listing.url}/#token={listing.token}")
+        assert answer is not None
+        assert answer.status == 403
+        expect(page.get_by_text("This server answers listed documents only")).to_be_visible()
+        expect(page.get_by_label("Access token")).to_have_count(0)
 
 
 def test_programs_without_a_token_get_no_page(server: Serving) -> None:
