@@ -26,7 +26,7 @@ from gql.compiled import Made, Query
 from gql.context import Application, Context, Identity
 from gql.persisted import NotPersisted, Persisted
 from gql.representation import Wanted
-from gql.schema import ready
+from gql.schema import may_write, ready
 from gql.sse import departure
 from gql.view import (
     WAITED,
@@ -95,6 +95,12 @@ class Asked(Struct, dict=True):
             return None
         return None if asked.query is None else asked
 
+    @property
+    def may_write(self) -> bool:
+        """Whether it isn't clear that it writes nothing."""
+        asked = self.operation
+        return self.method != "GET" and (asked is None or may_write(asked.query or "", asked.operation_name))
+
     @cached_property
     def query(self) -> Query | None:
         """What may well be compiled."""
@@ -127,7 +133,7 @@ class Front:
         except Left:
             await nobody()(scope, receive, send)
         except asyncio.CancelledError:  # the server doesn't wait for it any longer, as it ends
-            await ending()(scope, receive, send)
+            await ending(may_be_done=False)(scope, receive, send)
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         method: str = scope["method"]
@@ -156,7 +162,7 @@ class Front:
         if answer is not None:
             await representation.send(answer, wanted, send)
         else:
-            await self._go_on(scope, text, wanted, receive, send)
+            await self._go_on(scope, asked, wanted, receive, send)
 
     async def _find(self, asked: Asked, answers: Answers | None, gone: Gone, patience: float | None) -> Answer | None:
         """The answer that is kept, or else is made; None if it is for the view."""
@@ -182,14 +188,17 @@ class Front:
         context = Context(self._application(), Origin.API, asked.identity, position=position, gone=gone)
         return await compiled.make(asked.query, asked.operation.variables or {}, context)
 
-    async def _go_on(self, scope: Scope, text: bytes, wanted: Wanted, receive: Receive, send: Send) -> None:
+    async def _go_on(self, scope: Scope, asked: Asked, wanted: Wanted, receive: Receive, send: Send) -> None:
         """Has the view answer."""
-        body: list[Message] = [{"type": "http.request", "body": text if scope["method"] == "POST" else b""}]
+        body: list[Message] = [{"type": "http.request", "body": asked.text if asked.method == "POST" else b""}]
 
         async def again() -> Message:
             return body.pop() if body else await receive()
 
-        response = await self._view.run(Request(scope, again))
+        try:
+            response = await self._view.run(Request(scope, again))
+        except asyncio.CancelledError:
+            response = ending(may_be_done=asked.may_write)
         if type(response) is Response and response.status_code == 200 and "retry-after" not in response.headers:
             await representation.send(Answer(bytes(response.body)), wanted, send)
         else:

@@ -80,6 +80,11 @@ class Read(Struct, frozen=True):
         meant = self._meant(operation_name)
         return [] if meant is None else meant.awaited(variables if isinstance(variables, dict) else {})
 
+    def may_write(self, operation_name: object) -> bool:
+        """Whether it isn't clear that the operation that is meant is a query."""
+        meant = self._meant(operation_name)
+        return meant is None or not meant.is_query
+
     def _meant(self, operation_name: object) -> cost.Cost | None:
         if operation_name is None:
             return next(iter(self.costs.values()), None)
@@ -146,6 +151,14 @@ async def ready(query: str) -> None:
     """Has a document that takes long read in a thread; then `read` knows it."""
     if len(query) > QUICK and _find(query) is None:
         _keep(query, await asyncio.to_thread(_read, query))
+
+
+def may_write(query: str, operation_name: str | None) -> bool:
+    """Whether it isn't clear that an operation writes nothing."""
+    try:
+        return read(query).may_write(operation_name)
+    except GraphQLError:
+        return False
 
 
 def _find(query: str) -> Read | GraphQLError | None:

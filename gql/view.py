@@ -242,9 +242,9 @@ def nobody() -> Response:
     return Response(status_code=499)
 
 
-def ending() -> Response:
-    """The answer to what isn't over when the server ends."""
-    return unreachable(OutcomeUnknown("The server ends, and it was not over."))
+def ending(*, may_be_done: bool) -> Response:
+    """The answer to what isn't over when the server ends; *may_be_done* says that it may have written all the same."""
+    return unreachable((OutcomeUnknown if may_be_done else LogUnavailable)("The server ends, and it was not over."))
 
 
 def refusal(fault: HTTPException) -> Response:

@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ from gql.view import View
 from server.parts import running
 from server.settings import Settings
 from store import ids
+from store.sqlite import SqliteLog
 from tests.gql.stageline import Stageline
 
 APPLICATION = cast("Application", object())
@@ -291,6 +294,13 @@ class Asked:
             await self.answering
         return self._sent[0]["status"], dict(self._sent[0]["headers"])
 
+    @property
+    def message(self) -> str:
+        """Of the answer's one error."""
+        (error,) = msgspec.json.decode(self._sent[1]["body"])["errors"]
+        told: str = error["message"]
+        return told
+
 
 @pytest.fixture(params=[True, False], ids=["compiled", "not compiled"])
 async def asking(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., Asked]]:
@@ -321,6 +331,20 @@ async def test_a_client_is_told_when_the_server_ends_and_does_not_wait(asking: C
     asked.answering.cancel()
     status, headers = await asked.answer()
     assert (status, headers[b"retry-after"]) == (503, b"1")
+    assert asked.message.startswith("That can't be done just now, and nothing was written: try again; ")
+
+
+async def test_of_a_change_that_the_server_ended_in_it_is_said_that_it_may_be_done(
+    asking: Callable[..., Asked], tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # nobody else can write meanwhile
+        asked = asking('mutation { createProject(name: "Shop") { __typename } }')
+        while cast("SqliteLog", asked.application.log)._writing is None:
+            await asyncio.sleep(0)
+        asked.answering.cancel()
+        assert (await asked.answer())[0] == 503
+    assert asked.message.startswith("Whether that was done isn't known: try again with the same idempotencyKey")
 
 
 async def test_who_waits_for_a_place_has_no_turn_meanwhile(asking: Callable[..., Asked]) -> None:
