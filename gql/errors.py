@@ -8,13 +8,15 @@ and the log the cause.
 
 import enum
 import logging
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Hashable, Iterable, Iterator
 
 import strawberry
 from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import MaskErrors
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import StreamExecutionResult
 
 from domain.errors import DeploymentNotAdmitted, Fenced, Refused, StepNotDue, TokenNotFound, VersionMismatch
 from store import ids
@@ -92,18 +94,21 @@ class Faults(MaskErrors):
 
     def __init__(self) -> None:
         super().__init__(should_mask_error=lambda error: not _is_of_request(error))
+        self._told: dict[Hashable, tuple[str, str]] = {}
+
+    def on_stream_result(self, result: StreamExecutionResult) -> Iterator[None]:
+        self._told.clear()
+        yield from super().on_stream_result(result)
 
     def anonymise_error(self, error: GraphQLError) -> GraphQLError:
         original = error.original_error
-        match original:
-            case Refused():
-                message, code = str(original), original.code
-            case LogUnavailable() | StreamMoved():
-                message, code = unavailable(original)
-            case _:
-                fault = ids.new()
-                logger.error("fault %s at %s", fault, error.path, exc_info=original)
-                message, code = f"Something went wrong here; the server's log knows more under {fault}.", "INTERNAL"
+        if isinstance(original, Refused):
+            message, code = str(original), original.code
+        else:  # many fields of an answer fail in the same way: it is logged once, and has one id in all of them
+            place = _place(original)
+            if place not in self._told:
+                self._told[place] = _logged(error)
+            message, code = self._told[place]
         return GraphQLError(
             message,
             nodes=error.nodes,
@@ -112,6 +117,22 @@ class Faults(MaskErrors):
             path=error.path,
             extensions={"code": code},
         )
+
+
+def _place(fault: BaseException | None) -> Hashable:
+    """Where it was raised, and as what."""
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(fault.__traceback__ if fault else None)]
+    return type(fault), frames[-1] if frames else None
+
+
+def _logged(error: GraphQLError) -> tuple[str, str]:
+    """Logs it; what clients may know of it, and its code."""
+    original = error.original_error
+    if isinstance(original, LogUnavailable | StreamMoved):
+        return unavailable(original)
+    fault = ids.new()
+    logger.error("fault %s at %s", fault, error.path, exc_info=original)
+    return f"Something went wrong here; the server's log knows more under {fault}.", "INTERNAL"
 
 
 def shown(errors: Iterable[GraphQLError]) -> list[GraphQLError]:

@@ -63,6 +63,20 @@ def test_a_fault_of_one_field_leaves_the_others_their_answers(own: Stageline) ->
     assert [error["path"] for error in answer["errors"]] == [["project"]]
 
 
+@pytest.mark.parametrize("statement", ["UPDATE rows SET document = 'nonsense'", "DROP TABLE rows"])
+def test_what_fails_in_many_fields_of_one_answer_is_logged_once(
+    own: Stageline, caplog: pytest.LogCaptureFixture, statement: str
+) -> None:
+    made = own.do("createProject", name="Shop")
+    _damage(own, "views.db", statement)
+    fields = " ".join(f'p{number}: project(id: "{made["id"]}") {{ name }}' for number in range(20))
+    for times in (1, 2):
+        errors = own.ask(f"{{ {fields} }}")["errors"]
+        assert len(errors) == 20
+        assert len({error["message"] for error in errors}) == 1
+        assert len([each for each in _logged(caplog) if each.startswith(("fault ", "unavailable "))]) == times
+
+
 def test_a_database_that_cant_be_read_is_unavailable_and_no_more_is_said(
     own: Stageline, caplog: pytest.LogCaptureFixture
 ) -> None:
