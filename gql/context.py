@@ -98,6 +98,11 @@ class Context:
         else:
             await self.application.projector.wait_for(self.position)
 
+    @property
+    def has_asked(self) -> bool:
+        """Whether the log was asked for its position when the query was: what this node knows is new enough then."""
+        return self.position is not None
+
     def reads(self, *streams: UUID) -> None:
         """Says that what a root field gives is made of *streams*: it stays the same until one gets another event.
 

@@ -167,7 +167,7 @@ class Front:
     async def _find(self, asked: Asked, answers: Answers | None, gone: Gone, patience: float | None) -> Answer | None:
         """The answer that is kept, or else is made; None if it is for the view."""
         if answers is None:
-            made = await self._make(asked, None, gone)
+            made = await self._make(asked, await self._application().log.position(), gone)
             return None if made is None else Answer(made.body)
         position = await answers.ask(patience)
         kept = answers.find(asked.key, position)
@@ -182,7 +182,7 @@ class Front:
             answers.keep(asked.key, answer, made.reads, making)
         return answer
 
-    async def _make(self, asked: Asked, position: int | None, gone: Gone) -> Made | None:
+    async def _make(self, asked: Asked, position: int, gone: Gone) -> Made | None:
         if asked.query is None or asked.operation is None:
             return None
         context = Context(self._application(), Origin.API, asked.identity, position=position, gone=gone)

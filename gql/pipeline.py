@@ -173,7 +173,8 @@ def service_ref(id_: UUID, name: str, type_: ServiceType) -> ServiceRef:
 
 
 async def project_ref(context: Context, project: ProjectId) -> ProjectRef:
-    state = (await context.application.handler.states.load(projects.decider, project)).state
+    states = context.application.handler.states
+    state = (await states.load(projects.decider, project, has_asked=context.has_asked)).state
     return ProjectRef(id=global_id("project", project), name=state.name or "")
 
 
@@ -194,7 +195,7 @@ async def pinned(
     views: dict[tuple[EnvironmentId, int | None], PipelineView | None] = {}
     for environment in {environment for environment, _ in wanted}:
         if (environment, None) in wanted:
-            views[environment, None] = await pipelines.get(environment)
+            views[environment, None] = await pipelines.get(environment, has_asked=context.has_asked)
         versions = {version for each, version in wanted if each == environment and version is not None}
         found = await pipelines.at(environment, versions)
         views |= {(environment, version): view for version, view in found.items()}
@@ -244,7 +245,8 @@ async def view_of(
     found = uuid_of("environment", environment) or uuid_of("pipeline", environment)
     if found is None:
         return None
-    return await context.application.pipelines.get(EnvironmentId(found), version, as_of)
+    pipelines = context.application.pipelines
+    return await pipelines.get(EnvironmentId(found), version, as_of, has_asked=context.has_asked)
 
 
 async def shown(context: Context, view: PipelineView) -> Pipeline:

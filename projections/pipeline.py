@@ -82,13 +82,19 @@ class Pipelines:
         self._replay = Replay(log, projection, None if views is None else Snapshots(log, views, projection))
 
     async def get(
-        self, environment: EnvironmentId, version: int | None = None, as_of: datetime | None = None
+        self,
+        environment: EnvironmentId,
+        version: int | None = None,
+        as_of: datetime | None = None,
+        *,
+        has_asked: bool = False,
     ) -> PipelineView | None:
         """The pipeline as it stands, or stood at *version* or at the time *as_of* (which has a zone).
 
-        None if there is no such environment, none yet at that time, or no such version yet.
+        For who *has_asked* for the log's position, as it stood then, or later. None if there is no such environment,
+        none yet at that time, or no such version yet.
         """
-        return await self._replay.get(environment, version, as_of)
+        return await self._replay.get(environment, version, as_of, has_asked=has_asked)
 
     async def at(self, environment: EnvironmentId, versions: Collection[int]) -> Mapping[int, PipelineView | None]:
         """The pipeline as it stood at each of *versions*, as soon as for one; what is still to come is left out."""

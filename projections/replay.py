@@ -19,7 +19,7 @@ PIECE = 5000
 
 class Replay(Generic[View]):
     """Views of a projection whose rows have a stream each. The newest ones are kept, so that only what came since is
-    read, and it is always read: an answer is never behind the log."""
+    read: an answer is never behind the log."""
 
     def __init__(self, log: EventLog, projection: Projection[View], snapshots: Snapshots[View] | None = None) -> None:
         self._log = log
@@ -27,12 +27,20 @@ class Replay(Generic[View]):
         self._snapshots = snapshots
         self._kept: OrderedDict[UUID, Kept[View]] = OrderedDict()
 
-    async def get(self, stream: UUID, version: int | None = None, as_of: datetime | None = None) -> View | None:
+    async def get(
+        self,
+        stream: UUID,
+        version: int | None = None,
+        as_of: datetime | None = None,
+        *,
+        has_asked: bool = False,
+    ) -> View | None:
         """The view now, or at *version*, or after the last event that was recorded by *as_of*.
 
-        None if there is none then, or if *version* is still to come.
+        For who *has_asked* for the log's position, now may be then. None if there is none, or if *version* is still
+        to come.
         """
-        now = await self._now(stream)
+        now = await self._now(stream, has_asked=has_asked)
         if version is not None and version > now.version:
             return None
         wanted = now.version if version is None else version
@@ -79,8 +87,10 @@ class Replay(Generic[View]):
                 high = middle - 1
         return low
 
-    async def _now(self, stream: UUID) -> Kept[View]:
+    async def _now(self, stream: UUID, *, has_asked: bool) -> Kept[View]:
         kept: Kept[View] = self._kept.get(stream, Kept())
+        if has_asked and self._log.ends_at(stream, kept.version):
+            return kept
         if kept.version:
             events = await self._log.read(stream, after=kept.version)
         else:

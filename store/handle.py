@@ -140,8 +140,13 @@ class States:
         self._kept: OrderedDict[UUID, Loaded[Any]] = OrderedDict()
         self._told: OrderedDict[UUID, list[Recorded]] = OrderedDict()
 
-    async def load(self, decider: Decider[State, Command, EventT], stream: UUID) -> Loaded[State]:
+    async def load(
+        self, decider: Decider[State, Command, EventT], stream: UUID, *, has_asked: bool = False
+    ) -> Loaded[State]:
+        """The stream's state now; for who *has_asked* for the log's position, as it was then, or later."""
         kept: Loaded[State] = self._kept.get(stream) or Loaded(stream, 0, decider.initial)
+        if has_asked and self._log.ends_at(stream, kept.version):
+            return kept
         events = await self._log.events(stream, after=kept.version)
         if events:
             kept = Loaded(

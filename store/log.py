@@ -146,6 +146,14 @@ class EventLog(Protocol):
         """What `read` gives without the envelopes, for folding: the first is version *after* + 1."""
         ...
 
+    def ends_at(self, stream: UUID, version: int) -> bool:
+        """Whether it is known without reading that the stream has nothing after *version*.
+
+        On a shared log that is as of the position up to which this node was told (see `watch`): who asked for the
+        `position` before can do without reading then.
+        """
+        ...
+
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         """At most *limit* events with positions above *after*, in order."""
         ...

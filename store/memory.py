@@ -77,6 +77,9 @@ class MemoryLog:
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
         return [recorded.event for recorded in await self.read(stream, after, until)]
 
+    def ends_at(self, stream: UUID, version: int) -> bool:
+        return self._heads.get(stream, Head()).version <= version
+
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from store import codec
 from store.batch import Clock, now
+from store.ends import Ends
 from store.feed import BATCH, Feed, Told
 from store.log import Author, Change, Event, Exported, Key, Link, LogUnavailable, Receipt, Recorded
 from store.postgres_connection import InDoubt, Pool
@@ -67,6 +68,8 @@ class PostgresLog:
         self.epoch = epoch
         self._readers = readers
         self._feed = Feed(self._fetch_at_last, position)
+        self._ends = Ends(self._feed)
+        self._feed.watch(self._told)
         self._catch_up = Shared(self._read_news)
         self._news = asyncio.Event()  # others have written, or may have: what this node writes is published as it is
         self._ahead: deque[Sequence[Recorded]] = deque(maxlen=AHEAD)
@@ -99,14 +102,16 @@ class PostgresLog:
         return None
 
     async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
-        versions = after, NEWEST if until is None else until
-        rows = await self._select(f"SELECT {COLUMNS} FROM stored_events WHERE {OF_STREAM}", stream, *versions)
-        return [recorded(row) for row in rows]
+        statement = f"SELECT {COLUMNS} FROM stored_events WHERE {OF_STREAM}"
+        return [recorded(row) for row in await self._of_stream(statement, stream, after, until)]
 
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
-        versions = after, NEWEST if until is None else until
-        rows = await self._select(f"SELECT topic, state FROM stored_events WHERE {OF_STREAM}", stream, *versions)
-        return [codec.decode(*row) for row in rows]
+        statement = f"SELECT topic, state FROM stored_events WHERE {OF_STREAM}"
+        return [codec.decode(*row) for row in await self._of_stream(statement, stream, after, until)]
+
+    def ends_at(self, stream: UUID, version: int) -> bool:
+        self._check_open()
+        return 0 <= self._ends.of(stream) <= version
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
@@ -156,6 +161,13 @@ class PostgresLog:
         if self._is_closed:
             raise LogUnavailable("The log is closed.")
 
+    async def _of_stream(self, statement: str, stream: UUID, after: int, until: int | None) -> "Sequence[Record]":
+        since = self._ends.begin()
+        rows = await self._select(statement, stream, after, NEWEST if until is None else until)
+        if until is None:
+            self._ends.read(stream, after + len(rows), since)
+        return rows
+
     async def _select(self, statement: str, *parameters: Any) -> "Sequence[Record]":
         self._check_open()
         try:
@@ -185,6 +197,11 @@ class PostgresLog:
                 await asyncio.sleep(AGAIN)
 
     # Following
+
+    def _told(self, events: Sequence[Recorded]) -> None:
+        for event in events:
+            if event.stream in self._ends:
+                self._ends.keep(event.stream, event.version)
 
     def _publish(self, events: Sequence[Recorded]) -> None:
         """Hands on what this node has written, once what others wrote before it was read: it isn't read itself."""

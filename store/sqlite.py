@@ -8,7 +8,6 @@ Reads have threads and read-only connections of their own, so that the event loo
 import asyncio
 import os
 import sqlite3
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,13 +22,13 @@ from eventsourcing.sqlite import SQLiteCursor
 
 from store import codec, disk, recorder
 from store.batch import Batch, Clock, Head, Waiting, now
+from store.ends import Ends
 from store.feed import Feed, Told
 from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
 from store.recorder import Datastore, Recorder
 
 READERS = 4
 KNOWN_HEADS = 10_000
-KNOWN_ENDS = 10_000
 
 OF_STREAM = "originator_id = ? AND originator_version > ? AND originator_version <= ? ORDER BY originator_version"
 NEWEST = 2**63 - 1  # above every version and every position
@@ -65,12 +64,11 @@ class SqliteLog:
         self._lock = lock
         self._clock = clock
         self._heads: dict[UUID, Head] = {}  # of the streams that were last written to
-        self._ends: OrderedDict[UUID, int] = OrderedDict()  # the versions of those that were last read to their ends
-        self._forgotten = 0  # how often ends were forgotten
         self._datastore = Datastore(path, size=READERS, mode="ro")
         self._writer = ThreadPoolExecutor(1, "log-writer")
         self._readers = ThreadPoolExecutor(READERS, "log-reader")
         self._feed = Feed(self._fetch, recorder.max_notification_id() or 0)
+        self._ends = Ends(self._feed)
         self._waiting: list[Waiting] = []
         self._writing: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -109,16 +107,22 @@ class SqliteLog:
         return None
 
     async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
-        if self._ends_at(stream, after):
+        if self.ends_at(stream, after):
             return ()
         statement = f"SELECT * FROM stored_events WHERE {OF_STREAM}"
         return await self._of_stream(recorder.recorded, statement, stream, after, until)
 
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
-        if self._ends_at(stream, after):
+        if self.ends_at(stream, after):
             return ()
         statement = f"SELECT topic, state FROM stored_events WHERE {OF_STREAM}"
         return await self._of_stream(codec.decode, statement, stream, after, until)
+
+    def ends_at(self, stream: UUID, version: int) -> bool:
+        self._check_open()
+        head, end = self._heads.get(stream), self._ends.of(stream)
+        known = end if head is None else max(end, head.version)  # a reader may be the first to see what was written
+        return 0 <= known <= version
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
@@ -167,30 +171,14 @@ class SqliteLog:
         if self._is_closed:
             raise LogUnavailable("The log is closed.")
 
-    def _ends_at(self, stream: UUID, version: int) -> bool:
-        """Whether it is known without reading that the stream has nothing after *version*."""
-        self._check_open()
-        head, end = self._heads.get(stream), self._ends.get(stream, -1)
-        known = end if head is None else max(end, head.version)  # a reader may be the first to see what was written
-        return 0 <= known <= version
-
     async def _of_stream(
         self, make: Callable[..., T], statement: str, stream: UUID, after: int, until: int | None
     ) -> list[T]:
-        known = self._feed.position, self._forgotten
+        since = self._ends.begin()
         rows = await self._select(make, statement, stream.hex, after, NEWEST if until is None else until)
-        # What is published or seen by others while it is read may be newer, and known no more when this is kept.
-        if until is None and (stream in self._ends or known == (self._feed.position, self._forgotten)):
-            self._keep_end(stream, after + len(rows))
+        if until is None:
+            self._ends.read(stream, after + len(rows), since)
         return rows
-
-    def _keep_end(self, stream: UUID, version: int) -> None:
-        """What has been seen of a stream is never less than what was seen before."""
-        self._ends[stream] = max(version, self._ends.get(stream, 0))
-        self._ends.move_to_end(stream)
-        if len(self._ends) > KNOWN_ENDS:
-            self._ends.popitem(last=False)
-            self._forgotten += 1
 
     async def _write(self) -> None:
         """Carries out what waits, then what has come to wait meanwhile, until nothing does."""
@@ -203,11 +191,10 @@ class SqliteLog:
                 try:
                     events, outcomes = await loop.run_in_executor(self._writer, self._carry_out, waiting)
                 except Exception as failure:  # nothing of the batch was written, as far as is known
-                    self._ends.clear()
-                    self._forgotten += 1
+                    self._ends.forget()
                     outcomes = [failure] * len(waiting)
                 for event in events:
-                    self._keep_end(event.stream, event.version)
+                    self._ends.keep(event.stream, event.version)
                 self._feed.publish(events)
                 for one, outcome in zip(waiting, outcomes, strict=True):
                     one.settle(outcome)

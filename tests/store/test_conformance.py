@@ -255,6 +255,16 @@ async def test_events_are_what_is_read_without_envelopes(log: EventLog) -> None:
         assert [r.event for r in await log.read(A, after, until)] == list(await log.events(A, after, until))
 
 
+async def test_where_a_stream_ends_is_known_once_it_was_read(log: EventLog) -> None:
+    await log.append([change(A, 0, "a1", "a2")], ANN)
+    await asyncio.gather(log.read(A), log.events(B))
+    assert [log.ends_at(A, version) for version in range(4)] == [False, False, True, True]
+    assert log.ends_at(B, 0)
+    await log.append([change(A, 2, "a3"), change(B, 0, "b1")], ANN)
+    assert [log.ends_at(A, 2), log.ends_at(B, 0)] == [False, False]
+    assert [log.ends_at(A, 3), log.ends_at(B, 1)] == [True, True]
+
+
 async def test_everything_is_read_from_a_position_on(log: EventLog) -> None:
     await log.append([change(A, 0, "1", "2", "3"), change(B, 0, "4", "5")], ANN)
     assert names(await log.read_all()) == ["1", "2", "3", "4", "5"]

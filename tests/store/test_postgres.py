@@ -5,13 +5,14 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import asyncpg
 import psycopg
 import pytest
 
 from domain.errors import IdempotencyKeyReused
-from store import codec, ids, postgres_connection, postgres_schema, postgres_writer
+from store import codec, ends, ids, postgres_connection, postgres_schema, postgres_writer
 from store.log import Author, Key, LogUnavailable, Origin, Receipt, StreamMoved
 from store.postgres import PostgresLog
 from store.postgres_connection import Pool
@@ -32,6 +33,36 @@ async def opened(*dsns: str, probe: float = 10.0) -> AsyncIterator[list[Postgres
 
 
 # Several nodes
+
+
+@pytest.mark.parametrize("known", [1, 10_000])
+async def test_what_others_wrote_is_known_to_who_asked_for_the_position(
+    database: str, known: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many ends of streams are remembered."""
+    monkeypatch.setattr(ends, "KNOWN", known)
+    written = {A: 0, B: 0}
+    async with opened(database, database) as (one, other):
+
+        async def write(stream: UUID) -> None:
+            for version in range(60):
+                await one.append([change(stream, version, "a")], ANN)
+                written[stream] = version + 1
+
+        async def read(stream: UUID) -> int:
+            version = unread = 0
+            while version < 60:
+                least = written[stream]
+                await other.position()
+                if other.ends_at(stream, version):
+                    unread += 1
+                else:
+                    version += len(await other.events(stream, after=version))
+                assert version >= least
+            return unread
+
+        *unread, _, _ = await asyncio.gather(read(A), read(A), read(B), write(A), write(B))
+        assert known == 1 or all(unread)
 
 
 async def test_a_conflict_with_another_node_says_where_the_stream_is(database: str) -> None:

@@ -15,7 +15,7 @@ from eventsourcing.application import LocalNotificationLog
 from eventsourcing.persistence import OperationalError, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
-from store import codec, ids, sqlite
+from store import codec, ends, ids, sqlite
 from store.batch import Waiting
 from store.log import Event, Key, LogUnavailable, Receipt, Recorded
 from store.sqlite import SqliteLog
@@ -43,7 +43,7 @@ async def test_what_was_written_or_seen_is_read_by_whoever_reads_afterwards(
 ) -> None:
     """However much or little of streams' heads and ends is remembered."""
     monkeypatch.setattr(sqlite, "KNOWN_HEADS", known[0])
-    monkeypatch.setattr(sqlite, "KNOWN_ENDS", known[1])
+    monkeypatch.setattr(ends, "KNOWN", known[1])
     seen = {A: 0, B: 0}
 
     async def write(stream: UUID) -> None:
@@ -69,7 +69,7 @@ async def test_a_slow_reader_takes_nothing_back_that_another_has_seen_meanwhile(
 ) -> None:
     """Though what the other has seen isn't published yet, nor remembered any longer."""
     monkeypatch.setattr(sqlite, "KNOWN_HEADS", 0)
-    monkeypatch.setattr(sqlite, "KNOWN_ENDS", 1)
+    monkeypatch.setattr(ends, "KNOWN", 1)
     await log.append([change(A, 0, "a1"), change(B, 0, "b1")], ANN)
     decode, carry_out = codec.decode, log._carry_out
     has_read, may_go_on, is_written, may_be_told = (threading.Event() for _ in range(4))
