@@ -98,11 +98,11 @@ class Letter:
             if row is None:
                 position += len(command.stored)
                 outcomes.append(command.receipt(position, versions[command.key.key] if command.key else 0))
+            elif number in before:  # its key, too, is known by this very command
+                outcomes.append(command.receipt(before[number], row["version"] if command.key else 0))
             elif row["outcome"] == "known":
                 assert command.key is not None
                 outcomes.append(answer(command.key.key, row["request"], row["stream"], row["version"], row["position"]))
-            elif number in before:
-                outcomes.append(command.receipt(before[number], 0))
             else:
                 expected = next(each.expected for each in command.changes if each.stream == row["stream"])
                 outcomes.append(StreamMoved(row["stream"], expected, row["version"]))
