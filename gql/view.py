@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from cross_web import HTTPException
+from cross_web import AsyncHTTPRequestAdapter, HTTPException, StarletteRequestAdapter
 from graphql import GraphQLError
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
@@ -23,9 +24,11 @@ from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.schema import BaseSchema
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
 
 from gql import sse
 from gql.admission import Admission
@@ -49,7 +52,13 @@ MAX_OPERATIONS = 100
 RETRY_AFTER = {"retry-after": "1"}
 """Seconds after which what can't be done just now may be tried again."""
 
-CODES = {400: "BAD_REQUEST", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE"}
+CODES = {400: "BAD_REQUEST", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE"}
+
+JSON = "application/json"
+
+SUBSCRIPTIONS = (
+    "Subscriptions go over a WebSocket (graphql-transport-ws), or as server-sent events: `Accept: text/event-stream`."
+)
 
 WAITED = "stageline.waited"
 """In the scope of a request for which `atLeast` was waited for in vain."""
@@ -65,7 +74,16 @@ class Body(dict[str, Any]):
     is_passing = False
 
 
+class RequestAdapter(StarletteRequestAdapter):
+    @property
+    def content_type(self) -> str | None:
+        """The body's media type, whose case says nothing (RFC 9110 8.3.1)."""
+        given = super().content_type
+        return None if given is None else given.partition(";")[0].strip().lower()
+
+
 class View(GraphQL[Context, None]):
+    request_adapter_class = RequestAdapter
     websocket_adapter_class = Adapter
     graphql_transport_ws_handler_class = Handler
 
@@ -111,7 +129,7 @@ class View(GraphQL[Context, None]):
             context.gone = partial(sse.departure, request.receive)
             return await super().run(request, context=context)
         except HTTPException as fault:
-            return refusal(fault)
+            return self._wrong(request, fault)
         except NotPersisted as refused:
             body = await self.process_result(request, PreExecutionError(data=None, errors=[refused]))
             return self.create_response(body, await self.get_sub_response(request))
@@ -156,6 +174,25 @@ class View(GraphQL[Context, None]):
             has_waited=WAITED in request.scope,
         )
 
+    def _wrong(self, request: Request, fault: HTTPException) -> Response:
+        """What strawberry says of a request, with the status that GraphQL over HTTP has for it."""
+        match fault.__cause__:
+            case CannotGetOperationTypeError() if not prefers_graphql(request.headers.get("accept", "")):
+                return refusal(HTTPException(200, fault.reason))
+            case InvalidOperationTypeError(operation_type=OperationType.SUBSCRIPTION):
+                return refusal(HTTPException(400, SUBSCRIPTIONS))
+            case InvalidOperationTypeError():
+                response = refusal(HTTPException(405, "Mutations are sent by POST: a GET changes nothing."))
+                response.headers["allow"] = "POST"
+                return response
+        return refusal(fault)
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
+        given = request.content_type
+        if request.method == "POST" and given != JSON:
+            raise HTTPException(415, f"The request's Content-Type must be {JSON}, and is {given or 'missing'}.")
+        return await super().parse_http_body(request)
+
     def parse_json(self, data: str | bytes) -> Any:
         parsed = super().parse_json(data)
         if isinstance(data, str):  # a parameter
@@ -177,7 +214,8 @@ class View(GraphQL[Context, None]):
             raise HTTPException(400, "`documentId` must be a string or null, if provided.")
         if not isinstance(parameters.get("operationName"), str | None):
             raise HTTPException(400, "`operationName` must be a string or null, if provided.")
-        return parameters | {"query": self.persisted.text(query, document, extensions)}
+        meant = {"query": self.persisted.text(query, document, extensions)}
+        return parameters | meant | {"operationName": parameters.get("operationName") or None}
 
     def decode_json(self, data: str | bytes) -> object:
         try:
@@ -248,7 +286,10 @@ def ending(*, may_be_done: bool) -> Response:
 
 
 def refusal(fault: HTTPException) -> Response:
-    return _error(fault.status_code, fault.reason, CODES[fault.status_code])
+    response = _error(fault.status_code, fault.reason, CODES.get(fault.status_code, CODES[400]))
+    if fault.status_code == 405:
+        response.headers["allow"] = "GET, POST"
+    return response
 
 
 def unreachable(fault: LogUnavailable) -> Response:
@@ -258,6 +299,7 @@ def unreachable(fault: LogUnavailable) -> Response:
 
 
 def unauthorized() -> Response:
+    """The answer to who has no good token."""
     response = _error(401, "A token is needed: send `Authorization: Bearer <token>`.", "UNAUTHENTICATED")
     response.headers["www-authenticate"] = 'Bearer realm="stageline"'
     return response
@@ -265,4 +307,14 @@ def unauthorized() -> Response:
 
 def _error(status: int, message: str, code: str) -> Response:
     """An answer to a request that was not carried out."""
-    return JSONResponse({"errors": [GraphQLError(message, extensions={"code": code}).formatted]}, status)
+    return Refused({"errors": [GraphQLError(message, extensions={"code": code}).formatted]}, status)
+
+
+class Refused(JSONResponse):
+    """Its media type is the one that is asked for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if prefers_graphql(Headers(scope=scope).get("accept", "")):
+            self.headers["content-type"] = f"{MEDIA_TYPE}; charset=utf-8"
+        self.headers["vary"] = VARY.decode()
+        await super().__call__(scope, receive, send)

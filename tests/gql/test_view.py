@@ -7,7 +7,7 @@ import pytest
 from gql.limit import MAX_TOKENS
 from gql.representation import MEDIA_TYPE
 from gql.schema import MAX_KEPT
-from gql.view import MAX_BODY
+from gql.view import MAX_BODY, SUBSCRIPTIONS
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
 
@@ -88,7 +88,8 @@ def test_a_query_may_be_asked_by_get_and_nothing_else(environment: Environment) 
     before = stageline.position
     mutation = f'mutation {{ createStage(environment: "{environment.id}", name: "Checks") {{ __typename }} }}'
     answer = stageline.send("GET", params={"query": mutation}, headers=_with_token(stageline))
-    assert (answer.status_code, answer.json()) == (400, _error("mutations are not allowed when using GET"))
+    told = _error("Mutations are sent by POST: a GET changes nothing.", "METHOD_NOT_ALLOWED")
+    assert (answer.status_code, answer.headers["allow"], answer.json()) == (405, "POST", told)
     assert stageline.position == before
 
 
@@ -113,26 +114,54 @@ def _error(message: str, code: str = "BAD_REQUEST") -> Data:
             {"json": [{"query": "{ __typename }"}] * 2},
             "The request's body must be a JSON object, with one operation; it has 2 operations: send each by itself",
         ),
-        ({"json": {"query": "{ __typename }", "operationName": "A"}}, 'Unknown operation named "A".'),
-        ({"json": {"query": "fragment F on Query { __typename }"}}, "Can't get GraphQL operation type"),
         (
             {"json": {"query": 'subscription { pipelineEvents(environment: "x") { id } }'}},
-            "subscriptions are not allowed when using POST",
+            SUBSCRIPTIONS,
         ),
-        ({"data": {"query": "{ __typename }"}}, "Unsupported content type"),
-        ({"files": {"query": b"{ __typename }"}}, "Unsupported content type"),
     ],
 )
 def test_what_is_no_request_is_told_so(
     stageline: Stageline, body: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    headers = _with_token(stageline)
-    if not body.keys() & {"data", "files"}:
-        headers["content-type"] = "application/json"
-    answer = stageline.send(headers=headers, **({"content": body["content"]} if "content" in body else body))
-    assert (answer.status_code, answer.json()) == (400, _error(message))
-    assert answer.headers["content-type"] == "application/json"
+    asked = {"content": body["content"]} if "content" in body else body
+    for accept, media_type in (("*/*", "application/json"), (MEDIA_TYPE, f"{MEDIA_TYPE}; charset=utf-8")):
+        headers = _with_token(stageline, accept=accept) | {"content-type": "application/json"}
+        answer = stageline.send(headers=headers, **asked)
+        assert (answer.status_code, answer.json()) == (400, _error(message))
+        assert answer.headers["content-type"] == media_type
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"query": "{ __typename }", "operationName": "A"}, 'Unknown operation named "A".'),
+        ({"query": "fragment F on Query { __typename }"}, "Can't get GraphQL operation type"),
+    ],
+)
+def test_which_operation_is_meant_is_a_matter_of_the_document(stageline: Stageline, asked: Data, message: str) -> None:
+    for accept, status in (("*/*", 200), (MEDIA_TYPE, 400)):
+        answer = stageline.send(json=asked, headers=_with_token(stageline, accept=accept))
+        assert (answer.status_code, answer.json()) == (status, _error(message))
+
+
+def test_an_operation_without_a_name_may_be_named_by_nothing(stageline: Stageline) -> None:
+    asked = {"query": "query A { __typename }", "operationName": ""}
+    wanted = {"data": {"__typename": "Query"}}
+    assert stageline.send("GET", params=asked, headers=_with_token(stageline)).json() == wanted
+    assert stageline.send(json=asked, headers=_with_token(stageline)).json() == wanted
+
+
+def test_a_body_is_json_whatever_the_case_of_its_media_type(stageline: Stageline) -> None:
+    content = b'{"query": "{ __typename }"}'
+    headers = _with_token(stageline)
+    answer = stageline.send(content=content, headers=headers | {"content-type": "Application/JSON; charset=utf-8"})
+    assert answer.json() == {"data": {"__typename": "Query"}}
+    for given, named in (("text/plain; charset=utf-8", "text/plain"), ("application/jsonp", "application/jsonp")):
+        answer = stageline.send(content=content, headers=headers | {"content-type": given})
+        told = f"The request's Content-Type must be application/json, and is {named}."
+        assert (answer.status_code, answer.json()) == (415, _error(told, "UNSUPPORTED_MEDIA_TYPE"))
+    assert stageline.send(content=content, headers=headers).json()["errors"][0]["message"].endswith("and is missing.")
 
 
 def test_there_are_two_methods(stageline: Stageline) -> None:
@@ -140,6 +169,7 @@ def test_there_are_two_methods(stageline: Stageline) -> None:
         answer = stageline.send(method, headers=_with_token(stageline))
         told = _error("GraphQL only supports GET and POST requests.", "METHOD_NOT_ALLOWED")
         assert (answer.status_code, answer.json()) == (405, told)
+        assert answer.headers["allow"] == "GET, POST"
 
 
 @pytest.mark.parametrize(
