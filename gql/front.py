@@ -26,7 +26,7 @@ from gql.compiled import Made, Query
 from gql.context import Application, Context, Identity
 from gql.persisted import NotPersisted, Persisted
 from gql.representation import Wanted
-from gql.schema import may_write, ready
+from gql.schema import changes, ready
 from gql.sse import departure
 from gql.view import (
     WAITED,
@@ -99,7 +99,7 @@ class Asked(Struct, dict=True):
     def may_write(self) -> bool:
         """Whether it isn't clear that it writes nothing."""
         asked = self.operation
-        return self.method != "GET" and (asked is None or may_write(asked.query or "", asked.operation_name))
+        return self.method != "GET" and (asked is None or changes(asked.query or "", asked.operation_name))
 
     @cached_property
     def query(self) -> Query | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import strawberry
-from graphql import DocumentNode, GraphQLError, validate
+from graphql import DocumentNode, GraphQLError, get_operation_ast, validate
 from msgspec import Raw, Struct
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
@@ -80,11 +80,6 @@ class Read(Struct, frozen=True):
         meant = self._meant(operation_name)
         return [] if meant is None else meant.awaited(variables if isinstance(variables, dict) else {})
 
-    def may_write(self, operation_name: object) -> bool:
-        """Whether it isn't clear that the operation that is meant is a query."""
-        meant = self._meant(operation_name)
-        return meant is None or not meant.is_query
-
     def _meant(self, operation_name: object) -> cost.Cost | None:
         if operation_name is None:
             return next(iter(self.costs.values()), None)
@@ -153,12 +148,13 @@ async def ready(query: str) -> None:
         _keep(query, await asyncio.to_thread(_read, query))
 
 
-def may_write(query: str, operation_name: str | None) -> bool:
-    """Whether it isn't clear that an operation writes nothing."""
+def changes(query: str, operation_name: str | None) -> bool:
+    """Whether a mutation is meant."""
     try:
-        return read(query).may_write(operation_name)
+        operation = get_operation_ast(read(query).document, operation_name)
     except GraphQLError:
         return False
+    return operation is not None and operation.operation.value == OperationType.MUTATION.value
 
 
 def _find(query: str) -> Read | GraphQLError | None:

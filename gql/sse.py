@@ -31,7 +31,7 @@ from gql.origin import is_admitted
 from gql.persisted import NotPersisted
 from gql.representation import prefers_events
 from gql.ring import Entry
-from gql.schema import ready, schema
+from gql.schema import changes, ready, schema
 from gql.subscription import subscription
 
 logger = logging.getLogger("stageline.gql")
@@ -140,6 +140,8 @@ class EventStream(Response):
                 working.cancel()
                 error = {"message": revocation.REASON, "extensions": {"code": "UNAUTHENTICATED"}}
                 await _fail(outlet, [error])
+            elif self._hub.stopping.is_set() and changes(self._query, self._name):
+                await working  # who is asked to come back would make the change again
             elif self._hub.stopping.is_set():
                 await _ask_back(outlet)
         finally:

@@ -160,7 +160,8 @@ class View(GraphQL[Context, None]):
 
     async def on_ws_connect(self, context: Context) -> None:
         params = context.connection_params
-        authorization = params.get("authorization") if isinstance(params, dict) else None
+        named = {name.lower(): each for name, each in params.items()} if isinstance(params, dict) else {}
+        authorization = named.get("authorization")  # in any case, as a header may be named
         context.identity = await self._authenticate(authorization if isinstance(authorization, str) else None)
         if context.identity is None:
             raise ConnectionRejectionError

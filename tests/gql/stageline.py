@@ -91,6 +91,15 @@ class Stageline:
         answer: Data = self._client.get(f"{self.url}/health").json()
         return answer
 
+    def is_reachable(self) -> bool:
+        """Whether anybody listens at its address."""
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        try:
+            socket.create_connection((host, int(port))).close()
+        except OSError:
+            return False
+        return True
+
     def send(self, method: str = "POST", path: str = "/graphql", **request: Any) -> httpx.Response:
         """A request as it is, without a token unless *request* has it in its headers."""
         return self._client.request(method, f"{self.url}{path}", **request)

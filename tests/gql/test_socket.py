@@ -25,12 +25,12 @@ from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, document, ser
 LIVE = document("subscription", "pipelineEvents", "environment")
 
 
-def _closed(socket: Socket) -> tuple[int, str]:
+def closed(socket: Socket) -> tuple[int, str]:
     """The code and the reason with which the server closes the connection, and says nothing before."""
-    with pytest.raises(ConnectionClosed) as closed:
+    with pytest.raises(ConnectionClosed) as ended:
         socket.receive()
-    assert closed.value.rcvd is not None
-    return closed.value.rcvd.code, closed.value.rcvd.reason
+    assert ended.value.rcvd is not None
+    return ended.value.rcvd.code, ended.value.rcvd.reason
 
 
 def _follow(socket: Socket, id_: str, environment: Environment) -> None:
@@ -55,28 +55,34 @@ def _follow(socket: Socket, id_: str, environment: Environment) -> None:
 def test_without_a_good_token_nobody_is_let_in(stageline: Stageline, payload: Data) -> None:
     with stageline.open() as socket:
         socket.send({"type": "connection_init", **payload})
-        assert _closed(socket) == (4403, "Forbidden")
+        assert closed(socket) == (4403, "Forbidden")
+
+
+def test_the_token_may_be_named_as_a_header_may(stageline: Stageline) -> None:
+    with stageline.open() as socket:
+        socket.send({"type": "connection_init", "payload": {"Authorization": f"Bearer {stageline.token}"}})
+        assert socket.receive()["type"] == "connection_ack"
 
 
 def test_who_doesnt_say_who_it_is_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert timedelta() < view.INIT_TIMEOUT <= timedelta(seconds=10)
     monkeypatch.setattr(view, "INIT_TIMEOUT", timedelta(milliseconds=10))
     with served(tmp_path) as hasty, hasty.open() as socket:
-        assert _closed(socket) == (4408, "Connection initialisation timeout")
+        assert closed(socket) == (4408, "Connection initialisation timeout")
 
 
 def test_nothing_is_carried_out_before_the_token_was_seen(stageline: Stageline) -> None:
     before = stageline.position
     with stageline.open() as socket:
         socket.subscribe("1", 'mutation { createProject(name: "Nobody’s") { __typename } }')
-        assert _closed(socket) == (4401, "Unauthorized")
+        assert closed(socket) == (4401, "Unauthorized")
     assert stageline.position == before
 
 
 def test_a_connection_is_initialised_once(stageline: Stageline) -> None:
     with stageline.socket() as socket:
         socket.send({"type": "connection_init", "payload": {"authorization": f"Bearer {stageline.token}"}})
-        assert _closed(socket) == (4429, "Too many initialisation requests")
+        assert closed(socket) == (4429, "Too many initialisation requests")
 
 
 def test_an_id_belongs_to_one_operation_until_it_is_over(environment: Environment) -> None:
@@ -86,14 +92,14 @@ def test_an_id_belongs_to_one_operation_until_it_is_over(environment: Environmen
             assert [socket.receive()["type"], socket.receive()["type"]] == ["next", "complete"]
         _follow(socket, "1", environment)
         socket.subscribe("1", "{ __typename }")
-        assert _closed(socket) == (4409, "Subscriber for 1 already exists")
+        assert closed(socket) == (4409, "Subscriber for 1 already exists")
 
 
 def test_a_reason_is_no_longer_than_a_frame_allows(environment: Environment) -> None:
     with environment.stageline.socket() as socket:
         _follow(socket, "1" * 200, environment)
         socket.subscribe("1" * 200, "{ __typename }")
-        assert _closed(socket) == (4409, f"Subscriber for {'1' * 108}")
+        assert closed(socket) == (4409, f"Subscriber for {'1' * 108}")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +137,7 @@ def test_what_is_no_message_of_the_protocol_closes_the_connection(
 ) -> None:
     with stageline.socket() as socket:
         socket.send(message)
-        code, reason = _closed(socket)
+        code, reason = closed(socket)
     assert code == 4400
     assert "message" in reason
     assert caplog.records == []
@@ -245,7 +251,7 @@ async def stumble(query: str) -> None:
 def test_another_protocol_is_refused(stageline: Stageline, protocol: str) -> None:
     with stageline.open(protocol) as socket:
         assert socket.connection.subprotocol is None
-        assert _closed(socket) == (4406, "Subprotocol not acceptable")
+        assert closed(socket) == (4406, "Subprotocol not acceptable")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +278,7 @@ def test_a_page_of_the_servers_own_is_let_in(stageline: Stageline) -> None:
 def test_a_message_has_a_limit(stageline: Stageline) -> None:
     with stageline.socket() as socket:
         socket.subscribe("1", "{ __typename }" + " " * 1024 * 1024)
-        code, _ = _closed(socket)
+        code, _ = closed(socket)
     assert code == 1009
 
 
@@ -331,7 +337,7 @@ def test_where_there_are_too_many_connections_the_next_is_asked_to_come_back(
     monkeypatch.setattr(admission, "CONNECTIONS", 1)
     with own.socket() as one:
         with own.open() as other:
-            code, reason = _closed(other)
+            code, reason = closed(other)
         assert code == 1013
         assert reason.startswith("1 connections at most: retry after ")
         one.send({"type": "ping"})
@@ -348,13 +354,13 @@ def test_where_too_many_wait_to_be_let_in_the_next_is_asked_to_come_back(
     monkeypatch.setattr(admission, "WAITING", 0)
     with own.open() as socket_:
         socket_.send({"type": "connection_init", "payload": {"authorization": f"Bearer {own.token}"}})
-        code, reason = _closed(socket_)
+        code, reason = closed(socket_)
     assert code == 1013
     assert reason.startswith("0 wait to be let in already: retry after ")
     monkeypatch.undo()
     with own.socket() as socket_:
         monkeypatch.setattr(admission, "WAITING", 0)
         socket_.subscribe("1", "subscription { nonsense }")
-        code, reason = _closed(socket_)
+        code, reason = closed(socket_)
     assert code == 1013
     assert reason.startswith("0 wait to be let in already: retry after ")

@@ -1,12 +1,14 @@
 """Event streams as graphql-sse and browsers read them: the same bytes as on a WebSocket, resumed by Last-Event-ID."""
 
+import asyncio
 import ctypes
 import json
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
 
 from gql import admission, broadcast, hub, sse
 from server import http as server_http
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Stageline, document, served
 from tests.gql.test_broadcast import EVENTS, change, frames
-from tests.gql.test_socket import stumble
+from tests.gql.test_socket import closed, stumble
 
 SO_ATTACH_FILTER = 26
 """Of Linux, see socket(7); Python has no name for it."""
@@ -270,18 +271,38 @@ def _deafen(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(drop)))
 
 
-def test_a_server_that_stops_asks_its_streams_to_come_back(own: Stageline) -> None:
+def test_a_server_that_stops_asks_its_clients_to_come_back_each_at_another_time(own: Stageline) -> None:
     environment = Environment(own)
     after = {"environment": environment.id, "after": environment.pipeline["cursor"]}
-    with stream(own, EVENTS, after) as first, stream(own, EVENTS, after) as second, own.socket() as opened:
+    with ExitStack() as stack:
+        streams = [stack.enter_context(stream(own, EVENTS, after)) for _ in range(4)]
+        sockets = [stack.enter_context(own.socket()) for _ in range(4)]
         change(environment, 1)
-        assert next(first) == next(second)
+        assert len({next(each)["id"] for each in streams}) == 1
         own.stop()
-        ends = [list(first), list(second)]
-        with pytest.raises(ConnectionClosed) as closed:
-            opened.receive()
-    for (end,) in ends:
-        assert sse.RETRY[0] <= int(end["retry"]) <= sse.RETRY[1]
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1012
-    assert closed.value.rcvd.reason.startswith("Restarting: retry after ")
+        ends = [list(each) for each in streams]
+        ended = [closed(each) for each in sockets]
+    retries = [int(end["retry"]) for (end,) in ends]
+    assert all(sse.RETRY[0] <= each <= sse.RETRY[1] for each in retries)
+    assert {code for code, _ in ended} == {1012}
+    assert all(reason.startswith("Restarting: retry after ") for _, reason in ended)
+    assert len(set(retries)) > 1
+    assert len({reason for _, reason in ended}) > 1
+
+
+def test_a_change_is_brought_to_its_end_when_the_server_stops(own: Stageline, monkeypatch: pytest.MonkeyPatch) -> None:
+    released, stopping = threading.Event(), threading.Thread(target=own.stop)
+
+    async def held(_: str) -> None:
+        await asyncio.to_thread(released.wait)
+
+    monkeypatch.setattr("gql.sse.ready", held)
+    with stream(own, document("mutation", "createProject", "name"), {"name": "Shop"}) as events:
+        stopping.start()
+        while own.is_reachable():
+            time.sleep(0.01)
+        released.set()
+        made, end = events
+    stopping.join()
+    assert json.loads(made["data"])["data"]["createProject"]["name"] == "Shop"
+    assert end == COMPLETE
