@@ -177,7 +177,9 @@ def worker(
     from server import worker as server
     from server.settings import Settings
 
-    settings = Settings(data=_folder(data), database=_shared(database), gone=gone_after, log_level=log_level.value)
+    settings = Settings(
+        data=_folder(data), database=_shared(database), gone=gone_after, log_level=log_level.value, kept_answers=0
+    )
     server.work(settings)
 
 

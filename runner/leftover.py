@@ -20,7 +20,10 @@ from domain.queue import DeploymentClosed, DeploymentId, DeploymentRequested
 from domain.service import ServiceId, ServiceRemoved
 from runner.executor import Executor
 from store.handle import Handler
-from store.log import Recorded
+from store.log import Event, Recorded
+
+CONCERNING: Collection[type[Event]] = {DeploymentRequested, DeploymentClosed, ServiceRemoved, EnvironmentDeleted}
+"""The kinds of events that `Leftovers.after` has to see: each once, in their order."""
 
 
 class Leftovers:

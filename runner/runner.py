@@ -11,12 +11,19 @@ into one append, the first ones that of the taking up.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from domain import deployment as deployments
-from domain.deployment import AdvanceDeployment, Deployment
+from domain import queue as queues
+from domain.deployment import (
+    AdvanceDeployment,
+    CancellationRequested,
+    Deployment,
+    DeploymentPlanned,
+    DeploymentTakenUp,
+)
 from domain.environment import Target
 from domain.errors import Fenced
 from domain.queue import DeploymentId
@@ -26,10 +33,18 @@ from runner.patience import patiently
 from runner.step import StepRun
 from store import deployment as writing
 from store.handle import Handler, Loaded, Transaction
-from store.log import Author, Origin, Recorded
+from store.log import Author, Event, Origin, Recorded
 from store.output import OutputStore
 
 T = TypeVar("T")
+
+CONCERNING: Collection[type[Event]] = {
+    CancellationRequested,
+    DeploymentPlanned,
+    DeploymentTakenUp,
+    *queues.decider.events,
+}
+"""The kinds of events by which others reach into a deployment that is driven here, or to be driven."""
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +57,7 @@ class Runner:
     ) -> None:
         self.handler, self.executors, self.outputs, self.worker = handler, executors, outputs, worker
         self._drives: dict[DeploymentId, _Drive] = {}
-        handler.log.watch(self._told)
+        handler.log.watch(self._told, CONCERNING)
 
     async def drive(self, deployment: DeploymentId) -> Deployment:
         """Carries *deployment* out to its end; whoever did so before may report nothing more.

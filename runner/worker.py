@@ -12,7 +12,7 @@ was under way, is another machine's: what was running is said to be begun anew, 
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
 from domain import deployment as deployments
@@ -23,11 +23,11 @@ from domain.queue import DeploymentId
 from domain.step import Step
 from runner.engine import OpenDeployments, StandingServices, tidy
 from runner.jobs import HEARTBEAT, Home, Jobs
-from runner.leftover import Leftovers
+from runner.leftover import CONCERNING, Leftovers
 from runner.machine import Machine
 from runner.patience import follow, patiently, pauses
 from runner.runner import Runner
-from store.log import LogUnavailable
+from store.log import LogUnavailable, Recorded
 from store.output import Kind
 from store.postgres_connection import ANSWERING
 from store.postgres_output import PostgresOutput
@@ -65,9 +65,11 @@ class WorkerEngine:
         self._open_deployments, self._services = open_deployments, services
         self._leftovers = Leftovers(runner.handler, runner.executors)
         self._drives: dict[DeploymentId, asyncio.Task[Any]] = {}
+        self._tidying: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        self._log.watch(self._told, CONCERNING)
         self._task = asyncio.create_task(self._persist(), name="worker")
 
     async def stop(self) -> None:
@@ -77,6 +79,8 @@ class WorkerEngine:
             await asyncio.wait([self._task], timeout=HANDING_OVER)
             if not self._task.done():
                 logger.warning("The database does not let it hand over in time: others find out by themselves")
+        for tidying in self._tidying:
+            tidying.cancel()
 
     async def _persist(self) -> None:
         waits = pauses()
@@ -106,13 +110,7 @@ class WorkerEngine:
             await jobs.greet()
             position = await self._log.position()
             async with self._machine.occupied(lambda: tidy(self._sweep(jobs, position))):
-                await _first(
-                    [
-                        jobs.work(self._queues, self._drive),
-                        self._keep_up(jobs),
-                        self._follow(position),
-                    ]
-                )
+                await _first([jobs.work(self._queues, self._drive), self._keep_up(jobs)])
 
     @property
     def _queues(self) -> Iterable[str]:
@@ -210,12 +208,13 @@ class WorkerEngine:
             keep -= await self._leftovers.held(environment)
         await self._runner.executors[Target.PROCESS].sweep(keep)
 
-    async def _follow(self, position: int) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            async for batch in follow(self._log, position):
-                for recorded in batch:
-                    if work := self._leftovers.after(recorded):
-                        tasks.create_task(tidy(work))
+    def _told(self, events: Sequence[Recorded]) -> None:
+        for recorded in events if self._task is not None and not self._task.done() else ():
+            work = self._leftovers.after(recorded)
+            if work is not None:
+                task = asyncio.create_task(tidy(work))
+                self._tidying.add(task)
+                task.add_done_callback(self._tidying.discard)
 
 
 def _current_task() -> asyncio.Task[Any]:

@@ -33,7 +33,7 @@ class Tokens:
         self._handler = handler
         self._known: dict[str, Identity] = {}  # by the token's hash
         self._changes = 0
-        handler.log.watch(self._told)
+        handler.log.watch(self._told, access.decider.events)
 
     async def authenticate(self, authorization: str | None) -> Identity | None:
         """Who sent the header *authorization*; None if its token isn't good.
@@ -51,10 +51,9 @@ class Tokens:
             self._known = known
         return known
 
-    def _told(self, events: Sequence[Recorded]) -> None:
-        if any(event.stream == ACCESS for event in events):
-            self._changes += 1
-            self._known = {}
+    def _told(self, _: Sequence[Recorded]) -> None:
+        self._changes += 1
+        self._known = {}
 
     async def issue(self, token: str, name: str, actor: str = ADMIN) -> None:
         """Makes *token* good; only its hash is kept."""

@@ -3,16 +3,18 @@ The newest events, kept in memory for those who follow the log.
 
 Followers that are near the end share one tail of recent events; one that is further behind reads the store until it
 has come near. Nothing is kept for any follower but its own position: a slow one grows nothing.
+
+As long as nobody follows, those who watch may want events of a few kinds only. Then the others need not be read.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from store.log import LogUnavailable, Recorded
+from store.log import Event, LogUnavailable, Recorded
 
 KEPT = 5_000
 """Events at most in the tail; when it is full, the older half goes."""
@@ -25,6 +27,7 @@ POLL = 1.0
 
 Fetch = Callable[[int, int, UUID | None], Awaitable[Sequence[Recorded]]]
 Told = Callable[[Sequence[Recorded]], None]
+Kinds = Collection[type[Event]]
 
 
 class News:
@@ -63,7 +66,7 @@ class Feed:
         self._first = position + 1  # the position of the tail's first event, there already or still to come
         self._poll = poll
         self._news = News()
-        self._told: list[Told] = []
+        self._watching: list[tuple[Told, frozenset[type[Event]] | None]] = []
         self._followers = 0
         self._poller: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -87,13 +90,35 @@ class Feed:
             cut = len(self._tail) - KEPT // 2
             del self._tail[:cut]
             self._first += cut
-        for told in self._told:
-            told(new)
+        self._tell(new)
         self._news.spread(chain([None], (event.stream for event in new)))
 
-    def watch(self, told: Told) -> int:
+    @property
+    def wanted(self) -> frozenset[type[Event]] | None:
+        """The kinds of events that anybody wants just now; None if that is all."""
+        wanted: set[type[Event]] = set()
+        for _, kinds in self._watching:
+            if kinds is None:
+                return None
+            wanted |= kinds
+        return None if self._followers else frozenset(wanted)
+
+    def pass_on(self, some: Sequence[Recorded], until: int) -> None:
+        """Goes on to position *until*; up to there *some* are all that is wanted, and nobody follows."""
+        end = self.position
+        if until > end:
+            self._tail, self._first = [], until + 1  # who follows later reads what is missing
+            self._tell([event for event in some if event.position > end])
+
+    def _tell(self, new: Sequence[Recorded]) -> None:
+        for told, kinds in self._watching:
+            wanted = new if kinds is None else [event for event in new if type(event.event) in kinds]
+            if wanted:
+                told(wanted)
+
+    def watch(self, told: Told, kinds: Kinds | None = None) -> int:
         """See `EventLog.watch`."""
-        self._told.append(told)
+        self._watching.append((told, None if kinds is None else frozenset(kinds)))
         return self.position
 
     def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:

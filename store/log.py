@@ -9,7 +9,7 @@ What the event log promises, whatever database it stands on.
 6. Who follows from a position gets every event after it once, in order, and then stays live.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -184,8 +184,10 @@ class EventLog(Protocol):
         """What `follow` gives of all streams, from memory only: it ends, too, where the store would have to be read."""
         ...
 
-    def watch(self, told: Callable[[Sequence[Recorded]], None]) -> int:
+    def watch(self, told: Callable[[Sequence[Recorded]], None], kinds: Collection[type[Event]] | None = None) -> int:
         """Has *told* called with every event after the position that is returned, in order, and never waits for it.
+
+        Of *kinds* only, if they are given: what nobody in this process wants it need not read.
 
         It is told of what is appended before whoever appended it here, and of all else as soon as it is heard of; at
         the latest when `position` returns, up to there.

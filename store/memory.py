@@ -10,7 +10,7 @@ from eventsourcing.popo import POPOApplicationRecorder
 
 from store import audit, codec
 from store.batch import Answer, Batch, Clock, Head, Stored, Tip, now
-from store.feed import Feed, Told
+from store.feed import Feed, Kinds, Told
 from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
 
 
@@ -101,8 +101,8 @@ class MemoryLog:
     def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.recent(after)
 
-    def watch(self, told: Told) -> int:
-        return self._feed.watch(told)
+    def watch(self, told: Told, kinds: Kinds | None = None) -> int:
+        return self._feed.watch(told, kinds)
 
     async def close(self) -> None:
         self._is_closed = True

@@ -14,7 +14,7 @@ from uuid import UUID
 from store import codec
 from store.batch import Clock, now
 from store.ends import Ends
-from store.feed import BATCH, Feed, Told
+from store.feed import BATCH, POLL, Feed, Kinds, Told
 from store.log import Author, Change, Event, Exported, Key, Link, LogUnavailable, Receipt, Recorded
 from store.postgres_connection import InDoubt, Pool
 from store.postgres_listener import PROBE, Listener
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 READERS = 6
 
+WINDOW = 10_000
+"""Events at most that are gone through at once for those that are wanted."""
+
+PAUSE = 0.02
+"""Seconds at least between two such readings: a worker's own writing alone would have it read all the time."""
+
 AHEAD = 100
 """Batches that this node has written and that are kept until what is before them is read; more are read as well."""
 
@@ -39,6 +45,14 @@ AGAIN = 0.2
 
 OF_STREAM = "originator_id = $1 AND originator_version > $2 AND originator_version <= $3 ORDER BY originator_version"
 ALL = f"SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 ORDER BY notification_id LIMIT $2"
+SOME = f"""
+    SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 AND notification_id <= $1 + $2 AND (
+        topic = ANY ($3)
+        OR notification_id = least((SELECT max(notification_id) FROM stored_events), $1 + $2)
+    ) ORDER BY notification_id
+"""
+"""The last is there whatever it is: it says how far this is all."""
+
 LINKS = """
     SELECT notification_id, hash FROM stored_events WHERE notification_id > $1 AND notification_id <= $2
     ORDER BY notification_id
@@ -69,7 +83,6 @@ class PostgresLog:
         self._readers = readers
         self._feed = Feed(self._fetch_at_last, position)
         self._ends = Ends(self._feed)
-        self._feed.watch(self._told)
         self._catch_up = Shared(self._read_news)
         self._news = asyncio.Event()  # others have written, or may have: what this node writes is published as it is
         self._ahead: deque[Sequence[Recorded]] = deque(maxlen=AHEAD)
@@ -140,8 +153,8 @@ class PostgresLog:
     def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.recent(after)
 
-    def watch(self, told: Told) -> int:
-        return self._feed.watch(told)
+    def watch(self, told: Told, kinds: Kinds | None = None) -> int:
+        return self._feed.watch(told, kinds)
 
     async def close(self) -> None:
         """Ends the followers, carries out what was to be appended, and lets go of the database."""
@@ -186,6 +199,11 @@ class PostgresLog:
             rows = await self._select(statement, stream, after, limit)
         return [recorded(row) for row in rows]
 
+    async def _fetch_some(self, after: int, kinds: Kinds) -> Sequence[Recorded]:
+        """Those of *kinds* among the `WINDOW` events after *after*, and the last of them whatever it is."""
+        rows = await self._select(SOME, after, WINDOW, [codec.NAMES[kind] for kind in kinds])
+        return [recorded(row) for row in rows]
+
     async def _fetch_at_last(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
         """Keeps followers waiting while the database is away."""
         while True:
@@ -198,10 +216,11 @@ class PostgresLog:
 
     # Following
 
-    def _told(self, events: Sequence[Recorded]) -> None:
+    def _tell(self, events: Sequence[Recorded]) -> None:
         for event in events:
             if event.stream in self._ends:
                 self._ends.keep(event.stream, event.version)
+        self._feed.publish(events)
 
     def _publish(self, events: Sequence[Recorded]) -> None:
         """Hands on what this node has written, once what others wrote before it was read: it isn't read itself."""
@@ -213,36 +232,60 @@ class PostgresLog:
 
     def _go_on(self) -> None:
         while self._ahead and self._ahead[0][0].position <= self._feed.position + 1:
-            self._feed.publish(self._ahead.popleft())
+            self._tell(self._ahead.popleft())
 
     async def _read_news(self) -> int:
         """Hands on what others have written; the position up to which that is everything."""
         while True:
-            end = self._feed.position
-            found = await self._fetch(end, BATCH, None)
-            if found:
+            end, wanted = self._feed.position, self._feed.wanted
+            if wanted is None:
+                most, found = BATCH, await self._fetch(end, BATCH, None)
                 self._hand_on(found)
-            if len(found) < BATCH:
-                return found[-1].position if found else end
+            else:
+                most, found = WINDOW, await self._fetch_some(end, wanted)
+                if self._feed.wanted != wanted:  # somebody else has come meanwhile, who may miss what wasn't read
+                    continue
+                self._pass_on(found)
+            last = found[-1].position if found else end
+            if last < end + most:
+                return last
 
     async def _read_on(self) -> None:
-        """Reads what others have written, for all followers of this node."""
+        """Reads what others have written, for all of this node who want it."""
         while True:
-            await self._news.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL):
+                    await self._news.wait()
             self._news.clear()
-            with suppress(LogUnavailable):  # then the log is closed
-                found: Sequence[Recorded] = ()
-                limit = 0
-                while limit < BATCH or len(found) == BATCH:  # behind what this node wrote there may be more
-                    self._go_on()
-                    missing = self._ahead[0][0].position - self._feed.position - 1 if self._ahead else BATCH
-                    limit = min(missing, BATCH)
-                    found = await self._fetch_at_last(self._feed.position, limit, None)
-                    self._hand_on(found)
-                    if not found:
-                        self._ahead.clear()
+            with suppress(LogUnavailable):
+                if self._feed.wanted is None:
+                    await self._read_all_news()
+                else:
+                    await self._read_news()
+                    await asyncio.sleep(PAUSE)
+
+    async def _read_all_news(self) -> None:
+        """Reads until nothing is missing, also before what this node wrote; raises when the log is closed."""
+        found: Sequence[Recorded] = ()
+        limit = 0
+        while limit < BATCH or len(found) == BATCH:  # behind what this node wrote there may be more
+            self._go_on()
+            missing = self._ahead[0][0].position - self._feed.position - 1 if self._ahead else BATCH
+            limit = min(missing, BATCH)
+            found = await self._fetch_at_last(self._feed.position, limit, None)
+            self._hand_on(found)
+            if not found:
+                self._ahead.clear()
 
     def _hand_on(self, found: Sequence[Recorded]) -> None:
         self._writer.learn(found)
-        self._feed.publish(found)
+        self._tell(found)
         self._go_on()
+
+    def _pass_on(self, some: Sequence[Recorded]) -> None:
+        """*some* are all that is wanted up to the last of them."""
+        if some:
+            self._writer.learn(some)
+            self._ends.forget()  # of the streams of the others nothing is known
+            self._feed.pass_on(some, some[-1].position)
+            self._go_on()

@@ -23,7 +23,7 @@ from eventsourcing.sqlite import SQLiteCursor
 from store import codec, disk, recorder
 from store.batch import Batch, Clock, Head, Waiting, now
 from store.ends import Ends
-from store.feed import Feed, Told
+from store.feed import Feed, Kinds, Told
 from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
 from store.recorder import Datastore, Recorder
 
@@ -147,8 +147,8 @@ class SqliteLog:
     def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.recent(after)
 
-    def watch(self, told: Told) -> int:
-        return self._feed.watch(told)
+    def watch(self, told: Told, kinds: Kinds | None = None) -> int:
+        return self._feed.watch(told, kinds)
 
     async def close(self) -> None:
         """Ends the followers, carries out what was to be appended, and lets go of the files."""
