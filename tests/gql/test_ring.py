@@ -1,0 +1,43 @@
+"""What a ring keeps: so many entries and bytes, and all rings of a node together so many."""
+
+import pytest
+
+from gql import ring
+from gql.ring import Budget, Entry, Ring
+
+SIZE = 100
+"""Bytes of each payload here."""
+
+
+def _fill(filled: Ring, entries: int) -> None:
+    for position in range(filled.end + 1, filled.end + 1 + entries):
+        filled.append(Entry(position, None, b"x" * SIZE))
+
+
+def test_a_ring_keeps_its_newest_entries_and_knows_from_where() -> None:
+    kept = Ring(Budget(), entries=10)
+    _fill(kept, 25)
+    assert 5 <= kept.end - kept.start <= 10
+    assert kept.after(kept.start) == kept.find(kept.start + 1) == Entry(kept.start + 1, None, b"x" * SIZE)
+    assert (kept.end, kept.after(25)) == (25, None)
+
+
+def test_a_ring_has_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring, "BYTES", 10 * SIZE)
+    kept = Ring(Budget())
+    _fill(kept, 25)
+    assert kept.bytes <= 10 * SIZE
+    kept.append(Entry(26, None, b"x" * SIZE * 20))  # the newest is there, however long it is
+    assert kept.find(26) is not None
+    assert kept.bytes == 20 * SIZE
+
+
+def test_all_rings_of_a_node_have_so_many_bytes_together() -> None:
+    budget = Budget(limit=20 * SIZE)
+    rings = [Ring(budget) for _ in range(4)]
+    for each in rings:
+        _fill(each, 25)
+    assert budget.used == sum(each.bytes for each in rings) <= budget.limit + SIZE * len(rings)
+    for each in rings:
+        each.clear()
+    assert budget.used == 0
