@@ -20,10 +20,14 @@ from tests.gql.test_persisted import OWN
 from tests.serving import PATIENCE, ROOT, Serving
 
 GUIDE = (ROOT / "docs/frontend.md").read_text()
-PROGRAMS = dict(re.findall(r"```(?:js|python)\n(?://|#) (\S+)\n(.*?)```", GUIDE, re.DOTALL))
+PROGRAMS = dict(re.findall(r"```(?:ts|python)\n(?://|#) (\S+)\n(.*?)```", GUIDE, re.DOTALL))
 DOCUMENTS = {text.split()[1].partition("(")[0]: text for text in re.findall(r"```graphql\n(.*?)```", GUIDE, re.DOTALL)}
 
 LAST = "DEPLOYMENT_SUCCEEDED"
+
+COMPILED = ["--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler", "--strict"]
+LIBRARIES = "es2023,dom,dom.iterable,dom.asynciterable"
+"""What browsers have."""
 
 packages, server = test_clients.packages, test_clients.server
 
@@ -40,13 +44,22 @@ def deployment(server: Serving, shop: str) -> Iterator[Live]:
         yield live
 
 
-@pytest.fixture
-def programs(tmp_path: Path) -> Path:
-    """A folder with the guide's programs, and the packages that they import."""
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the guide's programs, those in TypeScript compiled, and the packages that they import."""
+    folder = tmp_path_factory.mktemp("programs")
     for name, text in PROGRAMS.items():
-        (tmp_path / name).write_text(text)
-    (tmp_path / "node_modules").symlink_to(CLIENTS / "node_modules")
-    return tmp_path
+        (folder / name).write_text(text)
+    (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
+    (folder / "package.json").write_text('{"type": "module"}')
+    _run(folder, "tsc", *COMPILED, "--lib", LIBRARIES, *(name for name in PROGRAMS if name.endswith(".ts")))
+    return folder
+
+
+def _run(folder: Path, program: str, *arguments: str) -> None:
+    command: list[str | Path] = [folder / "node_modules/.bin" / program, *arguments]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_its_documents_are_answered(environment: Environment) -> None:
@@ -63,7 +76,7 @@ def test_its_documents_are_answered(environment: Environment) -> None:
     assert event["pipelineEvent"] == "STAGE_CREATED"
 
 
-@pytest.mark.parametrize("name", ["apollo.mjs", "urql.mjs", "sse.mjs"])
+@pytest.mark.parametrize("name", ["apollo.js", "urql.js", "sse.js"])
 def test_its_clients_resume_after_torn_connections_and_a_restart(programs: Path, deployment: Live, name: str) -> None:
     url, variables = f"{deployment.server.url}/graphql", json.dumps({"deployment": deployment.id})
     command = ["node", "follow.mjs", str(programs / name), url, deployment.server.token, SUBSCRIPTION, variables]
@@ -93,9 +106,9 @@ def test_its_python_program_resumes_over_a_restart(programs: Path, deployment: L
     assert [payload["data"]["deploymentEvents"] for payload in seen] == deployment.events()
 
 
-@pytest.mark.parametrize("name", ["persisted-apollo.mjs", "persisted-urql.mjs"])
+@pytest.mark.parametrize("name", ["persisted-apollo.js", "persisted-urql.js"])
 def test_its_clients_name_their_documents(programs: Path, environment: Environment, name: str) -> None:
-    text = f"query Of{name[10:-4].title()}($environment: ID!) {{ pipeline(environment: $environment) {{ version }} }}"
+    text = f"query Of{name[10:-3].title()}($environment: ID!) {{ pipeline(environment: $environment) {{ version }} }}"
     first, second = _asked(programs / name, environment, text)
     assert [answer["data"]["pipeline"]["version"] for answer in (first, second)] == [environment.version] * 2
     assert [request["isWhole"] for request in first["requests"]] == [False, True]
@@ -115,17 +128,12 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"src/{name}.graphql").write_text(text)
     (config,) = re.findall(r"```yaml\n# codegen.yml\n(.*?)```", GUIDE, re.DOTALL)
     (folder / "codegen.yml").write_text(config)
-    compiled = ["--outDir", "built", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"]
-    for command in (["graphql-codegen"], ["tsc", *compiled, "--strict", "src/graphql/graphql.ts"]):
-        program = folder / "node_modules/.bin" / command[0]
-        ran = subprocess.run(
-            [program, *command[1:]], cwd=folder, capture_output=True, text=True, timeout=2 * PATIENCE, check=False
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+    _run(folder, "graphql-codegen")
+    _run(folder, "tsc", *COMPILED, "--outDir", "built", "src/graphql/graphql.ts")
     return folder
 
 
-@pytest.mark.parametrize("name", ["persisted-apollo.mjs", "persisted-urql.mjs"])
+@pytest.mark.parametrize("name", ["persisted-apollo.js", "persisted-urql.js"])
 def test_its_codegen_makes_the_list_that_the_server_answers(
     programs: Path, generated: Path, tmp_path: Path, name: str
 ) -> None:
