@@ -115,7 +115,10 @@ async def _outcome(process: Process) -> Outcome:
 
 
 def main() -> None:
-    number, order = pickle.load(sys.stdin.buffer)  # from the process that started this one
+    try:
+        number, order = pickle.load(sys.stdin.buffer)  # from the process that started this one
+    except EOFError:  # which has been killed
+        return
     threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()  # nothing here goes in circles, and looking for them takes a tenth of the time
     try:

@@ -82,8 +82,16 @@ def _fold(view: Tally | None, recorded: Recorded) -> Tally:
     return Tally(before.count + 1, (before.chain * 31 + recorded.version) % 1_000_000_007, name)
 
 
+def _key(recorded: Recorded) -> UUID:
+    return recorded.stream
+
+
+def _place(_: Tally) -> Place:
+    return Place("", "")
+
+
 def tally(version: int) -> Projection[Tally]:
-    return Projection("tally", version, Tally, lambda recorded: recorded.stream, _fold, lambda _: Place("", ""))
+    return Projection("tally", version, Tally, _key, _fold, _place)  # by name, for the processes that make it anew
 
 
 def name(key: str, number: int, count: int) -> str:

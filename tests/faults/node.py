@@ -33,6 +33,9 @@ STREAMS = [UUID(int=number) for number in range(1, 9)]
 
 TERM = timedelta(seconds=1)
 PROBE = 0.5
+SMALL = 500
+"""Events from which on rows are made anew by several processes."""
+
 AGAIN = 0.05
 """Seconds after which something is tried again while the database is away."""
 
@@ -64,7 +67,8 @@ class Node:
 
     async def run(self) -> None:
         views = await patiently(lambda: PostgresViews.open(self._plan.dsn))
-        projector = SharedProjector(self._log, views, [tally(self._plan.version)], pause=AGAIN, term=TERM)
+        projections = [tally(self._plan.version)]
+        projector = SharedProjector(self._log, views, projections, AGAIN, TERM, small=SMALL, processes=2)
         await projector.start()
         reading = asyncio.create_task(self._read())
         await asyncio.gather(self._ask_again(), *(self._write(number) for number in range(WRITERS)))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ import psycopg
 import pytest
 
 from domain.environment import EnvironmentRenamed
-from projections import audit, environment
+from projections import audit, environment, share
 from projections.environment import EnvironmentView
 from projections.postgres import GenerationGone, PostgresViews
 from projections.projection import Projection
@@ -184,6 +185,13 @@ async def test_the_processes_of_a_node_that_is_killed_end_and_another_node_makes
     async with sharing(log, views, RAISED) as projector:
         await rebuilt(log, projector)
     assert rows_of(views) == expected(await all_of(log), RAISED)
+
+
+def test_a_process_whose_node_is_killed_before_it_said_what_to_do_ends_without_a_word() -> None:
+    command = [sys.executable, "-P", "-c", share.PROGRAM]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=False)
+    assert (done.stdout, done.stderr) == (b"", b"")
 
 
 async def test_what_was_pruned_is_not_filled_any_more(views: PostgresViews) -> None:
