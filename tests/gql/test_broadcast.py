@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gql import broadcast, hub, ring, subscription
+from gql.context import Identity
 from gql.subscription import Subscription
 from tests.gql import stageline as stageline_
 from tests.gql.environment import Environment
@@ -150,6 +151,17 @@ def test_a_name_is_never_shared(environment: Environment) -> None:
     stageline.do("forgetActor", actor="admin")
     with stageline.socket() as opened:
         assert event(next(frames(opened, document, id=environment.id))) == {"actorName": None}
+
+
+def test_who_is_to_see_something_else_shares_nothing(
+    environment: Environment, rendered: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = environment.events()
+    for scope in ("everything", "everything", "something"):
+        monkeypatch.setattr(Identity, "scope", scope)
+        with environment.stageline.socket() as opened:
+            assert event(next(frames(opened, EVENTS, environment=environment.id)))["position"] == first["position"]
+    assert rendered.count(first["position"]) == 2
 
 
 def test_documents_and_variables_are_told_apart(environment: Environment) -> None:

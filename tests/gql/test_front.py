@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gql import compiled
+from gql.context import Identity
 from gql.representation import MEDIA_TYPE
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline, document, served
@@ -48,6 +50,23 @@ def test_an_answer_shows_the_new_name_of_what_it_is_in(environment: Environment)
     for name in ("Production", "Production", "Live", "Live"):
         environment.do("editEnvironment", name=name)
         assert send(environment, query=query).json()["data"]["environment"]["name"] == name
+
+
+def test_who_is_to_see_something_else_gets_an_answer_of_their_own(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    make = compiled.make
+
+    async def watched(query: Any, *options: Any) -> Any:
+        made.append(query)
+        return await make(query, *options)
+
+    monkeypatch.setattr(compiled, "make", watched)
+    for scope in ("everything", "everything", "something"):
+        monkeypatch.setattr(Identity, "scope", scope)
+        assert send(environment).status_code == 200
+    assert len(made) == 2
 
 
 def test_who_has_the_answer_gets_no_bytes(environment: Environment) -> None:

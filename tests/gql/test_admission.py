@@ -1,0 +1,25 @@
+"""Who is let in when many come at once."""
+
+import asyncio
+
+from gql.admission import AT_ONCE, Admission
+
+
+async def test_so_many_are_set_up_at_a_time_in_the_order_they_came() -> None:
+    admission, done = Admission(), asyncio.Event()
+    begun: list[int] = []
+
+    async def come(number: int) -> None:
+        async with admission.turn():
+            begun.append(number)
+            await done.wait()
+
+    coming = [asyncio.create_task(come(number)) for number in range(3 * AT_ONCE)]
+    while len(begun) < AT_ONCE:
+        await asyncio.sleep(0)
+    for _ in range(len(coming)):
+        await asyncio.sleep(0)
+    assert begun == list(range(AT_ONCE))
+    done.set()
+    await asyncio.gather(*coming)
+    assert begun == list(range(3 * AT_ONCE))
