@@ -1,6 +1,7 @@
 """The published contract is held: scripts/contract/check tells a break from what is merely new."""
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,53 @@ def inspector() -> None:
 )
 def test_a_break_fails_and_what_may_surprise_is_named(tmp_path: Path, old: str, new: str, code: int, word: str) -> None:
     assert old in PUBLISHED
-    present = tmp_path / "schema.graphql"
-    present.write_text(PUBLISHED.replace(old, new))
-    command: list[str | Path] = ["node", CHECK / "compare.mjs", ROOT / "gql/published.graphql", present]
+    found, said = _compared(tmp_path, PUBLISHED, PUBLISHED.replace(old, new))
+    assert found == code
+    assert word in said if word else said == ""
+
+
+FIELD = next(each for each in PUBLISHED.split("\n\n") if each.endswith("  isDeleted: Boolean!"))
+
+
+@pytest.mark.parametrize(
+    ("published", "present", "code", "word"),
+    [
+        (FIELD, f'{FIELD} @deprecated(reason: "Use it until {{in_200_days}}.")', 0, ""),
+        (
+            FIELD,
+            f'{FIELD} @deprecated(reason: "Use it until {{in_100_days}}.")',
+            1,
+            "breaking: 'Environment.isDeleted'",
+        ),
+        (FIELD, f'{FIELD} @deprecated(reason: "It is old.")', 1, "breaking: 'Environment.isDeleted'"),
+        (f'{FIELD} @deprecated(reason: "Use it until {{in_100_days}}.")', None, 0, ""),
+        (
+            f'{FIELD} @deprecated(reason: "Use it until {{in_200_days}}.")',
+            f'{FIELD} @deprecated(reason: "Use it until {{in_100_days}}.")',
+            1,
+            "breaking: 'Environment.isDeleted'",
+        ),
+        (f'{FIELD} @deprecated(reason: "Use it until {{in_100_days}}.")', "", 1, "breaking: Field 'isDeleted'"),
+        (f'{FIELD} @deprecated(reason: "Use it until {{yesterday}}.")', "", 0, ""),
+    ],
+)
+def test_what_is_deprecated_stays_until_the_day_that_was_told_six_months_ahead(
+    tmp_path: Path, published: str, present: str | None, code: int, word: str
+) -> None:
+    days = {"yesterday": -2, "in_100_days": 100, "in_200_days": 200}
+    dates = {name: str(datetime.now(UTC).date() + timedelta(days=count)) for name, count in days.items()}
+    old, new = (each.format(**dates) for each in (published, published if present is None else present))
+    found, said = _compared(tmp_path, PUBLISHED.replace(FIELD, old, 1), PUBLISHED.replace(FIELD, new, 1))
+    assert found == code
+    assert word in said
+
+
+def _compared(folder: Path, *texts: str) -> tuple[int, str]:
+    """What the comparison of a published and a present schema ends with, and says."""
+    files = folder / "published.graphql", folder / "present.graphql"
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text)
+    command: list[str | Path] = ["node", CHECK / "compare.mjs", *files]
     compared = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert compared.returncode == code, compared.stderr
-    assert word in compared.stdout if word else compared.stdout == ""
+    assert compared.stderr == ""
+    return compared.returncode, compared.stdout
