@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from projections.projection import Projection
 from projections.sheet import Sheet
@@ -36,18 +37,21 @@ class Desk:
 
     async def fold(self, events: Sequence[Recorded]) -> None:
         """Takes *events* in."""
+        stored: dict[str, Mapping[UUID, bytes]] = {}
         for kind, sheet in self.sheets.items():
             generation = self._generations[kind]
-            missing = sheet.missing(events)
-            stored = await self._views.load({generation: missing}) if missing else {}
-            for part in parts(events):
-                sheet.fold(part, stored.get(generation))
-                await asyncio.sleep(0)
+            if missing := sheet.missing(events):
+                stored[kind] = (await self._views.load({generation: missing}))[generation]
+        for part in parts(events):
+            for kind, sheet in self.sheets.items():
+                sheet.fold(part, stored.get(kind))
+            await asyncio.sleep(0)
+        for kind, sheet in self.sheets.items():
             rows = sheet.put_away(self._room) if sheet.count > self._room + self._many else []
             if sheet.beside >= self._many:  # they are as many as events
                 rows += sheet.take_beside()
             if rows:
-                await self._views.fill(generation, rows)
+                await self._views.fill(self._generations[kind], rows)
 
     async def clear(self) -> None:
         """Stores all that has changed."""

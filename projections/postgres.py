@@ -246,9 +246,8 @@ async def _prepare(connection: "Connection") -> None:
 
 
 def _vector(tags: Sequence[str]) -> bytes:
-    """Tags as PostgreSQL takes a tsvector: their number, and each in their order, with its end and no positions."""
-    each = sorted(set(tags))
-    return len(each).to_bytes(4, "big") + "".join([f"{tag}\0\0\0" for tag in each]).encode()
+    """Tags as PostgreSQL takes a tsvector, which it sorts: their number, and each with its end and no positions."""
+    return len(tags).to_bytes(4, "big") + ("\0\0\0".join(tags) + "\0\0\0").encode()
 
 
 def _checkpoint(row: "Record") -> Checkpoint:

@@ -39,7 +39,7 @@ class Place(Struct, frozen=True):
 class Row(Struct, frozen=True, kw_only=True):
     """A view as it is stored; *position* is that of the last event in it. Without a *place* it is in no list.
 
-    *tags*, by which a list is narrowed, are of letters and digits only.
+    *tags*, by which a list is narrowed, are of letters and digits only, and each is there once.
     """
 
     key: UUID
