@@ -13,7 +13,8 @@ Event = TypeVar("Event")
 class Decider(Generic[State, Command, Event]):
     """*decide* answers a command with new facts or raises `Refused`; *evolve* folds a fact in and never refuses.
 
-    *fold* comes to the same as *evolve* on one fact after another, where that can be done quicker.
+    *fold* comes to the same as *evolve* on one fact after another, where that can be done quicker, and *advance* to the
+    same as *decide*, with the state that its facts lead to, where deciding has come to that anyway.
     *name* is the family that stored event names begin with (`pipeline.ServiceMoved`): it is for ever.
     """
 
@@ -23,6 +24,14 @@ class Decider(Generic[State, Command, Event]):
     evolve: Callable[[State, Event], State]
     events: tuple[type[Event], ...]
     fold: Callable[[State, Iterable[Event]], State] | None = None
+    advance: Callable[[State, Command], tuple[list[Event], State]] | None = None
+
+    def carry_out(self, state: State, command: Command) -> tuple[list[Event], State]:
+        """The facts that *command* leads to, and the state with them; raises `Refused`."""
+        if self.advance is not None:
+            return self.advance(state, command)
+        events = self.decide(state, command)
+        return events, self.replay(events, state)
 
     def replay(self, events: Iterable[Event], state: State | None = None) -> State:
         """*events* folded onto *state*, or onto the initial state."""

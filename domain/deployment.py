@@ -125,6 +125,8 @@ WholeEvent = (
 
 DeploymentEvent = WholeEvent | StepEvent
 
+StepFailed = BuildFailed | ServiceDeployFailed
+
 
 # Commands
 
@@ -249,23 +251,32 @@ class Deployment(Struct, frozen=True, kw_only=True):
 # Rules
 
 
+Decided = tuple[list[DeploymentEvent], Deployment]
+"""Events, and the deployment with them."""
+
+
 def decide(deployment: Deployment, command: DeploymentCommand) -> list[DeploymentEvent]:
+    return advance(deployment, command)[0]
+
+
+def advance(deployment: Deployment, command: DeploymentCommand) -> Decided:
+    """What `decide` says, and the deployment with it: that is known by then."""
     if isinstance(command, PlanDeployment):
         if deployment.plan is not None:
-            return []
+            return [], deployment
         planned = DeploymentPlanned(
             environment=command.environment, number=command.number, action=command.action, plan=command.plan
         )
-        return [planned]
+        return [planned], evolve(deployment, planned)
     if deployment.plan is None:
         raise DeploymentNotFound(deployment="")
     if isinstance(command, AdvanceDeployment):
-        return _advance(deployment, command)
+        return _report(deployment, command)
     events = _decide(deployment, command)
-    return [*events, *_consequences(decider.replay(events, deployment))] if events else []
+    return _with_consequences(events, fold(deployment, events))
 
 
-def _advance(deployment: Deployment, command: AdvanceDeployment) -> list[DeploymentEvent]:
+def _report(deployment: Deployment, command: AdvanceDeployment) -> Decided:
     if deployment.worker not in (None, command.worker):
         raise Fenced(worker=deployment.worker)
     events: list[DeploymentEvent] = []
@@ -274,17 +285,14 @@ def _advance(deployment: Deployment, command: AdvanceDeployment) -> list[Deploym
     for outcome in command.outcomes:
         service = outcome.step.service.int
         if not isinstance(outcome, SucceedStep) or service in services:  # it depends on what came before
-            deployment, ended = decider.replay(ended, deployment), []
+            deployment, ended = fold(deployment, ended), []
         services.add(service)
         with suppress(StepNotDue):
             ended += (decided := _decide_step(deployment, outcome))
             events += decided
-    deployment = decider.replay(ended, deployment)
-    if events:
-        follow = _consequences(deployment)
-        events += follow
-        deployment = decider.replay(follow, deployment)
-    return events + [_started(step) for step in deployment.startable]
+    events, deployment = _with_consequences(events, fold(deployment, ended))
+    started = [_started(step) for step in deployment.startable]
+    return events + started, fold(deployment, started)
 
 
 def _started(step: Step) -> DeploymentEvent:
@@ -355,13 +363,13 @@ def _not_due(step: Step, run: ServiceRun | None) -> StepNotDue:
     return StepNotDue(phase=step.phase.value, service=name, attempt=step.attempt)
 
 
-def _consequences(deployment: Deployment) -> list[DeploymentEvent]:
-    """What follows by itself from the state that a command led to, until nothing more does."""
-    events: list[DeploymentEvent] = []
-    while more := list(_next(deployment)):
+def _with_consequences(events: list[DeploymentEvent], deployment: Deployment) -> Decided:
+    """With what follows by itself from the state that *events* led to, until nothing more does."""
+    events = list(events)
+    while events and (more := list(_next(deployment))):
         events += more
-        deployment = decider.replay(more, deployment)
-    return events
+        deployment = fold(deployment, more)
+    return events, deployment
 
 
 def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
@@ -412,7 +420,7 @@ def fold(deployment: Deployment, events: Iterable[DeploymentEvent]) -> Deploymen
             if place is not None:
                 run = changed.get(place) or deployment.stages[place[0]].services[place[1]]
                 changed[place] = steps.evolve(run, event)
-            if isinstance(event, BuildFailed | ServiceDeployFailed):
+            if isinstance(event, StepFailed):
                 deployment = _failed(deployment, event)
         else:
             deployment = _evolve(_with_runs(deployment, changed), event)
@@ -468,7 +476,7 @@ def _planned(stage: PlannedStage) -> StageRun:
     return StageRun(stage=stage, services=tuple(services))
 
 
-def _failed(deployment: Deployment, event: BuildFailed | ServiceDeployFailed) -> Deployment:
+def _failed(deployment: Deployment, event: StepFailed) -> Deployment:
     if deployment.is_stopping or deployment.current is None:
         return deployment
     stage, phase = deployment.current.stage.id, Phase.BUILD if isinstance(event, BuildFailed) else Phase.DEPLOY
@@ -499,4 +507,4 @@ def _with_runs(deployment: Deployment, changed: Mapping[tuple[int, int], Service
     return replace(deployment, stages=tuple(stages))
 
 
-decider = Decider("deployment", Deployment(), decide, evolve, get_args(DeploymentEvent), fold)
+decider = Decider("deployment", Deployment(), decide, evolve, get_args(DeploymentEvent), fold, advance)

@@ -6,11 +6,9 @@ Every store numbers, dates and chains its events here, and knows here what it re
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from eventsourcing.persistence import StoredEvent
 from msgspec import Struct
 
 from domain.errors import IdempotencyKeyReused
@@ -51,10 +49,13 @@ class Answer(Struct, frozen=True):
         return Receipt(position=self.position, subject=self.key.subject, version=self.version, is_repeat=True)
 
 
-@dataclass(frozen=True)
-class Stored(StoredEvent):
-    """An event as the library's recorders keep it, with the envelope that they know nothing of."""
+class Stored(Struct, frozen=True):
+    """An event as the library's recorders keep it (`StoredEvent`), with the envelope that they know nothing of."""
 
+    originator_id: UUID
+    originator_version: int
+    topic: str
+    state: bytes
     recorded: Recorded
 
 

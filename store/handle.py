@@ -104,9 +104,9 @@ class Transaction:
         loaded = await self.load(decider, stream)
         if expected is not None and expected != loaded.version:
             raise VersionMismatch(expected=expected, current=loaded.version)
-        events = decider.decide(loaded.state, command)
+        events, state = decider.carry_out(loaded.state, command)
         self._events.setdefault(stream, []).extend(events)
-        after = Loaded(stream, loaded.version + len(events), decider.replay(events, loaded.state))
+        after = Loaded(stream, loaded.version + len(events), state)
         self._now[stream] = after
         return after
 

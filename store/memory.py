@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import cast
 from uuid import UUID
 
+from eventsourcing.persistence import StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
 from store import audit, codec
@@ -58,7 +59,7 @@ class MemoryLog:
         await self._turn()
         batch = Batch(self._tip, self._clock, lambda stream: self._heads.get(stream, Head()), self._answers.get)
         receipt = batch.add(changes, by, key)
-        self._recorder.insert_events(batch.stored)
+        self._recorder.insert_events(cast("list[StoredEvent]", batch.stored))
         self._tip = batch.tip
         self._heads |= batch.heads
         self._answers |= batch.answers

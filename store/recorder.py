@@ -135,7 +135,7 @@ class Recorder(SQLiteApplicationRecorder):
         return answer(*row) if row else None
 
     def write(self, cursor: SQLiteCursor, batch: Batch) -> None:
-        self._insert_events(cursor, batch.stored)
+        self._insert_events(cursor, cast("list[StoredEvent]", batch.stored))
         answers = [
             (answer.key.key, answer.key.request, answer.key.subject.hex, answer.version, answer.position)
             for answer in batch.answers.values()

@@ -58,4 +58,7 @@ class Answer(Generic[State, Command, Event]):
         assert str(expected) == str(caught.value)
 
     def _decide(self) -> list[Event]:
-        return self.history.decider.decide(self.history.state, self.command)
+        decider, state = self.history.decider, self.history.state
+        events = decider.decide(state, self.command)
+        assert decider.carry_out(state, self.command) == (events, decider.replay(events, state))
+        return events

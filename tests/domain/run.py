@@ -72,7 +72,8 @@ class Run:
         self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=plan(*stages)))
 
     def tell(self, command: DeploymentCommand) -> list[DeploymentEvent]:
-        decided = deployment.decide(self.state, command)
+        decided, led_to = deployment.advance(self.state, command)
+        assert led_to == deployment.decider.replay(decided, self.state)
         self.events += decided
         self.state = deployment.decider.replay(decided, self.state)
         return decided

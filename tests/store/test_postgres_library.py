@@ -110,7 +110,7 @@ def _wrapped(bare: StoredEvent) -> Stored:
         previous=b"",
         hash=b"",
     )
-    return Stored(bare.originator_id, version, bare.topic, bare.state, recorded)
+    return Stored(recorded.stream, version, bare.topic, bare.state, recorded)
 
 
 @pytest.fixture

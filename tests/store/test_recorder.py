@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 from uuid import UUID
 
@@ -30,7 +30,8 @@ class Bare(Recorder):
 
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
         position = self._max_notification_id(c) or 0
-        return super()._insert_events(c, [_wrapped(bare, position + n) for n, bare in enumerate(stored_events, 1)])
+        wrapped = [_wrapped(bare, position + n) for n, bare in enumerate(stored_events, 1)]
+        return super()._insert_events(c, cast("list[StoredEvent]", wrapped))
 
 
 def _wrapped(bare: StoredEvent, position: int) -> Stored:
