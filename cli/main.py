@@ -24,6 +24,7 @@ from cli import (
     restore,
     serve,
     service,
+    token,
 )
 from cli.command import command, group, show_help
 from cli.errors import Failed, Misused
@@ -120,6 +121,7 @@ command(app, "restore", "stageline restore 12 --dry-run", "stageline restore 12 
 command(app, "undo", "stageline undo --dry-run", "stageline undo")(restore.undo)
 app.add_typer(audit.app, name="audit")
 app.add_typer(actor.app, name="actor")
+app.add_typer(token.app, name="token")
 command(app, "serve", "stageline serve", "stageline serve --port 9000 --data ./data")(serve.serve)
 command(app, "worker", "stageline worker --database postgresql://stageline@db/stageline")(serve.worker)
 command(app, "migrate", "stageline migrate --database postgresql://stageline@db/stageline")(serve.migrate)

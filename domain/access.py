@@ -1,5 +1,6 @@
 """Who may come in: tokens, of which only a hash is kept."""
 
+from datetime import datetime
 from typing import NewType, assert_never, get_args
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from domain import name as names
 from domain.decider import Decider
-from domain.errors import TokenNotFound
+from domain.errors import InvalidArgument, TokenNotFound
 
 TokenId = NewType("TokenId", UUID)
 
@@ -18,13 +19,15 @@ ACCESS = uuid5(NAMESPACE_URL, "stageline:access")  # the one stream of tokens
 class TokenIssued(Struct, frozen=True, kw_only=True):
     """*actor* may come in with the token whose SHA-256, in hex, is *hash*.
 
-    *actor* is a stable identifier, never a person's name or address: the log keeps it for ever.
+    *actor* is a stable identifier, never a person's name or address: the log keeps it for ever. The token is good
+    until *expires_at*, or until it is revoked.
     """
 
     token: TokenId
     name: str
     actor: str
     hash: str
+    expires_at: datetime | None = None
 
 
 class TokenRevoked(Struct, frozen=True, kw_only=True):
@@ -39,6 +42,7 @@ class IssueToken(Struct, frozen=True, kw_only=True):
     name: str
     actor: str
     hash: str
+    expires_at: datetime | None = None
 
 
 class RevokeToken(Struct, frozen=True, kw_only=True):
@@ -53,20 +57,24 @@ class Token(Struct, frozen=True, kw_only=True):
     name: str
     actor: str
     hash: str
+    expires_at: datetime | None = None
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """The tokens that are good."""
+    """The tokens that weren't revoked."""
 
     tokens: tuple[Token, ...] = ()
 
 
 def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
     match command:
-        case IssueToken(token=token, name=name, actor=actor, hash=digest):
+        case IssueToken(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at):
             if any(known.id == token for known in state.tokens):
                 return []
-            return [TokenIssued(token=token, name=names.checked(name), actor=actor, hash=digest)]
+            if any(known.hash == digest for known in state.tokens):
+                raise InvalidArgument(argument="hash", why="it is another token's")
+            named, who = names.checked(name), names.checked(actor)
+            return [TokenIssued(token=token, name=named, actor=who, hash=digest, expires_at=expires_at)]
         case RevokeToken(token=token):
             if all(known.id != token for known in state.tokens):
                 raise TokenNotFound(token=str(token))
@@ -77,8 +85,8 @@ def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
 
 def evolve(state: Access, event: AccessEvent) -> Access:
     match event:
-        case TokenIssued(token=token, name=name, actor=actor, hash=digest):
-            issued = Token(id=token, name=name, actor=actor, hash=digest)
+        case TokenIssued(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at):
+            issued = Token(id=token, name=name, actor=actor, hash=digest, expires_at=expires_at)
             return replace(state, tokens=(*state.tokens, issued))
         case TokenRevoked(token=token):
             return replace(state, tokens=tuple(known for known in state.tokens if known.id != token))

@@ -96,7 +96,7 @@ class ActorNotFound(NotFound):
 
 
 class TokenNotFound(NotFound):
-    message = "There is no token {token!r}."
+    message = "There is no token {token!r}, or it is revoked already."
 
 
 class NameTaken(Conflict):

@@ -15,6 +15,7 @@ from domain.environment import Target
 from gql.answer import Answers
 from gql.aside import Aside, Gone
 from gql.batch import Batch
+from gql.identity import Identity
 from gql.revocation import Revocations
 from projections.audit import RunningHash
 from projections.deployment import Deployments
@@ -31,19 +32,6 @@ from store.people import People
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who came in, by which token."""
-
-    actor: str
-    token: UUID
-
-    @property
-    def scope(self) -> Hashable:
-        """What there is to be seen with it: those with equal scopes see the same. So far everybody does."""
-        return None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from strawberry.extensions import MaskErrors
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.execution import StreamExecutionResult
 
-from domain.errors import DeploymentNotAdmitted, Fenced, Refused, StepNotDue, TokenNotFound, VersionMismatch
+from domain.errors import DeploymentNotAdmitted, Fenced, Refused, StepNotDue, VersionMismatch
 from store import ids
 from store.log import LogUnavailable, OutcomeUnknown, StreamMoved
 
@@ -44,6 +44,7 @@ class RefusalCode(enum.Enum):
     DEPLOYMENT_NOT_FOUND = "DEPLOYMENT_NOT_FOUND"
     VERSION_NOT_FOUND = "VERSION_NOT_FOUND"
     ACTOR_NOT_FOUND = "ACTOR_NOT_FOUND"
+    TOKEN_NOT_FOUND = "TOKEN_NOT_FOUND"
     NAME_TAKEN = "NAME_TAKEN"
     STAGE_NOT_EMPTY = "STAGE_NOT_EMPTY"
     LAST_STAGE = "LAST_STAGE"
@@ -60,7 +61,7 @@ class RefusalCode(enum.Enum):
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
 
 
-NOT_FOR_CLIENTS: tuple[type[Refused], ...] = (TokenNotFound, DeploymentNotAdmitted, StepNotDue, Fenced)
+NOT_FOR_CLIENTS: tuple[type[Refused], ...] = (DeploymentNotAdmitted, StepNotDue, Fenced)
 """What no request leads to: the server's own parts are turned down with these."""
 
 

@@ -23,7 +23,8 @@ from gql.answer import Answer, Answers
 from gql.aside import Gone, Left
 from gql.at_least import Behind
 from gql.compiled import Made, Query
-from gql.context import Application, Context, Identity
+from gql.context import Application, Context
+from gql.identity import Identity
 from gql.persisted import NotPersisted, Persisted
 from gql.representation import Wanted
 from gql.schema import changes, ready

@@ -1,35 +1,47 @@
 """
-Tokens that are revoked while something is open: a connection outlives the request that its token came with.
+Tokens that are revoked, or expire, while something is open: a connection outlives the request its token came with.
 
-The log says so, whichever node it was done on.
+Which ones are revoked the log says, whichever node it was done on.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from uuid import UUID
 
 from domain.access import TokenRevoked
+from gql.identity import Identity
 from store.log import EventLog, Recorded
 
-REASON = "The token was revoked"
+REVOKED, EXPIRED = "The token was revoked", "The token has expired"
+
+End = Callable[[str], None]
+"""Is given why."""
 
 
 class Revocations:
     def __init__(self, log: EventLog) -> None:
         self._revoked: set[UUID] = set()
-        self._open: dict[UUID, dict[Callable[[], None], None]] = defaultdict(dict)
+        self._open: dict[UUID, dict[End, None]] = defaultdict(dict)
         log.watch(self._told, [TokenRevoked])
 
     @contextmanager
-    def telling(self, token: UUID, end: Callable[[], None]) -> Iterator[None]:
-        """Has *end* called, once, if *token* is revoked as long as this; at once if it was since it was looked up."""
+    def telling(self, identity: Identity, end: End) -> Iterator[None]:
+        """Has *end* called when the token is revoked or expires as long as this; at once if it was already."""
+        token, expiry = identity.token, None
         if token in self._revoked:
-            end()
+            end(REVOKED)
+        if identity.expires_at is not None:
+            left = (identity.expires_at - datetime.now(UTC)).total_seconds()
+            expiry = asyncio.get_running_loop().call_later(max(0.0, left), end, EXPIRED)
         self._open[token][end] = None
         try:
             yield
         finally:
+            if expiry is not None:
+                expiry.cancel()
             self._open[token].pop(end, None)
             if not self._open[token]:
                 del self._open[token]
@@ -39,4 +51,4 @@ class Revocations:
             if isinstance(event.event, TokenRevoked):
                 self._revoked.add(event.event.token)
                 for end in list(self._open.get(event.event.token, ())):
-                    end()
+                    end(REVOKED)

@@ -40,6 +40,7 @@ from gql import (
     refetch,
     service,
     stage,
+    token,
     undo,
 )
 from gql.admission import AT_ONCE
@@ -193,6 +194,8 @@ MUTATIONS: list[Any] = [
     service.remove_service,
     actor.set_actor_profile,
     actor.forget_actor,
+    token.issue_token,
+    token.revoke_token,
     apply.restore_pipeline,
     apply.apply_pipeline,
     apply.apply_pipeline_to_all,
@@ -276,6 +279,7 @@ class Query(
     output.Query,
     audit.Query,
     actor.Query,
+    token.Query,
 ): ...
 
 

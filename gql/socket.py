@@ -20,7 +20,6 @@ from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws import types as protocol
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 
-from gql import revocation
 from gql.admission import Admission, Crowded
 from gql.broadcast import Outlet, Over
 from gql.context import Context
@@ -156,7 +155,7 @@ FORBIDDEN = 4403
 
 
 class Handler(BaseGraphQLTransportWSHandler[Context, None]):
-    _ending: asyncio.Task[None] | None = None  # its token was revoked
+    _ending: asyncio.Task[None] | None = None  # its token isn't good any more
 
     async def handle(self) -> None:
         try:
@@ -176,17 +175,18 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
             await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
         if self.connection_acknowledged and not was_let_in and self.context.identity is not None:
             revocations = self.context.application.revocations
-            self._while_open.enter_context(revocations.telling(self.context.identity.token, self._revoked))
+            self._while_open.enter_context(revocations.telling(self.context.identity, self._let_out))
 
-    def _revoked(self) -> None:
-        self._ending = asyncio.create_task(self._end_all())
+    def _let_out(self, why: str) -> None:
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end_all(why))
 
-    async def _end_all(self) -> None:
+    async def _end_all(self, why: str) -> None:
         """Nothing more is carried out; the client learns of it as soon as it reads."""
         for id_ in list(self.operations):
             await self.cleanup_operation(id_)
         with suppress(WebSocketDisconnected, WebSocketDisconnect):
-            await self.websocket.close(FORBIDDEN, revocation.REASON)
+            await self.websocket.close(FORBIDDEN, why)
 
     @property
     def _shared(self) -> Shared:

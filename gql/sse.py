@@ -13,6 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,7 +23,6 @@ from starlette.types import Receive, Scope, Send
 from strawberry.http import GraphQLRequestData
 from strawberry.types.graphql import OperationType
 
-from gql import revocation
 from gql.admission import Admission, Crowded
 from gql.context import Context
 from gql.errors import PASSING, told
@@ -108,7 +108,7 @@ class EventStream(Response):
         self._admission = admission
         self._context = context
         assert context.identity is not None, "nobody comes this far without a token"
-        self._token = context.identity.token
+        self._identity = context.identity
         self._refused = data if isinstance(data, NotPersisted) else None
         operation = GraphQLRequestData(None, None, None, None) if isinstance(data, NotPersisted) else data
         self._query, self._variables, self._name = operation.query or "", operation.variables, operation.operation_name
@@ -128,17 +128,18 @@ class EventStream(Response):
         outlet = EventOutlet(send)
         await outlet.write_text(b":\n\n")
         working = asyncio.create_task(self._answer_or_say_why(outlet))
-        revoked = asyncio.Event()
-        ends = {asyncio.create_task(each) for each in (departure(receive), self._hub.stopping.wait(), revoked.wait())}
+        let_out: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # with the reason
+        ends: set[asyncio.Future[Any]] = {let_out}
+        ends |= {asyncio.create_task(each) for each in (departure(receive), self._hub.stopping.wait())}
         comments = asyncio.create_task(_keep_alive(outlet))
         try:
-            with self._context.application.revocations.telling(self._token, revoked.set):
+            with self._context.application.revocations.telling(self._identity, partial(_say, let_out)):
                 await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 pass
-            elif revoked.is_set():
+            elif let_out.done():
                 working.cancel()
-                error = {"message": revocation.REASON, "extensions": {"code": "UNAUTHENTICATED"}}
+                error = {"message": let_out.result(), "extensions": {"code": "UNAUTHENTICATED"}}
                 await _fail(outlet, [error])
             elif self._hub.stopping.is_set() and changes(self._query, self._name):
                 await working  # who is asked to come back would make the change again
@@ -216,6 +217,11 @@ async def _ask_back(outlet: EventOutlet) -> None:
 
 async def _next(outlet: EventOutlet, payload: dict[str, Any]) -> None:
     await outlet.send(Entry(0, None, msgspec.json.encode(payload)))
+
+
+def _say(to: asyncio.Future[str], why: str) -> None:
+    if not to.done():
+        to.set_result(why)
 
 
 async def departure(receive: Receive) -> None:

@@ -33,9 +33,10 @@ from strawberry.types.graphql import OperationType
 from gql import sse
 from gql.admission import Admission
 from gql.aside import Left
-from gql.context import Application, Context, Identity
+from gql.context import Application, Context
 from gql.errors import PASSING, unavailable
 from gql.hub import Hub
+from gql.identity import Identity
 from gql.persisted import NotPersisted, Persisted
 from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
 from gql.socket import Adapter, Handler
@@ -62,6 +63,10 @@ SUBSCRIPTIONS = (
 
 WAITED = "stageline.waited"
 """In the scope of a request for which `atLeast` was waited for in vain."""
+
+NO_TOKEN = (
+    "A token is needed: send `Authorization: Bearer <token>`. One that was revoked, or has expired, is good no more."
+)
 
 Authenticate = Callable[[str | None], Awaitable[Identity | None]]
 
@@ -301,7 +306,7 @@ def unreachable(fault: LogUnavailable) -> Response:
 
 def unauthorized() -> Response:
     """The answer to who has no good token."""
-    response = _error(401, "A token is needed: send `Authorization: Bearer <token>`.", "UNAUTHENTICATED")
+    response = _error(401, NO_TOKEN, "UNAUTHENTICATED")
     response.headers["www-authenticate"] = 'Bearer realm="stageline"'
     return response
 

@@ -13,8 +13,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gql import document, sse
-from gql.context import Application, Identity
+from gql.context import Application
 from gql.front import Front
+from gql.identity import Identity
 from gql.schema import schema
 from gql.view import View, unauthorized
 from server import audit, graphiql

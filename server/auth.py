@@ -12,12 +12,13 @@ import os
 import secrets
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
 from domain import access
 from domain.access import ACCESS, IssueToken, TokenId
-from gql.context import Identity
+from gql.identity import Identity
 from store import ids
 from store.handle import Handler
 from store.log import Author, Origin, Recorded
@@ -41,12 +42,16 @@ class Tokens:
         A token that isn't known is looked for in the log: another node may just have issued it.
         """
         digest = _of_header(authorization or "")
-        return None if digest is None else self._known.get(digest) or (await self._read()).get(digest)
+        if digest is None:
+            return None
+        known = self._known.get(digest) or (await self._read()).get(digest)
+        has_expired = known is not None and known.expires_at is not None and known.expires_at <= datetime.now(UTC)
+        return None if has_expired else known
 
     async def _read(self) -> dict[str, Identity]:
         changes = self._changes
         state = (await self._handler.states.load(access.decider, ACCESS)).state
-        known = {each.hash: Identity(actor=each.actor, token=each.id) for each in state.tokens}
+        known = {each.hash: Identity(each.actor, each.id, each.expires_at) for each in state.tokens}
         if changes == self._changes:
             self._known = known
         return known

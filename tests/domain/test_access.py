@@ -1,8 +1,9 @@
+from datetime import UTC, datetime
 from uuid import UUID
 
 from domain import access
 from domain.access import IssueToken, RevokeToken, Token, TokenId, TokenIssued, TokenRevoked
-from domain.errors import InvalidName, TokenNotFound
+from domain.errors import InvalidArgument, InvalidName, TokenNotFound
 from tests.domain.given import Given
 
 given = Given(access.decider)
@@ -45,3 +46,18 @@ def test_a_token_that_is_not_there_cannot_be_revoked() -> None:
 
 def test_a_token_cannot_be_revoked_twice() -> None:
     given(issued, revoked).when(RevokeToken(token=LAPTOP)).refused(TokenNotFound(token=str(LAPTOP)))
+
+
+def test_no_token_is_issued_with_the_hash_of_another() -> None:
+    given(issued).when(IssueToken(token=ROBOT, name="robot", actor="bot", hash="5e88")).refused(
+        InvalidArgument(argument="hash", why="it is another token's")
+    )
+
+
+def test_a_token_expires_when_it_was_said() -> None:
+    expiring = TokenIssued(
+        token=ROBOT, name="robot", actor="bot", hash="9f86", expires_at=datetime(2026, 1, 2, tzinfo=UTC)
+    )
+    command = IssueToken(token=ROBOT, name="robot", actor="bot", hash="9f86", expires_at=expiring.expires_at)
+    state = given().when(command).then(expiring)
+    assert [token.expires_at for token in state.tokens] == [expiring.expires_at]

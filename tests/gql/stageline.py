@@ -134,11 +134,11 @@ class Stageline:
         (error,) = self.ask(document("query", field, *arguments), **arguments)["errors"]
         return {"code": error["extensions"]["code"], "message": error["message"]}
 
-    def mutate(self, field: str, **arguments: object) -> Data:
+    def mutate(self, field: str, /, **arguments: object) -> Data:
         """The answer of a mutation, be it a refusal or not."""
         return self.mutate_as(self.token, field, **arguments)
 
-    def mutate_as(self, token: str, field: str, **arguments: object) -> Data:
+    def mutate_as(self, token: str, field: str, /, **arguments: object) -> Data:
         answer = self.ask_as(token, document("mutation", field, *arguments), **arguments)
         assert "errors" not in answer, answer["errors"]
         data: Data = answer["data"][field]

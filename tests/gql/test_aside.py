@@ -21,9 +21,10 @@ from starlette.types import Message
 
 from gql import cursor as cursors
 from gql.aside import AT_ONCE, Aside, Left, elsewhere, encoded
-from gql.context import Application, Identity
+from gql.context import Application
 from gql.cost import LONG_COST
 from gql.front import Front
+from gql.identity import Identity
 from gql.persisted import Persisted
 from gql.schema import schema
 from gql.view import View

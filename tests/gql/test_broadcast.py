@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gql import broadcast, hub, ring, subscription
-from gql.context import Identity
+from gql.identity import Identity
 from gql.subscription import Subscription
 from tests.gql import stageline as stageline_
 from tests.gql.environment import Environment

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from domain.deployment import DeploymentSucceeded
 from gql import compiled, compiler
-from gql.context import Application, Context, Identity
+from gql.context import Application, Context
+from gql.identity import Identity
 from gql.node import uuid_of
 from gql.schema import schema
 from server.parts import running

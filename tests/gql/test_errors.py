@@ -9,7 +9,8 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from gql.context import Application, Identity
+from gql.context import Application
+from gql.identity import Identity
 from gql.persisted import Persisted
 from gql.schema import schema
 from gql.view import View

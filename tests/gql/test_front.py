@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from gql import compiled
-from gql.context import Identity
+from gql.identity import Identity
 from gql.representation import MEDIA_TYPE
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline, document, served

@@ -215,6 +215,11 @@ CASES: list[tuple[str, Wrong, str]] = [
         _in("deploy", expectedVersion=4),
         "Version 4 was expected, but the current version is 5: read it again, then decide.",
     ),
+    (
+        "TOKEN_NOT_FOUND",
+        _beside("revokeToken", token="nobody's"),
+        'There is no token "nobody\'s", or it is revoked already.',
+    ),
     ("ACTOR_NOT_FOUND", _beside("forgetActor", actor="nobody"), "Nothing is kept of an actor 'nobody'."),
     (
         "IDEMPOTENCY_KEY_REUSED",

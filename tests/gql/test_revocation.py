@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from domain import access
 from domain.access import ACCESS, RevokeToken, TokenId
+from gql.identity import Identity
 from gql.revocation import Revocations
 from server.auth import Tokens, new_token
 from store import feed, postgres
@@ -122,17 +123,19 @@ async def test_a_token_that_was_revoked_while_it_was_looked_up_is_told_at_once()
     log = MemoryLog()
     tokens, revocations = Tokens(Handler(log)), Revocations(log)
     ended: list[str] = []
-    known = []
+    known: list[Identity] = []
     for name in ("laptop", "robot"):
         token = new_token()
         await tokens.issue(token, name)
-        known.append(await tokens.authenticate(f"Bearer {token}"))
-    laptop, robot = (identity.token for identity in known if identity is not None)
-    await Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(laptop)), BY)
-    with revocations.telling(robot, lambda: ended.append("robot")):
-        with revocations.telling(laptop, lambda: ended.append("laptop")):
+        identity = await tokens.authenticate(f"Bearer {token}")
+        assert identity is not None
+        known.append(identity)
+    laptop, robot = known
+    await Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(laptop.token)), BY)
+    with revocations.telling(robot, lambda _: ended.append("robot")):
+        with revocations.telling(laptop, lambda _: ended.append("laptop")):
             assert ended == ["laptop"]
         await asyncio.wait_for(
-            Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(robot)), BY), PATIENCE
+            Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(robot.token)), BY), PATIENCE
         )
     assert ended == ["laptop", "robot"]

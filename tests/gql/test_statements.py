@@ -1,5 +1,6 @@
 """How many statements a page takes of the store: as many as another page, however long they are."""
 
+import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,9 @@ SOME, MANY = 6, 12
 
 ALL = 50
 """More than there are."""
+
+SHARED = 2
+"""Statements at most of which one may do for others that are asked at the same time."""
 
 TRIES = 5
 """The fewest statements of so many tries are those of the query: the server asks some for itself meanwhile."""
@@ -39,6 +43,8 @@ class World:
         self.runs = [self._run(number) for number in range(MANY)]
         for number in range(MANY):
             stageline.do("setActorProfile", actor=f"robot-{number}", name=f"Robot {number}")
+            digest = hashlib.sha256(str(number).encode()).hexdigest()
+            stageline.do("issueToken", name=f"Robot {number}", hash=digest)
             stageline.do("createEnvironment", project=self.one.project, name=f"More {number}")
             stageline.do("createProject", name=f"Other {number}")
             stageline.do("createEnvironment", project=f"Other {number}", name="Only")
@@ -112,6 +118,7 @@ PAGES: dict[str, Callable[[World], Data]] = {
     "history": lambda world: {},
     "deploymentLogs": lambda world: {"deployment": world.runs[0]},
     "actors": lambda world: {},
+    "tokens": lambda world: {},
 }
 
 
@@ -135,8 +142,9 @@ def test_a_page_of_many_takes_no_more_statements_than_one_of_some(world: World, 
     assert len(world.stageline.query(field, **{way: ALL}, **arguments)["edges"]) >= MANY
     some = world.fewest(asked, **{way: SOME}, **arguments)
     assert world.fewest(asked, **{way: 1}, **arguments) <= some
-    # the whole of a stream takes fewer: there is nothing before it that its words would need
-    assert world.fewest(asked, **{way: ALL}, **arguments) <= some
+    # The whole of a stream takes fewer: there is nothing before it that its words would need. What is long is asked in
+    # another thread, from where not all who ask for the log's position at the same time share a statement.
+    assert world.fewest(asked, **{way: ALL}, **arguments) <= some + SHARED
 
 
 def test_a_page_within_a_page_takes_as_many_statements_as_fewer_of_fewer(world: World) -> None:

@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from domain.project import EnvironmentId
-from gql.context import Application, Context, Identity
+from gql.context import Application, Context
+from gql.identity import Identity
 from gql.node import uuid_of
 from gql.schema import schema
 from server.parts import running

@@ -14,7 +14,8 @@ from tests.gql.stageline import Data, Stageline
 NEEDED = {
     "errors": [
         {
-            "message": "A token is needed: send `Authorization: Bearer <token>`.",
+            "message": "A token is needed: send `Authorization: Bearer <token>`. "
+            "One that was revoked, or has expired, is good no more.",
             "extensions": {"code": "UNAUTHENTICATED"},
         }
     ]

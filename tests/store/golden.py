@@ -94,6 +94,8 @@ def _examples(shape: shapes.Type, field: str) -> list[Any]:
             return [True, False]
         case shapes.UUIDType():
             return [str(UUID(int=sum(field.encode())))]
+        case shapes.DateTimeType():
+            return [RECORDED_AT.isoformat()]
         case shapes.StrType():
             return [f"{field} – “é”"]
         case shapes.IntType():

@@ -81,6 +81,8 @@ def values(shape: shapes.Type) -> st.SearchStrategy[Any]:
             return st.booleans()
         case shapes.UUIDType():
             return st.uuids()
+        case shapes.DateTimeType():
+            return st.datetimes(timezones=st.just(UTC))
         case shapes.StrType():
             return st.text(max_size=20)
         case shapes.IntType():

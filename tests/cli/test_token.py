@@ -1,0 +1,64 @@
+import itertools
+
+import pytest
+
+from tests.cli.shell import Shell
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other token has."""
+    return f"robot-{next(numbers)}"
+
+
+def test_a_token_that_was_made_lets_in_until_it_is_revoked(
+    shell: Shell, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = shell("token", "create", name, "--expires-in", "90d", "--actor", "robot")
+    token = answer.out.strip()
+    assert "can't be shown again" in answer.err
+    row = next(line for line in shell.done("token", "list").lines if line.startswith(f"{name} "))
+    assert " robot " in row
+    assert token not in row
+    with monkeypatch.context() as patch:
+        patch.setenv("STAGELINE_TOKEN", token)
+        shell.done("project", "list")
+        shell.done("token", "revoke", name, "--yes")
+        assert shell("project", "list").code == 3
+    assert name not in shell.done("token", "list").out
+    (listed,) = [each for each in shell.done("token", "list", "--all", "--json").json["tokens"] if each["name"] == name]
+    assert (listed["revokedBy"], listed["isGood"]) == ("robot", False)
+
+
+def test_revoking_is_asked_for_on_a_terminal(shell: Shell, name: str) -> None:
+    shell("token", "create", name)
+    with shell.terminal("token", "revoke", name) as terminal:
+        terminal.wait_for("Let nobody in")
+        terminal.type("n")
+        assert terminal.end() == 1
+    assert name in shell.done("token", "list").out
+
+
+def test_a_trial_makes_no_token(shell: Shell, name: str) -> None:
+    assert name in shell("token", "create", name, "--dry-run").out
+    assert shell("token", "create", name, "--dry-run", "--json").json["token"] is None
+    assert name not in shell.done("token", "list", "--all").out
+
+
+def test_tokens_of_one_name_are_told_apart_by_their_ids(shell: Shell, name: str) -> None:
+    ids = [shell("token", "create", name, "--json").json["id"] for _ in range(2)]
+    refused = shell("token", "revoke", name, "--yes")
+    assert refused.code == 1
+    assert "2 tokens are called" in refused.err
+    shell.done("token", "revoke", ids[0], "--yes")
+    shell.done("token", "revoke", name, "--yes")
+    assert shell("token", "revoke", name, "--yes", "--json").error["code"] == "TOKEN_NOT_FOUND"
+
+
+@pytest.mark.parametrize("time", ["90", "0d", "1y", "-1d", "soon"])
+def test_a_time_that_can_not_be_meant_is_refused(shell: Shell, name: str, time: str) -> None:
+    refused = shell("token", "create", name, f"--expires-in={time}")
+    assert refused.code == 2
+    assert "12h or 90d" in refused.err

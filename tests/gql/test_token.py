@@ -1,0 +1,124 @@
+"""Tokens are made, listed and revoked, and are good for as long as was said."""
+
+import hashlib
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from server.auth import new_token
+from tests.gql.environment import Environment
+from tests.gql.stageline import Data, Stageline
+from tests.gql.test_broadcast import EVENTS
+from tests.gql.test_sse import COMPLETE, stream
+
+
+def digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def issued(stageline: Stageline, name: str, token: str, **arguments: object) -> Data:
+    made: Data = stageline.do("issueToken", name=name, hash=digest(token), **arguments)
+    return made
+
+
+def listed(stageline: Stageline) -> dict[str, Data]:
+    return {edge["node"]["id"]: edge["node"] for edge in stageline.query("tokens")["edges"]}
+
+
+def lets_in(stageline: Stageline, token: str) -> bool:
+    answer = stageline.send(json={"query": "{ cursor }"}, headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code in (200, 401)
+    return answer.status_code == 200
+
+
+def soon(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def test_a_token_lets_in_until_it_is_revoked(stageline: Stageline) -> None:
+    token = new_token()
+    assert not lets_in(stageline, token)
+    made = issued(stageline, "ci", token, actor="robot")
+    assert (made["name"], made["actor"], made["issuedBy"], made["isGood"]) == ("ci", "robot", "admin", True)
+    assert made.pop("__typename") == "Token"
+    assert listed(stageline)[made["id"]] == made
+    assert lets_in(stageline, token)
+    revoked = stageline.do("revokeToken", token=made["id"], reason="it leaked")
+    assert (revoked["revokedBy"], revoked["isGood"]) == ("admin", False)
+    assert revoked["version"] == made["version"] + 1
+    assert listed(stageline)[made["id"]]["revokedAt"] == revoked["revokedAt"]
+    assert not lets_in(stageline, token)
+    assert stageline.refusal("revokeToken", token=made["id"]) == "TOKEN_NOT_FOUND"
+
+
+def test_whose_token_it_is_comes_in_with_it(stageline: Stageline) -> None:
+    environment, token = Environment(stageline), new_token()
+    issued(stageline, "ci", token, actor="robot")
+    stageline.mutate_as(token, "createStage", environment=environment.id, name="Checks")
+    event = stageline.everything("pipelineHistory", environment=environment.id)[0]
+    assert (event["actor"], event["token"]["name"]) == ("robot", "ci")
+
+
+def test_a_trial_makes_no_token_and_revokes_none(stageline: Stageline) -> None:
+    token = new_token()
+    before = listed(stageline)
+    would = issued(stageline, "ci", token, dryRun=True)
+    assert (would["name"], would["isGood"]) == ("ci", True)
+    assert listed(stageline).keys() == before.keys()
+    made = issued(stageline, "ci", token)
+    assert not stageline.do("revokeToken", token=made["id"], dryRun=True)["isGood"]
+    assert lets_in(stageline, token)
+
+
+def test_the_same_key_makes_one_token(stageline: Stageline) -> None:
+    token = new_token()
+    first = issued(stageline, "ci", token, idempotencyKey="token 1")
+    issued(stageline, "another", new_token())
+    again = issued(stageline, "ci", token, idempotencyKey="token 1")
+    assert {**again, "cursor": first["cursor"]} == first
+    assert stageline.refusal("issueToken", name="x", hash=digest(token), idempotencyKey="token 1") == (
+        "IDEMPOTENCY_KEY_REUSED"
+    )
+
+
+def test_what_can_not_be_meant_is_refused(stageline: Stageline) -> None:
+    token = new_token()
+    issued(stageline, "ci", token)
+    for wrong in (token, digest(token), digest(token).upper(), ""):
+        assert stageline.refusal("issueToken", name="ci", hash=wrong) == "INVALID_ARGUMENT"
+    good = digest(new_token())
+    assert stageline.refusal("issueToken", name=" ", hash=good) == "INVALID_NAME"
+    assert stageline.refusal("issueToken", name="ci", hash=good, actor="") == "INVALID_NAME"
+    assert stageline.refusal("issueToken", name="ci", hash=good, expiresAt=soon(-1)) == "INVALID_ARGUMENT"
+    assert stageline.refusal("issueToken", name="ci", hash=good, expiresAt="2999-01-01T00:00:00") == "INVALID_ARGUMENT"
+    assert stageline.refusal("issueToken", name="ci", hash=good, expectedVersion=9999) == "VERSION_MISMATCH"
+    assert stageline.refusal("revokeToken", token="ci") == "TOKEN_NOT_FOUND"
+
+
+def test_what_is_open_with_a_token_ends_when_it_expires(stageline: Stageline) -> None:
+    environment, token = Environment(stageline), new_token()
+    count = len(environment.events())
+    made = issued(stageline, "visitor", token, expiresAt=soon(2))
+    bearer = f"Bearer {token}"
+    assert lets_in(stageline, token)
+    with (
+        stageline.open() as socket,
+        stream(stageline, EVENTS, {"environment": environment.id}, authorization=bearer) as events,
+    ):
+        socket.send({"type": "connection_init", "payload": {"authorization": bearer}})
+        assert socket.receive()["type"] == "connection_ack"
+        *_, error, end = islice(events, count + 2)
+        (told,) = json.loads(error["data"])["errors"]
+        assert told == {"message": "The token has expired", "extensions": {"code": "UNAUTHENTICATED"}}
+        assert end == COMPLETE
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.receive()
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4403, "The token has expired")
+    assert datetime.fromisoformat(made["expiresAt"]).timestamp() <= time.time()
+    assert not lets_in(stageline, token)
+    assert not listed(stageline)[made["id"]]["isGood"]
