@@ -104,8 +104,8 @@ class Writer:
             return [failure] * len(taken)
 
     async def _carry_out(self, taken: Sequence[Waiting]) -> Sequence[Receipt | Exception]:
-        answers = await self._look_up(taken)
-        batch = Batch(self._tip, self._clock, lambda stream: self._heads.get(stream, Head()), answers.get)
+        heads, answers = await self._look_up(taken)
+        batch = Batch(self._tip, self._clock, lambda stream: heads.get(stream, Head()), answers.get)
         outcomes: list[Receipt | Exception] = []
         sent: dict[int, Sent] = {}
         for number, one in enumerate(taken):
@@ -115,19 +115,21 @@ class Writer:
             if isinstance(outcome, Receipt) and not outcome.is_repeat:
                 sent[number] = Sent(one.changes, one.key, batch.stored[begin:])
         if sent:
-            for number, became in zip(sent, await self._send(Letter(list(sent.values()), self._heads)), strict=True):
+            for number, became in zip(sent, await self._send(Letter(list(sent.values()), heads)), strict=True):
                 outcomes[number] = self._told(taken[number], became)
         events = [each for outcome in outcomes if isinstance(outcome, Receipt) for each in outcome.recorded]
         self.learn(events)
         self._publish(events)
         return outcomes
 
-    async def _look_up(self, taken: Sequence[Waiting]) -> Mapping[str, Answer]:
-        """Reads the heads of the streams that are not believed to be where they are expected; and the answers to the
-        keys of those who expect it."""
+    async def _look_up(self, taken: Sequence[Waiting]) -> tuple[dict[UUID, Head], Mapping[str, Answer]]:
+        """The heads of the streams, read anew where they are not believed to be where they are expected; and the
+        answers to the keys of those who expect it."""
+        heads: dict[UUID, Head] = {}  # the batch's own: those that are kept may be forgotten meanwhile
         streams: set[UUID] = set()
         keys: set[str] = set()
         for one in taken:
+            heads |= {each.stream: self._heads[each.stream] for each in one.changes if each.stream in self._heads}
             doubtful = [change.stream for change in one.changes if self._is_doubtful(change)]
             streams.update(doubtful)
             if doubtful and one.key is not None:
@@ -135,10 +137,13 @@ class Writer:
         if streams:
             for stream in streams:
                 self._heads.pop(stream, None)
+                heads.pop(stream, None)
             for stream, version, hash_, recorded_at in await self._line.fetch(HEADS, list(streams)):
-                self._believe(stream, Head(version, hash_))
+                heads[stream] = Head(version, hash_)
+                self._believe(stream, heads[stream])
                 self._tip = Tip(self._tip.position, max(self._tip.recorded_at, recorded_at))
-        return {row["key"]: answer(*row) for row in await self._line.fetch(ANSWERS, list(keys))} if keys else {}
+        answers = {row["key"]: answer(*row) for row in await self._line.fetch(ANSWERS, list(keys))} if keys else {}
+        return heads, answers
 
     def _is_doubtful(self, change: Change) -> bool:
         head = self._heads.get(change.stream)

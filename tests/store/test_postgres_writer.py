@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from store import ids, postgres_writer
+from store import ids, postgres, postgres_writer
 from store.log import Author, Key, Origin, Receipt, Recorded, StreamMoved
 from tests.proxy import far
 from tests.store.sample import ANN, BOB, A, change, names
@@ -17,8 +17,11 @@ UNWRITABLE = Author(actor="ann", origin=Origin.API, reason="no text has a \0 in 
 
 
 @pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_writer, "MOST", 10)
+    monkeypatch.setattr(postgres_writer, "KNOWN_HEADS", 4)
+    monkeypatch.setattr(postgres, "BATCH", 7)
+    monkeypatch.setattr(postgres, "AHEAD", 3)
 
 
 async def test_many_appends_are_told_of_in_their_order(database: str) -> None:
