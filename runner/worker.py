@@ -67,6 +67,7 @@ class WorkerEngine:
         self._drives: dict[DeploymentId, asyncio.Task[Any]] = {}
         self._tidying: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._fault: str | None = None  # why it doesn't go on just now, as far as that was said
 
     async def start(self) -> None:
         self._log.watch(self._told, CONCERNING)
@@ -100,15 +101,19 @@ class WorkerEngine:
                 reason = f"{type(error).__name__}: {error}"
             if asyncio.get_running_loop().time() - began > 60:
                 waits = pauses()
-            pause = next(waits)
-            logger.warning("The worker begins again in %.2g s: %s", pause, reason)
-            await asyncio.sleep(pause)
+            if self._fault != str(reason):  # it is said once, however long it lasts
+                logger.warning("The worker does not go on just now: %s", reason)
+            self._fault = str(reason)
+            await asyncio.sleep(next(waits))
 
     async def _work(self) -> None:
         """Until something fails, or the database goes away."""
         async with Jobs(self._dsn, self._machine, self._gone).open() as jobs:
             await jobs.greet()
             position = await self._log.position()
+            if self._fault is not None:
+                logger.info("The worker goes on")
+            self._fault = None
             async with self._machine.occupied(lambda: tidy(self._sweep(jobs, position))):
                 await _first([jobs.work(self._queues, self._drive), self._keep_up(jobs)])
 

@@ -43,6 +43,8 @@ SETTINGS = {
     "timezone": "UTC",
 }
 
+ANOTHERS = "another version of Stageline has changed its tables: have the same version everywhere"
+
 ADVICE: dict[type[Exception], str] = {
     asyncpg.LockNotAvailableError: "something in it is locked, as by a migration or a dump: try again",
     asyncpg.DiskFullError: "its disk is full: free some space, then try again",
@@ -51,6 +53,9 @@ ADVICE: dict[type[Exception], str] = {
     asyncpg.InvalidCatalogNameError: "it isn't there: create it",
     asyncpg.InsufficientPrivilegeError: "its user may not: make it the owner of the database",
     asyncpg.ReadOnlySQLTransactionError: "it can only be read: name the primary, not a replica",
+    asyncpg.UndefinedFunctionError: ANOTHERS,
+    asyncpg.UndefinedTableError: ANOTHERS,
+    asyncpg.UndefinedColumnError: ANOTHERS,
 }
 
 BROKEN = (
@@ -99,8 +104,11 @@ def words(error: Exception) -> str:
             return "no machine of that name is known: see the host"
         case TimeoutError():
             return "it does not answer in time"
+        case ConnectionResetError() | BrokenPipeError():
+            return "the connection broke"
         case _:
-            return str(error) or type(error).__name__
+            said, _, _ = str(error).partition("\n")  # details and hints follow
+            return said.rstrip(".") or type(error).__name__
 
 
 @contextmanager
@@ -113,7 +121,7 @@ def explained(dsn: str, broken: type[LogUnavailable] = LogUnavailable) -> Iterat
     except BROKEN as error:
         raise broken(f"{target(dsn).capitalize()}: {words(error)}.") from error
     except asyncpg.PostgresError as error:
-        advice = next((advice for kind, advice in ADVICE.items() if isinstance(error, kind)), str(error))
+        advice = next((advice for kind, advice in ADVICE.items() if isinstance(error, kind)), words(error))
         raise LogUnavailable(f"{target(dsn).capitalize()}: {advice}.") from error
 
 

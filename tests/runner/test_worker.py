@@ -220,6 +220,25 @@ async def test_a_worker_begins_again_when_no_word_comes_of_a_job_that_it_asked_f
         assert (await world.over(await world.request(await world.environment(["api"])))).status == Status.SUCCEEDED
 
 
+async def test_a_worker_says_once_that_its_database_is_away_however_long_that_lasts(
+    workers: Workers, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried = asyncio.Semaphore(0)
+
+    def break_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+        tried.release()
+
+    async with await asyncio.start_server(break_off, "127.0.0.1") as away:
+        port = away.sockets[0].getsockname()[1]
+        async with workers.one(database=f"postgresql://stageline@127.0.0.1:{port}/shop?sslmode=disable"):
+            for _ in range(4):
+                await tried.acquire()
+    said = [message for message in caplog.messages if "worker" in message]
+    assert len(said) == len(set(said))
+    assert said[0].startswith(f"The worker does not go on just now: The database shop at 127.0.0.1:{port}: ")
+
+
 async def test_what_a_worker_fetched_and_did_not_begin_is_anothers_as_soon_as_it_ends(
     world: World, database: str, tmp_path: Path
 ) -> None:

@@ -22,6 +22,12 @@ from tests.postgres import Server, created, named
 from tests.proxy import far
 from tests.store.sample import ANN, BOB, A, B, C, change, names, take
 
+OLD = f"""
+    INSERT INTO stored_events VALUES (1, '{A}', 1, 'pipeline.EnvironmentRenamed', '{{"name":"a1"}}',
+        '{A}', now(), 'ann', 'API', NULL, NULL, NULL, NULL, '', '')
+"""
+"""An event as it was written by any version."""
+
 
 @asynccontextmanager
 async def opened(*dsns: str, probe: float = 10.0) -> AsyncIterator[list[PostgresLog]]:
@@ -195,6 +201,30 @@ async def test_a_database_of_a_newer_version_is_refused(database: str, monkeypat
     known = len(migrations())
     with pytest.raises(LogUnavailable, match=rf"newer version .* schema is {known + 1}, this version knows {known}"):
         await PostgresLog.open(database)
+
+
+async def test_tables_of_the_first_version_are_brought_up_to_date_with_what_is_in_them(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = migrations()[:1]
+    with created(postgres, "template0") as dsn:
+        monkeypatch.setattr(postgres_schema, "migrations", lambda: first)
+        epoch = await migrate(dsn)
+        with psycopg.connect(dsn) as connection:
+            connection.execute(OLD.encode())
+        monkeypatch.undo()
+        async with opened(dsn) as [log]:
+            assert log.epoch == epoch
+            assert (await log.append([change(A, 1, "a2")], ANN)).position == 2
+            assert names(await log.read(A)) == ["a1", "a2"]
+
+
+async def test_a_node_whose_tables_another_version_has_changed_says_so(database: str) -> None:
+    async with opened(database) as [log]:
+        with psycopg.connect(database) as connection:
+            connection.execute("DROP FUNCTION append(believed[], keyed[], stored_events[])")
+        with pytest.raises(LogUnavailable, match=r"another version of Stageline has changed its tables: have the same"):
+            await log.append([change(A, 0, "a1")], ANN)
 
 
 async def test_a_database_that_is_not_there_is_asked_for(database: str) -> None:
