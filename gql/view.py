@@ -39,6 +39,7 @@ from gql.hub import Hub
 from gql.identity import Identity
 from gql.persisted import NotPersisted, Persisted
 from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
+from gql.schema import changes, ready
 from gql.socket import Adapter, Handler
 from store.log import LogUnavailable, Origin, OutcomeUnknown
 
@@ -155,6 +156,10 @@ class View(GraphQL[Context, None]):
         except json.JSONDecodeError as fault:
             raise HTTPException(400, "Unable to parse request body as JSON") from fault
         assert not isinstance(data, list), "parse_json has refused it"
+        if request.method == "GET" and not isinstance(data, NotPersisted):
+            await ready(data.query or "")
+            if changes(data.query or "", data.operation_name):
+                return unchanging()
         return sse.EventStream(self.hub, self.admission, self._context(request, known), request, data)
 
     def should_render_graphql_ide(self, request: object) -> bool:
@@ -188,9 +193,7 @@ class View(GraphQL[Context, None]):
             case InvalidOperationTypeError(operation_type=OperationType.SUBSCRIPTION):
                 return refusal(HTTPException(400, SUBSCRIPTIONS))
             case InvalidOperationTypeError():
-                response = refusal(HTTPException(405, "Mutations are sent by POST: a GET changes nothing."))
-                response.headers["allow"] = "POST"
-                return response
+                return unchanging()
         return refusal(fault)
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
@@ -295,6 +298,13 @@ def refusal(fault: HTTPException) -> Response:
     response = _error(fault.status_code, fault.reason, CODES.get(fault.status_code, CODES[400]))
     if fault.status_code == 405:
         response.headers["allow"] = "GET, POST"
+    return response
+
+
+def unchanging() -> Response:
+    """The answer to a mutation that is sent by GET."""
+    response = refusal(HTTPException(405, "Mutations are sent by POST: a GET changes nothing."))
+    response.headers["allow"] = "POST"
     return response
 
 

@@ -165,12 +165,13 @@ def test_queries_and_mutations_are_answered_by_one_event(environment: Environmen
 
 
 def test_a_get_changes_nothing(environment: Environment) -> None:
-    before = environment.stageline.position
-    name = {"environment": environment.id, "name": "Checks"}
-    with stream(environment.stageline, document("mutation", "createStage", *name), name, "GET") as events:
-        error, _ = events
-    assert "errors" in json.loads(error["data"])
-    assert environment.stageline.position == before
+    stageline, before = environment.stageline, environment.stageline.position
+    making = f'mutation {{ createStage(environment: "{environment.id}", name: "Checks") {{ __typename }} }}'
+    headers = {"accept": "text/event-stream", "authorization": f"Bearer {stageline.token}"}
+    answer = stageline.send("GET", params={"query": making}, headers=headers)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.json()["errors"][0]["message"] == "Mutations are sent by POST: a GET changes nothing."
+    assert stageline.position == before
 
 
 def test_an_idle_stream_is_kept_alive_by_comments(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
