@@ -14,6 +14,7 @@ from itertools import chain
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+from store.ends import Ends
 from store.log import Event, LogUnavailable, Recorded
 
 KEPT = 5_000
@@ -66,6 +67,7 @@ class Feed:
         self._first = position + 1  # the position of the tail's first event, there already or still to come
         self._poll = poll
         self._news = News()
+        self.ends = Ends()
         self._watching: list[tuple[Told, frozenset[type[Event]] | None]] = []
         self._followers = 0
         self._poller: asyncio.Task[None] | None = None
@@ -90,6 +92,7 @@ class Feed:
             cut = len(self._tail) - KEPT // 2
             del self._tail[:cut]
             self._first += cut
+        self.ends.told(new)
         self._tell(new)
         self._news.spread(chain([None], (event.stream for event in new)))
 
@@ -108,6 +111,7 @@ class Feed:
         end = self.position
         if until > end:
             self._tail, self._first = [], until + 1  # who follows later reads what is missing
+            self.ends.forget()  # of the streams of the others nothing is known
             self._tell([event for event in some if event.position > end])
 
     def _tell(self, new: Sequence[Recorded]) -> None:

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from store import codec
 from store.batch import Clock, now
-from store.ends import Ends
 from store.feed import BATCH, POLL, Feed, Kinds, Told
 from store.log import Author, Change, Event, Exported, Key, Link, LogUnavailable, Receipt, Recorded
 from store.postgres_connection import InDoubt, Pool
@@ -82,7 +81,6 @@ class PostgresLog:
         self.epoch = epoch
         self._readers = readers
         self._feed = Feed(self._fetch_at_last, position)
-        self._ends = Ends(self._feed)
         self._catch_up = Shared(self._read_news)
         self._news = asyncio.Event()  # others have written, or may have: what this node writes is published as it is
         self._ahead: deque[Sequence[Recorded]] = deque(maxlen=AHEAD)
@@ -124,7 +122,7 @@ class PostgresLog:
 
     def ends_at(self, stream: UUID, version: int) -> bool:
         self._check_open()
-        return 0 <= self._ends.of(stream) <= version
+        return 0 <= self._feed.ends.of(stream) <= version
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
@@ -175,10 +173,10 @@ class PostgresLog:
             raise LogUnavailable("The log is closed.")
 
     async def _of_stream(self, statement: str, stream: UUID, after: int, until: int | None) -> "Sequence[Record]":
-        since = self._ends.begin()
+        since = self._feed.ends.begin()
         rows = await self._select(statement, stream, after, NEWEST if until is None else until)
         if until is None:
-            self._ends.read(stream, after + len(rows), since)
+            self._feed.ends.read(stream, after + len(rows), since)
         return rows
 
     async def _select(self, statement: str, *parameters: Any) -> "Sequence[Record]":
@@ -216,12 +214,6 @@ class PostgresLog:
 
     # Following
 
-    def _tell(self, events: Sequence[Recorded]) -> None:
-        for event in events:
-            if event.stream in self._ends:
-                self._ends.keep(event.stream, event.version)
-        self._feed.publish(events)
-
     def _publish(self, events: Sequence[Recorded]) -> None:
         """Hands on what this node has written, once what others wrote before it was read: it isn't read itself."""
         if events:
@@ -232,7 +224,7 @@ class PostgresLog:
 
     def _go_on(self) -> None:
         while self._ahead and self._ahead[0][0].position <= self._feed.position + 1:
-            self._tell(self._ahead.popleft())
+            self._feed.publish(self._ahead.popleft())
 
     async def _read_news(self) -> int:
         """Hands on what others have written; the position up to which that is everything."""
@@ -279,13 +271,12 @@ class PostgresLog:
 
     def _hand_on(self, found: Sequence[Recorded]) -> None:
         self._writer.learn(found)
-        self._tell(found)
+        self._feed.publish(found)
         self._go_on()
 
     def _pass_on(self, some: Sequence[Recorded]) -> None:
         """*some* are all that is wanted up to the last of them."""
         if some:
             self._writer.learn(some)
-            self._ends.forget()  # of the streams of the others nothing is known
             self._feed.pass_on(some, some[-1].position)
             self._go_on()

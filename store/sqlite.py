@@ -22,7 +22,6 @@ from eventsourcing.sqlite import SQLiteCursor
 
 from store import codec, disk, recorder
 from store.batch import Batch, Clock, Head, Waiting, now
-from store.ends import Ends
 from store.feed import Feed, Kinds, Told
 from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
 from store.recorder import Datastore, Recorder
@@ -68,7 +67,6 @@ class SqliteLog:
         self._writer = ThreadPoolExecutor(1, "log-writer")
         self._readers = ThreadPoolExecutor(READERS, "log-reader")
         self._feed = Feed(self._fetch, recorder.max_notification_id() or 0)
-        self._ends = Ends(self._feed)
         self._waiting: list[Waiting] = []
         self._writing: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -120,7 +118,7 @@ class SqliteLog:
 
     def ends_at(self, stream: UUID, version: int) -> bool:
         self._check_open()
-        head, end = self._heads.get(stream), self._ends.of(stream)
+        head, end = self._heads.get(stream), self._feed.ends.of(stream)
         known = end if head is None else max(end, head.version)  # a reader may be the first to see what was written
         return 0 <= known <= version
 
@@ -174,10 +172,10 @@ class SqliteLog:
     async def _of_stream(
         self, make: Callable[..., T], statement: str, stream: UUID, after: int, until: int | None
     ) -> list[T]:
-        since = self._ends.begin()
+        since = self._feed.ends.begin()
         rows = await self._select(make, statement, stream.hex, after, NEWEST if until is None else until)
         if until is None:
-            self._ends.read(stream, after + len(rows), since)
+            self._feed.ends.read(stream, after + len(rows), since)
         return rows
 
     async def _write(self) -> None:
@@ -191,10 +189,8 @@ class SqliteLog:
                 try:
                     events, outcomes = await loop.run_in_executor(self._writer, self._carry_out, waiting)
                 except Exception as failure:  # nothing of the batch was written, as far as is known
-                    self._ends.forget()
+                    self._feed.ends.forget()
                     outcomes = [failure] * len(waiting)
-                for event in events:
-                    self._ends.keep(event.stream, event.version)
                 self._feed.publish(events)
                 for one, outcome in zip(waiting, outcomes, strict=True):
                     one.settle(outcome)

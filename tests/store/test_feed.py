@@ -257,3 +257,22 @@ async def test_news_that_come_between_asking_and_waiting_are_not_lost() -> None:
     await of_a.wait()
     assert not of_b.is_set()
     assert not news.of(A).is_set()
+
+
+@pytest.mark.parametrize("is_published", [True, False])
+async def test_where_a_stream_ends_is_known_however_its_events_come(shelf: Shelf, is_published: bool) -> None:
+    """Told of, or found by the poll; also if it was being read when they came."""
+    made = Feed(shelf.fetch, 0, NEVER if is_published else SOON)
+    made.ends.read(A, 0, made.ends.begin())
+    since = made.ends.begin()
+    follower = made.follow()
+    coming = asyncio.create_task(take(follower, 3))
+    new = shelf.write(3)
+    if is_published:
+        made.publish(new)
+    await coming
+    made.ends.read(A, 1, since)
+    made.ends.read(B, 0, since)
+    assert [made.ends.of(A), made.ends.of(B)] == [3, -1]
+    made.close()
+    await follower.aclose()
