@@ -24,6 +24,7 @@ from runner.connector import Connector, Manager
 from runner.machine import Machine
 from store.log import LogUnavailable
 from store.postgres_connection import connect, explained
+from store.postgres_schema import newer
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life of a worker."""
@@ -36,6 +37,9 @@ POLL = 0.5
 
 MOST = 200
 """Deployments that a worker drives at once."""
+
+VERSION = 1
+"""Of jobs.sql: it is counted up when that changes, so that an older version of Stageline leaves it alone."""
 
 KEEP_VERSION = "INSERT INTO meta VALUES ('jobs', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
@@ -127,9 +131,11 @@ class Jobs:
 
 
 async def prepare(dsn: str) -> None:
-    """Makes the tables, or brings what is ours of them up to date; the log's are there. Raises `LogUnavailable`."""
+    """Makes the tables, or brings what is ours of them up to date; the log's are there.
+
+    Raises `LogUnavailable`, also if a newer version of Stageline has brought them up to date.
+    """
     script = (files("runner") / "jobs.sql").read_text()
-    version = sha256(script.encode()).hexdigest()
     with explained(dsn):
         connection = await connect(dsn, answering=None)  # whoever migrates just now is waited for
         try:
@@ -138,8 +144,18 @@ async def prepare(dsn: str) -> None:
                 await connection.execute("SELECT pg_advisory_xact_lock(7263, 0)")
                 if not await connection.fetchval("SELECT to_regclass('procrastinate_jobs') IS NOT NULL"):
                     await connection.execute((files("procrastinate.sql") / "schema.sql").read_text())
-                if version != await connection.fetchval("SELECT value FROM meta WHERE name = 'jobs'"):
+                found = await connection.fetchval("SELECT value FROM meta WHERE name = 'jobs'")
+                if _number(found) > VERSION:
+                    raise LogUnavailable(newer(dsn, "the schema of its jobs", _number(found), VERSION))
+                version = f"{VERSION} {sha256(script.encode()).hexdigest()}"
+                if version != found:
                     await connection.execute(script)
                     await connection.execute(KEEP_VERSION, version)
         finally:
             await connection.close(timeout=1)
+
+
+def _number(found: str | None) -> int:
+    """Which version it was; 0 before they were counted."""
+    number, has_number, _ = (found or "").partition(" ")
+    return int(number) if has_number else 0

@@ -71,11 +71,15 @@ async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]", dsn: str) -
         await connection.execute(META)
     meta = {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM meta")}
     if int(meta["schema"]) > len(known):
-        raise LogUnavailable(
-            f"{target(dsn).capitalize()} was written by a newer version of Stageline (its schema is {meta['schema']}, "
-            f"this version knows {len(known)}): install that version, or a newer one."
-        )
+        raise LogUnavailable(newer(dsn, "its schema", int(meta["schema"]), len(known)))
     for migration in known[int(meta["schema"]) :]:
         await connection.execute(migration)
     await connection.execute("UPDATE meta SET value = $1 WHERE name = 'schema' AND value <> $1", str(len(known)))
     return str(meta["epoch"])
+
+
+def newer(dsn: str, what: str, found: int, known: int) -> str:
+    return (
+        f"{target(dsn).capitalize()} was written by a newer version of Stageline ({what} is {found}, "
+        f"this version knows {known}): install that version, or a newer one."
+    )

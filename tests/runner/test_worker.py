@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 
 import asyncpg
@@ -270,6 +272,12 @@ async def test_what_a_worker_fetched_and_did_not_begin_is_anothers_as_soon_as_it
     assert await other.fetch_job(queues, others) is None
     for each in connectors:
         await each.close_async()
+
+
+def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
+    """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
+    script = (files("runner") / "jobs.sql").read_bytes()
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (1, "eff060559c4db831")
 
 
 def test_a_machine_keeps_its_number(tmp_path: Path) -> None:

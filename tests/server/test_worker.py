@@ -8,6 +8,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -54,15 +55,22 @@ def test_a_database_is_migrated_once(empty: str) -> None:
     assert found == ("stored_events", "procrastinate_jobs")
 
 
-@pytest.mark.parametrize("command", ["migrate", "worker", "serve"])
-def test_nothing_starts_on_a_newer_schema_than_it_knows(empty: str, tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "newer"),
+    [(each, "'1000' WHERE name = 'schema'") for each in ("migrate", "worker", "serve")]
+    + [("worker", "'1000 ' || value WHERE name = 'jobs'")],
+)
+def test_nothing_starts_on_a_newer_schema_than_it_knows(
+    empty: str, tmp_path: Path, command: str, newer: LiteralString
+) -> None:
     assert stageline("migrate", "--database", empty).returncode == 0
     with psycopg.connect(empty) as database:
-        database.execute("UPDATE meta SET value = '1000' WHERE name = 'schema'")
+        database.execute("UPDATE meta SET value = " + newer)
     options = {"serve": ["--data", str(tmp_path), "--port", "0"], "worker": ["--data", str(tmp_path)]}
     done = stageline(command, "--database", empty, *options.get(command, []))
     assert done.returncode == 1
     assert "was written by a newer version of Stageline" in done.stderr
+    assert "is 1000, this version knows" in done.stderr
 
 
 def test_a_worker_needs_a_database(tmp_path: Path) -> None:
