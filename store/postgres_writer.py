@@ -57,10 +57,10 @@ class Writer:
 
     def learn(self, events: Sequence[Recorded]) -> None:
         """Takes the heads of streams, and the log's time, from its newest events."""
-        for each in events:
-            known = self._heads.get(each.stream)
-            if known is None or each.version > known.version:
-                self._believe(each.stream, Head(each.version, each.hash))
+        for stream, last in {each.stream: each for each in events}.items():
+            known = self._heads.get(stream)
+            if known is None or last.version > known.version:
+                self._believe(stream, Head(last.version, last.hash))
         if events:
             position, at = events[-1].position, events[-1].recorded_at
             self._tip = Tip(max(self._tip.position, position), max(self._tip.recorded_at, at))
