@@ -7,6 +7,7 @@ events take about a minute.
 """
 
 import random
+import sys
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -34,10 +35,25 @@ BY = Author(actor="bench", origin=Origin.API)
 
 
 async def fill(log: EventLog, events: int) -> None:
-    """Writes so many *events*, in whole environments."""
-    chance = random.Random(1)
-    for number in range(events // EACH):
+    """Writes so many *events*, in whole environments, and tells how far it is."""
+    chance, count, progress = random.Random(1), events // EACH, Progress(f"{events:,} events written")
+    for number in range(count):
         await _write(log, _environment(number, chance))
+        progress.tell((number + 1) / count)
+
+
+class Progress:
+    """Tells how much of *what* is done, a tenth after another."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._told = 0
+
+    def tell(self, share: float) -> None:
+        tenths = int(share * 10)
+        if tenths > self._told:
+            print(f"  {self._what}: {tenths * 10} %", file=sys.stderr, flush=True)
+        self._told = tenths
 
 
 async def _write(log: EventLog, streams: Sequence[tuple[UUID, Sequence[Event]]]) -> None:

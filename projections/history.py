@@ -147,16 +147,21 @@ def _tags(view: HistoryView, event: PipelineEvent, subjects: set[int]) -> tuple[
 @lru_cache(10_000)  # the same few come again and again
 def _facets(environment: int, project: int, actor: str, origin: Origin, name: str, *subjects: int) -> tuple[str, ...]:
     return (
-        _tag("environment", UUID(int=environment)),
-        _tag("project", UUID(int=project)),
+        _id_tag("environment", environment),
+        _id_tag("project", project),
         _tag("actor", actor),
         _tag("origin", origin),
         _tag("type", _type(name)),
-        *[_tag("subject", UUID(int=id_)) for id_ in subjects],
+        *[_id_tag("subject", id_) for id_ in subjects],
     )
 
 
-@lru_cache(10_000)
+@lru_cache(50_000)
+def _id_tag(facet: str, id_: int) -> str:
+    return _tag(facet, UUID(int=id_))
+
+
+@lru_cache(1_000)
 def _tag(facet: str, value: object) -> str:
     return "x" + blake2b(f"{facet}:{value}".encode(), digest_size=8).hexdigest()
 

@@ -77,8 +77,12 @@ UNREAD = """
     SELECT generation FROM generations g
     WHERE NOT EXISTS (SELECT 1 FROM checkpoints WHERE checkpoints.generation = g.generation) LIMIT 1 FOR UPDATE
 """
-FILLED = "SELECT set_config('synchronous_commit', 'off', true) FROM generations WHERE generation = $1 FOR SHARE"
-"""Nobody prunes it before the transaction is over, which the next one that waits for the disk has wait, too."""
+FILLED = """
+    SELECT set_config('synchronous_commit', 'off', true), set_config('gin_pending_list_limit', '4MB', true)
+    FROM generations WHERE generation = $1 FOR SHARE
+"""
+"""Nobody prunes it before the transaction is over, which the next one that waits for the disk has wait, too. Tags are
+put off as usual, while nobody searches among the rows."""
 SOME = "SELECT ctid FROM documents WHERE generation = $1 LIMIT $2"
 
 
@@ -95,8 +99,6 @@ PLANS = {
     "gin_pending_list_limit": "64kB",
 }
 """Settings of the connections."""
-
-FILLING = "SET LOCAL gin_pending_list_limit = '4MB'"  # as usual, while nobody searches among the rows
 
 
 class PostgresViews(Views):
@@ -183,7 +185,6 @@ class PostgresViews(Views):
 
     async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
         async with self._writing() as connection:
-            await connection.execute(FILLING)
             if not await connection.fetch(FILLED, generation):
                 raise GenerationGone("Rows that were being made anew are not wanted any more.")
             once = [(generation, *_row(row), row.tags) for row in rows if row.tags]  # these are nearly all

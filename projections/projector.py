@@ -264,6 +264,7 @@ class Projector:
             if self._stale:
                 await self._rebuild()
             self._faults.pop("_renew", None)
+            await self._views.prune()  # what was read until then
             await self._found_stale.wait()
 
     async def _rebuild(self) -> None:

@@ -194,6 +194,20 @@ def test_a_process_whose_node_is_killed_before_it_said_what_to_do_ends_without_a
     assert (done.stdout, done.stderr) == (b"", b"")
 
 
+async def test_rows_that_were_replaced_are_removed_while_the_node_goes_on(
+    log: PostgresLog, views: PostgresViews
+) -> None:
+    await lived(log)
+    async with sharing(log, views) as projector:
+        await rebuilt(log, projector)
+    async with sharing(log, views, RAISED) as projector:
+        await rebuilt(log, projector)
+        async with asyncio.timeout(10):
+            while counted(views, "SELECT count(*) FROM generations") > len(RAISED):
+                await asyncio.sleep(0.01)
+        assert counted(views, "SELECT count(*) FROM documents") == len(rows_of(views))
+
+
 async def test_what_was_pruned_is_not_filled_any_more(views: PostgresViews) -> None:
     generation = await views.begin("thing")
     row = Row(key=ids.new(), place=None, position=1, document=b"{}")
