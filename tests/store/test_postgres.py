@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -13,6 +14,7 @@ import pytest
 
 from domain.errors import IdempotencyKeyReused
 from store import codec, ends, ids, postgres_connection, postgres_schema, postgres_writer
+from store.batch import now
 from store.log import Author, Key, LogUnavailable, Origin, Receipt, Recorded, StreamMoved
 from store.postgres import PostgresLog
 from store.postgres_connection import Pool
@@ -158,6 +160,17 @@ async def test_streams_that_several_nodes_write_to_are_chained_and_their_times_i
                 assert (r.previous, r.hash) == (previous, link)
                 previous = r.hash
             assert [r.recorded_at for r in events] == sorted(r.recorded_at for r in events)
+
+
+async def test_a_node_whose_clock_is_behind_dates_no_event_before_the_one_that_it_follows(database: str) -> None:
+    async with opened(database) as [one]:
+        behind = await PostgresLog.open(database, lambda: now() - timedelta(hours=1))
+        for version in range(0, 6, 2):
+            await one.append([change(A, version, "in time")], ANN)
+            await behind.append([change(A, version + 1, "late")], ANN)
+        times = [recorded.recorded_at for recorded in await one.read(A)]
+        assert times == sorted(times)
+        await behind.close()
 
 
 async def test_what_the_database_can_not_store_refuses_no_other_append(database: str) -> None:
