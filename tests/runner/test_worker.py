@@ -1,7 +1,7 @@
 """Workers over one PostgreSQL: what is deferred, handed over, fenced, and bound to a machine."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from domain.environment import Target
+from domain.service import ServiceId
 from domain.spec import ServiceSpec
 from domain.step import Phase, Status
 from runner import jobs
@@ -34,23 +35,39 @@ async def world(database: str) -> AsyncIterator[World]:
         yield world
 
 
+MOVED = """
+    INSERT INTO machines VALUES ('00000000-0000-0000-0000-000000000001', 'another', now());
+    UPDATE homes SET machine = '00000000-0000-0000-0000-000000000001';
+    UPDATE machines SET seen_at = now() - interval '1 hour' WHERE name <> 'another';
+"""
+"""What others do when a machine has not been heard of for long."""
+
+
 class Workers:
     def __init__(self, database: str, folder: Path, world: World) -> None:
         self._database, self._folder, self._world = database, folder, world
 
     @asynccontextmanager
     async def one(
-        self, on: str = "here", target: Target = Target.PROCESS, gone: float = 300.0, database: str | None = None
+        self,
+        on: str = "here",
+        target: Target = Target.PROCESS,
+        gone: float = 300.0,
+        database: str | None = None,
+        standing: Collection[ServiceId] = (),
     ) -> AsyncIterator[WorkerEngine]:
-        """A worker on the machine *on*, which sees its jobs in *database*."""
+        """A worker on the machine *on*, which sees its jobs in *database*, and that these services are *standing*."""
         outputs = self._world.outputs
         assert isinstance(outputs, PostgresOutput)
 
         async def none(position: int) -> tuple[()]:
             return ()
 
+        async def services(position: int) -> Collection[ServiceId]:
+            return standing
+
         here, runner = machine(self._folder / on), self._world.runner(target)
-        engine = WorkerEngine(database or self._database, here, gone, runner, outputs, none, none)
+        engine = WorkerEngine(database or self._database, here, gone, runner, outputs, none, services)
         await engine.start()
         try:
             yield engine
@@ -149,6 +166,34 @@ async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(world
         assert await world.outputs.kept(id_, api, Phase.BUILD, 1) == 0
         gate.opened.set()
         assert (await world.over(id_)).status == Status.SUCCEEDED
+
+
+async def test_a_machine_that_comes_back_stops_what_is_on_another_by_now(world: World, workers: Workers) -> None:
+    moves, stays = await world.environment(["api"]), await world.environment(["web"])
+    api, web = await world.service(moves, "api"), await world.service(stays, "web")
+    async with workers.one(on="first", standing=[api, web]):
+        for environment in (moves, stays):
+            await world.over(await world.request(environment))
+    async with workers.one(on="second", standing=[api, web], gone=0.5):
+        await world.over(await world.request(moves))
+    world.target.up = {api, web}  # the target is one for all machines here: this is what the first one has left
+    async with workers.one(on="first", standing=[api, web]):
+        await world.over(await world.request(stays))  # begun after the tidying up
+    assert world.target.up == {web}
+
+
+async def test_a_worker_that_learns_that_its_machine_was_taken_for_gone_stops_what_is_on_another_by_now(
+    world: World, workers: Workers, database: str
+) -> None:
+    environment = await world.environment(["api"])
+    api = await world.service(environment, "api")
+    async with workers.one(standing=[api]):
+        await world.over(await world.request(environment))
+        connection = await asyncpg.connect(database)
+        await connection.execute(MOVED)
+        await connection.close()
+        async with asyncio.timeout(20):
+            await world.target.has_stopped(api)
 
 
 async def test_any_machine_may_go_on_with_what_runs_on_another_target(world: World, workers: Workers) -> None:
