@@ -4,11 +4,12 @@ import asyncio
 import ctypes
 import json
 import socket
+import sqlite3
 import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,19 @@ def test_what_may_soon_be_over_ends_a_stream_so_that_its_client_comes_back(
             error, end = refused
     (told,) = json.loads(error["data"])["errors"]
     assert told["extensions"]["code"] == "TOO_MANY_BEHIND"
+    assert end.keys() == {"retry"}
+
+
+def test_a_database_that_is_away_ends_a_stream_so_that_its_client_comes_back(own: Stageline) -> None:
+    following = {"environment": Environment(own).id}
+    own.query("projects")  # so that the read models are as new as the log
+    with closing(sqlite3.connect(own.data / "views.db")) as views, views:
+        views.execute("DROP TABLE rows")
+    listed = "subscription ($environment: ID!) { deployments(environment: $environment) { pageInfo { hasNextPage } } }"
+    with stream(own, listed, following) as events:
+        error, end = islice(events, 2)
+    (told,) = json.loads(error["data"])["errors"]
+    assert told["extensions"]["code"] == "UNAVAILABLE"
     assert end.keys() == {"retry"}
 
 
