@@ -186,8 +186,10 @@ class WorkerEngine:
                 handed_on = await jobs.hand_on()
             self._machine.file.touch()
             for id_, machine in handed_on:
-                logger.warning("The worker of deployment %s is stalled: another takes it up", id_)
-                if machine is not None:
+                if machine is None:
+                    logger.warning("The worker of deployment %s is stalled: another takes it up", id_)
+                else:
+                    logger.warning("The worker of deployment %s is stalled: it waits for the machine %s", id_, machine)
                     await self._tell_to_wait(id_, machine)
             await asyncio.sleep(HEARTBEAT)
 

@@ -79,13 +79,13 @@ class Feed:
         return self._first + len(self._tail) - 1
 
     def publish(self, recorded: Sequence[Recorded]) -> None:
-        """Adds the events that come next. Those that are known are passed over; if some are missing before, so is all.
+        """Adds the events that come next. Those that are known are passed over; if some are missing, so is all.
 
         What is passed over for a gap is found by the poll.
         """
         end = self.position
         new = [event for event in recorded if event.position > end]
-        if not new or new[0].position != end + 1:
+        if not new or new[0].position != end + 1 or new[-1].position != end + len(new):
             return
         self._tail += new
         if len(self._tail) > KEPT:

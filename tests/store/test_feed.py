@@ -193,6 +193,15 @@ async def test_what_is_published_with_a_gap_before_it_waits_for_the_poll(shelf: 
     assert await following == shelf.events
 
 
+async def test_what_is_published_with_a_gap_in_it_waits_for_the_poll(shelf: Shelf) -> None:
+    tail = Feed(shelf.fetch, 0, SOON)
+    following = asyncio.create_task(take(tail.follow(), 3))
+    first, _, last = shelf.write(3)
+    tail.publish([first, last])
+    assert tail.position == 0
+    assert await following == shelf.events
+
+
 async def test_what_is_published_twice_comes_once(shelf: Shelf) -> None:
     tail = Feed(shelf.fetch, 0, NEVER)
     tail.publish(shelf.write(3))
