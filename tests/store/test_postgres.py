@@ -187,7 +187,14 @@ async def test_what_the_database_can_not_store_refuses_no_other_append(database:
 
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE stored_events SET topic = 'x'", "DELETE FROM stored_events", "TRUNCATE stored_events", "DELETE FROM keys"],
+    [
+        "UPDATE stored_events SET topic = 'x'",
+        "DELETE FROM stored_events",
+        "TRUNCATE stored_events",
+        "UPDATE keys SET request = 'x'",
+        "DELETE FROM keys",
+        "TRUNCATE keys",
+    ],
 )
 async def test_what_is_written_stays(database: str, statement: str) -> None:
     async with opened(database) as [log]:
