@@ -103,8 +103,9 @@ async def _started(order: Order, number: int) -> AsyncIterator[Process]:
 async def _outcome(process: Process) -> Outcome:
     assert process.stdout is not None
     said = await process.stdout.read()
+    code = await process.wait()  # whoever kills what has ended takes its end from asyncio, which says so in the log
     if not said:
-        raise ShareLost(f"A process that made rows anew ended with {await process.wait()}.")
+        raise ShareLost(f"A process that made rows anew ended with {code}.")
     outcome = msgspec.json.decode(said, type=Outcome)
     if outcome.fault is not None:
         raise (LogUnavailable if outcome.is_away else ShareLost)(outcome.fault)
