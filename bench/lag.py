@@ -50,7 +50,7 @@ from domain.stage import CreateStage, StageId
 from domain.step import Phase
 from gql.connection import MAX_PAGE
 from gql.node import global_id
-from gql.schema import read
+from gql.reading import read
 from server.app import app
 from server.garbage import collect_rarely
 from server.main import config

@@ -38,7 +38,8 @@ from gql.at_least import AtLeast, Behind, patient
 from gql.compiler import DEFINITION, Root
 from gql.context import Context
 from gql.limit import fragments_of
-from gql.schema import MAX_KEPT, Read, read, schema
+from gql.reading import MAX_KEPT, Read, read
+from gql.schema import schema
 from gql.selection import Unsupported
 
 MAX_VARIABLES = 1000

@@ -26,8 +26,8 @@ from gql.compiled import Made, Query
 from gql.context import Application, Context
 from gql.identity import Identity
 from gql.persisted import NotPersisted, Persisted
+from gql.reading import changes, ready
 from gql.representation import Wanted
-from gql.schema import changes, ready
 from gql.sse import departure
 from gql.view import (
     WAITED,

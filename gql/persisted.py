@@ -19,7 +19,7 @@ import msgspec
 from graphql import GraphQLError
 from msgspec import Struct
 
-from gql.schema import MAX_KEPT, read
+from gql.reading import MAX_KEPT, read
 
 logger = logging.getLogger("stageline.gql")
 

@@ -26,8 +26,8 @@ from gql.context import Context
 from gql.errors import told
 from gql.hub import Hub
 from gql.persisted import NotPersisted, Persisted
+from gql.reading import ready
 from gql.ring import Entry
-from gql.schema import ready
 from gql.subscription import subscription
 
 logger = logging.getLogger("stageline.gql")

@@ -29,9 +29,10 @@ from gql.errors import PASSING, told
 from gql.hub import Hub
 from gql.origin import is_admitted
 from gql.persisted import NotPersisted
+from gql.reading import changes, ready
 from gql.representation import prefers_events
 from gql.ring import Entry
-from gql.schema import changes, ready, schema
+from gql.schema import schema
 from gql.subscription import subscription
 
 logger = logging.getLogger("stageline.gql")

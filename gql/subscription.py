@@ -44,8 +44,9 @@ from gql.actor import Actor, actor_name
 from gql.context import Context
 from gql.errors import shown
 from gql.mark import Lossless, Newest, delivery
+from gql.reading import MAX_KEPT, Read, read
 from gql.ring import Entry
-from gql.schema import MAX_KEPT, Read, read, schema
+from gql.schema import schema
 
 AFTER = "after"
 

@@ -38,8 +38,8 @@ from gql.errors import PASSING, unavailable
 from gql.hub import Hub
 from gql.identity import Identity
 from gql.persisted import NotPersisted, Persisted
+from gql.reading import changes, ready
 from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
-from gql.schema import changes, ready
 from gql.socket import Adapter, Handler
 from store.log import LogUnavailable, Origin, OutcomeUnknown
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from gql.limit import MAX_TOKENS
+from gql.reading import MAX_KEPT
 from gql.representation import MEDIA_TYPE
-from gql.schema import MAX_KEPT
 from gql.view import MAX_BODY, SUBSCRIPTIONS
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
