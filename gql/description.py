@@ -52,7 +52,7 @@ TEXTS = {
     "(stage)": "The stage's id or its name.",
     "(token)": "The token's id.",
     "Mutation.issueToken(actor)": "Who comes in with it, by id; null for who makes it.",
-    "Mutation.issueToken(expiresAt)": "Until when it is good; null for until it is revoked.",
+    "Mutation.issueToken(expiresAt)": "Until when it is good, at most 100 years from now; null: until it is revoked.",
     "Mutation.issueToken(hash)": "The token's SHA-256, as 64 hexadecimal digits in lower case.",
     "(filter)": "Narrows the list; null for all of it.",
     "Query.environment(id)": "The environment's id, without project and name.",

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -23,6 +23,9 @@ from store.handle import Handled, Transaction
 from store.log import Recorded
 
 HASH = re.compile("[0-9a-f]{64}")
+
+MOST_YEARS = 100
+"""For which a token may be good: the last days there are can't be told in every time zone."""
 
 
 @strawberry.type(description="With what an actor comes in. Only its hash is kept, and not even that is told.")
@@ -117,8 +120,11 @@ async def issue_token(
         raise InvalidArgument(argument="hash", why="it has 64 hexadecimal digits, in lower case: the token's SHA-256")
     if expires_at is not None and expires_at.tzinfo is None:
         raise InvalidArgument(argument="expiresAt", why="it needs a time zone, as in 2026-01-31T12:00:00Z")
-    if expires_at is not None and expires_at <= datetime.now(UTC):
+    now = datetime.now(UTC)
+    if expires_at is not None and expires_at <= now:
         raise InvalidArgument(argument="expiresAt", why="it is over")
+    if expires_at is not None and expires_at > now + timedelta(days=365.25 * MOST_YEARS):
+        raise InvalidArgument(argument="expiresAt", why=f"at most {MOST_YEARS} years from now; null is for ever")
     wish = IssueToken(
         token=TokenId(ids.new()),
         name=name,

@@ -95,6 +95,8 @@ def test_what_can_not_be_meant_is_refused(stageline: Stageline) -> None:
     assert stageline.refusal("issueToken", name="ci", hash=good, actor="") == "INVALID_NAME"
     assert stageline.refusal("issueToken", name="ci", hash=good, expiresAt=soon(-1)) == "INVALID_ARGUMENT"
     assert stageline.refusal("issueToken", name="ci", hash=good, expiresAt="2999-01-01T00:00:00") == "INVALID_ARGUMENT"
+    for late in ("9999-12-31T23:59:59-01:00", soon(101 * 366 * 24 * 3600)):  # the first is in no year that there is
+        assert stageline.refusal("issueToken", name="ci", hash=good, expiresAt=late) == "INVALID_ARGUMENT"
     assert stageline.refusal("issueToken", name="ci", hash=good, expectedVersion=9999) == "VERSION_MISMATCH"
     assert stageline.refusal("revokeToken", token="ci") == "TOKEN_NOT_FOUND"
 
