@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from domain import access, actor, deployment, pipeline, project, queue
-from store.log import Author, Event
+from store.log import Author, Event, LogUnavailable
 
 DECIDERS = (
     project.catalog,
@@ -38,8 +38,8 @@ _decoders: dict[str, Callable[[bytes], Event]] = {
 }
 
 
-class UnknownEvent(Exception):
-    """The log holds an event that this version of Stageline does not know."""
+class UnknownEvent(LogUnavailable):
+    """The log holds an event that this version of Stageline does not know: it can be read by a newer one."""
 
 
 def name(event: Event) -> str:
@@ -54,7 +54,7 @@ def decode(name: str, state: bytes) -> Event:
     """The event stored as *name* and *state*; raises `UnknownEvent`."""
     decoder = _decoders.get(name)
     if decoder is None:
-        raise UnknownEvent(f"{name!r} is no event of this version of Stageline: a newer one wrote it")
+        raise UnknownEvent(f"{name!r} is no event of this version of Stageline: a newer one wrote it. Update this one.")
     return decoder(state)
 
 

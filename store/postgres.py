@@ -5,6 +5,7 @@ Times are in the order of positions in every stream and on every node; between n
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
@@ -24,6 +25,8 @@ from store.shared import Shared
 
 if TYPE_CHECKING:
     from store.postgres_connection import Record
+
+logger = logging.getLogger(__name__)
 
 READERS = 6
 
@@ -87,6 +90,7 @@ class PostgresLog:
         self._reading = asyncio.create_task(self._read_on(), name="log-reader")
         self._listener = Listener(dsn, ["stored_events"], self._news.set, probe)
         self._writer = Writer(self._listener.line, clock, self._publish)
+        self._said = ""
         self._is_closed = False
 
     @classmethod
@@ -207,9 +211,10 @@ class PostgresLog:
         while True:
             try:
                 return await self._fetch(after, limit, stream)
-            except LogUnavailable:
+            except LogUnavailable as fault:
                 if self._is_closed:
                     raise
+                self._say(fault)
                 await asyncio.sleep(AGAIN)
 
     # Following
@@ -249,12 +254,20 @@ class PostgresLog:
                 async with asyncio.timeout(POLL):
                     await self._news.wait()
             self._news.clear()
-            with suppress(LogUnavailable):
+            try:
                 if self._feed.wanted is None:
                     await self._read_all_news()
                 else:
                     await self._read_news()
                     await asyncio.sleep(PAUSE)
+            except LogUnavailable as fault:
+                self._say(fault)
+
+    def _say(self, fault: LogUnavailable) -> None:
+        """Says once what isn't over by itself; that the database is away others say."""
+        if isinstance(fault, codec.UnknownEvent) and str(fault) != self._said:
+            self._said = str(fault)
+            logger.error("Nothing that comes after it in the log is heard of here: %s", fault)
 
     async def _read_all_news(self) -> None:
         """Reads until nothing is missing, also before what this node wrote; raises when the log is closed."""

@@ -12,13 +12,16 @@ import asyncpg
 import psycopg
 import pytest
 
+from domain.access import TokenId, TokenRevoked
+from domain.environment import EnvironmentRenamed
 from domain.errors import IdempotencyKeyReused
-from store import codec, ends, ids, postgres_connection, postgres_schema, postgres_writer
+from store import codec, ends, ids, postgres, postgres_connection, postgres_schema, postgres_writer
 from store.batch import now
-from store.log import Author, Key, LogUnavailable, Origin, Receipt, Recorded, StreamMoved
+from store.log import Author, Change, Event, Key, LogUnavailable, Origin, Receipt, Recorded, StreamMoved
 from store.postgres import PostgresLog
 from store.postgres_connection import Pool
 from store.postgres_listener import Listener
+from store.postgres_recorder import recorded
 from store.postgres_schema import migrate, migrations
 from tests.postgres import Server, created, named
 from tests.proxy import far
@@ -71,6 +74,39 @@ async def test_what_others_wrote_is_known_to_who_asked_for_the_position(
 
         *unread, _, _ = await asyncio.gather(read(A), read(A), read(B), write(A), write(B))
         assert known == 1 or all(unread)
+
+
+@pytest.mark.parametrize("kinds", [None, [EnvironmentRenamed]])
+async def test_a_node_waits_at_an_event_that_only_a_newer_one_knows_and_says_so(
+    database: str,
+    kinds: list[type[Event]] | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told: list[Recorded] = []
+    revoked = TokenRevoked(token=TokenId(ids.new()))
+
+    def of_an_older_version(row: asyncpg.Record) -> Recorded:
+        if row["topic"] == codec.name(revoked):
+            raise codec.UnknownEvent("A newer one wrote it.")
+        return recorded(row)
+
+    async with opened(database, database) as (newer, older):
+        older.watch(told.extend, kinds)
+        with monkeypatch.context() as patch:
+            patch.setattr(postgres, "recorded", of_an_older_version)
+            await newer.append([Change(stream=B, expected=0, events=(revoked,))], ANN)
+            with pytest.raises(LogUnavailable, match="A newer one wrote it"):
+                await older.position()
+            async with asyncio.timeout(30):
+                while "Nothing that comes after it" not in caplog.text:
+                    await asyncio.sleep(0.01)
+            assert told == []
+        await newer.append([change(A, 0, "a1")], ANN)
+        async with asyncio.timeout(30):
+            while names(told[-1:]) != ["a1"]:
+                await asyncio.sleep(0.01)
+        assert caplog.text.count("Nothing that comes after it") == 1
 
 
 async def test_a_conflict_with_another_node_says_where_the_stream_is(database: str) -> None:
