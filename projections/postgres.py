@@ -75,7 +75,8 @@ STEP = """
 """
 UNREAD = """
     SELECT generation FROM generations g
-    WHERE NOT EXISTS (SELECT 1 FROM checkpoints WHERE checkpoints.generation = g.generation) LIMIT 1 FOR UPDATE
+    WHERE NOT EXISTS (SELECT 1 FROM checkpoints WHERE checkpoints.generation = g.generation)
+        AND ($1::bigint[] IS NULL OR generation = ANY ($1)) LIMIT 1 FOR UPDATE
 """
 FILLED = """
     SELECT set_config('synchronous_commit', 'off', true), set_config('gin_pending_list_limit', '4MB', true)
@@ -201,14 +202,14 @@ class PostgresViews(Views):
             await connection.execute("DELETE FROM checkpoints WHERE kind = $1", kind)
         await self.prune()
 
-    async def prune(self) -> None:
-        while await self._prune():
+    async def prune(self, only: Collection[int] | None = None) -> None:
+        while await self._prune(only):
             pass
 
-    async def _prune(self) -> bool:
+    async def _prune(self, only: Collection[int] | None) -> bool:
         """Removes some of what nobody reads; whether there was any."""
         async with self._writing() as connection:
-            generation = await connection.fetchval(UNREAD)
+            generation = await connection.fetchval(UNREAD, None if only is None else list(only))
             if generation is None:
                 return False
             removed = await connection.execute(f"DELETE FROM documents WHERE ctid IN ({SOME})", generation, PRUNED)

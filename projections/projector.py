@@ -9,7 +9,7 @@ the others. A task that meets a fault says so in the status and begins again a m
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -261,14 +261,14 @@ class Projector:
         while True:
             await self._views.prune()
             await self._review()
-            if self._stale:
-                await self._rebuild()
+            replaced = await self._rebuild() if self._stale else ()
             self._faults.pop("_renew", None)
-            await self._views.prune()  # what was read until then
+            if replaced:
+                await self._views.prune(replaced)
             await self._found_stale.wait()
 
-    async def _rebuild(self) -> None:
-        """Makes all rows anew that are not good, in one reading of the log."""
+    async def _rebuild(self) -> Collection[int]:
+        """Makes all rows anew that are not good, in one reading of the log; the generations that were read before."""
         stale = dict(self._stale)
         generations = {kind: await self._views.begin(kind) for kind in stale}
         desk, last = await self._make(generations)
@@ -291,6 +291,7 @@ class Projector:
                 self._stale.pop(step.after.kind, None)
                 self._live[step.after.kind] = step.after
             self._moved()
+        return [before.generation for before in stale.values() if before is not None]
 
     async def _make(self, generations: Mapping[str, int]) -> tuple[Desk, Recorded | None]:
         """The rows of the whole log, and its last event."""

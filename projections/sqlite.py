@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 from uuid import UUID
@@ -212,8 +213,8 @@ class SqliteViews(Views):
         await self._write(forget)
         await self.prune()
 
-    async def prune(self) -> None:
-        while await self._write(_prune):
+    async def prune(self, only: Collection[int] | None = None) -> None:
+        while await self._write(partial(_prune, only=only)):
             pass
 
     # Threads
@@ -325,12 +326,13 @@ def _remove(db: sqlite3.Connection, generation: int, keys: Sequence[UUID]) -> No
     db.executemany("DELETE FROM rows WHERE generation = ? AND key = ?", [(generation, key.bytes) for key in keys])
 
 
-def _prune(db: sqlite3.Connection) -> bool:
+def _prune(db: sqlite3.Connection, only: Collection[int] | None) -> bool:
     """Removes some of what nobody reads; whether there was any."""
     with _transaction(db, "IMMEDIATE"):
-        found = db.execute(
-            "SELECT generation FROM generations WHERE generation NOT IN (SELECT generation FROM checkpoints) LIMIT 1"
-        ).fetchone()
+        unread = db.execute(
+            "SELECT generation FROM generations WHERE generation NOT IN (SELECT generation FROM checkpoints)"
+        )
+        found = next((each for each in unread.fetchall() if only is None or each[0] in only), None)
         if found is None:
             return False
         some = [id_ for (id_,) in db.execute("SELECT id FROM rows WHERE generation = ? LIMIT ?", (*found, PRUNED))]

@@ -200,8 +200,11 @@ class Views(Protocol):
         """From now on there is no such kind."""
         ...
 
-    async def prune(self) -> None:
-        """Removes the generations that no checkpoint names, a little at a time; nobody may be filling one."""
+    async def prune(self, only: Collection[int] | None = None) -> None:
+        """Removes the generations that no checkpoint names, or *only* these of them, a little at a time.
+
+        Nobody may be filling one.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -58,7 +58,7 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (NotFound, errors.ActorNotFound(actor="ann"), "ACTOR_NOT_FOUND", "Nothing is kept of an actor 'ann'."),
     (NotFound, errors.DeploymentNotFound(deployment="7"), "DEPLOYMENT_NOT_FOUND", "There is no deployment '7'."),
-    (NotFound, errors.TokenNotFound(token="t"), "TOKEN_NOT_FOUND", "There is no token 't'."),
+    (NotFound, errors.TokenNotFound(token="t"), "TOKEN_NOT_FOUND", "There is no token 't', or it is revoked already."),
     (
         Conflict,
         errors.NameTaken(kind="stage", name="Build"),
