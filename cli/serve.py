@@ -112,6 +112,12 @@ def serve(
             help="What to do with other documents: refuse them, or answer and report each in the log.",
         ),
     ] = Unlisted.REFUSE,
+    keep_documents: Annotated[
+        bool,
+        typer.Option(
+            "--keep-documents/--no-keep-documents", help="Whether GraphQL documents are read and validated once only."
+        ),
+    ] = True,
     compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Whether GraphQL documents are compiled to Python.")
     ] = True,
@@ -158,6 +164,7 @@ def serve(
         documents=None if documents is None else documents.expanduser().absolute(),
         own_documents=tuple(OWN),
         refuses_unlisted=unlisted is Unlisted.REFUSE,
+        keeps_documents=keep_documents,
         compiles=compiled,
         kept_answers=answers,
         origins=_origins(allow_origin or []),

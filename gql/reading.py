@@ -80,7 +80,7 @@ class Kept:
     """The *most* documents that were read last, or why they can't be. Long queries look among them in their thread."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._known: OrderedDict[str, Read | GraphQLError] = OrderedDict()
 
     def find(self, query: str) -> Read | GraphQLError | None:
@@ -92,7 +92,7 @@ class Kept:
 
     def keep(self, query: str, known: Read | GraphQLError) -> None:
         self._known[query] = known
-        if len(self._known) > self._most:
+        if len(self._known) > self.most:
             self._known.popitem(last=False)
 
 
@@ -108,6 +108,11 @@ def read(query: str) -> Read:
     if isinstance(known, GraphQLError):
         raise known.with_traceback(None)  # or it would keep all of them
     return known
+
+
+def keep_none() -> None:
+    """From now on every document is read each time that it is looked at."""
+    _good.most = _others.most = 0
 
 
 async def ready(query: str) -> None:

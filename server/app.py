@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gql import document, sse
+from gql import document, reading, sse
 from gql.context import Application
 from gql.front import Front
 from gql.identity import Identity
@@ -74,6 +74,8 @@ def app(settings: Settings, url: str) -> Starlette:
         return sse.session(request)
 
     page = graphiql.absence() if persisted.refuses else graphiql.page()
+    if not settings.keeps_documents:
+        reading.keep_none()
     view = View(schema, application, authenticate, page, persisted, settings.origins)
     front = Front(view, application, authenticate, compiles=settings.compiles)
     routes: list[BaseRoute] = [

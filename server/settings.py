@@ -17,6 +17,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     *documents* is a file with the only documents that are answered, beside our *own_documents*; with
     *refuses_unlisted* off, others are only told of in the log.
 
+    With *keeps_documents* off, every document is read each time that it is asked.
+
     *compiles* has GraphQL documents carried out as compiled ones; of their answers *kept_answers* MiB are kept, while
     they are right.
 
@@ -35,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     documents: Path | None = None
     own_documents: tuple[str, ...] = ()
     refuses_unlisted: bool = True
+    keeps_documents: bool = True
     compiles: bool = True
     kept_answers: int = 64
     origins: tuple[str, ...] = ()

@@ -1,0 +1,26 @@
+"""Documents are read once, unless none is to be kept."""
+
+from pathlib import Path
+
+import pytest
+
+from gql import reading
+from gql.reading import Kept
+from tests.gql.stageline import served
+
+GOOD, WRONG, BROKEN = "{ cursor }", "{ nothing }", "{ cursor"
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_documents_are_kept_unless_none_is_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool) -> None:
+    kept = Kept(4), Kept(4)
+    for name, each in zip(("_good", "_others"), kept, strict=True):
+        monkeypatch.setattr(reading, name, each)
+    with served(tmp_path, keeps_documents=keeps) as stageline:
+        for _ in range(2):
+            assert stageline.execute(GOOD)["cursor"]
+            for query in (WRONG, BROKEN):
+                (error,) = stageline.ask(query)["errors"]
+                assert error["message"]
+    known = [any(each.find(query) is not None for each in kept) for query in (GOOD, WRONG, BROKEN)]
+    assert known == [keeps] * 3
