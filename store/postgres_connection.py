@@ -214,7 +214,10 @@ class Pool:
 
     async def fetch(self, statement: str, *parameters: Any) -> "list[Record]":
         async with self.connection() as connection:
-            return await connection.fetch(statement, *parameters)
+            try:
+                return await connection.fetch(statement, *parameters)
+            except AttributeError as fault:  # asyncpg's, if it is terminated between preparing and carrying out
+                raise asyncpg.ConnectionDoesNotExistError("the connection was closed meanwhile") from fault
 
     async def close(self) -> None:
         self._pool.terminate()
