@@ -90,6 +90,7 @@ class Replay(Generic[View]):
     async def _now(self, stream: UUID, *, has_asked: bool) -> Kept[View]:
         kept: Kept[View] = self._kept.get(stream, Kept())
         if has_asked and self._log.ends_at(stream, kept.version):
+            self._keep(stream, kept)  # as what was used last
             return kept
         if kept.version:
             events = await self._log.read(stream, after=kept.version)

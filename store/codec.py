@@ -39,7 +39,7 @@ _decoders: dict[str, Callable[[bytes], Event]] = {
 
 
 class UnknownEvent(LogUnavailable):
-    """The log holds an event that this version of Stageline does not know: it can be read by a newer one."""
+    """The log holds an event that this version of Stageline does not know, or not as it is: a newer one does."""
 
 
 def name(event: Event) -> str:
@@ -55,7 +55,12 @@ def decode(name: str, state: bytes) -> Event:
     decoder = _decoders.get(name)
     if decoder is None:
         raise UnknownEvent(f"{name!r} is no event of this version of Stageline: a newer one wrote it. Update this one.")
-    return decoder(state)
+    try:
+        return decoder(state)
+    except msgspec.ValidationError as fault:
+        raise UnknownEvent(
+            f"{name!r} is not as this version of Stageline knows it ({fault}): a newer one wrote it. Update this one."
+        ) from fault
 
 
 def digest(

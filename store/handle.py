@@ -146,6 +146,7 @@ class States:
         """The stream's state now; for who *has_asked* for the log's position, as it was then, or later."""
         kept: Loaded[State] = self._kept.get(stream) or Loaded(stream, 0, decider.initial)
         if has_asked and self._log.ends_at(stream, kept.version):
+            self.keep(kept)  # as what was used last
             return kept
         events = await self._log.events(stream, after=kept.version)
         if events:
