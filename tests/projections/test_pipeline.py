@@ -116,3 +116,19 @@ async def test_an_answer_is_never_behind_the_log(log: EventLog, monkeypatch: pyt
             assert (view.pipeline, view.version) == (handled.state, handled.subject.version)
             assert view.position == handled.receipt.position
             assert await shown.get(environment) is view
+
+
+async def test_what_is_asked_for_again_and_again_is_kept_though_many_others_are(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by those who have asked the log already, and so read nothing."""
+    monkeypatch.setattr(replay, "KEPT", 2)
+    world, shown = World(log, seed=3), Pipelines(log)
+    await world.create_project()
+    for _ in range(4):
+        await world.create_environment()
+    often, *others = world.environments
+    view = await shown.get(often)
+    for other in others:
+        await shown.get(other)
+        assert await shown.get(often, has_asked=True) is view
