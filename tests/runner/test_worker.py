@@ -1,6 +1,7 @@
 """Workers over one PostgreSQL: what is deferred, handed over, fenced, and bound to a machine."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -319,10 +320,38 @@ async def test_what_a_worker_fetched_and_did_not_begin_is_anothers_as_soon_as_it
         await each.close_async()
 
 
+async def test_fetching_costs_the_same_however_many_wait(database: str, tmp_path: Path) -> None:
+    """Also where the database takes the table for empty, as it was when that was last looked into."""
+    await jobs.prepare(database)
+    here = machine(tmp_path)
+    async with Jobs(database, here, gone=300.0).open() as of_here:
+        await of_here.greet()
+    connection = await asyncpg.connect(database)
+    await connection.execute("ANALYZE procrastinate_jobs")
+    worker = await connection.fetchval("SELECT procrastinate_register_worker_v1()")
+    wait = """
+        INSERT INTO procrastinate_jobs (queue_name, task_name, lock)
+        SELECT 'process', 'drive', gen_random_uuid()::text FROM generate_series(1, $1)
+    """
+    fetch = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT fetch_jobs('{process}', $1, 8, $2, '5 minutes')"
+
+    async def pages() -> int:
+        [plan] = json.loads(await connection.fetchval(fetch, worker, here.id))
+        assert plan["Plan"]["Actual Rows"] == 8
+        return int(plan["Plan"]["Shared Hit Blocks"])
+
+    await connection.execute(wait, 100)
+    await pages()  # the first reads the catalogues
+    few = await pages()
+    await connection.execute(wait, 5_000)
+    assert await pages() < 2 * few
+    await connection.close()
+
+
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
-    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (1, "eff060559c4db831")
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (2, "0523037e609f1cfd")
 
 
 def test_a_machine_keeps_its_number(tmp_path: Path) -> None:
