@@ -51,7 +51,7 @@ from domain.step import (
 # Events
 
 
-class DeploymentPlanned(Struct, frozen=True, kw_only=True):
+class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False):
     """The deployment was requested, and will do what *plan* says whatever becomes of the pipeline."""
 
     environment: EnvironmentId
@@ -60,43 +60,43 @@ class DeploymentPlanned(Struct, frozen=True, kw_only=True):
     plan: Plan
 
 
-class DeploymentStarted(Struct, frozen=True, kw_only=True): ...
+class DeploymentStarted(Struct, frozen=True, kw_only=True, gc=False): ...
 
 
-class DeploymentTakenUp(Struct, frozen=True, kw_only=True):
+class DeploymentTakenUp(Struct, frozen=True, kw_only=True, gc=False):
     """*worker* carries the deployment out from now on; whoever did before may report nothing more."""
 
     worker: str
 
 
-class StageStarted(Struct, frozen=True, kw_only=True):
+class StageStarted(Struct, frozen=True, kw_only=True, gc=False):
     stage: StageId
 
 
-class StageSkipped(Struct, frozen=True, kw_only=True):
+class StageSkipped(Struct, frozen=True, kw_only=True, gc=False):
     """The stage is empty, or all of its services are skipped."""
 
     stage: StageId
 
 
-class StageSucceeded(Struct, frozen=True, kw_only=True):
+class StageSucceeded(Struct, frozen=True, kw_only=True, gc=False):
     stage: StageId
 
 
-class StageFailed(Struct, frozen=True, kw_only=True):
+class StageFailed(Struct, frozen=True, kw_only=True, gc=False):
     stage: StageId
 
 
-class CancellationRequested(Struct, frozen=True, kw_only=True):
+class CancellationRequested(Struct, frozen=True, kw_only=True, gc=False):
     """Nothing new starts; *forced*: what runs is stopped as well."""
 
     forced: bool
 
 
-class DeploymentSucceeded(Struct, frozen=True, kw_only=True): ...
+class DeploymentSucceeded(Struct, frozen=True, kw_only=True, gc=False): ...
 
 
-class DeploymentFailed(Struct, frozen=True, kw_only=True):
+class DeploymentFailed(Struct, frozen=True, kw_only=True, gc=False):
     """*reason* is why *phase* of *service*, the first step that failed, did."""
 
     stage: StageId
@@ -105,7 +105,7 @@ class DeploymentFailed(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class DeploymentCancelled(Struct, frozen=True, kw_only=True): ...
+class DeploymentCancelled(Struct, frozen=True, kw_only=True, gc=False): ...
 
 
 WholeEvent = (
@@ -131,27 +131,27 @@ StepFailed = BuildFailed | ServiceDeployFailed
 # Commands
 
 
-class PlanDeployment(Struct, frozen=True, kw_only=True):
+class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
     environment: EnvironmentId
     number: int
     action: Action
     plan: Plan
 
 
-class TakeUpDeployment(Struct, frozen=True, kw_only=True):
+class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """*worker* carries it out from now on, and starts it if nobody has."""
 
     worker: str
 
 
-class AdvanceDeployment(Struct, frozen=True, kw_only=True):
+class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Reports what became of steps, and starts those that are due with that; an outcome that came too late is none."""
 
     worker: str
     outcomes: tuple[StepCommand, ...] = ()
 
 
-class CancelDeployment(Struct, frozen=True, kw_only=True):
+class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool = False
 
 
@@ -161,7 +161,7 @@ DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | AdvanceDep
 # State
 
 
-class StageRun(Struct, frozen=True, kw_only=True):
+class StageRun(Struct, frozen=True, kw_only=True, gc=False):
     stage: PlannedStage
     status: Status = Status.QUEUED
     services: tuple[ServiceRun, ...] = ()
@@ -171,7 +171,7 @@ class StageRun(Struct, frozen=True, kw_only=True):
         return all(run.status in (Status.SUCCEEDED, Status.SKIPPED) for run in self.services)
 
 
-class Failure(Struct, frozen=True, kw_only=True):
+class Failure(Struct, frozen=True, kw_only=True, gc=False):
     """The first step that failed."""
 
     stage: StageId
@@ -185,7 +185,7 @@ class Cancellation(StrEnum):
     FORCED = "FORCED"
 
 
-class Deployment(Struct, frozen=True, kw_only=True):
+class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     """`environment` is None until the deployment was planned; `worker` carries it out.
 
     `places` are those of stages, and of services in them, by the services' ids: as integers, which is much quicker.
@@ -214,17 +214,17 @@ class Deployment(Struct, frozen=True, kw_only=True):
     @property
     def running(self) -> tuple[Step, ...]:
         """The steps that were started and have not ended."""
-        services = self.current.services if self.current else ()
-        return tuple(run.next for run in services if run.is_busy and run.next)
+        stage = self.current
+        return tuple([step for run in stage.services if run.is_busy and (step := run.next)]) if stage else ()
 
     def due(self) -> tuple[Step, ...]:
         """The steps that ought to be running: those that are, and those that may start now."""
-        return tuple([run.next for run in self._due if run.next])
+        return tuple([step for run in self._due if (step := run.next)])
 
     @property
     def startable(self) -> tuple[Step, ...]:
         """The steps that are due and don't run yet."""
-        return tuple([run.next for run in self._due if not run.is_busy and run.next])
+        return tuple([step for run in self._due if not run.is_busy and (step := run.next)])
 
     @property
     def _due(self) -> list[ServiceRun]:

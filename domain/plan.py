@@ -16,7 +16,7 @@ SOURCES = {
 }
 
 
-class PlannedService(Struct, frozen=True, kw_only=True):
+class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
     id: ServiceId
     name: str
     type: ServiceType
@@ -24,7 +24,7 @@ class PlannedService(Struct, frozen=True, kw_only=True):
     is_skipped: bool = False
 
 
-class PlannedStage(Struct, frozen=True, kw_only=True):
+class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
     """A stage with its services in order; at most *concurrency* of them are worked on at once."""
 
     id: StageId
@@ -38,7 +38,7 @@ class PlannedStage(Struct, frozen=True, kw_only=True):
         return all(service.is_skipped for service in self.services)
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class Plan(Struct, frozen=True, kw_only=True, gc=False):
     pipeline_version: int
     target: Target
     stages: tuple[PlannedStage, ...] = ()

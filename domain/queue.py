@@ -6,6 +6,7 @@ queued twice: the second merges into the first.
 """
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType, assert_never, get_args
 from uuid import UUID, uuid5
 
@@ -21,6 +22,7 @@ DeploymentId = NewType("DeploymentId", UUID)
 MAX_WAITING = 100
 
 
+@lru_cache(10_000)  # a deployment asks for it three times, and it is a hash
 def stream(environment: EnvironmentId) -> UUID:
     """The stream of *environment*'s queue."""
     return uuid5(environment, "queue")
@@ -32,7 +34,7 @@ class Action(StrEnum):
     DEPLOY = "DEPLOY"
 
 
-class DeploymentRequested(Struct, frozen=True, kw_only=True):
+class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     """*deployment* waits for its turn; *number* counts the environment's deployments from 1."""
 
     deployment: DeploymentId
@@ -42,19 +44,19 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True):
     pipeline_version: int
 
 
-class DeploymentMerged(Struct, frozen=True, kw_only=True):
+class DeploymentMerged(Struct, frozen=True, kw_only=True, gc=False):
     """The same was requested once more; *deployment*, which waits already, answers both."""
 
     deployment: DeploymentId
 
 
-class DeploymentAdmitted(Struct, frozen=True, kw_only=True):
+class DeploymentAdmitted(Struct, frozen=True, kw_only=True, gc=False):
     """It is *deployment*'s turn."""
 
     deployment: DeploymentId
 
 
-class DeploymentClosed(Struct, frozen=True, kw_only=True):
+class DeploymentClosed(Struct, frozen=True, kw_only=True, gc=False):
     """*deployment* is over, or was cancelled while it waited; the turn passes on."""
 
     deployment: DeploymentId
@@ -63,21 +65,21 @@ class DeploymentClosed(Struct, frozen=True, kw_only=True):
 QueueEvent = DeploymentRequested | DeploymentMerged | DeploymentAdmitted | DeploymentClosed
 
 
-class RequestDeployment(Struct, frozen=True, kw_only=True):
+class RequestDeployment(Struct, frozen=True, kw_only=True, gc=False):
     deployment: DeploymentId
     action: Action
     actor: str
     pipeline_version: int
 
 
-class CloseDeployment(Struct, frozen=True, kw_only=True):
+class CloseDeployment(Struct, frozen=True, kw_only=True, gc=False):
     deployment: DeploymentId
 
 
 QueueCommand = RequestDeployment | CloseDeployment
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class Request(Struct, frozen=True, kw_only=True, gc=False):
     deployment: DeploymentId
     number: int
     action: Action
@@ -85,7 +87,7 @@ class Request(Struct, frozen=True, kw_only=True):
     pipeline_version: int
 
 
-class Queue(Struct, frozen=True, kw_only=True):
+class Queue(Struct, frozen=True, kw_only=True, gc=False):
     """`admitted` is the deployment whose turn it is; `waiting` are those behind it, first come first."""
 
     count: int = 0

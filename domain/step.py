@@ -2,6 +2,9 @@
 Steps: building or deploying one service in one deployment.
 
 A step has attempts, counted from 1; a failed one is tried again as often as the service's specification says.
+
+Here and wherever data comes by the thousand it is declared with `gc=False`: frozen as it is, it refers to nothing that
+could refer back to it, so that Python needn't look for garbage in it.
 """
 
 from enum import StrEnum
@@ -36,7 +39,7 @@ class Status(StrEnum):
         return self not in (Status.QUEUED, Status.RUNNING)
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class Step(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt at one phase of one service: the same identity whoever carries it out, and however often."""
 
     service: ServiceId
@@ -44,34 +47,34 @@ class Step(Struct, frozen=True, kw_only=True):
     attempt: int
 
 
-class BuildStarted(Struct, frozen=True, kw_only=True):
+class BuildStarted(Struct, frozen=True, kw_only=True, gc=False):
     service: ServiceId
     attempt: int
 
 
-class BuildSucceeded(Struct, frozen=True, kw_only=True):
+class BuildSucceeded(Struct, frozen=True, kw_only=True, gc=False):
     service: ServiceId
     attempt: int
 
 
-class BuildFailed(Struct, frozen=True, kw_only=True):
+class BuildFailed(Struct, frozen=True, kw_only=True, gc=False):
     service: ServiceId
     attempt: int
     reason: str
 
 
-class BuildSkipped(Struct, frozen=True, kw_only=True):
+class BuildSkipped(Struct, frozen=True, kw_only=True, gc=False):
     """There is nothing to build. Old logs have it: by now the plan's word is enough."""
 
     service: ServiceId
 
 
-class ServiceDeployStarted(Struct, frozen=True, kw_only=True):
+class ServiceDeployStarted(Struct, frozen=True, kw_only=True, gc=False):
     service: ServiceId
     attempt: int
 
 
-class ServiceDeployed(Struct, frozen=True, kw_only=True):
+class ServiceDeployed(Struct, frozen=True, kw_only=True, gc=False):
     """The service is up and listens on *ports*; a JOB has run to its end."""
 
     service: ServiceId
@@ -79,13 +82,13 @@ class ServiceDeployed(Struct, frozen=True, kw_only=True):
     ports: tuple[int, ...] = ()
 
 
-class ServiceDeployFailed(Struct, frozen=True, kw_only=True):
+class ServiceDeployFailed(Struct, frozen=True, kw_only=True, gc=False):
     service: ServiceId
     attempt: int
     reason: str
 
 
-class StepRetried(Struct, frozen=True, kw_only=True):
+class StepRetried(Struct, frozen=True, kw_only=True, gc=False):
     """*attempt* failed for *reason*; the step will be tried once more."""
 
     service: ServiceId
@@ -94,7 +97,7 @@ class StepRetried(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class ServiceCancelled(Struct, frozen=True, kw_only=True):
+class ServiceCancelled(Struct, frozen=True, kw_only=True, gc=False):
     """What the service had not ended will not be done."""
 
     service: ServiceId
@@ -113,12 +116,12 @@ StepEvent = (
 )
 
 
-class StartStep(Struct, frozen=True, kw_only=True):
+class StartStep(Struct, frozen=True, kw_only=True, gc=False):
     worker: str
     step: Step
 
 
-class SucceedStep(Struct, frozen=True, kw_only=True):
+class SucceedStep(Struct, frozen=True, kw_only=True, gc=False):
     """Reports that *step* ended well; *ports* are those that a deployed service listens on."""
 
     worker: str
@@ -126,13 +129,13 @@ class SucceedStep(Struct, frozen=True, kw_only=True):
     ports: tuple[int, ...] = ()
 
 
-class FailStep(Struct, frozen=True, kw_only=True):
+class FailStep(Struct, frozen=True, kw_only=True, gc=False):
     worker: str
     step: Step
     reason: str
 
 
-class AbortStep(Struct, frozen=True, kw_only=True):
+class AbortStep(Struct, frozen=True, kw_only=True, gc=False):
     """Reports that *step* was stopped, as a forced cancellation asks."""
 
     worker: str
@@ -142,12 +145,12 @@ class AbortStep(Struct, frozen=True, kw_only=True):
 StepCommand = StartStep | SucceedStep | FailStep | AbortStep
 
 
-class StepRun(Struct, frozen=True, kw_only=True):
+class StepRun(Struct, frozen=True, kw_only=True, gc=False):
     status: Status = Status.QUEUED
     attempt: int = 1
 
 
-class ServiceRun(Struct, frozen=True, kw_only=True):
+class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
     """A planned service on its way; `status` is the service's as a whole."""
 
     service: PlannedService

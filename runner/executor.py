@@ -15,7 +15,7 @@ from domain.spec import ServiceSpec, ServiceType
 from domain.step import Phase
 
 
-class Work(Struct, frozen=True, kw_only=True):
+class Work(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt at one step. It is identified by (deployment, service, phase, attempt), whoever asks for it."""
 
     environment: UUID

@@ -22,21 +22,21 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class Tip(Struct, frozen=True):
+class Tip(Struct, frozen=True, gc=False):
     """The log's last event: its position and its time."""
 
     position: int = 0
     recorded_at: datetime = datetime.min.replace(tzinfo=UTC)
 
 
-class Head(Struct, frozen=True):
+class Head(Struct, frozen=True, gc=False):
     """A stream's last event: its version and its hash."""
 
     version: int = 0
     hash: bytes = b""
 
 
-class Answer(Struct, frozen=True):
+class Answer(Struct, frozen=True, gc=False):
     """What an idempotency key was first answered with: its subject at *version*, and the log's *position* then."""
 
     key: Key
@@ -49,7 +49,7 @@ class Answer(Struct, frozen=True):
         return Receipt(position=self.position, subject=self.key.subject, version=self.version, is_repeat=True)
 
 
-class Stored(Struct, frozen=True):
+class Stored(Struct, frozen=True, gc=False):
     """An event as the library's recorders keep it (`StoredEvent`), with the envelope that they know nothing of."""
 
     originator_id: UUID
@@ -84,14 +84,13 @@ class Batch:
         heads: dict[UUID, Head] = {}
         stored: list[Stored] = []
         for change in changes:
-            head = heads.get(change.stream) or self._head(change.stream)
+            head: Head | Recorded = heads.get(change.stream) or self._head(change.stream)
             if head.version != change.expected:
                 raise StreamMoved(change.stream, change.expected, head.version)
             for event in change.events:
-                link = self._link(event, change.stream, head, self.tip.position + len(stored) + 1, by)
-                stored.append(link)
-                head = Head(link.recorded.version, link.recorded.hash)
-            heads[change.stream] = head
+                stored.append(self._link(event, change.stream, head, self.tip.position + len(stored) + 1, by))
+                head = stored[-1].recorded
+            heads[change.stream] = Head(head.version, head.hash)
         self.tip = Tip(self.tip.position + len(stored), self.tip.recorded_at)
         self.heads |= heads
         self.stored += stored
@@ -109,7 +108,7 @@ class Batch:
     def _head(self, stream: UUID) -> Head:
         return self.heads.get(stream) or self._written_head(stream)
 
-    def _link(self, event: Event, stream: UUID, head: Head, position: int, by: Author) -> Stored:
+    def _link(self, event: Event, stream: UUID, head: Head | Recorded, position: int, by: Author) -> Stored:
         id_, version, recorded_at = ids.new(), head.version + 1, self.tip.recorded_at
         name, state = codec.name(event), codec.encode(event)
         recorded = Recorded(

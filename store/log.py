@@ -29,7 +29,7 @@ class Origin(StrEnum):
     ENGINE = "ENGINE"
 
 
-class Author(Struct, frozen=True, kw_only=True):
+class Author(Struct, frozen=True, kw_only=True, gc=False):
     """Who makes a change and why; *actor* is a stable identifier, never a person's name or address."""
 
     actor: str
@@ -40,7 +40,7 @@ class Author(Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Recorded(Struct, frozen=True, kw_only=True):
+class Recorded(Struct, frozen=True, kw_only=True, gc=False):
     """An event with its envelope: the *version*-th of its *stream*, the *position*-th of the whole log.
 
     *hash* is the SHA-256 over the event, its envelope and *previous*, the hash of the event before it in its stream
@@ -63,7 +63,7 @@ Link = tuple[int, bytes]
 """An event's position and its hash."""
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class Change(Struct, frozen=True, kw_only=True, gc=False):
     """*events* for *stream*, which must be at version *expected* (0: it must not be there yet).
 
     Without events it only makes sure that the stream is still at that version.
@@ -74,7 +74,7 @@ class Change(Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
 
 
-class Key(Struct, frozen=True, kw_only=True):
+class Key(Struct, frozen=True, kw_only=True, gc=False):
     """An idempotency key; *request* is a digest of what is asked for, and *subject* the stream that answers."""
 
     key: str
@@ -82,7 +82,7 @@ class Key(Struct, frozen=True, kw_only=True):
     subject: UUID
 
 
-class Receipt(Struct, frozen=True, kw_only=True):
+class Receipt(Struct, frozen=True, kw_only=True, gc=False):
     """What an append did: *position* is the log's last, *recorded* the new events (empty when the key was known).
 
     *subject* and *version* say which stream answers, at which version; they are the key's first answer.
@@ -95,7 +95,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
     is_repeat: bool = False
 
 
-class Exported(Struct, frozen=True, kw_only=True):
+class Exported(Struct, frozen=True, kw_only=True, gc=False):
     """A part of an export; *position* is that of the last event in it, 0 when there is none."""
 
     position: int = 0
