@@ -64,11 +64,19 @@ CREATE OR REPLACE TRIGGER workers_are_told_of_freed_locks AFTER DELETE ON procra
 CREATE OR REPLACE TRIGGER workers_are_told_of_freed_jobs AFTER UPDATE OF status, queue_name ON procrastinate_jobs
     FOR EACH ROW WHEN (NEW.status = 'todo') EXECUTE FUNCTION tell_workers();
 
--- Says that *machine* lives; whether it was away for longer than *gone*.
+-- Says that *machine* lives; whether it was away for longer than *gone*. Time in which nobody at all is heard of counts
+-- for no machine: then the database is what is away, and whoever finds it first would take all others for gone.
 CREATE OR REPLACE FUNCTION greet(machine uuid, called text, gone interval) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    was_gone boolean := coalesce((SELECT seen_at < now() - gone FROM machines WHERE id = machine), false);
+    silence CONSTANT interval := '10 s';
+    was_gone boolean;
 BEGIN
+    IF (SELECT max(seen_at) FROM machines) < now() - silence THEN
+        LOCK TABLE machines; -- several may find it at once
+        UPDATE machines SET seen_at = seen_at + (now() - newest) FROM (SELECT max(seen_at) AS newest FROM machines) AS m
+            WHERE newest < now() - silence;
+    END IF;
+    was_gone := coalesce((SELECT seen_at < now() - gone FROM machines WHERE id = machine), false);
     INSERT INTO machines VALUES (machine, called, now())
         ON CONFLICT (id) DO UPDATE SET name = called, seen_at = now();
     RETURN was_gone;

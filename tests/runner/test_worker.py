@@ -169,6 +169,28 @@ async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(world
         assert (await world.over(id_)).status == Status.SUCCEEDED
 
 
+async def test_when_nobody_could_be_heard_of_no_machine_is_taken_for_gone(
+    world: World, workers: Workers, database: str
+) -> None:
+    """As after the database was away for longer than that, whichever machine finds it first."""
+    gate = Gate()
+    world.target.on("build api", gate)
+    id_ = await world.request(await world.environment(["api"]))
+    async with workers.one(on="first"):
+        await gate.reached.wait()
+    async with workers.one(on="second"):
+        await world.over(await world.request(await world.environment(["lone"])))
+    connection = await asyncpg.connect(database)
+    await connection.execute("UPDATE machines SET seen_at = seen_at - interval '1 hour'")
+    await connection.close()
+    async with workers.one(on="second"):
+        await world.over(await world.request(await world.environment(["another"])))
+        async with workers.one(on="first"):
+            gate.opened.set()
+            assert (await world.over(id_)).status == Status.SUCCEEDED
+    assert not [line for line in await world.outputs.read(id_) if "is gone" in line.text]
+
+
 async def test_a_machine_that_comes_back_stops_what_is_on_another_by_now(world: World, workers: Workers) -> None:
     moves, stays = await world.environment(["api"]), await world.environment(["web"])
     api, web = await world.service(moves, "api"), await world.service(stays, "web")
@@ -351,7 +373,7 @@ async def test_fetching_costs_the_same_however_many_wait(database: str, tmp_path
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
-    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (2, "0523037e609f1cfd")
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (3, "9dcd916c6046d5bc")
 
 
 def test_a_machine_keeps_its_number(tmp_path: Path) -> None:
