@@ -125,6 +125,19 @@ def explained(dsn: str, broken: type[LogUnavailable] = LogUnavailable) -> Iterat
         raise LogUnavailable(f"{target(dsn).capitalize()}: {advice}.") from error
 
 
+@contextmanager
+def _used(connection: "Connection", dsn: str) -> Iterator[None]:
+    """Turns what asyncpg raises of *connection* into `InDoubt`, or into what `explained` makes of it."""
+    with explained(dsn, InDoubt):
+        try:
+            yield
+        except AttributeError as fault:  # asyncpg's, if it is terminated between preparing and carrying out
+            with suppress(asyncpg.InterfaceError):  # the pool has it no more
+                if not connection.is_closed():
+                    raise
+            raise asyncpg.ConnectionDoesNotExistError("the connection was closed meanwhile") from fault
+
+
 async def connect(dsn: str, answering: float | None = ANSWERING) -> "asyncpg.Connection[Record]":
     """A connection of one's own, on which a statement may take *answering* seconds; raises what asyncpg raises."""
     return await asyncpg.connect(dsn, timeout=CONNECTING, command_timeout=answering, server_settings=SETTINGS)
@@ -177,7 +190,7 @@ class Pool:
             connection = await self._acquire()
         is_cancelled = False
         try:
-            with explained(self.dsn, InDoubt):
+            with _used(connection, self.dsn):
                 yield connection
         except asyncio.CancelledError:
             is_cancelled = True
@@ -214,10 +227,7 @@ class Pool:
 
     async def fetch(self, statement: str, *parameters: Any) -> "list[Record]":
         async with self.connection() as connection:
-            try:
-                return await connection.fetch(statement, *parameters)
-            except AttributeError as fault:  # asyncpg's, if it is terminated between preparing and carrying out
-                raise asyncpg.ConnectionDoesNotExistError("the connection was closed meanwhile") from fault
+            return await connection.fetch(statement, *parameters)
 
     async def close(self) -> None:
         self._pool.terminate()
@@ -240,7 +250,7 @@ class Line:
         async with self._turn:
             connection = await self._open()
             try:
-                with explained(self.dsn, InDoubt):
+                with _used(connection, self.dsn):
                     return await connection.fetch(statement, *parameters, timeout=timeout)
             except InDoubt:
                 self.close()  # whatever state it was left in, another one has another

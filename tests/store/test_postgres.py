@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -19,7 +20,7 @@ from store import codec, ends, ids, postgres, postgres_connection, postgres_sche
 from store.batch import now
 from store.log import Author, Change, Event, Key, LogUnavailable, Origin, Receipt, Recorded, StreamMoved
 from store.postgres import PostgresLog
-from store.postgres_connection import Pool
+from store.postgres_connection import InDoubt, Line, Pool
 from store.postgres_listener import Listener
 from store.postgres_recorder import recorded
 from store.postgres_schema import migrate, migrations
@@ -412,6 +413,37 @@ async def test_who_waits_no_more_for_a_silent_database_is_let_go(
         assert done
         assert waiting.cancelled()
         await pool.close()
+
+
+async def test_a_connection_that_ends_between_preparing_and_carrying_out_is_broken_like_any_other(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg says so by an `AttributeError`."""
+    prepare = asyncpg.Connection._get_statement
+
+    async def prepare_and_end(connection: Any, *arguments: Any, **named: Any) -> Any:
+        statement = await prepare(connection, *arguments, **named)
+        connection.terminate()
+        return statement
+
+    async def as_it_is(_: object) -> None:
+        """Nothing is to be prepared."""
+
+    pool, line = await Pool.open(database, 1), Line(database, as_it_is)
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "_get_statement", prepare_and_end)
+        for reading in (pool.fetch("SELECT 1"), line.fetch("SELECT 1")):
+            with pytest.raises(InDoubt, match="closed meanwhile"):
+                await reading
+        with pytest.raises(InDoubt):
+            async with pool.transaction() as connection:
+                await connection.fetch("SELECT 1")
+    assert len([*await pool.fetch("SELECT 1"), *await line.fetch("SELECT 1")]) == 2
+    with pytest.raises(AttributeError):  # one of ours
+        async with pool.connection():
+            raise AttributeError
+    line.close()
+    await pool.close()
 
 
 # A database that is away
