@@ -17,6 +17,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from store import ids
+from store.log import LogUnavailable
 
 
 class Machine(Struct, frozen=True):
@@ -25,6 +26,13 @@ class Machine(Struct, frozen=True):
     id: UUID
     name: str
     file: Path
+
+    def live(self) -> None:
+        """Gives a sign of life; raises `LogUnavailable` if the file is gone: whoever starts there next is another."""
+        try:
+            os.utime(self.file)
+        except OSError as error:
+            raise LogUnavailable(f"{self.file}: {error.strerror}. Start it anew, if that isn't back.") from error
 
     @asynccontextmanager
     async def occupied(self, tidy: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
@@ -41,7 +49,10 @@ class Machine(Struct, frozen=True):
 
 
 def machine(data: Path) -> Machine:
-    """The one whose data folder is *data*; it gets its number when it is asked for it the first time."""
+    """The one whose data folder is *data*; it gets its number when it is asked for it the first time.
+
+    Raises `LogUnavailable` if what is there is no number.
+    """
     file = data / "machine"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not file.exists():
@@ -53,7 +64,10 @@ def machine(data: Path) -> Machine:
             pass
         finally:
             draft.unlink()
-    return Machine(UUID(file.read_text().strip()), socket.gethostname(), file)
+    try:
+        return Machine(UUID(file.read_text().strip()), socket.gethostname(), file)
+    except ValueError as error:
+        raise LogUnavailable(f"{file} holds no machine's number: without it this will be another machine.") from error
 
 
 def _locks(descriptor: int, kind: int) -> bool:

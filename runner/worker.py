@@ -109,6 +109,7 @@ class WorkerEngine:
     async def _work(self) -> None:
         """Until something fails, or the database goes away."""
         async with Jobs(self._dsn, self._machine, self._gone).open() as jobs:
+            self._machine.live()
             await jobs.greet()
             position = await self._log.position()
             if self._fault is not None:
@@ -184,7 +185,7 @@ class WorkerEngine:
                 if await jobs.greet():
                     raise WasGone
                 handed_on = await jobs.hand_on()
-            self._machine.file.touch()
+            self._machine.live()
             for id_, machine in handed_on:
                 if machine is None:
                     logger.warning("The worker of deployment %s is stalled: another takes it up", id_)

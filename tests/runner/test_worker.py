@@ -22,6 +22,7 @@ from runner.jobs import Jobs
 from runner.machine import machine
 from runner.worker import WorkerEngine
 from store import postgres_connection
+from store.log import LogUnavailable
 from store.postgres import PostgresLog
 from store.postgres_output import PostgresOutput
 from tests.proxy import far
@@ -376,6 +377,36 @@ def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> N
     assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (3, "9dcd916c6046d5bc")
 
 
+async def test_a_worker_whose_data_folder_is_removed_stops_to_be_that_machine_and_says_so(
+    world: World, workers: Workers, database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with workers.one():
+        await world.over(await world.request(await world.environment(["api"])))
+        here = machine(tmp_path / "here")
+        here.file.unlink()
+        while "machine: No such file or directory. Start it anew" not in caplog.text:
+            await asyncio.sleep(0.01)
+        connection = await asyncpg.connect(database)
+        await connection.execute("DELETE FROM homes")
+        await connection.execute("DELETE FROM machines")
+        with pytest.raises(LogUnavailable):
+            here.live()
+        id_ = await world.request(await world.environment(["api"]))
+        async with workers.one(on="other"):
+            assert (await world.over(id_)).status == Status.SUCCEEDED
+        assert [row["id"] for row in await connection.fetch("SELECT id FROM machines")] == [
+            machine(tmp_path / "other").id
+        ]
+        await connection.close()
+    assert not here.file.exists()
+
+
 def test_a_machine_keeps_its_number(tmp_path: Path) -> None:
     assert machine(tmp_path / "data") == machine(tmp_path / "data")
     assert machine(tmp_path / "data").id != machine(tmp_path / "other").id
+
+
+def test_a_file_without_a_machines_number_is_refused_with_what_it_means(tmp_path: Path) -> None:
+    (tmp_path / "machine").touch()
+    with pytest.raises(LogUnavailable, match="machine holds no machine's number: without it this will be another"):
+        machine(tmp_path)
