@@ -18,7 +18,7 @@ from domain.environment import EnvironmentRenamed
 from domain.errors import IdempotencyKeyReused
 from store import codec, ends, ids, postgres, postgres_connection, postgres_schema, postgres_writer
 from store.batch import now
-from store.log import Author, Change, Event, Key, LogUnavailable, Origin, Receipt, Recorded, StreamMoved
+from store.log import Author, Change, Event, Key, LogUnavailable, Origin, OutcomeUnknown, Receipt, Recorded, StreamMoved
 from store.postgres import PostgresLog
 from store.postgres_connection import InDoubt, Line, Pool
 from store.postgres_listener import Listener
@@ -172,6 +172,33 @@ async def test_followers_on_every_node_miss_nothing_of_what_any_of_them_writes(d
         assert await asyncio.gather(*following) == [every] * 6
 
 
+async def test_a_node_hears_of_what_others_write_without_looking(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "POLL", 1e9)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    async with opened(database, database) as (one, other), asyncio.timeout(30):
+        other.watch(lambda events: [told.put_nowait(name) for name in names(events)] and None)
+        for version in range(3):
+            await one.append([change(A, version, f"a{version}")], ANN)
+            assert await told.get() == f"a{version}"
+
+
+async def test_what_was_built_on_another_history_is_refused(database: str) -> None:
+    """As when the database is put back under a node that runs: the version alone would not tell."""
+    async with opened(database, database) as (one, other):
+        await one.append([change(A, 0, "lost")], ANN)
+        with psycopg.connect(database) as connection:
+            connection.execute("ALTER TABLE stored_events DISABLE TRIGGER USER")
+            connection.execute("DELETE FROM stored_events")
+        await other.append([change(A, 0, "kept")], ANN)
+        with pytest.raises(StreamMoved):
+            await one.append([change(A, 1, "a2")], ANN)
+        await one.append([change(A, 1, "a2")], ANN)
+        first, second = await other.read(A)
+        assert (names([first, second]), second.previous) == (["kept", "a2"], first.hash)
+
+
 async def test_streams_that_several_nodes_write_to_are_chained_and_their_times_in_order(database: str) -> None:
     async with opened(database, database, database) as logs:
 
@@ -203,7 +230,10 @@ async def test_a_node_whose_clock_is_behind_dates_no_event_before_the_one_that_i
         for version in range(0, 6, 2):
             await one.append([change(A, version, "in time")], ANN)
             await behind.append([change(A, version + 1, "late")], ANN)
-        times = [recorded.recorded_at for recorded in await one.read(A)]
+        await one.append([change(A, 6, "in time")], ANN)
+        await behind.position()
+        await behind.append([change(B, 0, "late")], ANN)  # after what it has only heard of
+        times = [recorded.recorded_at for recorded in await one.read_all()]
         assert times == sorted(times)
         await behind.close()
 
@@ -330,6 +360,49 @@ async def test_a_batch_whose_answer_is_lost_is_found_and_not_written_twice(datab
         assert second == Receipt(position=4, recorded=(every[3],), subject=C, version=1)
         assert (await log.append([change(A, 3, "a4")], ANN)).position == 6
         assert told == list(await log.read_all())  # those who follow miss nothing of it
+
+
+async def test_what_another_wrote_while_a_connection_was_broken_is_not_taken_for_ones_own(database: str) -> None:
+    async with far(database) as (proxy, dsn), opened(dsn, database) as (one, other):
+        await one.append([change(A, 0, "a1")], ANN)
+        proxy.hushes = b"mine"
+        append = asyncio.create_task(one.append([change(A, 1, "mine")], ANN))
+        await proxy.has_hushed.wait()
+        await other.append([change(A, 1, "theirs")], ANN)
+        proxy.cut()
+        proxy.speak()
+        with pytest.raises(StreamMoved):
+            await append
+        assert names(await one.read(A)) == ["a1", "theirs"]
+
+
+@pytest.mark.parametrize("doubt", [60.0, 0.0])
+async def test_as_long_as_the_database_lets_nobody_in_an_answer_that_was_lost_is_in_doubt(
+    database: str, doubt: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never said to be of something that wasn't written."""
+    monkeypatch.setattr(postgres_writer, "DOUBT", doubt)
+    key = Key(key="k", request="r", subject=A)
+    server, name = named(database, "postgres"), database.rpartition("/")[2]
+    async with far(database) as (proxy, dsn), opened(dsn) as [log]:
+        await log.append([change(A, 0, "a1")], ANN)
+        admin = await asyncpg.connect(server)
+        await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        proxy.swallows = b"base"
+        append = asyncio.create_task(log.append([change(A, 1, "a2")], ANN, key))
+        await proxy.has_swallowed.wait()
+        connections = proxy.connections
+        while proxy.connections < connections + 4 and not append.done():  # half of them are whose who listens
+            await asyncio.sleep(0.01)
+        await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await admin.close()
+        if doubt:
+            assert (await append).position == 2
+        else:
+            with pytest.raises(OutcomeUnknown, match="Whether it was recorded isn't known: ask again"):
+                await append
+        again = await log.append([change(A, 1, "a2")], ANN, key)
+        assert (again.position, again.is_repeat) == (2, True)
 
 
 async def test_a_batch_whose_connection_breaks_before_it_arrives_is_written_once(database: str) -> None:

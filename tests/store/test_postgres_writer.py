@@ -8,7 +8,7 @@ import pytest
 from store import ids, postgres, postgres_writer
 from store.log import Author, Key, Origin, Receipt, Recorded, StreamMoved
 from tests.proxy import far
-from tests.store.sample import ANN, BOB, A, change, names
+from tests.store.sample import ANN, BOB, A, B, C, change, names
 from tests.store.test_postgres import opened
 
 STREAMS = [ids.new() for _ in range(48)]
@@ -62,6 +62,31 @@ async def test_an_append_to_a_stream_that_is_being_written_is_worked_out_after_t
         await asyncio.gather(*(log.append([change(stream, version, f"{version}")], BOB) for stream, version in chains))
         for stream in STREAMS:
             assert names(await log.read(stream)) == ["0", "1", "2"]
+
+
+async def test_appends_that_build_on_others_that_wait_are_all_written_in_their_order(database: str) -> None:
+    async with opened(database) as [log]:
+        appends = [
+            [change(A, 0, "a1")],
+            [change(A, 1, "a2"), change(B, 0, "b1")],
+            [change(B, 1, "b2")],  # can't go with the first, either
+            [change(C, 0, "c1")],
+        ]
+        receipts = await asyncio.gather(*(log.append(each, ANN) for each in appends))
+        assert [names(receipt.recorded) for receipt in receipts] == [["a1"], ["a2", "b1"], ["b2"], ["c1"]]
+
+
+async def test_a_key_answers_with_the_log_and_its_subject_as_they_were_then(database: str) -> None:
+    """Though others, which came before or after it, were written together with it."""
+    keys = [Key(key=f"{number}", request="r", subject=A) for number in range(3)]
+    async with opened(database) as [log]:
+        changes = [[change(A, 0, "a1")], [change(B, 0, "b1")], [change(C, 0, "c1")]]
+        appends = [log.append(each, ANN, key) for each, key in zip(changes, keys, strict=True)]
+        first = await asyncio.gather(*appends)
+        assert [(receipt.position, receipt.version) for receipt in first] == [(1, 1), (2, 1), (3, 1)]
+        for receipt, key in zip(first, keys, strict=True):
+            again = await log.append([], ANN, key)
+            assert (again.position, again.version) == (receipt.position, receipt.version)
 
 
 async def test_an_append_that_can_not_be_stored_is_refused_alone_though_others_are_in_its_batch(database: str) -> None:
