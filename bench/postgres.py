@@ -25,14 +25,14 @@ import uvloop
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
-from domain import pipeline
+from domain.environment import ConcurrencyChanged
 from store import codec, ids
 from store.log import Author, Change, Origin
 from store.postgres import PostgresLog
 from tests.postgres import Server, created, running
 
 BY = Author(actor="bench", origin=Origin.API)
-EVENT = pipeline.ConcurrencyChanged(concurrency=1)
+EVENT = ConcurrencyChanged(concurrency=1)
 BARS = {1: 0.7, 8: 2.0, 32: 4.0}
 """Times single rows, by clients."""
 

@@ -32,7 +32,6 @@ from domain.project import EnvironmentId, ProjectId
 from domain.stage import StageId
 from projections.history import History, HistoryFilter
 from projections.projector import Projector
-from projections.shared import SharedProjector
 from projections.views import Slice
 from server.stores import PROJECTIONS, Stores, on_postgres, on_sqlite
 from store import ids
@@ -115,8 +114,7 @@ async def rebuild(name: str, stores: Stores, database: Database | None, events: 
         assert len(page.edges) == 50
 
     raised = [replace(projection, version=projection.version + 1) for projection in PROJECTIONS]
-    is_shared = database is not None
-    projector = (SharedProjector if is_shared else Projector)(stores.log, stores.views, raised)
+    projector: Projector = type(stores.projector)(stores.log, stores.views, raised)
     reads, writes = list[float](), list[float]()
     memory = Memory()
     works = (read, reads, OFTEN), (write, writes, OFTEN), (memory.look, list[float](), SELDOM)

@@ -80,7 +80,8 @@ class Served(Struct):
 
     def rate(self, events: float, burst: int = 0) -> str | None:
         """Has so many events a second recorded from now on, and *burst* at once; the cursor after those."""
-        return self._ask(n=events, burst=burst)["cursor"]
+        cursor: str | None = self._ask(n=events, burst=burst)["cursor"]
+        return cursor
 
     def _ask(self, **parameters: float) -> dict[str, Any]:
         url = f"http://127.0.0.1:{self.port}/rate"
@@ -294,6 +295,7 @@ async def cut(served: Served, count: int) -> float:
     await asyncio.sleep(2)
     by_cursor = {cursor: position for position, cursor in places}
     for subscriber in again:
+        assert subscriber.after is not None
         before = by_cursor[subscriber.after]
         assert subscriber.position is not None
         assert before is not None
@@ -356,7 +358,8 @@ async def main(counts: list[int], seconds: float, idle: float, rounds: int) -> N
         print(f"1000 cut and resumed at once, without gap or repeat: {await cut(ours, 1000):.2f} s", flush=True)
         ours.rate(0, burst=20_000)
         results = [await beside_slow(ours, seconds) for _ in range(rounds)]
-        alone, others = (statistics.median(each[place].late for each in results) for place in (0, 1))
+        alone = statistics.median(each.late for each, _, _ in results)
+        others = statistics.median(each.late for _, each, _ in results)
         memory = max(each[2] for each in results)
         change = (others / alone - 1) * 100
         print(

@@ -11,6 +11,7 @@ from domain.stage import StageDescribed, StageId
 from store import ids, postgres
 from store.log import Change, Event, EventLog, Recorded
 from store.postgres import PostgresLog
+from tests.proxy import far
 from tests.store.sample import ANN, A, B, renamed, take
 from tests.store.test_postgres import opened
 
@@ -113,4 +114,18 @@ async def test_who_watches_is_told_without_anybody_following_or_asking(database:
         one.watch(lambda _: heard.set(), [EnvironmentDeleted])
         await write(other, A, *EVENTS)
         async with asyncio.timeout(30):
+            await heard.wait()
+
+
+async def test_what_no_word_came_of_is_looked_for_without_anybody_following_or_asking(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "POLL", 0.01)
+    async with far(database) as (proxy, dsn), opened(dsn, database) as (one, other):
+        heard = asyncio.Event()
+        one.watch(lambda _: heard.set(), [EnvironmentDeleted])
+        async with asyncio.timeout(30):
+            while not proxy.lose():  # it may only just begin to listen
+                await asyncio.sleep(0.01)
+            await write(other, A, *EVENTS)
             await heard.wait()
