@@ -30,11 +30,15 @@ logger = logging.getLogger(__name__)
 
 
 class ProjectionStatus(Struct, frozen=True, kw_only=True):
-    """How far the rows of *kind* are; while they are rebuilt, how far those are that are still read."""
+    """How far the rows of *kind* are; while they are rebuilt, how far those are that are still read.
+
+    *lag* is how many events of the log they do not contain.
+    """
 
     kind: str
     version: int
     position: int
+    lag: int
     is_rebuilding: bool
 
 
@@ -138,24 +142,22 @@ class Projector:
         finally:
             del self._waiters[waiter]
 
-    async def lag(self) -> int:
-        """How many of the log's events some read model does not contain yet."""
-        return max(0, await self._log.position() - self.position)
-
     async def status(self) -> ProjectorStatus:
+        end, parked = await self._log.position(), await self._views.parked()
         return ProjectorStatus(
             position=self.position,
-            lag=await self.lag(),
+            lag=max(0, end - self.position),
             projections=tuple(
                 ProjectionStatus(
                     kind=kind,
                     version=projection.version,
                     position=self._position(kind),
+                    lag=max(0, end - self._position(kind)),
                     is_rebuilding=kind not in self._live,
                 )
                 for kind, projection in sorted(self._projections.items())
             ),
-            parked=tuple(await self._views.parked()),
+            parked=tuple(parked),
             fault=self.fault,
         )
 

@@ -25,7 +25,12 @@ async def health(application: Application) -> Response:
         "lag": status.lag,
         "fault": status.fault,
         "projections": {
-            each.kind: {"version": each.version, "position": each.position, "isRebuilding": each.is_rebuilding}
+            each.kind: {
+                "version": each.version,
+                "position": each.position,
+                "lag": each.lag,
+                "isRebuilding": each.is_rebuilding,
+            }
             for each in status.projections
         },
         "parked": [

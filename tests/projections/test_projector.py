@@ -341,9 +341,11 @@ async def test_a_raised_version_is_rebuilt_while_the_old_rows_are_read_and_the_o
             await asyncio.sleep(0)
         assert await Environments(views).list(owner) == quiet
         assert (await projector.status()).projections == (
-            ProjectionStatus(kind="environment", version=2, position=before, is_rebuilding=True),
-            ProjectionStatus(kind="pipeline", version=pipeline.projection.version, position=now, is_rebuilding=False),
-            ProjectionStatus(kind="project", version=1, position=now, is_rebuilding=False),
+            ProjectionStatus(kind="environment", version=2, position=before, lag=now - before, is_rebuilding=True),
+            ProjectionStatus(
+                kind="pipeline", version=pipeline.projection.version, position=now, lag=0, is_rebuilding=False
+            ),
+            ProjectionStatus(kind="project", version=1, position=now, lag=0, is_rebuilding=False),
         )
         assert projector.position == before
         with pytest.raises(ViewsBehind):
@@ -481,7 +483,8 @@ async def test_the_status_says_how_far_everything_is(memory: MemoryLog, views: V
         position=0,
         lag=end,
         projections=tuple(
-            ProjectionStatus(kind=kind, version=version, position=0, is_rebuilding=True) for kind, version in kinds
+            ProjectionStatus(kind=kind, version=version, position=0, lag=end, is_rebuilding=True)
+            for kind, version in kinds
         ),
         parked=(),
         fault=None,
@@ -492,7 +495,8 @@ async def test_the_status_says_how_far_everything_is(memory: MemoryLog, views: V
         position=end,
         lag=0,
         projections=tuple(
-            ProjectionStatus(kind=kind, version=version, position=end, is_rebuilding=False) for kind, version in kinds
+            ProjectionStatus(kind=kind, version=version, position=end, lag=0, is_rebuilding=False)
+            for kind, version in kinds
         ),
         parked=(),
         fault=None,

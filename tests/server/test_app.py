@@ -28,7 +28,7 @@ def test_health_tells_how_far_the_read_models_are_without_a_token(stageline: Sta
     assert health == {"status": "ok", "position": 3, "lag": 0, "fault": None, "parked": []}
     assert {"project", "environment", "pipeline", "deployment"} <= projections.keys()
     for projection in projections.values():
-        assert projection == {"version": projection["version"], "position": 3, "isRebuilding": False}
+        assert projection == {"version": projection["version"], "position": 3, "lag": 0, "isRebuilding": False}
 
 
 def test_the_server_says_that_it_lives(stageline: Stageline) -> None:
