@@ -45,6 +45,13 @@ MOVED = """
 """What others do when a machine has not been heard of for long."""
 
 
+COPIED = """
+    INSERT INTO procrastinate_jobs (queue_name, task_name, lock) SELECT queue_name, task_name, lock
+    FROM procrastinate_jobs
+"""
+"""Another job of the same environment's."""
+
+
 class Workers:
     def __init__(self, database: str, folder: Path, world: World) -> None:
         self._database, self._folder, self._world = database, folder, world
@@ -113,6 +120,27 @@ async def test_a_deployment_goes_on_where_the_worker_that_handed_it_over_left_it
         gate.opened.set()
         assert (await world.over(id_)).status == Status.SUCCEEDED
     assert world.target.marks == ["begin build api 1", "end build api 1", "begin deploy api 1", "end deploy api 1"]
+
+
+async def test_workers_are_told_when_a_job_may_be_fetched_again_or_its_environment_is_free(
+    world: World, database: str
+) -> None:
+    """procrastinate itself tells them of new jobs only; the others they would find by looking."""
+    await world.request(await world.environment(["api"]))
+    connection, told = await asyncpg.connect(database), asyncio.Event()
+    listening = await asyncpg.connect(database)
+    await listening.add_listener("procrastinate_queue_v1#process", lambda *_: told.set())
+    for action in (
+        "UPDATE procrastinate_jobs SET status = 'doing'; UPDATE procrastinate_jobs SET status = 'todo'",
+        COPIED,
+        "DELETE FROM procrastinate_jobs WHERE id = (SELECT min(id) FROM procrastinate_jobs)",
+    ):
+        await connection.execute(action)
+        async with asyncio.timeout(20):
+            await told.wait()
+        told.clear()
+    await listening.close()
+    await connection.close()
 
 
 async def test_a_cancellation_reaches_the_worker(world: World, workers: Workers) -> None:
