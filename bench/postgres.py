@@ -2,10 +2,10 @@
 How quick the log on PostgreSQL is: `python -m bench.postgres`.
 
 Appends, each with expected version, envelope, hash chain and NOTIFY: from 1, 8 and 32 clients of one process, and from
-16 clients in each of three, beside as many that insert single rows into a table alone, each over a connection of its
-own. The rounds alternate, so that what else the machine does falls on all of them. Then the eventsourcing library's
-own recorder on psycopg, from threads; and the way from an append to a follower on another node, at once and after a
-minute in which nobody wrote.
+16 clients in each of three, beside as many that insert single rows into a table alone, through a pool of as many
+connections, as programs do, and each over a bare connection of its own. The rounds alternate, so that what else the
+machine does falls on all of them. Then the eventsourcing library's own recorder on psycopg, from threads; and the way
+from an append to a follower on another node, at once and after a minute in which nobody wrote.
 
 It needs what the tests need (see tests/postgres.py), and starts a server of its own, whose commits wait for the disk.
 """
@@ -26,6 +26,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
 from domain.environment import ConcurrencyChanged
+from server.garbage import collect_rarely
 from store import codec, ids
 from store.log import Author, Change, Origin
 from store.postgres import PostgresLog
@@ -34,7 +35,7 @@ from tests.postgres import Server, created, running
 BY = Author(actor="bench", origin=Origin.API)
 EVENT = ConcurrencyChanged(concurrency=1)
 BARS = {1: 0.7, 8: 2.0, 32: 4.0}
-"""Times single rows, by clients."""
+"""Times single rows through a pool of as many connections, by clients."""
 
 NODES, CLIENTS, NODES_BAR = 3, 16, 2.5
 LIBRARY_BAR = 10.0
@@ -71,15 +72,21 @@ async def rate(clients: Sequence[Client], seconds: float, waits: list[float] | N
     return sum(counts) / (time.perf_counter() - begun)
 
 
-async def raw(dsn: str, count: int, seconds: float) -> float:
+def inserting(through: "asyncpg.Connection[asyncpg.Record] | asyncpg.Pool[asyncpg.Record]") -> Client:
+    stream, name, state = ids.new(), codec.name(EVENT), codec.encode(EVENT)
+    return lambda number: through.execute(INSERT, stream, number, name, state)
+
+
+async def pooled(dsn: str, count: int, seconds: float) -> float:
+    async with asyncpg.create_pool(dsn, min_size=count, max_size=count) as pool:
+        await pool.execute(TABLE)
+        return await rate([inserting(pool) for _ in range(count)], seconds)
+
+
+async def bare(dsn: str, count: int, seconds: float) -> float:
     connections = [await asyncpg.connect(dsn) for _ in range(count)]
     await connections[0].execute(TABLE)
-
-    def client(connection: "asyncpg.Connection[asyncpg.Record]") -> Client:
-        stream, name, state = ids.new(), codec.name(EVENT), codec.encode(EVENT)
-        return lambda number: connection.execute(INSERT, stream, number, name, state)
-
-    result = await rate([client(connection) for connection in connections], seconds)
+    result = await rate([inserting(connection) for connection in connections], seconds)
     for connection in connections:
         await connection.close()
     return result
@@ -127,9 +134,12 @@ def library(dsn: str, count: int, seconds: float) -> float:
     return result
 
 
-async def several(dsn: str, what: str, seconds: float) -> float:
+KINDS = {"pooled": pooled, "bare": bare, "ours": ours}
+
+
+async def several(dsn: str, kind: str, seconds: float) -> float:
     """The rates of several processes together."""
-    arguments = [sys.executable, "-m", "bench.postgres", "--as", what, "--dsn", dsn, "--seconds", str(seconds)]
+    arguments = [sys.executable, "-m", "bench.postgres", "--as", kind, "--dsn", dsn, "--seconds", str(seconds)]
     processes = [
         await asyncio.create_subprocess_exec(*arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
         for _ in range(NODES)
@@ -141,10 +151,10 @@ async def several(dsn: str, what: str, seconds: float) -> float:
     return sum(float(output) for output, _ in outputs)
 
 
-async def one_of_several(dsn: str, what: str, seconds: float) -> None:
+async def one_of_several(dsn: str, kind: str, seconds: float) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
-    print(await (raw if what == "raw" else ours)(dsn, CLIENTS, seconds))
+    print(await KINDS[kind](dsn, CLIENTS, seconds))
 
 
 async def delivery(dsn: str, count: int, quiet: float) -> list[float]:
@@ -166,40 +176,44 @@ async def delivery(dsn: str, count: int, quiet: float) -> list[float]:
     return taken[1:]  # the first one opened connections
 
 
-def told(name: str, rates: list[float], base: float, bar: float | None = None) -> bool:
+def told(name: str, rates: Sequence[float], base: float, bar: float | None = None) -> None:
     median = statistics.median(rates)
-    is_met = bar is None or median / base >= bar
-    verdict = "" if bar is None else f"  ({bar:g} × is {'met' if is_met else 'missed'})"
-    print(f"  {name:44} {median:8,.0f} /s  {median / base:5.2f} ×{verdict}", flush=True)
-    return is_met
+    verdict = "" if bar is None else f"  ({bar:g} × is {'met' if median / base >= bar else 'missed'})"
+    print(f"  {name:50} {median:8,.0f} /s  {median / base:5.2f} ×{verdict}", flush=True)
+
+
+def compared(rates: dict[str, list[float]], clients: str, bar: float) -> None:
+    """How single rows and the log stand to single rows through a pool."""
+    base = statistics.median(rates["pooled"])
+    told(f"single rows, {clients}, through a pool", rates["pooled"], base)
+    told("  each over a connection of its own", rates["bare"], base)
+    told("the log", rates["ours"], base, bar)
 
 
 async def appends(server: Server, rounds: int, seconds: float) -> None:
     print(f"appends, the medians of {rounds} rounds of {seconds:g} s, and how they stand to single rows:")
     for clients, bar in BARS.items():
-        limit: list[float] = []
-        rates: list[float] = []
+        rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
         waits: list[float] = []
         for _ in range(rounds):
             with created(server.dsn, "template0") as dsn:
-                limit.append(await raw(dsn, clients, seconds))
-                rates.append(await ours(dsn, clients, seconds, waits))
-        base, cuts = statistics.median(limit), statistics.quantiles(waits, n=100)
-        told(f"single rows, {clients} clients", limit, base)
-        told(f"the log, half in {cuts[49]:.1f} ms, 99 % in {cuts[98]:.1f} ms", rates, base, bar)
+                rates["pooled"].append(await pooled(dsn, clients, seconds))
+                rates["bare"].append(await bare(dsn, clients, seconds))
+                rates["ours"].append(await ours(dsn, clients, seconds, waits))
+        compared(rates, f"{clients} clients", bar)
+        cuts = statistics.quantiles(waits, n=100)
+        print(f"    half of them in {cuts[49]:.1f} ms, 99 % in {cuts[98]:.1f} ms")
 
 
 async def nodes(server: Server, rounds: int, seconds: float) -> None:
-    limit, rates = [], []
+    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for _ in range(rounds):
         with created(server.dsn, "template0") as dsn:
-            await raw(dsn, 1, 0.01)
+            await bare(dsn, 1, 0.01)
             await ours(dsn, 1, 0.01)
-            limit.append(await several(dsn, "raw", seconds))
-            rates.append(await several(dsn, "ours", seconds))
-    base = statistics.median(limit)
-    told(f"single rows, {NODES} processes of {CLIENTS} clients", limit, base)
-    told("the log", rates, base, NODES_BAR)
+            for kind in KINDS:
+                rates[kind].append(await several(dsn, kind, seconds))
+    compared(rates, f"{NODES} processes of {CLIENTS} clients", NODES_BAR)
 
 
 async def beside_the_library(server: Server, rounds: int, seconds: float) -> None:
@@ -240,10 +254,11 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement of a round")
     parser.add_argument("--quiet", type=float, default=60.0, help="seconds without an append before the last one")
-    parser.add_argument("--as", dest="what", choices=["raw", "ours"], help=argparse.SUPPRESS)
+    parser.add_argument("--as", dest="kind", choices=list(KINDS), help=argparse.SUPPRESS)
     parser.add_argument("--dsn", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.what:
-        uvloop.run(one_of_several(options.dsn, options.what, options.seconds))
+    collect_rarely()  # as the server does
+    if options.kind:
+        uvloop.run(one_of_several(options.dsn, options.kind, options.seconds))
     else:
         uvloop.run(main(options.rounds, options.seconds, options.quiet))

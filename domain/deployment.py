@@ -26,6 +26,7 @@ from domain.service import ServiceId
 from domain.spec import UNSTORABLE
 from domain.stage import StageId
 from domain.step import (
+    DONE,
     MAX_REASON,
     AbortStep,
     BuildFailed,
@@ -168,7 +169,7 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_complete(self) -> bool:
-        return all(run.status in (Status.SUCCEEDED, Status.SKIPPED) for run in self.services)
+        return all(run.status in DONE for run in self.services)
 
 
 class Failure(Struct, frozen=True, kw_only=True, gc=False):
@@ -499,7 +500,7 @@ def _with_runs(deployment: Deployment, changed: Mapping[tuple[int, int], Service
     if not changed:
         return deployment
     stages = list(deployment.stages)
-    services = {stage: list(stages[stage].services) for stage, _ in changed}
+    services = {stage: list(stages[stage].services) for stage in {stage for stage, _ in changed}}
     for (stage, service), run in changed.items():
         services[stage][service] = run
     for stage, runs in services.items():

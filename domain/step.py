@@ -36,7 +36,12 @@ class Status(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return self not in (Status.QUEUED, Status.RUNNING)
+        return self not in OPEN
+
+
+OPEN = Status.QUEUED, Status.RUNNING
+DONE = Status.SUCCEEDED, Status.SKIPPED
+"""Of a step or a service: what comes after it may start."""
 
 
 class Step(Struct, frozen=True, kw_only=True, gc=False):
@@ -166,7 +171,7 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
         """The step to be running now, or to be run next; None when there is nothing more to do."""
         if self.status.is_final:
             return None
-        phase = Phase.DEPLOY if self.build.status in (Status.SUCCEEDED, Status.SKIPPED) else Phase.BUILD
+        phase = Phase.DEPLOY if self.build.status in DONE else Phase.BUILD
         return Step(service=self.service.id, phase=phase, attempt=self.step(phase).attempt)
 
     @property
