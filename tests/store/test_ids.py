@@ -1,9 +1,14 @@
 """Ids that sort by time."""
 
+import random
+import subprocess
+import sys
 import time
-from uuid import RFC_4122
+from uuid import RFC_4122, UUID
 
 from store import ids
+
+RANDOM = (1 << 62) - 1
 
 
 def test_an_id_is_a_uuid_of_version_7_of_now() -> None:
@@ -23,6 +28,21 @@ def test_ids_sort_by_the_millisecond_in_which_they_were_made() -> None:
 
 def test_ids_differ() -> None:
     assert len({ids.new() for _ in range(20_000)}) == 20_000
+
+
+def test_ids_differ_whoever_seeds_the_random_module() -> None:
+    random_bits = set()
+    for _ in range(10):
+        random.seed(0)
+        random_bits.add(ids.new().int & RANDOM)
+    assert len(random_bits) == 10
+
+
+def test_a_forked_process_makes_ids_of_its_own() -> None:
+    program = "import os; from store import ids; child = os.fork(); print(ids.new(), flush=True); child and os.wait()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    first, second = map(UUID, done.stdout.split())
+    assert first.int & RANDOM != second.int & RANDOM
 
 
 def test_the_random_bits_are_all_used() -> None:
