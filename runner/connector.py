@@ -92,7 +92,7 @@ class Connector(BaseAsyncConnector):
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         told = asyncio.Event()
-        listener = Listener(self._dsn, channels, told.set)
+        listener = Listener(self._dsn, channels, lambda _: told.set())
         try:
             while True:
                 await told.wait()

@@ -88,7 +88,7 @@ class PostgresLog:
         self._news = asyncio.Event()  # others have written, or may have: what this node writes is published as it is
         self._ahead: deque[Sequence[Recorded]] = deque(maxlen=AHEAD)
         self._reading = asyncio.create_task(self._read_on(), name="log-reader")
-        self._listener = Listener(dsn, ["stored_events"], self._news.set, probe)
+        self._listener = Listener(dsn, ["stored_events"], lambda _: self._news.set(), probe)
         self._writer = Writer(self._listener.line, clock, self._publish)
         self._said = ""
         self._is_closed = False

@@ -27,13 +27,13 @@ logger = logging.getLogger(__name__)
 
 
 class Listener:
-    """Calls *heard* when a transaction said something on one of the *channels*, and when one may have.
+    """Calls *heard* with what a transaction said on one of the *channels*, and with "" when one may have said anything.
 
     Its *line* can be used besides, by one who writes: the database then wakes nobody for what it says itself, and that
     isn't heard.
     """
 
-    def __init__(self, dsn: str, channels: Iterable[str], heard: Callable[[], None], probe: float = PROBE) -> None:
+    def __init__(self, dsn: str, channels: Iterable[str], heard: Callable[[str], None], probe: float = PROBE) -> None:
         self.line = Line(dsn, self._begin)
         self._channels = tuple(channels)
         self._heard = heard
@@ -51,8 +51,10 @@ class Listener:
         own = connection.get_server_pid()
         connection.add_termination_listener(lambda _: self._lost.set())
         for channel in self._channels:
-            await connection.add_listener(channel, lambda _, pid, *__: None if pid == own else self._heard())
-        self._heard()
+            await connection.add_listener(
+                channel, lambda _, pid, __, said: None if pid == own else self._heard(str(said))
+            )
+        self._heard("")
 
     async def _listen(self) -> None:
         """Sees to it that the line is there."""

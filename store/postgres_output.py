@@ -60,6 +60,7 @@ class PostgresOutput:
         self._news = News()
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._waking: asyncio.TimerHandle | None = None
+        self._printing: set[str] = set()  # deployments that have printed since the last waking; "" for any of them
         self._dsn = dsn
         self._followers = 0
         self._listener: Listener | None = None  # as long as anyone follows: it is woken by every append to the log, too
@@ -89,7 +90,7 @@ class PostgresOutput:
                 await self._insert(connection, key, lines, kind)
             else:
                 await self._append(connection, key, lines, upto)
-            await connection.execute("NOTIFY step_output")
+            await connection.execute("SELECT pg_notify('step_output', $1)", str(deployment))
 
     async def kept(self, deployment: UUID, service: UUID, phase: Phase, attempt: int) -> int:
         self._check_open()
@@ -175,13 +176,18 @@ class PostgresOutput:
             listener, self._listener = self._listener, None
             await listener.close()
 
-    def _heard(self) -> None:
+    def _heard(self, deployment: str) -> None:
+        self._printing.add(deployment)
         if self._waking is None:
             self._waking = asyncio.get_running_loop().call_later(PAUSE, self._wake)
 
     def _wake(self) -> None:
         self._waking = None
-        self._news.spread_all()
+        printing, self._printing = self._printing, set()
+        if "" in printing:
+            self._news.spread_all()
+        else:
+            self._news.spread(map(UUID, printing))
 
     async def _append(self, connection: "Connection", key: Key, lines: Sequence[str], upto: int | None) -> None:
         was = await _attempt(connection, key)

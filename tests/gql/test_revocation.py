@@ -33,7 +33,7 @@ BY = Author(actor="admin", origin=Origin.API)
 
 def deaf(dsn: str, channels: Iterable[str], _: Callable[[], None], probe: float) -> Listener:
     """A listener that hears nothing."""
-    return Listener(dsn, channels, lambda: None, probe)
+    return Listener(dsn, channels, lambda _: None, probe)
 
 
 @pytest.fixture

@@ -437,7 +437,7 @@ async def test_who_listens_to_a_wire_that_has_gone_silent_listens_to_another_soo
 
 async def test_what_is_said_over_the_line_that_listens_is_not_heard(database: str) -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
-    listener = Listener(database, ["stored_events"], lambda: heard.put_nowait("a word"))
+    listener = Listener(database, ["stored_events"], lambda _: heard.put_nowait("a word"))
     await heard.get()  # it begins to listen
     await listener.line.fetch("NOTIFY stored_events")
     await listener.line.fetch("SELECT")

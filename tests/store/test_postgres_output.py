@@ -1,12 +1,17 @@
 """What several nodes keep of what steps print, in one PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from domain.step import Phase
+from store import ids
+from store.output import Line
 from store.postgres_output import PostgresOutput
 from tests.store.sample import A, B, C, take
 
@@ -50,6 +55,28 @@ async def test_an_attempt_that_begins_anew_is_kept_from_its_beginning(nodes: Nod
     assert await first.kept(A, API, Phase.BUILD, 1) == 0
     await second.append(A, API, Phase.BUILD, 1, ["here"], upto=5)
     assert [line.text for line in await first.read(A)] == ["there", "here"]
+
+
+async def test_who_follows_a_deployment_is_not_woken_by_what_others_print(database: str, nodes: Nodes) -> None:
+    asked: Counter[UUID] = Counter()
+
+    class Counting(PostgresOutput):
+        async def read(self, deployment: UUID, *arguments: Any, **named: Any) -> Sequence[Line]:
+            asked[deployment] += 1
+            return await super().read(deployment, *arguments, **named)
+
+    first, _ = nodes
+    third = await Counting.open(database)
+    printing = third.follow(A)
+    quiet = [asyncio.create_task(take(third.follow(ids.new()), 1)) for _ in range(10)]
+    for number in range(5):
+        await first.append(A, API, Phase.BUILD, 1, [f"{number}"])
+        assert [line.text for line in await anext(printing)] == [f"{number}"]
+    assert max(asked[deployment] for deployment in asked if deployment != A) <= 2  # the second when listening begins
+    for following in quiet:
+        following.cancel()
+    await printing.aclose()
+    await third.close()
 
 
 async def test_a_connection_listens_only_while_somebody_follows(database: str, nodes: Nodes) -> None:
