@@ -92,10 +92,8 @@ class GenerationGone(ViewsUnavailable):
 
 
 PLANS = {
-    # How a narrowed list is best read depends on its tags: a plan for any tags would walk all of it.
-    "plan_cache_mode": "force_custom_plan",
-    # Rows are many and what is read of them is little, whatever the planner thinks of a table it has seen little of.
-    "enable_seqscan": "off",
+    "plan_cache_mode": "force_custom_plan",  # for as many rows as there are now, which may be made anew at any time
+    "enable_bitmapscan": "on",  # the index of tags knows no order
     # Tags that the index has put off are looked through by every search for one.
     "gin_pending_list_limit": "64kB",
 }

@@ -67,7 +67,8 @@ class Connector(BaseAsyncConnector):
 
     async def open_async(self, pool: Any = None) -> None:
         with procrastinates():
-            self.pool = await Pool.open(self._dsn, CONNECTIONS, _prepare)
+            # hashed is what finds the jobs of machines that are gone: there may be many of both
+            self.pool = await Pool.open(self._dsn, CONNECTIONS, _prepare, enable_hashjoin="on")
 
     async def close_async(self) -> None:
         await self.pool.close()

@@ -55,7 +55,7 @@ CREATE OR REPLACE FUNCTION tell_workers() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify(
         'procrastinate_queue_v1#' || j.queue_name, json_build_object('type', 'job_inserted', 'job_id', j.id)::text
-    ) FROM procrastinate_jobs j WHERE j.lock = OLD.lock AND j.status = 'todo';
+    ) FROM procrastinate_jobs j WHERE j.lock = OLD.lock AND j.status::text = 'todo'; -- else all that wait are gone through
     RETURN NULL;
 END $$;
 

@@ -46,11 +46,14 @@ AGAIN = 0.2
 """Seconds between two attempts to read for a follower from a database that is away."""
 
 OF_STREAM = "originator_id = $1 AND originator_version > $2 AND originator_version <= $3 ORDER BY originator_version"
+POSITION = "SELECT notification_id FROM stored_events ORDER BY notification_id DESC LIMIT 1"
+"""The log's. Its `max` would go through the whole index where that was empty when it was planned."""
+
 ALL = f"SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 ORDER BY notification_id LIMIT $2"
 SOME = f"""
     SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 AND notification_id <= $1 + $2 AND (
         topic = ANY ($3)
-        OR notification_id = least((SELECT max(notification_id) FROM stored_events), $1 + $2)
+        OR notification_id = least(({POSITION}), $1 + $2)
     ) ORDER BY notification_id
 """
 """The last is there whatever it is: it says how far this is all."""
@@ -63,12 +66,16 @@ NEWEST = 2**63 - 1  # above every version and every position
 
 HALVING = """
     WITH RECURSIVE halving (low, high) AS (
-        SELECT 0::bigint, coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = $1
+        SELECT 0::bigint, coalesce((
+            SELECT originator_version FROM stored_events WHERE originator_id = $1
+            ORDER BY originator_version DESC LIMIT 1
+        ), 0)
         UNION ALL
         SELECT CASE WHEN notification_id <= $2 THEN originator_version ELSE low END,
             CASE WHEN notification_id <= $2 THEN high ELSE originator_version - 1 END
-        FROM halving JOIN stored_events ON originator_id = $1 AND originator_version = (low + high + 1) / 2
-        WHERE low < high
+        FROM halving CROSS JOIN LATERAL (
+            SELECT * FROM stored_events WHERE originator_id = $1 AND originator_version = (low + high + 1) / 2 LIMIT 1
+        ) AS middle WHERE low < high
     )
 """
 """A stream's last version up to a position, as the one `low` that isn't below its `high`: both go up together."""
@@ -104,7 +111,7 @@ class PostgresLog:
         """
         epoch = await migrate(dsn, patience)
         readers = await Pool.open(dsn, READERS)
-        [(position,)] = await readers.fetch("SELECT coalesce(max(notification_id), 0) FROM stored_events")
+        [(position,)] = await readers.fetch(f"SELECT coalesce(({POSITION}), 0)")
         return cls(dsn, epoch, position, readers, clock, probe)
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:

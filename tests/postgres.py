@@ -8,6 +8,7 @@ database of its own, which has the tables already.
 
 import asyncio
 import itertools
+import json
 import os
 import pwd
 import shutil
@@ -19,11 +20,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from store.postgres_schema import migrate
+
+if TYPE_CHECKING:
+    from store.postgres_connection import Connection
 
 MISSING = """There is no PostgreSQL to test with. Any of these will do:
     apt-get install --no-install-recommends postgresql    (or what your system calls it)
@@ -148,6 +153,12 @@ def named(dsn: str, database: str) -> str:
     """The address of another database of the same server."""
     address, _, query = dsn.partition("?")
     return f"{address.rpartition('/')[0]}/{database}" + (f"?{query}" if query else "")
+
+
+async def pages(connection: "Connection", statement: str, *parameters: Any) -> int:
+    """How many pages *statement* looks at, which is carried out."""
+    [plan] = json.loads(await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *parameters))
+    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
 
 
 def _execute(dsn: str, statement: str) -> None:

@@ -1,7 +1,6 @@
 """Workers over one PostgreSQL: what is deferred, handed over, fenced, and bound to a machine."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -25,6 +24,7 @@ from store import postgres_connection
 from store.log import LogUnavailable
 from store.postgres import PostgresLog
 from store.postgres_output import PostgresOutput
+from tests.postgres import pages
 from tests.proxy import far
 from tests.runner.world import Gate, World
 
@@ -371,6 +371,12 @@ async def test_what_a_worker_fetched_and_did_not_begin_is_anothers_as_soon_as_it
         await each.close_async()
 
 
+WAIT = """
+    INSERT INTO procrastinate_jobs (queue_name, task_name, lock)
+    SELECT 'process', 'drive', gen_random_uuid()::text FROM generate_series(1, $1)
+"""
+
+
 async def test_fetching_costs_the_same_however_many_wait(database: str, tmp_path: Path) -> None:
     """Also where the database takes the table for empty, as it was when that was last looked into."""
     await jobs.prepare(database)
@@ -380,29 +386,37 @@ async def test_fetching_costs_the_same_however_many_wait(database: str, tmp_path
     connection = await asyncpg.connect(database)
     await connection.execute("ANALYZE procrastinate_jobs")
     worker = await connection.fetchval("SELECT procrastinate_register_worker_v1()")
-    wait = """
-        INSERT INTO procrastinate_jobs (queue_name, task_name, lock)
-        SELECT 'process', 'drive', gen_random_uuid()::text FROM generate_series(1, $1)
-    """
-    fetch = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT fetch_jobs('{process}', $1, 8, $2, '5 minutes')"
+    fetch = "SELECT fetch_jobs('{process}', $1, 8, $2, '5 minutes')"
+    await connection.execute(WAIT, 100)
+    await pages(connection, fetch, worker, here.id)  # the first reads the catalogues
+    few = await pages(connection, fetch, worker, here.id)
+    await connection.execute(WAIT, 5_000)
+    assert await pages(connection, fetch, worker, here.id) < 2 * few
+    assert await connection.fetchval("SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'") == 24
+    await connection.close()
 
-    async def pages() -> int:
-        [plan] = json.loads(await connection.fetchval(fetch, worker, here.id))
-        assert plan["Plan"]["Actual Rows"] == 8
-        return int(plan["Plan"]["Shared Hit Blocks"])
 
-    await connection.execute(wait, 100)
-    await pages()  # the first reads the catalogues
-    few = await pages()
-    await connection.execute(wait, 5_000)
-    assert await pages() < 2 * few
+async def test_what_is_done_costs_the_same_however_many_wait(database: str) -> None:
+    """Also where the database takes the table for empty: those that wait for the same environment are found by that."""
+    await jobs.prepare(database)
+    connection = await postgres_connection.connect(database)
+    await connection.execute("ANALYZE procrastinate_jobs")
+    await connection.execute(
+        "CREATE FUNCTION pg_temp.done(job bigint) RETURNS void LANGUAGE sql"
+        " AS $$ DELETE FROM procrastinate_jobs WHERE id = job $$"
+    )
+    await connection.execute(WAIT, 100)
+    await pages(connection, "SELECT pg_temp.done(1)")  # the first reads the catalogues
+    few = await pages(connection, "SELECT pg_temp.done(2)")
+    await connection.execute(WAIT, 5_000)
+    assert await pages(connection, "SELECT pg_temp.done(3)") < 2 * few
     await connection.close()
 
 
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
-    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (3, "9dcd916c6046d5bc")
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (4, "5e201b85b7b55948")
 
 
 async def test_a_worker_whose_data_folder_is_removed_stops_to_be_that_machine_and_says_so(

@@ -16,15 +16,15 @@ import pytest
 from domain.access import TokenId, TokenRevoked
 from domain.environment import EnvironmentRenamed
 from domain.errors import IdempotencyKeyReused
-from store import codec, ends, ids, postgres, postgres_connection, postgres_schema, postgres_writer
+from store import codec, ends, ids, postgres, postgres_connection, postgres_output, postgres_schema, postgres_writer
 from store.batch import now
 from store.log import Author, Change, Event, Key, LogUnavailable, Origin, OutcomeUnknown, Receipt, Recorded, StreamMoved
 from store.postgres import PostgresLog
 from store.postgres_connection import InDoubt, Line, Pool
 from store.postgres_listener import Listener
-from store.postgres_recorder import recorded
+from store.postgres_recorder import ANSWERS, COLUMNS, HEADS, recorded
 from store.postgres_schema import migrate, migrations
-from tests.postgres import Server, created, named
+from tests.postgres import Server, created, named, pages
 from tests.proxy import far
 from tests.store.sample import ANN, BOB, A, B, C, change, names, take
 
@@ -42,6 +42,52 @@ async def opened(*dsns: str, probe: float = 10.0) -> AsyncIterator[list[Postgres
     yield logs
     for log in logs:
         await log.close()
+
+
+READ = {
+    postgres.ALL: "10, 10",
+    postgres.SOME: "10, 10, '{none}'",
+    postgres.LINKS: "10, 20",
+    f"{postgres.POSITION} OFFSET $1": "0",
+    f"SELECT {COLUMNS} FROM stored_events WHERE {postgres.OF_STREAM}": f"'{B}', 0, 5",
+    f"{postgres.HALVING} SELECT {postgres.VERSION}": f"'{A}', 50",
+    HEADS: f"'{{{A}}}'",
+    ANSWERS: "'{key}'",
+    postgres_output.READ + "AND service = $6 ORDER BY last DESC LIMIT $4": f"'{A}', 0, 50, 10, 100, '{B}'",
+}
+"""What is read, and with which parameters."""
+
+PRINTED = """
+    INSERT INTO output_chunks
+    SELECT $1, n, n, gen_random_uuid(), 'BUILD', 1, 'LINE', now(), '["line"]' FROM generate_series(1, 5000) AS n
+"""
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_what_is_read_costs_the_same_however_much_there_is(database: str, is_known: bool) -> None:
+    """Also over a connection that planned it when there was nothing, and if the database had looked into that then."""
+    async with opened(database) as [log]:
+        connection = await postgres_connection.connect(database)
+        if is_known:
+            await connection.execute("VACUUM ANALYZE")
+        reading = [f"EXECUTE reading{n}({parameters})" for n, parameters in enumerate(READ.values())]
+        for number, statement in enumerate(READ):
+            await connection.execute(f"PREPARE reading{number} AS {statement}")
+            await connection.execute(reading[number])  # it is planned now
+
+        async def looked_at() -> list[int]:
+            return [await pages(connection, each) for each in reading]
+
+        await log.append([change(A, 0, *"x" * 100), change(B, 0, "b")], ANN)
+        await looked_at()  # the first reads the catalogues
+        few = await looked_at()
+        for start in range(100, 5_000, 700):
+            await log.append([change(A, start, *"x" * 700)], ANN)
+        await connection.execute("INSERT INTO keys SELECT n, '', $1, 1, 1 FROM generate_series(1, 5000) AS n", A)
+        await connection.execute(PRINTED, A)
+        for before, after in zip(few, await looked_at(), strict=True):
+            assert after < before + 50
+        await connection.close()
 
 
 # Several nodes
