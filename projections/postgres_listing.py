@@ -12,20 +12,35 @@ if TYPE_CHECKING:
 # One statement, so that it sees one moment. It gives a row without a key when the page is empty.
 SELECT = """
     SELECT {has_before} AS has_before, {has_beyond} AS has_beyond, page.*
-    FROM (SELECT generation FROM checkpoints WHERE kind = {kind}) AS list
-    LEFT JOIN LATERAL (
-        SELECT sort, key, document FROM {rows} {bounds}
-        ORDER BY sort {order}, key {order} LIMIT {limit}
-    ) AS page ON true ORDER BY sort {order}, key {order}
+    FROM (SELECT generation, position FROM checkpoints WHERE kind = {kind}) AS list
+    LEFT JOIN LATERAL ({page}) AS page ON true ORDER BY sort {order}, key {order}
 """
-ROWS = "documents d WHERE {scope}"
+ROWS = "SELECT sort, key, document FROM {rows} ORDER BY sort {order}, key {order} LIMIT {limit}"
+EACH = "documents d WHERE {scope} {bounds}"
 EXISTS = "EXISTS (SELECT 1 FROM documents d WHERE {scope} AND (d.sort, d.key) {sign}= {place})"
+
+# What a narrowed list lets through is frequent, and soon met by who walks along the list, or rare, and soon looked up
+# by its tags. Nobody can say beforehand: what was frequent once may not have come for years, and what the database
+# knows may be old. So the list is walked along as far as a page is of what would be looked up as soon, and no further.
+NEAR = "sqrt({limit}::bigint * list.position)::bigint"
+NARROWED = """
+    WITH near AS ({near}), found AS (
+        SELECT count(*) = {limit} OR NOT EXISTS (
+            SELECT 1 FROM documents d WHERE {scope} {bounds} ORDER BY sort {order}, key {order} OFFSET {most} LIMIT 1
+        ) AS is_all FROM near
+    )
+    SELECT * FROM near WHERE (SELECT is_all FROM found)
+    UNION ALL SELECT * FROM ({far}) AS far WHERE NOT (SELECT is_all FROM found)
+"""
+WALKED = """
+    (SELECT * FROM documents d WHERE {scope} {bounds} ORDER BY sort {order}, key {order} LIMIT {most}) AS d
+    WHERE tagged @@ {query}::tsquery
+"""
+TAGGED = "(SELECT * FROM documents WHERE tagged @@ {query}::tsquery OFFSET 0) AS d WHERE {scope} {bounds}"
 
 
 class Listing:
     """The part of a list that is asked for, as a statement with its parameters."""
-
-    rows = ROWS
 
     def __init__(self, kind: str, parent: str, part: Slice, is_descending: bool, only: Filter | None) -> None:
         if part.first is not None and part.last is not None:
@@ -34,7 +49,7 @@ class Listing:
         self._is_backward = part.last is not None
         self._count = part.last if part.last is not None else PAGE if part.first is None else part.first
         beyond, before = ("<", ">") if is_descending else (">", "<")
-        scope = f"d.generation = list.generation AND d.parent = {self._given(parent)}{self._only(only)}"
+        scope = f"d.generation = list.generation AND d.parent = {self._given(parent)}{self._within(only)}"
         bounds, has = "", {}
         for bound, sign, other in ((part.after, beyond, before), (part.before, before, beyond)):
             if bound is not None:
@@ -44,14 +59,13 @@ class Listing:
                 # who gives a cursor of a narrowed list has seen what it stands for
                 has[other] = EXISTS.format(scope=scope, sign=other, place=place) if only is None else "true"
         self._order = "ASC" if is_descending is self._is_backward else "DESC"
+        words = {"scope": scope, "bounds": bounds, "order": self._order, "limit": self._given(self._count + 1)}
         self.statement = SELECT.format(
             has_before=has.get(before, "false"),
             has_beyond=has.get(beyond, "false"),
             kind=self._given(kind),
-            rows=self.rows.format(scope=scope),
-            bounds=bounds,
+            page=self._page(only, words),
             order=self._order,
-            limit=self._given(self._count + 1),
         )
 
     def page(self, found: "Sequence[Record]") -> Page[bytes]:
@@ -68,27 +82,27 @@ class Listing:
         self.parameters.append(parameter)
         return f"${len(self.parameters)}"
 
-    def _only(self, only: Filter | None) -> str:
+    def _within(self, only: Filter | None) -> str:
         conditions = ""
-        if only is None:
-            return conditions
-        if only.tags:
-            conditions += f" AND d.tagged @@ {self._given(_query(only))}::text::tsquery"
-        if only.since is not None:
+        if only is not None and only.since is not None:
             conditions += f" AND d.sort >= {self._given(only.since)}"
-        if only.until is not None:
+        if only is not None and only.until is not None:
             conditions += f" AND d.sort <= {self._given(only.until)}"
         return conditions
 
+    def _page(self, only: Filter | None, words: dict[str, str]) -> str:
+        if only is None or not only.tags:
+            return _rows(EACH, words)
+        words |= {"query": f"{self._given(_query(only))}::text", "most": NEAR.format(**words)}
+        return NARROWED.format(near=_rows(WALKED, words), far=_rows(TAGGED, words), **words)
 
-# Nothing is known of the filters when this is planned: so each one's rows are found by their tags, which few have, and
-# only then looked at. To have each planned for itself takes longer than to read what is found.
+
+# Here each filter's rows are found by their tags, which few have, and only then looked at.
 FILTERS = """
     SELECT filter.number, one.* FROM unnest({queries}::text[], {since}::text[], {until}::text[])
         WITH ORDINALITY AS filter (query, since, until, number)
     CROSS JOIN LATERAL ({list}) AS one ORDER BY filter.number, sort {order}, key {order}
 """
-TAGGED = "(SELECT * FROM documents WHERE tagged @@ filter.query::tsquery OFFSET 0) AS d WHERE {scope}"
 LETS_THROUGH = """
     AND (filter.since IS NULL OR d.sort >= filter.since) AND (filter.until IS NULL OR d.sort <= filter.until)
 """
@@ -96,8 +110,6 @@ LETS_THROUGH = """
 
 class Listings(Listing):
     """The same part of a list for each of the filters *narrowed*, which have tags, as one statement."""
-
-    rows = TAGGED
 
     def __init__(self, kind: str, parent: str, part: Slice, is_descending: bool, narrowed: "Sequence[Filter]") -> None:
         super().__init__(kind, parent, part, is_descending, Filter())
@@ -116,8 +128,15 @@ class Listings(Listing):
             rows[row["number"] - 1].append(row)
         return list(map(self.page, rows))
 
-    def _only(self, only: Filter | None) -> str:
+    def _within(self, only: Filter | None) -> str:
         return LETS_THROUGH
+
+    def _page(self, only: Filter | None, words: dict[str, str]) -> str:
+        return _rows(TAGGED, words | {"query": "filter.query"})
+
+
+def _rows(rows: str, words: dict[str, str]) -> str:
+    return ROWS.format(rows=rows.format(**words), **words)
 
 
 def _query(only: Filter) -> str:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from domain.errors import InvalidArgument
 from projections import sqlite
 from projections.postgres import PostgresViews
+from projections.postgres_listing import Listing
 from projections.sqlite import SqliteViews
 from projections.views import (
     Checkpoint,
@@ -29,6 +30,7 @@ from projections.views import (
     ViewsUnavailable,
 )
 from store import ids
+from tests.postgres import pages as pages_of
 
 START = Checkpoint(kind="thing", version=1, generation=1, epoch="e", position=10, hash=b"10")
 PARKED = Parked(kind="thing", position=7, stream=UUID(int=7), name="pipeline.StageMoved", error="ValueError: no")
@@ -320,6 +322,36 @@ async def test_thousands_of_narrowed_lists_are_read_at_once(views: Views) -> Non
     pages = await views.list_all("thing", "", Slice(first=1), filters, is_descending=True)
     assert [[int(edge.node) for edge in page.edges] for page in pages[:4]] == [[0], [], [2], []]
     assert pages == [*pages[:100]] * 70
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_narrowed_list_costs_little_however_long_it_is(database: str, is_known: bool) -> None:
+    """Also of what was frequent once, and whether or not the database had looked into it then."""
+    views = await PostgresViews.open(database)
+    before = await made(views)
+    asked = [None, *(Filter(tags=tags) for tags in ((("once",),), (("once",), ("odd",)), (("nothing",),), (("odd",),)))]
+
+    async def looked_at() -> list[int]:
+        listings = [Listing("thing", "", Slice(first=20), is_descending=True, only=only) for only in asked]
+        async with views._pool.connection() as connection:
+            return [await pages_of(connection, listing.statement, *listing.parameters) for listing in listings]
+
+    async def write(begin: int, end: int) -> Checkpoint:
+        rows = [tagged(n, "once" if n < 1_100 else "now", "odd" if n % 2 else "even") for n in range(begin, end)]
+        after = replace(before, position=end)
+        await views.save([Progress(before=before, after=after, rows=rows)])
+        return after
+
+    before = await write(1_000, 1_500)
+    async with views._pool.connection() as connection:
+        if is_known:
+            await connection.execute("ANALYZE")
+    await looked_at()  # the first reads the catalogues
+    few = await looked_at()
+    before = await write(1_500, 6_000)
+    for short, long in zip(few, await looked_at(), strict=True):
+        assert long < 5 * short
+    await views.close()
 
 
 async def test_several_rows_are_found_at_once(views: Views) -> None:
