@@ -84,7 +84,13 @@ FILLED = """
 """
 """Nobody prunes it before the transaction is over, which the next one that waits for the disk has wait, too. Tags are
 put off as usual, while nobody searches among the rows."""
-SOME = "SELECT ctid FROM documents WHERE generation = $1 LIMIT $2"
+REMOVE_SOME = """
+    WITH next AS (SELECT ctid, key FROM documents WHERE generation = $1 AND key >= $2 ORDER BY key LIMIT $3),
+        removed AS (DELETE FROM documents WHERE ctid IN (SELECT ctid FROM next))
+    SELECT key FROM next ORDER BY key DESC LIMIT 1
+"""
+"""From a key on: what was removed before stays in the index for a while, and would be gone through each time."""
+LEAST = UUID(int=0)
 
 
 class GenerationGone(ViewsUnavailable):
@@ -201,20 +207,22 @@ class PostgresViews(Views):
         await self.prune()
 
     async def prune(self, only: Collection[int] | None = None) -> None:
-        while await self._prune(only):
-            pass
+        done: tuple[int, UUID] | None = (0, LEAST)
+        while done:
+            done = await self._prune(only, *done)
 
-    async def _prune(self, only: Collection[int] | None) -> bool:
-        """Removes some of what nobody reads; whether there was any."""
+    async def _prune(self, only: Collection[int] | None, done: int, place: UUID) -> tuple[int, UUID] | None:
+        """Removes some of what nobody reads, of generation *done* from *place* on; how far it is, None at the end."""
         async with self._writing() as connection:
             generation = await connection.fetchval(UNREAD, None if only is None else list(only))
             if generation is None:
-                return False
-            removed = await connection.execute(f"DELETE FROM documents WHERE ctid IN ({SOME})", generation, PRUNED)
-            if removed == "DELETE 0":
+                return None
+            begin = place if generation == done else LEAST
+            last: UUID | None = await connection.fetchval(REMOVE_SOME, generation, begin, PRUNED)
+            if last is None and begin == LEAST:
                 await connection.execute("DELETE FROM parked WHERE generation = $1", generation)
                 await connection.execute("DELETE FROM generations WHERE generation = $1", generation)
-            return True
+            return generation, last or LEAST
 
     @asynccontextmanager
     async def _writing(self) -> "AsyncIterator[Connection]":

@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain.errors import InvalidArgument
-from projections import sqlite
+from projections import postgres, sqlite
 from projections.postgres import PostgresViews
 from projections.postgres_listing import Listing
 from projections.sqlite import SqliteViews
@@ -351,6 +352,25 @@ async def test_a_narrowed_list_costs_little_however_long_it_is(database: str, is
     before = await write(1_500, 6_000)
     for short, long in zip(few, await looked_at(), strict=True):
         assert long < 5 * short
+    await views.close()
+
+
+async def test_pruning_costs_the_same_however_much_was_pruned(database: str) -> None:
+    """Also while somebody has the database keep everything, as who makes a backup does."""
+    views = await PostgresViews.open(database)
+    generation = await views.begin("thing")
+    await views.fill(generation, [row(number) for number in range(1, 3_000)])
+    backup = await asyncpg.connect(database)
+    async with backup.transaction(isolation="repeatable_read"), views._pool.connection() as connection:
+        await backup.fetch("SELECT FROM documents")
+        last, looked_at = postgres.LEAST, []
+        for _ in range(5):
+            looked_at.append(await pages_of(connection, postgres.REMOVE_SOME, generation, last, 100))
+            last = await connection.fetchval(postgres.REMOVE_SOME, generation, last, 400)
+        assert max(looked_at[1:]) < 1.5 * looked_at[0]
+    await backup.close()
+    await views.prune()
+    assert await views.load({generation: [UUID(int=2_999)]}) == {generation: {}}
     await views.close()
 
 
