@@ -282,6 +282,21 @@ async def test_a_worker_that_falls_silent_while_it_hands_on_keeps_no_other_from_
         assert await asking == []
 
 
+async def test_what_a_living_worker_drives_is_its_own(
+    world: World, workers: Workers, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "STALLED", 60.0)  # however slow this machine is
+    gate = Gate()
+    world.target.on("build api", gate)
+    id_ = await world.request(await world.environment(["api"]))
+    async with workers.one(), Jobs(database, machine(tmp_path / "other"), gone=300.0).open() as other:
+        await gate.reached.wait()
+        assert await other.hand_on() == []
+        gate.opened.set()
+        await world.over(id_)
+    assert (await world.recorded(id_)).count("DeploymentTakenUp") == 1
+
+
 async def test_an_environment_goes_on_when_it_could_not_be_said_that_a_deployment_is_over(
     world: World, workers: Workers, database: str
 ) -> None:
