@@ -1,18 +1,23 @@
 """An application that the tests share, and environments of their own in it."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.gql.environment import Environment
 from tests.gql.stageline import Stageline, served
+from tests.postgres import created
 
 
-@pytest.fixture(scope="session")
-def stageline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stageline]:
-    with served(tmp_path_factory.mktemp("stageline")) as shared:
-        yield shared
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def stageline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stageline]:
+    """On either store."""
+    with ExitStack() as stack:
+        is_shared = request.param == "postgres"
+        database = stack.enter_context(created(request.getfixturevalue("postgres"))) if is_shared else None
+        yield stack.enter_context(served(tmp_path_factory.mktemp("stageline"), database=database))
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Everything that happens in an environment: its pipeline's events, its queue's and its deployments', in one order."""
 
-import sqlite3
+import json
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import islice
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from domain.project import EnvironmentId
 from store import feed
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data
+from tests.gql.test_audit import export
 
 FOLLOW = """
 subscription ($environment: ID!, $after: String) {
@@ -36,10 +36,9 @@ def follow(environment: Environment, after: str | None = None) -> Iterator[Data]
 
 
 def queue_positions(environment: Environment) -> list[int]:
-    stream = queue.stream(EnvironmentId(UUID(environment.id.partition("_")[2])))
-    with closing(sqlite3.connect(environment.stageline.data / "log.db")) as database:
-        rows = database.execute("SELECT rowid FROM stored_events WHERE originator_id = ?", (stream.hex,))
-        return [position for (position,) in rows]
+    stream = str(queue.stream(EnvironmentId(UUID(environment.id.partition("_")[2]))))
+    every = map(json.loads, export(environment.stageline))
+    return [each["position"] for each in every if each["link"][2] == stream]
 
 
 def written(environment: Environment) -> list[int]:

@@ -162,17 +162,27 @@ async def test_a_removed_service_is_stopped(world: World, workers: Workers) -> N
     assert {await world.service(environment, "web")} == world.target.up
 
 
-async def test_an_environment_of_processes_stays_on_its_machine(world: World, workers: Workers) -> None:
+@pytest.mark.parametrize("is_astray", [False, True])
+async def test_an_environment_of_processes_stays_on_its_machine(
+    world: World, workers: Workers, database: str, is_astray: bool
+) -> None:
+    """Though its job may come to another: when the machine was taken for gone just before it was heard of again."""
     environment = await world.environment(["api"])
     async with workers.one(on="first"):
         await world.over(await world.request(environment))
     id_ = await world.request(environment)
+    connection = await asyncpg.connect(database)
+    if is_astray:
+        await connection.execute("UPDATE procrastinate_jobs SET queue_name = 'process'")
+    home = await connection.fetch("SELECT * FROM homes")
     async with workers.one(on="second"):
         other = await world.request(await world.environment(["lone"]))
         assert (await world.over(other)).status == Status.SUCCEEDED
         assert (await world.deployment(id_)).status == Status.QUEUED
         async with workers.one(on="first"):
             assert (await world.over(id_)).status == Status.SUCCEEDED
+    assert await connection.fetch("SELECT * FROM homes WHERE environment = $1", environment) == home
+    await connection.close()
 
 
 async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(world: World, workers: Workers) -> None:
