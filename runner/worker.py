@@ -13,6 +13,7 @@ was under way, is another machine's: what was running is said to be begun anew, 
 import asyncio
 import logging
 from collections.abc import Collection, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from domain import deployment as deployments
@@ -175,8 +176,11 @@ class WorkerEngine:
         if home.lost is not None:
             text = f"the machine {home.lost} is gone: this step is begun anew on {self._machine.name}"
             for step in (await self._load(id_)).running:
-                await self._outputs.begin_anew(id_, step.service, step.phase, step.attempt)
-                await self._note(id_, step, text)
+                await patiently(partial(self._begin_anew, id_, step, text))  # who gets the job next isn't told of it
+
+    async def _begin_anew(self, id_: DeploymentId, step: Step, text: str) -> None:
+        await self._outputs.begin_anew(id_, step.service, step.phase, step.attempt)
+        await self._note(id_, step, text)
 
     async def _keep_up(self, jobs: Jobs) -> None:
         """Gives signs of life, and hands on what others don't do any more."""

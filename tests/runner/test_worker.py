@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -185,7 +186,22 @@ async def test_an_environment_of_processes_stays_on_its_machine(
     await connection.close()
 
 
-async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(world: World, workers: Workers) -> None:
+async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(
+    world: World, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though that can't be said at once."""
+    assert isinstance(world.outputs, PostgresOutput)
+    begin_anew, tries = world.outputs.begin_anew, 0
+
+    async def falter(*attempt: Any) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise LogUnavailable("The database is away.")
+        await begin_anew(*attempt)
+
+    monkeypatch.setattr(world.outputs, "begin_anew", falter)
+
     async def print_and_wait(work: Work, output: StepOutput) -> None:
         await output.write(["working"], upto=8)
         await gate(work, output)
