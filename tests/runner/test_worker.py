@@ -454,6 +454,43 @@ async def test_what_is_done_costs_the_same_however_many_wait(database: str) -> N
     await connection.close()
 
 
+async def test_what_became_of_a_job_is_said_again_when_no_word_comes_of_it(world: World, database: str) -> None:
+    """Unless it is another's by now."""
+    await world.request(await world.environment(["api"]))
+    async with far(database) as (proxy, dsn):
+        connector = Connector(dsn)
+        await connector.open_async()
+        proxy.swallows = b"DELETE"  # the answer
+        await connector.execute_query_async("DELETE FROM procrastinate_jobs")
+        assert proxy.has_swallowed.is_set()
+        assert await connector.execute_query_all_async("SELECT FROM procrastinate_jobs") == []
+        await connector.execute_query_async("DO $$ BEGIN RAISE EXCEPTION 'Job was not found'; END $$")
+        await connector.close_async()
+
+
+async def test_of_an_environments_jobs_one_is_fetched_at_a_time_in_their_order(
+    world: World, database: str, tmp_path: Path
+) -> None:
+    await world.request(await world.environment(["api"]))
+    connection = await asyncpg.connect(database)
+    await connection.execute(COPIED)
+    first, second = [row["id"] for row in await connection.fetch("SELECT id FROM procrastinate_jobs ORDER BY id")]
+    here, connector = machine(tmp_path), Connector(database)
+    await connector.open_async()
+    async with Jobs(database, here, gone=300.0).open() as of_here:
+        await of_here.greet()
+    manager = Manager(connector, here.id, 300.0, 8)
+    worker = await manager.register_worker()
+    for id_ in (first, second):
+        job = await manager.fetch_job(["process", here.id.hex], worker)
+        assert job is not None
+        assert job.id == id_
+        assert await manager.fetch_job(["process", here.id.hex], worker) is None
+        await connection.execute("DELETE FROM procrastinate_jobs WHERE id = $1", id_)
+    await connection.close()
+    await connector.close_async()
+
+
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
