@@ -46,6 +46,9 @@ MOVED = """
 """What others do when a machine has not been heard of for long."""
 
 
+QUEUE = "SELECT queue_name FROM procrastinate_jobs WHERE lock = $1"
+"""The queue of an environment's job."""
+
 COPIED = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, lock) SELECT queue_name, task_name, lock
     FROM procrastinate_jobs
@@ -55,7 +58,7 @@ COPIED = """
 
 class Workers:
     def __init__(self, database: str, folder: Path, world: World) -> None:
-        self._database, self._folder, self._world = database, folder, world
+        self._database, self.folder, self._world = database, folder, world
 
     @asynccontextmanager
     async def one(
@@ -76,7 +79,7 @@ class Workers:
         async def services(position: int) -> Collection[ServiceId]:
             return standing
 
-        here, runner = machine(self._folder / on), self._world.runner(target)
+        here, runner = machine(self.folder / on), self._world.runner(target)
         engine = WorkerEngine(database or self._database, here, gone, runner, outputs, none, services)
         await engine.start()
         try:
@@ -173,6 +176,8 @@ async def test_an_environment_of_processes_stays_on_its_machine(
         await world.over(await world.request(environment))
     id_ = await world.request(environment)
     connection = await asyncpg.connect(database)
+    queue = await connection.fetchval(QUEUE, str(environment))
+    assert queue == machine(workers.folder / "first").id.hex
     if is_astray:
         await connection.execute("UPDATE procrastinate_jobs SET queue_name = 'process'")
     home = await connection.fetch("SELECT * FROM homes")
@@ -180,6 +185,8 @@ async def test_an_environment_of_processes_stays_on_its_machine(
         other = await world.request(await world.environment(["lone"]))
         assert (await world.over(other)).status == Status.SUCCEEDED
         assert (await world.deployment(id_)).status == Status.QUEUED
+        while await connection.fetchval(QUEUE, str(environment)) != queue:
+            await asyncio.sleep(0.01)
         async with workers.one(on="first"):
             assert (await world.over(id_)).status == Status.SUCCEEDED
     assert await connection.fetch("SELECT * FROM homes WHERE environment = $1", environment) == home
