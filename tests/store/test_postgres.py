@@ -278,9 +278,14 @@ async def test_streams_that_several_nodes_write_to_are_chained_and_their_times_i
             assert [r.recorded_at for r in events] == sorted(r.recorded_at for r in events)
 
 
-async def test_a_node_whose_clock_is_behind_dates_no_event_before_the_one_that_it_follows(database: str) -> None:
+@pytest.mark.parametrize("kinds", [None, [TokenRevoked]])
+async def test_a_node_whose_clock_is_behind_dates_no_event_before_the_one_that_it_follows(
+    database: str, kinds: list[type[Event]] | None
+) -> None:
+    """Whatever it wants to be told of."""
     async with opened(database) as [one]:
         behind = await PostgresLog.open(database, lambda: now() - timedelta(hours=1))
+        behind.watch(lambda _: None, kinds)
         for version in range(0, 6, 2):
             await one.append([change(A, version, "in time")], ANN)
             await behind.append([change(A, version + 1, "late")], ANN)
@@ -489,6 +494,27 @@ async def test_who_listens_to_a_wire_that_has_gone_silent_listens_to_another_soo
         while proxy.connections == connections:
             await asyncio.sleep(0.01)
         assert names(await following) == ["a1", "a2"]
+
+
+async def test_who_listens_on_a_connection_that_breaks_listens_on_another_and_hears_of_what_came_meanwhile(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "POLL", 1e9)
+    heard = asyncio.Event()
+    async with (
+        far(database) as (proxy, dsn),
+        opened(dsn, database, probe=1e9) as (one, other),
+        asyncio.timeout(30),
+    ):
+        one.watch(lambda _: heard.set())
+        await other.append([change(A, 0, "a1")], ANN)
+        await heard.wait()
+        heard.clear()
+        proxy.hush()
+        proxy.cut()
+        await other.append([change(A, 1, "a2")], ANN)
+        proxy.speak()
+        await heard.wait()
 
 
 async def test_what_is_said_over_the_line_that_listens_is_not_heard(database: str) -> None:
