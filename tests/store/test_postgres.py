@@ -399,7 +399,7 @@ async def test_an_address_that_makes_no_sense_is_not_waited_for(database: str) -
 async def test_what_is_acknowledged_is_on_the_disk_though_the_database_is_set_up_otherwise(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {database.rpartition('/')[2]} SET synchronous_commit = off".encode())
-    pool, listener = await Pool.open(database, 1), Listener(database, [], lambda: None)
+    pool, listener = await Pool.open(database, 1), Listener(database, [], lambda _: None)
     for rows in (await pool.fetch("SHOW synchronous_commit"), await listener.line.fetch("SHOW synchronous_commit")):
         assert [tuple(row) for row in rows] == [("on",)]
     await listener.close()
