@@ -17,6 +17,7 @@ from collections.abc import Collection, Sequence
 from contextlib import closing
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -117,8 +118,8 @@ async def deploy(handler: Handler, environment: EnvironmentId) -> float:
 
 
 async def measure(log: EventLog, outputs: OutputStore, case: Case, runs: int) -> list[float]:
-    async def none(position: int) -> tuple[()]:
-        return ()
+    async def none(position: int) -> dict[Any, Any]:
+        return {}
 
     handler = Handler(log)
     engine = LocalEngine(Runner(handler, {Target.PROCESS: Nothing()}, outputs, "bench"), none, none)

@@ -26,7 +26,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import uvloop
@@ -104,8 +104,8 @@ class Working(Nothing):
 
 
 async def work(dsn: str, folder: Path, seconds: float) -> None:
-    async def none(position: int) -> tuple[()]:
-        return ()
+    async def none(position: int) -> dict[Any, Any]:
+        return {}
 
     log, output = await PostgresLog.open(dsn), await PostgresOutput.open(dsn)
     runner = Runner(Handler(log), {Target.PROCESS: Working(seconds)}, output, ids.new().hex)

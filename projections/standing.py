@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.environment import EnvironmentCreated, EnvironmentDeleted
+from domain.project import EnvironmentId
 from domain.queue import DeploymentClosed, DeploymentId, DeploymentRequested
 from domain.service import ServiceAdded, ServiceId, ServiceRemoved
 from projections.projection import Projection, Reader
@@ -44,7 +45,7 @@ def _requested(view: Unfinished | None, recorded: Recorded) -> Unfinished | None
 class Standing(Struct, frozen=True, kw_only=True):
     """The services of an environment."""
 
-    environment: UUID
+    environment: EnvironmentId
     services: tuple[ServiceId, ...] = ()
 
 
@@ -59,7 +60,7 @@ def _environment(recorded: Recorded) -> UUID | None:
 def _stands(view: Standing | None, recorded: Recorded) -> Standing | None:
     match recorded.event:
         case EnvironmentCreated():
-            return Standing(environment=recorded.stream)
+            return Standing(environment=EnvironmentId(recorded.stream))
         case ServiceAdded(service=service) if view:
             return replace(view, services=(*view.services, service))
         case ServiceRemoved(service=service) if view:

@@ -7,12 +7,14 @@ of each other, so their deployments are driven side by side; within one the queu
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from itertools import chain
 from typing import Any, Protocol
 
 from domain import deployment as deployments
 from domain import queue as queues
 from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
+from domain.project import EnvironmentId
 from domain.queue import DeploymentAdmitted, DeploymentId
 from domain.service import ServiceId
 from runner.leftover import Leftovers
@@ -25,8 +27,8 @@ logger = logging.getLogger(__name__)
 OpenDeployments = Callable[[int], Awaitable[Collection[DeploymentId]]]
 """The deployments that aren't over, admitted or waiting, as of the given position of the log or a later one."""
 
-StandingServices = Callable[[int], Awaitable[Collection[ServiceId]]]
-"""The services that stand in any pipeline, as of the given position of the log or a later one."""
+StandingServices = Callable[[int], Awaitable[Mapping[EnvironmentId, Collection[ServiceId]]]]
+"""The services that stand in each environment's pipeline, as of the given position of the log or a later one."""
 
 
 class Engine(Protocol):
@@ -113,7 +115,8 @@ class LocalEngine:
                 return
 
     async def _sweep(self, position: int, open_: Collection[DeploymentId]) -> None:
-        await self._leftovers.sweep(await self._services(position), open_)
+        standing = chain.from_iterable((await self._services(position)).values())
+        await self._leftovers.sweep({*standing, *await self._leftovers.planned(open_)})
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -83,24 +83,21 @@ class Leftovers:
             if any(isinstance(event, ServiceRemoved | EnvironmentDeleted) for event in since):
                 await self.stop(planned.environment, [s.id for stage in planned.plan.stages for s in stage.services])
 
-    async def sweep(self, standing: Collection[ServiceId], open_: Collection[DeploymentId]) -> None:
-        """Stops everything but the services *standing* in any pipeline, and those of the deployments *open_*."""
-        keep = {*standing, *await self.planned(open_)}
+    async def sweep(self, keep: Collection[ServiceId]) -> None:
+        """Stops everything but the services *keep*."""
         await asyncio.gather(*(executor.sweep(keep) for executor in self._executors.values()))
-
-    async def held(self, environment: EnvironmentId) -> set[ServiceId]:
-        """The services that *environment* has, or is to have."""
-        pipeline = (await self._states.load(pipelines.decider, environment)).state
-        return {*(service.id for service in pipeline.services), *await self._awaited(environment)}
 
     async def _awaited(self, environment: EnvironmentId) -> set[ServiceId]:
         queue = (await self._states.load(queues.decider, queues.stream(environment))).state
         return await self.planned([request.deployment for request in queue.open])
 
-    async def planned(self, open_: Collection[DeploymentId]) -> set[ServiceId]:
-        """The services that the deployments *open_* are about."""
+    async def planned(
+        self, open_: Collection[DeploymentId], elsewhere: Collection[EnvironmentId] = ()
+    ) -> set[ServiceId]:
+        """The services that the deployments *open_* are about, but for those of the environments *elsewhere*."""
         planned: set[ServiceId] = set()
         for id_ in open_:
             deployment = (await self._states.load(deployments.decider, id_)).state
-            planned |= {run.service.id for stage in deployment.stages for run in stage.services}
+            if deployment.environment not in elsewhere:
+                planned |= {run.service.id for stage in deployment.stages for run in stage.services}
         return planned

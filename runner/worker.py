@@ -215,9 +215,9 @@ class WorkerEngine:
         """
         if Target.PROCESS not in self._runner.executors:
             return
-        keep = {*await self._services(position), *await self._leftovers.planned(await self._open_deployments(position))}
-        for environment in await jobs.elsewhere():
-            keep -= await self._leftovers.held(environment)
+        standing, elsewhere = await self._services(position), await jobs.elsewhere()
+        keep = await self._leftovers.planned(await self._open_deployments(position), elsewhere)
+        keep.update(*(services for environment, services in standing.items() if environment not in elsewhere))
         await self._runner.executors[Target.PROCESS].sweep(keep)
 
     def _told(self, events: Sequence[Recorded]) -> None:

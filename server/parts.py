@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from domain.environment import Target
+from domain.project import EnvironmentId
 from domain.queue import DeploymentId
 from domain.service import ServiceId
 from gql.answer import Answers
@@ -73,11 +74,11 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
             await projector.wait_for(position, CATCHING_UP)
             return [row.deployment for row in await Everything(views, standing.unfinished).list()]
 
-        async def standing_services(position: int) -> Collection[ServiceId]:
+        async def standing_services(position: int) -> Mapping[EnvironmentId, Collection[ServiceId]]:
             await projector.wait_for(position, CATCHING_UP)
             if any(parked.kind == standing.standing.name for parked in await views.parked()):
                 raise RuntimeError("An event of the standing services is parked: nobody can say what is left over.")
-            return [service for row in await Everything(views, standing.standing).list() for service in row.services]
+            return {row.environment: row.services for row in await Everything(views, standing.standing).list()}
 
         engine = _engine(settings, application.handler, executors, output, open_deployments, standing_services)
         if engine is not None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from domain import pipeline as pipelines
 from domain.deployment import DeploymentFailed, DeploymentSucceeded
 from domain.environment import DeleteEnvironment, EnvironmentCreated
+from domain.project import EnvironmentId
 from domain.queue import DeploymentId, DeploymentRequested
 from domain.service import ServiceId
 from domain.step import Status
@@ -35,14 +36,14 @@ async def engine(world: World, open_: OpenDeployments | None = None) -> AsyncIte
         requested = [event.deployment for event in events if isinstance(event, DeploymentRequested)]
         return [id_ for id_ in requested if not (await world.deployment(id_)).status.is_final]
 
-    async def services(position: int) -> Collection[ServiceId]:
+    async def services(position: int) -> Mapping[EnvironmentId, Collection[ServiceId]]:
         created = [
-            recorded.stream
+            EnvironmentId(recorded.stream)
             for recorded in await world.log.read_all(0, 100_000)
             if isinstance(recorded.event, EnvironmentCreated)
         ]
-        pipelines_ = [(await world.handler.states.load(pipelines.decider, stream)).state for stream in created]
-        return [service.id for pipeline in pipelines_ if pipeline.exists for service in pipeline.services]
+        states = {each: (await world.handler.states.load(pipelines.decider, each)).state for each in created}
+        return {each: [service.id for service in of.services] for each, of in states.items() if of.exists}
 
     started = LocalEngine(world.runner(), open_ or open_deployments, services)
     await started.start()

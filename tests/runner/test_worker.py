@@ -1,18 +1,20 @@
 """Workers over one PostgreSQL: what is deferred, handed over, fenced, and bound to a machine."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
 from procrastinate.jobs import Status as JobStatus
 
 from domain.environment import Target
+from domain.project import EnvironmentId
 from domain.service import ServiceId
 from domain.spec import ServiceSpec
 from domain.step import Phase, Status
@@ -22,7 +24,7 @@ from runner.executor import StepOutput, Work
 from runner.jobs import Jobs
 from runner.machine import machine
 from runner.worker import WorkerEngine
-from store import postgres_connection
+from store import ids, postgres_connection
 from store.log import LogUnavailable
 from store.postgres import PostgresLog
 from store.postgres_output import PostgresOutput
@@ -68,7 +70,7 @@ class Workers:
         target: Target = Target.PROCESS,
         gone: float = 300.0,
         database: str | None = None,
-        standing: Collection[ServiceId] = (),
+        standing: Mapping[EnvironmentId, Collection[ServiceId]] = {},
     ) -> AsyncIterator[WorkerEngine]:
         """A worker on the machine *on*, which sees its jobs in *database*, and that these services are *standing*."""
         outputs = self._world.outputs
@@ -77,7 +79,7 @@ class Workers:
         async def none(position: int) -> tuple[()]:
             return ()
 
-        async def services(position: int) -> Collection[ServiceId]:
+        async def services(position: int) -> Mapping[EnvironmentId, Collection[ServiceId]]:
             return standing
 
         here, runner = machine(self.folder / on), self._world.runner(target)
@@ -257,15 +259,39 @@ async def test_when_nobody_could_be_heard_of_no_machine_is_taken_for_gone(
 async def test_a_machine_that_comes_back_stops_what_is_on_another_by_now(world: World, workers: Workers) -> None:
     moves, stays = await world.environment(["api"]), await world.environment(["web"])
     api, web = await world.service(moves, "api"), await world.service(stays, "web")
-    async with workers.one(on="first", standing=[api, web]):
+    standing = {moves: [api], stays: [web]}
+    async with workers.one(on="first", standing=standing):
         for environment in (moves, stays):
             await world.over(await world.request(environment))
-    async with workers.one(on="second", standing=[api, web], gone=0.5):
+    async with workers.one(on="second", standing=standing, gone=0.5):
         await world.over(await world.request(moves))
     world.target.up = {api, web}  # the target is one for all machines here: this is what the first one has left
-    async with workers.one(on="first", standing=[api, web]):
+    async with workers.one(on="first", standing=standing):
         await world.over(await world.request(stays))  # begun after the tidying up
     assert world.target.up == {web}
+
+
+async def test_a_worker_begins_without_reading_what_is_elsewhere(
+    world: World, workers: Workers, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it begins as soon, however many environments the other machines have."""
+    away = [await world.environment(["api"]) for _ in range(3)]
+    connection = await asyncpg.connect(database)
+    await connection.execute(MOVED)
+    await connection.executemany("INSERT INTO homes VALUES ($1, $2)", [(each, UUID(int=1)) for each in away])
+    await connection.close()
+    asked: list[UUID] = []
+    events = PostgresLog.events
+
+    def counted(log: PostgresLog, stream: UUID, after: int = 0, until: int | None = None) -> Any:
+        asked.append(stream)
+        return events(log, stream, after, until)
+
+    monkeypatch.setattr(PostgresLog, "events", counted)
+    stays = await world.environment(["web"])
+    async with workers.one(standing={each: [ServiceId(ids.new())] for each in away}):
+        await world.over(await world.request(stays))
+    assert not set(asked) & set(away)
 
 
 async def test_a_worker_that_learns_that_its_machine_was_taken_for_gone_stops_what_is_on_another_by_now(
@@ -273,7 +299,7 @@ async def test_a_worker_that_learns_that_its_machine_was_taken_for_gone_stops_wh
 ) -> None:
     environment = await world.environment(["api"])
     api = await world.service(environment, "api")
-    async with workers.one(standing=[api]):
+    async with workers.one(standing={environment: [api]}):
         await world.over(await world.request(environment))
         connection = await asyncpg.connect(database)
         await connection.execute(MOVED)
