@@ -1,6 +1,7 @@
 """Batches on their way into the tables on PostgreSQL, and rows on their way out."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -15,7 +16,7 @@ from store.log import Author, Change, Key, Origin, Receipt, Recorded, StreamMove
 if TYPE_CHECKING:
     from store.postgres_connection import Record
 
-APPEND = "SELECT * FROM append($1::believed[], $2::keyed[], $3::stored_events[])"
+APPEND = "SELECT * FROM append($1::believed[], $2::keyed[], $3::stored_events[], $4::timestamptz)"
 
 HEADS = """
     SELECT s.stream, e.originator_version, e.hash, e.recorded_at FROM unnest($1::uuid[]) AS s (stream)
@@ -62,10 +63,11 @@ class Sent(Struct, frozen=True):
 
 
 class Letter:
-    """Commands in the form in which the database takes them, and its reply in theirs."""
+    """Commands in the form in which the database takes them, and its reply in theirs; they are recorded *at* a time."""
 
-    def __init__(self, commands: Sequence[Sent], heads: dict[UUID, Head]) -> None:
+    def __init__(self, commands: Sequence[Sent], heads: dict[UUID, Head], at: datetime) -> None:
         self._commands = commands
+        self._at = at
         self._heads: list[tuple[Any, ...]] = []
         self._keys: list[tuple[Any, ...]] = []
         self._events: list[tuple[Any, ...]] = []
@@ -79,7 +81,7 @@ class Letter:
 
     @property
     def parameters(self) -> Sequence[Any]:
-        return self._heads, self._keys, self._events
+        return self._heads, self._keys, self._events, self._at
 
     @property
     def events(self) -> Sequence[Any]:
@@ -156,7 +158,7 @@ def line(row: "Record") -> bytes:
 
 
 def _row(stored: Stored, command: int) -> tuple[Any, ...]:
-    """As the events' table has it, but for the position: that is given by the database, which is told the command."""
+    """As the events' table has it, with the command for the position, and without the time: both are given there."""
     recorded, by = stored.recorded, stored.recorded.by
     return (
         command,
@@ -165,7 +167,7 @@ def _row(stored: Stored, command: int) -> tuple[Any, ...]:
         recorded.name,
         stored.state,
         recorded.id,
-        recorded.recorded_at,
+        None,
         by.actor,
         by.origin.value,
         by.token,

@@ -115,7 +115,8 @@ class Writer:
             if isinstance(outcome, Receipt) and not outcome.is_repeat:
                 sent[number] = Sent(one.changes, one.key, batch.stored[begin:])
         if sent:
-            for number, became in zip(sent, await self._send(Letter(list(sent.values()), heads)), strict=True):
+            letter = Letter(list(sent.values()), heads, batch.tip.recorded_at)
+            for number, became in zip(sent, await self._send(letter), strict=True):
                 outcomes[number] = self._told(taken[number], became)
         events = [each for outcome in outcomes if isinstance(outcome, Receipt) for each in outcome.recorded]
         self.learn(events)

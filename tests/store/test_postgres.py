@@ -22,7 +22,7 @@ from store.log import Author, Change, Event, Key, LogUnavailable, Origin, Outcom
 from store.postgres import PostgresLog
 from store.postgres_connection import InDoubt, Line, Pool
 from store.postgres_listener import Listener
-from store.postgres_recorder import ANSWERS, COLUMNS, HEADS, recorded
+from store.postgres_recorder import ANSWERS, APPEND, COLUMNS, HEADS, recorded
 from store.postgres_schema import migrate, migrations
 from tests.postgres import Server, created, named, pages
 from tests.proxy import far
@@ -53,9 +53,13 @@ READ = {
     f"{postgres.HALVING} SELECT {postgres.VERSION}": f"'{A}', 50",
     HEADS: f"'{{{A}}}'",
     ANSWERS: "'{key}'",
+    APPEND: f"""
+        ARRAY[ROW(1, '{A}', 0, '')]::believed[], ARRAY[ROW(2, gen_random_uuid()::text, '', '{A}')]::keyed[],
+        '{{}}', now()
+    """,
     postgres_output.READ + "AND service = $6 ORDER BY last DESC LIMIT $4": f"'{A}', 0, 50, 10, 100, '{B}'",
 }
-"""What is read, and with which parameters."""
+"""What is read, and with which parameters; of the appends one is refused, and the other keeps a key."""
 
 PRINTED = """
     INSERT INTO output_chunks
@@ -366,7 +370,7 @@ async def test_tables_of_the_first_version_are_brought_up_to_date_with_what_is_i
 async def test_a_node_whose_tables_another_version_has_changed_says_so(database: str) -> None:
     async with opened(database) as [log]:
         with psycopg.connect(database) as connection:
-            connection.execute("DROP FUNCTION append(believed[], keyed[], stored_events[])")
+            connection.execute("DROP FUNCTION append(believed[], keyed[], stored_events[], timestamptz)")
         with pytest.raises(LogUnavailable, match=r"another version of Stageline has changed its tables: have the same"):
             await log.append([change(A, 0, "a1")], ANN)
 

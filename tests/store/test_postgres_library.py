@@ -64,7 +64,7 @@ class Face(PostgresApplicationRecorder):
         streams = groupby(stored_events, key=lambda event: event.originator_id)
         events = [(_uuid(stream), [_wrapped(event) for event in of_stream]) for stream, of_stream in streams]
         changes = [Change(stream=stream, expected=of_stream[0].recorded.version - 1) for stream, of_stream in events]
-        letter = Letter([Sent(changes, None, [event for _, of_stream in events for event in of_stream])], {})
+        letter = Letter([Sent(changes, None, [event for _, of_stream in events for event in of_stream])], {}, now())
         reply = asyncio.run_coroutine_threadsafe(self._pool.fetch(APPEND, *letter.parameters), self._loop).result()
         [receipt] = letter.outcomes(reply)
         if not isinstance(receipt, Receipt):
