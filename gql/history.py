@@ -1,6 +1,6 @@
 """What happened to pipelines, the newest first and without a cut-off."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -8,7 +8,6 @@ import strawberry
 from msgspec.structs import replace
 from strawberry import ID
 
-from domain.access import ACCESS, TokenIssued
 from domain.environment import EnvironmentCreated
 from domain.errors import EnvironmentNotFound, InvalidArgument, ServiceNotFound, StageNotFound
 from domain.project import ProjectId
@@ -139,25 +138,13 @@ async def pages(
     await context.settled()
     found = await context.application.history.list_all(wanted, asked)
     views = [edge.node for page in found for edge in page.edges]
-    tokens = await _tokens(context, views)
+    tokens = await context.application.history.token_names({view.by.token for view in views if view.by.token})
     projects = await project_refs(context, {view.project for view in views})
     epoch = context.application.log.epoch
     return [connection(page, lambda view: _shown(view, tokens, projects[view.project], epoch)) for page in found]
 
 
-async def _tokens(context: Context, views: Sequence[HistoryView]) -> dict[UUID, TokenRef]:
-    """Every token by its id, the revoked ones as well."""
-    if not any(view.by.token for view in views):
-        return {}
-    issued = await context.application.log.events(ACCESS)
-    return {
-        event.token: TokenRef(id=global_id("token", event.token), name=event.name)
-        for event in issued
-        if isinstance(event, TokenIssued)
-    }
-
-
-def _shown(view: HistoryView, tokens: dict[UUID, TokenRef], project: ProjectRef, epoch: str) -> HistoryEvent:
+def _shown(view: HistoryView, tokens: Mapping[UUID, str], project: ProjectRef, epoch: str) -> HistoryEvent:
     event = view.event
     change = changes.change(view.before, event)
     name = event.name if isinstance(event, EnvironmentCreated) else view.before.name
@@ -171,7 +158,7 @@ def _shown(view: HistoryView, tokens: dict[UUID, TokenRef], project: ProjectRef,
         actor=view.by.actor,
         origin=view.by.origin,
         reason=view.by.reason,
-        token=None if view.by.token is None else tokens.get(view.by.token),
+        token=_token(view.by.token, tokens),
         correlation=None if view.by.correlation is None else ID(view.by.correlation.hex),
         version_before=view.version - 1,
         version=view.version,
@@ -181,6 +168,12 @@ def _shown(view: HistoryView, tokens: dict[UUID, TokenRef], project: ProjectRef,
         service=change.service,
         change=change,
     )
+
+
+def _token(token: UUID | None, names: Mapping[UUID, str]) -> TokenRef | None:
+    if token is None or token not in names:
+        return None
+    return TokenRef(id=global_id("token", token), name=names[token])
 
 
 @strawberry.type

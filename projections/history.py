@@ -6,7 +6,7 @@ found by its tags: whose it is, what it is about, who did it, and the words that
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from hashlib import blake2b
@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from domain import name as names
+from domain.access import ACCESS, TokenIssued
 from domain.pipeline import Pipeline, PipelineEvent
 from domain.project import EnvironmentId, ProjectId
 from domain.service import Service, ServiceId
@@ -189,6 +190,17 @@ class History:
     def __init__(self, views: Views, log: EventLog) -> None:
         self._views = views
         self._log = log
+        self._token_names: dict[UUID, str] = {}  # the revoked ones as well; no name ever changes
+        self._named = 0  # the version of the stream of tokens up to which those are all
+
+    async def token_names(self, tokens: Collection[UUID]) -> Mapping[UUID, str]:
+        """The names of *tokens*, and of any others; a token that isn't among them there never was."""
+        if not self._token_names.keys() >= set(tokens):
+            after = self._named
+            events = await self._log.events(ACCESS, after)
+            self._token_names |= {event.token: event.name for event in events if isinstance(event, TokenIssued)}
+            self._named = max(self._named, after + len(events))
+        return self._token_names
 
     async def list(self, wanted: HistoryFilter, part: Slice) -> Page[HistoryView]:
         """The newest first; raises `InvalidArgument` for what is no cursor."""

@@ -1,11 +1,14 @@
 """The history's rows, on every store: all there, found by what is asked, whatever the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from random import Random
 from uuid import UUID
 
+import pytest
+
 from domain import pipeline as pipelines
+from domain.access import ACCESS, TokenId, TokenIssued, TokenRevoked
 from domain.pipeline import PipelineEvent
 from domain.project import EnvironmentId
 from projections import history, pipeline
@@ -15,9 +18,11 @@ from projections.pipeline import Pipelines
 from projections.projector import Projector
 from projections.views import Slice, Views
 from projections.words import pipeline_words
-from store.log import EventLog, Origin, Recorded
+from store import ids
+from store.log import Change, Event, EventLog, Origin, Recorded
 from store.memory import MemoryLog
 from tests.projections.world import World
+from tests.store.sample import ANN
 
 EVENTS = pipelines.decider.events
 
@@ -152,3 +157,28 @@ async def test_words_are_found_and_the_last_by_its_beginning(log: EventLog, view
 
 def test_a_word_is_of_letters_that_every_database_takes_for_letters() -> None:
     assert history.words("Straße_X2 – ÄRGER, 日本!") == ("wstrasse", "wx2", "wu0000e4rger", "wu0065e5u00672c")
+
+
+async def test_the_names_of_tokens_are_read_once(
+    memory: MemoryLog, views: Views, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of revoked ones; one that another node issued meanwhile is found."""
+    tokens = [TokenId(ids.new()) for _ in range(3)]
+    issued = [TokenIssued(token=token, name=f"token {n}", actor="ann", hash=str(n)) for n, token in enumerate(tokens)]
+    await memory.append([Change(stream=ACCESS, expected=0, events=(*issued[:2], TokenRevoked(token=tokens[0])))], ANN)
+    read, events = [], memory.events
+
+    async def counted(stream: UUID, after: int = 0) -> Sequence[Event]:
+        found = await events(stream, after)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(memory, "events", counted)
+    rows = History(views, memory)
+    for _ in range(3):
+        names = await rows.token_names(tokens[:2])
+        assert [names[token] for token in tokens[:2]] == ["token 0", "token 1"]
+    await memory.append([Change(stream=ACCESS, expected=3, events=(issued[2],))], ANN)
+    assert (await rows.token_names(tokens))[tokens[2]] == "token 2"
+    assert tokens[0] not in await History(views, MemoryLog()).token_names(tokens)
+    assert read == [3, 1]
