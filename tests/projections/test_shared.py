@@ -5,17 +5,22 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
 
 from projections import environment
-from projections.lease import LeaseLost
+from projections.lease import Lease, LeaseLost
 from projections.postgres import PostgresViews
 from projections.projector import ViewsBehind
 from projections.shared import SharedProjector
 from projections.views import Checkpoint, Progress
+from store.log import LogUnavailable
 from store.postgres import PostgresLog
+from store.postgres_connection import Pool
 from tests.projections.rows import expected, rows_of
+from tests.projections.test_share import somebody_waits
 from tests.projections.world import PROJECTIONS, World, all_of
 
 TERM = timedelta(seconds=0.3)
@@ -47,6 +52,11 @@ async def nodes(database: str, count: int) -> AsyncIterator[list[Node]]:
 
 async def has_come(node: Node, world: World) -> None:
     await node.projector.wait_for(await world.log.position(), timeout=60)
+
+
+def working() -> set[asyncio.Task[Any]]:
+    """What projectors do just now."""
+    return {task for task in asyncio.all_tasks() if "Projector._persist" in repr(task.get_coro())}
 
 
 async def active(*nodes: Node) -> Node:
@@ -114,6 +124,92 @@ async def test_a_node_that_was_thought_dead_can_write_nothing_more(database: str
         await dead.lease.release()  # it isn't its own any more
         assert not await dead.lease.take("dead")
     await dead.close()
+
+
+async def test_a_node_that_learns_that_another_has_the_lease_looks_on_and_takes_it_when_it_is_free(
+    database: str,
+) -> None:
+    async with nodes(database, 1) as (node,), asyncio.timeout(30):
+        await active(node)
+        world = World(node.log)
+        await world.begin()
+        await has_come(node, world)
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("UPDATE leases SET token = token + 1, expires_at = 'infinity'")
+            while node.projector.is_active:
+                await asyncio.sleep(0.001)
+            await world.live(5)
+            with pytest.raises(ViewsBehind):
+                await node.projector.wait_for(await world.log.position(), timeout=0.05)
+            connection.execute("UPDATE leases SET expires_at = '-infinity'")
+        await active(node)
+        await has_come(node, world)
+        assert len(working()) == 3  # what it began when it had the lease before has ended
+
+
+async def test_a_node_keeps_the_lease_though_it_could_not_be_renewed_once(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with nodes(database, 1) as (node,), asyncio.timeout(30):
+        await active(node)
+        works = working()
+        lease, tries = node.views.lease, 0
+        renew = lease.renew
+
+        async def falter(term: timedelta) -> bool:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise LogUnavailable("Something in it is locked.")
+            return await renew(timedelta(seconds=60))
+
+        monkeypatch.setattr(lease, "renew", falter)
+        while tries < 3:
+            await asyncio.sleep(0.001)
+        assert working() == works
+
+
+async def test_a_node_ends_though_the_lease_can_not_be_let_go_of(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise LogUnavailable("The database is away.")
+
+    async with nodes(database, 1) as (node,):
+        await active(node)
+        with monkeypatch.context() as patch:
+            patch.setattr(node.views.lease, "release", fail)
+            async with asyncio.timeout(30):
+                await node.projector.stop()
+        assert not working()
+
+
+async def test_a_node_that_looks_on_says_that_it_can_not_as_long_as_that_is_so(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise LogUnavailable("The database is away.")
+
+    async with nodes(database, 1), nodes(database, 1) as (node,), asyncio.timeout(30):
+        with monkeypatch.context() as patch:
+            patch.setattr(node.views, "checkpoints", fail)
+            while "The database is away" not in (node.projector.fault or ""):
+                await asyncio.sleep(0.001)
+        while node.projector.fault is not None:
+            await asyncio.sleep(0.001)
+
+
+async def test_nobody_takes_the_lease_while_who_had_it_writes(database: str) -> None:
+    views, pool = await PostgresViews.open(database), await Pool.open(database, 1)
+    one, other = Lease(pool), views.lease
+    assert await one.take("one", timedelta(0))
+    async with pool.transaction() as connection:
+        await one.check(connection)
+        taking = asyncio.create_task(other.take("other"))
+        await somebody_waits(views)
+    assert await taking
+    await pool.close()
+    await views.close()
 
 
 async def test_the_lease_of_a_node_that_is_there_is_nobody_elses(database: str) -> None:
