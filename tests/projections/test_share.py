@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, LiteralString
 
+import asyncpg
 import psutil
 import psycopg
 import pytest
@@ -22,7 +23,7 @@ from projections.environment import EnvironmentView
 from projections.postgres import GenerationGone, PostgresViews
 from projections.projection import Projection
 from projections.shared import SharedProjector
-from projections.views import Row
+from projections.views import Checkpoint, Progress, Row
 from store import ids
 from store.log import Recorded
 from store.postgres import PostgresLog
@@ -245,6 +246,20 @@ async def test_who_fills_waits_for_who_prunes_and_writes_nothing(views: Postgres
     with pytest.raises(GenerationGone):
         await filling
     assert counted(views, "SELECT count(*) FROM documents") == 0
+
+
+async def test_rows_and_their_checkpoint_are_saved_together_and_the_planner_is_told_of_new_ones(
+    views: PostgresViews,
+) -> None:
+    generation = await views.begin("thing")
+    row = Row(key=ids.new(), place=None, position=1, document=b"{}")
+    checkpoint = Checkpoint(kind="thing", version=1, generation=generation, epoch="e", position=1)
+    no_text = Checkpoint(kind="thing", version=1, generation=generation, epoch="\0", position=1)
+    with pytest.raises(asyncpg.DataError):
+        await views.save([Progress(before=None, after=no_text, rows=[row])])
+    assert counted(views, "SELECT count(*) FROM documents") == 0
+    await views.save([Progress(before=None, after=checkpoint, rows=[row])])
+    assert counted(views, "SELECT reltuples::int FROM pg_class WHERE relname = 'documents'") == 1
 
 
 async def somebody_waits(views: PostgresViews) -> None:
