@@ -7,7 +7,7 @@ from domain.project import CreateProject
 from runner.patience import follow, patiently, pauses
 from store.handle import Handler
 from store.ids import new
-from store.log import LogUnavailable
+from store.log import LogUnavailable, StreamMoved
 from tests.runner.world import ANN, Faltering
 
 
@@ -23,14 +23,15 @@ def test_the_pauses_double_up_to_the_longest() -> None:
     assert first[-1] == 5.0
 
 
-async def test_what_the_database_refuses_for_a_while_is_done_in_the_end() -> None:
+@pytest.mark.parametrize("refusal", [LogUnavailable("the disk is full"), StreamMoved(new(), 1, 2)])
+async def test_what_the_database_refuses_for_a_while_is_done_in_the_end(refusal: Exception) -> None:
     tries = 0
 
     async def act() -> str:
         nonlocal tries
         tries += 1
         if tries < 4:
-            raise LogUnavailable("the disk is full")
+            raise refusal
         return "done"
 
     assert await patiently(act) == "done"

@@ -2,17 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from domain.deployment import BuildSucceeded
 from domain.environment import Target
 from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
 from domain.queue import DeploymentId
 from domain.step import Phase, Status
 from runner.executor import StepOutput, Work
+from store.log import Author, Change, Key, Receipt
 from store.memory import MemoryLog
 from store.output import MemoryOutput, SqliteOutput
 from store.sqlite import SqliteLog
@@ -347,6 +350,27 @@ async def test_what_ends_and_starts_at_once_is_recorded_at_once() -> None:
         log.appends = 0
         await world.runner().drive(id_)
         assert log.appends <= 8
+
+
+class Late(MemoryLog):
+    """A log whose answer to who records the end of a build comes only when something else was done *meanwhile*."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
+        receipt = await super().append(changes, by, key)
+        if self.meanwhile and any(isinstance(event, BuildSucceeded) for each in changes for event in each.events):
+            await self.meanwhile()
+        return receipt
+
+
+async def test_a_cancellation_that_comes_behind_what_is_just_being_recorded_is_heard_of() -> None:
+    log = Late()
+    async with World(log, MemoryOutput()).standing() as world:
+        world.target.on("deploy api", Gate())
+        id_ = await world.request(await world.environment(["api"]))
+        log.meanwhile = partial(world.cancel, id_, forced=True)
+        assert (await world.runner().drive(id_)).status == Status.CANCELLED
 
 
 async def test_a_log_that_is_away_for_a_while_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
