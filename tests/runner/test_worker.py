@@ -308,7 +308,24 @@ async def test_a_worker_that_learns_that_its_machine_was_taken_for_gone_stops_wh
             await world.target.has_stopped(api)
 
 
-async def test_any_machine_may_go_on_with_what_runs_on_another_target(world: World, workers: Workers) -> None:
+async def test_who_comes_to_a_machine_where_others_work_stops_nothing_there(
+    world: World, workers: Workers, database: str
+) -> None:
+    environment = await world.environment(["api"])
+    api = await world.service(environment, "api")
+    connection = await asyncpg.connect(database)
+    async with workers.one(standing=[api]):
+        await world.over(await world.request(environment))
+        async with workers.one(standing=[]):  # as of before that was there
+            while await connection.fetchval("SELECT count(*) FROM procrastinate_workers") < 2:
+                await asyncio.sleep(0.01)
+            assert world.target.up == {api}
+    await connection.close()
+
+
+async def test_any_machine_may_go_on_with_what_runs_on_another_target(
+    world: World, workers: Workers, caplog: pytest.LogCaptureFixture
+) -> None:
     gate = Gate()
     world.target.on("deploy api", gate)
     id_ = await world.request(await world.environment(["api"], spec=ServiceSpec(image="api"), target=Target.DOCKER))
@@ -317,6 +334,7 @@ async def test_any_machine_may_go_on_with_what_runs_on_another_target(world: Wor
     async with workers.one(on="second", target=Target.DOCKER):
         gate.opened.set()
         assert (await world.over(id_)).status == Status.SUCCEEDED
+    assert "left over" not in caplog.text  # nobody tidied up there
 
 
 async def test_a_worker_that_falls_silent_while_it_hands_on_keeps_no_other_from_it(
