@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from domain.deployment import BuildSucceeded
 from domain.environment import Target
 from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
 from domain.queue import DeploymentId
-from domain.step import Phase, Status
+from domain.step import BuildSucceeded, Phase, Status
 from runner.executor import StepOutput, Work
 from store.log import Author, Change, Key, Receipt
 from store.memory import MemoryLog

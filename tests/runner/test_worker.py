@@ -314,9 +314,9 @@ async def test_who_comes_to_a_machine_where_others_work_stops_nothing_there(
     environment = await world.environment(["api"])
     api = await world.service(environment, "api")
     connection = await asyncpg.connect(database)
-    async with workers.one(standing=[api]):
+    async with workers.one(standing={environment: [api]}):
         await world.over(await world.request(environment))
-        async with workers.one(standing=[]):  # as of before that was there
+        async with workers.one():  # which knows of nothing that is to stay
             while await connection.fetchval("SELECT count(*) FROM procrastinate_workers") < 2:
                 await asyncio.sleep(0.01)
             assert world.target.up == {api}
