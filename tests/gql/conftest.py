@@ -11,9 +11,9 @@ from tests.gql.stageline import Stageline, served
 from tests.postgres import created
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+@pytest.fixture(scope="package", params=["sqlite", "postgres"])
 def stageline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stageline]:
-    """On either store."""
+    """On either store. It ends with these tests: others stop the database."""
     with ExitStack() as stack:
         is_shared = request.param == "postgres"
         database = stack.enter_context(created(request.getfixturevalue("postgres"))) if is_shared else None
