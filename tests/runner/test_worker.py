@@ -28,7 +28,8 @@ from store import ids, postgres_connection
 from store.log import LogUnavailable
 from store.postgres import PostgresLog
 from store.postgres_output import PostgresOutput
-from tests.postgres import pages
+from store.postgres_schema import migrate
+from tests.postgres import created, pages
 from tests.proxy import far
 from tests.runner.world import Gate, World
 
@@ -521,6 +522,29 @@ async def test_nothing_that_is_said_of_jobs_waits_for_the_disk(database: str) ->
     await connector.open_async()
     assert await connector.execute_query_one_async("SHOW synchronous_commit") == {"synchronous_commit": "off"}
     await connector.close_async()
+
+
+async def test_a_job_of_a_deployment_that_is_over_is_done(world: World, workers: Workers, database: str) -> None:
+    """As when the database has crashed, and forgotten that it was."""
+    connection = await asyncpg.connect(database)
+    id_ = await world.request(await world.environment(["api"]))
+    job = await connection.fetchrow("SELECT queue_name, task_name, lock, args FROM procrastinate_jobs")
+    assert job is not None
+    async with workers.one():
+        await world.over(id_)
+        await connection.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, args) VALUES ($1, $2, $3, $4)", *job
+        )
+        while await connection.fetchval("SELECT count(*) FROM procrastinate_jobs"):
+            await asyncio.sleep(0.01)
+    assert (await world.recorded(id_)).count("DeploymentTakenUp") == 1
+    await connection.close()
+
+
+async def test_workers_that_start_at_once_make_their_tables_once(postgres: str) -> None:
+    with created(postgres, "template0") as dsn:
+        await migrate(dsn)
+        await asyncio.gather(*(jobs.prepare(dsn) for _ in range(5)))
 
 
 async def test_what_became_of_a_job_is_said_again_when_no_word_comes_of_it(world: World, database: str) -> None:
