@@ -15,6 +15,7 @@ from procrastinate.jobs import Status as JobStatus
 
 from domain.environment import Target
 from domain.project import EnvironmentId
+from domain.queue import DeploymentId
 from domain.service import ServiceId
 from domain.spec import ServiceSpec
 from domain.step import Phase, Status
@@ -522,6 +523,51 @@ async def test_nothing_that_is_said_of_jobs_waits_for_the_disk(database: str) ->
     await connector.open_async()
     assert await connector.execute_query_one_async("SHOW synchronous_commit") == {"synchronous_commit": "off"}
     await connector.close_async()
+
+
+@pytest.fixture
+async def driven(world: World, workers: Workers) -> AsyncIterator[tuple[DeploymentId, Gate]]:
+    """A deployment that the only worker is about."""
+    gate = Gate()
+    world.target.on("build api", gate)
+    id_ = await world.request(await world.environment(["api"]))
+    async with workers.one():
+        await gate.reached.wait()
+        yield id_, gate
+
+
+async def test_a_worker_that_gets_its_own_job_again_drives_it_once(
+    world: World, driven: tuple[DeploymentId, Gate], database: str
+) -> None:
+    id_, gate = driven
+    connection = await asyncpg.connect(database)
+    await connection.execute("UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL")
+    while await connection.fetchval("SELECT status FROM procrastinate_jobs") != "doing":
+        await asyncio.sleep(0.01)
+    await connection.close()
+    await world.over(await world.request(await world.environment(["later"])))
+    gate.opened.set()
+    assert (await world.over(id_)).status == Status.SUCCEEDED
+    assert world.target.watched["build api 1"] == 1
+
+
+async def test_a_worker_from_whom_another_took_a_deployment_keeps_the_job_until_that_is_over(
+    world: World, driven: tuple[DeploymentId, Gate], database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else nobody would have it when the other one dies."""
+    id_, gate = driven
+    other = asyncio.create_task(world.runner().drive(id_))
+    while "was taken up by another worker" not in caplog.text:
+        await asyncio.sleep(0.01)
+    await world.over(await world.request(await world.environment(["later"])))
+    connection = await asyncpg.connect(database)
+    statement = "SELECT count(*) FROM procrastinate_jobs WHERE args ->> 'deployment' = $1"
+    assert await connection.fetchval(statement, str(id_)) == 1
+    gate.opened.set()
+    await other
+    while await connection.fetchval(statement, str(id_)):
+        await asyncio.sleep(0.01)
+    await connection.close()
 
 
 async def test_a_job_of_a_deployment_that_is_over_is_done(world: World, workers: Workers, database: str) -> None:
