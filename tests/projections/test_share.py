@@ -167,6 +167,25 @@ async def test_when_a_process_is_killed_the_old_rows_are_read_until_another_try_
     assert rows_of(views) == expected(await all_of(log), RAISED)
 
 
+async def test_when_a_process_comes_to_a_fault_what_the_others_made_is_not_read(
+    log: PostgresLog, views: PostgresViews
+) -> None:
+    await lived(log)
+    async with sharing(log, views) as projector, asyncio.timeout(60):
+        async with held_up(views.dsn):
+            await somebody_waits(views)
+            with psycopg.connect(views.dsn) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                )
+            while projector.fault is None:
+                await asyncio.sleep(0.001)
+            assert "connection" in projector.fault  # and not what the node itself came to, that went on
+        await rebuilt(log, projector)
+    assert rows_of(views) == expected(await all_of(log), EVERY)
+
+
 async def test_the_processes_of_a_node_that_is_killed_end_and_another_node_makes_the_rows(
     log: PostgresLog, views: PostgresViews
 ) -> None:

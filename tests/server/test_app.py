@@ -1,10 +1,14 @@
+import json
 from pathlib import Path
 
 import pytest
 
+from projections.projector import ProjectionStatus, ProjectorStatus
+from projections.views import Parked
 from server.health import health
 from server.parts import running
 from server.settings import Settings
+from store import ids
 from tests.gql.stageline import Stageline
 
 
@@ -42,3 +46,24 @@ async def test_health_says_that_the_log_is_out_of_reach(tmp_path: Path) -> None:
         answer = await health(parts.application)
     assert answer.status_code == 503
     assert b'"status":"unavailable"' in bytes(answer.body)
+
+
+async def test_health_says_what_is_wrong_with_the_read_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parked = Parked(kind="project", position=2, stream=ids.new(), name="project.ProjectCreated", error="KeyError: 7")
+    behind = ProjectionStatus(kind="project", version=1, position=1, lag=2, is_rebuilding=True)
+
+    async def status() -> ProjectorStatus:
+        return ProjectorStatus(position=1, lag=2, projections=(behind,), parked=(parked,), fault="It is full.")
+
+    async with running(Settings(data=tmp_path)) as parts:
+        monkeypatch.setattr(parts.application.projector, "status", status)
+        answer = await health(parts.application)
+    assert answer.status_code == 503
+    assert json.loads(bytes(answer.body)) == {
+        "status": "unavailable",
+        "position": 1,
+        "lag": 2,
+        "fault": "It is full.",
+        "projections": {"project": {"version": 1, "position": 1, "lag": 2, "isRebuilding": True}},
+        "parked": [{"projection": "project", "position": 2, "event": "project.ProjectCreated", "error": "KeyError: 7"}],
+    }
