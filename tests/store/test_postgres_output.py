@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +10,11 @@ import asyncpg
 import pytest
 
 from domain.step import Phase
-from store import ids
+from store import ids, postgres_connection
+from store.log import LogUnavailable
 from store.output import Line
 from store.postgres_output import PostgresOutput
+from tests.proxy import far
 from tests.store.sample import A, B, C, take
 
 API, WEB = B, C
@@ -35,6 +37,44 @@ async def test_who_follows_on_another_node_gets_every_line_as_it_was_printed(nod
     following = asyncio.create_task(take(second.follow(A), 3))
     await first.append(A, API, Phase.BUILD, 1, ["a\x00b", "\N{GRINNING FACE}"], upto=20)
     assert [line.text for line in await following] == ["before", "a\x00b", "\N{GRINNING FACE}"]
+
+
+async def test_who_waits_on_another_node_is_told_of_each_line(nodes: Nodes) -> None:
+    first, second = nodes
+    follower = second.follow(A)
+    async with asyncio.timeout(30):
+        for number in range(10):
+            following = asyncio.create_task(take_next(follower))
+            await first.append(A, API, Phase.BUILD, 1, [f"{number}"])
+            assert await following == [f"{number}"]
+    await follower.aclose()
+
+
+async def take_next(follower: AsyncGenerator[Sequence[Line], None]) -> list[str]:
+    return [line.text for line in await anext(follower)]
+
+
+async def test_who_follows_goes_on_when_the_database_is_back(
+    database: str, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_connection, "CONNECTING", 0.1)
+    async with far(database) as (proxy, dsn):
+        away = await PostgresOutput.open(dsn)
+        follower = away.follow(A)
+        await nodes[0].append(A, API, Phase.BUILD, 1, ["before"], upto=7)
+        assert await take_next(follower) == ["before"]
+        proxy.hush()
+        proxy.cut()
+        with pytest.raises(LogUnavailable):
+            await away.read(A)
+        following = asyncio.create_task(take(follower, 1))
+        await nodes[0].append(A, API, Phase.BUILD, 1, ["after"], upto=13)
+        connections = proxy.connections
+        while proxy.connections < connections + 4 and not following.done():  # it has tried, too
+            await asyncio.sleep(0.01)
+        proxy.speak()
+        assert [line.text for line in await following] == ["after"]
+        await away.close()
 
 
 async def test_lines_from_several_nodes_are_numbered_through(nodes: Nodes) -> None:
