@@ -121,7 +121,7 @@ async def test_what_no_word_came_of_is_looked_for_without_anybody_following_or_a
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres, "POLL", 0.01)
-    async with far(database) as (proxy, dsn), opened(dsn, database) as (one, other):
+    async with far(database) as (proxy, dsn), opened(dsn, database, probe=1e9) as (one, other):
         heard = asyncio.Event()
         one.watch(lambda _: heard.set(), [EnvironmentDeleted])
         async with asyncio.timeout(30):
