@@ -410,6 +410,22 @@ async def test_what_is_acknowledged_is_on_the_disk_though_the_database_is_set_up
     await pool.close()
 
 
+async def test_a_database_that_can_only_be_read_any_more_is_read_and_says_why_nothing_is_written(database: str) -> None:
+    """As one that follows another."""
+    said = "it can only be read: name the primary, not a replica"
+    async with far(database) as (proxy, dsn), opened(dsn) as [log]:
+        await log.append([change(A, 0, "a1")], ANN)
+        with psycopg.connect(database, autocommit=True) as connection:
+            name = database.rpartition("/")[2]
+            connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
+        proxy.cut()
+        with pytest.raises(LogUnavailable, match=said):
+            await log.append([change(A, 1, "a2")], ANN)
+        assert names(await log.read(A)) == ["a1"]
+        with pytest.raises(LogUnavailable, match=said):
+            await PostgresLog.open(database)
+
+
 # A connection that breaks
 
 
