@@ -410,8 +410,11 @@ async def test_what_is_acknowledged_is_on_the_disk_though_the_database_is_set_up
     await pool.close()
 
 
-async def test_a_database_that_can_only_be_read_any_more_is_read_and_says_why_nothing_is_written(database: str) -> None:
+async def test_a_database_that_can_only_be_read_any_more_is_read_and_says_why_nothing_is_written(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As one that follows another."""
+    monkeypatch.setattr(postgres_writer, "DOUBT", 0.1)
     said = "it can only be read: name the primary, not a replica"
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
         await log.append([change(A, 0, "a1")], ANN)
@@ -629,6 +632,26 @@ async def test_a_connection_that_ends_between_preparing_and_carrying_out_is_brok
     await pool.close()
 
 
+async def test_what_is_read_over_a_connection_that_had_broken_is_read_over_another(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = asyncpg.Connection._get_statement  # type: ignore[attr-defined]  # its own, which the stubs don't have
+    broken: list[str] = []
+
+    async def prepare_and_end_once(connection: Any, statement: str, *arguments: Any, **named: Any) -> Any:
+        prepared = await prepare(connection, statement, *arguments, **named)
+        if "stored_events" in statement and not broken:
+            broken.append(statement)
+            connection.terminate()
+        return prepared
+
+    async with opened(database) as [log]:
+        await log.append([change(A, 0, "a1")], ANN)
+        monkeypatch.setattr(asyncpg.Connection, "_get_statement", prepare_and_end_once)
+        assert names(await log.read(A)) == ["a1"]
+        assert broken
+
+
 # A database that is away
 
 
@@ -636,23 +659,35 @@ async def test_while_the_database_is_away_nothing_is_written_and_followers_wait(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_writer, "DOUBT", 0.1)
+    monkeypatch.setattr(postgres, "POLL", 0.01)
     with created(server.dsn, "template0") as dsn:
         async with opened(dsn, dsn) as (one, other):
             await one.append([change(A, 0, "a1")], ANN)
             followers = [log.follow(after) for log in (one, other) for after in (0, 1)]
             following = [asyncio.create_task(take(followers[n], 3 - n % 2)) for n in range(4)]
+            late, watching = [await PostgresLog.open(dsn) for _ in range(2)]
+            heard = asyncio.Event()
+            watching.watch(lambda _: heard.set(), [EnvironmentRenamed])
             server.stop("immediate")
+            from_the_store = asyncio.create_task(take(late.follow(), 3))  # it begins behind a1
             with pytest.raises(LogUnavailable, match=r"The database stageline_\w+ at 127.0.0.1:\d+: "):
                 await one.append([change(B, 0, "never")], ANN)
             for reading in (one.read(A), one.position(), one.find("k", "r"), one.events(A), one.read_all()):
                 with pytest.raises(LogUnavailable):
                     await reading
-            assert not any(task.done() for task in following)
+            with pytest.raises(LogUnavailable):
+                await watching.position()
+            assert not any(task.done() for task in (*following, from_the_store))
             server.start()
             await other.append([change(A, 1, "a2")], ANN)
             await one.append([change(A, 2, "a3")], ANN)
             for number, events in enumerate(await asyncio.gather(*following)):
                 assert names(events) == ["a1", "a2", "a3"][number % 2 :]
+            assert names(await from_the_store) == ["a1", "a2", "a3"]
+            async with asyncio.timeout(30):
+                await heard.wait()
+            for log in (late, watching):
+                await log.close()
 
 
 async def test_a_server_waits_for_its_database_and_says_so(server: Server, caplog: pytest.LogCaptureFixture) -> None:
