@@ -410,6 +410,20 @@ async def test_what_is_acknowledged_is_on_the_disk_though_the_database_is_set_up
     await pool.close()
 
 
+async def test_nobody_waits_or_holds_something_for_ever_however_the_database_is_set_up(database: str) -> None:
+    """And whoever appends sees what was committed before it had the lock."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        for setting in ("default_transaction_isolation = 'serializable'", "lock_timeout = 0"):
+            connection.execute(f"ALTER DATABASE {database.rpartition('/')[2]} SET {setting}".encode())
+    names = ("lock_timeout", "idle_in_transaction_session_timeout", "default_transaction_isolation")
+    pool, listener = await Pool.open(database, 1), Listener(database, [], lambda _: None)
+    statement = f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}"
+    for rows in (await pool.fetch(statement), await listener.line.fetch(statement)):
+        assert [tuple(row) for row in rows] == [("5s", "10s", "read committed")]
+    await listener.close()
+    await pool.close()
+
+
 async def test_a_database_that_can_only_be_read_any_more_is_read_and_says_why_nothing_is_written(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
