@@ -8,6 +8,7 @@ import pytest
 
 from store import feed, ids
 from store.batch import now
+from store.ends import Ends
 from store.feed import BATCH, KEPT, Feed, News
 from store.log import LogUnavailable, Recorded
 from tests.store.sample import ANN, A, B, renamed, take
@@ -285,3 +286,11 @@ async def test_where_a_stream_ends_is_known_however_its_events_come(shelf: Shelf
     assert [made.ends.of(A), made.ends.of(B)] == [3, -1]
     made.close()
     await follower.aclose()
+
+
+def test_where_a_stream_ended_is_not_known_of_what_was_forgotten_while_it_was_read() -> None:
+    ends = Ends()
+    since = ends.begin()
+    ends.forget()
+    ends.read(A, 1, since)
+    assert ends.of(A) == -1
