@@ -89,6 +89,16 @@ async def test_a_key_answers_with_the_log_and_its_subject_as_they_were_then(data
             assert (again.position, again.version) == (receipt.position, receipt.version)
 
 
+async def test_a_key_that_comes_twice_at_once_gets_no_answer_of_what_was_refused(database: str) -> None:
+    key = Key(key="k", request="r", subject=A)
+    async with opened(database, database) as (one, other):
+        await one.append([change(A, 0, "a1")], ANN)
+        await other.append([change(A, 1, "a2")], ANN)
+        appends = [one.append([change(A, 1)], ANN, key) for _ in range(2)]  # which find nothing to do
+        outcomes = await asyncio.gather(*appends, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [StreamMoved, StreamMoved]
+
+
 async def test_an_append_that_can_not_be_stored_is_refused_alone_though_others_are_in_its_batch(database: str) -> None:
     async with opened(database) as [log]:
         authors = [UNWRITABLE if number % 11 == 5 else ANN for number in range(len(STREAMS))]
