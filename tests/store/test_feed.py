@@ -6,11 +6,12 @@ from uuid import UUID
 
 import pytest
 
+from domain.environment import EnvironmentRenamed
 from store import feed, ids
 from store.batch import now
 from store.ends import Ends
 from store.feed import BATCH, KEPT, Feed, News
-from store.log import LogUnavailable, Recorded
+from store.log import Event, LogUnavailable, Recorded
 from tests.store.sample import ANN, A, B, renamed, take
 
 SOON, NEVER = 0.001, 1e9
@@ -294,3 +295,17 @@ def test_where_a_stream_ended_is_not_known_of_what_was_forgotten_while_it_was_re
     ends.forget()
     ends.read(A, 1, since)
     assert ends.of(A) == -1
+
+
+async def test_all_is_wanted_as_long_as_somebody_follows(shelf: Shelf) -> None:
+    """Else what is passed over would have to be read again, and nobody be woken by it."""
+    made = Feed(shelf.fetch, 0, NEVER)
+    some: frozenset[type[Event]] = frozenset({EnvironmentRenamed})
+    made.watch(lambda _: None, some)
+    assert made.wanted == some
+    follower = made.follow()
+    made.publish(shelf.write(1))
+    await anext(follower)
+    assert [made.wanted] == [None]
+    await follower.aclose()
+    assert made.wanted == some
