@@ -28,7 +28,7 @@ class Ends:
     def read(self, stream: UUID, version: int, since: int) -> None:
         """Keeps that the stream was read up to its end.
 
-        What was told of meanwhile may be newer, and known no more when this comes.
+        What was told of or seen by others meanwhile may be newer, and known no more when this comes.
         """
         if stream in self._versions or since == self._changes:
             self._keep(stream, version)
@@ -49,4 +49,5 @@ class Ends:
         self._versions[stream] = max(version, self._versions.get(stream, 0))
         self._versions.move_to_end(stream)
         if len(self._versions) > KNOWN:
+            self._changes += 1
             self._versions.popitem(last=False)

@@ -7,9 +7,8 @@ from uuid import UUID
 import pytest
 
 from domain.environment import EnvironmentRenamed
-from store import feed, ids
+from store import ends, feed, ids
 from store.batch import now
-from store.ends import Ends
 from store.feed import BATCH, KEPT, Feed, News
 from store.log import Event, LogUnavailable, Recorded
 from tests.store.sample import ANN, A, B, renamed, take
@@ -290,11 +289,22 @@ async def test_where_a_stream_ends_is_known_however_its_events_come(shelf: Shelf
 
 
 def test_where_a_stream_ended_is_not_known_of_what_was_forgotten_while_it_was_read() -> None:
-    ends = Ends()
-    since = ends.begin()
-    ends.forget()
-    ends.read(A, 1, since)
-    assert ends.of(A) == -1
+    kept = ends.Ends()
+    since = kept.begin()
+    kept.forget()
+    kept.read(A, 1, since)
+    assert kept.of(A) == -1
+
+
+def test_nor_of_what_had_to_make_room_while_it_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another may have seen what the one who reads has not."""
+    monkeypatch.setattr(ends, "KNOWN", 1)
+    kept = ends.Ends()
+    since = kept.begin()
+    kept.read(A, 2, kept.begin())
+    kept.read(B, 1, kept.begin())
+    kept.read(A, 1, since)
+    assert kept.of(A) == -1
 
 
 async def test_all_is_wanted_as_long_as_somebody_follows(shelf: Shelf) -> None:
