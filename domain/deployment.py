@@ -500,7 +500,7 @@ def _with_runs(deployment: Deployment, changed: Mapping[tuple[int, int], Service
     if not changed:
         return deployment
     stages = list(deployment.stages)
-    services = {stage: list(stages[stage].services) for stage in {stage for stage, _ in changed}}
+    services = {place: list(stages[place].services) for place in {stage for stage, _ in changed}}
     for (stage, service), run in changed.items():
         services[stage][service] = run
     for stage, runs in services.items():

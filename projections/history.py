@@ -6,7 +6,7 @@ found by its tags: whose it is, what it is about, who did it, and the words that
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from functools import cache, lru_cache
 from hashlib import blake2b
@@ -193,9 +193,9 @@ class History:
         self._token_names: dict[UUID, str] = {}  # the revoked ones as well; no name ever changes
         self._named = 0  # the version of the stream of tokens up to which those are all
 
-    async def token_names(self, tokens: Collection[UUID]) -> Mapping[UUID, str]:
+    async def token_names(self, tokens: Set[UUID]) -> Mapping[UUID, str]:
         """The names of *tokens*, and of any others; a token that isn't among them there never was."""
-        if not self._token_names.keys() >= set(tokens):
+        if not self._token_names.keys() >= tokens:
             after = self._named
             events = await self._log.events(ACCESS, after)
             self._token_names |= {event.token: event.name for event in events if isinstance(event, TokenIssued)}

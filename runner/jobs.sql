@@ -15,8 +15,8 @@ CREATE TABLE IF NOT EXISTS homes (
     machine uuid NOT NULL REFERENCES machines
 );
 
--- A job is fetched when no other has its lock. procrastinate's own index leads with the id: it is gone through from end to
--- end for each job that waits, and is taken for as good as this one while the table is believed to be empty.
+-- A job is fetched when no other has its lock. procrastinate's own index leads with the id: it is gone through from end
+-- to end for each job that waits, and is taken for as good as this one while the table is believed to be empty.
 CREATE INDEX IF NOT EXISTS jobs_by_lock ON procrastinate_jobs (lock);
 DROP INDEX IF EXISTS procrastinate_jobs_id_lock_idx_v1;
 
@@ -72,7 +72,7 @@ DECLARE
     was_gone boolean;
 BEGIN
     IF (SELECT max(seen_at) FROM machines) < now() - silence THEN
-        LOCK TABLE machines; -- several may find it at once
+        LOCK TABLE machines IN SHARE ROW EXCLUSIVE MODE; -- several may find it at once, and have looked already
         UPDATE machines SET seen_at = seen_at + (now() - newest) FROM (SELECT max(seen_at) AS newest FROM machines) AS m
             WHERE newest < now() - silence;
     END IF;
@@ -125,18 +125,16 @@ BEGIN
 END $$;
 
 -- Has *worker* do so many jobs at *most*; those that are for processes are settled *here*, as above. It is what
--- procrastinate_fetch_job_v2 does, for several at once, and in the order of the index: the table is full one minute and
--- empty the next, and planned by what it was it is sorted for every job.
+-- procrastinate_fetch_job_v2 does, for several at once; that has all that wait sorted for every job, and looks at the
+-- time that a job is to be done at, which is always now.
 CREATE OR REPLACE FUNCTION fetch_jobs(queues varchar[], worker bigint, most int, here uuid, gone interval)
-    RETURNS TABLE (job procrastinate_jobs, home uuid, lost text) LANGUAGE plpgsql
-    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+    RETURNS TABLE (job procrastinate_jobs, home uuid, lost text) LANGUAGE plpgsql AS $$
 DECLARE
     free bigint[] := array(
         SELECT j.id FROM procrastinate_jobs j
         WHERE j.status = 'todo' AND j.queue_name = ANY (queues) AND NOT EXISTS (
             SELECT FROM procrastinate_jobs other WHERE other.lock = j.lock AND (
-                other.status = 'doing' OR other.status = 'todo' AND other.priority = j.priority AND other.id < j.id
-                OR other.status = 'todo' AND other.priority > j.priority
+                other.status = 'doing' OR other.status = 'todo' AND (other.priority, j.id) > (j.priority, other.id)
             )
         )
         ORDER BY j.priority DESC, j.id LIMIT most FOR UPDATE SKIP LOCKED

@@ -176,9 +176,9 @@ async def test_the_names_of_tokens_are_read_once(
     monkeypatch.setattr(memory, "events", counted)
     rows = History(views, memory)
     for _ in range(3):
-        names = await rows.token_names(tokens[:2])
+        names = await rows.token_names(set(tokens[:2]))
         assert [names[token] for token in tokens[:2]] == ["token 0", "token 1"]
     await memory.append([Change(stream=ACCESS, expected=3, events=(issued[2],))], ANN)
-    assert (await rows.token_names(tokens))[tokens[2]] == "token 2"
-    assert tokens[0] not in await History(views, MemoryLog()).token_names(tokens)
+    assert (await rows.token_names(set(tokens)))[tokens[2]] == "token 2"
+    assert tokens[0] not in await History(views, MemoryLog()).token_names(set(tokens))
     assert read == [3, 1]

@@ -258,6 +258,19 @@ async def test_when_nobody_could_be_heard_of_no_machine_is_taken_for_gone(
     assert not [line for line in await world.outputs.read(id_) if "is gone" in line.text]
 
 
+async def test_several_workers_may_find_at_once_that_nobody_could_be_heard_of(database: str, tmp_path: Path) -> None:
+    """None waits for one that has only looked: two that have would wait for each other."""
+    await jobs.prepare(database)
+    connection = await asyncpg.connect(database)
+    async with Jobs(database, machine(tmp_path), gone=300.0).open() as of_here, asyncio.timeout(30):
+        await of_here.greet()
+        await connection.execute("UPDATE machines SET seen_at = now() - interval '1 hour'")
+        async with connection.transaction():
+            await connection.fetch("SELECT max(seen_at) FROM machines")
+            assert not await of_here.greet()
+    await connection.close()
+
+
 async def test_a_machine_that_comes_back_stops_what_is_on_another_by_now(world: World, workers: Workers) -> None:
     moves, stays = await world.environment(["api"]), await world.environment(["web"])
     api, web = await world.service(moves, "api"), await world.service(stays, "web")
@@ -488,7 +501,7 @@ async def test_fetching_costs_the_same_however_many_wait(database: str, tmp_path
     here = machine(tmp_path)
     async with Jobs(database, here, gone=300.0).open() as of_here:
         await of_here.greet()
-    connection = await asyncpg.connect(database)
+    connection = await postgres_connection.connect(database)
     await connection.execute("ANALYZE procrastinate_jobs")
     worker = await connection.fetchval("SELECT procrastinate_register_worker_v1()")
     fetch = "SELECT fetch_jobs('{process}', $1, 8, $2, '5 minutes')"
@@ -633,7 +646,7 @@ async def test_of_an_environments_jobs_one_is_fetched_at_a_time_in_their_order(
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
-    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (4, "5e201b85b7b55948")
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (5, "b144335bf7936eb2")
 
 
 async def test_a_worker_whose_data_folder_is_removed_stops_to_be_that_machine_and_says_so(
