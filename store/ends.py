@@ -10,44 +10,45 @@ KNOWN = 10_000
 """Streams at most; those that were read least recently go first."""
 
 
+class End:
+    """The version that a stream ends with, as of what this node was last told of; -1 if it isn't known."""
+
+    version = -1
+
+    def seen(self, version: int) -> None:
+        """What has been seen of a stream is never less than what was seen before."""
+        self.version = max(version, self.version)
+
+
 class Ends:
-    """The versions of the streams that were last read to their ends, as of what this node was last told of."""
+    """The ends of the streams that were last read to their ends, as of what this node was last told of."""
 
     def __init__(self) -> None:
-        self._versions: OrderedDict[UUID, int] = OrderedDict()
-        self._changes = 0  # how often something was told of, or forgotten
+        self._ends: OrderedDict[UUID, End] = OrderedDict()
 
     def of(self, stream: UUID) -> int:
         """The version of the stream, -1 if it isn't known."""
-        return self._versions.get(stream, -1)
+        end = self._ends.get(stream)
+        return -1 if end is None else end.version
 
-    def begin(self) -> int:
-        """For `read`: to be called before reading begins."""
-        return self._changes
+    def reading(self, stream: UUID) -> End:
+        """To be told what is seen of the stream that is about to be read to its end.
 
-    def read(self, stream: UUID, version: int, since: int) -> None:
-        """Keeps that the stream was read up to its end.
-
-        What was told of or seen by others meanwhile may be newer, and known no more when this comes.
+        It learns of what is told of meanwhile, too. When it had to make room before, it counts no more: so nobody
+        takes what was read for the end who wasn't told of something newer.
         """
-        if stream in self._versions or since == self._changes:
-            self._keep(stream, version)
+        end = self._ends.setdefault(stream, End())
+        self._ends.move_to_end(stream)
+        if len(self._ends) > KNOWN:
+            self._ends.popitem(last=False)
+        return end
 
     def told(self, events: Sequence[Recorded]) -> None:
         """Takes note of what comes next in the log."""
-        self._changes += 1
         for event in events:
-            if event.stream in self._versions:
-                self._keep(event.stream, event.version)
+            end = self._ends.get(event.stream)
+            if end is not None:
+                end.seen(event.version)
 
     def forget(self) -> None:
-        self._changes += 1
-        self._versions.clear()
-
-    def _keep(self, stream: UUID, version: int) -> None:
-        """What has been seen of a stream is never less than what was seen before."""
-        self._versions[stream] = max(version, self._versions.get(stream, 0))
-        self._versions.move_to_end(stream)
-        if len(self._versions) > KNOWN:
-            self._changes += 1
-            self._versions.popitem(last=False)
+        self._ends.clear()

@@ -184,10 +184,11 @@ class PostgresLog:
             raise LogUnavailable("The log is closed.")
 
     async def _of_stream(self, statement: str, stream: UUID, after: int, until: int | None) -> "Sequence[Record]":
-        since = self._feed.ends.begin()
-        rows = await self._select(statement, stream, after, NEWEST if until is None else until)
-        if until is None:
-            self._feed.ends.read(stream, after + len(rows), since)
+        if until is not None:
+            return await self._select(statement, stream, after, until)
+        end = self._feed.ends.reading(stream)
+        rows = await self._select(statement, stream, after, NEWEST)
+        end.seen(after + len(rows))
         return rows
 
     async def _select(self, statement: str, *parameters: Any) -> "Sequence[Record]":

@@ -172,10 +172,11 @@ class SqliteLog:
     async def _of_stream(
         self, make: Callable[..., T], statement: str, stream: UUID, after: int, until: int | None
     ) -> list[T]:
-        since = self._feed.ends.begin()
-        rows = await self._select(make, statement, stream.hex, after, NEWEST if until is None else until)
-        if until is None:
-            self._feed.ends.read(stream, after + len(rows), since)
+        if until is not None:
+            return await self._select(make, statement, stream.hex, after, until)
+        end = self._feed.ends.reading(stream)
+        rows = await self._select(make, statement, stream.hex, after, NEWEST)
+        end.seen(after + len(rows))
         return rows
 
     async def _write(self) -> None:

@@ -273,26 +273,35 @@ async def test_news_that_come_between_asking_and_waiting_are_not_lost() -> None:
 async def test_where_a_stream_ends_is_known_however_its_events_come(shelf: Shelf, is_published: bool) -> None:
     """Told of, or found by the poll; also if it was being read when they came."""
     made = Feed(shelf.fetch, 0, NEVER if is_published else SOON)
-    made.ends.read(A, 0, made.ends.begin())
-    since = made.ends.begin()
+    made.ends.reading(A).seen(0)
+    again, first = made.ends.reading(A), made.ends.reading(B)
     follower = made.follow()
     coming = asyncio.create_task(take(follower, 3))
     new = shelf.write(3)
     if is_published:
         made.publish(new)
     await coming
-    made.ends.read(A, 1, since)
-    made.ends.read(B, 0, since)
     assert [made.ends.of(A), made.ends.of(B)] == [3, -1]
+    again.seen(1)
+    first.seen(0)
+    assert [made.ends.of(A), made.ends.of(B)] == [3, 0]
     made.close()
     await follower.aclose()
 
 
+async def test_where_a_stream_ends_is_known_though_it_was_read_for_the_first_time_when_it_went_on(shelf: Shelf) -> None:
+    made = Feed(shelf.fetch, 0, NEVER)
+    end = made.ends.reading(A)
+    made.publish(shelf.write(3))
+    end.seen(1)
+    assert made.ends.of(A) == 3
+
+
 def test_where_a_stream_ended_is_not_known_of_what_was_forgotten_while_it_was_read() -> None:
     kept = ends.Ends()
-    since = kept.begin()
+    end = kept.reading(A)
     kept.forget()
-    kept.read(A, 1, since)
+    end.seen(1)
     assert kept.of(A) == -1
 
 
@@ -300,11 +309,14 @@ def test_nor_of_what_had_to_make_room_while_it_was_read(monkeypatch: pytest.Monk
     """Another may have seen what the one who reads has not."""
     monkeypatch.setattr(ends, "KNOWN", 1)
     kept = ends.Ends()
-    since = kept.begin()
-    kept.read(A, 2, kept.begin())
-    kept.read(B, 1, kept.begin())
-    kept.read(A, 1, since)
+    first = kept.reading(A)
+    kept.reading(B).seen(1)
+    assert kept.of(B) == 1
+    again = kept.reading(A)
+    first.seen(1)
     assert kept.of(A) == -1
+    again.seen(2)
+    assert kept.of(A) == 2
 
 
 async def test_all_is_wanted_as_long_as_somebody_follows(shelf: Shelf) -> None:
