@@ -18,6 +18,7 @@ import strawberry
 
 from domain.decider import Decider
 from domain.errors import IdempotencyKeyReused, InvalidArgument, Refused
+from domain.spec import UNSTORABLE
 from gql.context import Context, Info
 from gql.errors import Refusal, refusal
 from store.handle import Handled, Transaction
@@ -127,6 +128,9 @@ def _write(info: Info, arguments: dict[str, Any]) -> Write:
         raise InvalidArgument(argument="reason", why=f"at most {MAX_REASON} characters")
     if key is not None and not 1 <= len(key) <= MAX_KEY:
         raise InvalidArgument(argument="idempotencyKey", why=f"1 to {MAX_KEY} characters")
+    for argument, text in ("reason", reason), ("idempotencyKey", key):
+        if text is not None and UNSTORABLE.search(text):
+            raise InvalidArgument(argument=argument, why="no NUL and no lone surrogate")
     asked = msgspec.json.encode([info.field_name, arguments, expected], enc_hook=str)
     return Write(
         context=info.context,

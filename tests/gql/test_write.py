@@ -222,6 +222,8 @@ def test_a_key_remembers_that_there_was_nothing_to_change(environment: Environme
         ({"reason": "x" * 1001}, "reason can't be meant: at most 1000 characters."),
         ({"idempotencyKey": ""}, "idempotencyKey can't be meant: 1 to 200 characters."),
         ({"idempotencyKey": "x" * 201}, "idempotencyKey can't be meant: 1 to 200 characters."),
+        ({"reason": "nobody\0knows"}, "reason can't be meant: no NUL and no lone surrogate."),
+        ({"idempotencyKey": "\0"}, "idempotencyKey can't be meant: no NUL and no lone surrogate."),
     ],
 )
 def test_reasons_and_keys_have_limits(environment: Environment, given: Data, message: str) -> None:
