@@ -124,7 +124,12 @@ app.add_typer(actor.app, name="actor")
 app.add_typer(token.app, name="token")
 command(app, "serve", "stageline serve", "stageline serve --port 9000 --data ./data")(serve.serve)
 command(app, "worker", "stageline worker --database postgresql://stageline@db/stageline")(serve.worker)
-command(app, "migrate", "stageline migrate --database postgresql://stageline@db/stageline")(serve.migrate)
+command(
+    app,
+    "migrate",
+    "stageline migrate --database postgresql://stageline@db/stageline",
+    "stageline migrate --from ./data --database postgresql://stageline@db/stageline",
+)(serve.migrate)
 command(app, "fsck", "stageline fsck", "stageline fsck --database postgresql://stageline@db/stageline")(serve.fsck)
 command(app, "demo", "stageline demo", "stageline demo --exit")(demo.demo)
 

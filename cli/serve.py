@@ -3,7 +3,7 @@
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,16 +39,20 @@ Data = Annotated[
         help="The folder that holds everything; made when it isn't there.",
     ),
 ]
-Database = Annotated[
-    str | None,
-    typer.Option(
+
+
+def _database(otherwise: str | bool) -> Any:
+    return typer.Option(
         "--database",
         envvar=["STAGELINE_DATABASE", "DATABASE_URL"],
         metavar="URL",
-        show_default="SQLite, in the folder",
+        show_default=otherwise,
         help="A PostgreSQL that servers and workers share, as postgresql://user:password@host/name.",
-    ),
-]
+    )
+
+
+Database = Annotated[str | None, _database("SQLite, in the folder")]
+Shared = Annotated[str | None, _database(False)]
 Level = Annotated[
     LogLevel,
     typer.Option("--log-level", envvar="STAGELINE_LOG_LEVEL", case_sensitive=False, help="How much it says."),
@@ -174,7 +178,7 @@ def serve(
 
 
 def worker(
-    data: Data = None, database: Database = None, gone_after: Gone = 300.0, log_level: Level = LogLevel.INFO
+    data: Data = None, database: Shared = None, gone_after: Gone = 300.0, log_level: Level = LogLevel.INFO
 ) -> None:
     """Drive deployments until Ctrl-C, beside the servers and workers that share the PostgreSQL.
 
@@ -185,16 +189,35 @@ def worker(
     from server.settings import Settings
 
     settings = Settings(
-        data=_folder(data), database=_shared(database), gone=gone_after, log_level=log_level.value, kept_answers=0
+        data=_folder(data), database=_named(database), gone=gone_after, log_level=log_level.value, kept_answers=0
     )
     server.work(settings)
 
 
-def migrate(database: Database = None) -> None:
-    """Bring the tables in a PostgreSQL up to date, as every server does when it starts."""
+def migrate(
+    database: Shared = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            file_okay=False,
+            help="Move what a server has kept there in SQLite into the PostgreSQL, which holds nothing yet.",
+        ),
+    ] = None,
+) -> None:
+    """Bring the tables in a PostgreSQL up to date, as every server does when it starts.
+
+    With --from, everything moves there from a data folder whose server is stopped: all of the history, with its
+    cursors and hashes, and deployments that are under way go on. It moves whole or not at all.
+    """
+    from server import move
     from server import worker as server
 
-    server.migrate(_shared(database))
+    if source is None:
+        server.migrate(_named(database))
+    else:
+        move.move(_folder(source), _named(database))
 
 
 def fsck(
@@ -225,7 +248,7 @@ def _folder(data: Path | None) -> Path:
     return (data or default_data()).expanduser().absolute()
 
 
-def _shared(database: str | None) -> str:
+def _named(database: str | None) -> str:
     if database is None:
         raise Misused("No database is named: --database, or DATABASE_URL.", hint="With SQLite, the server works alone.")
     return database

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from msgspec import Struct
@@ -26,6 +27,9 @@ from store.log import LogUnavailable
 from store.postgres_connection import connect, explained
 from store.postgres_schema import newer
 
+if TYPE_CHECKING:
+    from store.postgres_connection import Connection
+
 HEARTBEAT = 1.0
 """Seconds between two signs of life of a worker."""
 
@@ -38,7 +42,7 @@ POLL = 0.5
 MOST = 200
 """Deployments that a worker drives at once."""
 
-VERSION = 5
+VERSION = 6
 """Of jobs.sql: it is counted up when that changes, so that an older version of Stageline leaves it alone."""
 
 KEEP_VERSION = "INSERT INTO meta VALUES ('jobs', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -153,6 +157,18 @@ async def prepare(dsn: str) -> None:
                     await connection.execute(KEEP_VERSION, version)
         finally:
             await connection.close(timeout=1)
+
+
+@asynccontextmanager
+async def taken_over(connection: "Connection", machine: Machine) -> AsyncIterator[None]:
+    """Defers what was under way in a log that comes into the database meanwhile, whole, in one transaction with this.
+
+    The processes of its environments are on *machine*.
+    """
+    await connection.execute("ALTER TABLE stored_events DISABLE TRIGGER deployments_are_deferred")
+    yield
+    await connection.execute("ALTER TABLE stored_events ENABLE TRIGGER deployments_are_deferred")
+    await connection.execute("SELECT take_over($1, $2)", machine.id, machine.name)
 
 
 def _number(found: str | None) -> int:

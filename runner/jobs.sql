@@ -28,9 +28,8 @@ ALTER TABLE procrastinate_jobs DISABLE TRIGGER procrastinate_trigger_status_even
 CREATE OR REPLACE FUNCTION queue_of(machine uuid) RETURNS text LANGUAGE sql IMMUTABLE
     AS $$ SELECT replace(machine::text, '-', '') $$;
 
-CREATE OR REPLACE FUNCTION defer_deployment() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION defer_deployment(admitted uuid) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    admitted uuid := convert_from(NEW.state, 'UTF8')::json ->> 'deployment';
     planned json := (
         SELECT convert_from(e.state, 'UTF8') FROM stored_events e
         WHERE e.originator_id = admitted AND e.topic = 'deployment.DeploymentPlanned' LIMIT 1
@@ -44,6 +43,11 @@ BEGIN
     PERFORM procrastinate_defer_jobs_v1(ARRAY[
         ROW(queue, 'drive', 0, place::text, NULL, jsonb_build_object('deployment', admitted), NULL)
     ]::procrastinate_job_to_defer_v1[]);
+END $$;
+
+CREATE OR REPLACE FUNCTION defer_deployment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM defer_deployment((convert_from(NEW.state, 'UTF8')::json ->> 'deployment')::uuid);
     RETURN NULL;
 END $$;
 
@@ -150,4 +154,20 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+END $$;
+
+-- Has *here* be the machine of all environments whose processes ran on it before their log came into this database, and
+-- defers what was under way then.
+CREATE OR REPLACE FUNCTION take_over(here uuid, called text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO machines VALUES (here, called, now()) ON CONFLICT (id) DO UPDATE SET seen_at = now();
+    INSERT INTO homes
+        SELECT DISTINCT (planned ->> 'environment')::uuid, here FROM (
+            SELECT convert_from(e.state, 'UTF8')::json AS planned FROM stored_events e
+            WHERE e.topic = 'deployment.DeploymentPlanned'
+        ) AS plans WHERE planned -> 'plan' ->> 'target' = 'PROCESS';
+    PERFORM defer_deployment((convert_from(open.state, 'UTF8')::json ->> 'deployment')::uuid) FROM (
+        SELECT e.state FROM stored_events e WHERE e.topic = 'queue.DeploymentAdmitted'
+        EXCEPT SELECT e.state FROM stored_events e WHERE e.topic = 'queue.DeploymentClosed'
+    ) AS open;
 END $$;

@@ -25,6 +25,7 @@ from msgspec import Struct
 from projections.projection import Projection
 from projections.sheet import Sheet
 from projections.views import Row
+from server import progress
 from server.away import Away
 from server.settings import Settings
 from server.stored import Stored, files, snapshot
@@ -90,7 +91,7 @@ def fsck(settings: Settings, as_json: bool = False) -> None:
     """Says what was found; ends the program with 1 if anything is wrong, or can't be read."""
     began = time.monotonic()
     try:
-        position, findings = asyncio.run(check(settings, tell=_tell if sys.stderr.isatty() else None))
+        position, findings = asyncio.run(check(settings, tell=progress.tell))
     except LogUnavailable as reason:
         sys.exit(str(reason))
     taken = time.monotonic() - began
@@ -103,11 +104,6 @@ def fsck(settings: Settings, as_json: bool = False) -> None:
             *findings, f"{position:,} events and {len(PROJECTIONS)} read models in {taken:.1f} s: {verdict}", sep="\n"
         )
     sys.exit(1 if findings else 0)
-
-
-def _tell(share: float) -> None:
-    """How much is done, in a line that is written over."""
-    print(f"\r{share:4.0%}" if share < 1 else "\r    \r", end="", file=sys.stderr, flush=True)
 
 
 async def check(

@@ -50,7 +50,7 @@ class SqliteKeys:
     @classmethod
     async def open(cls, path: Path) -> "SqliteKeys":
         """The keys in the file *path*, which is made if it is missing; raises `LogUnavailable`."""
-        return cls(await asyncio.to_thread(_open, path), path)
+        return cls(await asyncio.to_thread(opened, path), path)
 
     async def make(self, actor: str) -> bytes:
         def make() -> bytes:
@@ -90,7 +90,7 @@ class SqliteKeys:
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def opened(path: Path) -> sqlite3.Connection:
     disk.make(path)
     with disk.explained(path):
         database = sqlite3.connect(path, check_same_thread=False)

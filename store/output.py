@@ -140,7 +140,7 @@ class SqliteOutput:
     @classmethod
     async def open(cls, path: Path, clock: Clock = now) -> "SqliteOutput":
         """The store in the file *path*, which is made if it is missing; raises `LogUnavailable`."""
-        return cls(await asyncio.to_thread(_open, path), path, clock)
+        return cls(await asyncio.to_thread(opened, path), path, clock)
 
     async def append(
         self,
@@ -271,7 +271,7 @@ class MemoryOutput(SqliteOutput):
         super().__init__(_connect(":memory:"), Path(":memory:"), clock)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def opened(path: Path) -> sqlite3.Connection:
     disk.make(path)
     with disk.explained(path):
         database = _connect(str(path))

@@ -113,6 +113,8 @@ class Recorder(SQLiteApplicationRecorder):
                 f"{path} was written by a newer version of Stageline (its schema is {meta['schema']}, this version "
                 f"knows {SCHEMA}): install that version, or a newer one."
             )
+        if "moved" in meta:
+            raise LogUnavailable(f"{path} has moved to {meta['moved']}: name that (--database, or DATABASE_URL).")
         return meta["epoch"]
 
     def tip(self, cursor: SQLiteCursor) -> Tip:

@@ -646,7 +646,7 @@ async def test_of_an_environments_jobs_one_is_fetched_at_a_time_in_their_order(
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
-    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (5, "b144335bf7936eb2")
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (6, "02a360c75e084097")
 
 
 async def test_a_worker_whose_data_folder_is_removed_stops_to_be_that_machine_and_says_so(

@@ -1,0 +1,50 @@
+"""What a server kept in SQLite's files, moved into a PostgreSQL, for many to go on with."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import asyncpg
+
+from runner import jobs
+from runner.machine import machine
+from server import progress
+from server.stores import prepare
+from store.log import LogUnavailable
+from store.move import Source, copy
+from store.postgres_connection import check, connect, explained, target, words
+
+
+def move(folder: Path, dsn: str) -> None:
+    """Says what was moved; ends the program with 1, and says why, when it can't be: then everything is as it was."""
+    try:
+        events = asyncio.run(_move(folder, dsn))
+    except LogUnavailable as reason:
+        sys.exit(str(reason))
+    except KeyboardInterrupt:
+        sys.exit("Nothing was moved.")
+    print(f"{events:,} events, and all that goes with them, have moved to {target(dsn)}.")
+    print(f"Start servers and workers with --database from now on, one of each with --data {folder}:")
+    print("there are the signing key, and what processes of services need.")
+
+
+async def _move(folder: Path, dsn: str) -> int:
+    """All of it, or nothing; how many events it was."""
+    check(dsn)
+    where = target(dsn)
+    with Source(folder) as source:
+        await prepare(dsn)
+        with explained(dsn):
+            connection = await connect(dsn, answering=None)  # it takes as long as it takes
+            try:
+                async with connection.transaction():
+                    if not await source.is_in(connection, where):
+                        async with jobs.taken_over(connection, machine(folder)):
+                            await copy(source, connection, progress.tell)
+            except asyncpg.DataError as fault:
+                raise LogUnavailable(f"Something in {folder} can't be kept in a PostgreSQL: {words(fault)}.") from fault
+            finally:
+                await connection.close(timeout=1)
+        source.leave(where)
+        progress.tell(1)
+        return source.tip()[0]
