@@ -41,8 +41,9 @@ CHECKPOINTS = "SELECT kind, version, generation, epoch, position, hash FROM chec
 GET = "SELECT document FROM documents JOIN checkpoints USING (generation) WHERE kind = $1 AND key = $2"
 FIND = "SELECT key, document FROM documents JOIN checkpoints USING (generation) WHERE kind = $1 AND key = ANY ($2)"
 PARKED = """
-    SELECT kind, parked.position, stream, name, error FROM parked JOIN checkpoints USING (generation)
-    ORDER BY parked.position, kind LIMIT $1
+    SELECT kind, first.position, stream, name, error FROM checkpoints CROSS JOIN LATERAL (
+        SELECT * FROM parked WHERE parked.generation = checkpoints.generation ORDER BY position LIMIT $1
+    ) AS first ORDER BY first.position, kind
 """
 LOAD = """
     SELECT d.generation, d.key, d.document FROM unnest($1::bigint[], $2::uuid[]) AS wanted (generation, key)
@@ -153,7 +154,7 @@ class PostgresViews(Views):
     async def checkpoints(self) -> Mapping[str, Checkpoint]:
         return {row["kind"]: _checkpoint(row) for row in await self._read(CHECKPOINTS)}
 
-    async def parked(self, limit: int = 100) -> Sequence[Parked]:
+    async def parked(self, limit: int = 10) -> Sequence[Parked]:
         return [Parked(**dict(row)) for row in await self._read(PARKED, limit)]
 
     async def load(self, wanted: Mapping[int, Collection[UUID]]) -> Mapping[int, Mapping[UUID, bytes]]:

@@ -45,7 +45,7 @@ class ProjectionStatus(Struct, frozen=True, kw_only=True):
 class ProjectorStatus(Struct, frozen=True, kw_only=True):
     """*lag* is how many events of the log some read model does not contain; *fault* is why nothing goes on just now.
 
-    *parked* are the first hundred events that a projection could not fold.
+    *parked* are the first ten events that each projection could not fold.
     """
 
     position: int

@@ -75,6 +75,11 @@ PUT = """
     ON CONFLICT (generation, key) DO UPDATE SET
         parent = excluded.parent, sort = excluded.sort, position = excluded.position, document = excluded.document
 """
+PARKED = """
+    SELECT kind, parked.position, stream, name, error FROM checkpoints JOIN parked ON parked.rowid IN (
+        SELECT rowid FROM parked WHERE parked.generation = checkpoints.generation ORDER BY position LIMIT ?
+    ) ORDER BY parked.position, kind
+"""
 
 
 class SqliteViews(Views):
@@ -160,13 +165,9 @@ class SqliteViews(Views):
     async def checkpoints(self) -> Mapping[str, Checkpoint]:
         return await self._write(_checkpoints)
 
-    async def parked(self, limit: int = 100) -> Sequence[Parked]:
+    async def parked(self, limit: int = 10) -> Sequence[Parked]:
         def parked(db: sqlite3.Connection) -> Sequence[Parked]:
-            found = db.execute(
-                "SELECT kind, parked.position, stream, name, error FROM parked JOIN checkpoints USING (generation)"
-                " ORDER BY parked.position, kind LIMIT ?",
-                (limit,),
-            )
+            found = db.execute(PARKED, (limit,))
             return [
                 Parked(kind=kind, position=position, stream=UUID(bytes=stream), name=name, error=error)
                 for kind, position, stream, name, error in found

@@ -176,8 +176,8 @@ class Views(Protocol):
         """How far each kind is."""
         ...
 
-    async def parked(self, limit: int = 100) -> Sequence[Parked]:
-        """The first events, by position, that are parked in the generations being read."""
+    async def parked(self, limit: int = 10) -> Sequence[Parked]:
+        """The first *limit* events of each kind, by position, that are parked in the generations being read."""
         ...
 
     async def load(self, wanted: Mapping[int, Collection[UUID]]) -> Mapping[int, Mapping[UUID, bytes]]:

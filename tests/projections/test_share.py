@@ -138,7 +138,7 @@ async def test_an_event_that_a_process_can_not_fold_is_parked_and_told(log: Post
         parked = (await projector.status()).parked
     events = await all_of(log)
     bad = [each for each in events if isinstance(each.event, EnvironmentRenamed)]
-    assert [(each.kind, each.position) for each in parked] == [("environment", each.position) for each in bad]
+    assert [(each.kind, each.position) for each in parked] == [("environment", each.position) for each in bad[:10]]
     assert bad
     good = [each for each in events if each not in bad]
     assert rows_of(views) == expected(events, others) | expected(good, [environment.projection])

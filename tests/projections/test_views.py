@@ -428,6 +428,35 @@ async def test_rows_checkpoint_and_what_is_parked_are_saved_together_or_not_at_a
     assert await views.parked() == [PARKED]
 
 
+def many(kind: str, count: int) -> Sequence[Parked]:
+    return [replace(PARKED, kind=kind, position=position) for position in range(1, count + 1)]
+
+
+async def test_the_first_events_that_each_kind_parked_are_told(views: Views) -> None:
+    for kind, count in (("thing", 30), ("other", 3)):
+        before = await made(views, kind=kind)
+        await views.save([Progress(before=before, after=replace(before, position=99), parked=many(kind, count))])
+    both = [*many("other", 3), *many("thing", 10)]
+    assert await views.parked() == sorted(both, key=lambda each: (each.position, each.kind))
+    assert await views.parked(limit=1) == [*many("other", 1), *many("thing", 1)]
+
+
+async def test_what_is_parked_is_told_with_little_work_however_much_it_is(database: str, memory: SqliteViews) -> None:
+    on_postgres = await PostgresViews.open(database)
+    for views in (on_postgres, memory):
+        for kind, count in (("thing", 5000), ("other", 5)):
+            before = await made(views, kind=kind)
+            await views.save([Progress(before=before, after=replace(before, position=9999), parked=many(kind, count))])
+    async with on_postgres._pool.transaction() as connection:
+        assert await pages_of(connection, postgres.PARKED, 10) < 20
+    await on_postgres.close()
+    steps: list[None] = []
+    (connection_,) = memory._connections
+    connection_.set_progress_handler(lambda: steps.append(None), 1)
+    assert len(await memory.parked()) == 15
+    assert len(steps) < 1000
+
+
 async def test_a_second_writer_is_found_out(views: Views) -> None:
     thing = await made(views)
     await views.save([Progress(before=thing, after=replace(thing, position=11))])
