@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
@@ -27,6 +27,9 @@ from store.postgres_schema import migrate, migrations
 from tests.postgres import Server, created, named, pages
 from tests.proxy import far
 from tests.store.sample import ANN, BOB, A, B, C, change, names, take
+
+if TYPE_CHECKING:
+    from store.postgres_connection import Connection
 
 OLD = f"""
     INSERT INTO stored_events VALUES (1, '{A}', 1, 'pipeline.EnvironmentRenamed', '{{"name":"a1"}}',
@@ -616,6 +619,101 @@ async def test_who_waits_no_more_for_a_silent_database_is_let_go(
         await pool.close()
 
 
+async def as_it_is(_: object) -> None:
+    """Nothing is to be prepared."""
+
+
+async def pid_of(pool_or_line: Pool | Line) -> int:
+    """The number of the database's process at the other end of the connection that comes next."""
+    [(pid,)] = await pool_or_line.fetch("SELECT pg_backend_pid()")
+    return int(pid)
+
+
+async def end_of(pid: int, database: str) -> None:
+    """Returns when nobody is connected to the process *pid* any more."""
+    connection = await asyncpg.connect(database)
+    async with asyncio.timeout(30):
+        while await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid):
+            await asyncio.sleep(0.01)
+    await connection.close()
+
+
+SLEEP = "SELECT pg_sleep(60)"
+BREAK_OFF = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'"
+"""What an administrator does with a statement that takes too long; its connection stays."""
+
+
+async def test_a_connection_on_which_a_statement_was_broken_off_is_closed_and_another_made(database: str) -> None:
+    admin = await asyncpg.connect(database)
+    pool, line = await Pool.open(database, 1), Line(database, as_it_is)
+    for each in (pool, line):
+        pid = await pid_of(each)
+        sleeping = asyncio.create_task(each.fetch(SLEEP))
+        while not await admin.fetchval(BREAK_OFF, pid):
+            await asyncio.sleep(0.01)
+        with pytest.raises(InDoubt, match="canceling statement"):
+            await sleeping
+        await end_of(pid, database)
+        another = await pid_of(each)
+        assert another != pid
+        assert await pid_of(each) == another
+    line.close()
+    await pool.close()
+    await admin.close()
+
+
+async def test_when_one_connection_has_gone_silent_none_that_was_made_before_is_used_again(database: str) -> None:
+    """Be it at rest or in use just then."""
+    pool = await Pool.open(database, 3)
+    before: list[int] = []
+
+    async def fall_silent(used: "Connection") -> None:
+        async with pool.connection() as silent:
+            async with pool.connection() as resting:
+                before.extend(each.get_server_pid() for each in (used, resting))
+            await silent.fetch(SLEEP, timeout=0.1)
+
+    async with pool.connection() as used:
+        with pytest.raises(InDoubt, match="does not answer in time"):
+            await fall_silent(used)
+    async with pool.connection() as one, pool.connection() as two, pool.connection() as three:
+        after = [each.get_server_pid() for each in (one, two, three)]
+    assert not set(after).intersection(before)
+    for pid in before:
+        await end_of(pid, database)
+    assert await pid_of(pool) in after
+    await pool.close()
+
+
+async def test_a_line_is_not_used_before_it_is_prepared(database: str) -> None:
+    admin = await asyncpg.connect(database)
+    begun: list[int] = []
+    preparing, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def prepare(connection: "Connection") -> None:
+        begun.append(connection.get_server_pid())
+        preparing.set()
+        await goes_on.wait()
+        await connection.execute("CREATE TEMPORARY TABLE kept AS SELECT FROM prepared")
+
+    line = Line(database, prepare)
+    given_up = asyncio.create_task(line.fetch("SELECT FROM kept"))
+    await preparing.wait()
+    given_up.cancel()
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    with pytest.raises(LogUnavailable, match="have the same version everywhere"):  # there is no such table
+        await line.fetch("SELECT FROM kept")
+    await admin.execute("CREATE TABLE prepared ()")
+    await line.fetch("SELECT FROM kept")
+    for pid in begun[:2]:
+        await end_of(pid, database)
+    assert await pid_of(line) == begun[2]
+    line.close()
+    await admin.close()
+
+
 async def test_a_connection_that_ends_between_preparing_and_carrying_out_is_broken_like_any_other(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -626,9 +724,6 @@ async def test_a_connection_that_ends_between_preparing_and_carrying_out_is_brok
         statement = await prepare(connection, *arguments, **named)
         connection.terminate()
         return statement
-
-    async def as_it_is(_: object) -> None:
-        """Nothing is to be prepared."""
 
     pool, line = await Pool.open(database, 1), Line(database, as_it_is)
     with monkeypatch.context() as patch:
