@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -193,14 +194,16 @@ async def test_the_processes_of_a_node_that_is_killed_end_and_another_node_makes
     async with sharing(log, views) as projector:
         await rebuilt(log, projector)
     before = await views.checkpoints()
-    node = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.projections.sharing", views.dsn, cwd=ROOT)
+    node = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.projections.sharing", views.dsn, cwd=ROOT, stderr=PIPE
+    )
+    assert node.stderr is not None
     async with held_up(views.dsn):
         started = await shares(node.pid)
         assert all(os.getsid(each.pid) == each.pid for each in started)  # a terminal's Ctrl-C isn't theirs
         node.kill()
         assert await node.wait() == -signal.SIGKILL
-        while any(each.is_running() for each in started):
-            await asyncio.sleep(0.001)
+        assert await node.stderr.read() == b""  # it is theirs, too: they have ended, and not by a fault of their own
         assert await views.checkpoints() == before
     async with sharing(log, views, RAISED) as projector:
         await rebuilt(log, projector)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -233,6 +233,40 @@ async def test_who_waits_on_a_node_that_only_looks_on_is_told_when_it_takes_too_
     await World(log).create_project()
     with pytest.raises(ViewsBehind, match="are at position 0 and have not come to 2 in time"):
         await projector.wait_for(2, timeout=0.05)
+    await projector.stop()
+    for each in (log, views, other):
+        await each.close()
+
+
+@pytest.mark.parametrize("change", ["version = version + 1", "epoch = 'another'", "generation = -1, hash = ''"])
+async def test_who_looks_on_says_when_rows_are_another_versions_or_another_logs(
+    database: str, change: LiteralString
+) -> None:
+    """As long as they are, however far the others come."""
+    async with nodes(database, 1) as (node,):
+        world = World(node.log)
+        await world.begin()
+        await has_come(node, world)
+    log, views, other = await PostgresLog.open(database), *[await PostgresViews.open(database) for _ in range(2)]
+    assert await other.lease.take("another", timedelta(seconds=60))
+    projector = SharedProjector(log, views, PROJECTIONS, term=TERM)
+    await projector.start()
+
+    async def rebuilding() -> list[str]:
+        return [each.kind for each in (await projector.status()).projections if each.is_rebuilding]
+
+    assert await rebuilding() == []
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection, asyncio.timeout(30):
+        await connection.execute("UPDATE checkpoints SET " + change + " WHERE kind = 'environment'")
+        while not await rebuilding():
+            await asyncio.sleep(0.001)
+        await World(log, seed=8).create_project()
+        last = (await all_of(log))[-1]
+        further = "UPDATE checkpoints SET position = %s, hash = %s WHERE kind <> 'environment'"
+        await connection.execute(further, [last.position, last.hash])
+        while {each.kind for each in (await projector.status()).projections if each.lag} != {"environment"}:
+            await asyncio.sleep(0.001)
+        assert await rebuilding() == ["environment"]
     await projector.stop()
     for each in (log, views, other):
         await each.close()
