@@ -19,7 +19,7 @@ from domain.queue import DeploymentId
 from domain.service import ServiceId
 from domain.spec import ServiceSpec
 from domain.step import Phase, Status
-from runner import jobs
+from runner import jobs, worker
 from runner.connector import Connector, Manager
 from runner.executor import StepOutput, Work
 from runner.jobs import Jobs
@@ -50,6 +50,12 @@ MOVED = """
 """
 """What others do when a machine has not been heard of for long."""
 
+GONE = """
+    INSERT INTO machines VALUES ('00000000-0000-0000-0000-000000000001', 'another', now());
+    UPDATE machines SET seen_at = now() - interval '1 hour' WHERE name <> 'another';
+"""
+"""Time in which nothing is heard of the machines there are, but of another."""
+
 
 QUEUE = "SELECT queue_name FROM procrastinate_jobs WHERE lock = $1"
 """The queue of an environment's job."""
@@ -70,7 +76,6 @@ class Workers:
         self,
         on: str = "here",
         target: Target = Target.PROCESS,
-        gone: float = 300.0,
         database: str | None = None,
         standing: Mapping[EnvironmentId, Collection[ServiceId]] = {},
     ) -> AsyncIterator[WorkerEngine]:
@@ -85,12 +90,18 @@ class Workers:
             return standing
 
         here, runner = machine(self.folder / on), self._world.runner(target)
-        engine = WorkerEngine(database or self._database, here, gone, runner, outputs, none, services)
+        engine = WorkerEngine(database or self._database, here, 300.0, runner, outputs, none, services)
         await engine.start()
         try:
             yield engine
         finally:
             await engine.stop()
+
+
+async def execute(database: str, script: str) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute(script)
+    await connection.close()
 
 
 @pytest.fixture
@@ -199,7 +210,7 @@ async def test_an_environment_of_processes_stays_on_its_machine(
 
 
 async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(
-    world: World, workers: Workers, monkeypatch: pytest.MonkeyPatch
+    world: World, workers: Workers, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though that can't be said at once."""
     assert isinstance(world.outputs, PostgresOutput)
@@ -227,13 +238,39 @@ async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(
         await gate.reached.wait()
         async for _ in world.outputs.follow(id_):
             break
-    async with workers.one(on="second", gone=1.0):
+    await execute(database, GONE)
+    async with workers.one(on="second"):
         async for lines in world.outputs.follow(id_, after=1):
             assert "is gone: this step is begun anew on" in lines[0].text
             break
         assert await world.outputs.kept(id_, api, Phase.BUILD, 1) == 0
         gate.opened.set()
         assert (await world.over(id_)).status == Status.SUCCEEDED
+
+
+async def test_that_a_step_is_begun_anew_is_said_again_when_the_connection_broke_meanwhile(
+    world: World, workers: Workers, database: str
+) -> None:
+    gate = Gate()
+    world.target.on("build api", gate)
+    id_ = await world.request(await world.environment(["api"]))
+    async with workers.one(on="first"):
+        await gate.reached.wait()
+    await execute(database, GONE)
+    await world.outputs.close()
+    async with far(database) as (proxy, dsn):
+        world.outputs = await PostgresOutput.open(dsn)
+        proxy.hushes = b"this step is begun anew"
+        async with workers.one(on="second"):
+            await proxy.has_hushed.wait()
+            proxy.cut()
+            proxy.speak()
+            async for lines in world.outputs.follow(id_):
+                assert ["is gone: this step is begun anew on" in line.text for line in lines] == [True]
+                break
+            gate.opened.set()
+            assert (await world.over(id_)).status == Status.SUCCEEDED
+        await world.outputs.close()
 
 
 async def test_when_nobody_could_be_heard_of_no_machine_is_taken_for_gone(
@@ -271,14 +308,17 @@ async def test_several_workers_may_find_at_once_that_nobody_could_be_heard_of(da
     await connection.close()
 
 
-async def test_a_machine_that_comes_back_stops_what_is_on_another_by_now(world: World, workers: Workers) -> None:
+async def test_a_machine_that_comes_back_stops_what_is_on_another_by_now(
+    world: World, workers: Workers, database: str
+) -> None:
     moves, stays = await world.environment(["api"]), await world.environment(["web"])
     api, web = await world.service(moves, "api"), await world.service(stays, "web")
     standing = {moves: [api], stays: [web]}
     async with workers.one(on="first", standing=standing):
         for environment in (moves, stays):
             await world.over(await world.request(environment))
-    async with workers.one(on="second", standing=standing, gone=0.5):
+    await execute(database, GONE)
+    async with workers.one(on="second", standing=standing):
         await world.over(await world.request(moves))
     world.target.up = {api, web}  # the target is one for all machines here: this is what the first one has left
     async with workers.one(on="first", standing=standing):
@@ -425,6 +465,53 @@ async def test_a_worker_begins_again_when_no_word_comes_of_a_job_that_it_asked_f
         proxy.lose(all_of_them=True)
         proxy.speak()
         assert (await world.over(await world.request(await world.environment(["api"])))).status == Status.SUCCEEDED
+
+
+async def test_a_worker_whose_database_does_not_let_it_hand_over_ends_all_the_same_and_says_so(
+    world: World, workers: Workers, database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "HANDING_OVER", 0.1)
+    gate = Gate()
+    world.target.on("build api", gate)
+    id_ = await world.request(await world.environment(["api"]))
+    async with far(database) as (proxy, dsn):
+        async with workers.one(database=dsn):
+            [working] = [task for task in asyncio.all_tasks() if task.get_name() == "worker"]
+            await gate.reached.wait()
+            proxy.hush()
+        assert not working.done()
+        assert "The database does not let it hand over in time: others find out by themselves" in caplog.text
+        proxy.speak()
+        await asyncio.wait([working])
+    async with workers.one():
+        gate.opened.set()
+        assert (await world.over(id_)).status == Status.SUCCEEDED
+
+
+async def test_a_worker_whose_sign_of_life_is_not_taken_lets_go_of_what_it_drives_and_starts_over(
+    world: World,
+    driven: tuple[DeploymentId, Gate],
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Though all else is answered."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(worker, "ANSWERING", 0.2)
+    id_, gate = driven
+    connection = await asyncpg.connect(database)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM machines FOR UPDATE")
+        while "The worker does not go on just now: the database does not answer" not in caplog.text:
+            await asyncio.sleep(0.01)
+        assert await connection.fetchval("SELECT status FROM procrastinate_jobs") == "todo"
+    await connection.close()
+    while world.target.watched["build api 1"] < 2:
+        await asyncio.sleep(0.01)
+    assert "The worker goes on" in caplog.messages
+    gate.opened.set()
+    assert (await world.over(id_)).status == Status.SUCCEEDED
+    assert world.target.marks.count("begin build api 1") == 1
 
 
 async def test_a_worker_says_once_that_its_database_is_away_however_long_that_lasts(
