@@ -16,7 +16,7 @@ from msgspec import Struct, convert
 from cli import verify
 from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client, Server, document, fault
 from cli.command import command, group
-from cli.errors import READER_GONE, Failed, Misused, NotAuthorized
+from cli.errors import READER_GONE, Failed, Misused
 from cli.output import Output, encoded, moment, say
 
 app = group(
@@ -158,7 +158,7 @@ def _download(server: Server, after: str) -> Iterator[tuple[int, Iterator[bytes]
             client.stream("GET", "/audit/export", params={"after": after}) as response,
         ):
             if response.status_code == httpx.codes.UNAUTHORIZED:
-                raise NotAuthorized(server.url, known=server.token is not None)
+                raise server.not_authorized(response)
             until = response.headers.get("stageline-position")
             if until is None:
                 raise _refused(server, response.status_code, response.read())

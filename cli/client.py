@@ -1,5 +1,6 @@
 """GraphQL over HTTP. Subscriptions are in `cli.feed`."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 PAGE = 200
+
+WHY = re.compile(r'error_description="([^"]*)"')
 
 Variables = Mapping[str, object]
 Data = dict[str, Any]
@@ -49,6 +52,11 @@ class Server:
     def headers(self) -> dict[str, str]:
         authorization = {"authorization": f"Bearer {self.token}"} if self.token else {}
         return {"stageline-origin": "CLI", **authorization}
+
+    def not_authorized(self, response: "httpx.Response") -> NotAuthorized:
+        """What a 401 comes to: its header says why (RFC 6750, 3)."""
+        why = WHY.search(response.headers.get("www-authenticate", ""))
+        return NotAuthorized(self.url, known=self.token is not None, why=why[1] if why else "")
 
     def not_reachable(self, why: str) -> NotReachable:
         return NotReachable(
@@ -96,7 +104,7 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self.server.not_reachable(str(error) or type(error).__name__) from error
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            raise NotAuthorized(self.server.url, known=self.server.token is not None)
+            raise self.server.not_authorized(response)
         try:
             answer = response.json()
         except ValueError:

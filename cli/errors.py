@@ -60,10 +60,12 @@ class NotReachable(Failed):
 
 
 class NotAuthorized(NotReachable):
-    def __init__(self, url: str, *, known: bool) -> None:
-        why = "doesn't accept the token" if known else "wants a token, and none is known for it"
+    """*why* is what the server says of the token, if one is *known* and was sent."""
+
+    def __init__(self, url: str, *, known: bool, why: str = "") -> None:
+        what = f"doesn't accept the token. {why}".rstrip(". ") if known else "wants a token, and none is known for it"
         super().__init__(
-            f"The server at {url} {why}.",
+            f"The server at {url} {what}.",
             hint="Give it one: stageline auth, or the variable STAGELINE_TOKEN.",
             code="NOT_AUTHORIZED",
         )

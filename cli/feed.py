@@ -123,7 +123,7 @@ class Feed:
         code = error.rcvd.code if error.rcvd else None
         reason = error.rcvd.reason if error.rcvd else ""
         if code in UNAUTHORIZED_CODES:
-            return NotAuthorized(self._server.url, known=self._server.token is not None)
+            return NotAuthorized(self._server.url, known=self._server.token is not None, why=reason)
         if code in OWN_FAULT_CODES:
             return Failed(f"The server ended the subscription: {reason or code}.", code="SERVER_ERROR")
         return _Broken(reason or "it was closed")

@@ -61,9 +61,10 @@ class Token(Struct, frozen=True, kw_only=True):
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """The tokens that weren't revoked."""
+    """The tokens that weren't revoked, and the hashes of those that were."""
 
     tokens: tuple[Token, ...] = ()
+    revoked: frozenset[str] = frozenset()
 
 
 def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
@@ -89,7 +90,9 @@ def evolve(state: Access, event: AccessEvent) -> Access:
             issued = Token(id=token, name=name, actor=actor, hash=digest, expires_at=expires_at)
             return replace(state, tokens=(*state.tokens, issued))
         case TokenRevoked(token=token):
-            return replace(state, tokens=tuple(known for known in state.tokens if known.id != token))
+            gone = {known.hash for known in state.tokens if known.id == token}
+            left = tuple(known for known in state.tokens if known.id != token)
+            return replace(state, tokens=left, revoked=state.revoked | gone)
         case _:
             assert_never(event)
 

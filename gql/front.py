@@ -24,7 +24,7 @@ from gql.aside import Gone, Left
 from gql.at_least import Behind
 from gql.compiled import Made, Query
 from gql.context import Application, Context
-from gql.identity import Identity
+from gql.identity import Identity, NotLetIn
 from gql.persisted import NotPersisted, Persisted
 from gql.reading import changes, ready
 from gql.representation import Wanted
@@ -129,6 +129,8 @@ class Front:
             await self._answer(scope, headers, receive, send)
         except HTTPException as fault:
             await refusal(fault)(scope, receive, send)
+        except NotLetIn as refused:
+            await unauthorized(str(refused))(scope, receive, send)
         except LogUnavailable as fault:
             await unreachable(fault)(scope, receive, send)
         except Left:
@@ -139,9 +141,6 @@ class Front:
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         method: str = scope["method"]
         identity = await self._authenticate(headers.get(b"authorization", b"").decode("latin-1"))
-        if identity is None:
-            await unauthorized()(scope, receive, send)
-            return
         text = scope["query_string"] if method == "GET" else await _body(receive)
         persisted = self._view.persisted
         asked, wanted = Asked(method, text, identity, persisted, persisted.edition), Wanted.by(method, headers)

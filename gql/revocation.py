@@ -12,10 +12,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from domain.access import TokenRevoked
-from gql.identity import Identity
+from gql.identity import EXPIRED, REVOKED, Identity
 from store.log import EventLog, Recorded
-
-REVOKED, EXPIRED = "The token was revoked", "The token has expired"
 
 End = Callable[[str], None]
 """Is given why."""

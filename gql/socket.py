@@ -25,6 +25,7 @@ from gql.broadcast import Outlet, Over
 from gql.context import Context
 from gql.errors import told
 from gql.hub import Hub
+from gql.identity import NotLetIn
 from gql.persisted import NotPersisted, Persisted
 from gql.reading import ready
 from gql.ring import Entry
@@ -151,7 +152,7 @@ TRY_AGAIN_LATER = 1013
 
 
 FORBIDDEN = 4403
-"""The token isn't good, or no longer; the library closes with it, too."""
+"""The token isn't good, or no longer."""
 
 
 class Handler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -173,6 +174,8 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
                 await super().handle_connection_init(message)
         except Crowded as crowded:
             await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
+        except NotLetIn as refused:
+            await self.websocket.close(FORBIDDEN, str(refused))
         if self.connection_acknowledged and not was_let_in and self.context.identity is not None:
             revocations = self.context.application.revocations
             self._while_open.enter_context(revocations.telling(self.context.identity, self._let_out))

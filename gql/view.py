@@ -21,7 +21,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.schema import BaseSchema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -36,7 +35,7 @@ from gql.aside import Left
 from gql.context import Application, Context
 from gql.errors import PASSING, unavailable
 from gql.hub import Hub
-from gql.identity import Identity
+from gql.identity import MISSING, Identity, NotLetIn
 from gql.persisted import NotPersisted, Persisted
 from gql.reading import changes, ready
 from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
@@ -65,11 +64,8 @@ SUBSCRIPTIONS = (
 WAITED = "stageline.waited"
 """In the scope of a request for which `atLeast` was waited for in vain."""
 
-NO_TOKEN = (
-    "A token is needed: send `Authorization: Bearer <token>`. One that was revoked, or has expired, is good no more."
-)
-
-Authenticate = Callable[[str | None], Awaitable[Identity | None]]
+Authenticate = Callable[[str | None], Awaitable[Identity]]
+"""Raises `NotLetIn`."""
 
 
 class Body(dict[str, Any]):
@@ -127,8 +123,6 @@ class View(GraphQL[Context, None]):
             return self._page
         try:
             known = await self._authenticate(sse.authorization(request, self.allowed_origins))
-            if known is None:
-                return unauthorized()
             if sse.is_asked(request):
                 return await self._events(request, known)
             context = self._context(request, known)
@@ -139,6 +133,8 @@ class View(GraphQL[Context, None]):
         except NotPersisted as refused:
             body = await self.process_result(request, PreExecutionError(data=None, errors=[refused]))
             return self.create_response(body, await self.get_sub_response(request))
+        except NotLetIn as refused:
+            return unauthorized(str(refused))
         except (ClientDisconnect, Left):
             return nobody()
         except LogUnavailable as fault:
@@ -173,8 +169,6 @@ class View(GraphQL[Context, None]):
         named = {name.lower(): each for name, each in params.items()} if isinstance(params, dict) else {}
         authorization = named.get("authorization")  # in any case, as a header may be named
         context.identity = await self._authenticate(authorization if isinstance(authorization, str) else None)
-        if context.identity is None:
-            raise ConnectionRejectionError
 
     def _context(self, request: Request | WebSocket, identity: Identity | None) -> Context:
         origin = request.headers.get("stageline-origin", "").upper()
@@ -314,10 +308,11 @@ def unreachable(fault: LogUnavailable) -> Response:
     return response
 
 
-def unauthorized() -> Response:
-    """The answer to who has no good token."""
-    response = _error(401, NO_TOKEN, "UNAUTHENTICATED")
-    response.headers["www-authenticate"] = 'Bearer realm="stageline"'
+def unauthorized(why: str) -> Response:
+    """The answer to who has no good token; of one that was sent, its header says *why*, too (RFC 6750, 3)."""
+    response = _error(401, why, "UNAUTHENTICATED")
+    fault = "" if why == MISSING else f', error="invalid_token", error_description="{why}"'
+    response.headers["www-authenticate"] = f'Bearer realm="stageline"{fault}'
     return response
 
 

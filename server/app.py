@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gql import document, reading, sse
 from gql.context import Application
 from gql.front import Front
-from gql.identity import Identity
+from gql.identity import Identity, NotLetIn
 from gql.schema import schema
 from gql.view import View, unauthorized
 from server import audit, graphiql
@@ -48,7 +48,7 @@ def app(settings: Settings, url: str) -> Starlette:
             logger.info("Stageline serves %s (%s); its data is in %s", url, faces, settings.data)
             yield
 
-    async def authenticate(authorization: str | None) -> Identity | None:
+    async def authenticate(authorization: str | None) -> Identity:
         return await parts[0].tokens.authenticate(authorization)
 
     def application() -> Application:
@@ -61,16 +61,17 @@ def app(settings: Settings, url: str) -> Starlette:
         return await health(application())
 
     async def export(request: Request) -> Response:
-        if await authenticate(request.headers.get("authorization")) is None:
-            return unauthorized()
+        await authenticate(request.headers.get("authorization"))
         return await audit.export(application().log, request)
+
+    async def not_let_in(_: Request, refused: Exception) -> Response:
+        return unauthorized(str(refused))
 
     async def document_schema(_: Request) -> Response:
         return Response(document.schema(), media_type="application/schema+json")
 
     async def session(request: Request) -> Response:
-        if await authenticate(request.headers.get("authorization")) is None:
-            return unauthorized()
+        await authenticate(request.headers.get("authorization"))
         return sse.session(request)
 
     page = graphiql.absence() if persisted.refuses else graphiql.page()
@@ -88,7 +89,13 @@ def app(settings: Settings, url: str) -> Starlette:
         Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
     ]
-    made = Served(front, routes=routes, middleware=cors(settings.origins), lifespan=lifespan)
+    made = Served(
+        front,
+        routes=routes,
+        middleware=cors(settings.origins),
+        exception_handlers={NotLetIn: not_let_in},
+        lifespan=lifespan,
+    )
     made.state.stop = view.hub.stopping.set
     return made
 
@@ -119,7 +126,8 @@ async def _welcome(settings: Settings, url: str, tokens: Tokens) -> None:
         logger.info("A new admin token is in %s, where the command line finds it", keyring.path)
         return
     for token in dict.fromkeys(keyring.tokens().values()):
-        if await tokens.authenticate(f"Bearer {token}"):
+        with suppress(NotLetIn):
+            await tokens.authenticate(f"Bearer {token}")
             keyring.keep(url, token)
             return
     logger.warning("%s holds no token for this server: `stageline serve --issue-token` makes a new one", keyring.path)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from domain import access
 from domain.access import ACCESS, IssueToken, TokenId
-from gql.identity import Identity
+from gql.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Identity, NotLetIn
 from store import ids
 from store.handle import Handler
 from store.log import Author, Origin, Recorded
@@ -36,25 +36,26 @@ class Tokens:
         self._changes = 0
         handler.log.watch(self._told, access.decider.events)
 
-    async def authenticate(self, authorization: str | None) -> Identity | None:
-        """Who sent the header *authorization*; None if its token isn't good.
-
-        A token that isn't known is looked for in the log: another node may just have issued it.
-        """
+    async def authenticate(self, authorization: str | None) -> Identity:
+        """Who sent the header *authorization*; raises `NotLetIn`."""
         digest = _of_header(authorization or "")
         if digest is None:
-            return None
-        known = self._known.get(digest) or (await self._read()).get(digest)
-        has_expired = known is not None and known.expires_at is not None and known.expires_at <= datetime.now(UTC)
-        return None if has_expired else known
+            raise NotLetIn(MISSING)
+        known = self._known.get(digest) or await self._find(digest)
+        if known.expires_at is not None and known.expires_at <= datetime.now(UTC):
+            raise NotLetIn(EXPIRED)
+        return known
 
-    async def _read(self) -> dict[str, Identity]:
+    async def _find(self, digest: str) -> Identity:
+        """Looks for a token that isn't known in the log: another node may just have issued it."""
         changes = self._changes
         state = (await self._handler.states.load(access.decider, ACCESS)).state
         known = {each.hash: Identity(each.actor, each.id, each.expires_at) for each in state.tokens}
         if changes == self._changes:
             self._known = known
-        return known
+        if digest not in known:
+            raise NotLetIn(REVOKED if digest in state.revoked else UNKNOWN)
+        return known[digest]
 
     def _told(self, _: Sequence[Recorded]) -> None:
         self._changes += 1

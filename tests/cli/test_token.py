@@ -26,7 +26,11 @@ def test_a_token_that_was_made_lets_in_until_it_is_revoked(
         patch.setenv("STAGELINE_TOKEN", token)
         shell.done("project", "list")
         shell.done("token", "revoke", name, "--yes")
-        assert shell("project", "list").code == 3
+        for words in (("project", "list"), ("audit", "export")):
+            refused = shell(*words)
+            assert refused.code == 3
+            assert "doesn't accept the token. The token was revoked. Ask for another" in refused.err
+            assert "stageline auth" in refused.err
     assert name not in shell.done("token", "list").out
     (listed,) = [each for each in shell.done("token", "list", "--all", "--json").json["tokens"] if each["name"] == name]
     assert (listed["revokedBy"], listed["isGood"]) == ("robot", False)

@@ -38,6 +38,7 @@ def test_a_revoked_token_is_good_no_more_and_the_others_are() -> None:
     other = TokenIssued(token=ROBOT, name="robot", actor="bot", hash="9f86")
     state = given(issued, other).when(RevokeToken(token=LAPTOP)).then(revoked)
     assert [token.id for token in state.tokens] == [ROBOT]
+    assert state.revoked == {"5e88"}
 
 
 def test_a_token_that_is_not_there_cannot_be_revoked() -> None:

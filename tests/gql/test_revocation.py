@@ -28,6 +28,7 @@ from tests.gql.stageline import PATIENCE, Stageline, served
 from tests.gql.test_broadcast import EVENTS, change
 from tests.gql.test_sse import COMPLETE, stream
 
+REVOKED = "The token was revoked. Ask for another, made with `stageline token create`."
 BY = Author(actor="admin", origin=Origin.API)
 
 
@@ -49,7 +50,6 @@ async def issue(database: str) -> tuple[str, UUID]:
     await tokens.issue(token, "laptop")
     known = await tokens.authenticate(f"Bearer {token}")
     await log.close()
-    assert known is not None
     return token, known.token
 
 
@@ -91,17 +91,17 @@ def test_what_is_open_with_a_token_ends_when_it_is_revoked_on_another_node(
         with pytest.raises(ConnectionClosed) as closed:
             socket.receive()
         assert closed.value.rcvd is not None
-        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4403, "The token was revoked")
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4403, REVOKED)
         for streamed in (events, source):
             error, end = streamed
             (told,) = json.loads(error["data"])["errors"]
-            assert told == {"message": "The token was revoked", "extensions": {"code": "UNAUTHENTICATED"}}
+            assert told == {"message": REVOKED, "extensions": {"code": "UNAUTHENTICATED"}}
             assert end == COMPLETE
         change(environment, 1)
         assert other.receive()["type"] == "next"
     with node.open() as again:
         again.send({"type": "connection_init", "payload": {"authorization": bearer}})
-        with pytest.raises(ConnectionClosed, match="4403"):
+        with pytest.raises(ConnectionClosed, match=r"4403.*The token was revoked"):
             again.receive()
 
 
@@ -128,7 +128,6 @@ async def test_a_token_that_was_revoked_while_it_was_looked_up_is_told_at_once()
         token = new_token()
         await tokens.issue(token, name)
         identity = await tokens.authenticate(f"Bearer {token}")
-        assert identity is not None
         known.append(identity)
     laptop, robot = known
     await Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(laptop.token)), BY)

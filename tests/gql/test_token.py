@@ -15,6 +15,9 @@ from tests.gql.stageline import Data, Stageline
 from tests.gql.test_broadcast import EVENTS
 from tests.gql.test_sse import COMPLETE, stream
 
+REVOKED = "The token was revoked. Ask for another, made with `stageline token create`."
+EXPIRED = "The token has expired. Ask for another, made with `stageline token create`."
+
 
 def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
@@ -115,12 +118,39 @@ def test_what_is_open_with_a_token_ends_when_it_expires(stageline: Stageline) ->
         assert socket.receive()["type"] == "connection_ack"
         *_, error, end = islice(events, count + 2)
         (told,) = json.loads(error["data"])["errors"]
-        assert told == {"message": "The token has expired", "extensions": {"code": "UNAUTHENTICATED"}}
+        assert told == {"message": EXPIRED, "extensions": {"code": "UNAUTHENTICATED"}}
         assert end == COMPLETE
         with pytest.raises(ConnectionClosed) as closed:
             socket.receive()
         assert closed.value.rcvd is not None
-        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4403, "The token has expired")
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4403, EXPIRED)
     assert datetime.fromisoformat(made["expiresAt"]).timestamp() <= time.time()
-    assert not lets_in(stageline, token)
+    assert_is_told(stageline, token, EXPIRED)
     assert not listed(stageline)[made["id"]]["isGood"]
+
+
+def test_who_comes_with_a_token_that_was_revoked_is_told_so(stageline: Stageline) -> None:
+    token = new_token()
+    stageline.do("revokeToken", token=issued(stageline, "ci", token)["id"])
+    assert_is_told(stageline, token, REVOKED)
+
+
+def assert_is_told(stageline: Stageline, token: str, why: str) -> None:
+    """On every way in."""
+    bearer = {"authorization": f"Bearer {token}"}
+    for answer in (
+        stageline.send(json={"query": "{ cursor }"}, headers=bearer),
+        stageline.send(json={"query": EVENTS}, headers=bearer | {"accept": "text/event-stream"}),
+        stageline.send("POST", "/graphql/session", headers=bearer),
+        stageline.send("GET", "/audit/export", headers=bearer),
+    ):
+        assert answer.status_code == 401
+        assert answer.json() == {"errors": [{"message": why, "extensions": {"code": "UNAUTHENTICATED"}}]}
+        fault = f'error="invalid_token", error_description="{why}"'
+        assert answer.headers["www-authenticate"] == f'Bearer realm="stageline", {fault}'
+    with stageline.open() as socket:
+        socket.send({"type": "connection_init", "payload": bearer})
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.receive()
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4403, why)

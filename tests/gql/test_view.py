@@ -11,15 +11,9 @@ from gql.view import MAX_BODY, SUBSCRIPTIONS
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
 
-NEEDED = {
-    "errors": [
-        {
-            "message": "A token is needed: send `Authorization: Bearer <token>`. "
-            "One that was revoked, or has expired, is good no more.",
-            "extensions": {"code": "UNAUTHENTICATED"},
-        }
-    ]
-}
+NEEDED = "A token is needed: send `Authorization: Bearer <token>`."
+NOT_KNOWN = "The token isn't known here: it is another server's, or not all of it."
+INVALID = f', error="invalid_token", error_description="{NOT_KNOWN}"'
 
 
 def _with_token(stageline: Stageline, **headers: str) -> dict[str, str]:
@@ -27,15 +21,22 @@ def _with_token(stageline: Stageline, **headers: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "authorization", [None, "", "Bearer", "Bearer nonsense", "Basic {token}", "{token}", "Bearer {token}x"]
+    ("authorization", "why", "fault"),
+    [
+        *((given, NEEDED, "") for given in (None, "", "Bearer", "Basic {token}", "{token}")),
+        *((given, NOT_KNOWN, INVALID) for given in ("Bearer nonsense", "Bearer {token}x")),
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS"])
-def test_without_a_good_token_nothing_is_answered(stageline: Stageline, method: str, authorization: str | None) -> None:
+def test_without_a_good_token_nothing_is_answered(
+    stageline: Stageline, method: str, authorization: str | None, why: str, fault: str
+) -> None:
     headers = {} if authorization is None else {"authorization": authorization.format(token=stageline.token)}
     answer = stageline.send(method, params={"query": "{ __typename }"}, headers=headers)
-    assert (answer.status_code, answer.json()) == (401, NEEDED)
+    assert answer.status_code == 401
+    assert answer.json() == {"errors": [{"message": why, "extensions": {"code": "UNAUTHENTICATED"}}]}
     assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["www-authenticate"] == 'Bearer realm="stageline"'
+    assert answer.headers["www-authenticate"] == f'Bearer realm="stageline"{fault}'
 
 
 def test_a_token_is_good_whatever_the_case_of_its_scheme(stageline: Stageline) -> None:

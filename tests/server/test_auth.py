@@ -4,18 +4,23 @@ import hashlib
 import json
 import logging
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from domain import access
-from domain.access import ACCESS, RevokeToken, TokenId
+from domain.access import ACCESS, IssueToken, RevokeToken, TokenId
+from gql.identity import NotLetIn
 from server.auth import Keyring, KeyringUnusable, Tokens, new_token
+from store import ids
 from store.handle import Handler
 from store.log import Author, Origin
 from store.memory import MemoryLog
 from tests.gql.stageline import Stageline, served
+
+BY = Author(actor="admin", origin=Origin.API)
 
 
 def _mode(path: Path) -> int:
@@ -146,17 +151,39 @@ async def test_a_revoked_token_is_no_longer_good() -> None:
     for token in (kept, revoked):
         await tokens.issue(token, "admin")
     known = await tokens.authenticate(f"Bearer {revoked}")
-    assert known is not None
     assert known.actor == "admin"
-    by = Author(actor="admin", origin=Origin.API)
-    await handler.handle(access.decider, ACCESS, RevokeToken(token=TokenId(known.token)), by)
-    assert await tokens.authenticate(f"Bearer {revoked}") is None
-    assert await tokens.authenticate(f"Bearer {kept}") is not None
+    await handler.handle(access.decider, ACCESS, RevokeToken(token=TokenId(known.token)), BY)
+    with pytest.raises(NotLetIn, match="The token was revoked"):
+        await tokens.authenticate(f"Bearer {revoked}")
+    assert (await tokens.authenticate(f"Bearer {kept}")).actor == "admin"
     assert not await tokens.is_first_start()
 
 
-@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Basic x", "Bearer stageline_"])
-async def test_what_is_no_token_is_not_good(authorization: str | None) -> None:
+async def test_a_token_that_has_expired_is_no_longer_good() -> None:
+    handler, token, id_ = Handler(MemoryLog()), new_token(), TokenId(ids.new())
+    tokens, digest = Tokens(handler), hashlib.sha256(token.encode()).hexdigest()
+    issue = IssueToken(token=id_, name="ci", actor="robot", hash=digest, expires_at=datetime.now(UTC))
+    await handler.handle(access.decider, ACCESS, issue, BY)
+    for _ in range(2):  # looked up, and known
+        with pytest.raises(NotLetIn, match="The token has expired"):
+            await tokens.authenticate(f"Bearer {token}")
+    await handler.handle(access.decider, ACCESS, RevokeToken(token=id_), BY)
+    with pytest.raises(NotLetIn, match="The token was revoked"):
+        await tokens.authenticate(f"Bearer {token}")
+
+
+@pytest.mark.parametrize(
+    ("authorization", "why"),
+    [
+        (None, "is needed"),
+        ("", "is needed"),
+        ("Bearer", "is needed"),
+        ("Basic x", "is needed"),
+        ("Bearer stageline_", "isn't known"),
+    ],
+)
+async def test_what_is_no_token_is_not_good(authorization: str | None, why: str) -> None:
     tokens = Tokens(Handler(MemoryLog()))
     await tokens.issue(new_token(), "admin")
-    assert await tokens.authenticate(authorization) is None
+    with pytest.raises(NotLetIn, match=why):
+        await tokens.authenticate(authorization)
