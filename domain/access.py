@@ -1,11 +1,11 @@
 """Who may come in: tokens, of which only a hash is kept."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NewType, assert_never, get_args
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from domain import name as names
 from domain.decider import Decider
@@ -85,16 +85,20 @@ def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
 
 
 def evolve(state: Access, event: AccessEvent) -> Access:
-    match event:
-        case TokenIssued(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at):
-            issued = Token(id=token, name=name, actor=actor, hash=digest, expires_at=expires_at)
-            return replace(state, tokens=(*state.tokens, issued))
-        case TokenRevoked(token=token):
-            gone = {known.hash for known in state.tokens if known.id == token}
-            left = tuple(known for known in state.tokens if known.id != token)
-            return replace(state, tokens=left, revoked=state.revoked | gone)
-        case _:
-            assert_never(event)
+    return fold(state, (event,))
 
 
-decider = Decider("access", Access(), decide, evolve, get_args(AccessEvent))
+def fold(access: Access, events: Iterable[AccessEvent]) -> Access:
+    tokens, revoked = {token.id.int: token for token in access.tokens}, set(access.revoked)
+    for event in events:
+        match event:
+            case TokenIssued(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at):
+                tokens[token.int] = Token(id=token, name=name, actor=actor, hash=digest, expires_at=expires_at)
+            case TokenRevoked(token=token):
+                revoked.add(tokens.pop(token.int).hash)
+            case _:
+                assert_never(event)
+    return Access(tokens=tuple(tokens.values()), revoked=frozenset(revoked))
+
+
+decider = Decider("access", Access(), decide, evolve, get_args(AccessEvent), fold)

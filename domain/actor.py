@@ -5,11 +5,11 @@ The log keeps an actor's id for ever, and the profile as it was sealed. Who is f
 the log holds means nothing from then on, and no event was touched.
 """
 
+from collections.abc import Iterable
 from typing import NewType, assert_never, get_args
 from uuid import NAMESPACE_URL, uuid5
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from domain import name as names
 from domain.decider import Decider
@@ -83,18 +83,20 @@ def decide(state: Actors, command: ActorCommand) -> list[ActorEvent]:
 
 
 def evolve(state: Actors, event: ActorEvent) -> Actors:
-    match event:
-        case ProfileSet(actor=actor, sealed=sealed):
-            return _with(state, Actor(id=actor, sealed=sealed))
-        case ActorForgotten(actor=actor):
-            return _with(state, Actor(id=actor, sealed=None))
-        case _:
-            assert_never(event)
+    return fold(state, (event,))
 
 
-def _with(state: Actors, actor: Actor) -> Actors:
-    others = tuple(known for known in state.actors if known.id != actor.id)
-    return replace(state, actors=(*others, actor))
+def fold(state: Actors, events: Iterable[ActorEvent]) -> Actors:
+    actors = {actor.id: actor for actor in state.actors}
+    for event in events:
+        match event:
+            case ProfileSet(actor=actor, sealed=sealed):
+                actors[actor] = Actor(id=actor, sealed=sealed)
+            case ActorForgotten(actor=actor):
+                actors[actor] = Actor(id=actor, sealed=None)
+            case _:
+                assert_never(event)
+    return Actors(actors=tuple(actors.values()))
 
 
-decider = Decider("actor", Actors(), decide, evolve, get_args(ActorEvent))
+decider = Decider("actor", Actors(), decide, evolve, get_args(ActorEvent), fold)
