@@ -42,14 +42,14 @@ POLL = 0.5
 MOST = 200
 """Deployments that a worker drives at once."""
 
-VERSION = 6
+VERSION = 7
 """Of jobs.sql: it is counted up when that changes, so that an older version of Stageline leaves it alone."""
 
 KEEP_VERSION = "INSERT INTO meta VALUES ('jobs', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 class Home(Struct, frozen=True):
-    """The machine that an environment's processes are on, and the name of the one before, if that is gone."""
+    """The machine that an environment's processes are on, and the name of the one before, if it is to be said gone."""
 
     machine: UUID
     lost: str | None
@@ -127,6 +127,10 @@ class Jobs:
             self._gone,
         )
         return [(DeploymentId(UUID(row["deployment"])), row["machine"]) for row in rows]
+
+    async def said(self, environment: EnvironmentId) -> None:
+        """Nobody is told any more that the machine is gone that *environment* was on before."""
+        await self._connector.pool.fetch("UPDATE homes SET lost = NULL WHERE environment = $1", environment)
 
     async def elsewhere(self) -> set[EnvironmentId]:
         """The environments that are on other machines."""

@@ -15,6 +15,9 @@ CREATE TABLE IF NOT EXISTS homes (
     machine uuid NOT NULL REFERENCES machines
 );
 
+-- The name of the machine before, which is gone, until it is said that what ran there is begun anew.
+ALTER TABLE homes ADD COLUMN IF NOT EXISTS lost text;
+
 -- A job is fetched when no other has its lock. procrastinate's own index leads with the id: it is gone through from end
 -- to end for each job that waits, and is taken for as good as this one while the table is believed to be empty.
 CREATE INDEX IF NOT EXISTS jobs_by_lock ON procrastinate_jobs (lock);
@@ -109,21 +112,23 @@ BEGIN
 END $$;
 
 -- Has the environment of *job* live on *machine*, unless it lives on another that isn't gone; where it lives now, and
--- the name of the machine that it lived on before, if that is gone.
+-- the name of the machine that it lived on before, if that is gone and it isn't said yet.
 CREATE OR REPLACE FUNCTION settle(job bigint, place uuid, here uuid, gone interval, OUT home uuid, OUT lost text)
     LANGUAGE plpgsql AS $$
 DECLARE
-    before machines;
+    before record;
 BEGIN
-    SELECT m.* INTO before FROM homes h JOIN machines m ON m.id = h.machine WHERE h.environment = place;
+    SELECT m.*, h.lost INTO before FROM homes h JOIN machines m ON m.id = h.machine WHERE h.environment = place;
     home := here;
+    lost := before.lost;
     IF before.id <> here AND before.seen_at > now() - gone THEN
         home := before.id;
     ELSIF before.id <> here THEN
         lost := before.name;
     END IF;
     IF before.id IS DISTINCT FROM home THEN
-        INSERT INTO homes VALUES (place, home) ON CONFLICT (environment) DO UPDATE SET machine = home;
+        INSERT INTO homes VALUES (place, home, lost)
+            ON CONFLICT (environment) DO UPDATE SET machine = excluded.machine, lost = excluded.lost;
     END IF;
     UPDATE procrastinate_jobs SET queue_name = queue_of(home) WHERE id = job AND queue_name <> queue_of(home);
 END $$;

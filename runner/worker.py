@@ -117,7 +117,7 @@ class WorkerEngine:
                 logger.info("The worker goes on")
             self._fault = None
             async with self._machine.occupied(lambda: tidy(self._sweep(jobs, position))):
-                await _first([jobs.work(self._queues, self._drive), self._keep_up(jobs)])
+                await _first([jobs.work(self._queues, partial(self._drive, jobs)), self._keep_up(jobs)])
 
     @property
     def _queues(self) -> Iterable[str]:
@@ -128,7 +128,7 @@ class WorkerEngine:
 
     # Driving
 
-    async def _drive(self, id_: DeploymentId, home: Home | None) -> None:
+    async def _drive(self, jobs: Jobs, id_: DeploymentId, home: Home | None) -> None:
         """Returns when *id_* is over; whatever else it comes to, the job is handed on."""
         if id_ in self._drives:  # this worker was taken for stalled, and has got its own job again
             await asyncio.wait([self._drives[id_]])
@@ -136,7 +136,7 @@ class WorkerEngine:
         self._drives[id_] = _current_task()
         try:
             if home is not None:
-                await self._settle(id_, home)
+                await self._settle(jobs, id_, home)
             await self._carry_out(id_)
         except (DeploymentNotFound, DeploymentNotAdmitted, DeploymentOver) as refusal:
             logger.info("Deployment %s is not carried out: %s", id_, refusal)
@@ -169,14 +169,17 @@ class WorkerEngine:
 
     # Machines
 
-    async def _settle(self, id_: DeploymentId, home: Home) -> None:
+    async def _settle(self, jobs: Jobs, id_: DeploymentId, home: Home) -> None:
         """Raises `Elsewhere` if the deployment's processes are another machine's."""
         if home.machine != self._machine.id:
             raise Elsewhere(f"deployment {id_} is carried out on machine {home.machine}")
         if home.lost is not None:
             text = f"the machine {home.lost} is gone: this step is begun anew on {self._machine.name}"
-            for step in (await self._load(id_)).running:
-                await patiently(partial(self._begin_anew, id_, step, text))  # who gets the job next isn't told of it
+            deployment = await self._load(id_)
+            assert deployment.environment is not None
+            for step in deployment.running:
+                await patiently(partial(self._begin_anew, id_, step, text))
+            await patiently(partial(jobs.said, deployment.environment))
 
     async def _begin_anew(self, id_: DeploymentId, step: Step, text: str) -> None:
         await self._outputs.begin_anew(id_, step.service, step.phase, step.attempt)

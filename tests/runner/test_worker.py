@@ -248,9 +248,11 @@ async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(
         assert (await world.over(id_)).status == Status.SUCCEEDED
 
 
+@pytest.mark.parametrize("starts_over", [False, True])
 async def test_that_a_step_is_begun_anew_is_said_again_when_the_connection_broke_meanwhile(
-    world: World, workers: Workers, database: str
+    world: World, workers: Workers, database: str, starts_over: bool
 ) -> None:
+    """Also when the worker starts over by that, and whoever gets the job next."""
     gate = Gate()
     world.target.on("build api", gate)
     id_ = await world.request(await world.environment(["api"]))
@@ -261,9 +263,12 @@ async def test_that_a_step_is_begun_anew_is_said_again_when_the_connection_broke
     async with far(database) as (proxy, dsn):
         world.outputs = await PostgresOutput.open(dsn)
         proxy.hushes = b"this step is begun anew"
-        async with workers.one(on="second"):
+        async with workers.one(on="second") as engine:
             await proxy.has_hushed.wait()
             proxy.cut()
+            if starts_over:
+                await engine.stop()
+                await engine.start()
             proxy.speak()
             async for lines in world.outputs.follow(id_):
                 assert ["is gone: this step is begun anew on" in line.text for line in lines] == [True]
@@ -271,6 +276,9 @@ async def test_that_a_step_is_begun_anew_is_said_again_when_the_connection_broke
             gate.opened.set()
             assert (await world.over(id_)).status == Status.SUCCEEDED
         await world.outputs.close()
+    connection = await asyncpg.connect(database)
+    assert await connection.fetchval("SELECT lost FROM homes") is None
+    await connection.close()
 
 
 async def test_when_nobody_could_be_heard_of_no_machine_is_taken_for_gone(
@@ -733,7 +741,7 @@ async def test_of_an_environments_jobs_one_is_fetched_at_a_time_in_their_order(
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
-    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (6, "02a360c75e084097")
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (7, "bd495bf9041816e1")
 
 
 async def test_a_worker_whose_data_folder_is_removed_stops_to_be_that_machine_and_says_so(
