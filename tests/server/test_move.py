@@ -18,18 +18,10 @@ from store.log import Author, Key, LogUnavailable, Origin
 from store.move import Source
 from store.postgres_connection import target
 from store.sqlite import SqliteLog
-from tests.postgres import created
 from tests.serving import ROOT, Serving
 from tests.store.sample import ANN, BOB, A, B, change
 
 IN = "--project", "Shop", "--environment", "staging"
-
-
-@pytest.fixture
-def empty(postgres: str) -> Iterator[str]:
-    """The address of a database with nothing in it."""
-    with created(postgres, "template0") as dsn:
-        yield dsn
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Iterator
 from pathlib import Path
 from typing import LiteralString
 
@@ -16,7 +15,7 @@ import pytest
 from domain.step import Status
 from server.fsck import check
 from server.settings import Settings
-from tests.postgres import created, named
+from tests.postgres import named
 from tests.proxy import far
 from tests.runner import test_worker_crash
 from tests.runner.test_worker_crash import waiting, worker
@@ -25,13 +24,6 @@ from tests.runner.world import World
 ROOT = Path(__file__).parents[2]
 
 data, world = test_worker_crash.data, test_worker_crash.world
-
-
-@pytest.fixture
-def empty(postgres: str) -> Iterator[str]:
-    """The address of a database with nothing in it."""
-    with created(postgres, "template0") as dsn:
-        yield dsn
 
 
 def stageline(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
