@@ -10,13 +10,15 @@ import enum
 import logging
 import traceback
 from collections.abc import Hashable, Iterable, Iterator
+from typing import Any
 
 import strawberry
 from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import MaskErrors
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types.execution import StreamExecutionResult
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError, StreamExecutionResult
 
 from domain.errors import DeploymentNotAdmitted, Fenced, Refused, StepNotDue, VersionMismatch
 from store import ids
@@ -134,6 +136,19 @@ def _logged(error: GraphQLError) -> tuple[str, str]:
     fault = ids.new()
     logger.error("fault %s at %s", fault, error.path, exc_info=original)
     return f"Something went wrong here; the server's log knows more under {fault}.", "INTERNAL"
+
+
+def is_request_error(result: ExecutionResult) -> bool:
+    """Whether nothing was carried out: then the answer has no `data`, not even null (GraphQL, 7.1)."""
+    errors = result.errors or []
+    nowhere = result.data is None and all(error.path is None for error in errors)
+    return bool(errors) and (nowhere or isinstance(result, PreExecutionError))
+
+
+def answered(result: ExecutionResult) -> dict[str, Any]:
+    """What a client gets of *result*."""
+    data = {} if is_request_error(result) else {"data": result.data}
+    return data | ({"errors": [error.formatted for error in result.errors]} if result.errors else {})
 
 
 def shown(errors: Iterable[GraphQLError]) -> list[GraphQLError]:

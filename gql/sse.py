@@ -21,11 +21,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.http import GraphQLRequestData
+from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from gql.admission import Admission, Crowded
 from gql.context import Context
-from gql.errors import PASSING, told
+from gql.errors import PASSING, answered, told
 from gql.hub import Hub
 from gql.origin import is_admitted
 from gql.persisted import NotPersisted
@@ -193,14 +194,15 @@ class EventStream(Response):
         )
         errors: list[Any] = []
         async for result in results:
-            errors = [error.formatted for error in getattr(result, "errors", None) or ()]
-            payload: dict[str, Any] = {"data": getattr(result, "data", None)}
-            await _next(outlet, payload | {"errors": errors} if errors else payload)
+            assert isinstance(result, ExecutionResult), "nothing is delivered by and by"
+            payload = answered(result)
+            errors = payload.get("errors", [])
+            await _next(outlet, payload)
         return errors
 
 
 async def _fail(outlet: EventOutlet, errors: Sequence[Any]) -> None:
-    await _next(outlet, {"data": None, "errors": errors})
+    await _next(outlet, {"errors": errors})
     await _end(outlet, errors)
 
 

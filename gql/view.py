@@ -33,7 +33,7 @@ from gql import sse
 from gql.admission import Admission
 from gql.aside import Left
 from gql.context import Application, Context
-from gql.errors import PASSING, unavailable
+from gql.errors import PASSING, answered, is_request_error, unavailable
 from gql.hub import Hub
 from gql.identity import MISSING, Identity, NotLetIn
 from gql.persisted import NotPersisted, Persisted
@@ -232,16 +232,9 @@ class View(GraphQL[Context, None]):
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         body = Body()
         body.as_graphql = prefers_graphql(request.headers.get("accept", ""))
-        errors = result.errors or []
-        body.is_passing = any((error.extensions or {}).get("code") in PASSING for error in errors)
-        body.is_request_error = bool(errors) and (
-            isinstance(result, PreExecutionError)
-            or (result.data is None and all(error.path is None for error in errors))
-        )
-        if not body.is_request_error:
-            body["data"] = result.data
-        if errors:
-            body["errors"] = [error.formatted for error in errors]
+        body.is_passing = any((error.extensions or {}).get("code") in PASSING for error in result.errors or ())
+        body.is_request_error = is_request_error(result)
+        body.update(answered(result))
         return body  # type: ignore[return-value]  # a TypedDict by its keys
 
     def create_response(self, response_data: Any, sub_response: Response) -> Response:

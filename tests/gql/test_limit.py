@@ -149,7 +149,7 @@ def test_each_limit_is_named_whichever_way_an_operation_comes(
     assert server.send("GET", params=parameters, headers=headers).json() == {"errors": [error]}
     streamed = server.send(json=asked, headers=headers | {"accept": "text/event-stream"})
     (payload,) = (line for line in streamed.text.splitlines() if line.startswith("data: {"))
-    assert json.loads(payload.removeprefix("data: ")) == {"data": None, "errors": [error]}
+    assert json.loads(payload.removeprefix("data: ")) == {"errors": [error]}
     with server.socket() as socket:
         socket.subscribe("1", document, most=500)
         assert socket.receive() == {"id": "1", "type": "error", "payload": [error]}

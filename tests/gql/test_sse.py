@@ -113,7 +113,9 @@ def test_the_last_event_id_is_where_a_stream_goes_on(environment: Environment, q
 def test_a_last_event_id_that_is_no_cursor_is_an_error_and_the_end(environment: Environment, id_: str) -> None:
     with stream(environment.stageline, EVENTS, {"environment": environment.id}, **{"last-event-id": id_}) as events:
         error, end = events
-    (told,) = json.loads(error["data"])["errors"]
+    payload = json.loads(error["data"])
+    (told,) = payload.pop("errors")
+    assert payload == {}
     assert told["extensions"]["code"] == "INVALID_ARGUMENT"
     assert end == COMPLETE
 
@@ -123,14 +125,25 @@ def test_a_last_event_id_that_is_no_cursor_is_an_error_and_the_end(environment: 
     [
         ("subscription { nonsense }", None),
         ("{ nonsense", None),
+        ("query ($first: Int!) { tokens(first: $first) { pageInfo { hasNextPage } } }", None),
         (f'subscription {{ pipelineEvents(environment: "environment_{"0" * 32}") {{ id }} }}', "ENVIRONMENT_NOT_FOUND"),
     ],
 )
 def test_what_is_wrong_is_told_by_an_event(stageline: Stageline, query: str, code: str | None) -> None:
     with stream(stageline, query, {}) as events:
         error, end = events
-    (told,) = json.loads(error["data"])["errors"]
+    payload = json.loads(error["data"])
+    (told,) = payload.pop("errors")
+    assert payload == {}  # a request error has no data, not even null
     assert told.get("extensions", {}).get("code") == code
+    assert end == COMPLETE
+
+
+def test_what_is_wrong_with_a_field_leaves_its_data_null(stageline: Stageline) -> None:
+    with stream(stageline, "{ tokens(first: 10000) { pageInfo { hasNextPage } } }", {}) as events:
+        answer, end = events
+    payload = json.loads(answer["data"])
+    assert (payload["data"], payload["errors"][0]["path"]) == (None, ["tokens"])
     assert end == COMPLETE
 
 
