@@ -39,7 +39,8 @@ def test_ids_differ_whoever_seeds_the_random_module() -> None:
 
 
 def test_a_forked_process_makes_ids_of_its_own() -> None:
-    program = "import os; from store import ids; child = os.fork(); print(ids.new(), flush=True); child and os.wait()"
+    # a line is one write, however Python is told to buffer: the two may print at once
+    program = "import os, store.ids as ids; child = os.fork(); print(f'{ids.new()}\\n', end=''); child and os.wait()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     first, second = map(UUID, done.stdout.split())
     assert first.int & RANDOM != second.int & RANDOM
