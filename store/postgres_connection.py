@@ -8,7 +8,7 @@ A statement whose connection breaks may have been carried out or not: `InDoubt` 
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -49,8 +49,13 @@ SETTINGS = {
     "tcp_keepalives_idle": "30",
     "timezone": "UTC",
 }
+"""Each connection is given them by a statement: PgBouncer lets nobody in who brings such along."""
+
+DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 
 ANOTHERS = "another version of Stageline has changed its tables: have the same version everywhere"
+
+POOLED = "a pooler between lends any session to each transaction: set PgBouncer's pool_mode to session, or go round it"
 
 ADVICE: dict[type[Exception], str] = {
     asyncpg.LockNotAvailableError: "something in it is locked, as by a migration or a dump: try again",
@@ -63,6 +68,8 @@ ADVICE: dict[type[Exception], str] = {
     asyncpg.UndefinedFunctionError: ANOTHERS,
     asyncpg.UndefinedTableError: ANOTHERS,
     asyncpg.UndefinedColumnError: ANOTHERS,
+    asyncpg.InvalidSQLStatementNameError: POOLED,
+    asyncpg.DuplicatePreparedStatementError: POOLED,
 }
 
 BROKEN = (
@@ -147,7 +154,13 @@ def _used(connection: "Connection", dsn: str) -> Iterator[None]:
 
 async def connect(dsn: str, answering: float | None = ANSWERING) -> "asyncpg.Connection[Record]":
     """A connection of one's own, on which a statement may take *answering* seconds; raises what asyncpg raises."""
-    return await asyncpg.connect(dsn, timeout=CONNECTING, command_timeout=answering, server_settings=SETTINGS)
+    connection = await asyncpg.connect(dsn, timeout=CONNECTING, command_timeout=answering)
+    try:
+        await _set(connection, SETTINGS)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
 
 
 class Pool:
@@ -173,7 +186,7 @@ class Pool:
 
         async def begin(connection: "Connection") -> None:
             made.add(connection.get_server_pid())
-            await _durable(connection)
+            await _set(connection, SETTINGS | settings)
             if prepare is not None:
                 await prepare(connection)
 
@@ -186,7 +199,6 @@ class Pool:
                 reset=_nothing,
                 timeout=CONNECTING,
                 command_timeout=ANSWERING,
-                server_settings=SETTINGS | settings,
             )
         return cls(dsn, pool, made)
 
@@ -274,7 +286,6 @@ class Line:
         with explained(self.dsn):
             self._connection = await connect(self.dsn, ANSWERING)
             try:
-                await _durable(self._connection)
                 await self._prepare(self._connection)
             except BaseException:
                 self.close()
@@ -282,11 +293,10 @@ class Line:
         return self._connection
 
 
-async def _durable(connection: "Connection") -> None:
-    """Has commits wait for the disk, though the database may be set up otherwise."""
-    await connection.execute(
-        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-    )
+async def _set(connection: "Connection", settings: Mapping[str, str]) -> None:
+    """Has commits wait for the disk, too, though the database may be set up otherwise."""
+    own = "".join(f"SET {name} = '{value}';" for name, value in settings.items())
+    await connection.execute(own + DURABLE, timeout=CONNECTING)
 
 
 async def _nothing(connection: "Connection") -> None:

@@ -48,7 +48,7 @@ class Listener:
         self.line.close()
 
     async def _begin(self, connection: "Connection") -> None:
-        own = connection.get_server_pid()
+        own = await connection.fetchval("SELECT pg_backend_pid()")  # a pooler would make up another one
         connection.add_termination_listener(lambda _: self._lost.set())
         for channel in self._channels:
             await connection.add_listener(

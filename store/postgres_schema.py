@@ -10,6 +10,7 @@ from importlib.resources import files
 
 import asyncpg
 
+from store import postgres_session as session
 from store.log import LogUnavailable
 from store.postgres_connection import BROKEN, check, connect, explained, target, words
 
@@ -41,6 +42,7 @@ async def migrate(dsn: str, patience: float = 0.0) -> str:
     with explained(dsn):
         connection = await _reached(dsn, deadline)
         try:
+            await session.check(connection, dsn)
             async with connection.transaction():
                 return await _migrate(connection, dsn)
         finally:
