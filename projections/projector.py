@@ -98,6 +98,7 @@ class Projector:
         self._moving = asyncio.Lock()  # held while checkpoints move
         self._waiters: dict[asyncio.Future[None], int] = {}
         self._faults: dict[str, str] = {}
+        self._told: set[str] = set()  # of faults, since all was well
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -174,13 +175,20 @@ class Projector:
             except Exception as fault:
                 text = f"{type(fault).__name__}: {fault}"
                 is_away = isinstance(fault, LogUnavailable)
-                if self._faults.get(name) != text and is_away:
+                if text not in self._told and is_away:
                     logger.warning("The read models do not go on just now: %s", fault)
-                elif self._faults.get(name) != text:
+                elif text not in self._told:
                     logger.exception("The read models do not go on just now")
+                self._told.add(text)
                 self._faults[name] = text
                 self._has_looked.set()
                 await asyncio.sleep(self._pause)
+
+    def _goes_on(self, work: str) -> None:
+        self._faults.pop(work, None)
+        if self._told and not self._faults:
+            logger.info("The read models go on")
+            self._told.clear()
 
     async def _review(self) -> None:
         """Reads how far the rows are, and finds those that have to be made anew."""
@@ -223,14 +231,14 @@ class Projector:
         await self._found_live.wait()
         after = min((checkpoint.position for checkpoint in self._live.values()), default=0)
         if after == await self._log.position():
-            self._faults.pop("_follow", None)
+            self._goes_on("_follow")
         follower = self._log.follow(after)
         try:
             async for batch in follower:
                 for events in parts(batch):
                     async with self._moving:
                         await self._advance(events)
-                self._faults.pop("_follow", None)
+                self._goes_on("_follow")
         finally:
             if isinstance(follower, AsyncGenerator):
                 await follower.aclose()
@@ -264,7 +272,7 @@ class Projector:
             await self._views.prune()
             await self._review()
             replaced = await self._rebuild() if self._stale else ()
-            self._faults.pop("_renew", None)
+            self._goes_on("_renew")
             if replaced:
                 await self._views.prune(replaced)
             await self._found_stale.wait()

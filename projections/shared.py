@@ -72,7 +72,6 @@ class SharedProjector(Projector):
         """Looks how far the others are until the lease can be had; then works until it is lost."""
         self._seen = None
         while not await self._lease.take(self._holder, self._term):
-            self._faults.clear()
             await self._look_on(self._term.total_seconds() / 3)
         self._faults.clear()
         self.is_active = True
@@ -103,6 +102,7 @@ class SharedProjector(Projector):
             found = dict(await self._views.checkpoints())
             if found != self._seen:
                 await self._see(found)
+            self._goes_on("_take_part")
             if self._waiters:
                 await asyncio.sleep(HASTE)
             else:

@@ -25,25 +25,32 @@ def pauses() -> Iterator[float]:
 
 async def patiently(act: Callable[[], Awaitable[T]]) -> T:
     """What *act* gives as soon as the database lets it."""
+    told = ""
     for pause in pauses():
         try:
             return await act()
         except (LogUnavailable, StreamMoved) as error:
-            logger.warning("Not recorded yet, trying again in %.2g s: %s", pause, error)
+            told = _tell("Not recorded yet, and tried until it is: %s", error, told)
             await asyncio.sleep(pause)
     raise AssertionError("unreachable")
 
 
 async def follow(log: EventLog, after: int, stream: UUID | None = None) -> AsyncIterator[Sequence[Recorded]]:
     """`EventLog.follow`, which goes on where it was when the database comes back; it ends when the log is closed."""
-    waits = pauses()
+    waits, told = pauses(), ""
     while True:
         try:
             async for batch in log.follow(after, stream):
                 yield batch
-                after, waits = batch[-1].position, pauses()
+                after, waits, told = batch[-1].position, pauses(), ""
             return
         except LogUnavailable as error:
-            pause = next(waits)
-            logger.warning("Not following the log, trying again in %.2g s: %s", pause, error)
-            await asyncio.sleep(pause)
+            told = _tell("Not following the log, and tried until it can be: %s", error, told)
+            await asyncio.sleep(next(waits))
+
+
+def _tell(words: str, error: Exception, told: str) -> str:
+    """Says it unless that is what was *told* last: what lasts is said once; what is told now."""
+    if str(error) != told:
+        logger.warning(words, error)
+    return str(error)

@@ -18,7 +18,7 @@ from gql.front import Front
 from gql.identity import Identity, NotLetIn
 from gql.schema import schema
 from gql.view import View, unauthorized
-from server import audit, graphiql
+from server import audit, graphiql, signing
 from server.auth import Keyring, Tokens, new_token
 from server.cors import cors
 from server.documents import Documents
@@ -43,6 +43,8 @@ def app(settings: Settings, url: str) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with running(settings) as made, documents.kept_up():
             parts.append(made)
+            if settings.database is not None:
+                await signing.agree(settings, settings.database, made.application.signing_key)
             await _welcome(settings, url, made.tokens)
             faces = "the API at /graphql" if persisted.refuses else "GraphiQL in a browser, the API at /graphql"
             logger.info("Stageline serves %s (%s); its data is in %s", url, faces, settings.data)

@@ -1,5 +1,6 @@
 """The key that heads of the log are signed with: made at the first start, or given by the operator."""
 
+import logging
 import os
 import tempfile
 from contextlib import suppress
@@ -14,6 +15,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from server.settings import Settings
+from store import head
+from store.postgres_connection import connect, explained
+
+OWN = "signing-key.pem"
+
+LAST = "SELECT value FROM meta WHERE name = 'signing key'"
+KEEP_LAST = "INSERT INTO meta VALUES ('signing key', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+
+logger = logging.getLogger("stageline")
 
 
 class SigningKeyUnusable(Exception):
@@ -22,7 +32,29 @@ class SigningKeyUnusable(Exception):
 
 def key(settings: Settings) -> Ed25519PrivateKey:
     """The operator's, or else the data folder's own; raises `SigningKeyUnusable`."""
-    return given(settings.signing_key) if settings.signing_key else kept(settings.data / "signing-key.pem")
+    return given(settings.signing_key) if settings.signing_key else kept(settings.data / OWN)
+
+
+async def agree(settings: Settings, dsn: str, key: Ed25519PrivateKey) -> None:
+    """Warns if who shares the database *dsn* has signed with another key than *key*; raises `LogUnavailable`."""
+    name = head.name(key.public_key())
+    with explained(dsn):
+        connection = await connect(dsn)
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock(7263, 0)")  # those who start at once, in turn
+                last = await connection.fetchval(LAST)
+                await connection.execute(KEEP_LAST, name)
+        finally:
+            await connection.close(timeout=1)
+    if last not in (None, name):
+        logger.warning(
+            "Heads of the log are signed with the key %s from now on (%s), and were with %s by the server before it: "
+            "give all that share the database the same file (--signing-key)",
+            name,
+            settings.signing_key or settings.data / OWN,
+            last,
+        )
 
 
 def given(path: Path) -> Ed25519PrivateKey:

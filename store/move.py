@@ -157,7 +157,9 @@ class Source:
         epoch = await connection.fetchval("SELECT value FROM meta WHERE name = 'epoch'")
         if epoch == self.epoch and tuple(last) == self.tip():
             return True
-        raise LogUnavailable(f"{where.capitalize()} holds a log of {last[0]:,} events already: name an empty one.")
+        raise LogUnavailable(
+            f"{where.capitalize()} holds a log already (its last event is number {last[0]:,}): name an empty one."
+        )
 
     def _one(self, file: str, query: str) -> Any:
         with disk.explained(self._folder / file):

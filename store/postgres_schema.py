@@ -70,6 +70,12 @@ async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]", dsn: str) -
     await connection.execute("SET LOCAL lock_timeout = 0")  # whoever migrates just now is waited for
     await connection.execute("SELECT pg_advisory_xact_lock(7263, 0)")
     if not await connection.fetchval("SELECT to_regclass('meta') IS NOT NULL"):
+        encoding = await connection.fetchval("SHOW server_encoding")
+        if encoding != "UTF8":
+            raise LogUnavailable(
+                f"{target(dsn).capitalize()} keeps text as {encoding}, which has no room for all that there is: "
+                "create it with createdb --encoding UTF8 --template template0."
+            )
         await connection.execute(META)
     meta = {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM meta")}
     if int(meta["schema"]) > len(known):

@@ -148,7 +148,10 @@ async def test_of_two_projectors_on_one_store_no_event_is_taken_twice(log: Event
     assert rows(views) == expected(await all_of(log), PROJECTIONS)
 
 
-async def test_what_could_not_be_saved_is_saved_later(memory: MemoryLog, tmp_path: Path) -> None:
+async def test_what_could_not_be_saved_is_saved_later(
+    memory: MemoryLog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     views = await Broken.open(tmp_path / "views.db")
     world = await lived(memory)
     async with projecting(memory, views) as projector:
@@ -164,6 +167,7 @@ async def test_what_could_not_be_saved_is_saved_later(memory: MemoryLog, tmp_pat
         views.is_full = False
         await settle(memory, projector)
         assert (await projector.status()).fault is None
+    assert caplog.messages == ["The read models do not go on just now", "The read models go on"]
     assert rows(views) == expected(await all_of(memory), PROJECTIONS)
     await views.close()
 

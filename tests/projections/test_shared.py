@@ -185,18 +185,27 @@ async def test_a_node_ends_though_the_lease_can_not_be_let_go_of(
 
 
 async def test_a_node_that_looks_on_says_that_it_can_not_as_long_as_that_is_so(
-    database: str, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    tries = 0
+
     async def fail() -> None:
+        nonlocal tries
+        tries += 1
         raise LogUnavailable("The database is away.")
+
+    caplog.set_level("INFO")
 
     async with nodes(database, 1), nodes(database, 1) as (node,), asyncio.timeout(30):
         with monkeypatch.context() as patch:
             patch.setattr(node.views, "checkpoints", fail)
-            while "The database is away" not in (node.projector.fault or ""):
+            while tries < 3:
                 await asyncio.sleep(0.001)
+            assert "The database is away" in (node.projector.fault or "")
         while node.projector.fault is not None:
             await asyncio.sleep(0.001)
+        said = [message for message in caplog.messages if message.startswith("The read models")]
+        assert said == ["The read models do not go on just now: The database is away.", "The read models go on"]
 
 
 async def test_nobody_takes_the_lease_while_who_had_it_writes(database: str) -> None:

@@ -24,7 +24,9 @@ def test_the_pauses_double_up_to_the_longest() -> None:
 
 
 @pytest.mark.parametrize("refusal", [LogUnavailable("the disk is full"), StreamMoved(new(), 1, 2)])
-async def test_what_the_database_refuses_for_a_while_is_done_in_the_end(refusal: Exception) -> None:
+async def test_what_the_database_refuses_for_a_while_is_done_in_the_end(
+    refusal: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     tries = 0
 
     async def act() -> str:
@@ -35,6 +37,7 @@ async def test_what_the_database_refuses_for_a_while_is_done_in_the_end(refusal:
         return "done"
 
     assert await patiently(act) == "done"
+    assert caplog.messages == [f"Not recorded yet, and tried until it is: {refusal}"]  # what lasts is said once
 
 
 async def test_who_follows_gets_every_event_once_though_the_database_goes_away() -> None:

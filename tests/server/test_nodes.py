@@ -64,6 +64,26 @@ async def test_what_one_node_is_told_is_carried_out_by_any_worker_and_seen_on_th
     assert [statuses(node) for node in nodes] == [{1: "SUCCEEDED", 2: "SUCCEEDED"}] * 2
 
 
+def test_who_signs_with_another_key_than_the_others_is_told(database: str, tmp_path: Path) -> None:
+    """As one who started without the first one's: its heads aren't what the auditor's public key is for."""
+    options = "--database", database, "--no-worker"
+    folders = tmp_path / "first", tmp_path / "second"
+    for folder in folders:
+        folder.mkdir()
+    with serving(folders[0], *options) as first, serving(folders[1], *options) as second:
+        assert "Heads of the log" not in first.log.read_text()
+        own, other = first.data / "signing-key.pem", second.data / "signing-key.pem"
+        (warning,) = [line for line in second.log.read_text().splitlines() if "Heads of the log" in line]
+        assert warning.startswith("WARNING  Heads of the log are signed with the key ")
+        assert f"({other})" in warning
+        first.stop()
+        first.start(*options, "--signing-key", str(other))
+        assert "Heads of the log" not in first.log.read_text()
+        second.stop()
+        second.start(*options, "--signing-key", str(own))
+        assert second.log.read_text().count("Heads of the log") == 2
+
+
 CREATE = """
 mutation ($name: String!, $key: String!) {
   createProject(name: $name, idempotencyKey: $key) { ... on Project { id cursor } }

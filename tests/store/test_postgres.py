@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from store import codec, ends, ids, postgres, postgres_connection, postgres_outp
 from store.batch import now
 from store.log import Author, Change, Event, Key, LogUnavailable, Origin, OutcomeUnknown, Receipt, Recorded, StreamMoved
 from store.postgres import PostgresLog
-from store.postgres_connection import InDoubt, Line, Pool
+from store.postgres_connection import InDoubt, Line, Pool, explained
 from store.postgres_listener import Listener
 from store.postgres_recorder import ANSWERS, APPEND, COLUMNS, HEADS, recorded
 from store.postgres_schema import migrate, migrations
@@ -392,11 +393,44 @@ async def test_a_database_is_asked_for_in_words_that_say_what_to_do(database: st
         "postgresql://no.such.host.invalid/shop": "The database shop at .*: no machine of that name is known",
         "mysql://ann:secret@127.0.0.1/shop": "is no address of a PostgreSQL: it looks like postgresql://",
         "postgresql://ann:secret@127.0.0.1:99999/shop": "is no address of a PostgreSQL",
-        f"postgresql://ann:secret@{database.partition('@')[2]}": "it doesn't let us in: see the user and the password",
+        f"postgresql://ann:secret@{database.partition('@')[2]}": r'.*: role "ann" does not exist\.',
     }.items():
         with pytest.raises(LogUnavailable, match=words) as refused:
             await migrate(dsn)
         assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (asyncpg.InvalidPasswordError("password authentication failed"), "it doesn't let us in: see the user and the"),
+        (
+            asyncpg.InvalidAuthorizationSpecificationError("no pg_hba.conf entry for host"),
+            "no pg_hba.conf entry for host",
+        ),
+    ],
+)
+def test_who_is_not_let_in_is_told_why(error: Exception, words: str) -> None:
+    """The password is right, where it is pg_hba.conf that doesn't name the machine."""
+    with (
+        pytest.raises(LogUnavailable, match=f"The database shop at db:5432: {words}"),
+        explained("postgresql://db/shop"),
+    ):
+        raise error
+
+
+async def test_a_database_that_can_not_keep_every_text_is_refused_as_long_as_it_is_empty(postgres: str) -> None:
+    name = f"latin_{os.getpid()}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        made = f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+        connection.execute(made.encode())
+        try:
+            with pytest.raises(
+                LogUnavailable, match=r"keeps text as LATIN1, .*: create it with createdb --encoding UTF8"
+            ):
+                await migrate(named(postgres, name))
+        finally:
+            connection.execute(f"DROP DATABASE {name}".encode())
 
 
 async def test_an_address_that_makes_no_sense_is_not_waited_for(database: str) -> None:
