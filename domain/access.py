@@ -72,7 +72,7 @@ def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
         case IssueToken(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at):
             if any(known.id == token for known in state.tokens):
                 return []
-            if any(known.hash == digest for known in state.tokens):
+            if digest in state.revoked or any(known.hash == digest for known in state.tokens):
                 raise InvalidArgument(argument="hash", why="it is another token's")
             named, who = names.checked(name), names.checked(actor)
             return [TokenIssued(token=token, name=named, actor=who, hash=digest, expires_at=expires_at)]
@@ -95,7 +95,8 @@ def fold(access: Access, events: Iterable[AccessEvent]) -> Access:
             case TokenIssued(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at):
                 tokens[token.int] = Token(id=token, name=name, actor=actor, hash=digest, expires_at=expires_at)
             case TokenRevoked(token=token):
-                revoked.add(tokens.pop(token.int).hash)
+                if gone := tokens.pop(token.int, None):
+                    revoked.add(gone.hash)
             case _:
                 assert_never(event)
     return Access(tokens=tuple(tokens.values()), revoked=frozenset(revoked))

@@ -1,8 +1,10 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+import pytest
+
 from domain import access
-from domain.access import IssueToken, RevokeToken, Token, TokenId, TokenIssued, TokenRevoked
+from domain.access import AccessEvent, IssueToken, RevokeToken, Token, TokenId, TokenIssued, TokenRevoked
 from domain.errors import InvalidArgument, InvalidName, TokenNotFound
 from tests.domain.given import Given
 
@@ -49,8 +51,10 @@ def test_a_token_cannot_be_revoked_twice() -> None:
     given(issued, revoked).when(RevokeToken(token=LAPTOP)).refused(TokenNotFound(token=str(LAPTOP)))
 
 
-def test_no_token_is_issued_with_the_hash_of_another() -> None:
-    given(issued).when(IssueToken(token=ROBOT, name="robot", actor="bot", hash="5e88")).refused(
+@pytest.mark.parametrize("history", [[issued], [issued, revoked]])
+def test_no_token_is_issued_with_the_hash_of_another(history: list[AccessEvent]) -> None:
+    """Nor of one that was revoked: whoever has that stays out."""
+    given(*history).when(IssueToken(token=ROBOT, name="robot", actor="bot", hash="5e88")).refused(
         InvalidArgument(argument="hash", why="it is another token's")
     )
 
