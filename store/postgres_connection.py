@@ -116,6 +116,8 @@ def words(error: Exception) -> str:
             return "nothing answers there: see that it runs, and the host and the port"
         case socket.gaierror():
             return "no machine of that name is known: see the host"
+        case FileNotFoundError():
+            return "its socket, or a file that the address names, isn't there"
         case TimeoutError():
             return "it does not answer in time"
         case ConnectionResetError() | BrokenPipeError():

@@ -391,6 +391,7 @@ async def test_a_database_is_asked_for_in_words_that_say_what_to_do(database: st
     for dsn, words in {
         f"postgresql://127.0.0.1:{free}/shop": rf"The database shop at 127\.0\.0\.1:{free}: nothing answers there: see",
         "postgresql://no.such.host.invalid/shop": "The database shop at .*: no machine of that name is known",
+        "postgresql:///shop?host=/no/such/folder": "its socket, or a file that the address names, isn't",
         "mysql://ann:secret@127.0.0.1/shop": "is no address of a PostgreSQL: it looks like postgresql://",
         "postgresql://ann:secret@127.0.0.1:99999/shop": "is no address of a PostgreSQL",
         f"postgresql://ann:secret@{database.partition('@')[2]}": r'.*: role "ann" does not exist\.',
