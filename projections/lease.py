@@ -26,6 +26,7 @@ TAKE = """
 """
 RENEW = "UPDATE leases SET expires_at = clock_timestamp() + $2 WHERE name = 'views' AND token = $1 RETURNING token"
 RELEASE = "UPDATE leases SET expires_at = '-infinity' WHERE name = 'views' AND token = $1 RETURNING token"
+IS_HAD = "SELECT EXISTS (SELECT FROM leases WHERE expires_at >= clock_timestamp())"
 CHECK = "SELECT token FROM leases WHERE name = 'views' FOR SHARE"
 
 

@@ -30,6 +30,9 @@ from runner.tail import Tail
 STEADY = 1.0
 """Seconds that a service with neither a check nor a port has to stay up to count as healthy."""
 
+OURS = ("PORT", "DATABASE_URL")
+"""What a service would take for its own: the second is where our log is, with the password."""
+
 LETTING_GO = 1.0
 """Seconds until the port of a process that has ended is free, at most: its last thread may end a little later."""
 
@@ -38,10 +41,10 @@ class ProcessExecutor:
     """Runs services as processes; what is to be remembered of them is kept in the folder *data*.
 
     A spec's directory, where relative, is meant from the server's working directory; a service without one runs
-    there. Its commands see the server's environment, without the variables that are Stageline's, and beyond it PORT
-    and PORT_0, PORT_1 … (when it is deployed: a build listens nowhere), STAGELINE_ENVIRONMENT, STAGELINE_DEPLOYMENT,
-    STAGELINE_DEPLOYMENT_NUMBER, STAGELINE_SERVICE, STAGELINE_SERVICE_ID, STAGELINE_ATTEMPT and STAGELINE_STEP (the
-    attempt's folder). The spec's own variables come over all of these but the last.
+    there. Its commands see the server's environment, without the variables that are Stageline's (DATABASE_URL is one),
+    and beyond it PORT and PORT_0, PORT_1 … (when it is deployed: a build listens nowhere), STAGELINE_ENVIRONMENT,
+    STAGELINE_DEPLOYMENT, STAGELINE_DEPLOYMENT_NUMBER, STAGELINE_SERVICE, STAGELINE_SERVICE_ID, STAGELINE_ATTEMPT and
+    STAGELINE_STEP (the attempt's folder). The spec's own variables come over all of these but the last.
 
     An environment has one deployment at a time. So when a deployment begins with a service, whatever its earlier
     deployments left there and no longer runs is removed: nobody will ask for it any more.
@@ -212,7 +215,7 @@ def _variables(work: Work, ports: Sequence[int]) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name != "PORT" and not name.startswith(("PORT_", "STAGELINE_"))
+        if name not in OURS and not name.startswith(("PORT_", "STAGELINE_"))
     }
     listening = {"PORT": str(ports[0])} if ports else {}
     listening |= {f"PORT_{index}": str(port) for index, port in enumerate(ports)}

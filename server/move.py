@@ -6,6 +6,7 @@ from pathlib import Path
 
 import asyncpg
 
+from projections.lease import IS_HAD
 from runner import jobs
 from runner.machine import machine
 from server import progress
@@ -39,6 +40,8 @@ async def _move(folder: Path, dsn: str) -> int:
             try:
                 async with connection.transaction():
                     if not await source.is_in(connection, where):
+                        if await connection.fetchval(IS_HAD):  # whoever has it knows this log by its epoch
+                            raise LogUnavailable(f"{where.capitalize()} is in use: stop all servers and workers first.")
                         async with jobs.taken_over(connection, machine(folder)):
                             await copy(source, connection, progress.tell)
             except asyncpg.DataError as fault:

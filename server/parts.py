@@ -55,7 +55,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
     """Opens what *settings* name, runs the projections and the engine, and closes everything in reverse."""
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     signing_key = signing.key(settings)
-    opened = on_postgres(settings.database) if settings.database else on_sqlite(settings.data)
+    opened = on_postgres(settings.database) if settings.database is not None else on_sqlite(settings.data)
     async with opened as stores, AsyncExitStack() as stack:
         views, output, projector = stores.views, stores.output, stores.projector
         executors: Mapping[Target, Executor] = {Target.PROCESS: ProcessExecutor(settings.data)}

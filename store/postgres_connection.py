@@ -65,6 +65,7 @@ ADVICE: dict[type[Exception], str] = {
     asyncpg.InvalidCatalogNameError: "it isn't there: create it",
     asyncpg.InsufficientPrivilegeError: "its user may not: make it the owner of the database",
     asyncpg.ReadOnlySQLTransactionError: "it can only be read: name the primary, not a replica",
+    asyncpg.DuplicateTableError: "there are tables of others in it: name a database of Stageline's own",
     asyncpg.UndefinedFunctionError: ANOTHERS,
     asyncpg.UndefinedTableError: ANOTHERS,
     asyncpg.UndefinedColumnError: ANOTHERS,

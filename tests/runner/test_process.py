@@ -85,11 +85,12 @@ async def test_a_step_knows_what_it_is_of_and_none_of_our_secrets(
     executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STAGELINE_TOKEN", "secret")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ours")  # a service would take it for its own
     monkeypatch.setenv("PORT", "8000")
     monkeypatch.setenv("LANGUAGE", "en")
     printed = Printed()
     await executor.build(build("env", number=4, env=(Variable(name="LANGUAGE", value="fr"),)), printed)
-    own = {line for line in printed.lines if line.startswith(("STAGELINE_", "PORT", "LANGUAGE="))}
+    own = {line for line in printed.lines if line.startswith(("STAGELINE_", "PORT", "LANGUAGE=", "DATABASE_URL"))}
     assert {line for line in own if not line.startswith("STAGELINE_STEP=")} == {
         "LANGUAGE=fr",
         f"STAGELINE_ENVIRONMENT={ENVIRONMENT}",

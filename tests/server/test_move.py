@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from server.move import move
+from server.stores import prepare
 from store.keys import SqliteKeys
 from store.log import Author, Key, LogUnavailable, Origin
 from store.move import Source
@@ -142,6 +143,23 @@ def test_a_log_that_is_there_already_is_left_alone(folder: Path, empty: str) -> 
     with pytest.raises(SystemExit, match=r"holds a log already \(its last event is number 4\): name an empty one"):
         move(folder, empty)
     assert keys(folder) == ["ann"]
+    assert count(empty, "stored_events") == 4
+
+
+def test_a_database_that_a_worker_is_at_work_in_is_left_alone(folder: Path, empty: str, tmp_path: Path) -> None:
+    """It would go on with the log that it found there, and nobody would see read models of this one."""
+    asyncio.run(prepare(empty))
+    arguments = ["-m", "cli.main", "worker", "--database", empty, "--data", str(tmp_path / "worker")]
+    worker = subprocess.Popen([sys.executable, *arguments], cwd=ROOT)
+    try:
+        wait_until(lambda: count(empty, "leases WHERE expires_at >= clock_timestamp()"), "the worker is at work")
+        with pytest.raises(SystemExit, match="is in use: stop all servers and workers first"):
+            move(folder, empty)
+    finally:
+        worker.terminate()
+        worker.wait()
+    assert [count(empty, "stored_events"), keys(folder)] == [0, ["ann"]]
+    move(folder, empty)
     assert count(empty, "stored_events") == 4
 
 

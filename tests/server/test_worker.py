@@ -93,6 +93,16 @@ def test_what_is_no_address_is_refused_without_telling_it(hosts: str) -> None:
     assert "sesame" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["migrate", "worker", "serve", "fsck"])
+def test_an_address_that_is_empty_is_none(tmp_path: Path, command: str) -> None:
+    """It isn't SQLite that is meant by `--database "$FORGOTTEN"`."""
+    options = {"serve": ["--port", "0"], "migrate": []}.get(command, [])
+    done = stageline(command, "--database", "", *options, *(["--data", str(tmp_path)] if command != "migrate" else []))
+    assert done.returncode == 1
+    assert "is no address of a PostgreSQL" in done.stderr
+    assert not (tmp_path / "log.db").exists()
+
+
 @pytest.mark.parametrize("command", ["serve", "worker"])
 async def test_ctrl_c_once_more_ends_it_at_once_and_nothing_is_lost(
     world: World, database: str, data: Path, command: str

@@ -385,6 +385,14 @@ async def test_a_database_that_is_not_there_is_asked_for(database: str) -> None:
         await PostgresLog.open(named(database, "nothing"))
 
 
+async def test_a_database_with_tables_of_others_is_left_to_them(postgres: str) -> None:
+    with created(postgres, "template0") as dsn:
+        with psycopg.connect(dsn) as theirs:
+            theirs.execute("CREATE TABLE stored_events ()")
+        with pytest.raises(LogUnavailable, match="tables of others in it: name a database of Stageline's own"):
+            await migrate(dsn)
+
+
 async def test_a_database_is_asked_for_in_words_that_say_what_to_do(database: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
