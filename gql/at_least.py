@@ -74,6 +74,8 @@ async def reach(context: Context, cursor: str) -> None:
     try:
         await application.projector.wait_for(position, 0 if context.has_waited else PATIENCE)
     except ViewsBehind as behind:
+        if position > await application.log.position():
+            raise InvalidArgument(argument="atLeast", why=cursors.BEYOND) from None
         raise Behind(
             f"This node is at position {behind.position} and has not come to {position}, which atLeast asks for, in"
             f" {PATIENCE:.0f} s: ask again.",

@@ -1,8 +1,8 @@
 """
 Places in the log to resume from, opaque to clients.
 
-A cursor is the log's epoch and a position: one of another log, or of a copy that was restored and written to anew, is
-refused rather than misread.
+A cursor is the log's epoch and a position: one of another log is refused rather than misread, and so is one that the
+log does not come to, since it was put back to an earlier state.
 """
 
 import base64
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from domain.errors import InvalidArgument
+from store.log import EventLog
 
 Position = Annotated[int, Meta(ge=0, lt=2**53)]
 """Whatever can be sent back, a database can be asked for it."""
@@ -30,6 +31,17 @@ def to_position(epoch: str, cursor: str) -> int:
         raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list") from None
     if origin != epoch:
         raise InvalidArgument(argument="The cursor", why="it comes from another log; start again without one")
+    return position
+
+
+BEYOND = "it is beyond the end of the log, which was put back to an earlier state; start again without one"
+
+
+async def reached(log: EventLog, cursor: str | None) -> int:
+    """The position that *cursor* names, 0 if there is none; raises `InvalidArgument`, also beyond the end of *log*."""
+    position = 0 if cursor is None else to_position(log.epoch, cursor)
+    if position and position > await log.position():
+        raise InvalidArgument(argument="The cursor", why=BEYOND)
     return position
 
 

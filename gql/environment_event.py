@@ -137,7 +137,7 @@ async def _read(log: EventLog, stream: UUID, version: int, until: int) -> AsyncG
 
 async def followed(context: Context, environment: str, after: str | None) -> AsyncGenerator[Event, None]:
     log = context.application.log
-    position = 0 if after is None else cursors.to_position(log.epoch, after)
+    position = await cursors.reached(log, after)
     missing = EnvironmentNotFound(environment=environment)
     first = await PIPELINE.first(log, environment_id(environment), missing)
     async with aclosing(Chronicle(context, first, position).events()) as events:

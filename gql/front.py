@@ -40,7 +40,7 @@ from gql.view import (
     unauthorized,
     unreachable,
 )
-from store.log import LogUnavailable, Origin
+from store.log import LogUnavailable, Origin, PutBack
 
 PATIENCE = 2.0
 """Seconds that the log may take to say whether a kept answer is still right; then it is given with its age."""
@@ -152,8 +152,8 @@ class Front:
         if kept is not None or (self._compiles and asked.query is not None):
             try:
                 answer = await self._find(asked, answers, partial(departure, receive), PATIENCE if kept else None)
-            except LogUnavailable:
-                if kept is None or answers is None:
+            except LogUnavailable as fault:
+                if kept is None or answers is None or isinstance(fault, PutBack):
                     raise
                 await representation.send_stale(kept.body, answers.known_at, wanted, send)
                 return

@@ -53,7 +53,11 @@ class Hub:
         self._behind = 0
 
     async def deliver(self, subscription: Subscription, outlet: Outlet) -> Over | None:
-        """Sends what there is and what comes, to the end. None if it is for the schema to carry out, from the start."""
+        """Sends what there is and what comes, to the end. None if it is for the schema to carry out, from the start.
+
+        Raises `InvalidArgument` for a cursor beyond the end of the log.
+        """
+        await subscription.check()
         follower = Follower(subscription, outlet)
         try:
             if subscription.key is None:

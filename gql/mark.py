@@ -21,7 +21,7 @@ class Lossless(Struct, frozen=True):
     """Gives objects with a `cursor`, each of them once and in order, and takes the cursor to begin after as `after`.
 
     By the field's arguments, *origin* says in which list its cursors are numbered, and *end* gives the list's last
-    number.
+    number, 0 where that isn't asked.
     """
 
     origin: Callable[[Application, Mapping[str, Any]], str]

@@ -106,7 +106,7 @@ async def followed(
 ) -> AsyncGenerator[Told, None]:
     """A stream's events behind the cursor *after*: what there is, then what comes, until the stream is at its end."""
     log = context.application.log
-    position = 0 if after is None else cursors.to_position(log.epoch, after)
+    position = await cursors.reached(log, after)
     first = await about.first(log, stream, missing)
     version = await about.reached(log, stream, position)
     if version is None:

@@ -38,7 +38,7 @@ from graphql import (
 from graphql.execution import Executor, create_source_event_stream, execute_subscription_event
 from msgspec import Struct
 
-from domain.errors import Refused
+from domain.errors import InvalidArgument, Refused
 from gql import cursor as cursors
 from gql.actor import Actor, actor_name
 from gql.context import Context
@@ -104,6 +104,14 @@ class Subscription:
         self._variables = variables
         self._arguments = arguments
         self._context = context
+
+    async def check(self) -> None:
+        """Raises `InvalidArgument` if it would begin beyond the end of the log."""
+        delivery, application = self._plan.delivery, self._context.application
+        if self.start and isinstance(delivery, Lossless):
+            end = await delivery.end(application, self._arguments)
+            if 0 < end < self.start:
+                raise InvalidArgument(argument="The cursor", why=cursors.BEYOND)
 
     async def near_end(self) -> "Subscription":
         """The same from the present end on, if that is far from its own start and it can begin anywhere."""

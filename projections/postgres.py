@@ -27,7 +27,7 @@ from projections.views import (
     ViewsUnavailable,
 )
 from store.log import LogUnavailable
-from store.postgres_connection import Pool
+from store.postgres_connection import Pool, Prepare
 from store.postgres_schema import migrate
 
 if TYPE_CHECKING:
@@ -114,11 +114,11 @@ class PostgresViews(Views):
         self._is_closed = False
 
     @classmethod
-    async def open(cls, dsn: str) -> Self:
+    async def open(cls, dsn: str, *prepare: Prepare) -> Self:
         """The store in the database *dsn*, whose tables are made or brought up to date."""
         with _unavailable():
             await migrate(dsn)
-            return cls(await Pool.open(dsn, CONNECTIONS, _prepare, **PLANS))
+            return cls(await Pool.open(dsn, CONNECTIONS, *prepare, _prepare, **PLANS))
 
     @property
     def dsn(self) -> str:

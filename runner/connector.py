@@ -24,7 +24,7 @@ from procrastinate.manager import JobManager
 
 from runner.patience import pauses
 from store.log import LogUnavailable
-from store.postgres_connection import Pool
+from store.postgres_connection import Pool, Prepare
 from store.postgres_listener import Listener
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ class Connector(BaseAsyncConnector):
 
     pool: Pool
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+    def __init__(self, dsn: str, *prepare: Prepare) -> None:
+        self._dsn, self._prepare = dsn, prepare
 
     async def open_async(self, pool: Any = None) -> None:
         with procrastinates():
             # hashed is what finds the jobs of machines that are gone: there may be many of both
-            self.pool = await Pool.open(self._dsn, CONNECTIONS, _prepare, enable_hashjoin="on")
+            self.pool = await Pool.open(self._dsn, CONNECTIONS, *self._prepare, _set_up, enable_hashjoin="on")
 
     async def close_async(self) -> None:
         await self.pool.close()
@@ -189,7 +189,7 @@ def _job(row: "Record") -> Job:
     return Fetched.from_row({**dict(row), "args": args})
 
 
-async def _prepare(connection: "Connection") -> None:
+async def _set_up(connection: "Connection") -> None:
     await connection.execute("SET synchronous_commit = off")
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 

@@ -24,7 +24,7 @@ from domain.queue import DeploymentId
 from runner.connector import Connector, Manager
 from runner.machine import Machine
 from store.log import LogUnavailable
-from store.postgres_connection import connect, explained
+from store.postgres_connection import Prepare, connect, explained
 from store.postgres_schema import newer
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def is_news(record: logging.LogRecord) -> bool:
 class Jobs:
     """Those that *machine* may do in the database *dsn*. A machine not heard of for *gone* seconds is gone for good."""
 
-    def __init__(self, dsn: str, machine: Machine, gone: float) -> None:
+    def __init__(self, dsn: str, machine: Machine, gone: float, *prepare: Prepare) -> None:
         self._dsn, self._machine, self._gone = dsn, machine, gone
-        self._connector = Connector(dsn)
+        self._connector = Connector(dsn, *prepare)
         self._manager = Manager(self._connector, machine.id, gone, MOST)
         self._app = App(connector=self._connector)
         self._app.job_manager = self._manager

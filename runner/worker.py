@@ -30,7 +30,7 @@ from runner.patience import follow, patiently, pauses
 from runner.runner import Runner
 from store.log import LogUnavailable, Recorded
 from store.output import Kind
-from store.postgres_connection import ANSWERING
+from store.postgres_connection import ANSWERING, Prepare
 from store.postgres_output import PostgresOutput
 
 HANDING_OVER = 5.0
@@ -59,8 +59,9 @@ class WorkerEngine:
         outputs: PostgresOutput,
         open_deployments: OpenDeployments,
         services: StandingServices,
+        *prepare: Prepare,
     ) -> None:
-        self._dsn, self._machine, self._gone = dsn, machine, gone
+        self._dsn, self._machine, self._gone, self._prepare = dsn, machine, gone, prepare
         self._runner, self._outputs = runner, outputs
         self._states, self._log = runner.handler.states, runner.handler.log
         self._open_deployments, self._services = open_deployments, services
@@ -109,7 +110,7 @@ class WorkerEngine:
 
     async def _work(self) -> None:
         """Until something fails, or the database goes away."""
-        async with Jobs(self._dsn, self._machine, self._gone).open() as jobs:
+        async with Jobs(self._dsn, self._machine, self._gone, *self._prepare).open() as jobs:
             self._machine.live()
             await jobs.greet()
             position = await self._log.position()

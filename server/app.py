@@ -99,6 +99,7 @@ def app(settings: Settings, url: str) -> Starlette:
         lifespan=lifespan,
     )
     made.state.stop = view.hub.stopping.set
+    made.state.is_lost = lambda: any(each.lost.is_set() for each in parts)
     return made
 
 

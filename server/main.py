@@ -5,11 +5,11 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gql.persisted import DocumentsUnusable
@@ -45,7 +45,9 @@ def serve(settings: Settings) -> None:
     try:
         served = app(settings, url)
         collect_rarely()
-        Server(config(_explained(served)), served.state.stop).run(sockets=[bound])
+        Server(config(_explained(served)), served.state).run(sockets=[bound])
+        if served.state.is_lost():  # which was said
+            sys.exit(1)
     except DocumentsUnusable as reason:
         sys.exit(str(reason))
     except SystemExit:  # uvicorn has logged the reason, and would end with a code of its own
@@ -53,11 +55,14 @@ def serve(settings: Settings) -> None:
 
 
 class Server(uvicorn.Server):
-    """Calls *stop* before it waits for what is open."""
+    """Ends when *state* (see `app`) is lost, too, and has it stop before it waits for what is open."""
 
-    def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, state: State) -> None:
         super().__init__(config)
-        self._stop = stop
+        self._state = state
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._state.is_lost()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -65,7 +70,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         logger.info("Stageline ends; steps that run go on, and are taken up again. Ctrl-C once more ends it at once")
-        self._stop()
+        self._state.stop()
         await super().shutdown(sockets)
 
 

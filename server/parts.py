@@ -1,5 +1,6 @@
 """The composition root: every part, made once and put together here."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ from store import ids
 from store.handle import Handler
 from store.output import SqliteOutput
 from store.people import People
+from store.postgres import PostgresLog
 from store.postgres_output import PostgresOutput
 
 CATCHING_UP = 3600.0
@@ -44,10 +46,11 @@ CATCHING_UP = 3600.0
 
 @dataclass(frozen=True)
 class Parts:
-    """What runs while the server does."""
+    """What runs while the server does; it is to end when it is *lost*."""
 
     application: Application
     tokens: Tokens
+    lost: asyncio.Event
 
 
 @asynccontextmanager
@@ -84,7 +87,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
         if engine is not None:
             await engine.start()
             stack.push_async_callback(engine.stop)
-        yield Parts(application, Tokens(application.handler))
+        yield Parts(application, Tokens(application.handler), stores.lost)
 
 
 def _application(
@@ -125,6 +128,8 @@ def _engine(
     if not settings.works:
         return None
     assert isinstance(output, PostgresOutput)
+    assert isinstance(handler.log, PostgresLog)
     here = machine(settings.data)
     runner = Runner(handler, executors, output, worker=f"{here.name}-{ids.new().hex}")
-    return WorkerEngine(settings.database, here, settings.gone, runner, output, open_deployments, services)
+    check = handler.log.witness.check
+    return WorkerEngine(settings.database, here, settings.gone, runner, output, open_deployments, services, check)

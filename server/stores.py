@@ -1,5 +1,6 @@
 """The databases that a server stands on: SQLite in its data folder, or a PostgreSQL that it shares with others."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -35,13 +36,14 @@ PROJECTIONS = (
 
 @dataclass(frozen=True)
 class Stores:
-    """The projector is still to be started."""
+    """The projector is still to be started. When they are *lost*, this process has to end."""
 
     log: EventLog
     views: Views
     output: SqliteOutput | PostgresOutput
     keys: Keys
     projector: Projector
+    lost: asyncio.Event
 
     def elsewhere(self) -> "Stores":
         """The same, to be used in another thread."""
@@ -51,6 +53,7 @@ class Stores:
             elsewhere(self.output),
             elsewhere(self.keys),
             elsewhere(self.projector),
+            self.lost,
         )
 
 
@@ -66,7 +69,7 @@ async def on_sqlite(data: Path) -> AsyncIterator[Stores]:
         stack.push_async_callback(output.close)
         keys = await SqliteKeys.open(data / "keys.db")
         stack.push_async_callback(keys.close)
-        yield Stores(log, views, output, keys, Projector(log, views, PROJECTIONS))
+        yield Stores(log, views, output, keys, Projector(log, views, PROJECTIONS), asyncio.Event())
 
 
 @asynccontextmanager
@@ -74,15 +77,16 @@ async def on_postgres(dsn: str) -> AsyncIterator[Stores]:
     """Those in the database *dsn*, whose tables are made or brought up to date; raises `LogUnavailable`."""
     async with AsyncExitStack() as stack:
         log = await PostgresLog.open(dsn)
+        check = log.witness.check
         stack.push_async_callback(log.close)
         await jobs.prepare(dsn)
-        views = await PostgresViews.open(dsn)
+        views = await PostgresViews.open(dsn, check)
         stack.push_async_callback(views.close)
-        output = await PostgresOutput.open(dsn)
+        output = await PostgresOutput.open(dsn, check)
         stack.push_async_callback(output.close)
-        keys = await PostgresKeys.open(dsn)
+        keys = await PostgresKeys.open(dsn, check)
         stack.push_async_callback(keys.close)
-        yield Stores(log, views, output, keys, SharedProjector(log, views, PROJECTIONS))
+        yield Stores(log, views, output, keys, SharedProjector(log, views, PROJECTIONS), log.witness.lost)
 
 
 async def prepare(dsn: str) -> None:

@@ -21,12 +21,15 @@ def work(settings: Settings) -> None:
     """Runs until SIGINT or SIGTERM. Ends the program with 1, and says why, when it can't start."""
     journal.begin(settings)
     try:
-        uvloop.run(_work(settings))
+        is_lost = uvloop.run(_work(settings))
     except (LogUnavailable, SigningKeyUnusable) as reason:
         sys.exit(str(reason))
+    if is_lost:  # which was said
+        sys.exit(1)
 
 
-async def _work(settings: Settings) -> None:
+async def _work(settings: Settings) -> bool:
+    """Whether it ends because what it stands on is lost."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def end() -> None:
@@ -38,10 +41,12 @@ async def _work(settings: Settings) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end)
-    async with running(settings):
+    async with running(settings) as parts:
         collect_rarely()
         logger.info("A worker of Stageline is at work; what it keeps is in %s", settings.data)
-        await ended.wait()
+        reasons = [asyncio.create_task(each.wait()) for each in (ended, parts.lost)]
+        await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
+    return parts.lost.is_set()
 
 
 def migrate(dsn: str) -> None:

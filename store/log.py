@@ -124,6 +124,13 @@ class OutcomeUnknown(LogUnavailable):
     """
 
 
+class PutBack(LogUnavailable):
+    """The database was put back to an earlier state, while this process knows of events that came after it.
+
+    What it has in memory isn't so any more: it has to be started again.
+    """
+
+
 class EventLog(Protocol):
     """The log. Methods raise `LogUnavailable` when the database can't be reached."""
 

@@ -20,6 +20,7 @@ from store.postgres_connection import InDoubt, Pool
 from store.postgres_listener import PROBE, Listener
 from store.postgres_recorder import ANSWERS, COLUMNS, answer, line, recorded
 from store.postgres_schema import migrate
+from store.postgres_witness import Witness
 from store.postgres_writer import Writer
 from store.shared import Shared
 
@@ -48,6 +49,8 @@ AGAIN = 0.2
 OF_STREAM = "originator_id = $1 AND originator_version > $2 AND originator_version <= $3 ORDER BY originator_version"
 POSITION = "SELECT notification_id FROM stored_events ORDER BY notification_id DESC LIMIT 1"
 """The log's. Its `max` would go through the whole index where that was empty when it was planned."""
+
+LAST = "SELECT notification_id, hash FROM stored_events ORDER BY notification_id DESC LIMIT 1"
 
 ALL = f"SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 ORDER BY notification_id LIMIT $2"
 SOME = f"""
@@ -87,15 +90,18 @@ class PostgresLog:
 
     is_shared = True
 
-    def __init__(self, dsn: str, epoch: str, position: int, readers: Pool, clock: Clock, probe: float) -> None:
+    def __init__(
+        self, dsn: str, epoch: str, position: int, readers: Pool, witness: Witness, clock: Clock, probe: float
+    ) -> None:
         self.epoch = epoch
+        self.witness = witness
         self._readers = readers
         self._feed = Feed(self._fetch_at_last, position)
         self._catch_up = Shared(self._read_news)
         self._news = asyncio.Event()  # others have written, or may have: what this node writes is published as it is
         self._ahead: deque[Sequence[Recorded]] = deque(maxlen=AHEAD)
         self._reading = asyncio.create_task(self._read_on(), name="log-reader")
-        self._listener = Listener(dsn, ["stored_events"], lambda _: self._news.set(), probe)
+        self._listener = Listener(dsn, ["stored_events"], lambda _: self._news.set(), probe, witness.check)
         self._writer = Writer(self._listener.line, clock, self._publish)
         self._said = ""
         self._is_closed = False
@@ -110,9 +116,12 @@ class PostgresLog:
         `LogUnavailable`, also if a newer version of Stageline wrote it.
         """
         epoch = await migrate(dsn, patience)
-        readers = await Pool.open(dsn, READERS)
-        [(position,)] = await readers.fetch(f"SELECT coalesce(({POSITION}), 0)")
-        return cls(dsn, epoch, position, readers, clock, probe)
+        witness = Witness(dsn, epoch)
+        readers = await Pool.open(dsn, READERS, witness.check)
+        position = 0
+        for position, hash_ in await readers.fetch(LAST):
+            witness.saw(position, hash_)
+        return cls(dsn, epoch, position, readers, witness, clock, probe)
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
         self._check_open()
@@ -128,8 +137,8 @@ class PostgresLog:
         return [recorded(row) for row in await self._of_stream(statement, stream, after, until)]
 
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
-        statement = f"SELECT topic, state FROM stored_events WHERE {OF_STREAM}"
-        return [codec.decode(*row) for row in await self._of_stream(statement, stream, after, until)]
+        statement = f"SELECT topic, state, notification_id, hash FROM stored_events WHERE {OF_STREAM}"
+        return [codec.decode(row[0], row[1]) for row in await self._of_stream(statement, stream, after, until)]
 
     def ends_at(self, stream: UUID, version: int) -> bool:
         self._check_open()
@@ -140,10 +149,10 @@ class PostgresLog:
 
     async def links(self, after: int, until: int) -> Sequence[Link]:
         """Those of the events from behind position *after* up to *until*."""
-        return [(position, hash_) for position, hash_ in await self._select(LINKS, after, until)]
+        return [(position, hash_) for position, hash_ in await self._events(LINKS, after, until)]
 
     async def export(self, after: int = 0, limit: int = 1000) -> Exported:
-        rows = await self._select(ALL, after, limit)
+        rows = await self._events(ALL, after, limit)
         return Exported(position=rows[-1]["notification_id"] if rows else 0, lines=b"".join(map(line, rows)))
 
     async def position(self) -> int:
@@ -157,9 +166,11 @@ class PostgresLog:
         return int(version)
 
     def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+        self.witness.stand()
         return self._feed.follow(after, stream)
 
     def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
+        self.witness.stand()
         return self._feed.recent(after)
 
     def watch(self, told: Told, kinds: Kinds | None = None) -> int:
@@ -182,13 +193,21 @@ class PostgresLog:
     def _check_open(self) -> None:
         if self._is_closed:
             raise LogUnavailable("The log is closed.")
+        self.witness.stand()
 
     async def _of_stream(self, statement: str, stream: UUID, after: int, until: int | None) -> "Sequence[Record]":
         if until is not None:
-            return await self._select(statement, stream, after, until)
+            return await self._events(statement, stream, after, until)
         end = self._feed.ends.reading(stream)
-        rows = await self._select(statement, stream, after, NEWEST)
+        rows = await self._events(statement, stream, after, NEWEST)
         end.seen(after + len(rows))
+        return rows
+
+    async def _events(self, statement: str, *parameters: Any) -> "Sequence[Record]":
+        """Rows of events in the order of their positions, which they have, with their hashes."""
+        rows = await self._select(statement, *parameters)
+        if rows:
+            self.witness.saw(rows[-1]["notification_id"], rows[-1]["hash"])
         return rows
 
     async def _select(self, statement: str, *parameters: Any) -> "Sequence[Record]":
@@ -202,16 +221,16 @@ class PostgresLog:
 
     async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
         if stream is None:
-            rows = await self._select(ALL, after, limit)
+            rows = await self._events(ALL, after, limit)
         else:
             of_stream = f"originator_id = $1 AND originator_version > {VERSION} ORDER BY originator_version LIMIT $3"
             statement = f"{HALVING} SELECT {COLUMNS} FROM stored_events WHERE {of_stream}"
-            rows = await self._select(statement, stream, after, limit)
+            rows = await self._events(statement, stream, after, limit)
         return [recorded(row) for row in rows]
 
     async def _fetch_some(self, after: int, kinds: Kinds) -> Sequence[Recorded]:
         """Those of *kinds* among the `WINDOW` events after *after*, and the last of them whatever it is."""
-        rows = await self._select(SOME, after, WINDOW, [codec.NAMES[kind] for kind in kinds])
+        rows = await self._events(SOME, after, WINDOW, [codec.NAMES[kind] for kind in kinds])
         return [recorded(row) for row in rows]
 
     async def _fetch_at_last(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
@@ -220,8 +239,7 @@ class PostgresLog:
             try:
                 return await self._fetch(after, limit, stream)
             except LogUnavailable as fault:
-                if self._is_closed:
-                    raise
+                self._check_open()
                 self._say(fault)
                 await asyncio.sleep(AGAIN)
 
@@ -230,6 +248,7 @@ class PostgresLog:
     def _publish(self, events: Sequence[Recorded]) -> None:
         """Hands on what this node has written, once what others wrote before it was read: it isn't read itself."""
         if events:
+            self.witness.saw(events[-1].position, events[-1].hash)
             self._ahead.append(events)
             self._go_on()
         if self._ahead:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # they take no type arguments when they run
     Connection: TypeAlias = asyncpg.Connection[Record] | PoolConnection
     AsyncpgPool: TypeAlias = asyncpg.Pool[Record]
 
+Prepare = Callable[["Connection"], Awaitable[None]]
+"""Makes a new connection ready, or raises that it must not be used."""
+
 CONNECTING = 5.0
 """Seconds that the database may take to let us in."""
 
@@ -180,18 +183,20 @@ class Pool:
         self._releasing: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def open(
-        cls, dsn: str, size: int, prepare: Callable[["Connection"], Awaitable[None]] | None = None, **settings: str
-    ) -> "Pool":
-        """*settings* are the server's, for these connections; each new one is *prepare*d."""
+    async def open(cls, dsn: str, size: int, *prepare: Prepare, **settings: str) -> "Pool":
+        """*settings* are the server's, for these connections; *prepare* is done with each new one, in its order."""
 
         made: set[int] = set()
 
         async def begin(connection: "Connection") -> None:
             made.add(connection.get_server_pid())
-            await _set(connection, SETTINGS | settings)
-            if prepare is not None:
-                await prepare(connection)
+            try:
+                await _set(connection, SETTINGS | settings)
+                for each in prepare:
+                    await each(connection)
+            except BaseException:
+                connection.terminate()  # asyncpg would close it in order, and forget if it is cancelled meanwhile
+                raise
 
         with explained(dsn):
             pool = await asyncpg.create_pool(
@@ -261,7 +266,7 @@ class Line:
     Each new one is *prepare*d.
     """
 
-    def __init__(self, dsn: str, prepare: Callable[["Connection"], Awaitable[None]]) -> None:
+    def __init__(self, dsn: str, *prepare: Prepare) -> None:
         self.dsn = dsn
         self._prepare = prepare
         self._connection: Connection | None = None
@@ -289,7 +294,8 @@ class Line:
         with explained(self.dsn):
             self._connection = await connect(self.dsn, ANSWERING)
             try:
-                await self._prepare(self._connection)
+                for each in self._prepare:
+                    await each(self._connection)
             except BaseException:
                 self.close()
                 raise

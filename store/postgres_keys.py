@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Collection, Mapping
 
 from store.keys import KEY
-from store.postgres_connection import Pool
+from store.postgres_connection import Pool, Prepare
 
 
 class PostgresKeys:
@@ -19,9 +19,9 @@ class PostgresKeys:
         self._pool = pool
 
     @classmethod
-    async def open(cls, dsn: str) -> "PostgresKeys":
+    async def open(cls, dsn: str, *prepare: Prepare) -> "PostgresKeys":
         """The keys in the database *dsn*, whose tables are there; raises `LogUnavailable`."""
-        return cls(await Pool.open(dsn, 1))
+        return cls(await Pool.open(dsn, 1, *prepare))
 
     async def make(self, actor: str) -> bytes:
         await self._pool.fetch(

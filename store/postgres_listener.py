@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from store.log import LogUnavailable
-from store.postgres_connection import Line
+from store.postgres_connection import Line, Prepare
 
 if TYPE_CHECKING:
     from store.postgres_connection import Connection
@@ -30,11 +30,18 @@ class Listener:
     """Calls *heard* with what a transaction said on one of the *channels*, and with "" when one may have said anything.
 
     Its *line* can be used besides, by one who writes: the database then wakes nobody for what it says itself, and that
-    isn't heard.
+    isn't heard. *prepare* is done with each new connection first.
     """
 
-    def __init__(self, dsn: str, channels: Iterable[str], heard: Callable[[str], None], probe: float = PROBE) -> None:
-        self.line = Line(dsn, self._begin)
+    def __init__(
+        self,
+        dsn: str,
+        channels: Iterable[str],
+        heard: Callable[[str], None],
+        probe: float = PROBE,
+        *prepare: Prepare,
+    ) -> None:
+        self.line = Line(dsn, *prepare, self._begin)
         self._channels = tuple(channels)
         self._heard = heard
         self._probe = probe

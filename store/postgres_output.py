@@ -15,7 +15,7 @@ from store.batch import Clock, now
 from store.feed import News
 from store.log import LogUnavailable
 from store.output import CHUNK, NEWEST, Attempt, Kind, Line, cut, fitting, size
-from store.postgres_connection import Pool
+from store.postgres_connection import Pool, Prepare
 from store.postgres_listener import Listener
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ class PostgresOutput:
         self._is_closed = False
 
     @classmethod
-    async def open(cls, dsn: str, clock: Clock = now) -> "PostgresOutput":
+    async def open(cls, dsn: str, *prepare: Prepare, clock: Clock = now) -> "PostgresOutput":
         """The store in the database *dsn*, which has the tables; raises `LogUnavailable`."""
-        return cls(dsn, await Pool.open(dsn, CONNECTIONS), clock)
+        return cls(dsn, await Pool.open(dsn, CONNECTIONS, *prepare), clock)
 
     async def append(
         self,

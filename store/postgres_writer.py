@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from store.batch import Answer, Batch, Clock, Head, Tip, Waiting
-from store.log import Author, Change, Key, LogUnavailable, OutcomeUnknown, Receipt, Recorded, StreamMoved
+from store.log import Author, Change, Key, LogUnavailable, OutcomeUnknown, PutBack, Receipt, Recorded, StreamMoved
 from store.postgres_connection import InDoubt, Line
 from store.postgres_recorder import ANSWERS, APPEND, FOUND, HEADS, Became, Letter, Sent, answer
 
@@ -174,6 +174,8 @@ class Writer:
                 reply = await self._line.fetch(APPEND, *letter.parameters)
                 found = await self._line.fetch(FOUND, *letter.events) if is_in_doubt else ()
                 return letter.outcomes(reply, found)
+            except PutBack:  # what was sent isn't there, if it ever was
+                raise
             except LogUnavailable as away:
                 is_in_doubt = is_in_doubt or isinstance(away, InDoubt)
                 if not is_in_doubt:

@@ -67,6 +67,24 @@ class Server:
         """*mode* is pg_ctl's: "immediate" is as a crash."""
         self._run("pg_ctl", "stop", "-w", "-D", str(self._data), "-m", mode)
 
+    def keep(self, name: str) -> None:
+        """Keeps a copy of the data as it is now, and goes on."""
+        self.stop()
+        self._run("/bin/cp", "-a", str(self._data), str(self._data.with_name(name)))
+        self.start()
+
+    def put_back(self, name: str, *, as_replica: bool = False) -> None:
+        """Crashes, and goes on with the copy: as a primary, or as one that is still to take over."""
+        self.stop("immediate")
+        shutil.rmtree(self._data)
+        self._run("/bin/cp", "-a", str(self._data.with_name(name)), str(self._data))
+        if as_replica:
+            self._run("/bin/touch", str(self._data / "standby.signal"))
+        self.start()
+
+    def promote(self) -> None:
+        self._run("pg_ctl", "promote", "-w", "-D", str(self._data))
+
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
             [self._binaries / program, *arguments],

@@ -100,6 +100,12 @@ class Serving:
         """Ends the server as a crash does; the services go on."""
         self._end(signal.SIGKILL)
 
+    def ended(self) -> int:
+        """What it ended with by itself, once it has."""
+        assert self._process is not None, "the server runs"
+        process, self._process = self._process, None
+        return process.wait(PATIENCE)
+
     def close(self) -> None:
         """Ends the server and the services."""
         try:

@@ -53,7 +53,7 @@ class Stageline:
         bound = socket.create_server(("127.0.0.1", 0))  # it listens: what is sent before it is ready waits there
         self.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
         served = app(Settings(data=self.data, issue_token=issue_token, **self._options), self.url)
-        self._server = Server(config(served), served.state.stop)
+        self._server = Server(config(served), served.state)
         self._thread = Thread(target=_run, args=(self._server, bound))
         self._thread.start()
         self.health()

@@ -48,13 +48,13 @@ def test_a_place_that_is_not_reached_in_time_is_an_error_that_says_how_far_the_n
 
     async def noted(projector: Projector, position: int, timeout: float = 5.0) -> None:
         waits.append(timeout)
-        await wait_for(projector, position, timeout)
+        await wait_for(projector, position + 1000, timeout)  # as if it were behind
 
     monkeypatch.setattr(at_least, "PATIENCE", 0.1)
     monkeypatch.setattr(Projector, "wait_for", noted)
     stageline = environment.stageline
     cursor = stageline.execute("{ cursor }")["cursor"]
-    variables = {"id": environment.id, "atLeast": ahead(cursor, 1000)}
+    variables = {"id": environment.id, "atLeast": cursor}
     query = ASKED.replace("pipeline", field).replace("version cursor", "__typename")
     request = {"query": query, "variables": variables, "extensions": extensions}
     answer = stageline.send(json=request, headers={"authorization": f"Bearer {stageline.token}"})
@@ -64,8 +64,19 @@ def test_a_place_that_is_not_reached_in_time_is_an_error_that_says_how_far_the_n
     assert error["path"] == [field]
     assert "atLeast" in error["message"]
     assert waits.count(0.1) == 1  # and not once more on the way that the answer took in the end
+    monkeypatch.undo()
     again = stageline.execute(ASKED, id=environment.id, atLeast=error["extensions"]["cursor"])
     assert again["pipeline"]["version"] == environment.version
+
+
+def test_a_place_that_the_log_does_not_come_to_is_refused(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(at_least, "PATIENCE", 0.1)
+    lost = ahead(environment.pipeline["cursor"], 1000)
+    (error,) = environment.stageline.ask(ASKED, id=environment.id, atLeast=lost)["errors"]
+    assert error["extensions"]["code"] == "INVALID_ARGUMENT"
+    assert "beyond the end of the log" in error["message"]
 
 
 def test_what_is_no_cursor_of_this_log_is_refused_at_once(environment: Environment) -> None:

@@ -9,10 +9,12 @@ import pytest
 
 from domain import queue
 from domain.project import EnvironmentId
+from gql import socket
 from store import feed
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data
 from tests.gql.test_audit import export
+from tests.gql.test_event import lost
 
 FOLLOW = """
 subscription ($environment: ID!, $after: String) {
@@ -107,3 +109,14 @@ def test_what_happens_in_the_queue_is_told(environment: Environment) -> None:
         ("DEPLOYMENT_ADMITTED", "deployment 2: its turn has come"),
         ("DEPLOYMENT_CLOSED", "deployment 2 left the queue"),
     ]
+
+
+def test_a_cursor_beyond_the_end_of_the_log_is_refused(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "subscription", lambda *_: None)  # by who carries it out, too
+    with environment.stageline.socket() as following:
+        following.subscribe("1", FOLLOW, environment=environment.id, after=lost(environment.pipeline["cursor"]))
+        (error,) = following.receive()["payload"]["errors"]
+    assert error["extensions"]["code"] == "INVALID_ARGUMENT"
+    assert "beyond the end of the log" in error["message"]

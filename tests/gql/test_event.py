@@ -7,6 +7,7 @@ from itertools import islice
 
 import pytest
 
+from gql import socket
 from tests.gql.environment import Environment, types
 from tests.gql.stageline import Data, Stageline, document
 
@@ -80,6 +81,35 @@ def _damaged(cursor: str) -> str:
 def _too_far(cursor: str) -> str:
     epoch, _ = json.loads(base64.urlsafe_b64decode(cursor + "=="))
     return base64.urlsafe_b64encode(json.dumps([epoch, 2**70]).encode()).decode().rstrip("=")
+
+
+def lost(cursor: str) -> str:
+    """Of an event that was there before the log was put back, a little further."""
+    epoch, place = json.loads(base64.urlsafe_b64decode(cursor + "=="))
+    return base64.urlsafe_b64encode(json.dumps([epoch, place + 100]).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("is_shared", [True, False], ids=["shared", "alone"])
+@pytest.mark.parametrize("field", ["deploymentEvents", "pipelineEvents"])
+def test_a_cursor_beyond_the_end_of_the_log_is_refused_though_others_follow(
+    environment: Environment, field: str, is_shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_shared:
+        monkeypatch.setattr(socket, "subscription", lambda *_: None)
+    subject, id_ = ("environment", environment.id)
+    if field == "deploymentEvents":
+        subject, id_ = "deployment", environment.block()["id"]
+    asked = f"subscription ($id: ID!, $after: String) {{ {field}({subject}: $id, after: $after) {{ cursor }} }}"
+    with environment.stageline.socket() as opened:
+        opened.subscribe("1", asked, id=id_, after=None)
+        cursor = opened.receive()["payload"]["data"][field]["cursor"]
+        opened.subscribe("2", asked, id=id_, after=lost(cursor))
+        while (message := opened.receive())["id"] == "1":
+            pass
+        payload = message["payload"]
+    (error,) = payload if message["type"] == "error" else payload["errors"]
+    assert error["extensions"]["code"] == "INVALID_ARGUMENT"
+    assert "beyond the end of the log" in error["message"]
 
 
 @pytest.mark.parametrize("spoil", [_of_another_log, _damaged, _too_far])

@@ -76,6 +76,10 @@ class Worker:
         if self._process.returncode is None:
             self._process.send_signal(number)
 
+    async def ended(self) -> int:
+        """What it ended with by itself, once it has."""
+        return await self._process.wait()
+
     async def end(self, number: Signals) -> int:
         self.send(number)
         return await self._process.wait()

@@ -873,3 +873,25 @@ async def test_who_waits_too_long_for_another_to_write_is_told_to_try_again(
                 await log.append([change(A, 0, "a1")], ANN)
         assert (await log.append([change(A, 0, "a1")], ANN)).position == 1
         await holder.close()
+
+
+async def test_a_connection_that_must_not_be_used_is_waited_for_by_nobody(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg would close it in order, and forget if it is cancelled meanwhile."""
+    were_closed: list[bool] = []
+    close = asyncpg.Connection.close
+
+    async def noted(connection: Any, **named: Any) -> None:
+        were_closed.append(connection.is_closed())
+        await close(connection, **named)
+
+    async def prepare(_: object) -> None:
+        raise LogUnavailable("It must not be used.")
+
+    monkeypatch.setattr(asyncpg.Connection, "close", noted)
+    pool = await Pool.open(database, 1, prepare)
+    with pytest.raises(LogUnavailable, match="must not be used"):
+        await pool.fetch("SELECT")
+    assert were_closed == [True]
+    await pool.close()

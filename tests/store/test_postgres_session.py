@@ -38,7 +38,7 @@ async def test_a_log_is_written_through_a_pooler_that_keeps_sessions(database: s
 async def test_a_connection_has_its_settings_through_a_pooler_too(database: str) -> None:
     settings = SETTINGS | PLANS
     async with pooled(database, keeps=True) as dsn:
-        pool = await Pool.open(dsn, 1, None, **PLANS)
+        pool = await Pool.open(dsn, 1, **PLANS)
         [row] = await pool.fetch(f"SELECT {', '.join(f'current_setting({name!r})' for name in settings)}")
         assert list(row) == list(settings.values())
         await pool.close()
