@@ -148,5 +148,5 @@ def _after(text: str) -> datetime:
     """When the time *text*, such as 90d, has passed from now on."""
     found = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", text)
     if found is None:
-        raise typer.BadParameter("--expires-in is a number with m, h, d or w, as in 12h or 90d.")
+        raise typer.BadParameter("--expires-in is 1 to 99999 with m, h, d or w, as in 12h or 90d.")
     return datetime.now(UTC) + timedelta(**{UNITS[found[2]]: int(found[1])})

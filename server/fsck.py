@@ -78,7 +78,7 @@ class Checked(Struct):
     findings: list[str]
 
 
-class Report(Struct, kw_only=True):
+class Report(Struct, kw_only=True, rename="camel"):
     """What `--json` answers."""
 
     position: int

@@ -13,6 +13,7 @@ from server.parts import running
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
 from store.log import LogUnavailable
+from store.postgres_connection import target
 
 logger = logging.getLogger("stageline")
 
@@ -55,3 +56,4 @@ def migrate(dsn: str) -> None:
         asyncio.run(stores.prepare(dsn))
     except LogUnavailable as reason:
         sys.exit(str(reason))
+    print(f"The tables in {target(dsn)} are up to date.")

@@ -61,7 +61,7 @@ def test_tokens_of_one_name_are_told_apart_by_their_ids(shell: Shell, name: str)
     assert shell("token", "revoke", name, "--yes", "--json").error["code"] == "TOKEN_NOT_FOUND"
 
 
-@pytest.mark.parametrize("time", ["90", "0d", "1y", "-1d", "soon"])
+@pytest.mark.parametrize("time", ["90", "0d", "1y", "-1d", "soon", "100000d"])
 def test_a_time_that_can_not_be_meant_is_refused(shell: Shell, name: str, time: str) -> None:
     refused = shell("token", "create", name, f"--expires-in={time}")
     assert refused.code == 2

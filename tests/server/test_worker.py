@@ -15,6 +15,7 @@ import pytest
 from domain.step import Status
 from server.fsck import check
 from server.settings import Settings
+from store.postgres_connection import target
 from tests.postgres import named
 from tests.proxy import far
 from tests.runner import test_worker_crash
@@ -41,7 +42,11 @@ def stageline(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
 def test_a_database_is_migrated_once(empty: str) -> None:
     for _ in range(2):
         done = stageline("migrate", DATABASE_URL=empty)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr, done.stdout) == (
+            0,
+            "",
+            f"The tables in {target(empty)} are up to date.\n",
+        )
     with psycopg.connect(empty) as database:
         found = database.execute("SELECT to_regclass('stored_events'), to_regclass('procrastinate_jobs')").fetchone()
     assert found == ("stored_events", "procrastinate_jobs")
