@@ -22,6 +22,7 @@ from store.handle import Handler
 from store.log import Author, Origin
 from store.memory import MemoryLog
 from store.postgres import PostgresLog
+from store.postgres_connection import Prepare
 from store.postgres_listener import Listener
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Stageline, served
@@ -32,9 +33,9 @@ REVOKED = "The token was revoked. Ask for another, made with `stageline token cr
 BY = Author(actor="admin", origin=Origin.API)
 
 
-def deaf(dsn: str, channels: Iterable[str], _: Callable[[], None], probe: float) -> Listener:
+def deaf(dsn: str, channels: Iterable[str], _: Callable[[], None], probe: float, *prepare: Prepare) -> Listener:
     """A listener that hears nothing."""
-    return Listener(dsn, channels, lambda _: None, probe)
+    return Listener(dsn, channels, lambda _: None, probe, *prepare)
 
 
 @pytest.fixture
