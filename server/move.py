@@ -23,7 +23,7 @@ def move(folder: Path, dsn: str) -> None:
     except LogUnavailable as reason:
         sys.exit(str(reason))
     except KeyboardInterrupt:
-        sys.exit("Nothing was moved.")
+        sys.exit("Interrupted. Start it again: it moves all of it, or ends what it had come to.")
     print(f"{events:,} events, and all that goes with them, have moved to {target(dsn)}.")
     print(f"Start servers and workers with --database from now on, one of each with --data {folder}:")
     print("there are the signing key, and what processes of services need.")
