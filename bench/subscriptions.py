@@ -110,11 +110,13 @@ def serve(data: Path, port: int) -> None:
     deployment = ids.new()
     version = 0
     rate = 0.0
+    turn = asyncio.Lock()  # what was due at the rate before may still be on its way
 
     async def record(log: EventLog, *events: Any) -> None:
         nonlocal version
-        await log.append([Change(stream=deployment, expected=version, events=events)], BY)
-        version += len(events)
+        async with turn:
+            await log.append([Change(stream=deployment, expected=version, events=events)], BY)
+            version += len(events)
 
     def retried(attempt: int) -> StepRetried:
         return StepRetried(service=service.id, phase=Phase.BUILD, attempt=attempt, reason="no reason")
