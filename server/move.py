@@ -4,8 +4,6 @@ import asyncio
 import sys
 from pathlib import Path
 
-import asyncpg
-
 from projections.lease import IS_HAD
 from runner import jobs
 from runner.machine import machine
@@ -14,6 +12,7 @@ from server.stores import prepare
 from store.log import LogUnavailable
 from store.move import Source, copy
 from store.postgres_connection import check, connect, explained, target, words
+from store.postgres_writer import UNWRITABLE
 
 
 def move(folder: Path, dsn: str) -> None:
@@ -44,7 +43,7 @@ async def _move(folder: Path, dsn: str) -> int:
                             raise LogUnavailable(f"{where.capitalize()} is in use: stop all servers and workers first.")
                         async with jobs.taken_over(connection, machine(folder)):
                             await copy(source, connection, progress.tell)
-            except asyncpg.DataError as fault:
+            except UNWRITABLE as fault:
                 raise LogUnavailable(f"Something in {folder} can't be kept in a PostgreSQL: {words(fault)}.") from fault
             finally:
                 await connection.close(timeout=1)

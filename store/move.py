@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from store import disk, keys, output
 from store.log import LogUnavailable
+from store.postgres import LAST
 from store.postgres_recorder import COLUMNS
 from store.recorder import Datastore, Recorder
 
@@ -151,7 +152,7 @@ class Source:
         Raises `LogUnavailable` if there is anything else, *where* it is.
         """
         await connection.execute(LOCKS)
-        last = await connection.fetchrow("SELECT notification_id, hash FROM stored_events ORDER BY 1 DESC LIMIT 1")
+        last = await connection.fetchrow(LAST)
         if last is None:
             return False
         epoch = await connection.fetchval("SELECT value FROM meta WHERE name = 'epoch'")

@@ -292,9 +292,7 @@ async def test_when_nobody_could_be_heard_of_no_machine_is_taken_for_gone(
         await gate.reached.wait()
     async with workers.one(on="second"):
         await world.over(await world.request(await world.environment(["lone"])))
-    connection = await asyncpg.connect(database)
-    await connection.execute("UPDATE machines SET seen_at = seen_at - interval '1 hour'")
-    await connection.close()
+    await execute(database, "UPDATE machines SET seen_at = seen_at - interval '1 hour'")
     async with workers.one(on="second"):
         await world.over(await world.request(await world.environment(["another"])))
         async with workers.one(on="first"):

@@ -205,6 +205,15 @@ def test_what_a_postgresql_can_not_keep_is_told_of(folder: Path, empty: str) -> 
     assert [count(empty, "stored_events"), keys(folder)] == [0, ["ann"]]
 
 
+def test_what_is_there_without_a_log_is_told_of(folder: Path, empty: str) -> None:
+    asyncio.run(prepare(empty))
+    with psycopg.connect(empty) as database:
+        database.execute("INSERT INTO actor_keys VALUES ('ann', '')")
+    with pytest.raises(SystemExit, match=r"can't be kept in a PostgreSQL: duplicate key"):
+        move(folder, empty)
+    assert [count(empty, "stored_events"), keys(folder)] == [0, ["ann"]]
+
+
 def test_a_folder_without_a_log_or_with_a_server_is_told_of(folder: Path, empty: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"nowhere/log\.db isn't there: name the data folder of a server"):
         move(tmp_path / "nowhere", empty)
