@@ -15,7 +15,9 @@ COPY pyproject.toml README.md LICENSE ./
 COPY domain ./domain
 COPY store ./store
 COPY projections ./projections
+COPY application ./application
 COPY runner ./runner
+COPY endpoint ./endpoint
 COPY gql ./gql
 COPY server ./server
 COPY cli ./cli

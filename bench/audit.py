@@ -21,25 +21,26 @@ import asyncpg
 from msgspec import Struct
 
 from domain import pipeline as pipelines
-from domain.environment import CreateEnvironment
 from domain.errors import Refused
-from domain.pipeline import Pipeline, PipelineCommand, PipelineEvent
+from domain.pipeline.environment import CreateEnvironment
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import AddService, EditService, MoveService, SkipService, UnskipService
+from domain.pipeline.stage import At, EditStage, MoveStage
+from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
 from domain.project import EnvironmentId, ProjectId
-from domain.service import AddService, EditService, MoveService, ServiceId, SkipService, UnskipService
 from domain.spec import ServiceSpec, ServiceType
-from domain.stage import At, EditStage, MoveStage, StageId
 from projections import pipeline
+from projections.engine.projector import Projector
+from projections.engine.views import Slice, Views
 from projections.event import PipelineStory
 from projections.history import History, HistoryFilter
 from projections.pipeline import Pipelines
-from projections.postgres import PostgresViews
-from projections.projector import Projector
-from projections.sqlite import SqliteViews
-from projections.views import Slice, Views
+from projections.postgres.views import PostgresViews
+from projections.sqlite.views import SqliteViews
 from store import ids
 from store.log import Author, Change, EventLog, Origin
-from store.postgres import PostgresLog
-from store.sqlite import SqliteLog
+from store.postgres.log import PostgresLog
+from store.sqlite.log import SqliteLog
 from tests.postgres import created, running
 
 SERVICES = 28

@@ -22,25 +22,26 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from application import deployment as writing
+from application.handler import Handler, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
-from domain.environment import CreateEnvironment, Target
+from domain.deployment.queue import DeploymentId
+from domain.deployment.step import Status
+from domain.pipeline.environment import CreateEnvironment, Target
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import AddService
 from domain.project import EnvironmentId, ProjectId
-from domain.queue import DeploymentId
-from domain.service import AddService, ServiceId
 from domain.spec import ServiceSpec, ServiceType
-from domain.stage import StageId
-from domain.step import Status
 from runner.engine import LocalEngine
-from runner.executor import StepOutput, Work
 from runner.runner import Runner
+from runner.targets.executor import StepOutput, Work
 from store import codec, ids
-from store import deployment as writing
-from store.handle import Handler, Transaction
 from store.log import Author, EventLog, Origin, Recorded
 from store.memory import MemoryLog
-from store.output import MemoryOutput, OutputStore, SqliteOutput
-from store.sqlite import SqliteLog
+from store.output import OutputStore
+from store.sqlite.log import SqliteLog
+from store.sqlite.output import MemoryOutput, SqliteOutput
 
 STAGES = (ServiceType.DATABASE, ServiceType.JOB, ServiceType.CONTAINER, ServiceType.APPLICATION)
 SERVICES = 7

@@ -37,7 +37,7 @@ from server.main import config
 from store import ids
 from store.audit import Verifier
 from store.log import Change
-from store.sqlite import SqliteLog
+from store.sqlite.log import SqliteLog
 
 EXPORT_BAR = 100_000
 VERIFY_BAR = 200_000

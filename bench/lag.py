@@ -37,20 +37,21 @@ from bench import long
 from bench.fsck import settings
 from domain import deployment as deployments
 from domain import pipeline as pipelines
-from domain import plan as plans
-from domain import queue as queues
-from domain.deployment import CancelDeployment, PlanDeployment
-from domain.environment import CreateEnvironment
-from domain.pipeline import Pipeline, PipelineCommand
+from domain.deployment import plan as plans
+from domain.deployment import queue as queues
+from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.state import CancelDeployment, PlanDeployment
+from domain.deployment.step import Phase
+from domain.pipeline.environment import CreateEnvironment
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import AddService
+from domain.pipeline.stage import CreateStage
+from domain.pipeline.state import Pipeline, PipelineCommand
 from domain.project import CATALOG, EnvironmentId, ProjectCreated, ProjectId, ProjectNamed
-from domain.queue import Action, DeploymentId
-from domain.service import AddService, ServiceId
 from domain.spec import ServiceType
-from domain.stage import CreateStage, StageId
-from domain.step import Phase
-from gql.connection import MAX_PAGE
-from gql.node import global_id
-from gql.reading import read
+from endpoint.execution.documents import read
+from gql.contract.connection import MAX_PAGE
+from gql.contract.node import global_id
 from server.app import app
 from server.garbage import collect_rarely
 from server.main import config

@@ -25,17 +25,18 @@ from uuid import UUID
 
 import uvloop
 
+from application.handler import Handler
 from domain import pipeline
-from domain.environment import ConcurrencyChanged, CreateEnvironment, EditEnvironment
-from domain.pipeline import Pipeline, PipelineCommand, PipelineEvent
+from domain.pipeline.environment import ConcurrencyChanged, CreateEnvironment, EditEnvironment
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import AddService, EditService, MoveService, RemoveService, SkipService, UnskipService
+from domain.pipeline.stage import At, EditStage, MoveStage
+from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
 from domain.project import ProjectId
-from domain.service import AddService, EditService, MoveService, RemoveService, ServiceId, SkipService, UnskipService
 from domain.spec import ServiceSpec, ServiceType, Variable
-from domain.stage import At, EditStage, MoveStage, StageId
 from store import codec, ids
-from store.handle import Handler
 from store.log import Author, Change, Origin
-from store.sqlite import SqliteLog
+from store.sqlite.log import SqliteLog
 
 Write = Callable[[UUID, int], Awaitable[None]]
 """Writes once more to a stream, which was written to so many times."""

@@ -13,17 +13,17 @@ from uuid import UUID
 
 from domain import deployment as deployments
 from domain import pipeline as pipelines
-from domain import plan as plans
-from domain import queue as queues
-from domain.deployment import AdvanceDeployment, DeploymentCommand, PlanDeployment, TakeUpDeployment
-from domain.environment import CreateEnvironment
-from domain.pipeline import Pipeline, PipelineCommand
+from domain.deployment import plan as plans
+from domain.deployment import queue as queues
+from domain.deployment.queue import Action, CloseDeployment, DeploymentId, QueueCommand, RequestDeployment
+from domain.deployment.state import AdvanceDeployment, DeploymentCommand, PlanDeployment, TakeUpDeployment
+from domain.deployment.step import SucceedStep
+from domain.pipeline.environment import CreateEnvironment
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import AddService, EditService, MoveService, SkipService, UnskipService
+from domain.pipeline.state import Pipeline, PipelineCommand
 from domain.project import EnvironmentId, ProjectId
-from domain.queue import Action, CloseDeployment, DeploymentId, QueueCommand, RequestDeployment
-from domain.service import AddService, EditService, MoveService, ServiceId, SkipService, UnskipService
 from domain.spec import ServiceSpec, ServiceType, Variable
-from domain.stage import StageId
-from domain.step import SucceedStep
 from store import ids
 from store.log import Author, Change, Event, EventLog, Origin
 

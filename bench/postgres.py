@@ -25,11 +25,11 @@ import uvloop
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
-from domain.environment import ConcurrencyChanged
+from domain.pipeline.environment import ConcurrencyChanged
 from server.garbage import collect_rarely
 from store import codec, ids
 from store.log import Author, Change, Origin
-from store.postgres import PostgresLog
+from store.postgres.log import PostgresLog
 from tests.postgres import Server, created, running
 
 BY = Author(actor="bench", origin=Origin.API)

@@ -24,18 +24,18 @@ from pathlib import Path
 import psutil
 import uvloop
 
+from application.handler import Handler
 from bench import long
 from bench.worker import Database, looked_into
 from domain import pipeline as pipelines
-from domain.environment import CreateEnvironment, EditEnvironment
+from domain.pipeline.environment import CreateEnvironment, EditEnvironment
+from domain.pipeline.ref import StageId
 from domain.project import EnvironmentId, ProjectId
-from domain.stage import StageId
+from projections.engine.projector import Projector
+from projections.engine.views import Slice
 from projections.history import History, HistoryFilter
-from projections.projector import Projector
-from projections.views import Slice
 from server.stores import PROJECTIONS, Stores, on_postgres, on_sqlite
 from store import ids
-from store.handle import Handler
 from tests.postgres import created, running
 
 BAR = 30_000

@@ -33,19 +33,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from bench.subscriber import Subscriber, Tally, handshake, init, subscribe
-from domain.deployment import DeploymentPlanned, DeploymentStarted
-from domain.environment import Target
-from domain.plan import Plan, PlannedService, PlannedStage
+from domain.deployment.plan import Plan, PlannedService, PlannedStage
+from domain.deployment.queue import Action
+from domain.deployment.state import DeploymentPlanned, DeploymentStarted
+from domain.deployment.step import BuildStarted, Phase, StepRetried
+from domain.pipeline.environment import Target
+from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
-from domain.queue import Action
-from domain.service import ServiceId
 from domain.spec import ServiceSpec, ServiceType
-from domain.stage import StageId
-from domain.step import BuildStarted, Phase, StepRetried
-from gql import cursor as cursors
-from gql.persisted import Persisted
+from endpoint.execution.persisted import Persisted
+from endpoint.http.view import View
+from gql.contract import cursor as cursors
 from gql.schema import schema
-from gql.view import View
 from server.garbage import collect_rarely
 from server.main import config
 from server.parts import running

@@ -22,22 +22,22 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from domain.deployment import DeploymentTakenUp
-from domain.queue import DeploymentId
+from domain.deployment.queue import DeploymentId
+from domain.deployment.state import DeploymentTakenUp
+from domain.deployment.step import Status
 from domain.spec import ServiceSpec
-from domain.step import Status
 from runner import jobs
-from runner.process import ProcessExecutor
+from runner.targets.process.executor import ProcessExecutor
 from store.log import EventLog
-from store.postgres import PostgresLog
-from store.postgres_connection import connect
-from store.postgres_output import PostgresOutput
+from store.postgres.connection import connect
+from store.postgres.log import PostgresLog
+from store.postgres.output import PostgresOutput
 from tests.postgres import created, running
 from tests.runner.test_worker_crash import Worker, worker
 from tests.runner.world import World
 
 if TYPE_CHECKING:
-    from store.postgres_connection import Connection
+    from store.postgres.connection import Connection
 
 BAR = 10.0
 """Seconds at most."""

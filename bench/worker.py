@@ -33,30 +33,30 @@ import uvloop
 from msgspec import Struct
 from procrastinate import App, PsycopgConnector
 
+from application import deployment as writing
+from application.handler import Handler, Transaction
 from bench.deployment import DEPLOYED, STAGES, Case, Nothing, environment
 from domain import deployment as deployments
-from domain.deployment import DeploymentSucceeded
-from domain.environment import Target
+from domain.deployment.queue import DeploymentAdmitted, DeploymentId
+from domain.deployment.state import DeploymentSucceeded
+from domain.pipeline.environment import Target
 from domain.project import EnvironmentId
-from domain.queue import DeploymentAdmitted, DeploymentId
 from runner import jobs
-from runner.executor import StepOutput, Work
 from runner.machine import machine
 from runner.runner import Runner
+from runner.targets.executor import StepOutput, Work
 from runner.worker import WorkerEngine
 from server.garbage import collect_rarely
-from store import deployment as writing
 from store import ids
-from store.handle import Handler, Transaction
 from store.log import Author, Origin
-from store.postgres import PostgresLog
-from store.postgres_connection import connect
-from store.postgres_output import PostgresOutput
+from store.postgres.connection import connect
+from store.postgres.log import PostgresLog
+from store.postgres.output import PostgresOutput
 from tests.postgres import created
 from tests.postgres import running as postgres
 
 if TYPE_CHECKING:
-    from store.postgres_connection import Connection
+    from store.postgres.connection import Connection
 
 BY = Author(actor="bench", origin=Origin.API)
 CASE = Case(DEPLOYED, 28, 7)

@@ -11,24 +11,24 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from strawberry.types import Info as StrawberryInfo
 
-from domain.environment import Target
-from gql.answer import Answers
-from gql.aside import Aside, Gone
-from gql.batch import Batch
-from gql.identity import Identity
+from application.handler import Handler
+from application.people import People
+from domain.pipeline.environment import Target
+from endpoint.execution.answers import Answers
+from endpoint.execution.aside import Aside, Gone
+from endpoint.execution.batch import Batch
+from endpoint.identity import Identity
 from gql.revocation import Revocations
 from projections.audit import RunningHash
 from projections.deployment import Deployments
+from projections.engine.projector import Projector
 from projections.environment import Environments
 from projections.history import History
 from projections.pipeline import Pipelines
 from projections.project import Projects
-from projections.projector import Projector
 from store import ids
-from store.handle import Handler
 from store.log import Author, EventLog, Origin
 from store.output import OutputStore
-from store.people import People
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -53,7 +53,7 @@ class Application:
     people: People
     revocations: Revocations
     answers: Answers | None = None  # None: none are kept
-    shown: OrderedDict[UUID, Any] = field(default_factory=OrderedDict)  # pipelines: see `gql.pipeline`
+    shown: OrderedDict[UUID, Any] = field(default_factory=OrderedDict)  # pipelines: see `gql.types.pipeline`
     aside: Aside | None = None  # None: all is carried out on the event loop it is asked on
 
     async def settled(self) -> None:

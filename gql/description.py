@@ -11,7 +11,7 @@ from typing import Protocol
 from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema
 
 from domain.spec import MAX_SECONDS, MAX_VARIABLES
-from gql.connection import DEFAULT_PAGE, MAX_PAGE
+from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE
 
 
 class Described(Protocol):

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from domain.access import TokenRevoked
-from gql.identity import EXPIRED, REVOKED, Identity
+from endpoint.identity import EXPIRED, REVOKED, Identity
 from store.log import EventLog, Recorded
 
 End = Callable[[str], None]

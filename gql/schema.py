@@ -15,9 +15,16 @@ from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from gql import (
+from endpoint.execution.aside import encoded
+from endpoint.execution.at_least import AtLeast, patient
+from endpoint.execution.documents import Documents, read, ready
+from gql.context import Application, Context
+from gql.contract.errors import Faults
+from gql.description import describe
+from gql.mutations import apply, undo
+from gql.subscriptions import newest, output
+from gql.types import (
     actor,
-    apply,
     audit,
     change,
     deployment,
@@ -26,23 +33,14 @@ from gql import (
     environment_event,
     event,
     history,
-    newest,
-    output,
+    node,
     pipeline,
     project,
     queue,
-    refetch,
     service,
     stage,
     token,
-    undo,
 )
-from gql.aside import encoded
-from gql.at_least import AtLeast, patient
-from gql.context import Application, Context
-from gql.description import describe
-from gql.errors import Faults
-from gql.reading import Documents, read, ready
 
 SDL = Path(__file__).with_name("schema.graphql")
 
@@ -134,7 +132,7 @@ async def _only(result: ExecutionResult) -> AsyncIterator[ExecutionResult]:
 
 @strawberry.type(description="What can be asked. An answer contains all that was done before it was asked for.")
 class Query(
-    refetch.Query,
+    node.Query,
     project.Query,
     environment.Query,
     pipeline.Query,

@@ -5,8 +5,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import Struct
 
-from projections.projection import Projection, Reader
-from projections.views import Place, Views
+from projections.engine.projection import Projection, Reader
+from projections.engine.views import Place, Views
 from store import audit
 from store.log import Link, Recorded
 

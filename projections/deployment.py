@@ -13,7 +13,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.deployment import (
+from domain.deployment.fold import evolve
+from domain.deployment.plan import PlannedService, PlannedStage
+from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.state import (
     Cancellation,
     Deployment,
     DeploymentEvent,
@@ -21,15 +24,8 @@ from domain.deployment import (
     DeploymentStarted,
     Failure,
     StageRun,
-    evolve,
 )
-from domain.plan import PlannedService, PlannedStage
-from domain.project import EnvironmentId
-from domain.queue import Action, DeploymentId
-from domain.service import ServiceId
-from domain.spec import ServiceSpec, ServiceType
-from domain.stage import StageId
-from domain.step import (
+from domain.deployment.step import (
     BuildFailed,
     ServiceDeployed,
     ServiceDeployFailed,
@@ -38,9 +34,12 @@ from domain.step import (
     StepRetried,
     StepRun,
 )
-from projections.projection import Projection, Reader
-from projections.replay import Replay
-from projections.views import FIRST, Page, Place, Slice, Views
+from domain.pipeline.ref import ServiceId, StageId
+from domain.project import EnvironmentId
+from domain.spec import ServiceSpec, ServiceType
+from projections.engine.projection import Projection, Reader
+from projections.engine.replay import Replay
+from projections.engine.views import FIRST, Page, Place, Slice, Views
 from store.log import EventLog, Recorded
 
 EVENTS = frozenset(get_args(DeploymentEvent))

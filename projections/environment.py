@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain import name as names
-from domain.environment import (
+from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentCreated,
     EnvironmentDeleted,
@@ -17,10 +17,10 @@ from domain.environment import (
     Target,
     TargetChanged,
 )
-from domain.pipeline import PipelineEvent
+from domain.pipeline.state import PipelineEvent
 from domain.project import EnvironmentId, ProjectId
-from projections.projection import Projection, Reader
-from projections.views import FIRST, Page, Place, Slice, Views
+from projections.engine.projection import Projection, Reader
+from projections.engine.views import FIRST, Page, Place, Slice, Views
 from store.log import Recorded
 
 EVENTS = frozenset(get_args(PipelineEvent))

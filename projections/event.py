@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from domain import deployment as deployments
 from domain import pipeline as pipelines
-from domain.deployment import (
+from domain.deployment.plan import PlannedService, PlannedStage
+from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
     Deployment,
@@ -22,31 +23,7 @@ from domain.deployment import (
     StageStarted,
     StageSucceeded,
 )
-from domain.pipeline import Pipeline, PipelineEvent, Stage
-from domain.plan import PlannedService, PlannedStage
-from domain.service import (
-    Service,
-    ServiceAdded,
-    ServiceConfigured,
-    ServiceId,
-    ServiceMoved,
-    ServiceRemoved,
-    ServiceRenamed,
-    ServiceSkipped,
-    ServiceUnskipped,
-)
-from domain.spec import ServiceType
-from domain.stage import (
-    StageCreated,
-    StageDeleted,
-    StageDescribed,
-    StageHomeChanged,
-    StageId,
-    StageMoved,
-    StagePolicyChanged,
-    StageRenamed,
-)
-from domain.step import (
+from domain.deployment.step import (
     BuildFailed,
     BuildSkipped,
     BuildStarted,
@@ -58,6 +35,29 @@ from domain.step import (
     ServiceDeployStarted,
     StepRetried,
 )
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import (
+    Service,
+    ServiceAdded,
+    ServiceConfigured,
+    ServiceMoved,
+    ServiceRemoved,
+    ServiceRenamed,
+    ServiceSkipped,
+    ServiceUnskipped,
+)
+from domain.pipeline.stage import (
+    Stage,
+    StageCreated,
+    StageDeleted,
+    StageDescribed,
+    StageHomeChanged,
+    StageMoved,
+    StagePolicyChanged,
+    StageRenamed,
+)
+from domain.pipeline.state import Pipeline, PipelineEvent
+from domain.spec import ServiceType
 from projections.words import deployment_words, moved, pipeline_words, planned_service, planned_stage
 from store.log import Recorded
 

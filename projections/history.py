@@ -19,11 +19,11 @@ from msgspec.structs import replace
 
 from domain import name as names
 from domain.access import ACCESS, TokenIssued
-from domain.pipeline import Pipeline, PipelineEvent
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import Service
+from domain.pipeline.state import Pipeline, PipelineEvent
 from domain.project import EnvironmentId, ProjectId
-from domain.service import Service, ServiceId
-from domain.stage import StageId
-from projections.views import Edge, Filter, Page, Place, Row, Slice, Views
+from projections.engine.views import Edge, Filter, Page, Place, Row, Slice, Views
 from projections.words import pipeline_words
 from store import codec
 from store.log import Author, EventLog, Origin, Recorded

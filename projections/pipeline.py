@@ -8,14 +8,15 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain import pipeline
-from domain.pipeline import Pipeline, PipelineEvent
+from domain.pipeline.state import Pipeline, PipelineEvent
 from domain.project import EnvironmentId, ProjectId
-from projections import history, snapshot
+from projections import history
+from projections.engine import snapshot
+from projections.engine.projection import Projection
+from projections.engine.replay import Replay
+from projections.engine.snapshot import Snapshots
+from projections.engine.views import Place, Row, Views
 from projections.environment import EVENTS
-from projections.projection import Projection
-from projections.replay import Replay
-from projections.snapshot import Snapshots
-from projections.views import Place, Row, Views
 from store.log import EventLog, Recorded
 
 

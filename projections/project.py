@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from domain import name as names
 from domain.project import ProjectCreated, ProjectId
-from projections.projection import Projection, Reader
-from projections.views import FIRST, Page, Place, Slice, Views
+from projections.engine.projection import Projection, Reader
+from projections.engine.views import FIRST, Page, Place, Slice, Views
 from store.log import Recorded
 
 

@@ -3,7 +3,7 @@
 from typing import assert_never, cast
 from uuid import UUID
 
-from domain.queue import (
+from domain.deployment.queue import (
     DeploymentAdmitted,
     DeploymentClosed,
     DeploymentId,

@@ -6,12 +6,13 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.environment import EnvironmentCreated, EnvironmentDeleted
+from domain.deployment.queue import DeploymentClosed, DeploymentId, DeploymentRequested
+from domain.pipeline.environment import EnvironmentCreated, EnvironmentDeleted
+from domain.pipeline.ref import ServiceId
+from domain.pipeline.service import ServiceAdded, ServiceRemoved
 from domain.project import EnvironmentId
-from domain.queue import DeploymentClosed, DeploymentId, DeploymentRequested
-from domain.service import ServiceAdded, ServiceId, ServiceRemoved
-from projections.projection import Projection, Reader
-from projections.views import Place, Slice, Views
+from projections.engine.projection import Projection, Reader
+from projections.engine.views import Place, Slice, Views
 from store.log import Recorded
 
 View = TypeVar("View", bound=Struct)

@@ -2,7 +2,8 @@
 
 from typing import assert_never
 
-from domain.deployment import (
+from domain.deployment.plan import PlannedService, PlannedStage
+from domain.deployment.state import (
     CancellationRequested,
     Deployment,
     DeploymentCancelled,
@@ -17,40 +18,7 @@ from domain.deployment import (
     StageStarted,
     StageSucceeded,
 )
-from domain.environment import (
-    ConcurrencyChanged,
-    EnvironmentCreated,
-    EnvironmentDeleted,
-    EnvironmentEvent,
-    EnvironmentRenamed,
-    TargetChanged,
-)
-from domain.pipeline import Pipeline, PipelineEvent
-from domain.plan import PlannedService, PlannedStage
-from domain.service import (
-    Service,
-    ServiceAdded,
-    ServiceConfigured,
-    ServiceEvent,
-    ServiceId,
-    ServiceMoved,
-    ServiceRemoved,
-    ServiceRenamed,
-    ServiceSkipped,
-    ServiceUnskipped,
-)
-from domain.stage import (
-    StageCreated,
-    StageDeleted,
-    StageDescribed,
-    StageEvent,
-    StageHomeChanged,
-    StageId,
-    StageMoved,
-    StagePolicyChanged,
-    StageRenamed,
-)
-from domain.step import (
+from domain.deployment.step import (
     BuildFailed,
     BuildSkipped,
     BuildStarted,
@@ -63,6 +31,37 @@ from domain.step import (
     StepEvent,
     StepRetried,
 )
+from domain.pipeline.environment import (
+    ConcurrencyChanged,
+    EnvironmentCreated,
+    EnvironmentDeleted,
+    EnvironmentEvent,
+    EnvironmentRenamed,
+    TargetChanged,
+)
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import (
+    Service,
+    ServiceAdded,
+    ServiceConfigured,
+    ServiceEvent,
+    ServiceMoved,
+    ServiceRemoved,
+    ServiceRenamed,
+    ServiceSkipped,
+    ServiceUnskipped,
+)
+from domain.pipeline.stage import (
+    StageCreated,
+    StageDeleted,
+    StageDescribed,
+    StageEvent,
+    StageHomeChanged,
+    StageMoved,
+    StagePolicyChanged,
+    StageRenamed,
+)
+from domain.pipeline.state import Pipeline, PipelineEvent
 
 # Pipelines
 

@@ -24,11 +24,11 @@ from procrastinate.manager import JobManager
 
 from runner.patience import pauses
 from store.log import LogUnavailable
-from store.postgres_connection import Pool, Prepare
-from store.postgres_listener import Listener
+from store.postgres.connection import Pool, Prepare
+from store.postgres.listener import Listener
 
 if TYPE_CHECKING:
-    from store.postgres_connection import Connection, Record
+    from store.postgres.connection import Connection, Record
 
 CONNECTIONS = 3
 

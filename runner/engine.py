@@ -12,11 +12,11 @@ from itertools import chain
 from typing import Any, Protocol
 
 from domain import deployment as deployments
-from domain import queue as queues
+from domain.deployment import queue as queues
+from domain.deployment.queue import DeploymentAdmitted, DeploymentId
 from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
+from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
-from domain.queue import DeploymentAdmitted, DeploymentId
-from domain.service import ServiceId
 from runner.leftover import Leftovers
 from runner.patience import follow, pauses
 from runner.runner import Runner

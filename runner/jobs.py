@@ -19,16 +19,16 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy
 
+from domain.deployment.queue import DeploymentId
 from domain.project import EnvironmentId
-from domain.queue import DeploymentId
 from runner.connector import Connector, Manager
 from runner.machine import Machine
 from store.log import LogUnavailable
-from store.postgres_connection import Prepare, connect, explained
-from store.postgres_schema import newer
+from store.postgres.connection import Prepare, connect, explained
+from store.postgres.schema import newer
 
 if TYPE_CHECKING:
-    from store.postgres_connection import Connection
+    from store.postgres.connection import Connection
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life of a worker."""

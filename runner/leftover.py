@@ -10,16 +10,17 @@ from collections.abc import Collection, Coroutine, Mapping
 from typing import Any
 from uuid import UUID
 
+from application.handler import Handler
 from domain import deployment as deployments
 from domain import pipeline as pipelines
-from domain import queue as queues
-from domain.deployment import DeploymentPlanned
-from domain.environment import EnvironmentDeleted, Target
+from domain.deployment import queue as queues
+from domain.deployment.queue import DeploymentClosed, DeploymentId, DeploymentRequested
+from domain.deployment.state import DeploymentPlanned
+from domain.pipeline.environment import EnvironmentDeleted, Target
+from domain.pipeline.ref import ServiceId
+from domain.pipeline.service import ServiceRemoved
 from domain.project import EnvironmentId
-from domain.queue import DeploymentClosed, DeploymentId, DeploymentRequested
-from domain.service import ServiceId, ServiceRemoved
-from runner.executor import Executor
-from store.handle import Handler
+from runner.targets.executor import Executor
 from store.log import Event, Recorded
 
 CONCERNING: Collection[type[Event]] = {DeploymentRequested, DeploymentClosed, ServiceRemoved, EnvironmentDeleted}

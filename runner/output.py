@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from runner.executor import Work
 from runner.patience import patiently
+from runner.targets.executor import Work
 from store.output import Kind, OutputStore
 
 LINES = 200

@@ -15,24 +15,24 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping,
 from functools import partial
 from typing import Any, TypeVar
 
+from application import deployment as writing
+from application.handler import Handler, Loaded, Transaction
 from domain import deployment as deployments
-from domain import queue as queues
-from domain.deployment import (
+from domain.deployment import queue as queues
+from domain.deployment.queue import DeploymentId
+from domain.deployment.state import (
     AdvanceDeployment,
     CancellationRequested,
     Deployment,
     DeploymentPlanned,
     DeploymentTakenUp,
 )
-from domain.environment import Target
+from domain.deployment.step import Step, StepCommand
 from domain.errors import Fenced
-from domain.queue import DeploymentId
-from domain.step import Step, StepCommand
-from runner.executor import Executor, Work
+from domain.pipeline.environment import Target
 from runner.patience import patiently
 from runner.step import StepRun
-from store import deployment as writing
-from store.handle import Handler, Loaded, Transaction
+from runner.targets.executor import Executor, Work
 from store.log import Author, Event, Origin, Recorded
 from store.output import OutputStore
 

@@ -7,11 +7,11 @@ from itertools import islice
 from typing import TypeVar
 from uuid import uuid4
 
-from domain.service import ServiceId
-from domain.step import AbortStep, FailStep, Phase, Step, StepCommand, SucceedStep
-from runner.executor import Executor, StepFailed, StepOutput, Work
+from domain.deployment.step import AbortStep, FailStep, Phase, Step, StepCommand, SucceedStep
+from domain.pipeline.ref import ServiceId
 from runner.output import KeptOutput
 from runner.patience import pauses
+from runner.targets.executor import Executor, StepFailed, StepOutput, Work
 from store.output import OutputStore
 
 ABORT_TRIES = 6

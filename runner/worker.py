@@ -17,11 +17,11 @@ from functools import partial
 from typing import Any
 
 from domain import deployment as deployments
-from domain.deployment import Deployment
-from domain.environment import Target
+from domain.deployment.queue import DeploymentId
+from domain.deployment.state import Deployment
+from domain.deployment.step import Step
 from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
-from domain.queue import DeploymentId
-from domain.step import Step
+from domain.pipeline.environment import Target
 from runner.engine import OpenDeployments, StandingServices, tidy
 from runner.jobs import HEARTBEAT, Home, Jobs
 from runner.leftover import CONCERNING, Leftovers
@@ -30,8 +30,8 @@ from runner.patience import follow, patiently, pauses
 from runner.runner import Runner
 from store.log import LogUnavailable, Recorded
 from store.output import Kind
-from store.postgres_connection import ANSWERING, Prepare
-from store.postgres_output import PostgresOutput
+from store.postgres.connection import ANSWERING, Prepare
+from store.postgres.output import PostgresOutput
 
 HANDING_OVER = 5.0
 """Seconds that it may take to hand over when a worker ends; others see after `STALLED` seconds that it has ended."""

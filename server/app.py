@@ -12,12 +12,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gql import document, reading, sse
+from endpoint.execution import documents as reading
+from endpoint.http import sse
+from endpoint.http.front import Front
+from endpoint.http.view import View, unauthorized
+from endpoint.identity import Identity, NotLetIn
 from gql.context import Application
-from gql.front import Front
-from gql.identity import Identity, NotLetIn
+from gql.document import pipeline
 from gql.schema import schema
-from gql.view import View, unauthorized
 from server import audit, graphiql, signing
 from server.auth import Keyring, Tokens, new_token
 from server.cors import cors
@@ -70,7 +72,7 @@ def app(settings: Settings, url: str) -> Starlette:
         return unauthorized(str(refused))
 
     async def document_schema(_: Request) -> Response:
-        return Response(document.schema(), media_type="application/schema+json")
+        return Response(pipeline.schema(), media_type="application/schema+json")
 
     async def session(request: Request) -> Response:
         await authenticate(request.headers.get("authorization"))

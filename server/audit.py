@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from domain.errors import InvalidArgument
-from gql import cursor as cursors
-from gql.errors import unavailable
+from gql.contract import cursor as cursors
+from gql.contract.errors import unavailable
 from store.log import EventLog, LogUnavailable
 
 BATCH = 500

@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from application.handler import Handler
 from domain import access
 from domain.access import ACCESS, IssueToken, TokenId
-from gql.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Identity, NotLetIn
+from endpoint.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Identity, NotLetIn
 from store import ids
-from store.handle import Handler
 from store.log import Author, Origin, Recorded
 
 PREFIX = "stageline_"

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from uuid import UUID
 
-from projections.views import Place, Row
+from projections.engine.views import Place, Row
 
 SOME = 1_000
 

@@ -1,4 +1,4 @@
-"""What pages of other origins may do over HTTP, if the operator names any (see `gql.origin`)."""
+"""What pages of other origins may do over HTTP, if the operator names any (see `endpoint.http.origin`)."""
 
 from collections.abc import Sequence
 

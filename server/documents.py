@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gql.persisted import DocumentsUnusable, Persisted, listed
+from endpoint.execution.persisted import DocumentsUnusable, Persisted, listed
 from server.settings import Settings
 
 PAUSE = 1.0

@@ -22,9 +22,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from projections.projection import Projection
-from projections.sheet import Sheet
-from projections.views import Row
+from projections.engine.projection import Projection
+from projections.engine.sheet import Sheet
+from projections.engine.views import Row
 from server import progress
 from server.away import Away
 from server.settings import Settings
@@ -32,8 +32,8 @@ from server.stored import Stored, files, snapshot
 from server.stores import PROJECTIONS
 from store.audit import Verifier
 from store.log import EventLog, LogUnavailable, Recorded
-from store.postgres import PostgresLog
-from store.sqlite import SqliteLog
+from store.postgres.log import PostgresLog
+from store.sqlite.log import SqliteLog
 
 BATCH = 5_000
 SMALL = 50_000

@@ -12,8 +12,8 @@ import uvicorn
 from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gql.persisted import DocumentsUnusable
-from runner.process import ProcessExecutor
+from endpoint.execution.persisted import DocumentsUnusable
+from runner.targets.process.executor import ProcessExecutor
 from server import journal
 from server.app import app
 from server.auth import KeyringUnusable

@@ -4,15 +4,15 @@ import asyncio
 import sys
 from pathlib import Path
 
-from projections.lease import IS_HAD
+from projections.postgres.lease import IS_HAD
 from runner import jobs
 from runner.machine import machine
 from server import progress
 from server.stores import prepare
 from store.log import LogUnavailable
 from store.move import Source, copy
-from store.postgres_connection import check, connect, explained, target, words
-from store.postgres_writer import UNWRITABLE
+from store.postgres.connection import check, connect, explained, target, words
+from store.postgres.writer import UNWRITABLE
 
 
 def move(folder: Path, dsn: str) -> None:

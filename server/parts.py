@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from domain.environment import Target
+from application.handler import Handler
+from application.people import People
+from domain.deployment.queue import DeploymentId
+from domain.pipeline.environment import Target
+from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
-from domain.queue import DeploymentId
-from domain.service import ServiceId
-from gql.answer import Answers
-from gql.aside import Aside
+from endpoint.execution.answers import Answers
+from endpoint.execution.aside import Aside
 from gql.context import Application
 from gql.revocation import Revocations
 from projections import standing
@@ -24,21 +26,19 @@ from projections.pipeline import Pipelines
 from projections.project import Projects
 from projections.standing import Everything
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
-from runner.executor import Executor
 from runner.machine import machine
-from runner.process import ProcessExecutor
 from runner.runner import Runner
+from runner.targets.executor import Executor
+from runner.targets.process.executor import ProcessExecutor
 from runner.worker import WorkerEngine
 from server import signing
 from server.auth import Tokens
 from server.settings import Settings
 from server.stores import Stores, on_postgres, on_sqlite
 from store import ids
-from store.handle import Handler
-from store.output import SqliteOutput
-from store.people import People
-from store.postgres import PostgresLog
-from store.postgres_output import PostgresOutput
+from store.postgres.log import PostgresLog
+from store.postgres.output import PostgresOutput
+from store.sqlite.output import SqliteOutput
 
 CATCHING_UP = 3600.0
 """Seconds that the read models may take at a start, if all of them are made anew from a long log."""

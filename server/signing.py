@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from server.settings import Settings
 from store import head
-from store.postgres_connection import connect, explained
+from store.postgres.connection import connect, explained
 
 OWN = "signing-key.pem"
 

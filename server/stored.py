@@ -10,14 +10,14 @@ from uuid import UUID
 
 import asyncpg
 
-from projections.views import Place
-from store import recorder
+from projections.engine.views import Place
 from store.log import LogUnavailable, Recorded
-from store.postgres_connection import explained
-from store.postgres_recorder import COLUMNS, recorded
+from store.postgres.connection import explained
+from store.postgres.rows import COLUMNS, recorded
+from store.sqlite import tables
 
 if TYPE_CHECKING:
-    from store.postgres_connection import Record
+    from store.postgres.connection import Record
 
 CHECKPOINTS = "SELECT kind, version, generation, epoch, position FROM checkpoints"
 
@@ -73,7 +73,7 @@ class Files:
 
     async def events(self, after: int, limit: int) -> Sequence[Recorded]:
         statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
-        return list(starmap(recorder.recorded, self._log.execute(statement, (after, limit))))
+        return list(starmap(tables.recorded, self._log.execute(statement, (after, limit))))
 
 
 @asynccontextmanager

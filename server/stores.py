@@ -6,22 +6,23 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gql.aside import elsewhere
+from endpoint.execution.aside import elsewhere
 from projections import audit, deployment, environment, pipeline, project, standing
-from projections.postgres import PostgresViews
-from projections.projector import Projector
-from projections.shared import SharedProjector
-from projections.sqlite import SqliteViews
-from projections.views import Views
+from projections.engine.projector import Projector
+from projections.engine.shared import SharedProjector
+from projections.engine.views import Views
+from projections.postgres.views import PostgresViews
+from projections.sqlite.views import SqliteViews
 from runner import jobs
-from store.keys import Keys, SqliteKeys
+from store.keys import Keys
 from store.log import EventLog
-from store.output import SqliteOutput
-from store.postgres import PostgresLog
-from store.postgres_keys import PostgresKeys
-from store.postgres_output import PostgresOutput
-from store.postgres_schema import migrate
-from store.sqlite import SqliteLog
+from store.postgres.keys import PostgresKeys
+from store.postgres.log import PostgresLog
+from store.postgres.output import PostgresOutput
+from store.postgres.schema import migrate
+from store.sqlite.keys import SqliteKeys
+from store.sqlite.log import SqliteLog
+from store.sqlite.output import SqliteOutput
 
 PROJECTIONS = (
     project.projection,

@@ -2,7 +2,7 @@
 WebSockets as uvicorn serves them, and what it leaves open.
 
 - Text frames are written as bytes that are ready, without a coroutine for each: this is what many followers of one
-  stream are sent by (see `gql.socket.Frames`).
+  stream are sent by (see `endpoint.http.websocket.Frames`).
 - A client that is gone without a word is let go of at once when it misses a ping, whatever is still to be sent to it.
 - Whoever is connected when the server stops is told when to come back, each at another time.
 """

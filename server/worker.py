@@ -13,7 +13,7 @@ from server.parts import running
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
 from store.log import LogUnavailable
-from store.postgres_connection import target
+from store.postgres.connection import target
 
 logger = logging.getLogger("stageline")
 

@@ -12,7 +12,8 @@ from uuid import UUID
 
 import msgspec
 
-from domain import access, actor, deployment, pipeline, project, queue
+from domain import access, actor, deployment, pipeline, project
+from domain.deployment import queue
 from store.log import Author, Event, LogUnavailable
 
 DECIDERS = (

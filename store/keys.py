@@ -4,21 +4,11 @@ The keys that actors' profiles are sealed with.
 They are all that has to be destroyed for a profile to be forgotten, so they are kept beside the log and never in it.
 """
 
-import asyncio
-import json
-import secrets
-import sqlite3
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Protocol, TypeVar
-
-from store import disk
+from collections.abc import Collection, Mapping
+from typing import Protocol
 
 KEY = 32
 """Bytes of a key."""
-
-T = TypeVar("T")
 
 
 class Keys(Protocol):
@@ -37,65 +27,3 @@ class Keys(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-class SqliteKeys:
-    """See `Keys`. What is destroyed is overwritten in the file, and its journal is emptied."""
-
-    def __init__(self, database: sqlite3.Connection, path: Path) -> None:
-        self._database = database
-        self._path = path
-        self._thread = ThreadPoolExecutor(1, "keys")
-
-    @classmethod
-    async def open(cls, path: Path) -> "SqliteKeys":
-        """The keys in the file *path*, which is made if it is missing; raises `LogUnavailable`."""
-        return cls(await asyncio.to_thread(opened, path), path)
-
-    async def make(self, actor: str) -> bytes:
-        def make() -> bytes:
-            with self._database:
-                self._database.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (actor, secrets.token_bytes(KEY)))
-            ((key,),) = self._database.execute("SELECT key FROM keys WHERE actor = ?", (actor,))
-            return bytes(key)
-
-        return await self._run(make)
-
-    async def get(self, actors: Collection[str]) -> Mapping[str, bytes]:
-        def get() -> Mapping[str, bytes]:
-            wanted = json.dumps(list(actors))
-            found = self._database.execute(
-                "SELECT actor, key FROM keys WHERE actor IN (SELECT value FROM json_each(?))", (wanted,)
-            )
-            return {actor: bytes(key) for actor, key in found}
-
-        return await self._run(get)
-
-    async def destroy(self, actors: Collection[str]) -> None:
-        def destroy() -> None:
-            with self._database:
-                self._database.executemany("DELETE FROM keys WHERE actor = ?", [(actor,) for actor in actors])
-
-        await self._run(destroy)
-
-    async def close(self) -> None:
-        await self._run(self._database.close)
-        self._thread.shutdown()
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        def run() -> T:
-            with disk.explained(self._path):
-                return work()
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
-
-
-def opened(path: Path) -> sqlite3.Connection:
-    disk.make(path)
-    with disk.explained(path):
-        database = sqlite3.connect(path, check_same_thread=False)
-        database.execute("PRAGMA secure_delete = ON")
-        database.execute("PRAGMA journal_mode = TRUNCATE")
-        database.execute("PRAGMA synchronous = EXTRA")
-        database.execute("CREATE TABLE IF NOT EXISTS keys (actor TEXT PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID")
-        return database

@@ -16,14 +16,14 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from store import disk, keys, output
 from store.log import LogUnavailable
-from store.postgres import LAST
-from store.postgres_recorder import COLUMNS
-from store.recorder import Datastore, Recorder
+from store.postgres.log import LAST
+from store.postgres.rows import COLUMNS
+from store.sqlite import disk, keys, output
+from store.sqlite.tables import Datastore, Recorder
 
 if TYPE_CHECKING:
-    from store.postgres_connection import Connection
+    from store.postgres.connection import Connection
 
 LOCKS = "SELECT pg_advisory_xact_lock(7263, 0), pg_advisory_xact_lock(7263, 1)"
 """Nobody else makes tables meanwhile, or appends."""

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from store.postgres_schema import migrate
+from store.postgres.schema import migrate
 
 if TYPE_CHECKING:
-    from store.postgres_connection import Connection
+    from store.postgres.connection import Connection
 
 MISSING = """There is no PostgreSQL to test with. Any of these will do:
     apt-get install --no-install-recommends postgresql    (or what your system calls it)

@@ -2,11 +2,12 @@
 
 from uuid import UUID
 
-from domain.environment import EnvironmentCreated, Target
+from domain.pipeline.environment import EnvironmentCreated, Target
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import ServiceAdded, ServiceMoved
+from domain.pipeline.stage import StageCreated
 from domain.project import ProjectId
-from domain.service import ServiceAdded, ServiceId, ServiceMoved
 from domain.spec import ServiceSpec, ServiceType
-from domain.stage import StageCreated, StageId
 
 PROJECT = ProjectId(UUID(int=1))
 BUILD, SHIP, REST, NOWHERE = (StageId(UUID(int=number)) for number in range(11, 15))

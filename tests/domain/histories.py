@@ -5,22 +5,16 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from domain import apply, pipeline
-from domain.apply import ApplyPipeline
-from domain.environment import CreateEnvironment, EditEnvironment, Target
+from domain import pipeline
 from domain.errors import Refused
-from domain.pipeline import Pipeline, PipelineCommand, PipelineEvent
-from domain.service import (
-    AddService,
-    EditService,
-    MoveService,
-    RemoveService,
-    ServiceId,
-    SkipService,
-    UnskipService,
-)
+from domain.pipeline import apply
+from domain.pipeline.apply import ApplyPipeline
+from domain.pipeline.environment import CreateEnvironment, EditEnvironment, Target
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import AddService, EditService, MoveService, RemoveService, SkipService, UnskipService
+from domain.pipeline.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, StagePolicy
+from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
 from domain.spec import ServiceSpec, ServiceType
-from domain.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, StageId, StagePolicy
 from tests.domain.example import PROJECT
 
 Thing = TypeVar("Thing")

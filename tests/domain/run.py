@@ -4,7 +4,9 @@ from collections.abc import Callable
 from uuid import UUID, uuid5
 
 from domain import deployment
-from domain.deployment import (
+from domain.deployment.plan import Plan, PlannedService, PlannedStage
+from domain.deployment.queue import Action
+from domain.deployment.state import (
     Deployment,
     DeploymentCommand,
     DeploymentEvent,
@@ -12,14 +14,11 @@ from domain.deployment import (
     PlanDeployment,
     TakeUpDeployment,
 )
-from domain.environment import Target
-from domain.plan import Plan, PlannedService, PlannedStage
+from domain.deployment.step import AbortStep, FailStep, Phase, StartStep, Status, Step, SucceedStep
+from domain.pipeline.environment import Target
+from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
-from domain.queue import Action
-from domain.service import ServiceId
 from domain.spec import ServiceSpec, ServiceType
-from domain.stage import StageId
-from domain.step import AbortStep, FailStep, Phase, StartStep, Status, Step, SucceedStep
 
 ENVIRONMENT = EnvironmentId(UUID(int=1))
 WORKER = "worker-1"

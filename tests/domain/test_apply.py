@@ -5,9 +5,6 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain import apply
-from domain.apply import ApplyPipeline
-from domain.environment import EnvironmentDeleted, EnvironmentRenamed, Target, TargetChanged
 from domain.errors import (
     EnvironmentNotFound,
     InvalidConcurrency,
@@ -18,11 +15,15 @@ from domain.errors import (
     NameTaken,
     Refused,
 )
-from domain.pipeline import Pipeline, PipelineEvent, Stage
-from domain.service import MAX_SERVICES, Service, ServiceId, ServiceMoved, ServiceRenamed
+from domain.pipeline import apply
+from domain.pipeline.apply import ApplyPipeline
+from domain.pipeline.environment import EnvironmentDeleted, EnvironmentRenamed, Target, TargetChanged
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import MAX_SERVICES, Service, ServiceMoved, ServiceRenamed
+from domain.pipeline.stage import MAX_STAGES, Stage, StageDeleted, StagePolicy
+from domain.pipeline.state import Pipeline, PipelineEvent
+from domain.pipeline.undo import without
 from domain.spec import ServiceSpec, ServiceType
-from domain.stage import MAX_STAGES, StageDeleted, StageId, StagePolicy
-from domain.undo import without
 from tests.domain.example import (
     API,
     BUILD,

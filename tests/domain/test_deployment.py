@@ -3,7 +3,9 @@
 import pytest
 
 from domain import deployment
-from domain.deployment import (
+from domain.deployment.plan import PlannedStage
+from domain.deployment.queue import Action
+from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
     Cancellation,
@@ -22,10 +24,7 @@ from domain.deployment import (
     StageSucceeded,
     TakeUpDeployment,
 )
-from domain.errors import DeploymentNotFound, DeploymentOver, Fenced
-from domain.plan import PlannedStage
-from domain.queue import Action
-from domain.step import (
+from domain.deployment.step import (
     BuildFailed,
     BuildStarted,
     BuildSucceeded,
@@ -39,6 +38,7 @@ from domain.step import (
     Status,
     SucceedStep,
 )
+from domain.errors import DeploymentNotFound, DeploymentOver, Fenced
 from tests.domain.given import Given
 from tests.domain.run import (
     ENVIRONMENT,

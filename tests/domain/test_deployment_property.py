@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain import deployment
-from domain.deployment import (
+from domain.deployment.plan import PlannedService, PlannedStage
+from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
     Cancellation,
@@ -21,10 +22,7 @@ from domain.deployment import (
     DeploymentSucceeded,
     TakeUpDeployment,
 )
-from domain.errors import Fenced, StepNotDue
-from domain.plan import PlannedService, PlannedStage
-from domain.service import ServiceId
-from domain.step import (
+from domain.deployment.step import (
     AbortStep,
     BuildFailed,
     BuildStarted,
@@ -41,6 +39,8 @@ from domain.step import (
     StepCommand,
     SucceedStep,
 )
+from domain.errors import Fenced, StepNotDue
+from domain.pipeline.ref import ServiceId
 from tests.domain.given import stored
 from tests.domain.run import Run, service, stage
 

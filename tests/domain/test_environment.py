@@ -3,7 +3,8 @@ from uuid import UUID
 import pytest
 
 from domain import pipeline
-from domain.environment import (
+from domain.errors import EnvironmentNotFound, InvalidConcurrency, InvalidName
+from domain.pipeline.environment import (
     ConcurrencyChanged,
     CreateEnvironment,
     DeleteEnvironment,
@@ -14,11 +15,11 @@ from domain.environment import (
     Target,
     TargetChanged,
 )
-from domain.errors import EnvironmentNotFound, InvalidConcurrency, InvalidName
-from domain.pipeline import PipelineCommand
-from domain.service import AddService, EditService, MoveService, RemoveService, ServiceId, SkipService, UnskipService
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import AddService, EditService, MoveService, RemoveService, SkipService, UnskipService
+from domain.pipeline.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, StageCreated
+from domain.pipeline.state import PipelineCommand
 from domain.spec import ServiceType
-from domain.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, StageCreated, StageId
 from tests.domain.example import API, BUILD, PROJECT, REST, api_in_build, build, created, ship
 from tests.domain.given import Given
 

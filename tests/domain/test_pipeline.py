@@ -6,9 +6,10 @@ import pytest
 
 from domain import pipeline
 from domain.errors import ServiceNotFound, StageNotFound
-from domain.pipeline import Pipeline
-from domain.service import ServiceAdded, ServiceMoved
-from domain.stage import StageCreated, StageId
+from domain.pipeline.ref import StageId
+from domain.pipeline.service import ServiceAdded, ServiceMoved
+from domain.pipeline.stage import StageCreated
+from domain.pipeline.state import Pipeline
 from tests.domain.example import (
     API,
     BUILD,

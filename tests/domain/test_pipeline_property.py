@@ -9,24 +9,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain import name as names
 from domain import pipeline
-from domain.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment, Target
 from domain.errors import Refused
-from domain.pipeline import Pipeline, PipelineCommand, PipelineEvent
-from domain.service import (
+from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment, Target
+from domain.pipeline.ref import ServiceId, ServiceRef, StageId, StageRef
+from domain.pipeline.service import (
     AddService,
     EditService,
     MoveService,
     RemoveService,
     ServiceAdded,
-    ServiceId,
     ServiceMoved,
-    ServiceRef,
     ServiceRemoved,
     SkipService,
     UnskipService,
 )
-from domain.spec import ServiceSpec, ServiceType
-from domain.stage import (
+from domain.pipeline.stage import (
     After,
     At,
     Before,
@@ -35,11 +32,11 @@ from domain.stage import (
     EditStage,
     MoveStage,
     Place,
-    StageId,
     StageMoved,
     StagePolicy,
-    StageRef,
 )
+from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
+from domain.spec import ServiceSpec, ServiceType
 from tests.domain.example import NOBODY, NOWHERE, PROJECT
 from tests.domain.given import stored
 

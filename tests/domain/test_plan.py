@@ -2,14 +2,16 @@ from uuid import UUID
 
 import pytest
 
-from domain import pipeline, plan
-from domain.environment import ConcurrencyChanged, EnvironmentCreated, Target
+from domain import pipeline
+from domain.deployment import plan
+from domain.deployment.plan import Plan, PlannedService, PlannedStage
 from domain.errors import NothingToDeploy, NotRunnable
-from domain.pipeline import PipelineEvent
-from domain.plan import Plan, PlannedService, PlannedStage
-from domain.service import ServiceId, ServiceMoved, ServiceSkipped
+from domain.pipeline.environment import ConcurrencyChanged, EnvironmentCreated, Target
+from domain.pipeline.ref import ServiceId
+from domain.pipeline.service import ServiceMoved, ServiceSkipped
+from domain.pipeline.stage import StagePolicy, StagePolicyChanged
+from domain.pipeline.state import PipelineEvent
 from domain.spec import ServiceSpec, ServiceType
-from domain.stage import StagePolicy, StagePolicyChanged
 from tests.domain.example import (
     API,
     BUILD,

@@ -3,10 +3,8 @@ from uuid import UUID
 import hypothesis
 from hypothesis import strategies as st
 
-from domain import queue
-from domain.errors import LimitReached
-from domain.project import EnvironmentId
-from domain.queue import (
+from domain.deployment import queue
+from domain.deployment.queue import (
     MAX_WAITING,
     Action,
     CloseDeployment,
@@ -18,6 +16,8 @@ from domain.queue import (
     QueueEvent,
     RequestDeployment,
 )
+from domain.errors import LimitReached
+from domain.project import EnvironmentId
 from tests.domain.given import Given
 
 given = Given(queue.decider)

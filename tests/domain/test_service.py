@@ -3,10 +3,10 @@ from uuid import UUID
 import pytest
 
 from domain import pipeline
-from domain.environment import CreateEnvironment
 from domain.errors import InvalidName, InvalidSpec, LimitReached, NameTaken, ServiceNotFound, StageNotFound
-from domain.pipeline import PipelineEvent
-from domain.service import (
+from domain.pipeline.environment import CreateEnvironment
+from domain.pipeline.ref import ServiceId, ServiceRef, StageId, StageRef
+from domain.pipeline.service import (
     MAX_SERVICES,
     AddService,
     EditService,
@@ -15,9 +15,7 @@ from domain.service import (
     Service,
     ServiceAdded,
     ServiceConfigured,
-    ServiceId,
     ServiceMoved,
-    ServiceRef,
     ServiceRemoved,
     ServiceRenamed,
     ServiceSkipped,
@@ -25,8 +23,9 @@ from domain.service import (
     SkipService,
     UnskipService,
 )
+from domain.pipeline.stage import At, MoveStage, StageDeleted, StageMoved, StageRenamed
+from domain.pipeline.state import PipelineEvent
 from domain.spec import ServiceSpec, ServiceType
-from domain.stage import At, MoveStage, StageDeleted, StageId, StageMoved, StageRef, StageRenamed
 from tests.domain.example import (
     API,
     BUILD,

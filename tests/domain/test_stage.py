@@ -15,10 +15,9 @@ from domain.errors import (
     StageNotEmpty,
     StageNotFound,
 )
-from domain.pipeline import Pipeline
-from domain.service import ServiceMoved
-from domain.spec import ServiceType
-from domain.stage import (
+from domain.pipeline.ref import StageId, StageRef
+from domain.pipeline.service import ServiceMoved
+from domain.pipeline.stage import (
     MAX_STAGES,
     After,
     At,
@@ -31,13 +30,13 @@ from domain.stage import (
     StageCreated,
     StageDeleted,
     StageDescribed,
-    StageId,
     StageMoved,
     StagePolicy,
     StagePolicyChanged,
-    StageRef,
     StageRenamed,
 )
+from domain.pipeline.state import Pipeline
+from domain.spec import ServiceType
 from tests.domain.example import (
     API,
     BUILD,

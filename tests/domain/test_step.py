@@ -3,7 +3,7 @@
 import pytest
 
 from domain import deployment
-from domain.deployment import (
+from domain.deployment.state import (
     CancellationRequested,
     DeploymentFailed,
     DeploymentStarted,
@@ -12,8 +12,7 @@ from domain.deployment import (
     StageStarted,
     TakeUpDeployment,
 )
-from domain.errors import Fenced, StepNotDue
-from domain.step import (
+from domain.deployment.step import (
     AbortStep,
     BuildFailed,
     BuildSkipped,
@@ -34,6 +33,7 @@ from domain.step import (
     StepRun,
     SucceedStep,
 )
+from domain.errors import Fenced, StepNotDue
 from tests.domain.given import Given
 from tests.domain.run import WORKER, Run, build, deploy, planned, service, service_id, stage, stage_id
 

@@ -3,9 +3,15 @@
 from msgspec.structs import replace
 
 from domain import pipeline
-from domain.environment import ConcurrencyChanged, EnvironmentDeleted, EnvironmentRenamed, Target, TargetChanged
-from domain.pipeline import Pipeline, PipelineEvent
-from domain.service import (
+from domain.pipeline.diff import way
+from domain.pipeline.environment import (
+    ConcurrencyChanged,
+    EnvironmentDeleted,
+    EnvironmentRenamed,
+    Target,
+    TargetChanged,
+)
+from domain.pipeline.service import (
     ServiceConfigured,
     ServiceMoved,
     ServiceRemoved,
@@ -13,8 +19,7 @@ from domain.service import (
     ServiceSkipped,
     ServiceUnskipped,
 )
-from domain.spec import ServiceSpec, ServiceType
-from domain.stage import (
+from domain.pipeline.stage import (
     StageCreated,
     StageDeleted,
     StageDescribed,
@@ -24,7 +29,8 @@ from domain.stage import (
     StagePolicyChanged,
     StageRenamed,
 )
-from domain.way import way
+from domain.pipeline.state import Pipeline, PipelineEvent
+from domain.spec import ServiceSpec, ServiceType
 from tests.domain.example import (
     API,
     BUILD,

@@ -4,15 +4,16 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from domain import apply, pipeline
-from domain.apply import ApplyPipeline
-from domain.environment import EnvironmentDeleted
+from domain import pipeline
 from domain.errors import LastStage, NameTaken, Refused
-from domain.pipeline import Pipeline, PipelineEvent
-from domain.service import ServiceRemoved
-from domain.stage import StageDeleted
-from domain.undo import without
-from domain.way import way
+from domain.pipeline import apply
+from domain.pipeline.apply import ApplyPipeline
+from domain.pipeline.diff import way
+from domain.pipeline.environment import EnvironmentDeleted
+from domain.pipeline.service import ServiceRemoved
+from domain.pipeline.stage import StageDeleted
+from domain.pipeline.state import Pipeline, PipelineEvent
+from domain.pipeline.undo import without
 from tests.domain.histories import Change, folded, histories, lived
 
 places = st.integers(0, 10**6)

@@ -13,9 +13,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from domain.environment import EnvironmentRenamed
-from projections.projection import Projection
-from projections.views import Place
+from domain.pipeline.environment import EnvironmentRenamed
+from projections.engine.projection import Projection
+from projections.engine.views import Place
 from store import codec
 from store.log import Recorded
 

@@ -20,11 +20,11 @@ from uuid import UUID
 
 import msgspec
 
-from domain.environment import EnvironmentRenamed
-from projections.postgres import PostgresViews
-from projections.shared import SharedProjector
+from domain.pipeline.environment import EnvironmentRenamed
+from projections.engine.shared import SharedProjector
+from projections.postgres.views import PostgresViews
 from store.log import Author, Change, Key, LogUnavailable, Origin, StreamMoved
-from store.postgres import PostgresLog
+from store.postgres.log import PostgresLog
 from tests.faults.history import Answered, Ended, Followed, Moved, Read, Report, Tried, name, reports, tally
 
 WRITERS = 4

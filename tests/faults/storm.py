@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from projections.postgres import PostgresViews
-from projections.projection import Reader
-from store.postgres import PostgresLog
+from projections.engine.projection import Reader
+from projections.postgres.views import PostgresViews
+from store.postgres.log import PostgresLog
 from tests.faults import node
 from tests.faults.history import findings, reports, tally
 from tests.faults.node import STREAMS, Plan

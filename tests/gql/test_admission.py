@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gql.admission import AT_ONCE, Admission
+from endpoint.http.admission import AT_ONCE, Admission
 
 
 async def test_so_many_are_set_up_at_a_time_in_the_order_they_came() -> None:

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from gql.answer import LARGEST, OVERHEAD, WHOLE, Answer, Answers
+from endpoint.execution.answers import LARGEST, OVERHEAD, WHOLE, Answer, Answers
 from store.log import EventLog
 from store.memory import MemoryLog
-from store.postgres import PostgresLog
+from store.postgres.log import PostgresLog
 from tests.store.sample import ANN, A, B, change
 
 FIRST, SECOND = Answer(b"first"), Answer(b"second")

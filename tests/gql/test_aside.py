@@ -19,19 +19,19 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message
 
-from gql import cursor as cursors
-from gql.aside import AT_ONCE, Aside, Left, elsewhere, encoded
+from endpoint.execution.aside import AT_ONCE, Aside, Left, elsewhere, encoded
+from endpoint.execution.cost import LONG_COST
+from endpoint.execution.persisted import Persisted
+from endpoint.http.front import Front
+from endpoint.http.view import View
+from endpoint.identity import Identity
 from gql.context import Application
-from gql.cost import LONG_COST
-from gql.front import Front
-from gql.identity import Identity
-from gql.persisted import Persisted
+from gql.contract import cursor as cursors
 from gql.schema import schema
-from gql.view import View
 from server.parts import running
 from server.settings import Settings
 from store import ids
-from store.sqlite import SqliteLog
+from store.sqlite.log import SqliteLog
 from tests.gql.stageline import Stageline
 
 APPLICATION = cast("Application", object())

@@ -6,9 +6,9 @@ import json
 import pytest
 from graphql import GraphQLObjectType
 
-from gql import at_least
+from endpoint.execution import at_least
 from gql.schema import schema
-from projections.projector import Projector
+from projections.engine.projector import Projector
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data
 

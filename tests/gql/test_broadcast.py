@@ -11,9 +11,9 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
-from gql import broadcast, hub, ring, subscription
-from gql.identity import Identity
-from gql.subscription import Subscription
+from endpoint.identity import Identity
+from endpoint.streams import broadcast, hub, ring, subscription
+from endpoint.streams.subscription import Subscription
 from tests.gql import stageline as stageline_
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, served

@@ -12,11 +12,11 @@ from graphql.execution import ExecutionResult
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from domain.deployment import DeploymentSucceeded
-from gql import compiled, compiler
+from domain.deployment.state import DeploymentSucceeded
+from endpoint.execution import compiled, compiler
+from endpoint.identity import Identity
 from gql.context import Application, Context
-from gql.identity import Identity
-from gql.node import uuid_of
+from gql.contract.node import uuid_of
 from gql.schema import schema
 from server.parts import running
 from server.settings import Settings

@@ -4,13 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from domain import apply
-from domain.apply import ApplyPipeline
-from domain.pipeline import Pipeline
-from domain.service import Service, ServiceId
+from domain.pipeline import apply
+from domain.pipeline.apply import ApplyPipeline
+from domain.pipeline.ref import ServiceId
+from domain.pipeline.service import Service
+from domain.pipeline.state import Pipeline
 from domain.spec import CommandCheck, Health, HttpCheck, ServiceSpec, ServiceType, TcpCheck, Variable
-from gql import document as documents
-from gql.apply import DocumentFormat, written
+from gql.document import pipeline as documents
+from gql.mutations.apply import DocumentFormat, written
 from store import ids
 from tests.domain.histories import folded, histories
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from domain import queue
+from domain.deployment import queue
 from domain.project import EnvironmentId
-from gql import socket
+from endpoint.http import websocket as socket
 from store import feed
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data

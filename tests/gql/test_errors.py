@@ -9,11 +9,11 @@ import httpx
 import pytest
 from starlette.responses import Response
 
+from endpoint.execution.persisted import Persisted
+from endpoint.http.view import View
+from endpoint.identity import Identity
 from gql.context import Application
-from gql.identity import Identity
-from gql.persisted import Persisted
 from gql.schema import schema
-from gql.view import View
 from store.log import LogUnavailable
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from gql import socket
+from endpoint.http import websocket as socket
 from tests.gql.environment import Environment, types
 from tests.gql.stageline import Data, Stageline, document
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gql import compiled
-from gql.identity import Identity
-from gql.representation import MEDIA_TYPE
+from endpoint.execution import compiled
+from endpoint.http.representation import MEDIA_TYPE
+from endpoint.identity import Identity
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline, document, served
 from tests.postgres import Server, created

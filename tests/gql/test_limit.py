@@ -34,9 +34,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cli
-from gql import limit, view
-from gql.connection import DEFAULT_PAGE, MAX_PAGE
-from gql.cost import LISTS, MAX_COST, costs
+from endpoint.execution import limits
+from endpoint.execution.cost import LISTS, MAX_COST, costs
+from endpoint.http import view
+from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE
 from tests.gql.documents import CORE, Selections
 from tests.gql.stageline import Stageline, served
 
@@ -183,13 +184,13 @@ def test_what_an_operation_costs_may_be_just_the_limit(server: Stageline) -> Non
 def test_no_more_is_told_of_what_is_wrong_than_helps(server: Stageline) -> None:
     errors = server.ask("{ " + " ".join(f"wrong{number}" for number in range(50)) + " }")["errors"]
     assert [error["message"] for error in errors] == [
-        *(f"Cannot query field 'wrong{number}' on type 'Query'." for number in range(limit.MAX_ERRORS)),
+        *(f"Cannot query field 'wrong{number}' on type 'Query'." for number in range(limits.MAX_ERRORS)),
         "Too many validation errors, error limit reached. Validation aborted.",
     ]
 
 
 def test_a_document_that_is_too_long_isnt_read(server: Stageline) -> None:
-    document = "{ cursor }" + " " * limit.MAX_CHARACTERS
+    document = "{ cursor }" + " " * limits.MAX_CHARACTERS
     told = {
         "message": "A document may have 100,000 characters; this one has 100,010: give what is long as a variable.",
         "extensions": {"code": "TOO_MANY_CHARACTERS", "limit": 100_000, "actual": 100_010},
@@ -220,7 +221,7 @@ def test_what_our_own_client_asks_is_within_the_limits() -> None:
     assert len(operations) > 15
     for operation in operations:
         document = DocumentNode(definitions=(operation, *fragments.values()))
-        assert limit.exceeded(document) == []
+        assert limits.exceeded(document) == []
         (cost,) = costs(CORE, document).values()
         assert cost.exceeded({"first": MAX_PAGE}) == []
 
@@ -237,17 +238,17 @@ def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
     guide = GUIDE.read_text()
     for line in (
         f"{view.MAX_BODY // 1024**2} MiB a request | `TOO_LARGE`",
-        f"{limit.MAX_CHARACTERS:,} characters a document | `TOO_MANY_CHARACTERS`",
-        f"{limit.MAX_TOKENS:,} tokens a document | `TOO_MANY_TOKENS`",
-        f"{limit.MAX_DIGITS} digits a whole number in it | `TOO_MANY_DIGITS`",
-        f"{limit.MAX_SELECTIONS:,} fields and fragments an operation | `TOO_MANY_SELECTIONS`",
-        f"{limit.MAX_DEPTH} levels of fields | `TOO_DEEP`",
-        f"{limit.MAX_ALIASES} aliases | `TOO_MANY_ALIASES`",
-        f"{limit.MAX_DIRECTIVES} directives | `TOO_MANY_DIRECTIVES`",
-        f"{limit.MAX_REPEATS} times the same field at one place of the answer | `TOO_MANY_REPEATS`",
+        f"{limits.MAX_CHARACTERS:,} characters a document | `TOO_MANY_CHARACTERS`",
+        f"{limits.MAX_TOKENS:,} tokens a document | `TOO_MANY_TOKENS`",
+        f"{limits.MAX_DIGITS} digits a whole number in it | `TOO_MANY_DIGITS`",
+        f"{limits.MAX_SELECTIONS:,} fields and fragments an operation | `TOO_MANY_SELECTIONS`",
+        f"{limits.MAX_DEPTH} levels of fields | `TOO_DEEP`",
+        f"{limits.MAX_ALIASES} aliases | `TOO_MANY_ALIASES`",
+        f"{limits.MAX_DIRECTIVES} directives | `TOO_MANY_DIRECTIVES`",
+        f"{limits.MAX_REPEATS} times the same field at one place of the answer | `TOO_MANY_REPEATS`",
         f"a cost of {MAX_COST:,} | `QUERY_TOO_EXPENSIVE`",
         f"{MAX_PAGE} things a page | `INVALID_ARGUMENT`",
-        f"{limit.MAX_ERRORS} errors told of one document |",
+        f"{limits.MAX_ERRORS} errors told of one document |",
     ):
         assert f"| {line}" in guide
     (example,) = re.findall(r"```graphql\n(.*?)```", guide, re.DOTALL)
@@ -283,19 +284,19 @@ def test_a_document_is_measured_as_if_it_were_written_without_fragments(
     if data.draw(st.booleans()):
         text = text.replace("{", '{ much: deployments(environment: "x", last: 2) { edges { node { ...Since } } }', 1)
     document = parse(" ".join([text, *NESTED]))
-    fragments = limit.fragments_of(document)
+    fragments = limits.fragments_of(document)
     (operation,) = (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
     plain = _without_fragments(operation, fragments)
 
-    asked = limit.size(operation.selection_set, fragments, {})
-    counted = limit.size(plain.selection_set, {}, {})
+    asked = limits.size(operation.selection_set, fragments, {})
+    counted = limits.size(plain.selection_set, {}, {})
     assert asked == counted
     model = Model(TypeInfo(CORE), {"first": 11, **variables})
     visit(plain, TypeInfoVisitor(model.types, model))
     assert (asked.selections, asked.depth, asked.aliases, asked.directives) == model.size
     assert costs(CORE, document)[None].of(variables) == model.cost
     places = model.places.most_common(1)
-    assert limit.repeats(operation.selection_set, fragments)[1] == (places[0][1] if places else 0)
+    assert limits.repeats(operation.selection_set, fragments)[1] == (places[0][1] if places else 0)
 
 
 def _without_fragments(

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from gql import persisted
-from gql.persisted import DocumentsUnusable, NotPersisted, Persisted
-from gql.representation import MEDIA_TYPE
+from endpoint.execution import persisted
+from endpoint.execution.persisted import DocumentsUnusable, NotPersisted, Persisted
+from endpoint.http.representation import MEDIA_TYPE
 from server import documents
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Stageline, document, served

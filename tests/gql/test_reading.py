@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gql import reading
-from gql.reading import Kept
+from endpoint.execution import documents
+from endpoint.execution.documents import Kept
 from tests.gql.stageline import served
 
 GOOD, WRONG, BROKEN = "{ cursor }", "{ nothing }", "{ cursor"
@@ -15,7 +15,7 @@ GOOD, WRONG, BROKEN = "{ cursor }", "{ nothing }", "{ cursor"
 def test_documents_are_kept_unless_none_is_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool) -> None:
     kept = Kept(4), Kept(4)
     for name, each in zip(("_good", "_others"), kept, strict=True):
-        monkeypatch.setattr(reading, name, each)
+        monkeypatch.setattr(documents, name, each)
     with served(tmp_path, keeps_documents=keeps) as stageline:
         for _ in range(2):
             assert stageline.execute(GOOD)["cursor"]

@@ -12,18 +12,19 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from application.handler import Handler
 from domain import access
 from domain.access import ACCESS, RevokeToken, TokenId
-from gql.identity import Identity
+from endpoint.identity import Identity
 from gql.revocation import Revocations
 from server.auth import Tokens, new_token
-from store import feed, postgres
-from store.handle import Handler
+from store import feed
 from store.log import Author, Origin
 from store.memory import MemoryLog
-from store.postgres import PostgresLog
-from store.postgres_connection import Prepare
-from store.postgres_listener import Listener
+from store.postgres import log as postgres
+from store.postgres.connection import Prepare
+from store.postgres.listener import Listener
+from store.postgres.log import PostgresLog
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Stageline, served
 from tests.gql.test_broadcast import EVENTS, change

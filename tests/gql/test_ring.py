@@ -2,8 +2,8 @@
 
 import pytest
 
-from gql import ring
-from gql.ring import Budget, Entry, Ring
+from endpoint.streams import ring
+from endpoint.streams.ring import Budget, Entry, Ring
 
 SIZE = 100
 """Bytes of each payload here."""

@@ -6,17 +6,19 @@ from typing import Any, get_args
 import pytest
 from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLObjectType, GraphQLUnionType
 
-from domain.deployment import Cancellation, DeploymentEvent
-from domain.environment import Target
-from domain.pipeline import PipelineEvent
-from domain.queue import Action, QueueEvent
+from domain.deployment.queue import Action, QueueEvent
+from domain.deployment.state import Cancellation, DeploymentEvent
+from domain.deployment.step import Phase, Status
+from domain.pipeline.environment import Target
+from domain.pipeline.state import PipelineEvent
 from domain.spec import ServiceType
-from domain.step import Phase, Status
-from gql import description, document, errors, schema
-from gql.apply import DocumentFormat
-from gql.change import PipelineEventType
-from gql.event import DeploymentEventType
-from gql.queue import QueueEventType
+from gql import description, schema
+from gql.contract import errors
+from gql.document import pipeline
+from gql.mutations.apply import DocumentFormat
+from gql.types.change import PipelineEventType
+from gql.types.event import DeploymentEventType
+from gql.types.queue import QueueEventType
 from store.log import Origin
 from store.output import Kind
 from tests.serving import ROOT
@@ -44,8 +46,8 @@ def test_the_committed_sdl_is_that_of_the_schema() -> None:
 
 
 def test_the_committed_schema_of_documents_is_what_they_are() -> None:
-    committed = (ROOT / document.SCHEMA).read_bytes()
-    assert committed == document.schema(), "make it anew, and look at what has changed: python -m gql.document"
+    committed = (ROOT / pipeline.SCHEMA).read_bytes()
+    assert committed == pipeline.schema(), "make it anew, and look at what has changed: python -m gql.document.pipeline"
 
 
 def test_every_type_field_argument_and_value_says_what_it_is() -> None:

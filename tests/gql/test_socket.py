@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gql import admission, view
-from gql.actor import actor_name
+from endpoint.http import admission, view
+from endpoint.identity import MISSING, UNKNOWN
 from gql.context import Context
-from gql.event import DeploymentEvent
-from gql.identity import MISSING, UNKNOWN
+from gql.types.actor import actor_name
+from gql.types.event import DeploymentEvent
 from server import main, websocket
 from store.log import Origin
 from tests.gql.environment import Environment

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from gql import admission, broadcast, hub, sse
+from endpoint.http import admission, sse
+from endpoint.streams import broadcast, hub
 from server import http as server_http
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Stageline, document, served

@@ -9,9 +9,9 @@ from graphql import get_operation_ast, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gql import compiler
-from gql.pipeline import Pipeline
-from gql.straight import Make
+from endpoint.execution import compiler
+from endpoint.execution.straight import Make
+from gql.types.pipeline import Pipeline
 from tests.gql.documents import CORE
 
 

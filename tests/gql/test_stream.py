@@ -8,7 +8,7 @@ from itertools import islice
 import pytest
 
 from store import feed
-from store.sqlite import SqliteLog
+from store.sqlite.log import SqliteLog
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline, served
 from tests.gql.test_environment_event import follow

@@ -3,7 +3,9 @@
 import re
 import subprocess
 
-from gql import admission, hub, newest, ring, sse, view
+from endpoint.http import admission, sse, view
+from endpoint.streams import hub, ring
+from gql.subscriptions import newest
 from server import http, main, websocket
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from domain.project import EnvironmentId
+from endpoint.identity import Identity
 from gql.context import Application, Context
-from gql.identity import Identity
-from gql.node import uuid_of
+from gql.contract.node import uuid_of
 from gql.schema import schema
 from server.parts import running
 from server.settings import Settings

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from gql.limit import MAX_TOKENS
-from gql.reading import MAX_KEPT
-from gql.representation import MEDIA_TYPE
-from gql.view import MAX_BODY, SUBSCRIPTIONS
+from endpoint.execution.documents import MAX_KEPT
+from endpoint.execution.limits import MAX_TOKENS
+from endpoint.http.representation import MEDIA_TYPE
+from endpoint.http.view import MAX_BODY, SUBSCRIPTIONS
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
 

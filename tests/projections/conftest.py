@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from projections.postgres import PostgresViews
-from projections.sqlite import SqliteViews
-from projections.views import Views
+from projections.engine.views import Views
+from projections.postgres.views import PostgresViews
+from projections.sqlite.views import SqliteViews
 from store.log import EventLog
 from store.memory import MemoryLog
-from store.postgres import PostgresLog
-from store.sqlite import SqliteLog
+from store.postgres.log import PostgresLog
+from store.sqlite.log import SqliteLog
 from tests.projections.world import Clock
 
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
-from projections.projector import Projector
-from projections.sqlite import SqliteViews
-from projections.views import Progress, Row
-from store.sqlite import SqliteLog
+from projections.engine.projector import Projector
+from projections.engine.views import Progress, Row
+from projections.sqlite.views import SqliteViews
+from store.sqlite.log import SqliteLog
 from tests.projections.world import PROJECTIONS
 
 

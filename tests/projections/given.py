@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from projections.projection import Projection, View
+from projections.engine.projection import Projection, View
 from store import codec
 from store.log import Author, Event, Origin, Recorded
 

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import psycopg
 
-from projections.postgres import PostgresViews
-from projections.projection import Projection
-from projections.projector import Projector
-from projections.sqlite import SqliteViews
-from projections.views import Place, Views
+from projections.engine.projection import Projection
+from projections.engine.projector import Projector
+from projections.engine.views import Place, Views
+from projections.postgres.views import PostgresViews
+from projections.sqlite.views import SqliteViews
 from store.log import EventLog, Recorded
 
 Rows = dict[tuple[str, UUID], tuple[str | None, str | None, int, bytes]]

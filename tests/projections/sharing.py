@@ -7,8 +7,8 @@ A node that makes all rows anew, by two processes, until it is killed.
 import asyncio
 import sys
 
-from projections.postgres import PostgresViews
-from store.postgres import PostgresLog
+from projections.postgres.views import PostgresViews
+from store.postgres.log import PostgresLog
 from tests.projections.test_share import RAISED, sharing
 
 

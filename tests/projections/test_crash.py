@@ -5,9 +5,9 @@ import signal
 import sys
 from pathlib import Path
 
-from projections.projector import Projector
-from projections.sqlite import SqliteViews
-from store.sqlite import SqliteLog
+from projections.engine.projector import Projector
+from projections.sqlite.views import SqliteViews
+from store.sqlite.log import SqliteLog
 from tests.projections.rows import expected, project, stored
 from tests.projections.world import PROJECTIONS, World, all_of
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain import deployment as deployments
-from domain.deployment import (
+from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
     Deployment,
@@ -25,9 +26,7 @@ from domain.deployment import (
     StageStarted,
     StageSucceeded,
 )
-from domain.queue import Action, DeploymentId
-from domain.spec import ServiceType
-from domain.step import (
+from domain.deployment.step import (
     BuildFailed,
     BuildSkipped,
     BuildStarted,
@@ -40,10 +39,11 @@ from domain.step import (
     Status,
     StepRetried,
 )
+from domain.spec import ServiceType
 from projections import deployment
 from projections.deployment import Deployments, DeploymentView, ServiceView, StageView, StepView
-from projections.sqlite import SqliteViews
-from projections.views import Place
+from projections.engine.views import Place
+from projections.sqlite.views import SqliteViews
 from store.memory import MemoryLog
 from tests.domain.run import ENVIRONMENT, WORKER, planned, service, service_id, stage, stage_id
 from tests.projections.given import STREAM, at, folded

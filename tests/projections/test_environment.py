@@ -1,6 +1,7 @@
 import pytest
 
-from domain.environment import (
+from domain.deployment.queue import DeploymentAdmitted, DeploymentId
+from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentCreated,
     EnvironmentDeleted,
@@ -8,12 +9,12 @@ from domain.environment import (
     Target,
     TargetChanged,
 )
+from domain.pipeline.ref import StageId
+from domain.pipeline.stage import StageCreated
 from domain.project import EnvironmentId, EnvironmentNamed, ProjectId
-from domain.queue import DeploymentAdmitted, DeploymentId
-from domain.stage import StageCreated, StageId
 from projections import environment
+from projections.engine.views import Place
 from projections.environment import EnvironmentView
-from projections.views import Place
 from store.log import Event
 from tests.projections.given import STREAM, at, folded, recorded
 

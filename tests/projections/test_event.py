@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.deployment import (
+from domain.deployment.state import (
     CancellationRequested,
     DeploymentCancelled,
     DeploymentEvent,
@@ -16,35 +16,7 @@ from domain.deployment import (
     StageStarted,
     StageSucceeded,
 )
-from domain.environment import (
-    ConcurrencyChanged,
-    EnvironmentDeleted,
-    EnvironmentRenamed,
-    Target,
-    TargetChanged,
-)
-from domain.pipeline import PipelineEvent
-from domain.service import (
-    ServiceAdded,
-    ServiceConfigured,
-    ServiceMoved,
-    ServiceRemoved,
-    ServiceRenamed,
-    ServiceSkipped,
-    ServiceUnskipped,
-)
-from domain.spec import ServiceSpec, ServiceType
-from domain.stage import (
-    StageCreated,
-    StageDeleted,
-    StageDescribed,
-    StageHomeChanged,
-    StageMoved,
-    StagePolicy,
-    StagePolicyChanged,
-    StageRenamed,
-)
-from domain.step import (
+from domain.deployment.step import (
     BuildFailed,
     BuildSkipped,
     BuildStarted,
@@ -56,6 +28,34 @@ from domain.step import (
     ServiceDeployStarted,
     StepRetried,
 )
+from domain.pipeline.environment import (
+    ConcurrencyChanged,
+    EnvironmentDeleted,
+    EnvironmentRenamed,
+    Target,
+    TargetChanged,
+)
+from domain.pipeline.service import (
+    ServiceAdded,
+    ServiceConfigured,
+    ServiceMoved,
+    ServiceRemoved,
+    ServiceRenamed,
+    ServiceSkipped,
+    ServiceUnskipped,
+)
+from domain.pipeline.stage import (
+    StageCreated,
+    StageDeleted,
+    StageDescribed,
+    StageHomeChanged,
+    StageMoved,
+    StagePolicy,
+    StagePolicyChanged,
+    StageRenamed,
+)
+from domain.pipeline.state import PipelineEvent
+from domain.spec import ServiceSpec, ServiceType
 from projections.event import About, DeploymentStory, NamedService, NamedStage, PipelineStory, Told
 from tests.domain import example, run
 from tests.domain.example import API, BUILD, REST, SHIP, WEB

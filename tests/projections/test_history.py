@@ -9,14 +9,14 @@ import pytest
 
 from domain import pipeline as pipelines
 from domain.access import ACCESS, TokenId, TokenIssued, TokenRevoked
-from domain.pipeline import PipelineEvent
+from domain.pipeline.state import PipelineEvent
 from domain.project import EnvironmentId
 from projections import history, pipeline
+from projections.engine.projector import Projector
+from projections.engine.views import Slice, Views
 from projections.event import PipelineStory
 from projections.history import History, HistoryFilter, HistoryView
 from projections.pipeline import Pipelines
-from projections.projector import Projector
-from projections.views import Slice, Views
 from projections.words import pipeline_words
 from store import ids
 from store.log import Change, Event, EventLog, Origin, Recorded

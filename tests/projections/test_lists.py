@@ -5,22 +5,22 @@ from uuid import UUID
 
 import pytest
 
+from application import deployment as requests
+from application.handler import Handler, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
-from domain.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment
+from domain.deployment.queue import DeploymentId
+from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment
+from domain.pipeline.ref import StageId
 from domain.project import CreateProject, EnvironmentId, ProjectId
-from domain.queue import DeploymentId
-from domain.stage import StageId
 from projections.deployment import Deployments
+from projections.engine.projector import Projector
+from projections.engine.views import Page, Slice
 from projections.environment import Environments
 from projections.project import Projects
-from projections.projector import Projector
-from projections.sqlite import SqliteViews
-from projections.views import Page, Slice
-from store import deployment as requests
+from projections.sqlite.views import SqliteViews
 from store import ids
-from store.handle import Handler, Transaction
 from store.memory import MemoryLog
 from tests.projections.world import BY, PROJECTIONS, World
 

@@ -5,11 +5,12 @@ from datetime import timedelta
 import pytest
 
 from domain import pipeline as pipelines
-from domain.environment import EnvironmentDeleted
+from domain.deployment.queue import DeploymentAdmitted, DeploymentId
+from domain.pipeline.environment import EnvironmentDeleted
+from domain.pipeline.stage import EditStage
 from domain.project import EnvironmentId
-from domain.queue import DeploymentAdmitted, DeploymentId
-from domain.stage import EditStage
-from projections import pipeline, replay
+from projections import pipeline
+from projections.engine import replay
 from projections.pipeline import Pipelines, PipelineView
 from store.log import EventLog
 from tests.domain import example

@@ -1,7 +1,7 @@
 from domain.project import EnvironmentId, EnvironmentNamed, ProjectCreated, ProjectId, ProjectNamed
 from projections import project
+from projections.engine.views import Place
 from projections.project import ProjectView
-from projections.views import Place
 from tests.projections.given import STREAM, at, folded, recorded
 
 SHOP = ProjectView(id=ProjectId(STREAM), name="Shop", created_at=at(1), position=1)

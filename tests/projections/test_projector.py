@@ -11,16 +11,16 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace as with_
 
-from domain.environment import EnvironmentRenamed
+from domain.pipeline.environment import EnvironmentRenamed
 from projections import environment, pipeline, project
+from projections.engine.projection import Projection
+from projections.engine.projector import ProjectionStatus, Projector, ProjectorStatus, ViewsBehind
+from projections.engine.views import Page, Progress, Row, Slice, Views
 from projections.environment import Environments, EnvironmentView
-from projections.projection import Projection
-from projections.projector import ProjectionStatus, Projector, ProjectorStatus, ViewsBehind
-from projections.sqlite import SqliteViews
-from projections.views import Page, Progress, Row, Slice, Views
+from projections.sqlite.views import SqliteViews
 from store.log import EventLog, Recorded
 from store.memory import MemoryLog
-from store.sqlite import SqliteLog
+from store.sqlite.log import SqliteLog
 from tests.projections.rows import expected
 from tests.projections.rows import rows_of as rows
 from tests.projections.world import PROJECTIONS, World, all_of

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import queue as queues
-from domain.queue import Action, CloseDeployment, DeploymentId, QueueCommand, QueueEvent, RequestDeployment
+from domain.deployment import queue as queues
+from domain.deployment.queue import Action, CloseDeployment, DeploymentId, QueueCommand, QueueEvent, RequestDeployment
 from projections import queue
 from store import ids
 from store.log import Change

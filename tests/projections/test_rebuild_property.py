@@ -6,11 +6,11 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from projections.projector import Projector
-from projections.sqlite import SqliteViews
+from projections.engine.projector import Projector
+from projections.sqlite.views import SqliteViews
 from store.log import EventLog
 from store.memory import MemoryLog
-from store.sqlite import SqliteLog
+from store.sqlite.log import SqliteLog
 from tests.projections.rows import expected, project, stored
 from tests.projections.world import PROJECTIONS, World, all_of
 

@@ -18,16 +18,17 @@ import psutil
 import psycopg
 import pytest
 
-from domain.environment import EnvironmentRenamed
-from projections import audit, environment, share
+from domain.pipeline.environment import EnvironmentRenamed
+from projections import audit, environment
+from projections.engine import share
+from projections.engine.projection import Projection
+from projections.engine.shared import SharedProjector
+from projections.engine.views import Checkpoint, Progress, Row
 from projections.environment import EnvironmentView
-from projections.postgres import GenerationGone, PostgresViews
-from projections.projection import Projection
-from projections.shared import SharedProjector
-from projections.views import Checkpoint, Progress, Row
+from projections.postgres.views import GenerationGone, PostgresViews
 from store import ids
 from store.log import Recorded
-from store.postgres import PostgresLog
+from store.postgres.log import PostgresLog
 from tests.projections.rows import expected, rows_of
 from tests.projections.world import PROJECTIONS, World, all_of
 

@@ -11,14 +11,14 @@ import psycopg
 import pytest
 
 from projections import environment
-from projections.lease import Lease, LeaseLost
-from projections.postgres import PostgresViews
-from projections.projector import ViewsBehind
-from projections.shared import SharedProjector
-from projections.views import Checkpoint, Progress
+from projections.engine.projector import ViewsBehind
+from projections.engine.shared import SharedProjector
+from projections.engine.views import Checkpoint, Progress
+from projections.postgres.lease import Lease, LeaseLost
+from projections.postgres.views import PostgresViews
 from store.log import LogUnavailable
-from store.postgres import PostgresLog
-from store.postgres_connection import Pool
+from store.postgres.connection import Pool
+from store.postgres.log import PostgresLog
 from tests.projections.rows import expected, rows_of
 from tests.projections.test_share import somebody_waits
 from tests.projections.world import PROJECTIONS, World, all_of

@@ -6,16 +6,18 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from application.handler import Handler
 from domain import pipeline as pipelines
-from domain.environment import CreateEnvironment
+from domain.pipeline.environment import CreateEnvironment
+from domain.pipeline.ref import StageId
+from domain.pipeline.stage import EditStage
 from domain.project import EnvironmentId, ProjectId
-from domain.stage import EditStage, StageId
-from projections import pipeline, snapshot
+from projections import pipeline
+from projections.engine import snapshot
+from projections.engine.snapshot import Snapshot
+from projections.engine.views import Checkpoint, Progress, Row, Views
 from projections.pipeline import Pipelines, PipelineView
-from projections.snapshot import Snapshot
-from projections.views import Checkpoint, Progress, Row, Views
 from store import ids
-from store.handle import Handler
 from store.log import EventLog, Recorded
 from tests.projections.world import BY
 

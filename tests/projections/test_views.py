@@ -13,11 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain.errors import InvalidArgument
-from projections import postgres, sqlite
-from projections.postgres import PostgresViews
-from projections.postgres_listing import Listing
-from projections.sqlite import SqliteViews
-from projections.views import (
+from projections.engine.views import (
     Checkpoint,
     CheckpointMoved,
     Filter,
@@ -30,6 +26,11 @@ from projections.views import (
     Views,
     ViewsUnavailable,
 )
+from projections.postgres import views as postgres
+from projections.postgres.listing import Listing
+from projections.postgres.views import PostgresViews
+from projections.sqlite import views as sqlite
+from projections.sqlite.views import SqliteViews
 from store import ids
 from tests.postgres import pages as pages_of
 

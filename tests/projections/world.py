@@ -7,24 +7,25 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from application import deployment as requests
+from application.handler import Handler, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
 from domain.decider import Decider
-from domain.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment, Target
+from domain.deployment.queue import DeploymentId
+from domain.deployment.step import AbortStep, FailStep, StartStep, StepCommand, SucceedStep
 from domain.errors import Refused
-from domain.pipeline import Pipeline, PipelineCommand
+from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment, Target
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import AddService, EditService, MoveService, RemoveService, SkipService, UnskipService
+from domain.pipeline.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, StagePolicy
+from domain.pipeline.state import Pipeline, PipelineCommand
 from domain.project import CreateProject, EnvironmentId, FreeEnvironmentName, NameEnvironment, NameProject, ProjectId
-from domain.queue import DeploymentId
-from domain.service import AddService, EditService, MoveService, RemoveService, ServiceId, SkipService, UnskipService
 from domain.spec import Health, HttpCheck, ServiceSpec, ServiceType, Variable
-from domain.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, StageId, StagePolicy
-from domain.step import AbortStep, FailStep, StartStep, StepCommand, SucceedStep
 from projections import deployment, environment, pipeline, project, standing
-from projections.projection import Projection
-from store import deployment as requests
+from projections.engine.projection import Projection
 from store import ids
-from store.handle import Handler, Transaction
 from store.log import Author, EventLog, Origin, Recorded
 
 PROJECTIONS: tuple[Projection[Any], ...] = (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.process import ProcessExecutor
+from runner.targets.process.executor import ProcessExecutor
 
 
 @pytest.fixture

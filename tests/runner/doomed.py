@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from domain.step import Phase
-from runner.executor import Work
-from runner.process import ProcessExecutor
+from domain.deployment.step import Phase
+from runner.targets.executor import Work
+from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import Printed
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from domain.deployment.step import Phase
 from domain.spec import ServiceSpec, ServiceType
-from domain.step import Phase
-from runner.executor import Work
+from runner.targets.executor import Work
 
 ENVIRONMENT = UUID(int=1)
 SERVICE = UUID(int=2)

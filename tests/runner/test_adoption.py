@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from domain.spec import CommandCheck, Health
-from runner.attempt import Attempt
-from runner.executor import StepFailed, Work
-from runner.process import ProcessExecutor
+from runner.targets.executor import StepFailed, Work
+from runner.targets.process.attempt import Attempt
+from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import SERVICE, Printed, ask, build, deploy, job, server, until
 
 

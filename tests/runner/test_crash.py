@@ -20,10 +20,8 @@ import pytest
 from msgspec.structs import replace
 
 from domain import pipeline as pipelines
-from domain.queue import DeploymentId, DeploymentRequested
-from domain.service import AddService, ServiceId
-from domain.spec import CommandCheck, Health, ServiceSpec, ServiceType
-from domain.step import (
+from domain.deployment.queue import DeploymentId, DeploymentRequested
+from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,
     Phase,
@@ -32,12 +30,16 @@ from domain.step import (
     Status,
     StepRetried,
 )
-from runner.attempt import STAMP
+from domain.pipeline.ref import ServiceId
+from domain.pipeline.service import AddService
+from domain.spec import CommandCheck, Health, ServiceSpec, ServiceType
+from runner.targets.process.attempt import STAMP
 from server.parts import running
 from server.settings import Settings
 from store import ids
-from store.output import Kind, SqliteOutput
-from store.sqlite import SqliteLog
+from store.output import Kind
+from store.sqlite.log import SqliteLog
+from store.sqlite.output import SqliteOutput
 from tests.runner.world import ANN, World
 
 ROOT = Path(__file__).parents[2]

@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 import pytest
 
 from domain import pipeline as pipelines
-from domain.deployment import DeploymentFailed, DeploymentSucceeded
-from domain.environment import DeleteEnvironment, EnvironmentCreated
+from domain.deployment.queue import DeploymentId, DeploymentRequested
+from domain.deployment.state import DeploymentFailed, DeploymentSucceeded
+from domain.deployment.step import Status
+from domain.pipeline.environment import DeleteEnvironment, EnvironmentCreated
+from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
-from domain.queue import DeploymentId, DeploymentRequested
-from domain.service import ServiceId
-from domain.step import Status
 from runner.engine import LocalEngine, OpenDeployments
-from runner.executor import StepOutput, Work
+from runner.targets.executor import StepOutput, Work
 from store.memory import MemoryLog
-from store.output import MemoryOutput
+from store.sqlite.output import MemoryOutput
 from tests.runner.world import ANN, Gate, World
 
 

@@ -13,10 +13,10 @@ from uuid import UUID
 
 import pytest
 
+from domain.deployment.step import Phase
 from domain.spec import Check, CommandCheck, Health, HttpCheck, ServiceType, TcpCheck, Variable
-from domain.step import Phase
-from runner.executor import StepFailed, Work
-from runner.process import ProcessExecutor
+from runner.targets.executor import StepFailed, Work
+from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import Printed, work
 
 EXAMPLE = Path(__file__).parents[2] / "examples/announcement"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
-from runner.executor import StepFailed
-from runner.health import Place, healthy
+from runner.targets.executor import StepFailed
+from runner.targets.process.health import Place, healthy
 from tests.runner.target import until
 
 

@@ -6,13 +6,14 @@ from uuid import UUID
 
 import pytest
 
+from domain.deployment.step import Phase
 from domain.spec import ServiceSpec, ServiceType
-from domain.step import Phase
 from runner import output as outputs
-from runner.executor import Work
 from runner.output import KeptOutput
+from runner.targets.executor import Work
 from store.ids import new
-from store.output import Kind, MemoryOutput
+from store.output import Kind
+from store.sqlite.output import MemoryOutput
 
 DEPLOYMENT, SERVICE = new(), new()
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from application.handler import Handler
 from domain import project as projects
 from domain.project import CreateProject
 from runner.patience import follow, patiently, pauses
-from store.handle import Handler
 from store.ids import new
 from store.log import LogUnavailable, StreamMoved
 from tests.runner.world import ANN, Faltering

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from domain.spec import CommandCheck, Health, TcpCheck, Variable
-from runner import attempt
-from runner.attempt import Attempt
-from runner.executor import StepFailed, Work
-from runner.process import ProcessExecutor
+from runner.targets.executor import StepFailed, Work
+from runner.targets.process import attempt
+from runner.targets.process.attempt import Attempt
+from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, ask, build, deploy, job, server, until
 
 BEGUN = Health(check=CommandCheck(command="test -s pid"))

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from domain.environment import Target
+from domain.deployment.queue import DeploymentId
+from domain.deployment.step import BuildSucceeded, Phase, Status
 from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
-from domain.queue import DeploymentId
-from domain.step import BuildSucceeded, Phase, Status
-from runner.executor import StepOutput, Work
+from domain.pipeline.environment import Target
+from runner.targets.executor import StepOutput, Work
 from store.log import Author, Change, Key, Receipt
 from store.memory import MemoryLog
-from store.output import MemoryOutput, SqliteOutput
-from store.sqlite import SqliteLog
+from store.sqlite.log import SqliteLog
+from store.sqlite.output import MemoryOutput, SqliteOutput
 from tests.runner.world import BUILT, UNBUILT, Faltering, Gate, World, failing
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from runner.tail import LINE, Tail, cut
+from runner.targets.process.tail import LINE, Tail, cut
 from tests.runner.target import Printed
 
 

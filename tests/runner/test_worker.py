@@ -13,23 +13,24 @@ import asyncpg
 import pytest
 from procrastinate.jobs import Status as JobStatus
 
-from domain.environment import Target
+from domain.deployment.queue import DeploymentId
+from domain.deployment.step import Phase, Status
+from domain.pipeline.environment import Target
+from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
-from domain.queue import DeploymentId
-from domain.service import ServiceId
 from domain.spec import ServiceSpec
-from domain.step import Phase, Status
 from runner import jobs, worker
 from runner.connector import Connector, Manager
-from runner.executor import StepOutput, Work
 from runner.jobs import Jobs
 from runner.machine import machine
+from runner.targets.executor import StepOutput, Work
 from runner.worker import WorkerEngine
-from store import ids, postgres_connection
+from store import ids
 from store.log import LogUnavailable
-from store.postgres import PostgresLog
-from store.postgres_output import PostgresOutput
-from store.postgres_schema import migrate
+from store.postgres import connection as postgres_connection
+from store.postgres.log import PostgresLog
+from store.postgres.output import PostgresOutput
+from store.postgres.schema import migrate
 from tests.postgres import created, pages
 from tests.proxy import far
 from tests.runner.world import Gate, World

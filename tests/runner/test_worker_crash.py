@@ -20,16 +20,17 @@ import asyncpg
 import pytest
 
 from domain import pipeline as pipelines
-from domain.deployment import DeploymentTakenUp
+from domain.deployment.queue import DeploymentId
+from domain.deployment.state import DeploymentTakenUp
+from domain.deployment.step import Status
+from domain.pipeline.ref import ServiceId
+from domain.pipeline.service import AddService
 from domain.project import EnvironmentId
-from domain.queue import DeploymentId
-from domain.service import AddService, ServiceId
 from domain.spec import ServiceSpec, ServiceType
-from domain.step import Status
 from runner import jobs
 from store import ids
-from store.postgres import PostgresLog
-from store.postgres_output import PostgresOutput
+from store.postgres.log import PostgresLog
+from store.postgres.output import PostgresOutput
 from tests import postgres
 from tests.proxy import far
 from tests.runner import test_crash

@@ -6,19 +6,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
+from application import deployment as writing
+from application.handler import Handler, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
-from domain.deployment import Deployment
-from domain.environment import CreateEnvironment, Target
+from domain.deployment.queue import DeploymentId
+from domain.deployment.state import Deployment
+from domain.pipeline.environment import CreateEnvironment, Target
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import AddService, RemoveService
+from domain.pipeline.stage import CreateStage
 from domain.project import EnvironmentId, ProjectId
-from domain.queue import DeploymentId
-from domain.service import AddService, RemoveService, ServiceId
 from domain.spec import ServiceSpec, ServiceType
-from domain.stage import CreateStage, StageId
-from runner.executor import StepFailed, StepOutput, Work
 from runner.runner import Runner
-from store import deployment as writing
-from store.handle import Handler, Transaction
+from runner.targets.executor import StepFailed, StepOutput, Work
 from store.ids import new
 from store.log import Author, Change, EventLog, Key, LogUnavailable, Origin, Receipt, Recorded
 from store.memory import MemoryLog

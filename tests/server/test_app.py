@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from projections.projector import ProjectionStatus, ProjectorStatus
-from projections.views import Parked
+from projections.engine.projector import ProjectionStatus, ProjectorStatus
+from projections.engine.views import Parked
 from server.health import health
 from server.parts import running
 from server.settings import Settings

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from application.handler import Handler
 from domain import access
 from domain.access import ACCESS, IssueToken, RevokeToken, TokenId
-from gql.identity import NotLetIn
+from endpoint.identity import NotLetIn
 from server.auth import Keyring, KeyringUnusable, Tokens, new_token
 from store import ids
-from store.handle import Handler
 from store.log import Author, Origin
 from store.memory import MemoryLog
 from tests.gql.stageline import Stageline, served

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from store import postgres_connection
+from store.postgres import connection as postgres_connection
 from tests import postgres
 from tests.gql.stageline import PROTOCOL, Socket, Stageline
 from tests.postgres import Server

@@ -12,7 +12,7 @@ import pytest
 from server.fsck import check
 from server.parts import running
 from server.settings import Settings
-from store.output import MemoryOutput
+from store.sqlite.output import MemoryOutput
 from tests.runner.world import World
 
 Damage = Callable[[str], None]

@@ -14,11 +14,11 @@ import pytest
 
 from server.move import move
 from server.stores import prepare
-from store.keys import SqliteKeys
 from store.log import Author, Key, LogUnavailable, Origin
 from store.move import Source
-from store.postgres_connection import target
-from store.sqlite import SqliteLog
+from store.postgres.connection import target
+from store.sqlite.keys import SqliteKeys
+from store.sqlite.log import SqliteLog
 from tests.serving import ROOT, Serving
 from tests.store.sample import ANN, BOB, A, B, change
 

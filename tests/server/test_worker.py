@@ -12,10 +12,10 @@ from typing import LiteralString
 import psycopg
 import pytest
 
-from domain.step import Status
+from domain.deployment.step import Status
 from server.fsck import check
 from server.settings import Settings
-from store.postgres_connection import target
+from store.postgres.connection import target
 from tests.postgres import named
 from tests.proxy import far
 from tests.runner import test_worker_crash

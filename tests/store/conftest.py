@@ -6,8 +6,8 @@ import pytest
 from store.batch import Clock, now
 from store.log import EventLog
 from store.memory import MemoryLog
-from store.postgres import PostgresLog
-from store.sqlite import SqliteLog
+from store.postgres.log import PostgresLog
+from store.sqlite.log import SqliteLog
 
 KINDS = ["memory", "sqlite", "postgres"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from store import ids
 from store.log import Key
-from store.sqlite import SqliteLog
+from store.sqlite.log import SqliteLog
 from tests.store.sample import ANN, change
 
 WRITERS = 16

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import TypeVar
 from uuid import UUID
 
-from domain.environment import EnvironmentRenamed
+from domain.pipeline.environment import EnvironmentRenamed
 from store import ids
 from store.log import Author, Change, Event, Origin, Recorded
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from store.audit import MOST_FINDINGS, Finding, Flaw, Verifier, running
 from store.log import Author, Change, EventLog, Origin
 from store.memory import MemoryLog
-from store.sqlite import SqliteLog
+from store.sqlite.log import SqliteLog
 from tests.store.sample import ANN, BOB, A, B, C, change, renamed
 
 EVENTS = 40

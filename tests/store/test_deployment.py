@@ -4,10 +4,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from application import deployment as writing
+from application.handler import Handled, Handler, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
-from domain import queue as queues
-from domain.environment import CreateEnvironment, DeleteEnvironment
+from domain.deployment import queue as queues
+from domain.deployment.queue import DeploymentAdmitted, DeploymentClosed, DeploymentId, DeploymentRequested
+from domain.deployment.step import FailStep, StartStep, Status
 from domain.errors import (
     DeploymentNotAdmitted,
     DeploymentNotFound,
@@ -17,14 +20,11 @@ from domain.errors import (
     Refused,
     VersionMismatch,
 )
+from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import AddService, RemoveService
 from domain.project import EnvironmentId, ProjectId
-from domain.queue import DeploymentAdmitted, DeploymentClosed, DeploymentId, DeploymentRequested
-from domain.service import AddService, RemoveService, ServiceId
 from domain.spec import ServiceSpec, ServiceType
-from domain.stage import StageId
-from domain.step import FailStep, StartStep, Status
-from store import deployment as writing
-from store.handle import Handled, Handler, Transaction
 from store.ids import new
 from store.log import Author, EventLog, Origin
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.environment import EnvironmentRenamed
+from domain.pipeline.environment import EnvironmentRenamed
 from store import ends, feed, ids
 from store.batch import now
 from store.feed import BATCH, KEPT, Feed, News

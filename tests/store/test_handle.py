@@ -8,16 +8,17 @@ from uuid import UUID
 
 import pytest
 
+from application.handler import ATTEMPTS, Handled, Handler, Loaded, States, Transaction
 from domain import pipeline
-from domain.environment import CreateEnvironment, EditEnvironment
 from domain.errors import IdempotencyKeyReused, InvalidConcurrency, NameTaken, StageNotFound, VersionMismatch
-from domain.pipeline import Pipeline
+from domain.pipeline.environment import CreateEnvironment, EditEnvironment
+from domain.pipeline.ref import StageId
+from domain.pipeline.stage import CreateStage, EditStage, StageRenamed
+from domain.pipeline.state import Pipeline
 from domain.project import ProjectId
-from domain.stage import CreateStage, EditStage, StageId, StageRenamed
 from store import ids
-from store.handle import ATTEMPTS, Handled, Handler, Loaded, States, Transaction
 from store.log import EventLog, StreamMoved
-from store.sqlite import SqliteLog
+from store.sqlite.log import SqliteLog
 from tests.store.sample import ANN, BOB, A, B, change
 
 Work = Callable[[Transaction], Awaitable[UUID]]

@@ -10,11 +10,12 @@ from uuid import UUID
 
 import pytest
 
-from domain.step import Phase
+from domain.deployment.step import Phase
 from store import output
 from store.log import LogUnavailable
-from store.output import CHUNK, Kind, Line, MemoryOutput, OutputStore, SqliteOutput
-from store.postgres_output import PostgresOutput
+from store.output import CHUNK, Kind, Line, OutputStore
+from store.postgres.output import PostgresOutput
+from store.sqlite.output import MemoryOutput, SqliteOutput
 from tests.store.sample import A, B, C, take
 
 API, WEB = B, C

@@ -3,14 +3,15 @@ from pathlib import Path
 
 import pytest
 
+from application import people
+from application.handler import Handler
+from application.people import People, Profile
 from domain.actor import ACTORS, ActorId, ForgetActor, SetProfile, decider
-from store import people
-from store.handle import Handler
-from store.keys import Keys, SqliteKeys
+from store.keys import Keys
 from store.log import EventLog
-from store.people import People, Profile
-from store.postgres import PostgresLog
-from store.postgres_keys import PostgresKeys
+from store.postgres.keys import PostgresKeys
+from store.postgres.log import PostgresLog
+from store.sqlite.keys import SqliteKeys
 from tests.store.sample import ANN as BY
 
 ANN = ActorId("ann")

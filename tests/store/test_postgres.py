@@ -15,22 +15,25 @@ import psycopg
 import pytest
 
 from domain.access import TokenId, TokenRevoked
-from domain.environment import EnvironmentRenamed
 from domain.errors import IdempotencyKeyReused
-from store import codec, ends, ids, postgres, postgres_connection, postgres_output, postgres_schema, postgres_writer
+from domain.pipeline.environment import EnvironmentRenamed
+from store import codec, ends, ids
 from store.batch import now
 from store.log import Author, Change, Event, Key, LogUnavailable, Origin, OutcomeUnknown, Receipt, Recorded, StreamMoved
-from store.postgres import PostgresLog
-from store.postgres_connection import InDoubt, Line, Pool, explained
-from store.postgres_listener import Listener
-from store.postgres_recorder import ANSWERS, APPEND, COLUMNS, HEADS, recorded
-from store.postgres_schema import migrate, migrations
+from store.postgres import connection as postgres_connection
+from store.postgres import log as postgres
+from store.postgres import output, schema, writer
+from store.postgres.connection import InDoubt, Line, Pool, explained
+from store.postgres.listener import Listener
+from store.postgres.log import PostgresLog
+from store.postgres.rows import ANSWERS, APPEND, COLUMNS, HEADS, recorded
+from store.postgres.schema import migrate, migrations
 from tests.postgres import Server, created, named, pages
 from tests.proxy import far
 from tests.store.sample import ANN, BOB, A, B, C, change, names, take
 
 if TYPE_CHECKING:
-    from store.postgres_connection import Connection
+    from store.postgres.connection import Connection
 
 OLD = f"""
     INSERT INTO stored_events VALUES (1, '{A}', 1, 'pipeline.EnvironmentRenamed', '{{"name":"a1"}}',
@@ -61,7 +64,7 @@ READ = {
         ARRAY[ROW(1, '{A}', 0, '')]::believed[], ARRAY[ROW(2, gen_random_uuid()::text, '', '{A}')]::keyed[],
         '{{}}', now()
     """,
-    postgres_output.READ + "AND service = $6 ORDER BY last DESC LIMIT $4": f"'{A}', 0, 50, 10, 100, '{B}'",
+    output.READ + "AND service = $6 ORDER BY last DESC LIMIT $4": f"'{A}', 0, 50, 10, 100, '{B}'",
 }
 """What is read, and with which parameters; of the appends one is refused, and the other keeps a key."""
 
@@ -348,7 +351,7 @@ async def test_nodes_that_start_at_once_make_the_tables_once(postgres: str) -> N
 
 async def test_a_database_of_a_newer_version_is_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     newer = [*migrations(), "CREATE TABLE newer ()"]
-    monkeypatch.setattr(postgres_schema, "migrations", lambda: newer)
+    monkeypatch.setattr(schema, "migrations", lambda: newer)
     await migrate(database)
     monkeypatch.undo()
     known = len(migrations())
@@ -361,7 +364,7 @@ async def test_tables_of_the_first_version_are_brought_up_to_date_with_what_is_i
 ) -> None:
     first = migrations()[:1]
     with created(postgres, "template0") as dsn:
-        monkeypatch.setattr(postgres_schema, "migrations", lambda: first)
+        monkeypatch.setattr(schema, "migrations", lambda: first)
         epoch = await migrate(dsn)
         with psycopg.connect(dsn) as connection:
             connection.execute(OLD.encode())
@@ -475,7 +478,7 @@ async def test_a_database_that_can_only_be_read_any_more_is_read_and_says_why_no
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As one that follows another."""
-    monkeypatch.setattr(postgres_writer, "DOUBT", 0.1)
+    monkeypatch.setattr(writer, "DOUBT", 0.1)
     said = "it can only be read: name the primary, not a replica"
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
         await log.append([change(A, 0, "a1")], ANN)
@@ -534,7 +537,7 @@ async def test_as_long_as_the_database_lets_nobody_in_an_answer_that_was_lost_is
     database: str, doubt: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And never said to be of something that wasn't written."""
-    monkeypatch.setattr(postgres_writer, "DOUBT", doubt)
+    monkeypatch.setattr(writer, "DOUBT", doubt)
     key = Key(key="k", request="r", subject=A)
     server, name = named(database, "postgres"), database.rpartition("/")[2]
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
@@ -811,7 +814,7 @@ async def test_what_is_read_over_a_connection_that_had_broken_is_read_over_anoth
 async def test_while_the_database_is_away_nothing_is_written_and_followers_wait(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_writer, "DOUBT", 0.1)
+    monkeypatch.setattr(writer, "DOUBT", 0.1)
     monkeypatch.setattr(postgres, "POLL", 0.01)
     with created(server.dsn, "template0") as dsn:
         async with opened(dsn, dsn) as (one, other):

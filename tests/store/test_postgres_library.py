@@ -26,9 +26,9 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from store import ids
 from store.batch import Stored, now
 from store.log import Change, Receipt, Recorded
-from store.postgres import PostgresLog
-from store.postgres_connection import Pool
-from store.postgres_recorder import APPEND, Letter, Sent
+from store.postgres.connection import Pool
+from store.postgres.log import PostgresLog
+from store.postgres.rows import APPEND, Letter, Sent
 from tests.store.sample import ANN, A, B, change, renamed
 
 # They also test ciphers, which need a package that nothing here does.

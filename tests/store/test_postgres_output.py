@@ -9,11 +9,12 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from domain.step import Phase
-from store import ids, postgres_connection
+from domain.deployment.step import Phase
+from store import ids
 from store.log import LogUnavailable
 from store.output import Line
-from store.postgres_output import PostgresOutput
+from store.postgres import connection
+from store.postgres.output import PostgresOutput
 from tests.proxy import far
 from tests.store.sample import A, B, C, take
 
@@ -57,7 +58,7 @@ async def take_next(follower: AsyncGenerator[Sequence[Line], None]) -> list[str]
 async def test_who_follows_goes_on_when_the_database_is_back(
     database: str, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connection, "CONNECTING", 0.1)
+    monkeypatch.setattr(connection, "CONNECTING", 0.1)
     async with far(database) as (proxy, dsn):
         away = await PostgresOutput.open(dsn)
         follower = away.follow(A)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from projections.postgres import PLANS
+from projections.postgres.views import PLANS
 from store.log import LogUnavailable
-from store.postgres_connection import SETTINGS, Pool, connect
-from store.postgres_listener import Listener
-from store.postgres_schema import migrate
+from store.postgres.connection import SETTINGS, Pool, connect
+from store.postgres.listener import Listener
+from store.postgres.schema import migrate
 from tests.pooler import pooled
 from tests.store.sample import ANN, A, change
 from tests.store.test_postgres import opened

@@ -8,10 +8,10 @@ from contextlib import suppress
 import psycopg
 import pytest
 
-from store import postgres_connection
 from store.log import LogUnavailable, PutBack
-from store.postgres import PostgresLog
-from store.postgres_connection import Pool
+from store.postgres import connection as postgres_connection
+from store.postgres.connection import Pool
+from store.postgres.log import PostgresLog
 from tests import postgres
 from tests.postgres import Server, created
 from tests.store.sample import ANN, A, B, C, change, names, take

@@ -5,8 +5,10 @@ from random import Random
 
 import pytest
 
-from store import ids, postgres, postgres_writer
+from store import ids
 from store.log import Author, Key, Origin, Receipt, Recorded, StreamMoved
+from store.postgres import log as postgres
+from store.postgres import writer
 from tests.proxy import far
 from tests.store.sample import ANN, BOB, A, B, C, change, names
 from tests.store.test_postgres import opened
@@ -18,8 +20,8 @@ UNWRITABLE = Author(actor="ann", origin=Origin.API, reason="no text has a \0 in 
 
 @pytest.fixture(autouse=True)
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_writer, "MOST", 10)
-    monkeypatch.setattr(postgres_writer, "KNOWN_HEADS", 4)
+    monkeypatch.setattr(writer, "MOST", 10)
+    monkeypatch.setattr(writer, "KNOWN_HEADS", 4)
     monkeypatch.setattr(postgres, "BATCH", 7)
     monkeypatch.setattr(postgres, "AHEAD", 3)
 

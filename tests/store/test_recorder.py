@@ -15,7 +15,7 @@ from eventsourcing.sqlite import SQLiteCursor
 from store import ids
 from store.batch import Stored, now
 from store.log import Recorded
-from store.recorder import Datastore, Recorder
+from store.sqlite.tables import Datastore, Recorder
 from tests.store.sample import ANN, renamed
 
 # They also test ciphers, which need a package that nothing here does.

@@ -15,10 +15,11 @@ from eventsourcing.application import LocalNotificationLog
 from eventsourcing.persistence import OperationalError, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
-from store import codec, ends, ids, sqlite
+from store import codec, ends, ids
 from store.batch import Waiting
 from store.log import Event, Key, LogUnavailable, Receipt, Recorded
-from store.sqlite import SqliteLog
+from store.sqlite import log as sqlite
+from store.sqlite.log import SqliteLog
 from tests.store.sample import ANN, BOB, A, B, change, names, take
 
 

@@ -6,11 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from domain.environment import EnvironmentDeleted, EnvironmentRenamed
-from domain.stage import StageDescribed, StageId
-from store import ids, postgres
+from domain.pipeline.environment import EnvironmentDeleted, EnvironmentRenamed
+from domain.pipeline.ref import StageId
+from domain.pipeline.stage import StageDescribed
+from store import ids
 from store.log import Change, Event, EventLog, Recorded
-from store.postgres import PostgresLog
+from store.postgres import log as postgres
+from store.postgres.log import PostgresLog
 from tests.proxy import far
 from tests.store.sample import ANN, A, B, renamed, take
 from tests.store.test_postgres import opened

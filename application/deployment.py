@@ -1,0 +1,108 @@
+"""
+Requesting, taking up, reporting on and cancelling a deployment, as parts of one transaction.
+
+A deployment's own stream and its environment's queue move together: the append that ends a deployment also closes it
+in the queue and admits the next one. Each function answers with the stream that the transaction is about, so that it
+can be the work of `Handler.transact`.
+"""
+
+from application.handler import Loaded, Transaction
+from domain import deployment as deployments
+from domain import pipeline as pipelines
+from domain.deployment import plan as plans
+from domain.deployment import queue as queues
+from domain.deployment.queue import Action, CloseDeployment, DeploymentId, DeploymentMerged, RequestDeployment
+from domain.deployment.state import (
+    AdvanceDeployment,
+    CancelDeployment,
+    DeploymentCommand,
+    PlanDeployment,
+    TakeUpDeployment,
+)
+from domain.deployment.step import StepCommand
+from domain.errors import (
+    DeploymentNotAdmitted,
+    DeploymentNotFound,
+    DeploymentOver,
+    EnvironmentNotFound,
+    VersionMismatch,
+)
+from domain.project import EnvironmentId
+
+
+async def request(
+    transaction: Transaction,
+    environment: EnvironmentId,
+    deployment: DeploymentId,
+    actor: str,
+    action: Action = Action.DEPLOY,
+    expected: int | None = None,
+) -> DeploymentId:
+    """Pins the pipeline as it stands and puts *deployment* into the environment's queue.
+
+    Answers with the deployment that does what was asked for: the one that waits already when the request merged.
+    *expected* is the pipeline's version. Raises `EnvironmentNotFound`, `VersionMismatch`, `NothingToDeploy`,
+    `NotRunnable` and `LimitReached`.
+    """
+    pipeline = await transaction.load(pipelines.decider, environment)
+    if not pipeline.state.exists:
+        raise EnvironmentNotFound(environment=pipeline.state.name or str(environment))
+    if expected is not None and expected != pipeline.version:
+        raise VersionMismatch(expected=expected, current=pipeline.version)
+    plan = plans.make(pipeline.state, pipeline.version)
+    wish = RequestDeployment(deployment=deployment, action=action, actor=actor, pipeline_version=pipeline.version)
+    stream = queues.stream(environment)
+    queue = await transaction.do(queues.decider, stream, wish)
+    for event in transaction.events(stream):
+        if isinstance(event, DeploymentMerged):
+            return event.deployment
+    number = next(known.number for known in queue.state.open if known.deployment == deployment)
+    command = PlanDeployment(environment=environment, number=number, action=action, plan=plan)
+    await transaction.do(deployments.decider, deployment, command)
+    return deployment
+
+
+async def take_up(transaction: Transaction, deployment: DeploymentId, worker: str) -> DeploymentId:
+    """Has *worker* carry *deployment* out from now on.
+
+    Raises `DeploymentNotFound`, `DeploymentOver`, and `DeploymentNotAdmitted` before its turn has come.
+    """
+    loaded = await _load(transaction, deployment)
+    if loaded.state.status.is_final:
+        raise DeploymentOver(status=loaded.state.status.value.lower())
+    assert loaded.state.environment is not None
+    queue = await transaction.load(queues.decider, queues.stream(loaded.state.environment))
+    if queue.state.admitted is None or queue.state.admitted.deployment != deployment:
+        raise DeploymentNotAdmitted()
+    await _do(transaction, deployment, TakeUpDeployment(worker=worker))
+    return deployment
+
+
+async def report(
+    transaction: Transaction, deployment: DeploymentId, command: StepCommand | AdvanceDeployment
+) -> DeploymentId:
+    """Records what became of a step, or of several at once; raises `Fenced`, and `StepNotDue` for a single one."""
+    await _do(transaction, deployment, command)
+    return deployment
+
+
+async def cancel(transaction: Transaction, deployment: DeploymentId, forced: bool = False) -> DeploymentId:
+    """Cancels *deployment*, also one that still waits; raises `DeploymentNotFound` and `DeploymentOver`."""
+    await _do(transaction, deployment, CancelDeployment(forced=forced))
+    return deployment
+
+
+async def _load(transaction: Transaction, deployment: DeploymentId) -> Loaded[deployments.Deployment]:
+    loaded = await transaction.load(deployments.decider, deployment)
+    if loaded.state.plan is None:
+        raise DeploymentNotFound(deployment=str(deployment))
+    return loaded
+
+
+async def _do(transaction: Transaction, deployment: DeploymentId, command: DeploymentCommand) -> None:
+    """Decides *command*; if the deployment is over with it, its turn passes on."""
+    await _load(transaction, deployment)
+    after = (await transaction.do(deployments.decider, deployment, command)).state
+    if after.status.is_final:
+        assert after.environment is not None
+        await transaction.do(queues.decider, queues.stream(after.environment), CloseDeployment(deployment=deployment))

@@ -1,0 +1,131 @@
+"""The fold of a deployment: the state that its events lead to."""
+
+from collections.abc import Iterable, Mapping
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from domain.deployment import step as steps
+from domain.deployment.plan import PlannedStage
+from domain.deployment.state import (
+    Cancellation,
+    CancellationRequested,
+    Deployment,
+    DeploymentCancelled,
+    DeploymentEvent,
+    DeploymentFailed,
+    DeploymentPlanned,
+    DeploymentStarted,
+    DeploymentSucceeded,
+    DeploymentTakenUp,
+    Failure,
+    StageFailed,
+    StageRun,
+    StageSkipped,
+    StageStarted,
+    StageSucceeded,
+    StepFailed,
+    WholeEvent,
+)
+from domain.deployment.step import BuildFailed, Phase, ServiceRun, Status, StepEvent, StepRun
+from domain.pipeline.ref import StageId
+
+
+def evolve(deployment: Deployment, event: DeploymentEvent) -> Deployment:
+    return fold(deployment, (event,))
+
+
+def fold(deployment: Deployment, events: Iterable[DeploymentEvent]) -> Deployment:
+    """Folds one event after another in; the runs of services are put into their stages together."""
+    changed: dict[tuple[int, int], ServiceRun] = {}
+    for event in events:
+        if isinstance(event, StepEvent):
+            place = deployment.places.get(event.service.int)
+            if place is not None:
+                run = changed.get(place) or deployment.stages[place[0]].services[place[1]]
+                changed[place] = steps.evolve(run, event)
+            if isinstance(event, StepFailed):
+                deployment = _failed(deployment, event)
+        else:
+            deployment = _evolve(_with_runs(deployment, changed), event)
+            changed = {}
+    return _with_runs(deployment, changed)
+
+
+def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
+    match event:
+        case DeploymentPlanned(environment=environment, number=number, action=action, plan=plan):
+            stages = tuple(_planned(stage) for stage in plan.stages)
+            places = {
+                run.service.id.int: (stage, service)
+                for stage, stage_run in enumerate(stages)
+                for service, run in enumerate(stage_run.services)
+            }
+            planned = replace(deployment, environment=environment, number=number, action=action, plan=plan)
+            return replace(planned, stages=stages, places=places)
+        case DeploymentStarted():
+            return replace(deployment, status=Status.RUNNING)
+        case DeploymentTakenUp(worker=worker):
+            return replace(deployment, worker=worker)
+        case StageStarted(stage=stage):
+            return _with_stage(deployment, stage, Status.RUNNING)
+        case StageSkipped(stage=stage):
+            return _with_stage(deployment, stage, Status.SKIPPED)
+        case StageSucceeded(stage=stage):
+            return _with_stage(deployment, stage, Status.SUCCEEDED)
+        case StageFailed(stage=stage):
+            return _with_stage(deployment, stage, Status.FAILED)
+        case CancellationRequested(forced=forced):
+            return replace(deployment, cancellation=Cancellation.FORCED if forced else Cancellation.SAFE)
+        case DeploymentSucceeded():
+            return replace(deployment, status=Status.SUCCEEDED)
+        case DeploymentFailed():
+            return _over(deployment, Status.FAILED)
+        case DeploymentCancelled():
+            return _over(deployment, Status.CANCELLED)
+        case _:
+            assert_never(event)
+
+
+def _planned(stage: PlannedStage) -> StageRun:
+    skipped = StepRun(status=Status.SKIPPED)
+    services = []
+    for service in stage.services:
+        if service.is_skipped:
+            services.append(ServiceRun(service=service, status=Status.SKIPPED, build=skipped, deploy=skipped))
+        elif service.spec.is_built:
+            services.append(ServiceRun(service=service))
+        else:  # the plan says that there is nothing to build, so no event has to
+            services.append(ServiceRun(service=service, build=skipped))
+    return StageRun(stage=stage, services=tuple(services))
+
+
+def _failed(deployment: Deployment, event: StepFailed) -> Deployment:
+    if deployment.is_stopping or deployment.current is None:
+        return deployment
+    stage, phase = deployment.current.stage.id, Phase.BUILD if isinstance(event, BuildFailed) else Phase.DEPLOY
+    return replace(deployment, failure=Failure(stage=stage, service=event.service, phase=phase, reason=event.reason))
+
+
+def _over(deployment: Deployment, status: Status) -> Deployment:
+    """The deployment ended as *status*; the stages that it never completed were cancelled."""
+    stages = tuple(run if run.status.is_final else replace(run, status=Status.CANCELLED) for run in deployment.stages)
+    return replace(deployment, status=status, stages=stages)
+
+
+def _with_stage(deployment: Deployment, stage: StageId, status: Status) -> Deployment:
+    stages = tuple(replace(run, status=status) if run.stage.id == stage else run for run in deployment.stages)
+    return replace(deployment, stages=stages)
+
+
+def _with_runs(deployment: Deployment, changed: Mapping[tuple[int, int], ServiceRun]) -> Deployment:
+    """*changed* are by their stage's place, and by their own in it."""
+    if not changed:
+        return deployment
+    stages = list(deployment.stages)
+    services = {place: list(stages[place].services) for place in {stage for stage, _ in changed}}
+    for (stage, service), run in changed.items():
+        services[stage][service] = run
+    for stage, runs in services.items():
+        stages[stage] = replace(stages[stage], services=tuple(runs))
+    return replace(deployment, stages=tuple(stages))

@@ -1,0 +1,72 @@
+"""What a deployment is going to do: the pipeline as it stood when the deployment was requested."""
+
+from msgspec import Struct
+
+from domain.errors import NothingToDeploy, NotRunnable
+from domain.pipeline.environment import Target
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import Service
+from domain.pipeline.state import Pipeline
+from domain.spec import ServiceSpec, ServiceType
+
+SOURCES = {
+    Target.PROCESS: "a run command",
+    Target.DOCKER: "an image, or a context with a Dockerfile",
+    Target.KUBERNETES: "an image, or a context with a Dockerfile",
+}
+
+
+class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
+    id: ServiceId
+    name: str
+    type: ServiceType
+    spec: ServiceSpec
+    is_skipped: bool = False
+
+
+class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
+    """A stage with its services in order; at most *concurrency* of them are worked on at once."""
+
+    id: StageId
+    name: str
+    concurrency: int
+    services: tuple[PlannedService, ...] = ()
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether there is nothing to do in it."""
+        return all(service.is_skipped for service in self.services)
+
+
+class Plan(Struct, frozen=True, kw_only=True, gc=False):
+    pipeline_version: int
+    target: Target
+    stages: tuple[PlannedStage, ...] = ()
+
+
+def make(pipeline: Pipeline, version: int) -> Plan:
+    """The plan of *pipeline* at *version*; raises `NothingToDeploy`, or `NotRunnable` with the services' names."""
+    due = [service for service in pipeline.services if not service.is_skipped]
+    if not due:
+        raise NothingToDeploy()
+    bare = [service.name for service in due if not _is_runnable(service, pipeline.target)]
+    if bare:
+        raise NotRunnable(services=", ".join(bare), target=pipeline.target.value, needs=SOURCES[pipeline.target])
+    stages = tuple(
+        PlannedStage(
+            id=stage.id,
+            name=stage.name,
+            concurrency=min(stage.policy.concurrency or pipeline.concurrency, pipeline.concurrency),
+            services=tuple(
+                PlannedService(id=s.id, name=s.name, type=s.type, spec=s.spec, is_skipped=s.is_skipped)
+                for s in stage.services
+            ),
+        )
+        for stage in pipeline.stages
+    )
+    return Plan(pipeline_version=version, target=pipeline.target, stages=stages)
+
+
+def _is_runnable(service: Service, target: Target) -> bool:
+    spec = service.spec
+    return spec.run is not None if target is Target.PROCESS else (spec.image or spec.context) is not None

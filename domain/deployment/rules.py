@@ -1,0 +1,208 @@
+"""The rules of a deployment: which events answer a command, and what follows by itself."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import assert_never
+
+from domain.deployment.fold import evolve, fold
+from domain.deployment.state import (
+    AdvanceDeployment,
+    CancelDeployment,
+    Cancellation,
+    CancellationRequested,
+    Deployment,
+    DeploymentCancelled,
+    DeploymentCommand,
+    DeploymentEvent,
+    DeploymentFailed,
+    DeploymentPlanned,
+    DeploymentStarted,
+    DeploymentSucceeded,
+    DeploymentTakenUp,
+    PlanDeployment,
+    StageFailed,
+    StageSkipped,
+    StageStarted,
+    StageSucceeded,
+    TakeUpDeployment,
+)
+from domain.deployment.step import (
+    MAX_REASON,
+    AbortStep,
+    BuildFailed,
+    BuildStarted,
+    BuildSucceeded,
+    FailStep,
+    Phase,
+    ServiceCancelled,
+    ServiceDeployed,
+    ServiceDeployFailed,
+    ServiceDeployStarted,
+    ServiceRun,
+    StartStep,
+    Status,
+    Step,
+    StepCommand,
+    StepRetried,
+    SucceedStep,
+)
+from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
+from domain.spec import UNSTORABLE
+
+# Rules
+
+
+Decided = tuple[list[DeploymentEvent], Deployment]
+"""Events, and the deployment with them."""
+
+
+def decide(deployment: Deployment, command: DeploymentCommand) -> list[DeploymentEvent]:
+    return advance(deployment, command)[0]
+
+
+def advance(deployment: Deployment, command: DeploymentCommand) -> Decided:
+    """What `decide` says, and the deployment with it: that is known by then."""
+    if isinstance(command, PlanDeployment):
+        if deployment.plan is not None:
+            return [], deployment
+        planned = DeploymentPlanned(
+            environment=command.environment, number=command.number, action=command.action, plan=command.plan
+        )
+        return [planned], evolve(deployment, planned)
+    if deployment.plan is None:
+        raise DeploymentNotFound(deployment="")
+    if isinstance(command, AdvanceDeployment):
+        return _report(deployment, command)
+    events = _decide(deployment, command)
+    return _with_consequences(events, fold(deployment, events))
+
+
+def _report(deployment: Deployment, command: AdvanceDeployment) -> Decided:
+    if deployment.worker not in (None, command.worker):
+        raise Fenced(worker=deployment.worker)
+    events: list[DeploymentEvent] = []
+    ended: list[DeploymentEvent] = []  # what is still to be folded in
+    services: set[int] = set()
+    for outcome in command.outcomes:
+        service = outcome.step.service.int
+        if not isinstance(outcome, SucceedStep) or service in services:  # it depends on what came before
+            deployment, ended = fold(deployment, ended), []
+        services.add(service)
+        with suppress(StepNotDue):
+            ended += (decided := _decide_step(deployment, outcome))
+            events += decided
+    events, deployment = _with_consequences(events, fold(deployment, ended))
+    started = [_started(step) for step in deployment.startable]
+    return events + started, fold(deployment, started)
+
+
+def _started(step: Step) -> DeploymentEvent:
+    started = BuildStarted if step.phase is Phase.BUILD else ServiceDeployStarted
+    return started(service=step.service, attempt=step.attempt)
+
+
+def _decide(
+    deployment: Deployment, command: TakeUpDeployment | StepCommand | CancelDeployment
+) -> list[DeploymentEvent]:
+    match command:
+        case TakeUpDeployment(worker=worker):
+            if deployment.status.is_final:
+                raise DeploymentOver(status=deployment.status.value.lower())
+            if deployment.worker == worker:
+                return []
+            taken = DeploymentTakenUp(worker=worker)
+            return [taken] if deployment.status is Status.RUNNING else [DeploymentStarted(), taken]
+        case CancelDeployment(forced=forced):
+            if deployment.status.is_final:
+                raise DeploymentOver(status=deployment.status.value.lower())
+            if deployment.cancellation is Cancellation.FORCED or (deployment.cancellation and not forced):
+                return []
+            return [CancellationRequested(forced=forced)]
+        case StartStep() | SucceedStep() | FailStep() | AbortStep():
+            if deployment.worker not in (None, command.worker):
+                raise Fenced(worker=deployment.worker)
+            return _decide_step(deployment, command)
+        case _:
+            assert_never(command)
+
+
+def _decide_step(deployment: Deployment, command: StepCommand) -> list[DeploymentEvent]:
+    step = command.step
+    run = deployment.run_of(step.service)
+    if run is None or step != run.next or not (run.is_busy or step in deployment.due()):
+        raise _not_due(step, run)
+    is_running = run.step(step.phase).status is Status.RUNNING
+    is_build = step.phase is Phase.BUILD
+    service, attempt = step.service, step.attempt
+    match command:
+        case StartStep():
+            if is_running:
+                return []
+            return [_started(step)]
+        case _ if not is_running:
+            raise _not_due(step, run)
+        case SucceedStep(ports=ports):
+            if is_build:
+                return [BuildSucceeded(service=service, attempt=attempt)]
+            return [ServiceDeployed(service=service, attempt=attempt, ports=ports)]
+        case FailStep():
+            reason = UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", command.reason[:MAX_REASON])
+            if attempt <= run.service.spec.retries and not deployment.is_stopping:
+                return [StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason)]
+            failed = BuildFailed if is_build else ServiceDeployFailed
+            return [failed(service=service, attempt=attempt, reason=reason)]
+        case AbortStep():
+            if deployment.cancellation is not Cancellation.FORCED:
+                raise _not_due(step, run)
+            return [ServiceCancelled(service=service)]
+        case _:
+            assert_never(command)
+
+
+def _not_due(step: Step, run: ServiceRun | None) -> StepNotDue:
+    name = run.service.name if run else str(step.service)
+    return StepNotDue(phase=step.phase.value, service=name, attempt=step.attempt)
+
+
+def _with_consequences(events: list[DeploymentEvent], deployment: Deployment) -> Decided:
+    """With what follows by itself from the state that *events* led to, until nothing more does."""
+    events = list(events)
+    while events and (more := list(_next(deployment))):
+        events += more
+        deployment = fold(deployment, more)
+    return events, deployment
+
+
+def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
+    if deployment.status.is_final:
+        return
+    stage = deployment.current
+    is_between = stage is None and deployment.status is Status.RUNNING
+    waiting = [run for run in deployment.stages if run.status is Status.QUEUED]
+    if stage and stage.is_complete:
+        yield StageSucceeded(stage=stage.stage.id)
+    elif is_between and not waiting:
+        yield DeploymentSucceeded()
+    elif is_between and waiting[0].stage.is_skipped:
+        yield StageSkipped(stage=waiting[0].stage.id)
+    elif deployment.is_stopping:
+        yield from _stop(deployment)
+    elif is_between:
+        yield StageStarted(stage=waiting[0].stage.id)
+
+
+def _stop(deployment: Deployment) -> Iterator[DeploymentEvent]:
+    """Cancels what has not begun, and ends the deployment when nothing runs any more."""
+    running = {step.service for step in deployment.running}
+    for stage in deployment.stages:
+        for run in stage.services:
+            if not run.status.is_final and run.service.id not in running:
+                yield ServiceCancelled(service=run.service.id)
+    if running:
+        return
+    failure = deployment.failure
+    if failure is None:
+        yield DeploymentCancelled()
+        return
+    yield StageFailed(stage=failure.stage)
+    yield DeploymentFailed(stage=failure.stage, service=failure.service, phase=failure.phase, reason=failure.reason)

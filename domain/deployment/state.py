@@ -1,0 +1,221 @@
+"""A deployment's state, with its events and commands."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+from domain.deployment.plan import Plan, PlannedStage
+from domain.deployment.queue import Action
+from domain.deployment.step import (
+    DONE,
+    BuildFailed,
+    Phase,
+    ServiceDeployFailed,
+    ServiceRun,
+    Status,
+    Step,
+    StepCommand,
+    StepEvent,
+)
+from domain.pipeline.ref import ServiceId, StageId
+from domain.project import EnvironmentId
+
+# Events
+
+
+class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False):
+    """The deployment was requested, and will do what *plan* says whatever becomes of the pipeline."""
+
+    environment: EnvironmentId
+    number: int
+    action: Action
+    plan: Plan
+
+
+class DeploymentStarted(Struct, frozen=True, kw_only=True, gc=False): ...
+
+
+class DeploymentTakenUp(Struct, frozen=True, kw_only=True, gc=False):
+    """*worker* carries the deployment out from now on; whoever did before may report nothing more."""
+
+    worker: str
+
+
+class StageStarted(Struct, frozen=True, kw_only=True, gc=False):
+    stage: StageId
+
+
+class StageSkipped(Struct, frozen=True, kw_only=True, gc=False):
+    """The stage is empty, or all of its services are skipped."""
+
+    stage: StageId
+
+
+class StageSucceeded(Struct, frozen=True, kw_only=True, gc=False):
+    stage: StageId
+
+
+class StageFailed(Struct, frozen=True, kw_only=True, gc=False):
+    stage: StageId
+
+
+class CancellationRequested(Struct, frozen=True, kw_only=True, gc=False):
+    """Nothing new starts; *forced*: what runs is stopped as well."""
+
+    forced: bool
+
+
+class DeploymentSucceeded(Struct, frozen=True, kw_only=True, gc=False): ...
+
+
+class DeploymentFailed(Struct, frozen=True, kw_only=True, gc=False):
+    """*reason* is why *phase* of *service*, the first step that failed, did."""
+
+    stage: StageId
+    service: ServiceId
+    phase: Phase
+    reason: str
+
+
+class DeploymentCancelled(Struct, frozen=True, kw_only=True, gc=False): ...
+
+
+WholeEvent = (
+    DeploymentPlanned
+    | DeploymentStarted
+    | DeploymentTakenUp
+    | StageStarted
+    | StageSkipped
+    | StageSucceeded
+    | StageFailed
+    | CancellationRequested
+    | DeploymentSucceeded
+    | DeploymentFailed
+    | DeploymentCancelled
+)
+"""What is of no single service."""
+
+DeploymentEvent = WholeEvent | StepEvent
+
+StepFailed = BuildFailed | ServiceDeployFailed
+
+
+# Commands
+
+
+class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
+    environment: EnvironmentId
+    number: int
+    action: Action
+    plan: Plan
+
+
+class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):
+    """*worker* carries it out from now on, and starts it if nobody has."""
+
+    worker: str
+
+
+class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
+    """Reports what became of steps, and starts those that are due with that; an outcome that came too late is none."""
+
+    worker: str
+    outcomes: tuple[StepCommand, ...] = ()
+
+
+class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
+    forced: bool = False
+
+
+DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | AdvanceDeployment | CancelDeployment
+
+
+# State
+
+
+class StageRun(Struct, frozen=True, kw_only=True, gc=False):
+    stage: PlannedStage
+    status: Status = Status.QUEUED
+    services: tuple[ServiceRun, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        return all(run.status in DONE for run in self.services)
+
+
+class Failure(Struct, frozen=True, kw_only=True, gc=False):
+    """The first step that failed."""
+
+    stage: StageId
+    service: ServiceId
+    phase: Phase
+    reason: str
+
+
+class Cancellation(StrEnum):
+    SAFE = "SAFE"
+    FORCED = "FORCED"
+
+
+class Deployment(Struct, frozen=True, kw_only=True, gc=False):
+    """`environment` is None until the deployment was planned; `worker` carries it out.
+
+    `places` are those of stages, and of services in them, by the services' ids: as integers, which is much quicker.
+    """
+
+    environment: EnvironmentId | None = None
+    number: int = 0
+    action: Action = Action.DEPLOY
+    plan: Plan | None = None
+    status: Status = Status.QUEUED
+    worker: str | None = None
+    stages: tuple[StageRun, ...] = ()
+    places: Mapping[int, tuple[int, int]] = {}
+    failure: Failure | None = None
+    cancellation: Cancellation | None = None
+
+    @property
+    def current(self) -> StageRun | None:
+        """The stage that is being carried out."""
+        return next((run for run in self.stages if run.status is Status.RUNNING), None)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self.failure is not None or self.cancellation is not None
+
+    @property
+    def running(self) -> tuple[Step, ...]:
+        """The steps that were started and have not ended."""
+        stage = self.current
+        return tuple([step for run in stage.services if run.is_busy and (step := run.next)]) if stage else ()
+
+    def due(self) -> tuple[Step, ...]:
+        """The steps that ought to be running: those that are, and those that may start now."""
+        return tuple([step for run in self._due if (step := run.next)])
+
+    @property
+    def startable(self) -> tuple[Step, ...]:
+        """The steps that are due and don't run yet."""
+        return tuple([step for run in self._due if not run.is_busy and (step := run.next)])
+
+    @property
+    def _due(self) -> list[ServiceRun]:
+        stage = self.current
+        if stage is None or self.cancellation is Cancellation.FORCED:
+            return []
+        if self.is_stopping:
+            return [run for run in stage.services if run.is_busy]
+        begun = [run for run in stage.services if run.status is Status.RUNNING]
+        queued = [run for run in stage.services if run.status is Status.QUEUED]
+        free = max(0, stage.stage.concurrency - len(begun))
+        return begun + queued[:free]
+
+    @property
+    def unwanted(self) -> tuple[Step, ...]:
+        """The steps that run and aren't due any more."""
+        return self.running if self.cancellation is Cancellation.FORCED else ()
+
+    def run_of(self, service: ServiceId) -> ServiceRun | None:
+        place = self.places.get(service.int)
+        return self.stages[place[0]].services[place[1]] if place else None

@@ -1,0 +1,210 @@
+"""
+Steps: building or deploying one service in one deployment.
+
+A step has attempts, counted from 1; a failed one is tried again as often as the service's specification says.
+
+Here and wherever data comes by the thousand it is declared with `gc=False`: frozen as it is, it refers to nothing that
+could refer back to it, so that Python needn't look for garbage in it.
+"""
+
+from enum import StrEnum
+from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.deployment.plan import PlannedService
+from domain.pipeline.ref import ServiceId
+
+MAX_REASON = 2000
+
+
+class Phase(StrEnum):
+    BUILD = "BUILD"
+    DEPLOY = "DEPLOY"
+
+
+class Status(StrEnum):
+    """Of a deployment, a stage, a service, or a step of one."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in OPEN
+
+
+OPEN = Status.QUEUED, Status.RUNNING
+DONE = Status.SUCCEEDED, Status.SKIPPED
+"""Of a step or a service: what comes after it may start."""
+
+
+class Step(Struct, frozen=True, kw_only=True, gc=False):
+    """One attempt at one phase of one service: the same identity whoever carries it out, and however often."""
+
+    service: ServiceId
+    phase: Phase
+    attempt: int
+
+
+class BuildStarted(Struct, frozen=True, kw_only=True, gc=False):
+    service: ServiceId
+    attempt: int
+
+
+class BuildSucceeded(Struct, frozen=True, kw_only=True, gc=False):
+    service: ServiceId
+    attempt: int
+
+
+class BuildFailed(Struct, frozen=True, kw_only=True, gc=False):
+    service: ServiceId
+    attempt: int
+    reason: str
+
+
+class BuildSkipped(Struct, frozen=True, kw_only=True, gc=False):
+    """There is nothing to build. Old logs have it: by now the plan's word is enough."""
+
+    service: ServiceId
+
+
+class ServiceDeployStarted(Struct, frozen=True, kw_only=True, gc=False):
+    service: ServiceId
+    attempt: int
+
+
+class ServiceDeployed(Struct, frozen=True, kw_only=True, gc=False):
+    """The service is up and listens on *ports*; a JOB has run to its end."""
+
+    service: ServiceId
+    attempt: int
+    ports: tuple[int, ...] = ()
+
+
+class ServiceDeployFailed(Struct, frozen=True, kw_only=True, gc=False):
+    service: ServiceId
+    attempt: int
+    reason: str
+
+
+class StepRetried(Struct, frozen=True, kw_only=True, gc=False):
+    """*attempt* failed for *reason*; the step will be tried once more."""
+
+    service: ServiceId
+    phase: Phase
+    attempt: int
+    reason: str
+
+
+class ServiceCancelled(Struct, frozen=True, kw_only=True, gc=False):
+    """What the service had not ended will not be done."""
+
+    service: ServiceId
+
+
+StepEvent = (
+    BuildStarted
+    | BuildSucceeded
+    | BuildFailed
+    | BuildSkipped
+    | ServiceDeployStarted
+    | ServiceDeployed
+    | ServiceDeployFailed
+    | StepRetried
+    | ServiceCancelled
+)
+
+
+class StartStep(Struct, frozen=True, kw_only=True, gc=False):
+    worker: str
+    step: Step
+
+
+class SucceedStep(Struct, frozen=True, kw_only=True, gc=False):
+    """Reports that *step* ended well; *ports* are those that a deployed service listens on."""
+
+    worker: str
+    step: Step
+    ports: tuple[int, ...] = ()
+
+
+class FailStep(Struct, frozen=True, kw_only=True, gc=False):
+    worker: str
+    step: Step
+    reason: str
+
+
+class AbortStep(Struct, frozen=True, kw_only=True, gc=False):
+    """Reports that *step* was stopped, as a forced cancellation asks."""
+
+    worker: str
+    step: Step
+
+
+StepCommand = StartStep | SucceedStep | FailStep | AbortStep
+
+
+class StepRun(Struct, frozen=True, kw_only=True, gc=False):
+    status: Status = Status.QUEUED
+    attempt: int = 1
+
+
+class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
+    """A planned service on its way; `status` is the service's as a whole."""
+
+    service: PlannedService
+    status: Status = Status.QUEUED
+    build: StepRun = StepRun()
+    deploy: StepRun = StepRun()
+
+    def step(self, phase: Phase) -> StepRun:
+        return self.build if phase is Phase.BUILD else self.deploy
+
+    @property
+    def next(self) -> Step | None:
+        """The step to be running now, or to be run next; None when there is nothing more to do."""
+        if self.status.is_final:
+            return None
+        phase = Phase.DEPLOY if self.build.status in DONE else Phase.BUILD
+        return Step(service=self.service.id, phase=phase, attempt=self.step(phase).attempt)
+
+    @property
+    def is_busy(self) -> bool:
+        return Status.RUNNING in (self.build.status, self.deploy.status)
+
+
+def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
+    """What *event*, which is of the run's own service, makes of it."""
+    match event:
+        case BuildStarted(attempt=attempt):
+            return replace(run, status=Status.RUNNING, build=StepRun(status=Status.RUNNING, attempt=attempt))
+        case BuildSucceeded(attempt=attempt):
+            return replace(run, status=Status.RUNNING, build=StepRun(status=Status.SUCCEEDED, attempt=attempt))
+        case BuildFailed(attempt=attempt):
+            build, deploy = StepRun(status=Status.FAILED, attempt=attempt), StepRun(status=Status.CANCELLED)
+            return replace(run, status=Status.FAILED, build=build, deploy=deploy)
+        case BuildSkipped():
+            return replace(run, status=Status.QUEUED, build=StepRun(status=Status.SKIPPED))
+        case ServiceDeployStarted(attempt=attempt):
+            return replace(run, status=Status.RUNNING, deploy=StepRun(status=Status.RUNNING, attempt=attempt))
+        case ServiceDeployed(attempt=attempt):
+            return replace(run, status=Status.SUCCEEDED, deploy=StepRun(status=Status.SUCCEEDED, attempt=attempt))
+        case ServiceDeployFailed(attempt=attempt):
+            return replace(run, status=Status.FAILED, deploy=StepRun(status=Status.FAILED, attempt=attempt))
+        case StepRetried(phase=phase, attempt=attempt):
+            again = {"build" if phase is Phase.BUILD else "deploy": StepRun(attempt=attempt + 1)}
+            return replace(run, status=Status.RUNNING, **again)
+        case ServiceCancelled():
+            return replace(run, status=Status.CANCELLED, build=_cancelled(run.build), deploy=_cancelled(run.deploy))
+        case _:
+            assert_never(event)
+
+
+def _cancelled(step: StepRun) -> StepRun:
+    return step if step.status.is_final else replace(step, status=Status.CANCELLED)

@@ -1,0 +1,23 @@
+"""An environment's pipeline: its stages in order, and where each service stands."""
+
+from typing import get_args
+
+from domain.decider import Decider
+from domain.pipeline.fold import evolve, fold
+from domain.pipeline.rules import checked_concurrency, decide
+from domain.pipeline.stage import Stage
+from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
+
+__all__ = [
+    "Pipeline",
+    "PipelineCommand",
+    "PipelineEvent",
+    "Stage",
+    "checked_concurrency",
+    "decide",
+    "decider",
+    "evolve",
+    "fold",
+]
+
+decider = Decider("pipeline", Pipeline(), decide, evolve, get_args(PipelineEvent), fold)

@@ -1,0 +1,260 @@
+"""The rules of a pipeline: which events answer a command, and which refusals."""
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from domain import name as names
+from domain.errors import (
+    EnvironmentNotFound,
+    InvalidConcurrency,
+    InvalidPosition,
+    LastStage,
+    LimitReached,
+    NameTaken,
+    OwnDestination,
+    StageNotEmpty,
+)
+from domain.pipeline.environment import (
+    MAX_CONCURRENCY,
+    ConcurrencyChanged,
+    CreateEnvironment,
+    DeleteEnvironment,
+    EditEnvironment,
+    EnvironmentCreated,
+    EnvironmentDeleted,
+    EnvironmentRenamed,
+    TargetChanged,
+)
+from domain.pipeline.service import (
+    MAX_SERVICES,
+    AddService,
+    EditService,
+    MoveService,
+    RemoveService,
+    ServiceAdded,
+    ServiceCommand,
+    ServiceConfigured,
+    ServiceMoved,
+    ServiceRemoved,
+    ServiceRenamed,
+    ServiceSkipped,
+    ServiceUnskipped,
+    SkipService,
+    UnskipService,
+)
+from domain.pipeline.stage import (
+    DEFAULT_DESCRIPTION,
+    MAX_STAGES,
+    After,
+    At,
+    Before,
+    CreateStage,
+    DeleteStage,
+    EditStage,
+    MoveStage,
+    Place,
+    Stage,
+    StageCommand,
+    StageCreated,
+    StageDeleted,
+    StageDescribed,
+    StageMoved,
+    StagePolicyChanged,
+    StageRenamed,
+)
+from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent, Thing, find
+from domain.spec import ServiceType, checked
+
+DEFAULT_STAGES = (ServiceType.DATABASE, ServiceType.JOB, ServiceType.CONTAINER, ServiceType.APPLICATION)
+
+
+# Rules
+
+
+def decide(pipeline: Pipeline, command: PipelineCommand) -> list[PipelineEvent]:
+    match command:
+        case CreateEnvironment() if pipeline.project is None:
+            return _create(command)
+        case _ if not pipeline.exists:
+            raise EnvironmentNotFound(environment=pipeline.name)
+        case CreateEnvironment():
+            return []
+        case EditEnvironment():
+            return _edit(pipeline, command)
+        case DeleteEnvironment():
+            return [EnvironmentDeleted()]
+        case CreateStage() | EditStage() | MoveStage() | DeleteStage():
+            return _decide_stage(pipeline, command)
+        case _:
+            return _decide_service(pipeline, command)
+
+
+def _create(command: CreateEnvironment) -> list[PipelineEvent]:
+    stages = [
+        StageCreated(
+            stage=stage, name=f"{type_} DEFAULT", description=DEFAULT_DESCRIPTION, position=position, home_of=type_
+        )
+        for position, (type_, stage) in enumerate(zip(DEFAULT_STAGES, command.stages, strict=True), 1)
+    ]
+    created = EnvironmentCreated(
+        project=command.project,
+        name=names.checked(command.name),
+        target=command.target,
+        concurrency=checked_concurrency(command.concurrency),
+    )
+    return [created, *stages]
+
+
+def checked_concurrency(concurrency: int) -> int:
+    """*concurrency*; raises `InvalidConcurrency` outside 1 to 100."""
+    if not 1 <= concurrency <= MAX_CONCURRENCY:
+        raise InvalidConcurrency(concurrency=concurrency, most=MAX_CONCURRENCY)
+    return concurrency
+
+
+def _edit(pipeline: Pipeline, command: EditEnvironment) -> list[PipelineEvent]:
+    events: list[PipelineEvent] = []
+    if command.name is not None and names.checked(command.name) != pipeline.name:
+        events.append(EnvironmentRenamed(name=names.checked(command.name)))
+    if command.target is not None and command.target != pipeline.target:
+        events.append(TargetChanged(target=command.target))
+    if command.concurrency is not None and checked_concurrency(command.concurrency) != pipeline.concurrency:
+        events.append(ConcurrencyChanged(concurrency=command.concurrency))
+    return events
+
+
+def _decide_stage(pipeline: Pipeline, command: StageCommand) -> list[PipelineEvent]:
+    match command:
+        case CreateStage(stage=stage, place=place):
+            if any(known.id == stage for known in pipeline.stages):
+                return []
+            if len(pipeline.stages) >= MAX_STAGES:
+                raise LimitReached(limit=MAX_STAGES, what="stages in a pipeline")
+            name = _free(pipeline.stages, "stage", command.name)
+            description = names.checked_description(command.description)
+            last = len(pipeline.stages) + 1
+            position = last if place is None else _position(pipeline, place, last)
+            return [StageCreated(stage=stage, name=name, description=description, position=position)]
+        case EditStage():
+            return _edit_stage(pipeline, command)
+        case MoveStage(stage=ref, place=place):
+            moved = pipeline.stage(ref)
+            if isinstance(place, Before | After) and pipeline.stage(place.stage).id == moved.id:
+                return []
+            source = pipeline.position(moved.id)
+            target = _position(_without(pipeline, moved), place, len(pipeline.stages))
+            return [] if source == target else [StageMoved(stage=moved.id, source=source, target=target)]
+        case DeleteStage():
+            return _delete_stage(pipeline, command)
+        case _:
+            assert_never(command)
+
+
+def _edit_stage(pipeline: Pipeline, command: EditStage) -> list[PipelineEvent]:
+    stage = pipeline.stage(command.stage)
+    events: list[PipelineEvent] = []
+    description = command.description
+    if command.name is not None:
+        name = _free(pipeline.stages, "stage", command.name, but=stage)
+        if name != stage.name:
+            events.append(StageRenamed(stage=stage.id, name=name))
+            if description is None and stage.description == DEFAULT_DESCRIPTION:
+                description = ""
+    if description is not None and names.checked_description(description) != stage.description:
+        events.append(StageDescribed(stage=stage.id, description=names.checked_description(description)))
+    if command.policy is not None and command.policy != stage.policy:
+        if command.policy.concurrency is not None:
+            checked_concurrency(command.policy.concurrency)
+        events.append(StagePolicyChanged(stage=stage.id, policy=command.policy))
+    return events
+
+
+def _delete_stage(pipeline: Pipeline, command: DeleteStage) -> list[PipelineEvent]:
+    stage = pipeline.stage(command.stage)
+    target = None if command.services_to is None else pipeline.stage(command.services_to)
+    if len(pipeline.stages) == 1:
+        raise LastStage(stage=stage.name)
+    if target is not None and target.id == stage.id:
+        raise OwnDestination(stage=stage.name)
+    if target is None and stage.services:
+        raise StageNotEmpty(stage=stage.name, services=", ".join(service.name for service in stage.services))
+    moves = [ServiceMoved(service=s.id, source=stage.id, target=target.id) for s in stage.services if target]
+    return [*moves, StageDeleted(stage=stage.id)]
+
+
+def _position(pipeline: Pipeline, place: Place, last: int) -> int:
+    match place:
+        case At(position=position):
+            if not 1 <= position <= last:
+                raise InvalidPosition(position=position, last=last)
+            return position
+        case Before(stage=ref):
+            return pipeline.position(pipeline.stage(ref).id)
+        case After(stage=ref):
+            return pipeline.position(pipeline.stage(ref).id) + 1
+        case _:
+            assert_never(place)
+
+
+def _without(pipeline: Pipeline, stage: Stage) -> Pipeline:
+    return replace(pipeline, stages=tuple(known for known in pipeline.stages if known is not stage))
+
+
+def _free(things: tuple[Thing, ...], kind: str, wanted: str, but: Thing | None = None) -> str:
+    name = names.checked(wanted)
+    holder = find(things, name)
+    if holder is not None and holder is not but:
+        raise NameTaken(kind=kind, name=holder.name)
+    return name
+
+
+def _decide_service(pipeline: Pipeline, command: ServiceCommand) -> list[PipelineEvent]:
+    match command:
+        case AddService():
+            return _add_service(pipeline, command)
+        case EditService(service=ref, name=wanted, spec=spec):
+            service = pipeline.service(ref)
+            events: list[PipelineEvent] = []
+            if (
+                wanted is not None
+                and (name := _free(pipeline.services, "service", wanted, but=service)) != service.name
+            ):
+                events.append(ServiceRenamed(service=service.id, name=name))
+            if spec is not None and checked(spec) != service.spec:
+                events.append(ServiceConfigured(service=service.id, spec=spec))
+            return events
+        case MoveService(service=ref, stage=target):
+            service, stage = pipeline.service(ref), pipeline.stage(target)
+            source = pipeline.stage_of(service.id)
+            if source.id == stage.id:
+                return []
+            return [ServiceMoved(service=service.id, source=source.id, target=stage.id)]
+        case SkipService(service=ref):
+            service = pipeline.service(ref)
+            return [] if service.is_skipped else [ServiceSkipped(service=service.id)]
+        case UnskipService(service=ref):
+            service = pipeline.service(ref)
+            return [ServiceUnskipped(service=service.id)] if service.is_skipped else []
+        case RemoveService(service=ref):
+            return [ServiceRemoved(service=pipeline.service(ref).id)]
+        case _:
+            assert_never(command)
+
+
+def _add_service(pipeline: Pipeline, command: AddService) -> list[PipelineEvent]:
+    if any(known.id == command.service for known in pipeline.services):
+        return []
+    if len(pipeline.services) >= MAX_SERVICES:
+        raise LimitReached(limit=MAX_SERVICES, what="services in an environment")
+    name = _free(pipeline.services, "service", command.name)
+    stage = _home(pipeline, command.type) if command.stage is None else pipeline.stage(command.stage)
+    return [
+        ServiceAdded(service=command.service, name=name, type=command.type, spec=checked(command.spec)),
+        ServiceMoved(service=command.service, source=None, target=stage.id),
+    ]
+
+
+def _home(pipeline: Pipeline, type_: ServiceType) -> Stage:
+    """Where a new service of *type_* lands: the stage that its type started in, or the last one if that is gone."""
+    return next((stage for stage in pipeline.stages if stage.home_of == type_), pipeline.stages[-1])

@@ -1,0 +1,104 @@
+"""Services: what is said of one in a pipeline. Whatever names a service may be its id or its name."""
+
+from msgspec import Struct
+
+from domain.pipeline.ref import ServiceId, ServiceRef, StageId, StageRef
+from domain.spec import ServiceSpec, ServiceType
+
+MAX_SERVICES = 1000
+
+
+class Service(Struct, frozen=True, kw_only=True):
+    id: ServiceId
+    name: str
+    type: ServiceType
+    spec: ServiceSpec
+    is_skipped: bool = False
+
+
+class ServiceAdded(Struct, frozen=True, kw_only=True):
+    service: ServiceId
+    name: str
+    type: ServiceType
+    spec: ServiceSpec
+
+
+class ServiceRenamed(Struct, frozen=True, kw_only=True):
+    service: ServiceId
+    name: str
+
+
+class ServiceConfigured(Struct, frozen=True, kw_only=True):
+    service: ServiceId
+    spec: ServiceSpec
+
+
+class ServiceMoved(Struct, frozen=True, kw_only=True):
+    """A service now deploys in stage *target*, last of its services; *source* is None on its first placing."""
+
+    service: ServiceId
+    source: StageId | None
+    target: StageId
+
+
+class ServiceSkipped(Struct, frozen=True, kw_only=True):
+    """Deployments of the environment leave the service out, from now on."""
+
+    service: ServiceId
+
+
+class ServiceUnskipped(Struct, frozen=True, kw_only=True):
+    service: ServiceId
+
+
+class ServiceRemoved(Struct, frozen=True, kw_only=True):
+    service: ServiceId
+
+
+ServiceEvent = (
+    ServiceAdded
+    | ServiceRenamed
+    | ServiceConfigured
+    | ServiceMoved
+    | ServiceSkipped
+    | ServiceUnskipped
+    | ServiceRemoved
+)
+
+
+class AddService(Struct, frozen=True, kw_only=True):
+    """A new service, in *stage* or where its type has its home."""
+
+    service: ServiceId
+    name: str
+    type: ServiceType
+    spec: ServiceSpec = ServiceSpec()
+    stage: StageRef | None = None
+
+
+class EditService(Struct, frozen=True, kw_only=True):
+    """Changes what is not None; *spec* replaces the whole specification."""
+
+    service: ServiceRef
+    name: str | None = None
+    spec: ServiceSpec | None = None
+
+
+class MoveService(Struct, frozen=True, kw_only=True):
+    service: ServiceRef
+    stage: StageRef
+
+
+class SkipService(Struct, frozen=True, kw_only=True):
+    service: ServiceRef
+
+
+class UnskipService(Struct, frozen=True, kw_only=True):
+    service: ServiceRef
+
+
+class RemoveService(Struct, frozen=True, kw_only=True):
+    service: ServiceRef
+
+
+ServiceCommand = AddService | EditService | MoveService | SkipService | UnskipService | RemoveService

@@ -1,0 +1,1 @@
+"""The GraphQL endpoint for any schema: transports, execution and streams."""

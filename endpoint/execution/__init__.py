@@ -1,0 +1,1 @@
+"""From a document to an answer: parsing, limits, cost and execution."""

@@ -1,0 +1,295 @@
+"""
+From a GraphQL document to Python types: for each object that it selects from, a struct of what is selected.
+
+msgspec fills it from the attributes of what a resolver gives, looks at the type of each value, and encodes it, all of
+it in C. For `{ key: id isDeleted services { name } }` the struct is this:
+
+    class Stage(Struct, rename={"id": "key", "is_deleted": "isDeleted"}):
+        id: str
+        is_deleted: bool
+        services: list[Service]
+
+Compiled are fields that are plain attributes. A value that isn't quite of its field's type raises something, be it
+`Doubt` or what Python and msgspec raise: graphql-core then has to say what it comes to.
+"""
+
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, Optional
+
+import msgspec
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLLeafType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    GraphQLUnionType,
+    OperationDefinitionNode,
+    get_named_type,
+    get_nullable_type,
+    is_composite_type,
+)
+from msgspec import Meta, Struct, StructMeta
+
+from endpoint.execution import straight
+from endpoint.execution.selection import Selection, Unsupported
+from endpoint.execution.straight import Lasting, Make, Once, Part
+
+PIECE = 4
+"""Things of a list that are made at once: between them other threads may go on. The largest take half a millisecond."""
+
+DEFINITION = "strawberry-definition"
+
+LEAVES: dict[str, Any] = {
+    "Boolean": bool,
+    "Float": Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)],
+    "ID": str,
+    "Int": Annotated[int, Meta(ge=-(2**31), lt=2**31)],
+    "String": str,
+}
+
+
+class Doubt(Exception):
+    """Something is not as it was expected to be."""
+
+
+class Root(Struct, frozen=True):
+    """A root field; *make* makes its part of the answer of what its resolver gives."""
+
+    key: str
+    field: GraphQLField
+    nodes: list[FieldNode]
+    make: Make
+
+
+def roots(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    operation: OperationDefinitionNode,
+    conditions: Mapping[str, object],
+) -> tuple[Root, ...]:
+    """The root fields of a valid document, when the variables in @skip and @include are *conditions*.
+
+    Raises `Unsupported`.
+    """
+    return _Compiler(schema, Selection(schema, document, conditions)).roots(operation)
+
+
+class _Compiler:
+    def __init__(self, schema: GraphQLSchema, selection: Selection) -> None:
+        self._schema = schema
+        self._selection = selection
+
+    def roots(self, operation: OperationDefinitionNode) -> tuple[Root, ...]:
+        query = self._schema.query_type
+        assert query is not None
+        made = []
+        for key, nodes in self._selection.fields(query, [operation.selection_set]).items():
+            field = query.fields.get(nodes[0].name.value)
+            if field is None or field.resolve is None:  # introspection, and __typename
+                raise Unsupported
+            made.append(Root(key, field, nodes, self._root(field.type, nodes)))
+        return tuple(made)
+
+    def _root(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Make:
+        make = self._spine(type_, nodes)
+        inner = get_nullable_type(type_)
+        if not isinstance(inner, GraphQLObjectType) or not issubclass(inner.extensions[DEFINITION].origin, Lasting):
+            return make
+        try:
+            return Once(make, straight.written(inner, nodes, self._parts, _made_by))
+        except Unsupported:
+            return make
+
+    def _spine(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Make:
+        if not self._has_list(type_, nodes):
+            return _filling(self._type(type_, nodes))
+        match type_:
+            case GraphQLNonNull(of_type=GraphQLObjectType() as inner):
+                return self._spine_of_object(inner, nodes)
+            case GraphQLNonNull():
+                return partial(_in_pieces, _filling(self._type(type_, nodes)))
+            case _:
+                assert not isinstance(type_, str)
+                return partial(_or_none, self._spine(GraphQLNonNull(type_), nodes))
+
+    def _spine_of_object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Make:
+        parts = self._parts(type_, nodes)
+        if len({part.attribute for part in parts}) < len(parts):  # see `_struct`
+            makes = [(part.key, part.attribute, self._spine(part.type, part.nodes)) for part in parts]
+            return partial(_object, _kind(type_), partial(_dict, makes), ())
+        apart = [part for part in parts if self._has_list(part.type, part.nodes)]
+        fill = _filling(self._struct(type_, nodes, {part.key for part in apart}))
+        later = [(part.attribute, self._spine(part.type, part.nodes)) for part in apart]
+        return partial(_object, _kind(type_), fill, later)
+
+    def _has_list(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> bool:
+        """Whether there is a list of things that have fields, and only objects on the way there."""
+        match type_:
+            case GraphQLNonNull():
+                return self._has_list(type_.of_type, nodes)
+            case GraphQLList():
+                return is_composite_type(get_named_type(type_))
+            case GraphQLObjectType():
+                return any(self._has_list(part.type, part.nodes) for part in self._parts(type_, nodes))
+            case _:
+                return False
+
+    def _type(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Any:
+        """The Python type of what is selected of a value."""
+        if isinstance(type_, str):
+            return _by(lambda _: type_)
+        if not isinstance(type_, GraphQLNonNull):
+            return Optional[self._type(GraphQLNonNull(type_), nodes)]  # noqa: UP045  # it is made, and not written
+        match type_.of_type:
+            case GraphQLList() as inner:
+                return list[self._type(inner.of_type, nodes)]  # type: ignore[misc]  # it is made, and not written
+            case GraphQLObjectType() as inner:
+                struct, kind = self._struct(inner, nodes), _kind(inner)
+                return struct if kind is None else _by(partial(_one_of, {kind: _filling(struct)}))
+            case GraphQLInterfaceType() | GraphQLUnionType() as inner:
+                return _by(partial(_one_of, self._possible(inner, nodes)))
+            case inner:
+                return _leaf(inner)
+
+    def _parts(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[Part]:
+        parts = []
+        sets = [node.selection_set for node in nodes if node.selection_set]
+        for key, own in self._selection.fields(type_, sets).items():
+            name = own[0].name.value
+            if name == "__typename":
+                parts.append(Part(key, "__class__", type_.name, own))
+                continue
+            field = type_.fields[name]
+            if not getattr(field.resolve, "_is_default", False):
+                raise Unsupported
+            parts.append(Part(key, field.extensions[DEFINITION].python_name, field.type, own))
+        return parts
+
+    def _struct(self, type_: GraphQLObjectType, nodes: list[FieldNode], apart: Collection[str] = ()) -> Any:
+        """A struct that takes what has one of the keys *apart* as it is."""
+        parts = [
+            (part.key, part.attribute, Any if part.key in apart else self._type(part.type, part.nodes))
+            for part in self._parts(type_, nodes)
+        ]
+        keys = {attribute: key for key, attribute, _ in parts}
+        if len(keys) < len(parts):  # the same attribute under two keys: a struct has it once
+            return _by(partial(_dict, [(key, attribute, _filling(kind)) for key, attribute, kind in parts]))
+        fields = [(attribute, kind) for _, attribute, kind in parts]
+        return msgspec.defstruct(type_.name, fields, rename=keys, gc=False)
+
+    def _possible(self, type_: GraphQLInterfaceType | GraphQLUnionType, nodes: list[FieldNode]) -> dict[type, Make]:
+        """How each of the possible types' objects is made, by its class."""
+        makes = {}
+        for possible in self._schema.get_possible_types(type_):
+            definition = possible.extensions[DEFINITION]
+            if definition.concrete_of is not None or definition.is_graphql_generic:
+                raise Unsupported
+            makes[definition.origin] = _filling(self._struct(possible, nodes))
+        return makes
+
+
+# On the spine: from the root to the items of the first lists
+
+
+def _or_none(make: Make, value: Any) -> Any:
+    return None if value is None else make(value)
+
+
+def _object(kind: type | None, fill: Make, later: Sequence[tuple[str, Make]], value: Any) -> Any:
+    if kind is not None and type(value) is not kind:
+        raise Doubt
+    made = fill(value)
+    for attribute, make in later:
+        setattr(made, attribute, make(getattr(made, attribute)))
+    return made
+
+
+def _in_pieces(make: Make, values: Any) -> list[Any]:
+    if type(values) is not list and type(values) is not tuple:
+        raise Doubt
+    made: list[Any] = []
+    for start in range(0, len(values), PIECE):
+        made += make(values[start : start + PIECE])
+    return made
+
+
+# Below it
+
+
+class _Made(type):
+    """The types of what is made by a function of ours: msgspec takes whatever that gives for one of them."""
+
+    make: Make
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return True
+
+
+def _by(make: Make) -> type:
+    return _Made("Made", (), {"make": staticmethod(make)})
+
+
+def _filling(kind: Any) -> Make:
+    """Makes one of *kind* of what it is given. Structs are what msgspec knows how to make; other types it looks into
+    each time, so they are made within one."""
+    if isinstance(kind, StructMeta):
+        return partial(msgspec.convert, type=kind, from_attributes=True, dec_hook=_make)
+    fill = _filling(msgspec.defstruct("Held", [("value", kind)]))
+    return lambda value: fill({"value": value}).value
+
+
+def _make(kind: Any, value: Any) -> Any:
+    return kind.make(value)
+
+
+def _one_of(makes: Mapping[type, Make], value: Any) -> Any:
+    return makes[type(value)](value)
+
+
+def _dict(makes: Sequence[tuple[str, str, Make]], value: Any) -> dict[str, Any]:
+    return {key: make(getattr(value, attribute)) for key, attribute, make in makes}
+
+
+def _kind(type_: GraphQLObjectType) -> type | None:
+    """The class that objects must be of, where that is looked at."""
+    return type_.extensions[DEFINITION].origin if type_.is_type_of is not None else None
+
+
+def _leaf(type_: GraphQLLeafType) -> Any:
+    if isinstance(type_, GraphQLEnumType):
+        return _enum(type_)
+    return LEAVES.get(type_.name) or _by(partial(_scalar, type_.coerce_output_value))
+
+
+def _made_by(type_: GraphQLLeafType) -> Make | None:
+    kind = _leaf(type_)
+    return kind.make if isinstance(kind, _Made) else None
+
+
+def _scalar(serialize: Callable[[Any], Any], value: Any) -> Any:
+    made = serialize(value)
+    if made is None:
+        raise Doubt
+    return made
+
+
+def _enum(type_: GraphQLEnumType) -> Any:
+    """The enum itself if JSON has its members as GraphQL does, by their names; else what gives those."""
+    members = getattr(type_, "wrapped_cls", None)
+    if members is None:
+        raise Unsupported
+    names: dict[Any, str] = {}
+    for name, value in type_.values.items():
+        names.setdefault(members(value.value), name)  # the first where several are the same
+    if all(member.value == name for member, name in names.items()):
+        return members
+    return _by(names.__getitem__)

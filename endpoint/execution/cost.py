@@ -1,0 +1,166 @@
+"""
+What an operation costs: the things in the lists that it asks for, each as long as it may get.
+
+It is known before it is carried out, worked out once a document as terms that the variables are put into.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    StringValueNode,
+    ValueNode,
+    VariableNode,
+    get_named_type,
+)
+from msgspec import Struct
+
+from endpoint.execution.limits import Fragments, exceeding, fragments_of, operations
+from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE
+
+MAX_COST = 10_000
+"""About three pages of 500 things, with everything that is to be known of them."""
+
+LISTS = {"stages": 4, "services": 4, "differences": 4}
+"""As how many things a list counts that is not in pages; what isn't named here has a few small ones, and counts not."""
+
+LONG_COST = 250
+"""What costs more takes so long (about 10 ms and more) that others are not to wait for it."""
+
+LONG_FIELDS = frozenset({"pipelineDiff", "changedSince", "__schema"})
+"""What takes so long whatever it costs."""
+
+
+class Listed(Struct, frozen=True):
+    """One list: how many levels are asked of each thing, and how many things are in those around it and in its own.
+
+    Of a page that is what stands in `first` and `last`: numbers, or names of variables.
+    """
+
+    depth: int
+    lengths: tuple[tuple[int | str, ...], ...]
+
+
+class Cost(Struct, frozen=True):
+    """What an operation costs, once its variables are known."""
+
+    lists: tuple[Listed, ...]
+    defaults: Mapping[str, object]
+    has_long_field: bool
+    is_query: bool
+    at_least: tuple[StringValueNode | VariableNode, ...]
+
+    def of(self, variables: Mapping[str, object]) -> int:
+        """The things in each list that is asked for, times the levels of fields that are asked of each."""
+        given = {**self.defaults, **variables}
+        return sum(each.depth * prod(_length(length, given) for length in each.lengths) for each in self.lists)
+
+    def is_long(self, variables: Mapping[str, object]) -> bool:
+        """Whether it is a query that takes so long that others are not to wait for it."""
+        return self.is_query and (self.has_long_field or self.of(variables) > LONG_COST)
+
+    def awaited(self, variables: Mapping[str, object]) -> list[str]:
+        """The cursors that are given as `atLeast`."""
+        given = (
+            variables.get(each.name.value) if isinstance(each, VariableNode) else each.value for each in self.at_least
+        )
+        return [cursor for cursor in given if isinstance(cursor, str)]
+
+    def exceeded(self, variables: Mapping[str, object]) -> list[GraphQLError]:
+        cost = self.of(variables) if self.lists else 0
+        if cost <= MAX_COST:
+            return []
+        may = f"An operation may cost {MAX_COST:,} (the things in its lists, times the levels of fields asked of each)"
+        advice = "ask for smaller pages, or in several operations"
+        return [exceeding("QUERY_TOO_EXPENSIVE", may, "costs", MAX_COST, cost, advice)]
+
+
+def costs(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, Cost]:
+    """What the operations of a valid document cost, by their names."""
+    fragments = fragments_of(document)
+    return {
+        operation.name.value if operation.name else None: _cost(schema, operation, fragments)
+        for operation in operations(document)
+    }
+
+
+def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: Fragments) -> Cost:
+    lists: list[Listed] = []
+    names: set[str] = set()
+    at_least: list[StringValueNode | VariableNode] = []
+
+    def levels(type_: GraphQLNamedType | None, selected: SelectionSetNode, around: tuple[Any, ...]) -> int:
+        """How deep *selected* is; notes the lists in it."""
+        deepest = 0
+        for node in selected.selections:
+            if isinstance(node, FieldNode):
+                name = node.name.value
+                names.add(name)
+                given = [each.value for each in node.arguments or () if each.name.value == "atLeast"]
+                at_least.extend(each for each in given if isinstance(each, StringValueNode | VariableNode))
+                field = _field(type_, name)
+                own = None if field is None else _own(field, node)
+                lengths = around if own is None else (*around, own)
+                below = get_named_type(field.type) if field is not None else None
+                depth = levels(below, node.selection_set, lengths) if node.selection_set else 0
+                if own is not None:
+                    lists.append(Listed(depth, lengths))
+                depth += 1
+            else:
+                assert isinstance(node, FragmentSpreadNode | InlineFragmentNode)
+                fragment = fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else node
+                about = fragment.type_condition
+                meant = schema.type_map[about.name.value] if about is not None else type_
+                depth = levels(meant, fragment.selection_set, around)
+            deepest = max(deepest, depth)
+        return deepest
+
+    levels(schema.get_root_type(operation.operation), operation.selection_set, ())
+    defaults = {
+        each.variable.name.value: int(each.default_value.value)
+        for each in operation.variable_definitions or ()
+        if isinstance(each.default_value, IntValueNode)
+    }
+    is_query = operation.operation is OperationType.QUERY
+    return Cost(tuple(lists), defaults, not names.isdisjoint(LONG_FIELDS), is_query, tuple(at_least))
+
+
+def _field(type_: GraphQLNamedType | None, name: str) -> GraphQLField | None:
+    """None for introspection, which has no pages."""
+    return type_.fields.get(name) if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType) else None
+
+
+def _own(field: GraphQLField, node: FieldNode) -> tuple[int | str, ...] | None:
+    """What says how long the field's list is; None if it is none."""
+    if "first" in field.args:
+        given = (each.value for each in node.arguments or () if each.name.value in ("first", "last"))
+        return tuple(size for value in given if (size := _size_of(value)) is not None)
+    return (LISTS[node.name.value],) if node.name.value in LISTS else None
+
+
+def _size_of(value: ValueNode) -> int | str | None:
+    if isinstance(value, VariableNode):
+        return value.name.value
+    return int(value.value) if isinstance(value, IntValueNode) else None
+
+
+def _length(sizes: Sequence[int | str], variables: Mapping[str, object]) -> int:
+    """The things in a list; what is no size of one is refused by whoever carries the operation out."""
+    given = [variables.get(size) if isinstance(size, str) else size for size in sizes]
+    numbers = [number for number in given if isinstance(number, int | float)]
+    return int(min(max(*numbers, 0), MAX_PAGE)) if numbers else DEFAULT_PAGE

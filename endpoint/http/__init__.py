@@ -1,0 +1,1 @@
+"""Transports: GraphQL over HTTP, server-sent events and WebSockets."""

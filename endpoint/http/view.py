@@ -1,0 +1,324 @@
+"""
+GraphQL over HTTP and over WebSockets, at one address.
+
+HTTP is the GraphQL over HTTP specification (`application/graphql-response+json`, status 400 for requests that can't
+be carried out); subscriptions are graphql-transport-ws. Every request carries a token: HTTP in its Authorization
+header, a WebSocket in the payload of connection_init.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+from cross_web import AsyncHTTPRequestAdapter, HTTPException, StarletteRequestAdapter
+from graphql import GraphQLError
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.schema import BaseSchema
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
+
+from endpoint.execution.aside import Left
+from endpoint.execution.documents import changes, ready
+from endpoint.execution.persisted import NotPersisted, Persisted
+from endpoint.http import sse
+from endpoint.http.admission import Admission
+from endpoint.http.representation import MEDIA_TYPE, VARY, prefers_graphql
+from endpoint.http.websocket import Adapter, Handler
+from endpoint.identity import MISSING, Identity, NotLetIn
+from endpoint.streams.hub import Hub
+from gql.context import Application, Context
+from gql.contract.errors import PASSING, answered, is_request_error, unavailable
+from store.log import LogUnavailable, Origin, OutcomeUnknown
+
+INIT_TIMEOUT = timedelta(seconds=10)
+
+MAX_BODY = 5 * 1024 * 1024
+"""Bytes of one request: more than the largest document takes, whatever its characters."""
+
+MAX_OPERATIONS = 100
+"""Operations at a time on one WebSocket."""
+
+RETRY_AFTER = {"retry-after": "1"}
+"""Seconds after which what can't be done just now may be tried again."""
+
+CODES = {400: "BAD_REQUEST", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE"}
+
+JSON = "application/json"
+
+SUBSCRIPTIONS = (
+    "Subscriptions go over a WebSocket (graphql-transport-ws), or as server-sent events: `Accept: text/event-stream`."
+)
+
+WAITED = "stageline.waited"
+"""In the scope of a request for which `atLeast` was waited for in vain."""
+
+Authenticate = Callable[[str | None], Awaitable[Identity]]
+"""Raises `NotLetIn`."""
+
+
+class Body(dict[str, Any]):
+    """An answer's JSON, with what its status and media type depend on."""
+
+    as_graphql = False
+    is_request_error = False
+    is_passing = False
+
+
+class RequestAdapter(StarletteRequestAdapter):
+    @property
+    def content_type(self) -> str | None:
+        """The body's media type, whose case says nothing (RFC 9110 8.3.1)."""
+        given = super().content_type
+        return None if given is None else given.partition(";")[0].strip().lower()
+
+
+class View(GraphQL[Context, None]):
+    request_adapter_class = RequestAdapter
+    websocket_adapter_class = Adapter
+    graphql_transport_ws_handler_class = Handler
+
+    def __init__(
+        self,
+        schema: BaseSchema,
+        application: Callable[[], Application],
+        authenticate: Authenticate,
+        page: Response,
+        persisted: Persisted,
+        origins: Sequence[str] = (),
+    ) -> None:
+        super().__init__(
+            schema,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+            connection_init_wait_timeout=INIT_TIMEOUT,
+            max_subscriptions_per_connection=MAX_OPERATIONS,
+            allowed_origins=origins,
+        )
+        self._application = application
+        self._authenticate = authenticate
+        self._page = page
+        self.persisted = persisted
+        self.hub = Hub()
+        self.admission = Admission()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, limited(receive) if scope["type"] == "http" else receive, send)
+
+    async def run(self, request: Any, context: Any = None, root_value: Any = None) -> Any:
+        """Nothing is read of an HTTP request before its token is known to be good."""
+        if self.is_websocket_request(request):
+            return await super().run(request)
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return self._page
+        try:
+            known = await self._authenticate(sse.authorization(request, self.allowed_origins))
+            if sse.is_asked(request):
+                return await self._events(request, known)
+            context = self._context(request, known)
+            context.gone = partial(sse.departure, request.receive)
+            return await super().run(request, context=context)
+        except HTTPException as fault:
+            return self._wrong(request, fault)
+        except NotPersisted as refused:
+            body = await self.process_result(request, PreExecutionError(data=None, errors=[refused]))
+            return self.create_response(body, await self.get_sub_response(request))
+        except NotLetIn as refused:
+            return unauthorized(str(refused))
+        except (ClientDisconnect, Left):
+            return nobody()
+        except LogUnavailable as fault:
+            return unreachable(fault)
+
+    async def _events(self, request: Request, known: Identity) -> Response:
+        if request.method not in ("GET", "POST"):
+            raise HTTPException(405, "GraphQL only supports GET and POST requests.")
+        adapter = self.request_adapter_class(request)
+        data: GraphQLRequestData | list[GraphQLRequestData] | NotPersisted
+        try:
+            data = await self.parse_http_body(adapter)
+        except NotPersisted as refused:
+            data = refused
+        except json.JSONDecodeError as fault:
+            raise HTTPException(400, "Unable to parse request body as JSON") from fault
+        assert not isinstance(data, list), "parse_json has refused it"
+        if request.method == "GET" and not isinstance(data, NotPersisted):
+            await ready(data.query or "")
+            if changes(data.query or "", data.operation_name):
+                return unchanging()
+        return sse.EventStream(self.hub, self.admission, self._context(request, known), request, data)
+
+    def should_render_graphql_ide(self, request: object) -> bool:
+        return False  # `run` gave our own page to those who want one
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        return self._context(request, None)
+
+    async def on_ws_connect(self, context: Context) -> None:
+        params = context.connection_params
+        named = {name.lower(): each for name, each in params.items()} if isinstance(params, dict) else {}
+        authorization = named.get("authorization")  # in any case, as a header may be named
+        context.identity = await self._authenticate(authorization if isinstance(authorization, str) else None)
+
+    def _context(self, request: Request | WebSocket, identity: Identity | None) -> Context:
+        origin = request.headers.get("stageline-origin", "").upper()
+        return Context(
+            application=self._application(),
+            origin=Origin(origin) if origin in (Origin.CLI, Origin.CONSOLE) else Origin.API,
+            identity=identity,
+            has_waited=WAITED in request.scope,
+        )
+
+    def _wrong(self, request: Request, fault: HTTPException) -> Response:
+        """What strawberry says of a request, with the status that GraphQL over HTTP has for it."""
+        match fault.__cause__:
+            case CannotGetOperationTypeError() if not prefers_graphql(request.headers.get("accept", "")):
+                return refusal(HTTPException(200, fault.reason))
+            case InvalidOperationTypeError(operation_type=OperationType.SUBSCRIPTION):
+                return refusal(HTTPException(400, SUBSCRIPTIONS))
+            case InvalidOperationTypeError():
+                return unchanging()
+        return refusal(fault)
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
+        given = request.content_type
+        if request.method == "POST" and given != JSON:
+            raise HTTPException(415, f"The request's Content-Type must be {JSON}, and is {given or 'missing'}.")
+        return await super().parse_http_body(request)
+
+    def parse_json(self, data: str | bytes) -> Any:
+        parsed = super().parse_json(data)
+        if isinstance(data, str):  # a parameter
+            return parsed
+        if not isinstance(parsed, dict):
+            many = f"; it has {len(parsed):,} operations: send each by itself" if isinstance(parsed, list) else ""
+            raise HTTPException(400, f"The request's body must be a JSON object, with one operation{many}")
+        return self._meant(parsed)
+
+    def parse_query_params(self, params: Any) -> dict[str, Any]:
+        return self._meant(super().parse_query_params(params))
+
+    def _meant(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """A request's *parameters* with the document that it names as its query."""
+        query, document, extensions = (parameters.get(name) for name in ("query", "documentId", "extensions"))
+        if not isinstance(query, str | None) or not isinstance(extensions, dict | None):
+            return parameters  # it is told so where everything else is looked at
+        if not isinstance(document, str | None):
+            raise HTTPException(400, "`documentId` must be a string or null, if provided.")
+        if not isinstance(parameters.get("operationName"), str | None):
+            raise HTTPException(400, "`operationName` must be a string or null, if provided.")
+        meant = {"query": self.persisted.text(query, document, extensions)}
+        return parameters | meant | {"operationName": parameters.get("operationName") or None}
+
+    def decode_json(self, data: str | bytes) -> object:
+        try:
+            return msgspec.json.decode(data)
+        except (ValueError, RecursionError) as fault:
+            raise json.JSONDecodeError(str(fault), "", 0) from fault
+
+    def encode_json(self, data: object) -> bytes:
+        return msgspec.json.encode(data)
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        body = Body()
+        body.as_graphql = prefers_graphql(request.headers.get("accept", ""))
+        body.is_passing = any((error.extensions or {}).get("code") in PASSING for error in result.errors or ())
+        body.is_request_error = is_request_error(result)
+        body.update(answered(result))
+        return body  # type: ignore[return-value]  # a TypedDict by its keys
+
+    def create_response(self, response_data: Any, sub_response: Response) -> Response:
+        response = super().create_response(response_data, sub_response)
+        if isinstance(response_data, Body) and response_data.is_passing:
+            response.headers.update(RETRY_AFTER)
+            if response_data.get("data") is None:
+                response.status_code = 503
+        if isinstance(response_data, Body) and response_data.as_graphql:
+            response.headers["content-type"] = f"{MEDIA_TYPE}; charset=utf-8"
+            if response_data.is_request_error and not sub_response.status_code:
+                response.status_code = 400
+        response.headers["vary"] = VARY.decode()
+        return response
+
+
+def limited(receive: Receive) -> Receive:
+    """Reads a request's body as far as it may go."""
+    size = 0
+
+    async def limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        check_size(size)
+        return message
+
+    return limited
+
+
+def check_size(size: int) -> None:
+    """Raises `HTTPException` if a request's body may not have so many bytes."""
+    if size > MAX_BODY:
+        raise HTTPException(413, f"The request's body may have {MAX_BODY} bytes")
+
+
+def nobody() -> Response:
+    """The answer that nobody is there to read."""
+    return Response(status_code=499)
+
+
+def ending(*, may_be_done: bool) -> Response:
+    """The answer to what isn't over when the server ends; *may_be_done* says that it may have written all the same."""
+    return unreachable((OutcomeUnknown if may_be_done else LogUnavailable)("The server ends, and it was not over."))
+
+
+def refusal(fault: HTTPException) -> Response:
+    response = _error(fault.status_code, fault.reason, CODES.get(fault.status_code, CODES[400]))
+    if fault.status_code == 405:
+        response.headers["allow"] = "GET, POST"
+    return response
+
+
+def unchanging() -> Response:
+    """The answer to a mutation that is sent by GET."""
+    response = refusal(HTTPException(405, "Mutations are sent by POST: a GET changes nothing."))
+    response.headers["allow"] = "POST"
+    return response
+
+
+def unreachable(fault: LogUnavailable) -> Response:
+    response = _error(503, *unavailable(fault))
+    response.headers.update(RETRY_AFTER)
+    return response
+
+
+def unauthorized(why: str) -> Response:
+    """The answer to who has no good token; of one that was sent, its header says *why*, too (RFC 6750, 3)."""
+    response = _error(401, why, "UNAUTHENTICATED")
+    fault = "" if why == MISSING else f', error="invalid_token", error_description="{why}"'
+    response.headers["www-authenticate"] = f'Bearer realm="stageline"{fault}'
+    return response
+
+
+def _error(status: int, message: str, code: str) -> Response:
+    """An answer to a request that was not carried out."""
+    return Refused({"errors": [GraphQLError(message, extensions={"code": code}).formatted]}, status)
+
+
+class Refused(JSONResponse):
+    """Its media type is the one that is asked for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if prefers_graphql(Headers(scope=scope).get("accept", "")):
+            self.headers["content-type"] = f"{MEDIA_TYPE}; charset=utf-8"
+        self.headers["vary"] = VARY.decode()
+        await super().__call__(scope, receive, send)

@@ -1,0 +1,262 @@
+"""
+graphql-transport-ws: GraphQL over WebSockets, https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md.
+
+Whatever isn't a message of the protocol closes the connection with 4400. What is wrong with one operation is told to
+that operation, and the others on the connection go on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from typing import Any, Protocol, cast
+
+import msgspec
+from graphql import GraphQLError
+from msgspec import Struct
+from starlette.websockets import WebSocketDisconnect
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.subscriptions.protocols.graphql_transport_ws import types as protocol
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
+
+from endpoint.execution.documents import ready
+from endpoint.execution.persisted import NotPersisted, Persisted
+from endpoint.http.admission import Admission, Crowded
+from endpoint.identity import NotLetIn
+from endpoint.streams.broadcast import Outlet, Over
+from endpoint.streams.hub import Hub
+from endpoint.streams.ring import Entry
+from endpoint.streams.subscription import subscription
+from gql.context import Context
+from gql.contract.errors import told
+
+logger = logging.getLogger("stageline.gql")
+
+MAX_REASON = 123
+"""Bytes of a close frame's reason, RFC 6455 5.5."""
+
+
+class ConnectionInit(Struct, tag_field="type", tag="connection_init"):
+    payload: dict[str, Any] | None = None
+
+
+class Ping(Struct, tag_field="type", tag="ping"):
+    payload: dict[str, Any] | None = None
+
+
+class Pong(Struct, tag_field="type", tag="pong"):
+    payload: dict[str, Any] | None = None
+
+
+class Asked(Struct, rename="camel"):
+    query: str | None = None
+    document_id: str | None = None
+    operation_name: str | None = None
+    variables: dict[str, Any] | None = None
+    extensions: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.query or self.document_id or self.extensions):
+            raise ValueError("its payload has neither `query` nor `documentId`")
+
+
+class Subscribe(Struct, tag_field="type", tag="subscribe"):
+    id: str
+    payload: Asked
+
+
+class Complete(Struct, tag_field="type", tag="complete"):
+    id: str
+
+
+Message = ConnectionInit | Ping | Pong | Subscribe | Complete
+
+
+class Frames(Protocol):
+    """A WebSocket that takes ready frames, as `server.websocket` offers it among a scope's extensions."""
+
+    def write_text(self, text: bytes) -> bool:
+        """Writes at once, if anybody is there; whether the client takes more."""
+        ...
+
+    async def drained(self) -> None:
+        """Returns when the client takes more; raises `OSError` when it is gone."""
+        ...
+
+
+FRAMES = "stageline.frames"
+
+
+class FrameOutlet:
+    """Writes an operation's messages as frames, without a coroutine for each."""
+
+    def __init__(self, frames: Frames, id_: str) -> None:
+        self._frames = frames
+        self._prefix = _prefix(id_)
+
+    def write(self, entry: Entry) -> bool:
+        return self._frames.write_text(self._prefix + entry.payload + b"}")
+
+    async def send(self, entry: Entry) -> None:
+        await self.ready()
+        self.write(entry)
+
+    async def ready(self) -> None:
+        try:
+            await self._frames.drained()
+        except OSError as gone:
+            raise WebSocketDisconnected from gone
+
+
+class MessageOutlet:
+    """Sends an operation's messages through ASGI, as any server has it."""
+
+    def __init__(self, adapter: "Adapter", id_: str) -> None:
+        self._adapter = adapter
+        self._prefix = _prefix(id_)
+
+    async def send(self, entry: Entry) -> None:
+        await self._adapter.send_text((self._prefix + entry.payload + b"}").decode())
+
+
+def _prefix(id_: str) -> bytes:
+    return b'{"id":' + msgspec.json.encode(id_) + b',"type":"next","payload":'
+
+
+class Adapter(ASGIWebSocketAdapter):
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        """Sends a text frame, though JSON is encoded to bytes here."""
+        await self.send_text(msgspec.json.encode(message).decode())
+
+    async def send_text(self, text: str) -> None:
+        try:
+            await self.ws.send_text(text)
+        except WebSocketDisconnect as gone:
+            raise WebSocketDisconnected from gone
+
+    async def close(self, code: int, reason: str) -> None:
+        await super().close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
+
+
+class Shared(Protocol):
+    """A view, with what its connections share."""
+
+    hub: Hub
+    persisted: Persisted
+    admission: Admission
+
+
+TRY_AGAIN_LATER = 1013
+"""RFC 6455's registry of close codes; clients try again after it, as they don't after a 44xx."""
+
+
+FORBIDDEN = 4403
+"""The token isn't good, or no longer."""
+
+
+class Handler(BaseGraphQLTransportWSHandler[Context, None]):
+    _ending: asyncio.Task[None] | None = None  # its token isn't good any more
+
+    async def handle(self) -> None:
+        try:
+            with self._shared.admission.connection(), ExitStack() as self._while_open:
+                await super().handle()
+        except Crowded as crowded:
+            await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
+
+    async def handle_connection_init(self, message: protocol.ConnectionInitMessage) -> None:
+        if self.connection_init_timeout_task:
+            self.connection_init_timeout_task.cancel()  # it is the server that lets wait from now on
+        was_let_in = self.connection_acknowledged
+        try:
+            async with self._shared.admission.turn():
+                await super().handle_connection_init(message)
+        except Crowded as crowded:
+            await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
+        except NotLetIn as refused:
+            await self.websocket.close(FORBIDDEN, str(refused))
+        if self.connection_acknowledged and not was_let_in and self.context.identity is not None:
+            revocations = self.context.application.revocations
+            self._while_open.enter_context(revocations.telling(self.context.identity, self._let_out))
+
+    def _let_out(self, why: str) -> None:
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end_all(why))
+
+    async def _end_all(self, why: str) -> None:
+        """Nothing more is carried out; the client learns of it as soon as it reads."""
+        for id_ in list(self.operations):
+            await self.cleanup_operation(id_)
+        with suppress(WebSocketDisconnected, WebSocketDisconnect):
+            await self.websocket.close(FORBIDDEN, why)
+
+    @property
+    def _shared(self) -> Shared:
+        return cast("Shared", self.view)
+
+    async def handle_message(self, message: protocol.Message) -> None:
+        if self._ending is not None:
+            return
+        try:
+            msgspec.convert(message, Message)
+        except msgspec.ValidationError as fault:
+            await self.handle_invalid_message(f"No message of graphql-transport-ws: {fault}")
+            return
+        if message["type"] == "connection_init" and message.get("payload") is None:
+            message = {"type": "connection_init"}  # the protocol allows null, too
+        await super().handle_message(message)
+
+    async def handle_subscribe(self, message: protocol.SubscribeMessage) -> None:
+        if self.connection_acknowledged and message["id"] not in self.operations:
+            asked = msgspec.convert(message["payload"], Asked)
+            try:
+                query = self._shared.persisted.text(asked.query, asked.document_id, asked.extensions)
+            except NotPersisted as refused:
+                await self.send_message({"id": message["id"], "type": "error", "payload": [refused.formatted]})
+                return
+            message["payload"]["query"] = query or ""
+        await super().handle_subscribe(message)
+
+    async def run_operation(self, operation: Operation[Context, None]) -> None:
+        try:
+            is_over = await self._deliver(operation)
+        except Crowded as crowded:
+            await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
+        except WebSocketDisconnected:  # a client that went away is no fault
+            self.operations.pop(operation.id, None)
+        except Exception as fault:
+            with suppress(WebSocketDisconnected):
+                await operation.send_initial_errors(told(fault))
+        else:
+            if not is_over:
+                await super().run_operation(operation)
+
+    async def _deliver(self, operation: Operation[Context, None]) -> bool:
+        """Whether the operation was carried out here, to its end: a subscription that is shared with others."""
+        await ready(operation.query)
+        async with self._shared.admission.turn():
+            followed = subscription(operation.query, operation.operation_name, operation.variables, self.context)
+        over = None if followed is None else await self._shared.hub.deliver(followed, self._outlet(operation.id))
+        if over is not None:
+            await self._end(operation, over)
+        return over is not None
+
+    async def _end(self, operation: Operation[Context, None], over: Over) -> None:
+        if over.errors:
+            payload: Any = {"data": None, "errors": over.errors}
+            await operation.send_operation_message({"id": operation.id, "type": "next", "payload": payload})
+        await operation.send_operation_message({"id": operation.id, "type": "complete"})
+
+    def _outlet(self, id_: str) -> Outlet:
+        adapter = cast("Adapter", self.websocket)
+        frames = (adapter.ws.scope.get("extensions") or {}).get(FRAMES)
+        return MessageOutlet(adapter, id_) if frames is None else FrameOutlet(frames, id_)
+
+    async def handle_task_exception(self, error: Exception) -> None:
+        if not isinstance(error, WebSocketDisconnected):  # a client that went away is no fault
+            logger.error("A WebSocket's operation broke off", exc_info=error)
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
+        return None  # also a document that can't be read is told to its own operation

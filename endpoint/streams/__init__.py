@@ -1,0 +1,1 @@
+"""Subscriptions that many clients share."""

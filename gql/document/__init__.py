@@ -1,0 +1,1 @@
+"""The pipeline as a YAML or JSON document."""

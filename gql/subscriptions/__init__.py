@@ -1,0 +1,1 @@
+"""The subscriptions, a file a noun."""

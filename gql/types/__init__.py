@@ -1,0 +1,1 @@
+"""The GraphQL types and root query fields, a file a noun."""

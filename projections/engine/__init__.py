@@ -1,0 +1,1 @@
+"""The machinery that keeps every read model equal to the log."""

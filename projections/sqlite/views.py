@@ -1,0 +1,345 @@
+"""
+The store of read models on SQLite: a file of its own beside the log's.
+
+One thread writes; a few read, each over a connection of its own, so that nobody waits for the writer. It commits
+without waiting for the disk (WAL, synchronous=NORMAL): a power cut may take the last commits back, rows and
+checkpoint together, and the projector makes them again.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Self, TypeVar
+from uuid import UUID
+
+from projections.engine.views import (
+    Checkpoint,
+    CheckpointMoved,
+    Filter,
+    Page,
+    Parked,
+    Progress,
+    Row,
+    Slice,
+    Views,
+    ViewsUnavailable,
+    place_of,
+)
+from projections.sqlite.listing import Listing
+from projections.sqlite.search import Tagged, tag, untag
+from store.sqlite import disk
+
+Result = TypeVar("Result")
+
+MEMORY = ":memory:"
+READERS = 3
+PRUNED = 500  # rows at once, so that saving never waits for long
+
+# Raised with every change to the tables: the old ones are then dropped, and made again from the log.
+LAYOUT = 2
+
+ADVICE = "If it is damaged, stop the server and delete it: all that is in it is made again from the log."
+
+TABLES = """
+    CREATE TABLE checkpoints (
+        kind TEXT PRIMARY KEY, version INTEGER NOT NULL, generation INTEGER NOT NULL, epoch TEXT NOT NULL,
+        position INTEGER NOT NULL, hash BLOB NOT NULL
+    );
+    CREATE TABLE generations (generation INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL);
+    CREATE TABLE rows (
+        id INTEGER PRIMARY KEY, generation INTEGER NOT NULL, key BLOB NOT NULL, parent TEXT, sort TEXT,
+        position INTEGER NOT NULL, document BLOB NOT NULL, tags TEXT, UNIQUE (generation, key)
+    );
+    CREATE INDEX rows_by_place ON rows (generation, parent, sort, key) WHERE parent IS NOT NULL;
+    CREATE VIRTUAL TABLE tagged USING fts5(
+        tags, content='', detail=none, columnsize=0, tokenize='unicode61 remove_diacritics 0'
+    );
+    CREATE TABLE parked (
+        generation INTEGER NOT NULL, position INTEGER NOT NULL, stream BLOB NOT NULL, name TEXT NOT NULL,
+        error TEXT NOT NULL, PRIMARY KEY (generation, position)
+    );
+    CREATE VIEW documents AS
+        SELECT kind, key, parent, sort, rows.position, document FROM rows JOIN checkpoints USING (generation);
+"""
+DROP = """
+    DROP VIEW IF EXISTS documents; DROP TABLE IF EXISTS parked; DROP TABLE IF EXISTS tagged; DROP TABLE IF EXISTS rows;
+    DROP TABLE IF EXISTS generations; DROP TABLE IF EXISTS checkpoints;
+"""
+PUT = """
+    INSERT INTO rows (generation, key, parent, sort, position, document, tags) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (generation, key) DO UPDATE SET
+        parent = excluded.parent, sort = excluded.sort, position = excluded.position, document = excluded.document
+"""
+PARKED = """
+    SELECT kind, parked.position, stream, name, error FROM checkpoints JOIN parked ON parked.rowid IN (
+        SELECT rowid FROM parked WHERE parked.generation = checkpoints.generation ORDER BY position LIMIT ?
+    ) ORDER BY parked.position, kind
+"""
+
+
+class SqliteViews(Views):
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._is_closed = False
+        self._connections: list[sqlite3.Connection] = []
+        self._local = threading.local()
+        self._writer = ThreadPoolExecutor(1, "views-writer")
+        # A database in memory is its connection's own: it has one thread for everything.
+        self._readers = self._writer if path == MEMORY else ThreadPoolExecutor(READERS, "views-reader")
+
+    @classmethod
+    async def open(cls, path: Path | str) -> Self:
+        """The store in the file *path*, which is made if it isn't there; ":memory:" for one that is gone at the end."""
+        views = cls(str(path))
+        if str(path) != MEMORY:
+            await asyncio.to_thread(disk.make, Path(path))  # it says what the log says: for nobody else to read
+        try:
+            await views._write(views._make_tables)
+        except BaseException:
+            await views.close()
+            raise
+        return views
+
+    async def close(self) -> None:
+        self._is_closed = True
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._readers.shutdown()
+        self._writer.shutdown()
+        for connection in self._connections:
+            connection.close()
+
+    # Reading
+
+    async def get(self, kind: str, key: UUID) -> bytes | None:
+        def get(db: sqlite3.Connection) -> bytes | None:
+            row = db.execute("SELECT document FROM documents WHERE kind = ? AND key = ?", (kind, key.bytes)).fetchone()
+            return None if row is None else row[0]
+
+        return await self._read(get)
+
+    async def find(self, kind: str, keys: Collection[UUID]) -> Mapping[UUID, bytes]:
+        def find(db: sqlite3.Connection) -> Mapping[UUID, bytes]:
+            marks = ", ".join("?" * len(keys))
+            found = db.execute(
+                f"SELECT key, document FROM documents WHERE kind = ? AND key IN ({marks})",
+                (kind, *(key.bytes for key in keys)),
+            )
+            return {UUID(bytes=key): document for key, document in found}
+
+        return await self._read(find)
+
+    async def list(
+        self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: Filter | None = None
+    ) -> Page[bytes]:
+        if only is not None:
+            (narrowed,) = await self.list_all(kind, parent, part, [only], is_descending=is_descending)
+            return narrowed
+        after = None if part.after is None else place_of(part.after)
+        before = None if part.before is None else place_of(part.before)
+
+        def page(db: sqlite3.Connection) -> Page[bytes]:
+            with _transaction(db, "DEFERRED"):
+                return Listing(kind, parent, is_descending).page(db, part, after, before)
+
+        return await self._read(page)
+
+    async def list_all(
+        self, kind: str, parent: str, part: Slice, narrowed: Sequence[Filter], *, is_descending: bool = False
+    ) -> Sequence[Page[bytes]]:
+        after = None if part.after is None else place_of(part.after)
+        before = None if part.before is None else place_of(part.before)
+
+        def pages(db: sqlite3.Connection) -> Sequence[Page[bytes]]:
+            with _transaction(db, "DEFERRED"):
+                return Tagged(kind, parent, is_descending, narrowed).pages(db, part, after, before)
+
+        return await self._read(pages) if narrowed else []
+
+    async def checkpoints(self) -> Mapping[str, Checkpoint]:
+        return await self._write(_checkpoints)
+
+    async def parked(self, limit: int = 10) -> Sequence[Parked]:
+        def parked(db: sqlite3.Connection) -> Sequence[Parked]:
+            found = db.execute(PARKED, (limit,))
+            return [
+                Parked(kind=kind, position=position, stream=UUID(bytes=stream), name=name, error=error)
+                for kind, position, stream, name, error in found
+            ]
+
+        return await self._read(parked)
+
+    async def load(self, wanted: Mapping[int, Collection[UUID]]) -> Mapping[int, Mapping[UUID, bytes]]:
+        def load(db: sqlite3.Connection) -> Mapping[int, Mapping[UUID, bytes]]:
+            return {generation: dict(_documents(db, generation, keys)) for generation, keys in wanted.items()}
+
+        return await self._write(load)
+
+    # Writing
+
+    async def save(self, steps: Sequence[Progress]) -> None:
+        def save(db: sqlite3.Connection) -> None:
+            with _transaction(db, "IMMEDIATE"):
+                for step in steps:
+                    _save(db, step)
+
+        await self._write(save)
+
+    async def begin(self, kind: str) -> int:
+        def begin(db: sqlite3.Connection) -> int:
+            generation = db.execute("INSERT INTO generations (kind) VALUES (?)", (kind,)).lastrowid
+            assert generation is not None
+            return generation
+
+        return await self._write(begin)
+
+    async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
+        def fill(db: sqlite3.Connection) -> None:
+            with _transaction(db, "IMMEDIATE"):
+                _put(db, generation, rows)
+                _remove(db, generation, removed)
+
+        await self._write(fill)
+
+    async def forget(self, kind: str) -> None:
+        def forget(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM checkpoints WHERE kind = ?", (kind,))
+
+        await self._write(forget)
+        await self.prune()
+
+    async def prune(self, only: Collection[int] | None = None) -> None:
+        while await self._write(partial(_prune, only=only)):
+            pass
+
+    # Threads
+
+    async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        return await self._run(self._readers, work)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        return await self._run(self._writer, work)
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        if self._is_closed:
+            raise ViewsUnavailable(f"{self._path} is closed.")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, lambda: work(self._connection()))
+        except (OSError, sqlite3.Error) as error:
+            raise ViewsUnavailable(f"{self._path}: {error}. {ADVICE}") from error
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's own."""
+        known: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if known is None:
+            # closed by another thread, when none of them uses it any more
+            known = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+            known.execute("PRAGMA journal_mode = WAL")
+            known.execute("PRAGMA synchronous = NORMAL")
+            self._local.connection = known
+            self._connections.append(known)
+        return known
+
+    def _make_tables(self, db: sqlite3.Connection) -> None:
+        with _transaction(db, "IMMEDIATE"):
+            ((layout,),) = db.execute("PRAGMA user_version")
+            if layout != LAYOUT:
+                for statement in (DROP + TABLES).split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {LAYOUT}")
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection, mode: str) -> Iterator[None]:
+    db.execute(f"BEGIN {mode}")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # after some faults, a full disk among them, SQLite has rolled back by itself
+            db.execute("ROLLBACK")
+        raise
+
+
+def _checkpoints(db: sqlite3.Connection) -> dict[str, Checkpoint]:
+    found = db.execute("SELECT kind, version, generation, epoch, position, hash FROM checkpoints")
+    return {
+        kind: Checkpoint(kind=kind, version=version, generation=generation, epoch=epoch, position=position, hash=hash_)
+        for kind, version, generation, epoch, position, hash_ in found
+    }
+
+
+def _documents(db: sqlite3.Connection, generation: int, keys: Collection[UUID]) -> Iterator[tuple[UUID, bytes]]:
+    marks = ", ".join("?" * len(keys))
+    found = db.execute(
+        f"SELECT key, document FROM rows WHERE generation = ? AND key IN ({marks})",
+        (generation, *(key.bytes for key in keys)),
+    )
+    for key, document in found:
+        yield UUID(bytes=key), document
+
+
+def _save(db: sqlite3.Connection, step: Progress) -> None:
+    before, after = step.before, step.after
+    if _checkpoints(db).get(after.kind) != before:
+        raise CheckpointMoved(after.kind)
+    if before and before.generation == after.generation and before.position >= after.position:
+        raise ValueError(f"a checkpoint only moves forward, not from {before.position} to {after.position}")
+    _put(db, after.generation, step.rows)
+    _remove(db, after.generation, step.removed)
+    db.executemany(
+        "INSERT OR REPLACE INTO parked (generation, position, stream, name, error) VALUES (?, ?, ?, ?, ?)",
+        [(after.generation, each.position, each.stream.bytes, each.name, each.error) for each in step.parked],
+    )
+    db.execute(
+        "INSERT OR REPLACE INTO checkpoints (kind, version, generation, epoch, position, hash)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (after.kind, after.version, after.generation, after.epoch, after.position, after.hash),
+    )
+
+
+def _put(db: sqlite3.Connection, generation: int, rows: Sequence[Row]) -> None:
+    db.executemany(
+        PUT,
+        [
+            (
+                generation,
+                row.key.bytes,
+                None if row.place is None else row.place.parent,
+                None if row.place is None else row.place.sort,
+                row.position,
+                row.document,
+                " ".join(row.tags) or None,
+            )
+            for row in rows
+        ],
+    )
+    tag(db, generation, [row.key for row in rows if row.tags])
+
+
+def _remove(db: sqlite3.Connection, generation: int, keys: Sequence[UUID]) -> None:
+    db.executemany("DELETE FROM rows WHERE generation = ? AND key = ?", [(generation, key.bytes) for key in keys])
+
+
+def _prune(db: sqlite3.Connection, only: Collection[int] | None) -> bool:
+    """Removes some of what nobody reads; whether there was any."""
+    with _transaction(db, "IMMEDIATE"):
+        unread = db.execute(
+            "SELECT generation FROM generations WHERE generation NOT IN (SELECT generation FROM checkpoints)"
+        )
+        found = next((each for each in unread.fetchall() if only is None or each[0] in only), None)
+        if found is None:
+            return False
+        some = [id_ for (id_,) in db.execute("SELECT id FROM rows WHERE generation = ? LIMIT ?", (*found, PRUNED))]
+        untag(db, some)
+        db.executemany("DELETE FROM rows WHERE id = ?", [(id_,) for id_ in some])
+        if not some:
+            db.execute("DELETE FROM parked WHERE generation = ?", found)
+            db.execute("DELETE FROM generations WHERE generation = ?", found)
+        return True

@@ -1,0 +1,1 @@
+"""Targets: where steps are carried out."""

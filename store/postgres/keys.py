@@ -1,0 +1,42 @@
+"""
+The keys that actors' profiles are sealed with, on PostgreSQL.
+
+A deleted row stays on the disk until the table is vacuumed: that is done at once. The write-ahead log and backups keep
+it for as long as they are kept themselves.
+"""
+
+import secrets
+from collections.abc import Collection, Mapping
+
+from store.keys import KEY
+from store.postgres.connection import Pool, Prepare
+
+
+class PostgresKeys:
+    """See `Keys`; shared by all nodes."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, dsn: str, *prepare: Prepare) -> "PostgresKeys":
+        """The keys in the database *dsn*, whose tables are there; raises `LogUnavailable`."""
+        return cls(await Pool.open(dsn, 1, *prepare))
+
+    async def make(self, actor: str) -> bytes:
+        await self._pool.fetch(
+            "INSERT INTO actor_keys VALUES ($1, $2) ON CONFLICT (actor) DO NOTHING", actor, secrets.token_bytes(KEY)
+        )
+        return (await self.get([actor]))[actor]
+
+    async def get(self, actors: Collection[str]) -> Mapping[str, bytes]:
+        rows = await self._pool.fetch("SELECT actor, key FROM actor_keys WHERE actor = ANY ($1)", list(actors))
+        return {row["actor"]: row["key"] for row in rows}
+
+    async def destroy(self, actors: Collection[str]) -> None:
+        found = await self._pool.fetch("DELETE FROM actor_keys WHERE actor = ANY ($1) RETURNING actor", list(actors))
+        if found:
+            await self._pool.fetch("VACUUM actor_keys")
+
+    async def close(self) -> None:
+        await self._pool.close()
