@@ -1,1 +1,1 @@
-"""Facts, wishes and rules of pipelines and deployments: pure functions over frozen structs, nothing else."""
+"""The domain: events, commands and rules of pipelines and deployments, as pure functions over frozen structs."""

@@ -1,4 +1,4 @@
-"""Who may come in: tokens, of which only a hash is kept."""
+"""Access tokens. The log keeps a hash of each token, never the token itself."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,14 +13,15 @@ from domain.errors import InvalidArgument, TokenNotFound
 
 TokenId = NewType("TokenId", UUID)
 
-ACCESS = uuid5(NAMESPACE_URL, "stageline:access")  # the one stream of tokens
+ACCESS = uuid5(NAMESPACE_URL, "stageline:access")
+"""The stream of all tokens."""
 
 
 class TokenIssued(Struct, frozen=True, kw_only=True):
-    """*actor* may come in with the token whose SHA-256, in hex, is *hash*.
+    """A token was issued for *actor*; *hash* is the token's SHA-256 in hexadecimal.
 
-    *actor* is a stable identifier, never a person's name or address: the log keeps it for ever. The token is good
-    until *expires_at*, or until it is revoked.
+    *actor* is a stable identifier, never a person's name or address, because the log keeps it for ever. The token is
+    valid until *expires_at*, or until it is revoked.
     """
 
     token: TokenId
@@ -61,7 +62,7 @@ class Token(Struct, frozen=True, kw_only=True):
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """The tokens that weren't revoked, and the hashes of those that were."""
+    """The tokens that are not revoked, and the hashes of the revoked ones."""
 
     tokens: tuple[Token, ...] = ()
     revoked: frozenset[str] = frozenset()
@@ -73,7 +74,7 @@ def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
             if any(known.id == token for known in state.tokens):
                 return []
             if digest in state.revoked or any(known.hash == digest for known in state.tokens):
-                raise InvalidArgument(argument="hash", why="it is another token's")
+                raise InvalidArgument(argument="hash", why="another token already has it")
             named, who = names.checked(name), names.checked(actor)
             return [TokenIssued(token=token, name=named, actor=who, hash=digest, expires_at=expires_at)]
         case RevokeToken(token=token):

@@ -1,8 +1,8 @@
 """
-Who is behind an actor: a name and an address that only their own key can open.
+Profiles of actors: a name and an address, sealed with a key of the actor's own.
 
-The log keeps an actor's id for ever, and the profile as it was sealed. Who is forgotten has the key destroyed: what
-the log holds means nothing from then on, and no event was touched.
+The log keeps an actor's id and the sealed profile for ever. Forgetting an actor destroys the key, so that the profile
+can't be read any more. No event is changed by that.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,12 @@ from domain.errors import ActorNotFound
 
 ActorId = NewType("ActorId", str)
 
-ACTORS = uuid5(NAMESPACE_URL, "stageline:actors")  # the one stream of profiles
+ACTORS = uuid5(NAMESPACE_URL, "stageline:actors")
+"""The stream of all profiles."""
 
 
 class ProfileSet(Struct, frozen=True, kw_only=True):
-    """*sealed* is the profile, readable with the actor's key alone."""
+    """The actor has a profile; *sealed* can be read with the actor's key only."""
 
     actor: ActorId
     sealed: str
@@ -47,14 +48,14 @@ ActorCommand = SetProfile | ForgetActor
 
 
 class Actor(Struct, frozen=True, kw_only=True):
-    """*sealed* is None once the actor is forgotten."""
+    """An actor; *sealed* is None once the actor is forgotten."""
 
     id: ActorId
     sealed: str | None
 
 
 class Actors(Struct, frozen=True, kw_only=True):
-    """All actors that ever had a profile."""
+    """All actors that have, or had, a profile."""
 
     actors: tuple[Actor, ...] = ()
 

@@ -1,4 +1,4 @@
-"""An aggregate as data: what may happen, and what has."""
+"""Aggregates as data: each pairs the decision on a command with the fold of its events."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ Event = TypeVar("Event")
 
 @dataclass(frozen=True)
 class Decider(Generic[State, Command, Event]):
-    """*decide* answers a command with new facts or raises `Refused`; *evolve* folds a fact in and never refuses.
+    """An aggregate: *decide* answers a command with new events or raises `Refused`; *evolve* applies an event.
 
-    *fold* comes to the same as *evolve* on one fact after another, where that can be done quicker, and *advance* to the
-    same as *decide*, with the state that its facts lead to, where deciding has come to that anyway.
-    *name* is the family that stored event names begin with (`pipeline.ServiceMoved`): it is for ever.
+    `evolve` never refuses. *fold* is optional: it equals `evolve` on one event after another, but is faster. *advance*
+    is optional, too: it returns the events of *decide* together with the state that they lead to. *name* is the
+    prefix of stored event names (`pipeline.ServiceMoved`) and never changes.
     """
 
     name: str
@@ -27,14 +27,14 @@ class Decider(Generic[State, Command, Event]):
     advance: Callable[[State, Command], tuple[list[Event], State]] | None = None
 
     def carry_out(self, state: State, command: Command) -> tuple[list[Event], State]:
-        """The facts that *command* leads to, and the state with them; raises `Refused`."""
+        """Return the events that *command* leads to, and the state after them; raises `Refused`."""
         if self.advance is not None:
             return self.advance(state, command)
         events = self.decide(state, command)
         return events, self.replay(events, state)
 
     def replay(self, events: Iterable[Event], state: State | None = None) -> State:
-        """*events* folded onto *state*, or onto the initial state."""
+        """Return *state*, or the initial state, with *events* applied."""
         current = self.initial if state is None else state
         if self.fold is not None:
             return self.fold(current, events)

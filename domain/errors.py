@@ -1,13 +1,12 @@
 """
-Why a command is turned down.
+Refusals: the reasons why a command is rejected.
 
     Refused
-    ├── Invalid     what was asked for can't be meant
-    ├── NotFound    the thing named is not there
-    └── Conflict    it is there, but its present state forbids this
+    ├── Invalid     the command has an invalid value
+    ├── NotFound    the command names something that does not exist
+    └── Conflict    the current state does not allow the command
 
-A refusal is an answer, not a fault: its message says what is wrong in words for the one who asked, and `code`
-is stable for programs.
+A refusal is an answer, not a fault. Its message tells people what is wrong; its `code` is stable for programs.
 """
 
 import re
@@ -15,7 +14,7 @@ from typing import ClassVar
 
 
 class Refused(Exception):
-    """A command was turned down; *details* are what the message speaks of."""
+    """A rejected command; *details* are the values in the message."""
 
     message: ClassVar[str] = "Refused."
     code: ClassVar[str] = "REFUSED"
@@ -44,23 +43,23 @@ class Conflict(Refused): ...
 
 
 class InvalidName(Invalid):
-    message = "{name!r} can't be a name: {why}."
+    message = "Invalid name {name!r}: {why}."
 
 
 class InvalidDescription(Invalid):
-    message = "The description can't be kept: {why}."
+    message = "Invalid description: {why}."
 
 
 class InvalidPosition(Invalid):
-    message = "There is no position {position}: this pipeline's positions are 1 to {last}."
+    message = "Invalid position {position}: it must be between 1 and {last}."
 
 
 class InvalidSpec(Invalid):
-    message = "The service's specification can't be meant: {field}: {why}."
+    message = "Invalid service specification: {field}: {why}."
 
 
 class InvalidConcurrency(Invalid):
-    message = "{concurrency} services at once can't be meant: 1 to {most}."
+    message = "Invalid concurrency {concurrency}: it must be between 1 and {most}."
 
 
 class InvalidDocument(Invalid):
@@ -92,11 +91,11 @@ class VersionNotFound(NotFound):
 
 
 class ActorNotFound(NotFound):
-    message = "Nothing is kept of an actor {actor!r}."
+    message = "There is no profile of an actor {actor!r}."
 
 
 class TokenNotFound(NotFound):
-    message = "There is no token {token!r}, or it is revoked already."
+    message = "There is no token {token!r}, or it was already revoked."
 
 
 class NameTaken(Conflict):
@@ -104,53 +103,53 @@ class NameTaken(Conflict):
 
 
 class StageNotEmpty(Conflict):
-    message = "Stage {stage!r} still holds {services}: say to which stage they go, or move them first."
+    message = "Stage {stage!r} still has services ({services}): move them first, or name a stage to move them to."
 
 
 class LastStage(Conflict):
-    message = "{stage!r} is the last stage: a pipeline has at least one."
+    message = "{stage!r} is the last stage, and a pipeline needs at least one."
 
 
 class OwnDestination(Conflict):
-    message = "The services of {stage!r} can't go to the stage that is being deleted."
+    message = "The services of {stage!r} can't move to {stage!r} itself, which is being deleted."
 
 
 class LimitReached(Conflict):
-    message = "There can't be more than {limit} {what}."
+    message = "At most {limit:,} {what} are allowed."
 
 
 class NothingToUndo(Conflict):
-    message = "There is no change of yours to take back."
+    message = "There is no change of yours to undo."
 
 
 class ChangedSince(Conflict):
-    """A change can't be taken back any more."""
+    """A change that can't be undone alone, because later changes depend on it."""
 
-    message = "Your last change ({change}) can't be taken back alone, for this came later: {later}."
+    message = "Your last change ({change}) can't be undone alone, because later changes depend on it: {later}."
 
 
 class NothingToDeploy(Conflict):
-    message = "There is nothing to deploy: every service is skipped, or there is none."
+    message = "There is nothing to deploy: the environment has no services, or all are skipped."
 
 
 class NotRunnable(Conflict):
-    message = "Nothing says how to run {services}: the target {target} needs {needs}."
+    message = "Target {target} can't run {services} without {needs}."
 
 
 class TargetUnavailable(Conflict):
-    message = "This server has no target {target}; it has {available}."
+    message = "This server does not offer target {target}; it offers {available}."
 
 
 class EnvironmentBusy(Conflict):
-    message = "Deployment {number} of the environment is not over: wait for its end, or cancel it."
+    message = "Deployment {number} of the environment has not ended: wait for its end, or cancel it."
 
 
 class DeploymentOver(Conflict):
-    message = "The deployment is over: {status}."
+    message = "The deployment has already ended: {status}."
 
 
 class DeploymentNotAdmitted(Conflict):
-    message = "The deployment is not the one whose turn it is."
+    message = "The deployment is still waiting in the queue."
 
 
 class StepNotDue(Conflict):
@@ -158,18 +157,18 @@ class StepNotDue(Conflict):
 
 
 class Fenced(Conflict):
-    message = "The deployment was taken up by another worker ({worker})."
+    message = "Another worker ({worker}) has taken over the deployment."
 
 
 class VersionMismatch(Conflict):
-    """The caller decided on a version that is no longer the current one."""
+    """A command that expected another version than the current one."""
 
-    message = "Version {expected} was expected, but the current version is {current}: read it again, then decide."
+    message = "Version {expected} was expected, but the current version is {current}: read it again, then retry."
 
 
 class IdempotencyKeyReused(Conflict):
-    message = "The idempotency key {key!r} was used before, for another request."
+    message = "The idempotency key {key!r} was already used for another request."
 
 
 class InvalidArgument(Invalid):
-    message = "{argument} can't be meant: {why}."
+    message = "Invalid {argument}: {why}."

@@ -1,22 +1,28 @@
-"""What a name may be, and when two names are the same."""
+"""Rules for names and descriptions: length, characters, and equality."""
 
 import unicodedata
 
 from domain.errors import InvalidDescription, InvalidName
 
 MAX_NAME = 100
+"""Maximum length of a name, in characters."""
+
 MAX_DESCRIPTION = 1000
+"""Maximum length of a description, in characters."""
 
-# A composed character has at most four parts. Text beyond that is too long anyway and never composed: that would take
-# time in the square of the marks on one letter.
 PARTS = 4
+"""Maximum number of code points in a composed character.
 
-# What turns the direction of the text round it, so that it reads as something else.
+Text longer than this allows is too long anyway and is never composed: composing takes quadratic time in the number of
+marks on one letter.
+"""
+
 TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+"""Bidirectional classes of the controls that reorder the text around them."""
 
 
 def checked(name: str) -> str:
-    """*name* trimmed; raises `InvalidName` unless 1 to 100 characters, none of them a control character."""
+    """Return *name* trimmed; raises `InvalidName` unless it has 1 to 100 characters and no control character."""
     trimmed = _composed(name, MAX_NAME)
     why = _flaw(trimmed, MAX_NAME)
     if why is None and not key(trimmed):
@@ -27,7 +33,10 @@ def checked(name: str) -> str:
 
 
 def checked_description(text: str) -> str:
-    """*text* trimmed; raises `InvalidDescription` beyond 1000 characters or with control characters (newlines are)."""
+    """Return *text* trimmed; raises `InvalidDescription` above 1,000 characters or with a control character.
+
+    A newline is a control character.
+    """
     trimmed = _composed(text, MAX_DESCRIPTION)
     why = _flaw(trimmed, MAX_DESCRIPTION)
     if why is not None:
@@ -36,9 +45,9 @@ def checked_description(text: str) -> str:
 
 
 def key(name: str) -> str:
-    """What two names have in common when they are the same.
+    """Return the key of *name*: two names are the same if their keys are equal.
 
-    That is without regard to case, width, composition, and what doesn't show (a soft hyphen, a zero-width space).
+    The key ignores case, width, composition and invisible characters (a soft hyphen, a zero-width space).
     """
     trimmed = name.strip()
     if trimmed.isascii() or len(trimmed) > PARTS * MAX_NAME:
@@ -54,10 +63,10 @@ def _composed(text: str, most: int) -> str:
 
 def _flaw(text: str, most: int) -> str | None:
     if len(text) > most:
-        return f"it has {len(text)} characters, {most} is the most"
-    return "it holds a control character" if any(map(_is_control, text)) else None
+        return f"{len(text):,} characters; at most {most:,} are allowed"
+    return "control characters are not allowed" if any(map(_is_control, text)) else None
 
 
 def _is_control(character: str) -> bool:
-    # Cc control, Cs lone surrogate (can't be encoded), Zl and Zp line and paragraph separator
+    # Cc: control; Cs: lone surrogate, which can't be encoded; Zl and Zp: line and paragraph separators
     return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(character) in TURNS

@@ -1,7 +1,7 @@
 """
 Projects: namespaces of environments.
 
-Names are kept unique by the stream above: the catalog holds the projects' names, a project its environments'.
+The parent stream keeps names unique: the catalog for projects, a project for its environments.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,12 @@ from domain.errors import EnvironmentNotFound, NameTaken, ProjectNotFound
 ProjectId = NewType("ProjectId", UUID)
 EnvironmentId = NewType("EnvironmentId", UUID)
 
-CATALOG = uuid5(NAMESPACE_URL, "stageline:catalog")  # the one stream of the catalog
+CATALOG = uuid5(NAMESPACE_URL, "stageline:catalog")
+"""The stream of the catalog."""
 
 
 class ProjectNamed(Struct, frozen=True, kw_only=True):
-    """The catalog lists *project* under *name*, from now on."""
+    """The catalog lists *project* under *name* from now on."""
 
     project: ProjectId
     name: str
@@ -32,7 +33,7 @@ class ProjectCreated(Struct, frozen=True, kw_only=True):
 
 
 class EnvironmentNamed(Struct, frozen=True, kw_only=True):
-    """*environment* has *name* in its project, from now on; its earlier name is free."""
+    """*environment* has *name* in its project from now on; its earlier name is free."""
 
     environment: EnvironmentId
     name: str
@@ -72,12 +73,12 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Catalog(Struct, frozen=True, kw_only=True):
-    """Every project's name."""
+    """The names of all projects."""
 
     projects: tuple[Entry, ...] = ()
 
     def find(self, name: str) -> ProjectId:
-        """The project of that name, without regard to case; raises `ProjectNotFound`."""
+        """Return the project with that name, ignoring case; raises `ProjectNotFound`."""
         entry = _named(self.projects, name)
         if entry is None:
             raise ProjectNotFound(project=name)
@@ -85,13 +86,13 @@ class Catalog(Struct, frozen=True, kw_only=True):
 
 
 class Project(Struct, frozen=True, kw_only=True):
-    """A project and its environments' names; `name` is None until it was created."""
+    """A project and the names of its environments; `name` is None until the project is created."""
 
     name: str | None = None
     environments: tuple[Entry, ...] = ()
 
     def find(self, name: str) -> EnvironmentId:
-        """The environment of that name, without regard to case; raises `EnvironmentNotFound`."""
+        """Return the environment with that name, ignoring case; raises `EnvironmentNotFound`."""
         entry = _named(self.environments, name)
         if entry is None:
             raise EnvironmentNotFound(environment=name)
@@ -104,7 +105,7 @@ def _named(entries: tuple[Entry, ...], name: str) -> Entry | None:
 
 
 def _by_id(entries: tuple[Entry, ...]) -> dict[int, Entry]:
-    """By integers, which are compared much quicker than UUIDs."""
+    """Return *entries* by id as integer: integers compare much faster than UUIDs."""
     return {entry.id.int: entry for entry in entries}
 
 

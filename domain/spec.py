@@ -1,7 +1,7 @@
 """
-How a service is built, run and found healthy.
+The specification of a service: how it is built, run and checked for health.
 
-A specification says nothing of where it runs; the environment's target decides whether it can carry it out.
+A specification does not say where the service runs. The environment's target decides whether it can run it.
 """
 
 import re
@@ -12,26 +12,41 @@ from msgspec import Struct
 from domain.errors import InvalidSpec
 
 MAX_COMMANDS = 50
+"""Maximum number of build commands."""
+
 MAX_PORTS = 20
+"""Maximum number of ports."""
+
 MAX_VARIABLES = 200
+"""Maximum number of environment variables."""
+
 MAX_TEXT = 10_000
+"""Maximum length of one text, in characters."""
+
 MAX_SPEC = 100_000
+"""Maximum length of all texts of a specification together, in characters."""
+
 MIN_SECONDS = 0.01
+"""Minimum of every time, in seconds."""
+
 MAX_SECONDS = 24 * 3600
+"""Maximum of every time, in seconds."""
+
 MAX_RETRIES = 10
+"""Maximum number of retries of a failed step."""
 
-# What every target can set: the rule of Kubernetes (IsEnvVarName), with a limit.
 VARIABLE_NAME = re.compile(r"[A-Za-z_.-][A-Za-z0-9_.-]{0,254}")
+"""A variable name that every target accepts: the rule of Kubernetes (IsEnvVarName) with a maximum length."""
 
-# What no process can be given and no store can keep.
 UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
+"""Characters that no process accepts and no store keeps: NUL and lone surrogates."""
 
-# The fields of each source, the one that names it first.
 SOURCES = (("image",), ("context", "dockerfile"), ("directory", "build", "run"))
+"""The fields of each kind of source; the first field names the source."""
 
 
 class ServiceType(StrEnum):
-    """What a service is for; a JOB runs to its end, the others stay up."""
+    """The type of a service; a JOB runs to its end, the others stay up."""
 
     DATABASE = "DATABASE"
     JOB = "JOB"
@@ -62,10 +77,10 @@ Check = HttpCheck | TcpCheck | CommandCheck
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """When a started service counts as up. Times are in seconds.
+    """The health check of a started service. Times are in seconds.
 
-    The check is tried every *interval*, each try for at most *timeout*; it is healthy at the first success.
-    A process that is not healthy *start_period* after its start has failed.
+    The check runs every *interval*, each time for at most *timeout*. The service is healthy at the first success. It
+    has failed if it is not healthy *start_period* after its start.
     """
 
     check: Check
@@ -82,11 +97,11 @@ class Variable(Struct, frozen=True, kw_only=True):
 
 
 class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a service is built and run.
+    """The specification of a service.
 
-    One of three sources: *image* (an existing image), *context* with *dockerfile* (an image built from it), or
+    It has one of three sources: *image* (an existing image), *context* with *dockerfile* (an image to build), or
     *directory* with *build* and *run* (processes). *ports* are TCP ports; 0 asks for a free one at each deployment.
-    Timeouts are in seconds; *retries* is how often a failed step is tried again.
+    Timeouts are in seconds; *retries* is the number of retries of a failed step.
     """
 
     image: str | None = None
@@ -104,16 +119,16 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_built(self) -> bool:
-        """Whether there is anything to build."""
+        """Whether the service has a build step."""
         return bool(self.build) or self.context is not None
 
 
 def checked(spec: ServiceSpec) -> ServiceSpec:
-    """*spec* if it can be meant; raises `InvalidSpec` with the field and the limit otherwise."""
+    """Return *spec* if it is valid; raises `InvalidSpec` with the field and the limit."""
     given = [next((field for field in fields if getattr(spec, field)), None) for fields in SOURCES]
     sources = [field for field in given if field is not None]
     if len(sources) > 1:
-        raise InvalidSpec(field=sources[1], why=f"a service has one source, and {sources[0]} is given too")
+        raise InvalidSpec(field=sources[1], why=f"a service has one source, but {sources[0]} is given, too")
     if spec.dockerfile is not None and spec.context is None:
         raise InvalidSpec(field="dockerfile", why="it needs a context")
     _texts(spec)
@@ -121,19 +136,22 @@ def checked(spec: ServiceSpec) -> ServiceSpec:
     names = [variable.name for variable in spec.env]
     for name in names:
         if not VARIABLE_NAME.fullmatch(name) or names.count(name) > 1:
-            raise InvalidSpec(field="env", why=f"{name[:255]!r} is no variable name, or is given twice")
+            raise InvalidSpec(field="env", why=f"{name[:255]!r} is not a valid variable name, or is given twice")
     if spec.health is not None and not isinstance(spec.health.check, CommandCheck):
         index = spec.health.check.port
         if not 0 <= index < len(spec.ports):
-            raise InvalidSpec(field="health", why=f"it names port {index} of {len(spec.ports)} (counted from 0)")
+            raise InvalidSpec(
+                field="health",
+                why=f"the check uses port {index} (counted from 0), but the service has {len(spec.ports)}",
+            )
     return spec
 
 
 def _texts(spec: ServiceSpec) -> None:
     if len(spec.build) > MAX_COMMANDS:
-        raise InvalidSpec(field="build", why=f"at most {MAX_COMMANDS} commands")
+        raise InvalidSpec(field="build", why=f"{len(spec.build):,} commands; at most {MAX_COMMANDS} are allowed")
     if len(spec.env) > MAX_VARIABLES:
-        raise InvalidSpec(field="env", why=f"at most {MAX_VARIABLES} variables")
+        raise InvalidSpec(field="env", why=f"{len(spec.env):,} variables; at most {MAX_VARIABLES} are allowed")
     texts = [
         ("image", spec.image),
         ("context", spec.context),
@@ -149,7 +167,7 @@ def _texts(spec: ServiceSpec) -> None:
         case Health(check=HttpCheck(path=path)):
             texts.append(("health", path))
             if not path.startswith("/") or " " in path or not path.isprintable():
-                raise InvalidSpec(field="health", why="the path begins with /, and has no spaces in it")
+                raise InvalidSpec(field="health", why="the path must begin with / and contain no spaces")
     total = 0
     for field, text in texts:
         if text is None:
@@ -157,23 +175,25 @@ def _texts(spec: ServiceSpec) -> None:
         if field != "env" and not text.strip():
             raise InvalidSpec(field=field, why="it is empty")
         if len(text) > MAX_TEXT or UNSTORABLE.search(text):
-            raise InvalidSpec(field=field, why=f"at most {MAX_TEXT} characters, no NUL and no lone surrogate")
+            raise InvalidSpec(
+                field=field, why=f"at most {MAX_TEXT:,} characters, without NUL and lone surrogates, are allowed"
+            )
         total += len(text)
         if total > MAX_SPEC:
-            raise InvalidSpec(field=field, why=f"at most {MAX_SPEC} characters in all of the specification's texts")
+            raise InvalidSpec(field=field, why=f"all texts together may have at most {MAX_SPEC:,} characters")
 
 
 def _numbers(spec: ServiceSpec) -> None:
     if len(spec.ports) > MAX_PORTS:
-        raise InvalidSpec(field="ports", why=f"at most {MAX_PORTS} ports")
+        raise InvalidSpec(field="ports", why=f"{len(spec.ports):,} ports; at most {MAX_PORTS} are allowed")
     for port in spec.ports:
         if not 0 <= port <= 65_535 or (port and spec.ports.count(port) > 1):
-            raise InvalidSpec(field="ports", why=f"{port} is outside 0 to 65535, or is given twice")
+            raise InvalidSpec(field="ports", why=f"{port} is not between 0 and 65535, or is given twice")
     if not 0 <= spec.retries <= MAX_RETRIES:
-        raise InvalidSpec(field="retries", why=f"0 to {MAX_RETRIES}")
+        raise InvalidSpec(field="retries", why=f"{spec.retries} is not between 0 and {MAX_RETRIES}")
     seconds = [("build_timeout", spec.build_timeout), ("deploy_timeout", spec.deploy_timeout)]
     if spec.health is not None:
         seconds += [(f"health.{name}", getattr(spec.health, name)) for name in ("interval", "timeout", "start_period")]
     for field, value in seconds:
         if not MIN_SECONDS <= value <= MAX_SECONDS:
-            raise InvalidSpec(field=field, why=f"{MIN_SECONDS} to {MAX_SECONDS} seconds")
+            raise InvalidSpec(field=field, why=f"{value:g} is not between {MIN_SECONDS} and {MAX_SECONDS:,} seconds")

@@ -36,7 +36,7 @@ def evolve(deployment: Deployment, event: DeploymentEvent) -> Deployment:
 
 
 def fold(deployment: Deployment, events: Iterable[DeploymentEvent]) -> Deployment:
-    """Folds one event after another in; the runs of services are put into their stages together."""
+    """Apply one event after another; the runs of services are put back into their stages together."""
     changed: dict[tuple[int, int], ServiceRun] = {}
     for event in events:
         if isinstance(event, StepEvent):
@@ -95,7 +95,7 @@ def _planned(stage: PlannedStage) -> StageRun:
             services.append(ServiceRun(service=service, status=Status.SKIPPED, build=skipped, deploy=skipped))
         elif service.spec.is_built:
             services.append(ServiceRun(service=service))
-        else:  # the plan says that there is nothing to build, so no event has to
+        else:  # the plan says that there is nothing to build, so no event does
             services.append(ServiceRun(service=service, build=skipped))
     return StageRun(stage=stage, services=tuple(services))
 
@@ -108,7 +108,7 @@ def _failed(deployment: Deployment, event: StepFailed) -> Deployment:
 
 
 def _over(deployment: Deployment, status: Status) -> Deployment:
-    """The deployment ended as *status*; the stages that it never completed were cancelled."""
+    """Return the deployment ended with *status*; its incomplete stages are cancelled."""
     stages = tuple(run if run.status.is_final else replace(run, status=Status.CANCELLED) for run in deployment.stages)
     return replace(deployment, status=status, stages=stages)
 
@@ -119,7 +119,7 @@ def _with_stage(deployment: Deployment, stage: StageId, status: Status) -> Deplo
 
 
 def _with_runs(deployment: Deployment, changed: Mapping[tuple[int, int], ServiceRun]) -> Deployment:
-    """*changed* are by their stage's place, and by their own in it."""
+    """Return the deployment with the runs in *changed*, which has them by the indexes of stage and service."""
     if not changed:
         return deployment
     stages = list(deployment.stages)

@@ -1,4 +1,4 @@
-"""What a deployment is going to do: the pipeline as it stood when the deployment was requested."""
+"""The plan of a deployment: the pipeline as it stood when the deployment was requested."""
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ SOURCES = {
     Target.DOCKER: "an image, or a context with a Dockerfile",
     Target.KUBERNETES: "an image, or a context with a Dockerfile",
 }
+"""The source that each target needs, in words."""
 
 
 class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
@@ -25,7 +26,7 @@ class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
-    """A stage with its services in order; at most *concurrency* of them are worked on at once."""
+    """A stage with its services in order; at most *concurrency* of them run at once."""
 
     id: StageId
     name: str
@@ -34,7 +35,7 @@ class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_skipped(self) -> bool:
-        """Whether there is nothing to do in it."""
+        """Whether the stage has nothing to do."""
         return all(service.is_skipped for service in self.services)
 
 
@@ -45,7 +46,7 @@ class Plan(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def make(pipeline: Pipeline, version: int) -> Plan:
-    """The plan of *pipeline* at *version*; raises `NothingToDeploy`, or `NotRunnable` with the services' names."""
+    """Return the plan of *pipeline* at *version*; raises `NothingToDeploy` or `NotRunnable`."""
     due = [service for service in pipeline.services if not service.is_skipped]
     if not due:
         raise NothingToDeploy()

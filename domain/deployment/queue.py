@@ -1,8 +1,7 @@
 """
-An environment's queue: one deployment at a time, the others wait in the order of their requests.
+The queue of an environment: one deployment at a time; the others wait in the order of their requests.
 
-A request that waits already, by the same actor for the same action on the same version of the pipeline, is not
-queued twice: the second merges into the first.
+A request merges into a waiting one by the same actor, for the same action, on the same version of the pipeline.
 """
 
 from enum import StrEnum
@@ -20,22 +19,23 @@ from domain.project import EnvironmentId
 DeploymentId = NewType("DeploymentId", UUID)
 
 MAX_WAITING = 100
+"""Maximum number of deployments waiting in an environment."""
 
 
-@lru_cache(10_000)  # a deployment asks for it three times, and it is a hash
+@lru_cache(10_000)  # a deployment needs it three times, and computing it takes a hash
 def stream(environment: EnvironmentId) -> UUID:
-    """The stream of *environment*'s queue."""
+    """Return the stream of *environment*'s queue."""
     return uuid5(environment, "queue")
 
 
 class Action(StrEnum):
-    """What a deployment does with the services of its plan."""
+    """The action that a deployment carries out on the services of its plan."""
 
     DEPLOY = "DEPLOY"
 
 
 class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
-    """*deployment* waits for its turn; *number* counts the environment's deployments from 1."""
+    """*deployment* is queued; *number* counts the environment's deployments from 1."""
 
     deployment: DeploymentId
     number: int
@@ -45,19 +45,19 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class DeploymentMerged(Struct, frozen=True, kw_only=True, gc=False):
-    """The same was requested once more; *deployment*, which waits already, answers both."""
+    """A second request merged into *deployment*, which was already waiting."""
 
     deployment: DeploymentId
 
 
 class DeploymentAdmitted(Struct, frozen=True, kw_only=True, gc=False):
-    """It is *deployment*'s turn."""
+    """*deployment* has the environment to itself now."""
 
     deployment: DeploymentId
 
 
 class DeploymentClosed(Struct, frozen=True, kw_only=True, gc=False):
-    """*deployment* is over, or was cancelled while it waited; the turn passes on."""
+    """*deployment* has ended, or was cancelled while waiting; the next one may be admitted."""
 
     deployment: DeploymentId
 
@@ -88,7 +88,7 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Queue(Struct, frozen=True, kw_only=True, gc=False):
-    """`admitted` is the deployment whose turn it is; `waiting` are those behind it, first come first."""
+    """The queue: `admitted` is the deployment that may run, `waiting` are those behind it, oldest first."""
 
     count: int = 0
     admitted: Request | None = None
@@ -96,7 +96,7 @@ class Queue(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def open(self) -> tuple[Request, ...]:
-        """Every deployment that isn't over, the admitted one first."""
+        """All deployments that have not ended, the admitted one first."""
         return self.waiting if self.admitted is None else (self.admitted, *self.waiting)
 
 

@@ -49,19 +49,17 @@ from domain.deployment.step import (
 from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
 from domain.spec import UNSTORABLE
 
-# Rules
-
-
 Decided = tuple[list[DeploymentEvent], Deployment]
-"""Events, and the deployment with them."""
+"""Events, and the deployment after them."""
 
 
 def decide(deployment: Deployment, command: DeploymentCommand) -> list[DeploymentEvent]:
+    """Return the events that answer *command*; raises `Refused`."""
     return advance(deployment, command)[0]
 
 
 def advance(deployment: Deployment, command: DeploymentCommand) -> Decided:
-    """What `decide` says, and the deployment with it: that is known by then."""
+    """Return the events of `decide` and the deployment after them; raises `Refused`."""
     if isinstance(command, PlanDeployment):
         if deployment.plan is not None:
             return [], deployment
@@ -81,11 +79,11 @@ def _report(deployment: Deployment, command: AdvanceDeployment) -> Decided:
     if deployment.worker not in (None, command.worker):
         raise Fenced(worker=deployment.worker)
     events: list[DeploymentEvent] = []
-    ended: list[DeploymentEvent] = []  # what is still to be folded in
+    ended: list[DeploymentEvent] = []  # not folded in yet
     services: set[int] = set()
     for outcome in command.outcomes:
         service = outcome.step.service.int
-        if not isinstance(outcome, SucceedStep) or service in services:  # it depends on what came before
+        if not isinstance(outcome, SucceedStep) or service in services:  # it depends on the events before it
             deployment, ended = fold(deployment, ended), []
         services.add(service)
         with suppress(StepNotDue):
@@ -165,7 +163,7 @@ def _not_due(step: Step, run: ServiceRun | None) -> StepNotDue:
 
 
 def _with_consequences(events: list[DeploymentEvent], deployment: Deployment) -> Decided:
-    """With what follows by itself from the state that *events* led to, until nothing more does."""
+    """Return *events* and all that follow from them, and the deployment after all of these."""
     events = list(events)
     while events and (more := list(_next(deployment))):
         events += more
@@ -192,7 +190,7 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
 
 
 def _stop(deployment: Deployment) -> Iterator[DeploymentEvent]:
-    """Cancels what has not begun, and ends the deployment when nothing runs any more."""
+    """Cancel the steps that have not begun, and end the deployment once nothing is running."""
     running = {step.service for step in deployment.running}
     for stage in deployment.stages:
         for run in stage.services:

@@ -21,11 +21,9 @@ from domain.deployment.step import (
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
 
-# Events
-
 
 class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False):
-    """The deployment was requested, and will do what *plan* says whatever becomes of the pipeline."""
+    """The deployment was requested with *plan*; later changes of the pipeline don't affect it."""
 
     environment: EnvironmentId
     number: int
@@ -37,7 +35,7 @@ class DeploymentStarted(Struct, frozen=True, kw_only=True, gc=False): ...
 
 
 class DeploymentTakenUp(Struct, frozen=True, kw_only=True, gc=False):
-    """*worker* carries the deployment out from now on; whoever did before may report nothing more."""
+    """*worker* carries out the deployment from now on; reports of the former worker are refused."""
 
     worker: str
 
@@ -47,7 +45,7 @@ class StageStarted(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class StageSkipped(Struct, frozen=True, kw_only=True, gc=False):
-    """The stage is empty, or all of its services are skipped."""
+    """The stage has no services, or all of them are skipped."""
 
     stage: StageId
 
@@ -61,7 +59,7 @@ class StageFailed(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class CancellationRequested(Struct, frozen=True, kw_only=True, gc=False):
-    """Nothing new starts; *forced*: what runs is stopped as well."""
+    """No new step starts; if *forced*, running steps are stopped as well."""
 
     forced: bool
 
@@ -70,7 +68,7 @@ class DeploymentSucceeded(Struct, frozen=True, kw_only=True, gc=False): ...
 
 
 class DeploymentFailed(Struct, frozen=True, kw_only=True, gc=False):
-    """*reason* is why *phase* of *service*, the first step that failed, did."""
+    """*phase* of *service* was the first step that failed, with *reason*."""
 
     stage: StageId
     service: ServiceId
@@ -94,14 +92,11 @@ WholeEvent = (
     | DeploymentFailed
     | DeploymentCancelled
 )
-"""What is of no single service."""
+"""The events that concern no single service."""
 
 DeploymentEvent = WholeEvent | StepEvent
 
 StepFailed = BuildFailed | ServiceDeployFailed
-
-
-# Commands
 
 
 class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -112,13 +107,13 @@ class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):
-    """*worker* carries it out from now on, and starts it if nobody has."""
+    """Hand the deployment to *worker*, and start it if it has not started."""
 
     worker: str
 
 
 class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
-    """Reports what became of steps, and starts those that are due with that; an outcome that came too late is none."""
+    """Report the outcomes of steps, and start the steps that are due then; late outcomes are ignored."""
 
     worker: str
     outcomes: tuple[StepCommand, ...] = ()
@@ -129,9 +124,6 @@ class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
 
 
 DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | AdvanceDeployment | CancelDeployment
-
-
-# State
 
 
 class StageRun(Struct, frozen=True, kw_only=True, gc=False):
@@ -159,9 +151,9 @@ class Cancellation(StrEnum):
 
 
 class Deployment(Struct, frozen=True, kw_only=True, gc=False):
-    """`environment` is None until the deployment was planned; `worker` carries it out.
+    """A deployment; `environment` is None until it is planned, and `worker` carries it out.
 
-    `places` are those of stages, and of services in them, by the services' ids: as integers, which is much quicker.
+    `places` maps each service's id, as an integer, to the indexes of its stage and of itself in that stage.
     """
 
     environment: EnvironmentId | None = None
@@ -177,7 +169,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def current(self) -> StageRun | None:
-        """The stage that is being carried out."""
+        """The running stage, if any."""
         return next((run for run in self.stages if run.status is Status.RUNNING), None)
 
     @property
@@ -186,17 +178,17 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def running(self) -> tuple[Step, ...]:
-        """The steps that were started and have not ended."""
+        """The steps that have started and not ended."""
         stage = self.current
         return tuple([step for run in stage.services if run.is_busy and (step := run.next)]) if stage else ()
 
     def due(self) -> tuple[Step, ...]:
-        """The steps that ought to be running: those that are, and those that may start now."""
+        """Return the steps that should be running: those that are, and those that may start now."""
         return tuple([step for run in self._due if (step := run.next)])
 
     @property
     def startable(self) -> tuple[Step, ...]:
-        """The steps that are due and don't run yet."""
+        """The steps that are due and not running yet."""
         return tuple([step for run in self._due if not run.is_busy and (step := run.next)])
 
     @property
@@ -213,7 +205,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def unwanted(self) -> tuple[Step, ...]:
-        """The steps that run and aren't due any more."""
+        """The steps that are running but no longer due."""
         return self.running if self.cancellation is Cancellation.FORCED else ()
 
     def run_of(self, service: ServiceId) -> ServiceRun | None:

@@ -1,10 +1,10 @@
 """
-Steps: building or deploying one service in one deployment.
+Steps: the build or the deploy of one service in one deployment.
 
-A step has attempts, counted from 1; a failed one is tried again as often as the service's specification says.
+A step has attempts, counted from 1. The specification of the service says how often a failed step is retried.
 
-Here and wherever data comes by the thousand it is declared with `gc=False`: frozen as it is, it refers to nothing that
-could refer back to it, so that Python needn't look for garbage in it.
+Structs that exist by the thousand are declared with `gc=False`: they are frozen and never part of a reference cycle, so
+the garbage collector need not visit them.
 """
 
 from enum import StrEnum
@@ -17,6 +17,7 @@ from domain.deployment.plan import PlannedService
 from domain.pipeline.ref import ServiceId
 
 MAX_REASON = 2000
+"""Maximum length of the reason of a failure, in characters; the rest is cut off."""
 
 
 class Phase(StrEnum):
@@ -25,7 +26,7 @@ class Phase(StrEnum):
 
 
 class Status(StrEnum):
-    """Of a deployment, a stage, a service, or a step of one."""
+    """The status of a deployment, a stage, a service or a step."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -41,11 +42,11 @@ class Status(StrEnum):
 
 OPEN = Status.QUEUED, Status.RUNNING
 DONE = Status.SUCCEEDED, Status.SKIPPED
-"""Of a step or a service: what comes after it may start."""
+"""Statuses of a step or a service after which the next one may start."""
 
 
 class Step(Struct, frozen=True, kw_only=True, gc=False):
-    """One attempt at one phase of one service: the same identity whoever carries it out, and however often."""
+    """One attempt at one phase of one service: the identity of an effect, on whichever worker."""
 
     service: ServiceId
     phase: Phase
@@ -69,7 +70,7 @@ class BuildFailed(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class BuildSkipped(Struct, frozen=True, kw_only=True, gc=False):
-    """There is nothing to build. Old logs have it: by now the plan's word is enough."""
+    """The service has nothing to build. Only old logs have this event; now the plan says it."""
 
     service: ServiceId
 
@@ -80,7 +81,7 @@ class ServiceDeployStarted(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ServiceDeployed(Struct, frozen=True, kw_only=True, gc=False):
-    """The service is up and listens on *ports*; a JOB has run to its end."""
+    """The service is healthy and listens on *ports*; a JOB has run to its end."""
 
     service: ServiceId
     attempt: int
@@ -94,7 +95,7 @@ class ServiceDeployFailed(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class StepRetried(Struct, frozen=True, kw_only=True, gc=False):
-    """*attempt* failed for *reason*; the step will be tried once more."""
+    """*attempt* failed with *reason*; the step is retried."""
 
     service: ServiceId
     phase: Phase
@@ -103,7 +104,7 @@ class StepRetried(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ServiceCancelled(Struct, frozen=True, kw_only=True, gc=False):
-    """What the service had not ended will not be done."""
+    """The remaining steps of the service are cancelled."""
 
     service: ServiceId
 
@@ -127,7 +128,7 @@ class StartStep(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SucceedStep(Struct, frozen=True, kw_only=True, gc=False):
-    """Reports that *step* ended well; *ports* are those that a deployed service listens on."""
+    """Report that *step* succeeded; a deployed service listens on *ports*."""
 
     worker: str
     step: Step
@@ -141,7 +142,7 @@ class FailStep(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class AbortStep(Struct, frozen=True, kw_only=True, gc=False):
-    """Reports that *step* was stopped, as a forced cancellation asks."""
+    """Report that *step* was stopped by a forced cancellation."""
 
     worker: str
     step: Step
@@ -156,7 +157,7 @@ class StepRun(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
-    """A planned service on its way; `status` is the service's as a whole."""
+    """The progress of a planned service; `status` is that of the service as a whole."""
 
     service: PlannedService
     status: Status = Status.QUEUED
@@ -168,7 +169,7 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def next(self) -> Step | None:
-        """The step to be running now, or to be run next; None when there is nothing more to do."""
+        """The step that is running or comes next; None if nothing is left to do."""
         if self.status.is_final:
             return None
         phase = Phase.DEPLOY if self.build.status in DONE else Phase.BUILD
@@ -180,7 +181,7 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
-    """What *event*, which is of the run's own service, makes of it."""
+    """Return *run* after *event*, which concerns the same service."""
     match event:
         case BuildStarted(attempt=attempt):
             return replace(run, status=Status.RUNNING, build=StepRun(status=Status.RUNNING, attempt=attempt))

@@ -3,7 +3,7 @@
 from typing import get_args
 
 from domain.decider import Decider
-from domain.pipeline.fold import evolve, fold
+from domain.pipeline.fold import evolve
 from domain.pipeline.rules import checked_concurrency, decide
 from domain.pipeline.stage import Stage
 from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
@@ -17,7 +17,6 @@ __all__ = [
     "decide",
     "decider",
     "evolve",
-    "fold",
 ]
 
-decider = Decider("pipeline", Pipeline(), decide, evolve, get_args(PipelineEvent), fold)
+decider = Decider("pipeline", Pipeline(), decide, evolve, get_args(PipelineEvent))

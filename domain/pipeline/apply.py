@@ -1,7 +1,7 @@
 """
-A pipeline said as a whole: what it is to become is compared with what it is, and the fewest events lead there.
+The command that replaces a whole pipeline by the fewest events.
 
-Restoring, undoing, applying a document and cloning are this one command, with what is wanted from elsewhere.
+Restoring, undoing, applying a document and cloning all use it; they differ in where the wanted pipeline comes from.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from domain import name as names
 from domain import pipeline as pipelines
 from domain.decider import Decider
 from domain.errors import EnvironmentNotFound, LastStage, LimitReached, NameTaken
-from domain.pipeline.diff import way
+from domain.pipeline.diff import diff
 from domain.pipeline.service import MAX_SERVICES, Service
 from domain.pipeline.stage import MAX_STAGES, Stage
 from domain.pipeline.state import Pipeline, PipelineEvent
@@ -21,25 +21,26 @@ from domain.spec import checked
 
 
 class ApplyPipeline(Struct, frozen=True, kw_only=True):
-    """The pipeline becomes *wanted*, but keeps its name, which its project's stream holds.
+    """Make the pipeline equal to *wanted*, but keep its name, which the project's stream holds.
 
-    An environment that isn't there yet is made.
+    An environment that does not exist yet is created.
     """
 
     wanted: Pipeline
 
 
 def decide(pipeline: Pipeline, command: ApplyPipeline) -> list[PipelineEvent]:
+    """Return the fewest events that lead to the wanted pipeline; raises `Refused`."""
     wanted = command.wanted
     if pipeline.is_deleted or (pipeline.project or wanted.project) is None:
         raise EnvironmentNotFound(environment=pipeline.name)
     if pipeline.exists:
         wanted = replace(wanted, project=pipeline.project, name=pipeline.name)
-    return way(pipeline, _checked(replace(wanted, is_deleted=False)))
+    return diff(pipeline, _checked(replace(wanted, is_deleted=False)))
 
 
 def _checked(wanted: Pipeline) -> Pipeline:
-    """*wanted* as it may be; raises what a command that led there would."""
+    """Return *wanted* with trimmed names; raises the refusal of the command that would lead there."""
     if not wanted.stages:
         raise LastStage(stage=wanted.name)
     for things, limit, what in (
@@ -82,5 +83,4 @@ decider: Decider[Pipeline, ApplyPipeline, PipelineEvent] = Decider(
     decide,
     pipelines.evolve,
     pipelines.decider.events,
-    pipelines.fold,
 )

@@ -1,11 +1,13 @@
 """
-The way from one pipeline to another: the fewest events that lead there.
+The difference between two pipelines: the fewest events that lead from one to the other.
 
-A service that moves comes to the end of its stage, also when it moves to where it stands: so those services stay that
-are the beginning of their stage's new order, and the others move. Of the stages the longest run stays that is in
-order already. Stages are deleted last, when their services have left them; so a name that goes from one stage or
-service to another may stand twice for a moment, between two events of one append. What is in both is edited: to delete
-it and make it anew could be an event less, and says something else.
+- A moved service goes to the end of its stage, even when it moves within it. So the services that begin their stage's
+  new order stay, and the others move.
+- The longest run of stages that are already in order stays, and the others move.
+- Stages are deleted last, after their services have left. So two stages or services may have the same name for a
+  moment, between two events of one append.
+- A stage or service that is in both pipelines is edited. Deleting and creating it could take one event less, but would
+  say something else.
 """
 
 from bisect import bisect_left
@@ -46,8 +48,8 @@ from domain.pipeline.stage import (
 from domain.pipeline.state import Pipeline, PipelineEvent
 
 
-def way(source: Pipeline, target: Pipeline) -> list[PipelineEvent]:
-    """The events that make *target* of *source*; what was deleted comes back under its old id."""
+def diff(source: Pipeline, target: Pipeline) -> list[PipelineEvent]:
+    """Return the events that turn *source* into *target*; deleted things come back with their old ids."""
     kept = _kept(source, target)
     stages = {stage.id for stage in target.stages}
     return [
@@ -61,7 +63,7 @@ def way(source: Pipeline, target: Pipeline) -> list[PipelineEvent]:
 
 
 def _kept(source: Pipeline, target: Pipeline) -> dict[ServiceId, Service]:
-    """The services of *source* that are in *target* too; of another type it is another service."""
+    """Return the services of *source* that are also in *target* with the same type."""
     types = {service.id: service.type for service in target.services}
     return {service.id: service for service in source.services if types.get(service.id) is service.type}
 
@@ -127,9 +129,9 @@ def _behind(order: Sequence[StageId], before: StageId | None) -> int:
 
 
 def _staying(order: Sequence[StageId], wanted: Sequence[StageId]) -> set[StageId]:
-    """A longest run of *wanted* that is in *order* already (patience sorting)."""
+    """Return a longest run of *wanted* that is already in order (patience sorting)."""
     places = [order.index(stage) for stage in wanted]
-    ends: list[int] = []  # by length less one: the place in *order* where such a run ends soonest
+    ends: list[int] = []  # for each length minus one, the smallest place where a run of that length ends
     lengths = []
     for place in places:
         length = bisect_left(ends, place)
@@ -153,7 +155,7 @@ def _services(source: Pipeline, target: Pipeline, kept: dict[ServiceId, Service]
         there = iter([id_ for id_ in kept if stage_of[id_] == stage.id])
         is_in_order = True
         for service in stage.services:
-            is_in_order = is_in_order and service.id in there  # looks on from where the last one was found
+            is_in_order = is_in_order and service.id in there  # continues after the last match
             if service.id not in kept:
                 yield ServiceAdded(service=service.id, name=service.name, type=service.type, spec=service.spec)
                 yield ServiceMoved(service=service.id, source=None, target=stage.id)

@@ -1,4 +1,4 @@
-"""Environments: what is said of one as a whole. Its stages and services are its pipeline."""
+"""Environments: events and commands that concern the environment as a whole."""
 
 from enum import StrEnum
 
@@ -8,11 +8,14 @@ from domain.pipeline.ref import StageId
 from domain.project import ProjectId
 
 DEFAULT_CONCURRENCY = 8
+"""Default number of services that are built or deployed at once."""
+
 MAX_CONCURRENCY = 100
+"""Maximum number of services that are built or deployed at once."""
 
 
 class Target(StrEnum):
-    """What carries an environment's steps out."""
+    """The target: what carries out the steps of an environment."""
 
     PROCESS = "PROCESS"
     DOCKER = "DOCKER"
@@ -47,7 +50,7 @@ EnvironmentEvent = EnvironmentCreated | EnvironmentRenamed | TargetChanged | Con
 
 
 class CreateEnvironment(Struct, frozen=True, kw_only=True):
-    """*stages* are the ids of the four default stages."""
+    """Create an environment; *stages* are the ids of its four default stages."""
 
     project: ProjectId
     name: str
@@ -57,7 +60,7 @@ class CreateEnvironment(Struct, frozen=True, kw_only=True):
 
 
 class EditEnvironment(Struct, frozen=True, kw_only=True):
-    """Changes what is not None."""
+    """Change the fields that are not None."""
 
     name: str | None = None
     target: Target | None = None

@@ -67,12 +67,11 @@ from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent, Thin
 from domain.spec import ServiceType, checked
 
 DEFAULT_STAGES = (ServiceType.DATABASE, ServiceType.JOB, ServiceType.CONTAINER, ServiceType.APPLICATION)
-
-
-# Rules
+"""The home type of each default stage, in order."""
 
 
 def decide(pipeline: Pipeline, command: PipelineCommand) -> list[PipelineEvent]:
+    """Return the events that answer *command*, none if nothing changes; raises `Refused`."""
     match command:
         case CreateEnvironment() if pipeline.project is None:
             return _create(command)
@@ -107,7 +106,7 @@ def _create(command: CreateEnvironment) -> list[PipelineEvent]:
 
 
 def checked_concurrency(concurrency: int) -> int:
-    """*concurrency*; raises `InvalidConcurrency` outside 1 to 100."""
+    """Return *concurrency*; raises `InvalidConcurrency` unless it is between 1 and 100."""
     if not 1 <= concurrency <= MAX_CONCURRENCY:
         raise InvalidConcurrency(concurrency=concurrency, most=MAX_CONCURRENCY)
     return concurrency
@@ -256,5 +255,5 @@ def _add_service(pipeline: Pipeline, command: AddService) -> list[PipelineEvent]
 
 
 def _home(pipeline: Pipeline, type_: ServiceType) -> Stage:
-    """Where a new service of *type_* lands: the stage that its type started in, or the last one if that is gone."""
+    """Return the home stage of *type_*, or the last stage if there is none."""
     return next((stage for stage in pipeline.stages if stage.home_of == type_), pipeline.stages[-1])

@@ -1,4 +1,4 @@
-"""Services: what is said of one in a pipeline. Whatever names a service may be its id or its name."""
+"""Services of a pipeline: state, events and commands."""
 
 from msgspec import Struct
 
@@ -6,9 +6,12 @@ from domain.pipeline.ref import ServiceId, ServiceRef, StageId, StageRef
 from domain.spec import ServiceSpec, ServiceType
 
 MAX_SERVICES = 1000
+"""Maximum number of services in an environment."""
 
 
 class Service(Struct, frozen=True, kw_only=True):
+    """A service as it stands in a pipeline."""
+
     id: ServiceId
     name: str
     type: ServiceType
@@ -34,7 +37,7 @@ class ServiceConfigured(Struct, frozen=True, kw_only=True):
 
 
 class ServiceMoved(Struct, frozen=True, kw_only=True):
-    """A service now deploys in stage *target*, last of its services; *source* is None on its first placing."""
+    """A service now stands last in stage *target*; *source* is None when the service is new."""
 
     service: ServiceId
     source: StageId | None
@@ -42,7 +45,7 @@ class ServiceMoved(Struct, frozen=True, kw_only=True):
 
 
 class ServiceSkipped(Struct, frozen=True, kw_only=True):
-    """Deployments of the environment leave the service out, from now on."""
+    """Deployments leave the service out from now on."""
 
     service: ServiceId
 
@@ -67,7 +70,7 @@ ServiceEvent = (
 
 
 class AddService(Struct, frozen=True, kw_only=True):
-    """A new service, in *stage* or where its type has its home."""
+    """Add a service to *stage*, or to the home stage of its type."""
 
     service: ServiceId
     name: str
@@ -77,7 +80,7 @@ class AddService(Struct, frozen=True, kw_only=True):
 
 
 class EditService(Struct, frozen=True, kw_only=True):
-    """Changes what is not None; *spec* replaces the whole specification."""
+    """Change the fields that are not None; *spec* replaces the whole specification."""
 
     service: ServiceRef
     name: str | None = None

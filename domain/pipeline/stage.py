@@ -1,4 +1,4 @@
-"""Stages: what is said of one step of a pipeline's order. Whatever names a stage may be its id or its name."""
+"""Stages of a pipeline: state, policy, events and commands."""
 
 from msgspec import Struct
 
@@ -7,17 +7,20 @@ from domain.pipeline.service import Service
 from domain.spec import ServiceType
 
 DEFAULT_DESCRIPTION = "Rename me to avoid default/legacy ordering"
+"""The description of the four default stages, until they are renamed."""
+
 MAX_STAGES = 100
+"""Maximum number of stages in a pipeline."""
 
 
 class StagePolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a stage is carried out; *concurrency* is how many of its services at once, None for the environment's."""
+    """The policy of a stage; *concurrency* is the number of services at once, None for the environment's."""
 
     concurrency: int | None = None
 
 
 class StageCreated(Struct, frozen=True, kw_only=True):
-    """A stage stands at *position*; new services of *home_of* land in it."""
+    """A stage was created at *position*; new services of type *home_of* go to it."""
 
     stage: StageId
     name: str
@@ -37,7 +40,7 @@ class StageDescribed(Struct, frozen=True, kw_only=True):
 
 
 class StageMoved(Struct, frozen=True, kw_only=True):
-    """*stage* went from position *source* to *target*; those between them moved up or down by one."""
+    """*stage* moved from position *source* to *target*; the stages between shifted by one."""
 
     stage: StageId
     source: int
@@ -50,7 +53,7 @@ class StagePolicyChanged(Struct, frozen=True, kw_only=True):
 
 
 class StageHomeChanged(Struct, frozen=True, kw_only=True):
-    """New services of *home_of* land in the stage, from now on; of no type if that is None."""
+    """New services of type *home_of* go to the stage from now on; None for no type."""
 
     stage: StageId
     home_of: ServiceType | None
@@ -66,7 +69,7 @@ StageEvent = (
 
 
 class At(Struct, frozen=True, kw_only=True):
-    """The place with that number, counted from 1."""
+    """The position with that number, counted from 1."""
 
     position: int
 
@@ -83,7 +86,7 @@ Place = At | Before | After
 
 
 class CreateStage(Struct, frozen=True, kw_only=True):
-    """A new stage, at the end unless *place* says otherwise."""
+    """Create a stage at *place*, by default at the end."""
 
     stage: StageId
     name: str
@@ -92,7 +95,7 @@ class CreateStage(Struct, frozen=True, kw_only=True):
 
 
 class EditStage(Struct, frozen=True, kw_only=True):
-    """Changes what is not None. A renamed stage loses the description that only asked to be renamed."""
+    """Change the fields that are not None. A renamed default stage loses its default description."""
 
     stage: StageRef
     name: str | None = None
@@ -106,7 +109,7 @@ class MoveStage(Struct, frozen=True, kw_only=True):
 
 
 class DeleteStage(Struct, frozen=True, kw_only=True):
-    """Deletes an empty stage, or one whose services go to stage *services_to*."""
+    """Delete a stage; its services move to stage *services_to*, which an empty stage doesn't need."""
 
     stage: StageRef
     services_to: StageRef | None = None

@@ -21,7 +21,11 @@ Thing = TypeVar("Thing", Stage, Service)
 
 
 class Pipeline(Struct, frozen=True, kw_only=True):
-    """An environment with its stages in order; `project` is None until it was created."""
+    """An environment with its stages in order.
+
+    `project` is None until the environment is created. `incoming` is a service between its `ServiceAdded` and its first
+    `ServiceMoved`.
+    """
 
     project: ProjectId | None = None
     name: str = ""
@@ -29,7 +33,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     concurrency: int = DEFAULT_CONCURRENCY
     is_deleted: bool = False
     stages: tuple[Stage, ...] = ()
-    incoming: Service | None = None  # added, and on its way into its first stage
+    incoming: Service | None = None
 
     @property
     def exists(self) -> bool:
@@ -40,7 +44,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         return tuple(service for stage in self.stages for service in stage.services)
 
     def stage(self, ref: StageRef) -> Stage:
-        """The stage with that id or name; raises `StageNotFound`."""
+        """Return the stage with that id or name; raises `StageNotFound`."""
         stage = find(self.stages, ref)
         if stage is None:
             raise StageNotFound(stage=str(ref))
@@ -50,7 +54,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         return 1 + [known.id for known in self.stages].index(stage)
 
     def service(self, ref: ServiceRef) -> Service:
-        """The service with that id or name; raises `ServiceNotFound`."""
+        """Return the service with that id or name; raises `ServiceNotFound`."""
         for stage in self.stages:
             service = find(stage.services, ref)
             if service is not None:
@@ -58,7 +62,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         raise ServiceNotFound(service=str(ref))
 
     def stage_of(self, service: ServiceId) -> Stage:
-        """The stage where the service with that id stands; raises `ServiceNotFound`."""
+        """Return the stage that holds the service with that id; raises `ServiceNotFound`."""
         for stage in self.stages:
             if find(stage.services, service) is not None:
                 return stage
@@ -66,8 +70,9 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
 
 def find(things: tuple[Thing, ...], ref: UUID | str) -> Thing | None:
+    """Return the stage or service with that id or name, or None."""
     if isinstance(ref, UUID):
-        wanted = ref.int  # ids are compared as integers, which is much quicker than as UUIDs
+        wanted = ref.int  # integers compare much faster than UUIDs
         for thing in things:
             if thing.id.int == wanted:
                 return thing

@@ -1,8 +1,8 @@
 """
-Taking one change of a pipeline back, and leaving the later ones.
+Undo of one change that keeps the later changes.
 
-The pipeline without a change is what the later events make of the pipeline before it. That has no meaning when one of
-them stands on the change (it speaks of a stage that was only made then), or has changed the same thing once more.
+The result is the pipeline before the change with the later events applied. A later event is a conflict if it depends on
+the change (it concerns a stage that the change created), or if it changed the same thing again.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ Aspect = tuple[object, str]
 def without(
     before: Pipeline, change: Sequence[PipelineEvent], later: Sequence[PipelineEvent]
 ) -> tuple[Pipeline, tuple[int, ...]]:
-    """What *before* and *later* come to without the *change* between, and which of *later* stand in the way.
+    """Return *before* with *later* applied but without *change*, and the conflicts as indexes into *later*.
 
-    Those are given by their places in *later*; the pipeline is only worth something if there are none.
+    The pipeline is only meaningful if there are no conflicts.
     """
-    taken_back = {_aspect(event) for event in change}
+    undone = {_aspect(event) for event in change}
     pipeline = before
     conflicts = []
     for place, event in enumerate(later):
-        if _aspect(event) in taken_back or not _has_meaning(pipeline, event):
+        if _aspect(event) in undone or not _applies(pipeline, event):
             conflicts.append(place)
         else:
             pipeline = pipelines.evolve(pipeline, event)
@@ -34,7 +34,7 @@ def without(
 
 
 def _aspect(event: PipelineEvent) -> Aspect:
-    """What an event is about, and what of that it changes."""
+    """Return the stage or service that *event* concerns, and the property that it changes."""
     thing = getattr(event, "service", None) or getattr(event, "stage", None)
     match event:
         case ServiceSkipped() | ServiceUnskipped():
@@ -45,8 +45,8 @@ def _aspect(event: PipelineEvent) -> Aspect:
             return thing, type(event).__name__
 
 
-def _has_meaning(pipeline: Pipeline, event: PipelineEvent) -> bool:
-    """Whether all that *event* speaks of is there, and nothing that it makes is there already."""
+def _applies(pipeline: Pipeline, event: PipelineEvent) -> bool:
+    """Return whether *event* can be applied: its subjects exist, and what it creates does not."""
     stages = {stage.id: stage for stage in pipeline.stages}
     services = {service.id for service in pipeline.services}
     match event:

@@ -79,7 +79,7 @@ async def _events(context: Context, asked: list[tuple[MadeBy, Slice]]) -> list[C
 
 
 async def between(context: Context, source: PipelineView, target: PipelineView, project: ProjectRef) -> PipelineDiff:
-    events = diff.way(source.pipeline, target.pipeline)
+    events = diff.diff(source.pipeline, target.pipeline)
     first, last = sorted((source.position, target.position))
     span = HistoryFilter(environment=source.environment, first=first + 1, last=last)
     told = changes.changes(source.pipeline, events)

@@ -71,7 +71,7 @@ def test_a_stage_has_one_place(staging: Shell) -> None:
     assert stage(staging, "reorder", "-n", "JOB DEFAULT").code == 2
     assert stage(staging, "reorder", "-n", "JOB DEFAULT", "--position", "1", "--after", "DATABASE DEFAULT").code == 2
     refused = stage(staging, "reorder", "-n", "JOB DEFAULT", "--position", "9")
-    assert (refused.code, refused.err) == (1, "Error: There is no position 9: this pipeline's positions are 1 to 4.\n")
+    assert (refused.code, refused.err) == (1, "Error: Invalid position 9: it must be between 1 and 4.\n")
 
 
 def test_a_skipped_service_is_marked(staging: Shell) -> None:

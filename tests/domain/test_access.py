@@ -55,7 +55,7 @@ def test_a_token_cannot_be_revoked_twice() -> None:
 def test_no_token_is_issued_with_the_hash_of_another(history: list[AccessEvent]) -> None:
     """Nor of one that was revoked: whoever has that stays out."""
     given(*history).when(IssueToken(token=ROBOT, name="robot", actor="bot", hash="5e88")).refused(
-        InvalidArgument(argument="hash", why="it is another token's")
+        InvalidArgument(argument="hash", why="another token already has it")
     )
 
 

@@ -96,7 +96,7 @@ def service(number: int, name: str, spec: ServiceSpec | None = None) -> Service:
         ((stage(1, "one", concurrency=101),), InvalidConcurrency(concurrency=101, most=100)),
         (
             (stage(1, "one", service(3, "x", ServiceSpec(retries=11))),),
-            InvalidSpec(field="retries", why="0 to 10"),
+            InvalidSpec(field="retries", why="11 is not between 0 and 10"),
         ),
         (
             tuple(stage(number, f"stage {number}") for number in range(MAX_STAGES + 1)),

@@ -114,7 +114,7 @@ def test_the_case_of_an_environments_name_can_be_changed() -> None:
 
 def test_an_environment_is_not_renamed_to_what_cannot_be_a_name() -> None:
     given(created, build).when(EditEnvironment(name="a\tb")).refused(
-        InvalidName(name="a\tb", why="it holds a control character")
+        InvalidName(name="a\tb", why="control characters are not allowed")
     )
 
 

@@ -52,7 +52,7 @@ def test_a_name_shows_something(name: str) -> None:
 def test_a_longer_name_is_refused_with_its_length_and_its_beginning(length: int) -> None:
     with pytest.raises(InvalidName) as caught:
         names.checked("x" * length)
-    assert caught.value == InvalidName(name="x" * 20 + "…", why=f"it has {length} characters, 100 is the most")
+    assert caught.value == InvalidName(name="x" * 20 + "…", why=f"{length:,} characters; at most 100 are allowed")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_longer_name_is_refused_with_its_length_and_its_beginning(length: int)
 def test_a_name_holds_no_control_characters(character: str) -> None:
     with pytest.raises(InvalidName) as caught:
         names.checked(f"a{character}b")
-    assert caught.value == InvalidName(name=f"a{character}b", why="it holds a control character")
+    assert caught.value == InvalidName(name=f"a{character}b", why="control characters are not allowed")
     str(caught.value).encode()  # a message can be sent, whatever it speaks of
 
 
@@ -73,7 +73,7 @@ def test_text_that_is_far_too_long_is_never_composed() -> None:
         names.checked(text)
     with pytest.raises(InvalidDescription) as refused_description:
         names.checked_description(text)
-    assert refused_name.value.details["why"] == "it has 4002 characters, 100 is the most"
+    assert refused_name.value.details["why"] == "4,002 characters; at most 100 are allowed"
     assert refused_description.value.details["why"] == "it has 4002 characters, 1000 is the most"
     assert names.key(text) == text
 
@@ -116,11 +116,11 @@ def test_a_description_has_1000_characters_at_most() -> None:
     assert names.checked_description(" " + "x" * 1000) == "x" * 1000
     with pytest.raises(InvalidDescription) as caught:
         names.checked_description("x" * 1001)
-    assert caught.value == InvalidDescription(why="it has 1001 characters, 1000 is the most")
+    assert caught.value == InvalidDescription(why="1,001 characters; at most 1,000 are allowed")
 
 
 @pytest.mark.parametrize("character", ["\n", "\0", "\ud800", "\u2028", "\u202e"])
 def test_a_description_holds_no_control_characters(character: str) -> None:
     with pytest.raises(InvalidDescription) as caught:
         names.checked_description(f"one{character}two")
-    assert caught.value == InvalidDescription(why="it holds a control character")
+    assert caught.value == InvalidDescription(why="control characters are not allowed")

@@ -55,7 +55,7 @@ def test_a_project_that_is_named_anew_is_listed_once() -> None:
 
 def test_the_catalog_takes_no_name_that_cannot_be_one() -> None:
     given_catalog().when(NameProject(project=SHOP, name="a\nb")).refused(
-        InvalidName(name="a\nb", why="it holds a control character")
+        InvalidName(name="a\nb", why="control characters are not allowed")
     )
 
 

@@ -152,7 +152,7 @@ def test_a_service_needs_a_name() -> None:
 
 
 def test_a_service_takes_no_specification_that_cannot_be_meant() -> None:
-    refusal = InvalidSpec(field="retries", why="0 to 10")
+    refusal = InvalidSpec(field="retries", why="11 is not between 0 and 10")
     given(created, build).when(
         AddService(service=API, name="api", type=ServiceType.JOB, spec=ServiceSpec(retries=11))
     ).refused(refusal)

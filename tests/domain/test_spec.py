@@ -41,9 +41,9 @@ GOOD = {
     "the longest times": ServiceSpec(build_timeout=86_400, deploy_timeout=86_400),
 }
 
-ONE_SOURCE = "a service has one source, and {} is given too"
-TEXT = "at most 10000 characters, no NUL and no lone surrogate"
-PATH = "the path begins with /, and has no spaces in it"
+ONE_SOURCE = "a service has one source, but {} is given, too"
+TEXT = "at most 10,000 characters, without NUL and lone surrogates, are allowed"
+PATH = "the path must begin with / and contain no spaces"
 
 BAD = {
     "an image and a context": (
@@ -76,7 +76,7 @@ BAD = {
     "an empty run command": (ServiceSpec(run=" \n"), "run", "it is empty"),
     "an empty build command": (ServiceSpec(build=("make", "")), "build", "it is empty"),
     "an empty check": (ServiceSpec(health=Health(check=CommandCheck(command=""))), "health", "it is empty"),
-    "too many commands": (ServiceSpec(build=("make",) * 51), "build", "at most 50 commands"),
+    "too many commands": (ServiceSpec(build=("make",) * 51), "build", "51 commands; at most 50 are allowed"),
     "too long an image": (ServiceSpec(image="x" * 10_001), "image", TEXT),
     "too long a value": (ServiceSpec(env=(Variable(name="A", value="x" * 10_001),)), "env", TEXT),
     "too long a check": (ServiceSpec(health=Health(check=CommandCheck(command="x" * 10_001))), "health", TEXT),
@@ -87,19 +87,19 @@ BAD = {
     "too much text": (
         ServiceSpec(build=("x" * 10_000,) * 10, run="x"),
         "build",
-        "at most 100000 characters in all of the specification's texts",
+        "all texts together may have at most 100,000 characters",
     ),
     "too many variables": (
         ServiceSpec(env=variables(*(f"V{n}" for n in range(201)))),
         "env",
-        "at most 200 variables",
+        "201 variables; at most 200 are allowed",
     ),
-    "too many ports": (ServiceSpec(ports=tuple(range(1, 22))), "ports", "at most 20 ports"),
-    "a port below all": (ServiceSpec(ports=(-1,)), "ports", "-1 is outside 0 to 65535, or is given twice"),
-    "a port above all": (ServiceSpec(ports=(65_536,)), "ports", "65536 is outside 0 to 65535, or is given twice"),
-    "a port given twice": (ServiceSpec(ports=(80, 0, 80)), "ports", "80 is outside 0 to 65535, or is given twice"),
-    "fewer than no retries": (ServiceSpec(retries=-1), "retries", "0 to 10"),
-    "too many retries": (ServiceSpec(retries=11), "retries", "0 to 10"),
+    "too many ports": (ServiceSpec(ports=tuple(range(1, 22))), "ports", "21 ports; at most 20 are allowed"),
+    "a port below all": (ServiceSpec(ports=(-1,)), "ports", "-1 is not between 0 and 65535, or is given twice"),
+    "a port above all": (ServiceSpec(ports=(65_536,)), "ports", "65536 is not between 0 and 65535, or is given twice"),
+    "a port given twice": (ServiceSpec(ports=(80, 0, 80)), "ports", "80 is not between 0 and 65535, or is given twice"),
+    "fewer than no retries": (ServiceSpec(retries=-1), "retries", "-1 is not between 0 and 10"),
+    "too many retries": (ServiceSpec(retries=11), "retries", "11 is not between 0 and 10"),
     "a path that begins nowhere": (ServiceSpec(ports=(80,), health=http("up")), "health", PATH),
     "no path": (ServiceSpec(ports=(80,), health=http("")), "health", PATH),
     "a path with a space": (ServiceSpec(ports=(80,), health=http("/a b")), "health", PATH),
@@ -107,17 +107,17 @@ BAD = {
     "a check of a port that is not there": (
         ServiceSpec(ports=(80,), health=http(port=1)),
         "health",
-        "it names port 1 of 1 (counted from 0)",
+        "the check uses port 1 (counted from 0), but the service has 1",
     ),
     "a check of a port below all": (
         ServiceSpec(ports=(80,), health=Health(check=TcpCheck(port=-1))),
         "health",
-        "it names port -1 of 1 (counted from 0)",
+        "the check uses port -1 (counted from 0), but the service has 1",
     ),
     "a check of a service without ports": (
         ServiceSpec(health=Health(check=TcpCheck())),
         "health",
-        "it names port 0 of 0 (counted from 0)",
+        "the check uses port 0 (counted from 0), but the service has 0",
     ),
 }
 
@@ -138,14 +138,14 @@ def test_what_cannot_be_meant_is_refused_with_the_field_and_the_limit(spec: Serv
 def test_a_variable_has_a_name_that_every_target_can_set(name: str) -> None:
     with pytest.raises(InvalidSpec) as caught:
         checked(ServiceSpec(env=variables("FINE", name)))
-    assert caught.value == InvalidSpec(field="env", why=f"{name[:255]!r} is no variable name, or is given twice")
+    assert caught.value == InvalidSpec(field="env", why=f"{name[:255]!r} is not a valid variable name, or is given twice")
 
 
 def test_a_variable_is_given_once() -> None:
     checked(ServiceSpec(env=variables("PATH", "Path")))
     with pytest.raises(InvalidSpec) as caught:
         checked(ServiceSpec(env=variables("PATH", "HOME", "PATH")))
-    assert caught.value == InvalidSpec(field="env", why="'PATH' is no variable name, or is given twice")
+    assert caught.value == InvalidSpec(field="env", why="'PATH' is not a valid variable name, or is given twice")
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 0.009, 86_400.1, math.inf, -math.inf, math.nan])
@@ -162,7 +162,7 @@ def test_every_time_has_its_limits(field: str, seconds: float) -> None:
             spec = replace(spec, **{name: seconds})
     with pytest.raises(InvalidSpec) as caught:
         checked(spec)
-    assert caught.value == InvalidSpec(field=field, why="0.01 to 86400 seconds")
+    assert caught.value == InvalidSpec(field=field, why=f"{seconds:g} is not between 0.01 and 86,400 seconds")
 
 
 @pytest.mark.parametrize(

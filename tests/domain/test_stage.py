@@ -138,12 +138,12 @@ def test_a_stage_and_a_service_may_share_a_name() -> None:
 def test_a_stage_needs_a_name() -> None:
     given(created, build).when(CreateStage(stage=TEST, name="\n")).refused(InvalidName(name="", why="it is empty"))
     given(created, build).when(EditStage(stage=BUILD, name="x" * 101)).refused(
-        InvalidName(name="x" * 20 + "…", why="it has 101 characters, 100 is the most")
+        InvalidName(name="x" * 20 + "…", why="101 characters; at most 100 are allowed")
     )
 
 
 def test_a_stage_takes_no_description_that_cannot_be_one() -> None:
-    refusal = InvalidDescription(why="it has 1001 characters, 1000 is the most")
+    refusal = InvalidDescription(why="1,001 characters; at most 1,000 are allowed")
     given(created, build).when(CreateStage(stage=TEST, name="Test", description="x" * 1001)).refused(refusal)
     given(created, build).when(EditStage(stage=BUILD, description="x" * 1001)).refused(refusal)
 

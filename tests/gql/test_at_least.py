@@ -83,4 +83,4 @@ def test_what_is_no_cursor_of_this_log_is_refused_at_once(environment: Environme
     for cursor in ("nonsense", environment.pipeline["cursor"][:-3]):
         (error,) = environment.stageline.ask(ASKED, id=environment.id, atLeast=cursor)["errors"]
         assert error["extensions"]["code"] == "INVALID_ARGUMENT"
-        assert error["message"].startswith("atLeast can't be meant")
+        assert error["message"].startswith("Invalid atLeast")

@@ -113,12 +113,12 @@ def test_a_moment_that_never_was_is_refused(environment: Environment) -> None:
         (
             {"asOf": "2020-01-01T00:00:00Z"},
             "INVALID_ARGUMENT",
-            "from can't be meant: the environment was not there yet.",
+            "Invalid from: the environment was not there yet.",
         ),
         (
             {"asOf": "2020-01-01T00:00:00"},
             "INVALID_ARGUMENT",
-            "from can't be meant: it needs a time zone, as in 2026-01-31T12:00:00Z.",
+            "Invalid from: it needs a time zone, as in 2026-01-31T12:00:00Z.",
         ),
         ({"deployment": deployment}, "DEPLOYMENT_NOT_FOUND", f"There is no deployment {deployment!r}."),
         ({"deployment": "nothing"}, "DEPLOYMENT_NOT_FOUND", "There is no deployment 'nothing'."),

@@ -135,7 +135,7 @@ def test_a_time_narrows_it_too(lived: Environment) -> None:
     assert len(history(lived, until=late)) == 13
     assert history(lived, until=(times[1] - timedelta(days=400)).isoformat()) == []
     error = lived.stageline.error("pipelineHistory", environment=lived.id, filter={"since": "2026-01-01T00:00:00"})
-    assert error["message"] == "since can't be meant: it needs a time zone, as in 2026-01-31T12:00:00Z."
+    assert error["message"] == "Invalid since: it needs a time zone, as in 2026-01-31T12:00:00Z."
 
 
 def test_pages_both_ways_are_the_whole(lived: Environment) -> None:

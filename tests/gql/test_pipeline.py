@@ -61,11 +61,11 @@ def test_a_version_and_a_time_are_not_asked_for_together_and_a_time_has_a_zone(e
     error, now = environment.stageline.error, environment.pipeline["environment"]["updatedAt"]
     assert error("pipeline", environment=environment.id, version=1, asOf=now) == {
         "code": "INVALID_ARGUMENT",
-        "message": "version can't be meant: it can't be given together with asOf.",
+        "message": "Invalid version: it can't be given together with asOf.",
     }
     assert error("pipeline", environment=environment.id, asOf=now.partition("+")[0]) == {
         "code": "INVALID_ARGUMENT",
-        "message": "asOf can't be meant: it needs a time zone, as in 2026-01-31T12:00:00Z.",
+        "message": "Invalid asOf: it needs a time zone, as in 2026-01-31T12:00:00Z.",
     }
 
 

@@ -75,37 +75,37 @@ def _with_a_key_of_another(environment: Environment) -> Asked:
 
 
 CASES: list[tuple[str, Wrong, str]] = [
-    ("INVALID_NAME", _in("createStage", name=" \t "), "'' can't be a name: it is empty."),
-    ("INVALID_NAME", _in("createStage", name="a\0b"), r"'a\x00b' can't be a name: it holds a control character."),
+    ("INVALID_NAME", _in("createStage", name=" \t "), "Invalid name '': it is empty."),
+    ("INVALID_NAME", _in("createStage", name="a\0b"), r"Invalid name 'a\x00b': control characters are not allowed."),
     (
         "INVALID_DESCRIPTION",
         _in("editStage", stage=JOB, description="x" * 1001),
-        "The description can't be kept: it has 1001 characters, 1000 is the most.",
+        "Invalid description: 1,001 characters; at most 1,000 are allowed.",
     ),
     (
         "INVALID_POSITION",
         _in("moveStage", stage=JOB, to={"position": 5}),
-        "There is no position 5: this pipeline's positions are 1 to 4.",
+        "Invalid position 5: it must be between 1 and 4.",
     ),
     (
         "INVALID_SPEC",
         _in("addService", name="api", type="JOB", spec={"retries": 11}),
-        "The service's specification can't be meant: retries: 0 to 10.",
+        "Invalid service specification: retries: 11 is not between 0 and 10.",
     ),
     (
         "INVALID_SPEC",
         _in("addService", name="api", type="JOB", spec={"health": {"tcp": {}, "command": "true"}}),
-        "The service's specification can't be meant: health: exactly one of http, tcp and command is given.",
+        "Invalid service specification: health: exactly one of http, tcp and command is given.",
     ),
     (
         "INVALID_CONCURRENCY",
         _in("editEnvironment", concurrency=0),
-        "0 services at once can't be meant: 1 to 100.",
+        "Invalid concurrency 0: it must be between 1 and 100.",
     ),
     (
         "INVALID_ARGUMENT",
         _in("createStage", name="Checks", reason="x" * 1001),
-        "reason can't be meant: at most 1000 characters.",
+        "Invalid reason: at most 1000 characters.",
     ),
     (
         "PROJECT_NOT_FOUND",
@@ -168,35 +168,35 @@ CASES: list[tuple[str, Wrong, str]] = [
     (
         "STAGE_NOT_EMPTY",
         _with_services("deleteStage", stage=JOB),
-        "Stage 'JOB DEFAULT' still holds api, web: say to which stage they go, or move them first.",
+        "Stage 'JOB DEFAULT' still has services (api, web): move them first, or name a stage to move them to.",
     ),
-    ("LAST_STAGE", _in_a_last_stage, "'APPLICATION DEFAULT' is the last stage: a pipeline has at least one."),
+    ("LAST_STAGE", _in_a_last_stage, "'APPLICATION DEFAULT' is the last stage, and a pipeline needs at least one."),
     (
         "OWN_DESTINATION",
         _in("deleteStage", stage=JOB, servicesTo=JOB),
-        "The services of 'JOB DEFAULT' can't go to the stage that is being deleted.",
+        "The services of 'JOB DEFAULT' can't move to 'JOB DEFAULT' itself, which is being deleted.",
     ),
-    ("LIMIT_REACHED", _in_a_full_pipeline, "There can't be more than 100 stages in a pipeline."),
+    ("LIMIT_REACHED", _in_a_full_pipeline, "At most 100 stages in a pipeline are allowed."),
     (
         "NOTHING_TO_DEPLOY",
         _in("deploy"),
-        "There is nothing to deploy: every service is skipped, or there is none.",
+        "There is nothing to deploy: the environment has no services, or all are skipped.",
     ),
-    ("NOT_RUNNABLE", _of_an_image, "Nothing says how to run db: the target PROCESS needs a run command."),
+    ("NOT_RUNNABLE", _of_an_image, "Target PROCESS can't run db without a run command."),
     (
         "TARGET_UNAVAILABLE",
         _in("editEnvironment", target="KUBERNETES"),
-        "This server has no target KUBERNETES; it has PROCESS.",
+        "This server does not offer target KUBERNETES; it offers PROCESS.",
     ),
     (
         "TARGET_UNAVAILABLE",
         lambda e: ("createEnvironment", {"project": e.project, "name": "Staging", "target": "DOCKER"}),
-        "This server has no target DOCKER; it has PROCESS.",
+        "This server does not offer target DOCKER; it offers PROCESS.",
     ),
     (
         "ENVIRONMENT_BUSY",
         _while_it_deploys,
-        "Deployment 1 of the environment is not over: wait for its end, or cancel it.",
+        "Deployment 1 of the environment has not ended: wait for its end, or cancel it.",
     ),
     (
         "INVALID_DOCUMENT",
@@ -208,23 +208,23 @@ CASES: list[tuple[str, Wrong, str]] = [
         _in("restorePipeline", version=6),
         "The pipeline has no version 6: it has 1 to 5.",
     ),
-    ("NOTHING_TO_UNDO", _in("undo"), "There is no change of yours to take back."),
-    ("DEPLOYMENT_OVER", _when_it_is_over, "The deployment is over: succeeded."),
+    ("NOTHING_TO_UNDO", _in("undo"), "There is no change of yours to undo."),
+    ("DEPLOYMENT_OVER", _when_it_is_over, "The deployment has already ended: succeeded."),
     (
         "VERSION_MISMATCH",
         _in("deploy", expectedVersion=4),
-        "Version 4 was expected, but the current version is 5: read it again, then decide.",
+        "Version 4 was expected, but the current version is 5: read it again, then retry.",
     ),
     (
         "TOKEN_NOT_FOUND",
         _beside("revokeToken", token="nobody's"),
-        'There is no token "nobody\'s", or it is revoked already.',
+        'There is no token "nobody\'s", or it was already revoked.',
     ),
-    ("ACTOR_NOT_FOUND", _beside("forgetActor", actor="nobody"), "Nothing is kept of an actor 'nobody'."),
+    ("ACTOR_NOT_FOUND", _beside("forgetActor", actor="nobody"), "There is no profile of an actor 'nobody'."),
     (
         "IDEMPOTENCY_KEY_REUSED",
         _with_a_key_of_another,
-        "The idempotency key 'one' was used before, for another request.",
+        "The idempotency key 'one' was already used for another request.",
     ),
 ]
 

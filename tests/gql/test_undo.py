@@ -83,7 +83,7 @@ async def test_a_change_on_which_another_stands_is_not_taken_back_and_the_other_
     refused = await shared.do(ANN, "undo")
     assert refused["code"] == "CHANGED_SINCE"
     assert refused["message"] == (
-        "Your last change (checks created at position 5) can't be taken back alone, for this came later: "
+        "Your last change (checks created at position 5) can't be undone alone, because later changes depend on it: "
         "api placed in checks (version 8)."
     )
     assert (await shared.do(ANN, "undo", dryRun=True)) == refused

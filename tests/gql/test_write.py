@@ -145,7 +145,7 @@ def test_another_version_than_the_expected_one_refuses_the_change_and_says_which
         "__typename": "Refusal",
         "code": "VERSION_MISMATCH",
         "message": f"Version 99 was expected, but the current version is {refused['currentVersion']}: "
-        "read it again, then decide.",
+        "read it again, then retry.",
         "currentVersion": refused["currentVersion"],
     }
     assert stageline.position == before
@@ -193,7 +193,7 @@ def test_the_same_key_for_something_else_is_refused(environment: Environment, mu
     for asked, other in [(mutation, arguments | {"expectedVersion": 1}), ("createProject", {"name": "Other"})]:
         refused = stageline.mutate(asked, **other, idempotencyKey=key)
         assert refused["code"] == "IDEMPOTENCY_KEY_REUSED"
-        assert refused["message"] == f"The idempotency key {key!r} was used before, for another request."
+        assert refused["message"] == f"The idempotency key {key!r} was already used for another request."
     assert stageline.position == before
 
 
@@ -219,11 +219,11 @@ def test_a_key_remembers_that_there_was_nothing_to_change(environment: Environme
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"reason": "x" * 1001}, "reason can't be meant: at most 1000 characters."),
-        ({"idempotencyKey": ""}, "idempotencyKey can't be meant: 1 to 200 characters."),
-        ({"idempotencyKey": "x" * 201}, "idempotencyKey can't be meant: 1 to 200 characters."),
-        ({"reason": "nobody\0knows"}, "reason can't be meant: no NUL and no lone surrogate."),
-        ({"idempotencyKey": "\0"}, "idempotencyKey can't be meant: no NUL and no lone surrogate."),
+        ({"reason": "x" * 1001}, "Invalid reason: at most 1000 characters."),
+        ({"idempotencyKey": ""}, "Invalid idempotencyKey: 1 to 200 characters."),
+        ({"idempotencyKey": "x" * 201}, "Invalid idempotencyKey: 1 to 200 characters."),
+        ({"reason": "nobody\0knows"}, "Invalid reason: no NUL and no lone surrogate."),
+        ({"idempotencyKey": "\0"}, "Invalid idempotencyKey: no NUL and no lone surrogate."),
     ],
 )
 def test_reasons_and_keys_have_limits(environment: Environment, given: Data, message: str) -> None:

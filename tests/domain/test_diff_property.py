@@ -8,7 +8,7 @@ from domain import pipeline
 from domain.errors import LastStage, NameTaken, Refused
 from domain.pipeline import apply
 from domain.pipeline.apply import ApplyPipeline
-from domain.pipeline.diff import way
+from domain.pipeline.diff import diff
 from domain.pipeline.environment import EnvironmentDeleted
 from domain.pipeline.service import ServiceRemoved
 from domain.pipeline.stage import StageDeleted
@@ -51,7 +51,7 @@ def test_the_way_leads_there_and_is_never_longer_than_what_happened(
     first, second = sorted((cut(history, one), cut(history, other)), key=len)
     before, after = folded(first), folded(second)
     happened = [event for change in second[len(first) :] for event in change]
-    there, back = way(before, after), way(after, before)
+    there, back = diff(before, after), diff(after, before)
     assert pipeline.decider.replay(there, before) == after
     assert pipeline.decider.replay(back, after) == before
     assert came_back(happened, after) or len(there) <= len(happened)
@@ -68,7 +68,7 @@ def test_restoring_a_version_gives_what_it_was(history: list[Change], place: int
 @given(histories(), histories())
 def test_there_is_a_way_between_pipelines_that_have_nothing_in_common(one: list[Change], other: list[Change]) -> None:
     before, after = folded(one), folded(other)
-    assert pipeline.decider.replay(way(before, after), before) == after
+    assert pipeline.decider.replay(diff(before, after), before) == after
 
 
 @given(histories(), places)

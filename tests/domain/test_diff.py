@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from domain import pipeline
-from domain.pipeline.diff import way
+from domain.pipeline.diff import diff
 from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentDeleted,
@@ -58,11 +58,11 @@ def state(*events: PipelineEvent) -> Pipeline:
 
 def there(*events: PipelineEvent) -> list[PipelineEvent]:
     """The way from the example to what *events* make of it."""
-    return way(state(), state(*events))
+    return diff(state(), state(*events))
 
 
 def back(*events: PipelineEvent) -> list[PipelineEvent]:
-    return way(state(*events), state())
+    return diff(state(*events), state())
 
 
 def test_there_is_no_way_where_nothing_differs() -> None:
@@ -90,20 +90,20 @@ def test_every_single_change_is_its_own_way() -> None:
         ServiceRemoved(service=API),
     ):
         assert there(event) == [event]
-    assert way(state(ServiceSkipped(service=API)), state()) == [ServiceUnskipped(service=API)]
+    assert diff(state(ServiceSkipped(service=API)), state()) == [ServiceUnskipped(service=API)]
 
 
 def test_a_deleted_stage_comes_back_under_its_id_with_all_that_it_was() -> None:
     policy = StagePolicyChanged(stage=REST, policy=StagePolicy(concurrency=3))
     before, after = state(policy), state(policy, StageDeleted(stage=REST))
-    assert way(after, before) == [rest, policy]
+    assert diff(after, before) == [rest, policy]
 
 
 def test_a_removed_service_comes_back_under_its_id_where_it_stood() -> None:
     skipped = ServiceSkipped(service=API)
     before = state(skipped)
     after = state(skipped, ServiceRemoved(service=API))
-    assert way(after, before) == [
+    assert diff(after, before) == [
         *api_in_build,
         skipped,
         ServiceMoved(service=WEB, source=BUILD, target=BUILD),  # the one before it is the first again
@@ -132,7 +132,7 @@ def test_what_went_there_and_back_is_no_way() -> None:
 
 
 def test_the_way_from_nothing_makes_the_environment() -> None:
-    assert way(Pipeline(), state()) == [
+    assert diff(Pipeline(), state()) == [
         created,
         build,
         ship,
@@ -147,7 +147,7 @@ def test_a_name_that_two_stages_swap_stands_twice_for_a_moment_only() -> None:
     before = state()
     first, second, third = before.stages
     after = replace(before, stages=(replace(first, name=second.name), replace(second, name=first.name), third))
-    assert pipeline.decider.replay(way(before, after), before) == after
+    assert pipeline.decider.replay(diff(before, after), before) == after
 
 
 def test_the_way_back_undoes_a_longer_one() -> None:
