@@ -74,7 +74,7 @@ def test_text_that_is_far_too_long_is_never_composed() -> None:
     with pytest.raises(InvalidDescription) as refused_description:
         names.checked_description(text)
     assert refused_name.value.details["why"] == "4,002 characters; at most 100 are allowed"
-    assert refused_description.value.details["why"] == "it has 4002 characters, 1000 is the most"
+    assert refused_description.value.details["why"] == "4,002 characters; at most 1,000 are allowed"
     assert names.key(text) == text
 
 
