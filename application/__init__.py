@@ -1,1 +1,1 @@
-"""Use cases: what a mutation, a runner's report or another door does, as functions over the log."""
+"""Use cases: the functions behind mutations, reports of the runner and other entry points."""

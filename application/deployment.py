@@ -1,12 +1,12 @@
 """
-Requesting, taking up, reporting on and cancelling a deployment, as parts of one transaction.
+Use cases of deployments: request, take up, report, cancel.
 
-A deployment's own stream and its environment's queue move together: the append that ends a deployment also closes it
-in the queue and admits the next one. Each function answers with the stream that the transaction is about, so that it
-can be the work of `Handler.transact`.
+The stream of a deployment and its environment's queue change together: the append that ends a deployment also closes it
+in the queue and admits the next one. Each function returns its subject's stream, so that it can be the work of
+`Handler.transact`.
 """
 
-from application.handler import Loaded, Transaction
+from application.handler import StreamState, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain.deployment import plan as plans
@@ -38,11 +38,10 @@ async def request(
     action: Action = Action.DEPLOY,
     expected: int | None = None,
 ) -> DeploymentId:
-    """Pins the pipeline as it stands and puts *deployment* into the environment's queue.
+    """Pin the current pipeline and queue *deployment*; *expected* is the expected version of the pipeline.
 
-    Answers with the deployment that does what was asked for: the one that waits already when the request merged.
-    *expected* is the pipeline's version. Raises `EnvironmentNotFound`, `VersionMismatch`, `NothingToDeploy`,
-    `NotRunnable` and `LimitReached`.
+    Return the deployment that carries out the request, a waiting one if the request merged. Raises
+    `EnvironmentNotFound`, `VersionMismatch`, `NothingToDeploy`, `NotRunnable` or `LimitReached`.
     """
     pipeline = await transaction.load(pipelines.decider, environment)
     if not pipeline.state.exists:
@@ -63,10 +62,7 @@ async def request(
 
 
 async def take_up(transaction: Transaction, deployment: DeploymentId, worker: str) -> DeploymentId:
-    """Has *worker* carry *deployment* out from now on.
-
-    Raises `DeploymentNotFound`, `DeploymentOver`, and `DeploymentNotAdmitted` before its turn has come.
-    """
+    """Hand *deployment* to *worker*; raises `DeploymentNotFound`, `DeploymentOver` or `DeploymentNotAdmitted`."""
     loaded = await _load(transaction, deployment)
     if loaded.state.status.is_final:
         raise DeploymentOver(status=loaded.state.status.value.lower())
@@ -81,18 +77,18 @@ async def take_up(transaction: Transaction, deployment: DeploymentId, worker: st
 async def report(
     transaction: Transaction, deployment: DeploymentId, command: StepCommand | AdvanceDeployment
 ) -> DeploymentId:
-    """Records what became of a step, or of several at once; raises `Fenced`, and `StepNotDue` for a single one."""
+    """Record the outcome of one step or of several; raises `Fenced`, and `StepNotDue` for a single one."""
     await _do(transaction, deployment, command)
     return deployment
 
 
 async def cancel(transaction: Transaction, deployment: DeploymentId, forced: bool = False) -> DeploymentId:
-    """Cancels *deployment*, also one that still waits; raises `DeploymentNotFound` and `DeploymentOver`."""
+    """Cancel *deployment*, waiting or running; raises `DeploymentNotFound` or `DeploymentOver`."""
     await _do(transaction, deployment, CancelDeployment(forced=forced))
     return deployment
 
 
-async def _load(transaction: Transaction, deployment: DeploymentId) -> Loaded[deployments.Deployment]:
+async def _load(transaction: Transaction, deployment: DeploymentId) -> StreamState[deployments.Deployment]:
     loaded = await transaction.load(deployments.decider, deployment)
     if loaded.state.plan is None:
         raise DeploymentNotFound(deployment=str(deployment))
@@ -100,7 +96,7 @@ async def _load(transaction: Transaction, deployment: DeploymentId) -> Loaded[de
 
 
 async def _do(transaction: Transaction, deployment: DeploymentId, command: DeploymentCommand) -> None:
-    """Decides *command*; if the deployment is over with it, its turn passes on."""
+    """Decide *command*; if it ends the deployment, admit the next one."""
     await _load(transaction, deployment)
     after = (await transaction.do(deployments.decider, deployment, command)).state
     if after.status.is_final:

@@ -1,13 +1,13 @@
 """
 The write path: read, decide, append.
 
-A transaction reads streams, decides on them, and appends everything at once, on condition that every stream it
-read is still where it was; if one has moved on, it is run again from the start. What it refuses counts on the same
-condition. So transactions come to what they would have come to one after another.
+A transaction reads streams, decides on them, and appends all events at once, on condition that no stream that it read
+has moved on. Otherwise it runs again from the start. A refusal is subject to the same condition. So transactions are
+serializable.
 
-That condition is all that is needed of a state. So who writes to streams that hardly anybody else writes to may take
-them as they were last seen, and read only when that was wrong. Others read first: who doesn't is so quick that those
-who have to would never have their turn.
+Because the append checks the condition, a stale state does no harm. A writer to streams that hardly anybody else writes
+to may use cached states, and reads only when they were stale. Other writers read first: a writer with cached states is
+so fast that it would starve those who have to read.
 """
 
 import asyncio
@@ -31,29 +31,33 @@ Command = TypeVar("Command")
 EventT = TypeVar("EventT", bound=Event)
 
 ATTEMPTS = 50
-"""Of three nodes that all want the same stream each loses it two times out of three: after 20 now and then for good."""
+"""Maximum number of attempts of a transaction.
+
+Three nodes that write to one stream lose two races out of three each; with 20 attempts one of them failed now and then.
+"""
 
 CACHED_STATES = 10_000
+"""Maximum number of cached states."""
 
-FEW = 8
-"""Events at most that are kept for a state that may be asked for: who writes more to a stream has it already."""
+MAX_PENDING = 8
+"""Maximum number of events that are kept to bring a cached state up to date."""
 
 
-class Loaded(Struct, Generic[State], frozen=True):
-    """A stream's state at *version*."""
+class StreamState(Struct, Generic[State], frozen=True):
+    """The state of a stream at *version*."""
 
     stream: UUID
     version: int
     state: State
 
 
-class Handled(Struct, Generic[State], frozen=True, kw_only=True):
-    """The answer to a command: the subject's state at the version it was left at, and the log's position then.
+class Outcome(Struct, Generic[State], frozen=True, kw_only=True):
+    """The outcome of a command: the state of its subject afterwards, and the receipt of the append.
 
-    *events* are what was decided on the subject's own stream (none when the idempotency key was known).
+    *events* are those that were decided on the subject's own stream; none if the idempotency key was known.
     """
 
-    subject: Loaded[State]
+    subject: StreamState[State]
     receipt: Receipt
     events: tuple[Event, ...] = ()
 
@@ -61,8 +65,8 @@ class Handled(Struct, Generic[State], frozen=True, kw_only=True):
     def state(self) -> State:
         return self.subject.state
 
-    def imagined(self, by: Author) -> list[Recorded]:
-        """The events of a dry run, as they would be recorded now."""
+    def preview(self, by: Author) -> list[Recorded]:
+        """Return the events of a dry run as they would be recorded now."""
         before = self.subject.version - len(self.events)
         return [
             Recorded(
@@ -82,16 +86,16 @@ class Handled(Struct, Generic[State], frozen=True, kw_only=True):
 
 
 class Transaction:
-    """What a decision read, and what it wants recorded. It takes states as they were last seen, or reads *anew*."""
+    """The streams that a decision read, and the events that it wants to append; *cached* states may be stale."""
 
-    def __init__(self, states: "States", anew: bool = True) -> None:
-        self._load = states.load if anew else states.last_seen
+    def __init__(self, states: "States", cached: bool = False) -> None:
+        self._load = states.cached if cached else states.load
         self._read: dict[UUID, int] = {}
-        self._now: dict[UUID, Loaded[Any]] = {}
+        self._now: dict[UUID, StreamState[Any]] = {}
         self._events: dict[UUID, list[Event]] = {}
 
-    async def load(self, decider: Decider[State, Command, EventT], stream: UUID) -> Loaded[State]:
-        """The stream's state, with what this transaction has decided so far."""
+    async def load(self, decider: Decider[State, Command, EventT], stream: UUID) -> StreamState[State]:
+        """Return the state of *stream*, including the events that this transaction has decided."""
         if stream not in self._now:
             self._now[stream] = await self._load(decider, stream)
             self._read[stream] = self._now[stream].version
@@ -99,23 +103,24 @@ class Transaction:
 
     async def do(
         self, decider: Decider[State, Command, EventT], stream: UUID, command: Command, expected: int | None = None
-    ) -> Loaded[State]:
-        """Decides *command* on *stream*; raises what the decider refuses, or `VersionMismatch`."""
+    ) -> StreamState[State]:
+        """Decide *command* on *stream*; raises the refusal of the decider, or `VersionMismatch`."""
         loaded = await self.load(decider, stream)
         if expected is not None and expected != loaded.version:
             raise VersionMismatch(expected=expected, current=loaded.version)
         events, state = decider.carry_out(loaded.state, command)
         self._events.setdefault(stream, []).extend(events)
-        after = Loaded(stream, loaded.version + len(events), state)
+        after = StreamState(stream, loaded.version + len(events), state)
         self._now[stream] = after
         return after
 
     def events(self, stream: UUID) -> tuple[Event, ...]:
-        """What was decided on *stream* so far."""
+        """Return the events that were decided on *stream* so far."""
         return tuple(self._events.get(stream, ()))
 
     @property
     def changes(self) -> list[Change]:
+        """The changes to append, one for each stream that was read."""
         return [
             Change(stream=stream, expected=version, events=self.events(stream))
             for stream, version in self._read.items()
@@ -123,84 +128,91 @@ class Transaction:
 
     @property
     def reads(self) -> list[Change]:
-        """Changes that write nothing, and only make sure that what was read still stands."""
+        """Changes without events: appending them checks that no stream that was read has moved on."""
         return [Change(stream=stream, expected=version) for stream, version in self._read.items()]
 
     @property
-    def loaded(self) -> list[Loaded[Any]]:
-        """Every stream that was read, with what was decided on it."""
+    def loaded(self) -> list[StreamState[Any]]:
+        """The state of each stream that was read, after the decided events."""
         return list(self._now.values())
 
 
 class States:
-    """States of streams by version: the newest ones are kept, so that only what came since is read again."""
+    """A cache of stream states, so that only newer events are read.
+
+    At most `CACHED_STATES` states are cached; the least recently used one goes first.
+    """
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._kept: OrderedDict[UUID, Loaded[Any]] = OrderedDict()
-        self._told: OrderedDict[UUID, list[Recorded]] = OrderedDict()
+        self._states: OrderedDict[UUID, StreamState[Any]] = OrderedDict()
+        self._pending: OrderedDict[UUID, list[Recorded]] = OrderedDict()
 
     async def load(
         self, decider: Decider[State, Command, EventT], stream: UUID, *, has_asked: bool = False
-    ) -> Loaded[State]:
-        """The stream's state now; for who *has_asked* for the log's position, as it was then, or later."""
-        kept: Loaded[State] = self._kept.get(stream) or Loaded(stream, 0, decider.initial)
+    ) -> StreamState[State]:
+        """Return the current state of *stream*.
+
+        A caller that *has_asked* for the log's position gets the state of that moment, or a later one.
+        """
+        kept: StreamState[State] = self._states.get(stream) or StreamState(stream, 0, decider.initial)
         if has_asked and self._log.ends_at(stream, kept.version):
-            self.keep(kept)  # as what was used last
+            self.keep(kept)  # as most recently used
             return kept
         events = await self._log.events(stream, after=kept.version)
         if events:
-            kept = Loaded(
+            kept = StreamState(
                 stream, kept.version + len(events), decider.replay(cast("Sequence[EventT]", events), kept.state)
             )
         self.keep(kept)
         return kept
 
-    async def last_seen(self, decider: Decider[State, Command, EventT], stream: UUID) -> Loaded[State]:
-        """The state as it was when it was seen here last, or told of: it may have moved on."""
-        kept: Loaded[State] = self._kept.get(stream) or Loaded(stream, 0, decider.initial)
-        told = self._told.pop(stream, ())
-        if told and told[0].version == kept.version + 1:
-            events = cast("Sequence[EventT]", [each.event for each in told])
-            kept = Loaded(stream, told[-1].version, decider.replay(events, kept.state))
+    async def cached(self, decider: Decider[State, Command, EventT], stream: UUID) -> StreamState[State]:
+        """Return the cached state, which may be stale; read it if there is none."""
+        kept: StreamState[State] = self._states.get(stream) or StreamState(stream, 0, decider.initial)
+        pending = self._pending.pop(stream, ())
+        if pending and pending[0].version == kept.version + 1:
+            events = cast("Sequence[EventT]", [each.event for each in pending])
+            kept = StreamState(stream, pending[-1].version, decider.replay(events, kept.state))
             self.keep(kept)
         return kept if kept.version else await self.load(decider, stream)
 
     def learn(self, events: Sequence[Recorded]) -> None:
-        """Keeps what the log tells of, unless it is much: who wants to see its state next need not read it then."""
+        """Keep the first `MAX_PENDING` new events of each stream, so that the next decision need not read them."""
         for each in events:
-            told = self._told.get(each.stream)
-            if told is None:
-                kept = self._kept.get(each.stream)
+            pending = self._pending.get(each.stream)
+            if pending is None:
+                kept = self._states.get(each.stream)
                 if each.version == (kept.version if kept else 0) + 1:
-                    self._told[each.stream] = [each]
-            elif len(told) < FEW and each.version == told[-1].version + 1:
-                told.append(each)
+                    self._pending[each.stream] = [each]
+            elif len(pending) < MAX_PENDING and each.version == pending[-1].version + 1:
+                pending.append(each)
             else:
-                del self._told[each.stream]
-        while len(self._told) > CACHED_STATES:
-            self._told.popitem(last=False)
+                del self._pending[each.stream]
+        while len(self._pending) > CACHED_STATES:
+            self._pending.popitem(last=False)
 
-    async def load_at(self, decider: Decider[State, Command, EventT], stream: UUID, version: int) -> Loaded[State]:
-        """The state that the stream had at *version*, or has now if that is still to come."""
-        kept = self._kept.get(stream)
+    async def load_at(self, decider: Decider[State, Command, EventT], stream: UUID, version: int) -> StreamState[State]:
+        """Return the state of *stream* at *version*, or the current one if it has not come that far."""
+        kept = self._states.get(stream)
         if kept is not None and kept.version == version:
             return kept
         events = await self._log.events(stream, until=version)
-        return Loaded(stream, len(events), decider.replay(cast("Sequence[EventT]", events)))
+        return StreamState(stream, len(events), decider.replay(cast("Sequence[EventT]", events)))
 
-    def keep(self, loaded: Loaded[Any]) -> None:
-        kept = self._kept.get(loaded.stream)
+    def keep(self, loaded: StreamState[Any]) -> None:
+        """Cache a state, unless a newer one is cached."""
+        kept = self._states.get(loaded.stream)
         if kept is None or kept.version <= loaded.version:
-            self._kept[loaded.stream] = loaded
-            self._kept.move_to_end(loaded.stream)
-            self._told.pop(loaded.stream, None)
-        if len(self._kept) > CACHED_STATES:
-            self._kept.popitem(last=False)
+            self._states[loaded.stream] = loaded
+            self._states.move_to_end(loaded.stream)
+            self._pending.pop(loaded.stream, None)
+        if len(self._states) > CACHED_STATES:
+            self._states.popitem(last=False)
 
 
 class Handler:
-    """Carries commands to the log."""
+    """Runs transactions against the log."""
 
     def __init__(self, log: EventLog) -> None:
         self.log = log
@@ -215,23 +227,23 @@ class Handler:
         key: str | None = None,
         request: str = "",
         dry_run: bool = False,
-        anew: bool = True,
-    ) -> Handled[State]:
-        """Runs *work*, which decides in its transaction and says which stream answers; appends what it decided.
+        cached: bool = False,
+    ) -> Outcome[State]:
+        """Run *work*, which decides in its transaction and returns the subject's stream; append the decided events.
 
-        With a *key* known for the same *request* the first answer is given again. *dry_run* writes nothing. If not
-        *anew*, the first try is on states as they were last seen here.
-        Raises what *work* refuses, `IdempotencyKeyReused`, and `StreamMoved` when others kept coming first.
+        An idempotency *key* that is known for the same *request* gives the first outcome again. *dry_run* writes
+        nothing. With *cached* the first attempt uses cached states.
+        Raises the refusal of *work*, `IdempotencyKeyReused`, or `StreamMoved` after `ATTEMPTS` conflicts.
         """
         turn: asyncio.Lock | nullcontext[None] = nullcontext()
         for left in reversed(range(ATTEMPTS)):
             async with turn:
                 try:
-                    return await self._attempt(work, answer, by, key, request, dry_run, anew or left < ATTEMPTS - 1)
+                    return await self._attempt(work, answer, by, key, request, dry_run, cached and left == ATTEMPTS - 1)
                 except StreamMoved as moved:
                     if not left:
                         raise
-                    # who lost a stream to another tries again when those who lost it before have had their turn
+                    # writers that lost a race for this stream retry in turn
                     turn = self._turns.setdefault(moved.stream, asyncio.Lock())
         raise AssertionError("unreachable")
 
@@ -243,22 +255,22 @@ class Handler:
         key: str | None,
         request: str,
         dry_run: bool,
-        anew: bool,
-    ) -> Handled[State]:
+        cached: bool,
+    ) -> Outcome[State]:
         if key and (first := await self.log.find(key, request)):
             return await self._again(answer, first)
-        transaction = Transaction(self.states, anew)
+        transaction = Transaction(self.states, cached)
         try:
             subject = await work(transaction)
         except Refused:
-            if key and (first := await self.log.find(key, request)):  # the same request, carried out meanwhile
+            if key and (first := await self.log.find(key, request)):  # a concurrent duplicate was executed meanwhile
                 return await self._again(answer, first)
             await self.log.append(transaction.reads, by)
             raise
         loaded = await transaction.load(answer, subject)
         if dry_run:
             receipt = await self.log.append(transaction.reads, by)
-            return Handled(subject=loaded, receipt=receipt, events=transaction.events(subject))
+            return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject))
         receipt = await self.log.append(
             transaction.changes, by, Key(key=key, request=request, subject=subject) if key else None
         )
@@ -266,12 +278,12 @@ class Handler:
             return await self._again(answer, receipt)
         for each in transaction.loaded:
             self.states.keep(each)
-        return Handled(subject=loaded, receipt=receipt, events=transaction.events(subject))
+        return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject))
 
     async def handle(
         self, decider: Decider[State, Command, EventT], stream: UUID, command: Command, by: Author
-    ) -> Handled[State]:
-        """One command on one stream."""
+    ) -> Outcome[State]:
+        """Decide one command on one stream and append its events."""
 
         async def work(transaction: Transaction) -> UUID:
             await transaction.do(decider, stream, command)
@@ -279,6 +291,6 @@ class Handler:
 
         return await self.transact(work, decider, by)
 
-    async def _again(self, answer: Decider[State, Any, Any], first: Receipt) -> Handled[State]:
+    async def _again(self, answer: Decider[State, Any, Any], first: Receipt) -> Outcome[State]:
         assert first.subject is not None
-        return Handled(subject=await self.states.load_at(answer, first.subject, first.version), receipt=first)
+        return Outcome(subject=await self.states.load_at(answer, first.subject, first.version), receipt=first)

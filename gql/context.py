@@ -11,8 +11,8 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from strawberry.types import Info as StrawberryInfo
 
+from application.actor import Profiles
 from application.handler import Handler
-from application.people import People
 from domain.pipeline.environment import Target
 from endpoint.execution.answers import Answers
 from endpoint.execution.aside import Aside, Gone
@@ -50,7 +50,7 @@ class Application:
     targets: frozenset[Target]
     running: RunningHash
     signing_key: Ed25519PrivateKey
-    people: People
+    profiles: Profiles
     revocations: Revocations
     answers: Answers | None = None  # None: none are kept
     shown: OrderedDict[UUID, Any] = field(default_factory=OrderedDict)  # pipelines: see `gql.types.pipeline`

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from application import deployment as writing
-from application.handler import Handler, Loaded, Transaction
+from application.handler import Handler, StreamState, Transaction
 from domain import deployment as deployments
 from domain.deployment import queue as queues
 from domain.deployment.queue import DeploymentId
@@ -88,7 +88,7 @@ class _Drive:
         self._id = id_
         self._by = Author(actor="engine", origin=Origin.ENGINE, correlation=id_)
         self._woken = asyncio.Event()
-        self._now: Loaded[Deployment] = Loaded(id_, 0, deployments.decider.initial)
+        self._now: StreamState[Deployment] = StreamState(id_, 0, deployments.decider.initial)
         self._newest = 0  # the version that others, or we, have brought the stream to, as far as the log has told us
         self._is_recording = False
         self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
@@ -151,7 +151,7 @@ class _Drive:
         return await writing.report(transaction, self._id, advance)
 
     async def _transact(self, work: Callable[[Transaction], Awaitable[DeploymentId]]) -> None:
-        transact = partial(self._runner.handler.transact, work, deployments.decider, self._by, anew=False)
+        transact = partial(self._runner.handler.transact, work, deployments.decider, self._by, cached=True)
         self._is_recording = True
         try:
             self._now = (await patiently(transact)).subject

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from application.actor import Profiles
 from application.handler import Handler
-from application.people import People
 from domain.deployment.queue import DeploymentId
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId
@@ -69,7 +69,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
         application = replace(
             _application(stores, there.targets, signing_key, there.revocations), answers=answers, aside=aside
         )
-        await application.people.forget_all()
+        await application.profiles.forget_all()
         await projector.start()
         stack.push_async_callback(projector.stop)
 
@@ -108,7 +108,7 @@ def _application(
         targets=targets,
         running=RunningHash(views),
         signing_key=signing_key,
-        people=People(handler.states, stores.keys),
+        profiles=Profiles(handler.states, stores.keys),
         revocations=revocations,
     )
 

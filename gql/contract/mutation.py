@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 import strawberry
 
-from application.handler import Handled, Transaction
+from application.handler import Outcome, Transaction
 from domain.decider import Decider
 from domain.errors import IdempotencyKeyReused, InvalidArgument, Refused
 from domain.spec import UNSTORABLE
@@ -47,7 +47,7 @@ class Write:
 
     async def transact(
         self, work: Callable[[Transaction], Awaitable[UUID]], answer: Decider[State, Any, Any]
-    ) -> Handled[State]:
+    ) -> Outcome[State]:
         """`Handler.transact` with all of this applied but the expected version, which belongs to one stream."""
         author = self.context.author(self.reason)
         assert author.token is not None

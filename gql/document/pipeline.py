@@ -2,7 +2,7 @@
 A pipeline as a document: its ordered stages with their services.
 
 What a document leaves out is as by default, but for a stage's `homeOf`, which then stays as it is. A stage or service
-is the one of that name, or of that `id` if it is given: so a name can be changed, too. `python -m gql.document.pipeline`
+has that name, or that `id` if it is given: so a name can change, too. `python -m gql.document.pipeline`
 writes the JSON Schema to docs/pipeline.schema.json.
 """
 

@@ -13,7 +13,7 @@ import yaml
 from msgspec.structs import replace
 from strawberry import ID
 
-from application.handler import Handled, Loaded, Transaction
+from application.handler import Outcome, StreamState, Transaction
 from domain import pipeline as domain
 from domain import project as projects
 from domain.errors import EnvironmentNotFound, InvalidArgument, TargetUnavailable
@@ -36,7 +36,9 @@ from store import ids
 from store.log import Event
 
 
-async def become(write: Write, transaction: Transaction, environment: EnvironmentId, wanted: State) -> Loaded[State]:
+async def become(
+    write: Write, transaction: Transaction, environment: EnvironmentId, wanted: State
+) -> StreamState[State]:
     """Leads the environment's pipeline to *wanted*; raises `TargetUnavailable` if that has another target now."""
     now = (await transaction.load(domain.decider, environment)).state
     targets = write.context.application.targets
@@ -89,7 +91,7 @@ async def apply_pipeline_to_all(write: Write, environments: list[ID], document: 
     if write.expected_version is not None and len(environments) > 1:
         raise InvalidArgument(argument="expectedVersion", why="it is one environment's, and these are several")
     said = await asyncio.to_thread(documents.read, document)
-    left: dict[EnvironmentId, tuple[Loaded[State], tuple[Event, ...]]] = {}
+    left: dict[EnvironmentId, tuple[StreamState[State], tuple[Event, ...]]] = {}
 
     async def work(transaction: Transaction) -> UUID:
         left.clear()
@@ -102,7 +104,7 @@ async def apply_pipeline_to_all(write: Write, environments: list[ID], document: 
 
     handled = await write.transact(work, domain.decider)
     if left:
-        changed = [Handled(subject=after, receipt=handled.receipt, events=events) for after, events in left.values()]
+        changed = [Outcome(subject=after, receipt=handled.receipt, events=events) for after, events in left.values()]
         return Pipelines(pipelines=[await answer(write, each) for each in changed])
     (last,) = await write.context.application.log.read_all(after=handled.receipt.position - 1, limit=1)
     then = [await view_of(write.context, each, as_of=last.recorded_at) for each in dict.fromkeys(environments)]

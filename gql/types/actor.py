@@ -8,9 +8,9 @@ from uuid import UUID
 import strawberry
 from strawberry import ID
 
-from application import people
-from application.handler import Handled, Transaction
-from application.people import Profile
+from application import actor as actors
+from application.actor import Profile
+from application.handler import Outcome, Transaction
 from domain import access
 from domain import name as names
 from domain.access import ACCESS
@@ -51,7 +51,7 @@ async def actor_name(root: strawberry.Parent[Acted], info: Info) -> str | None:
 
 
 async def _names(context: Context, actors: list[str]) -> list[str | None]:
-    return await context.application.people.names(actors)
+    return await context.application.profiles.names(actors)
 
 
 ACTOR_NAME = "The present name of who did it; null if it isn't known, or was forgotten."
@@ -75,7 +75,7 @@ class Query:
         tokens = (await states.load(access.decider, ACCESS)).state.tokens
         everyone = {each.id for each in known.state.actors} | {ActorId(token.actor) for token in tokens}
         page = cut(sorted(everyone), part(first, after, last, before), _cursor)
-        profiles = await application.people.profiles({edge.node for edge in page.edges})
+        profiles = await application.profiles.profiles({edge.node for edge in page.edges})
 
         def show(each: ActorId) -> Actor:
             return _shown(info.context, each, profiles.get(each), known.state, known.version, position)
@@ -100,9 +100,9 @@ def _shown(
     )
 
 
-def _answer(write: Write, actor: ActorId, handled: Handled[Actors], key: bytes | None) -> Actor:
+def _answer(write: Write, actor: ActorId, handled: Outcome[Actors], key: bytes | None) -> Actor:
     known = handled.state.find(actor)
-    profile = people.unsealed(key, actor, known.sealed) if key and known and known.sealed else None
+    profile = actors.unsealed(key, actor, known.sealed) if key and known and known.sealed else None
     return _shown(write.context, actor, profile, handled.state, handled.subject.version, handled.receipt.position)
 
 
@@ -112,18 +112,18 @@ async def set_actor_profile(
 ) -> ActorResult:
     profile = _profile(name, address)
     subject = ActorId(names.checked(actor))
-    holder = write.context.application.people
+    holder = write.context.application.profiles
     key = await holder.key(subject, is_kept=not write.dry_run)
 
     async def work(transaction: Transaction) -> UUID:
         known = (await transaction.load(decider, ACTORS)).state.find(subject)
         sealed = None if known is None else known.sealed
-        if sealed is None or people.unsealed(key, subject, sealed) != profile:
-            sealed = people.sealed(key, subject, profile)
+        if sealed is None or actors.unsealed(key, subject, sealed) != profile:
+            sealed = actors.sealed(key, subject, profile)
         await transaction.do(decider, ACTORS, SetProfile(actor=subject, sealed=sealed), write.expected_version)
         return ACTORS
 
-    private = dataclasses.replace(write, request=people.digest(key, write.request))
+    private = dataclasses.replace(write, request=actors.digest(key, write.request))
     return _answer(write, subject, await private.transact(work, decider), key)
 
 
@@ -147,5 +147,5 @@ async def forget_actor(write: Write, actor: ID) -> ActorResult:
 
     handled = await write.transact(work, decider)
     if not write.dry_run:
-        await write.context.application.people.forget(subject)
+        await write.context.application.profiles.forget(subject)
     return _answer(write, subject, handled, None)

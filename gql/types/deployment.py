@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from strawberry import ID
 
 from application import deployment as deployments
-from application.handler import Handled, Transaction
+from application.handler import Outcome, Transaction
 from domain import deployment as domain
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import Cancellation
@@ -262,12 +262,12 @@ class Query:
         return connection(page, lambda view: deployment(view, name, application.log.epoch))
 
 
-async def _answer(write: Write, handled: Handled[domain.Deployment]) -> Deployment:
+async def _answer(write: Write, handled: Outcome[domain.Deployment]) -> Deployment:
     """The deployment as the change left it, or as a dry run would have left it."""
     version = handled.subject.version - (len(handled.events) if write.dry_run else 0)
     view = await write.context.application.deployments.read(DeploymentId(handled.subject.stream), version)
     if write.dry_run and handled.events:
-        view = projection.replay(handled.imagined(write.context.author(write.reason)), view)
+        view = projection.replay(handled.preview(write.context.author(write.reason)), view)
         view = view and replace(view, position=handled.receipt.position)  # its cursor is a place that there is
     assert view is not None, "a handled command leaves a deployment behind"
     return await shown(write.context, view)

@@ -9,7 +9,7 @@ from uuid import UUID
 import strawberry
 from strawberry import ID
 
-from application.handler import Handled, Transaction
+from application.handler import Outcome, Transaction
 from domain import pipeline as domain
 from domain import project as projects
 from domain.errors import EnvironmentNotFound, InvalidArgument
@@ -278,7 +278,7 @@ async def change(write: Write, environment: str, command: domain.PipelineCommand
     return await answer(write, await write.transact(work, domain.decider))
 
 
-async def answer(write: Write, handled: Handled[domain.Pipeline]) -> Pipeline:
+async def answer(write: Write, handled: Outcome[domain.Pipeline]) -> Pipeline:
     """The pipeline as the change left it, or as a dry run would have left it."""
     environment = EnvironmentId(handled.subject.stream)
     pipelines = write.context.application.pipelines
@@ -289,7 +289,7 @@ async def answer(write: Write, handled: Handled[domain.Pipeline]) -> Pipeline:
     return await shown(write.context, view)
 
 
-def _preview(handled: Handled[domain.Pipeline], now: PipelineView | None) -> PipelineView:
+def _preview(handled: Outcome[domain.Pipeline], now: PipelineView | None) -> PipelineView:
     """What a dry run would have led to."""
     at = datetime.now(UTC)
     assert handled.state.project is not None, "an environment that exists has a project"

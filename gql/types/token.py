@@ -10,7 +10,7 @@ import strawberry
 from msgspec import Struct
 from strawberry import ID
 
-from application.handler import Handled, Transaction
+from application.handler import Outcome, Transaction
 from domain.access import ACCESS, Access, IssueToken, RevokeToken, TokenId, TokenIssued, TokenRevoked, decider
 from domain.errors import InvalidArgument, TokenNotFound
 from gql.context import Context, Info
@@ -163,8 +163,8 @@ async def revoke_token(write: Write, token: ID) -> TokenResult:
     return _shown(write.context, revoked, handled.subject.version, handled.receipt.position)
 
 
-async def _left(write: Write, handled: Handled[Access]) -> list[Known]:
+async def _left(write: Write, handled: Outcome[Access]) -> list[Known]:
     """The tokens as a change left them, or as a dry run would have."""
     events = await write.context.application.log.read(ACCESS, until=handled.subject.version)
-    imagined = handled.imagined(write.context.author(write.reason)) if write.dry_run else []
+    imagined = handled.preview(write.context.author(write.reason)) if write.dry_run else []
     return list(_known([*events, *imagined]).values())

@@ -1,7 +1,7 @@
 """
 The store of read models on PostgreSQL: in the log's own database, for any number of nodes.
 
-One node at a time writes, the one that holds the lease (`projections.postgres.lease`): its writes are refused as soon as
+One node at a time writes, the one that holds the lease (`projections.postgres.lease`): its writes are refused once
 another has taken the lease over. All nodes read.
 """
 

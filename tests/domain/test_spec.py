@@ -138,7 +138,9 @@ def test_what_cannot_be_meant_is_refused_with_the_field_and_the_limit(spec: Serv
 def test_a_variable_has_a_name_that_every_target_can_set(name: str) -> None:
     with pytest.raises(InvalidSpec) as caught:
         checked(ServiceSpec(env=variables("FINE", name)))
-    assert caught.value == InvalidSpec(field="env", why=f"{name[:255]!r} is not a valid variable name, or is given twice")
+    assert caught.value == InvalidSpec(
+        field="env", why=f"{name[:255]!r} is not a valid variable name, or is given twice"
+    )
 
 
 def test_a_variable_is_given_once() -> None:

@@ -1,8 +1,8 @@
 """
-People: the profiles of actors, sealed in the log and opened with their keys.
+Profiles of actors: sealed in the log, opened with the actors' keys.
 
-ChaCha20-Poly1305 (RFC 8439) with a nonce of 12 random bytes in front; the actor's id is sealed in, so that one's
-profile can't be passed off as another's.
+The cipher is ChaCha20-Poly1305 (RFC 8439), with a nonce of 12 random bytes in front. The actor's id is the associated
+data, so that a profile can't be passed off as another actor's.
 """
 
 import hmac
@@ -20,30 +20,31 @@ from domain.actor import ACTORS, ActorId, Actors, decider
 from store.keys import KEY, Keys
 
 NONCE = 12
+"""Length of the nonce, in bytes."""
 
 
 class Profile(Struct, frozen=True, kw_only=True):
-    """Whatever of a person may have to be forgotten."""
+    """The personal data of an actor, which can be forgotten."""
 
     name: str | None = None
     address: str | None = None
 
 
-class People:
-    """Opens the profiles that the log holds, as long as there are keys to them. Nothing opened is kept."""
+class Profiles:
+    """The profiles that the log holds and that there are keys for. Opened profiles are not cached."""
 
     def __init__(self, states: States, keys: Keys) -> None:
         self._states = states
         self._keys = keys
 
     async def key(self, actor: ActorId, *, is_kept: bool) -> bytes:
-        """The key to seal the actor's profile with; one that isn't kept is good for a trial."""
+        """Return the key to seal the profile of *actor* with; a new key is stored if *is_kept*."""
         if is_kept:
             return await self._keys.make(actor)
         return (await self._keys.get([actor])).get(actor) or secrets.token_bytes(KEY)
 
     async def profiles(self, actors: Collection[str] | None = None) -> dict[str, Profile]:
-        """The profiles of *actors*, or of all, that can be opened."""
+        """Return the profiles of *actors*, or of all, that can be opened."""
         known = (await self.state()).actors
         wanted = {each.id: each.sealed for each in known if each.sealed and (actors is None or each.id in actors)}
         keys = await self._keys.get(wanted) if wanted else {}
@@ -51,17 +52,17 @@ class People:
         return {each: profile for each, profile in opened.items() if profile is not None}
 
     async def names(self, actors: list[str]) -> list[str | None]:
-        """The name of each of *actors*, as far as it is known."""
+        """Return the name of each of *actors*, or None where it is unknown."""
         profiles = await self.profiles(set(actors))
         return [profiles[each].name if each in profiles else None for each in actors]
 
     async def forget(self, actor: ActorId) -> None:
-        """Destroys the key of an actor, if the log says that it is forgotten."""
+        """Destroy the key of *actor*, if the log says that the actor is forgotten."""
         if actor in (await self.state()).forgotten:
             await self._keys.destroy([actor])
 
     async def forget_all(self) -> None:
-        """Destroys the keys of all that the log says are forgotten: a crash may have come between."""
+        """Destroy the keys of all forgotten actors; a crash may have prevented it earlier."""
         await self._keys.destroy((await self.state()).forgotten)
 
     async def state(self) -> Actors:
@@ -69,13 +70,14 @@ class People:
 
 
 def sealed(key: bytes, actor: ActorId, profile: Profile) -> str:
+    """Return *profile* sealed with *key*, in Base64."""
     nonce = secrets.token_bytes(NONCE)
     text = ChaCha20Poly1305(key).encrypt(nonce, msgspec.json.encode(profile), actor.encode())
     return b64encode(nonce + text).decode()
 
 
 def unsealed(key: bytes, actor: ActorId, text: str) -> Profile | None:
-    """None if it was sealed with another key, which is destroyed."""
+    """Return the profile, or None if it was sealed with another key, which is destroyed."""
     data = b64decode(text)
     try:
         opened = ChaCha20Poly1305(key).decrypt(data[:NONCE], data[NONCE:], actor.encode())

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from application import people
+from application import actor as actors
+from application.actor import Profile, Profiles
 from application.handler import Handler
-from application.people import People, Profile
 from domain.actor import ACTORS, ActorId, ForgetActor, SetProfile, decider
 from store.keys import Keys
 from store.log import EventLog
@@ -38,7 +38,7 @@ def handler(log: EventLog) -> Handler:
 
 async def know(handler: Handler, keys: Keys, actor: ActorId = ANN, profile: Profile = PROFILE) -> bytes:
     key = await keys.make(actor)
-    command = SetProfile(actor=actor, sealed=people.sealed(key, actor, profile))
+    command = SetProfile(actor=actor, sealed=actors.sealed(key, actor, profile))
     await handler.handle(decider, ACTORS, command, BY)
     return key
 
@@ -53,7 +53,7 @@ def whole(folder: Path) -> bytes:
 
 async def test_a_profile_is_in_the_log_and_only_its_key_opens_it(handler: Handler, keys: Keys) -> None:
     key = await know(handler, keys)
-    holder = People(handler.states, keys)
+    holder = Profiles(handler.states, keys)
     assert await holder.profiles() == {ANN: PROFILE}
     assert await holder.names([BOB, ANN, "engine"]) == [None, "Ann Example – é", None]
     exported = (await handler.log.export()).lines.decode()
@@ -61,9 +61,9 @@ async def test_a_profile_is_in_the_log_and_only_its_key_opens_it(handler: Handle
     assert "example.org" not in exported
     (kept,) = (await holder.state()).actors
     text = kept.sealed or ""
-    assert people.unsealed(key, ANN, text) == PROFILE
-    assert people.unsealed(key, BOB, text) is None
-    assert people.unsealed(await keys.make(BOB), ANN, text) is None
+    assert actors.unsealed(key, ANN, text) == PROFILE
+    assert actors.unsealed(key, BOB, text) is None
+    assert actors.unsealed(await keys.make(BOB), ANN, text) is None
 
 
 async def test_who_is_forgotten_has_no_key_any_more(handler: Handler, keys: Keys, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ async def test_who_is_forgotten_has_no_key_any_more(handler: Handler, keys: Keys
     bobs = await know(handler, keys, BOB)
     before = (await handler.log.export()).lines
     await forget(handler)
-    holder = People(handler.states, keys)
+    holder = Profiles(handler.states, keys)
     await holder.forget(ANN)
     assert await holder.profiles() == {BOB: PROFILE}
     assert (await handler.log.export()).lines.startswith(before)
@@ -81,7 +81,7 @@ async def test_who_is_forgotten_has_no_key_any_more(handler: Handler, keys: Keys
 
 async def test_a_key_is_not_destroyed_before_the_log_says_so(handler: Handler, keys: Keys) -> None:
     await know(handler, keys)
-    holder = People(handler.states, keys)
+    holder = Profiles(handler.states, keys)
     await holder.forget(ANN)
     assert await holder.profiles() == {ANN: PROFILE}
 
@@ -90,7 +90,7 @@ async def test_a_key_that_a_crash_left_over_is_destroyed_at_the_next_start(handl
     await know(handler, keys)
     await know(handler, keys, BOB)
     await forget(handler)
-    await People(handler.states, keys).forget_all()
+    await Profiles(handler.states, keys).forget_all()
     assert set(await keys.get([ANN, BOB])) == {BOB}
 
 
@@ -106,5 +106,5 @@ async def test_keys_outlive_the_server(tmp_path: Path) -> None:
 
 
 def test_a_request_is_known_by_a_digest_that_its_key_makes() -> None:
-    assert people.digest(b"a", "request") == people.digest(b"a", "request")
-    assert people.digest(b"a", "request") != people.digest(b"b", "request")
+    assert actors.digest(b"a", "request") == actors.digest(b"a", "request")
+    assert actors.digest(b"a", "request") != actors.digest(b"b", "request")

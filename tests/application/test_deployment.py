@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from application import deployment as writing
-from application.handler import Handled, Handler, Transaction
+from application.handler import Handler, Outcome, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain.deployment import queue as queues
@@ -50,7 +50,7 @@ async def environment(handler: Handler) -> EnvironmentId:
     return id_
 
 
-async def transact(handler: Handler, work: Work) -> Handled[deployments.Deployment]:
+async def transact(handler: Handler, work: Work) -> Outcome[deployments.Deployment]:
     return await handler.transact(work, deployments.decider, ANN)
 
 
@@ -63,11 +63,11 @@ async def request(
     return DeploymentId((await transact(handler, work)).subject.stream)
 
 
-async def take_up(handler: Handler, deployment: DeploymentId) -> Handled[deployments.Deployment]:
+async def take_up(handler: Handler, deployment: DeploymentId) -> Outcome[deployments.Deployment]:
     return await transact(handler, lambda transaction: writing.take_up(transaction, deployment, "worker"))
 
 
-async def cancel(handler: Handler, deployment: DeploymentId) -> Handled[deployments.Deployment]:
+async def cancel(handler: Handler, deployment: DeploymentId) -> Outcome[deployments.Deployment]:
     return await transact(handler, lambda transaction: writing.cancel(transaction, deployment))
 
 

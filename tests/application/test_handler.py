@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from application.handler import ATTEMPTS, Handled, Handler, Loaded, States, Transaction
+from application.handler import ATTEMPTS, Handler, Outcome, States, StreamState, Transaction
 from domain import pipeline
 from domain.errors import IdempotencyKeyReused, InvalidConcurrency, NameTaken, StageNotFound, VersionMismatch
 from domain.pipeline.environment import CreateEnvironment, EditEnvironment
@@ -97,7 +97,7 @@ async def test_who_takes_a_state_as_it_was_last_seen_decides_on_what_others_did_
     other = Handler(handler.log)
     await other.states.load(pipeline.decider, A)
     await handler.handle(pipeline.decider, A, stage("new"), ANN)
-    handled = await other.transact(on(A, EditStage(stage="new", name="newer")), pipeline.decider, BOB, anew=False)
+    handled = await other.transact(on(A, EditStage(stage="new", name="newer")), pipeline.decider, BOB, cached=True)
     assert handled.subject == await handler.states.load(pipeline.decider, A)
     assert handled.state.stages[-1].name == "newer"
 
@@ -107,7 +107,7 @@ async def test_who_takes_a_state_as_it_was_last_seen_is_refused_for_what_others_
     await other.states.load(pipeline.decider, A)
     await handler.handle(pipeline.decider, A, stage("new"), ANN)
     with pytest.raises(VersionMismatch) as refused:
-        await other.transact(on(A, stage("newer"), expected=5), pipeline.decider, ANN, anew=False)
+        await other.transact(on(A, stage("newer"), expected=5), pipeline.decider, ANN, cached=True)
     assert refused.value == VersionMismatch(expected=5, current=6)
 
 
@@ -121,8 +121,8 @@ async def test_a_state_that_was_told_of_need_not_be_read(handler: Handler) -> No
     for states in (seen, gap):
         states.learn(handled.receipt.recorded)
     await handler.log.close()  # from now on nothing can be read
-    assert await seen.last_seen(pipeline.decider, A) == handled.subject
-    assert (await gap.last_seen(pipeline.decider, A)).version == 5  # as it was seen: it wasn't told of all
+    assert await seen.cached(pipeline.decider, A) == handled.subject
+    assert (await gap.cached(pipeline.decider, A)).version == 5  # as it was seen: it wasn't told of all
 
 
 # The expected version
@@ -140,7 +140,7 @@ async def test_of_those_who_expect_the_same_version_one_is_answered(handler: Han
     outcomes = await asyncio.gather(
         *(handler.transact(work, pipeline.decider, ANN) for work in works), return_exceptions=True
     )
-    assert len([each for each in outcomes if isinstance(each, Handled)]) == 1
+    assert len([each for each in outcomes if isinstance(each, Outcome)]) == 1
     assert len([each for each in outcomes if each == VersionMismatch(expected=5, current=6)]) == 9
 
 
@@ -161,7 +161,7 @@ async def test_of_those_who_want_the_same_name_one_gets_it(handler: Handler) -> 
     outcomes = await asyncio.gather(
         *(handler.handle(pipeline.decider, A, stage("wanted"), ANN) for _ in range(20)), return_exceptions=True
     )
-    assert len([each for each in outcomes if isinstance(each, Handled)]) == 1
+    assert len([each for each in outcomes if isinstance(each, Outcome)]) == 1
     assert len([each for each in outcomes if each == NameTaken(kind="stage", name="wanted")]) == 19
 
 
@@ -209,7 +209,7 @@ async def test_who_always_comes_second_is_told(handler: Handler) -> None:
     async def work(transaction: Transaction) -> UUID:
         nonlocal attempts
         attempts += 1
-        loaded: Loaded[Pipeline] = await transaction.load(pipeline.decider, A)
+        loaded: StreamState[Pipeline] = await transaction.load(pipeline.decider, A)
         await handler.log.append([change(A, loaded.version, f"name {attempts}")], BOB)
         return A
 
@@ -229,7 +229,7 @@ async def test_a_dry_run_writes_nothing_and_says_what_would_be(handler: Handler)
     assert await handler.log.position() == before
     assert await handler.log.find("k", "r") is None
     assert (await handler.states.load(pipeline.decider, A)).version == 5
-    [imagined] = handled.imagined(BOB)
+    [imagined] = handled.preview(BOB)
     assert (imagined.position, imagined.version, imagined.by) == (before + 1, 6, BOB)
 
 
