@@ -24,6 +24,7 @@ from endpoint.execution.aside import Gone, Left
 from endpoint.execution.at_least import Behind
 from endpoint.execution.compiled import Made, Query
 from endpoint.execution.documents import changes, ready
+from endpoint.execution.limits import has_too_many_marks
 from endpoint.execution.persisted import NotPersisted, Persisted
 from endpoint.http import representation
 from endpoint.http.representation import Wanted
@@ -84,6 +85,8 @@ class Asked(Struct, dict=True):
         """None for what the view has to look at."""
         try:
             if self.method == "POST":
+                if has_too_many_marks(self.text):
+                    return None
                 asked = _decoder.decode(self.text)
             else:
                 parameters: dict[str, Any] = dict(parse_qsl(self.text.decode(), keep_blank_values=True))

@@ -40,6 +40,7 @@ from msgspec import Struct
 
 from domain.errors import InvalidArgument, Refused
 from endpoint.execution.documents import MAX_KEPT, Read, read
+from endpoint.execution.limits import MAX_ERRORS
 from endpoint.streams.mark import Lossless, Newest, delivery
 from endpoint.streams.ring import Entry
 from gql.context import Context
@@ -190,8 +191,10 @@ def subscription(
     if resume is not None and plan.after is not None:
         given[plan.after] = resume
     try:
-        values = get_variable_values(schema._schema, plan.operation.variable_definitions or (), given)
-        if isinstance(values, list) or plan.known.exceeded(operation_name, given):
+        if plan.known.exceeded(operation_name, given):
+            return None
+        values = get_variable_values(schema._schema, plan.operation.variable_definitions or (), given, MAX_ERRORS)
+        if isinstance(values, list):
             return None
         arguments = get_argument_values(plan.field, plan.node, values)
         cursor, start = resume or arguments.get(AFTER), 0

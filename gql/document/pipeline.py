@@ -6,8 +6,13 @@ has that name, or that `id` if it is given: so a name can change, too. `python -
 writes the JSON Schema to docs/pipeline.schema.json.
 """
 
+import asyncio
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -22,6 +27,7 @@ from domain.pipeline.service import Service as DomainService
 from domain.pipeline.stage import StagePolicy
 from domain.pipeline.state import Pipeline
 from domain.spec import ServiceType
+from endpoint.execution.aside import SWITCH
 from gql.contract.node import global_id, uuid_of
 from gql.document import spec as document_spec
 from gql.document.source import Source
@@ -29,6 +35,19 @@ from gql.document.spec import NO_SPEC, Part, Spec
 from store import ids
 
 SCHEMA = Path("docs/pipeline.schema.json")
+
+AT_ONCE = 2
+"""Maximum number of documents that are read or written at the same time; the others wait in order."""
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+_threads = ThreadPoolExecutor(AT_ONCE, "document", initializer=partial(sys.setswitchinterval, SWITCH))
+
+
+async def in_turn(work: Callable[Arguments, Result], *given: Arguments.args, **named: Arguments.kwargs) -> Result:
+    """Has *work*, which reads or writes a document, carried out in a thread: it may take a second."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, partial(work, *given, **named))
 
 
 class Service(Part, frozen=True):

@@ -1,10 +1,10 @@
 """Pipelines said as a whole: restored, taken back, applied from a document, exported, cloned."""
 
-import asyncio
 import enum
 import json
 import re
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,7 @@ from domain.pipeline.apply import ApplyPipeline
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.state import Pipeline as State
 from domain.project import EnvironmentId, NameEnvironment
+from endpoint.execution.limits import check_list
 from gql.context import Info
 from gql.contract.errors import Refusal
 from gql.contract.mutation import Write, mutation
@@ -60,7 +61,7 @@ async def restore_pipeline(write: Write, environment: ID, version: int) -> Pipel
 
 @mutation("Makes a pipeline what the document (YAML or JSON) says, in one append.")
 async def apply_pipeline(write: Write, environment: ID, document: str) -> PipelineResult:
-    said = await asyncio.to_thread(documents.read, document)
+    said = await documents.in_turn(documents.read, document)
 
     async def work(transaction: Transaction) -> UUID:
         stream = await existing(write, transaction, environment)
@@ -88,9 +89,10 @@ PipelinesResult = Annotated[
 async def apply_pipeline_to_all(write: Write, environments: list[ID], document: str) -> PipelinesResult:
     if not environments:
         raise InvalidArgument(argument="environments", why="there is none")
+    check_list("environments", environments)
     if write.expected_version is not None and len(environments) > 1:
         raise InvalidArgument(argument="expectedVersion", why="it is one environment's, and these are several")
-    said = await asyncio.to_thread(documents.read, document)
+    said = await documents.in_turn(documents.read, document)
     left: dict[EnvironmentId, tuple[StreamState[State], tuple[Event, ...]]] = {}
 
     async def work(transaction: Transaction) -> UUID:
@@ -173,7 +175,32 @@ def written(document: Document, format: DocumentFormat = DocumentFormat.YAML) ->
     content = msgspec.to_builtins(document)
     if format is DocumentFormat.JSON:
         return HIDDEN.sub(_escaped, json.dumps(content, indent=2, ensure_ascii=False)) + "\n"
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return "".join(_in_yaml(content["stages"]))
+
+
+def _in_yaml(stages: list[dict[str, Any]]) -> Iterator[str]:
+    """The document's text, a service at a time.
+
+    PyYAML makes several objects of each value. If those of a large document were there at once, collections of garbage
+    would look at them while everything waits.
+    """
+
+    def dump(content: list[dict[str, Any]]) -> str:
+        text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+        return text
+
+    yield "stages:\n"
+    for stage in stages:
+        services = stage.pop("services", ())
+        yield dump([stage])
+        if services:
+            yield "  services:\n"
+        for service in services:
+            yield dump([{"services": [service]}]).partition("\n")[2]
+
+
+def _exported(pipeline: State, format: DocumentFormat, *, has_ids: bool) -> str:
+    return written(documents.of(pipeline, has_ids=has_ids), format)
 
 
 @strawberry.type
@@ -193,13 +220,13 @@ class Query:
         if view is None:
             return None
         info.context.reads(view.environment)
-        return await asyncio.to_thread(written, documents.of(view.pipeline, has_ids=ids), format)
+        return await documents.in_turn(_exported, view.pipeline, format, has_ids=ids)
 
     @strawberry.field(description="What applyPipeline would change.")
     async def document_diff(self, info: Info, environment: ID, document: str) -> list[Change]:
         view = await view_of(info.context, environment)
         if view is None or view.pipeline.is_deleted:
             raise EnvironmentNotFound(environment=environment)
-        said = await asyncio.to_thread(documents.read, document)
+        said = await documents.in_turn(documents.read, document)
         command = ApplyPipeline(wanted=documents.wanted(said, view.pipeline))
         return changes.changes(view.pipeline, apply.decide(view.pipeline, command))

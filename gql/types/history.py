@@ -13,6 +13,7 @@ from domain.pipeline.environment import EnvironmentCreated
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import ProjectId
 from endpoint.execution.answers import WHOLE
+from endpoint.execution.limits import check_list
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.connection import Connection, connection, part
@@ -27,6 +28,9 @@ from projections.engine.views import Slice
 from projections.history import HistoryView
 from projections.pipeline import PipelineView
 from store.log import Origin
+
+MAX_TEXT = 1000
+"""Maximum length of the text that is searched for, in characters."""
 
 
 @strawberry.type(description="The token with which somebody came in.")
@@ -80,6 +84,12 @@ def asked(given: HistoryFilter | None, view: PipelineView | None = None) -> proj
     """What is asked for, of the environment *view* or of more than one; raises what is wrong with it."""
     if given is None:
         return projection.HistoryFilter()
+    for name in ("types", "actors", "origins", "stages", "services"):
+        check_list(name, getattr(given, name) or ())
+    if len(given.text or "") > MAX_TEXT:
+        raise InvalidArgument(
+            argument="text", why=f"it has {len(given.text or ''):,} characters; at most {MAX_TEXT} are allowed"
+        )
     return projection.HistoryFilter(
         types=tuple(type_.value for type_ in given.types or ()),
         actors=tuple(given.actors or ()),

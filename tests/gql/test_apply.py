@@ -183,20 +183,20 @@ def test_what_a_document_would_change_is_told(environment: Environment) -> None:
         ("stages:\n  - name: A\n    concurrency: many\n", "Line 3: expected `int | null`, got `str`."),
         (
             "stages:\n- name: A\n  services:\n  - name: x\n    type: JOB\n    spec:\n      retries: 99\n",
-            "Line 7: Invalid service specification: retries: 11 is not between 0 and 10.",
+            "Line 7: invalid service specification: retries: 11 is not between 0 and 10.",
         ),
         ("stages:\n  - name: A\n    services: [\n", "Line 4: did not find expected node content."),
-        ("stages:\n  - name: Invalid name ''\n", "Line 2: '': it is empty."),
-        ("a: &a [b]\nstages: *c\n", "Line 2: found undefined alias."),
+        ("stages:\n  - name: ''\n", "Line 2: invalid name '': it is empty."),
+        ("a: &a [b]\nstages: *c\n", "Line 2: the alias 'c' stands for nothing before it."),
         ('{"stages": [{"name": "A"},\n\t{"name": "A"}]}', "Line 2: the stage 'A' is there twice, first in line 1."),
-        ("- " * 2000, "Line 1: "),
-        (BOMB, "Line 1: the document has more than 200000 values."),
-        ("x" * 1_000_001, "Line 1: the document has more than 1000000 characters."),
+        ("- " * 2000, "Line 1: the document is nested more than 20 levels deep."),
+        (BOMB, "Line 6: the document has more than 200,000 values."),
+        ("x" * 1_000_001, "Line 1: the document has 1,000,001 characters; at most 1,000,000 are allowed."),
         (
             'stages:\n- name: A\n- name: B\n  description: "\\0"\n',
-            "Line 4: the description can't be kept: control characters are not allowed.",
+            "Line 4: invalid description: control characters are not allowed.",
         ),
-        ("stages:\n- name: A\n  concurrency: 101\n", "Line 3: Invalid concurrency 101: it must be between 1 and 100."),
+        ("stages:\n- name: A\n  concurrency: 101\n", "Line 3: invalid concurrency 101: it must be between 1 and 100."),
     ],
 )
 def test_what_is_wrong_with_a_document_is_told_with_its_line(
