@@ -88,7 +88,7 @@ def asked(given: HistoryFilter | None, view: PipelineView | None = None) -> proj
         check_list(name, getattr(given, name) or ())
     if len(given.text or "") > MAX_TEXT:
         raise InvalidArgument(
-            argument="text", why=f"it has {len(given.text or ''):,} characters; at most {MAX_TEXT} are allowed"
+            argument="text", why=f"{len(given.text or ''):,} characters; at most {MAX_TEXT:,} are allowed"
         )
     return projection.HistoryFilter(
         types=tuple(type_.value for type_ in given.types or ()),

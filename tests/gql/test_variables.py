@@ -36,8 +36,8 @@ LISTS: dict[str, tuple[str, dict[str, object], str]] = {
     "HistoryFilter.stages": (HISTORY, {"filter": {"stages": ["x"] * 101}}, "101 are given; at most 100"),
     "HistoryFilter.services": (HISTORY, {"filter": {"services": ["x"] * 101}}, "101 are given; at most 100"),
     "ServiceSpecInput.build": (SERVICE, {"spec": {"build": ["x"] * 51}}, "at most 50 commands"),
-    "ServiceSpecInput.env": (SERVICE, {"spec": {"env": [{"name": "X", "value": ""}] * 201}}, "at most 200 variables"),
-    "ServiceSpecInput.ports": (SERVICE, {"spec": {"ports": [0] * 21}}, "at most 20 ports"),
+    "ServiceSpecInput.env": (SERVICE, {"spec": {"env": [{"name": "X", "value": ""}] * 201}}, "201 variables; at most 200 are allowed"),
+    "ServiceSpecInput.ports": (SERVICE, {"spec": {"ports": [0] * 21}}, "21 ports; at most 20 are allowed"),
     "Mutation.applyPipelineToAll.environments": (APPLY, {"environments": ["x"] * 101}, "101 are given; at most 100"),
 }
 """A request for each list that can be given, with one thing more than it may have, and what its refusal says."""
@@ -201,4 +201,4 @@ def test_every_mutation_costs(server: Stageline) -> None:
 def test_what_is_searched_for_has_a_limit(server: Stageline) -> None:
     assert "errors" not in server.ask(HISTORY, filter={"text": "a b " * 250})
     (error,) = server.ask(HISTORY, filter={"text": "x" * 1001})["errors"]
-    assert error["message"] == "text can't be meant: it has 1,001 characters; at most 1000 are allowed."
+    assert error["message"] == "Invalid text: it has 1,001 characters; at most 1000 are allowed."
