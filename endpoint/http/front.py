@@ -27,12 +27,14 @@ from endpoint.execution.documents import changes, ready
 from endpoint.execution.limits import has_too_many_marks
 from endpoint.execution.persisted import NotPersisted, Persisted
 from endpoint.http import representation
+from endpoint.http.admission import let_in
 from endpoint.http.representation import Wanted
 from endpoint.http.sse import departure
 from endpoint.http.view import (
     WAITED,
     Authenticate,
     View,
+    check_declared,
     check_size,
     ending,
     nobody,
@@ -145,7 +147,8 @@ class Front:
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         method: str = scope["method"]
         identity = await self._authenticate(headers.get(b"authorization", b"").decode("latin-1"))
-        text = scope["query_string"] if method == "GET" else await _body(receive)
+        let_in(scope)
+        text = scope["query_string"] if method == "GET" else await _body(headers, receive)
         persisted = self._view.persisted
         asked, wanted = Asked(method, text, identity, persisted, persisted.edition), Wanted.by(method, headers)
         answers = self._application().answers
@@ -221,12 +224,15 @@ def _may_be_short(method: str, headers: dict[bytes, bytes]) -> bool:
     return method == "GET" and b"text/html" not in accept
 
 
-async def _body(receive: Receive) -> bytes:
-    """Raises `HTTPException` if it is too long."""
+async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    """Raises `HTTPException` if it is too long, and `Left` if its client goes before it is whole."""
+    check_declared(headers.get(b"content-length", b"").decode("latin-1") or None)
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Left
         part: bytes = message.get("body", b"")
         parts.append(part)
         size += len(part)
