@@ -35,6 +35,7 @@ from runner.targets.process.executor import ProcessExecutor
 from runner.worker import WorkerEngine
 from server import signing
 from server.auth import Tokens
+from server.sessions import Sessions
 from server.settings import Settings
 from server.stores import Stores, on_postgres, on_sqlite
 from store import ids
@@ -55,6 +56,7 @@ class Parts:
 
     application: Application
     tokens: Tokens
+    sessions: Sessions
     lost: asyncio.Event
 
 
@@ -98,7 +100,8 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
         if engine is not None:
             await engine.start()
             stack.push_async_callback(engine.stop)
-        yield Parts(application, Tokens(application.handler), stores.lost)
+        tokens = Tokens(application.handler)
+        yield Parts(application, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)
 
 
 def _application(

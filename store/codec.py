@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import access, actor, deployment, pipeline, project
+from domain import access, actor, deployment, pipeline, project, session
 from domain.deployment import queue
 from store.log import Author, Event, LogUnavailable
 
@@ -24,6 +24,7 @@ DECIDERS = (
     deployment.decider,
     access.decider,
     actor.decider,
+    session.decider,
 )
 
 Kept = str | int | UUID | datetime | None

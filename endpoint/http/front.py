@@ -26,7 +26,7 @@ from endpoint.execution.compiled import Made, Query
 from endpoint.execution.documents import changes, ready
 from endpoint.execution.limits import has_too_many_marks
 from endpoint.execution.persisted import NotPersisted, Persisted
-from endpoint.http import representation
+from endpoint.http import representation, session
 from endpoint.http.admission import let_in
 from endpoint.http.representation import Wanted
 from endpoint.http.sse import departure
@@ -42,7 +42,7 @@ from endpoint.http.view import (
     unauthorized,
     unreachable,
 )
-from endpoint.identity import Identity, NotLetIn
+from endpoint.identity import Credentials, Identity, NotLetIn, client
 from gql.context import Application, Context
 from store.log import LogUnavailable, Origin, PutBack
 
@@ -136,7 +136,7 @@ class Front:
         except HTTPException as fault:
             await refusal(fault)(scope, receive, send)
         except NotLetIn as refused:
-            await unauthorized(str(refused))(scope, receive, send)
+            await unauthorized(refused)(scope, receive, send)
         except LogUnavailable as fault:
             await unreachable(fault)(scope, receive, send)
         except Left:
@@ -146,7 +146,7 @@ class Front:
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         method: str = scope["method"]
-        identity = await self._authenticate(headers.get(b"authorization", b"").decode("latin-1"))
+        identity = await self._authenticate(self._credentials(scope, headers))
         let_in(scope)
         text = scope["query_string"] if method == "GET" else await _body(headers, receive)
         persisted = self._view.persisted
@@ -170,6 +170,12 @@ class Front:
             await representation.send(answer, wanted, send)
         else:
             await self._go_on(scope, asked, wanted, receive, send)
+
+    def _credentials(self, scope: Scope, headers: dict[bytes, bytes]) -> Credentials:
+        given = headers.get(b"authorization")
+        if given is None:
+            return session.credentials(Request(scope), self._view.allowed_origins)
+        return Credentials(given.decode("latin-1"), client(scope))
 
     async def _find(self, asked: Asked, answers: Answers | None, gone: Gone, patience: float | None) -> Answer | None:
         """The answer that is kept, or else is made; None if it is for the view."""

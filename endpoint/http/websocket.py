@@ -23,7 +23,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from endpoint.execution.documents import ready
 from endpoint.execution.persisted import NotPersisted, Persisted
 from endpoint.http.admission import Admission, Crowded, let_in
-from endpoint.identity import NotLetIn
+from endpoint.identity import NotLetIn, TooManyAttempts
 from endpoint.streams.broadcast import Outlet, Over
 from endpoint.streams.hub import Hub
 from endpoint.streams.ring import Entry
@@ -183,7 +183,8 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         except Crowded as crowded:
             await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
         except NotLetIn as refused:
-            await self.websocket.close(FORBIDDEN, str(refused))
+            code = TRY_AGAIN_LATER if isinstance(refused, TooManyAttempts) else FORBIDDEN
+            await self.websocket.close(code, str(refused))
         if self.connection_acknowledged and not was_let_in and self.context.identity is not None:
             revocations = self.context.application.revocations
             self._while_open.enter_context(revocations.telling(self.context.identity, self._let_out))
