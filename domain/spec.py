@@ -136,7 +136,9 @@ def checked(spec: ServiceSpec) -> ServiceSpec:
     names: set[str] = set()
     for variable in spec.env:
         if not VARIABLE_NAME.fullmatch(variable.name) or variable.name in names:
-            raise InvalidSpec(field="env", why=f"{variable.name[:255]!r} is not a valid variable name, or is given twice")
+            raise InvalidSpec(
+                field="env", why=f"{variable.name[:255]!r} is not a valid variable name, or is given twice"
+            )
         names.add(variable.name)
     if spec.health is not None and not isinstance(spec.health.check, CommandCheck):
         index = spec.health.check.port

@@ -3,7 +3,8 @@ GraphQL over HTTP and over WebSockets, at one address.
 
 HTTP is the GraphQL over HTTP specification (`application/graphql-response+json`, status 400 for requests that can't
 be carried out); subscriptions are graphql-transport-ws. Every request carries a token: HTTP in its Authorization
-header, a WebSocket in the payload of connection_init. A browser's session may stand for it (see `endpoint.http.session`).
+header, a WebSocket in the payload of connection_init. A browser's session may stand for it (see
+`endpoint.http.session`).
 """
 
 import json

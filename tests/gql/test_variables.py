@@ -36,7 +36,11 @@ LISTS: dict[str, tuple[str, dict[str, object], str]] = {
     "HistoryFilter.stages": (HISTORY, {"filter": {"stages": ["x"] * 101}}, "101 are given; at most 100"),
     "HistoryFilter.services": (HISTORY, {"filter": {"services": ["x"] * 101}}, "101 are given; at most 100"),
     "ServiceSpecInput.build": (SERVICE, {"spec": {"build": ["x"] * 51}}, "at most 50 commands"),
-    "ServiceSpecInput.env": (SERVICE, {"spec": {"env": [{"name": "X", "value": ""}] * 201}}, "201 variables; at most 200 are allowed"),
+    "ServiceSpecInput.env": (
+        SERVICE,
+        {"spec": {"env": [{"name": "X", "value": ""}] * 201}},
+        "201 variables; at most 200 are allowed",
+    ),
     "ServiceSpecInput.ports": (SERVICE, {"spec": {"ports": [0] * 21}}, "21 ports; at most 20 are allowed"),
     "Mutation.applyPipelineToAll.environments": (APPLY, {"environments": ["x"] * 101}, "101 are given; at most 100"),
 }
