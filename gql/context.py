@@ -1,7 +1,6 @@
 """What a resolver may reach, and who is asking."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -13,6 +12,7 @@ from strawberry.types import Info as StrawberryInfo
 
 from application.actor import Profiles
 from application.handler import Handler
+from cache.lru import Cache
 from domain.pipeline.environment import Target
 from endpoint.execution.answers import Answers
 from endpoint.execution.aside import Aside, Gone
@@ -29,6 +29,9 @@ from projections.project import Projects
 from store import ids
 from store.log import Author, EventLog, Origin
 from store.output import OutputStore
+
+SHOWN_BYTES = 16 * 1024 * 1024
+"""Maximum size of the pipelines that are kept as they are shown, in bytes: about 10,000 services in all."""
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -53,7 +56,7 @@ class Application:
     profiles: Profiles
     revocations: Revocations
     answers: Answers | None = None  # None: none are kept
-    shown: OrderedDict[UUID, Any] = field(default_factory=OrderedDict)  # pipelines: see `gql.types.pipeline`
+    shown: Cache[UUID, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # pipelines: see `gql.types.pipeline`
     aside: Aside | None = None  # None: all is carried out on the event loop it is asked on
 
     async def settled(self) -> None:

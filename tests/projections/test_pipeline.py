@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from cache import lru
 from domain import pipeline as pipelines
 from domain.deployment.queue import DeploymentAdmitted, DeploymentId
 from domain.pipeline.environment import EnvironmentDeleted
@@ -100,8 +101,16 @@ async def test_a_stream_that_is_no_pipelines_has_none(log: EventLog) -> None:
     assert await Pipelines(log).get(EnvironmentId(STREAM)) is None
 
 
+@pytest.fixture
+def keeps_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of four views are kept: those that were used last."""
+    monkeypatch.setattr(replay, "KEPT_BYTES", 10_000)
+    monkeypatch.setattr(lru, "PART", 1)
+    monkeypatch.setattr(lru, "LAST", 1)
+
+
+@pytest.mark.usefixtures("keeps_few")
 async def test_an_answer_is_never_behind_the_log(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "KEPT", 2)
     monkeypatch.setattr(replay, "MANY", 3)
     world, shown = World(log, seed=3), Pipelines(log)
     await world.create_project()
@@ -117,13 +126,12 @@ async def test_an_answer_is_never_behind_the_log(log: EventLog, monkeypatch: pyt
             assert (view.pipeline, view.version) == (handled.state, handled.subject.version)
             assert view.position == handled.receipt.position
             assert await shown.get(environment) is view
+    assert len(shown._replay._kept) < 4
 
 
-async def test_what_is_asked_for_again_and_again_is_kept_though_many_others_are(
-    log: EventLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("keeps_few")
+async def test_what_is_asked_for_again_and_again_is_kept_though_many_others_are(log: EventLog) -> None:
     """Also by those who have asked the log already, and so read nothing."""
-    monkeypatch.setattr(replay, "KEPT", 2)
     world, shown = World(log, seed=3), Pipelines(log)
     await world.create_project()
     for _ in range(4):
@@ -133,3 +141,4 @@ async def test_what_is_asked_for_again_and_again_is_kept_though_many_others_are(
     for other in others:
         await shown.get(other)
         assert await shown.get(often, has_asked=True) is view
+    assert len(shown._replay._kept) < 4
