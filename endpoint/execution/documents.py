@@ -2,8 +2,8 @@
 Documents are read and validated once, for as long as they are among those that are asked.
 
 Reading takes up to a hundred times as long as carrying out what was read. What is wrong with a document, and what its
-operations cost, stays the same with it. The limits that a document has to keep (see `endpoint.execution.limits`) are
-looked at first, and those that are wrong, or very long, have a place of their own: so none pushes out those that are asked again.
+operations cost, stays the same with it. Its limits (see `endpoint.execution.limits`) are looked at first. Documents
+that are wrong, or very long, have a place of their own, so that none pushes out those that are asked again.
 
 A document is kept without its tokens, which are needed only to read it: they take most of its memory, and refer to
 each other in a circle, which only a collection of garbage would free. What is left is a tree, in which no collection

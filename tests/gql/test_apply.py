@@ -183,7 +183,7 @@ def test_what_a_document_would_change_is_told(environment: Environment) -> None:
         ("stages:\n  - name: A\n    concurrency: many\n", "Line 3: expected `int | null`, got `str`."),
         (
             "stages:\n- name: A\n  services:\n  - name: x\n    type: JOB\n    spec:\n      retries: 99\n",
-            "Line 7: invalid service specification: retries: 11 is not between 0 and 10.",
+            "Line 7: invalid service specification: retries: 99 is not between 0 and 10.",
         ),
         ("stages:\n  - name: A\n    services: [\n", "Line 4: did not find expected node content."),
         ("stages:\n  - name: ''\n", "Line 2: invalid name '': it is empty."),
