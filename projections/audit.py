@@ -1,6 +1,5 @@
 """The running hash of the whole log (see `store.audit`): kept in a row, so that a head costs no pass over the log."""
 
-from collections.abc import Sequence
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import Struct
@@ -8,7 +7,7 @@ from msgspec import Struct
 from projections.engine.projection import Projection, Reader
 from projections.engine.views import Place, Views
 from store import audit
-from store.log import Link, Recorded
+from store.log import Recorded
 
 WHOLE = uuid5(NAMESPACE_URL, "stageline:log")  # the one row
 
@@ -25,21 +24,15 @@ def key(recorded: Recorded) -> UUID:
 
 
 def fold(view: Running | None, recorded: Recorded) -> Running:
-    return chain(view, [(recorded.position, recorded.hash)])
-
-
-def chain(view: Running | None, links: Sequence[Link]) -> Running:
-    position, running = (0, "") if view is None else (view.position, view.hash)
-    for position, hash_ in links:
-        running = audit.running(running, position, hash_.hex())
-    return Running(position=position, hash=running)
+    before = "" if view is None else view.hash
+    return Running(position=recorded.position, hash=audit.running(before, recorded.position, recorded.hash.hex()))
 
 
 def place(view: Running) -> Place | None:
     return None
 
 
-projection = Projection("audit", 1, Running, key, fold, place, chain=chain)
+projection = Projection("audit", 1, Running, key, fold, place)
 
 
 class RunningHash:

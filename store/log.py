@@ -59,10 +59,6 @@ class Recorded(Struct, frozen=True, kw_only=True, gc=False):
     hash: bytes
 
 
-Link = tuple[int, bytes]
-"""An event's position and its hash."""
-
-
 class Change(Struct, frozen=True, kw_only=True, gc=False):
     """*events* for *stream*, which must be at version *expected* (0: it must not be there yet).
 

@@ -17,7 +17,7 @@ class Desk:
     """Makes rows of *projections* under their *generations*, by kind.
 
     About *many* rows are written at once: of each kind there are so many more in memory than there is *room* for, and
-    as many of those beside. *are_stored*: rows may be there already, of what was folded before.
+    as many of those beside.
     """
 
     def __init__(
@@ -25,12 +25,10 @@ class Desk:
         views: Views,
         projections: Sequence[Projection[Any]],
         generations: Mapping[str, int],
-        *,
         many: int,
         room: int,
-        are_stored: bool = False,
     ) -> None:
-        self.sheets: dict[str, Sheet[Any]] = {each.name: Sheet(each, are_stored) for each in projections}
+        self.sheets: dict[str, Sheet[Any]] = {each.name: Sheet(each) for each in projections}
         self._views = views
         self._generations = generations
         self._many, self._room = many, room

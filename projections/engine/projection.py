@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from projections.engine.views import Edge, Page, Place, Row, Slice, Views
-from store.log import Link, Recorded
+from store.log import Recorded
 
 View = TypeVar("View", bound=msgspec.Struct)
 Part = TypeVar("Part")
@@ -25,8 +25,7 @@ class Projection(Generic[View]):
 
     *beside* gives rows that are written once, beside an event's own and of the same kind; it gets what that said before
     the event and after it. *fold_all* comes to the same as *fold* on one event after another, where that can be done
-    quicker. *chain* does too, where all events are of one row and nothing but their positions and hashes counts;
-    without it a row's events are all of one stream.
+    quicker.
     """
 
     name: str
@@ -37,7 +36,6 @@ class Projection(Generic[View]):
     place: Callable[[View], Place | None]
     beside: Callable[[View | None, View | None, Recorded], Sequence[Row]] | None = None
     fold_all: Callable[[View | None, Sequence[Recorded]], View | None] | None = None
-    chain: Callable[[View | None, Sequence[Link]], View] | None = None
 
     def replay(self, events: Sequence[Recorded], view: View | None = None) -> View | None:
         """*events* of one row folded onto *view*."""
@@ -59,7 +57,7 @@ class Projection(Generic[View]):
 _encoder = msgspec.json.Encoder()
 
 
-@cache  # and not in the projection itself, which is handed on to other processes
+@cache
 def _decoder(view: type[View]) -> msgspec.json.Decoder[View]:
     return msgspec.json.Decoder(view)
 

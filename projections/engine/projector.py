@@ -9,7 +9,7 @@ the others. A task that meets a fault says so in the status and begins again a m
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -281,7 +281,8 @@ class Projector:
         """Makes all rows anew that are not good, in one reading of the log; the generations that were read before."""
         stale = dict(self._stale)
         generations = {kind: await self._views.begin(kind) for kind in stale}
-        desk, last = await self._make(generations)
+        desk = Desk(self._views, [self._projections[kind] for kind in stale], generations, self._many, self._room)
+        last = await self._read_on(desk, None)
         await desk.clear()
         async with self._moving:
             last = await self._read_on(desk, last)  # what came meanwhile
@@ -302,15 +303,6 @@ class Projector:
                 self._live[step.after.kind] = step.after
             self._moved()
         return [before.generation for before in stale.values() if before is not None]
-
-    async def _make(self, generations: Mapping[str, int]) -> tuple[Desk, Recorded | None]:
-        """The rows of the whole log, and its last event."""
-        desk = self._desk(generations)
-        return desk, await self._read_on(desk, None)
-
-    def _desk(self, generations: Mapping[str, int], are_stored: bool = False) -> Desk:
-        made = [self._projections[kind] for kind in generations]
-        return Desk(self._views, made, generations, many=self._many, room=self._room, are_stored=are_stored)
 
     async def _read_on(self, desk: Desk, last: Recorded | None) -> Recorded | None:
         """Folds everything after *last* into the rows on *desk*; the last event there was."""

@@ -20,19 +20,18 @@ class Sheet(Generic[View]):
     """Rows of one projection while events are folded into them.
 
     An event that can't be folded is parked, and the row goes on as if it had not been. Rows can be put away where they
-    are stored, so that no more of them are on the desk than there is room for; *are_stored*: any may be there already.
+    are stored, so that no more of them are on the desk than there is room for.
 
     Rows are kept by their keys' integers, which are compared and hashed much quicker than UUIDs.
     """
 
-    def __init__(self, projection: Projection[View], are_stored: bool = False) -> None:
+    def __init__(self, projection: Projection[View]) -> None:
         self.parked: list[Parked] = []
         self._projection = projection
         self._views: dict[int, View | None] = {}
         self._changed: dict[int, Recorded] = {}
         self._beside: list[Row] = []
         self._away: set[int] = set()
-        self._are_stored = are_stored
 
     @property
     def is_changed(self) -> bool:
@@ -86,23 +85,18 @@ class Sheet(Generic[View]):
                 views[id_] = after
                 changed[id_] = recorded
 
-    def begin(self, view: View, last: Recorded) -> None:
-        """Has *view* be the row that *last* belongs to, with that and all before it folded in."""
-        if (key := self._projection.key(last)) is not None:
-            self._views[key.int], self._changed[key.int] = view, last
-
     def missing(self, events: Sequence[Recorded]) -> set[UUID]:
         """The rows that *events* touch and that were put away."""
-        if not self._away and not self._are_stored:
+        if not self._away:
             return set()
-        return {key for key in self.keys(events) if key.int not in self._views and self._is_away(key.int)}
+        return {key for key in self.keys(events) if key.int in self._away and key.int not in self._views}
 
     def put_away(self, most: int) -> list[Row]:
         """Clears the desk of all but *most* rows, those that changed last; the ones that are to be stored for it."""
         rows = []
         for id_ in list(islice(self._views, max(0, len(self._views) - most))):
             view = self._views.pop(id_)
-            if view is None and id_ in self._changed and self._is_away(id_):
+            if view is None and id_ in self._changed and id_ in self._away:
                 self._views[id_] = None  # it is still to be removed from where it was stored
                 continue
             recorded = self._changed.pop(id_, None)
@@ -130,9 +124,6 @@ class Sheet(Generic[View]):
             elif row := self._row(id_, view, recorded):
                 rows.append(row)
         return rows, removed
-
-    def _is_away(self, id_: int) -> bool:
-        return self._are_stored or id_ in self._away
 
     def _row(self, id_: int, view: View, recorded: Recorded) -> Row | None:
         """The row that *view* is stored as, which *recorded* was the last to change."""

@@ -35,7 +35,7 @@ class LeaseLost(ViewsUnavailable):
 
 
 class Lease:
-    """Who never took it writes without: there is nobody else then, or it makes rows that nobody reads yet."""
+    """Who never took it writes without: there is nobody else then."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

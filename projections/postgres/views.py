@@ -77,14 +77,14 @@ STEP = """
 UNREAD = """
     SELECT generation FROM generations g
     WHERE NOT EXISTS (SELECT 1 FROM checkpoints WHERE checkpoints.generation = g.generation)
-        AND ($1::bigint[] IS NULL OR generation = ANY ($1)) LIMIT 1 FOR UPDATE
+        AND ($1::bigint[] IS NULL OR generation = ANY ($1)) LIMIT 1
 """
-FILLED = """
-    SELECT set_config('synchronous_commit', 'off', true), set_config('gin_pending_list_limit', '4MB', true)
-    FROM generations WHERE generation = $1 FOR SHARE
+FILLING = "SELECT set_config('synchronous_commit', 'off', true), set_config('gin_pending_list_limit', '4MB', true)"
+"""Settings of a transaction that fills a generation that nobody reads.
+
+Its commit does not wait for the disk: the commit that switches to the generation does. The tags' index keeps its
+pending list long, because nobody searches it yet.
 """
-"""Nobody prunes it before the transaction is over, which the next one that waits for the disk has wait, too. Tags are
-put off as usual, while nobody searches among the rows."""
 REMOVE_SOME = """
     WITH next AS (SELECT ctid, key FROM documents WHERE generation = $1 AND key >= $2 ORDER BY key LIMIT $3),
         removed AS (DELETE FROM documents WHERE ctid IN (SELECT ctid FROM next))
@@ -92,10 +92,6 @@ REMOVE_SOME = """
 """
 """From a key on: what was removed before stays in the index for a while, and would be gone through each time."""
 LEAST = UUID(int=0)
-
-
-class GenerationGone(ViewsUnavailable):
-    """Whoever fills it was thought dead: it was pruned, and nothing was saved."""
 
 
 PLANS = {
@@ -119,10 +115,6 @@ class PostgresViews(Views):
         with _unavailable():
             await migrate(dsn)
             return cls(await Pool.open(dsn, CONNECTIONS, *prepare, _prepare, **PLANS))
-
-    @property
-    def dsn(self) -> str:
-        return self._pool.dsn
 
     async def close(self) -> None:
         self._is_closed = True
@@ -191,8 +183,7 @@ class PostgresViews(Views):
 
     async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
         async with self._writing() as connection:
-            if not await connection.fetch(FILLED, generation):
-                raise GenerationGone("Rows that were being made anew are not wanted any more.")
+            await connection.fetch(FILLING)
             once = [(generation, *_row(row), row.tags) for row in rows if row.tags]  # these are nearly all
             if once:
                 await connection.copy_records_to_table("documents", records=once, columns=COLUMNS)

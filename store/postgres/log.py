@@ -15,7 +15,7 @@ from uuid import UUID
 from store import codec
 from store.batch import Clock, now
 from store.feed import BATCH, POLL, Feed, Kinds, Told
-from store.log import Author, Change, Event, Exported, Key, Link, LogUnavailable, Receipt, Recorded
+from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
 from store.postgres.connection import InDoubt, Pool
 from store.postgres.listener import PROBE, Listener
 from store.postgres.rows import ANSWERS, COLUMNS, answer, line, recorded
@@ -61,10 +61,6 @@ SOME = f"""
 """
 """The last is there whatever it is: it says how far this is all."""
 
-LINKS = """
-    SELECT notification_id, hash FROM stored_events WHERE notification_id > $1 AND notification_id <= $2
-    ORDER BY notification_id
-"""
 NEWEST = 2**63 - 1  # above every version and every position
 
 HALVING = """
@@ -146,10 +142,6 @@ class PostgresLog:
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
-
-    async def links(self, after: int, until: int) -> Sequence[Link]:
-        """Those of the events from behind position *after* up to *until*."""
-        return [(position, hash_) for position, hash_ in await self._events(LINKS, after, until)]
 
     async def export(self, after: int = 0, limit: int = 1000) -> Exported:
         rows = await self._events(ALL, after, limit)

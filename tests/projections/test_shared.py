@@ -7,20 +7,21 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, LiteralString
 
+import asyncpg
 import psycopg
 import pytest
 
 from projections import environment
 from projections.engine.projector import ViewsBehind
-from projections.engine.shared import SharedProjector
-from projections.engine.views import Checkpoint, Progress
+from projections.engine.views import Checkpoint, Progress, Row
 from projections.postgres.lease import Lease, LeaseLost
+from projections.postgres.projector import SharedProjector
 from projections.postgres.views import PostgresViews
+from store import ids
 from store.log import LogUnavailable
 from store.postgres.connection import Pool
 from store.postgres.log import PostgresLog
 from tests.projections.rows import expected, rows_of
-from tests.projections.test_share import somebody_waits
 from tests.projections.world import PROJECTIONS, World, all_of
 
 TERM = timedelta(seconds=0.3)
@@ -215,7 +216,7 @@ async def test_nobody_takes_the_lease_while_who_had_it_writes(database: str) -> 
     async with pool.transaction() as connection:
         await one.check(connection)
         taking = asyncio.create_task(other.take("other"))
-        await somebody_waits(views)
+        await somebody_waits(database)
     assert await taking
     await pool.close()
     await views.close()
@@ -301,3 +302,52 @@ async def test_rows_of_a_raised_version_are_made_on_one_node_while_another_still
         await older.stop()
         await newer.stop()
         assert rows_of(old.views) == expected(await all_of(old.log), PROJECTIONS)
+
+
+async def test_rows_that_were_replaced_are_removed_while_the_node_goes_on(database: str) -> None:
+    async with nodes(database, 1) as (node,):
+        world = World(node.log)
+        await world.begin()
+        await world.live(50)
+        await has_come(node, world)
+    log, views = await PostgresLog.open(database), await PostgresViews.open(database)
+    raised = [replace(each, version=each.version + 1) for each in PROJECTIONS]
+    projector = SharedProjector(log, views, raised, pause=0.001, term=TERM)
+    await projector.start()
+    async with asyncio.timeout(30):
+        while counted(database, "SELECT min(version) FROM checkpoints WHERE kind = 'pipeline'") == 2:
+            await asyncio.sleep(0.01)
+        while counted(database, "SELECT count(*) FROM generations") > len(raised):
+            await asyncio.sleep(0.01)
+    assert counted(database, "SELECT count(*) FROM documents") == len(rows_of(views))
+    await projector.stop()
+    await views.close()
+    await log.close()
+
+
+async def test_rows_and_their_checkpoint_are_saved_together_and_the_planner_is_told_of_new_ones(database: str) -> None:
+    views = await PostgresViews.open(database)
+    generation = await views.begin("thing")
+    row = Row(key=ids.new(), place=None, position=1, document=b"{}")
+    checkpoint = Checkpoint(kind="thing", version=1, generation=generation, epoch="e", position=1)
+    no_text = Checkpoint(kind="thing", version=1, generation=generation, epoch="\0", position=1)
+    with pytest.raises(asyncpg.DataError):
+        await views.save([Progress(before=None, after=no_text, rows=[row])])
+    assert counted(database, "SELECT count(*) FROM documents") == 0
+    await views.save([Progress(before=None, after=checkpoint, rows=[row])])
+    assert counted(database, "SELECT reltuples::int FROM pg_class WHERE relname = 'documents'") == 1
+    await views.close()
+
+
+async def somebody_waits(database: str) -> None:
+    """Returns when somebody waits for a lock."""
+    async with asyncio.timeout(10):
+        while not counted(database, "SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+
+
+def counted(database: str, statement: LiteralString) -> int:
+    with psycopg.connect(database) as db:
+        found = db.execute(statement).fetchone()
+    assert found is not None
+    return int(found[0])

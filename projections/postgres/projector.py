@@ -1,27 +1,22 @@
 """
 One projector for several nodes: that of the node with the lease works, those of the others see how far it is.
 
-When the node that works dies, another takes over as soon as the lease is out. Rows of a long log are made anew by
-several processes of the node that works.
+When the node that works dies, another takes over as soon as the lease is out.
 """
 
 import asyncio
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from projections.engine import share
-from projections.engine.desk import Desk
 from projections.engine.projection import Projection
 from projections.engine.projector import PAUSE, TIMEOUT, Projector
-from projections.engine.share import Order
 from projections.engine.views import Checkpoint
 from projections.postgres.lease import TERM, Lease
 from projections.postgres.views import PostgresViews
 from store import ids
-from store.log import LogUnavailable, Recorded
+from store.log import LogUnavailable
 from store.postgres.log import PostgresLog
 
 LOOK = 0.2
@@ -29,12 +24,6 @@ LOOK = 0.2
 
 HASTE = 0.01
 """The same while somebody waits for it."""
-
-SMALL = 50_000
-"""Events up to which one process makes rows anew the quickest."""
-
-MOST = 4
-"""Processes that make rows anew, where there are so many processors."""
 
 
 class SharedProjector(Projector):
@@ -45,15 +34,8 @@ class SharedProjector(Projector):
         projections: Sequence[Projection[Any]],
         pause: float = PAUSE,
         term: timedelta = TERM,
-        small: int = SMALL,
-        processes: int | None = None,
     ) -> None:
-        """Logs of more than *small* events are shared out over so many *processes*, else as many as processors."""
         super().__init__(log, views, projections, pause)
-        self._log: PostgresLog = log
-        self._dsn = views.dsn
-        self._small = small
-        self._processes = min(MOST, os.cpu_count() or 1) if processes is None else processes
         self.is_active = False
         self._lease: Lease = views.lease
         self._term = term
@@ -124,40 +106,6 @@ class SharedProjector(Projector):
         else:
             await self._review()
         self._seen = found
-
-    async def _make(self, generations: Mapping[str, int]) -> tuple[Desk, Recorded | None]:
-        """By several processes, from whose rows this one goes on."""
-        until = await self._log.position()
-        if until <= self._small or self._processes == 1:
-            return await super()._make(generations)
-        wanted = [self._projections[kind] for kind in generations]
-        order = Order(
-            dsn=self._dsn,
-            projections=[each for each in wanted if each.chain is None],
-            generations=generations,
-            until=until,
-            count=self._processes,
-            many=self._many,
-            room=max(1, self._room // self._processes),  # it is shared; only what is written at once is each one's own
-        )
-        chaining = share.chain(self._log, wanted, until=until, many=self._many)
-        works = asyncio.create_task(share.fold(order)), asyncio.create_task(chaining)
-        try:
-            await asyncio.wait(works, return_when=asyncio.FIRST_EXCEPTION)
-            for work in works:
-                if work.done():
-                    await work
-        finally:
-            for work in works:
-                work.cancel()
-            await asyncio.wait(works)
-        desk = self._desk(generations, are_stored=True)
-        for kind, parked in works[0].result().items():
-            desk.sheets[kind].parked += parked
-        (last,) = await self._log.read_all(until - 1, 1)
-        for kind, view in works[1].result().items():
-            desk.sheets[kind].begin(view, last)
-        return desk, last
 
 
 def _place(checkpoint: Checkpoint) -> tuple[int, int, str]:
