@@ -33,7 +33,7 @@ from projections import pipeline
 from projections.engine.projector import Projector
 from projections.engine.views import Slice, Views
 from projections.event import PipelineStory
-from projections.history import History, HistoryFilter
+from projections.history import History, HistoryQuery
 from projections.pipeline import Pipelines
 from projections.postgres.views import PostgresViews
 from projections.sqlite.views import SqliteViews
@@ -50,18 +50,18 @@ STREAM = EnvironmentId(ids.new())
 ACTORS = [Author(actor=f"actor {number}", origin=origin) for number in range(10) for origin in Origin]
 RARE = Author(actor="once in a while", origin=Origin.CLI, reason="because the auditor asked for it")
 FILTERS = {
-    "none": HistoryFilter(environment=STREAM),
-    "a frequent type": HistoryFilter(environment=STREAM, types=("ServiceMoved",)),
-    "three types, two actors": HistoryFilter(
+    "none": HistoryQuery(environment=STREAM),
+    "a frequent type": HistoryQuery(environment=STREAM, types=("ServiceMoved",)),
+    "three types, two actors": HistoryQuery(
         environment=STREAM, types=("StageMoved", "ServiceSkipped", "StageRenamed"), actors=("actor 1", "actor 2")
     ),
-    "a type, an actor and an origin": HistoryFilter(
+    "a type, an actor and an origin": HistoryQuery(
         environment=STREAM, types=("ServiceConfigured",), actors=("actor 3",), origins=(Origin.CLI,)
     ),
-    "an actor who is rare": HistoryFilter(environment=STREAM, actors=(RARE.actor,)),
-    "text": HistoryFilter(environment=STREAM, text="service 7 moved"),
-    "text of the rare reason": HistoryFilter(text="auditor asked"),
-    "nothing found": HistoryFilter(environment=STREAM, types=("ServiceRemoved",), actors=("actor 1",)),
+    "an actor who is rare": HistoryQuery(environment=STREAM, actors=(RARE.actor,)),
+    "text": HistoryQuery(environment=STREAM, text="service 7 moved"),
+    "text of the rare reason": HistoryQuery(text="auditor asked"),
+    "nothing found": HistoryQuery(environment=STREAM, types=("ServiceRemoved",), actors=("actor 1",)),
 }
 
 

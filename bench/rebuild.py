@@ -31,7 +31,7 @@ from domain.pipeline.ref import StageId
 from domain.project import EnvironmentId, ProjectId
 from projections.engine.projector import Projector
 from projections.engine.views import Slice
-from projections.history import History, HistoryFilter
+from projections.history import History, HistoryQuery
 from server.stores import PROJECTIONS, Stores, on_postgres, on_sqlite
 from store import ids
 from tests.postgres import created, running
@@ -100,7 +100,7 @@ async def rebuild(name: str, stores: Stores, database: Database | None, events: 
         await handler.handle(pipelines.decider, changing, EditEnvironment(concurrency=concurrency), long.BY)
 
     async def read() -> None:
-        page = await history.list(HistoryFilter(), Slice(first=50))
+        page = await history.list(HistoryQuery(), Slice(first=50))
         assert len(page.edges) == 50
 
     raised = [replace(projection, version=projection.version + 1) for projection in PROJECTIONS]

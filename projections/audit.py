@@ -5,14 +5,14 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from msgspec import Struct
 
 from projections.engine.projection import Projection, Reader
-from projections.engine.views import Place, Views
+from projections.engine.views import ListPlace, Views
 from store import audit
 from store.log import Recorded
 
 WHOLE = uuid5(NAMESPACE_URL, "stageline:log")  # the one row
 
 
-class Running(Struct, frozen=True, kw_only=True):
+class RunningHashView(Struct, frozen=True, kw_only=True):
     """The log's running hash at *position*."""
 
     position: int = 0
@@ -23,21 +23,23 @@ def key(recorded: Recorded) -> UUID:
     return WHOLE
 
 
-def fold(view: Running | None, recorded: Recorded) -> Running:
+def fold(view: RunningHashView | None, recorded: Recorded) -> RunningHashView:
     before = "" if view is None else view.hash
-    return Running(position=recorded.position, hash=audit.running(before, recorded.position, recorded.hash.hex()))
+    return RunningHashView(
+        position=recorded.position, hash=audit.running(before, recorded.position, recorded.hash.hex())
+    )
 
 
-def place(view: Running) -> Place | None:
+def place(view: RunningHashView) -> ListPlace | None:
     return None
 
 
-projection = Projection("audit", 1, Running, key, fold, place)
+projection = Projection("audit", 1, RunningHashView, key, fold, place)
 
 
 class RunningHash:
     def __init__(self, views: Views) -> None:
         self._rows = Reader(views, projection)
 
-    async def get(self) -> Running:
-        return await self._rows.get(WHOLE) or Running()
+    async def get(self) -> RunningHashView:
+        return await self._rows.get(WHOLE) or RunningHashView()

@@ -39,7 +39,7 @@ from domain.project import EnvironmentId
 from domain.spec import ServiceSpec, ServiceType
 from projections.engine.projection import Projection, Reader
 from projections.engine.replay import Replay
-from projections.engine.views import FIRST, Page, Place, Slice, Views
+from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
 from store.log import EventLog, Recorded
 
 EVENTS = frozenset(get_args(DeploymentEvent))
@@ -131,8 +131,8 @@ def fold(view: DeploymentView | None, recorded: Recorded) -> DeploymentView | No
     )
 
 
-def place(view: DeploymentView) -> Place:
-    return Place(parent=str(view.environment), sort=f"{view.number:010}")
+def place(view: DeploymentView) -> ListPlace:
+    return ListPlace(parent=str(view.environment), sort=f"{view.number:010}")
 
 
 projection = Projection("deployment", 3, DeploymentView, key, fold, place)

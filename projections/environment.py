@@ -20,7 +20,7 @@ from domain.pipeline.environment import (
 from domain.pipeline.state import PipelineEvent
 from domain.project import EnvironmentId, ProjectId
 from projections.engine.projection import Projection, Reader
-from projections.engine.views import FIRST, Page, Place, Slice, Views
+from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
 from store.log import Recorded
 
 EVENTS = frozenset(get_args(PipelineEvent))
@@ -77,8 +77,8 @@ def fold(view: EnvironmentView | None, recorded: Recorded) -> EnvironmentView | 
             return view
 
 
-def place(view: EnvironmentView) -> Place | None:
-    return None if view.is_deleted else Place(parent=str(view.project), sort=names.key(view.name))
+def place(view: EnvironmentView) -> ListPlace | None:
+    return None if view.is_deleted else ListPlace(parent=str(view.project), sort=names.key(view.name))
 
 
 projection = Projection("environment", 1, EnvironmentView, key, fold, place)

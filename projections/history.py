@@ -23,7 +23,7 @@ from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.state import Pipeline, PipelineEvent
 from domain.project import EnvironmentId, ProjectId
-from projections.engine.views import Edge, Filter, Page, Place, Row, Slice, Views
+from projections.engine.views import ListPlace, Page, PageEdge, RowFilter, Slice, ViewRow, Views
 from projections.words import pipeline_words
 from store import codec
 from store.log import Author, EventLog, Origin, Recorded
@@ -58,7 +58,7 @@ class HistoryView(Struct, frozen=True, kw_only=True):
         return _type(self.name)
 
 
-class HistoryFilter(Struct, frozen=True, kw_only=True):
+class HistoryQuery(Struct, frozen=True, kw_only=True):
     """Which events are asked for: each field narrows, within one any value will do, and an empty one lets all through.
 
     *text*: its words are words of the message or the reason, or, the last of them, begins one. *since* and *until* are
@@ -79,7 +79,7 @@ class HistoryFilter(Struct, frozen=True, kw_only=True):
     last: int | None = None
 
 
-def row(before: Pipeline, project: ProjectId, recorded: Recorded) -> Row:
+def row(before: Pipeline, project: ProjectId, recorded: Recorded) -> ViewRow:
     """The row of an event of a pipeline that was *before*."""
     event = cast("PipelineEvent", recorded.event)
     subjects = _subjects(event)
@@ -96,9 +96,9 @@ def row(before: Pipeline, project: ProjectId, recorded: Recorded) -> Row:
         by=recorded.by,
         before=cut,
     )
-    return Row(
+    return ViewRow(
         key=recorded.id,
-        place=Place(PARENT, _sort(recorded.position)),
+        place=ListPlace(PARENT, _sort(recorded.position)),
         position=recorded.position,
         document=_encoder.encode(view),
         tags=_tags(view, event, subjects),
@@ -202,25 +202,25 @@ class History:
             self._named = max(self._named, after + len(events))
         return self._token_names
 
-    async def list(self, wanted: HistoryFilter, part: Slice) -> Page[HistoryView]:
+    async def list(self, wanted: HistoryQuery, part: Slice) -> Page[HistoryView]:
         """The newest first; raises `InvalidArgument` for what is no cursor."""
         (page,) = await self.list_all([wanted], part)
         return page
 
-    async def list_all(self, wanted: Sequence[HistoryFilter], part: Slice) -> Sequence[Page[HistoryView]]:
+    async def list_all(self, wanted: Sequence[HistoryQuery], part: Slice) -> Sequence[Page[HistoryView]]:
         """The same for each of *wanted*, as soon as for one."""
-        narrowed = [Filter(tags=_groups(each), **await self._bounds(each)) for each in wanted]
+        narrowed = [RowFilter(tags=_groups(each), **await self._bounds(each)) for each in wanted]
         pages = await self._views.list_all(KIND, PARENT, part, narrowed, is_descending=True)
         return [
             Page(
-                edges=tuple(Edge(edge.cursor, _decoder.decode(edge.node)) for edge in page.edges),
+                edges=tuple(PageEdge(edge.cursor, _decoder.decode(edge.node)) for edge in page.edges),
                 has_previous=page.has_previous,
                 has_next=page.has_next,
             )
             for page in pages
         ]
 
-    async def _bounds(self, wanted: HistoryFilter) -> dict[str, str]:
+    async def _bounds(self, wanted: HistoryQuery) -> dict[str, str]:
         bounds = {}
         first, last = wanted.first, wanted.last
         if wanted.since is not None:
@@ -248,7 +248,7 @@ class History:
         return low
 
 
-def _groups(wanted: HistoryFilter) -> tuple[tuple[str, ...], ...]:
+def _groups(wanted: HistoryQuery) -> tuple[tuple[str, ...], ...]:
     facets: tuple[tuple[str, tuple[object, ...]], ...] = (
         ("environment", (wanted.environment,) if wanted.environment else ()),
         ("project", (wanted.project,) if wanted.project else ()),

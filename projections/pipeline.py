@@ -15,7 +15,7 @@ from projections.engine import snapshot
 from projections.engine.projection import Projection
 from projections.engine.replay import Replay
 from projections.engine.snapshot import Snapshots
-from projections.engine.views import Place, Row, Views
+from projections.engine.views import ListPlace, ViewRow, Views
 from projections.environment import EVENTS
 from store.log import EventLog, Recorded
 
@@ -61,11 +61,11 @@ def _became(view: PipelineView | None, after: Pipeline, first: Recorded, last: R
     )
 
 
-def place(view: PipelineView) -> Place | None:
+def place(view: PipelineView) -> ListPlace | None:
     return None
 
 
-def beside(before: PipelineView | None, after: PipelineView | None, recorded: Recorded) -> Sequence[Row]:
+def beside(before: PipelineView | None, after: PipelineView | None, recorded: Recorded) -> Sequence[ViewRow]:
     """The event's row in the history, and now and then a snapshot."""
     if after is None:
         return ()

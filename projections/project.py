@@ -9,7 +9,7 @@ from msgspec import Struct
 from domain import name as names
 from domain.project import ProjectCreated, ProjectId
 from projections.engine.projection import Projection, Reader
-from projections.engine.views import FIRST, Page, Place, Slice, Views
+from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
 from store.log import Recorded
 
 
@@ -33,8 +33,8 @@ def fold(view: ProjectView | None, recorded: Recorded) -> ProjectView | None:
             return view
 
 
-def place(view: ProjectView) -> Place:
-    return Place(parent="", sort=names.key(view.name))
+def place(view: ProjectView) -> ListPlace:
+    return ListPlace(parent="", sort=names.key(view.name))
 
 
 projection = Projection("project", 1, ProjectView, key, fold, place)

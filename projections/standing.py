@@ -12,7 +12,7 @@ from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import ServiceAdded, ServiceRemoved
 from domain.project import EnvironmentId
 from projections.engine.projection import Projection, Reader
-from projections.engine.views import Place, Slice, Views
+from projections.engine.views import ListPlace, Slice, Views
 from store.log import Recorded
 
 View = TypeVar("View", bound=Struct)
@@ -20,7 +20,7 @@ View = TypeVar("View", bound=Struct)
 PAGE = 500
 
 
-class Unfinished(Struct, frozen=True, kw_only=True):
+class UnfinishedDeployment(Struct, frozen=True, kw_only=True):
     """A deployment that isn't over, admitted or waiting; *position* is where it was requested."""
 
     deployment: DeploymentId
@@ -35,15 +35,15 @@ def _deployment(recorded: Recorded) -> UUID | None:
             return None
 
 
-def _requested(view: Unfinished | None, recorded: Recorded) -> Unfinished | None:
+def _requested(view: UnfinishedDeployment | None, recorded: Recorded) -> UnfinishedDeployment | None:
     match recorded.event:
         case DeploymentRequested(deployment=deployment):
-            return Unfinished(deployment=deployment, position=recorded.position)
+            return UnfinishedDeployment(deployment=deployment, position=recorded.position)
         case _:
             return None
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class EnvironmentServices(Struct, frozen=True, kw_only=True):
     """The services of an environment."""
 
     environment: EnvironmentId
@@ -58,10 +58,10 @@ def _environment(recorded: Recorded) -> UUID | None:
             return None
 
 
-def _stands(view: Standing | None, recorded: Recorded) -> Standing | None:
+def _stands(view: EnvironmentServices | None, recorded: Recorded) -> EnvironmentServices | None:
     match recorded.event:
         case EnvironmentCreated():
-            return Standing(environment=EnvironmentId(recorded.stream))
+            return EnvironmentServices(environment=EnvironmentId(recorded.stream))
         case ServiceAdded(service=service) if view:
             return replace(view, services=(*view.services, service))
         case ServiceRemoved(service=service) if view:
@@ -70,19 +70,19 @@ def _stands(view: Standing | None, recorded: Recorded) -> Standing | None:
             return None
 
 
-def _by_position(view: Unfinished) -> Place:
-    return Place(parent="", sort=f"{view.position:020}")
+def _by_position(view: UnfinishedDeployment) -> ListPlace:
+    return ListPlace(parent="", sort=f"{view.position:020}")
 
 
-def _anywhere(view: Standing) -> Place:
-    return Place(parent="", sort="")
+def _anywhere(view: EnvironmentServices) -> ListPlace:
+    return ListPlace(parent="", sort="")
 
 
-unfinished = Projection("unfinished", 1, Unfinished, _deployment, _requested, _by_position)
-standing = Projection("standing", 1, Standing, _environment, _stands, _anywhere)
+unfinished = Projection("unfinished", 1, UnfinishedDeployment, _deployment, _requested, _by_position)
+standing = Projection("standing", 1, EnvironmentServices, _environment, _stands, _anywhere)
 
 
-class Everything(Generic[View]):
+class RowList(Generic[View]):
     """All rows of a projection that lists them under no parent."""
 
     def __init__(self, views: Views, projection: Projection[View]) -> None:

@@ -26,7 +26,7 @@ from projections.environment import Environments
 from projections.history import History
 from projections.pipeline import Pipelines
 from projections.project import Projects
-from projections.standing import Everything
+from projections.standing import RowList
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.machine import machine
 from runner.runner import Runner
@@ -88,13 +88,13 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
 
         async def open_deployments(position: int) -> Collection[DeploymentId]:
             await projector.wait_for(position, CATCHING_UP)
-            return [row.deployment for row in await Everything(views, standing.unfinished).list()]
+            return [row.deployment for row in await RowList(views, standing.unfinished).list()]
 
         async def standing_services(position: int) -> Mapping[EnvironmentId, Collection[ServiceId]]:
             await projector.wait_for(position, CATCHING_UP)
             if any(parked.kind == standing.standing.name for parked in await views.parked()):
                 raise RuntimeError("An event of the standing services is parked: nobody can say what is left over.")
-            return {row.environment: row.services for row in await Everything(views, standing.standing).list()}
+            return {row.environment: row.services for row in await RowList(views, standing.standing).list()}
 
         engine = _engine(settings, application.handler, executors, output, open_deployments, standing_services)
         if engine is not None:

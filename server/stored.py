@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from projections.engine.views import Place
+from projections.engine.views import ListPlace
 from store.log import LogUnavailable, Recorded
 from store.postgres.connection import explained
 from store.postgres.rows import COLUMNS, recorded
@@ -24,7 +24,7 @@ CHECKPOINTS = "SELECT kind, version, generation, epoch, position FROM checkpoint
 Checkpoint = tuple[str, int, int, str, int]
 """Kind, version, generation, epoch and position."""
 
-Contents = tuple[Place | None, int, bytes, Sequence[str]]
+Contents = tuple[ListPlace | None, int, bytes, Sequence[str]]
 """A row's place, position, document and tags."""
 
 
@@ -128,4 +128,4 @@ async def snapshot(dsn: str, name: str | None = None) -> AsyncIterator[Snapshot]
 
 
 def _contents(parent: str | None, sort: str | None, position: int, document: bytes, tags: Sequence[str]) -> Contents:
-    return (None if parent is None or sort is None else Place(parent, sort)), position, document, sorted(tags)
+    return (None if parent is None or sort is None else ListPlace(parent, sort)), position, document, sorted(tags)

@@ -73,7 +73,7 @@ def cut(things: Sequence[V], asked: Slice, cursor: Callable[[V], str]) -> views.
     elif asked.first is not None:
         end = min(end, start + asked.first)
     return views.Page(
-        edges=tuple(views.Edge(cursors[place], things[place]) for place in range(start, end)),
+        edges=tuple(views.PageEdge(cursors[place], things[place]) for place in range(start, end)),
         has_previous=start > 0,
         has_next=end < len(things),
     )

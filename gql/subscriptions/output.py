@@ -84,7 +84,7 @@ class Lines:
         lines: Sequence[Line] = found[-size:] if asked.last is not None else found[:size]
         is_cut = len(found) > size
         return views.Page(
-            edges=tuple(views.Edge(self._cursor(line), line) for line in lines),
+            edges=tuple(views.PageEdge(self._cursor(line), line) for line in lines),
             has_previous=is_cut if asked.last is not None else asked.after is not None,
             has_next=is_cut if asked.last is None else asked.before is not None,
         )

@@ -23,10 +23,10 @@ from gql.types.change import Change, PipelineEventType
 from gql.types.history import HistoryEvent, pages, zoned
 from gql.types.pipeline import Pipeline, ProjectRef, pipeline, project_ref, view_of
 from projections.engine.views import Slice
-from projections.history import HistoryFilter
+from projections.history import HistoryQuery
 from projections.pipeline import PipelineView
 
-MadeBy = tuple[HistoryFilter, ...]
+MadeBy = tuple[HistoryQuery, ...]
 """Where to look for the events that made a difference, the likeliest first."""
 
 SKIPPING = (PipelineEventType.SERVICE_SKIPPED.value, PipelineEventType.SERVICE_UNSKIPPED.value)
@@ -70,7 +70,7 @@ async def _events(context: Context, asked: list[tuple[MadeBy, Slice]]) -> list[C
     nearer = list(dict.fromkeys(each for made_by, _ in asked for each in made_by[:-1]))
     found = dict(zip(nearer, await history.list_all(nearer, Slice(first=1)), strict=True)) if nearer else {}
     wanted = [(next((each for each in made_by[:-1] if found[each].edges), made_by[-1]), cut) for made_by, cut in asked]
-    shown: dict[tuple[HistoryFilter, Slice], Connection[HistoryEvent]] = {}
+    shown: dict[tuple[HistoryQuery, Slice], Connection[HistoryEvent]] = {}
     for cut in {cut for _, cut in wanted}:
         filters = list(dict.fromkeys(each for each, own in wanted if own == cut))
         connections = await pages(context, filters, cut)
@@ -81,7 +81,7 @@ async def _events(context: Context, asked: list[tuple[MadeBy, Slice]]) -> list[C
 async def between(context: Context, source: PipelineView, target: PipelineView, project: ProjectRef) -> PipelineDiff:
     events = diff.diff(source.pipeline, target.pipeline)
     first, last = sorted((source.position, target.position))
-    span = HistoryFilter(environment=source.environment, first=first + 1, last=last)
+    span = HistoryQuery(environment=source.environment, first=first + 1, last=last)
     told = changes.changes(source.pipeline, events)
     return PipelineDiff(
         from_=pipeline(source, project, context.application.log.epoch),
@@ -93,7 +93,7 @@ async def between(context: Context, source: PipelineView, target: PipelineView, 
     )
 
 
-def _made_by(span: HistoryFilter, event: PipelineEvent) -> MadeBy:
+def _made_by(span: HistoryQuery, event: PipelineEvent) -> MadeBy:
     """Where to look for the events that made the difference *event*.
 
     What came to be is made by all that was done to it. A place in the order may also have changed by what was done

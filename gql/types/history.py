@@ -80,17 +80,17 @@ class HistoryFilter:
     )
 
 
-def asked(given: HistoryFilter | None, view: PipelineView | None = None) -> projection.HistoryFilter:
+def asked(given: HistoryFilter | None, view: PipelineView | None = None) -> projection.HistoryQuery:
     """What is asked for, of the environment *view* or of more than one; raises what is wrong with it."""
     if given is None:
-        return projection.HistoryFilter()
+        return projection.HistoryQuery()
     for name in ("types", "actors", "origins", "stages", "services"):
         check_list(name, getattr(given, name) or ())
     if len(given.text or "") > MAX_TEXT:
         raise InvalidArgument(
             argument="text", why=f"{len(given.text or ''):,} characters; at most {MAX_TEXT:,} are allowed"
         )
-    return projection.HistoryFilter(
+    return projection.HistoryQuery(
         types=tuple(type_.value for type_ in given.types or ()),
         actors=tuple(given.actors or ()),
         origins=tuple(given.origins or ()),
@@ -127,14 +127,14 @@ def zoned(argument: str, moment: datetime | None) -> datetime | None:
     return moment
 
 
-async def page(context: Context, wanted: projection.HistoryFilter, asked: Slice) -> Connection[HistoryEvent]:
+async def page(context: Context, wanted: projection.HistoryQuery, asked: Slice) -> Connection[HistoryEvent]:
     """A page of the history; what was done before it was asked for is in it."""
     (shown,) = await pages(context, [wanted], asked)
     return shown
 
 
 async def pages(
-    context: Context, wanted: Sequence[projection.HistoryFilter], asked: Slice
+    context: Context, wanted: Sequence[projection.HistoryQuery], asked: Slice
 ) -> list[Connection[HistoryEvent]]:
     """The same page of each of several lists, read at once."""
     await context.settled()

@@ -18,7 +18,7 @@ from domain.pipeline.environment import EnvironmentCreated, EnvironmentDeleted
 from domain.project import EnvironmentId
 from gql.context import Context
 from gql.contract import cursor as cursors
-from projections.engine.views import Edge, Page, Slice
+from projections.engine.views import Page, PageEdge, Slice
 from projections.event import DeploymentStory, PipelineStory, Told
 from store.log import Event, EventLog, Recorded
 
@@ -85,7 +85,8 @@ async def page(context: Context, stream: UUID, about: Stream, asked: Slice, miss
     story = await about.story(context, first, start)
     return Page(
         edges=tuple(
-            Edge(cursors.of_position(log.epoch, recorded.position), story.tell(recorded)) for recorded in found[:count]
+            PageEdge(cursors.of_position(log.epoch, recorded.position), story.tell(recorded))
+            for recorded in found[:count]
         ),
         has_previous=start > 0,
         has_next=len(found) > count or end < start,

@@ -1,7 +1,8 @@
 """
-One projector for several nodes: that of the node with the lease works, those of the others see how far it is.
+One projector that several nodes share.
 
-When the node that works dies, another takes over as soon as the lease is out.
+The node that holds the lease runs the tasks of the projector. The projectors of the other nodes watch the checkpoints.
+When the node with the lease dies, another takes over as soon as the lease has expired.
 """
 
 import asyncio
@@ -19,14 +20,16 @@ from store import ids
 from store.log import LogUnavailable
 from store.postgres.log import PostgresLog
 
-LOOK = 0.2
-"""Seconds between two looks at how far the others are."""
+IDLE_INTERVAL = 0.2
+"""Pause between two readings of the checkpoints, in seconds."""
 
-HASTE = 0.01
-"""The same while somebody waits for it."""
+BUSY_INTERVAL = 0.01
+"""The same pause while a read waits for a position, in seconds."""
 
 
 class SharedProjector(Projector):
+    """A projector that is active on one node at a time; *term* is that of the lease."""
+
     def __init__(
         self,
         log: PostgresLog,
@@ -39,74 +42,74 @@ class SharedProjector(Projector):
         self.is_active = False
         self._lease: Lease = views.lease
         self._term = term
-        self._seen: dict[str, Checkpoint] | None = None  # before the first look
+        self._seen: dict[str, Checkpoint] | None = None  # None before the first reading
         self._holder = ids.new().hex
         self._is_wanted = asyncio.Event()
 
-    def _begun(self) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self._persist(self._take_part), name="projector")]
+    def _start_tasks(self) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._persist(self._participate), name="projector")]
 
     async def wait_for(self, position: int, timeout: float = TIMEOUT) -> None:
         self._is_wanted.set()
         await super().wait_for(position, timeout)
 
-    async def _take_part(self) -> None:
-        """Looks how far the others are until the lease can be had; then works until it is lost."""
+    async def _participate(self) -> None:
+        """Watch the checkpoints until this node gets the lease; then run the tasks until it loses the lease."""
         self._seen = None
         while not await self._lease.take(self._holder, self._term):
-            await self._look_on(self._term.total_seconds() / 3)
+            await self._watch(self._term.total_seconds() / 3)
         self._faults.clear()
         self.is_active = True
-        works = [asyncio.create_task(self._persist(work)) for work in (self._follow, self._renew)]
+        tasks = [asyncio.create_task(self._persist(work)) for work in (self._follow, self._renew)]
         try:
             await self._keep_lease()
         finally:
             self.is_active = False
-            for work in works:
-                work.cancel()
-            await asyncio.gather(*works, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._faults.clear()
             with suppress(LogUnavailable):
                 await self._lease.release()
 
     async def _keep_lease(self) -> None:
-        """Until it is lost; a database that is away has nobody else take it."""
-        is_kept = True
-        while is_kept:
+        """Renew the lease until it is lost. While the database is away, no other node can take it."""
+        is_held = True
+        while is_held:
             await asyncio.sleep(self._term.total_seconds() / 3)
             with suppress(LogUnavailable):
-                is_kept = await self._lease.renew(self._term)
+                is_held = await self._lease.renew(self._term)
 
-    async def _look_on(self, seconds: float) -> None:
-        """Has the position follow the checkpoints that another node moves."""
+    async def _watch(self, seconds: float) -> None:
+        """Follow the checkpoints that another node moves."""
         end = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < end:
             found = dict(await self._views.checkpoints())
             if found != self._seen:
-                await self._see(found)
-            self._goes_on("_take_part")
+                await self._update(found)
+            self._recover("_participate")
             if self._waiters:
-                await asyncio.sleep(HASTE)
+                await asyncio.sleep(BUSY_INTERVAL)
             else:
                 self._is_wanted.clear()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._is_wanted.wait(), LOOK)
+                    await asyncio.wait_for(self._is_wanted.wait(), IDLE_INTERVAL)
 
-    async def _see(self, found: dict[str, Checkpoint]) -> None:
-        """Rows that were good and have only come further are good still; any others are looked at closely."""
+    async def _update(self, found: dict[str, Checkpoint]) -> None:
+        """Accept checkpoints of good rows that only moved forward; review all others."""
         moved = {kind: found.get(kind) for kind in self._live}
-        is_only_further = (
+        is_only_forward = (
             self._seen is not None
             and self._seen.keys() == found.keys()
-            and all(checkpoint and _place(checkpoint) == _place(self._live[kind]) for kind, checkpoint in moved.items())
+            and all(each and _identity(each) == _identity(self._live[kind]) for kind, each in moved.items())
         )
-        if is_only_further and not self._stale:
+        if is_only_forward and not self._stale:
             self._live = found
-            self._moved()
+            self._notify()
         else:
             await self._review()
         self._seen = found
 
 
-def _place(checkpoint: Checkpoint) -> tuple[int, int, str]:
+def _identity(checkpoint: Checkpoint) -> tuple[int, int, str]:
     return checkpoint.version, checkpoint.generation, checkpoint.epoch

@@ -10,7 +10,7 @@ import psycopg
 
 from projections.engine.projection import Projection
 from projections.engine.projector import Projector
-from projections.engine.views import Place, Views
+from projections.engine.views import ListPlace, Views
 from projections.postgres.views import PostgresViews
 from projections.sqlite.views import SqliteViews
 from store.log import EventLog, Recorded
@@ -59,7 +59,7 @@ def expected(events: Sequence[Recorded], projections: Sequence[Projection[Any]])
     return rows
 
 
-def _row(place: Place | None, position: int, document: bytes) -> tuple[str | None, str | None, int, bytes]:
+def _row(place: ListPlace | None, position: int, document: bytes) -> tuple[str | None, str | None, int, bytes]:
     return None if place is None else place.parent, None if place is None else place.sort, position, document
 
 

@@ -42,12 +42,12 @@ from domain.deployment.step import (
 from domain.spec import ServiceType
 from projections import deployment
 from projections.deployment import Deployments, DeploymentView, ServiceView, StageView, StepView
-from projections.engine.views import Place
+from projections.engine.views import ListPlace
 from projections.sqlite.views import SqliteViews
 from store.memory import MemoryLog
 from tests.domain.run import ENVIRONMENT, WORKER, planned, service, service_id, stage, stage_id
 from tests.projections.given import STREAM, at, folded
-from tests.projections.world import World
+from tests.projections.world import RandomWorld
 
 API, WEB = service_id("api"), service_id("web")
 BUILD, SHIP = stage_id("Build"), stage_id("Ship")
@@ -243,14 +243,16 @@ def test_the_newest_of_an_environment_sorts_last() -> None:
     views = [replace(after(requested), number=number) for number in (2, 10, 9)]
     places = [deployment.projection.place(view) for view in views]
     assert sorted(place.sort for place in places if place) == ["0000000002", "0000000009", "0000000010"]
-    assert deployment.projection.place(views[0]) == Place(str(ENVIRONMENT), "0000000002")
+    assert deployment.projection.place(views[0]) == ListPlace(str(ENVIRONMENT), "0000000002")
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(story=st.lists(st.sampled_from(range(len(World.ACTS))), min_size=20, max_size=60), seed=st.integers(0, 2**32))
+@given(
+    story=st.lists(st.sampled_from(range(len(RandomWorld.ACTS))), min_size=20, max_size=60), seed=st.integers(0, 2**32)
+)
 async def test_a_view_never_disagrees_with_the_domain(story: list[int], seed: int) -> None:
     log = MemoryLog()
-    world, shown = World(log, seed), Deployments(await SqliteViews.open(":memory:"), log)
+    world, shown = RandomWorld(log, seed), Deployments(await SqliteViews.open(":memory:"), log)
     await world.begin()
     for number in story:
         await world.act(number)

@@ -22,7 +22,7 @@ from projections.project import Projects
 from projections.sqlite.views import SqliteViews
 from store import ids
 from store.memory import MemoryLog
-from tests.projections.world import BY, PROJECTIONS, World
+from tests.projections.world import BY, PROJECTIONS, RandomWorld
 
 
 class Server:
@@ -100,7 +100,7 @@ async def test_an_environment_that_was_deleted_leaves_the_list_and_can_still_be_
 
 
 async def test_deployments_are_listed_newest_first(server: Server) -> None:
-    world = World(server.log)
+    world = RandomWorld(server.log)
     await world.begin()
     environment = world.environments[0]
     known = [await server.deploy(environment, f"actor {number}") for number in range(12)]

@@ -64,7 +64,7 @@ class Clock:
         return self._now
 
 
-class World:
+class RandomWorld:
     """Changes itself by commands; a command that is refused changes nothing."""
 
     def __init__(self, log: EventLog, seed: int = 0) -> None:
@@ -246,7 +246,7 @@ class World:
     def name(self) -> str:
         return f"{self.chance.choice(WORDS)} {self.chance.randint(1, 9)}"
 
-    ACTS: Sequence[Callable[["World"], Awaitable[None]]] = (
+    ACTS: Sequence[Callable[["RandomWorld"], Awaitable[None]]] = (
         create_project,
         create_environment,
         *[change_pipeline] * 6,

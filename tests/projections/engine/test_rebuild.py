@@ -12,9 +12,9 @@ from store.log import EventLog
 from store.memory import MemoryLog
 from store.sqlite.log import SqliteLog
 from tests.projections.rows import expected, project, stored
-from tests.projections.world import PROJECTIONS, World, all_of
+from tests.projections.world import PROJECTIONS, RandomWorld, all_of
 
-STOP, START, SETTLE = range(len(World.ACTS), len(World.ACTS) + 3)
+STOP, START, SETTLE = range(len(RandomWorld.ACTS), len(RandomWorld.ACTS) + 3)
 
 stories = st.lists(st.integers(0, SETTLE), min_size=20, max_size=80)
 seeds = st.integers(0, 2**32)
@@ -46,7 +46,7 @@ async def check(log: EventLog, folder: Path, story: list[int], seed: int) -> Non
 
 async def live(log: EventLog, path: Path, story: list[int], seed: int) -> None:
     """The story, while a projector follows that is stopped and started now and then, and at last comes to the end."""
-    world = World(log, seed)
+    world = RandomWorld(log, seed)
     await world.begin()
     views = await SqliteViews.open(path)
     projector = Projector(log, views, PROJECTIONS)

@@ -7,22 +7,21 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, LiteralString
 
-import asyncpg
 import psycopg
 import pytest
 
 from projections import environment
 from projections.engine.projector import ViewsBehind
-from projections.engine.views import Checkpoint, Progress, Row
+from projections.engine.views import Advance, Checkpoint
 from projections.postgres.lease import Lease, LeaseLost
 from projections.postgres.projector import SharedProjector
 from projections.postgres.views import PostgresViews
-from store import ids
 from store.log import LogUnavailable
 from store.postgres.connection import Pool
 from store.postgres.log import PostgresLog
+from tests.projections.postgres.database import select_number
 from tests.projections.rows import expected, rows_of
-from tests.projections.world import PROJECTIONS, World, all_of
+from tests.projections.world import PROJECTIONS, RandomWorld, all_of
 
 TERM = timedelta(seconds=0.3)
 
@@ -51,7 +50,7 @@ async def nodes(database: str, count: int) -> AsyncIterator[list[Node]]:
         yield made
 
 
-async def has_come(node: Node, world: World) -> None:
+async def has_come(node: Node, world: RandomWorld) -> None:
     await node.projector.wait_for(await world.log.position(), timeout=60)
 
 
@@ -69,7 +68,7 @@ async def active(*nodes: Node) -> Node:
 
 async def test_one_node_projects_and_the_others_know_how_far_it_is(database: str) -> None:
     async with nodes(database, 3) as (first, second, third):
-        world = World(second.log)
+        world = RandomWorld(second.log)
         await world.begin()
         for _ in range(5):
             await world.live(5)
@@ -83,7 +82,7 @@ async def test_one_node_projects_and_the_others_know_how_far_it_is(database: str
 
 async def test_a_node_that_has_just_started_knows_how_far_the_others_are(database: str) -> None:
     async with nodes(database, 1) as (first,):
-        world = World(first.log)
+        world = RandomWorld(first.log)
         await world.begin()
         await has_come(first, world)
         views = await PostgresViews.open(database)
@@ -97,7 +96,7 @@ async def test_a_node_that_has_just_started_knows_how_far_the_others_are(databas
 
 async def test_another_node_takes_over_from_one_that_stops(database: str) -> None:
     async with nodes(database, 3) as every:
-        world = World(every[0].log)
+        world = RandomWorld(every[0].log)
         await world.begin()
         left = list(every)
         while len(left) > 1:
@@ -117,7 +116,7 @@ async def test_a_node_that_was_thought_dead_can_write_nothing_more(database: str
     async with nodes(database, 1) as (node,):
         await active(node)
         rebuilt = Checkpoint(kind="thing", version=1, generation=generation, epoch="e")
-        writes = [dead.save([Progress(before=None, after=rebuilt)]), dead.fill(generation, []), dead.begin("thing")]
+        writes = [dead.save([Advance(before=None, after=rebuilt)]), dead.fill(generation, []), dead.begin("thing")]
         for write in (*writes, dead.prune(), dead.forget("environment")):
             with pytest.raises(LeaseLost):
                 await write
@@ -132,7 +131,7 @@ async def test_a_node_that_learns_that_another_has_the_lease_looks_on_and_takes_
 ) -> None:
     async with nodes(database, 1) as (node,), asyncio.timeout(30):
         await active(node)
-        world = World(node.log)
+        world = RandomWorld(node.log)
         await world.begin()
         await has_come(node, world)
         with psycopg.connect(database, autocommit=True) as connection:
@@ -205,8 +204,11 @@ async def test_a_node_that_looks_on_says_that_it_can_not_as_long_as_that_is_so(
             assert "The database is away" in (node.projector.fault or "")
         while node.projector.fault is not None:
             await asyncio.sleep(0.001)
-        said = [message for message in caplog.messages if message.startswith("The read models")]
-        assert said == ["The read models do not go on just now: The database is away.", "The read models go on"]
+        said = [message for message in caplog.messages if message.startswith("Projection")]
+        assert said == [
+            "Projection is stalled: LogUnavailable: The database is away.; retrying in 0.001 s",
+            "Projection has recovered",
+        ]
 
 
 async def test_nobody_takes_the_lease_while_who_had_it_writes(database: str) -> None:
@@ -240,8 +242,8 @@ async def test_who_waits_on_a_node_that_only_looks_on_is_told_when_it_takes_too_
     log, views = await PostgresLog.open(database), await PostgresViews.open(database)
     projector = SharedProjector(log, views, PROJECTIONS)
     await projector.start()
-    await World(log).create_project()
-    with pytest.raises(ViewsBehind, match="are at position 0 and have not come to 2 in time"):
+    await RandomWorld(log).create_project()
+    with pytest.raises(ViewsBehind, match="are at position 0 and did not reach 2 in time"):
         await projector.wait_for(2, timeout=0.05)
     await projector.stop()
     for each in (log, views, other):
@@ -254,7 +256,7 @@ async def test_who_looks_on_says_when_rows_are_another_versions_or_another_logs(
 ) -> None:
     """As long as they are, however far the others come."""
     async with nodes(database, 1) as (node,):
-        world = World(node.log)
+        world = RandomWorld(node.log)
         await world.begin()
         await has_come(node, world)
     log, views, other = await PostgresLog.open(database), *[await PostgresViews.open(database) for _ in range(2)]
@@ -270,7 +272,7 @@ async def test_who_looks_on_says_when_rows_are_another_versions_or_another_logs(
         await connection.execute("UPDATE checkpoints SET " + change + " WHERE kind = 'environment'")
         while not await rebuilding():
             await asyncio.sleep(0.001)
-        await World(log, seed=8).create_project()
+        await RandomWorld(log, seed=8).create_project()
         last = (await all_of(log))[-1]
         further = "UPDATE checkpoints SET position = %s, hash = %s WHERE kind <> 'environment'"
         await connection.execute(further, [last.position, last.hash])
@@ -284,7 +286,7 @@ async def test_who_looks_on_says_when_rows_are_another_versions_or_another_logs(
 
 async def test_rows_of_a_raised_version_are_made_on_one_node_while_another_still_reads_the_old(database: str) -> None:
     async with nodes(database, 2) as (old, standby):
-        world = World(old.log)
+        world = RandomWorld(old.log)
         await world.begin()
         await has_come(standby, world)
         await old.projector.stop()
@@ -306,7 +308,7 @@ async def test_rows_of_a_raised_version_are_made_on_one_node_while_another_still
 
 async def test_rows_that_were_replaced_are_removed_while_the_node_goes_on(database: str) -> None:
     async with nodes(database, 1) as (node,):
-        world = World(node.log)
+        world = RandomWorld(node.log)
         await world.begin()
         await world.live(50)
         await has_come(node, world)
@@ -315,39 +317,18 @@ async def test_rows_that_were_replaced_are_removed_while_the_node_goes_on(databa
     projector = SharedProjector(log, views, raised, pause=0.001, term=TERM)
     await projector.start()
     async with asyncio.timeout(30):
-        while counted(database, "SELECT min(version) FROM checkpoints WHERE kind = 'pipeline'") == 2:
+        while select_number(database, "SELECT min(version) FROM checkpoints WHERE kind = 'pipeline'") == 2:
             await asyncio.sleep(0.01)
-        while counted(database, "SELECT count(*) FROM generations") > len(raised):
+        while select_number(database, "SELECT count(*) FROM generations") > len(raised):
             await asyncio.sleep(0.01)
-    assert counted(database, "SELECT count(*) FROM documents") == len(rows_of(views))
+    assert select_number(database, "SELECT count(*) FROM documents") == len(rows_of(views))
     await projector.stop()
     await views.close()
     await log.close()
 
 
-async def test_rows_and_their_checkpoint_are_saved_together_and_the_planner_is_told_of_new_ones(database: str) -> None:
-    views = await PostgresViews.open(database)
-    generation = await views.begin("thing")
-    row = Row(key=ids.new(), place=None, position=1, document=b"{}")
-    checkpoint = Checkpoint(kind="thing", version=1, generation=generation, epoch="e", position=1)
-    no_text = Checkpoint(kind="thing", version=1, generation=generation, epoch="\0", position=1)
-    with pytest.raises(asyncpg.DataError):
-        await views.save([Progress(before=None, after=no_text, rows=[row])])
-    assert counted(database, "SELECT count(*) FROM documents") == 0
-    await views.save([Progress(before=None, after=checkpoint, rows=[row])])
-    assert counted(database, "SELECT reltuples::int FROM pg_class WHERE relname = 'documents'") == 1
-    await views.close()
-
-
 async def somebody_waits(database: str) -> None:
     """Returns when somebody waits for a lock."""
     async with asyncio.timeout(10):
-        while not counted(database, "SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        while not select_number(database, "SELECT count(*) FROM pg_locks WHERE NOT granted"):
             await asyncio.sleep(0.01)
-
-
-def counted(database: str, statement: LiteralString) -> int:
-    with psycopg.connect(database) as db:
-        found = db.execute(statement).fetchone()
-    assert found is not None
-    return int(found[0])

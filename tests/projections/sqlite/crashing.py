@@ -1,7 +1,7 @@
 """
 A process that projects until it is killed: says a line on its output whenever it has written something.
 
-    python -m tests.projections.crashing LOG VIEWS
+    python -m tests.projections.sqlite.crashing LOG VIEWS
 """
 
 import asyncio
@@ -11,18 +11,18 @@ from pathlib import Path
 from uuid import UUID
 
 from projections.engine.projector import Projector
-from projections.engine.views import Progress, Row
+from projections.engine.views import Advance, ViewRow
 from projections.sqlite.views import SqliteViews
 from store.sqlite.log import SqliteLog
 from tests.projections.world import PROJECTIONS
 
 
 class Telling(SqliteViews):
-    async def save(self, steps: Sequence[Progress]) -> None:
+    async def save(self, steps: Sequence[Advance]) -> None:
         await super().save(steps)
         print("saved", flush=True)
 
-    async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
+    async def fill(self, generation: int, rows: Sequence[ViewRow], removed: Sequence[UUID] = ()) -> None:
         await super().fill(generation, rows, removed)
         print("filled", flush=True)
 

@@ -9,15 +9,15 @@ from projections.engine.projector import Projector
 from projections.sqlite.views import SqliteViews
 from store.sqlite.log import SqliteLog
 from tests.projections.rows import expected, project, stored
-from tests.projections.world import PROJECTIONS, World, all_of
+from tests.projections.world import PROJECTIONS, RandomWorld, all_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 async def killed_after(lines: int, log: Path, views: Path) -> str:
     """Projects in another process, and kills it at that line of its output, which is given back."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.projections.crashing", log, views, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.projections.sqlite.crashing", log, views, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     line = ""
@@ -31,7 +31,7 @@ async def killed_after(lines: int, log: Path, views: Path) -> str:
 async def test_rows_are_right_after_the_process_was_killed_time_and_again(tmp_path: Path) -> None:
     path, views = tmp_path / "log.db", tmp_path / "views.db"
     log = await SqliteLog.open(path)
-    world = World(log, seed=5)
+    world = RandomWorld(log, seed=5)
     await world.begin()
     await world.live(50)
     await log.close()
@@ -69,7 +69,7 @@ async def test_rows_are_right_after_the_process_was_killed_time_and_again(tmp_pa
     assert stored(views) == expected(events, PROJECTIONS)
 
 
-def gone_on(log: SqliteLog, world: World) -> World:
-    other = World(log, seed=6)
+def gone_on(log: SqliteLog, world: RandomWorld) -> RandomWorld:
+    other = RandomWorld(log, seed=6)
     other.projects, other.environments, other.deleted = world.projects, world.environments, world.deleted
     return other

@@ -14,8 +14,9 @@ from msgspec.structs import replace as with_
 from domain.pipeline.environment import EnvironmentRenamed
 from projections import environment, pipeline, project
 from projections.engine.projection import Projection
-from projections.engine.projector import ProjectionStatus, Projector, ProjectorStatus, ViewsBehind
-from projections.engine.views import Page, Progress, Row, Slice, Views
+from projections.engine.projector import Projector, ViewsBehind
+from projections.engine.status import ProjectionStatus, ProjectorStatus
+from projections.engine.views import Advance, Page, Slice, ViewRow, Views
 from projections.environment import Environments, EnvironmentView
 from projections.sqlite.views import SqliteViews
 from store.log import EventLog, Recorded
@@ -23,7 +24,7 @@ from store.memory import MemoryLog
 from store.sqlite.log import SqliteLog
 from tests.projections.rows import expected
 from tests.projections.rows import rows_of as rows
-from tests.projections.world import PROJECTIONS, World, all_of
+from tests.projections.world import PROJECTIONS, RandomWorld, all_of
 
 
 @asynccontextmanager
@@ -45,8 +46,8 @@ async def rebuilt(projector: Projector) -> None:
         await asyncio.sleep(0)
 
 
-async def lived(log: EventLog, acts: int = 60, seed: int = 11) -> World:
-    world = World(log, seed)
+async def lived(log: EventLog, acts: int = 60, seed: int = 11) -> RandomWorld:
+    world = RandomWorld(log, seed)
     await world.begin()
     await world.live(acts)
     return world
@@ -74,7 +75,7 @@ class Gate:
         self._fill = views.fill
         views.fill = self.fill  # type: ignore[method-assign]  # whichever class it is of
 
-    async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
+    async def fill(self, generation: int, rows: Sequence[ViewRow], removed: Sequence[UUID] = ()) -> None:
         self.reached.set()
         await self.is_open.wait()
         await self._fill(generation, rows)
@@ -85,7 +86,7 @@ class Broken(SqliteViews):
 
     is_full = False
 
-    async def save(self, steps: Sequence[Progress]) -> None:
+    async def save(self, steps: Sequence[Advance]) -> None:
         if self.is_full:
             raise OSError("the disk is full")
         await super().save(steps)
@@ -107,7 +108,7 @@ class Lossy(MemoryLog):
 
 
 async def test_rows_are_there_as_soon_as_the_position_is(log: EventLog, views: Views) -> None:
-    world = World(log)
+    world = RandomWorld(log)
     async with projecting(log, views) as projector:
         await world.begin()
         for _ in range(10):
@@ -139,7 +140,7 @@ async def test_a_long_way_behind_is_caught_up_in_parts(log: EventLog, views: Vie
 
 
 async def test_of_two_projectors_on_one_store_no_event_is_taken_twice(log: EventLog, views: Views) -> None:
-    world = World(log)
+    world = RandomWorld(log)
     async with projecting(log, views) as one, projecting(log, views) as other:
         await world.begin()
         for _ in range(20):
@@ -167,7 +168,10 @@ async def test_what_could_not_be_saved_is_saved_later(
         views.is_full = False
         await settle(memory, projector)
         assert (await projector.status()).fault is None
-    assert caplog.messages == ["The read models do not go on just now", "The read models go on"]
+    assert caplog.messages == [
+        "Projection is stalled: OSError: the disk is full; retrying in 0.001 s",
+        "Projection has recovered",
+    ]
     assert rows(views) == expected(await all_of(memory), PROJECTIONS)
     await views.close()
 
@@ -206,7 +210,7 @@ async def test_who_waits_is_woken_at_the_position_and_not_before(memory: MemoryL
         await projector.wait_for(before)
         assert [task.done() for task in later] == [False, False]
         while await memory.position() < before + 2:
-            await world.act(World.ACTS.index(World.change_pipeline))
+            await world.act(RandomWorld.ACTS.index(RandomWorld.change_pipeline))
         await asyncio.gather(*later)
         assert projector.position >= before + 2
 
@@ -219,7 +223,7 @@ async def test_who_waits_too_long_is_told_how_far_the_read_models_are(memory: Me
         with pytest.raises(ViewsBehind) as caught:
             await projector.wait_for(position + 1, timeout=0.01)
     assert str(caught.value) == (
-        f"The read models are at position {position} and have not come to {position + 1} in time."
+        f"The read models are at position {position} and did not reach {position + 1} in time."
     )
     assert (caught.value.wanted, caught.value.position) == (position + 1, position)
 
@@ -308,7 +312,7 @@ async def test_whatever_is_wrong_with_a_projection_the_others_go_on(
     memory: MemoryLog, views: Views, broken: str
 ) -> None:
     others = [each for each in PROJECTIONS if each.name != "environment"]
-    world = World(memory)
+    world = RandomWorld(memory)
     async with projecting(memory, views, [wrong(broken), *others]) as projector:
         await world.begin()
         await settle(memory, projector)
@@ -385,7 +389,7 @@ async def test_no_read_sees_rows_of_two_versions(memory: MemoryLog, views: Views
 
 async def test_rows_that_there_is_no_room_for_are_made_anew_all_the_same(log: EventLog, views: Views) -> None:
     await lived(log, acts=200)
-    projector = Projector(log, views, PROJECTIONS, pause=0.001, many=7, room=1)
+    projector = Projector(log, views, PROJECTIONS, pause=0.001, batch=7, room=1)
     await projector.start()
     await settle(log, projector)
     await projector.stop()
@@ -452,9 +456,9 @@ async def test_rows_from_beyond_a_restored_log_are_made_anew(views: Views, tmp_p
         await log.close()
 
 
-def gone_on(world: World, log: EventLog, seed: int = 99) -> World:
+def gone_on(world: RandomWorld, log: EventLog, seed: int = 99) -> RandomWorld:
     """The same world, going on in *log*."""
-    other = World(log, seed)
+    other = RandomWorld(log, seed)
     other.projects, other.environments, other.deleted = world.projects, world.environments, world.deleted
     other.deployments = world.deployments
     return other

@@ -14,8 +14,8 @@ from domain.pipeline.stage import EditStage
 from domain.project import EnvironmentId, ProjectId
 from projections import pipeline
 from projections.engine import snapshot
-from projections.engine.snapshot import Snapshot
-from projections.engine.views import Checkpoint, Progress, Row, Views
+from projections.engine.snapshot import ViewSnapshot
+from projections.engine.views import Advance, Checkpoint, ViewRow, Views
 from projections.pipeline import Pipelines, PipelineView
 from store import ids
 from store.log import EventLog, Recorded
@@ -40,7 +40,7 @@ async def events(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> list[Recorde
     return list(await log.read(STREAM))
 
 
-def beside(events: list[Recorded], version: int) -> Sequence[Row]:
+def beside(events: list[Recorded], version: int) -> Sequence[ViewRow]:
     """What the projection writes beside the row at *version*."""
     before = pipeline.projection.replay(events[: version - 1])
     return pipeline.beside(before, folded(events[:version]), events[version - 1])
@@ -52,15 +52,15 @@ def folded(events: list[Recorded]) -> PipelineView:
     return view
 
 
-async def save(views: Views, *rows: Row) -> None:
+async def save(views: Views, *rows: ViewRow) -> None:
     generation = await views.begin("pipeline")
     after = Checkpoint(kind="pipeline", version=1, generation=generation, epoch="e", position=1)
-    await views.save([Progress(before=None, after=after, rows=rows)])
+    await views.save([Advance(before=None, after=after, rows=rows)])
 
 
-def other(row: Row, **changes: object) -> Row:
+def other(row: ViewRow, **changes: object) -> ViewRow:
     """A snapshot at the same version that says that the pipeline was made in 1999, and of which *changes* differ."""
-    taken = msgspec.json.decode(row.document, type=Snapshot)
+    taken = msgspec.json.decode(row.document, type=ViewSnapshot)
     view = pipeline.projection.decode(bytes(taken.view))
     made = msgspec.structs.replace(view, created_at=view.created_at.replace(year=1999))
     marked = msgspec.structs.replace(taken, view=Raw(msgspec.json.encode(made)), **changes)
@@ -86,7 +86,7 @@ async def test_the_projection_takes_a_snapshot_at_every_so_many_versions(events:
 async def test_a_version_is_read_from_the_snapshot_before_it(
     log: EventLog, views: Views, events: list[Recorded]
 ) -> None:
-    current = Row(key=STREAM, place=None, position=1, document=pipeline.projection.encode(folded(events)))
+    current = ViewRow(key=STREAM, place=None, position=1, document=pipeline.projection.encode(folded(events)))
     await save(views, current, other(beside(events, 10)[1]), other(beside(events, 20)[1]))
     assert await years(log, views, events) == [2026] * 9 + [1999] * 5 + [2026] * 5 + [1999] * 4
 
@@ -96,7 +96,7 @@ async def test_a_pipeline_may_end_at_a_snapshot(log: EventLog, views: Views, eve
     await Handler(log).handle(pipelines.decider, STREAM, command, BY)
     events = list(await log.read(STREAM))
     assert len(events) == 5 * EVERY
-    current = Row(key=STREAM, place=None, position=1, document=pipeline.projection.encode(folded(events)))
+    current = ViewRow(key=STREAM, place=None, position=1, document=pipeline.projection.encode(folded(events)))
     await save(views, current, beside(events, 25)[1])
     shown = Pipelines(log, views)
     assert await shown.get(STREAM) == await shown.get(STREAM, 25) == folded(events)
