@@ -186,7 +186,7 @@ async def pages(where: Path | str) -> None:
         async def told() -> None:
             story = PipelineStory()
             for recorded in await shop.log.read(STREAM):
-                story.tell(recorded)
+                story.describe(recorded)
 
         report("  peer: all events read and told", [await timed(told)])
 

@@ -1,4 +1,4 @@
-"""The running hash of the whole log (see `store.audit`): kept in a row, so that a head costs no pass over the log."""
+"""The running hash of the whole log (see `store.audit`), in one row: a head needs no pass over the log."""
 
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -9,25 +9,25 @@ from projections.engine.views import ListPlace, Views
 from store import audit
 from store.log import Recorded
 
-WHOLE = uuid5(NAMESPACE_URL, "stageline:log")  # the one row
+LOG_KEY = uuid5(NAMESPACE_URL, "stageline:log")
+"""Key of the only row."""
 
 
 class RunningHashView(Struct, frozen=True, kw_only=True):
-    """The log's running hash at *position*."""
+    """The running hash of the log at *position*."""
 
     position: int = 0
     hash: str = ""
 
 
 def key(recorded: Recorded) -> UUID:
-    return WHOLE
+    return LOG_KEY
 
 
 def fold(view: RunningHashView | None, recorded: Recorded) -> RunningHashView:
     before = "" if view is None else view.hash
-    return RunningHashView(
-        position=recorded.position, hash=audit.running(before, recorded.position, recorded.hash.hex())
-    )
+    hash_ = audit.running(before, recorded.position, recorded.hash.hex())
+    return RunningHashView(position=recorded.position, hash=hash_)
 
 
 def place(view: RunningHashView) -> ListPlace | None:
@@ -38,8 +38,11 @@ projection = Projection("audit", 1, RunningHashView, key, fold, place)
 
 
 class RunningHash:
+    """Reads the running hash."""
+
     def __init__(self, views: Views) -> None:
         self._rows = Reader(views, projection)
 
     async def get(self) -> RunningHashView:
-        return await self._rows.get(WHOLE) or RunningHashView()
+        """Return the running hash, as new as the read models."""
+        return await self._rows.get(LOG_KEY) or RunningHashView()

@@ -85,8 +85,8 @@ def _changed_since(
     before: Pipeline, change: Sequence[Recorded], later: Sequence[Recorded], conflicts: Sequence[int]
 ) -> ChangedSince:
     story = PipelineStory(before)
-    own = "; ".join(story.tell(each).message for each in change)
-    told = [story.tell(each) for each in later]
+    own = "; ".join(story.describe(each).message for each in change)
+    told = [story.describe(each) for each in later]
     standing = (told[place] for place in conflicts)
     return ChangedSince(
         change=own, later="; ".join(f"{each.message} (version {each.recorded.version})" for each in standing)

@@ -20,8 +20,9 @@ from gql.contract.node import reference
 from gql.types.deployment import deployment_id
 from gql.types.pipeline import ServiceRef, service_ref
 from gql.types.stream import DEPLOYMENT
-from projections.deployment import DeploymentView, ServiceView
+from projections.deployment import DeploymentView
 from projections.engine import views
+from projections.step import ServiceView
 from store.output import Kind, Line
 
 strawberry.enum(Kind, name="LogKind", description="LINE was printed by the step, NOTE is Stageline's own.")

@@ -19,8 +19,7 @@ from domain.spec import ServiceType
 from gql.types import spec as specs
 from gql.types.pipeline import ServiceRef, StagePolicy, StageRef, service_ref, stage_ref
 from gql.types.spec import ServiceSpec
-from projections.event import pipeline_about
-from projections.words import pipeline_words
+from projections.words.pipeline import pipeline_event_words
 from store.log import Origin
 
 strawberry.enum(Origin, description="Through which door a change came in.")
@@ -189,14 +188,15 @@ def changes(before: Pipeline, events: Sequence[pipelines.PipelineEvent]) -> list
 
 def change(before: Pipeline, event: pipelines.PipelineEvent) -> Change:
     """Tells *event* of a pipeline that was *before*, of which no more is needed than what the event speaks of."""
-    about = pipeline_about(before, event)
+    words = pipeline_event_words(before, event)
+    subject = words.subject
     told: dict[str, Any] = {
         "type": PipelineEventType(type(event).__name__),
-        "message": pipeline_words(before, event),
-        "stage": None if about.stage is None else stage_ref(about.stage.id, about.stage.name),
+        "message": words.message,
+        "stage": None if subject.stage is None else stage_ref(subject.stage.id, subject.stage.name),
         "service": None
-        if about.service is None
-        else service_ref(about.service.id, about.service.name, about.service.type),
+        if subject.service is None
+        else service_ref(subject.service.id, subject.service.name, subject.service.type),
     }
     if isinstance(event, environments.EnvironmentEvent):
         return _of_environment(before, event, told)

@@ -40,7 +40,8 @@ from gql.types.pipeline import (
 )
 from gql.types.pipeline import pinned as pinned_pipelines
 from gql.types.pipeline import pipeline as shown_pipeline
-from projections.deployment import DeploymentSummary, DeploymentView, ServiceView, StageView, StepView, projection
+from projections.deployment import DeploymentSummary, DeploymentView, StageView, projection
+from projections.step import ServiceView, StepView
 from store import ids
 
 strawberry.enum(Action, description="What a deployment does with the services of its plan.")

@@ -74,7 +74,7 @@ class Chronicle:
             story = self._stories[stream] = await DEPLOYMENT.story(self._context, first, recorded.version - 1)
         if isinstance(recorded.event, DEPLOYMENT.ends):
             del self._stories[stream]
-        told = story.tell(recorded)
+        told = story.describe(recorded)
         if stream == self._environment:
             return pipeline_event(told, epoch)
         return queue_event(told, epoch) if stream == self._queue else deployment_event(told, epoch)

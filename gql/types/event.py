@@ -25,7 +25,7 @@ from gql.types.deployment import deployment_id
 from gql.types.pipeline import ServiceRef, StageRef, environment_id, service_ref, stage_ref
 from gql.types.stream import DEPLOYMENT, PIPELINE, followed
 from gql.types.stream import page as pages
-from projections.event import Told
+from projections.event import EventView
 from store.log import Origin
 
 
@@ -100,8 +100,8 @@ class PipelineEvent(Event):
     service: ServiceRef | None = strawberry.field(description="The service that it is about; null if about none.")
 
 
-def deployment_event(told: Told, epoch: str) -> DeploymentEvent:
-    recorded, about = told.recorded, told.about
+def deployment_event(told: EventView, epoch: str) -> DeploymentEvent:
+    recorded, subject = told.recorded, told.subject
     return DeploymentEvent(
         id=global_id("event", recorded.id),
         cursor=cursors.of_position(epoch, recorded.position),
@@ -116,14 +116,14 @@ def deployment_event(told: Told, epoch: str) -> DeploymentEvent:
         message=told.message,
         stage=_stage(told),
         service=_service(told),
-        phase=about.phase,
-        attempt=about.attempt,
-        detail=about.detail,
-        ports=None if about.ports is None else list(about.ports),
+        phase=subject.phase,
+        attempt=subject.attempt,
+        detail=subject.detail,
+        ports=None if subject.ports is None else list(subject.ports),
     )
 
 
-def pipeline_event(told: Told, epoch: str) -> PipelineEvent:
+def pipeline_event(told: EventView, epoch: str) -> PipelineEvent:
     recorded = told.recorded
     return PipelineEvent(
         id=global_id("event", recorded.id),
@@ -141,13 +141,13 @@ def pipeline_event(told: Told, epoch: str) -> PipelineEvent:
     )
 
 
-def _stage(told: Told) -> StageRef | None:
-    stage = told.about.stage
+def _stage(told: EventView) -> StageRef | None:
+    stage = told.subject.stage
     return None if stage is None else stage_ref(stage.id, stage.name)
 
 
-def _service(told: Told) -> ServiceRef | None:
-    service = told.about.service
+def _service(told: EventView) -> ServiceRef | None:
+    service = told.subject.service
     return None if service is None else service_ref(service.id, service.name, service.type)
 
 

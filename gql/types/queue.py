@@ -7,7 +7,7 @@ import strawberry
 from gql.contract import cursor as cursors
 from gql.contract.node import global_id
 from gql.types.event import DeploymentRef, Event
-from projections.event import Told
+from projections.event import EventView
 
 
 @strawberry.enum(description="What happened in an environment's queue.")
@@ -29,7 +29,7 @@ class QueueEvent(Event):
     )
 
 
-def queue_event(told: Told, epoch: str) -> QueueEvent:
+def queue_event(told: EventView, epoch: str) -> QueueEvent:
     recorded = told.recorded
     event = recorded.event
     return QueueEvent(

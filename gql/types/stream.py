@@ -19,14 +19,14 @@ from domain.project import EnvironmentId
 from gql.context import Context
 from gql.contract import cursor as cursors
 from projections.engine.views import Page, PageEdge, Slice
-from projections.event import DeploymentStory, PipelineStory, Told
+from projections.event import DeploymentStory, EventView, PipelineStory
 from store.log import Event, EventLog, Recorded
 
 
 class Telling(Protocol):
     """Puts one stream's events into words, in their order."""
 
-    def tell(self, recorded: Recorded) -> Told: ...
+    def describe(self, recorded: Recorded) -> EventView: ...
 
 
 class Stream(Struct, frozen=True):
@@ -68,7 +68,7 @@ DEPLOYMENT = Stream(DeploymentPlanned, (DeploymentSucceeded, DeploymentFailed, D
 PIPELINE = Stream(EnvironmentCreated, (EnvironmentDeleted,), _pipeline)
 
 
-async def page(context: Context, stream: UUID, about: Stream, asked: Slice, missing: Refused) -> Page[Told]:
+async def page(context: Context, stream: UUID, about: Stream, asked: Slice, missing: Refused) -> Page[EventView]:
     """The part of a stream's events that *asked* is about, with either number; raises `InvalidArgument`."""
     log = context.application.log
     first = await about.first(log, stream, missing)
@@ -85,7 +85,7 @@ async def page(context: Context, stream: UUID, about: Stream, asked: Slice, miss
     story = await about.story(context, first, start)
     return Page(
         edges=tuple(
-            PageEdge(cursors.of_position(log.epoch, recorded.position), story.tell(recorded))
+            PageEdge(cursors.of_position(log.epoch, recorded.position), story.describe(recorded))
             for recorded in found[:count]
         ),
         has_previous=start > 0,
@@ -104,7 +104,7 @@ async def _version(log: EventLog, stream: UUID, cursor: str) -> int:
 
 async def followed(
     context: Context, stream: UUID, about: Stream, after: str | None, missing: Refused
-) -> AsyncGenerator[Told, None]:
+) -> AsyncGenerator[EventView, None]:
     """A stream's events behind the cursor *after*: what there is, then what comes, until the stream is at its end."""
     log = context.application.log
     position = await cursors.reached(log, after)
@@ -116,6 +116,6 @@ async def followed(
     async with aclosing(log.follow(position, stream)) as following:
         async for batch in following:
             for recorded in batch:
-                yield story.tell(recorded)
+                yield story.describe(recorded)
                 if isinstance(recorded.event, about.ends):
                     return

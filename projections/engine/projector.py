@@ -1,10 +1,10 @@
 """
 The projector keeps the read models equal to the log.
 
-It has two tasks. `_follow` folds new events into every projection whose rows are good. `_renew` rebuilds all other rows:
-those of another version of the projection, of another log, or without a checkpoint. A rebuild folds the whole log into
-generations that are not read, and switches to them when they are as new as the other rows. A task that meets a fault
-reports it in the status, and starts again after a pause.
+It has two tasks. `_follow` folds new events into every projection whose rows are good. `_renew` rebuilds all other
+rows: those of another version of the projection, of another log, or without a checkpoint. A rebuild folds the whole log
+into generations that are not read, and switches to them when they are as new as the other rows. A task that meets a
+fault reports it in the status, and starts again after a pause.
 """
 
 import asyncio

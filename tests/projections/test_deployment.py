@@ -41,9 +41,10 @@ from domain.deployment.step import (
 )
 from domain.spec import ServiceType
 from projections import deployment
-from projections.deployment import Deployments, DeploymentView, ServiceView, StageView, StepView
+from projections.deployment import Deployments, DeploymentView, StageView
 from projections.engine.views import ListPlace
 from projections.sqlite.views import SqliteViews
+from projections.step import ServiceView, StepView
 from store.memory import MemoryLog
 from tests.domain.run import ENVIRONMENT, WORKER, planned, service, service_id, stage, stage_id
 from tests.projections.given import STREAM, at, folded
@@ -113,6 +114,7 @@ def test_a_deployment_waits_as_it_was_planned_and_says_who_asked_for_it() -> Non
                 name="Build",
                 status=Status.QUEUED,
                 services=(a_service("api", Status.QUEUED, queued, queued), OLD),
+                plan=stage("Build"),
             ),
             StageView(
                 id=SHIP,
@@ -120,6 +122,7 @@ def test_a_deployment_waits_as_it_was_planned_and_says_who_asked_for_it() -> Non
                 name="Ship",
                 status=Status.QUEUED,
                 services=(a_service("web", Status.QUEUED, skipped, queued),),
+                plan=stage("Ship"),
             ),
         ),
         version=1,
@@ -220,6 +223,7 @@ def test_a_failed_deployment_says_which_step_failed_and_why() -> None:
         name="Ship",
         status=Status.CANCELLED,
         services=(a_service("web", Status.CANCELLED, skipped, cancelled),),
+        plan=stage("Ship"),
     )
 
 
@@ -285,3 +289,16 @@ def said(view: DeploymentView) -> object:
     ]
     stages = [(each.id, each.name, each.status) for each in view.stages]
     return view.status, view.worker, view.failure, view.cancellation, stages, services
+
+
+def test_the_domain_folds_each_event_into_the_stages_as_they_were_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every field of a planned stage, also one that is added later."""
+    states: list[Deployment] = []
+
+    def evolve(state: Deployment, event: DeploymentEvent) -> Deployment:
+        states.append(state)
+        return deployments.evolve(state, event)
+
+    monkeypatch.setattr(deployment, "evolve", evolve)
+    after(planned(stage("Build", service("api"), concurrency=3), stage("Ship")), DeploymentStarted())
+    assert [run.stage for run in states[-1].stages] == [stage("Build", concurrency=3), stage("Ship")]

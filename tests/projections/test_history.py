@@ -17,7 +17,7 @@ from projections.engine.views import Slice, Views
 from projections.event import PipelineStory
 from projections.history import History, HistoryQuery, HistoryView
 from projections.pipeline import Pipelines
-from projections.words import pipeline_words
+from projections.words.pipeline import pipeline_event_words
 from store import ids
 from store.log import Change, Event, EventLog, Origin, Recorded
 from store.memory import MemoryLog
@@ -27,7 +27,7 @@ from tests.store.sample import ANN
 EVENTS = pipelines.decider.events
 
 
-async def told(log: EventLog, views: Views) -> list[Recorded]:
+async def settle(log: EventLog, views: Views) -> list[Recorded]:
     """Everything that happened to pipelines, the newest first; the rows hold all of it."""
     projector = Projector(log, views, [pipeline.projection])
     await projector.start()
@@ -63,7 +63,7 @@ async def test_every_event_has_a_row_that_tells_it_as_its_story_does(memory: Mem
     world = RandomWorld(memory, seed=5)
     await world.begin()
     await world.live(150)
-    events = await told(memory, views)
+    events = await settle(memory, views)
     found = await everything(History(views, memory), HistoryQuery(), 50)
     assert [(view.id, view.position, view.version, view.recorded_at, view.by) for view in found] == [
         (each.id, each.position, each.version, each.recorded_at, each.by) for each in events
@@ -71,8 +71,8 @@ async def test_every_event_has_a_row_that_tells_it_as_its_story_does(memory: Mem
     assert [view.event for view in found] == [each.event for each in events]
     stories: dict[UUID, PipelineStory] = {}
     for each, view in zip(reversed(events), reversed(found), strict=True):
-        message = stories.setdefault(each.stream, PipelineStory()).tell(each).message
-        assert pipeline_words(view.before, view.event) == message
+        message = stories.setdefault(each.stream, PipelineStory()).describe(each).message
+        assert pipeline_event_words(view.before, view.event).message == message
 
 
 def _subjects(event: PipelineEvent) -> set[object]:
@@ -83,7 +83,7 @@ async def test_what_is_asked_for_is_what_is_found(log: EventLog, views: Views) -
     world = RandomWorld(log, seed=11)
     await world.begin()
     await world.live(120)
-    events, rows = await told(log, views), History(views, log)
+    events, rows = await settle(log, views), History(views, log)
     chance = Random(1)
 
     async def check(wanted: HistoryQuery, is_wanted: Callable[[Recorded], bool]) -> None:
@@ -145,8 +145,8 @@ async def test_words_are_found_and_the_last_by_its_beginning(log: EventLog, view
     await world.live(150)
     stories: dict[UUID, PipelineStory] = {}
     words: dict[int, tuple[str, ...]] = {}
-    for each in reversed(await told(log, views)):
-        message = stories.setdefault(each.stream, PipelineStory()).tell(each).message
+    for each in reversed(await settle(log, views)):
+        message = stories.setdefault(each.stream, PipelineStory()).describe(each).message
         words[each.position] = history.words(f"{message} {each.by.reason}")
     for text in TEXTS:
         found = await everything(History(views, log), HistoryQuery(text=text), 500)

@@ -15,7 +15,7 @@ from tests.projections.given import BY
 numbers = st.integers(0, 20)
 
 
-@pytest.mark.parametrize("many", [1, 3, queue.MANY])
+@pytest.mark.parametrize("many", [1, 3, queue.BATCH])
 @given(st.lists(st.tuples(st.booleans(), numbers), max_size=40))
 @settings(max_examples=60, deadline=None)
 async def test_at_every_version_it_is_what_the_rules_say(many: int, acts: list[tuple[bool, int]]) -> None:
@@ -36,7 +36,7 @@ async def test_at_every_version_it_is_what_the_rules_say(many: int, acts: list[t
     log, stream = MemoryLog(), ids.new()
     await log.append([Change(stream=stream, expected=0, events=tuple(events))], BY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queue, "MANY", many)
+        patch.setattr(queue, "BATCH", many)
         for version in range(len(events) + 1):
             then = queues.decider.replay(events[:version])
             open_ = {request.deployment: request.number for request in then.open}
