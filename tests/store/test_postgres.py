@@ -54,7 +54,6 @@ async def opened(*dsns: str, probe: float = 10.0) -> AsyncIterator[list[Postgres
 READ = {
     postgres.ALL: "10, 10",
     postgres.SOME: "10, 10, '{none}'",
-    postgres.LINKS: "10, 20",
     f"{postgres.POSITION} OFFSET $1": "0",
     f"SELECT {COLUMNS} FROM stored_events WHERE {postgres.OF_STREAM}": f"'{B}', 0, 5",
     f"{postgres.HALVING} SELECT {postgres.VERSION}": f"'{A}', 50",
