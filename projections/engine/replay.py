@@ -24,8 +24,8 @@ READ = 5000
 class Replay(Generic[View]):
     """Views of a projection whose rows have a stream each; never behind the log.
 
-    The newest view of a stream is cached, so that only newer events are read. `MAX_CACHE = 0` turns the cache off; every
-    read then folds the stream from its last snapshot.
+    The newest view of a stream is cached, so that only newer events are read. `MAX_CACHE = 0` turns the cache off:
+    every read then folds the stream from its last snapshot.
     """
 
     def __init__(self, log: EventLog, projection: Projection[View], snapshots: Snapshots[View] | None = None) -> None:

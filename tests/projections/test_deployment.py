@@ -1,4 +1,4 @@
-"""A deployment as it is shown: the domain's statuses, with times and reasons; and the list of an environment's."""
+"""Deployments: the statuses of the domain, with times and reasons."""
 
 from collections.abc import Iterable
 from typing import cast
@@ -96,7 +96,7 @@ def succeeded(started: int, finished: int) -> StepView:
     return StepView(status=Status.SUCCEEDED, started_at=at(started), finished_at=at(finished))
 
 
-def test_a_deployment_waits_as_it_was_planned_and_says_who_asked_for_it() -> None:
+def test_a_deployment_waits_as_planned_and_names_its_actor() -> None:
     assert after(requested) == DeploymentView(
         id=DeploymentId(STREAM),
         environment=ENVIRONMENT,

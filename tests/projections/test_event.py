@@ -140,11 +140,11 @@ def describe(event: PipelineEvent) -> EventView:
         (ServiceRemoved(service=API), "api removed", EventSubject(stage=build, service=api)),
     ],
 )
-def test_a_pipelines_event_is_told(event: PipelineEvent, words: str, subject: EventSubject) -> None:
+def test_an_event_of_a_pipeline_is_described(event: PipelineEvent, words: str, subject: EventSubject) -> None:
     assert (describe(event).message, describe(event).subject) == (words, subject)
 
 
-def test_a_story_goes_on_with_the_names_that_it_told_of() -> None:
+def test_a_story_uses_the_names_of_earlier_events() -> None:
     events = history(
         example.created,
         StageCreated(stage=BUILD, name="APPLICATION DEFAULT", description="", position=1),
@@ -246,7 +246,7 @@ first = NamedStage(id=STAGE, name="first stage")
         (ServiceCancelled(service=SERVICE), "api: cancelled", EventSubject(stage=first, service=backend)),
     ],
 )
-def test_a_deployments_event_is_told(event: DeploymentEvent, words: str, subject: EventSubject) -> None:
+def test_an_event_of_a_deployment_is_described(event: DeploymentEvent, words: str, subject: EventSubject) -> None:
     planned, happened = history(run.planned(run.stage("first stage", run.service("api"))), event)
     assert isinstance(planned.event, DeploymentPlanned)
     story = DeploymentStory(planned.event)

@@ -1,4 +1,4 @@
-"""The history's rows, on every store: all there, found by what is asked, whatever the page."""
+"""The history: complete, searchable, and in pages of any size, on every store."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -28,7 +28,7 @@ EVENTS = pipelines.decider.events
 
 
 async def settle(log: EventLog, views: Views) -> list[Recorded]:
-    """Everything that happened to pipelines, the newest first; the rows hold all of it."""
+    """Project all events, and return those of pipelines, newest first."""
     projector = Projector(log, views, [pipeline.projection])
     await projector.start()
     await projector.wait_for(await log.position(), timeout=60)
@@ -37,7 +37,7 @@ async def settle(log: EventLog, views: Views) -> list[Recorded]:
 
 
 async def everything(rows: History, wanted: HistoryQuery, size: int) -> list[HistoryView]:
-    """By pages, from the newest to the oldest; and the same from the other end."""
+    """Read all pages from the newest to the oldest, and check that the other direction gives the same."""
     found: list[HistoryView] = []
     after: str | None = None
     while True:
@@ -59,7 +59,7 @@ async def everything(rows: History, wanted: HistoryQuery, size: int) -> list[His
     return found
 
 
-async def test_every_event_has_a_row_that_tells_it_as_its_story_does(memory: MemoryLog, views: Views) -> None:
+async def test_every_event_has_a_row_with_the_words_of_its_story(memory: MemoryLog, views: Views) -> None:
     world = RandomWorld(memory, seed=5)
     await world.begin()
     await world.live(150)
@@ -79,7 +79,7 @@ def _subjects(event: PipelineEvent) -> set[object]:
     return {getattr(event, field, None) for field in ("stage", "service", "source", "target")}
 
 
-async def test_what_is_asked_for_is_what_is_found(log: EventLog, views: Views) -> None:
+async def test_a_query_finds_the_matching_events(log: EventLog, views: Views) -> None:
     world = RandomWorld(log, seed=11)
     await world.begin()
     await world.live(120)
@@ -134,12 +134,12 @@ TEXTS = [
 
 
 def _has(own: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    """Whether all of *wanted* are there; of the last one a beginning will do."""
+    """Return whether *own* has all of *wanted*; the last may be a prefix."""
     *whole, last = wanted or ("",)
     return set(whole) <= set(own) and any(word.startswith(last) for word in own)
 
 
-async def test_words_are_found_and_the_last_by_its_beginning(log: EventLog, views: Views) -> None:
+async def test_words_are_found_and_the_last_one_by_its_prefix(log: EventLog, views: Views) -> None:
     world = RandomWorld(log, seed=2)
     await world.begin()
     await world.live(150)
@@ -155,14 +155,14 @@ async def test_words_are_found_and_the_last_by_its_beginning(log: EventLog, view
         ]
 
 
-def test_a_word_is_of_letters_that_every_database_takes_for_letters() -> None:
+def test_a_tag_of_a_word_has_ascii_letters_and_digits_only() -> None:
     assert history.words("Straße_X2 – ÄRGER, 日本!") == ("wstrasse", "wx2", "wu0000e4rger", "wu0065e5u00672c")
 
 
 async def test_the_names_of_tokens_are_read_once(
     memory: MemoryLog, views: Views, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also of revoked ones; one that another node issued meanwhile is found."""
+    """Also those of revoked tokens, and of tokens that another node issued meanwhile."""
     tokens = [TokenId(ids.new()) for _ in range(3)]
     issued = [TokenIssued(token=token, name=f"token {n}", actor="ann", hash=str(n)) for n, token in enumerate(tokens)]
     await memory.append([Change(stream=ACCESS, expected=0, events=(*issued[:2], TokenRevoked(token=tokens[0])))], ANN)

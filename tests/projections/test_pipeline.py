@@ -1,4 +1,4 @@
-"""Pipelines as they stand and as they stood."""
+"""Pipelines at any version."""
 
 from datetime import timedelta
 
@@ -70,7 +70,7 @@ async def test_every_version_and_every_time_is_the_fold_of_what_was_there_then(l
 
 
 @pytest.mark.parametrize("piece", [1, 7, replay.READ])
-async def test_many_versions_at_once_are_what_each_is_alone(
+async def test_many_versions_at_once_are_the_same_as_each_alone(
     log: EventLog, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
     monkeypatch.setattr(replay, "READ", piece)
@@ -130,8 +130,8 @@ async def test_an_answer_is_never_behind_the_log(log: EventLog, monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("small_cache")
-async def test_what_is_asked_for_again_and_again_is_kept_though_many_others_are(log: EventLog) -> None:
-    """Also by those who have asked the log already, and so read nothing."""
+async def test_a_pipeline_that_is_read_often_stays_cached(log: EventLog) -> None:
+    """Also by readers that know the position of the log and read nothing."""
     world, shown = RandomWorld(log, seed=3), Pipelines(log)
     await world.create_project()
     for _ in range(4):

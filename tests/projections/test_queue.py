@@ -1,4 +1,4 @@
-"""What was in a queue at any version, found by reading backwards."""
+"""The open deployments of a queue at any version."""
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +18,9 @@ numbers = st.integers(0, 20)
 @pytest.mark.parametrize("many", [1, 3, queue.BATCH])
 @given(st.lists(st.tuples(st.booleans(), numbers), max_size=40))
 @settings(max_examples=60, deadline=None)
-async def test_at_every_version_it_is_what_the_rules_say(many: int, acts: list[tuple[bool, int]]) -> None:
+async def test_the_open_deployments_at_any_version_are_those_of_the_domain(
+    many: int, acts: list[tuple[bool, int]]
+) -> None:
     state, events = queues.decider.initial, list[QueueEvent]()
     for number, (is_request, which) in enumerate(acts):
         command: QueueCommand

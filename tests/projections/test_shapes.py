@@ -1,4 +1,4 @@
-"""A view whose fields changed gets a new version, so that stored rows are rebuilt."""
+"""A view whose fields changed gets a new version, so that stored rows are rebuild_done."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""The projector: it follows, rebuilds, parks, and says how far it is."""
+"""The projector: it follows the log, rebuilds rows, parks events and reports its status."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -41,12 +41,12 @@ async def settle(log: EventLog, projector: Projector) -> None:
     await projector.wait_for(await log.position(), timeout=60)
 
 
-async def rebuilt(projector: Projector) -> None:
+async def rebuild_done(projector: Projector) -> None:
     while any(each.is_rebuilding for each in (await projector.status()).projections):
         await asyncio.sleep(0)
 
 
-async def lived(log: EventLog, acts: int = 60, seed: int = 11) -> RandomWorld:
+async def build_world(log: EventLog, acts: int = 60, seed: int = 11) -> RandomWorld:
     world = RandomWorld(log, seed)
     await world.begin()
     await world.live(acts)
@@ -58,22 +58,22 @@ def delete(tmp_path: Path) -> None:
         file.unlink()
 
 
-def shouting(view: EnvironmentView | None, recorded: Recorded) -> EnvironmentView | None:
-    """Another fold of environments: names in capitals."""
+def fold_loud(view: EnvironmentView | None, recorded: Recorded) -> EnvironmentView | None:
+    """Fold environments with names in capitals."""
     after = environment.fold(view, recorded)
     return after and with_(after, name=after.name.upper())
 
 
-LOUD = replace(environment.projection, version=2, fold=shouting)
+LOUD = replace(environment.projection, version=2, fold=fold_loud)
 
 
-class Gate:
-    """Lets nothing be filled into a new generation before it is open."""
+class FillGate:
+    """Blocks all fills of new generations until it is open."""
 
     def __init__(self, views: Views) -> None:
         self.reached, self.is_open = asyncio.Event(), asyncio.Event()
         self._fill = views.fill
-        views.fill = self.fill  # type: ignore[method-assign]  # whichever class it is of
+        views.fill = self.fill  # type: ignore[method-assign]  # of any class
 
     async def fill(self, generation: int, rows: Sequence[ViewRow], removed: Sequence[UUID] = ()) -> None:
         self.reached.set()
@@ -81,8 +81,8 @@ class Gate:
         await self._fill(generation, rows)
 
 
-class Broken(SqliteViews):
-    """Can't save while it is full."""
+class FullViews(SqliteViews):
+    """A store that can't save while it is full."""
 
     is_full = False
 
@@ -92,8 +92,8 @@ class Broken(SqliteViews):
         await super().save(steps)
 
 
-class Lossy(MemoryLog):
-    """Loses the first events of whatever it is that is followed first."""
+class LossyLog(MemoryLog):
+    """A log whose first follower misses the first events."""
 
     has_lost = False
 
@@ -107,7 +107,7 @@ class Lossy(MemoryLog):
 # Following
 
 
-async def test_rows_are_there_as_soon_as_the_position_is(log: EventLog, views: Views) -> None:
+async def test_rows_exist_as_soon_as_the_position_is_reached(log: EventLog, views: Views) -> None:
     world = RandomWorld(log)
     async with projecting(log, views) as projector:
         await world.begin()
@@ -118,8 +118,8 @@ async def test_rows_are_there_as_soon_as_the_position_is(log: EventLog, views: V
             assert rows(views) == expected(await all_of(log), PROJECTIONS)
 
 
-async def test_a_projector_goes_on_where_another_left_off(log: EventLog, views: Views) -> None:
-    world = await lived(log)
+async def test_a_projector_continues_where_another_stopped(log: EventLog, views: Views) -> None:
+    world = await build_world(log)
     async with projecting(log, views) as projector:
         await settle(log, projector)
     generations = {kind: each.generation for kind, each in (await views.checkpoints()).items()}
@@ -130,16 +130,16 @@ async def test_a_projector_goes_on_where_another_left_off(log: EventLog, views: 
     assert generations == {kind: each.generation for kind, each in (await views.checkpoints()).items()}
 
 
-async def test_a_long_way_behind_is_caught_up_in_parts(log: EventLog, views: Views) -> None:
+async def test_a_long_backlog_is_folded_in_parts(log: EventLog, views: Views) -> None:
     async with projecting(log, views) as projector:
         await settle(log, projector)
-    await lived(log, acts=200)
+    await build_world(log, acts=200)
     async with projecting(log, views) as projector:
         await settle(log, projector)
     assert rows(views) == expected(await all_of(log), PROJECTIONS)
 
 
-async def test_of_two_projectors_on_one_store_no_event_is_taken_twice(log: EventLog, views: Views) -> None:
+async def test_two_projectors_on_one_store_fold_no_event_twice(log: EventLog, views: Views) -> None:
     world = RandomWorld(log)
     async with projecting(log, views) as one, projecting(log, views) as other:
         await world.begin()
@@ -149,12 +149,12 @@ async def test_of_two_projectors_on_one_store_no_event_is_taken_twice(log: Event
     assert rows(views) == expected(await all_of(log), PROJECTIONS)
 
 
-async def test_what_could_not_be_saved_is_saved_later(
+async def test_rows_that_could_not_be_saved_are_saved_later(
     memory: MemoryLog, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    views = await Broken.open(tmp_path / "views.db")
-    world = await lived(memory)
+    views = await FullViews.open(tmp_path / "views.db")
+    world = await build_world(memory)
     async with projecting(memory, views) as projector:
         await settle(memory, projector)
         views.is_full = True
@@ -176,7 +176,7 @@ async def test_what_could_not_be_saved_is_saved_later(
     await views.close()
 
 
-async def test_a_log_that_can_not_be_read_is_seen(views: Views) -> None:
+async def test_a_log_that_can_not_be_read_is_reported(views: Views) -> None:
     log = MemoryLog()
     async with projecting(log, views) as projector:
         await settle(log, projector)
@@ -189,10 +189,10 @@ async def test_a_log_that_can_not_be_read_is_seen(views: Views) -> None:
 
 
 async def test_events_that_were_missed_are_read_again(views: Views) -> None:
-    log = Lossy()
+    log = LossyLog()
     async with projecting(log, views) as projector:
-        await rebuilt(projector)
-        await lived(log)
+        await rebuild_done(projector)
+        await build_world(log)
         await settle(log, projector)
         assert log.has_lost
     assert rows(views) == expected(await all_of(log), PROJECTIONS)
@@ -201,8 +201,8 @@ async def test_events_that_were_missed_are_read_again(views: Views) -> None:
 # Waiting
 
 
-async def test_who_waits_is_woken_at_the_position_and_not_before(memory: MemoryLog, views: Views) -> None:
-    world = await lived(memory, acts=0)
+async def test_a_wait_ends_at_the_position_and_not_before(memory: MemoryLog, views: Views) -> None:
+    world = await build_world(memory, acts=0)
     async with projecting(memory, views) as projector:
         await settle(memory, projector)
         before = await memory.position()
@@ -215,8 +215,8 @@ async def test_who_waits_is_woken_at_the_position_and_not_before(memory: MemoryL
         assert projector.position >= before + 2
 
 
-async def test_who_waits_too_long_is_told_how_far_the_read_models_are(memory: MemoryLog, views: Views) -> None:
-    await lived(memory, acts=0)
+async def test_a_wait_that_times_out_says_the_position_of_the_read_models(memory: MemoryLog, views: Views) -> None:
+    await build_world(memory, acts=0)
     async with projecting(memory, views) as projector:
         await settle(memory, projector)
         position = await memory.position()
@@ -228,7 +228,7 @@ async def test_who_waits_too_long_is_told_how_far_the_read_models_are(memory: Me
     assert (caught.value.wanted, caught.value.position) == (position + 1, position)
 
 
-async def test_who_still_waits_at_the_end_is_told_at_once(memory: MemoryLog, views: Views) -> None:
+async def test_a_pending_wait_fails_when_the_projector_stops(memory: MemoryLog, views: Views) -> None:
     async with projecting(memory, views) as projector:
         waiting = asyncio.create_task(projector.wait_for(1000, timeout=3600))
         await asyncio.sleep(0)
@@ -236,7 +236,7 @@ async def test_who_still_waits_at_the_end_is_told_at_once(memory: MemoryLog, vie
         await waiting
 
 
-async def test_who_gives_up_is_forgotten(memory: MemoryLog, views: Views) -> None:
+async def test_a_cancelled_wait_leaves_nothing_behind(memory: MemoryLog, views: Views) -> None:
     async with projecting(memory, views) as projector:
         waiting = asyncio.create_task(projector.wait_for(1000, timeout=3600))
         await asyncio.sleep(0)
@@ -249,21 +249,21 @@ async def test_who_gives_up_is_forgotten(memory: MemoryLog, views: Views) -> Non
 # Parking
 
 
-def stumbling(fold: Any, *on: type) -> Any:
-    """*fold*, with a fault in it."""
+def failing(fold: Any, *on: type) -> Any:
+    """Return *fold* with a fault for events of the types *on*."""
 
-    def stumble(view: Any, recorded: Recorded) -> Any:
+    def fail(view: Any, recorded: Recorded) -> Any:
         if isinstance(recorded.event, on):
             raise ZeroDivisionError("division by zero")
         return fold(view, recorded)
 
-    return stumble
+    return fail
 
 
 async def test_an_event_that_can_not_be_folded_is_parked_and_stops_nothing_else(log: EventLog, views: Views) -> None:
-    poisoned = replace(environment.projection, fold=stumbling(environment.fold, EnvironmentRenamed))
+    poisoned = replace(environment.projection, fold=failing(environment.fold, EnvironmentRenamed))
     others = [each for each in PROJECTIONS if each.name != "environment"]
-    world = await lived(log)
+    world = await build_world(log)
     async with projecting(log, views, [poisoned, *others]) as projector:
         await settle(log, projector)
         await world.live(60)
@@ -289,7 +289,7 @@ async def test_an_event_that_can_not_be_folded_is_parked_and_stops_nothing_else(
         **expected(digestible, [environment.projection]),
     }
     async with projecting(log, views, [replace(environment.projection, version=2), *others]) as projector:
-        await rebuilt(projector)
+        await rebuild_done(projector)
         assert (await projector.status()).parked == ()
     assert rows(views) == expected(events, PROJECTIONS)
 
@@ -308,7 +308,7 @@ def wrong(broken: str) -> Projection[EnvironmentView]:
 
 
 @pytest.mark.parametrize("broken", ["key", "place", "encode", "decode"])
-async def test_whatever_is_wrong_with_a_projection_the_others_go_on(
+async def test_a_fault_in_any_part_of_a_projection_does_not_stop_the_others(
     memory: MemoryLog, views: Views, broken: str
 ) -> None:
     others = [each for each in PROJECTIONS if each.name != "environment"]
@@ -326,12 +326,12 @@ async def test_whatever_is_wrong_with_a_projection_the_others_go_on(
 # Rebuilding
 
 
-async def test_a_raised_version_is_rebuilt_while_the_old_rows_are_read_and_the_others_go_on(
+async def test_a_raised_version_is_rebuilt_while_the_old_rows_are_read_and_the_others_advance(
     log: EventLog, views: Views
 ) -> None:
-    world = await lived(log)
+    world = await build_world(log)
     owner = world.projects[0]
-    gate = Gate(views)
+    gate = FillGate(views)
     gate.is_open.set()
     async with projecting(log, views) as projector:
         await settle(log, projector)
@@ -361,12 +361,12 @@ async def test_a_raised_version_is_rebuilt_while_the_old_rows_are_read_and_the_o
         await projector.wait_for(before)
         gate.is_open.set()
         await projector.wait_for(now, timeout=60)
-        await rebuilt(projector)
+        await rebuild_done(projector)
     assert rows(views) == expected(await all_of(log), [LOUD, project.projection, pipeline.projection])
 
 
 async def test_no_read_sees_rows_of_two_versions(memory: MemoryLog, views: Views) -> None:
-    world = await lived(memory, acts=100)
+    world = await build_world(memory, acts=100)
     owner = world.projects[0]
     async with projecting(memory, views) as projector:
         await settle(memory, projector)
@@ -387,8 +387,8 @@ async def test_no_read_sees_rows_of_two_versions(memory: MemoryLog, views: Views
     assert [edge.node for edge in pages[-1].edges] == loud
 
 
-async def test_rows_that_there_is_no_room_for_are_made_anew_all_the_same(log: EventLog, views: Views) -> None:
-    await lived(log, acts=200)
+async def test_a_rebuild_with_room_for_one_row_writes_all_rows(log: EventLog, views: Views) -> None:
+    await build_world(log, acts=200)
     projector = Projector(log, views, PROJECTIONS, pause=0.001, batch=7, room=1)
     await projector.start()
     await settle(log, projector)
@@ -397,7 +397,7 @@ async def test_rows_that_there_is_no_room_for_are_made_anew_all_the_same(log: Ev
 
 
 async def test_a_new_projection_joins_the_others_and_one_that_is_gone_is_forgotten(log: EventLog, views: Views) -> None:
-    world = await lived(log)
+    world = await build_world(log)
     async with projecting(log, views, [project.projection, environment.projection]) as projector:
         await settle(log, projector)
     async with projecting(log, views, [environment.projection, pipeline.projection]) as projector:
@@ -407,8 +407,8 @@ async def test_a_new_projection_joins_the_others_and_one_that_is_gone_is_forgott
     assert rows(views) == expected(await all_of(log), [environment.projection, pipeline.projection])
 
 
-async def test_a_store_that_was_deleted_is_made_anew(memory: MemoryLog, tmp_path: Path) -> None:
-    await lived(memory)
+async def test_a_deleted_store_is_rebuilt(memory: MemoryLog, tmp_path: Path) -> None:
+    await build_world(memory)
     for _ in range(2):
         views = await SqliteViews.open(tmp_path / "views.db")
         async with projecting(memory, views) as projector:
@@ -418,10 +418,10 @@ async def test_a_store_that_was_deleted_is_made_anew(memory: MemoryLog, tmp_path
         delete(tmp_path)
 
 
-async def test_rows_of_another_log_are_made_anew(views: Views) -> None:
+async def test_rows_of_another_log_are_rebuilt(views: Views) -> None:
     one, other = MemoryLog(), MemoryLog()
-    await lived(one, seed=1)
-    await lived(other, seed=2)
+    await build_world(one, seed=1)
+    await build_world(other, seed=2)
     async with projecting(one, views) as projector:
         await settle(one, projector)
     async with projecting(other, views) as projector:
@@ -429,15 +429,15 @@ async def test_rows_of_another_log_are_made_anew(views: Views) -> None:
     assert rows(views) == expected(await all_of(other), PROJECTIONS)
 
 
-async def test_rows_from_beyond_a_restored_log_are_made_anew(views: Views, tmp_path: Path) -> None:
-    """A copy of the log's file is put back: the same epoch, but another history since."""
+async def test_rows_from_beyond_the_end_of_a_restored_log_are_rebuilt(views: Views, tmp_path: Path) -> None:
+    """A restored copy of the log has the same epoch, but another history since."""
     path, copy = tmp_path / "log.db", tmp_path / "copy.db"
     log = await SqliteLog.open(path)
-    world = await lived(log, acts=10)
+    world = await build_world(log, acts=10)
     await log.close()
     copy.write_bytes(path.read_bytes())
     log = await SqliteLog.open(path)
-    await gone_on(world, log).live(20)
+    await continue_in(world, log).live(20)
     async with projecting(log, views) as projector:
         await settle(log, projector)
     epoch, position = log.epoch, await log.position()
@@ -446,7 +446,7 @@ async def test_rows_from_beyond_a_restored_log_are_made_anew(views: Views, tmp_p
         path.write_bytes(copy.read_bytes())
         log = await SqliteLog.open(path)
         assert log.epoch == epoch
-        await gone_on(world, log, seed=100).live(more)
+        await continue_in(world, log, seed=100).live(more)
         assert (await log.position() > position) == bool(more)
         async with projecting(log, views) as projector:
             await settle(log, projector)
@@ -456,17 +456,17 @@ async def test_rows_from_beyond_a_restored_log_are_made_anew(views: Views, tmp_p
         await log.close()
 
 
-def gone_on(world: RandomWorld, log: EventLog, seed: int = 99) -> RandomWorld:
-    """The same world, going on in *log*."""
+def continue_in(world: RandomWorld, log: EventLog, seed: int = 99) -> RandomWorld:
+    """Return the same world, continued in *log*."""
     other = RandomWorld(log, seed)
     other.projects, other.environments, other.deleted = world.projects, world.environments, world.deleted
     other.deployments = world.deployments
     return other
 
 
-async def test_what_a_rebuild_left_half_done_is_removed(memory: MemoryLog, views: Views) -> None:
-    await lived(memory)
-    gate = Gate(views)
+async def test_rows_of_an_unfinished_rebuild_are_deleted(memory: MemoryLog, views: Views) -> None:
+    await build_world(memory)
+    gate = FillGate(views)
     async with projecting(memory, views) as projector:
         await gate.reached.wait()
     gate.is_open.set()
@@ -479,11 +479,11 @@ async def test_what_a_rebuild_left_half_done_is_removed(memory: MemoryLog, views
     assert len(generations) == len(PROJECTIONS)
 
 
-# Telling
+# Status
 
 
-async def test_the_status_says_how_far_everything_is(memory: MemoryLog, views: Views) -> None:
-    await lived(memory)
+async def test_the_status_has_the_position_of_every_projection(memory: MemoryLog, views: Views) -> None:
+    await build_world(memory)
     end = await memory.position()
     projector = Projector(memory, views, PROJECTIONS)
     kinds = sorted((each.name, each.version) for each in PROJECTIONS)

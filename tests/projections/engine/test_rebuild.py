@@ -1,4 +1,4 @@
-"""Whatever happened, in whatever pieces it was read: rows made live and rows made anew are the same bytes."""
+"""Live rows and rebuild_done rows have the same bytes, for any history and any interruptions."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,14 +23,14 @@ unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 
 @settings(unhurried, max_examples=15)
 @given(stories, seeds)
-async def test_rows_made_live_are_those_made_anew(story: list[int], seed: int) -> None:
+async def test_live_rows_are_the_same_as_rebuilt_rows(story: list[int], seed: int) -> None:
     with TemporaryDirectory() as folder:
         await check(MemoryLog(), Path(folder), story, seed)
 
 
 @settings(unhurried, max_examples=4)
 @given(stories, seeds)
-async def test_rows_made_live_are_those_made_anew_on_sqlite(story: list[int], seed: int) -> None:
+async def test_live_rows_are_the_same_as_rebuilt_rows_on_sqlite(story: list[int], seed: int) -> None:
     with TemporaryDirectory() as folder:
         await check(await SqliteLog.open(Path(folder) / "log.db"), Path(folder), story, seed)
 
@@ -45,7 +45,7 @@ async def check(log: EventLog, folder: Path, story: list[int], seed: int) -> Non
 
 
 async def live(log: EventLog, path: Path, story: list[int], seed: int) -> None:
-    """The story, while a projector follows that is stopped and started now and then, and at last comes to the end."""
+    """Play *story* while a projector follows, with stops and starts, up to the end of the log."""
     world = RandomWorld(log, seed)
     await world.begin()
     views = await SqliteViews.open(path)

@@ -1,4 +1,4 @@
-"""Any version of a long history from a snapshot near it, and never from one that isn't the log's."""
+"""Any version of a long history is read from a valid snapshot near it."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ STREAM = EnvironmentId(ids.new())
 
 @pytest.fixture
 async def events(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
-    """Those of a pipeline with 23 versions."""
+    """Return the events of a pipeline with 23 versions."""
     monkeypatch.setattr(snapshot, "EVERY", EVERY)
     handler, stages = Handler(log), [StageId(ids.new()) for _ in range(4)]
     first = CreateEnvironment(
@@ -41,7 +41,7 @@ async def events(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> list[Recorde
 
 
 def beside(events: list[Recorded], version: int) -> Sequence[ViewRow]:
-    """What the projection writes beside the row at *version*."""
+    """Return the rows that the projection writes beside its row at *version*."""
     before = pipeline.projection.replay(events[: version - 1])
     return pipeline.beside(before, folded(events[:version]), events[version - 1])
 
@@ -59,7 +59,7 @@ async def save(views: Views, *rows: ViewRow) -> None:
 
 
 def other(row: ViewRow, **changes: object) -> ViewRow:
-    """A snapshot at the same version that says that the pipeline was made in 1999, and of which *changes* differ."""
+    """Return a snapshot of the same version with the year 1999 and with *changes*."""
     taken = msgspec.json.decode(row.document, type=ViewSnapshot)
     view = pipeline.projection.decode(bytes(taken.view))
     made = msgspec.structs.replace(view, created_at=view.created_at.replace(year=1999))
@@ -68,7 +68,7 @@ def other(row: ViewRow, **changes: object) -> ViewRow:
 
 
 async def years(log: EventLog, views: Views, events: list[Recorded]) -> list[int]:
-    """In which year each version says that the pipeline was made."""
+    """Return the year in which the pipeline was created, as each version has it."""
     found = []
     for version in range(1, len(events) + 1):
         view = await Pipelines(log, views).get(STREAM, version)
@@ -78,7 +78,7 @@ async def years(log: EventLog, views: Views, events: list[Recorded]) -> list[int
     return found
 
 
-async def test_the_projection_takes_a_snapshot_at_every_so_many_versions(events: list[Recorded]) -> None:
+async def test_the_projection_takes_a_snapshot_at_regular_versions(events: list[Recorded]) -> None:
     for version in range(1, len(events) + 1):
         assert len(beside(events, version)) == (2 if version % EVERY == 0 else 1)
 

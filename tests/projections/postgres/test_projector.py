@@ -1,4 +1,4 @@
-"""Several nodes on one PostgreSQL: one of them projects, all of them know how far it is, and any can take over."""
+"""Several nodes on one PostgreSQL: one projects, all know its position, and any can take over."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,15 +27,15 @@ TERM = timedelta(seconds=0.3)
 
 
 @dataclass
-class Node:
+class ProjectorNode:
     log: PostgresLog
     views: PostgresViews
     projector: SharedProjector
 
 
 @asynccontextmanager
-async def nodes(database: str, count: int) -> AsyncIterator[list[Node]]:
-    """The first of them is the first to start."""
+async def nodes(database: str, count: int) -> AsyncIterator[list[ProjectorNode]]:
+    """Start so many nodes, one after another."""
     async with AsyncExitStack() as stack:
         made = []
         for _ in range(count):
@@ -46,45 +46,45 @@ async def nodes(database: str, count: int) -> AsyncIterator[list[Node]]:
             await projector.start()
             stack.push_async_callback(projector.stop)
             await projector.wait_for(await log.position(), timeout=60)
-            made.append(Node(log, views, projector))
+            made.append(ProjectorNode(log, views, projector))
         yield made
 
 
-async def has_come(node: Node, world: RandomWorld) -> None:
+async def reach_end(node: ProjectorNode, world: RandomWorld) -> None:
     await node.projector.wait_for(await world.log.position(), timeout=60)
 
 
-def working() -> set[asyncio.Task[Any]]:
-    """What projectors do just now."""
+def projector_tasks() -> set[asyncio.Task[Any]]:
+    """Return the running tasks of projectors."""
     return {task for task in asyncio.all_tasks() if "Projector._persist" in repr(task.get_coro())}
 
 
-async def active(*nodes: Node) -> Node:
+async def active(*nodes: ProjectorNode) -> ProjectorNode:
     while not (found := [node for node in nodes if node.projector.is_active]):
         await asyncio.sleep(0.001)
     (one,) = found
     return one
 
 
-async def test_one_node_projects_and_the_others_know_how_far_it_is(database: str) -> None:
+async def test_one_node_projects_and_the_others_know_its_position(database: str) -> None:
     async with nodes(database, 3) as (first, second, third):
         world = RandomWorld(second.log)
         await world.begin()
         for _ in range(5):
             await world.live(5)
             for node in (third, second, first):
-                await has_come(node, world)
+                await reach_end(node, world)
                 assert node.projector.position == await world.log.position()
                 assert (await node.projector.status()).lag == 0
         assert [node.projector.is_active for node in (first, second, third)].count(True) == 1
         assert rows_of(third.views) == expected(await all_of(first.log), PROJECTIONS)
 
 
-async def test_a_node_that_has_just_started_knows_how_far_the_others_are(database: str) -> None:
+async def test_a_node_that_has_just_started_knows_the_position_of_the_others(database: str) -> None:
     async with nodes(database, 1) as (first,):
         world = RandomWorld(first.log)
         await world.begin()
-        await has_come(first, world)
+        await reach_end(first, world)
         views = await PostgresViews.open(database)
         late = SharedProjector(first.log, views, PROJECTIONS, term=TERM)
         await late.start()
@@ -105,35 +105,35 @@ async def test_another_node_takes_over_from_one_that_stops(database: str) -> Non
             await one.projector.stop()
             await world.live(10)
             for node in left:
-                await has_come(node, world)
+                await reach_end(node, world)
         assert rows_of(every[0].views) == expected(await all_of(every[0].log), PROJECTIONS)
 
 
-async def test_a_node_that_was_thought_dead_can_write_nothing_more(database: str) -> None:
+async def test_a_node_that_lost_its_lease_can_write_nothing_more(database: str) -> None:
     dead = await PostgresViews.open(database)
     assert await dead.lease.take("dead", timedelta(seconds=0.1))
     generation = await dead.begin("thing")
     async with nodes(database, 1) as (node,):
         await active(node)
-        rebuilt = Checkpoint(kind="thing", version=1, generation=generation, epoch="e")
-        writes = [dead.save([Advance(before=None, after=rebuilt)]), dead.fill(generation, []), dead.begin("thing")]
+        rebuild_done = Checkpoint(kind="thing", version=1, generation=generation, epoch="e")
+        writes = [dead.save([Advance(before=None, after=rebuild_done)]), dead.fill(generation, []), dead.begin("thing")]
         for write in (*writes, dead.prune(), dead.forget("environment")):
             with pytest.raises(LeaseLost):
                 await write
         assert not await dead.lease.renew()
-        await dead.lease.release()  # it isn't its own any more
+        await dead.lease.release()  # the lease of another node
         assert not await dead.lease.take("dead")
     await dead.close()
 
 
-async def test_a_node_that_learns_that_another_has_the_lease_looks_on_and_takes_it_when_it_is_free(
+async def test_a_node_that_lost_its_lease_watches_and_takes_it_when_it_is_free(
     database: str,
 ) -> None:
     async with nodes(database, 1) as (node,), asyncio.timeout(30):
         await active(node)
         world = RandomWorld(node.log)
         await world.begin()
-        await has_come(node, world)
+        await reach_end(node, world)
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute("UPDATE leases SET token = token + 1, expires_at = 'infinity'")
             while node.projector.is_active:
@@ -143,16 +143,14 @@ async def test_a_node_that_learns_that_another_has_the_lease_looks_on_and_takes_
                 await node.projector.wait_for(await world.log.position(), timeout=0.05)
             connection.execute("UPDATE leases SET expires_at = '-infinity'")
         await active(node)
-        await has_come(node, world)
-        assert len(working()) == 3  # what it began when it had the lease before has ended
+        await reach_end(node, world)
+        assert len(projector_tasks()) == 3  # the tasks of the first lease have ended
 
 
-async def test_a_node_keeps_the_lease_though_it_could_not_be_renewed_once(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_node_keeps_the_lease_after_one_failed_renewal(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with nodes(database, 1) as (node,), asyncio.timeout(30):
         await active(node)
-        works = working()
+        works = projector_tasks()
         lease, tries = node.views.lease, 0
         renew = lease.renew
 
@@ -166,10 +164,10 @@ async def test_a_node_keeps_the_lease_though_it_could_not_be_renewed_once(
         monkeypatch.setattr(lease, "renew", falter)
         while tries < 3:
             await asyncio.sleep(0.001)
-        assert working() == works
+        assert projector_tasks() == works
 
 
-async def test_a_node_ends_though_the_lease_can_not_be_let_go_of(
+async def test_a_node_stops_although_it_can_not_release_the_lease(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail() -> None:
@@ -181,10 +179,10 @@ async def test_a_node_ends_though_the_lease_can_not_be_let_go_of(
             patch.setattr(node.views.lease, "release", fail)
             async with asyncio.timeout(30):
                 await node.projector.stop()
-        assert not working()
+        assert not projector_tasks()
 
 
-async def test_a_node_that_looks_on_says_that_it_can_not_as_long_as_that_is_so(
+async def test_a_watching_node_reports_a_fault_for_as_long_as_it_lasts(
     database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tries = 0
@@ -211,20 +209,20 @@ async def test_a_node_that_looks_on_says_that_it_can_not_as_long_as_that_is_so(
         ]
 
 
-async def test_nobody_takes_the_lease_while_who_had_it_writes(database: str) -> None:
+async def test_no_node_takes_the_lease_while_its_last_holder_writes(database: str) -> None:
     views, pool = await PostgresViews.open(database), await Pool.open(database, 1)
     one, other = Lease(pool), views.lease
     assert await one.take("one", timedelta(0))
     async with pool.transaction() as connection:
         await one.check(connection)
         taking = asyncio.create_task(other.take("other"))
-        await somebody_waits(database)
+        await lock_wait(database)
     assert await taking
     await pool.close()
     await views.close()
 
 
-async def test_the_lease_of_a_node_that_is_there_is_nobody_elses(database: str) -> None:
+async def test_no_other_node_takes_the_lease_of_a_live_node(database: str) -> None:
     other = await PostgresViews.open(database)
     async with nodes(database, 1) as (node,):
         await active(node)
@@ -236,7 +234,7 @@ async def test_the_lease_of_a_node_that_is_there_is_nobody_elses(database: str) 
     await other.close()
 
 
-async def test_who_waits_on_a_node_that_only_looks_on_is_told_when_it_takes_too_long(database: str) -> None:
+async def test_a_wait_on_a_watching_node_times_out(database: str) -> None:
     other = await PostgresViews.open(database)
     assert await other.lease.take("another, which does nothing", timedelta(seconds=60))
     log, views = await PostgresLog.open(database), await PostgresViews.open(database)
@@ -251,14 +249,14 @@ async def test_who_waits_on_a_node_that_only_looks_on_is_told_when_it_takes_too_
 
 
 @pytest.mark.parametrize("change", ["version = version + 1", "epoch = 'another'", "generation = -1, hash = ''"])
-async def test_who_looks_on_says_when_rows_are_another_versions_or_another_logs(
+async def test_a_watching_node_reports_rows_of_another_version_or_another_log(
     database: str, change: LiteralString
 ) -> None:
-    """As long as they are, however far the others come."""
+    """For as long as that is so, although the other rows advance."""
     async with nodes(database, 1) as (node,):
         world = RandomWorld(node.log)
         await world.begin()
-        await has_come(node, world)
+        await reach_end(node, world)
     log, views, other = await PostgresLog.open(database), *[await PostgresViews.open(database) for _ in range(2)]
     assert await other.lease.take("another", timedelta(seconds=60))
     projector = SharedProjector(log, views, PROJECTIONS, term=TERM)
@@ -284,11 +282,11 @@ async def test_who_looks_on_says_when_rows_are_another_versions_or_another_logs(
         await each.close()
 
 
-async def test_rows_of_a_raised_version_are_made_on_one_node_while_another_still_reads_the_old(database: str) -> None:
+async def test_one_node_rebuilds_rows_of_a_raised_version_while_another_reads_the_old_ones(database: str) -> None:
     async with nodes(database, 2) as (old, standby):
         world = RandomWorld(old.log)
         await world.begin()
-        await has_come(standby, world)
+        await reach_end(standby, world)
         await old.projector.stop()
         await standby.projector.stop()
         raised = [replace(each, version=2) if each is environment.projection else each for each in PROJECTIONS]
@@ -306,12 +304,12 @@ async def test_rows_of_a_raised_version_are_made_on_one_node_while_another_still
         assert rows_of(old.views) == expected(await all_of(old.log), PROJECTIONS)
 
 
-async def test_rows_that_were_replaced_are_removed_while_the_node_goes_on(database: str) -> None:
+async def test_replaced_rows_are_deleted_while_the_node_runs(database: str) -> None:
     async with nodes(database, 1) as (node,):
         world = RandomWorld(node.log)
         await world.begin()
         await world.live(50)
-        await has_come(node, world)
+        await reach_end(node, world)
     log, views = await PostgresLog.open(database), await PostgresViews.open(database)
     raised = [replace(each, version=each.version + 1) for each in PROJECTIONS]
     projector = SharedProjector(log, views, raised, pause=0.001, term=TERM)
@@ -327,8 +325,8 @@ async def test_rows_that_were_replaced_are_removed_while_the_node_goes_on(databa
     await log.close()
 
 
-async def somebody_waits(database: str) -> None:
-    """Returns when somebody waits for a lock."""
+async def lock_wait(database: str) -> None:
+    """Wait until a session waits for a lock."""
     async with asyncio.timeout(10):
         while not select_number(database, "SELECT count(*) FROM pg_locks WHERE NOT granted"):
             await asyncio.sleep(0.01)

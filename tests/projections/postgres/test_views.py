@@ -54,7 +54,7 @@ async def test_a_narrowed_list_costs_little_however_long_it_is(database: str, is
     await views.close()
 
 
-async def test_pruning_costs_the_same_however_much_was_pruned(database: str) -> None:
+async def test_pruning_costs_the_same_however_many_rows_were_pruned(database: str) -> None:
     """Also while a backup keeps the deleted rows in the table."""
     views = await PostgresViews.open(database)
     generation = await views.begin("thing")
@@ -73,7 +73,7 @@ async def test_pruning_costs_the_same_however_much_was_pruned(database: str) -> 
     await views.close()
 
 
-async def test_rows_and_their_checkpoint_are_saved_together_and_the_planner_is_told_of_new_ones(database: str) -> None:
+async def test_rows_and_their_checkpoint_are_saved_together_and_the_statistics_are_updated(database: str) -> None:
     views = await PostgresViews.open(database)
     generation = await views.begin("thing")
     new = ViewRow(key=ids.new(), place=None, position=1, document=b"{}")

@@ -1,5 +1,5 @@
 """
-A process that projects until it is killed: says a line on its output whenever it has written something.
+A process that projects until it is killed, and prints a line after each write.
 
     python -m tests.projections.sqlite.crashing LOG VIEWS
 """
@@ -17,7 +17,7 @@ from store.sqlite.log import SqliteLog
 from tests.projections.world import PROJECTIONS
 
 
-class Telling(SqliteViews):
+class ReportingViews(SqliteViews):
     async def save(self, steps: Sequence[Advance]) -> None:
         await super().save(steps)
         print("saved", flush=True)
@@ -28,7 +28,7 @@ class Telling(SqliteViews):
 
 
 async def main(log: Path, views: Path) -> None:
-    store = await Telling.open(views)
+    store = await ReportingViews.open(views)
     projector = Projector(await SqliteLog.open(log), store, PROJECTIONS)
     await projector.start()
     await asyncio.Event().wait()

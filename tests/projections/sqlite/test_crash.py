@@ -1,4 +1,4 @@
-"""A server that is killed while it projects leaves rows that the next one can go on with."""
+"""A killed server leaves rows from which the next one continues."""
 
 import asyncio
 import signal
@@ -14,8 +14,8 @@ from tests.projections.world import PROJECTIONS, RandomWorld, all_of
 ROOT = Path(__file__).parents[3]
 
 
-async def killed_after(lines: int, log: Path, views: Path) -> str:
-    """Projects in another process, and kills it at that line of its output, which is given back."""
+async def kill_after(lines: int, log: Path, views: Path) -> str:
+    """Project in another process, kill it at that line of its output, and return the line."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.projections.sqlite.crashing", log, views, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
@@ -28,7 +28,7 @@ async def killed_after(lines: int, log: Path, views: Path) -> str:
     return line
 
 
-async def test_rows_are_right_after_the_process_was_killed_time_and_again(tmp_path: Path) -> None:
+async def test_rows_are_right_after_the_process_was_killed_several_times(tmp_path: Path) -> None:
     path, views = tmp_path / "log.db", tmp_path / "views.db"
     log = await SqliteLog.open(path)
     world = RandomWorld(log, seed=5)
@@ -36,19 +36,19 @@ async def test_rows_are_right_after_the_process_was_killed_time_and_again(tmp_pa
     await world.live(50)
     await log.close()
 
-    # in the middle of making the rows for the first time
-    assert await killed_after(1, path, views) == "filled"
+    # during the first rebuild
+    assert await kill_after(1, path, views) == "filled"
     log = await SqliteLog.open(path)
     assert stored(views) in ({}, expected(await all_of(log), PROJECTIONS))
 
-    # twice in the middle of following
+    # twice while it follows
     await project(log, views, PROJECTIONS)
-    await gone_on(log, world).live(400)
+    await continue_in(log, world).live(400)
     end = await log.position()
     await log.close()
     positions = []
     for lines in (1, 2):
-        assert await killed_after(lines, path, views) == "saved"
+        assert await kill_after(lines, path, views) == "saved"
         store = await SqliteViews.open(views)
         checkpoints = (await store.checkpoints()).values()
         (position,) = {each.position for each in checkpoints}
@@ -69,7 +69,7 @@ async def test_rows_are_right_after_the_process_was_killed_time_and_again(tmp_pa
     assert stored(views) == expected(events, PROJECTIONS)
 
 
-def gone_on(log: SqliteLog, world: RandomWorld) -> RandomWorld:
+def continue_in(log: SqliteLog, world: RandomWorld) -> RandomWorld:
     other = RandomWorld(log, seed=6)
     other.projects, other.environments, other.deleted = world.projects, world.environments, world.deleted
     return other

@@ -61,7 +61,7 @@ def _plans(statements: Sequence[str], db: sqlite3.Connection) -> list[str]:
     return ["; ".join(detail for *_, detail in plan) for plan in plans]
 
 
-async def test_what_is_pruned_leaves_nothing_in_the_index_of_tags(tmp_path: Path) -> None:
+async def test_pruned_rows_leave_nothing_in_the_index_of_tags(tmp_path: Path) -> None:
     views = await SqliteViews.open(tmp_path / "views.db")
     await save_rows(views, *TAGGED, row(5, "05"))
     await views.forget("thing")
@@ -74,7 +74,7 @@ async def test_what_is_pruned_leaves_nothing_in_the_index_of_tags(tmp_path: Path
     db.close()
 
 
-async def test_what_nobody_reads_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_generations_that_are_not_read_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "PRUNED", 2)
     views = await SqliteViews.open(tmp_path / "views.db")
     kept, left = await save_rows(views, row(1)), await save_rows(views, *map(row, range(5)), kind="left")
@@ -91,7 +91,7 @@ async def test_what_nobody_reads_is_removed(tmp_path: Path, monkeypatch: pytest.
     await views.close()
 
 
-async def test_the_tables_of_another_layout_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tables_of_another_layout_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "views.db"
     views = await SqliteViews.open(path)
     await save_rows(views, row(1))
@@ -120,19 +120,19 @@ async def test_the_store_is_for_its_owner_only(tmp_path: Path) -> None:
     await views.close()
 
 
-async def test_a_file_that_is_no_store_is_left_alone_and_says_what_to_do(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_store_is_left_alone_and_the_error_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "views.db"
     path.write_bytes(b"something else\n" * 100)
     with pytest.raises(ViewsUnavailable) as caught:
         await SqliteViews.open(path)
     assert str(caught.value) == (
         f"{path}: file is not a database. If the file is damaged, stop the server and delete it. "
-        "Its content is rebuilt from the log."
+        "Its content is rebuild_done from the log."
     )
     assert path.read_bytes() == b"something else\n" * 100
 
 
-async def test_a_store_that_is_full_goes_on_when_there_is_room_again(in_memory: SqliteViews) -> None:
+async def test_a_full_store_recovers_when_there_is_space_again(in_memory: SqliteViews) -> None:
     checkpoint = await save_rows(in_memory, row(1))
     big = Advance(before=checkpoint, after=replace(checkpoint, position=11), rows=[row(2, document=b"x" * 1_000_000)])
     await in_memory._write(lambda db: db.execute("PRAGMA max_page_count = 30").fetchall())

@@ -13,7 +13,7 @@ from tests.postgres import pages as pages_of
 from tests.projections.views.given import PARKED, documents, park, row, save_rows
 
 
-async def test_rows_checkpoint_and_what_is_parked_are_saved_together_or_not_at_all(views: Views) -> None:
+async def test_rows_checkpoint_and_parked_events_are_saved_together_or_not_at_all(views: Views) -> None:
     thing, other = await save_rows(views, row(1)), await save_rows(views, kind="other")
     good = Advance(before=thing, after=replace(thing, position=11), rows=[row(2)], parked=[PARKED])
     wrong = Advance(before=replace(other, position=9), after=replace(other, position=11))
@@ -28,7 +28,7 @@ async def test_rows_checkpoint_and_what_is_parked_are_saved_together_or_not_at_a
     assert await views.parked() == [PARKED]
 
 
-async def test_the_first_events_that_each_kind_parked_are_told(views: Views) -> None:
+async def test_the_first_parked_events_of_each_kind_are_returned(views: Views) -> None:
     for kind, count in (("thing", 30), ("other", 3)):
         before = await save_rows(views, kind=kind)
         await views.save([Advance(before=before, after=replace(before, position=99), parked=park(kind, count))])
@@ -37,9 +37,7 @@ async def test_the_first_events_that_each_kind_parked_are_told(views: Views) -> 
     assert await views.parked(limit=1) == [*park("other", 1), *park("thing", 1)]
 
 
-async def test_what_is_parked_is_told_with_little_work_however_much_it_is(
-    database: str, in_memory: SqliteViews
-) -> None:
+async def test_reading_parked_events_costs_little_however_many_there_are(database: str, in_memory: SqliteViews) -> None:
     on_postgres = await PostgresViews.open(database)
     for views in (on_postgres, in_memory):
         for kind, count in (("thing", 5000), ("other", 5)):
@@ -55,7 +53,7 @@ async def test_what_is_parked_is_told_with_little_work_however_much_it_is(
     assert len(steps) < 1000
 
 
-async def test_a_second_writer_is_found_out(views: Views) -> None:
+async def test_a_second_writer_is_detected(views: Views) -> None:
     thing = await save_rows(views)
     await views.save([Advance(before=thing, after=replace(thing, position=11))])
     with pytest.raises(CheckpointMoved):
@@ -71,7 +69,7 @@ async def test_a_checkpoint_only_moves_forward(views: Views, position: int) -> N
         await views.save([Advance(before=thing, after=replace(thing, position=position))])
 
 
-async def test_a_new_generation_is_read_by_nobody_until_it_takes_over(views: Views) -> None:
+async def test_a_new_generation_is_not_read_until_a_checkpoint_names_it(views: Views) -> None:
     old = await save_rows(views, row(1, "a", document=b"old"), row(2, "b"))
     await views.save([Advance(before=old, after=replace(old, position=11), parked=[PARKED])])
     old = replace(old, position=11)

@@ -86,7 +86,7 @@ async def test_a_page_knows_of_more_on_both_sides(views: Views, is_descending: b
         assert "<" * has_previous + b"".join(found).decode() + ">" * has_next == expected
 
 
-async def test_a_page_goes_on_where_it_was_though_its_last_row_is_gone(views: Views) -> None:
+async def test_a_page_continues_although_the_row_of_its_cursor_is_gone(views: Views) -> None:
     checkpoint = await save_rows(views, *(row(number, str(number), document=b"%d" % number) for number in range(4)))
     page = await views.list("thing", "", Slice(first=2))
     gone = Advance(before=checkpoint, after=replace(checkpoint, position=11), removed=[UUID(int=1)])
@@ -95,11 +95,11 @@ async def test_a_page_goes_on_where_it_was_though_its_last_row_is_gone(views: Vi
 
 
 @pytest.mark.parametrize("cursor", ["", "?", "AAAA", "W10", "🦆", "WyJhIiwgMV0"])
-async def test_what_is_no_cursor_is_refused(in_memory: SqliteViews, cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(in_memory: SqliteViews, cursor: str) -> None:
     with pytest.raises(InvalidArgument):
         await in_memory.list("thing", "", Slice(first=1, after=cursor))
 
 
-async def test_the_first_and_the_last_are_not_asked_for_at_once(views: Views) -> None:
+async def test_a_slice_with_both_numbers_is_refused(views: Views) -> None:
     with pytest.raises(ValueError, match="not both"):
         await views.list("thing", "", Slice(first=1, last=1))

@@ -80,7 +80,7 @@ async def test_thousands_of_narrowed_lists_are_read_at_once(views: Views) -> Non
     assert pages == [*pages[:100]] * 70
 
 
-async def test_tags_of_rows_that_are_made_anew_or_forgotten_find_nothing(views: Views) -> None:
+async def test_tags_of_replaced_or_forgotten_rows_find_nothing(views: Views) -> None:
     checkpoint = await save_rows(views, *TAGGED)
     other = await views.begin("thing")
     await views.fill(other, [tag_row(7, "red"), tag_row(8, "blue")])
