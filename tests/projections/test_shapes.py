@@ -1,4 +1,4 @@
-"""A view whose fields changed gets a new version, so that stored rows are rebuild_done."""
+"""A view whose fields changed gets a new version, so that stored rows are rebuilt."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""Live rows and rebuild_done rows have the same bytes, for any history and any interruptions."""
+"""Live rows and rebuilt rows have the same bytes, for any history and any interruptions."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -115,8 +115,8 @@ async def test_a_node_that_lost_its_lease_can_write_nothing_more(database: str) 
     generation = await dead.begin("thing")
     async with nodes(database, 1) as (node,):
         await active(node)
-        rebuild_done = Checkpoint(kind="thing", version=1, generation=generation, epoch="e")
-        writes = [dead.save([Advance(before=None, after=rebuild_done)]), dead.fill(generation, []), dead.begin("thing")]
+        rebuilt = Checkpoint(kind="thing", version=1, generation=generation, epoch="e")
+        writes = [dead.save([Advance(before=None, after=rebuilt)]), dead.fill(generation, []), dead.begin("thing")]
         for write in (*writes, dead.prune(), dead.forget("environment")):
             with pytest.raises(LeaseLost):
                 await write

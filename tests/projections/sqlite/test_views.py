@@ -127,7 +127,7 @@ async def test_a_file_that_is_no_store_is_left_alone_and_the_error_says_what_to_
         await SqliteViews.open(path)
     assert str(caught.value) == (
         f"{path}: file is not a database. If the file is damaged, stop the server and delete it. "
-        "Its content is rebuild_done from the log."
+        "Its content is rebuilt from the log."
     )
     assert path.read_bytes() == b"something else\n" * 100
 
