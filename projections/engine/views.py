@@ -164,7 +164,7 @@ def decode_cursor(cursor: str) -> tuple[str, UUID]:
         document = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         return msgspec.json.decode(document, type=tuple[str, UUID])
     except (binascii.Error, ValueError) as fault:
-        raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list") from fault
+        raise InvalidArgument(argument="cursor", why="it is damaged, or belongs to another list") from fault
 
 
 class Views(Protocol):
