@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import cast
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -302,3 +303,12 @@ def test_the_domain_folds_each_event_into_the_stages_as_they_were_planned(monkey
     monkeypatch.setattr(deployment, "evolve", evolve)
     after(planned(stage("Build", service("api"), concurrency=3), stage("Ship")), DeploymentStarted())
     assert [run.stage for run in states[-1].stages] == [stage("Build", concurrency=3), stage("Ship")]
+
+
+def test_a_row_of_an_earlier_version_can_be_read_until_it_is_rebuilt() -> None:
+    view = after(*deployed)
+    earlier = msgspec.json.decode(deployment.projection.encode(view))
+    for each in earlier["stages"]:
+        del each["plan"]
+    stages = tuple(replace(each, plan=None) for each in view.stages)
+    assert deployment.projection.decode(msgspec.json.encode(earlier)) == replace(view, stages=stages)
