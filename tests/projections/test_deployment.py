@@ -48,6 +48,7 @@ from projections.sqlite.views import SqliteViews
 from projections.step import ServiceView, StepView
 from store.memory import MemoryLog
 from tests.domain.run import ENVIRONMENT, WORKER, planned, service, service_id, stage, stage_id
+from tests.examples import examples
 from tests.projections.given import STREAM, at, folded
 from tests.projections.world import RandomWorld
 
@@ -251,7 +252,7 @@ def test_the_newest_of_an_environment_sorts_last() -> None:
     assert deployment.projection.place(views[0]) == ListPlace(str(ENVIRONMENT), "0000000002")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     story=st.lists(st.sampled_from(range(len(RandomWorld.ACTS))), min_size=20, max_size=60), seed=st.integers(0, 2**32)
 )

@@ -10,6 +10,7 @@ from projections import queue
 from store import ids
 from store.log import Change
 from store.memory import MemoryLog
+from tests.examples import examples
 from tests.projections.given import BY
 
 numbers = st.integers(0, 20)
@@ -17,7 +18,7 @@ numbers = st.integers(0, 20)
 
 @pytest.mark.parametrize("many", [1, 3, queue.BATCH])
 @given(st.lists(st.tuples(st.booleans(), numbers), max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 async def test_the_open_deployments_at_any_version_are_those_of_the_domain(
     many: int, acts: list[tuple[bool, int]]
 ) -> None:

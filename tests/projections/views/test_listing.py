@@ -12,12 +12,13 @@ from projections.engine.views import Advance, Page, Slice, Views
 from projections.postgres.views import PostgresViews
 from projections.sqlite.views import SqliteViews
 from store import ids
+from tests.examples import examples
 from tests.projections.views.given import documents, row, save_rows
 
 LISTS = st.lists(st.sampled_from(["", "a", "ab", "b", "ß", "😀", "\uffff"]), max_size=9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(LISTS, st.integers(1, 4), st.booleans())
 async def test_pages_both_ways_are_the_whole_list(sorts: list[str], size: int, is_descending: bool) -> None:
     views = await SqliteViews.open(":memory:")
@@ -25,7 +26,7 @@ async def test_pages_both_ways_are_the_whole_list(sorts: list[str], size: int, i
     await views.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LISTS, st.integers(1, 4), st.booleans())
 async def test_pages_both_ways_are_the_whole_list_on_postgres(
     database: str, sorts: list[str], size: int, is_descending: bool
