@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gql.contract.errors import RefusalCode
+from gql.contract.refusal import RefusalCode
 from tests.gql.environment import APPLICATION, CONTAINER, DATABASE, JOB, Environment, services
 from tests.gql.stageline import Data
 

@@ -5,7 +5,7 @@ import subprocess
 
 from endpoint.http import admission, sse, view
 from endpoint.streams import hub, ring
-from gql.subscriptions import newest
+from gql.contract import newest
 from server import http, main, websocket
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE
