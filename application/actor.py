@@ -119,5 +119,5 @@ def unseal(key: bytes, actor: ActorId, text: str) -> Profile | None:
 
 
 def digest(key: bytes, request: str) -> str:
-    """A request's digest that says nothing of what was asked for once the key is destroyed."""
+    """Return a digest of a request, which can't be checked against a guess once the key is destroyed."""
     return hmac.digest(key, request.encode(), "sha256").hex()

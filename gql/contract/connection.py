@@ -84,8 +84,8 @@ def connection(page: views.Page[V], convert: Callable[[V], T]) -> Connection[T]:
     return Connection(edges=edges, page_info=info)
 
 
-def cut(elements: Sequence[V], asked: Slice, cursor: Callable[[V], str]) -> views.Page[V]:
-    """Return the page that *asked* selects of a whole list; raises `InvalidArgument` for a cursor of another list."""
+def cut(elements: Sequence[V], slice_: Slice, cursor: Callable[[V], str]) -> views.Page[V]:
+    """Return the page that *slice_* selects of a whole list; raises `InvalidArgument` for a cursor of another list."""
     cursors = [cursor(element) for element in elements]
 
     def index(of: str) -> int:
@@ -93,12 +93,12 @@ def cut(elements: Sequence[V], asked: Slice, cursor: Callable[[V], str]) -> view
             raise InvalidArgument(argument="cursor", why="it is damaged, or belongs to another list")
         return cursors.index(of)
 
-    start = 0 if asked.after is None else index(asked.after) + 1
-    end = len(elements) if asked.before is None else index(asked.before)
-    if asked.last is not None:
-        start = max(start, end - asked.last)
-    elif asked.first is not None:
-        end = min(end, start + asked.first)
+    start = 0 if slice_.after is None else index(slice_.after) + 1
+    end = len(elements) if slice_.before is None else index(slice_.before)
+    if slice_.last is not None:
+        start = max(start, end - slice_.last)
+    elif slice_.first is not None:
+        end = min(end, start + slice_.first)
     return views.Page(
         edges=tuple(views.PageEdge(cursors[place], elements[place]) for place in range(start, end)),
         has_previous=start > 0,

@@ -28,7 +28,7 @@ MAX_TEXT = 1_000_000
 """Maximum length of a document, in characters."""
 
 MAX_VALUES = 200_000
-"""Maximum number of values in a document; an alias counts as all the values that it stands for."""
+"""Maximum number of values in a document; an alias counts as all values of its anchor."""
 
 MAX_COLLECTIONS = 50_000
 """Maximum number of lists and mappings in a document: garbage collection visits each of them."""

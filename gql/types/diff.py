@@ -61,12 +61,14 @@ class PipelineDiff:
     )
 
 
-async def _events(context: Context, asked: list[tuple[Searches, Slice]]) -> list[Connection[HistoryEvent]]:
+async def _events(context: Context, requests: list[tuple[Searches, Slice]]) -> list[Connection[HistoryEvent]]:
     """Return pages of the events that made differences, read at once."""
     history = context.application.history
-    nearer = list(dict.fromkeys(each for made_by, _ in asked for each in made_by[:-1]))
+    nearer = list(dict.fromkeys(each for made_by, _ in requests for each in made_by[:-1]))
     found = dict(zip(nearer, await history.list_all(nearer, Slice(first=1)), strict=True)) if nearer else {}
-    wanted = [(next((each for each in made_by[:-1] if found[each].edges), made_by[-1]), cut) for made_by, cut in asked]
+    wanted = [
+        (next((each for each in made_by[:-1] if found[each].edges), made_by[-1]), cut) for made_by, cut in requests
+    ]
     read: dict[tuple[HistoryQuery, Slice], Connection[HistoryEvent]] = {}
     for cut in {cut for _, cut in wanted}:
         queries = list(dict.fromkeys(each for each, own in wanted if own == cut))

@@ -132,16 +132,16 @@ def _service(text: str, view: PipelineView | None) -> ServiceId:
     return view.pipeline.service(found).id
 
 
-async def page(context: Context, query: HistoryQuery, asked: Slice) -> Connection[HistoryEvent]:
+async def page(context: Context, query: HistoryQuery, slice_: Slice) -> Connection[HistoryEvent]:
     """Return a page of the history, which contains everything that was recorded before the request."""
-    (only,) = await pages(context, [query], asked)
+    (only,) = await pages(context, [query], slice_)
     return only
 
 
-async def pages(context: Context, queries: Sequence[HistoryQuery], asked: Slice) -> list[Connection[HistoryEvent]]:
+async def pages(context: Context, queries: Sequence[HistoryQuery], slice_: Slice) -> list[Connection[HistoryEvent]]:
     """Return the same page of several lists, read at once."""
     await context.settled()
-    found = await context.application.history.list_all(queries, asked)
+    found = await context.application.history.list_all(queries, slice_)
     views = [edge.node for page in found for edge in page.edges]
     tokens = await context.application.history.token_names({view.by.token for view in views if view.by.token})
     projects = await project_refs(context, {view.project for view in views})

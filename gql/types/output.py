@@ -86,19 +86,19 @@ class DeploymentOutput:
             text=line.text,
         )
 
-    async def read(self, asked: views.Slice) -> views.Page[Line]:
+    async def read(self, slice_: views.Slice) -> views.Page[Line]:
         """Return a page of lines."""
-        size = asked.last or asked.first or CHUNK
-        after, before = self._number(asked.after), None if asked.before is None else self._number(asked.before)
+        size = slice_.last or slice_.first or CHUNK
+        after, before = self._number(slice_.after), None if slice_.before is None else self._number(slice_.before)
         found = await self._context.application.output.read(
-            self._id, self._service, after, before, size + 1, newest=asked.last is not None
+            self._id, self._service, after, before, size + 1, newest=slice_.last is not None
         )
-        lines: Sequence[Line] = found[-size:] if asked.last is not None else found[:size]
+        lines: Sequence[Line] = found[-size:] if slice_.last is not None else found[:size]
         is_cut = len(found) > size
         return views.Page(
             edges=tuple(views.PageEdge(self._cursor(line), line) for line in lines),
-            has_previous=is_cut if asked.last is not None else asked.after is not None,
-            has_next=is_cut if asked.last is None else asked.before is not None,
+            has_previous=is_cut if slice_.last is not None else slice_.after is not None,
+            has_next=is_cut if slice_.last is None else slice_.before is not None,
         )
 
     async def follow(self, after: str | None) -> AsyncGenerator[Line, None]:

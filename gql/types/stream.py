@@ -70,17 +70,17 @@ DEPLOYMENT = EventStream(
 PIPELINE = EventStream(EnvironmentCreated, (EnvironmentDeleted,), _pipeline_story)
 
 
-async def page(context: Context, stream: UUID, kind: EventStream, asked: Slice, missing: Refused) -> Page[EventView]:
+async def page(context: Context, stream: UUID, kind: EventStream, slice_: Slice, missing: Refused) -> Page[EventView]:
     """Return a page of the events of *stream*; raises `InvalidArgument`, or *missing*."""
     log = context.application.log
     first = await kind.first(log, stream, missing)
-    start = 0 if asked.after is None else await _version(log, stream, asked.after)
-    end = None if asked.before is None else await _version(log, stream, asked.before) - 1
-    if asked.last is not None:
+    start = 0 if slice_.after is None else await _version(log, stream, slice_.after)
+    end = None if slice_.before is None else await _version(log, stream, slice_.before) - 1
+    if slice_.last is not None:
         end = await log.version(stream) if end is None else end
-        start = max(start, end - asked.last)
-    elif asked.first is not None:
-        end = start + asked.first if end is None else min(end, start + asked.first)
+        start = max(start, end - slice_.last)
+    elif slice_.first is not None:
+        end = start + slice_.first if end is None else min(end, start + slice_.first)
     assert end is not None, "a page has a size"
     count = max(0, end - start)
     found = await log.read(stream, after=start, until=end + 1)
