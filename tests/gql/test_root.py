@@ -54,3 +54,16 @@ def test_every_module_of_mutations_and_subscriptions_defines_root_fields(kind: s
 def test_no_module_is_hidden_in_a_package_below() -> None:
     found = [each for package in PACKAGES.values() for each in pkgutil.iter_modules(package.__path__)]
     assert [each.name for each in found if each.ispkg] == []
+
+
+def test_every_graphql_class_is_in_the_schema() -> None:
+    """A class of root fields with a wrong name, or a type that no field returns, is not."""
+    classes = [
+        value
+        for package in PACKAGES.values()
+        for module in root.modules(package)
+        for value in vars(module).values()
+        if isinstance(value, type) and hasattr(value, "__strawberry_definition__")
+        if value.__module__ == module.__name__
+    ]
+    assert {each.__name__ for each in classes} <= schema._schema.type_map.keys()
