@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct, convert
 
-from cli.change import Change, mutation
+from cli.change import ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.output import Output, table
@@ -43,7 +43,7 @@ FORGET = mutation("forgetActor", SELECTION, ACTOR, actor="ID!")
 ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The id, as history has it.")]
 
 
-class Actor(Struct, rename="camel"):
+class ActorJson(Struct, rename="camel"):
     id: str
     name: str | None
     address: str | None
@@ -59,7 +59,7 @@ class Actor(Struct, rename="camel"):
 def list_(output: Output) -> None:
     """List the actors that have a token or a profile."""
     with Client.known() as client:
-        actors = [convert(node, Actor) for node in client.pages(LIST, {})]
+        actors = [convert(node, ActorJson) for node in client.pages(LIST, {})]
     rows = table(("Actor", "Name", "Address"), [actor.row() for actor in actors])
     output.answer({"actors": actors}, rows)
 
@@ -67,7 +67,7 @@ def list_(output: Output) -> None:
 @command(app, "set", "stageline actor set admin --name 'Ann Example' --address ann@example.org")
 def set_(
     actor: ActorId,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="What the person is called.", show_default=False)
@@ -79,14 +79,14 @@ def set_(
     """Say who is behind an actor. This replaces what was said before."""
     with Client.known() as client:
         variables = {"actor": actor, "name": name, "address": address, **change.variables}
-        after = convert(client.change(SET, variables), Actor)
+        after = convert(client.change(SET, variables), ActorJson)
     output.answer(after, change.told("Actor updated successfully", table(("Actor", "Name", "Address"), [after.row()])))
 
 
 @command(app, "forget", "stageline actor forget admin --yes")
-def forget(actor: ActorId, change: Change, output: Output, yes: Yes = False) -> None:
+def forget(actor: ActorId, change: ChangeOptions, output: Output, yes: Yes = False) -> None:
     """Destroy the key to an actor's name and address, for ever. This asks first; --yes answers."""
     confirm(f"Forget for ever who {actor!r} is?", yes or change.dry_run)
     with Client.known() as client:
-        after = convert(client.change(FORGET, {"actor": actor, **change.variables}), Actor)
+        after = convert(client.change(FORGET, {"actor": actor, **change.variables}), ActorJson)
     output.answer(after, change.told(f"Nobody knows any more who {actor} is", f"{actor} would be forgotten"))

@@ -14,7 +14,7 @@ import typer
 from msgspec import Struct, convert
 
 from cli import verify
-from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client, Server, document, fault
+from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client, ServerAddress, document, fault
 from cli.command import command, group
 from cli.errors import READER_GONE, Failed, Misused
 from cli.output import Output, encoded, moment, say
@@ -44,7 +44,7 @@ Target = Annotated[
 ]
 
 
-class Head(Struct):
+class AuditHeadJson(Struct):
     """A signed head as it is kept."""
 
     position: int
@@ -75,7 +75,7 @@ def export(
 
     A FILE that is there already is gone on with: after a download that was cut off, or a month later.
     """
-    server = Server.known()
+    server = ServerAddress.known()
     if target is None:
         try:
             count = _copy(server, after or "0", sys.stdout.buffer)
@@ -116,7 +116,7 @@ def _end(file: BinaryIO, path: Path) -> tuple[int, bytes]:
     return start, whole[-1] + b"\n" if whole else b""
 
 
-def _copy(server: Server, after: str, file: BinaryIO, known: bytes = b"") -> int:
+def _copy(server: ServerAddress, after: str, file: BinaryIO, known: bytes = b"") -> int:
     """Writes what comes after *after* into *file*, but for *known*, with which it has to begin; how many events."""
     count, shown = 0, time.monotonic()
     with _download(server, after) as (until, chunks):
@@ -147,7 +147,7 @@ def _without(known: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _download(server: Server, after: str) -> Iterator[tuple[int, Iterator[bytes]]]:
+def _download(server: ServerAddress, after: str) -> Iterator[tuple[int, Iterator[bytes]]]:
     """The position that the export goes up to, and its bytes; raises `NotReachable` also when they break off."""
     import httpx
 
@@ -168,7 +168,7 @@ def _download(server: Server, after: str) -> Iterator[tuple[int, Iterator[bytes]
         raise server.not_reachable(f"the export broke off, run it again to go on: {error}") from error
 
 
-def _refused(server: Server, status: int, body: bytes) -> Failed:
+def _refused(server: ServerAddress, status: int, body: bytes) -> Failed:
     try:
         return fault(json.loads(body)["errors"])
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -179,7 +179,7 @@ def _refused(server: Server, status: int, body: bytes) -> Failed:
 def head(output: Output, target: Target = None) -> None:
     """Sign what the log is now. Who keeps the head can tell of any later export whether it still begins so."""
     with Client.known() as client:
-        signed = convert(client.execute(HEAD)["auditHead"], Head)
+        signed = convert(client.execute(HEAD)["auditHead"], AuditHeadJson)
     text = f"{signed.position:,} events, signed {moment(signed.at)} by key {signed.key}"
     if target is not None:
         _keep(target, encoded(signed, pretty=True) + "\n")
@@ -249,7 +249,7 @@ def verify_(
 
 def _take_live(proof: verify.Proof) -> None:
     """The head first: what comes meanwhile is beyond it."""
-    server = Server.known()
+    server = ServerAddress.known()
     with Client(server) as client:
         proof.trust(client.execute(HEAD)["auditHead"])
     with _download(server, "0") as (_, chunks):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import config
-from cli.client import Client, Server, document
+from cli.client import Client, ServerAddress, document
 from cli.command import command, group
 from cli.config import Config
 from cli.errors import Failed, NotAuthorized
@@ -70,7 +70,7 @@ def _asked(address: str) -> str:
 
 
 def _check(address: str, token: str) -> None:
-    with Client(Server(address, token)) as client:
+    with Client(ServerAddress(address, token)) as client:
         client.execute(CHECK)
 
 

@@ -10,7 +10,7 @@ from cli.output import say
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangeOptions:
     """How a change is to be made."""
 
     reason: Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NewType
 from urllib.parse import urlsplit
 
 from cli import config
-from cli.errors import Failed, NotAuthorized, NotReachable, Refused
+from cli.errors import Failed, MutationRefused, NotAuthorized, NotReachable
 from cli.output import warn
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ def document(*parts: str) -> Document:
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerAddress:
     """Where to, and as whom."""
 
     url: str
     token: str | None
 
     @classmethod
-    def known(cls) -> "Server":
+    def known(cls) -> "ServerAddress":
         """The one that environment variables, the context and the config name."""
         kept = config.load()
         return cls(kept.address, kept.token(kept.address))
@@ -88,12 +88,12 @@ class Server:
 class Client:
     """Asks one server over one connection that is kept open."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerAddress) -> None:
         self.server = server
 
     @classmethod
     def known(cls) -> "Client":
-        return cls(Server.known())
+        return cls(ServerAddress.known())
 
     def __enter__(self) -> "Client":
         return self
@@ -140,7 +140,7 @@ class Client:
         """What a mutation answers; raises `Refused` when that is a refusal."""
         (result,) = self.execute(document, variables).values()
         if result["__typename"] == "Refusal":
-            raise Refused(result["code"], result["message"], result["currentVersion"])
+            raise MutationRefused(result["code"], result["message"], result["currentVersion"])
         data: Data = result
         return data
 

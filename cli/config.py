@@ -26,7 +26,7 @@ DEFAULT_CONTEXT = "default"
 
 
 @dataclass
-class Context:
+class ContextConfig:
     project: str | None = None
     environment: str | None = None
     url: str | None = None
@@ -40,7 +40,7 @@ class Config:
     url: str | None = None
     tokens: dict[str, str] = field(default_factory=dict)
     context: str = DEFAULT_CONTEXT
-    contexts: dict[str, Context] = field(default_factory=dict)
+    contexts: dict[str, ContextConfig] = field(default_factory=dict)
 
     @property
     def current(self) -> str:
@@ -48,14 +48,14 @@ class Config:
         return os.environ.get("STAGELINE_CONTEXT") or self.context
 
     @property
-    def scope(self) -> Context:
+    def scope(self) -> ContextConfig:
         """The context in use."""
         name = self.current
         if name not in self.contexts and os.environ.get("STAGELINE_CONTEXT"):
             raise Failed(
                 f"STAGELINE_CONTEXT names no context that is kept: {name!r}.", hint="See: stageline context list"
             )
-        return self.contexts.get(name, Context())
+        return self.contexts.get(name, ContextConfig())
 
     @property
     def address(self) -> str:
@@ -148,7 +148,9 @@ def _read(source: Path) -> dict[str, object]:
 
 def _config(document: dict[str, object]) -> Config:
     contexts = {
-        name: Context(**{key: value for key in ("project", "environment", "url") if (value := _text(kept.get(key)))})
+        name: ContextConfig(
+            **{key: value for key in ("project", "environment", "url") if (value := _text(kept.get(key)))}
+        )
         for name, kept in _mapping(document.get("contexts")).items()
         if isinstance(kept, dict)
     }

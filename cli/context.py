@@ -9,10 +9,10 @@ import typer
 from cli import config
 from cli.client import Client
 from cli.command import command, group
-from cli.config import Config, Context
+from cli.config import Config, ContextConfig
 from cli.errors import Failed, Misused
 from cli.output import Output, table
-from cli.scope import Found, ask_environment, ask_project, find
+from cli.scope import ScopedEnvironment, ask_environment, ask_project, find
 
 app = group(
     "Keep which project and environment the commands are about.",
@@ -51,11 +51,11 @@ def set_(
         found = _chosen(client, project, environment, kept)
     chosen = name or kept.current
     url = kept.contexts[chosen].url if chosen in kept.contexts else None
-    context = Context(project=found.project, environment=found.name, url=url)
+    context = ContextConfig(project=found.project, environment=found.name, url=url)
     _answer(output, config.update(lambda config: _use(config, chosen, context)), chosen)
 
 
-def _chosen(client: Client, project: str | None, environment: str | None, kept: Config) -> Found:
+def _chosen(client: Client, project: str | None, environment: str | None, kept: Config) -> ScopedEnvironment:
     if project is None and environment is None and not sys.stdin.isatty():
         raise Misused("Say what to keep: --project P --environment E.")
     if project is None and environment is not None:
@@ -64,7 +64,7 @@ def _chosen(client: Client, project: str | None, environment: str | None, kept: 
     return find(client, project, environment or ask_environment(client, project))
 
 
-def _use(config: Config, name: str, context: Context) -> None:
+def _use(config: Config, name: str, context: ContextConfig) -> None:
     config.contexts[name] = context
     config.context = name
 

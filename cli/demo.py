@@ -17,7 +17,7 @@ import typer
 
 from cli import config, run, scope
 from cli.client import Client
-from cli.config import Config, Context
+from cli.config import Config, ContextConfig
 from cli.errors import Failed, Interrupted
 from cli.output import write
 from cli.sandbox import Sandbox, free_ports, server_port
@@ -109,7 +109,7 @@ def _play(sandbox: Sandbox, url: str, before: Config, has_variables: bool, exit_
 
 def _keep(kept: Config, before: Config, url: str) -> None:
     """Puts the demo's context beside the user's own, or makes it the one in use where there is none yet."""
-    kept.contexts[CONTEXT] = Context(project=PROJECT, environment=ENVIRONMENT, url=url)
+    kept.contexts[CONTEXT] = ContextConfig(project=PROJECT, environment=ENVIRONMENT, url=url)
     if not before.contexts.keys() - {CONTEXT}:
         kept.context = CONTEXT
     kept.url = before.url

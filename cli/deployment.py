@@ -12,9 +12,9 @@ from cli import watch as watching
 from cli.client import Client, Data, Document, document
 from cli.command import command, group
 from cli.errors import Interrupted
-from cli.feed import Feed
+from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, moment, say, table, write
-from cli.run import ServiceRef
+from cli.run import ServiceRefJson
 from cli.scope import Scope
 
 app = group(
@@ -59,12 +59,12 @@ query DeploymentLogs($deployment: ID!, $service: ID, $first: Int, $after: String
 )
 
 
-class Line(Struct, rename="camel"):
+class LogLineJson(Struct, rename="camel"):
     """What a step put out, or (kind NOTE) what is noted of it."""
 
     cursor: str
     at: datetime
-    service: ServiceRef
+    service: ServiceRefJson
     phase: str
     attempt: int
     kind: str
@@ -167,7 +167,7 @@ def logs(
         variables = {"service": service}
 
         def show(data: Data) -> None:
-            line = convert(data, Line)
+            line = convert(data, LogLineJson)
             write(encoded(line) if output.as_json else line.line())
 
         if follow:
@@ -180,7 +180,7 @@ def logs(
 def _followed(
     client: Client, document: Document, deployment: str, variables: dict[str, str | None], show: Callable[[Data], None]
 ) -> None:
-    feed = Feed(
+    feed = SubscriptionFeed(
         client.server,
         document,
         {"deployment": deployment, **variables},

@@ -9,10 +9,10 @@ from msgspec import Struct, convert
 from cli import run
 from cli.client import Client, document
 from cli.colour import painted
-from cli.history import EVENT, Event, time
+from cli.history import EVENT, HistoryEventJson, time
 from cli.output import Output
-from cli.run import Named, ServiceRef
-from cli.scope import Found, Scope
+from cli.run import RefJson, ServiceRefJson
+from cli.scope import Scope, ScopedEnvironment
 
 CHANGE = """
 fragment ChangeFields on Change {
@@ -39,7 +39,7 @@ SIGNS = {"CREATED": ("+", "green"), "ADDED": ("+", "green"), "DELETED": ("-", "r
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 1 when there is a difference.")]
 
 
-class Field(Struct):
+class FieldChangeJson(Struct):
     """A field of a specification, its values as JSON."""
 
     field: str
@@ -47,13 +47,13 @@ class Field(Struct):
     after: str | None
 
 
-class Change(Struct):
+class ChangeJson(Struct):
     type: str
     message: str
-    stage: Named | None
-    service: ServiceRef | None
-    fields: list[Field] = []
-    events: list[Event] = []
+    stage: RefJson | None
+    service: ServiceRefJson | None
+    fields: list[FieldChangeJson] = []
+    events: list[HistoryEventJson] = []
 
     def lines(self) -> list[str]:
         sign, colour = SIGNS.get(self.type.rpartition("_")[2], ("~", "yellow"))
@@ -81,8 +81,8 @@ def diff(
         found = client.execute(DIFF, {"environment": environment.id, **moments})["pipelineDiff"]
     changes = []
     for each in found["differences"]:
-        change = convert(each["change"], Change)
-        change.events = [convert(edge["node"], Event) for edge in each["events"]["edges"]]
+        change = convert(each["change"], ChangeJson)
+        change.events = [convert(edge["node"], HistoryEventJson) for edge in each["events"]["edges"]]
         changes.append(change)
     document = {"from": found["from"], "to": found["to"], "differences": changes}
     output.answer(document, told(changes))
@@ -90,11 +90,11 @@ def diff(
         raise typer.Exit(1)
 
 
-def told(changes: list[Change]) -> str:
+def told(changes: list[ChangeJson]) -> str:
     return "\n".join(line for change in changes for line in change.lines()) or "<no difference>"
 
 
-def _moment(client: Client, environment: Found, text: str) -> dict[str, object]:
+def _moment(client: Client, environment: ScopedEnvironment, text: str) -> dict[str, object]:
     """As the contract's `PipelineMoment`."""
     if re.fullmatch(r"v?\d{1,9}", text):
         return {"version": int(text.removeprefix("v"))}

@@ -12,7 +12,7 @@ import yaml.resolver
 from msgspec import convert
 
 from cli import diff, pipeline
-from cli.change import Change, mutation
+from cli.change import ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.diff import CHANGE, ExitCode
@@ -121,7 +121,7 @@ def export(
 def apply(
     file: File,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     to: Annotated[
         list[str] | None,
@@ -148,7 +148,7 @@ def apply(
     output.answer(after, change.told(f"{told}\nPipeline applied; it is version {after.version} now", told))
 
 
-def _apply_to_all(document: str, scopes: list[Scope], change: Change, output: Output) -> None:
+def _apply_to_all(document: str, scopes: list[Scope], change: ChangeOptions, output: Output) -> None:
     with Client.known() as client:
         environments = [scope.find(client).id for scope in scopes]
         answer = client.change(APPLY_TO_ALL, {"environments": environments, "document": document, **change.variables})
@@ -168,16 +168,16 @@ def diff_(file: File, scope: Scope, output: Output, exit_code: ExitCode = False)
         raise typer.Exit(1)
 
 
-def _differences(client: Client, environment: str, document: str) -> list[diff.Change]:
+def _differences(client: Client, environment: str, document: str) -> list[diff.ChangeJson]:
     found = client.execute(DIFFERENCES, {"environment": environment, "document": document})["documentDiff"]
-    return [convert(each, diff.Change) for each in found]
+    return [convert(each, diff.ChangeJson) for each in found]
 
 
 @command(app, "clone", "stageline pipeline clone -n qa", "stageline pipeline clone -n staging --into 'Other shop'")
 def clone(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new environment's name.")],
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     into: Annotated[
         str | None, typer.Option("--into", metavar="PROJECT", help="Its project. Else the same.", show_default=False)

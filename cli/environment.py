@@ -8,12 +8,12 @@ import typer
 from msgspec import convert
 
 from cli import config, pipeline, run, stage, watch
-from cli.change import Change, mutation
+from cli.change import ChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
 from cli.output import Output, moment, table
-from cli.pipeline import Environment, Pipeline
+from cli.pipeline import EnvironmentJson, PipelineJson
 from cli.scope import ENVIRONMENTS, ProjectOption, Scope, find_project
 from cli.service import Yes, confirm
 
@@ -27,7 +27,7 @@ app = group(
 app.add_typer(stage.app, name="stage")
 
 
-class Target(StrEnum):
+class TargetOption(StrEnum):
     PROCESS = "PROCESS"
     DOCKER = "DOCKER"
     KUBERNETES = "KUBERNETES"
@@ -58,7 +58,7 @@ CANCEL = mutation(
 )
 
 
-class Row(Environment, rename="camel"):
+class EnvironmentRowJson(EnvironmentJson, rename="camel"):
     created_at: datetime
     updated_at: datetime
 
@@ -68,7 +68,7 @@ def list_(output: Output, project: ProjectOption = None) -> None:
     """List a project's environments by name."""
     with Client.known() as client:
         owner = find_project(project, client)
-        rows = [convert(node, Row) for node in client.pages(ENVIRONMENTS, {"project": owner})]
+        rows = [convert(node, EnvironmentRowJson) for node in client.pages(ENVIRONMENTS, {"project": owner})]
     lines = [(row.name, row.target.lower(), str(row.concurrency), moment(row.updated_at)) for row in rows]
     text = table(("Name", "Target", "Concurrency", "Changed"), lines) if lines else "<no environment>"
     output.answer({"environments": rows}, text)
@@ -77,12 +77,12 @@ def list_(output: Output, project: ProjectOption = None) -> None:
 @command(app, "create", "stageline environment create -n staging", "stageline environment create -n ci --target docker")
 def create(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new environment's name.")],
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     project: ProjectOption = None,
     target: Annotated[
-        Target, typer.Option("--target", case_sensitive=False, help="What carries its steps out.")
-    ] = Target.PROCESS,
+        TargetOption, typer.Option("--target", case_sensitive=False, help="What carries its steps out.")
+    ] = TargetOption.PROCESS,
     concurrency: Concurrency = 8,
 ) -> None:
     """Make an environment, with the four default stages."""
@@ -104,13 +104,13 @@ def create(
 @command(app, "edit", "stageline environment edit --new-name production --concurrency 4")
 def edit(
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     new_name: Annotated[
         str | None, typer.Option("--new-name", metavar="NAME", help="Call it that.", show_default=False)
     ] = None,
     target: Annotated[
-        Target | None,
+        TargetOption | None,
         typer.Option("--target", case_sensitive=False, help="What carries its steps out.", show_default=False),
     ] = None,
     concurrency: Annotated[
@@ -127,7 +127,7 @@ def edit(
     output.answer(after, change.told("Environment updated successfully", _described(after)))
 
 
-def _described(after: Pipeline) -> str:
+def _described(after: PipelineJson) -> str:
     about = after.environment
     return f"Environment {about.name}: target {about.target.lower()}, {about.concurrency} services at once"
 
@@ -135,7 +135,7 @@ def _described(after: Pipeline) -> str:
 @command(app, "delete", "stageline environment delete --environment staging --yes")
 def delete(
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     name: Annotated[
         str | None,
@@ -161,8 +161,8 @@ def delete(
 )
 def deploy(
     scope: Scope,
-    change: Change,
-    watching: watch.Watching,
+    change: ChangeOptions,
+    watching: watch.WatchOptions,
     output: Output,
 ) -> None:
     """Deploy the environment: its stages one after another, the services of a stage side by side.
@@ -185,8 +185,8 @@ def deploy(
 @command(app, "cancel", "stageline environment cancel", "stageline environment cancel --force --watch")
 def cancel(
     scope: Scope,
-    change: Change,
-    watching: watch.Watching,
+    change: ChangeOptions,
+    watching: watch.WatchOptions,
     output: Output,
     number: Annotated[
         str | None,

@@ -34,7 +34,7 @@ class Failed(Exception):
         return {"code": self.code, "message": self.message, "hint": self.hint, "exitCode": self.exit_code}
 
 
-class Refused(Failed):
+class MutationRefused(Failed):
     """*current_version* is the stream's, where the version was the reason."""
 
     def __init__(self, code: str, message: str, current_version: int | None = None) -> None:
@@ -71,14 +71,14 @@ class NotAuthorized(NotReachable):
         )
 
 
-class DeploymentFailed(Failed):
+class WatchedDeploymentFailed(Failed):
     exit_code = 4
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint, code="DEPLOYMENT_FAILED")
 
 
-class DeploymentCancelled(Failed):
+class WatchedDeploymentCancelled(Failed):
     exit_code = 5
     prefix = ""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cli.client import Data, Document, Server, Variables, fault
+from cli.client import Data, Document, ServerAddress, Variables, fault
 from cli.errors import Failed, Misused, NotAuthorized, NotReachable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ UNAUTHORIZED_CODES = (4401, 4403)
 OWN_FAULT_CODES = (4400, 4406, 4409)
 
 
-class Feed:
+class SubscriptionFeed:
     """The events of the subscription *document*, each once.
 
     The field that it subscribes to has to select its `cursor`, which goes into the variable `after`. *is_over* is
@@ -39,7 +39,7 @@ class Feed:
 
     def __init__(
         self,
-        server: Server,
+        server: ServerAddress,
         document: Document,
         variables: Variables,
         *,

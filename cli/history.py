@@ -10,10 +10,10 @@ from msgspec import Struct, convert
 from cli.client import Client, Data, document
 from cli.colour import painted
 from cli.errors import Failed, Interrupted, Misused
-from cli.feed import Feed
+from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, moment, say, write
-from cli.run import Named, ServiceRef
-from cli.scope import Found, Scope, find_project
+from cli.run import RefJson, ServiceRefJson
+from cli.scope import Scope, ScopedEnvironment, find_project
 from cli.watch import TICK
 
 EVENT = """
@@ -57,7 +57,7 @@ subscription PipelineEvents($environment: ID!, $after: String) {
 IS_DELETED = document("query IsDeleted($id: ID) { environment(id: $id) { isDeleted } }")
 
 
-class Event(Struct, rename="camel", omit_defaults=True):
+class HistoryEventJson(Struct, rename="camel", omit_defaults=True):
     """An event; those that come live are without what has a default here."""
 
     id: str
@@ -71,12 +71,12 @@ class Event(Struct, rename="camel", omit_defaults=True):
     actor_name: str | None
     origin: str
     reason: str | None
-    stage: Named | None
-    service: ServiceRef | None
+    stage: RefJson | None
+    service: ServiceRefJson | None
     correlation: str | None = None
     version_before: int | None = None
-    token: Named | None = None
-    environment: Named | None = None
+    token: RefJson | None = None
+    environment: RefJson | None = None
 
     def line(self, *, has_place: bool = False) -> str:
         """As it is printed where lines are; *has_place* says in which environment it was."""
@@ -89,7 +89,7 @@ class Event(Struct, rename="camel", omit_defaults=True):
 
 
 @dataclass(frozen=True)
-class Filter:
+class HistoryOptions:
     """Which events; each option narrows, and within one that is given again any value will do."""
 
     by: Annotated[
@@ -146,7 +146,7 @@ def time(option: str, text: str | None) -> str | None:
 
 def history(
     scope: Scope,
-    narrowed: Filter,
+    narrowed: HistoryOptions,
     output: Output,
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Show what comes, too, the newest last. Without filters.")
@@ -179,15 +179,15 @@ def history(
 
 
 def _show(data: Data, output: Output, *, has_place: bool = False) -> None:
-    event = convert(data, Event)
+    event = convert(data, HistoryEventJson)
     write(encoded(event) if output.as_json else event.line(has_place=has_place))
 
 
-def _follow(client: Client, environment: Found, past: list[Data], output: Output) -> None:
+def _follow(client: Client, environment: ScopedEnvironment, past: list[Data], output: Output) -> None:
     for data in past:
         _show(data, output)
     variables = {"environment": environment.id, "after": past[-1]["cursor"] if past else None}
-    feed = Feed(client.server, LIVE, variables, is_over=lambda: _is_deleted(client, environment), tell=say)
+    feed = SubscriptionFeed(client.server, LIVE, variables, is_over=lambda: _is_deleted(client, environment), tell=say)
     try:
         for event in feed.events(TICK):
             if event is not None:
@@ -196,7 +196,7 @@ def _follow(client: Client, environment: Found, past: list[Data], output: Output
         raise Interrupted("Not following any more.") from None
 
 
-def _is_deleted(client: Client, environment: Found) -> bool:
+def _is_deleted(client: Client, environment: ScopedEnvironment) -> bool:
     found = client.execute(IS_DELETED, {"id": environment.id})["environment"]
     if found is None:
         raise Failed(f"There is no environment {environment.name!r} any more.", code="ENVIRONMENT_NOT_FOUND")

@@ -5,62 +5,62 @@ from collections.abc import Iterator
 from msgspec import Struct, convert
 
 from cli import change as changes
-from cli.change import Change
+from cli.change import ChangeOptions
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed
 from cli.scope import Scope
-from cli.spec import Spec
+from cli.spec import SpecJson
 
 
-class Project(Struct, rename="camel"):
+class ProjectRefJson(Struct, rename="camel"):
     id: str
     name: str
 
 
-class Environment(Struct, rename="camel"):
+class EnvironmentJson(Struct, rename="camel"):
     id: str
     name: str
-    project: Project
+    project: ProjectRefJson
     target: str
     concurrency: int
 
 
-class Service(Struct, rename="camel"):
+class ServiceJson(Struct, rename="camel"):
     id: str
     name: str
     type: str
     is_skipped: bool
-    spec: Spec
+    spec: SpecJson
 
 
-class Policy(Struct, rename="camel"):
+class StagePolicyJson(Struct, rename="camel"):
     concurrency: int | None
 
 
-class Stage(Struct, rename="camel"):
+class StageJson(Struct, rename="camel"):
     id: str
     position: int
     name: str
     description: str
     home_of: str | None
-    policy: Policy
-    services: list[Service]
+    policy: StagePolicyJson
+    services: list[ServiceJson]
 
 
-class Pipeline(Struct, rename="camel"):
-    environment: Environment
+class PipelineJson(Struct, rename="camel"):
+    environment: EnvironmentJson
     version: int
     cursor: str
-    stages: list[Stage]
+    stages: list[StageJson]
 
-    def stage(self, ref: str) -> Stage:
+    def stage(self, ref: str) -> StageJson:
         """The stage with that id or name; raises `Failed` when there is none."""
         for stage in self.stages:
             if ref == stage.id or ref.strip().casefold() == stage.name.casefold():
                 return stage
         raise Failed(f"The pipeline has no stage {ref!r}.", code="STAGE_NOT_FOUND")
 
-    def placed(self, ref: str) -> tuple[Stage, Service]:
+    def placed(self, ref: str) -> tuple[StageJson, ServiceJson]:
         """The service with that id or name, and the stage that it stands in; raises `Failed` when there is none."""
         for stage in self.stages:
             for service in stage.services:
@@ -73,7 +73,7 @@ class Pipeline(Struct, rename="camel"):
         return "\n".join(line for stage in self.stages for line in _lines(stage))
 
 
-def _lines(stage: Stage) -> Iterator[str]:
+def _lines(stage: StageJson) -> Iterator[str]:
     yield f'# deployment stage {stage.position}: "{stage.name}"'
     if stage.description:
         yield stage.description
@@ -121,7 +121,7 @@ query Pipeline($environment: ID!, $version: Int, $asOf: DateTime) {
 )
 
 
-def get(client: Client, environment: str, *, version: int | None = None, as_of: str | None = None) -> Pipeline:
+def get(client: Client, environment: str, *, version: int | None = None, as_of: str | None = None) -> PipelineJson:
     """The pipeline of the environment with that id: the current one, or as it was."""
     found = client.execute(GET, {"environment": environment, "version": version, "asOf": as_of})["pipeline"]
     if found is None and version is not None:
@@ -133,8 +133,8 @@ def get(client: Client, environment: str, *, version: int | None = None, as_of: 
     return read(found)
 
 
-def read(data: Data) -> Pipeline:
-    return convert(data, Pipeline)
+def read(data: Data) -> PipelineJson:
+    return convert(data, PipelineJson)
 
 
 def mutation(field: str, **arguments: str) -> Document:
@@ -142,7 +142,7 @@ def mutation(field: str, **arguments: str) -> Document:
     return changes.mutation(field, "... on Pipeline { ...PipelineFields }", PIPELINE, environment="ID!", **arguments)
 
 
-def change(document: Document, scope: Scope, how: Change, **arguments: object) -> Pipeline:
+def change(document: Document, scope: Scope, how: ChangeOptions, **arguments: object) -> PipelineJson:
     """The pipeline after *document* changed it; raises `Refused`."""
     with Client.known() as client:
         environment = scope.find(client)

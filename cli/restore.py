@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli import pipeline
-from cli.change import Change
+from cli.change import ChangeOptions
 from cli.output import Output
 from cli.scope import Scope
 
@@ -16,7 +16,7 @@ UNDO = pipeline.mutation("undo")
 def restore(
     version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="As `stageline history` shows it.")],
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
 ) -> None:
     """Lead the pipeline back to what it was at a version. What came since stays in its history.
@@ -28,7 +28,7 @@ def restore(
     output.answer(after, change.told(done, after.listing()))
 
 
-def undo(scope: Scope, change: Change, output: Output) -> None:
+def undo(scope: Scope, change: ChangeOptions, output: Output) -> None:
     """Take back your own last change to the pipeline; what others have done since stays.
 
     Once more takes that back again.

@@ -13,18 +13,18 @@ FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 MARKS = {"QUEUED": "·", "RUNNING": "…", "SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "CANCELLED": "⊘"}
 
 
-class Named(Struct, rename="camel"):
+class RefJson(Struct, rename="camel"):
     id: str
     name: str
 
 
-class ServiceRef(Struct, rename="camel"):
+class ServiceRefJson(Struct, rename="camel"):
     id: str
     name: str
     type: str
 
 
-class Step(Struct, rename="camel"):
+class StepJson(Struct, rename="camel"):
     status: str = "QUEUED"
     attempt: int = 1
     started_at: datetime | None = None
@@ -32,29 +32,29 @@ class Step(Struct, rename="camel"):
     reason: str | None = None
 
 
-class Service(Struct, rename="camel"):
+class DeploymentServiceJson(Struct, rename="camel"):
     id: str
     name: str
     type: str
     status: str
     ports: list[int]
-    build: Step
-    deploy: Step
+    build: StepJson
+    deploy: StepJson
 
 
-class Stage(Struct, rename="camel"):
+class DeploymentStageJson(Struct, rename="camel"):
     id: str
     position: int
     name: str
     status: str
     started_at: datetime | None
     finished_at: datetime | None
-    services: list[Service]
+    services: list[DeploymentServiceJson]
 
 
-class Failure(Struct, rename="camel"):
-    stage: Named
-    service: ServiceRef
+class FailureJson(Struct, rename="camel"):
+    stage: RefJson
+    service: ServiceRefJson
     phase: str
     reason: str
 
@@ -62,11 +62,11 @@ class Failure(Struct, rename="camel"):
         return f"{self.service.name}, {self.phase.lower()}: {self.reason}"
 
 
-class Summary(Struct, rename="camel"):
+class DeploymentSummaryJson(Struct, rename="camel"):
     """A deployment without its stages."""
 
     id: str
-    environment: Named
+    environment: RefJson
     number: int
     action: str
     status: str
@@ -77,7 +77,7 @@ class Summary(Struct, rename="camel"):
     started_at: datetime | None
     finished_at: datetime | None
     cancellation: str | None
-    failure: Failure | None
+    failure: FailureJson | None
 
     @property
     def is_over(self) -> bool:
@@ -89,8 +89,8 @@ class Summary(Struct, rename="camel"):
         return between(self.started_at, self.finished_at or datetime.now(UTC))
 
 
-class Deployment(Summary, rename="camel"):
-    stages: list[Stage]
+class DeploymentJson(DeploymentSummaryJson, rename="camel"):
+    stages: list[DeploymentStageJson]
     version: int
     cursor: str
 
@@ -143,11 +143,11 @@ query Deployments($environment: ID!, $first: Int, $after: String) {
 )
 
 
-def read(data: Data) -> Deployment:
-    return convert(data, Deployment)
+def read(data: Data) -> DeploymentJson:
+    return convert(data, DeploymentJson)
 
 
-def get(client: Client, id_: str) -> Deployment:
+def get(client: Client, id_: str) -> DeploymentJson:
     """Raises `Failed` when there is none."""
     data = client.execute(GET, {"id": id_})["deployment"]
     if data is None:
@@ -155,9 +155,11 @@ def get(client: Client, id_: str) -> Deployment:
     return read(data)
 
 
-def newest(client: Client, environment: str, limit: int | None = None) -> Iterator[Summary]:
+def newest(client: Client, environment: str, limit: int | None = None) -> Iterator[DeploymentSummaryJson]:
     """The environment's deployments, newest first."""
-    return (convert(node, Summary) for node in client.pages(LIST, {"environment": environment}, limit=limit))
+    return (
+        convert(node, DeploymentSummaryJson) for node in client.pages(LIST, {"environment": environment}, limit=limit)
+    )
 
 
 def find(client: Client, environment: str, ref: str | None) -> str:
@@ -186,7 +188,7 @@ def is_number(ref: str) -> bool:
     return ref.isascii() and ref.isdecimal()
 
 
-def current(client: Client, environment: str) -> Summary:
+def current(client: Client, environment: str) -> DeploymentSummaryJson:
     """The one that is being carried out, else the one whose turn is next; raises `Failed` when none is open."""
     open_ = [deployment for deployment in newest(client, environment, limit=50) if not deployment.is_over]
     if not open_:
@@ -194,12 +196,12 @@ def current(client: Client, environment: str) -> Summary:
     return next((each for each in open_ if each.status == "RUNNING"), open_[-1])
 
 
-def described(deployment: Deployment) -> str:
+def described(deployment: DeploymentJson) -> str:
     """The whole deployment in plain text, stage by stage."""
     return "\n".join(_lines(deployment))
 
 
-def _lines(deployment: Deployment) -> Iterator[str]:
+def _lines(deployment: DeploymentJson) -> Iterator[str]:
     yield f"Deployment {deployment.number} of {deployment.environment.name}: {deployment.status.lower()}"
     yield f"  requested {moment(deployment.requested_at)} by {deployment.actor}{_because(deployment.reason)}"
     yield f"  pipeline version {deployment.pipeline_version}" + (f", took {deployment.took}" if deployment.took else "")
@@ -221,7 +223,7 @@ def _because(reason: str | None) -> str:
     return f": {reason}" if reason else ""
 
 
-def _step(step: Step) -> str:
+def _step(step: StepJson) -> str:
     times = between(step.started_at, step.finished_at)
     attempt = f" (attempt {step.attempt})" if step.attempt > 1 else ""
     return f"{step.status.lower()} {times}".rstrip() + attempt

@@ -49,7 +49,7 @@ ProjectOption = Annotated[
 
 
 @dataclass(frozen=True)
-class Found:
+class ScopedEnvironment:
     """An environment that is there."""
 
     id: str
@@ -73,7 +73,7 @@ class Scope:
         ),
     ] = None
 
-    def find(self, client: Client) -> Found:
+    def find(self, client: Client) -> ScopedEnvironment:
         """Raises `Failed` when there is no such environment, and `Misused` when nothing says which."""
         kept = config.load().scope
         environment = self.environment
@@ -86,7 +86,7 @@ class Scope:
             return find(client, project, ask_environment(client, project))
         return find(client, self.project or kept.project or ask_project(client), environment)
 
-    def _is_of(self, kept: config.Context) -> bool:
+    def _is_of(self, kept: config.ContextConfig) -> bool:
         """Whether the context's environment is meant: not when another project was named."""
         return self.project is None or self.project.casefold() == (kept.project or "").casefold()
 
@@ -96,7 +96,7 @@ def find_project(project: str | None, client: Client) -> str:
     return project or config.load().scope.project or ask_project(client)
 
 
-def find(client: Client, project: str, name: str) -> Found:
+def find(client: Client, project: str, name: str) -> ScopedEnvironment:
     """The environment *name* of *project*; raises `Failed` when there is none."""
     data = client.execute(ENVIRONMENT, {"project": project, "name": name})["environment"]
     if data is None:
@@ -108,15 +108,15 @@ def find(client: Client, project: str, name: str) -> Found:
     return _found(data)
 
 
-def _by_id(client: Client, ref: str) -> Found | None:
+def _by_id(client: Client, ref: str) -> ScopedEnvironment | None:
     if not ref.startswith("environment_"):
         return None
     data = client.execute(ENVIRONMENT, {"id": ref})["environment"]
     return None if data is None or data["isDeleted"] else _found(data)
 
 
-def _found(data: Data) -> Found:
-    return Found(id=data["id"], name=data["name"], project=data["project"]["name"])
+def _found(data: Data) -> ScopedEnvironment:
+    return ScopedEnvironment(id=data["id"], name=data["name"], project=data["project"]["name"])
 
 
 def ask_project(client: Client) -> str:

@@ -14,7 +14,7 @@ from cli.errors import Misused
 from cli.output import warn
 
 
-class Unlisted(StrEnum):
+class UnlistedOption(StrEnum):
     REFUSE = "refuse"
     REPORT = "report"
 
@@ -127,14 +127,14 @@ def serve(
         ),
     ] = None,
     unlisted: Annotated[
-        Unlisted,
+        UnlistedOption,
         typer.Option(
             "--unlisted",
             envvar="STAGELINE_UNLISTED",
             case_sensitive=False,
             help="What to do with other documents: refuse them, or answer and report each in the log.",
         ),
-    ] = Unlisted.REFUSE,
+    ] = UnlistedOption.REFUSE,
     keep_documents: Annotated[
         bool,
         typer.Option(
@@ -186,7 +186,7 @@ def serve(
         issue_token=issue_token,
         documents=None if documents is None else documents.expanduser().absolute(),
         own_documents=tuple(OWN),
-        refuses_unlisted=unlisted is Unlisted.REFUSE,
+        refuses_unlisted=unlisted is UnlistedOption.REFUSE,
         keeps_documents=keep_documents,
         compiles=compiled,
         kept_answers=answers,

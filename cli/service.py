@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from cli import pipeline
-from cli.change import Change
+from cli.change import ChangeOptions
 from cli.client import Client
 from cli.command import command, group
-from cli.errors import Failed, Misused, Refused
+from cli.errors import Failed, Misused, MutationRefused
 from cli.output import Output, encoded, table
-from cli.pipeline import Pipeline, Service, Stage
+from cli.pipeline import PipelineJson, ServiceJson, StageJson
 from cli.scope import Scope
-from cli.spec import Spec, SpecOptions
+from cli.spec import SpecJson, SpecOptions
 
 app = group(
     "List and change the services of an environment.",
@@ -27,7 +27,7 @@ app = group(
 ATTEMPTS = 5
 
 
-class ServiceType(StrEnum):
+class ServiceTypeOption(StrEnum):
     DATABASE = "DATABASE"
     JOB = "JOB"
     CONTAINER = "CONTAINER"
@@ -77,12 +77,12 @@ def show(name: ServiceName, scope: Scope, output: Output) -> None:
 def add(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new service's name.")],
     type_: Annotated[
-        ServiceType,
+        ServiceTypeOption,
         typer.Option("-t", "--type", case_sensitive=False, help="A job runs to its end, the others stay up."),
     ],
     given: SpecOptions,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     stage: Annotated[
         str | None,
@@ -94,7 +94,7 @@ def add(
     It is run in one of three ways: from an existing --image; from an image that is built in a --context; or as a
     process in a --directory, after the --build commands, by the --run command.
     """
-    spec = given.applied(Spec())
+    spec = given.applied(SpecJson())
     after = pipeline.change(ADD, scope, change, name=name, type=type_.value, spec=spec.input(), stage=stage)
     _answer(output, change, after, "Service added successfully")
 
@@ -110,7 +110,7 @@ def edit(
     name: ServiceName,
     given: SpecOptions,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     new_name: Annotated[
         str | None, typer.Option("--new-name", metavar="NAME", help="Call it that.", show_default=False)
@@ -127,7 +127,7 @@ def edit(
     _answer(output, change, after, "Service updated successfully")
 
 
-def _edited(name: str, given: SpecOptions, scope: Scope, change: Change, new_name: str | None) -> Pipeline:
+def _edited(name: str, given: SpecOptions, scope: Scope, change: ChangeOptions, new_name: str | None) -> PipelineJson:
     """Sends the whole specification, on the version it was read at: nobody's change in between is lost."""
     with Client.known() as client:
         environment = scope.find(client).id
@@ -145,14 +145,14 @@ def _edited(name: str, given: SpecOptions, scope: Scope, change: Change, new_nam
                 variables["expectedVersion"] = before.version
             try:
                 return pipeline.read(client.change(EDIT, variables))
-            except Refused as refusal:
+            except MutationRefused as refusal:
                 if refusal.code != "VERSION_MISMATCH" or change.expected_version is not None or attempt == ATTEMPTS:
                     raise
     raise AssertionError("unreachable")
 
 
 @command(app, "remove", "stageline service remove -n Redis --yes")
-def remove(name: ServiceName, scope: Scope, change: Change, output: Output, yes: Yes = False) -> None:
+def remove(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output, yes: Yes = False) -> None:
     """Remove a service and its specification. This asks first; --yes answers."""
     confirm(f"Remove service {name!r}?", yes or change.dry_run)
     after = pipeline.change(REMOVE, scope, change, service=name)
@@ -171,11 +171,11 @@ def confirm(question: str, yes: bool) -> None:
         raise Failed("Nothing was changed.", code="NOT_CONFIRMED")
 
 
-def _answer(output: Output, change: Change, after: Pipeline, done: str) -> None:
+def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
     output.answer(after, change.told(done, after.listing()))
 
 
-def _document(stage: Stage, service: Service) -> dict[str, object]:
+def _document(stage: StageJson, service: ServiceJson) -> dict[str, object]:
     return {
         "id": service.id,
         "name": service.name,

@@ -11,39 +11,39 @@ from msgspec.structs import replace
 from cli.errors import Misused
 
 
-class Variable(Struct, rename="camel", forbid_unknown_fields=True):
+class VariableJson(Struct, rename="camel", forbid_unknown_fields=True):
     name: str
     value: str
 
 
-class HttpCheck(Struct, rename="camel", forbid_unknown_fields=True):
+class HttpCheckJson(Struct, rename="camel", forbid_unknown_fields=True):
     path: str = "/"
     port: int = 0
 
 
-class TcpCheck(Struct, rename="camel", forbid_unknown_fields=True):
+class TcpCheckJson(Struct, rename="camel", forbid_unknown_fields=True):
     port: int = 0
 
 
-class Health(Struct, rename="camel", forbid_unknown_fields=True):
-    http: HttpCheck | None = None
-    tcp: TcpCheck | None = None
+class HealthJson(Struct, rename="camel", forbid_unknown_fields=True):
+    http: HttpCheckJson | None = None
+    tcp: TcpCheckJson | None = None
     command: str | None = None
     interval: float = 1.0
     timeout: float = 5.0
     start_period: float = 60.0
 
 
-class Spec(Struct, rename="camel", forbid_unknown_fields=True):
+class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     image: str | None = None
     context: str | None = None
     dockerfile: str | None = None
     directory: str | None = None
     build: list[str] = field(default_factory=list)
     run: str | None = None
-    env: list[Variable] = field(default_factory=list)
+    env: list[VariableJson] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
-    health: Health | None = None
+    health: HealthJson | None = None
     build_timeout: float = 1800.0
     deploy_timeout: float = 600.0
     retries: int = 0
@@ -127,7 +127,7 @@ class SpecOptions:
     def are_given(self) -> bool:
         return self != SpecOptions()
 
-    def applied(self, spec: Spec) -> Spec:
+    def applied(self, spec: SpecJson) -> SpecJson:
         """*spec*, or what the file says in its place, with what these options change."""
         if self.file is not None:
             from cli.specfile import read
@@ -148,7 +148,7 @@ class SpecOptions:
             changes["ports"] = self.port
         return replace(spec, **changes, env=self._variables(spec), health=self._health(spec.health))
 
-    def _variables(self, spec: Spec) -> list[Variable]:
+    def _variables(self, spec: SpecJson) -> list[VariableJson]:
         values = {variable.name: variable.value for variable in spec.env}
         for name in self.unset_env or ():
             values.pop(name, None)
@@ -157,9 +157,9 @@ class SpecOptions:
             if not equals or not name:
                 raise Misused(f"--env {text!r}: a variable is given as NAME=VALUE.")
             values[name] = value
-        return [Variable(name=name, value=value) for name, value in values.items()]
+        return [VariableJson(name=name, value=value) for name, value in values.items()]
 
-    def _health(self, health: Health | None) -> Health | None:
+    def _health(self, health: HealthJson | None) -> HealthJson | None:
         chosen = [self.health_http is not None, self.health_tcp, self.health_command is not None, self.no_health]
         if sum(chosen) > 1:
             raise Misused("One of --health-http, --health-tcp, --health-command and --no-health.")
@@ -171,11 +171,11 @@ class SpecOptions:
         if self.no_health:
             return None
         if any(chosen):
-            health = replace(health or Health(), http=None, tcp=None, command=self.health_command)
+            health = replace(health or HealthJson(), http=None, tcp=None, command=self.health_command)
             if self.health_http is not None:
-                health.http = HttpCheck(path=self.health_http)
+                health.http = HttpCheckJson(path=self.health_http)
             elif self.health_tcp:
-                health.tcp = TcpCheck()
+                health.tcp = TcpCheckJson()
         elif health is None and (times or self.health_port is not None):
             raise Misused("Say what to check: --health-http, --health-tcp or --health-command.")
         if health is None:

@@ -16,7 +16,7 @@ from msgspec import ValidationError, convert
 from yaml.constructor import ConstructorError
 
 from cli.errors import Misused
-from cli.spec import Spec
+from cli.spec import SpecJson
 
 MAX_TEXT = 200_000
 """Maximum length of a file, in characters; the texts of a specification may have 100,000 in all."""
@@ -30,7 +30,7 @@ MAX_NUMBER = 100
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
-def read(source: Path) -> Spec:
+def read(source: Path) -> SpecJson:
     """Raises `Misused` when *source* can't be read, or holds a field twice, or one that isn't known.
 
     Relative directories in it are taken from where the file is. YAML is assumed of stdin (`-`), which includes JSON.
@@ -39,7 +39,7 @@ def read(source: Path) -> Spec:
     try:
         text = sys.stdin.read() if is_stdin else source.read_text(encoding="utf-8")
         document = _parsed(text, ".yaml" if is_stdin else source.suffix.lower())
-        spec = convert(_with_variables(document), Spec)
+        spec = convert(_with_variables(document), SpecJson)
     except OSError as error:
         raise Misused(f"{source} can't be read: {error.strerror}.") from error
     except RecursionError:

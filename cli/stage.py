@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from cli import pipeline
-from cli.change import Change
+from cli.change import ChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
 from cli.output import Output
-from cli.pipeline import Pipeline
+from cli.pipeline import PipelineJson
 from cli.scope import Scope
 
 app = group(
@@ -43,7 +43,7 @@ Concurrency = Annotated[
 
 
 @dataclass(frozen=True)
-class Place:
+class PlaceOptions:
     """A place in the order."""
 
     position: Annotated[
@@ -108,9 +108,9 @@ def _with_zone(text: str) -> str:
 @command(app, "create", 'stageline environment stage create -n "fifth stage" -d "smoke tests"')
 def create(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new stage's name.")],
-    place: Place,
+    place: PlaceOptions,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     description: Annotated[
         str, typer.Option("-d", "--description", metavar="TEXT", help="What it is for.", show_default=False)
@@ -130,7 +130,7 @@ def create(
 def edit(
     name: StageName,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     new_name: Annotated[
         str | None, typer.Option("--new-name", metavar="NAME", help="Call it that.", show_default=False)
@@ -160,7 +160,7 @@ def edit(
 def delete(
     name: StageName,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     move_services_to: Annotated[
         str | None,
@@ -179,7 +179,7 @@ def move(
     name: ServiceName,
     stage: Annotated[str, typer.Option("-s", "--stage", metavar="STAGE", help="The stage it goes to: name or id.")],
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
 ) -> None:
     """Move a service into another stage."""
@@ -193,7 +193,7 @@ def move(
     'stageline environment stage reorder -n "fifth stage" --position 1',
     'stageline environment stage reorder -n "fifth stage" --before "second stage"',
 )
-def reorder(name: StageName, place: Place, scope: Scope, change: Change, output: Output) -> None:
+def reorder(name: StageName, place: PlaceOptions, scope: Scope, change: ChangeOptions, output: Output) -> None:
     """Give a stage another place in the order."""
     if place.input is None:
         raise Misused("Say where it goes: --position, --before or --after.")
@@ -203,18 +203,18 @@ def reorder(name: StageName, place: Place, scope: Scope, change: Change, output:
 
 
 @command(app, "skip", "stageline environment stage skip -n Frontend")
-def skip(name: ServiceName, scope: Scope, change: Change, output: Output) -> None:
+def skip(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output) -> None:
     """Leave a service out of the deployments to come. It keeps its place."""
     after = pipeline.change(SKIP, scope, change, service=name)
     _answer(output, change, after, f'Service "{after.placed(name)[1].name}" will be skipped')
 
 
 @command(app, "unskip", "stageline environment stage unskip -n Frontend")
-def unskip(name: ServiceName, scope: Scope, change: Change, output: Output) -> None:
+def unskip(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output) -> None:
     """Take a skipped service into the deployments to come again."""
     after = pipeline.change(UNSKIP, scope, change, service=name)
     _answer(output, change, after, f'Service "{after.placed(name)[1].name}" will be deployed')
 
 
-def _answer(output: Output, change: Change, after: Pipeline, done: str) -> None:
+def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
     output.answer(after, change.told(done, after.listing()))

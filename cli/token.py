@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from msgspec import Struct, convert
 
-from cli.change import Change, mutation
+from cli.change import ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
-from cli.errors import Failed, Refused
+from cli.errors import Failed, MutationRefused
 from cli.output import Output, moment, say, table
 from cli.service import Yes, confirm
 
@@ -53,7 +53,7 @@ REVOKE = mutation("revokeToken", SELECTION, TOKEN, token="ID!")
 HEAD = ("Name", "Actor", "Made", "Good until", "Id")
 
 
-class Token(Struct, rename="camel"):
+class TokenJson(Struct, rename="camel"):
     id: str
     name: str
     actor: str
@@ -71,7 +71,7 @@ class Token(Struct, rename="camel"):
         return self.name, self.actor, moment(self.issued_at), until, self.id
 
 
-class Made(Token):
+class NewTokenJson(TokenJson):
     """With the token itself; null in a dry run, which makes none."""
 
     token: str | None
@@ -90,7 +90,7 @@ def list_(
 @command(app, "create", "stageline token create ci --expires-in 90d", "stageline token create ci --actor robot --json")
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for; history shows it.")],
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     actor: Annotated[
         str | None,
@@ -117,11 +117,11 @@ def create(
     with Client.known() as client:
         try:
             answer = client.change(ISSUE, {**variables, **change.variables})
-        except Refused as refused:
+        except MutationRefused as refused:
             if refused.message.startswith("expiresAt"):
                 refused.hint = "Give a shorter --expires-in, or come with a token that lasts longer: stageline auth."
             raise
-    made = convert({**answer, "token": None if change.dry_run else secret}, Made)
+    made = convert({**answer, "token": None if change.dry_run else secret}, NewTokenJson)
     output.answer(made, change.told(secret, table(HEAD, [made.row()])))
     if not change.dry_run:
         say("This is the token. It can't be shown again.")
@@ -130,7 +130,7 @@ def create(
 @command(app, "revoke", "stageline token revoke ci", "stageline token revoke token_0193c1a2b3c4… --yes")
 def revoke(
     token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name or its id, as `token list` has them.")],
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     yes: Yes = False,
 ) -> None:
@@ -141,12 +141,12 @@ def revoke(
             raise Failed(f"{len(found)} tokens are called {token!r}.", hint="Give the id: stageline token list --all")
         confirm(f"Let nobody in with the token {token!r} any more?", yes or change.dry_run)
         id_ = found[0].id if found else token
-        after = convert(client.change(REVOKE, {"token": id_, **change.variables}), Token)
+        after = convert(client.change(REVOKE, {"token": id_, **change.variables}), TokenJson)
     output.answer(after, change.told(f"Nobody gets in with {after.name} any more", table(HEAD, [after.row()])))
 
 
-def _all(client: Client) -> list[Token]:
-    return [convert(node, Token) for node in client.pages(LIST, {})]
+def _all(client: Client) -> list[TokenJson]:
+    return [convert(node, TokenJson) for node in client.pages(LIST, {})]
 
 
 def _after(text: str) -> datetime:

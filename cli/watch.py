@@ -17,17 +17,17 @@ import typer
 
 from cli import progress, run
 from cli.client import Client
-from cli.errors import DeploymentCancelled, DeploymentFailed, Failed, Interrupted, WatchTimedOut
-from cli.feed import Feed
+from cli.errors import Failed, Interrupted, WatchedDeploymentCancelled, WatchedDeploymentFailed, WatchTimedOut
+from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
-from cli.progress import Event
-from cli.run import Deployment
+from cli.progress import DeploymentEventJson
+from cli.run import DeploymentJson
 
 TICK = 0.125  # seconds between two drawings of a moving picture
 
 
 @dataclass(frozen=True)
-class Watching:
+class WatchOptions:
     """Whether to stay until the deployment is over, and for how long."""
 
     watch: Annotated[
@@ -52,43 +52,43 @@ class Watching:
 class Picture(Protocol):
     """How what happens is shown."""
 
-    def begin(self, deployment: Deployment) -> None: ...
-    def take(self, event: Event) -> None: ...
+    def begin(self, deployment: DeploymentJson) -> None: ...
+    def take(self, event: DeploymentEventJson) -> None: ...
     def tick(self) -> None: ...
-    def end(self, deployment: Deployment) -> None: ...
+    def end(self, deployment: DeploymentJson) -> None: ...
 
 
-class Lines:
+class TextPicture:
     """One line per event."""
 
-    def begin(self, deployment: Deployment) -> None: ...
+    def begin(self, deployment: DeploymentJson) -> None: ...
 
-    def take(self, event: Event) -> None:
+    def take(self, event: DeploymentEventJson) -> None:
         write(event.line())
 
     def tick(self) -> None: ...
 
-    def end(self, deployment: Deployment) -> None:
+    def end(self, deployment: DeploymentJson) -> None:
         write(f"Deployment {deployment.number} of {deployment.environment.name} {_ended(deployment)}")
 
 
-class JsonLines:
+class JsonPicture:
     """`{"deployment": …}` at first and at last, `{"event": …}` in between."""
 
-    def begin(self, deployment: Deployment) -> None:
+    def begin(self, deployment: DeploymentJson) -> None:
         write(encoded({"deployment": deployment}))
 
-    def take(self, event: Event) -> None:
+    def take(self, event: DeploymentEventJson) -> None:
         write(encoded({"event": event}))
 
     def tick(self) -> None: ...
 
-    def end(self, deployment: Deployment) -> None:
+    def end(self, deployment: DeploymentJson) -> None:
         write(encoded({"deployment": deployment}))
 
 
 def follow(
-    client: Client, deployment: Deployment, output: Output, timeout: float | None, wanted: str = "SUCCEEDED"
+    client: Client, deployment: DeploymentJson, output: Output, timeout: float | None, wanted: str = "SUCCEEDED"
 ) -> None:
     """Shows *deployment* until it is over; raises what its outcome comes to, unless that is *wanted*."""
     number = deployment.number
@@ -113,9 +113,9 @@ def follow(
 class _TimeIsUp(Exception): ...
 
 
-def _events(client: Client, deployment: str, timeout: float | None) -> Iterator[Event | None]:
+def _events(client: Client, deployment: str, timeout: float | None) -> Iterator[DeploymentEventJson | None]:
     deadline = None if timeout is None else time.monotonic() + timeout
-    feed = Feed(
+    feed = SubscriptionFeed(
         client.server,
         progress.EVENTS,
         {"deployment": deployment},
@@ -130,20 +130,20 @@ def _events(client: Client, deployment: str, timeout: float | None) -> Iterator[
 
 def _picture(output: Output) -> AbstractContextManager[Picture]:
     if output.as_json:
-        return nullcontext(JsonLines())
+        return nullcontext(JsonPicture())
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-        from cli.live import Live
+        from cli.live import LivePicture
 
-        return Live()
-    return nullcontext(Lines())
+        return LivePicture()
+    return nullcontext(TextPicture())
 
 
-def _ended(deployment: Deployment) -> str:
+def _ended(deployment: DeploymentJson) -> str:
     took = f" after {deployment.took}" if deployment.took else ""
     return f"{deployment.status.lower()}{took}"
 
 
-def _judge(deployment: Deployment, wanted: str) -> None:
+def _judge(deployment: DeploymentJson, wanted: str) -> None:
     name = f"Deployment {deployment.number}"
     match deployment.status:
         case status if status == wanted:
@@ -152,8 +152,8 @@ def _judge(deployment: Deployment, wanted: str) -> None:
             hint = f"Its output: stageline deployment logs {deployment.number}"
             if deployment.failure:
                 hint += f" {shlex.quote(deployment.failure.service.name)}"
-            raise DeploymentFailed(f"{name} failed: {deployment.failure or 'no reason is known'}", hint=hint)
+            raise WatchedDeploymentFailed(f"{name} failed: {deployment.failure or 'no reason is known'}", hint=hint)
         case "CANCELLED":
-            raise DeploymentCancelled(f"{name} was cancelled.")
+            raise WatchedDeploymentCancelled(f"{name} was cancelled.")
         case status:
             raise Failed(f"{name} had {status.lower()} before it could be cancelled.", code="DEPLOYMENT_OVER")

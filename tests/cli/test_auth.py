@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from cli.client import Server
+from cli.client import ServerAddress
 from cli.output import warn
 from tests.cli.shell import Shell
 
@@ -142,7 +142,7 @@ def test_a_token_does_not_leave_the_machine_in_plain_text_without_a_warning(
     url: str, is_warned_of: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     warn.cache_clear()
-    server = Server(url, "secret")
+    server = ServerAddress(url, "secret")
     for _ in range(2):
         assert server.headers["authorization"] == "Bearer secret"
     told = capfd.readouterr().err
@@ -152,7 +152,7 @@ def test_a_token_does_not_leave_the_machine_in_plain_text_without_a_warning(
 
 def test_without_a_token_nothing_is_warned_of(capfd: pytest.CaptureFixture[str]) -> None:
     warn.cache_clear()
-    assert "authorization" not in Server("http://stageline.example", None).headers
+    assert "authorization" not in ServerAddress("http://stageline.example", None).headers
     assert capfd.readouterr().err == ""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.feed import Feed
+from cli.feed import SubscriptionFeed
 from tests.cli.shell import Shell, finish, wait_for_line
 
 DEPLOY = ("environment", "deploy", "--watch")
@@ -211,12 +211,14 @@ def test_no_terminal_means_no_colours(staging: Shell) -> None:
 
 def test_a_subscription_that_is_refused_says_why(shell: Shell) -> None:
     from cli import progress
-    from cli.client import Server
+    from cli.client import ServerAddress
     from cli.errors import Failed, NotAuthorized
 
-    def feed(token: str) -> Feed:
+    def feed(token: str) -> SubscriptionFeed:
         variables = {"deployment": "no"}
-        return Feed(Server(shell.server.url, token), progress.EVENTS, variables, is_over=lambda: True, tell=print)
+        return SubscriptionFeed(
+            ServerAddress(shell.server.url, token), progress.EVENTS, variables, is_over=lambda: True, tell=print
+        )
 
     with pytest.raises(Failed, match="There is no deployment 'no'"):
         list(feed(shell.server.token).events(1))
