@@ -13,7 +13,7 @@ from typing import Annotated, BinaryIO
 import typer
 from msgspec import Struct, convert
 
-from cli import verify
+from cli import lazy, verify
 from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client, ServerAddress, document, fault
 from cli.command import command, group
 from cli.errors import READER_GONE, Failed, Misused
@@ -149,22 +149,20 @@ def _without(known: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 @contextmanager
 def _download(server: ServerAddress, after: str) -> Iterator[tuple[int, Iterator[bytes]]]:
     """The position that the export goes up to, and its bytes; raises `NotReachable` also when they break off."""
-    import httpx
-
     is_secret = server.url.startswith("https:")  # certificates take long to load, and http has no use for them
-    timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    timeout = lazy.httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
     try:
         with (
-            httpx.Client(base_url=server.url, headers=server.headers, verify=is_secret, timeout=timeout) as client,
+            lazy.httpx.Client(base_url=server.url, headers=server.headers, verify=is_secret, timeout=timeout) as client,
             client.stream("GET", "/audit/export", params={"after": after}) as response,
         ):
-            if response.status_code == httpx.codes.UNAUTHORIZED:
+            if response.status_code == lazy.httpx.codes.UNAUTHORIZED:
                 raise server.not_authorized(response)
             until = response.headers.get("stageline-position")
             if until is None:
                 raise _refused(server, response.status_code, response.read())
             yield int(until), response.iter_raw()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (lazy.httpx.HTTPError, lazy.httpx.InvalidURL) as error:
         raise server.not_reachable(f"the export broke off, run it again to go on: {error}") from error
 
 

@@ -6,15 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, NewType
+from typing import Any, NewType
 from urllib.parse import urlsplit
 
-from cli import config
+from cli import config, lazy
 from cli.errors import Failed, MutationRefused, NotAuthorized, NotReachable
 from cli.output import warn
-
-if TYPE_CHECKING:
-    import httpx
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
@@ -73,7 +70,7 @@ class ServerAddress:
             return url.scheme == "http" and not ip_address(host).is_loopback
         return url.scheme == "http" and host != "localhost"
 
-    def not_authorized(self, response: "httpx.Response") -> NotAuthorized:
+    def not_authorized(self, response: "lazy.httpx.Response") -> NotAuthorized:
         """What a 401 comes to: its header says why (RFC 6750, 3)."""
         why = WHY.search(response.headers.get("www-authenticate", ""))
         return NotAuthorized(self.url, known=self.token is not None, why=why[1] if why else "")
@@ -103,27 +100,23 @@ class Client:
             self._http.close()
 
     @cached_property
-    def _http(self) -> "httpx.Client":
-        import httpx  # a third of a command's start-up, so not before it is needed
-
-        return httpx.Client(
+    def _http(self) -> "lazy.httpx.Client":
+        return lazy.httpx.Client(
             base_url=self.server.url,
             headers={**self.server.headers, "accept": "application/graphql-response+json, application/json;q=0.9"},
             verify=self.server.url.startswith("https:"),  # certificates take long to load, and http has no use for them
-            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            timeout=lazy.httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
         )
 
     def execute(self, document: Document, variables: Variables | None = None) -> Data:
         """The answer's `data`; raises `Failed` with the server's own words when there are errors."""
-        import httpx
-
         try:
             response = self._http.post("/graphql", json={"query": document, "variables": dict(variables or {})})
-        except httpx.TimeoutException as error:
+        except lazy.httpx.TimeoutException as error:
             raise self.server.not_reachable("it took too long") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (lazy.httpx.HTTPError, lazy.httpx.InvalidURL) as error:
             raise self.server.not_reachable(str(error) or type(error).__name__) from error
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        if response.status_code == lazy.httpx.codes.UNAUTHORIZED:
             raise self.server.not_authorized(response)
         try:
             answer = response.json()

@@ -10,6 +10,8 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,7 @@ from cli import config, run, scope
 from cli.client import Client
 from cli.config import Config, ContextConfig
 from cli.errors import Failed, Interrupted
+from cli.execution import execute
 from cli.output import write
 from cli.sandbox import Sandbox, free_ports, server_port
 
@@ -47,7 +50,12 @@ VARIABLES = (
 )
 
 
+RunCommand = Callable[[list[str]], int]
+"""Execute one command line and return its exit code."""
+
+
 def demo(
+    context: typer.Context,
     exit_: Annotated[
         bool, typer.Option("--exit", help="End by itself after the deployment, with its exit code (0: succeeded).")
     ] = False,
@@ -82,7 +90,8 @@ def demo(
     url = f"http://127.0.0.1:{server_port(port, before.tokens.keys() - {left_over})}"
     try:
         with sandbox:
-            code = _play(sandbox, url, before, bool(shell), exit_)
+            run_command = partial(execute, context.find_root().command)
+            code = _play(run_command, sandbox, url, before, bool(shell), exit_)
             write("Stopping the server and the services …")
     finally:
         config.update(lambda kept: _forget(kept, before, url))
@@ -90,13 +99,13 @@ def demo(
     raise typer.Exit(code)
 
 
-def _play(sandbox: Sandbox, url: str, before: Config, has_variables: bool, exit_: bool) -> int:
+def _play(run_command: RunCommand, sandbox: Sandbox, url: str, before: Config, has_variables: bool, exit_: bool) -> int:
     """Tells the story, and waits for Ctrl-C unless *exit_*; the exit code."""
     try:
         sandbox.start(int(url.rpartition(":")[2]))
         config.update(lambda kept: _keep(kept, before, url))
         os.environ["STAGELINE_CONTEXT"] = CONTEXT
-        code = _tell(sandbox.folder)
+        code = _tell(run_command, sandbox.folder)
         if exit_ or code == Interrupted.exit_code:
             return code
         _show_around(url, has_variables)
@@ -125,7 +134,7 @@ def _forget(kept: Config, before: Config, url: str) -> None:
         kept.url = before.url
 
 
-def _tell(folder: Path) -> int:
+def _tell(run_command: RunCommand, folder: Path) -> int:
     """Carries out the commands of the story, until one of them fails; its exit code."""
     steps = [
         ["project", "create", "-n", PROJECT],
@@ -138,16 +147,14 @@ def _tell(folder: Path) -> int:
         [*STAGE, "list"],
         ["environment", "deploy", "--watch"],
     ]
-    return next(filter(None, map(_type, steps)), 0)
+    return next(filter(None, (_type(run_command, words) for words in steps)), 0)
 
 
-def _type(words: list[str]) -> int:
+def _type(run_command: RunCommand, words: list[str]) -> int:
     """Shows a command, and carries it out."""
-    from cli import main  # which imports this module
-
     line = f"~ $ {' '.join(['stageline', *map(_quoted, words)])}"
     write(typer.style(line, bold=True) if sys.stdout.isatty() else line)
-    return main.run(words)
+    return run_command(words)
 
 
 def _quoted(word: str) -> str:

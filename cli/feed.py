@@ -10,14 +10,11 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cli import lazy
 from cli.client import Data, Document, ServerAddress, Variables, fault
 from cli.errors import Failed, Misused, NotAuthorized, NotReachable
-
-if TYPE_CHECKING:
-    from websockets.exceptions import ConnectionClosed
-    from websockets.sync.client import ClientConnection
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
@@ -91,16 +88,12 @@ class SubscriptionFeed:
             yield None
 
     @contextmanager
-    def _connected(self) -> "Iterator[ClientConnection]":
+    def _connected(self) -> "Iterator[lazy.client.ClientConnection]":
         """A connection on which the subscription was sent off."""
-        from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
-        from websockets.sync.client import connect
-        from websockets.typing import Subprotocol
-
         try:
-            with connect(
+            with lazy.client.connect(
                 self._server.url.replace("http", "ws", 1) + "/graphql",
-                subprotocols=[Subprotocol("graphql-transport-ws")],
+                subprotocols=[lazy.websockets.Subprotocol("graphql-transport-ws")],
                 additional_headers=self._server.headers,
                 open_timeout=HANDSHAKE_SECONDS,
                 close_timeout=1,
@@ -113,12 +106,12 @@ class SubscriptionFeed:
                 payload = {"query": self._document, "variables": {**self._variables, "after": self._cursor}}
                 _send(socket, {"id": "1", "type": "subscribe", "payload": payload})
                 yield socket
-        except ConnectionClosed as error:
+        except lazy.websockets.ConnectionClosed as error:
             raise self._closed(error) from error
-        except (OSError, TimeoutError, EOFError, InvalidHandshake, InvalidURI) as error:
+        except (OSError, TimeoutError, EOFError, lazy.websockets.InvalidHandshake, lazy.websockets.InvalidURI) as error:
             raise _Broken(str(error) or type(error).__name__) from error
 
-    def _closed(self, error: "ConnectionClosed") -> Exception:
+    def _closed(self, error: "lazy.websockets.ConnectionClosed") -> Exception:
         """What the end of a connection comes to, by the code that the server gave."""
         code = error.rcvd.code if error.rcvd else None
         reason = error.rcvd.reason if error.rcvd else ""
@@ -131,7 +124,7 @@ class SubscriptionFeed:
     def _credentials(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._server.token}"} if self._server.token else {}
 
-    def _received(self, socket: "ClientConnection", tick: float) -> Iterator[Data | None]:
+    def _received(self, socket: "lazy.client.ClientConnection", tick: float) -> Iterator[Data | None]:
         while True:
             message = self._receive(socket, tick)
             match message:
@@ -153,7 +146,7 @@ class SubscriptionFeed:
                 case _:
                     pass
 
-    def _receive(self, socket: "ClientConnection", seconds: float) -> Any:
+    def _receive(self, socket: "lazy.client.ClientConnection", seconds: float) -> Any:
         """The next message; None when there is none within *seconds*."""
         try:
             return json.loads(socket.recv(timeout=seconds))
@@ -173,5 +166,5 @@ class _Broken(Exception):
     """The connection is gone; another may do."""
 
 
-def _send(socket: "ClientConnection", message: dict[str, object]) -> None:
+def _send(socket: "lazy.client.ClientConnection", message: dict[str, object]) -> None:
     socket.send(json.dumps(message))

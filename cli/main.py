@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from functools import cache
 from typing import Annotated, Any
 
@@ -19,7 +18,9 @@ from cli import (
     diff,
     document,
     environment,
+    execution,
     history,
+    lazy,
     project,
     restore,
     serve,
@@ -27,10 +28,7 @@ from cli import (
     token,
 )
 from cli.command import command, group, show_help
-from cli.errors import Failed, Misused
-from cli.output import encoded, say, write
-
-INTERRUPTED = 130
+from cli.output import write
 
 VARIABLES = """\
 Variables of the environment:
@@ -73,11 +71,9 @@ def stageline(
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # slow to load, and seldom wanted
-
     try:
-        return version("stageline")
-    except PackageNotFoundError:
+        return lazy.metadata.version("stageline")
+    except lazy.metadata.PackageNotFoundError:
         return "(not installed)"
 
 
@@ -143,55 +139,14 @@ def main() -> None:
 
 
 @cache
-def _tree() -> Any:
-    """All commands, put together once."""
+def commands() -> Any:
+    """Return all commands, built once."""
     return get_command(app)
 
 
 def run(arguments: list[str]) -> int:
-    """Carries out one command line; what went wrong is told on stderr, and in the exit code that is returned."""
-    as_json = "--json" in arguments
-    try:
-        _must_be_text(arguments)
-        result = _tree().main(arguments, prog_name="stageline", standalone_mode=False)
-    except Failed as failed:
-        return _tell(failed, as_json)
-    except typer.TyperException as error:
-        return _tell(_misused(error), as_json)
-    except (typer.Abort, KeyboardInterrupt):
-        say("Aborted.")
-        return INTERRUPTED
-    except Exception as error:
-        told = f"This should not have happened: {type(error).__name__}: {error}"
-        return _tell(Failed(told, hint="To see where: stageline --debug …, or STAGELINE_DEBUG=1", code="BUG"), as_json)
-    return result if isinstance(result, int) else 0
-
-
-def _tell(failed: Failed, as_json: bool) -> int:
-    if os.environ.get("STAGELINE_DEBUG") and sys.exc_info()[1]:
-        traceback.print_exc()
-    if as_json:
-        say(encoded({"error": failed.document()}))
-    else:
-        say(f"{failed.prefix}{failed.message}")
-        if failed.hint:
-            say(failed.hint)
-    return failed.exit_code
-
-
-def _misused(error: typer.TyperException) -> Failed:
-    """A command line that typer couldn't read, told as the other failures are."""
-    context = getattr(error, "ctx", None)
-    hint = f"Try: {context.command_path} --help" if context else ""
-    return Misused(" ".join(error.format_message().split()), hint=hint)
-
-
-def _must_be_text(arguments: list[str]) -> None:
-    for argument in arguments:
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            raise Misused(f"{argument!r} is no UTF-8 text.") from None
+    """Execute one command line and return its exit code."""
+    return execution.execute(commands(), arguments)
 
 
 if __name__ == "__main__":

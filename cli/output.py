@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated
 
+import msgspec
 import typer
 
 from cli.errors import READER_GONE
@@ -30,8 +31,6 @@ class Output:
 
 
 def encoded(value: object, *, pretty: bool = False) -> str:
-    import msgspec
-
     line = msgspec.json.encode(value)
     return (msgspec.json.format(line, indent=2) if pretty else line).decode()
 

@@ -1,15 +1,18 @@
 """An environment's pipeline as the command line knows it: its shape in JSON, and its listing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct, convert
 
 from cli import change as changes
 from cli.change import ChangeOptions
 from cli.client import Client, Data, Document, document
-from cli.errors import Failed
+from cli.errors import Failed, MutationRefused
 from cli.scope import Scope
 from cli.spec import SpecJson
+
+ATTEMPTS = 5
+"""How often an edit is sent while other changes come in between."""
 
 
 class ProjectRefJson(Struct, rename="camel"):
@@ -148,3 +151,26 @@ def change(document: Document, scope: Scope, how: ChangeOptions, **arguments: ob
         environment = scope.find(client)
         variables = {"environment": environment.id, **arguments, **how.variables}
         return read(client.change(document, variables))
+
+
+def edit(
+    document: Document, scope: Scope, how: ChangeOptions, arguments: Callable[[PipelineJson], dict[str, object]]
+) -> PipelineJson:
+    """Return the pipeline after *document* changed it, with what *arguments* makes of the present pipeline.
+
+    The arguments may replace a whole specification or policy, so the change expects the version that was read. If
+    another change came in between, read again and retry.
+    """
+    with Client.known() as client:
+        environment = scope.find(client).id
+        for attempt in range(1, ATTEMPTS + 1):
+            before = get(client, environment)
+            variables = {"environment": environment, **how.variables, **arguments(before)}
+            if how.expected_version is None:
+                variables["expectedVersion"] = before.version
+            try:
+                return read(client.change(document, variables))
+            except MutationRefused as refusal:
+                if refusal.code != "VERSION_MISMATCH" or how.expected_version is not None or attempt == ATTEMPTS:
+                    raise
+    raise AssertionError("unreachable")

@@ -9,16 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-from cli import config, private
+from cli import config, lazy, private
 from cli.errors import Failed
 from cli.serve import stop_services
-
-if TYPE_CHECKING:
-    import psutil
 
 MARKER = "stageline-demo.json"
 STARTING_SECONDS = 60.0
@@ -51,26 +48,20 @@ class Sandbox:
 
     def _mark(self, **processes: int) -> None:
         """Writes down who plays here: a process's number alone may be given to another later."""
-        import psutil
-
-        known = {role: [pid, psutil.Process(pid).create_time()] for role, pid in processes.items()}
+        known = {role: [pid, lazy.psutil.Process(pid).create_time()] for role, pid in processes.items()}
         with open(self.folder / MARKER, "w", opener=private.private) as marker:
             marker.write(json.dumps(known) + "\n")
 
-    def _process(self, role: str) -> "psutil.Process | None":
-        import psutil
-
+    def _process(self, role: str) -> "lazy.psutil.Process | None":
         try:
             pid, created = json.loads((self.folder / MARKER).read_text())[role]
-            process = psutil.Process(pid)
+            process = lazy.psutil.Process(pid)
             return process if process.create_time() == created else None
-        except (ValueError, KeyError, psutil.NoSuchProcess):
+        except (ValueError, KeyError, lazy.psutil.NoSuchProcess):
             return None
 
     def _stop_left_over(self) -> None:
         """A demo that was killed leaves its server and its services behind."""
-        import psutil
-
         if demo := self._process("demo"):
             raise Failed(
                 f"A demo is going on in {self.folder} (process {demo.pid}).",
@@ -78,7 +69,7 @@ class Sandbox:
             )
         if server := self._process("server"):
             server.terminate()
-            _, left = psutil.wait_procs([server], STOPPING_SECONDS)
+            _, left = lazy.psutil.wait_procs([server], STOPPING_SECONDS)
             for process in left:
                 process.kill()
         if self.data.is_dir():
@@ -133,8 +124,6 @@ class Sandbox:
 
 
 def _is_well(port: int) -> bool:
-    from http.client import HTTPConnection, HTTPException
-
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/health")

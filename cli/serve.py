@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import typer
 
+from cli import lazy
 from cli.client import OWN
 from cli.errors import Misused
 from cli.output import warn
@@ -172,10 +173,7 @@ def serve(
 
     On its first start it makes an admin token and keeps it where the other commands find it.
     """
-    from server import main as server
-    from server.settings import Settings
-
-    settings = Settings(
+    settings = lazy.settings.Settings(
         host=host,
         port=port,
         data=_folder(data),
@@ -193,7 +191,7 @@ def serve(
         origins=_origins(allow_origin or []),
         signing_key=None if signing_key is None else signing_key.expanduser().absolute(),
     )
-    server.serve(settings)
+    lazy.main.serve(settings)
 
 
 def worker(
@@ -204,13 +202,10 @@ def worker(
     What is under way goes on, and is driven on by another worker. Processes are their machine's own: an environment
     stays on the machine that first deployed it, where its folder is.
     """
-    from server import worker as server
-    from server.settings import Settings
-
-    settings = Settings(
+    settings = lazy.settings.Settings(
         data=_folder(data), database=_named(database), gone=gone_after, log_level=log_level.value, kept_answers=0
     )
-    server.work(settings)
+    lazy.worker.work(settings)
 
 
 def migrate(
@@ -230,13 +225,10 @@ def migrate(
     With --from, everything moves there from a data folder whose server is stopped: all of the history, with its
     cursors and hashes, and deployments that are under way go on. It moves whole or not at all.
     """
-    from server import move
-    from server import worker as server
-
     if source is None:
-        server.migrate(_named(database))
+        lazy.worker.migrate(_named(database))
     else:
-        move.move(_folder(source), _named(database))
+        lazy.move.move(_folder(source), _named(database))
 
 
 def fsck(
@@ -248,18 +240,13 @@ def fsck(
 
     With SQLite the server must be stopped; with a PostgreSQL all may go on meanwhile.
     """
-    from server import fsck as server
-    from server.settings import Settings
-
-    server.fsck(Settings(data=_folder(data), database=database), as_json)
+    lazy.fsck.fsck(lazy.settings.Settings(data=_folder(data), database=database), as_json)
 
 
 def _origins(named: list[str]) -> tuple[str, ...]:
-    from server.cors import OriginUnusable, checked
-
     try:
-        return tuple(map(checked, named))
-    except OriginUnusable as fault:
+        return tuple(map(lazy.cors.checked, named))
+    except lazy.cors.OriginUnusable as fault:
         raise Misused(str(fault)) from None
 
 
@@ -275,6 +262,4 @@ def _named(database: str | None) -> str:
 
 def stop_services(data: Path) -> None:
     """Stops the services that a server with this data folder, which has ended, left running."""
-    from server import main as server
-
-    server.stop_services(data)
+    lazy.main.stop_services(data)

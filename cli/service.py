@@ -10,11 +10,12 @@ from cli import pipeline
 from cli.change import ChangeOptions
 from cli.client import Client
 from cli.command import command, group
-from cli.errors import Failed, Misused, MutationRefused
+from cli.errors import Failed, Misused
 from cli.output import Output, encoded, table
 from cli.pipeline import PipelineJson, ServiceJson, StageJson
 from cli.scope import Scope
-from cli.spec import SpecJson, SpecOptions
+from cli.spec import SpecJson
+from cli.spec_options import SpecOptions
 
 app = group(
     "List and change the services of an environment.",
@@ -23,8 +24,6 @@ app = group(
     "stageline service add -n Backend -t application -f backend.yaml",
     "stageline service edit -n Backend --env LOG_LEVEL=debug --retries 2",
 )
-
-ATTEMPTS = 5
 
 
 class ServiceTypeOption(StrEnum):
@@ -123,32 +122,14 @@ def edit(
     """
     if new_name is None and not given.are_given:
         raise Misused("Nothing to change: give --new-name, or what its specification is to say.")
-    after = _edited(name, given, scope, change, new_name)
+
+    def edited(before: PipelineJson) -> dict[str, object]:
+        _, service = before.placed(name)
+        spec = given.applied(service.spec).input() if given.are_given else None
+        return {"service": service.id, "name": new_name, "spec": spec}
+
+    after = pipeline.edit(EDIT, scope, change, edited)
     _answer(output, change, after, "Service updated successfully")
-
-
-def _edited(name: str, given: SpecOptions, scope: Scope, change: ChangeOptions, new_name: str | None) -> PipelineJson:
-    """Sends the whole specification, on the version it was read at: nobody's change in between is lost."""
-    with Client.known() as client:
-        environment = scope.find(client).id
-        for attempt in range(1, ATTEMPTS + 1):
-            before = pipeline.get(client, environment)
-            _, service = before.placed(name)
-            variables = {
-                "environment": environment,
-                "service": service.id,
-                "name": new_name,
-                "spec": given.applied(service.spec).input() if given.are_given else None,
-                **change.variables,
-            }
-            if change.expected_version is None and given.are_given:
-                variables["expectedVersion"] = before.version
-            try:
-                return pipeline.read(client.change(EDIT, variables))
-            except MutationRefused as refusal:
-                if refusal.code != "VERSION_MISMATCH" or change.expected_version is not None or attempt == ATTEMPTS:
-                    raise
-    raise AssertionError("unreachable")
 
 
 @command(app, "remove", "stageline service remove -n Redis --yes")

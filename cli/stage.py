@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from cli import pipeline
 from cli.change import ChangeOptions
@@ -146,8 +148,14 @@ def edit(
     """Change a stage's name, its description, or how many of its services are worked on at once."""
     if new_name is None and new_description is None and concurrency is None:
         raise Misused("Nothing to change: give --new-name, --new-description or --concurrency.")
-    policy = None if concurrency is None else {"concurrency": concurrency or None}
-    after = pipeline.change(EDIT, scope, change, stage=name, name=new_name, description=new_description, policy=policy)
+
+    def edited(before: PipelineJson) -> dict[str, object]:
+        stage = before.stage(name)
+        changes = {} if concurrency is None else {"concurrency": concurrency or None}
+        policy = to_builtins(replace(stage.policy, **changes)) if changes else None
+        return {"stage": stage.id, "name": new_name, "description": new_description, "policy": policy}
+
+    after = pipeline.edit(EDIT, scope, change, edited)
     _answer(output, change, after, "Stage updated successfully")
 
 

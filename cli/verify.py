@@ -8,23 +8,20 @@ from collections.abc import Iterable
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import DecodeError, ValidationError, convert, json
 
+from cli import lazy
 from cli.errors import Failed, Misused
 from cli.output import moment
-
-if TYPE_CHECKING:
-    from store.audit import Finding, Verifier
-    from store.head import Head
 
 
 class Proof:
     """An export held against itself, and against signed heads; raises `Misused` for files that can't be meant."""
 
     def __init__(self, heads: list[Path], key: Path | None) -> None:
-        self._heads: list[tuple[str, Head]] = []
+        self._heads: list[tuple[str, lazy.head.Head]] = []
         if key is not None:
             public = _read(key)
             for path in heads:
@@ -35,27 +32,23 @@ class Proof:
         self._add("the server's head", json.encode(answer), answer["publicKey"].encode())
 
     def _add(self, name: str, text: bytes, public: bytes) -> None:
-        from store import head as heads
-
         try:
-            head, key = convert(json.decode(text), heads.Head), heads.from_pem(public)
+            head, key = convert(json.decode(text), lazy.head.Head), lazy.head.from_pem(public)
         except (DecodeError, ValidationError, ValueError, RecursionError) as error:
             raise Misused(f"{name} and its key can't be read: {error}.") from error
         if not head.is_signed_by(key):
             raise Failed(
-                f"{name} is not signed by this key ({heads.name(key)}): it was altered, or the key is another.",
+                f"{name} is not signed by this key ({lazy.head.name(key)}): it was altered, or the key is another.",
                 code="BAD_SIGNATURE",
             )
         self._heads.append((name, head))
 
     @cached_property
-    def _verifier(self) -> "Verifier":
-        from store.audit import Verifier
-
-        return Verifier(head.position for _, head in self._heads)
+    def _verifier(self) -> "lazy.audit.Verifier":
+        return lazy.audit.Verifier(head.position for _, head in self._heads)
 
     @property
-    def findings(self) -> "list[Finding]":
+    def findings(self) -> "list[lazy.audit.Finding]":
         return self._verifier.findings
 
     def take(self, lines: Iterable[bytes]) -> None:
