@@ -1,4 +1,4 @@
-"""`stageline history`: what was done to a pipeline, by whom and why."""
+"""`stageline history`: the changes of a pipeline, with author and reason."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,7 +58,7 @@ IS_DELETED = document("query IsDeleted($id: ID) { environment(id: $id) { isDelet
 
 
 class HistoryEventJson(Struct, rename="camel", omit_defaults=True):
-    """An event; those that come live are without what has a default here."""
+    """An event. The fields with defaults are missing from live events."""
 
     id: str
     cursor: str
@@ -79,7 +79,7 @@ class HistoryEventJson(Struct, rename="camel", omit_defaults=True):
     environment: RefJson | None = None
 
     def line(self, *, has_place: bool = False) -> str:
-        """As it is printed where lines are; *has_place* says in which environment it was."""
+        """Return the event as a line; with *has_place* it names the environment."""
         place = f"{self.environment.name}: " if has_place and self.environment else ""
         reason = painted(f"  ({self.reason})", is_dim=True) if self.reason else ""
         return (
@@ -90,39 +90,49 @@ class HistoryEventJson(Struct, rename="camel", omit_defaults=True):
 
 @dataclass(frozen=True)
 class HistoryOptions:
-    """Which events; each option narrows, and within one that is given again any value will do."""
+    """Filters of the history. An event matches every option, and any value of a repeated one."""
 
     by: Annotated[
-        list[str] | None, typer.Option("--by", metavar="ACTOR", help="Of that actor.", show_default=False)
+        list[str] | None,
+        typer.Option("--by", metavar="ACTOR", help="Events of this actor. Repeatable.", show_default=False),
     ] = None
     stage: Annotated[
-        list[str] | None, typer.Option("--stage", metavar="STAGE", help="Of that stage.", show_default=False)
+        list[str] | None,
+        typer.Option("--stage", metavar="STAGE", help="Events of this stage. Repeatable.", show_default=False),
     ] = None
     service: Annotated[
-        list[str] | None, typer.Option("--service", metavar="SERVICE", help="Of that service.", show_default=False)
+        list[str] | None,
+        typer.Option("--service", metavar="SERVICE", help="Events of this service. Repeatable.", show_default=False),
     ] = None
     type: Annotated[
         list[str] | None,
-        typer.Option("--type", metavar="TYPE", help="Of that type: service-moved, …", show_default=False),
+        typer.Option(
+            "--type", metavar="TYPE", help="Events of this type: service-moved, … Repeatable.", show_default=False
+        ),
     ] = None
     origin: Annotated[
         list[str] | None,
-        typer.Option("--origin", metavar="ORIGIN", help="Made by api, cli or console.", show_default=False),
+        typer.Option(
+            "--origin", metavar="ORIGIN", help="Events made by api, cli or console. Repeatable.", show_default=False
+        ),
     ] = None
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Then or later, in ISO 8601.", show_default=False)
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Events at or after this time, in ISO 8601.", show_default=False),
     ] = None
     until: Annotated[
-        str | None, typer.Option("--until", metavar="TIME", help="Then or earlier.", show_default=False)
+        str | None, typer.Option("--until", metavar="TIME", help="Events at or before this time.", show_default=False)
     ] = None
     text: Annotated[
         str | None,
-        typer.Option("--text", metavar="WORDS", help="With these words in it or its reason.", show_default=False),
+        typer.Option(
+            "--text", metavar="WORDS", help="Events with these words in the message or reason.", show_default=False
+        ),
     ] = None
 
     @property
     def variables(self) -> dict[str, object]:
-        """As the contract's `HistoryFilter`; empty when nothing narrows."""
+        """Return the API's `HistoryFilter`; empty without filters."""
         given = {
             "actors": self.by,
             "stages": self.stage,
@@ -137,11 +147,11 @@ class HistoryOptions:
 
 
 def time(option: str, text: str | None) -> str | None:
-    """The moment that *text* names; without a time zone it is this machine's. Raises `Misused`."""
+    """Return the time *text* in ISO 8601. Without a time zone it is local. Raise `Misused` if it is invalid."""
     try:
         return None if text is None else datetime.fromisoformat(text).astimezone().isoformat()
     except ValueError as error:
-        raise Misused(f"{option} {text!r} is no time in ISO 8601, as 2026-01-31T12:00Z is.") from error
+        raise Misused(f"Invalid {option} {text!r}: give a time in ISO 8601, such as 2026-01-31T12:00Z.") from error
 
 
 def history(
@@ -149,19 +159,21 @@ def history(
     narrowed: HistoryOptions,
     output: Output,
     follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Show what comes, too, the newest last. Without filters.")
+        bool, typer.Option("-f", "--follow", help="Show new events, too, newest last. Takes no filters.")
     ] = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many at most.")] = 50,
-    whole_project: Annotated[bool, typer.Option("--whole-project", help="Of all environments of the project.")] = False,
-    everything: Annotated[bool, typer.Option("--everything", help="Of all projects.")] = False,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Maximum number of events.")] = 50,
+    whole_project: Annotated[
+        bool, typer.Option("--whole-project", help="Events of all environments of the project.")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--everything", help="Events of all projects.")] = False,
 ) -> None:
-    """Show what was done to a pipeline, the newest first: when, to which version, by whom, what, and why.
+    """Show the changes of a pipeline, newest first: time, version, author, change and reason.
 
-    With --json each event is an object of its own.
+    With --json each line is an object.
     """
     is_wide = whole_project or everything
     if follow and (is_wide or narrowed.variables):
-        raise Misused("-f follows one environment, and shows everything: leave the other options out.")
+        raise Misused("-f follows all events of one environment: leave the other options out.")
     with Client.known() as client:
         if is_wide:
             project = None if everything else find_project(scope.project, client)
@@ -193,7 +205,7 @@ def _follow(client: Client, environment: ScopedEnvironment, past: list[Data], ou
             if event is not None:
                 _show(event, output)
     except KeyboardInterrupt:
-        raise Interrupted("Not following any more.") from None
+        raise Interrupted("Stopped following.") from None
 
 
 def _is_deleted(client: Client, environment: ScopedEnvironment) -> bool:

@@ -1,4 +1,4 @@
-"""The moving picture of a deployment on a terminal: stages in their order, and what becomes of each service."""
+"""The live picture of a deployment on a terminal: its stages in order, and the steps of each service."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ from cli.run import MARKS, DeploymentJson, DeploymentServiceJson, DeploymentStag
 
 FRAME = 1 / 30  # seconds
 WIDE = 80
-BUILD_WIDTH = len("✓ build 9m 59s")  # so that the columns stand still while the times grow
+BUILD_WIDTH = len("✓ build 9m 59s")  # so that columns don't move while the times grow
 DEPLOY_WIDTH = len("✓ deploy 9m 59s")
 COLOURS = {
     "QUEUED": "dim",
@@ -30,7 +30,7 @@ COLOURS = {
 
 
 class LivePicture:
-    """A picture (see `cli.watch`) that is drawn anew in place, and left behind as it was last."""
+    """A picture (see `cli.watch`) that is redrawn in place. Its last state stays on the terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
@@ -42,7 +42,7 @@ class LivePicture:
             console=self._console,
             auto_refresh=False,
             redirect_stdout=False,
-            redirect_stderr=sys.stderr.isatty(),  # what is said meanwhile goes above the picture
+            redirect_stderr=sys.stderr.isatty(),  # messages go above the picture
             vertical_overflow="crop",
         )
 
@@ -63,7 +63,7 @@ class LivePicture:
     def take(self, event: DeploymentEventJson) -> None:
         if self._progress:
             self._progress.take(event)
-        if time.monotonic() - self._drawn > FRAME:  # a long replay is not drawn event by event
+        if time.monotonic() - self._drawn > FRAME:  # a long replay is not drawn for each event
             self._draw()
 
     def tick(self) -> None:
@@ -82,7 +82,7 @@ class LivePicture:
         self._live.update(self.picture(deployment, datetime.now(UTC), height), refresh=True)
 
     def picture(self, deployment: DeploymentJson, now: datetime, height: int | None) -> RenderableType:
-        """*deployment* as it is drawn at *now*; what is over is folded up where *height* lines don't hold all."""
+        """Return *deployment* as it looks at *now*. Finished stages are folded if *height* lines are too few."""
         rows = 2 + sum(1 + len(stage.services) for stage in deployment.stages)
         fold = height is not None and rows > height
         table = Table.grid(padding=(0, 2, 0, 0))

@@ -1,4 +1,4 @@
-"""The console script `stageline`: its commands, and how whatever goes wrong is told."""
+"""The console script `stageline`, with all its commands."""
 
 import os
 import sys
@@ -32,33 +32,33 @@ from cli.output import write
 
 VARIABLES = """\
 Variables of the environment:
-  STAGELINE_URL          where the server is; else the context's, or what auth kept; http://127.0.0.1:8000
-  STAGELINE_TOKEN        the token; else the one that is kept for the server
+  STAGELINE_URL          the server's address; else the context's, or that of auth; http://127.0.0.1:8000
+  STAGELINE_TOKEN        the token; else the one that is saved for the server
   STAGELINE_TOKEN_FILE   a file that holds the token, instead of STAGELINE_TOKEN
   STAGELINE_CONTEXT      the context; else the one that was set last
   STAGELINE_PROJECT      as --project
   STAGELINE_ENVIRONMENT  as --environment
-  STAGELINE_PATIENCE     seconds to try again when a connection breaks while watching; 120
+  STAGELINE_PATIENCE     how long to retry when a connection breaks, in seconds; 120
   STAGELINE_DEBUG        as --debug
-  XDG_CONFIG_HOME        where stageline/config.json is kept; ~/.config"""
+  XDG_CONFIG_HOME        the folder of stageline/config.json; ~/.config"""
 
 EXIT_CODES = """\
 Exit codes:
-  0    done; what was watched has succeeded
+  0    done; the watched deployment succeeded
   1    refused by the server, or failed
-  2    the command line can't be meant
-  3    no server answers there, or it doesn't accept the token
-  4    the deployment that was watched has failed
-  5    the deployment that was watched was cancelled
-  124  the time to watch was up; the deployment goes on
-  130  ended by Ctrl-C; a deployment that was watched goes on"""
+  2    the command line is invalid
+  3    no server answers, or it rejects the token
+  4    the watched deployment failed
+  5    the watched deployment was cancelled
+  124  the time to watch is over; the deployment continues
+  130  ended by Ctrl-C; a watched deployment continues"""
 
 
 def stageline(
     context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", envvar="STAGELINE_DEBUG", help="Show where an error comes from.")
+        bool, typer.Option("--debug", envvar="STAGELINE_DEBUG", help="Print a traceback with each error.")
     ] = False,
 ) -> None:
     if debug:
@@ -78,10 +78,10 @@ def _version() -> str:
 
 
 app = group(
-    """Deploys an environment's services in the order of its stages.
+    """Deploy an environment's services in the order of its stages.
 
-    Start a server with `stageline serve`, or see everything at once with `stageline demo`. Each command has more to
-    say: stageline COMMAND --help.
+    Start a server with `stageline serve`, or try everything with `stageline demo`. For options and examples of a
+    command: stageline COMMAND --help.
     """,
     "stageline project create -n Shop",
     "stageline environment create -n staging --project Shop",
@@ -134,7 +134,7 @@ command(app, "demo", "stageline demo", "stageline demo --exit")(demo.demo)
 def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name never breaks a command, whatever the terminal knows
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 shows escapes
     sys.exit(run(sys.argv[1:]))
 
 

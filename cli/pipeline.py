@@ -1,4 +1,4 @@
-"""An environment's pipeline as the command line knows it: its shape in JSON, and its listing."""
+"""An environment's pipeline: its JSON shape, its listing, and its changes."""
 
 from collections.abc import Callable, Iterator
 
@@ -57,14 +57,14 @@ class PipelineJson(Struct, rename="camel"):
     stages: list[StageJson]
 
     def stage(self, ref: str) -> StageJson:
-        """The stage with that id or name; raises `Failed` when there is none."""
+        """Return the stage with that id or name. Raise `Failed` if there is none."""
         for stage in self.stages:
             if ref == stage.id or ref.strip().casefold() == stage.name.casefold():
                 return stage
         raise Failed(f"The pipeline has no stage {ref!r}.", code="STAGE_NOT_FOUND")
 
     def placed(self, ref: str) -> tuple[StageJson, ServiceJson]:
-        """The service with that id or name, and the stage that it stands in; raises `Failed` when there is none."""
+        """Return the service with that id or name, and its stage. Raise `Failed` if there is none."""
         for stage in self.stages:
             for service in stage.services:
                 if ref == service.id or ref.strip().casefold() == service.name.casefold():
@@ -72,7 +72,7 @@ class PipelineJson(Struct, rename="camel"):
         raise Failed(f"The environment has no service {ref!r}.", code="SERVICE_NOT_FOUND")
 
     def listing(self) -> str:
-        """As `stageline environment stage list` prints it."""
+        """Return the pipeline as `stageline environment stage list` prints it."""
         return "\n".join(line for stage in self.stages for line in _lines(stage))
 
 
@@ -125,12 +125,12 @@ query Pipeline($environment: ID!, $version: Int, $asOf: DateTime) {
 
 
 def get(client: Client, environment: str, *, version: int | None = None, as_of: str | None = None) -> PipelineJson:
-    """The pipeline of the environment with that id: the current one, or as it was."""
+    """Return the pipeline of the environment with that id, now or at a past moment."""
     found = client.execute(GET, {"environment": environment, "version": version, "asOf": as_of})["pipeline"]
     if found is None and version is not None:
         raise Failed(f"The pipeline has no version {version}.", code="VERSION_NOT_FOUND")
     if found is None and as_of is not None:
-        raise Failed(f"The environment was not there yet at {as_of}.", code="VERSION_NOT_FOUND")
+        raise Failed(f"The environment did not exist at {as_of}.", code="VERSION_NOT_FOUND")
     if found is None:
         raise Failed(f"There is no environment {environment!r}.", code="ENVIRONMENT_NOT_FOUND")
     return read(found)
@@ -141,12 +141,12 @@ def read(data: Data) -> PipelineJson:
 
 
 def mutation(field: str, **arguments: str) -> Document:
-    """The document of a change to an environment's pipeline, for `change`."""
+    """Return the document of a mutation of an environment's pipeline, for `change`."""
     return changes.mutation(field, "... on Pipeline { ...PipelineFields }", PIPELINE, environment="ID!", **arguments)
 
 
 def change(document: Document, scope: Scope, how: ChangeOptions, **arguments: object) -> PipelineJson:
-    """The pipeline after *document* changed it; raises `Refused`."""
+    """Send the mutation *document*, and return the changed pipeline. Raise `MutationRefused`."""
     with Client.known() as client:
         environment = scope.find(client)
         variables = {"environment": environment.id, **arguments, **how.variables}

@@ -1,4 +1,4 @@
-"""A deployment's events, and how far it has come by them."""
+"""A deployment's events, and its state after each of them."""
 
 from copy import deepcopy
 from datetime import datetime
@@ -57,7 +57,7 @@ class DeploymentEventJson(Struct, rename="camel"):
     ports: list[int] | None
 
     def line(self) -> str:
-        """As it is printed where lines are."""
+        """Return the event as a line."""
         return f"{self.recorded_at.astimezone():%H:%M:%S}  {self.message}"
 
 
@@ -66,9 +66,9 @@ def read(data: Data) -> DeploymentEventJson:
 
 
 class DeploymentProgress:
-    """*deployment* as the events say that it is; begins with nothing done.
+    """The state of *deployment* after the events so far; at first every step is queued.
 
-    An event that isn't known here changes nothing: the deployment is read again at its end.
+    An unknown event changes nothing: the deployment is read again at its end.
     """
 
     def __init__(self, deployment: DeploymentJson) -> None:

@@ -1,4 +1,4 @@
-"""`stageline project`: the namespaces that environments are in."""
+"""`stageline project`: the namespaces of environments."""
 
 from datetime import datetime
 from typing import Annotated
@@ -13,7 +13,7 @@ from cli.output import Output, moment, table
 from cli.scope import PROJECTS
 
 app = group(
-    "List and make projects.",
+    "List and create projects.",
     "stageline project create -n Shop",
     "stageline project list",
 )
@@ -42,7 +42,7 @@ def create(
     change: ChangeOptions,
     output: Output,
 ) -> None:
-    """Make a project."""
+    """Create a project."""
     with Client.known() as client:
         project = convert(client.change(CREATE, {"name": name, **change.variables}), ProjectJson)
-    output.answer(project, change.told("Project created successfully", f"Project {project.name}"))
+    output.answer(project, change.text("Project created successfully", f"Project {project.name}"))

@@ -1,4 +1,4 @@
-"""Deployments as the command line knows them: their shape in JSON, finding one, and describing it."""
+"""Deployments: their JSON shape, look-up, and description."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -85,7 +85,7 @@ class DeploymentSummaryJson(Struct, rename="camel"):
 
     @property
     def took(self) -> str:
-        """How long it ran, or has been running."""
+        """The time that it ran, or has been running."""
         return between(self.started_at, self.finished_at or datetime.now(UTC))
 
 
@@ -148,7 +148,7 @@ def read(data: Data) -> DeploymentJson:
 
 
 def get(client: Client, id_: str) -> DeploymentJson:
-    """Raises `Failed` when there is none."""
+    """Return the deployment with that id. Raise `Failed` if there is none."""
     data = client.execute(GET, {"id": id_})["deployment"]
     if data is None:
         raise Failed(f"There is no deployment {id_!r}.", code="DEPLOYMENT_NOT_FOUND")
@@ -156,24 +156,24 @@ def get(client: Client, id_: str) -> DeploymentJson:
 
 
 def newest(client: Client, environment: str, limit: int | None = None) -> Iterator[DeploymentSummaryJson]:
-    """The environment's deployments, newest first."""
+    """Yield the environment's deployments, newest first."""
     return (
         convert(node, DeploymentSummaryJson) for node in client.pages(LIST, {"environment": environment}, limit=limit)
     )
 
 
 def find(client: Client, environment: str, ref: str | None) -> str:
-    """The id of the deployment with that number or id, for None the newest; raises `Failed` when there is none."""
+    """Return the id of the deployment with that number or id, or of the newest. Raise `Failed` if there is none."""
     if ref is not None and is_id(ref):
         return ref
     if ref is not None and not is_number(ref):
-        raise Misused(f"{ref!r} is neither the number nor the id of a deployment.")
+        raise Misused(f"Invalid deployment {ref!r}: give its number or its id.")
     for deployment in newest(client, environment, limit=1 if ref is None else None):
         if ref is None or deployment.number == int(ref):
             return deployment.id
     if ref is None:
         raise Failed(
-            "The environment has not been deployed yet.",
+            "The environment was never deployed.",
             hint="Deploy it: stageline environment deploy --watch",
             code="DEPLOYMENT_NOT_FOUND",
         )
@@ -189,15 +189,15 @@ def is_number(ref: str) -> bool:
 
 
 def current(client: Client, environment: str) -> DeploymentSummaryJson:
-    """The one that is being carried out, else the one whose turn is next; raises `Failed` when none is open."""
+    """Return the running deployment, or the next one. Raise `Failed` if there is none."""
     open_ = [deployment for deployment in newest(client, environment, limit=50) if not deployment.is_over]
     if not open_:
-        raise Failed("There is no deployment to cancel: none is running or waiting.", code="DEPLOYMENT_OVER")
+        raise Failed("There is no deployment to cancel: none is running or queued.", code="DEPLOYMENT_OVER")
     return next((each for each in open_ if each.status == "RUNNING"), open_[-1])
 
 
 def described(deployment: DeploymentJson) -> str:
-    """The whole deployment in plain text, stage by stage."""
+    """Return the deployment in plain text, stage by stage."""
     return "\n".join(_lines(deployment))
 
 

@@ -1,4 +1,4 @@
-"""Which project and environment a command is about."""
+"""The project and environment of a command."""
 
 import sys
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ query Environment($id: ID, $project: ID, $name: String) {
 }
 """)
 
-HINT = "Name them (--project, --environment), or keep them: stageline context set --project P --environment E."
+HINT = "Give --project and --environment, or save them: stageline context set --project P --environment E."
 
 ProjectOption = Annotated[
     str | None,
@@ -42,7 +42,7 @@ ProjectOption = Annotated[
         "--project",
         metavar="PROJECT",
         envvar="STAGELINE_PROJECT",
-        help="Its name or id, else the context's.",
+        help="Name or id. Default: the context's.",
         show_default=False,
     ),
 ]
@@ -50,7 +50,7 @@ ProjectOption = Annotated[
 
 @dataclass(frozen=True)
 class ScopedEnvironment:
-    """An environment that is there."""
+    """An existing environment."""
 
     id: str
     name: str
@@ -59,7 +59,7 @@ class ScopedEnvironment:
 
 @dataclass(frozen=True)
 class Scope:
-    """An environment, by what the command says, or else by the context, or else by asking."""
+    """An environment: of the command's options, else of the context, else as the user answers."""
 
     project: ProjectOption = None
     environment: Annotated[
@@ -68,13 +68,13 @@ class Scope:
             "--environment",
             metavar="ENVIRONMENT",
             envvar="STAGELINE_ENVIRONMENT",
-            help="Its name or id, else the context's.",
+            help="Name or id. Default: the context's.",
             show_default=False,
         ),
     ] = None
 
     def find(self, client: Client) -> ScopedEnvironment:
-        """Raises `Failed` when there is no such environment, and `Misused` when nothing says which."""
+        """Return the environment. Raise `Failed` if there is none, and `Misused` if nothing names it."""
         kept = config.load().scope
         environment = self.environment
         if environment is None and self._is_of(kept):
@@ -87,17 +87,17 @@ class Scope:
         return find(client, self.project or kept.project or ask_project(client), environment)
 
     def _is_of(self, kept: config.ContextConfig) -> bool:
-        """Whether the context's environment is meant: not when another project was named."""
+        """Return whether the context's environment applies: it doesn't if another project is named."""
         return self.project is None or self.project.casefold() == (kept.project or "").casefold()
 
 
 def find_project(project: str | None, client: Client) -> str:
-    """The name or id of the project that is meant."""
+    """Return the project's name or id: the given one, the context's, or as the user answers."""
     return project or config.load().scope.project or ask_project(client)
 
 
 def find(client: Client, project: str, name: str) -> ScopedEnvironment:
-    """The environment *name* of *project*; raises `Failed` when there is none."""
+    """Return the environment *name* of *project*. Raise `Failed` if there is none."""
     data = client.execute(ENVIRONMENT, {"project": project, "name": name})["environment"]
     if data is None:
         raise Failed(
@@ -120,28 +120,28 @@ def _found(data: Data) -> ScopedEnvironment:
 
 
 def ask_project(client: Client) -> str:
-    """Lets the person choose; raises `Misused` when there is nobody to ask."""
+    """Ask for a project. Raise `Misused` without a terminal."""
     _must_be_a_person("project")
     names = [node["name"] for node in client.pages(PROJECTS, {})]
     if not names:
-        raise Failed("There is no project yet.", hint="Make one: stageline project create -n NAME")
+        raise Failed("There is no project yet.", hint="Create one: stageline project create -n NAME")
     return _chosen("Project", names)
 
 
 def ask_environment(client: Client, project: str) -> str:
-    """Lets the person choose one of *project*'s; raises `Misused` when there is nobody to ask."""
+    """Ask for an environment of *project*. Raise `Misused` without a terminal."""
     _must_be_a_person("environment")
     names = [node["name"] for node in client.pages(ENVIRONMENTS, {"project": project})]
     if not names:
         raise Failed(
-            f"Project {project!r} has no environment yet.", hint="Make one: stageline environment create -n NAME"
+            f"Project {project!r} has no environment yet.", hint="Create one: stageline environment create -n NAME"
         )
     return _chosen("Environment", names)
 
 
 def _must_be_a_person(what: str) -> None:
     if not sys.stdin.isatty():
-        raise Misused(f"Nothing says which {what} is meant.", hint=HINT)
+        raise Misused(f"No {what} is given.", hint=HINT)
 
 
 def _chosen(what: str, names: list[str]) -> str:
@@ -152,4 +152,4 @@ def _chosen(what: str, names: list[str]) -> str:
         for number, name in enumerate(names, 1):
             if answer.casefold() == name.casefold() or answer == str(number):
                 return name
-        typer.echo(f"None of them is {answer!r}.", err=True)
+        typer.echo(f"{answer!r} is not in the list.", err=True)

@@ -1,4 +1,4 @@
-"""`stageline service`: what an environment consists of."""
+"""`stageline service`: the services of an environment."""
 
 import sys
 from enum import StrEnum
@@ -34,9 +34,9 @@ class ServiceTypeOption(StrEnum):
 
 
 ServiceName = Annotated[
-    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service: its name (in any case) or id.")
+    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service's name (in any case) or id.")
 ]
-Yes = Annotated[bool, typer.Option("-y", "--yes", help="Don't ask.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Don't ask for confirmation.")]
 
 ADD = pipeline.mutation("addService", name="String!", type="ServiceType!", spec="ServiceSpecInput", stage="ID")
 EDIT = pipeline.mutation("editService", service="ID!", name="String", spec="ServiceSpecInput")
@@ -59,7 +59,7 @@ def list_(scope: Scope, output: Output) -> None:
 
 @command(app, "show", "stageline service show -n Backend", "stageline service show -n Backend > backend.json")
 def show(name: ServiceName, scope: Scope, output: Output) -> None:
-    """Show a service's specification, as `service add -f` and `service edit -f` take it (JSON)."""
+    """Show a service's specification as JSON, for `service add -f` and `service edit -f`."""
     with Client.known() as client:
         stage, service = pipeline.get(client, scope.find(client).id).placed(name)
     output.answer(_document(stage, service), encoded(service.spec.input(), pretty=True))
@@ -77,7 +77,7 @@ def add(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new service's name.")],
     type_: Annotated[
         ServiceTypeOption,
-        typer.Option("-t", "--type", case_sensitive=False, help="A job runs to its end, the others stay up."),
+        typer.Option("-t", "--type", case_sensitive=False, help="A job runs to its end; the others stay up."),
     ],
     given: SpecOptions,
     scope: Scope,
@@ -85,13 +85,19 @@ def add(
     output: Output,
     stage: Annotated[
         str | None,
-        typer.Option("-s", "--stage", metavar="STAGE", help="Where it stands; else by its type.", show_default=False),
+        typer.Option(
+            "-s",
+            "--stage",
+            metavar="STAGE",
+            help="The service's stage. Default: the stage of its type.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Add a service. It is deployed with the environment from then on.
+    """Add a service to the environment. The next deployment deploys it.
 
-    It is run in one of three ways: from an existing --image; from an image that is built in a --context; or as a
-    process in a --directory, after the --build commands, by the --run command.
+    A service is one of three: an existing --image; an image that is built from a --context; or a process, which the
+    --build commands build and the --run command starts in a --directory.
     """
     spec = given.applied(SpecJson())
     after = pipeline.change(ADD, scope, change, name=name, type=type_.value, spec=spec.input(), stage=stage)
@@ -112,16 +118,16 @@ def edit(
     change: ChangeOptions,
     output: Output,
     new_name: Annotated[
-        str | None, typer.Option("--new-name", metavar="NAME", help="Call it that.", show_default=False)
+        str | None, typer.Option("--new-name", metavar="NAME", help="The new name.", show_default=False)
     ] = None,
 ) -> None:
-    """Change a service's name or specification; what isn't said stays as it is. It holds from the next deployment on.
+    """Change a service's name or specification, for the next deployment. Other fields stay.
 
-    With -f the file replaces the whole specification. --build and --port replace all of theirs; --env and --unset-env
-    change single variables. An empty text takes a value away: --image "".
+    With -f the file replaces the whole specification. --build and --port replace all commands or ports; --env and
+    --unset-env change single variables. An empty text removes a value: --image "".
     """
     if new_name is None and not given.are_given:
-        raise Misused("Nothing to change: give --new-name, or what its specification is to say.")
+        raise Misused("Nothing to change: give --new-name, or options of the specification.")
 
     def edited(before: PipelineJson) -> dict[str, object]:
         _, service = before.placed(name)
@@ -134,26 +140,26 @@ def edit(
 
 @command(app, "remove", "stageline service remove -n Redis --yes")
 def remove(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output, yes: Yes = False) -> None:
-    """Remove a service and its specification. This asks first; --yes answers."""
+    """Remove a service with its specification. This asks first, unless --yes is given."""
     confirm(f"Remove service {name!r}?", yes or change.dry_run)
     after = pipeline.change(REMOVE, scope, change, service=name)
     _answer(output, change, after, "Service removed successfully")
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Raises `Failed` when a person says no, or when there is nobody to ask and --yes wasn't given."""
+    """Ask *question* unless *yes*. Raise `Failed` if the answer is no, or without a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise Failed(
-            f"{question} Nothing was changed.", hint="There is nobody to ask here: say --yes.", code="NOT_CONFIRMED"
+            f"{question} Nothing was changed.", hint="Without a terminal this needs --yes.", code="NOT_CONFIRMED"
         )
     if not typer.confirm(question, err=True):
         raise Failed("Nothing was changed.", code="NOT_CONFIRMED")
 
 
 def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
-    output.answer(after, change.told(done, after.listing()))
+    output.answer(after, change.text(done, after.listing()))
 
 
 def _document(stage: StageJson, service: ServiceJson) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""A service's specification: from options and files, and as the contract has it."""
+"""The JSON shape of a service's specification."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     retries: int = 0
 
     def input(self) -> dict[str, object]:
-        """As the contract's `ServiceSpecInput`."""
+        """Return the API's `ServiceSpecInput`."""
         given: dict[str, Any] = {key: value for key, value in to_builtins(self).items() if value is not None}
         if "health" in given:
             given["health"] = {key: value for key, value in given["health"].items() if value is not None}

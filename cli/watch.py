@@ -1,7 +1,7 @@
 """
-Following a deployment to its end: live on a terminal, line by line elsewhere, and as JSON lines for programs.
+The view of a deployment until its end: live on a terminal, as lines elsewhere, as JSON lines for programs.
 
-The exit code is the outcome's: see `cli.errors`.
+The exit code tells the outcome: see `cli.errors`.
 """
 
 import os
@@ -23,12 +23,12 @@ from cli.output import Output, encoded, say, write
 from cli.progress import DeploymentEventJson
 from cli.run import DeploymentJson
 
-TICK = 0.125  # seconds between two drawings of a moving picture
+TICK = 0.125  # seconds between two drawings of the live picture
 
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """Whether to stay until the deployment is over, and for how long."""
+    """Options of watching a deployment."""
 
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Follow it to its end; exit with 0, 4 (failed) or 5 (cancelled).")
@@ -39,7 +39,7 @@ class WatchOptions:
             "--timeout",
             metavar="S",
             min=0,
-            help="Watch for so many seconds at most; then exit with 124, and the deployment goes on.",
+            help="Maximum time to watch, in seconds; then exit with 124. The deployment continues.",
             show_default=False,
         ),
     ] = None
@@ -50,7 +50,7 @@ class WatchOptions:
 
 
 class Picture(Protocol):
-    """How what happens is shown."""
+    """A view of a deployment."""
 
     def begin(self, deployment: DeploymentJson) -> None: ...
     def take(self, event: DeploymentEventJson) -> None: ...
@@ -59,7 +59,7 @@ class Picture(Protocol):
 
 
 class TextPicture:
-    """One line per event."""
+    """One line for each event."""
 
     def begin(self, deployment: DeploymentJson) -> None: ...
 
@@ -73,7 +73,7 @@ class TextPicture:
 
 
 class JsonPicture:
-    """`{"deployment": …}` at first and at last, `{"event": …}` in between."""
+    """`{"deployment": …}` first and last, and `{"event": …}` for each event in between."""
 
     def begin(self, deployment: DeploymentJson) -> None:
         write(encoded({"deployment": deployment}))
@@ -90,7 +90,7 @@ class JsonPicture:
 def follow(
     client: Client, deployment: DeploymentJson, output: Output, timeout: float | None, wanted: str = "SUCCEEDED"
 ) -> None:
-    """Shows *deployment* until it is over; raises what its outcome comes to, unless that is *wanted*."""
+    """Show *deployment* until it is over. Raise the error of its outcome unless that is *wanted*."""
     number = deployment.number
     ways_on = f"Watch it again: stageline deployment watch {number}. Cancel it: stageline environment cancel {number}"
     try:
@@ -104,9 +104,11 @@ def follow(
             deployment = run.get(client, deployment.id)
             picture.end(deployment)
     except KeyboardInterrupt:
-        raise Interrupted(f"Not watching any more; deployment {number} goes on.", hint=ways_on) from None
+        raise Interrupted(f"Stopped watching; deployment {number} continues.", hint=ways_on) from None
     except _TimeIsUp:
-        raise WatchTimedOut(f"Deployment {number} is not over after {timeout:g} s; it goes on.", hint=ways_on) from None
+        raise WatchTimedOut(
+            f"Deployment {number} is not over after {timeout:g} s; it continues.", hint=ways_on
+        ) from None
     _judge(deployment, wanted)
 
 
@@ -132,7 +134,7 @@ def _picture(output: Output) -> AbstractContextManager[Picture]:
     if output.as_json:
         return nullcontext(JsonPicture())
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-        from cli.live import LivePicture
+        from cli.live import LivePicture  # rich costs 0.02 s, and only a terminal needs it
 
         return LivePicture()
     return nullcontext(TextPicture())
@@ -149,11 +151,11 @@ def _judge(deployment: DeploymentJson, wanted: str) -> None:
         case status if status == wanted:
             return
         case "FAILED":
-            hint = f"Its output: stageline deployment logs {deployment.number}"
+            hint = f"See its output: stageline deployment logs {deployment.number}"
             if deployment.failure:
                 hint += f" {shlex.quote(deployment.failure.service.name)}"
             raise WatchedDeploymentFailed(f"{name} failed: {deployment.failure or 'no reason is known'}", hint=hint)
         case "CANCELLED":
             raise WatchedDeploymentCancelled(f"{name} was cancelled.")
         case status:
-            raise Failed(f"{name} had {status.lower()} before it could be cancelled.", code="DEPLOYMENT_OVER")
+            raise Failed(f"{name} {status.lower()} before it could be cancelled.", code="DEPLOYMENT_OVER")

@@ -33,7 +33,7 @@ def test_history_names_an_actor_as_long_as_it_is_known(staging: Shell) -> None:
 def test_forgetting_is_asked_for_on_a_terminal(shell: Shell, ann: str) -> None:
     shell.done("actor", "set", ann, "--name", "Ann Example")
     with shell.terminal("actor", "forget", ann) as terminal:
-        terminal.wait_for("Forget for ever")
+        terminal.wait_for("Forget the name and address")
         terminal.type("n")
         assert terminal.end() == 1
     assert "Ann Example" in shell.done("actor", "list").out

@@ -98,7 +98,7 @@ def test_a_service_that_is_not_there_is_refused_in_the_servers_words(staging: Sh
 
 def test_a_dry_run_shows_what_would_be_and_changes_nothing(staging: Shell) -> None:
     answer = stage(staging, "create", "-n", "fifth stage", "--dry-run")
-    assert (answer.code, answer.err) == (0, "Dry run: nothing was changed. It would be:\n")
+    assert (answer.code, answer.err) == (0, "Dry run: nothing was changed. The result would be:\n")
     assert '# deployment stage 5: "fifth stage"' in answer.lines
     assert len(names(staging)) == 4
 
