@@ -18,7 +18,7 @@ def test_an_actor_is_known_until_it_is_forgotten(shell: Shell, ann: str) -> None
     rows = [line.split("  ") for line in shell.done("actor", "list").lines]
     assert [ann, "Ann Example", "ann@example.org"] in [[*filter(None, row)] for row in rows]
     answer = shell.done("actor", "forget", ann, "--yes")
-    assert answer.out == f"Nobody knows any more who {ann} is\n"
+    assert answer.out == f"Actor {ann} forgotten\n"
     (actor,) = [each for each in shell.done("actor", "list", "--json").json["actors"] if each["id"] == ann]
     assert (actor["name"], actor["address"], actor["isForgotten"]) == (None, None, True)
 

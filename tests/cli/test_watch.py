@@ -158,7 +158,7 @@ def test_a_broken_connection_is_resumed_where_it_broke(staging: Shell, gate: Pat
     answer = finish(watching)
     assert answer.code == 0
     assert f"Lost the connection to {proxy.url}" in answer.err
-    assert "Connected again." in answer.err
+    assert "Reconnected." in answer.err
     versions = [line.partition('"version":')[2].partition(",")[0] for line in before[1:]]
     versions += [str(each["event"]["version"]) for each in answer.objects[:-1]]
     assert [str(number) for number in range(1, len(versions) + 1)] == versions
