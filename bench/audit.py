@@ -1,8 +1,8 @@
 """
 Queries of the past at the end of a long history: `python -m bench.audit`.
 
-It reads random versions and every page of filtered histories. The peer reads and folds the log from its beginning. "After
-a restart" opens everything again for each query.
+It reads random versions and every page of filtered histories. The peer reads and folds the log from its beginning.
+"After a restart" opens everything again for each query.
 
 It uses SQLite, or with --postgres its own PostgreSQL server, which needs the same packages as the tests.
 """

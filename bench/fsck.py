@@ -2,8 +2,8 @@
 The duration of `stageline fsck`: `python -m bench.fsck [--events N] [--store sqlite|postgres]`.
 
 A log of a million events (see `bench.long`), with the read models that a server makes of it. Both take some
-minutes to create; fsck takes less than one. The progress is printed. PostgreSQL is a server of its own; the folder of SQLite
-is removed.
+minutes to create; fsck takes less than one. The progress is printed. PostgreSQL is a server of its own; SQLite is in
+a folder that is removed.
 """
 
 import argparse
