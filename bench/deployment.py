@@ -35,7 +35,7 @@ from domain.project import EnvironmentId, ProjectId
 from domain.spec import ServiceSpec, ServiceType
 from runner.engine import LocalEngine
 from runner.runner import Runner
-from runner.targets.executor import StepOutput, Work
+from runner.targets.contract import StepOutput, Work
 from store import codec, ids
 from store.log import Author, EventLog, Origin, Recorded
 from store.memory import MemoryLog
@@ -51,6 +51,8 @@ BY = Author(actor="bench", origin=Origin.API)
 
 class Nothing:
     """A target with nothing to do."""
+
+    is_local = True
 
     async def build(self, work: Work, output: StepOutput) -> None: ...
 

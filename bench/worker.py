@@ -44,7 +44,7 @@ from domain.project import EnvironmentId
 from runner import jobs
 from runner.machine import machine
 from runner.runner import Runner
-from runner.targets.executor import StepOutput, Work
+from runner.targets.contract import StepOutput, Work
 from runner.worker import WorkerEngine
 from server.garbage import collect_rarely
 from store import ids

@@ -42,7 +42,7 @@ POLL = 0.5
 MOST = 200
 """Deployments that a worker drives at once."""
 
-VERSION = 7
+VERSION = 8
 """Of jobs.sql: it is counted up when that changes, so that an older version of Stageline leaves it alone."""
 
 KEEP_VERSION = "INSERT INTO meta VALUES ('jobs', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"

@@ -1,7 +1,7 @@
--- Which worker drives which deployment. It is applied at every start, and changes nothing that is there already.
+-- The assignment of deployments to workers. The script is idempotent: it runs when its version or hash has changed.
 --
--- A deployment's job is deferred by the append that admits it, in its transaction: there is no moment at which one is
--- there and not the other, whichever node writes.
+-- The append that admits a deployment defers its job in the same transaction, so neither exists without the other.
+-- Workers of the previous version may be running: functions keep their names and parameters.
 
 CREATE TABLE IF NOT EXISTS machines (
     id uuid PRIMARY KEY,
@@ -9,38 +9,49 @@ CREATE TABLE IF NOT EXISTS machines (
     seen_at timestamptz NOT NULL
 );
 
--- The machine that an environment's processes run on.
+-- The machine that an environment is bound to, if its target is local.
 CREATE TABLE IF NOT EXISTS homes (
     environment uuid PRIMARY KEY,
     machine uuid NOT NULL REFERENCES machines
 );
 
--- The name of the machine before, which is gone, until it is said that what ran there is begun anew.
+-- The name of the lost machine that the environment was bound to before, until the restart of its steps is noted.
 ALTER TABLE homes ADD COLUMN IF NOT EXISTS lost text;
 
--- A job is fetched when no other has its lock. procrastinate's own index leads with the id: it is gone through from end
--- to end for each job that waits, and is taken for as good as this one while the table is believed to be empty.
+-- A job can be fetched when no other job has its lock. procrastinate's own index leads with the id, so finding the lock
+-- scans the whole index for each waiting job. While the statistics say the table is empty, the planner may choose it.
 CREATE INDEX IF NOT EXISTS jobs_by_lock ON procrastinate_jobs (lock);
 DROP INDEX IF EXISTS procrastinate_jobs_id_lock_idx_v1;
 
--- A job's ups and downs would be gone with it, and are in the log.
+-- procrastinate's history of a job is deleted with the job. The log has that history.
 ALTER TABLE procrastinate_jobs DISABLE TRIGGER procrastinate_trigger_status_events_insert_v1;
 ALTER TABLE procrastinate_jobs DISABLE TRIGGER procrastinate_trigger_status_events_update_v1;
 
--- A machine's own queue. (A channel's name may be 63 characters long, and procrastinate's own part is 23 of them.)
+-- The queue of one machine. (A channel's name has at most 63 characters; procrastinate's prefix takes 23 of them.)
 CREATE OR REPLACE FUNCTION queue_of(machine uuid) RETURNS text LANGUAGE sql IMMUTABLE
     AS $$ SELECT replace(machine::text, '-', '') $$;
 
+-- Whether a target runs services on the worker's own machine, so that an environment is bound to one machine. No other
+-- line of the runner names a target. Its executor gives the same answer (see runner/targets/contract.py).
+CREATE OR REPLACE FUNCTION is_local(target text) RETURNS boolean LANGUAGE sql IMMUTABLE
+    AS $$ SELECT lower(target) = 'process' $$;
+
+CREATE OR REPLACE FUNCTION plan_of(deployment uuid) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT convert_from(e.state, 'UTF8')::json FROM stored_events e
+    WHERE e.originator_id = deployment AND e.topic = 'deployment.DeploymentPlanned' LIMIT 1
+$$;
+
+-- The queue of a planned deployment that is bound to no machine: the target's name.
+CREATE OR REPLACE FUNCTION shared_queue(planned json) RETURNS text LANGUAGE sql IMMUTABLE
+    AS $$ SELECT lower(planned -> 'plan' ->> 'target') $$;
+
 CREATE OR REPLACE FUNCTION defer_deployment(admitted uuid) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    planned json := (
-        SELECT convert_from(e.state, 'UTF8') FROM stored_events e
-        WHERE e.originator_id = admitted AND e.topic = 'deployment.DeploymentPlanned' LIMIT 1
-    );
+    planned json := plan_of(admitted);
     place uuid := planned ->> 'environment';
-    queue text := lower(planned -> 'plan' ->> 'target');
+    queue text := shared_queue(planned);
 BEGIN
-    IF queue = 'process' THEN
+    IF is_local(queue) THEN
         queue := coalesce((SELECT queue_of(machine) FROM homes WHERE environment = place), queue);
     END IF;
     PERFORM procrastinate_defer_jobs_v1(ARRAY[
@@ -57,12 +68,12 @@ END $$;
 CREATE OR REPLACE TRIGGER deployments_are_deferred AFTER INSERT ON stored_events
     FOR EACH ROW WHEN (NEW.topic = 'queue.DeploymentAdmitted') EXECUTE FUNCTION defer_deployment();
 
--- Workers are told of new jobs only; this tells them of those that may be fetched again, or now that a lock is free.
+-- procrastinate notifies workers of new jobs only. This also notifies them of retried jobs and of released locks.
 CREATE OR REPLACE FUNCTION tell_workers() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify(
         'procrastinate_queue_v1#' || j.queue_name, json_build_object('type', 'job_inserted', 'job_id', j.id)::text
-    ) FROM procrastinate_jobs j WHERE j.lock = OLD.lock AND j.status::text = 'todo'; -- else all that wait are gone through
+    ) FROM procrastinate_jobs j WHERE j.lock = OLD.lock AND j.status::text = 'todo'; -- as text, an index is used
     RETURN NULL;
 END $$;
 
@@ -71,15 +82,15 @@ CREATE OR REPLACE TRIGGER workers_are_told_of_freed_locks AFTER DELETE ON procra
 CREATE OR REPLACE TRIGGER workers_are_told_of_freed_jobs AFTER UPDATE OF status, queue_name ON procrastinate_jobs
     FOR EACH ROW WHEN (NEW.status = 'todo') EXECUTE FUNCTION tell_workers();
 
--- Says that *machine* lives; whether it was away for longer than *gone*. Time in which nobody at all is heard of counts
--- for no machine: then the database is what is away, and whoever finds it first would take all others for gone.
+-- Record a heartbeat of *machine*; return whether it was silent for longer than *gone*. Time without a heartbeat of any
+-- machine is not counted: then the database was away, and the first machine to return would take all others for lost.
 CREATE OR REPLACE FUNCTION greet(machine uuid, called text, gone interval) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     silence CONSTANT interval := '10 s';
     was_gone boolean;
 BEGIN
     IF (SELECT max(seen_at) FROM machines) < now() - silence THEN
-        LOCK TABLE machines IN SHARE ROW EXCLUSIVE MODE; -- several may find it at once, and have looked already
+        LOCK TABLE machines IN SHARE ROW EXCLUSIVE MODE; -- several workers may detect it at once
         UPDATE machines SET seen_at = seen_at + (now() - newest) FROM (SELECT max(seen_at) AS newest FROM machines) AS m
             WHERE newest < now() - silence;
     END IF;
@@ -89,15 +100,15 @@ BEGIN
     RETURN was_gone;
 END $$;
 
--- Hands on what stalled workers drive, and what waits for machines that are gone: the deployments that are handed on,
--- with the machine that each has to wait for, if that is another than *here*.
+-- Release the jobs of stalled workers, and the jobs that wait for lost machines. Return the released deployments, each
+-- with the name of the machine that it is bound to, if that is not *here*.
 CREATE OR REPLACE FUNCTION hand_on(here uuid, stalled interval, gone interval)
     RETURNS TABLE (deployment text, machine text) LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(7263, 2) THEN -- another worker is about it
+    IF NOT pg_try_advisory_xact_lock(7263, 2) THEN -- another worker does it
         RETURN;
     END IF;
-    UPDATE procrastinate_jobs j SET queue_name = 'process'
+    UPDATE procrastinate_jobs j SET queue_name = shared_queue(plan_of((j.args ->> 'deployment')::uuid))
         FROM machines m WHERE j.status = 'todo' AND j.queue_name = queue_of(m.id) AND m.seen_at < now() - gone;
     RETURN QUERY
         WITH handed_on AS (
@@ -111,8 +122,8 @@ BEGIN
         LEFT JOIN machines m ON h.queue_name = queue_of(m.id) AND m.id <> here;
 END $$;
 
--- Has the environment of *job* live on *machine*, unless it lives on another that isn't gone; where it lives now, and
--- the name of the machine that it lived on before, if that is gone and it isn't said yet.
+-- Bind the environment *place* of *job* to the machine *here*, unless it is bound to another machine that is not lost.
+-- Return its machine, and the name of the lost machine that it was bound to before, if that is not noted yet.
 CREATE OR REPLACE FUNCTION settle(job bigint, place uuid, here uuid, gone interval, OUT home uuid, OUT lost text)
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -133,9 +144,8 @@ BEGIN
     UPDATE procrastinate_jobs SET queue_name = queue_of(home) WHERE id = job AND queue_name <> queue_of(home);
 END $$;
 
--- Has *worker* do so many jobs at *most*; those that are for processes are settled *here*, as above. It is what
--- procrastinate_fetch_job_v2 does, for several at once; that has all that wait sorted for every job, and looks at the
--- time that a job is to be done at, which is always now.
+-- Assign at *most* so many jobs to *worker*, and bind those of local targets to the machine *here*, as above. This does
+-- for several jobs what procrastinate_fetch_job_v2 does for one, without its scheduled times.
 CREATE OR REPLACE FUNCTION fetch_jobs(queues varchar[], worker bigint, most int, here uuid, gone interval)
     RETURNS TABLE (job procrastinate_jobs, home uuid, lost text) LANGUAGE plpgsql AS $$
 DECLARE
@@ -154,15 +164,15 @@ BEGIN
     LOOP
         home := NULL;
         lost := NULL;
-        IF job.queue_name IN ('process', queue_of(here)) THEN
+        IF is_local(job.queue_name) OR job.queue_name = queue_of(here) THEN
             SELECT s.home, s.lost INTO home, lost FROM settle(job.id, job.lock::uuid, here, gone) AS s;
         END IF;
         RETURN NEXT;
     END LOOP;
 END $$;
 
--- Has *here* be the machine of all environments whose processes ran on it before their log came into this database, and
--- defers what was under way then.
+-- Bind to the machine *here* all environments of local targets whose log was moved into this database, and defer the
+-- open deployments.
 CREATE OR REPLACE FUNCTION take_over(here uuid, called text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO machines VALUES (here, called, now()) ON CONFLICT (id) DO UPDATE SET seen_at = now();
@@ -170,7 +180,7 @@ BEGIN
         SELECT DISTINCT (planned ->> 'environment')::uuid, here FROM (
             SELECT convert_from(e.state, 'UTF8')::json AS planned FROM stored_events e
             WHERE e.topic = 'deployment.DeploymentPlanned'
-        ) AS plans WHERE planned -> 'plan' ->> 'target' = 'PROCESS';
+        ) AS plans WHERE is_local(planned -> 'plan' ->> 'target');
     PERFORM defer_deployment((convert_from(open.state, 'UTF8')::json ->> 'deployment')::uuid) FROM (
         SELECT e.state FROM stored_events e WHERE e.topic = 'queue.DeploymentAdmitted'
         EXCEPT SELECT e.state FROM stored_events e WHERE e.topic = 'queue.DeploymentClosed'

@@ -20,7 +20,7 @@ from domain.pipeline.environment import EnvironmentDeleted, Target
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import ServiceRemoved
 from domain.project import EnvironmentId
-from runner.targets.executor import Executor
+from runner.targets.contract import Executor
 from store.log import Event, Recorded
 
 CONCERNING: Collection[type[Event]] = {DeploymentRequested, DeploymentClosed, ServiceRemoved, EnvironmentDeleted}

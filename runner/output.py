@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from runner.patience import patiently
-from runner.targets.executor import Work
+from runner.targets.contract import Work
 from store.output import Kind, OutputStore
 
 LINES = 200

@@ -33,7 +33,7 @@ from domain.errors import Fenced
 from domain.pipeline.environment import Target
 from runner.patience import patiently
 from runner.step import StepRun
-from runner.targets.executor import Executor, Work
+from runner.targets.contract import Executor, Work
 from store.log import Author, Event, Origin, Recorded
 from store.output import OutputStore
 

@@ -11,7 +11,7 @@ from domain.deployment.step import AbortStep, FailStep, Phase, Step, StepCommand
 from domain.pipeline.ref import ServiceId
 from runner.output import KeptOutput
 from runner.patience import pauses
-from runner.targets.executor import Executor, StepFailed, StepOutput, Work
+from runner.targets.contract import Executor, StepFailed, StepOutput, Work
 from store.output import OutputStore
 
 ABORT_TRIES = 6

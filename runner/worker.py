@@ -21,7 +21,6 @@ from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import Step
 from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
-from domain.pipeline.environment import Target
 from runner.engine import OpenDeployments, StandingServices, tidy
 from runner.jobs import HEARTBEAT, Home, Jobs
 from runner.leftover import CONCERNING, Leftovers
@@ -124,7 +123,7 @@ class WorkerEngine:
     def _queues(self) -> Iterable[str]:
         for target in self._runner.executors:
             yield target.lower()
-        if Target.PROCESS in self._runner.executors:
+        if any(executor.is_local for executor in self._runner.executors.values()):
             yield self._machine.id.hex  # see queue_of in jobs.sql
 
     # Driving
@@ -217,12 +216,13 @@ class WorkerEngine:
 
         The other targets are all workers' own: there nobody may sweep while others deploy.
         """
-        if Target.PROCESS not in self._runner.executors:
+        local = [executor for executor in self._runner.executors.values() if executor.is_local]
+        if not local:
             return
         standing, elsewhere = await self._services(position), await jobs.elsewhere()
         keep = await self._leftovers.planned(await self._open_deployments(position), elsewhere)
         keep.update(*(services for environment, services in standing.items() if environment not in elsewhere))
-        await self._runner.executors[Target.PROCESS].sweep(keep)
+        await asyncio.gather(*(executor.sweep(keep) for executor in local))
 
     def _told(self, events: Sequence[Recorded]) -> None:
         for recorded in events if self._task is not None and not self._task.done() else ():

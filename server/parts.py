@@ -30,7 +30,7 @@ from projections.standing import RowList
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.machine import machine
 from runner.runner import Runner
-from runner.targets.executor import Executor
+from runner.targets.contract import Executor
 from runner.targets.process.executor import ProcessExecutor
 from runner.worker import WorkerEngine
 from server import signing

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from domain.deployment.step import Phase
-from runner.targets.executor import Work
+from runner.targets.contract import Work
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import Printed
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domain.deployment.step import Phase
 from domain.spec import ServiceSpec, ServiceType
-from runner.targets.executor import Work
+from runner.targets.contract import Work
 
 ENVIRONMENT = UUID(int=1)
 SERVICE = UUID(int=2)

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from domain.spec import CommandCheck, Health
-from runner.targets.executor import StepFailed, Work
+from runner.targets.contract import StepFailed, Work
 from runner.targets.process.attempt import Attempt
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import SERVICE, Printed, ask, build, deploy, job, server, until

@@ -15,7 +15,7 @@ from domain.pipeline.environment import DeleteEnvironment, EnvironmentCreated
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from runner.engine import LocalEngine, OpenDeployments
-from runner.targets.executor import StepOutput, Work
+from runner.targets.contract import StepOutput, Work
 from store.memory import MemoryLog
 from store.sqlite.output import MemoryOutput
 from tests.runner.world import ANN, Gate, World

@@ -15,7 +15,7 @@ import pytest
 
 from domain.deployment.step import Phase
 from domain.spec import Check, CommandCheck, Health, HttpCheck, ServiceType, TcpCheck, Variable
-from runner.targets.executor import StepFailed, Work
+from runner.targets.contract import StepFailed, Work
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import Printed, work
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
-from runner.targets.executor import StepFailed
+from runner.targets.contract import StepFailed
 from runner.targets.process.health import Place, healthy
 from tests.runner.target import until
 

@@ -10,7 +10,7 @@ from domain.deployment.step import Phase
 from domain.spec import ServiceSpec, ServiceType
 from runner import output as outputs
 from runner.output import KeptOutput
-from runner.targets.executor import Work
+from runner.targets.contract import Work
 from store.ids import new
 from store.output import Kind
 from store.sqlite.output import MemoryOutput

@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.spec import CommandCheck, Health, TcpCheck, Variable
-from runner.targets.executor import StepFailed, Work
+from runner.targets.contract import StepFailed, Work
 from runner.targets.process import attempt
 from runner.targets.process.attempt import Attempt
 from runner.targets.process.executor import ProcessExecutor

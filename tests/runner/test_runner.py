@@ -13,7 +13,7 @@ from domain.deployment.queue import DeploymentId
 from domain.deployment.step import BuildSucceeded, Phase, Status
 from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
 from domain.pipeline.environment import Target
-from runner.targets.executor import StepOutput, Work
+from runner.targets.contract import StepOutput, Work
 from store.log import Author, Change, Key, Receipt
 from store.memory import MemoryLog
 from store.sqlite.log import SqliteLog

@@ -23,7 +23,8 @@ from runner import jobs, worker
 from runner.connector import Connector, Manager
 from runner.jobs import Jobs
 from runner.machine import machine
-from runner.targets.executor import StepOutput, Work
+from runner.targets.contract import Executor, StepOutput, Work
+from runner.targets.process.executor import ProcessExecutor
 from runner.worker import WorkerEngine
 from store import ids
 from store.log import LogUnavailable
@@ -737,10 +738,22 @@ async def test_of_an_environments_jobs_one_is_fetched_at_a_time_in_their_order(
     await connector.close_async()
 
 
+async def test_the_database_binds_an_environment_to_a_machine_exactly_when_its_target_is_local(
+    database: str, tmp_path: Path
+) -> None:
+    await jobs.prepare(database)
+    connection = await asyncpg.connect(database)
+    executors: Mapping[Target, Executor] = {Target.PROCESS: ProcessExecutor(tmp_path)}
+    for target in Target:
+        is_local = target in executors and executors[target].is_local
+        assert await connection.fetchval("SELECT is_local($1)", target) is is_local
+    await connection.close()
+
+
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
-    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (7, "bd495bf9041816e1")
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (8, "d68df21c334234f6")
 
 
 async def test_a_worker_whose_data_folder_is_removed_stops_to_be_that_machine_and_says_so(

@@ -19,7 +19,7 @@ from domain.pipeline.stage import CreateStage
 from domain.project import EnvironmentId, ProjectId
 from domain.spec import ServiceSpec, ServiceType
 from runner.runner import Runner
-from runner.targets.executor import StepFailed, StepOutput, Work
+from runner.targets.contract import StepFailed, StepOutput, Work
 from store.ids import new
 from store.log import Author, Change, EventLog, Key, LogUnavailable, Origin, Receipt, Recorded
 from store.memory import MemoryLog
@@ -43,6 +43,7 @@ class Functions:
     """
 
     def __init__(self) -> None:
+        self.is_local = True
         self.marks: list[str] = []
         self.running: dict[str, asyncio.Task[None]] = {}
         self.up: set[UUID] = set()
@@ -143,6 +144,7 @@ class World:
         self.target = Functions()
 
     def runner(self, target: Target = Target.PROCESS) -> Runner:
+        self.target.is_local = target is Target.PROCESS
         return Runner(self.handler, {target: self.target}, self.outputs, f"worker-{uuid4()}")
 
     async def environment(

@@ -31,7 +31,7 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
-from runner.targets.executor import StepFailed
+from runner.targets.contract import StepFailed
 from store.sqlite import disk
 
 SHIM = Path(__file__).with_name("shim.sh")

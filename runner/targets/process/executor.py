@@ -22,7 +22,7 @@ from uuid import UUID
 
 from domain.deployment.step import Phase
 from domain.spec import Health, ServiceType, TcpCheck
-from runner.targets.executor import StepFailed, StepOutput, Work
+from runner.targets.contract import StepFailed, StepOutput, Work
 from runner.targets.process.attempt import Attempt, Record
 from runner.targets.process.health import Place, healthy
 from runner.targets.process.tail import Tail
@@ -50,6 +50,8 @@ class ProcessExecutor:
     An environment has one deployment at a time. So when a deployment begins with a service, whatever its earlier
     deployments left there and no longer runs is removed: nobody will ask for it any more.
     """
+
+    is_local = True
 
     def __init__(self, data: Path) -> None:
         self._root = data.resolve() / "processes"

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
-from runner.targets.executor import StepFailed
+from runner.targets.contract import StepFailed
 
 FIRST = 0.02
 HOSTS = ("127.0.0.1", "::1")  # a service on this machine may listen on either

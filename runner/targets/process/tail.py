@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from runner.targets.executor import StepOutput
+from runner.targets.contract import StepOutput
 
 LINE = 16 * 1024
 """The most bytes of a line: a longer one is cut there and goes on as the next."""

@@ -61,6 +61,14 @@ class Executor(Protocol):
     takes it up. To stop it is `abort`.
     """
 
+    @property
+    def is_local(self) -> bool:
+        """Whether services run on the worker's own machine, so that an environment is bound to one machine.
+
+        The function `is_local` in jobs.sql gives the same answer for the target's name.
+        """
+        ...
+
     async def build(self, work: Work, output: StepOutput) -> None: ...
 
     async def deploy(self, work: Work, output: StepOutput) -> tuple[int, ...]:
