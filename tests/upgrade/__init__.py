@@ -1,0 +1,1 @@
+"""Data written by an earlier version, read and continued by this one."""

@@ -1,0 +1,74 @@
+"""The answers of a server that must be the same after an upgrade."""
+
+from collections.abc import Callable
+from typing import Any
+
+STAGING = ("--project", "Shop", "--environment", "staging")
+
+ENVIRONMENT = """
+query { environment(project: "Shop", name: "staging") { id name target concurrency createdAt updatedAt } }
+"""
+
+READINGS = {
+    "pipeline": """
+query ($environment: ID!) {
+  pipeline(environment: $environment) {
+    id version cursor
+    stages {
+      id position name description homeOf
+      services { id name type isSkipped spec { directory build run ports env { name value } retries } }
+    }
+  }
+}
+""",
+    "first pipeline": """
+query ($environment: ID!) {
+  pipeline(environment: $environment, version: 4) { version stages { id name services { id name } } }
+}
+""",
+    "history": """
+query ($environment: ID!) {
+  pipelineHistory(environment: $environment, first: 100) {
+    edges { cursor node { id version recordedAt type actor reason } }
+  }
+}
+""",
+    "deployments": """
+query ($environment: ID!) {
+  deployments(environment: $environment) {
+    edges {
+      cursor
+      node {
+        id number action status actor reason pipelineVersion requestedAt startedAt finishedAt version
+        stages { name status services { name deploy { status attempt startedAt finishedAt reason } } }
+      }
+    }
+  }
+}
+""",
+    "document": "query ($environment: ID!) { exportPipeline(environment: $environment, format: YAML, ids: true) }",
+    "tokens": "query { tokens { edges { node { id name actor issuedAt issuedBy revokedAt revokedBy isGood } } } }",
+    "actors": "query { actors { edges { node { id name address isForgotten } } } }",
+}
+
+LOGS = """
+query ($deployment: ID!) {
+  deploymentLogs(deployment: $deployment) { edges { node { cursor at service { name } phase attempt kind text } } }
+}
+"""
+
+EVENTS = """
+query ($environment: ID!, $after: String) {
+  pipelineEvents(environment: $environment, after: $after, first: 500) { edges { cursor node { id version } } }
+}
+"""
+
+
+def read(execute: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """Return the answers to all readings, with the output of the first deployment."""
+    answers = execute(ENVIRONMENT)
+    environment = answers["environment"]["id"]
+    answers |= {name: execute(document, environment=environment) for name, document in READINGS.items()}
+    deployments = answers["deployments"]["deployments"]["edges"]
+    first = next(edge["node"] for edge in deployments if edge["node"]["number"] == 1)
+    return answers | {"output": execute(LOGS, deployment=first["id"])}
