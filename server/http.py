@@ -6,6 +6,8 @@ HTTP connections as uvicorn serves them: what a request may have, and what the s
 - A client that doesn't read has kilobytes waiting for it and not megabytes. (A ping would also wait behind them.)
 - A client that acknowledges nothing of what is sent to it, for longer than a ping may take, is gone: an event stream
   has no pings, but comments are sent on it. Where a system knows no such limit, TCP's own ends it after minutes.
+
+The private names of uvicorn that are used here were read from uvicorn 0.54.
 """
 
 import socket
