@@ -20,6 +20,11 @@ class UnlistedOption(StrEnum):
     REPORT = "report"
 
 
+class LogFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
 class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
@@ -79,6 +84,15 @@ Level = Annotated[
         "--log-level", envvar="STAGELINE_LOG_LEVEL", case_sensitive=False, help="The lowest level that is logged."
     ),
 ]
+Format = Annotated[
+    LogFormat,
+    typer.Option(
+        "--log-format",
+        envvar="STAGELINE_LOG_FORMAT",
+        case_sensitive=False,
+        help="The format of log lines on stderr: text, or one JSON object for each line.",
+    ),
+]
 Gone = Annotated[
     float,
     typer.Option(
@@ -107,6 +121,7 @@ def serve(
     ] = True,
     gone_after: Gone = 300.0,
     log_level: Level = LogLevel.INFO,
+    log_format: Format = LogFormat.TEXT,
     signing_key: Annotated[
         Path | None,
         typer.Option(
@@ -181,6 +196,7 @@ def serve(
         works=worker,
         gone=gone_after,
         log_level=log_level.value,
+        log_format=lazy.settings.LogFormat(log_format),
         issue_token=issue_token,
         documents=None if documents is None else documents.expanduser().absolute(),
         own_documents=tuple(OWN),
@@ -195,7 +211,11 @@ def serve(
 
 
 def worker(
-    data: Data = None, database: Shared = None, gone_after: Gone = 300.0, log_level: Level = LogLevel.INFO
+    data: Data = None,
+    database: Shared = None,
+    gone_after: Gone = 300.0,
+    log_level: Level = LogLevel.INFO,
+    log_format: Format = LogFormat.TEXT,
 ) -> None:
     """Run deployments until Ctrl-C, together with other servers and workers on one PostgreSQL.
 
@@ -203,7 +223,12 @@ def worker(
     that first deployed it, with its data folder.
     """
     settings = lazy.settings.Settings(
-        data=_folder(data), database=_named(database), gone=gone_after, log_level=log_level.value, kept_answers=0
+        data=_folder(data),
+        database=_named(database),
+        gone=gone_after,
+        log_level=log_level.value,
+        log_format=lazy.settings.LogFormat(log_format),
+        kept_answers=0,
     )
     lazy.worker.work(settings)
 

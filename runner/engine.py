@@ -79,7 +79,10 @@ class LocalEngine:
                         position = recorded.position
                 return
             except Exception:
-                logger.exception("The log can't be followed behind position %d, trying again", position)
+                logger.exception(
+                    "Following the log after position %(position)d failed; retrying in %(pause).2g s",
+                    {"position": position, "pause": pause},
+                )
                 await asyncio.sleep(pause)
 
     def _react(self, recorded: Recorded) -> None:
@@ -106,10 +109,16 @@ class LocalEngine:
             try:
                 await self._runner.drive(deployment)
             except (DeploymentNotFound, DeploymentNotAdmitted, DeploymentOver, Fenced) as refusal:
-                logger.info("Deployment %s is not carried out here: %s", deployment, refusal)
+                logger.info(
+                    "Deployment %(deployment)s is not run here: %(reason)s",
+                    {"deployment": deployment, "reason": refusal},
+                )
                 return
             except Exception:
-                logger.exception("Deployment %s can't be carried out, trying again in %.2g s", deployment, pause)
+                logger.exception(
+                    "Deployment %(deployment)s failed to run; retrying in %(pause).2g s",
+                    {"deployment": deployment, "pause": pause},
+                )
                 await asyncio.sleep(pause)
             else:
                 return
@@ -130,4 +139,4 @@ async def tidy(work: Coroutine[Any, Any, None]) -> None:
     try:
         await work
     except Exception:
-        logger.exception("Something may be left over until the next start")
+        logger.exception("Stopping unneeded services failed; the next start stops them")

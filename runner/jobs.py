@@ -65,8 +65,8 @@ class HandOver(BaseRetryStrategy):
         return RetryDecision()
 
 
-def is_news(record: logging.LogRecord) -> bool:
-    """Not so for a database that is away, and for a job that another worker has done: both are said in a line."""
+def is_reportable(record: logging.LogRecord) -> bool:
+    """Return False for procrastinate's traces of a lost database or job: the worker logs a line of its own."""
     return not (record.exc_info and isinstance(record.exc_info[1], ConnectorException))
 
 

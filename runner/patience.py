@@ -30,7 +30,7 @@ async def patiently(act: Callable[[], Awaitable[T]]) -> T:
         try:
             return await act()
         except (LogUnavailable, StreamMoved) as error:
-            told = _tell("Not recorded yet, and tried until it is: %s", error, told)
+            told = _tell("Recording failed, and is retried: %(reason)s", error, told)
             await asyncio.sleep(pause)
     raise AssertionError("unreachable")
 
@@ -45,12 +45,12 @@ async def follow(log: EventLog, after: int, stream: UUID | None = None) -> Async
                 after, waits, told = batch[-1].position, pauses(), ""
             return
         except LogUnavailable as error:
-            told = _tell("Not following the log, and tried until it can be: %s", error, told)
+            told = _tell("Following the log failed, and is retried: %(reason)s", error, told)
             await asyncio.sleep(next(waits))
 
 
 def _tell(words: str, error: Exception, told: str) -> str:
     """Says it unless that is what was *told* last: what lasts is said once; what is told now."""
     if str(error) != told:
-        logger.warning(words, error)
+        logger.warning(words, {"reason": error})
     return str(error)

@@ -82,8 +82,14 @@ class StepRun:
     def _fault(self, error: Exception) -> str:
         """Logs *error* under an id by which a user can ask for it, and who may see nothing else of it."""
         id_, work = uuid4().hex[:12], self._work
-        where = f"{work.phase} of service {work.service}, attempt {work.attempt}, deployment {work.deployment}"
-        logger.error("Error %s in %s", id_, where, exc_info=error)
+        fields = {
+            "error_id": id_,
+            "phase": work.phase,
+            "service": work.service,
+            "attempt": work.attempt,
+            "deployment": work.deployment,
+        }
+        logger.error("Internal error %(error_id)s in a step", fields, exc_info=error)
         return f"internal error {id_}: the server's log says more"
 
 

@@ -22,7 +22,7 @@ from domain.deployment.state import Deployment
 from domain.deployment.step import Step
 from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
 from runner.engine import OpenDeployments, StandingServices, tidy
-from runner.jobs import HEARTBEAT, Home, Jobs
+from runner.jobs import HEARTBEAT, STALLED, Home, Jobs
 from runner.leftover import CONCERNING, Leftovers
 from runner.machine import Machine
 from runner.patience import follow, patiently, pauses
@@ -80,7 +80,11 @@ class WorkerEngine:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=HANDING_OVER)
             if not self._task.done():
-                logger.warning("The database does not let it hand over in time: others find out by themselves")
+                logger.warning(
+                    "The worker did not release its deployments within %(timeout)g s; others resume them in "
+                    "%(stalled)g s",
+                    {"timeout": HANDING_OVER, "stalled": STALLED},
+                )
         for tidying in self._tidying:
             tidying.cancel()
 
@@ -90,20 +94,20 @@ class WorkerEngine:
             began = asyncio.get_running_loop().time()
             try:
                 await self._work()
-                reason: object = "the database went away"
+                reason: object = "the database closed the connection"
             except WasGone:
-                reason = "this machine was taken for gone"
+                reason = "other workers took this machine for lost"
             except LogUnavailable as error:
                 reason = error
             except TimeoutError:
                 reason = "the database does not answer"
             except Exception as error:
-                logger.exception("The worker has stopped")
+                logger.exception("The worker failed")
                 reason = f"{type(error).__name__}: {error}"
             if asyncio.get_running_loop().time() - began > 60:
                 waits = pauses()
             if self._fault != str(reason):  # it is said once, however long it lasts
-                logger.warning("The worker does not go on just now: %s", reason)
+                logger.warning("The worker is interrupted, and retries: %(reason)s", {"reason": reason})
             self._fault = str(reason)
             await asyncio.sleep(next(waits))
 
@@ -114,7 +118,7 @@ class WorkerEngine:
             await jobs.greet()
             position = await self._log.position()
             if self._fault is not None:
-                logger.info("The worker goes on")
+                logger.info("The worker is running again")
             self._fault = None
             async with self._machine.occupied(lambda: tidy(self._sweep(jobs, position))):
                 await _first([jobs.work(self._queues, partial(self._drive, jobs)), self._keep_up(jobs)])
@@ -139,10 +143,10 @@ class WorkerEngine:
                 await self._settle(jobs, id_, home)
             await self._carry_out(id_)
         except (DeploymentNotFound, DeploymentNotAdmitted, DeploymentOver) as refusal:
-            logger.info("Deployment %s is not carried out: %s", id_, refusal)
+            logger.info("Deployment %(deployment)s is not run here: %(reason)s", {"deployment": id_, "reason": refusal})
         except Fenced:
             # Whoever drives it has the job now. It mustn't be said to be done before the deployment is.
-            logger.warning("Deployment %s was taken up by another worker", id_)
+            logger.warning("Deployment %(deployment)s was resumed by another worker", {"deployment": id_})
             await self._over(id_)
         finally:
             del self._drives[id_]
@@ -154,7 +158,10 @@ class WorkerEngine:
             except (DeploymentNotFound, DeploymentNotAdmitted, DeploymentOver, Fenced):
                 raise
             except Exception:
-                logger.exception("Deployment %s can't be carried out, trying again in %.2g s", id_, pause)
+                logger.exception(
+                    "Deployment %(deployment)s failed to run; retrying in %(pause).2g s",
+                    {"deployment": id_, "pause": pause},
+                )
                 await asyncio.sleep(pause)
             else:
                 return
@@ -195,9 +202,15 @@ class WorkerEngine:
             self._machine.live()
             for id_, machine in handed_on:
                 if machine is None:
-                    logger.warning("The worker of deployment %s is stalled: another takes it up", id_)
+                    logger.warning(
+                        "The worker of deployment %(deployment)s is stalled; another worker resumes it",
+                        {"deployment": id_},
+                    )
                 else:
-                    logger.warning("The worker of deployment %s is stalled: it waits for the machine %s", id_, machine)
+                    logger.warning(
+                        "The worker of deployment %(deployment)s is stalled; it waits for the machine %(machine)s",
+                        {"deployment": id_, "machine": machine},
+                    )
                     await self._tell_to_wait(id_, machine)
             await asyncio.sleep(HEARTBEAT)
 

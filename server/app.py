@@ -51,7 +51,10 @@ def app(settings: Settings, url: str) -> Starlette:
                 await signing.agree(settings, settings.database, made.application.signing_key)
             await _welcome(settings, url, made.tokens)
             faces = "the API at /graphql" if persisted.refuses else "GraphiQL in a browser, the API at /graphql"
-            logger.info("Stageline serves %s (%s); its data is in %s", url, faces, settings.data)
+            logger.info(
+                "Stageline serves %(url)s (%(faces)s); its data is in %(data)s",
+                {"url": url, "faces": faces, "data": settings.data},
+            )
             yield
 
     async def authenticate(credentials: Credentials) -> Identity:
@@ -146,10 +149,13 @@ async def _welcome(settings: Settings, url: str, tokens: Tokens) -> None:
         token = new_token()
         keyring.keep(url, token)  # first: a good token that nobody has would be of no use
         await tokens.issue(token, "admin")
-        logger.info("A new admin token is in %s, where the command line finds it", keyring.path)
+        logger.info("A new admin token is in %(file)s, where the command line finds it", {"file": keyring.path})
         return
     for token in dict.fromkeys(keyring.tokens().values()):
         if await tokens.is_good(token):
             keyring.keep(url, token)
             return
-    logger.warning("%s holds no token for this server: `stageline serve --issue-token` makes a new one", keyring.path)
+    logger.warning(
+        "%(file)s holds no token for this server; create one with `stageline serve --issue-token`",
+        {"file": keyring.path},
+    )

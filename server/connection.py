@@ -103,7 +103,7 @@ class Incidents:
         self.sum_up()
         if self._told < LINES:
             self._told += 1
-            logger.warning("%s: %s", _address(connection), what)
+            logger.warning("%(client)s: %(incident)s", {"client": _address(connection), "incident": what})
         else:
             self._left_out += 1
 
@@ -113,7 +113,9 @@ class Incidents:
         if now - self._since < MINUTE:
             return
         if self._left_out:
-            logger.warning("%d more connections were refused or closed within a minute", self._left_out)
+            logger.warning(
+                "%(count)d more connections were refused or closed within a minute", {"count": self._left_out}
+            )
         self._since, self._told, self._left_out = now, 0, 0
 
 

@@ -56,10 +56,15 @@ class Documents:
         try:
             found = await asyncio.to_thread(listed, file, self._own, self.persisted.listed)
         except DocumentsUnusable as reason:
-            logger.error("The documents of before stay listed. %s", reason)
+            logger.error(
+                "The document list was not reloaded; the previous one stays in force: %(reason)s", {"reason": reason}
+            )
             return
         added, gone = self.persisted.renew(found)
-        logger.info("%s has changed (documents: %d new, %d gone)", file, added, gone)
+        logger.info(
+            "The document list %(file)s was reloaded (documents: %(added)d added, %(removed)d removed)",
+            {"file": file, "added": added, "removed": gone},
+        )
 
 
 def _state(file: Path) -> tuple[int, ...] | None:

@@ -76,7 +76,10 @@ class Guesses:
         if window.logged < LINES:
             window.logged += 1
             reason = str(refused).partition(".")[0]
-            logger.warning('Authentication failed: client=%s reason="%s"', client or "local", reason)
+            logger.warning(
+                'Authentication failed: client=%(client)s reason="%(reason)s"',
+                {"client": client or "local", "reason": reason},
+            )
             return
         window.unlogged += 1
         if self._summary is None:
@@ -91,10 +94,13 @@ class Guesses:
     def _next(self) -> None:
         if self._window.unlogged:
             logger.warning(
-                "Authentication failed %d more times within %g s; clients that tried unknown tokens: %d",
-                self._window.unlogged,
-                self._length,
-                len(+self._window.clients),
+                "Authentication failed %(count)d more times within %(seconds)g s; "
+                "clients that tried unknown tokens: %(clients)d",
+                {
+                    "count": self._window.unlogged,
+                    "seconds": self._length,
+                    "clients": len(+self._window.clients),
+                },
             )
         if self._summary is not None:
             self._summary.cancel()

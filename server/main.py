@@ -50,9 +50,9 @@ def serve(settings: Settings) -> None:
     url = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
     if not ip_address(bound.getsockname()[0]).is_loopback:
         logger.warning(
-            "Stageline listens on %s without TLS, and tokens can be read on their way: put a proxy with TLS before it, "
-            "and let only that one reach it; or listen on 127.0.0.1",
-            settings.host or "all addresses",
+            "Stageline listens on %(host)s without TLS, so tokens can be read in transit: use a proxy with TLS that "
+            "alone can reach it, or listen on 127.0.0.1",
+            {"host": settings.host or "all addresses"},
         )
     try:
         served = app(settings, url)
@@ -84,7 +84,9 @@ class Server(uvicorn.Server):
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is lost by that: it is as if it were killed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        logger.info("Stageline ends; steps that run go on, and are taken up again. Ctrl-C once more ends it at once")
+        logger.info(
+            "Stageline is stopping; running steps continue, and the next start resumes them. Press Ctrl-C again to quit"
+        )
         self._state.stop()
         await super().shutdown(sockets)
 

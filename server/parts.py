@@ -66,9 +66,8 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
     disk.folder(settings.data)
     if disk.is_open_to_others(settings.data):
         logger.warning(
-            "Other users of this machine have access to the data folder %s: take it away with chmod -R go= %s",
-            settings.data,
-            shlex.quote(str(settings.data)),
+            "Other users of this machine have access to the data folder %(data)s; deny it with chmod -R go= %(quoted)s",
+            {"data": settings.data, "quoted": shlex.quote(str(settings.data))},
         )
     signing_key = signing.key(settings)
     opened = on_postgres(settings.database) if settings.database is not None else on_sqlite(settings.data)

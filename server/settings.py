@@ -1,8 +1,16 @@
 """What the operator decides."""
 
+from enum import StrEnum
 from pathlib import Path
 
 from msgspec import Struct
+
+
+class LogFormat(StrEnum):
+    """The format of the program's own log."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -29,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: int = 8000
     data: Path
     log_level: str = "info"
+    log_format: LogFormat = LogFormat.TEXT
     issue_token: bool = False
     signing_key: Path | None = None
     database: str | None = None

@@ -49,11 +49,9 @@ async def agree(settings: Settings, dsn: str, key: Ed25519PrivateKey) -> None:
             await connection.close(timeout=1)
     if last not in (None, name):
         logger.warning(
-            "Heads of the log are signed with the key %s from now on (%s), and were with %s by the server before it: "
-            "give all that share the database the same file (--signing-key)",
-            name,
-            settings.signing_key or settings.data / OWN,
-            last,
+            "Heads of the log are signed with the key %(key)s from now on (%(file)s); the previous server used "
+            "%(previous)s. Give all servers of the database the same file (--signing-key)",
+            {"key": name, "file": settings.signing_key or settings.data / OWN, "previous": last},
         )
 
 

@@ -37,14 +37,14 @@ async def _work(settings: Settings) -> bool:
         loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is lost by that: it is as if it were killed
         if not ended.is_set():
-            logger.info("Handing over what is under way to other workers; Ctrl-C once more ends it at once")
+            logger.info("The worker is stopping; other workers resume its deployments. Press Ctrl-C again to quit now")
         ended.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end)
     async with running(settings) as parts:
         collect_rarely()
-        logger.info("A worker of Stageline is at work; what it keeps is in %s", settings.data)
+        logger.info("The worker is running; its data is in %(data)s", {"data": settings.data})
         reasons = [asyncio.create_task(each.wait()) for each in (ended, parts.lost)]
         await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
     return parts.lost.is_set()

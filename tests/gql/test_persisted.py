@@ -330,7 +330,7 @@ def test_a_list_that_changes_counts_without_a_restart(
             assert "data" in ask(environment, {"query": VERSION}).json()
             (tmp_path / "new.json").write_text(json.dumps({"rename": RENAME, "new": f"{VERSION} "}))
             (tmp_path / "new.json").replace(file)
-            _wait_for("documents.json has changed (documents: 2 new, 3 gone)", caplog)
+            _wait_for("documents.json was reloaded (documents: 2 added, 3 removed)", caplog)
             assert "data" in ask(environment, {"documentId": "new"}).json()
             for gone in ({"query": VERSION}, named(VERSION), {"documentId": "events"}):
                 assert code(ask(environment, gone)) == "DOCUMENT_NOT_LISTED"

@@ -397,7 +397,7 @@ async def test_any_machine_may_go_on_with_what_runs_on_another_target(
     async with workers.one(on="second", target=Target.DOCKER):
         gate.opened.set()
         assert (await world.over(id_)).status == Status.SUCCEEDED
-    assert "left over" not in caplog.text  # nobody tidied up there
+    assert "Stopping unneeded services" not in caplog.text  # nobody tidied up there
 
 
 async def test_a_worker_that_falls_silent_while_it_hands_on_keeps_no_other_from_it(
@@ -488,7 +488,7 @@ async def test_a_worker_whose_database_does_not_let_it_hand_over_ends_all_the_sa
             await gate.reached.wait()
             proxy.hush()
         assert not working.done()
-        assert "The database does not let it hand over in time: others find out by themselves" in caplog.text
+        assert "The worker did not release its deployments within 0.1 s; others resume them in 4 s" in caplog.text
         proxy.speak()
         await asyncio.wait([working])
     async with workers.one():
@@ -510,13 +510,13 @@ async def test_a_worker_whose_sign_of_life_is_not_taken_lets_go_of_what_it_drive
     connection = await asyncpg.connect(database)
     async with connection.transaction():
         await connection.execute("SELECT FROM machines FOR UPDATE")
-        while "The worker does not go on just now: the database does not answer" not in caplog.text:
+        while "The worker is interrupted, and retries: the database does not answer" not in caplog.text:
             await asyncio.sleep(0.01)
         assert await connection.fetchval("SELECT status FROM procrastinate_jobs") == "todo"
     await connection.close()
     while world.target.watched["build api 1"] < 2:
         await asyncio.sleep(0.01)
-    assert "The worker goes on" in caplog.messages
+    assert "The worker is running again" in caplog.messages
     gate.opened.set()
     assert (await world.over(id_)).status == Status.SUCCEEDED
     assert world.target.marks.count("begin build api 1") == 1
@@ -538,7 +538,7 @@ async def test_a_worker_says_once_that_its_database_is_away_however_long_that_la
                 await tried.acquire()
     said = [message for message in caplog.messages if "worker" in message]
     assert len(said) == len(set(said))
-    assert said[0].startswith(f"The worker does not go on just now: The database shop at 127.0.0.1:{port}: ")
+    assert said[0].startswith(f"The worker is interrupted, and retries: The database shop at 127.0.0.1:{port}: ")
 
 
 async def test_what_a_worker_fetched_and_did_not_begin_is_anothers_as_soon_as_it_ends(
@@ -665,7 +665,7 @@ async def test_a_worker_from_whom_another_took_a_deployment_keeps_the_job_until_
     """Else nobody would have it when the other one dies."""
     id_, gate = driven
     other = asyncio.create_task(world.runner().drive(id_))
-    while "was taken up by another worker" not in caplog.text:
+    while "was resumed by another worker" not in caplog.text:
         await asyncio.sleep(0.01)
     await world.over(await world.request(await world.environment(["later"])))
     connection = await asyncpg.connect(database)

@@ -87,7 +87,7 @@ def test_a_lost_token_is_missed_and_replaced_on_request(stageline: Stageline, ca
     Keyring().path.unlink()
     stageline.restart()
     assert not Keyring().path.exists()
-    assert "holds no token for this server: `stageline serve --issue-token` makes a new one" in caplog.text
+    assert "holds no token for this server; create one with `stageline serve --issue-token`" in caplog.text
     stageline.restart(issue_token=True)
     assert stageline.token != lost
     assert _is_good(stageline, stageline.token)

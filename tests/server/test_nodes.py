@@ -74,7 +74,7 @@ def test_who_signs_with_another_key_than_the_others_is_told(database: str, tmp_p
         assert "Heads of the log" not in first.log.read_text()
         own, other = first.data / "signing-key.pem", second.data / "signing-key.pem"
         (warning,) = [line for line in second.log.read_text().splitlines() if "Heads of the log" in line]
-        assert warning.startswith("WARNING  Heads of the log are signed with the key ")
+        assert warning.partition(" ")[2].startswith("WARNING Heads of the log are signed with the key ")
         assert f"({other})" in warning
         first.stop()
         first.start(*options, "--signing-key", str(other))

@@ -127,7 +127,7 @@ async def test_ctrl_c_once_more_ends_it_at_once_and_nothing_is_lost(
         await world.reaches(id_, "BuildStarted", 2)
         proxy.hush()
         process.send_signal(signal.SIGINT)
-        while b"once more ends it at once" not in await process.stderr.readline():
+        while b"Press Ctrl-C again to quit now" not in await process.stderr.readline():
             pass
         process.send_signal(signal.SIGINT)
         assert await process.wait() == -signal.SIGINT  # a shell says 130
@@ -143,8 +143,10 @@ def test_a_signal_ends_a_worker_in_order(empty: str, tmp_path: Path, number: sig
     command = [sys.executable, "-m", "cli.main", "worker", "--database", empty, "--data", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as worker:
         assert worker.stderr is not None
-        assert "is at work" in worker.stderr.readline()
+        assert "The worker is running" in worker.stderr.readline()
         worker.send_signal(number)
         _, said = worker.communicate(timeout=60)
     assert worker.returncode == 0
-    assert said == "INFO  Handing over what is under way to other workers; Ctrl-C once more ends it at once\n"
+    assert said.partition(" ")[2] == (
+        "INFO The worker is stopping; other workers resume its deployments. Press Ctrl-C again to quit now\n"
+    )

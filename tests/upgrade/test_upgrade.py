@@ -1,4 +1,4 @@
-"""A data folder and a database that the commit abd754d wrote, with the server of today. See `write` for their making."""
+"""A data folder and a database written by an earlier version (commit abd754d), read and continued. See `write`."""
 
 import json
 import tarfile
@@ -13,7 +13,7 @@ import pytest
 
 from tests import postgres
 from tests.serving import Serving
-from tests.upgrade.readings import ENVIRONMENT, EVENTS, STAGING, read
+from tests.upgrade.readings import EVENTS, STAGING, read
 
 HERE = Path(__file__).parent
 

@@ -89,7 +89,7 @@ def dump(dsn: str) -> str:
     """Return the database as statements that need no psql."""
     binaries = postgres.binaries()
     assert binaries
-    command = [binaries / "pg_dump", "--inserts", "--no-owner", "--no-privileges", dsn]
+    command: list[str | Path] = [binaries / "pg_dump", "--inserts", "--no-owner", "--no-privileges", dsn]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return re.sub(r"^(\\.*|SET transaction_timeout.*|--.*|)\n", "", text, flags=re.MULTILINE)
 
