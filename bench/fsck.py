@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench import long
 from server import fsck
-from server.parts import running
+from server.components import running
 from server.settings import Settings
 from server.stores import on_postgres, on_sqlite
 from tests.postgres import created

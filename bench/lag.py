@@ -53,9 +53,9 @@ from endpoint.execution.documents import read
 from gql.contract.connection import MAX_PAGE
 from gql.contract.node import global_id
 from server.app import app
+from server.components import running
 from server.garbage import collect_rarely
 from server.main import config
-from server.parts import running
 from server.settings import Settings
 from store import ids
 from store.log import Change, Event, EventLog

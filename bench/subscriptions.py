@@ -45,9 +45,9 @@ from endpoint.execution.persisted import Persisted
 from endpoint.http.view import View
 from gql.contract import cursor as cursors
 from gql.schema import schema
+from server.components import running
 from server.garbage import collect_rarely
 from server.main import config
-from server.parts import running
 from server.settings import Settings
 from store import ids
 from store.log import Author, Change, EventLog, Origin

@@ -1,1 +1,1 @@
-"""Deployments carried out: what a target is asked to do, and how each kind of target does it."""
+"""The runner: engines that run deployments, and the targets that their steps run on."""

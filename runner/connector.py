@@ -22,7 +22,7 @@ from procrastinate.exceptions import ConnectorException, NoResult
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 
-from runner.patience import pauses
+from runner.retry import backoff
 from store.log import LogUnavailable
 from store.postgres.connection import Pool, Prepare
 from store.postgres.listener import Listener
@@ -160,7 +160,7 @@ class Manager(JobManager):
 
     async def _end(self) -> None:
         """Until nothing is left: a job that stayed behind would keep its environment's next one from being fetched."""
-        waits = pauses()
+        waits = backoff()
         while self._done:
             ids = list(self._done)
             try:

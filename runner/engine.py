@@ -1,8 +1,8 @@
 """
-Who carries deployments out.
+The engines that run deployments.
 
-Between its start and its stop an engine drives every deployment whose turn has come. The environments are independent
-of each other, so their deployments are driven side by side; within one the queue admits one at a time.
+Between its start and its stop, an engine runs every admitted deployment. Deployments of different environments run
+concurrently; the queue of an environment admits one at a time.
 """
 
 import asyncio
@@ -18,33 +18,33 @@ from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentO
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from runner.leftover import Leftovers
-from runner.patience import follow, pauses
+from runner.retry import backoff, follow
 from runner.runner import Runner
 from store.log import Recorded
 
 logger = logging.getLogger(__name__)
 
 OpenDeployments = Callable[[int], Awaitable[Collection[DeploymentId]]]
-"""The deployments that aren't over, admitted or waiting, as of the given position of the log or a later one."""
+"""Return the unfinished deployments, admitted or queued, at a position of the log or later."""
 
 StandingServices = Callable[[int], Awaitable[Mapping[EnvironmentId, Collection[ServiceId]]]]
-"""The services that stand in each environment's pipeline, as of the given position of the log or a later one."""
+"""Return the services in the pipeline of each environment, at a position of the log or later."""
 
 
 class Engine(Protocol):
     async def start(self) -> None:
-        """Takes up what an earlier server left, and from then on whatever is admitted."""
+        """Resume the deployments of an earlier server, and from then on run each admitted one."""
         ...
 
     async def stop(self) -> None:
-        """Drives nothing any more. What runs goes on, and the next server takes it up."""
+        """Stop watching. Running steps continue, and the next server resumes them."""
         ...
 
 
 class LocalEngine:
-    """Drives deployments in the server's own process, and stops what no pipeline holds any more.
+    """The engine of a single server: it runs deployments in the server's process, and stops removed services.
 
-    What is open is asked for once, so that a start takes no longer when the log has grown; then the log is followed.
+    It lists the open deployments once, so a start takes no longer when the log has grown. Then it follows the log.
     """
 
     def __init__(self, runner: Runner, open_deployments: OpenDeployments, services: StandingServices) -> None:
@@ -69,9 +69,9 @@ class LocalEngine:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, position: int, open_: Collection[DeploymentId]) -> None:
-        # What is to be kept is known as of *position*: nothing newer may be deployed before the sweep is done.
-        await tidy(self._sweep(position, open_))
-        for pause in pauses():
+        # The sweep knows the services at *position*, so no newer deployment may begin before it ends.
+        await clean_up(self._sweep(position, open_))
+        for pause in backoff():
             try:
                 async for batch in follow(self._runner.handler.log, position):
                     for recorded in batch:
@@ -89,7 +89,7 @@ class LocalEngine:
         if isinstance(recorded.event, DeploymentAdmitted):
             self._drive(recorded.event.deployment)
         elif work := self._leftovers.after(recorded):
-            self._spawn(tidy(work))
+            self._spawn(clean_up(work))
 
     async def _is_admitted(self, id_: DeploymentId) -> bool:
         states = self._runner.handler.states
@@ -105,7 +105,7 @@ class LocalEngine:
             task.add_done_callback(lambda _: self._drives.pop(deployment))
 
     async def _carry_out(self, deployment: DeploymentId) -> None:
-        for pause in pauses():
+        for pause in backoff():
             try:
                 await self._runner.drive(deployment)
             except (DeploymentNotFound, DeploymentNotAdmitted, DeploymentOver, Fenced) as refusal:
@@ -134,8 +134,8 @@ class LocalEngine:
         return task
 
 
-async def tidy(work: Coroutine[Any, Any, None]) -> None:
-    """Does *work*; what it doesn't come to is left to the next start's sweep."""
+async def clean_up(work: Coroutine[Any, Any, None]) -> None:
+    """Await *work*, and log its failure; the sweep of the next start does the rest."""
     try:
         await work
     except Exception:

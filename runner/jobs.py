@@ -1,8 +1,8 @@
 """
-The jobs of deployments in procrastinate's tables: deferred by the log's own appends, fetched by workers.
+The jobs of deployments in procrastinate's tables: appends to the log defer them, and workers fetch them.
 
-What is beside procrastinate's own is in jobs.sql: the trigger that defers, which machine an environment's processes
-are on, and the handing on of what stalled workers were about.
+jobs.sql adds to procrastinate's schema: the trigger that defers a job, the machine that an environment is bound to, and
+the release of the jobs of stalled workers.
 """
 
 import logging
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
     from store.postgres.connection import Connection
 
 HEARTBEAT = 1.0
-"""Seconds between two signs of life of a worker."""
+"""Time between two heartbeats of a worker, in seconds."""
 
 STALLED = 4.0
-"""Seconds without one after which another worker takes up what it was about."""
+"""Time without a heartbeat after which other workers resume the deployments of a worker, in seconds."""
 
 POLL = 0.5
-"""Seconds after which a worker looks for jobs although nobody told it of any."""
+"""Time between two polls for jobs without a notification, in seconds."""
 
 MOST = 200
-"""Deployments that a worker drives at once."""
+"""Maximum number of deployments that a worker runs at once."""
 
 VERSION = 8
-"""Of jobs.sql: it is counted up when that changes, so that an older version of Stageline leaves it alone."""
+"""Version of jobs.sql. Increase it with each change, so that an older Stageline refuses the database."""
 
 KEEP_VERSION = "INSERT INTO meta VALUES ('jobs', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 class Home(Struct, frozen=True):
-    """The machine that an environment's processes are on, and the name of the one before, if it is to be said gone."""
+    """The machine that an environment is bound to, and the name of the lost one before it, until that is noted."""
 
     machine: UUID
     lost: str | None
@@ -59,7 +59,7 @@ Drive = Callable[[DeploymentId, Home | None], Awaitable[None]]
 
 
 class HandOver(BaseRetryStrategy):
-    """However a worker comes to leave a deployment before it is over: another drives it on."""
+    """The strategy that retries every interrupted job at once, on any worker."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
         return RetryDecision()
@@ -71,7 +71,7 @@ def is_reportable(record: logging.LogRecord) -> bool:
 
 
 class Jobs:
-    """Those that *machine* may do in the database *dsn*. A machine not heard of for *gone* seconds is gone for good."""
+    """The jobs in the database *dsn* that *machine* may run. A machine silent for *gone* seconds is lost."""
 
     def __init__(self, dsn: str, machine: Machine, gone: float, *prepare: Prepare) -> None:
         self._dsn, self._machine, self._gone = dsn, machine, gone
@@ -82,7 +82,7 @@ class Jobs:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Jobs"]:
-        """Raises `LogUnavailable` if the database can't be reached, or goes away meanwhile."""
+        """Connect for the duration of the block; raise `LogUnavailable` when the database is unavailable."""
         try:
             async with self._app.open_async():
                 yield self
@@ -90,7 +90,7 @@ class Jobs:
             raise LogUnavailable(str(error.__cause__)) from error
 
     async def work(self, queues: Iterable[str], drive: Drive) -> None:
-        """Has *drive* do jobs until this is cancelled, or the database goes away; then it lets go of all of them."""
+        """Run jobs with *drive* until cancelled, or until the database is unavailable; then release them."""
 
         @self._app.task(name="drive", retry=HandOver())
         async def _(deployment: str, home: UUID | None, lost: str | None) -> None:
@@ -111,15 +111,15 @@ class Jobs:
         finally:
             await self._manager.close()
 
-    async def greet(self) -> bool:
-        """Says that the machine lives; whether it was taken for gone."""
+    async def heartbeat(self) -> bool:
+        """Record a heartbeat of the machine; return whether it was taken for lost before."""
         [(was_gone,)] = await self._connector.pool.fetch(
             "SELECT greet($1, $2, make_interval(secs => $3))", self._machine.id, self._machine.name, self._gone
         )
         return bool(was_gone)
 
-    async def hand_on(self) -> list[tuple[DeploymentId, str | None]]:
-        """Hands on what stalled workers were about: deployments, and the machine's name that each has to wait for."""
+    async def release_stalled(self) -> list[tuple[DeploymentId, str | None]]:
+        """Release the jobs of stalled workers; return their deployments, and the machine that each must wait for."""
         rows = await self._connector.pool.fetch(
             "SELECT * FROM hand_on($1, make_interval(secs => $2), make_interval(secs => $3))",
             self._machine.id,
@@ -128,27 +128,27 @@ class Jobs:
         )
         return [(DeploymentId(UUID(row["deployment"])), row["machine"]) for row in rows]
 
-    async def said(self, environment: EnvironmentId) -> None:
-        """Nobody is told any more that the machine is gone that *environment* was on before."""
+    async def clear_lost(self, environment: EnvironmentId) -> None:
+        """Forget the lost machine that *environment* was bound to before: its steps' restart is noted."""
         await self._connector.pool.fetch("UPDATE homes SET lost = NULL WHERE environment = $1", environment)
 
-    async def elsewhere(self) -> set[EnvironmentId]:
-        """The environments that are on other machines."""
+    async def environments_elsewhere(self) -> set[EnvironmentId]:
+        """Return the environments that are bound to other machines."""
         rows = await self._connector.pool.fetch("SELECT environment FROM homes WHERE machine <> $1", self._machine.id)
         return {EnvironmentId(row["environment"]) for row in rows}
 
 
 async def prepare(dsn: str) -> None:
-    """Makes the tables, or brings what is ours of them up to date; the log's are there.
+    """Create or update the tables of jobs, in a database that has the log's tables.
 
-    Raises `LogUnavailable`, also if a newer version of Stageline has brought them up to date.
+    Raises `LogUnavailable`, also if a newer version of Stageline has updated them.
     """
     script = (files("runner") / "jobs.sql").read_text()
     with explained(dsn):
-        connection = await connect(dsn, answering=None)  # whoever migrates just now is waited for
+        connection = await connect(dsn, answering=None)  # waits for a concurrent migration
         try:
             async with connection.transaction():
-                await connection.execute("SET LOCAL lock_timeout = 0")  # whoever migrates just now is waited for
+                await connection.execute("SET LOCAL lock_timeout = 0")  # waits for a concurrent migration
                 await connection.execute("SELECT pg_advisory_xact_lock(7263, 0)")
                 if not await connection.fetchval("SELECT to_regclass('procrastinate_jobs') IS NOT NULL"):
                     await connection.execute((files("procrastinate.sql") / "schema.sql").read_text())
@@ -165,9 +165,9 @@ async def prepare(dsn: str) -> None:
 
 @asynccontextmanager
 async def taken_over(connection: "Connection", machine: Machine) -> AsyncIterator[None]:
-    """Defers what was under way in a log that comes into the database meanwhile, whole, in one transaction with this.
+    """Defer the open deployments of a log that is copied into the database within the block, in its transaction.
 
-    The processes of its environments are on *machine*.
+    Its environments of local targets are bound to *machine*.
     """
     await connection.execute("ALTER TABLE stored_events DISABLE TRIGGER deployments_are_deferred")
     yield
@@ -176,6 +176,6 @@ async def taken_over(connection: "Connection", machine: Machine) -> AsyncIterato
 
 
 def _number(found: str | None) -> int:
-    """Which version it was; 0 before they were counted."""
+    """Return the version in a stored value; 0 for one without a version."""
     number, has_number, _ = (found or "").partition(" ")
     return int(number) if has_number else 0

@@ -1,8 +1,8 @@
 """
-What runs though nothing holds it any more.
+Leftovers: services that run although no pipeline and no open deployment has them.
 
-A service is held by its pipeline, and by every plan that is still to be carried out: a plan does what it says whatever
-becomes of the pipeline, so that a service removed meanwhile is left over only when the deployment is over.
+A plan is pinned: a deployment runs the services of its plan even if they were removed meanwhile. So a removed service
+is a leftover only when the last deployment that planned it is over.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from runner.targets.contract import Executor
 from store.log import Event, Recorded
 
 CONCERNING: Collection[type[Event]] = {DeploymentRequested, DeploymentClosed, ServiceRemoved, EnvironmentDeleted}
-"""The kinds of events that `Leftovers.after` has to see: each once, in their order."""
+"""Types of the events that `Leftovers.after` needs: each event once, in order."""
 
 
 class Leftovers:
-    """Stops on *executors* what is left over."""
+    """The leftovers on *executors*, and the work of stopping them."""
 
     def __init__(self, handler: Handler, executors: Mapping[Target, Executor]) -> None:
         self._log, self._states, self._executors = handler.log, handler.states, executors
-        self._whole: dict[UUID, set[DeploymentId]] = {}  # by queue: those since whose request nothing was removed
+        self._whole: dict[UUID, set[DeploymentId]] = {}  # by queue: deployments with no removal since their request
 
     async def stop(self, environment: EnvironmentId, services: Collection[ServiceId] = ()) -> None:
-        """Stops what nothing holds: of *services*, and of those that *environment* had when it was deleted."""
+        """Stop the leftovers among *services* and the services of *environment*, if it was deleted."""
         pipeline = (await self._states.load(pipelines.decider, environment)).state
         standing = {service.id for service in pipeline.services}
         held = standing if pipeline.exists else set()
@@ -47,7 +47,7 @@ class Leftovers:
         )
 
     def after(self, recorded: Recorded) -> Coroutine[Any, Any, None] | None:
-        """What has to be done about an event, if anything."""
+        """Return the work that an event calls for, if any."""
         match recorded.event:
             case DeploymentRequested(deployment=deployment):
                 self._whole.setdefault(recorded.stream, set()).add(deployment)
@@ -64,7 +64,7 @@ class Leftovers:
                 return None
 
     def _is_whole(self, queue: UUID, deployment: DeploymentId) -> bool:
-        """Whether *deployment*, which is over, leaves nothing behind: all that it planned stands in the pipeline."""
+        """Return whether the finished *deployment* has no leftovers: the pipeline still has all its services."""
         whole = self._whole.get(queue, set())
         if deployment not in whole:
             return False
@@ -74,9 +74,9 @@ class Leftovers:
         return True
 
     async def stop_after(self, deployment: DeploymentId) -> None:
-        """Stops what the plan of *deployment*, which is over, was the last to hold.
+        """Stop the leftovers of the finished *deployment*.
 
-        All of it stood in the pipeline when the plan was made, so only what was removed since then can be left over.
+        The pipeline had all planned services at that version, so only services removed since can be leftovers.
         """
         for planned in await self._log.events(deployment, until=1):
             assert isinstance(planned, DeploymentPlanned)
@@ -85,7 +85,7 @@ class Leftovers:
                 await self.stop(planned.environment, [s.id for stage in planned.plan.stages for s in stage.services])
 
     async def sweep(self, keep: Collection[ServiceId]) -> None:
-        """Stops everything but the services *keep*."""
+        """Stop every service but *keep*."""
         await asyncio.gather(*(executor.sweep(keep) for executor in self._executors.values()))
 
     async def _awaited(self, environment: EnvironmentId) -> set[ServiceId]:
@@ -95,7 +95,7 @@ class Leftovers:
     async def planned(
         self, open_: Collection[DeploymentId], elsewhere: Collection[EnvironmentId] = ()
     ) -> set[ServiceId]:
-        """The services that the deployments *open_* are about, but for those of the environments *elsewhere*."""
+        """Return the services that the deployments *open_* planned, without the environments *elsewhere*."""
         planned: set[ServiceId] = set()
         for id_ in open_:
             deployment = (await self._states.load(deployments.decider, id_)).state

@@ -1,8 +1,8 @@
 """
-The machine that steps run on as processes.
+The machine that environments of local targets are bound to.
 
-It is known by a number in its data folder: workers with the same folder are on the same machine, and take up each
-other's processes. Whoever works there holds a lock on that file, so that the first one to come knows that it is.
+A file in the data folder has its id. Workers with the same folder are on the same machine, and adopt each other's
+processes. Each worker holds a lock on that file, so the first one knows that it is the first.
 """
 
 import asyncio
@@ -22,26 +22,26 @@ from store.sqlite import disk
 
 
 class Machine(Struct, frozen=True):
-    """*file* holds its number; when it was last written to is when a worker last gave a sign of life."""
+    """A machine by its id. *file* holds the id; its modification time is the last heartbeat of a worker."""
 
     id: UUID
     name: str
     file: Path
 
     def live(self) -> None:
-        """Gives a sign of life; raises `LogUnavailable` if the file is gone: whoever starts there next is another."""
+        """Record a heartbeat; raise `LogUnavailable` if the file is gone, since the next start makes a new machine."""
         try:
             os.utime(self.file)
         except OSError as error:
-            raise LogUnavailable(f"{self.file}: {error.strerror}. Start it anew, if that isn't back.") from error
+            raise LogUnavailable(f"{self.file}: {error.strerror}. Restore the file or restart the worker.") from error
 
     @asynccontextmanager
-    async def occupied(self, tidy: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-        """Works there meanwhile. Who comes first tidies up before anybody else comes in."""
+    async def occupied(self, clean_up: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """Hold the machine for the block. The first worker awaits *clean_up* before any other enters."""
         descriptor = os.open(self.file, os.O_RDWR)
         try:
             if _locks(descriptor, fcntl.LOCK_EX):
-                await tidy()
+                await clean_up()
             while not _locks(descriptor, fcntl.LOCK_SH):
                 await asyncio.sleep(0.05)
             yield
@@ -50,9 +50,9 @@ class Machine(Struct, frozen=True):
 
 
 def machine(data: Path) -> Machine:
-    """The one whose data folder is *data*; it gets its number when it is asked for it the first time.
+    """Return the machine of the data folder *data*, and create its id at the first call.
 
-    Raises `LogUnavailable` if what is there is no number.
+    Raises `LogUnavailable` if the file holds no id.
     """
     file = data / "machine"
     disk.folder(data)
@@ -61,7 +61,7 @@ def machine(data: Path) -> Machine:
         with open(draft, "w", opener=disk.private) as number:
             number.write(f"{ids.new()}\n")
         try:
-            file.hardlink_to(draft)  # whole, or not there; and never over the number that another has just given it
+            file.hardlink_to(draft)  # atomic, and never replaces the id of a concurrent start
         except FileExistsError:
             pass
         finally:
@@ -69,7 +69,9 @@ def machine(data: Path) -> Machine:
     try:
         return Machine(UUID(file.read_text().strip()), socket.gethostname(), file)
     except ValueError as error:
-        raise LogUnavailable(f"{file} holds no machine's number: without it this will be another machine.") from error
+        raise LogUnavailable(
+            f"{file} holds no machine id. Restore it; if you remove it, this becomes another machine."
+        ) from error
 
 
 def _locks(descriptor: int, kind: int) -> bool:

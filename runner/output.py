@@ -1,24 +1,23 @@
-"""What a step prints, on its way to where it is kept."""
+"""The output of a step, buffered on its way to the store."""
 
 import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from runner.patience import patiently
+from runner.retry import retry
 from runner.targets.contract import Work
 from store.output import Kind, OutputStore
 
 LINES = 200
 PAUSE = 0.05
-"""Lines are kept together: so many, or as many as come within so many seconds."""
+"""Maximum number of lines, and of seconds, before buffered lines are stored."""
 
 
-class KeptOutput:
-    """The output of the attempt *work*; everything written is kept when it is left, unless by cancellation.
+class BufferedOutput:
+    """The output of the attempt *work*. Leaving the block stores all lines, unless it is cancelled.
 
-    Lines that were written and not kept yet are lost with the server, and no harm is done: `kept` says from where the
-    next one reads them again.
+    A crash loses the lines in the buffer. The next server reads them again from `offset`.
     """
 
     def __init__(self, store: OutputStore, work: Work) -> None:
@@ -45,9 +44,9 @@ class KeptOutput:
             if later is not None:
                 later.cancel()
 
-    async def kept(self) -> int:
+    async def offset(self) -> int:
         work = self._work
-        return await patiently(lambda: self._store.kept(work.deployment, work.service, work.phase, work.attempt))
+        return await retry(lambda: self._store.kept(work.deployment, work.service, work.phase, work.attempt))
 
     async def write(self, lines: Sequence[str], upto: int) -> None:
         self._check(self._later)
@@ -59,10 +58,10 @@ class KeptOutput:
             self._later = asyncio.create_task(self._keep_soon())
 
     async def note(self, text: str) -> None:
-        """Keeps *text* unless it is the last line already: who takes the attempt up comes to the same again."""
+        """Store *text* as a note, unless it is the last line already, as after the attempt was resumed."""
         await self._keep()
         work, text = self._work, " ".join(text.split())
-        last = await patiently(lambda: self._store.read(work.deployment, work.service, limit=1, newest=True))
+        last = await retry(lambda: self._store.read(work.deployment, work.service, limit=1, newest=True))
         same = (work.phase, work.attempt, Kind.NOTE, text)
         if [same] != [(line.phase, line.attempt, line.kind, line.text) for line in last]:
             await self._append([text], Kind.NOTE)
@@ -72,7 +71,7 @@ class KeptOutput:
         await self._keep()
 
     def _check(self, later: asyncio.Task[None] | None) -> None:
-        """Raises what kept lines from being kept: behind a gap nothing more is."""
+        """Raise the error of the last store, since lines after a gap must not be stored."""
         if later is not None and later.done():
             later.result()
 
@@ -84,7 +83,7 @@ class KeptOutput:
 
     async def _append(self, lines: Sequence[str], kind: Kind, upto: int | None = None) -> None:
         work = self._work
-        await patiently(
+        await retry(
             lambda: self._store.append(
                 work.deployment, work.service, work.phase, work.attempt, lines, kind=kind, upto=upto
             )

@@ -1,12 +1,11 @@
 """
-Deployments carried out: what runs is kept equal to what is due.
+The runner: it keeps the running steps of a deployment equal to the due ones.
 
-The runner reads a deployment's state, never the event that woke it, so that waking twice, late, or after a restart all
-come to the same. A step is recorded as started before it begins, and what is recorded as running is asked of its target
-again by the next server: the target finds it by its identity and takes it up.
+The runner reads a deployment's state, never the event that woke it, so a repeated, late or lost wake-up does no harm. A
+step is recorded as started before it begins. After a restart, the runner passes each running step to its target again,
+and the target adopts it by its identity.
 
-What happens at the same time is recorded at the same time: the steps that have ended and those that start with that go
-into one append, the first ones that of the taking up.
+Steps that end and steps that start as a result are recorded in one append.
 """
 
 import asyncio
@@ -31,8 +30,8 @@ from domain.deployment.state import (
 from domain.deployment.step import Step, StepCommand
 from domain.errors import Fenced
 from domain.pipeline.environment import Target
-from runner.patience import patiently
-from runner.step import StepRun
+from runner.retry import retry
+from runner.step import StepExecution
 from runner.targets.contract import Executor, Work
 from store.log import Author, Event, Origin, Recorded
 from store.output import OutputStore
@@ -45,35 +44,35 @@ CONCERNING: Collection[type[Event]] = {
     DeploymentTakenUp,
     *queues.decider.events,
 }
-"""The kinds of events by which others reach into a deployment that is driven here, or to be driven."""
+"""Types of the events by which others change a deployment that runs here."""
 
 logger = logging.getLogger(__name__)
 
 
 class Runner:
-    """Carries deployments out as *worker*: a name that no runner has beside it, nor had before."""
+    """A runner of deployments. *worker* is its name, which no other runner has or had."""
 
     def __init__(
         self, handler: Handler, executors: Mapping[Target, Executor], outputs: OutputStore, worker: str
     ) -> None:
         self.handler, self.executors, self.outputs, self.worker = handler, executors, outputs, worker
-        self._drives: dict[DeploymentId, _Drive] = {}
-        handler.log.watch(self._told, CONCERNING)
+        self._drives: dict[DeploymentId, DeploymentExecution] = {}
+        handler.log.watch(self._on_events, CONCERNING)
 
     async def drive(self, deployment: DeploymentId) -> Deployment:
-        """Carries *deployment* out to its end; whoever did so before may report nothing more.
+        """Run *deployment* to its end; the log fences any earlier worker of it.
 
-        Cancelling this leaves what runs as it is. Raises `DeploymentNotFound`, `DeploymentOver`,
-        `DeploymentNotAdmitted` before its turn has come, and `Fenced` when another worker took the deployment up.
+        Cancelling this does not stop running steps. Raises `DeploymentNotFound`, `DeploymentOver`,
+        `DeploymentNotAdmitted` while it is queued, and `Fenced` when another worker has resumed the deployment.
         """
-        drive = self._drives[deployment] = _Drive(self, deployment)
+        drive = self._drives[deployment] = DeploymentExecution(self, deployment)
         try:
             return await drive.carry_out()
         finally:
             if self._drives.get(deployment) is drive:
                 del self._drives[deployment]
 
-    def _told(self, events: Sequence[Recorded]) -> None:
+    def _on_events(self, events: Sequence[Recorded]) -> None:
         self.handler.states.learn(events)
         for each in events if self._drives else ():
             drive = self._drives.get(DeploymentId(each.stream))
@@ -81,8 +80,8 @@ class Runner:
                 drive.hear(each.version)
 
 
-class _Drive:
-    """What a deployment needs in this process: the tasks that see to its steps, and a reason to look again."""
+class DeploymentExecution:
+    """A deployment that runs in this process: the tasks of its steps, and the event that wakes it."""
 
     def __init__(self, runner: Runner, id_: DeploymentId) -> None:
         self._runner = runner
@@ -90,7 +89,7 @@ class _Drive:
         self._by = Author(actor=ENGINE, origin=Origin.ENGINE, correlation=id_)
         self._woken = asyncio.Event()
         self._now: StreamState[Deployment] = StreamState(id_, 0, deployments.decider.initial)
-        self._newest = 0  # the version that others, or we, have brought the stream to, as far as the log has told us
+        self._newest = 0  # the stream's last version that the log has reported
         self._is_recording = False
         self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
         self._aborts: dict[Step, asyncio.Task[StepCommand]] = {}
@@ -105,13 +104,13 @@ class _Drive:
             await _cancel([*self._aborts.values(), *self._watches.values()])
 
     def hear(self, version: int) -> None:
-        """The log tells that the stream has come to *version*: by others, or by what is being recorded here."""
+        """Note that the stream has reached *version*, and look again unless this process is appending."""
         self._newest = version
         if not self._is_recording:
             self._woken.set()
 
     async def _reconcile(self) -> Deployment:
-        """Records what has ended and what starts; then watches what runs, and aborts what ought not to run."""
+        """Record ended and started steps; then watch the running ones, and abort the unwanted ones."""
         self._woken.clear()
         deployment = await self._record()
         unwanted = deployment.unwanted
@@ -139,7 +138,7 @@ class _Drive:
 
     async def _load(self) -> None:
         states = self._runner.handler.states
-        self._now = await patiently(lambda: states.load(deployments.decider, self._id))
+        self._now = await retry(lambda: states.load(deployments.decider, self._id))
         if self._now.state.worker != self._runner.worker:
             raise Fenced(worker=self._now.state.worker)
 
@@ -155,7 +154,7 @@ class _Drive:
         transact = partial(self._runner.handler.transact, work, deployments.decider, self._by, cached=True)
         self._is_recording = True
         try:
-            self._now = (await patiently(transact)).subject
+            self._now = (await retry(transact)).subject
         finally:
             self._is_recording = False
         if self._newest > self._now.version:
@@ -166,7 +165,7 @@ class _Drive:
         task.add_done_callback(lambda _: self._woken.set())
         return task
 
-    def _run_of(self, deployment: Deployment, step: Step) -> StepRun:
+    def _run_of(self, deployment: Deployment, step: Step) -> StepExecution:
         run = deployment.run_of(step.service)
         assert run is not None
         assert deployment.environment is not None
@@ -183,7 +182,7 @@ class _Drive:
             attempt=step.attempt,
         )
         executor = self._runner.executors.get(deployment.plan.target)
-        return StepRun(work, executor, self._runner.outputs, self._runner.worker)
+        return StepExecution(work, executor, self._runner.outputs, self._runner.worker)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""An attempt at a step, carried out on its target and watched to its end."""
+"""The execution of one attempt at a step on its target."""
 
 import asyncio
 import logging
@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from domain.deployment.step import AbortStep, FailStep, Phase, Step, StepCommand, SucceedStep
 from domain.pipeline.ref import ServiceId
-from runner.output import KeptOutput
-from runner.patience import pauses
+from runner.output import BufferedOutput
+from runner.retry import backoff
 from runner.targets.contract import Executor, StepFailed, StepOutput, Work
 from store.output import OutputStore
 
@@ -21,17 +21,17 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-class StepRun:
-    """Carries *work* out on *executor*, None if the server lacks it, and says for *worker* what became of it."""
+class StepExecution:
+    """The execution of *work* on *executor* for *worker*; None as executor means that the target is missing."""
 
     def __init__(self, work: Work, executor: Executor | None, store: OutputStore, worker: str) -> None:
         self._work, self._executor, self._store, self._worker = work, executor, store, worker
         self._step = Step(service=ServiceId(work.service), phase=work.phase, attempt=work.attempt)
 
     async def watch(self) -> StepCommand:
-        """Begins the attempt, or takes it up where it is. Cancelling this leaves what runs as it is."""
+        """Begin or adopt the attempt, and return its outcome. Cancelling this does not stop it."""
         try:
-            async with KeptOutput(self._store, self._work) as output:
+            async with BufferedOutput(self._store, self._work) as output:
                 try:
                     ports = await self._carry_out(output)
                 except StepFailed as failure:
@@ -41,15 +41,15 @@ class StepRun:
         except Exception as error:
             reason = self._fault(error)
         try:
-            await self._stop()  # nothing may run on behind a step that is said to have failed
+            await self._stop()  # a failed step must leave nothing running
         except Exception as error:
             self._fault(error)
         return self._failed(reason)
 
     async def abort(self, watching: asyncio.Task[StepCommand] | None) -> StepCommand:
-        """Stops the attempt, which *watching* watches already; what ended before it was stopped has ended so."""
+        """Stop the attempt, and return its outcome. *watching* is the task that watches it, if any."""
         reason = ""
-        for pause in islice(pauses(), ABORT_TRIES):
+        for pause in islice(backoff(), ABORT_TRIES):
             try:
                 await self._stop()
             except Exception as error:
@@ -80,7 +80,7 @@ class StepRun:
         return f"attempt {self._work.attempt} of {attempts} failed: {reason}" if attempts > 1 else f"failed: {reason}"
 
     def _fault(self, error: Exception) -> str:
-        """Logs *error* under an id by which a user can ask for it, and who may see nothing else of it."""
+        """Log *error* under an id, and return the reason for the user, which shows only that id."""
         id_, work = uuid4().hex[:12], self._work
         fields = {
             "error_id": id_,
@@ -90,15 +90,15 @@ class StepRun:
             "deployment": work.deployment,
         }
         logger.error("Internal error %(error_id)s in a step", fields, exc_info=error)
-        return f"internal error {id_}: the server's log says more"
+        return f"internal error {id_}: see the server's log"
 
 
 async def _unbroken(asked: Awaitable[T]) -> T:
-    """What the target answers. If it breaks off though nobody cancelled this, that is a fault like any other."""
+    """Await *asked*; raise `RuntimeError` if the target cancels itself while this task is not cancelled."""
     try:
         return await asked
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise RuntimeError("the target broke off by itself") from error
+        raise RuntimeError("the target cancelled itself") from error

@@ -21,11 +21,11 @@ from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import Step
 from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
-from runner.engine import OpenDeployments, StandingServices, tidy
+from runner.engine import OpenDeployments, StandingServices, clean_up
 from runner.jobs import HEARTBEAT, STALLED, Home, Jobs
 from runner.leftover import CONCERNING, Leftovers
 from runner.machine import Machine
-from runner.patience import follow, patiently, pauses
+from runner.retry import backoff, follow, retry
 from runner.runner import Runner
 from store.log import LogUnavailable, Recorded
 from store.output import Kind
@@ -38,11 +38,11 @@ HANDING_OVER = 5.0
 logger = logging.getLogger(__name__)
 
 
-class Elsewhere(Exception):
+class WrongMachine(Exception):
     """The deployment is another machine's."""
 
 
-class WasGone(Exception):
+class MachineReplaced(Exception):
     """This machine was taken for gone, so others may have taken over what is here."""
 
 
@@ -71,7 +71,7 @@ class WorkerEngine:
         self._fault: str | None = None  # why it doesn't go on just now, as far as that was said
 
     async def start(self) -> None:
-        self._log.watch(self._told, CONCERNING)
+        self._log.watch(self._on_events, CONCERNING)
         self._task = asyncio.create_task(self._persist(), name="worker")
 
     async def stop(self) -> None:
@@ -89,13 +89,13 @@ class WorkerEngine:
             tidying.cancel()
 
     async def _persist(self) -> None:
-        waits = pauses()
+        waits = backoff()
         while True:
             began = asyncio.get_running_loop().time()
             try:
                 await self._work()
                 reason: object = "the database closed the connection"
-            except WasGone:
+            except MachineReplaced:
                 reason = "other workers took this machine for lost"
             except LogUnavailable as error:
                 reason = error
@@ -105,7 +105,7 @@ class WorkerEngine:
                 logger.exception("The worker failed")
                 reason = f"{type(error).__name__}: {error}"
             if asyncio.get_running_loop().time() - began > 60:
-                waits = pauses()
+                waits = backoff()
             if self._fault != str(reason):  # it is said once, however long it lasts
                 logger.warning("The worker is interrupted, and retries: %(reason)s", {"reason": reason})
             self._fault = str(reason)
@@ -115,12 +115,12 @@ class WorkerEngine:
         """Until something fails, or the database goes away."""
         async with Jobs(self._dsn, self._machine, self._gone, *self._prepare).open() as jobs:
             self._machine.live()
-            await jobs.greet()
+            await jobs.heartbeat()
             position = await self._log.position()
             if self._fault is not None:
                 logger.info("The worker is running again")
             self._fault = None
-            async with self._machine.occupied(lambda: tidy(self._sweep(jobs, position))):
+            async with self._machine.occupied(lambda: clean_up(self._sweep(jobs, position))):
                 await _first([jobs.work(self._queues, partial(self._drive, jobs)), self._keep_up(jobs)])
 
     @property
@@ -152,7 +152,7 @@ class WorkerEngine:
             del self._drives[id_]
 
     async def _carry_out(self, id_: DeploymentId) -> None:
-        for pause in pauses():
+        for pause in backoff():
             try:
                 await self._runner.drive(id_)
             except (DeploymentNotFound, DeploymentNotAdmitted, DeploymentOver, Fenced):
@@ -167,7 +167,7 @@ class WorkerEngine:
                 return
 
     async def _load(self, id_: DeploymentId) -> Deployment:
-        return (await patiently(lambda: self._states.load(deployments.decider, id_))).state
+        return (await retry(lambda: self._states.load(deployments.decider, id_))).state
 
     async def _over(self, id_: DeploymentId) -> None:
         async for _ in follow(self._log, 0, id_):
@@ -177,16 +177,16 @@ class WorkerEngine:
     # Machines
 
     async def _settle(self, jobs: Jobs, id_: DeploymentId, home: Home) -> None:
-        """Raises `Elsewhere` if the deployment's processes are another machine's."""
+        """Raises `WrongMachine` if the deployment's processes are another machine's."""
         if home.machine != self._machine.id:
-            raise Elsewhere(f"deployment {id_} is carried out on machine {home.machine}")
+            raise WrongMachine(f"deployment {id_} is carried out on machine {home.machine}")
         if home.lost is not None:
             text = f"the machine {home.lost} is gone: this step is begun anew on {self._machine.name}"
             deployment = await self._load(id_)
             assert deployment.environment is not None
             for step in deployment.running:
-                await patiently(partial(self._begin_anew, id_, step, text))
-            await patiently(partial(jobs.said, deployment.environment))
+                await retry(partial(self._begin_anew, id_, step, text))
+            await retry(partial(jobs.clear_lost, deployment.environment))
 
     async def _begin_anew(self, id_: DeploymentId, step: Step, text: str) -> None:
         await self._outputs.begin_anew(id_, step.service, step.phase, step.attempt)
@@ -196,9 +196,9 @@ class WorkerEngine:
         """Gives signs of life, and hands on what others don't do any more."""
         while True:
             async with asyncio.timeout(ANSWERING):
-                if await jobs.greet():
-                    raise WasGone
-                handed_on = await jobs.hand_on()
+                if await jobs.heartbeat():
+                    raise MachineReplaced
+                handed_on = await jobs.release_stalled()
             self._machine.live()
             for id_, machine in handed_on:
                 if machine is None:
@@ -232,16 +232,16 @@ class WorkerEngine:
         local = [executor for executor in self._runner.executors.values() if executor.is_local]
         if not local:
             return
-        standing, elsewhere = await self._services(position), await jobs.elsewhere()
+        standing, elsewhere = await self._services(position), await jobs.environments_elsewhere()
         keep = await self._leftovers.planned(await self._open_deployments(position), elsewhere)
         keep.update(*(services for environment, services in standing.items() if environment not in elsewhere))
         await asyncio.gather(*(executor.sweep(keep) for executor in local))
 
-    def _told(self, events: Sequence[Recorded]) -> None:
+    def _on_events(self, events: Sequence[Recorded]) -> None:
         for recorded in events if self._task is not None and not self._task.done() else ():
             work = self._leftovers.after(recorded)
             if work is not None:
-                task = asyncio.create_task(tidy(work))
+                task = asyncio.create_task(clean_up(work))
                 self._tidying.add(task)
                 task.add_done_callback(self._tidying.discard)
 

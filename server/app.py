@@ -23,10 +23,10 @@ from gql.document import pipeline
 from gql.schema import schema
 from server import audit, connection, graphiql, signing
 from server.auth import Keyring, Tokens, new_token
+from server.components import Components, running
 from server.cors import cors
 from server.documents import Documents
 from server.health import health, live
-from server.parts import Parts, running
 from server.settings import Settings
 from store.log import LogUnavailable
 
@@ -39,7 +39,7 @@ def app(settings: Settings, url: str) -> Starlette:
     Raises `DocumentsUnusable`; its start raises `LogUnavailable`, `KeyringUnusable` or `SigningKeyUnusable` when
     something of the operator's is in the way.
     """
-    parts: list[Parts] = []
+    parts: list[Components] = []
     documents = Documents(settings)
     persisted = documents.persisted
 

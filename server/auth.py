@@ -44,7 +44,7 @@ class Tokens:
         self._version = -1  # of the state above
         self._is_stale = True
         self._changes = 0
-        handler.log.watch(self._told, access.decider.events)
+        handler.log.watch(self._on_events, access.decider.events)
 
     async def authenticate(self, credentials: Credentials) -> Identity:
         """Who has the token of *credentials*; raises `NotLetIn`."""
@@ -103,7 +103,7 @@ class Tokens:
         if changes == self._changes:
             self._is_stale = False
 
-    def _told(self, _: Sequence[Recorded]) -> None:
+    def _on_events(self, _: Sequence[Recorded]) -> None:
         self._changes += 1
         self._is_stale = True
 

@@ -73,7 +73,7 @@ def streams() -> int:
     return capacity() * 5 // 6
 
 
-class Connection(Protocol):
+class ClientConnection(Protocol):
     @property
     def client(self) -> tuple[str, int] | None: ...
 
@@ -96,13 +96,13 @@ class Incidents:
 
     def __init__(self) -> None:
         self._since = 0.0
-        self._told = 0
+        self._reported = 0
         self._left_out = 0
 
-    def tell(self, connection: Connection, what: str) -> None:
+    def report(self, connection: ClientConnection, what: str) -> None:
         self.sum_up()
-        if self._told < LINES:
-            self._told += 1
+        if self._reported < LINES:
+            self._reported += 1
             logger.warning("%(client)s: %(incident)s", {"client": _address(connection), "incident": what})
         else:
             self._left_out += 1
@@ -116,7 +116,7 @@ class Incidents:
             logger.warning(
                 "%(count)d more connections were refused or closed within a minute", {"count": self._left_out}
             )
-        self._since, self._told, self._left_out = now, 0, 0
+        self._since, self._reported, self._left_out = now, 0, 0
 
 
 class Connections(ServerState):
@@ -126,16 +126,16 @@ class Connections(ServerState):
         super().__init__()
         self.incidents = Incidents()
         self._most = capacity()
-        self._guests: dict[str, dict[Connection, None]] = {}
-        self._known: dict[Connection, None] = {}
+        self._guests: dict[str, dict[ClientConnection, None]] = {}
+        self._known: dict[ClientConnection, None] = {}
         self._count = 0
-        self._due: dict[Connection, float] = {}
+        self._due: dict[ClientConnection, float] = {}
 
-    def join(self, connection: Connection) -> None:
+    def join(self, connection: ClientConnection) -> None:
         """Count a new connection as a guest, and close another one where there are too many."""
         while self._count >= self._most:
             least = self._least()
-            self.incidents.tell(least or connection, f"closed to make room: {self._most:,} connections are open")
+            self.incidents.report(least or connection, f"closed to make room: {self._most:,} connections are open")
             if least is None:
                 connection.abort()
                 return
@@ -144,12 +144,12 @@ class Connections(ServerState):
         self._guests.setdefault(_network(connection), {})[connection] = None
         self._count += 1
 
-    def let_in(self, connection: Connection) -> None:
+    def let_in(self, connection: ClientConnection) -> None:
         """A good token came over it."""
         if self._forget_guest(connection):
             self._known[connection] = None
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: ClientConnection) -> None:
         self._due.pop(connection, None)
         if self._forget_guest(connection):
             self._count -= 1
@@ -157,11 +157,11 @@ class Connections(ServerState):
             del self._known[connection]
             self._count -= 1
 
-    def expect(self, connection: Connection, seconds: float) -> None:
+    def expect(self, connection: ClientConnection, seconds: float) -> None:
         """Have it expire after *seconds*, unless `expect_nothing` is called before."""
         self._due[connection] = time.monotonic() + seconds
 
-    def expect_nothing(self, connection: Connection) -> None:
+    def expect_nothing(self, connection: ClientConnection) -> None:
         self._due.pop(connection, None)
 
     def sweep(self) -> None:
@@ -172,7 +172,7 @@ class Connections(ServerState):
             del self._due[connection]
             connection.expire()
 
-    def _forget_guest(self, connection: Connection) -> bool:
+    def _forget_guest(self, connection: ClientConnection) -> bool:
         network = _network(connection)
         guests = self._guests.get(network)
         if guests is None or connection not in guests:
@@ -182,18 +182,18 @@ class Connections(ServerState):
             del self._guests[network]
         return True
 
-    def _least(self) -> Connection | None:
+    def _least(self) -> ClientConnection | None:
         """Return the connection that can best be missed."""
         if self._guests:
             return next(iter(self._guests[max(self._guests, key=lambda each: len(self._guests[each]))]))
         return next((each for each in self._known if each.is_idle), None)
 
 
-def _address(connection: Connection) -> str:
+def _address(connection: ClientConnection) -> str:
     return connection.client[0] if connection.client else "a local client"
 
 
-def _network(connection: Connection) -> str:
+def _network(connection: ClientConnection) -> str:
     """Return who has the address: for IPv6 its first 64 bits, since a single host has all that begin with them."""
     address = _address(connection)
     if ":" in address:

@@ -26,8 +26,8 @@ from projections.engine.buffer import RowBuffer
 from projections.engine.projection import Projection
 from projections.engine.views import ViewRow
 from server import progress
-from server.away import Away
 from server.settings import Settings
+from server.spill import Spill
 from server.stored import Stored, files, snapshot
 from server.stores import PROJECTIONS
 from store.audit import Verifier
@@ -71,7 +71,7 @@ class Share(Struct, frozen=True):
         return key is not None and key.int % self.count == self.number
 
 
-class Checked(Struct):
+class CheckResult(Struct):
     """How many rows each generation should have, and what is wrong with them."""
 
     rows: dict[int, int]
@@ -125,7 +125,7 @@ async def check(
             return position, await links(log, done)
         async with _moment(settings) as stored:
             shares = [Share(number, count, stored.name, room) for number in range(count)]
-            checked: Sequence[Checked]
+            checked: Sequence[CheckResult]
             if count == 1:
                 wrong, checked = await links(log, done), [await rows(stored, log.epoch, shares[0], done)]
             else:
@@ -153,7 +153,7 @@ def _moment(settings: Settings, name: str | None = None) -> AbstractAsyncContext
 
 async def _side_by_side(
     settings: Settings, log: EventLog, shares: Sequence[Share], done: Done
-) -> tuple[list[str], Sequence[Checked]]:
+) -> tuple[list[str], Sequence[CheckResult]]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(shares), context, _begin, (done,)) as processes:
         loop = asyncio.get_running_loop()
@@ -168,10 +168,10 @@ def _begin(done: Done) -> None:
     gc.disable()  # nothing here goes in circles, and looking for them takes a tenth of the time
 
 
-def _alone(settings: Settings, epoch: str, share: Share) -> Checked:
+def _alone(settings: Settings, epoch: str, share: Share) -> CheckResult:
     """The work of a process of its own."""
 
-    async def work() -> Checked:
+    async def work() -> CheckResult:
         async with _moment(settings, share.moment) as stored:
             return await rows(stored, epoch, share, _done)
 
@@ -195,14 +195,14 @@ def _add(done: Done, events: int) -> None:
         done.value += events
 
 
-async def rows(stored: Stored, epoch: str, share: Share, done: Done) -> Checked:
+async def rows(stored: Stored, epoch: str, share: Share, done: Done) -> CheckResult:
     """What is wrong with the rows of *share*. A read model of another log, or yet to be made anew, isn't wrong."""
     checks = [
-        Check(projections[kind], generation, position)
+        RowCheck(projections[kind], generation, position)
         for kind, version, generation, of, position in await stored.checkpoints()
         if kind in projections and (version, of) == (projections[kind].version, epoch)
     ]
-    checked = Checked({check.generation: 0 for check in checks}, [])
+    checked = CheckResult({check.generation: 0 for check in checks}, [])
     after, end = 0, max((check.end for check in checks), default=0)
     while after < end and (events := await stored.events(after, BATCH)):
         for check in checks:
@@ -215,7 +215,7 @@ async def rows(stored: Stored, epoch: str, share: Share, done: Done) -> Checked:
     return checked
 
 
-async def _compare(stored: Stored, check: "Check", expected: Sequence[ViewRow], checked: Checked) -> None:
+async def _compare(stored: Stored, check: "RowCheck", expected: Sequence[ViewRow], checked: CheckResult) -> None:
     checked.rows[check.generation] += len(expected)
     found = await stored.rows(check.generation, [row.key for row in expected]) if expected else {}
     for row in expected:
@@ -224,7 +224,7 @@ async def _compare(stored: Stored, check: "Check", expected: Sequence[ViewRow], 
             checked.findings.append(f"the read model {check.kind} {what} row {row.key}")
 
 
-async def _together(stored: Stored, checked: Sequence[Checked]) -> list[str]:
+async def _together(stored: Stored, checked: Sequence[CheckResult]) -> list[str]:
     """What the shares have found, and whether there is more stored than all of them expect."""
     findings = [finding for each in checked for finding in each.findings]
     findings[MOST:] = [f"and {len(findings) - MOST} more rows"] if len(findings) > MOST else []
@@ -236,14 +236,14 @@ async def _together(stored: Stored, checked: Sequence[Checked]) -> list[str]:
     return findings
 
 
-class Check:
+class RowCheck:
     """Makes the rows of a read model again, from the events up to position *end*."""
 
     def __init__(self, projection: Projection[Any], generation: int, end: int) -> None:
         self.kind, self.generation, self.end = projection.name, generation, end
         self._projection = projection
         self._sheet = RowBuffer(projection)
-        self._away = Away()
+        self._away = Spill()
 
     def beside(self, events: Sequence[Recorded], share: Share) -> list[ViewRow]:
         """Folds the events of *share*; the rows that are written once, beside theirs."""

@@ -56,7 +56,7 @@ IDLE, HEADER, CONTENT = range(3)
 NOTHING, PART, REQUEST = range(3)
 
 
-class Unfit(Exception):
+class RequestRefused(Exception):
     """A request that goes beyond a limit."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
@@ -159,27 +159,27 @@ class HttpProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
             if self._part:
                 self._check(size)
-        except Unfit as unfit:
+        except RequestRefused as unfit:
             self._refuse(unfit.status, str(unfit))
         except httptools.HttpParserUpgrade:
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
         except httptools.HttpParserError as fault:
             cause = fault.__context__
-            if isinstance(cause, Unfit):
+            if isinstance(cause, RequestRefused):
                 self._refuse(cause.status, str(cause))
             else:
                 self._refuse(HTTPStatus.BAD_REQUEST, "The request is no HTTP.")
 
     def _check(self, size: int) -> None:
-        """Bound what is left open after another *size* bytes; raises `Unfit`."""
+        """Bound what is left open after another *size* bytes; raises `RequestRefused`."""
         self._fed += size
         if self._fed > MAX_HEADER:
             raise _too_large(f"more than {MAX_HEADER:,} bytes; at most {MAX_HEADER:,} are allowed")
         if self._part == CONTENT:
             self._sent += size
             if self._sent > MAX_BODY_SENT:
-                raise Unfit(
+                raise RequestRefused(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                     f"The request's body is too long; at most {MAX_BODY:,} bytes are allowed.",
                 )
@@ -192,7 +192,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._part = HEADER
         self._fed = 0
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise Unfit(
+            raise RequestRefused(
                 HTTPStatus.BAD_REQUEST,
                 f"Too many requests wait on this connection; at most {MAX_PIPELINED} are allowed.",
             )
@@ -212,7 +212,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _check_lengths(self) -> None:
         if len(self.url) > MAX_URL:
-            raise Unfit(
+            raise RequestRefused(
                 HTTPStatus.REQUEST_URI_TOO_LONG,
                 f"The request's address has {len(self.url):,} bytes; at most {MAX_URL:,} are allowed.",
             )
@@ -225,7 +225,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_chunk_header(self) -> None:
         self._chunks += 1
         if self._chunks > MAX_CHUNKS:
-            raise Unfit(
+            raise RequestRefused(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"The request's body has too many chunks; at most {MAX_CHUNKS:,} are allowed.",
             )
@@ -264,7 +264,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: HTTPStatus, message: str) -> None:
         """Answer *message*, if nothing else is being answered, and close the connection after the last answer."""
         self._is_over = True
-        self._open.incidents.tell(self, message)
+        self._open.incidents.report(self, message)
         self._expect_nothing()
         if self.transport.is_closing():
             return
@@ -289,5 +289,5 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def _too_large(what: str) -> Unfit:
-    return Unfit(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's header has {what}.")
+def _too_large(what: str) -> RequestRefused:
+    return RequestRefused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's header has {what}.")

@@ -43,7 +43,7 @@ class Sessions:
         self._cookies, self._secrets = (_derived(key, use) for use in (b"cookie", b"secret"))
         self._ended: frozenset[UUID] | None = None  # None: to be read
         self._changes = 0
-        handler.log.watch(self._told, [SessionEnded])
+        handler.log.watch(self._on_events, [SessionEnded])
 
     def open(self, identity: Identity) -> Opened:
         """A session for who came in by a token."""
@@ -113,7 +113,7 @@ class Sessions:
             self._ended = ended
         return ended
 
-    def _told(self, _: Sequence[Recorded]) -> None:
+    def _on_events(self, _: Sequence[Recorded]) -> None:
         self._changes += 1
         self._ended = None
 

@@ -61,7 +61,7 @@ MAX_GUEST_MESSAGE = 16 * 1024
 SECOND = 1.0
 
 
-class Protocol(ServerProtocol):
+class Framing(ServerProtocol):
     """Counts the frames that come in, and closes the connection when they are too many."""
 
     is_guest = True
@@ -97,7 +97,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state)
         self._open = cast("Connections", server_state)
         self._most = config.ws_max_size
-        self.conn = Protocol(max_size=min(MAX_GUEST_MESSAGE, self._most), logger=logging.getLogger("uvicorn.error"))
+        self.conn = Framing(max_size=min(MAX_GUEST_MESSAGE, self._most), logger=logging.getLogger("uvicorn.error"))
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
@@ -114,7 +114,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def let_in(self) -> None:
         """A good token came over this connection."""
-        protocol = cast("Protocol", self.conn)
+        protocol = cast("Framing", self.conn)
         protocol.is_guest = False
         protocol.max_message_size = self._most
         self._open.let_in(self)
@@ -139,7 +139,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._schedule()
 
     def _parse(self, data: bytes) -> None:
-        protocol = cast("Protocol", self.conn)
+        protocol = cast("Framing", self.conn)
         before = protocol.frames
         super().data_received(data)
         self._frames += protocol.frames - before
@@ -226,14 +226,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if closing is None or self.close_sent:
             self.transport.abort()
             return
-        self._open.incidents.tell(
+        self._open.incidents.report(
             self, f"The WebSocket was closed with {closing.code}: {closing.reason or 'no reason'}"
         )
         super().handle_parser_exception()
 
     def _refuse_handshake(self) -> None:
         """Answer a handshake that `websockets` could not read; uvicorn would keep the connection open."""
-        self._open.incidents.tell(self, "The WebSocket's handshake is invalid")
+        self._open.incidents.report(self, "The WebSocket's handshake is invalid")
         self.handshake_complete = self.close_sent = True
         answer = b"".join(self.conn.data_to_send())
         text = b"The WebSocket's handshake is invalid."

@@ -8,8 +8,8 @@ import sys
 import uvloop
 
 from server import journal, stores
+from server.components import running
 from server.garbage import collect_rarely
-from server.parts import running
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
 from store.log import LogUnavailable

@@ -32,7 +32,7 @@ class Work(Struct, frozen=True, kw_only=True, gc=False):
 class StepOutput(Protocol):
     """Where the lines of one attempt go, in order."""
 
-    async def kept(self) -> int:
+    async def offset(self) -> int:
         """How many bytes of the attempt's output were kept already: whoever takes it up goes on behind them."""
         ...
 

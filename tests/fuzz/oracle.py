@@ -23,7 +23,7 @@ INTERNAL = '"code":"INTERNAL"'
 """In the answer to what failed in a way that nobody has thought of (see `gql.contract.errors`)."""
 
 TEXTS = ("json", "text/plain", "event-stream")
-"""Parts of the media types of what the server says itself, rather than its pages."""
+"""Components of the media types of what the server says itself, rather than its pages."""
 
 INTERNAL_ERROR = 1011
 """RFC 6455, 7.4.1: the server has met what it didn't expect."""

@@ -28,7 +28,7 @@ from endpoint.identity import Credentials, Identity
 from gql.context import Application
 from gql.contract import cursor as cursors
 from gql.schema import schema
-from server.parts import running
+from server.components import running
 from server.settings import Settings
 from store import ids
 from store.sqlite.log import SqliteLog

@@ -12,7 +12,7 @@ from endpoint.identity import Identity
 from gql.context import Application, Context
 from gql.contract.node import uuid_of
 from gql.schema import schema
-from server.parts import running
+from server.components import running
 from server.settings import Settings
 from store import ids
 from store.log import Origin

@@ -33,7 +33,7 @@ class Printed:
         self.notes: list[str] = []
         self.upto = kept
 
-    async def kept(self) -> int:
+    async def offset(self) -> int:
         return self.upto
 
     async def write(self, lines: Sequence[str], upto: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from domain.spec import CommandCheck, Health
 from runner.targets.contract import StepFailed, Work
-from runner.targets.process.attempt import Attempt
+from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import SERVICE, Printed, ask, build, deploy, job, server, until
 
@@ -53,8 +53,8 @@ async def doomed(tmp_path: Path, executor: ProcessExecutor) -> AsyncIterator[Doo
     await program.wait()
 
 
-def attempts(tmp_path: Path) -> list[Attempt]:
-    return [Attempt(folder) for folder in (tmp_path / "data/processes").glob("*/*/*")]
+def attempts(tmp_path: Path) -> list[ProcessAttempt]:
+    return [ProcessAttempt(folder) for folder in (tmp_path / "data/processes").glob("*/*/*")]
 
 
 def moments(first: float, growth: float) -> Iterator[float]:
@@ -171,7 +171,7 @@ async def test_a_second_server_starts_nothing_that_the_first_has_started(
 
 
 async def test_an_attempt_that_has_ended_does_not_begin_again(tmp_path: Path) -> None:
-    attempt = Attempt(tmp_path / "attempt")
+    attempt = ProcessAttempt(tmp_path / "attempt")
     for _ in range(2):
         attempt.begin(["echo once"], tmp_path, {})
         await attempt.exited()

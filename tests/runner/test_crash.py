@@ -34,7 +34,7 @@ from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import AddService
 from domain.spec import CommandCheck, Health, ServiceSpec, ServiceType
 from runner.targets.process.attempt import STAMP
-from server.parts import running
+from server.components import running
 from server.settings import Settings
 from store import ids
 from store.output import Kind

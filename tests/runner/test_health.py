@@ -12,7 +12,7 @@ import pytest
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
 from runner.targets.contract import StepFailed
-from runner.targets.process.health import Place, healthy
+from runner.targets.process.health import Instance, healthy
 from tests.runner.target import until
 
 
@@ -52,7 +52,7 @@ async def check(
     check: Check, *ports: int, directory: Path = Path(), within: float = 0.05, timeout: float = 5.0
 ) -> None:
     health = Health(check=check, interval=0.01, timeout=timeout)
-    place = Place(ports=ports, directory=directory, variables={"PATH": os.environ["PATH"], "WORD": "yes"})
+    place = Instance(ports=ports, directory=directory, variables={"PATH": os.environ["PATH"], "WORD": "yes"})
     await healthy(health, place, since=time.time(), within=within)
 
 
@@ -148,4 +148,4 @@ async def test_it_is_tried_until_it_succeeds(tmp_path: Path) -> None:
 async def test_it_is_tried_once_however_late_it_is() -> None:
     async with listening(saying("")) as port:
         health = Health(check=TcpCheck())
-        await healthy(health, Place(ports=[port], directory=Path(), variables={}), since=0.0, within=1.0)
+        await healthy(health, Instance(ports=[port], directory=Path(), variables={}), since=0.0, within=1.0)

@@ -9,7 +9,7 @@ import pytest
 from domain.deployment.step import Phase
 from domain.spec import ServiceSpec, ServiceType
 from runner import output as outputs
-from runner.output import KeptOutput
+from runner.output import BufferedOutput
 from runner.targets.contract import Work
 from store.ids import new
 from store.output import Kind
@@ -67,7 +67,7 @@ def attempt(number: int = 1) -> Work:
 
 
 async def test_lines_are_kept_a_little_later_and_together(store: Counting) -> None:
-    async with KeptOutput(store, attempt()) as output:
+    async with BufferedOutput(store, attempt()) as output:
         await output.write(["one"], 4)
         await output.write(["two", "three"], 14)
         assert await store.texts() == []
@@ -75,36 +75,36 @@ async def test_lines_are_kept_a_little_later_and_together(store: Counting) -> No
             async for lines in store.follow(DEPLOYMENT):
                 assert [line.text for line in lines] == ["one", "two", "three"]
                 break
-        assert await output.kept() == 14
+        assert await output.offset() == 14
     assert store.appends == 1
 
 
 async def test_many_lines_are_kept_at_once(store: Counting) -> None:
-    async with KeptOutput(store, attempt()) as output:
+    async with BufferedOutput(store, attempt()) as output:
         await output.write(["line"] * outputs.LINES, 5 * outputs.LINES)
         assert len(await store.texts()) == outputs.LINES
 
 
 async def test_everything_is_kept_when_the_step_has_ended(store: Counting) -> None:
-    async with KeptOutput(store, attempt()) as output:
+    async with BufferedOutput(store, attempt()) as output:
         await output.write(["one"], 4)
     assert await store.texts() == ["one"]
 
 
 async def test_whoever_stops_watching_leaves_the_rest_to_the_next_one(store: Counting) -> None:
     async def cancelled() -> None:
-        async with KeptOutput(store, attempt()) as output:
+        async with BufferedOutput(store, attempt()) as output:
             await output.write(["one"], 4)
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
         await cancelled()
-    async with KeptOutput(store, attempt()) as output:
-        assert await output.kept() == 0
+    async with BufferedOutput(store, attempt()) as output:
+        assert await output.offset() == 0
 
 
 async def test_a_note_comes_behind_what_was_printed_before_it(store: Counting) -> None:
-    async with KeptOutput(store, attempt()) as output:
+    async with BufferedOutput(store, attempt()) as output:
         await output.write(["one"], 4)
         await output.note("failed: \n no reason")
     assert [(line.kind, line.text) for line in await store.read(DEPLOYMENT)] == [
@@ -115,7 +115,7 @@ async def test_a_note_comes_behind_what_was_printed_before_it(store: Counting) -
 
 async def test_a_note_is_not_repeated_by_who_takes_the_attempt_up(store: Counting) -> None:
     for number in (1, 1, 2):
-        async with KeptOutput(store, attempt(number)) as output:
+        async with BufferedOutput(store, attempt(number)) as output:
             await output.note("failed")
     assert await store.texts() == ["failed", "failed"]
 
@@ -123,7 +123,7 @@ async def test_a_note_is_not_repeated_by_who_takes_the_attempt_up(store: Countin
 async def interrupted(store: Counting, lines: Sequence[str]) -> None:
     """Keeps each of *lines* with time in between, in which only the first meets a fault."""
     store.fault = ValueError("a fault")
-    async with KeptOutput(store, attempt()) as output:
+    async with BufferedOutput(store, attempt()) as output:
         for number, line in enumerate(lines, 1):
             await output.write([line], number)
             for _ in range(10):

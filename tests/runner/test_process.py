@@ -17,16 +17,16 @@ from msgspec.structs import replace
 from domain.spec import CommandCheck, Health, TcpCheck, Variable
 from runner.targets.contract import StepFailed, Work
 from runner.targets.process import attempt
-from runner.targets.process.attempt import Attempt
+from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, ask, build, deploy, job, server, until
 
 BEGUN = Health(check=CommandCheck(command="test -s pid"))
 
 
-def attempt_of(work: Work, tmp_path: Path) -> Attempt:
+def attempt_of(work: Work, tmp_path: Path) -> ProcessAttempt:
     service = tmp_path / "data" / "processes" / str(work.environment) / str(work.service)
-    return Attempt(service / f"{work.deployment}.{work.phase.lower()}.{work.attempt}")
+    return ProcessAttempt(service / f"{work.deployment}.{work.phase.lower()}.{work.attempt}")
 
 
 def is_alive(file: Path) -> bool:

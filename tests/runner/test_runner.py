@@ -303,7 +303,7 @@ async def test_a_step_that_can_not_be_stopped_does_not_hang_the_deployment(
         raise OSError("the engine is gone")
 
     monkeypatch.setattr(world.target, "abort", abort)
-    monkeypatch.setattr("runner.patience.FIRST", 0.001)
+    monkeypatch.setattr("runner.retry.FIRST_PAUSE", 0.001)
     gate = Gate()
     world.target.on("build api", gate)
     environment = await world.environment(["api"])
@@ -324,7 +324,7 @@ async def test_a_target_that_the_server_lacks_fails_the_steps(world: World) -> N
 
 async def test_what_a_step_printed_is_kept_before_its_outcome_is_recorded(world: World) -> None:
     async def print_(work: Work, output: StepOutput) -> None:
-        position = await output.kept()
+        position = await output.offset()
         for number in range(500):
             position += 1
             await output.write([f"line {number}"], position)
@@ -373,7 +373,7 @@ async def test_a_cancellation_that_comes_behind_what_is_just_being_recorded_is_h
 
 
 async def test_a_log_that_is_away_for_a_while_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.patience.FIRST", 0.001)
+    monkeypatch.setattr("runner.retry.FIRST_PAUSE", 0.001)
     log = Faltering()
     async with World(log, MemoryOutput()).standing() as world:
         id_ = await world.request(await world.environment(["api", "web"], ["front"]))

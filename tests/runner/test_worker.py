@@ -308,11 +308,11 @@ async def test_several_workers_may_find_at_once_that_nobody_could_be_heard_of(da
     await jobs.prepare(database)
     connection = await asyncpg.connect(database)
     async with Jobs(database, machine(tmp_path), gone=300.0).open() as of_here, asyncio.timeout(30):
-        await of_here.greet()
+        await of_here.heartbeat()
         await connection.execute("UPDATE machines SET seen_at = now() - interval '1 hour'")
         async with connection.transaction():
             await connection.fetch("SELECT max(seen_at) FROM machines")
-            assert not await of_here.greet()
+            assert not await of_here.heartbeat()
     await connection.close()
 
 
@@ -411,12 +411,12 @@ async def test_a_worker_that_falls_silent_while_it_hands_on_keeps_no_other_from_
         Jobs(database, here, gone=300.0).open() as other,
     ):
         proxy.hushes = b"deployment"  # a column of the answer
-        asking = asyncio.create_task(silent.hand_on())
+        asking = asyncio.create_task(silent.release_stalled())
         await proxy.has_hushed.wait()
         connection = await asyncpg.connect(database)
         await connection.execute("UPDATE procrastinate_jobs SET status = 'doing'")  # of a worker that isn't there
         await connection.close()
-        while not (handed_on := await other.hand_on()):
+        while not (handed_on := await other.release_stalled()):
             await asyncio.sleep(0.01)
         assert handed_on == [(id_, None)]
         proxy.speak()
@@ -432,7 +432,7 @@ async def test_what_a_living_worker_drives_is_its_own(
     id_ = await world.request(await world.environment(["api"]))
     async with workers.one(), Jobs(database, machine(tmp_path / "other"), gone=300.0).open() as other:
         await gate.reached.wait()
-        assert await other.hand_on() == []
+        assert await other.release_stalled() == []
         gate.opened.set()
         await world.over(id_)
     assert (await world.recorded(id_)).count("DeploymentTakenUp") == 1
@@ -551,7 +551,7 @@ async def test_what_a_worker_fetched_and_did_not_begin_is_anothers_as_soon_as_it
     for each in connectors:
         await each.open_async()
     async with Jobs(database, here, gone=300.0).open() as of_here:
-        await of_here.greet()
+        await of_here.heartbeat()
     ending, other = (Manager(each, here.id, 300.0, most=3) for each in connectors)
     own, others = await ending.register_worker(), await other.register_worker()
 
@@ -595,7 +595,7 @@ async def test_fetching_costs_the_same_however_many_wait(database: str, tmp_path
     await jobs.prepare(database)
     here = machine(tmp_path)
     async with Jobs(database, here, gone=300.0).open() as of_here:
-        await of_here.greet()
+        await of_here.heartbeat()
     connection = await postgres_connection.connect(database)
     await connection.execute("ANALYZE procrastinate_jobs")
     worker = await connection.fetchval("SELECT procrastinate_register_worker_v1()")
@@ -725,7 +725,7 @@ async def test_of_an_environments_jobs_one_is_fetched_at_a_time_in_their_order(
     here, connector = machine(tmp_path), Connector(database)
     await connector.open_async()
     async with Jobs(database, here, gone=300.0).open() as of_here:
-        await of_here.greet()
+        await of_here.heartbeat()
     manager = Manager(connector, here.id, 300.0, 8)
     worker = await manager.register_worker()
     for id_ in (first, second):
@@ -763,7 +763,7 @@ async def test_a_worker_whose_data_folder_is_removed_stops_to_be_that_machine_an
         await world.over(await world.request(await world.environment(["api"])))
         here = machine(tmp_path / "here")
         here.file.unlink()
-        while "machine: No such file or directory. Start it anew" not in caplog.text:
+        while "machine: No such file or directory. Restore the file" not in caplog.text:
             await asyncio.sleep(0.01)
         connection = await asyncpg.connect(database)
         await connection.execute("DELETE FROM homes")
@@ -787,5 +787,7 @@ def test_a_machine_keeps_its_number(tmp_path: Path) -> None:
 
 def test_a_file_without_a_machines_number_is_refused_with_what_it_means(tmp_path: Path) -> None:
     (tmp_path / "machine").touch()
-    with pytest.raises(LogUnavailable, match="machine holds no machine's number: without it this will be another"):
+    with pytest.raises(
+        LogUnavailable, match=r"machine holds no machine id\. Restore it; if you remove it, this becomes another"
+    ):
         machine(tmp_path)

@@ -5,8 +5,8 @@ import pytest
 
 from projections.engine.status import ProjectionStatus, ProjectorStatus
 from projections.engine.views import ParkedEvent
+from server.components import running
 from server.health import health
-from server.parts import running
 from server.settings import Settings
 from store import ids
 from tests.gql.stageline import Stageline

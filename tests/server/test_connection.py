@@ -407,7 +407,7 @@ def test_the_log_has_so_many_lines_a_minute(caplog: pytest.LogCaptureFixture, mo
 
     incidents = Incidents()
     for _ in range(connection.LINES + 12):
-        incidents.tell(Client(), "The request is no HTTP.")
+        incidents.report(Client(), "The request is no HTTP.")
     assert [record.getMessage() for record in caplog.records] == [
         "10.0.0.1: The request is no HTTP."
     ] * connection.LINES

@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from server.components import running
 from server.fsck import check
-from server.parts import running
 from server.settings import Settings
 from store.sqlite.output import MemoryOutput
 from tests.runner.world import World

@@ -58,7 +58,7 @@ class Record(Struct, frozen=True, kw_only=True):
         return self.pid is not None or self.failed is not None
 
 
-class Attempt:
+class ProcessAttempt:
     """The attempt whose files are in *folder*."""
 
     def __init__(self, folder: Path) -> None:

@@ -23,8 +23,8 @@ from uuid import UUID
 from domain.deployment.step import Phase
 from domain.spec import Health, ServiceType, TcpCheck
 from runner.targets.contract import StepFailed, StepOutput, Work
-from runner.targets.process.attempt import Attempt, Record
-from runner.targets.process.health import Place, healthy
+from runner.targets.process.attempt import ProcessAttempt, Record
+from runner.targets.process.health import Instance, healthy
 from runner.targets.process.tail import Tail
 
 STEADY = 1.0
@@ -101,17 +101,17 @@ class ProcessExecutor:
     def _service(self, environment: UUID, service: UUID) -> Path:
         return self._root / str(environment) / str(service)
 
-    def _attempt(self, work: Work) -> Attempt:
+    def _attempt(self, work: Work) -> ProcessAttempt:
         name = f"{work.deployment}.{work.phase.lower()}.{work.attempt}"
-        return Attempt(self._service(work.environment, work.service) / name)
+        return ProcessAttempt(self._service(work.environment, work.service) / name)
 
-    def _instances(self, work: Work) -> Iterator[Attempt]:
+    def _instances(self, work: Work) -> Iterator[ProcessAttempt]:
         """What was started of the service so far, by whichever deployment."""
         for attempt in _attempts(self._service(work.environment, work.service)):
             if f".{Phase.DEPLOY.lower()}." in attempt.folder.name:
                 yield attempt
 
-    async def _end(self, attempts: Iterator[Attempt]) -> None:
+    async def _end(self, attempts: Iterator[ProcessAttempt]) -> None:
         await asyncio.gather(*(attempt.end() for attempt in attempts))
 
     def _forget_earlier(self, work: Work) -> None:
@@ -143,9 +143,9 @@ class ProcessExecutor:
 
 
 @asynccontextmanager
-async def _watching(attempt: Attempt, output: StepOutput) -> AsyncIterator[Tail]:
+async def _watching(attempt: ProcessAttempt, output: StepOutput) -> AsyncIterator[Tail]:
     """Hands over every line that *attempt* prints meanwhile, and ends what is left of it when it has failed."""
-    tail = Tail(attempt.log, output, await output.kept())
+    tail = Tail(attempt.log, output, await output.offset())
     try:
         if reason := attempt.record.failed:
             raise StepFailed(reason)
@@ -158,7 +158,7 @@ async def _watching(attempt: Attempt, output: StepOutput) -> AsyncIterator[Tail]
     await tail.pull(rest=True)
 
 
-async def _run_out(work: Work, attempt: Attempt, output: StepOutput, seconds: float) -> None:
+async def _run_out(work: Work, attempt: ProcessAttempt, output: StepOutput, seconds: float) -> None:
     """Lets a build or a job run to its end; raises `StepFailed` when that is a bad one, or is *seconds* away."""
     async with _watching(attempt, output) as tail:
         await tail.follow(attempt.exited(), _until(attempt.record.started + seconds))
@@ -170,7 +170,7 @@ async def _run_out(work: Work, attempt: Attempt, output: StepOutput, seconds: fl
         await attempt.end()  # what it left behind
 
 
-async def _come_up(work: Work, attempt: Attempt, output: StepOutput) -> None:
+async def _come_up(work: Work, attempt: ProcessAttempt, output: StepOutput) -> None:
     """Waits until the service is healthy; raises `StepFailed` when it won't be."""
     async with _watching(attempt, output) as tail:
         await tail.follow(attempt.exited(), _is_up(work, attempt.record))
@@ -183,8 +183,8 @@ def _is_up(work: Work, record: Record) -> Coroutine[Any, Any, None]:
     if health is None and not record.ports:
         return _until(record.started + STEADY)
     health = health or Health(check=TcpCheck())
-    place = Place(ports=record.ports, directory=_directory(work), variables=_variables(work, record.ports))
-    return healthy(health, place, since=record.started, within=min(health.start_period, work.spec.deploy_timeout))
+    instance = Instance(ports=record.ports, directory=_directory(work), variables=_variables(work, record.ports))
+    return healthy(health, instance, since=record.started, within=min(health.start_period, work.spec.deploy_timeout))
 
 
 async def _until(moment: float) -> None:
@@ -246,8 +246,8 @@ def _is_in_use(port: int) -> bool:
     return False
 
 
-def _attempts(service: Path) -> Iterator[Attempt]:
-    return (Attempt(folder) for folder in _folders(service))
+def _attempts(service: Path) -> Iterator[ProcessAttempt]:
+    return (ProcessAttempt(folder) for folder in _folders(service))
 
 
 def _folders(folder: Path) -> list[Path]:

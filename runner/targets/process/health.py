@@ -24,7 +24,7 @@ FIRST = 0.02
 HOSTS = ("127.0.0.1", "::1")  # a service on this machine may listen on either
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class Instance(Struct, frozen=True, kw_only=True):
     """Where a service is to be found and its command check runs."""
 
     ports: Sequence[int]
@@ -36,7 +36,7 @@ class Unhealthy(Exception):
     """A try that failed, and why."""
 
 
-async def healthy(health: Health, place: Place, *, since: float, within: float) -> None:
+async def healthy(health: Health, instance: Instance, *, since: float, within: float) -> None:
     """Returns at the first success; raises `StepFailed` when there is none *within* so many seconds.
 
     *since* is when the service was started, in seconds since the epoch. At least one try is made, however late it is,
@@ -46,7 +46,7 @@ async def healthy(health: Health, place: Place, *, since: float, within: float) 
     while True:
         try:
             async with asyncio.timeout(health.timeout):
-                return await _try(health.check, place)
+                return await _try(health.check, instance)
         except TimeoutError:
             why = f"no answer to the check within {health.timeout:g} s"
         except Unhealthy as unhealthy:
@@ -58,15 +58,15 @@ async def healthy(health: Health, place: Place, *, since: float, within: float) 
         pause = min(2 * pause, health.interval)
 
 
-async def _try(check: Check, place: Place) -> None:
+async def _try(check: Check, instance: Instance) -> None:
     match check:
         case HttpCheck(path=path, port=index):
-            await _http(path, place.ports[index])
+            await _http(path, instance.ports[index])
         case TcpCheck(port=index):
-            _, writer = await _connect(place.ports[index])
+            _, writer = await _connect(instance.ports[index])
             writer.close()
         case CommandCheck(command=command):
-            await _command(command, place)
+            await _command(command, instance)
         case _:
             assert_never(check)
 
@@ -95,7 +95,7 @@ async def _http(path: str, port: int) -> None:
         raise Unhealthy(f"GET {path} on port {port} answered {status.strip()}")
 
 
-async def _command(command: str, place: Place) -> None:
+async def _command(command: str, instance: Instance) -> None:
     null = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
         "/bin/sh",
@@ -104,8 +104,8 @@ async def _command(command: str, place: Place) -> None:
         stdin=null,
         stdout=null,
         stderr=null,
-        cwd=place.directory,
-        env=place.variables,
+        cwd=instance.directory,
+        env=instance.variables,
         start_new_session=True,
     )
     try:

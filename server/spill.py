@@ -9,7 +9,7 @@ from projections.engine.views import ListPlace, ViewRow
 SOME = 1_000
 
 
-class Away:
+class Spill:
     """Rows without tags, by key, in a file that SQLite makes when it needs one, and that is gone with the process."""
 
     def __init__(self) -> None:

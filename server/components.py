@@ -51,7 +51,7 @@ logger = logging.getLogger("stageline")
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """What runs while the server does; it is to end when it is *lost*."""
 
     application: Application
@@ -61,7 +61,7 @@ class Parts:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Parts]:
+async def running(settings: Settings) -> AsyncIterator[Components]:
     """Opens what *settings* name, runs the projections and the engine, and closes everything in reverse."""
     disk.folder(settings.data)
     if disk.is_open_to_others(settings.data):
@@ -100,7 +100,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
             await engine.start()
             stack.push_async_callback(engine.stop)
         tokens = Tokens(application.handler)
-        yield Parts(application, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)
+        yield Components(application, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)
 
 
 def _application(

@@ -5,7 +5,7 @@ import pytest
 from application.handler import Handler
 from domain import project as projects
 from domain.project import CreateProject
-from runner.patience import follow, patiently, pauses
+from runner.retry import backoff, follow, retry
 from store.ids import new
 from store.log import LogUnavailable, StreamMoved
 from tests.runner.world import ANN, Faltering
@@ -13,11 +13,11 @@ from tests.runner.world import ANN, Faltering
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.patience.FIRST", 0.001)
+    monkeypatch.setattr("runner.retry.FIRST_PAUSE", 0.001)
 
 
 def test_the_pauses_double_up_to_the_longest() -> None:
-    waits = pauses()
+    waits = backoff()
     first = [next(waits) for _ in range(20)]
     assert first[:3] == [0.001, 0.002, 0.004]
     assert first[-1] == 5.0
@@ -36,7 +36,7 @@ async def test_what_the_database_refuses_for_a_while_is_done_in_the_end(
             raise refusal
         return "done"
 
-    assert await patiently(act) == "done"
+    assert await retry(act) == "done"
     assert caplog.messages == [f"Recording failed, and is retried: {refusal}"]  # what lasts is said once
 
 

@@ -1,0 +1,56 @@
+"""Retries of whatever needs a database that is unavailable, until it succeeds."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from store.log import EventLog, LogUnavailable, Recorded, StreamMoved
+
+T = TypeVar("T")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+
+logger = logging.getLogger(__name__)
+
+
+def backoff() -> Iterator[float]:
+    """Yield the seconds to wait before each retry: they double from `FIRST_PAUSE` up to `LONGEST_PAUSE`."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def retry(act: Callable[[], Awaitable[T]]) -> T:
+    """Call *act* until the database is available and no other writer conflicts; return its result."""
+    last = ""
+    for pause in backoff():
+        try:
+            return await act()
+        except (LogUnavailable, StreamMoved) as error:
+            last = _log_once("Recording failed, and is retried: %(reason)s", error, last)
+            await asyncio.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+async def follow(log: EventLog, after: int, stream: UUID | None = None) -> AsyncIterator[Sequence[Recorded]]:
+    """Yield the batches of `EventLog.follow`, and resume it after a lost connection; end when the log is closed."""
+    waits, last = backoff(), ""
+    while True:
+        try:
+            async for batch in log.follow(after, stream):
+                yield batch
+                after, waits, last = batch[-1].position, backoff(), ""
+            return
+        except LogUnavailable as error:
+            last = _log_once("Following the log failed, and is retried: %(reason)s", error, last)
+            await asyncio.sleep(next(waits))
+
+
+def _log_once(words: str, error: Exception, last: str) -> str:
+    """Log *error*, unless it has the *last* text; return its text."""
+    if str(error) != last:
+        logger.warning(words, {"reason": error})
+    return str(error)
