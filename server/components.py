@@ -1,4 +1,4 @@
-"""The composition root: every part, made once and put together here."""
+"""The composition root: it creates every component once, and connects them."""
 
 import asyncio
 import logging
@@ -45,14 +45,14 @@ from store.sqlite import disk
 from store.sqlite.output import SqliteOutput
 
 CATCHING_UP = 3600.0
-"""Seconds that the read models may take at a start, if all of them are made anew from a long log."""
+"""Maximum time of a rebuild of all read models at a start, in seconds."""
 
 logger = logging.getLogger("stageline")
 
 
 @dataclass(frozen=True)
 class Components:
-    """What runs while the server does; it is to end when it is *lost*."""
+    """The components of a running server, which has to stop when *lost* is set."""
 
     application: Application
     tokens: Tokens
@@ -62,7 +62,7 @@ class Components:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Components]:
-    """Opens what *settings* name, runs the projections and the engine, and closes everything in reverse."""
+    """Open the stores, run the projections and the engine, and close everything in reverse order."""
     disk.folder(settings.data)
     if disk.is_open_to_others(settings.data):
         logger.warning(
@@ -134,7 +134,7 @@ def _engine(
     open_deployments: OpenDeployments,
     services: StandingServices,
 ) -> Engine | None:
-    """None where others drive what is admitted here."""
+    """Return the engine, or None if only other workers run deployments."""
     if settings.database is None:
         runner = Runner(handler, executors, output, worker=f"local-{ids.new().hex}")
         return LocalEngine(runner, open_deployments, services)

@@ -27,13 +27,13 @@ from server.websocket import PING, WebSocketProtocol
 from store.log import LogUnavailable
 
 MAX_MESSAGE = 1024 * 1024
-"""Bytes of one WebSocket message."""
+"""Maximum length of a WebSocket message, in bytes."""
 
 IDLE = 75
 """Seconds that a connection may be idle between two requests: proxies keep theirs for less, and so close them first."""
 
 GRACE = 5
-"""Seconds that open requests get when the server is stopped."""
+"""Time that open requests get to end when the server stops, in seconds."""
 
 TICKS = 10
 """Ticks of uvicorn between two looks at what has expired: a second."""
@@ -42,7 +42,7 @@ logger = logging.getLogger("stageline")
 
 
 def serve(settings: Settings) -> None:
-    """Runs until SIGINT or SIGTERM. Ends the program with 1, and says why, when it can't start."""
+    """Run until SIGINT or SIGTERM. Exit with 1 and the reason if the start fails."""
     journal.begin(settings)
     allow_files()
     bound = _bind(settings)
@@ -92,7 +92,7 @@ class Server(uvicorn.Server):
 
 
 def config(served: ASGIApp) -> uvicorn.Config:
-    """How *served* is served."""
+    """Return the configuration of uvicorn for *served*."""
     return uvicorn.Config(
         served,
         loop="uvloop",
@@ -153,5 +153,5 @@ def _bind(settings: Settings) -> socket.socket:
 
 
 def stop_services(data: Path) -> None:
-    """Stops every service that a server with this data folder left running; that server must have ended."""
+    """Stop every service that a server with this data folder left running. That server must have ended."""
     asyncio.run(ProcessExecutor(data).sweep(keep=()))

@@ -1,9 +1,9 @@
-"""How far a long work has come, for who waits for it at a terminal."""
+"""The progress of a long command, on a terminal."""
 
 import sys
 
 
 def tell(share: float) -> None:
-    """Writes how much is done, from 0 to 1, over what it wrote before."""
+    """Write the share that is done, from 0 to 1, over the previous one."""
     if sys.stderr.isatty():
         print(f"\r{share:4.0%}" if share < 1 else "\r    \r", end="", file=sys.stderr, flush=True)

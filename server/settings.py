@@ -1,4 +1,4 @@
-"""What the operator decides."""
+"""The settings of a server or worker."""
 
 from enum import StrEnum
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Rows put away while a read model is made again, so that memory need not hold them all."""
+"""A spill file for the rows of a read model under rebuild, which bounds the memory of a check."""
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -10,14 +10,14 @@ SOME = 1_000
 
 
 class Spill:
-    """Rows without tags, by key, in a file that SQLite makes when it needs one, and that is gone with the process."""
+    """Rows without tags, by key, in a temporary file of SQLite that ends with the process."""
 
     def __init__(self) -> None:
         self._file = sqlite3.connect("", isolation_level=None)
         self._file.execute(
             "CREATE TABLE rows (key BLOB PRIMARY KEY, parent TEXT, sort TEXT, position INTEGER, document BLOB)"
         )
-        self._file.execute("BEGIN")  # for ever: nothing of it is to outlive the process
+        self._file.execute("BEGIN")  # never committed: nothing outlives the process
 
     def put(self, rows: Sequence[ViewRow]) -> None:
         values = [
@@ -30,12 +30,12 @@ class Spill:
         self._file.executemany("DELETE FROM rows WHERE key = ?", [(key.bytes,) for key in keys])
 
     def documents(self, keys: Collection[UUID]) -> dict[UUID, bytes]:
-        """Those of *keys* that are there."""
+        """Return the documents of those *keys* that have a row."""
         found = ((key, self._file.execute("SELECT document FROM rows WHERE key = ?", (key.bytes,))) for key in keys)
         return {key: row[0] for key, rows in found for row in rows}
 
     def rows(self) -> Iterator[list[ViewRow]]:
-        """All of them, some at a time."""
+        """Yield all rows, in batches of `SOME`."""
         found = self._file.execute("SELECT key, parent, sort, position, document FROM rows")
         while some := found.fetchmany(SOME):
             yield [

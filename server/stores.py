@@ -1,4 +1,4 @@
-"""The databases that a server stands on: SQLite in its data folder, or a PostgreSQL that it shares with others."""
+"""The stores of a server: SQLite in its data folder, or a PostgreSQL that it shares with others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ PROJECTIONS = (
 
 @dataclass(frozen=True)
 class Stores:
-    """The projector is still to be started. When they are *lost*, this process has to end."""
+    """The open stores, with a projector that is not started yet. The process has to end when *lost* is set."""
 
     log: EventLog
     views: Views
@@ -47,7 +47,7 @@ class Stores:
     lost: asyncio.Event
 
     def elsewhere(self) -> "Stores":
-        """The same, to be used in another thread."""
+        """Return the same stores for use in another thread."""
         return Stores(
             elsewhere(self.log),
             elsewhere(self.views),
@@ -60,7 +60,7 @@ class Stores:
 
 @asynccontextmanager
 async def on_sqlite(data: Path) -> AsyncIterator[Stores]:
-    """Those in the files of the folder *data*, which are made where they are missing; raises `LogUnavailable`."""
+    """Open the stores in the folder *data*, and create missing files; raise `LogUnavailable`."""
     async with AsyncExitStack() as stack:
         log = await SqliteLog.open(data / "log.db")
         stack.push_async_callback(log.close)
@@ -75,7 +75,7 @@ async def on_sqlite(data: Path) -> AsyncIterator[Stores]:
 
 @asynccontextmanager
 async def on_postgres(dsn: str) -> AsyncIterator[Stores]:
-    """Those in the database *dsn*, whose tables are made or brought up to date; raises `LogUnavailable`."""
+    """Open the stores in the database *dsn*, and create or update its tables; raise `LogUnavailable`."""
     async with AsyncExitStack() as stack:
         log = await PostgresLog.open(dsn)
         check = log.witness.check
@@ -91,6 +91,6 @@ async def on_postgres(dsn: str) -> AsyncIterator[Stores]:
 
 
 async def prepare(dsn: str) -> None:
-    """Makes the tables in the database *dsn*, or brings them up to date; raises `LogUnavailable`."""
+    """Create or update the tables in the database *dsn*; raise `LogUnavailable`."""
     await migrate(dsn)
     await jobs.prepare(dsn)

@@ -1,4 +1,4 @@
-"""A server without a face to the network: it drives deployments, and hands them over when a signal ends it."""
+"""The worker program: a server without a network port, which runs deployments until a signal stops it."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger("stageline")
 
 
 def work(settings: Settings) -> None:
-    """Runs until SIGINT or SIGTERM. Ends the program with 1, and says why, when it can't start."""
+    """Run until SIGINT or SIGTERM. Exit with 1 and the reason if the start fails."""
     journal.begin(settings)
     try:
         is_lost = uvloop.run(_work(settings))
@@ -30,7 +30,7 @@ def work(settings: Settings) -> None:
 
 
 async def _work(settings: Settings) -> bool:
-    """Whether it ends because what it stands on is lost."""
+    """Run the worker; return whether it ended because its database is lost."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def end() -> None:
@@ -51,7 +51,7 @@ async def _work(settings: Settings) -> bool:
 
 
 def migrate(dsn: str) -> None:
-    """Brings the tables in the database *dsn* up to date. Ends the program with 1, and says why, when it can't."""
+    """Create or update the tables in the database *dsn*. Exit with 1 and the reason if that fails."""
     try:
         asyncio.run(stores.prepare(dsn))
     except LogUnavailable as reason:
