@@ -37,7 +37,7 @@ async def _work(settings: Settings) -> bool:
         loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is lost by that: it is as if it were killed
         if not ended.is_set():
-            logger.info("The worker is stopping; other workers resume its deployments. Press Ctrl-C again to quit now")
+            logger.info("The worker is stopping; other workers resume its deployments. Press Ctrl-C again to quit")
         ended.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):

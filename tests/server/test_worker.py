@@ -127,8 +127,8 @@ async def test_ctrl_c_once_more_ends_it_at_once_and_nothing_is_lost(
         await world.reaches(id_, "BuildStarted", 2)
         proxy.hush()
         process.send_signal(signal.SIGINT)
-        while b"Press Ctrl-C again to quit now" not in await process.stderr.readline():
-            pass
+        while b"Press Ctrl-C again to quit" not in (line := await process.stderr.readline()):
+            assert line, "the process ended without saying so"
         process.send_signal(signal.SIGINT)
         assert await process.wait() == -signal.SIGINT  # a shell says 130
     (data / "go").touch()
@@ -148,5 +148,5 @@ def test_a_signal_ends_a_worker_in_order(empty: str, tmp_path: Path, number: sig
         _, said = worker.communicate(timeout=60)
     assert worker.returncode == 0
     assert said.partition(" ")[2] == (
-        "INFO The worker is stopping; other workers resume its deployments. Press Ctrl-C again to quit now\n"
+        "INFO The worker is stopping; other workers resume its deployments. Press Ctrl-C again to quit\n"
     )
