@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,7 +12,6 @@ from strawberry.types import Info as StrawberryInfo
 
 from application.actor import Profiles
 from application.handler import Handler
-from cache.lru import Cache
 from domain.pipeline.environment import Target
 from endpoint.execution.answers import Answers
 from endpoint.execution.aside import Aside, Gone
@@ -29,9 +28,6 @@ from projections.project import Projects
 from store import ids
 from store.log import Author, EventLog, Origin
 from store.output import OutputStore
-
-SHOWN_BYTES = 16 * 1024 * 1024
-"""Maximum size of the pipelines that are kept as they are shown, in bytes: about 10,000 services in all."""
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -56,7 +52,6 @@ class Application:
     profiles: Profiles
     revocations: Revocations
     answers: Answers | None = None  # None: none are kept
-    shown: Cache[UUID, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # pipelines: see `gql.types.pipeline`
     aside: Aside | None = None  # None: all is carried out on the event loop it is asked on
 
     async def settled(self) -> None:

@@ -16,7 +16,6 @@ from domain.pipeline.environment import Target
 from domain.pipeline.service import Service as DomainService
 from domain.project import EnvironmentId, ProjectId
 from domain.spec import ServiceType
-from endpoint.execution.straight import Lasting
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.errors import Refusal
@@ -26,9 +25,6 @@ from gql.types import spec as specs
 from gql.types.spec import ServiceSpec
 from projections.environment import EnvironmentView
 from projections.pipeline import PipelineView
-
-SERVICE = 1500
-"""Size of a service or stage of a pipeline that is kept as it is shown, in bytes."""
 
 strawberry.enum(Target, description="What carries an environment's steps out.")
 
@@ -98,7 +94,7 @@ class Stage:
 
 
 @strawberry.type(description="An environment's ordered stages, and which service stands where.")
-class Pipeline(Node, Lasting):
+class Pipeline(Node):
     environment: Environment
     version: int = strawberry.field(
         description="Counts the changes to the environment; what expectedVersion speaks of."
@@ -235,7 +231,7 @@ class Query:
         if view is None:
             return None
         context.reads(view.environment, view.project)
-        return await _kept(context, view)
+        return await shown(context, view)
 
 
 async def view_of(
@@ -250,18 +246,6 @@ async def view_of(
 
 async def shown(context: Context, view: PipelineView) -> Pipeline:
     return pipeline(view, await project_ref(context, view.project), context.application.log.epoch)
-
-
-async def _kept(context: Context, view: PipelineView) -> Pipeline:
-    """What `shown` gives. For the views that are asked for again and again it is kept, as those are themselves."""
-    project = await project_ref(context, view.project)
-    kept = context.application.shown
-    of, made = kept.get(view.environment) or (None, None)
-    if of is not view or made is None or made.environment.project != project:
-        made = pipeline(view, project, context.application.log.epoch)
-        services = sum(len(stage.services) for stage in view.pipeline.stages)
-        kept.put(view.environment, (view, made), SERVICE * (services + len(view.pipeline.stages)))
-    return made
 
 
 async def change(write: Write, environment: str, command: domain.PipelineCommand) -> Pipeline:
