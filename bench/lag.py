@@ -49,7 +49,7 @@ from domain.pipeline.stage import CreateStage
 from domain.pipeline.state import Pipeline, PipelineCommand
 from domain.project import CATALOG, EnvironmentId, ProjectCreated, ProjectId, ProjectNamed
 from domain.spec import ServiceType
-from endpoint.execution.documents import read
+from gql.schema import schema
 from gql.contract.connection import MAX_PAGE
 from gql.contract.node import global_id
 from server.app import app
@@ -281,7 +281,7 @@ def allowed(text: str, variables: dict[str, object]) -> dict[str, object]:
     """*variables* with the largest page that doesn't cost too much."""
     for end in variables.keys() & {"first", "last"}:
         pages = range(MAX_PAGE, 0, -1)
-        variables[end] = next(page for page in pages if not read(text).exceeded(None, {**variables, end: page}))
+        variables[end] = next(page for page in pages if not schema.documents.read(text).exceeded(None, {**variables, end: page}))
     return variables
 
 

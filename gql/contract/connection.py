@@ -63,7 +63,7 @@ def cut(things: Sequence[V], asked: Slice, cursor: Callable[[V], str]) -> views.
 
     def index(of: str) -> int:
         if of not in cursors:
-            raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list")
+            raise InvalidArgument(argument="cursor", why="it is damaged, or belongs to another list")
         return cursors.index(of)
 
     start = 0 if asked.after is None else index(asked.after) + 1

@@ -1,55 +1,35 @@
-"""
-Places in the log to resume from, opaque to clients.
-
-A cursor is the log's epoch and a position: one of another log is refused rather than misread, and so is one that the
-log does not come to, since it was put back to an earlier state.
-"""
-
-import base64
-import binascii
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
+"""Cursors of the log, and of the lists that are not the log's: opaque places to resume from."""
 
 from domain.errors import InvalidArgument
+from endpoint.streams import cursor as places
+from endpoint.streams.cursor import BEYOND, InvalidCursor, number
+from endpoint.streams.cursor import encode as of_position
+from endpoint.streams.mark import DELIVERY, Lossless
 from store.log import EventLog
 
-Position = Annotated[int, Meta(ge=0, lt=2**53)]
-"""Whatever can be sent back, a database can be asked for it."""
-
-
-def of_position(epoch: str, position: int) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode((epoch, position))).decode().rstrip("=")
+__all__ = ["BEYOND", "LOSSLESS", "number", "of_position", "reached", "to_position"]
 
 
 def to_position(epoch: str, cursor: str) -> int:
-    """The position that *cursor* names; raises `InvalidArgument` for a damaged one, and for one of another log."""
+    """Return the position of *cursor*; raises `InvalidArgument` for a damaged one and for one of another log."""
     try:
-        origin, position = _parts(cursor)
-    except (binascii.Error, ValueError):
-        raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list") from None
-    if origin != epoch:
-        raise InvalidArgument(argument="The cursor", why="it comes from another log; start again without one")
-    return position
-
-
-BEYOND = "it is beyond the end of the log, which was put back to an earlier state; start again without one"
+        return places.decode(epoch, cursor)
+    except InvalidCursor as invalid:
+        raise InvalidArgument(argument="cursor", why=invalid.why) from None
 
 
 async def reached(log: EventLog, cursor: str | None) -> int:
-    """The position that *cursor* names, 0 if there is none; raises `InvalidArgument`, also beyond the end of *log*."""
+    """Return the position of *cursor*, 0 if there is none; raises `InvalidArgument`, also beyond the end of *log*."""
     position = 0 if cursor is None else to_position(log.epoch, cursor)
     if position and position > await log.position():
-        raise InvalidArgument(argument="The cursor", why=BEYOND)
+        raise InvalidArgument(argument="cursor", why=BEYOND)
     return position
 
 
-def number(cursor: str) -> int:
-    """The position in a cursor of our own."""
-    return _parts(cursor)[1]
-
-
-def _parts(cursor: str) -> tuple[str, int]:
-    decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    return msgspec.json.decode(decoded, type=tuple[str, Position])
+LOSSLESS = {
+    DELIVERY: Lossless(
+        origin=lambda context, _: context.application.log.epoch,
+        end=lambda context, _: context.application.log.position(),
+    )
+}
+"""The mark of subscriptions that follow the log."""

@@ -22,8 +22,8 @@ from domain.pipeline.apply import ApplyPipeline
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.state import Pipeline as State
 from domain.project import EnvironmentId, NameEnvironment
-from endpoint.execution.limits import check_list
 from gql.context import Info
+from gql.contract.argument import check_list
 from gql.contract.errors import Refusal
 from gql.contract.mutation import Write, mutation
 from gql.document import pipeline as documents

@@ -13,7 +13,7 @@ from domain import name as names
 from domain.deployment.step import Phase
 from domain.errors import DeploymentNotFound, ServiceNotFound
 from endpoint.streams.mark import DELIVERY, Lossless
-from gql.context import Application, Context, Info
+from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.connection import Connection, connection, part
 from gql.contract.node import reference
@@ -154,11 +154,11 @@ class Query:
         return connection(await lines.read(part(first, after, last, before)), lines.show)
 
 
-def _numbered_in(application: Application, arguments: Mapping[str, Any]) -> str:
-    return f"{application.log.epoch} {deployment_id(arguments['deployment']).hex}"
+def _numbered_in(context: Context, arguments: Mapping[str, Any]) -> str:
+    return f"{context.application.log.epoch} {deployment_id(arguments['deployment']).hex}"
 
 
-async def _begin(application: Application, arguments: Mapping[str, Any]) -> int:
+async def _begin(context: Context, arguments: Mapping[str, Any]) -> int:
     return 0  # lines are no trouble to read: who comes first begins where it likes
 
 

@@ -19,6 +19,7 @@ from domain.project import EnvironmentId
 from domain.spec import ServiceType
 from endpoint.execution.answers import WHOLE
 from endpoint.execution.selection import names
+from endpoint.streams.mark import PERSONAL
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.connection import Connection, connection, part
@@ -96,7 +97,7 @@ class Deployment(Node):
     action: Action
     status: Status
     actor: str = strawberry.field(description="Who requested it.")
-    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
+    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME, metadata=PERSONAL)
     reason: str | None
     pipeline_version: int = strawberry.field(description="The version of the pipeline that it carries out.")
     requested_at: datetime

@@ -17,7 +17,6 @@ from domain.deployment import queue as queues
 from domain.deployment.queue import DeploymentClosed, DeploymentRequested
 from domain.errors import EnvironmentNotFound
 from domain.project import EnvironmentId
-from endpoint.streams.mark import LOSSLESS
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.types.event import Event, deployment_event, pipeline_event
@@ -161,7 +160,7 @@ class Subscription:
     @strawberry.subscription(
         description="Everything that happens in an environment after a cursor, to its pipeline, in its deployments and"
         " in their queue, in one order; completes when it was deleted. Nothing is left out.",
-        metadata=LOSSLESS,
+        metadata=cursors.LOSSLESS,
     )
     async def environment_events(
         self, info: Info, environment: ID, after: str | None = None

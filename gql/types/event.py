@@ -14,7 +14,7 @@ from strawberry import ID
 
 from domain.deployment.step import Phase
 from domain.errors import DeploymentNotFound, EnvironmentNotFound
-from endpoint.streams.mark import LOSSLESS
+from endpoint.streams.mark import PERSONAL
 from gql.context import Info
 from gql.contract import cursor as cursors
 from gql.contract.connection import Connection, connection, part
@@ -67,7 +67,7 @@ class Event:
     )
     recorded_at: datetime = strawberry.field(description="When it was written.")
     actor: str = strawberry.field(description="Who did it: a stable identifier, never a person's name or address.")
-    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
+    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME, metadata=PERSONAL)
     origin: Origin = strawberry.field(description="Through which door it came in.")
     reason: str | None = strawberry.field(description="Why, as they said; null if they didn't.")
     message: str = strawberry.field(description="What happened, in words.")
@@ -189,7 +189,8 @@ class Query:
 @strawberry.type
 class Subscription:
     @strawberry.subscription(
-        description="A deployment's events after a cursor; completes when the deployment is over.", metadata=LOSSLESS
+        description="A deployment's events after a cursor; completes when the deployment is over.",
+        metadata=cursors.LOSSLESS,
     )
     async def deployment_events(
         self, info: Info, deployment: ID, after: str | None = None
@@ -201,7 +202,7 @@ class Subscription:
                 yield deployment_event(told, epoch)
 
     @strawberry.subscription(
-        description="An environment's events after a cursor; completes when it was deleted.", metadata=LOSSLESS
+        description="An environment's events after a cursor; completes when it was deleted.", metadata=cursors.LOSSLESS
     )
     async def pipeline_events(
         self, info: Info, environment: ID, after: str | None = None

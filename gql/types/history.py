@@ -13,9 +13,10 @@ from domain.pipeline.environment import EnvironmentCreated
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import ProjectId
 from endpoint.execution.answers import WHOLE
-from endpoint.execution.limits import check_list
+from endpoint.streams.mark import PERSONAL
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
+from gql.contract.argument import check_list
 from gql.contract.connection import Connection, connection, part
 from gql.contract.node import global_id, reference
 from gql.types import change as changes
@@ -48,7 +49,7 @@ class HistoryEvent:
     message: str = strawberry.field(description="What happened, in words.")
     recorded_at: datetime
     actor: str
-    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
+    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME, metadata=PERSONAL)
     origin: Origin
     reason: str | None
     token: TokenRef | None = strawberry.field(description="Null for what the server did by itself.")

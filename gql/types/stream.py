@@ -99,7 +99,7 @@ async def _version(log: EventLog, stream: UUID, cursor: str) -> int:
     for recorded in await log.read_all(position - 1, limit=1) if position else ():
         if recorded.stream == stream:
             return recorded.version
-    raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list")
+    raise InvalidArgument(argument="cursor", why="it is damaged, or belongs to another list")
 
 
 async def followed(

@@ -34,12 +34,11 @@ from graphql import (
     GraphQLUnionType,
     OperationDefinitionNode,
     get_named_type,
-    get_nullable_type,
     is_composite_type,
 )
 from msgspec import Meta, Struct, StructMeta
 
-from endpoint.execution.selection import Selection, Unsupported
+from endpoint.execution.compiled.selection import Selection, Unsupported
 
 PIECE = 4
 """Things of a list that are made at once: between them other threads may go on. The largest take half a millisecond."""
@@ -85,7 +84,7 @@ class TooManyStructs(Unsupported):
     """The document would be compiled to more structs than are allowed."""
 
 
-class Root(Struct, frozen=True):
+class CompiledField(Struct, frozen=True):
     """A root field; *make* makes its part of the answer of what its resolver gives."""
 
     key: str
@@ -100,7 +99,7 @@ def roots(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     conditions: Mapping[str, object],
-) -> tuple[Root, ...]:
+) -> tuple[CompiledField, ...]:
     """The root fields of a valid document, when the variables in @skip and @include are *conditions*.
 
     Raises `Unsupported`.
@@ -115,7 +114,7 @@ class _Compiler:
         self._structs = 0
         self._fields = 0
 
-    def roots(self, operation: OperationDefinitionNode) -> tuple[Root, ...]:
+    def roots(self, operation: OperationDefinitionNode) -> tuple[CompiledField, ...]:
         query = self._schema.query_type
         assert query is not None
         made = []
@@ -125,7 +124,7 @@ class _Compiler:
                 raise Unsupported
             before = self._weight
             make = self._spine(field.type, nodes)
-            made.append(Root(key, field, nodes, make, self._weight - before))
+            made.append(CompiledField(key, field, nodes, make, self._weight - before))
         return tuple(made)
 
     @property
