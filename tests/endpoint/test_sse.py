@@ -22,10 +22,10 @@ from endpoint.http import admission, sse
 from endpoint.http.session import COOKIE
 from endpoint.streams import broadcast, hub
 from server import http as server_http
+from tests.endpoint.test_broadcast import EVENTS, change, frames
+from tests.endpoint.test_websocket import closed, stumble
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Stageline, document, served
-from tests.gql.test_broadcast import EVENTS, change, frames
-from tests.gql.test_socket import closed, stumble
 
 SO_ATTACH_FILTER = 26
 """Of Linux, see socket(7); Python has no name for it."""

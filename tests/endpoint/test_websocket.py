@@ -19,7 +19,6 @@ from gql.context import Context
 from gql.types.actor import actor_name
 from gql.types.event import DeploymentEvent
 from server import main, websocket
-from store.log import Origin
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, document, served
 
@@ -302,7 +301,7 @@ async def test_an_operation_that_is_cancelled_while_it_asks_for_a_name_keeps_non
         return [actor.title() for actor in actors]
 
     application: Any = SimpleNamespace(people=SimpleNamespace(names=names))
-    connection: Any = SimpleNamespace(context=Context(application, Origin.API, None))
+    connection: Any = SimpleNamespace(context=Context(application=application, identity=None))
     ann = DeploymentEvent.__new__(DeploymentEvent)
     ann.actor = "ann"
     cancelled = asyncio.create_task(actor_name(ann, connection))

@@ -151,7 +151,7 @@ class Compiled:
         Reads the log's *position* for the context before it calls resolvers. Adds the streams that the answer depends
         on to `context.read`. Raises `Behind`, then graphql-core has to execute the query too, and `ClientGone`.
         """
-        compiled = self._find(query, operation_name)
+        compiled = self.find(query, operation_name)
         call = None if compiled is None else self._call(compiled, msgspec.json.encode(variables or {}))
         if compiled is None or call is None:
             return None
@@ -173,7 +173,8 @@ class Compiled:
         watched.reads(*reads)
         return data
 
-    def _find(self, text: str, operation_name: str | None) -> CompiledQuery | None:
+    def find(self, text: str, operation_name: str | None) -> CompiledQuery | None:
+        """Return the query that may be compiled; None for a document that certainly is not."""
         key = text, operation_name
         found = self.queries.get(key)
         if found is not None or len(text) > MAX_KEPT or not self._is_worth_it(key):
