@@ -1,7 +1,8 @@
 """The context that resolvers get: the application's parts and the user's identity."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -9,6 +10,7 @@ from strawberry.types import Info as StrawberryInfo
 
 from application.actor import Profiles
 from application.handler import Handler
+from cache.lru import Cache
 from domain.errors import InvalidArgument
 from domain.pipeline.environment import Target
 from endpoint.execution.context import Behind, RequestContext
@@ -24,6 +26,9 @@ from projections.project import Projects
 from store import ids
 from store.log import Author, EventLog, Origin
 from store.output import OutputStore
+
+SHOWN_BYTES = 16 * 1024 * 1024
+"""Maximum size of the kept pipelines, as GraphQL objects, in bytes: about 10,000 services in all."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Application:
     running: RunningHash
     signing_key: Ed25519PrivateKey
     profiles: Profiles
+    shown: Cache[UUID, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # pipelines: see `gql.types.pipeline`
 
     async def settled(self) -> None:
         """Wait until the read models contain everything that the log contained at the call."""

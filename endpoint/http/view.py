@@ -203,13 +203,14 @@ class View(GraphQL[RequestContext, None]):
         return None if current is None else AnswerResponse(current, request.representation)
 
     async def _execute(self, request: HttpRequest) -> ASGIApp:
-        body = request.text if request.method == "POST" else b""
-        http = Request(request.scope, replay(body, request.receive))
+        text = request.text if request.method == "POST" else b""
+        http = Request(request.scope, replay(text, request.receive))
         try:
             requested = await self.parse_http_body(RequestAdapter(http))
         except NotPersisted as refused:
             refusal = PreExecutionError(data=None, errors=[refused])
-            return self._response(await self.process_result(http, refusal), Response(), request)
+            body = await self.process_result(http, refusal)
+            return self._response(body, await self.get_sub_response(http), request)
         await self.schema.documents.ready(requested.query or "")
         context = self._backend().context(http.headers, request.identity)
         context.departure = partial(sse.departure, request.receive)

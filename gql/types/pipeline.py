@@ -26,6 +26,9 @@ from gql.types.spec import ServiceSpec
 from projections.environment import EnvironmentView
 from projections.pipeline import PipelineView
 
+SERVICE = 1500
+"""Size of a service or stage of a kept pipeline, in bytes."""
+
 strawberry.enum(Target, description="What carries an environment's steps out.")
 
 
@@ -231,7 +234,7 @@ class Query:
         if view is None:
             return None
         context.reads(view.environment, view.project)
-        return await shown(context, view)
+        return await _kept(context, view)
 
 
 async def view_of(
@@ -246,6 +249,22 @@ async def view_of(
 
 async def shown(context: Context, view: PipelineView) -> Pipeline:
     return pipeline(view, await project_ref(context, view.project), context.application.log.epoch)
+
+
+async def _kept(context: Context, view: PipelineView) -> Pipeline:
+    """Return what `shown` gives, from memory while the view is the same.
+
+    To make the objects of 200 services takes 1.1 of 1.6 ms of an answer (`bench.query`). `Application.shown` with the
+    limit 0 turns it off.
+    """
+    project = await project_ref(context, view.project)
+    kept = context.application.shown
+    of, made = kept.get(view.environment) or (None, None)
+    if of is not view or made is None or made.environment.project != project:
+        made = pipeline(view, project, context.application.log.epoch)
+        services = sum(len(stage.services) for stage in view.pipeline.stages)
+        kept.put(view.environment, (view, made), SERVICE * (services + len(view.pipeline.stages)))
+    return made
 
 
 async def change(write: Write, environment: str, command: domain.PipelineCommand) -> Pipeline:

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from endpoint.execution import persisted
 from endpoint.execution.persisted import DocumentsUnusable, NotPersisted, Persisted
 from endpoint.http.representation import MEDIA_TYPE
+from gql.schema import schema
 from server import documents
 from tests.endpoint.test_broadcast import EVENTS
 from tests.endpoint.test_sse import COMPLETE, streamed

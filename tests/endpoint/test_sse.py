@@ -152,7 +152,7 @@ def test_what_is_wrong_with_a_field_leaves_its_data_null(stageline: Stageline) -
 def test_a_fault_before_anything_was_sent_is_told_and_the_end(
     stageline: Stageline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gql.sse.ready", stumble)
+    monkeypatch.setattr("endpoint.http.sse.ready", stumble)
     with stream(stageline, "{ cursor }", {}) as events:
         told, end = events
     assert [error["extensions"] for error in json.loads(told["data"])["errors"]] == [{"code": "INTERNAL"}]
@@ -186,7 +186,7 @@ def test_a_get_changes_nothing(environment: Environment) -> None:
     headers = {"accept": "text/event-stream", "authorization": f"Bearer {stageline.token}"}
     answer = stageline.send("GET", params={"query": making}, headers=headers)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    assert answer.json()["errors"][0]["message"] == "Mutations are sent by POST: a GET changes nothing."
+    assert answer.json()["errors"][0]["message"] == "Mutations must be sent by POST: GET changes nothing."
     assert stageline.position == before
 
 
@@ -326,7 +326,7 @@ def test_a_change_is_brought_to_its_end_when_the_server_stops(own: Stageline, mo
     async def held(_: str) -> None:
         await asyncio.to_thread(released.wait)
 
-    monkeypatch.setattr("gql.sse.ready", held)
+    monkeypatch.setattr("endpoint.http.sse.ready", held)
     with stream(own, document("mutation", "createProject", "name"), {"name": "Shop"}) as events:
         stopping.start()
         while own.is_reachable():

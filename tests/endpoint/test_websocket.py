@@ -234,7 +234,7 @@ def test_a_fault_before_anything_was_sent_is_told_to_its_operation_and_the_other
     stageline: Stageline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with stageline.socket() as socket:
-        monkeypatch.setattr("gql.socket.ready", stumble)
+        monkeypatch.setattr("endpoint.http.websocket.ready", stumble)
         socket.subscribe("1", "{ cursor }")
         message = socket.receive()
         assert (message["id"], message["type"]) == ("1", "error")
