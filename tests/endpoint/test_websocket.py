@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from endpoint.http import admission, view
 from endpoint.identity import MISSING, UNKNOWN
 from gql.context import Context
+from gql.schema import schema
 from gql.types.actor import actor_name
 from gql.types.event import DeploymentEvent
 from server import main, websocket
@@ -234,7 +235,7 @@ def test_a_fault_before_anything_was_sent_is_told_to_its_operation_and_the_other
     stageline: Stageline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with stageline.socket() as socket:
-        monkeypatch.setattr("endpoint.http.websocket.ready", stumble)
+        monkeypatch.setattr(schema.documents, "ready", stumble)
         socket.subscribe("1", "{ cursor }")
         message = socket.receive()
         assert (message["id"], message["type"]) == ("1", "error")
