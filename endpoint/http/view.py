@@ -271,10 +271,10 @@ class View(GraphQL[RequestContext, None]):
             requested = await self.parse_http_body(RequestAdapter(request))
         except NotPersisted as refused:
             requested = refused
-        else:
-            await self.schema.documents.ready(requested.query or "")
+        if request.method == "GET" and not isinstance(requested, NotPersisted):
             documents = self.schema.documents
-            if request.method == "GET" and documents.changes(requested.query or "", requested.operation_name):
+            await documents.ready(requested.query or "")
+            if documents.changes(requested.query or "", requested.operation_name):
                 return mutation_by_get()
         return sse.EventStream(self, self._backend().context(request.headers, identity), request, requested)
 

@@ -301,7 +301,7 @@ async def test_an_operation_that_is_cancelled_while_it_asks_for_a_name_keeps_non
     async def names(actors: list[str]) -> list[str]:
         return [actor.title() for actor in actors]
 
-    application: Any = SimpleNamespace(people=SimpleNamespace(names=names))
+    application: Any = SimpleNamespace(profiles=SimpleNamespace(names=names))
     connection: Any = SimpleNamespace(context=Context(application=application, identity=None))
     ann = DeploymentEvent.__new__(DeploymentEvent)
     ann.actor = "ann"
