@@ -1,10 +1,10 @@
 """
-A pipeline's past at the end of a long history: `python -m bench.audit`.
+Queries of the past at the end of a long history: `python -m bench.audit`.
 
-Any version at random is asked for, and every page of filtered histories. Their peer is what there was before snapshots
-and rows: the log read and folded from its beginning. "After a restart" everything is opened anew for each question.
+It reads random versions and every page of filtered histories. The peer reads and folds the log from its beginning.
+"After a restart" opens everything again for each query.
 
-On SQLite; with --postgres on a PostgreSQL server of its own, for which it needs what the tests need.
+It uses SQLite, or with --postgres its own PostgreSQL server, which needs the same packages as the tests.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """
-How long `stageline fsck` takes: `python -m bench.fsck [--events N] [--store sqlite|postgres]`.
+The duration of `stageline fsck`: `python -m bench.fsck [--events N] [--store sqlite|postgres]`.
 
-A log of a million events (see `bench.long`), with the read models that a server makes of it. To make both takes some
-minutes, fsck itself less than one; how far each is is said on the way. PostgreSQL is one of our own; SQLite is in a
-folder that is removed.
+A log of a million events (see `bench.long`), with the read models that a server makes of it. Both take some
+minutes to create; fsck takes less than one. The progress is printed. PostgreSQL is a server of its own; SQLite is in
+a folder that is removed.
 """
 
 import argparse

@@ -16,8 +16,8 @@ Position = Annotated[int, Meta(ge=0, lt=2**53)]
 """A position that every database takes as a number."""
 
 DAMAGED = "it is damaged, or belongs to another list"
-OTHER_ORIGIN = "it comes from another log; start again without one"
-BEYOND = "it is beyond the end of the log, which was restored to an earlier state; start again without one"
+OTHER_ORIGIN = "it belongs to another log; start again without a cursor"
+BEYOND = "it is beyond the end of the log, which was restored from an earlier backup; start again without a cursor"
 
 
 class InvalidCursor(GraphQLError):

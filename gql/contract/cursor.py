@@ -1,4 +1,13 @@
-"""Cursors of the log, and of the lists that are not the log's: opaque places to resume from."""
+"""
+Cursors: positions in the log, opaque to clients.
+
+A cursor holds the epoch of the log and a position. So a cursor of another log is refused, and so is a position beyond
+the end of a log that was restored from an earlier backup.
+"""
+
+from typing import Annotated
+
+import strawberry
 
 from domain.errors import InvalidArgument
 from endpoint.streams import cursor as places
@@ -7,7 +16,13 @@ from endpoint.streams.cursor import encode as of_position
 from endpoint.streams.mark import DELIVERY, Lossless
 from store.log import EventLog
 
-__all__ = ["BEYOND", "LOSSLESS", "number", "of_position", "reached", "to_position"]
+__all__ = ["BEYOND", "LOSSLESS", "AfterEvent", "number", "of_position", "reached", "to_position"]
+
+AfterEvent = Annotated[
+    str | None,
+    strawberry.argument(description="Begin after this cursor, of any answer; null for the first event."),
+]
+"""The argument of lossless subscriptions of events."""
 
 
 def to_position(epoch: str, cursor: str) -> int:

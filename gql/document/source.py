@@ -1,4 +1,4 @@
-"""Text in YAML or JSON that knows in which line each of its values stands."""
+"""Text in YAML or JSON, with the line of each value."""
 
 import json
 import re
@@ -28,16 +28,16 @@ MAX_TEXT = 1_000_000
 """Maximum length of a document, in characters."""
 
 MAX_VALUES = 200_000
-"""Maximum number of values in a document; an alias counts as all the values that it stands for."""
+"""Maximum number of values in a document; an alias counts as all values of its anchor."""
 
 MAX_COLLECTIONS = 50_000
-"""Maximum number of lists and mappings in a document: collections of garbage look at each of them."""
+"""Maximum number of lists and mappings in a document: garbage collection visits each of them."""
 
 MAX_DEPTH = 20
-"""Maximum nesting of a document, in levels; the deepest that means anything has nine."""
+"""Maximum nesting of a document, in levels; the deepest valid document has nine."""
 
 MAX_NUMBER = 100
-"""Maximum length of a number in a document, in characters: some take time in the square of their length."""
+"""Maximum length of a number in a document, in characters: parsing some takes quadratic time."""
 
 MAX_TAGS = 1000
 """Maximum number of %TAG directives: libyaml compares each with all others."""
@@ -49,7 +49,7 @@ MAPPING, SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 
 NOT_IN_YAML = re.compile("[^\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""What JSON may hold as it is, and YAML may not; a tab between values is among it."""
+"""Characters that are allowed in JSON, but not in YAML; a tab between values is one of them."""
 
 STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+|\.\.\.)\]")
 FIELD = re.compile(r"field `(.*?)`")
@@ -60,19 +60,19 @@ TOO_DEEP = f"the document is nested more than {MAX_DEPTH} levels deep"
 
 
 class _Outline:
-    """The lines in which the values and the names of fields stand, in the order of the text.
+    """The lines of values and field names, in the order of the text.
 
-    It has no object for each: the collector of garbage would look at all of them while everything waits.
+    It has no object for each of them: garbage collection would visit all, which blocks the event loop.
     """
 
     def __init__(self) -> None:
         self._lines = array("L")
-        self._ends = array("L")  # the place after all that is in the value
+        self._ends = array("L")  # the place after everything in the value
         self._names: list[str | None] = []  # None for a value
-        self._meant: dict[int, int] = {}  # by the places of aliases
+        self._aliased: dict[int, int] = {}  # by the places of aliases
 
     def add(self, line: int, name: str | None = None) -> int:
-        """The place of what begins here, and ends here unless `end` is called for it."""
+        """Add a value or a field name, and return its place. It has no content unless `end` is called."""
         place = len(self._lines)
         self._lines.append(line)
         self._ends.append(place + 1)
@@ -82,11 +82,11 @@ class _Outline:
     def end(self, place: int) -> None:
         self._ends[place] = len(self._lines)
 
-    def add_alias(self, line: int, meant: int) -> None:
-        self._meant[self.add(line)] = meant
+    def add_alias(self, line: int, target: int) -> None:
+        self._aliased[self.add(line)] = target
 
     def line(self, steps: Iterable[tuple[str, str]], *, is_key: bool = False) -> int | None:
-        """Where the value is that *steps* lead to, or the nearest above it; with *is_key*, the name of its field."""
+        """Return the line of the value at *steps*, or of its nearest parent; with *is_key*, of its field name."""
         place, key = 0, None
         for name, index in steps:
             below = self._field(place, name) if name else self._item(place, index)
@@ -95,10 +95,10 @@ class _Outline:
             key, place = below
         if is_key:
             return None if key is None else self._lines[key]
-        return self._lines[self._meant.get(place, place)] if self._lines else None
+        return self._lines[self._aliased.get(place, place)] if self._lines else None
 
     def _field(self, place: int, name: str) -> tuple[int, int] | None:
-        """The places of the field's name and of its value, which may come from a mapping that is merged."""
+        """Return the places of a field name and its value, which may come from a merged mapping."""
         merged = None
         for key in self._in(place):
             if self._names[key] == name:
@@ -117,8 +117,8 @@ class _Outline:
         return None if found is None else (None, found)
 
     def _in(self, place: int) -> Iterator[int]:
-        """The places of what is right below."""
-        place = self._meant.get(place, place)
+        """Yield the places of direct children."""
+        place = self._aliased.get(place, place)
         below, end = place + 1, self._ends[place]
         while below < end:
             yield below
@@ -126,7 +126,7 @@ class _Outline:
 
 
 class _Part:
-    """A value that is being read, with how much it is."""
+    """A value that is being read, with its size."""
 
     __slots__ = ("_key", "height", "is_whole", "place", "value", "values")
 
@@ -143,9 +143,9 @@ class _Part:
         return self._key is None and isinstance(self.value, dict)
 
     def name(self, name: str, line: int) -> None:
-        """Takes the name of the field that comes next."""
+        """Set the name of the next field."""
         if name in self.value:
-            raise InvalidDocument(line=line, why=f"the field {name[:MAX_NUMBER]!r} is there twice")
+            raise InvalidDocument(line=line, why=f"the field {name[:MAX_NUMBER]!r} occurs twice")
         self.value[name] = None
         self._key = name
 
@@ -173,10 +173,10 @@ class _Part:
 
 
 def _read(loader: yaml.SafeLoader, outline: _Outline) -> object:
-    """The only document's value.
+    """Return the value of the only document.
 
-    PyYAML's own composer calls itself for each level, in C where there is libyaml: a document that is nested deeply
-    would end the process, and a long one would keep every other thread waiting meanwhile.
+    PyYAML's own composer is recursive, in C with libyaml. A deeply nested document would crash the process, and a long
+    one would block all other threads.
     """
     within: list[_Part] = []
     anchors: dict[str, _Part] = {}
@@ -184,7 +184,7 @@ def _read(loader: yaml.SafeLoader, outline: _Outline) -> object:
     values = collections = 0
     while not isinstance(event := _next(loader), StreamEndEvent):
         if isinstance(event, DocumentStartEvent) and root is not None:
-            raise InvalidDocument(line=_line(event), why="another document begins: only one can be given")
+            raise InvalidDocument(line=_line(event), why="a second document begins: only one is allowed")
         if not isinstance(event, NodeEvent | CollectionEndEvent):
             continue
         line = _line(event)
@@ -198,7 +198,7 @@ def _read(loader: yaml.SafeLoader, outline: _Outline) -> object:
             part.end(line)
             outline.end(part.place)
         else:
-            part = _begun(loader, event, anchors, outline, line)
+            part = _begin(loader, event, anchors, outline, line)
             values += part.values
             collections += not part.is_whole
             if values > MAX_VALUES:
@@ -226,11 +226,11 @@ def _line(event: Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 1
 
 
-def _begun(loader: yaml.SafeLoader, event: NodeEvent, anchors: dict[str, _Part], outline: _Outline, line: int) -> _Part:
+def _begin(loader: yaml.SafeLoader, event: NodeEvent, anchors: dict[str, _Part], outline: _Outline, line: int) -> _Part:
     if isinstance(event, AliasEvent):
-        meant = _meant(anchors, event.anchor or "", line)
-        outline.add_alias(line, meant.place)
-        return meant
+        target = _aliased(anchors, event.anchor or "", line)
+        outline.add_alias(line, target.place)
+        return target
     if isinstance(event, ScalarEvent):
         part = _Part(_scalar(loader, event), outline.add(line))
     else:
@@ -241,21 +241,21 @@ def _begun(loader: yaml.SafeLoader, event: NodeEvent, anchors: dict[str, _Part],
     return part
 
 
-def _meant(anchors: Mapping[str, _Part], anchor: str, line: int) -> _Part:
-    """What an alias stands for."""
+def _aliased(anchors: Mapping[str, _Part], anchor: str, line: int) -> _Part:
+    """Return the value of an alias."""
     part = anchors.get(anchor)
     if part is None:
-        raise InvalidDocument(line=line, why=f"the alias {anchor[:MAX_NUMBER]!r} stands for nothing before it")
+        raise InvalidDocument(line=line, why=f"the alias {anchor[:MAX_NUMBER]!r} has no anchor before it")
     if not part.is_whole:
-        raise InvalidDocument(line=line, why=f"the alias {anchor[:MAX_NUMBER]!r} stands for what it is in")
+        raise InvalidDocument(line=line, why=f"the alias {anchor[:MAX_NUMBER]!r} refers to a value that contains it")
     return part
 
 
 def _name(loader: yaml.SafeLoader, event: NodeEvent, anchors: dict[str, _Part], line: int) -> str:
-    """The name of a field; `MERGE` for what is merged."""
+    """Return a field name; `MERGE` for a merge key."""
     name: object = None
     if isinstance(event, AliasEvent):
-        name = _meant(anchors, event.anchor or "", line).value
+        name = _aliased(anchors, event.anchor or "", line).value
     elif isinstance(event, ScalarEvent):
         if _tag(loader, event) == MERGE:
             return MERGE
@@ -263,7 +263,7 @@ def _name(loader: yaml.SafeLoader, event: NodeEvent, anchors: dict[str, _Part], 
         if event.anchor is not None:
             anchors[event.anchor] = _Part(name, 0)
     if not isinstance(name, str):
-        raise InvalidDocument(line=line, why="the name of a field is no text: write it in quotes")
+        raise InvalidDocument(line=line, why="a field name is not a text: write it in quotes")
     return name
 
 
@@ -283,7 +283,7 @@ def _scalar(loader: yaml.SafeLoader, event: ScalarEvent) -> object:
         raise InvalidDocument(line=_line(event), why=why)
     try:
         return loader.construct_document(ScalarNode(tag, event.value, event.start_mark))  # type: ignore[arg-type]  # in C
-    except (ValueError, ArithmeticError, LookupError, AttributeError):  # whatever constructors stumble over
+    except (ValueError, ArithmeticError, LookupError, AttributeError):  # the errors of PyYAML's constructors
         why = f"{event.value[:MAX_NUMBER]!r} can't be read as {tag.rpartition(':')[2]}: write text in quotes"
         raise InvalidDocument(line=_line(event), why=why) from None
 
@@ -291,13 +291,16 @@ def _scalar(loader: yaml.SafeLoader, event: ScalarEvent) -> object:
 def _collection(event: CollectionStartEvent) -> dict[str, object] | list[object]:
     is_mapping = isinstance(event, MappingStartEvent)
     if event.tag and event.tag not in ("!", MAPPING if is_mapping else SEQUENCE):
-        why = f"the tag {event.tag[:MAX_NUMBER]!r} means nothing here: leave it out"
+        why = f"the tag {event.tag[:MAX_NUMBER]!r} is not supported: leave it out"
         raise InvalidDocument(line=_line(event), why=why)
     return {} if is_mapping else []
 
 
 class Source:
-    """Raises `InvalidDocument` for what is neither, for a field that is there twice, and beyond the limits."""
+    """A document in YAML or JSON.
+
+    Raises `InvalidDocument` if it is neither, has a duplicate field, or exceeds a limit.
+    """
 
     def __init__(self, text: str) -> None:
         if len(text) > MAX_TEXT:
@@ -311,20 +314,24 @@ class Source:
             self.value = self._parsed(text)
         except yaml.MarkedYAMLError as fault:
             mark = fault.problem_mark or fault.context_mark
-            raise InvalidDocument(line=mark.line + 1 if mark else 1, why=fault.problem or "it is no YAML") from None
+            raise InvalidDocument(
+                line=mark.line + 1 if mark else 1, why=fault.problem or "the document is not valid YAML"
+            ) from None
         except (yaml.YAMLError, ValueError) as fault:
-            raise InvalidDocument(line=1, why=f"it is no YAML: {' '.join(str(fault).split())}") from None
+            raise InvalidDocument(
+                line=1, why=f"the document is not valid YAML: {' '.join(str(fault).split())}"
+            ) from None
 
     def _parsed(self, text: str) -> object:
         is_flow = text.lstrip()[:1] in ("{", "[")
-        shown = NOT_IN_YAML.sub(" ", text) if is_flow else text  # of JSON, it says where everything is
-        value = self._read(shown)
+        yaml_text = NOT_IN_YAML.sub(" ", text) if is_flow else text  # for JSON, it gives the lines
+        value = self._read(yaml_text)
         if not is_flow:
             return value
         try:
             return json.loads(text)
         except ValueError:
-            return value if shown == text else self._read(text)
+            return value if yaml_text == text else self._read(text)
 
     def _read(self, text: str) -> object:
         self._outline = _Outline()
@@ -335,7 +342,7 @@ class Source:
             loader.dispose()
 
     def refusal(self, path: str, why: str) -> InvalidDocument:
-        """What is wrong at *path* (`$.stages[0].name`); of a field that is named, its own line is told."""
+        """Return the refusal of the value at *path* (`$.stages[0].name`), with the line of an unknown field."""
         field = FIELD.search(why)
         steps = STEP.findall(path)
         named = self._outline.line([*steps, (field[1], "")], is_key=True) if field and "unknown" in why else None
@@ -343,7 +350,7 @@ class Source:
 
     @contextmanager
     def explaining(self, path: str) -> Iterator[None]:
-        """Has a refusal say that it is about the value at *path*."""
+        """Turn a refusal into one with the line of the value at *path*."""
         try:
             yield
         except InvalidDocument:

@@ -35,7 +35,7 @@ LISTS: dict[str, tuple[str, dict[str, object], str]] = {
     "HistoryFilter.origins": (HISTORY, {"filter": {"origins": ["API"] * 101}}, "101 are given; at most 100"),
     "HistoryFilter.stages": (HISTORY, {"filter": {"stages": ["x"] * 101}}, "101 are given; at most 100"),
     "HistoryFilter.services": (HISTORY, {"filter": {"services": ["x"] * 101}}, "101 are given; at most 100"),
-    "ServiceSpecInput.build": (SERVICE, {"spec": {"build": ["x"] * 51}}, "at most 50 commands"),
+    "ServiceSpecInput.build": (SERVICE, {"spec": {"build": ["x"] * 51}}, "51 commands; at most 50 are allowed"),
     "ServiceSpecInput.env": (
         SERVICE,
         {"spec": {"env": [{"name": "X", "value": ""}] * 201}},
@@ -205,4 +205,4 @@ def test_every_mutation_costs(server: Stageline) -> None:
 def test_what_is_searched_for_has_a_limit(server: Stageline) -> None:
     assert "errors" not in server.ask(HISTORY, filter={"text": "a b " * 250})
     (error,) = server.ask(HISTORY, filter={"text": "x" * 1001})["errors"]
-    assert error["message"] == "Invalid text: it has 1,001 characters; at most 1000 are allowed."
+    assert error["message"] == "Invalid text: 1,001 characters; at most 1,000 are allowed."

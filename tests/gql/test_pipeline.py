@@ -61,7 +61,7 @@ def test_a_version_and_a_time_are_not_asked_for_together_and_a_time_has_a_zone(e
     error, now = environment.stageline.error, environment.pipeline["environment"]["updatedAt"]
     assert error("pipeline", environment=environment.id, version=1, asOf=now) == {
         "code": "INVALID_ARGUMENT",
-        "message": "Invalid version: it can't be given together with asOf.",
+        "message": "Invalid version: it must not be given together with asOf.",
     }
     assert error("pipeline", environment=environment.id, asOf=now.partition("+")[0]) == {
         "code": "INVALID_ARGUMENT",

@@ -1,8 +1,8 @@
 """
-Everything that happens in an environment, in one order: its pipeline's events, its queue's, and its deployments'.
+Subscriptions of environments: the events of its pipeline, its queue and its deployments, in one order.
 
-What comes is picked out of the log as it grows, as long as that is in memory. Who is further behind gets what there is
-already from the store, where only the environment's own streams are read: its queue names the deployments.
+Recent events are selected from the part of the log that is in memory. For a subscriber that is further behind, only the
+environment's own streams are read from the store; its queue names the deployments.
 """
 
 from collections.abc import AsyncGenerator
@@ -11,7 +11,6 @@ from heapq import heappop, heappush
 from uuid import UUID
 
 import strawberry
-from strawberry import ID
 
 from domain.deployment import queue as queues
 from domain.deployment.queue import DeploymentClosed, DeploymentRequested
@@ -19,20 +18,21 @@ from domain.errors import EnvironmentNotFound
 from domain.project import EnvironmentId
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.types.event import Event, deployment_event, pipeline_event
-from gql.types.pipeline import environment_id
-from gql.types.queue import queue_event
-from gql.types.stream import DEPLOYMENT, PIPELINE, Telling
+from gql.contract.cursor import LOSSLESS, AfterEvent
+from gql.types.environment import environment_id
+from gql.types.event import Event, deployment_event, pipeline_event, queue_event
+from gql.types.ref import EnvironmentArgument
+from gql.types.stream import DEPLOYMENT, PIPELINE, Story
 from projections import queue
 from projections.queue import QueueStory
 from store.log import EventLog, Recorded
 
-MANY = 500
-"""Events of one stream at most that are read at once."""
+CHUNK = 500
+"""Maximum number of events of one stream that are read at once."""
 
 
 class Chronicle:
-    """Tells the events of an environment that come after a position, in their order."""
+    """The events of an environment after a position, in order."""
 
     def __init__(self, context: Context, first: Recorded, position: int) -> None:
         self._context = context
@@ -42,19 +42,19 @@ class Chronicle:
         self._environment = EnvironmentId(first.stream)
         self._queue = queues.stream(self._environment)
         self._open: set[UUID] = {self._environment, self._queue}  # the streams that may get more events
-        self._stories: dict[UUID, Telling] = {}
+        self._stories: dict[UUID, Story] = {}
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Until the environment is deleted."""
+        """Yield the events until the environment is deleted."""
         if await self._begin():
             async with aclosing(self._recorded()) as events:
                 async for recorded in events:
-                    yield await self._told(recorded)
+                    yield await self._convert(recorded)
                     if isinstance(recorded.event, PIPELINE.ends):
                         return
 
     async def _begin(self) -> bool:
-        """Finds out what there was at the position; whether more can come."""
+        """Load the state at the position; return False if no event can follow."""
         log = self._log
         version = await PIPELINE.reached(log, self._environment, self._position)
         if version is None:
@@ -65,7 +65,7 @@ class Chronicle:
         self._stories[self._queue] = QueueStory(waiting)
         return True
 
-    async def _told(self, recorded: Recorded) -> Event:
+    async def _convert(self, recorded: Recorded) -> Event:
         epoch, stream = self._log.epoch, recorded.stream
         story = self._stories.get(stream)
         if story is None:
@@ -73,28 +73,31 @@ class Chronicle:
             story = self._stories[stream] = await DEPLOYMENT.story(self._context, first, recorded.version - 1)
         if isinstance(recorded.event, DEPLOYMENT.ends):
             del self._stories[stream]
-        told = story.describe(recorded)
+        view = story.describe(recorded)
         if stream == self._environment:
-            return pipeline_event(told, epoch)
-        return queue_event(told, epoch) if stream == self._queue else deployment_event(told, epoch)
+            return pipeline_event(view, epoch)
+        return queue_event(view, epoch) if stream == self._queue else deployment_event(view, epoch)
 
     async def _recorded(self) -> AsyncGenerator[Recorded, None]:
-        """What there is, and what comes."""
+        """Yield the existing events, then the new ones."""
         while True:
             async with aclosing(self._log.recent(self._position)) as recent:
                 async for batch in recent:
                     for recorded in batch:
                         if recorded.stream in self._open:
-                            yield self._noted(recorded)
+                            yield self._note(recorded)
                     self._position = batch[-1].position
             end = await self._log.position()
             async with aclosing(self._past(end)) as past:
                 async for recorded in past:
-                    yield self._noted(recorded)
+                    yield self._note(recorded)
             self._position = end
 
-    def _noted(self, recorded: Recorded) -> Recorded:
-        """A deployment's first event comes after its request, and its last one before it is closed."""
+    def _note(self, recorded: Recorded) -> Recorded:
+        """Open the stream of a requested deployment, and close that of an ended one.
+
+        The first event of a deployment follows its request, and its last event precedes its end in the queue.
+        """
         self._position = recorded.position
         match recorded.event:
             case DeploymentRequested(deployment=deployment):
@@ -104,7 +107,7 @@ class Chronicle:
         return recorded
 
     async def _past(self, until: int) -> AsyncGenerator[Recorded, None]:
-        """The events up to position *until* that the store has, of the streams that are open and of those that open."""
+        """Yield the stored events up to position *until* of all streams that are open or become open."""
         merged: list[tuple[int, Recorded, AsyncGenerator[Recorded, None]]] = []  # the next event of each stream
 
         async def add(events: AsyncGenerator[Recorded, None]) -> None:
@@ -123,18 +126,19 @@ class Chronicle:
 
 
 async def _read(log: EventLog, stream: UUID, version: int, until: int) -> AsyncGenerator[Recorded, None]:
-    """A stream's events after *version* up to position *until*, read as they are wanted."""
-    while found := await log.read(stream, after=version, until=version + MANY):
+    """Yield the events of a stream after *version* up to position *until*."""
+    while found := await log.read(stream, after=version, until=version + CHUNK):
         for recorded in found:
             if recorded.position > until:
                 return
             yield recorded
-        if len(found) < MANY:
+        if len(found) < CHUNK:
             return
-        version += MANY
+        version += CHUNK
 
 
-async def followed(context: Context, environment: str, after: str | None) -> AsyncGenerator[Event, None]:
+async def follow_environment(context: Context, environment: str, after: str | None) -> AsyncGenerator[Event, None]:
+    """Yield all events of an environment after a cursor, until it is deleted; raises `EnvironmentNotFound`."""
     log = context.application.log
     position = await cursors.reached(log, after)
     missing = EnvironmentNotFound(environment=environment)
@@ -145,26 +149,15 @@ async def followed(context: Context, environment: str, after: str | None) -> Asy
 
 
 @strawberry.type
-class Query:
-    @strawberry.field(
-        description="The end of the log: whatever is asked after this answer contains it, and so may what is asked"
-        " together with it. Following events after it leaves none out."
-    )
-    async def cursor(self, info: Info) -> str:
-        log = info.context.application.log
-        return cursors.of_position(log.epoch, await log.position())
-
-
-@strawberry.type
 class Subscription:
     @strawberry.subscription(
-        description="Everything that happens in an environment after a cursor, to its pipeline, in its deployments and"
-        " in their queue, in one order; completes when it was deleted. Nothing is left out.",
-        metadata=cursors.LOSSLESS,
+        description="All events of an environment after a cursor: of its pipeline, its deployments and its queue, in"
+        " one order; completes when the environment is deleted. No event is left out.",
+        metadata=LOSSLESS,
     )
     async def environment_events(
-        self, info: Info, environment: ID, after: str | None = None
+        self, info: Info, environment: EnvironmentArgument, after: AfterEvent = None
     ) -> AsyncGenerator[Event, None]:
-        async with aclosing(followed(info.context, environment, after)) as events:
+        async with aclosing(follow_environment(info.context, environment, after)) as events:
             async for event in events:
                 yield event
