@@ -15,7 +15,8 @@ from domain.errors import InvalidArgument
 from domain.pipeline.environment import Target
 from endpoint.execution.context import Behind, RequestContext
 from endpoint.identity import Identity
-from gql.contract import cursor as cursors
+from endpoint.streams import cursor as cursors
+from endpoint.streams.cursor import InvalidCursor
 from projections.audit import RunningHash
 from projections.deployment import Deployments
 from projections.engine.projector import Projector, ViewsBehind
@@ -77,15 +78,15 @@ class Context(RequestContext):
         """Wait for *cursor*; raises `Behind`, and `InvalidArgument` for a cursor that the log does not contain."""
         log = self.application.log
         try:
-            position = cursors.to_position(log.epoch, cursor)
-        except InvalidArgument as refused:
-            raise InvalidArgument(argument="atLeast", why=refused.details["why"]) from None
+            position = cursors.decode(log.epoch, cursor)
+        except InvalidCursor as invalid:
+            raise InvalidArgument(argument="atLeast", why=invalid.why) from None
         try:
             await self.application.projector.wait_for(position, patience)
         except ViewsBehind as behind:
             if position > await log.position():
                 raise InvalidArgument(argument="atLeast", why=cursors.BEYOND) from None
-            reached = cursors.of_position(log.epoch, behind.position)
+            reached = cursors.encode(log.epoch, behind.position)
             raise Behind(behind.position, position, reached) from None
 
     @cached_property
