@@ -49,9 +49,9 @@ from domain.pipeline.stage import CreateStage
 from domain.pipeline.state import Pipeline, PipelineCommand
 from domain.project import CATALOG, EnvironmentId, ProjectCreated, ProjectId, ProjectNamed
 from domain.spec import ServiceType
-from endpoint.execution.documents import read
 from gql.contract.connection import MAX_PAGE
 from gql.contract.node import global_id
+from gql.schema import schema
 from server.app import app
 from server.components import running
 from server.garbage import collect_rarely
@@ -281,7 +281,8 @@ def allowed(text: str, variables: dict[str, object]) -> dict[str, object]:
     """*variables* with the largest page that doesn't cost too much."""
     for end in variables.keys() & {"first", "last"}:
         pages = range(MAX_PAGE, 0, -1)
-        variables[end] = next(page for page in pages if not read(text).exceeded(None, {**variables, end: page}))
+        document = schema.documents.read(text)
+        variables[end] = next(page for page in pages if not document.exceeded(None, {**variables, end: page}))
     return variables
 
 

@@ -142,7 +142,7 @@ def serve(data: Path, port: int) -> None:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with running(Settings(data=data)) as parts:
             await parts.tokens.issue(TOKEN, "bench")
-            view = View(schema, lambda: parts.application, parts.tokens.authenticate, Response(), Persisted())
+            view = View(schema, lambda: parts.backend, parts.tokens.authenticate, Response(), Persisted())
             app.router.routes += [WebSocketRoute("/graphql", view), Route("/rate", set_rate)]
             log = app.state.log = parts.application.log
             plan = Plan(pipeline_version=1, target=Target.PROCESS, stages=(stage,))

@@ -1,10 +1,8 @@
-"""What a resolver may reach, and who is asking."""
+"""The context that resolvers get: the application's parts and the user's identity."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,15 +11,15 @@ from strawberry.types import Info as StrawberryInfo
 from application.actor import Profiles
 from application.handler import Handler
 from cache.lru import Cache
+from domain.errors import InvalidArgument
 from domain.pipeline.environment import Target
-from endpoint.execution.answers import Answers
-from endpoint.execution.aside import Aside, Gone
-from endpoint.execution.batch import Batch
-from endpoint.identity import Credentials, Identity
-from gql.revocation import Revocations
+from endpoint.execution.context import Behind, RequestContext
+from endpoint.identity import Identity
+from endpoint.streams import cursor as cursors
+from endpoint.streams.cursor import InvalidCursor
 from projections.audit import RunningHash
 from projections.deployment import Deployments
-from projections.engine.projector import Projector
+from projections.engine.projector import Projector, ViewsBehind
 from projections.environment import Environments
 from projections.history import History
 from projections.pipeline import Pipelines
@@ -31,15 +29,12 @@ from store.log import Author, EventLog, Origin
 from store.output import OutputStore
 
 SHOWN_BYTES = 16 * 1024 * 1024
-"""Maximum size of the pipelines that are kept as they are shown, in bytes: about 10,000 services in all."""
-
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
+"""Maximum size of the kept pipelines, as GraphQL objects, in bytes: about 10,000 services in all."""
 
 
 @dataclass(frozen=True)
 class Application:
-    """The parts that the GraphQL face stands on, made by the composition root."""
+    """The parts that resolvers use, made by the composition root."""
 
     log: EventLog
     handler: Handler
@@ -54,103 +49,53 @@ class Application:
     running: RunningHash
     signing_key: Ed25519PrivateKey
     profiles: Profiles
-    revocations: Revocations
-    answers: Answers | None = None  # None: none are kept
     shown: Cache[UUID, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # pipelines: see `gql.types.pipeline`
-    aside: Aside | None = None  # None: all is carried out on the event loop it is asked on
 
     async def settled(self) -> None:
-        """Returns when the read models hold everything that the log held when this was called."""
+        """Wait until the read models contain everything that the log contained at the call."""
         await self.projector.wait_for(await self.log.position())
 
 
-@dataclass
-class Context:
-    """One HTTP request, or one WebSocket connection; `identity` is None until its token was seen to be good.
-
-    *position* is the log's when a query was asked, if it is known. *read* collects what a root field's part of the
-    answer is made of, if somebody wants to know. *has_waited* says that it was waited in vain for what was asked.
-    *credentials* are those that a WebSocket's handshake brought, and *claimed* is its Stageline-Origin.
-    *gone* returns when whoever asked has left, where nothing else would end what is carried out for them.
-    """
+@dataclass(kw_only=True)
+class Context(RequestContext):
+    """One HTTP request or one WebSocket connection, with the *application* that serves it."""
 
     application: Application
-    origin: Origin
-    identity: Identity | None
-    connection_params: Any = None
-    position: int | None = None
-    read: set[UUID] | None = None
-    has_waited: bool = False
-    gone: Gone | None = None
-    credentials: Credentials | None = None
-    claimed: str = ""
+
+    @property
+    def origin(self) -> Origin:
+        """The origin that changes of this request are recorded with."""
+        return _origin(self.claimed_origin, self.identity)
 
     async def settled(self) -> None:
-        """Returns when the read models hold everything that was done before it was asked."""
+        """Wait until the read models contain everything that was done before the request."""
         if self.position is None:
             await self.application.settled()
         else:
             await self.application.projector.wait_for(self.position)
 
-    @property
-    def has_asked(self) -> bool:
-        """Whether the log was asked for its position when the query was: what this node knows is new enough then."""
-        return self.position is not None
-
-    def reads(self, *streams: UUID) -> None:
-        """Says that what a root field gives is made of *streams*: it stays the same until one gets another event.
-
-        A root field whose resolver doesn't say so is worked out anew each time. That is right for everything that
-        depends on the time, on who asks, on what may have to be forgotten, or on anything else that isn't in the log.
-        """
-        if self.read is not None:
-            self.read.update(streams)
-
-    def watched(self) -> "Context":
-        """A context for one root field, which collects what that reads."""
-        return Context(
-            self.application,
-            self.origin,
-            self.identity,
-            self.connection_params,
-            self.position,
-            set(),
-            self.has_waited,
-        )
-
-    async def together(self, load: Callable[["Context", list[Key]], Awaitable[Sequence[Value]]], key: Key) -> Value:
-        """What *load* gives for *key*; it is asked once for all keys that are wanted at the same time."""
-        if load not in self._batches:
-            self._batches[load] = Batch(partial(load, self))
-            asyncio.get_running_loop().call_soon(self._carry_out, load)
-        value: Value = await self._batches[load].want(key)
-        return value
-
-    def _carry_out(self, load: object) -> None:
-        task = asyncio.create_task(self._batches.pop(load).carry_out())
-        self._loading.add(task)
-        task.add_done_callback(self._loading.discard)
-
-    @cached_property
-    def _batches(self) -> dict[object, Batch[Any, Any]]:
-        return {}
-
-    @cached_property
-    def _loading(self) -> set[asyncio.Task[None]]:
-        return set()
+    async def reach(self, cursor: str, patience: float) -> None:
+        """Wait for *cursor*; raises `Behind`, and `InvalidArgument` for a cursor that the log does not contain."""
+        log = self.application.log
+        try:
+            position = cursors.decode(log.epoch, cursor)
+        except InvalidCursor as invalid:
+            raise InvalidArgument(argument="atLeast", why=invalid.why) from None
+        try:
+            await self.application.projector.wait_for(position, patience)
+        except ViewsBehind as behind:
+            if position > await log.position():
+                raise InvalidArgument(argument="atLeast", why=cursors.BEYOND) from None
+            reached = cursors.encode(log.epoch, behind.position)
+            raise Behind(behind.position, position, reached) from None
 
     @cached_property
     def correlation(self) -> UUID:
-        """What the events of one request have in common."""
+        """The correlation id of all events of this request."""
         return ids.new()
 
-    @property
-    def scope(self) -> Hashable:
-        """What there is to be seen with the identity."""
-        return None if self.identity is None else self.identity.scope
-
     def author(self, reason: str | None) -> Author:
-        assert self.identity is not None, "nobody comes this far without a token"
+        assert self.identity is not None, "a request without a valid token is refused before"
         return Author(
             actor=self.identity.actor,
             origin=self.origin,
@@ -158,6 +103,16 @@ class Context:
             correlation=self.correlation,
             reason=reason,
         )
+
+
+def _origin(claimed: str, identity: Identity | None) -> Origin:
+    """Return the *claimed* origin if *identity* may have it: CLI with a token, CONSOLE with a session; else API."""
+    match claimed.upper():
+        case Origin.CLI if identity is not None and identity.session is None:
+            return Origin.CLI
+        case Origin.CONSOLE if identity is not None and identity.session is not None:
+            return Origin.CONSOLE
+    return Origin.API
 
 
 Info = StrawberryInfo[Context, None]

@@ -12,13 +12,16 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from endpoint.execution import documents as reading
+from endpoint.execution.compiled.query import Compiled
 from endpoint.http import session as sessions
 from endpoint.http.admission import let_in
-from endpoint.http.front import Front
-from endpoint.http.view import View, unauthorized, unreachable
+from endpoint.http.backend import Backend
+from endpoint.http.error import unauthorized, unreachable
+from endpoint.http.view import View
 from endpoint.identity import Credentials, Identity, NotLetIn, client
+from endpoint.port import Unavailable
 from gql.context import Application
+from gql.contract.errors import unavailable
 from gql.document import pipeline
 from gql.schema import schema
 from server import audit, connection, graphiql, signing
@@ -59,11 +62,17 @@ def app(settings: Settings, url: str) -> Starlette:
 
     async def authenticate(credentials: Credentials) -> Identity:
         known = parts[0].tokens if credentials.session is None else parts[0].sessions
-        return await known.authenticate(credentials)
+        try:
+            return await known.authenticate(credentials)
+        except LogUnavailable as fault:
+            raise unavailable(fault) from fault
 
     async def token_holder(request: Request) -> Identity:
         """Who sent *request* with a token, for doors that a session doesn't open."""
         return await authenticate(Credentials(request.headers.get("authorization"), client(request.scope)))
+
+    def backend() -> Backend:
+        return parts[0].backend
 
     def application() -> Application:
         return parts[0].application
@@ -84,8 +93,7 @@ def app(settings: Settings, url: str) -> Starlette:
         return unauthorized(refused)
 
     async def away(_: Request, fault: Exception) -> Response:
-        assert isinstance(fault, LogUnavailable)
-        return unreachable(fault)
+        return unreachable(fault if isinstance(fault, Unavailable) else unavailable(fault))
 
     async def document_schema(_: Request) -> Response:
         return Response(pipeline.schema(), media_type="application/schema+json")
@@ -101,9 +109,9 @@ def app(settings: Settings, url: str) -> Starlette:
 
     page = graphiql.absence() if persisted.refuses else graphiql.page()
     if not settings.keeps_documents:
-        reading.keep_none()
-    view = View(schema, application, authenticate, page, persisted, settings.origins, connection.streams())
-    front = Front(view, application, authenticate, compiles=settings.compiles)
+        schema.documents.keep_none()
+    compiled = Compiled(schema) if settings.compiles else None
+    view = View(schema, backend, authenticate, page, persisted, settings.origins, connection.streams(), compiled)
     routes: list[BaseRoute] = [
         Route("/", home),
         Route("/health", health_),
@@ -115,10 +123,10 @@ def app(settings: Settings, url: str) -> Starlette:
         *graphiql.routes(),
     ]
     made = Served(
-        front,
+        view,
         routes=routes,
         middleware=cors(settings.origins),
-        exception_handlers={NotLetIn: not_let_in, LogUnavailable: away},
+        exception_handlers={NotLetIn: not_let_in, LogUnavailable: away, Unavailable: away},
         lifespan=lifespan,
     )
     made.state.stop = view.hub.stopping.set

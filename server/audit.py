@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from domain.errors import InvalidArgument
+from endpoint import errors
 from gql.contract import cursor as cursors
 from gql.contract.errors import unavailable
 from store.log import EventLog, LogUnavailable
@@ -22,7 +23,8 @@ async def export(log: EventLog, request: Request) -> Response:
     except InvalidArgument as refused:
         return _error(400, str(refused), refused.code)
     except LogUnavailable as fault:
-        return _error(503, *unavailable(fault))
+        explained = errors.unavailable(unavailable(fault))
+        return _error(503, explained.message, explained.code)
     headers = {"stageline-position": str(until), "stageline-epoch": log.epoch, "cache-control": "no-store"}
     return StreamingResponse(_lines(log, after, until), media_type="application/x-ndjson", headers=headers)
 

@@ -17,8 +17,9 @@ from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from endpoint.execution.answers import Answers
 from endpoint.execution.aside import Aside
-from gql.context import Application
-from gql.revocation import Revocations
+from endpoint.http.backend import Backend
+from endpoint.identity import Identity
+from gql.context import Application, Context
 from projections import standing
 from projections.audit import RunningHash
 from projections.deployment import Deployments
@@ -35,6 +36,8 @@ from runner.targets.process.executor import ProcessExecutor
 from runner.worker import WorkerEngine
 from server import signing
 from server.auth import Tokens
+from server.feed import LogFeed
+from server.revocation import Revocations
 from server.sessions import Sessions
 from server.settings import Settings
 from server.stores import Stores, on_postgres, on_sqlite
@@ -55,6 +58,7 @@ class Components:
     """The components of a running server, which has to stop when *lost* is set."""
 
     application: Application
+    backend: Backend
     tokens: Tokens
     sessions: Sessions
     lost: asyncio.Event
@@ -74,13 +78,10 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
     async with opened as stores, AsyncExitStack() as stack:
         views, output, projector = stores.views, stores.output, stores.projector
         executors: Mapping[Target, Executor] = {Target.PROCESS: ProcessExecutor(settings.data)}
-        there = _application(stores.elsewhere(), frozenset(executors), signing_key, Revocations(stores.log))
-        aside = Aside(there)
+        there = _application(stores.elsewhere(), frozenset(executors), signing_key)
+        aside = Aside[Context](lambda context: replace(context, application=there))
         stack.push_async_callback(aside.stop)
-        answers = Answers(stores.log, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None
-        application = replace(
-            _application(stores, there.targets, signing_key, there.revocations), answers=answers, aside=aside
-        )
+        application = _application(stores, there.targets, signing_key)
         await application.profiles.forget_all()
         await projector.start()
         stack.push_async_callback(projector.stop)
@@ -100,12 +101,21 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
             await engine.start()
             stack.push_async_callback(engine.stop)
         tokens = Tokens(application.handler)
-        yield Components(application, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)
+        backend = _backend(settings, application, aside)
+        yield Components(application, backend, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)
 
 
-def _application(
-    stores: Stores, targets: frozenset[Target], signing_key: Ed25519PrivateKey, revocations: Revocations
-) -> Application:
+def _backend(settings: Settings, application: Application, aside: Aside[Context]) -> Backend:
+    def context(headers: Mapping[str, str], identity: Identity | None) -> Context:
+        claimed = headers.get("stageline-origin", "")
+        return Context(application=application, identity=identity, claimed_origin=claimed, aside=aside)
+
+    feed = LogFeed(application.log)
+    answers = Answers(feed, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None
+    return Backend(context, feed, Revocations(application.log), answers)
+
+
+def _application(stores: Stores, targets: frozenset[Target], signing_key: Ed25519PrivateKey) -> Application:
     log, views = stores.log, stores.views
     handler = Handler(log)
     return Application(
@@ -122,7 +132,6 @@ def _application(
         running=RunningHash(views),
         signing_key=signing_key,
         profiles=Profiles(handler.states, stores.keys),
-        revocations=revocations,
     )
 
 

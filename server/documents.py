@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from endpoint.execution.persisted import DocumentsUnusable, Persisted, listed
+from gql.schema import schema
 from server.settings import Settings
 
 PAUSE = 1.0
@@ -28,7 +29,7 @@ class Documents:
         self._file = settings.documents
         self._own = settings.own_documents
         self._read = None if self._file is None else _state(self._file)
-        known = None if self._file is None else listed(self._file, self._own)
+        known = None if self._file is None else listed(schema.documents, self._file, self._own)
         self.persisted = Persisted(known, refuses=settings.refuses_unlisted)
 
     @asynccontextmanager
@@ -54,7 +55,7 @@ class Documents:
 
     async def _read_anew(self, file: Path) -> None:
         try:
-            found = await asyncio.to_thread(listed, file, self._own, self.persisted.listed)
+            found = await asyncio.to_thread(listed, schema.documents, file, self._own, self.persisted.listed)
         except DocumentsUnusable as reason:
             logger.error(
                 "The document list was not reloaded; the previous one stays in force: %(reason)s", {"reason": reason}

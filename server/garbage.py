@@ -6,8 +6,8 @@ A full collection looks at every object that there is, a thousand of them in up 
 - What is there at the start is never looked at again.
 - Caches are bounded by bytes (see `cache.lru`), and so in their objects, which are 100 bytes and more.
 - Nearly everything is freed without a collection. Documents keep no tokens, and executions don't refer to themselves
-  (see `endpoint.execution.documents`, `gql.schema`). Of a connection that was closed nothing is left over.
-- Compiled documents that were dropped are collected before they are many (see `endpoint.execution.compiled`).
+  (see `endpoint.execution.slim`, `endpoint.execution.schema`). Of a connection that was closed nothing is left over.
+- Compiled documents that were dropped are collected before they are many (see `endpoint.execution.compiled.query`).
 """
 
 import gc

@@ -19,7 +19,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from endpoint.http.admission import CONNECTION
-from endpoint.http.view import MAX_BODY
+from endpoint.http.request import MAX_BODY
 from server.connection import BODY, FIRST_BYTE, GUEST_BODY, Connections
 
 MAX_LINE = 8192

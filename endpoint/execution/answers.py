@@ -2,10 +2,10 @@
 Answers kept as bytes, for as long as they are right.
 
 An answer is made of streams of the log, and stays what it is until one of them gets another event. This node is told
-of every event (`EventLog.watch`), and drops what was made of its stream. So a kept answer is as of the position that
+of every event (`Feed.watch`), and drops what was made of its stream. So a kept answer is as of the position that
 we were told up to: it is given to whoever asked when the log had nothing beyond that.
 
-Only what says of which streams it is made is kept (see `Context.reads`).
+Only what says of which streams it is made is kept (see `RequestContext.reads`).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from cache.lru import Cache
-from store.log import EventLog, LogUnavailable, Recorded
+from endpoint.port import Feed, StreamEvent, Unavailable
 
 WHOLE = UUID(int=0)
 """Stands for all streams of the log."""
@@ -48,14 +48,14 @@ class Answer:
         return urlsafe_b64encode(hashlib.sha256(self.body).digest()[:18]).decode()
 
 
-class Kept(Struct):
+class KeptAnswer(Struct):
     """An answer, and the streams that it was made of."""
 
     answer: Answer
     reads: frozenset[UUID]
 
 
-class Making:
+class Computation:
     """An answer that is being made; *touched* are the streams that got events meanwhile."""
 
     def __init__(self) -> None:
@@ -68,21 +68,21 @@ class Answers:
     *known_at* is when the log was last seen to have nothing that we weren't told of.
     """
 
-    def __init__(self, log: EventLog, limit: int = LIMIT) -> None:
-        self._log = log
-        self._kept: Cache[Hashable, Kept] = Cache(limit, self._dropped)
+    def __init__(self, feed: Feed, limit: int = LIMIT) -> None:
+        self._feed = feed
+        self._kept: Cache[Hashable, KeptAnswer] = Cache(limit, self._dropped)
         self._made_of: dict[UUID, set[Hashable]] = {}
-        self._makings: set[Making] = set()
+        self._makings: set[Computation] = set()
         self.known_at = datetime.now(UTC)
-        self.position = log.watch(self._told)
+        self.position = feed.watch(self._news)
 
     async def ask(self, patience: float | None = None) -> int:
-        """A position up to which the log is known just now; raises `LogUnavailable`, at the latest in *patience* s."""
+        """A position up to which the log is known just now; raises `Unavailable`, at the latest in *patience* s."""
         asked_at = datetime.now(UTC)
-        if self._log.is_shared:
+        if self._feed.is_shared:
             position = await self._asked(patience)
         else:
-            position = await self._log.position()  # at once: to set a time for it would cost more than all the rest
+            position = await self._feed.position()  # at once: to set a time for it would cost more than all the rest
         if position <= self.position:
             self.known_at = asked_at
         return max(position, self.position)
@@ -90,9 +90,9 @@ class Answers:
     async def _asked(self, patience: float | None) -> int:
         try:
             async with asyncio.timeout(patience):
-                return await self._log.position()
+                return await self._feed.position()
         except TimeoutError:
-            raise LogUnavailable(f"The log has not said in {patience:g} s how far it is.") from None
+            raise Unavailable(f"The log has not said in {patience:g} s how far it is.") from None
 
     def find(self, key: Hashable, position: int = 0) -> Answer | None:
         """The answer that is kept under *key*, if it is right at *position*."""
@@ -102,27 +102,29 @@ class Answers:
         return kept.answer
 
     @contextmanager
-    def making(self) -> Iterator[Making]:
+    def making(self) -> Iterator[Computation]:
         """While an answer is made of what there is at the position that `ask` has just given, and later."""
-        making = Making()
+        making = Computation()
         self._makings.add(making)
         try:
             yield making
         finally:
             self._makings.discard(making)
 
-    def keep(self, key: Hashable, answer: Answer, reads: frozenset[UUID], making: Making, request: int = 0) -> None:
+    def keep(
+        self, key: Hashable, answer: Answer, reads: frozenset[UUID], making: Computation, request: int = 0
+    ) -> None:
         """Keep *answer* to a request of so many bytes, unless one of the streams that it was made of has moved on."""
         if not making.touched.isdisjoint(reads):
             return
-        kept = Kept(answer, reads)
+        kept = KeptAnswer(answer, reads)
         size = len(answer.body) * 2 + request + OVERHEAD + len(reads) * STREAM  # with room for the same compressed
         self._kept.put(key, kept, size)
         if self._kept.get(key) is kept:  # it isn't too large
             for stream in reads:
                 self._made_of.setdefault(stream, set()).add(key)
 
-    def _told(self, events: Sequence[Recorded]) -> None:
+    def _news(self, events: Sequence[StreamEvent]) -> None:
         streams = {event.stream for event in events} | {WHOLE}
         self.position = events[-1].position
         for making in self._makings:
@@ -131,7 +133,7 @@ class Answers:
             for key in list(self._made_of.get(stream, ())):
                 self._kept.pop(key)
 
-    def _dropped(self, key: Hashable, kept: Kept) -> None:
+    def _dropped(self, key: Hashable, kept: KeptAnswer) -> None:
         for stream in kept.reads:
             of_stream = self._made_of[stream]
             of_stream.discard(key)

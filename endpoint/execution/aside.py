@@ -13,13 +13,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from inspect import iscoroutinefunction
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    from gql.context import Application
 
 AT_ONCE = 4
 """Long queries that are carried out at the same time, at most; the others wait in order."""
@@ -34,76 +31,82 @@ PUT_OFF = 10
 MANY = 20
 """Things of one list that are encoded one by one."""
 
-Gone = Callable[[], Coroutine[Any, Any, object]]
-"""Returns when nobody waits for an answer any more."""
+Departure = Callable[[], Coroutine[Any, Any, object]]
+"""Returns when the client of a request is gone."""
 
+Context = TypeVar("Context")
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
-class Left(Exception):
-    """Whoever asked is gone."""
+class ClientGone(Exception):
+    """The client left before its answer was ready."""
 
 
-class Aside:
-    """The thread; *application* has the parts that are for it."""
+class Aside(Generic[Context]):
+    """The thread for long queries; *move* gives a request's context with the parts that belong to the thread."""
 
-    def __init__(self, application: "Application") -> None:
-        self._application = application
+    def __init__(self, move: Callable[[Context], Context]) -> None:
+        self._move = move
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._carried_out = 0
-        self._collects: tuple[int, int, int]  # as usual, while something is carried out
-        self._loop: asyncio.AbstractEventLoop | None = None  # until it is wanted
+        self._running = 0
+        self._thresholds: tuple[int, int, int]  # of the garbage collector, while no query runs here
+        self._loop: asyncio.AbstractEventLoop | None = None  # until the first query
         self._thread: Thread
         self._stopping = asyncio.Event()  # of the thread's loop, where it is waited for
         self._is_stopped = False
 
     async def stop(self) -> None:
-        """Cancels what isn't over, and what hasn't begun."""
+        """Cancel the queries that run and those that wait for their turn."""
         self._is_stopped = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
             await asyncio.to_thread(self._thread.join)
 
-    async def carry_out(
-        self, work: Callable[["Application"], Coroutine[Any, Any, Result]], gone: Gone | None = None
+    async def run(
+        self,
+        context: Context,
+        work: Callable[[Context], Coroutine[Any, Any, Result]],
+        departure: Departure | None = None,
     ) -> Result:
-        """What *work* comes to; it is cancelled with whoever waits for it, and when *gone* says so: raises `Left`."""
-        if gone is None:
-            return await self._carry_out(work)
-        ways = asyncio.create_task(self._carry_out(work)), asyncio.create_task(gone())
+        """Return the result of *work* in the thread; it is cancelled with its caller.
+
+        Raises `ClientGone` when *departure* returns first.
+        """
+        if departure is None:
+            return await self._run(context, work)
+        ways = asyncio.create_task(self._run(context, work)), asyncio.create_task(departure())
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             if not ways[0].done():
-                raise Left
+                raise ClientGone
             return ways[0].result()
         finally:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
 
-    async def _carry_out(self, work: Callable[["Application"], Coroutine[Any, Any, Result]]) -> Result:
+    async def _run(self, context: Context, work: Callable[[Context], Coroutine[Any, Any, Result]]) -> Result:
         async with self._turns:
             if self._is_stopped:
                 raise asyncio.CancelledError
-            with self._undisturbed():
-                begun = asyncio.run_coroutine_threadsafe(work(self._application), self._started())
-                return await asyncio.wrap_future(begun)
+            with self._fewer_collections():
+                started = asyncio.run_coroutine_threadsafe(work(self._move(context)), self._started())
+                return await asyncio.wrap_future(started)
 
     @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        """Puts full collections of garbage off: they look at all that long answers are made of, and everything stands
-        still meanwhile."""
-        if not self._carried_out:
-            self._collects = gc.get_threshold()
-            gc.set_threshold(*self._collects[:2], PUT_OFF * self._collects[2])
-        self._carried_out += 1
+    def _fewer_collections(self) -> Iterator[None]:
+        """Postpone full garbage collections: they visit every object of long answers while both threads wait."""
+        if not self._running:
+            self._thresholds = gc.get_threshold()
+            gc.set_threshold(*self._thresholds[:2], PUT_OFF * self._thresholds[2])
+        self._running += 1
         try:
             yield
         finally:
-            self._carried_out -= 1
-            if not self._carried_out:
-                gc.set_threshold(*self._collects)
+            self._running -= 1
+            if not self._running:
+                gc.set_threshold(*self._thresholds)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

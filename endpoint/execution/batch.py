@@ -25,7 +25,7 @@ class Batch(Generic[Key, Value]):
         self._wanted.append((key, value))
         return value
 
-    async def carry_out(self) -> None:
+    async def load(self) -> None:
         """To be called in a task of its own: who wanted something may be cancelled, and the others get theirs."""
         try:
             values = await self._load([key for key, _ in self._wanted])

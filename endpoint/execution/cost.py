@@ -32,34 +32,42 @@ from graphql import (
 from msgspec import Struct
 
 from endpoint.execution.limits import Fragments, exceeding, fragments_of, operations, variables_exceeded
-from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE
 
 MAX_COST = 10_000
 """About three pages of 500 things, with everything that is to be known of them."""
 
-LISTS = {"stages": 4, "services": 4, "differences": 4}
-"""As how many things a list counts that is not in pages; what isn't named here has a few small ones, and counts not."""
-
 LONG_COST = 250
-"""What costs more takes so long (about 10 ms and more) that others are not to wait for it."""
-
-LONG_FIELDS = frozenset({"pipelineDiff", "changedSince", "documentDiff", "exportPipeline", "__schema", "__type"})
-"""What takes so long whatever it costs."""
-
-WEIGHTS = {"documentDiff": 500, "exportPipeline": 500, "pipelineDiff": 500, "__schema": 500, "__type": 500}
-"""What fields cost besides the things in their lists; those that aren't named here cost nothing."""
+"""Cost from which a query takes so long, about 10 ms, that it is executed aside."""
 
 MUTATION = 100
-"""What each mutation of an operation costs."""
+"""Cost of each mutation of an operation."""
 
 CHARACTERS = 200
-"""Characters of a pipeline's document that cost 1."""
+"""Number of characters of a document in the arguments that cost 1."""
 
-APPLIED = 50
-"""What each environment costs that a document is applied to."""
+INTROSPECTION = {"__schema": 500, "__type": 500}
+"""Cost of the fields of introspection, which are also long."""
 
 
-class Listed(Struct, frozen=True):
+class CostSettings(Struct, frozen=True, kw_only=True):
+    """What a schema's fields cost.
+
+    *default_page* and *max_page* are the sizes of pages. *lists* is the size that counts for a list field without
+    pages; other lists without pages cost nothing. *weights* is the cost of a field beside its lists. *long_fields* are
+    executed aside whatever they cost. *documents* are arguments with long texts, and *items* the cost of each value in
+    a list argument.
+    """
+
+    default_page: int
+    max_page: int
+    lists: Mapping[str, int] = {}
+    weights: Mapping[str, int] = {}
+    long_fields: frozenset[str] = frozenset()
+    documents: frozenset[str] = frozenset()
+    items: Mapping[str, int] = {}
+
+
+class ListTerm(Struct, frozen=True):
     """One list: how many levels are asked of each thing, and how many things are in those around it and in its own.
 
     Of a page that is what stands in `first` and `last`: numbers, or names of variables.
@@ -72,20 +80,24 @@ class Listed(Struct, frozen=True):
 class Cost(Struct, frozen=True):
     """What an operation costs, once its variables are known."""
 
-    lists: tuple[Listed, ...]
+    lists: tuple[ListTerm, ...]
     documents: tuple[int | str, ...]
-    environments: tuple[int | str, ...]
+    items: tuple[tuple[int, int | str], ...]
     defaults: Mapping[str, object]
     has_long_field: bool
     is_query: bool
     at_least: tuple[StringValueNode | VariableNode, ...]
+    settings: CostSettings
 
     def of(self, variables: Mapping[str, object]) -> int:
         """The things in each list, times the levels of fields that are asked of each, and what else costs."""
         given = {**self.defaults, **variables}
-        listed = sum(each.depth * prod(_length(length, given) for length in each.lengths) for each in self.lists)
+        listed = sum(
+            each.depth * prod(_length(length, given, self.settings) for length in each.lengths) for each in self.lists
+        )
         characters = sum(_size(each, given) for each in self.documents)
-        return listed + characters // CHARACTERS + APPLIED * sum(_size(each, given) for each in self.environments)
+        items = sum(weight * _size(each, given) for weight, each in self.items)
+        return listed + characters // CHARACTERS + items
 
     def is_long(self, variables: Mapping[str, object]) -> bool:
         """Whether it is a query that takes so long that others are not to wait for it."""
@@ -110,72 +122,90 @@ class Cost(Struct, frozen=True):
         return [exceeding("QUERY_TOO_EXPENSIVE", may, "costs", MAX_COST, cost, advice)]
 
 
-def costs(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, Cost]:
-    """What the operations of a valid document cost, by their names."""
+def costs(schema: GraphQLSchema, document: DocumentNode, settings: CostSettings) -> dict[str | None, Cost]:
+    """Return the costs of the operations of a valid document, by their names."""
     fragments = fragments_of(document)
     return {
-        operation.name.value if operation.name else None: _cost(schema, operation, fragments)
+        operation.name.value if operation.name else None: _cost(schema, operation, fragments, settings)
         for operation in operations(document)
     }
 
 
-def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: Fragments) -> Cost:
-    lists: list[Listed] = []
-    names: set[str] = set()
-    at_least: list[StringValueNode | VariableNode] = []
-    documents: list[int | str] = []
-    environments: list[int | str] = []
-
-    def levels(type_: GraphQLNamedType | None, selected: SelectionSetNode, around: tuple[Any, ...]) -> int:
-        """How deep *selected* is; notes the lists in it."""
-        deepest = 0
-        for node in selected.selections:
-            if isinstance(node, FieldNode):
-                name = node.name.value
-                names.add(name)
-                given = {each.name.value: each.value for each in node.arguments or ()}
-                waits = given.get("atLeast")
-                if isinstance(waits, StringValueNode | VariableNode):
-                    at_least.append(waits)
-                if "document" in given:
-                    documents.append(_given(given["document"]))
-                if "environments" in given:
-                    environments.append(_given(given["environments"]))
-                if weight := WEIGHTS.get(name, MUTATION if type_ is schema.mutation_type else 0):
-                    lists.append(Listed(weight, around))
-                field = _field(type_, name)
-                own = None if field is None else _own(field, node)
-                lengths = around if own is None else (*around, own)
-                below = get_named_type(field.type) if field is not None else None
-                depth = levels(below, node.selection_set, lengths) if node.selection_set else 0
-                if own is not None:
-                    lists.append(Listed(depth, lengths))
-                depth += 1
-            else:
-                assert isinstance(node, FragmentSpreadNode | InlineFragmentNode)
-                fragment = fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else node
-                about = fragment.type_condition
-                meant = schema.type_map[about.name.value] if about is not None else type_
-                depth = levels(meant, fragment.selection_set, around)
-            deepest = max(deepest, depth)
-        return deepest
-
-    levels(schema.get_root_type(operation.operation), operation.selection_set, ())
+def _cost(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: Fragments, settings: CostSettings
+) -> Cost:
+    found = _Terms(schema, fragments, settings)
+    found.levels(schema.get_root_type(operation.operation), operation.selection_set, ())
     defaults = {
         each.variable.name.value: int(each.default_value.value)
         for each in operation.variable_definitions or ()
         if isinstance(each.default_value, IntValueNode)
     }
-    is_query = operation.operation is OperationType.QUERY
     return Cost(
-        tuple(lists),
-        tuple(documents),
-        tuple(environments),
+        tuple(found.lists),
+        tuple(found.documents),
+        tuple(found.items),
         defaults,
-        not names.isdisjoint(LONG_FIELDS),
-        is_query,
-        tuple(at_least),
+        not found.names.isdisjoint(settings.long_fields | INTROSPECTION.keys()),
+        operation.operation is OperationType.QUERY,
+        tuple(found.at_least),
+        settings,
     )
+
+
+class _Terms:
+    """The terms of an operation's cost, collected from its selections."""
+
+    def __init__(self, schema: GraphQLSchema, fragments: Fragments, settings: CostSettings) -> None:
+        self.lists: list[ListTerm] = []
+        self.names: set[str] = set()
+        self.at_least: list[StringValueNode | VariableNode] = []
+        self.documents: list[int | str] = []
+        self.items: list[tuple[int, int | str]] = []
+        self._schema = schema
+        self._fragments = fragments
+        self._settings = settings
+
+    def levels(self, type_: GraphQLNamedType | None, selected: SelectionSetNode, around: tuple[Any, ...]) -> int:
+        """Collect the terms of *selected*; return its depth."""
+        deepest = 0
+        for node in selected.selections:
+            if isinstance(node, FieldNode):
+                depth = self._field(type_, node, around)
+            else:
+                assert isinstance(node, FragmentSpreadNode | InlineFragmentNode)
+                fragment = self._fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else node
+                about = fragment.type_condition
+                own = self._schema.type_map[about.name.value] if about is not None else type_
+                depth = self.levels(own, fragment.selection_set, around)
+            deepest = max(deepest, depth)
+        return deepest
+
+    def _field(self, type_: GraphQLNamedType | None, node: FieldNode, around: tuple[Any, ...]) -> int:
+        name = node.name.value
+        self.names.add(name)
+        self._arguments(node)
+        weights, mutation = {**INTROSPECTION, **self._settings.weights}, self._schema.mutation_type
+        if weight := weights.get(name, MUTATION if type_ is mutation else 0):
+            self.lists.append(ListTerm(weight, around))
+        field = _field(type_, name)
+        own = None if field is None else _own(field, node, self._settings)
+        lengths = around if own is None else (*around, own)
+        below = get_named_type(field.type) if field is not None else None
+        depth = self.levels(below, node.selection_set, lengths) if node.selection_set else 0
+        if own is not None:
+            self.lists.append(ListTerm(depth, lengths))
+        return depth + 1
+
+    def _arguments(self, node: FieldNode) -> None:
+        for each in node.arguments or ():
+            name, value = each.name.value, each.value
+            if name == "atLeast" and isinstance(value, StringValueNode | VariableNode):
+                self.at_least.append(value)
+            if name in self._settings.documents:
+                self.documents.append(_given(value))
+            if name in self._settings.items:
+                self.items.append((self._settings.items[name], _given(value)))
 
 
 def _field(type_: GraphQLNamedType | None, name: str) -> GraphQLField | None:
@@ -183,12 +213,13 @@ def _field(type_: GraphQLNamedType | None, name: str) -> GraphQLField | None:
     return type_.fields.get(name) if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType) else None
 
 
-def _own(field: GraphQLField, node: FieldNode) -> tuple[int | str, ...] | None:
+def _own(field: GraphQLField, node: FieldNode, settings: CostSettings) -> tuple[int | str, ...] | None:
     """What says how long the field's list is; None if it is none."""
     if "first" in field.args:
         given = (each.value for each in node.arguments or () if each.name.value in ("first", "last"))
         return tuple(size for value in given if (size := _size_of(value)) is not None)
-    return (LISTS[node.name.value],) if node.name.value in LISTS else None
+    size = settings.lists.get(node.name.value)
+    return None if size is None else (size,)
 
 
 def _given(value: ValueNode) -> int | str:
@@ -218,8 +249,8 @@ def _size_of(value: ValueNode) -> int | str | None:
     return int(value.value) if isinstance(value, IntValueNode) else None
 
 
-def _length(sizes: Sequence[int | str], variables: Mapping[str, object]) -> int:
-    """The things in a list; what is no size of one is refused by whoever carries the operation out."""
+def _length(sizes: Sequence[int | str], variables: Mapping[str, object], settings: CostSettings) -> int:
+    """Return the number of things in a list; a value that is no size is refused at its execution."""
     given = [variables.get(size) if isinstance(size, str) else size for size in sizes]
     numbers = [number for number in given if isinstance(number, int | float)]
-    return int(min(max(*numbers, 0), MAX_PAGE)) if numbers else DEFAULT_PAGE
+    return int(min(max(*numbers, 0), settings.max_page)) if numbers else settings.default_page

@@ -1,18 +1,12 @@
 """
-Documents are read and validated once, for as long as they are among those that are asked.
+Documents: parsed and validated once, and kept while they are used.
 
-Reading takes up to a hundred times as long as carrying out what was read. What is wrong with a document, and what its
-operations cost, stays the same with it. Its limits (see `endpoint.execution.limits`) are looked at first. Documents
-that are wrong, or very long, have a place of their own, so that none pushes out those that are asked again.
-
-A document is kept without its tokens, which are needed only to read it: they take most of its memory, and refer to
-each other in a circle, which only a collection of garbage would free. What is left is a tree, in which no collection
-looks for garbage. Errors are kept apart from what raised them.
+Parsing takes up to a hundred times as long as executing. The errors of a document and the costs of its operations are
+kept with it. Limits (see `endpoint.execution.limits`) are checked before validation. Invalid and very long documents
+have a cache of their own, so that they displace no others.
 """
 
 import asyncio
-import ctypes
-import gc
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -24,23 +18,18 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
-    NameNode,
-    Node,
-    SelectionSetNode,
-    Token,
-    TokenKind,
+    OperationType,
     ValidationContext,
     get_operation_ast,
     specified_rules,
     validate,
 )
-from graphql import OperationType as CoreOperationType
 from msgspec import Struct
 from strawberry.extensions import SchemaExtension
-from strawberry.types.graphql import OperationType
 
 from cache.lru import Cache
 from endpoint.execution import cost, limits
+from endpoint.execution.slim import detached, slim
 
 MAX_KEPT = 20_000
 """Characters of the longest document that is kept for when it is asked again."""
@@ -64,7 +53,7 @@ QUICK = 1000
 """Characters of a document that is read so soon (in less than about 10 ms) that others can wait for it."""
 
 
-class Read(Struct, frozen=True):
+class ParsedDocument(Struct, frozen=True):
     """A document that was read, what is wrong with it, and what its operations cost, by their names.
 
     *weight* is its size in bytes, with its text.
@@ -89,7 +78,7 @@ class Read(Struct, frozen=True):
         if meant is None or meant.is_query:
             return False
         operation = get_operation_ast(self.document, operation_name if isinstance(operation_name, str) else None)
-        return operation is not None and operation.operation is CoreOperationType.SUBSCRIPTION
+        return operation is not None and operation.operation is OperationType.SUBSCRIPTION
 
     def _held_too_much(self, variables: dict[str, object]) -> list[GraphQLError]:
         """Why a subscription would hold too much for as long as it is open."""
@@ -121,8 +110,72 @@ class Read(Struct, frozen=True):
         return self.costs.get(operation_name) if isinstance(operation_name, str) else None
 
 
-class Documents(SchemaExtension):
-    """Reads and validates a document once, for as long as it is among those that are asked."""
+class DocumentCache:
+    """The parsed documents of one schema, kept while they are used.
+
+    A cached document saves up to a hundred times the time of its execution. `keep_none` turns the cache off
+    (`serve --no-keep-documents`).
+    """
+
+    def __init__(self, schema: GraphQLSchema, costs: cost.CostSettings) -> None:
+        self._schema = schema
+        self._costs = costs
+        self.good: Cache[str, ParsedDocument | GraphQLError] = Cache(GOOD_BYTES)
+        self.others: Cache[str, ParsedDocument | GraphQLError] = Cache(OTHER_BYTES)
+
+    def read(self, query: str) -> ParsedDocument:
+        """Return the document of *query*, with what is invalid in it; raises `GraphQLError` for a syntax error."""
+        known = self._find(query)
+        if known is None:
+            known = self._keep(query, self._parse(query))
+        if isinstance(known, GraphQLError):
+            raise detached(known)  # a raised exception keeps the frames that it passes, with all their variables
+        return known
+
+    async def ready(self, query: str) -> None:
+        """Parse a document that takes long in a thread, so that `read` finds it."""
+        if len(query) > QUICK and self._find(query) is None:
+            self._keep(query, await asyncio.to_thread(self._parse, query))
+
+    def changes(self, query: str, operation_name: str | None) -> bool:
+        """Whether the operation is a mutation."""
+        try:
+            operation = get_operation_ast(self.read(query).document, operation_name)
+        except GraphQLError:
+            return False
+        return operation is not None and operation.operation is OperationType.MUTATION
+
+    def keep_none(self) -> None:
+        """Parse every document each time from now on."""
+        for each in (self.good, self.others):
+            each.limit = 0
+            each.clear()
+
+    def _find(self, query: str) -> ParsedDocument | GraphQLError | None:
+        return self.good.get(query) or self.others.get(query)
+
+    def _keep(self, query: str, known: ParsedDocument | GraphQLError) -> ParsedDocument | GraphQLError:
+        is_good = isinstance(known, ParsedDocument) and not known.errors and len(query) <= MAX_KEPT
+        weight = known.weight if isinstance(known, ParsedDocument) else sys.getsizeof(query) + ERROR
+        (self.good if is_good else self.others).put(query, known, weight)
+        return known
+
+    def _parse(self, query: str) -> ParsedDocument | GraphQLError:
+        try:
+            document = limits.parsed(query)
+        except GraphQLError as fault:
+            return detached(fault)
+        errors = limits.exceeded(document) or _invalid(self._schema, document)
+        costs = {} if errors else cost.costs(self._schema, document, self._costs)
+        weight = sys.getsizeof(query) + slim(document) * NODE + len(errors) * ERROR
+        return ParsedDocument(document, [detached(each) for each in errors], costs, weight)
+
+
+class DocumentExtension(SchemaExtension):
+    """Takes parsed and validated documents from *documents* instead of parsing them for each request."""
+
+    def __init__(self, documents: DocumentCache) -> None:
+        self._documents = documents
 
     def on_operation(self) -> Iterator[None]:
         self._errors: Sequence[GraphQLError] = ()
@@ -130,9 +183,9 @@ class Documents(SchemaExtension):
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        known = read(context.query or "")
+        known = self._documents.read(context.query or "")
         context.graphql_document, self._errors = known.document, known.errors
-        name = context._provided_operation_name
+        name = context._provided_operation_name  # read from strawberry 0.341.2
         if not self._errors and name is None and len(known.costs) > 1:  # strawberry would carry out the first
             self._errors = [GraphQLError("Must provide operation name if query contains multiple operations.")]
         self._errors = self._errors or known.exceeded(name, context.variables)
@@ -141,67 +194,6 @@ class Documents(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         self.execution_context.pre_execution_errors = list(self._errors)
         yield
-
-
-_good: Cache[str, Read | GraphQLError] = Cache(GOOD_BYTES)
-_others: Cache[str, Read | GraphQLError] = Cache(OTHER_BYTES)
-
-
-def read(query: str) -> Read:
-    """A document, and what is wrong with it; raises `GraphQLError` if it can't even be parsed."""
-    known = _find(query)
-    if known is None:
-        known = _keep(query, _read(query))
-    if isinstance(known, GraphQLError):
-        raise _apart(known)  # what is raised keeps the frames that it came through, with all that is in them
-    return known
-
-
-def keep_none() -> None:
-    """From now on every document is read each time that it is looked at."""
-    for each in (_good, _others):
-        each.limit = 0
-        each.clear()
-
-
-async def ready(query: str) -> None:
-    """Has a document that takes long read in a thread; then `read` knows it."""
-    if len(query) > QUICK and _find(query) is None:
-        _keep(query, await asyncio.to_thread(_read, query))
-
-
-def changes(query: str, operation_name: str | None) -> bool:
-    """Whether a mutation is meant."""
-    try:
-        operation = get_operation_ast(read(query).document, operation_name)
-    except GraphQLError:
-        return False
-    return operation is not None and operation.operation.value == OperationType.MUTATION.value
-
-
-def _find(query: str) -> Read | GraphQLError | None:
-    return _good.get(query) or _others.get(query)
-
-
-def _keep(query: str, known: Read | GraphQLError) -> Read | GraphQLError:
-    is_good = isinstance(known, Read) and not known.errors and len(query) <= MAX_KEPT
-    weight = known.weight if isinstance(known, Read) else sys.getsizeof(query) + ERROR
-    (_good if is_good else _others).put(query, known, weight)
-    return known
-
-
-def _read(query: str) -> Read | GraphQLError:
-    try:
-        document = limits.parsed(query)
-    except GraphQLError as fault:
-        return _apart(fault)
-    from gql.schema import schema  # which is made of this module, too
-
-    errors = limits.exceeded(document) or _invalid(schema._schema, document)
-    costs = {} if errors else cost.costs(schema._schema, document)
-    nodes = _slimmed(document)
-    weight = sys.getsizeof(query) + nodes * NODE + len(errors) * ERROR
-    return Read(document, [_apart(each) for each in errors], costs, weight)
 
 
 def _invalid(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
@@ -220,67 +212,3 @@ def _invalid(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError
             vars(rule.context).clear()
         for rule in used:
             vars(rule).clear()
-
-
-def _apart(error: GraphQLError) -> GraphQLError:
-    """The same error, which holds on to nothing but the text that it is about."""
-    return GraphQLError(
-        error.message,
-        source=error.source,
-        positions=error.positions,
-        path=error.path,
-        extensions=error.extensions,
-    )
-
-
-def _slimmed(document: DocumentNode) -> int:
-    """Take the tokens from *document*, and what only they need; return the number of its nodes.
-
-    Its nodes keep their places, which errors name, but for names: those are the same node wherever they are met.
-    """
-    token = document.loc.start_token if document.loc is not None else None
-    while token is not None:
-        token.prev, token.next, token = None, None, token.next
-    names: dict[str, NameNode] = {}
-    waiting: list[Node] = [document]
-    count = 0
-    while waiting:
-        node = waiting.pop()
-        count += 1
-        if isinstance(node, SelectionSetNode):
-            _set(node, "loc", None)
-        elif node.loc is not None:
-            node.loc.start_token = node.loc.end_token = NOWHERE
-            node.loc.end = node.loc.start
-        for name in node.keys:  # not `vars`, which would make a dictionary for each node
-            part = getattr(node, name)
-            if isinstance(part, NameNode):
-                if part.value not in names:
-                    names[part.value] = part
-                    _set(part, "loc", None)
-                _set(node, name, names[part.value])
-            elif isinstance(part, Node):
-                waiting.append(part)
-            elif isinstance(part, tuple):
-                waiting += part
-                _untrack(part)
-        _untrack(node)
-        _untrack(node.loc)
-    for each in names.values():
-        _untrack(each)
-    return count + len(names)
-
-
-_set = object.__setattr__  # nodes are frozen
-
-
-def _untrack(part: object) -> None:
-    """Tell Python not to look for garbage here: to look at the 50,000 objects of slim documents would take 50 ms."""
-    if gc.is_tracked(part):
-        _untrack_object(part)
-
-
-_untrack_object = ctypes.PYFUNCTYPE(None, ctypes.py_object)(("PyObject_GC_UnTrack", ctypes.pythonapi))
-
-NOWHERE = Token(TokenKind.SOF, 0, 0, 0, 0)
-"""Stands for the tokens of every kept document."""

@@ -6,7 +6,7 @@ It is measured before it is validated, with what its fragments stand for; each f
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sized
+from collections.abc import Container, Iterator, Mapping
 
 from graphql import (
     DocumentNode,
@@ -22,8 +22,6 @@ from graphql import (
     parse,
 )
 from msgspec import Struct
-
-from domain.errors import InvalidArgument
 
 MAX_CHARACTERS = 100_000
 """Of a document, whatever they are; what is long has its place in the variables."""
@@ -49,9 +47,6 @@ MAX_REPEATS = 50
 
 MAX_ERRORS = 5
 """What is wrong with a document, or with its variables, is told up to so many times."""
-
-MAX_LIST = 100
-"""Maximum number of things in a list that is given as an argument; `domain.spec` has limits of its own."""
 
 MAX_VALUES = 10_000
 """Maximum number of values in an operation's variables: twenty times what the largest service has."""
@@ -239,12 +234,6 @@ def has_too_many_marks(text: bytes) -> bool:
 
 def _marks(text: bytes, start: int, end: int) -> int:
     return sum(text.count(mark, start, end) for mark in (b",", b"[", b"{"))
-
-
-def check_list(argument: str, given: Sized) -> None:
-    """Raises `InvalidArgument` if the list *given* as *argument* is too long."""
-    if len(given) > MAX_LIST:
-        raise InvalidArgument(argument=argument, why=f"{len(given):,} are given; at most {MAX_LIST} are allowed")
 
 
 def fragments_of(document: DocumentNode) -> Fragments:

@@ -20,7 +20,7 @@ from graphql import GraphQLError
 from msgspec import Struct
 
 from cache.lru import Cache
-from endpoint.execution.documents import MAX_KEPT, read
+from endpoint.execution.documents import MAX_KEPT, DocumentCache
 
 logger = logging.getLogger("stageline.gql")
 
@@ -154,13 +154,13 @@ def hashed(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def listed(file: Path, own: Iterable[str] = (), known: Container[str] = ()) -> dict[str, str]:
+def listed(documents: DocumentCache, file: Path, own: Iterable[str] = (), known: Container[str] = ()) -> dict[str, str]:
     """The documents of *file* and our *own* ones, by their ids and by their hashes; raises `DocumentsUnusable`.
 
     Those that are *known* can be answered.
     """
     found = _read(file)
-    faults = [f"- {id_}: {why}" for id_, text in found.items() if (why := _fault(id_, text, known))]
+    faults = [f"- {id_}: {why}" for id_, text in found.items() if (why := _fault(documents, id_, text, known))]
     if faults:
         rest = len(faults) - SHOWN
         raise DocumentsUnusable(
@@ -207,14 +207,14 @@ class Manifest(Struct, tag_field="format", tag=MANIFEST):
     operations: list[Operation]
 
 
-def _fault(id_: str, text: str, known: Container[str]) -> str | None:
+def _fault(documents: DocumentCache, id_: str, text: str, known: Container[str]) -> str | None:
     """What is wrong with a document of the list."""
     if id_.startswith(SHA256) and id_ != SHA256 + hashed(text):
         return "its text has another hash"
     if text in known:
         return None
     try:
-        errors: Iterable[GraphQLError] = read(text).errors
+        errors: Iterable[GraphQLError] = documents.read(text).errors
     except GraphQLError as fault:  # of its syntax
         errors = [fault]
     return " ".join(map(_shown, errors)) or None

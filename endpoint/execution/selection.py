@@ -1,36 +1,12 @@
-"""What a GraphQL document selects from an object, with its fragments, @skip and @include carried out."""
+"""The fields that a document selects below a resolver's own field."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from graphql import (
-    BooleanValueNode,
-    DirectiveNode,
-    DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
-    GraphQLInterfaceType,
-    GraphQLObjectType,
-    GraphQLSchema,
-    GraphQLUnionType,
-    InlineFragmentNode,
-    SelectionNode,
-    SelectionSetNode,
-    VariableNode,
-    Visitor,
-    type_from_ast,
-    visit,
-)
-
-from endpoint.execution.limits import fragments_of
-from gql.context import Info
+from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode
+from strawberry.types import Info
 
 
-class Unsupported(Exception):
-    """The document has something that isn't compiled."""
-
-
-def names(info: Info) -> frozenset[str]:
+def names(info: Info[Any, Any]) -> frozenset[str]:
     """The names of all fields that are selected below a resolver's own, at whatever depth, if only on a condition."""
     asked = info._raw_info
     found: set[str] = set()
@@ -49,82 +25,3 @@ def names(info: Info) -> frozenset[str]:
             assert isinstance(node, FieldNode | InlineFragmentNode)
             waiting.append(node.selection_set)
     return frozenset(found)
-
-
-def conditions(document: DocumentNode) -> frozenset[str]:
-    """The names of the variables in the document's @skip and @include."""
-    visitor = _Conditions()
-    visit(document, visitor)
-    return frozenset(visitor.names)
-
-
-class _Conditions(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def enter_directive(self, node: DirectiveNode, *_: object) -> None:
-        given = (each.value for each in node.arguments or ())
-        self.names.update(each.name.value for each in given if isinstance(each, VariableNode))
-
-
-class Selection:
-    """A valid document, when the variables in its @skip and @include are *conditions*."""
-
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, conditions: Mapping[str, object]) -> None:
-        self._schema = schema
-        self._conditions = conditions
-        self._fragments = fragments_of(document)
-
-    def fields(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode]) -> dict[str, list[FieldNode]]:
-        """What is selected from an object of *type_*, by response key."""
-        found: dict[str, list[FieldNode]] = {}
-        spread: set[str] = set()
-
-        def collect(nodes: Sequence[SelectionNode]) -> None:
-            for node in nodes:
-                if not self._is_included(node):
-                    continue
-                if isinstance(node, FieldNode):
-                    key = node.alias.value if node.alias else node.name.value
-                    found.setdefault(key, []).append(node)
-                    continue
-                fragment: FragmentDefinitionNode | InlineFragmentNode
-                if isinstance(node, FragmentSpreadNode):
-                    if node.name.value in spread:
-                        continue
-                    spread.add(node.name.value)
-                    fragment = self._fragments[node.name.value]
-                else:
-                    assert isinstance(node, InlineFragmentNode)
-                    fragment = node
-                if self._is_about(fragment, type_):
-                    collect(fragment.selection_set.selections)
-
-        for each in sets:
-            collect(each.selections)
-        return found
-
-    def _is_included(self, node: SelectionNode) -> bool:
-        for directive in node.directives or ():
-            name = directive.name.value
-            if name not in ("skip", "include"):
-                raise Unsupported
-            given = directive.arguments[0].value if directive.arguments else None
-            if isinstance(given, VariableNode):
-                is_met = self._conditions[given.name.value]
-            else:
-                is_met = given.value if isinstance(given, BooleanValueNode) else None
-            if not isinstance(is_met, bool):
-                raise Unsupported
-            if is_met is (name == "skip"):
-                return False
-        return True
-
-    def _is_about(self, fragment: FragmentDefinitionNode | InlineFragmentNode, type_: GraphQLObjectType) -> bool:
-        if fragment.type_condition is None:
-            return True
-        wanted = type_from_ast(self._schema, fragment.type_condition)
-        if wanted is type_:
-            return True
-        return isinstance(wanted, GraphQLInterfaceType | GraphQLUnionType) and self._schema.is_sub_type(wanted, type_)

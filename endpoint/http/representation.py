@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from msgspec import Struct
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from endpoint.execution.answers import Answer
 
@@ -41,15 +41,15 @@ LEVEL = 1
 Headers = Mapping[bytes, bytes]
 
 
-class Wanted(Struct, frozen=True):
-    """What a request says of what it wants; *has* are the ETags of those that it has, None if it can't say so."""
+class Representation(Struct, frozen=True):
+    """The representation that a request wants; *has* are the ETags that its client has, None for other methods."""
 
     media_type: bytes
     packed: bool
     has: str | None
 
     @classmethod
-    def by(cls, method: str, headers: Headers) -> "Wanted":
+    def of(cls, method: str, headers: Headers) -> "Representation":
         has = headers.get(b"if-none-match", b"") if method == "GET" else None
         accept, encodings = headers.get(b"accept", b""), headers.get(b"accept-encoding", b"")
         is_kept = len(accept) + len(encodings) + len(has or b"") <= MAX_HEADERS
@@ -57,13 +57,34 @@ class Wanted(Struct, frozen=True):
 
 
 @lru_cache(maxsize=256)
-def _wanted(accept: bytes, encodings: bytes, has: bytes | None) -> Wanted:
+def _wanted(accept: bytes, encodings: bytes, has: bytes | None) -> Representation:
     media_type = GRAPHQL if prefers_graphql(accept.decode("latin-1")) else JSON
     takes_gzip = qualities(encodings.decode("latin-1")).get("gzip", 0.0) > 0
-    return Wanted(media_type, takes_gzip, None if has is None else has.decode("latin-1"))
+    return Representation(media_type, takes_gzip, None if has is None else has.decode("latin-1"))
 
 
-async def send(answer: Answer, wanted: Wanted, out: Send) -> None:
+class AnswerResponse(Struct, frozen=True):
+    """An answer with status 200, as an ASGI application."""
+
+    answer: Answer
+    representation: Representation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _send(self.answer, self.representation, send)
+
+
+class StaleResponse(Struct, frozen=True):
+    """An answer that was valid at the time *since*: its headers and its `extensions` say so."""
+
+    body: bytes
+    since: datetime
+    representation: Representation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _send_stale(self.body, self.since, self.representation, send)
+
+
+async def _send(answer: Answer, wanted: Representation, out: Send) -> None:
     """Sends *answer* with status 200, or 304 where the client has it."""
     body = answer.body
     encoding = b"gzip" if wanted.packed and len(body) >= PACKED else None
@@ -93,7 +114,7 @@ def _etag(tag: str) -> tuple[bytes, bytes]:
     return b"etag", b'"%b"' % tag.encode()
 
 
-async def send_stale(body: bytes, since: datetime, wanted: Wanted, out: Send) -> None:
+async def _send_stale(body: bytes, since: datetime, wanted: Representation, out: Send) -> None:
     """Sends what was right at the time *since*, and says so: in the headers, and in the answer's `extensions`."""
     at = since.isoformat().encode()
     told = b'{"stale":{"since":"%b"}}' % at
@@ -110,7 +131,7 @@ async def send_stale(body: bytes, since: datetime, wanted: Wanted, out: Send) ->
     await out({"type": "http.response.body", "body": body})
 
 
-def _tag(answer: Answer, wanted: Wanted, encoding: bytes | None) -> str:
+def _tag(answer: Answer, wanted: Representation, encoding: bytes | None) -> str:
     """Another media type is another representation, and so is the same compressed."""
     return answer.tag + "-graphql" * (wanted.media_type == GRAPHQL) + "-gzip" * (encoding is not None)
 

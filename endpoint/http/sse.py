@@ -23,16 +23,12 @@ from strawberry.http import GraphQLRequestData
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from endpoint.execution.documents import changes, ready
+from endpoint.errors import TEMPORARY, payload
+from endpoint.execution.context import RequestContext
 from endpoint.execution.persisted import NotPersisted
-from endpoint.http.admission import Admission, Crowded
-from endpoint.http.representation import prefers_events
-from endpoint.streams.hub import Hub
+from endpoint.http.admission import Crowded
+from endpoint.http.websocket import SharedParts
 from endpoint.streams.ring import Entry
-from endpoint.streams.subscription import subscription
-from gql.context import Context
-from gql.contract.errors import PASSING, answered, told
-from gql.schema import schema
 
 logger = logging.getLogger("stageline.gql")
 
@@ -42,7 +38,7 @@ KEEP_ALIVE = 12.0
 RETRY = 1000, 10_000
 """Milliseconds between which clients are asked to come back, when the server stops or has too much to do."""
 
-COME_BACK = PASSING | {"TOO_MANY_BEHIND", "TOO_MANY_OPEN"}
+COME_BACK = TEMPORARY | {"TOO_MANY_BEHIND", "TOO_MANY_OPEN"}
 """Codes of errors after which a stream ends without `complete`: clients then come back by themselves."""
 
 HEADERS = [
@@ -53,10 +49,6 @@ HEADERS = [
 ]
 
 COMPLETE = b"event: complete\ndata: \n\n"
-
-
-def is_asked(request: Request) -> bool:
-    return prefers_events(request.headers.get("accept", ""))
 
 
 class EventOutlet:
@@ -78,15 +70,16 @@ class EventStream(Response):
 
     def __init__(
         self,
-        hub: Hub,
-        admission: Admission,
-        context: Context,
+        shared: SharedParts,
+        context: RequestContext,
         request: Request,
         data: GraphQLRequestData | NotPersisted,
     ) -> None:
         self.background = None
-        self._hub = hub
-        self._admission = admission
+        self._shared = shared
+        self._hub = shared.hub
+        self._schema = shared.schema
+        self._admission = shared.admission
         self._context = context
         assert context.identity is not None, "nobody comes this far without a token"
         self._identity = context.identity
@@ -114,7 +107,7 @@ class EventStream(Response):
         ends |= {asyncio.create_task(each) for each in (departure(receive), self._hub.stopping.wait())}
         comments = asyncio.create_task(_keep_alive(outlet))
         try:
-            with self._context.application.revocations.telling(self._identity, partial(_say, let_out)):
+            with self._shared.revocations.telling(self._identity, partial(_say, let_out)):
                 await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 pass
@@ -122,7 +115,7 @@ class EventStream(Response):
                 working.cancel()
                 error = {"message": let_out.result(), "extensions": {"code": "UNAUTHENTICATED"}}
                 await _fail(outlet, [error])
-            elif self._hub.stopping.is_set() and changes(self._query, self._name):
+            elif self._hub.stopping.is_set() and self._schema.documents.changes(self._query, self._name):
                 await working  # who is asked to come back would make the change again
             elif self._hub.stopping.is_set():
                 await _ask_back(outlet)
@@ -140,14 +133,16 @@ class EventStream(Response):
         except Crowded:  # a status would be for good with an EventSource
             await _ask_back(outlet)
         except Exception as fault:
-            await _fail(outlet, [error.formatted for error in told(fault)])
+            await _fail(outlet, [error.formatted for error in self._schema.masked_fault(fault)])
 
     async def _answer(self, outlet: EventOutlet) -> None:
         if self._refused is not None:
             raise self._refused
-        await ready(self._query)
+        await self._schema.documents.ready(self._query)
         async with self._admission.turn():
-            followed = subscription(self._query, self._name, self._variables, self._context, self._resume)
+            followed = self._shared.plans.subscription(
+                self._query, self._name, self._variables, self._context, self._resume
+            )
         over = None if followed is None else await self._hub.deliver(followed, outlet)
         if over is None:
             errors = await self._carry_out(outlet)
@@ -164,7 +159,7 @@ class EventStream(Response):
             OperationType.SUBSCRIPTION,
             *(() if self._is_safe else (OperationType.MUTATION,)),
         }
-        results = await schema.stream(
+        results = await self._schema.stream(
             self._query,
             variable_values=self._variables,
             context_value=self._context,
@@ -174,9 +169,9 @@ class EventStream(Response):
         errors: list[Any] = []
         async for result in results:
             assert isinstance(result, ExecutionResult), "nothing is delivered by and by"
-            payload = answered(result)
-            errors = payload.get("errors", [])
-            await _next(outlet, payload)
+            body = payload(result)
+            errors = body.get("errors", [])
+            await _next(outlet, body)
         return errors
 
 
@@ -197,8 +192,8 @@ async def _ask_back(outlet: EventOutlet) -> None:
     await outlet.write_text(b"retry: %d\n\n" % random.randint(*RETRY))
 
 
-async def _next(outlet: EventOutlet, payload: dict[str, Any]) -> None:
-    await outlet.send(Entry(0, None, msgspec.json.encode(payload)))
+async def _next(outlet: EventOutlet, body: dict[str, Any]) -> None:
+    await outlet.send(Entry(0, None, msgspec.json.encode(body)))
 
 
 def _say(to: asyncio.Future[str], why: str) -> None:

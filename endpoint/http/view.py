@@ -1,113 +1,127 @@
 """
 GraphQL over HTTP and over WebSockets, at one address.
 
-HTTP is the GraphQL over HTTP specification (`application/graphql-response+json`, status 400 for requests that can't
-be carried out); subscriptions are graphql-transport-ws. Every request carries a token: HTTP in its Authorization
-header, a WebSocket in the payload of connection_init. A browser's session may stand for it (see
-`endpoint.http.session`).
+HTTP is the GraphQL over HTTP specification (`application/graphql-response+json`, status 400 for requests that cannot
+be executed); subscriptions are graphql-transport-ws. Every request carries a token: HTTP in its Authorization header, a
+WebSocket in the payload of `connection_init`. A browser's session may replace it (see `endpoint.http.session`).
+
+A query is answered from the kept answers, by a compiled document, or by graphql-core: the bytes are the same.
 """
 
-import json
-import math
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import msgspec
-from cross_web import AsyncHTTPRequestAdapter, HTTPException, StarletteRequestAdapter
-from graphql import GraphQLError
-from starlette.datastructures import Headers
+from cross_web import HTTPException
+from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
-from strawberry.schema import BaseSchema
+from strawberry.http import GraphQLHTTPResponse
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from endpoint.execution.aside import Left
-from endpoint.execution.documents import changes, ready
-from endpoint.execution.limits import MAX_MARKS, has_too_many_marks
+from endpoint.errors import TEMPORARY, is_request_error, payload
+from endpoint.execution.answers import Answer
+from endpoint.execution.aside import ClientGone
+from endpoint.execution.compiled.query import Compiled
+from endpoint.execution.context import Behind, RequestContext
 from endpoint.execution.persisted import NotPersisted, Persisted
+from endpoint.execution.schema import Schema
 from endpoint.http import session, sse
 from endpoint.http.admission import CONNECTIONS, Admission, let_in
-from endpoint.http.representation import MEDIA_TYPE, VARY, prefers_graphql
+from endpoint.http.backend import Backend
+from endpoint.http.error import RETRY_AFTER, client_gone, mutation_by_get, refusal, shutdown, unauthorized, unreachable
+from endpoint.http.representation import (
+    MEDIA_TYPE,
+    VARY,
+    AnswerResponse,
+    Representation,
+    StaleResponse,
+    prefers_events,
+    prefers_graphql,
+)
+from endpoint.http.request import (
+    TOO_MANY,
+    RequestAdapter,
+    RequestedOperation,
+    TooManyMarks,
+    check_request,
+    decode,
+    operation,
+    read_body,
+    replay,
+)
 from endpoint.http.websocket import Adapter, Handler
-from endpoint.identity import MISSING, Credentials, Identity, NotLetIn, TooManyAttempts, client
+from endpoint.identity import Credentials, Identity, NotLetIn, client
+from endpoint.port import Authenticate, Revocations, Unavailable
 from endpoint.streams.hub import Hub
-from gql.context import Application, Context
-from gql.contract.errors import PASSING, answered, is_request_error, unavailable
-from store.log import LogUnavailable, Origin, OutcomeUnknown
+from endpoint.streams.subscription import Plans
 
 INIT_TIMEOUT = timedelta(seconds=10)
-
-MAX_BODY = 5 * 1024 * 1024
-"""Bytes of one request: more than the largest document takes, whatever its characters."""
+"""Maximum time until a WebSocket's `connection_init`."""
 
 MAX_OPERATIONS = 100
-"""Operations at a time on one WebSocket."""
+"""Maximum number of operations at a time on one WebSocket."""
 
-RETRY_AFTER = {"retry-after": "1"}
-"""Seconds after which what can't be done just now may be tried again."""
+PATIENCE = 2.0
+"""Maximum time that the log may take to confirm a kept answer, in seconds; then it is sent with its age."""
 
-CODES = {400: "BAD_REQUEST", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE"}
-
-JSON = "application/json"
+MAX_KEY = 20_000
+"""Maximum size of a request whose answer is kept, in bytes."""
 
 SUBSCRIPTIONS = (
     "Subscriptions go over a WebSocket (graphql-transport-ws), or as server-sent events: `Accept: text/event-stream`."
 )
 
-WAITED = "stageline.waited"
-"""In the scope of a request for which `atLeast` was waited for in vain."""
 
-Authenticate = Callable[[Credentials], Awaitable[Identity]]
-"""Raises `NotLetIn`."""
-
-
-class TooManyMarks(json.JSONDecodeError):
-    """A request's JSON has more in it than any request needs."""
-
-
-TOO_MANY = f"The request may have {MAX_MARKS:,} strings, commas and brackets: ask for less, or in several operations"
-
-
-class Body(dict[str, Any]):
-    """An answer's JSON, with what its status and media type depend on."""
+class ResponseBody(dict[str, Any]):
+    """An answer's JSON, with the facts that its status and media type depend on."""
 
     as_graphql = False
     is_request_error = False
-    is_passing = False
+    is_temporary = False
 
 
-class RequestAdapter(StarletteRequestAdapter):
-    @property
-    def content_type(self) -> str | None:
-        """The body's media type, whose case says nothing (RFC 9110 8.3.1)."""
-        given = super().content_type
-        return None if given is None else given.partition(";")[0].strip().lower()
+class HttpRequest(Struct):
+    """An authenticated request; *text* is its body, or the query of its address."""
+
+    scope: Scope
+    receive: Receive
+    method: str
+    text: bytes
+    identity: Identity
+    key: Hashable
+    representation: Representation
 
 
-class View(GraphQL[Context, None]):
+class View(GraphQL[RequestContext, None]):
+    """The ASGI application; *backend* gives the running parts, *compiled* is None if queries are not compiled."""
+
     request_adapter_class = RequestAdapter
     websocket_adapter_class = Adapter
     graphql_transport_ws_handler_class = Handler
+    schema: Schema
 
     def __init__(
         self,
-        schema: BaseSchema,
-        application: Callable[[], Application],
+        schema: Schema,
+        backend: Callable[[], Backend],
         authenticate: Authenticate,
         page: Response,
         persisted: Persisted,
         origins: Sequence[str] = (),
         streams: int = CONNECTIONS,
+        compiled: Compiled | None = None,
     ) -> None:
         super().__init__(
             schema,
@@ -116,71 +130,161 @@ class View(GraphQL[Context, None]):
             max_subscriptions_per_connection=MAX_OPERATIONS,
             allowed_origins=origins,
         )
-        self._application = application
+        self._backend = backend
         self._authenticate = authenticate
         self._page = page
+        self._compiled = compiled
         self.persisted = persisted
         self.hub = Hub()
+        self.plans = Plans(schema)
         self.admission = Admission(streams)
 
+    @property
+    def revocations(self) -> Revocations:
+        return self._backend().revocations
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(scope, limited(scope, receive) if scope["type"] == "http" else receive, send)
-
-    async def run(self, request: Any, context: Any = None, root_value: Any = None) -> Any:
-        """Nothing is read of an HTTP request before its token is known to be good."""
-        if self.is_websocket_request(request):
-            return await super().run(request)
-        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-            return self._page
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        response: ASGIApp
         try:
-            known = await self._authenticate(session.credentials(request, self.allowed_origins))
-            let_in(request.scope)
-            if sse.is_asked(request):
-                return await self._events(request, known)
-            context = self._context(request, known)
-            context.gone = partial(sse.departure, request.receive)
-            return await super().run(request, context=context)
+            response = await self._respond(scope, receive)
         except HTTPException as fault:
-            return self._wrong(request, fault)
-        except NotPersisted as refused:
-            body = await self.process_result(request, PreExecutionError(data=None, errors=[refused]))
-            return self.create_response(body, await self.get_sub_response(request))
+            response = self._invalid(Request(scope), fault)
         except NotLetIn as refused:
-            return unauthorized(refused)
-        except (ClientDisconnect, Left):
-            return nobody()
-        except LogUnavailable as fault:
-            return unreachable(fault)
+            response = unauthorized(refused)
+        except (ClientDisconnect, ClientGone):
+            response = client_gone()
+        except Unavailable as failure:
+            response = unreachable(failure)
+        except asyncio.CancelledError:  # the server stops, and waits no longer
+            response = shutdown(may_be_done=False)
+        await response(scope, receive, send)
 
-    async def _events(self, request: Request, known: Identity) -> Response:
-        if request.method not in ("GET", "POST"):
-            raise HTTPException(405, "GraphQL only supports GET and POST requests.")
-        adapter = self.request_adapter_class(request)
-        data: GraphQLRequestData | list[GraphQLRequestData] | NotPersisted
+    async def _respond(self, scope: Scope, receive: Receive) -> ASGIApp:
+        """Nothing of a request is read before its token is known to be valid."""
+        method: str = scope["method"]
+        headers = dict(scope["headers"])
+        accept: bytes = headers.get(b"accept", b"")
+        if method == "GET" and b"text/html" in accept:
+            return self._page
+        identity = await self._authenticate(self._credentials(scope, headers))
+        let_in(scope)
+        is_stream = b"text/event-stream" in accept and prefers_events(accept.decode("latin-1"))
+        if is_stream and method not in ("GET", "POST"):
+            check_request(method, None)
+        check_request(method, headers.get(b"content-type", b"").decode("latin-1") or None)
+        text = scope["query_string"] if method == "GET" else await read_body(scope, receive)
+        if is_stream:
+            return await self._stream(Request(scope, replay(text, receive)), identity)
+        key = identity.scope, self.persisted.edition, method, text
+        request = HttpRequest(scope, receive, method, text, identity, key, Representation.of(method, headers))
+        return await self._kept(request) or await self._execute(request)
+
+    def _credentials(self, scope: Scope, headers: dict[bytes, bytes]) -> Credentials:
+        given = headers.get(b"authorization")
+        if given is None:
+            return session.credentials(Request(scope), self.allowed_origins)
+        return Credentials(given.decode("latin-1"), client(scope))
+
+    async def _kept(self, request: HttpRequest) -> ASGIApp | None:
+        """Return the kept answer: with its age if the log cannot confirm that it is still valid."""
+        answers = self._backend().answers
+        kept = None if answers is None else answers.find(request.key)
+        if kept is None or answers is None:
+            return None
         try:
-            data = await self.parse_http_body(adapter)
+            current = answers.find(request.key, await answers.ask(PATIENCE))
+        except Unavailable as failure:
+            if not failure.allows_stale:
+                raise
+            return StaleResponse(kept.body, answers.known_at, request.representation)
+        return None if current is None else AnswerResponse(current, request.representation)
+
+    async def _execute(self, request: HttpRequest) -> ASGIApp:
+        text = request.text if request.method == "POST" else b""
+        http = Request(request.scope, replay(text, request.receive))
+        try:
+            requested = await self.parse_http_body(RequestAdapter(http))
         except NotPersisted as refused:
-            data = refused
-        except json.JSONDecodeError as fault:
-            raise HTTPException(400, "Unable to parse request body as JSON") from fault
-        assert not isinstance(data, list), "parse_json has refused it"
-        if request.method == "GET" and not isinstance(data, NotPersisted):
-            await ready(data.query or "")
-            if changes(data.query or "", data.operation_name):
-                return unchanging()
-        return sse.EventStream(self.hub, self.admission, self._context(request, known), request, data)
+            refusal = PreExecutionError(data=None, errors=[refused])
+            body = await self.process_result(http, refusal)
+            return self._response(body, await self.get_sub_response(http), request)
+        await self.schema.documents.ready(requested.query or "")
+        context = self._backend().context(http.headers, request.identity)
+        context.departure = partial(sse.departure, request.receive)
+        try:
+            answer = await self._compiled_answer(request, requested, context)
+        except Behind:
+            context.has_waited = True
+        else:
+            if answer is not None:
+                return AnswerResponse(answer, request.representation)
+        return await self._execute_by_core(http, request, requested, context)
 
-    def should_render_graphql_ide(self, request: object) -> bool:
-        return False  # `run` gave our own page to those who want one
+    async def _compiled_answer(
+        self, request: HttpRequest, requested: RequestedOperation, context: RequestContext
+    ) -> Answer | None:
+        """Return the answer of a compiled query, and keep it if its streams are known."""
+        backend = self._backend()
+        answers = backend.answers
+        if self._compiled is None or requested.query is None:
+            return None
+        own = context.watched()
+        with nullcontext() if answers is None else answers.making() as computation:
+            data = await self._compiled.answer(
+                requested.query,
+                requested.operation_name,
+                requested.variables,
+                own,
+                backend.feed.position if answers is None else answers.ask,
+            )
+            if data is None:
+                return None
+            answer = Answer(b'{"data":%b}' % data)
+            is_kept = own.read and not requested.registers and len(request.text) <= MAX_KEY
+            if answers is not None and computation is not None and is_kept:
+                answers.keep(request.key, answer, frozenset(own.read or ()), computation, len(request.text))
+            return answer
 
-    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        context = self._context(request, None)
+    async def _execute_by_core(
+        self, http: Request, request: HttpRequest, requested: RequestedOperation, context: RequestContext
+    ) -> ASGIApp:
+        sub_response = await self.get_sub_response(http)
+        try:
+            result = await self.execute_single(http, RequestAdapter(http), sub_response, context, None, requested)
+        except asyncio.CancelledError:  # the server stops, and waits no longer
+            changes = self.schema.documents.changes(requested.query or "", requested.operation_name)
+            return shutdown(may_be_done=changes and request.method != "GET")
+        return self._response(await self.process_result(http, result), sub_response, request)
+
+    def _response(self, body: Any, sub_response: Response, request: HttpRequest) -> ASGIApp:
+        response = self.create_response(body, sub_response)
+        if response.status_code == 200 and "retry-after" not in response.headers:
+            return AnswerResponse(Answer(bytes(response.body)), request.representation)
+        return response
+
+    async def _stream(self, request: Request, identity: Identity) -> Response:
+        requested: RequestedOperation | NotPersisted
+        try:
+            requested = await self.parse_http_body(RequestAdapter(request))
+        except NotPersisted as refused:
+            requested = refused
+        if request.method == "GET" and not isinstance(requested, NotPersisted):
+            documents = self.schema.documents
+            await documents.ready(requested.query or "")
+            if documents.changes(requested.query or "", requested.operation_name):
+                return mutation_by_get()
+        return sse.EventStream(self, self._backend().context(request.headers, identity), request, requested)
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> RequestContext:
+        context = self._backend().context(request.headers, None)
         kept = session.cookie(request, self.allowed_origins)
         context.credentials = Credentials(None, client(request.scope), kept)
-        context.claimed = request.headers.get("stageline-origin", "")
         return context
 
-    async def on_ws_connect(self, context: Context) -> None:
+    async def on_ws_connect(self, context: RequestContext) -> None:
         params = context.connection_params
         named = {name.lower(): each for name, each in params.items()} if isinstance(params, dict) else {}
         authorization, secret = (
@@ -188,25 +292,16 @@ class View(GraphQL[Context, None]):
             for value in (named.get("authorization"), named.get("session"))  # in any case, as headers may be named
         )
         brought = context.credentials
-        assert brought is not None, "get_context has set them"
+        assert brought is not None, "get_context sets them"
         if authorization is not None or secret is None or brought.session is None:
             credentials = Credentials(authorization, brought.client)
         else:
             credentials = Credentials(None, brought.client, brought.session, secret)
         async with self.admission.guests.turn():
             context.identity = await self._authenticate(credentials)
-        context.origin = origin(context.claimed, context.identity)
 
-    def _context(self, request: Request | WebSocket, identity: Identity | None) -> Context:
-        return Context(
-            application=self._application(),
-            origin=origin(request.headers.get("stageline-origin", ""), identity),
-            identity=identity,
-            has_waited=WAITED in request.scope,
-        )
-
-    def _wrong(self, request: Request, fault: HTTPException) -> Response:
-        """What strawberry says of a request, with the status that GraphQL over HTTP has for it."""
+    def _invalid(self, request: Request, fault: HTTPException) -> Response:
+        """Return the response to an invalid request, with the status of GraphQL over HTTP."""
         match fault.__cause__:
             case TooManyMarks():
                 return refusal(HTTPException(400, TOO_MANY))
@@ -215,182 +310,41 @@ class View(GraphQL[Context, None]):
             case InvalidOperationTypeError(operation_type=OperationType.SUBSCRIPTION):
                 return refusal(HTTPException(400, SUBSCRIPTIONS))
             case InvalidOperationTypeError():
-                return unchanging()
+                return mutation_by_get()
         return refusal(fault)
 
-    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
-        given = request.content_type
-        if request.method == "POST" and given != JSON:
-            raise HTTPException(415, f"The request's Content-Type must be {JSON}, and is {given or 'missing'}.")
-        return await super().parse_http_body(request)
-
-    def parse_json(self, data: str | bytes) -> Any:
-        parsed = super().parse_json(data)
-        if isinstance(data, str):  # a parameter
-            return parsed
+    async def parse_http_body(self, request: Any) -> RequestedOperation:
+        if request.method == "GET":
+            return operation(self.parse_query_params(request.query_params), self.persisted)
+        parsed = self.parse_json(await request.get_body())
         if not isinstance(parsed, dict):
             many = f"; it has {len(parsed):,} operations: send each by itself" if isinstance(parsed, list) else ""
             raise HTTPException(400, f"The request's body must be a JSON object, with one operation{many}")
-        return self._meant(parsed)
-
-    def parse_query_params(self, params: Any) -> dict[str, Any]:
-        return self._meant(super().parse_query_params(params))
-
-    def _meant(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """A request's *parameters* with the document that it names as its query."""
-        query, document, extensions = (parameters.get(name) for name in ("query", "documentId", "extensions"))
-        if not isinstance(query, str | None) or not isinstance(extensions, dict | None):
-            return parameters  # it is told so where everything else is looked at
-        if not isinstance(document, str | None):
-            raise HTTPException(400, "`documentId` must be a string or null, if provided.")
-        if not isinstance(parameters.get("operationName"), str | None):
-            raise HTTPException(400, "`operationName` must be a string or null, if provided.")
-        meant = {"query": self.persisted.text(query, document, extensions)}
-        return parameters | meant | {"operationName": parameters.get("operationName") or None}
+        return operation(parsed, self.persisted)
 
     def decode_json(self, data: str | bytes) -> object:
-        if len(data) > MAX_MARKS and has_too_many_marks(
-            data.encode(errors="replace") if isinstance(data, str) else data
-        ):
-            raise TooManyMarks(TOO_MANY, "", 0)
-        try:
-            return _decoder.decode(data)
-        except (ValueError, RecursionError) as fault:
-            raise json.JSONDecodeError(str(fault), "", 0) from fault
+        return decode(data)
 
     def encode_json(self, data: object) -> bytes:
         return msgspec.json.encode(data)
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
-        body = Body()
+        body = ResponseBody()
         body.as_graphql = prefers_graphql(request.headers.get("accept", ""))
-        body.is_passing = any((error.extensions or {}).get("code") in PASSING for error in result.errors or ())
+        body.is_temporary = any((error.extensions or {}).get("code") in TEMPORARY for error in result.errors or ())
         body.is_request_error = is_request_error(result)
-        body.update(answered(result))
+        body.update(payload(result))
         return body  # type: ignore[return-value]  # a TypedDict by its keys
 
     def create_response(self, response_data: Any, sub_response: Response) -> Response:
         response = super().create_response(response_data, sub_response)
-        if isinstance(response_data, Body) and response_data.is_passing:
+        if isinstance(response_data, ResponseBody) and response_data.is_temporary:
             response.headers.update(RETRY_AFTER)
             if response_data.get("data") is None:
                 response.status_code = 503
-        if isinstance(response_data, Body) and response_data.as_graphql:
+        if isinstance(response_data, ResponseBody) and response_data.as_graphql:
             response.headers["content-type"] = f"{MEDIA_TYPE}; charset=utf-8"
             if response_data.is_request_error and not sub_response.status_code:
                 response.status_code = 400
         response.headers["vary"] = VARY.decode()
         return response
-
-
-def origin(claimed: str, identity: Identity | None) -> Origin:
-    """The door that a change came in by: *claimed* narrows what *identity* may say, and never widens it.
-
-    Who has a token may be the command line or any other program; the console has a session.
-    """
-    match claimed.upper():
-        case Origin.CLI if identity is not None and identity.session is None:
-            return Origin.CLI
-        case Origin.CONSOLE if identity is not None and identity.session is not None:
-            return Origin.CONSOLE
-    return Origin.API
-
-
-def limited(scope: Scope, receive: Receive) -> Receive:
-    """Reads a request's body as far as it may go."""
-    size = 0
-
-    async def limited() -> Message:
-        nonlocal size
-        if not size:
-            check_declared(Headers(scope=scope).get("content-length"))
-        message = await receive()
-        size += len(message.get("body", b""))
-        check_size(size)
-        return message
-
-    return limited
-
-
-def to_float(text: str) -> float:
-    """Return the number in the JSON *text*; raises `ValueError` if it is too large.
-
-    msgspec's own way takes a hundred times as long for numbers like 1e308: 8 s for a body of 5 MiB.
-    """
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("Number out of range")
-    return number
-
-
-_decoder = msgspec.json.Decoder(float_hook=to_float)
-
-
-def check_size(size: int) -> None:
-    """Raises `HTTPException` if a request's body may not have so many bytes."""
-    if size > MAX_BODY:
-        raise HTTPException(413, f"The request's body may have {MAX_BODY} bytes")
-
-
-def check_declared(length: str | None) -> None:
-    """Raises `HTTPException` if a body with the Content-Length *length* is too long, before any of it is read."""
-    if length is not None and length.isdecimal():
-        check_size(int(length))
-
-
-def nobody() -> Response:
-    """The answer that nobody is there to read."""
-    return Response(status_code=499)
-
-
-def ending(*, may_be_done: bool) -> Response:
-    """The answer to what isn't over when the server ends; *may_be_done* says that it may have written all the same."""
-    return unreachable((OutcomeUnknown if may_be_done else LogUnavailable)("The server ends, and it was not over."))
-
-
-def refusal(fault: HTTPException) -> Response:
-    response = _error(fault.status_code, fault.reason, CODES.get(fault.status_code, CODES[400]))
-    if fault.status_code == 405:
-        response.headers["allow"] = "GET, POST"
-    return response
-
-
-def unchanging() -> Response:
-    """The answer to a mutation that is sent by GET."""
-    response = refusal(HTTPException(405, "Mutations are sent by POST: a GET changes nothing."))
-    response.headers["allow"] = "POST"
-    return response
-
-
-def unreachable(fault: LogUnavailable) -> Response:
-    response = _error(503, *unavailable(fault))
-    response.headers.update(RETRY_AFTER)
-    return response
-
-
-def unauthorized(refused: NotLetIn) -> Response:
-    """The answer to who has no good token; of one that was sent, its header says why, too (RFC 6750, 3)."""
-    why = str(refused)
-    if isinstance(refused, TooManyAttempts):
-        response = _error(429, why, "TOO_MANY_ATTEMPTS")
-        response.headers["retry-after"] = str(refused.retry)
-        return response
-    response = _error(401, why, "UNAUTHENTICATED")
-    fault = "" if why == MISSING else f', error="invalid_token", error_description="{why}"'
-    response.headers["www-authenticate"] = f'Bearer realm="stageline"{fault}'
-    return response
-
-
-def _error(status: int, message: str, code: str) -> Response:
-    """An answer to a request that was not carried out."""
-    return Refused({"errors": [GraphQLError(message, extensions={"code": code}).formatted]}, status)
-
-
-class Refused(JSONResponse):
-    """Its media type is the one that is asked for."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if prefers_graphql(Headers(scope=scope).get("accept", "")):
-            self.headers["content-type"] = f"{MEDIA_TYPE}; charset=utf-8"
-        self.headers["vary"] = VARY.decode()
-        await super().__call__(scope, receive, send)

@@ -20,16 +20,16 @@ from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws import types as protocol
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 
-from endpoint.execution.documents import ready
+from endpoint.execution.context import RequestContext
 from endpoint.execution.persisted import NotPersisted, Persisted
+from endpoint.execution.schema import Schema
 from endpoint.http.admission import Admission, Crowded, let_in
 from endpoint.identity import NotLetIn, TooManyAttempts
+from endpoint.port import Revocations
 from endpoint.streams.broadcast import Outlet, Over
 from endpoint.streams.hub import Hub
 from endpoint.streams.ring import Entry
-from endpoint.streams.subscription import subscription
-from gql.context import Context
-from gql.contract.errors import told
+from endpoint.streams.subscription import Plans
 
 logger = logging.getLogger("stageline.gql")
 
@@ -55,7 +55,7 @@ class Pong(Struct, tag_field="type", tag="pong"):
     payload: dict[str, Any] | None = None
 
 
-class Asked(Struct, rename="camel"):
+class OperationPayload(Struct, rename="camel"):
     query: str | None = None
     document_id: str | None = None
     operation_name: str | None = None
@@ -69,7 +69,7 @@ class Asked(Struct, rename="camel"):
 
 class Subscribe(Struct, tag_field="type", tag="subscribe"):
     id: Id
-    payload: Asked
+    payload: OperationPayload
 
 
 class Complete(Struct, tag_field="type", tag="complete"):
@@ -151,12 +151,17 @@ class Adapter(ASGIWebSocketAdapter):
             await super().close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
 
 
-class Shared(Protocol):
-    """A view, with what its connections share."""
+class SharedParts(Protocol):
+    """The parts of a view that its connections share."""
 
     hub: Hub
+    plans: Plans
     persisted: Persisted
     admission: Admission
+    schema: Schema
+
+    @property
+    def revocations(self) -> Revocations: ...
 
 
 TRY_AGAIN_LATER = 1013
@@ -167,7 +172,7 @@ FORBIDDEN = 4403
 """The token isn't good, or no longer."""
 
 
-class Handler(BaseGraphQLTransportWSHandler[Context, None]):
+class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
     _ending: asyncio.Task[None] | None = None  # its token isn't good any more
 
     async def handle(self) -> None:
@@ -186,7 +191,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
             code = TRY_AGAIN_LATER if isinstance(refused, TooManyAttempts) else FORBIDDEN
             await self.websocket.close(code, str(refused))
         if self.connection_acknowledged and not was_let_in and self.context.identity is not None:
-            revocations = self.context.application.revocations
+            revocations = self._shared.revocations
             self._while_open.enter_context(revocations.telling(self.context.identity, self._let_out))
 
     async def send_message(self, message: protocol.Message) -> None:
@@ -208,8 +213,8 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
             await self.websocket.close(FORBIDDEN, why)
 
     @property
-    def _shared(self) -> Shared:
-        return cast("Shared", self.view)
+    def _shared(self) -> SharedParts:
+        return cast("SharedParts", self.view)
 
     async def handle_message(self, message: protocol.Message) -> None:
         if self._ending is not None:
@@ -225,7 +230,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle_subscribe(self, message: protocol.SubscribeMessage) -> None:
         if self.connection_acknowledged and message["id"] not in self.operations:
-            asked = msgspec.convert(message["payload"], Asked)
+            asked = msgspec.convert(message["payload"], OperationPayload)
             try:
                 query = self._shared.persisted.text(asked.query, asked.document_id, asked.extensions)
             except NotPersisted as refused:
@@ -234,7 +239,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
             message["payload"]["query"] = query or ""
         await super().handle_subscribe(message)
 
-    async def run_operation(self, operation: Operation[Context, None]) -> None:
+    async def run_operation(self, operation: Operation[RequestContext, None]) -> None:
         try:
             is_over = await self._deliver(operation)
         except Crowded as crowded:
@@ -243,22 +248,24 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
             self.operations.pop(operation.id, None)
         except Exception as fault:
             with suppress(WebSocketDisconnected):
-                await operation.send_initial_errors(told(fault))
+                await operation.send_initial_errors(self._shared.schema.masked_fault(fault))
         else:
             if not is_over:
                 await super().run_operation(operation)
 
-    async def _deliver(self, operation: Operation[Context, None]) -> bool:
+    async def _deliver(self, operation: Operation[RequestContext, None]) -> bool:
         """Whether the operation was carried out here, to its end: a subscription that is shared with others."""
-        await ready(operation.query)
+        await self._shared.schema.documents.ready(operation.query)
         async with self._shared.admission.turn():
-            followed = subscription(operation.query, operation.operation_name, operation.variables, self.context)
+            followed = self._shared.plans.subscription(
+                operation.query, operation.operation_name, operation.variables, self.context
+            )
         over = None if followed is None else await self._shared.hub.deliver(followed, self._outlet(operation.id))
         if over is not None:
             await self._end(operation, over)
         return over is not None
 
-    async def _end(self, operation: Operation[Context, None], over: Over) -> None:
+    async def _end(self, operation: Operation[RequestContext, None], over: Over) -> None:
         if over.errors:
             payload: Any = {"data": None, "errors": over.errors}
             await operation.send_operation_message({"id": operation.id, "type": "next", "payload": payload})

@@ -10,8 +10,8 @@ from contextlib import aclosing, contextmanager
 
 from graphql import GraphQLError
 
+from endpoint.execution.holding import TooManyOpen
 from endpoint.streams.broadcast import Broadcast, Follower, Outlet, Over
-from endpoint.streams.holding import TooManyOpen
 from endpoint.streams.ring import Budget, Entry, Ring
 from endpoint.streams.subscription import Broken, Subscription
 
@@ -56,7 +56,7 @@ class Hub:
     async def deliver(self, subscription: Subscription, outlet: Outlet) -> Over | None:
         """Sends what there is and what comes, to the end. None if it is for the schema to carry out, from the start.
 
-        Raises `InvalidArgument` for a cursor beyond the end of the log.
+        Raises `InvalidCursor` for a cursor beyond the end of the log.
         """
         follower = Follower(subscription, outlet)
         try:

@@ -1,9 +1,10 @@
 """
-How a subscription's root field is delivered, said where the field is defined:
+Marks of fields, given as metadata where the field is defined:
 
     @strawberry.subscription(description="…", metadata=LOSSLESS)
 
-A field without a mark is carried out for each subscriber anew.
+A subscription without a mark is executed for each subscriber. A field with `PERSONAL` holds personal data, which may
+have to be forgotten: payloads with such a field are never shared or kept.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,36 +13,39 @@ from typing import Any
 from graphql import GraphQLField
 from msgspec import Struct
 
-from gql.context import Application
-
 DELIVERY = "delivery"
 
 
 class Lossless(Struct, frozen=True):
-    """Gives objects with a `cursor`, each of them once and in order, and takes the cursor to begin after as `after`.
+    """A subscription that yields objects with a `cursor`, each once and in order, after the argument `after`.
 
-    By the field's arguments, *origin* says in which list its cursors are numbered, and *end* gives the list's last
-    number, 0 where that isn't asked.
+    *origin* names the list of its cursors, and *end* gives the list's last position, 0 if it need not be known. Both
+    get the request's context and the field's arguments.
     """
 
-    origin: Callable[[Application, Mapping[str, Any]], str]
-    end: Callable[[Application, Mapping[str, Any]], Awaitable[int]]
+    origin: Callable[[Any, Mapping[str, Any]], str]
+    end: Callable[[Any, Mapping[str, Any]], Awaitable[int]]
 
 
 class Newest(Struct, frozen=True):
-    """Gives the same thing again whenever it has changed: only the newest counts."""
+    """A subscription that yields one thing again after each change: only the newest payload counts."""
 
 
-LOSSLESS = {
-    DELIVERY: Lossless(
-        origin=lambda application, _: application.log.epoch, end=lambda application, _: application.log.position()
-    )
-}
 NEWEST = {DELIVERY: Newest()}
+PERSONAL = {"personal": True}
 
 
 def delivery(field: GraphQLField) -> Lossless | Newest | None:
-    """The mark of *field*."""
-    defined = field.extensions.get("strawberry-definition")
-    found = None if defined is None else defined.metadata.get(DELIVERY)
+    """Return the mark of a subscription's field."""
+    found = _metadata(field).get(DELIVERY)
     return found if isinstance(found, Lossless | Newest) else None
+
+
+def is_personal(field: GraphQLField) -> bool:
+    """Whether *field* holds personal data."""
+    return bool(_metadata(field).get("personal"))
+
+
+def _metadata(field: GraphQLField) -> Mapping[Any, Any]:
+    defined = field.extensions.get("strawberry-definition")
+    return {} if defined is None else defined.metadata

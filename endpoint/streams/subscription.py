@@ -29,7 +29,6 @@ from graphql import (
     VariableNode,
     Visitor,
     get_argument_values,
-    get_named_type,
     get_operation_ast,
     get_variable_values,
     located_error,
@@ -39,17 +38,15 @@ from graphql.execution import Executor, create_source_event_stream, execute_subs
 from msgspec import Struct
 
 from cache.lru import Cache
-from domain.errors import InvalidArgument, Refused
-from endpoint.execution.documents import MAX_KEPT, Read, read
+from endpoint.execution.context import RequestContext
+from endpoint.execution.documents import MAX_KEPT, ParsedDocument
+from endpoint.execution.holding import holding
 from endpoint.execution.limits import MAX_ERRORS
-from endpoint.streams.holding import holding
-from endpoint.streams.mark import Lossless, Newest, delivery
+from endpoint.execution.schema import Schema
+from endpoint.streams import cursor as places
+from endpoint.streams.cursor import InvalidCursor
+from endpoint.streams.mark import Lossless, Newest, delivery, is_personal
 from endpoint.streams.ring import Entry
-from gql.context import Context
-from gql.contract import cursor as cursors
-from gql.contract.errors import shown
-from gql.schema import schema
-from gql.types.actor import Actor, actor_name
 
 AFTER = "after"
 
@@ -66,14 +63,15 @@ NEAR = 1000
 class Broken(Exception):
     """The source of a subscription failed."""
 
-    def __init__(self, causes: Sequence[GraphQLError]) -> None:
+    def __init__(self, schema: Schema, causes: Sequence[GraphQLError]) -> None:
         super().__init__(causes[0].message)
+        self._schema = schema
         self._causes = causes
 
     @cached_property
     def errors(self) -> list[GraphQLError]:
         """As clients may see them; what is masked is logged when somebody is told of it, and once for all of them."""
-        return shown(self._causes)
+        return self._schema.masked(self._causes)
 
 
 class Plan(Struct, frozen=True):
@@ -83,7 +81,8 @@ class Plan(Struct, frozen=True):
     holds what may have to be forgotten.
     """
 
-    known: Read
+    schema: Schema
+    known: ParsedDocument
     operation: OperationDefinitionNode
     node: FieldNode
     field: GraphQLField
@@ -100,7 +99,7 @@ class Subscription:
         plan: Plan,
         variables: dict[str, Any],
         arguments: dict[str, Any],
-        context: Context,
+        context: RequestContext,
         key: Hashable,
         start: int,
         cursor: str | None,
@@ -121,23 +120,23 @@ class Subscription:
         return holding.subscription(self._query, self._plan.known, self._variables)
 
     async def check(self) -> None:
-        """Raises `InvalidArgument` if it would begin beyond the end of the log."""
-        delivery, application = self._plan.delivery, self._context.application
+        """Raise `InvalidCursor` if it would begin beyond the end of the log."""
+        delivery = self._plan.delivery
         if self.start and isinstance(delivery, Lossless):
-            end = await delivery.end(application, self._arguments)
+            end = await delivery.end(self._context, self._arguments)
             if 0 < end < self.start:
-                raise InvalidArgument(argument="The cursor", why=cursors.BEYOND)
+                raise InvalidCursor(places.BEYOND)
 
     async def near_end(self) -> "Subscription":
         """The same from the present end on, if that is far from its own start and it can begin anywhere."""
-        delivery, application = self._plan.delivery, self._context.application
+        delivery = self._plan.delivery
         if not isinstance(delivery, Lossless) or self._plan.after is None:
             return self
-        end = await delivery.end(application, self._arguments)
+        end = await delivery.end(self._context, self._arguments)
         if self.start >= end - NEAR:
             return self
         later = copy(self)
-        later.start, later.cursor = end, cursors.of_position(delivery.origin(application, self._arguments), end)
+        later.start, later.cursor = end, places.encode(delivery.origin(self._context, self._arguments), end)
         return later
 
     async def entries(
@@ -151,21 +150,21 @@ class Subscription:
             if isawaitable(source):
                 source = await source
             if isinstance(source, ExecutionResult):
-                raise Broken(source.errors or ())
+                raise Broken(self._plan.schema, source.errors or ())
             async with aclosing(cast("AsyncGenerator[Any, None]", source)):
                 async for event in source:
                     cursor = event.cursor if self.is_lossless else None
-                    position = position + 1 if cursor is None else cursors.number(cursor)
-                    yield find(position) or Entry(position, cursor, await _rendered(executor, event))
+                    position = position + 1 if cursor is None else places.number(cursor)
+                    yield find(position) or Entry(position, cursor, await _rendered(self._plan.schema, executor, event))
         except Broken:
             raise
         except Exception as fault:
-            raise Broken([located_error(fault, [self._plan.node])]) from fault
+            raise Broken(self._plan.schema, [located_error(fault, [self._plan.node])]) from fault
 
-    def _executor(self, after: str | None) -> Executor[Context]:
+    def _executor(self, after: str | None) -> Executor[RequestContext]:
         plan, name = self._plan, self._plan.operation.name
         executor = Executor.build(
-            schema._schema,
+            plan.schema.core,
             plan.known.document,
             context_value=dataclasses.replace(self._context, connection_params=None),
             raw_variable_values=self._variables if plan.after is None else self._variables | {plan.after: after},
@@ -173,74 +172,80 @@ class Subscription:
             hide_suggestions=True,
         )
         if isinstance(executor, list):
-            raise Broken(executor)
-        executor.async_helpers = None  # type: ignore[assignment]  # see `gql.schema.Execution`
+            raise Broken(plan.schema, executor)
+        executor.async_helpers = None  # type: ignore[assignment]  # see `endpoint.execution.schema.Execution`
         return executor
 
 
-async def _rendered(executor: Executor[Context], event: object) -> bytes:
+async def _rendered(schema: Schema, executor: Executor[RequestContext], event: object) -> bytes:
     result = execute_subscription_event(executor.build_per_event_executor(event))
     if isawaitable(result):
         result = await result
     payload: dict[str, Any] = {"data": result.data}
     if result.errors:
-        payload["errors"] = [error.formatted for error in shown(result.errors)]
+        payload["errors"] = [error.formatted for error in schema.masked(result.errors)]
     return msgspec.json.encode(payload)
 
 
-def subscription(
-    query: str,
-    operation_name: str | None,
-    variables: Mapping[str, Any] | None,
-    context: Context,
-    resume: str | None = None,
-) -> Subscription | None:
-    """What the operation follows; None if it isn't for this module.
+class Plans:
+    """The plans of the documents of *schema*, kept while they are used."""
 
-    The cursor *resume* counts for more than the one in the variables; raises `InvalidArgument` if it is none.
-    """
-    plan = _plan(query, operation_name)
-    if plan is None:
-        return None
-    given = dict(variables or {})
-    if resume is not None and plan.after is not None:
-        given[plan.after] = resume
-    try:
-        if plan.known.exceeded(operation_name, given):
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self.kept: Cache[tuple[str, str | None], Plan] = Cache(PLANS_BYTES)
+
+    def subscription(
+        self,
+        query: str,
+        operation_name: str | None,
+        variables: Mapping[str, Any] | None,
+        context: RequestContext,
+        resume: str | None = None,
+    ) -> Subscription | None:
+        """Return the subscription of an operation; None if the schema has to execute it.
+
+        The cursor *resume* takes precedence over the one in the variables; raises `InvalidCursor` for a wrong one.
+        """
+        plan = self._plan(query, operation_name)
+        if plan is None:
             return None
-        values = get_variable_values(schema._schema, plan.operation.variable_definitions or (), given, MAX_ERRORS)
-        if isinstance(values, list):
+        given = dict(variables or {})
+        if resume is not None and plan.after is not None:
+            given[plan.after] = resume
+        definitions = plan.operation.variable_definitions or ()
+        try:
+            if plan.known.exceeded(operation_name, given):
+                return None
+            values = get_variable_values(self._schema.core, definitions, given, MAX_ERRORS)
+            if isinstance(values, list):
+                return None
+            arguments = get_argument_values(plan.field, plan.node, values)
+        except GraphQLError:
             return None
-        arguments = get_argument_values(plan.field, plan.node, values)
         cursor, start = resume or arguments.get(AFTER), 0
-        if isinstance(plan.delivery, Lossless) and cursor is not None:
-            start = cursors.to_position(plan.delivery.origin(context.application, arguments), cursor)
-    except GraphQLError:
-        return None
-    except Refused:
-        if resume is None:
-            return None
-        raise
-    distinct = {name: value for name, value in given.items() if name != plan.after}
-    key = (query, operation_name, msgspec.json.encode(distinct, order="deterministic"), context.scope)
-    return Subscription(plan, given, arguments, context, key, start, cursor, query)
+        try:
+            if isinstance(plan.delivery, Lossless) and cursor is not None:
+                start = places.decode(plan.delivery.origin(context, arguments), cursor)
+        except Exception:
+            if resume is None:  # the schema meets it again, and reports it
+                return None
+            raise
+        distinct = {name: value for name, value in given.items() if name != plan.after}
+        key = (query, operation_name, msgspec.json.encode(distinct, order="deterministic"), context.scope)
+        return Subscription(plan, given, arguments, context, key, start, cursor, query)
+
+    def _plan(self, query: str, operation_name: str | None) -> Plan | None:
+        plan = self.kept.get((query, operation_name))
+        if plan is None:
+            plan = _new_plan(self._schema, query, operation_name)
+            if plan is not None and len(query) <= MAX_KEPT:
+                self.kept.put((query, operation_name), plan, plan.known.weight + PLAN)
+        return plan
 
 
-def _plan(query: str, operation_name: str | None) -> Plan | None:
-    plan = _plans.get((query, operation_name))
-    if plan is None:
-        plan = _new_plan(query, operation_name)
-        if plan is not None and len(query) <= MAX_KEPT:
-            _plans.put((query, operation_name), plan, plan.known.weight + PLAN)
-    return plan
-
-
-_plans: Cache[tuple[str, str | None], Plan] = Cache(PLANS_BYTES)
-
-
-def _new_plan(query: str, operation_name: str | None) -> Plan | None:
+def _new_plan(schema: Schema, query: str, operation_name: str | None) -> Plan | None:
     try:
-        known = read(query)
+        known = schema.documents.read(query)
     except GraphQLError:
         return None
     operation = get_operation_ast(known.document, operation_name)
@@ -249,16 +254,16 @@ def _new_plan(query: str, operation_name: str | None) -> Plan | None:
     node = operation.selection_set.selections[0]
     if len(operation.selection_set.selections) > 1 or not isinstance(node, FieldNode) or node.directives:
         return None
-    root = schema._schema.subscription_type
+    root = schema.core.subscription_type
     field = root.fields.get(node.name.value) if root else None
     mark = delivery(field) if field else None
     if field is None or mark is None:
         return None
-    uses = Uses(TypeInfo(schema._schema))
+    uses = Uses(TypeInfo(schema.core))
     visit(known.document, TypeInfoVisitor(uses.types, uses))
     if uses.is_personal and isinstance(mark, Newest):
         return None
-    return Plan(known, operation, node, field, mark, _after(node, operation, uses), uses.is_personal)
+    return Plan(schema, known, operation, node, field, mark, _after(node, operation, uses), uses.is_personal)
 
 
 def _after(node: FieldNode, operation: OperationDefinitionNode, uses: "Uses") -> str | None:
@@ -288,10 +293,4 @@ class Uses(Visitor):
 
     def enter_field(self, *_: object) -> None:
         field = self.types.get_field_def()
-        self.is_personal = self.is_personal or (field is not None and _is_personal(field))
-
-
-def _is_personal(field: GraphQLField) -> bool:
-    defined = field.extensions.get("strawberry-definition")
-    resolver = getattr(defined, "base_resolver", None)
-    return get_named_type(field.type).name == Actor.__name__ or getattr(resolver, "wrapped_func", None) is actor_name
+        self.is_personal = self.is_personal or (field is not None and is_personal(field))

@@ -5,19 +5,18 @@ A cursor holds the epoch of the log and a position. So a cursor of another log i
 the end of a log that was restored from an earlier backup.
 """
 
-import base64
-import binascii
 from typing import Annotated
 
-import msgspec
 import strawberry
-from msgspec import Meta
 
 from domain.errors import InvalidArgument
+from endpoint.streams import cursor as places
+from endpoint.streams.cursor import BEYOND, InvalidCursor, number
+from endpoint.streams.cursor import encode as of_position
+from endpoint.streams.mark import DELIVERY, Lossless
 from store.log import EventLog
 
-Position = Annotated[int, Meta(ge=0, lt=2**53)]
-"""A position that both databases accept."""
+__all__ = ["BEYOND", "LOSSLESS", "AfterEvent", "number", "of_position", "reached", "to_position"]
 
 AfterEvent = Annotated[
     str | None,
@@ -25,39 +24,27 @@ AfterEvent = Annotated[
 ]
 """The argument of lossless subscriptions of events."""
 
-BEYOND = "it is beyond the end of the log, which was restored from an earlier backup; start again without a cursor"
-"""Why a cursor beyond the end of the log is refused."""
-
-
-def of_position(epoch: str, position: int) -> str:
-    """Return the cursor of *position*."""
-    return base64.urlsafe_b64encode(msgspec.json.encode((epoch, position))).decode().rstrip("=")
-
 
 def to_position(epoch: str, cursor: str) -> int:
-    """Return the position of *cursor*; raises `InvalidArgument` if it is damaged or of another log."""
+    """Return the position of *cursor*; raises `InvalidArgument` for a damaged one and for one of another log."""
     try:
-        origin, position = _parts(cursor)
-    except (binascii.Error, ValueError):
-        raise InvalidArgument(argument="cursor", why="it is damaged, or belongs to another list") from None
-    if origin != epoch:
-        raise InvalidArgument(argument="cursor", why="it belongs to another log; start again without a cursor")
-    return position
+        return places.decode(epoch, cursor)
+    except InvalidCursor as invalid:
+        raise InvalidArgument(argument="cursor", why=invalid.why) from None
 
 
 async def reached(log: EventLog, cursor: str | None) -> int:
-    """Return the position of *cursor*, 0 for None; raises `InvalidArgument`, also beyond the end of *log*."""
+    """Return the position of *cursor*, 0 if there is none; raises `InvalidArgument`, also beyond the end of *log*."""
     position = 0 if cursor is None else to_position(log.epoch, cursor)
     if position and position > await log.position():
         raise InvalidArgument(argument="cursor", why=BEYOND)
     return position
 
 
-def number(cursor: str) -> int:
-    """Return the position of a cursor that this server made."""
-    return _parts(cursor)[1]
-
-
-def _parts(cursor: str) -> tuple[str, int]:
-    decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    return msgspec.json.decode(decoded, type=tuple[str, Position])
+LOSSLESS = {
+    DELIVERY: Lossless(
+        origin=lambda context, _: context.application.log.epoch,
+        end=lambda context, _: context.application.log.position(),
+    )
+}
+"""The mark of subscriptions that follow the log."""

@@ -17,7 +17,7 @@ from domain.errors import InvalidArgument
 from domain.pipeline.state import Pipeline as PipelineState
 from domain.pipeline.state import PipelineCommand
 from domain.project import EnvironmentId
-from endpoint.execution.limits import check_list
+from gql.contract.argument import check_list
 from gql.contract.mutation import Write, mutation
 from gql.contract.refusal import Refusal
 from gql.document import pipeline as documents

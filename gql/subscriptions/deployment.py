@@ -11,10 +11,10 @@ from domain.deployment import queue as queues
 from domain.deployment.state import DeploymentPlanned
 from domain.errors import DeploymentNotFound, EnvironmentNotFound
 from domain.project import EnvironmentId
-from endpoint.streams.mark import LOSSLESS, NEWEST
+from endpoint.streams.mark import NEWEST
 from gql.context import Context, Info
 from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE, Connection, connection, part
-from gql.contract.cursor import AfterEvent
+from gql.contract.cursor import LOSSLESS, AfterEvent
 from gql.contract.newest import RATE, Reading, newest
 from gql.types.deployment import Deployment, convert, deployment_id, from_view
 from gql.types.environment import environment_id

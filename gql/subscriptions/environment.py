@@ -16,10 +16,9 @@ from domain.deployment import queue as queues
 from domain.deployment.queue import DeploymentClosed, DeploymentRequested
 from domain.errors import EnvironmentNotFound
 from domain.project import EnvironmentId
-from endpoint.streams.mark import LOSSLESS
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.contract.cursor import AfterEvent
+from gql.contract.cursor import LOSSLESS, AfterEvent
 from gql.types.environment import environment_id
 from gql.types.event import Event, deployment_event, pipeline_event, queue_event
 from gql.types.ref import EnvironmentArgument

@@ -7,17 +7,17 @@ from typing import Annotated, Any
 import strawberry
 
 from endpoint.streams.mark import DELIVERY, Lossless
-from gql.context import Application, Info
+from gql.context import Context, Info
 from gql.types.deployment import deployment_id
 from gql.types.output import DeploymentOutput, LogLine, PlannedServiceArgument, output_list
 from gql.types.ref import DeploymentArgument
 
 
-def _list(application: Application, arguments: Mapping[str, Any]) -> str:
-    return output_list(application.log.epoch, deployment_id(arguments["deployment"]).hex)
+def _list(context: Context, arguments: Mapping[str, Any]) -> str:
+    return output_list(context.application.log.epoch, deployment_id(arguments["deployment"]).hex)
 
 
-async def _begin(application: Application, arguments: Mapping[str, Any]) -> int:
+async def _begin(context: Context, arguments: Mapping[str, Any]) -> int:
     return 0  # lines are cheap to read: the first subscriber may begin anywhere
 
 

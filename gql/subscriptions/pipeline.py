@@ -6,9 +6,9 @@ from contextlib import aclosing
 import strawberry
 
 from domain.errors import EnvironmentNotFound
-from endpoint.streams.mark import LOSSLESS, NEWEST
+from endpoint.streams.mark import NEWEST
 from gql.context import Context, Info
-from gql.contract.cursor import AfterEvent
+from gql.contract.cursor import LOSSLESS, AfterEvent
 from gql.contract.newest import RATE, Reading, newest
 from gql.types.environment import environment_id
 from gql.types.event import PipelineEvent, pipeline_event

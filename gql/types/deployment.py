@@ -13,6 +13,7 @@ from domain.project import EnvironmentId
 from domain.spec import ServiceType
 from endpoint.execution.answers import WHOLE
 from endpoint.execution.selection import names
+from endpoint.streams.mark import PERSONAL
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract import enum
@@ -110,7 +111,7 @@ class Deployment(Node):
     action: Action = strawberry.field(description="The effect on the services of the plan.")
     status: Status = strawberry.field(description="Status of the deployment.")
     actor: str = strawberry.field(description="Id of the actor who requested the deployment.")
-    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
+    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME, metadata=PERSONAL)
     reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")
     pipeline_version: int = strawberry.field(description="Version of the pinned pipeline.")
     requested_at: datetime = strawberry.field(description="When the deployment was requested.")

@@ -12,6 +12,7 @@ from domain.deployment import state as deployments
 from domain.deployment import step as steps
 from domain.deployment.step import Phase
 from domain.errors import DeploymentNotFound, EnvironmentNotFound
+from endpoint.streams.mark import PERSONAL
 from gql.context import Info
 from gql.contract import cursor as cursors
 from gql.contract.connection import After, Before, Connection, First, Last, connection, part
@@ -98,7 +99,7 @@ class Event:
     version: int = strawberry.field(description="Number of the event in its deployment, pipeline or queue, from 1.")
     recorded_at: datetime = strawberry.field(description="When the event was recorded.")
     actor: str = strawberry.field(description="Id of the actor, which contains no personal data.")
-    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
+    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME, metadata=PERSONAL)
     origin: Origin = strawberry.field(description="Where the change came from.")
     reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")
     message: str = strawberry.field(description="The event in words.")

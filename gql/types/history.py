@@ -14,9 +14,10 @@ from domain.pipeline.environment import EnvironmentCreated
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import ProjectId
 from endpoint.execution.answers import WHOLE
-from endpoint.execution.limits import check_list
+from endpoint.streams.mark import PERSONAL
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
+from gql.contract.argument import check_list
 from gql.contract.connection import After, Before, Connection, First, Last, connection, part
 from gql.contract.node import global_id
 from gql.types import change as changes
@@ -54,7 +55,7 @@ class HistoryEvent:
     message: str = strawberry.field(description="The event in words.")
     recorded_at: datetime = strawberry.field(description="When the event was recorded.")
     actor: str = strawberry.field(description="Id of the actor, which contains no personal data.")
-    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
+    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME, metadata=PERSONAL)
     origin: Origin = strawberry.field(description="Where the change came from.")
     reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")
     token: TokenRef | None = strawberry.field(description="The token of the request; null for the server itself.")

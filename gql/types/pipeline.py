@@ -7,7 +7,6 @@ import strawberry
 
 from domain.errors import InvalidArgument
 from domain.project import EnvironmentId
-from endpoint.execution.straight import Lasting
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.node import Node, global_id
@@ -24,7 +23,7 @@ CACHED_OBJECT = 1500
 
 
 @strawberry.type(description="The ordered stages of an environment, and the services of each.")
-class Pipeline(Node, Lasting):
+class Pipeline(Node):
     environment: Environment = strawberry.field(description="The environment of the pipeline.")
     version: int = strawberry.field(description="Number of changes to the environment, for expectedVersion.")
     cursor: str = strawberry.field(
@@ -48,7 +47,10 @@ async def from_view(context: Context, view: PipelineView) -> Pipeline:
 
 
 async def _cached(context: Context, view: PipelineView) -> Pipeline:
-    """Return the pipeline of *view* from the cache, which is for views that are themselves cached."""
+    """Return the pipeline of *view* from the cache, which is for views that are themselves cached.
+
+    Making the objects of 200 services takes 0.9 ms of an answer (`bench.query`); `SHOWN_BYTES = 0` turns it off.
+    """
     project = await project_ref(context, view.project)
     cache = context.application.shown
     of, pipeline = cache.get(view.environment) or (None, None)

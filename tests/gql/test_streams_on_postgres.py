@@ -5,10 +5,10 @@ from itertools import islice
 
 import pytest
 
-from tests.gql import test_broadcast, test_sse
+from tests.endpoint import test_broadcast, test_sse
+from tests.endpoint.test_broadcast import EVENTS, change, event, frames
 from tests.gql.environment import Environment
 from tests.gql.stageline import Stageline, served
-from tests.gql.test_broadcast import EVENTS, change, event, frames
 from tests.postgres import created
 
 rendered = test_broadcast.rendered

@@ -11,10 +11,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from server.auth import new_token
+from tests.endpoint.test_broadcast import EVENTS
+from tests.endpoint.test_sse import COMPLETE, stream
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
-from tests.gql.test_broadcast import EVENTS
-from tests.gql.test_sse import COMPLETE, stream
 
 REVOKED = "The token was revoked. Ask for another, made with `stageline token create`."
 EXPIRED = "The token has expired. Ask for another, made with `stageline token create`."

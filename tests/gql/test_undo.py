@@ -15,7 +15,6 @@ from gql.schema import schema
 from server.components import running
 from server.settings import Settings
 from store import ids
-from store.log import Origin
 from tests.gql.environment import APPLICATION, DATABASE, JOB, STAGES, names
 from tests.gql.stageline import Data, document
 
@@ -35,7 +34,7 @@ class Shared:
         self.id = made["environment"]["id"]
 
     async def mutate(self, who: Identity, field: str, **arguments: object) -> Data:
-        context = Context(application=self.application, origin=Origin.API, identity=who)
+        context = Context(application=self.application, identity=who)
         result: Any = await schema.execute(
             document("mutation", field, *arguments), variable_values=arguments, context_value=context
         )

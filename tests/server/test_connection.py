@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from endpoint.http import view
+from endpoint.http import request, view
 from server import connection, http, main, websocket
 from server.connection import Connections, Incidents
 from server.main import IDLE, MAX_MESSAGE
@@ -421,7 +421,7 @@ def test_the_guide_names_every_limit() -> None:
         f"| {http.MAX_HEADER // 1024} KiB a request's header, {http.MAX_HEADERS} lines of it |",
         f"| {http.MAX_LINE // 1024} KiB a header line |",
         f"| {http.MAX_URL // 1024} KiB a request's address; {http.MAX_SOCKET_URL:,} bytes that of a WebSocket |",
-        f"{view.MAX_BODY // 1024**2} MiB a request's body, {http.MAX_BODY_SENT // 1024**2} MiB as it is sent,",
+        f"{request.MAX_BODY // 1024**2} MiB a request's body, {http.MAX_BODY_SENT // 1024**2} MiB as it is sent,",
         f", {http.MAX_CHUNKS:,} chunks |",
         f"| {http.MAX_PIPELINED} requests that wait on a connection for earlier answers |",
         f"| {connection.FIRST_BYTE:.0f} s from the first byte to the end of a header |",

@@ -14,10 +14,10 @@ from websockets.exceptions import ConnectionClosed
 from endpoint.identity import SESSION_OVER, SESSION_UNKNOWN
 from server.auth import new_token
 from tests import postgres
+from tests.endpoint.test_broadcast import EVENTS
+from tests.endpoint.test_sse import COMPLETE, stream
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline, served
-from tests.gql.test_broadcast import EVENTS
-from tests.gql.test_sse import COMPLETE, stream
 from tests.gql.test_token import digest, soon
 
 ASKED = {"query": "{ cursor }"}

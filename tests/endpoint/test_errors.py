@@ -10,17 +10,17 @@ import pytest
 from starlette.responses import Response
 
 from endpoint.execution.persisted import Persisted
+from endpoint.http.backend import Backend
 from endpoint.http.view import View
 from endpoint.identity import Credentials, Identity
-from gql.context import Application
+from endpoint.port import Unavailable
 from gql.schema import schema
-from store.log import LogUnavailable
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
 
 PROJECTS = "{ projects { edges { node { name } } } }"
 FOLLOW = "subscription ($deployment: ID!) { deploymentLogs(deployment: $deployment) { text } }"
-ID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+ID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 def _damage(stageline: Stageline, database: str, statement: str) -> None:
@@ -50,7 +50,7 @@ def test_a_fault_is_masked_and_found_in_the_log_by_its_id(own: Stageline, caplog
     _damage(own, "views.db", "UPDATE rows SET document = 'nonsense of Secret'")
     answer = own.ask(PROJECTS)
     assert answer["data"] is None
-    known = _known(answer["errors"], "INTERNAL", "Something went wrong here; the server's log knows more under")
+    known = _known(answer["errors"], "INTERNAL", "Internal error; the server's log has details under")
     (logged,) = _logged(caplog)
     assert logged.startswith(f"fault {known} at ['projects']\nTraceback ")
     assert "msgspec.DecodeError" in logged
@@ -83,7 +83,7 @@ def test_a_database_that_cant_be_read_is_unavailable_and_no_more_is_said(
 ) -> None:
     _damage(own, "views.db", "DROP TABLE rows")
     answer = own.ask(PROJECTS)
-    message = "That can't be done just now, and nothing was written: try again; the server's log knows more under"
+    message = "Temporarily unavailable, and nothing was written: try again; the server's log has details under"
     known = _known(answer["errors"], "UNAVAILABLE", message)
     assert [logged for logged in _logged(caplog) if logged.startswith(f"unavailable {known}: ")] != []
     assert str(own.data) not in str(answer)
@@ -108,12 +108,12 @@ def test_a_fault_of_a_subscription_is_masked_and_ends_it(own: Stageline, caplog:
 
 async def test_who_comes_while_tokens_cant_be_read_is_asked_to_try_again(caplog: pytest.LogCaptureFixture) -> None:
     async def authenticate(_: Credentials) -> Identity:
-        raise LogUnavailable("/data/log.db: the disk failed")
+        raise Unavailable("/data/log.db: the disk failed")
 
-    def application() -> Application:
+    def backend() -> Backend:
         raise AssertionError("nobody came in")
 
-    view = View(schema, application, authenticate, Response(), Persisted())
+    view = View(schema, backend, authenticate, Response(), Persisted())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(view), base_url="http://stageline") as client:
         answer = await client.post("/graphql", json={"query": PROJECTS})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

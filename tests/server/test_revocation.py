@@ -16,8 +16,8 @@ from application.handler import Handler
 from domain import access
 from domain.access import ACCESS, RevokeToken, TokenId
 from endpoint.identity import Identity
-from gql.revocation import Revocations
 from server.auth import Tokens, new_token
+from server.revocation import Revocations
 from store import feed
 from store.log import Author, Origin
 from store.memory import MemoryLog
@@ -25,10 +25,10 @@ from store.postgres import log as postgres
 from store.postgres.connection import Prepare
 from store.postgres.listener import Listener
 from store.postgres.log import PostgresLog
+from tests.endpoint.test_broadcast import EVENTS, change
+from tests.endpoint.test_sse import COMPLETE, stream
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Stageline, served
-from tests.gql.test_broadcast import EVENTS, change
-from tests.gql.test_sse import COMPLETE, stream
 from tests.server.test_auth import bearer
 
 REVOKED = "The token was revoked. Ask for another, made with `stageline token create`."

@@ -9,7 +9,8 @@ import pytest
 from endpoint.execution.documents import MAX_KEPT
 from endpoint.execution.limits import MAX_TOKENS
 from endpoint.http.representation import MEDIA_TYPE
-from endpoint.http.view import MAX_BODY, SUBSCRIPTIONS, View
+from endpoint.http.request import MAX_BODY
+from endpoint.http.view import SUBSCRIPTIONS, View
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
 
@@ -92,7 +93,7 @@ def test_a_query_may_be_asked_by_get_and_nothing_else(environment: Environment) 
     before = stageline.position
     mutation = f'mutation {{ createStage(environment: "{environment.id}", name: "Checks") {{ __typename }} }}'
     answer = stageline.send("GET", params={"query": mutation}, headers=_with_token(stageline))
-    told = _error("Mutations are sent by POST: a GET changes nothing.", "METHOD_NOT_ALLOWED")
+    told = _error("Mutations must be sent by POST: GET changes nothing.", "METHOD_NOT_ALLOWED")
     assert (answer.status_code, answer.headers["allow"], answer.json()) == (405, "POST", told)
     assert stageline.position == before
 

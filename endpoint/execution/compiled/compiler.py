@@ -34,14 +34,11 @@ from graphql import (
     GraphQLUnionType,
     OperationDefinitionNode,
     get_named_type,
-    get_nullable_type,
     is_composite_type,
 )
 from msgspec import Meta, Struct, StructMeta
 
-from endpoint.execution import straight
-from endpoint.execution.selection import Selection, Unsupported
-from endpoint.execution.straight import Lasting, Make, Once, Part
+from endpoint.execution.compiled.selection import Selection, Unsupported
 
 PIECE = 4
 """Things of a list that are made at once: between them other threads may go on. The largest take half a millisecond."""
@@ -66,6 +63,19 @@ LEAVES: dict[str, Any] = {
 }
 
 
+Make = Callable[[Any], Any]
+"""Turns the value of a field into its part of the answer."""
+
+
+class SelectedField(Struct, frozen=True):
+    """A field that is selected from an object; *type* is the name of the object's type for `__typename`."""
+
+    key: str
+    attribute: str
+    type: GraphQLOutputType | str
+    nodes: list[FieldNode]
+
+
 class Doubt(Exception):
     """Something is not as it was expected to be."""
 
@@ -74,7 +84,7 @@ class TooManyStructs(Unsupported):
     """The document would be compiled to more structs than are allowed."""
 
 
-class Root(Struct, frozen=True):
+class CompiledField(Struct, frozen=True):
     """A root field; *make* makes its part of the answer of what its resolver gives."""
 
     key: str
@@ -89,7 +99,7 @@ def roots(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     conditions: Mapping[str, object],
-) -> tuple[Root, ...]:
+) -> tuple[CompiledField, ...]:
     """The root fields of a valid document, when the variables in @skip and @include are *conditions*.
 
     Raises `Unsupported`.
@@ -104,7 +114,7 @@ class _Compiler:
         self._structs = 0
         self._fields = 0
 
-    def roots(self, operation: OperationDefinitionNode) -> tuple[Root, ...]:
+    def roots(self, operation: OperationDefinitionNode) -> tuple[CompiledField, ...]:
         query = self._schema.query_type
         assert query is not None
         made = []
@@ -113,23 +123,13 @@ class _Compiler:
             if field is None or field.resolve is None:  # introspection, and __typename
                 raise Unsupported
             before = self._weight
-            make = self._root(field.type, nodes)
-            made.append(Root(key, field, nodes, make, self._weight - before))
+            make = self._spine(field.type, nodes)
+            made.append(CompiledField(key, field, nodes, make, self._weight - before))
         return tuple(made)
 
     @property
     def _weight(self) -> int:
         return self._structs * STRUCT + self._fields * FIELD
-
-    def _root(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Make:
-        make = self._spine(type_, nodes)
-        inner = get_nullable_type(type_)
-        if not isinstance(inner, GraphQLObjectType) or not issubclass(inner.extensions[DEFINITION].origin, Lasting):
-            return make
-        try:
-            return Once(make, straight.written(inner, nodes, self._counted, _made_by))
-        except Unsupported:
-            return make
 
     def _spine(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Make:
         if not self._has_list(type_, nodes):
@@ -182,21 +182,21 @@ class _Compiler:
             case inner:
                 return _leaf(inner)
 
-    def _parts(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[Part]:
+    def _parts(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[SelectedField]:
         parts = []
         sets = [node.selection_set for node in nodes if node.selection_set]
         for key, own in self._selection.fields(type_, sets).items():
             name = own[0].name.value
             if name == "__typename":
-                parts.append(Part(key, "__class__", type_.name, own))
+                parts.append(SelectedField(key, "__class__", type_.name, own))
                 continue
             field = type_.fields[name]
             if not getattr(field.resolve, "_is_default", False):
                 raise Unsupported
-            parts.append(Part(key, field.extensions[DEFINITION].python_name, field.type, own))
+            parts.append(SelectedField(key, field.extensions[DEFINITION].python_name, field.type, own))
         return parts
 
-    def _counted(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[Part]:
+    def _counted(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[SelectedField]:
         """The parts of one more struct; raises `Unsupported` if there are too many."""
         parts = self._parts(type_, nodes)
         self._structs += 1
@@ -299,11 +299,6 @@ def _leaf(type_: GraphQLLeafType) -> Any:
     if isinstance(type_, GraphQLEnumType):
         return _enum(type_)
     return LEAVES.get(type_.name) or _by(partial(_scalar, type_.coerce_output_value))
-
-
-def _made_by(type_: GraphQLLeafType) -> Make | None:
-    kind = _leaf(type_)
-    return kind.make if isinstance(kind, _Made) else None
 
 
 def _scalar(serialize: Callable[[Any], Any], value: Any) -> Any:

@@ -21,11 +21,12 @@ import pytest
 from endpoint.http import admission, sse
 from endpoint.http.session import COOKIE
 from endpoint.streams import broadcast, hub
+from gql.schema import schema
 from server import http as server_http
+from tests.endpoint.test_broadcast import EVENTS, change, frames
+from tests.endpoint.test_websocket import closed, stumble
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Stageline, document, served
-from tests.gql.test_broadcast import EVENTS, change, frames
-from tests.gql.test_socket import closed, stumble
 
 SO_ATTACH_FILTER = 26
 """Of Linux, see socket(7); Python has no name for it."""
@@ -152,7 +153,7 @@ def test_what_is_wrong_with_a_field_leaves_its_data_null(stageline: Stageline) -
 def test_a_fault_before_anything_was_sent_is_told_and_the_end(
     stageline: Stageline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gql.sse.ready", stumble)
+    monkeypatch.setattr(schema.documents, "ready", stumble)
     with stream(stageline, "{ cursor }", {}) as events:
         told, end = events
     assert [error["extensions"] for error in json.loads(told["data"])["errors"]] == [{"code": "INTERNAL"}]
@@ -186,7 +187,7 @@ def test_a_get_changes_nothing(environment: Environment) -> None:
     headers = {"accept": "text/event-stream", "authorization": f"Bearer {stageline.token}"}
     answer = stageline.send("GET", params={"query": making}, headers=headers)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    assert answer.json()["errors"][0]["message"] == "Mutations are sent by POST: a GET changes nothing."
+    assert answer.json()["errors"][0]["message"] == "Mutations must be sent by POST: GET changes nothing."
     assert stageline.position == before
 
 
@@ -326,7 +327,7 @@ def test_a_change_is_brought_to_its_end_when_the_server_stops(own: Stageline, mo
     async def held(_: str) -> None:
         await asyncio.to_thread(released.wait)
 
-    monkeypatch.setattr("gql.sse.ready", held)
+    monkeypatch.setattr(schema.documents, "ready", held)
     with stream(own, document("mutation", "createProject", "name"), {"name": "Shop"}) as events:
         stopping.start()
         while own.is_reachable():

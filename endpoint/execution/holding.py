@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import msgspec
 from graphql import GraphQLError
 
-from endpoint.execution.documents import Read
+from endpoint.execution.documents import ParsedDocument
 
 OPEN_BYTES = 64 * 1024 * 1024
 """Maximum size of what all open subscriptions of a node hold, in bytes."""
@@ -44,7 +44,7 @@ class Holding:
         self._documents: Counter[int] = Counter()  # by the identities of those that are open
 
     @contextmanager
-    def subscription(self, query: str, document: Read, variables: Mapping[str, object]) -> Iterator[None]:
+    def subscription(self, query: str, document: ParsedDocument, variables: Mapping[str, object]) -> Iterator[None]:
         """Count one that is open as long as this; raises `TooManyOpen`."""
         own = OPEN + sys.getsizeof(query) + len(msgspec.json.encode(variables)) * VARIABLE_BYTE
         if self.weight + own + (0 if id(document) in self._documents else document.weight) > self.limit:

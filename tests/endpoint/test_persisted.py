@@ -15,11 +15,12 @@ from websockets.exceptions import ConnectionClosed
 from endpoint.execution import persisted
 from endpoint.execution.persisted import DocumentsUnusable, NotPersisted, Persisted
 from endpoint.http.representation import MEDIA_TYPE
+from gql.schema import schema
 from server import documents
+from tests.endpoint.test_broadcast import EVENTS
+from tests.endpoint.test_sse import COMPLETE, streamed
 from tests.gql.environment import CREATE, Environment
 from tests.gql.stageline import PATIENCE, Data, Stageline, document, served
-from tests.gql.test_broadcast import EVENTS
-from tests.gql.test_sse import COMPLETE, streamed
 
 PIPELINE = document("query", "pipeline", "environment")
 VERSION = "query Version($environment: ID!) { pipeline(environment: $environment) { version } }"
@@ -204,7 +205,7 @@ def as_manifest(text: str, id_: str) -> Data:
 def test_a_list_of_documents_is_read_as_tools_write_it(tmp_path: Path, shape: Any, id_: str) -> None:
     file = tmp_path / "documents.json"
     file.write_text(json.dumps(shape(VERSION, id_)))
-    known = Persisted(persisted.listed(file))
+    known = Persisted(persisted.listed(schema.documents, file))
     for asked in (id_, f"sha256:{hashed(VERSION)}"):
         assert known.text(None, asked, None) == VERSION
     assert known.text(None, None, by_apollo(VERSION)["extensions"]) == VERSION
@@ -231,7 +232,7 @@ def test_a_list_that_cant_be_answered_is_refused_at_the_start(tmp_path: Path, co
     if content is not None:
         file.write_text(content)
     with pytest.raises(DocumentsUnusable) as refused:
-        persisted.listed(file)
+        persisted.listed(schema.documents, file)
     assert str(file) in str(refused.value)
     assert why in str(refused.value)
 

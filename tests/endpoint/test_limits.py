@@ -35,10 +35,12 @@ from hypothesis import strategies as st
 
 import cli
 from endpoint.execution import cost, limits
-from endpoint.execution.cost import LISTS, MAX_COST, WEIGHTS, costs
-from endpoint.http import view
+from endpoint.execution.cost import MAX_COST
+from endpoint.http import request
+from gql.contract import argument
 from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE
 from gql.document import source
+from gql.schema import COSTS
 from gql.types import history
 from tests.examples import examples
 from tests.gql.documents import CORE, Selections
@@ -226,7 +228,7 @@ def test_what_our_own_client_asks_is_within_the_limits() -> None:
     for operation in operations:
         document = DocumentNode(definitions=(operation, *fragments.values()))
         assert limits.exceeded(document) == []
-        (own,) = costs(CORE, document).values()
+        (own,) = cost.costs(CORE, document, COSTS).values()
         assert own.exceeded({"first": MAX_PAGE}) == []
 
 
@@ -241,7 +243,7 @@ def _of_the_command_line() -> Iterator[DefinitionNode]:
 def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
     guide = GUIDE.read_text()
     for line in (
-        f"{view.MAX_BODY // 1024**2} MiB a request | `TOO_LARGE`",
+        f"{request.MAX_BODY // 1024**2} MiB a request | `TOO_LARGE`",
         f"{limits.MAX_CHARACTERS:,} characters a document | `TOO_MANY_CHARACTERS`",
         f"{limits.MAX_TOKENS:,} tokens a document | `TOO_MANY_TOKENS`",
         f"{limits.MAX_DIGITS} digits a whole number in it | `TOO_MANY_DIGITS`",
@@ -256,7 +258,7 @@ def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
         f"{limits.MAX_VALUES:,} values and names of fields in the variables | `TOO_MANY_VALUES`",
         f"{limits.MAX_LEVELS} levels of variables | `VARIABLES_TOO_DEEP`",
         f"{limits.MAX_STRING:,} characters a string in them, but for a pipeline's document | `STRING_TOO_LONG`",
-        f"{limits.MAX_LIST} things a list that is given: environments, and each of a history's filters | `INVALID_ARG",
+        f"{argument.MAX_LIST} things a list that is given: environments, and each of a history's filters | `INVALID",
         f"{history.MAX_TEXT:,} characters that a history is searched for | `INVALID_ARGUMENT`",
         f"{limits.MAX_ERRORS} errors told of one document |",
         f"{source.MAX_TEXT:,} characters |",
@@ -267,11 +269,12 @@ def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
         f"{source.MAX_TAGS:,} `%TAG` directives |",
     ):
         assert f"| {line}" in guide
-    assert set(WEIGHTS) == set(re.findall(r"`(\w+)`", re.findall(r"each of these fields costs 500: ([^.]*)", guide)[0]))
-    assert set(WEIGHTS.values()) == {500}
-    assert (cost.CHARACTERS, cost.MUTATION, cost.APPLIED) == (200, 100, 50)
+    weights = {**cost.INTROSPECTION, **COSTS.weights}
+    assert set(weights) == set(re.findall(r"`(\w+)`", re.findall(r"each of these fields costs 500: ([^.]*)", guide)[0]))
+    assert set(weights.values()) == {500}
+    assert (cost.CHARACTERS, cost.MUTATION, COSTS.items) == (200, 100, {"environments": 50})
     (example,) = re.findall(r"```graphql\n(.*?)```", guide, re.DOTALL)
-    (exemplary,) = costs(CORE, parse(example)).values()
+    (exemplary,) = cost.costs(CORE, parse(example), COSTS).values()
     assert exemplary.of({}) == 100 * 4 + 100 * 4 * 1
 
 
@@ -313,7 +316,7 @@ def test_a_document_is_measured_as_if_it_were_written_without_fragments(
     model = Model(TypeInfo(CORE), {"first": 11, **variables})
     visit(plain, TypeInfoVisitor(model.types, model))
     assert (asked.selections, asked.depth, asked.aliases, asked.directives) == model.size
-    assert costs(CORE, document)[None].of(variables) == model.cost
+    assert cost.costs(CORE, document, COSTS)[None].of(variables) == model.cost
     places = model.places.most_common(1)
     assert limits.repeats(operation.selection_set, fragments)[1] == (places[0][1] if places else 0)
 
@@ -368,11 +371,13 @@ class Model(Visitor):
         for index, _things in self._around:
             things, own, deepest = self._lists[index]
             self._lists[index] = (things, own, max(deepest, level))
-        self._weight += WEIGHTS.get(node.name.value, 0) * (self._around[-1][1] if self._around else 1)
+        self._weight += {**cost.INTROSPECTION, **COSTS.weights}.get(node.name.value, 0) * (
+            self._around[-1][1] if self._around else 1
+        )
         field = self.types.get_field_def()
         is_paged = field is not None and get_named_type(field.type).name.endswith("Connection")
-        if is_paged or (field is not None and node.name.value in LISTS):
-            things = (self._page(node) if is_paged else LISTS[node.name.value]) * (
+        if is_paged or (field is not None and node.name.value in COSTS.lists):
+            things = (self._page(node) if is_paged else COSTS.lists[node.name.value]) * (
                 self._around[-1][1] if self._around else 1
             )
             self._around.append((len(self._lists), things))

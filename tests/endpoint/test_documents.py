@@ -6,8 +6,8 @@ import pytest
 from graphql import GraphQLError
 
 from cache.lru import Cache
-from endpoint.execution import documents
-from endpoint.execution.documents import Read
+from endpoint.execution.documents import ParsedDocument
+from gql.schema import schema
 from tests.gql.stageline import served
 
 WRONG, BROKEN = "{ nothing }", "{ cursor"
@@ -16,9 +16,9 @@ WRONG, BROKEN = "{ nothing }", "{ cursor"
 @pytest.mark.parametrize("keeps", [True, False])
 def test_documents_are_kept_unless_none_is_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool) -> None:
     good = f"{{ cursor }} # {keeps}"  # or it might be known already as it was compiled
-    kept: list[Cache[str, Read | GraphQLError]] = [Cache(100_000), Cache(100_000)]
-    for name, each in zip(("_good", "_others"), kept, strict=True):
-        monkeypatch.setattr(documents, name, each)
+    kept: list[Cache[str, ParsedDocument | GraphQLError]] = [Cache(100_000), Cache(100_000)]
+    for name, each in zip(("good", "others"), kept, strict=True):
+        monkeypatch.setattr(schema.documents, name, each)
     with served(tmp_path, keeps_documents=keeps) as stageline:
         for _ in range(2):
             assert stageline.execute(good)["cursor"]

@@ -9,7 +9,6 @@ from weakref import WeakSet
 import pytest
 
 from gql.context import Application, Context
-from store.log import Origin
 
 PATIENCE = 10.0
 
@@ -21,7 +20,7 @@ class Loads:
         self.asked: list[list[int]] = []
         self.may_end = asyncio.Event()
         self.may_end.set()
-        self.context = Context(cast("Application", object()), Origin.API, None)
+        self.context = Context(application=cast("Application", object()), identity=None)
 
     async def load(self, context: Context, keys: list[int]) -> Sequence[int]:
         assert context is self.context

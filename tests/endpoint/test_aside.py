@@ -19,10 +19,10 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message
 
-from endpoint.execution.aside import AT_ONCE, Aside, Left, elsewhere, encoded
+from endpoint.execution.aside import AT_ONCE, Aside, ClientGone, elsewhere, encoded
+from endpoint.execution.compiled.query import Compiled
 from endpoint.execution.cost import LONG_COST
 from endpoint.execution.persisted import Persisted
-from endpoint.http.front import Front
 from endpoint.http.view import View
 from endpoint.identity import Credentials, Identity
 from gql.context import Application
@@ -34,44 +34,43 @@ from store import ids
 from store.sqlite.log import SqliteLog
 from tests.gql.stageline import Stageline
 
-APPLICATION = cast("Application", object())
-"""Nothing is wanted of it here."""
+HERE, THERE = "a context on the node's loop", "the same context in the thread"
 
 PATIENCE = 10.0
 
 
 @pytest.fixture
-async def aside() -> AsyncIterator[Aside]:
-    made = Aside(APPLICATION)
+async def aside() -> AsyncIterator[Aside[str]]:
+    made = Aside[str](lambda context: THERE)
     yield made
     await asyncio.wait_for(made.stop(), PATIENCE)
 
 
-async def test_others_go_on_while_something_long_is_carried_out(aside: Aside) -> None:
+async def test_others_go_on_while_something_long_is_carried_out(aside: Aside[str]) -> None:
     begun, others = threading.Event(), threading.Event()
 
-    async def work(application: Application) -> bool:
-        assert application is APPLICATION
+    async def work(context: str) -> bool:
+        assert context == THERE
         begun.set()
         return others.wait(PATIENCE)  # as long as that, nothing else goes on in this thread
 
-    long = asyncio.create_task(aside.carry_out(work))
+    long = asyncio.create_task(aside.run(HERE, work))
     while not begun.is_set():
         await asyncio.sleep(0)
     others.set()
     assert await long
 
 
-async def test_what_is_too_much_at_once_waits_in_order(aside: Aside) -> None:
+async def test_what_is_too_much_at_once_waits_in_order(aside: Aside[str]) -> None:
     begun: list[int] = []
     may_end = [threading.Event() for _ in range(AT_ONCE + 2)]
 
-    async def work(number: int, _: Application) -> None:
+    async def work(number: int, _: str) -> None:
         begun.append(number)
         while not may_end[number].is_set():
             await asyncio.sleep(0)
 
-    tasks = [asyncio.create_task(aside.carry_out(partial(work, n))) for n in range(len(may_end))]
+    tasks = [asyncio.create_task(aside.run(HERE, partial(work, n))) for n in range(len(may_end))]
     while len(begun) < AT_ONCE:
         await asyncio.sleep(0)
     may_end[1].set()
@@ -85,10 +84,10 @@ async def test_what_is_too_much_at_once_waits_in_order(aside: Aside) -> None:
     assert begun == [*range(AT_ONCE + 2)]
 
 
-async def test_what_nobody_waits_for_any_more_is_cancelled(aside: Aside) -> None:
+async def test_what_nobody_waits_for_any_more_is_cancelled(aside: Aside[str]) -> None:
     begun, cancelled = threading.Event(), threading.Event()
 
-    async def work(_: Application) -> None:
+    async def work(_: str) -> None:
         begun.set()
         try:
             await asyncio.sleep(PATIENCE)
@@ -96,7 +95,7 @@ async def test_what_nobody_waits_for_any_more_is_cancelled(aside: Aside) -> None
             cancelled.set()
             raise
 
-    long = asyncio.create_task(aside.carry_out(work))
+    long = asyncio.create_task(aside.run(HERE, work))
     while not begun.is_set():
         await asyncio.sleep(0)
     long.cancel()
@@ -106,13 +105,13 @@ async def test_what_nobody_waits_for_any_more_is_cancelled(aside: Aside) -> None
 
 
 async def test_what_is_not_over_at_the_end_is_cancelled() -> None:
-    aside, begun = Aside(APPLICATION), threading.Event()
+    aside, begun = Aside[str](lambda context: THERE), threading.Event()
 
-    async def work(_: Application) -> None:
+    async def work(_: str) -> None:
         begun.set()
         await asyncio.sleep(PATIENCE)
 
-    long = asyncio.create_task(aside.carry_out(work))
+    long = asyncio.create_task(aside.run(HERE, work))
     while not begun.is_set():
         await asyncio.sleep(0)
     await asyncio.wait_for(aside.stop(), PATIENCE)
@@ -121,27 +120,27 @@ async def test_what_is_not_over_at_the_end_is_cancelled() -> None:
 
 
 async def test_what_has_not_begun_at_the_end_never_does() -> None:
-    aside, begun = Aside(APPLICATION), threading.Semaphore(0)
+    aside, begun = Aside[str](lambda context: THERE), threading.Semaphore(0)
 
-    async def work(_: Application) -> None:
+    async def work(_: str) -> None:
         begun.release()
         await asyncio.sleep(PATIENCE)
 
-    waiting = [asyncio.create_task(aside.carry_out(work)) for _ in range(AT_ONCE + 2)]
+    waiting = [asyncio.create_task(aside.run(HERE, work)) for _ in range(AT_ONCE + 2)]
     for _ in range(AT_ONCE):
         assert await asyncio.to_thread(begun.acquire, timeout=PATIENCE)
     await asyncio.wait_for(aside.stop(), PATIENCE)
     async with asyncio.timeout(PATIENCE):
-        told = await asyncio.gather(*waiting, aside.carry_out(work), return_exceptions=True)
+        told = await asyncio.gather(*waiting, aside.run(HERE, work), return_exceptions=True)
     assert {type(each) for each in told} == {asyncio.CancelledError}
     assert not begun.acquire(blocking=False)
 
 
-async def test_a_turn_is_given_back_by_who_left(aside: Aside) -> None:
+async def test_a_turn_is_given_back_by_who_left(aside: Aside[str]) -> None:
     begun, cancelled = threading.Semaphore(0), threading.Semaphore(0)
     has_left = asyncio.Event()
 
-    async def work(_: Application) -> None:
+    async def work(_: str) -> None:
         begun.release()
         try:
             await asyncio.sleep(PATIENCE)
@@ -151,26 +150,26 @@ async def test_a_turn_is_given_back_by_who_left(aside: Aside) -> None:
     async def gone() -> None:
         await has_left.wait()
 
-    asked = [asyncio.create_task(aside.carry_out(work, gone)) for _ in range(AT_ONCE + 2)]
+    asked = [asyncio.create_task(aside.run(HERE, work, gone)) for _ in range(AT_ONCE + 2)]
     for _ in range(AT_ONCE):
         assert await asyncio.to_thread(begun.acquire, timeout=PATIENCE)
     has_left.set()
-    assert {type(each) for each in await asyncio.gather(*asked, return_exceptions=True)} == {Left}
+    assert {type(each) for each in await asyncio.gather(*asked, return_exceptions=True)} == {ClientGone}
     for _ in range(AT_ONCE):
         assert await asyncio.to_thread(cancelled.acquire, timeout=PATIENCE)
     assert not begun.acquire(blocking=False), "who has left before their turn never has one"
 
-    async def short(_: Application) -> int:
+    async def short(_: str) -> int:
         return 1
 
-    assert await aside.carry_out(short, gone=asyncio.Event().wait) == 1
+    assert await aside.run(HERE, short, departure=asyncio.Event().wait) == 1
 
 
 async def test_nothing_has_to_be_stopped_that_was_never_wanted() -> None:
-    await Aside(APPLICATION).stop()
+    await Aside[str](lambda context: THERE).stop()
 
 
-async def test_a_part_is_used_on_the_loop_that_it_belongs_to(aside: Aside) -> None:
+async def test_a_part_is_used_on_the_loop_that_it_belongs_to(aside: Aside[str]) -> None:
     class Part:
         name = "part"
 
@@ -182,22 +181,22 @@ async def test_a_part_is_used_on_the_loop_that_it_belongs_to(aside: Aside) -> No
 
     part = elsewhere(Part())
 
-    async def work(_: Application) -> tuple[str, bool]:
+    async def work(_: str) -> tuple[str, bool]:
         with pytest.raises(LookupError, match="as it is here"):
             await part.fail()
         return part.name, await part.loop() is asyncio.get_running_loop()
 
-    assert await aside.carry_out(work) == ("part", False)
+    assert await aside.run(HERE, work) == ("part", False)
     assert await part.loop() is asyncio.get_running_loop()
 
 
-async def test_full_collections_of_garbage_are_put_off_meanwhile_and_no_longer(aside: Aside) -> None:
+async def test_full_collections_of_garbage_are_put_off_meanwhile_and_no_longer(aside: Aside[str]) -> None:
     usual = gc.get_threshold()
 
-    async def work(_: Application) -> tuple[int, ...]:
+    async def work(_: str) -> tuple[int, ...]:
         return gc.get_threshold()
 
-    young, middle, old = await aside.carry_out(work)
+    young, middle, old = await aside.run(HERE, work)
     assert (young, middle) == usual[:2]
     assert old > usual[2]
     assert gc.get_threshold() == usual
@@ -273,9 +272,9 @@ AHEAD = """query ($at: String!) { history(first: 500, atLeast: $at) { edges { no
 
 
 class Asked:
-    """A request for `AHEAD`, that is sent to *front*."""
+    """A request for `AHEAD`, that is sent to *view*."""
 
-    def __init__(self, front: Front, application: Application, query: str) -> None:
+    def __init__(self, view: View, application: Application, query: str) -> None:
         self.application = application
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
         at = cursors.of_position(application.log.epoch, 1000)
@@ -284,7 +283,7 @@ class Asked:
         self._sent: list[Message] = []
         headers = [(b"content-type", b"application/json")]
         scope = {"type": "http", "method": "POST", "path": "/graphql", "query_string": b"", "headers": headers}
-        self.answering = asyncio.create_task(front(scope, self.messages.get, self._send))
+        self.answering = asyncio.create_task(view(scope, self.messages.get, self._send))
 
     async def _send(self, message: Message) -> None:
         self._sent.append(message)
@@ -309,9 +308,9 @@ async def asking(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         return Identity("admin", ids.new())
 
     async with running(Settings(data=tmp_path)) as parts:
-        view = View(schema, lambda: parts.application, authenticate, Response(), Persisted())
-        front = Front(view, lambda: parts.application, authenticate, compiles=request.param)
-        yield lambda query=AHEAD: Asked(front, parts.application, query)
+        compiled = Compiled(schema) if request.param else None
+        view = View(schema, lambda: parts.backend, authenticate, Response(), Persisted(), compiled=compiled)
+        yield lambda query=AHEAD: Asked(view, parts.application, query)
 
 
 async def _begun(asked: Asked) -> None:
@@ -332,7 +331,7 @@ async def test_a_client_is_told_when_the_server_ends_and_does_not_wait(asking: C
     asked.answering.cancel()
     status, headers = await asked.answer()
     assert (status, headers[b"retry-after"]) == (503, b"1")
-    assert asked.message.startswith("That can't be done just now, and nothing was written: try again; ")
+    assert asked.message.startswith("Temporarily unavailable, and nothing was written: try again; ")
 
 
 async def test_of_a_change_that_the_server_ended_in_it_is_said_that_it_may_be_done(
@@ -345,7 +344,7 @@ async def test_of_a_change_that_the_server_ended_in_it_is_said_that_it_may_be_do
             await asyncio.sleep(0)
         asked.answering.cancel()
         assert (await asked.answer())[0] == 503
-    assert asked.message.startswith("Whether that was done isn't known: try again with the same idempotencyKey")
+    assert asked.message.startswith("The outcome is unknown: try again with the same idempotencyKey")
 
 
 async def test_who_waits_for_a_place_has_no_turn_meanwhile(asking: Callable[..., Asked]) -> None:

@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.gql.test_broadcast import EVENTS
+from tests.endpoint.test_broadcast import EVENTS
 from tests.serving import PATIENCE, Serving, serving
 
 CREATE = """

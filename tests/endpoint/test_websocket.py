@@ -16,10 +16,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from endpoint.http import admission, view
 from endpoint.identity import MISSING, UNKNOWN
 from gql.context import Context
+from gql.schema import schema
 from gql.types.actor import actor_name
 from gql.types.event import DeploymentEvent
 from server import main, websocket
-from store.log import Origin
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, document, served
 
@@ -235,7 +235,7 @@ def test_a_fault_before_anything_was_sent_is_told_to_its_operation_and_the_other
     stageline: Stageline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with stageline.socket() as socket:
-        monkeypatch.setattr("gql.socket.ready", stumble)
+        monkeypatch.setattr(schema.documents, "ready", stumble)
         socket.subscribe("1", "{ cursor }")
         message = socket.receive()
         assert (message["id"], message["type"]) == ("1", "error")
@@ -302,7 +302,7 @@ async def test_an_operation_that_is_cancelled_while_it_asks_for_a_name_keeps_non
         return [actor.title() for actor in actors]
 
     application: Any = SimpleNamespace(profiles=SimpleNamespace(names=names))
-    connection: Any = SimpleNamespace(context=Context(application, Origin.API, None))
+    connection: Any = SimpleNamespace(context=Context(application=application, identity=None))
     ann = DeploymentEvent.__new__(DeploymentEvent)
     ann.actor = "ann"
     cancelled = asyncio.create_task(actor_name(ann, connection))

@@ -13,12 +13,15 @@ from graphql import GraphQLError, OperationDefinitionNode, get_operation_ast
 from msgspec import StructMeta
 
 from cache.lru import Cache
-from endpoint.execution import compiled, compiler, documents, limits, persisted
-from endpoint.execution.compiled import Query
-from endpoint.execution.documents import Read, read
+from endpoint.execution import documents, limits, persisted
+from endpoint.execution.compiled import compiler
+from endpoint.execution.compiled import query as compiled
+from endpoint.execution.compiled.query import Compiled, CompiledQuery
+from endpoint.execution.documents import ParsedDocument
+from endpoint.execution.holding import OPEN_BYTES, Holding, TooManyOpen
 from endpoint.execution.persisted import Persisted, hashed
-from endpoint.streams import subscription
-from endpoint.streams.holding import OPEN_BYTES, Holding, TooManyOpen
+from gql.schema import schema
+from server import app
 from tests.gql.stageline import served
 
 FIELDS = "stages { id name services { id name stage { id name } } }"
@@ -33,20 +36,17 @@ def document(number: int, parts: int = 46) -> str:
     return f"{{ {' '.join(fields)} }}"
 
 
+COMPILED = Compiled(schema)
+
+
 @pytest.fixture(autouse=True)
-def caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Cache[object, object]]]:
+def caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Empty caches, as long as one test."""
-    made = []
-    for module, name in [
-        (documents, "_good"),
-        (documents, "_others"),
-        (compiled, "_asked_once"),
-        (subscription, "_plans"),
-    ]:
-        made.append(Cache[object, object](getattr(module, name).limit))
-        monkeypatch.setattr(module, name, made[-1])
-    yield made
-    compiled._queries.clear()
+    documents_ = schema.documents
+    for owner, name in ((documents_, "good"), (documents_, "others"), (COMPILED, "_asked_once")):
+        monkeypatch.setattr(owner, name, Cache[object, object](getattr(owner, name).limit))
+    yield
+    COMPILED.queries.clear()
 
 
 def taken(keep: Callable[[], object]) -> int:
@@ -64,22 +64,22 @@ def taken(keep: Callable[[], object]) -> int:
 
 
 def test_a_document_takes_no_more_than_it_is_weighed_as() -> None:
-    read(document(0))
-    size = taken(lambda: [documents._read(document(number)) for number in range(1, 6)])
-    known = documents._read(document(1))
-    assert isinstance(known, Read)
+    schema.documents.read(document(0))
+    size = taken(lambda: [schema.documents._parse(document(number)) for number in range(1, 6)])
+    known = schema.documents._parse(document(1))
+    assert isinstance(known, ParsedDocument)
     assert size / 5 < known.weight + sys.getsizeof(document(1))
     assert known.weight < 50 * len(document(1))
 
 
 def test_a_compiled_document_takes_no_more_than_it_is_weighed_as() -> None:
-    def queries(first: int) -> list[Query]:
+    def queries(first: int) -> list[CompiledQuery]:
         made = []
         for number in range(first, first + 5):
-            known = read(document(number, PARTS))
+            known = schema.documents.read(document(number, PARTS))
             (operation,) = known.document.definitions
             assert isinstance(operation, OperationDefinitionNode)
-            query = Query(known, operation, (document(number, PARTS), None))
+            query = CompiledQuery(schema.core, known, operation, (document(number, PARTS), None))
             assert query.roots(()) is not None
             made.append(query)
         return made
@@ -90,17 +90,17 @@ def test_a_compiled_document_takes_no_more_than_it_is_weighed_as() -> None:
 
 def test_however_many_documents_are_asked_those_that_are_kept_take_so_many_bytes() -> None:
     for number in range(100):
-        read(document(number))
-    assert 0 < documents._good.weight <= documents.GOOD_BYTES
-    assert len(documents._good) < 100
+        schema.documents.read(document(number))
+    assert 0 < schema.documents.good.weight <= documents.GOOD_BYTES
+    assert len(schema.documents.good) < 100
 
 
 def test_documents_that_are_kept_are_nothing_that_a_collection_looks_at() -> None:
-    read(document(0))
+    schema.documents.read(document(0))
     gc.collect()
     before = len(gc.get_objects())
     for number in range(1, 20):
-        read(document(number))
+        schema.documents.read(document(number))
     gc.collect()
     assert len(gc.get_objects()) - before < 19 * 200  # of some 1,200 each
 
@@ -109,8 +109,8 @@ def test_a_document_is_freed_without_a_collection() -> None:
     gc.collect()
     gc.disable()
     try:
-        known = documents._read(document(1))
-        assert isinstance(known, Read)
+        known = schema.documents._parse(document(1))
+        assert isinstance(known, ParsedDocument)
         gone = ref(known.document)
         del known
         assert gone() is None
@@ -125,22 +125,22 @@ def test_a_document_that_was_carried_out_is_freed_without_a_collection(tmp_path:
         gc.disable()
         try:
             stageline.execute(document(1))
-            gone = ref(read(document(1)).document)
-            documents._good.clear()
+            gone = ref(schema.documents.read(document(1)).document)
+            schema.documents.good.clear()
             assert gone() is None
         finally:
             gc.enable()
 
 
 def test_an_error_names_its_place_though_the_tokens_are_gone() -> None:
-    known = read("{\n  cursor\n}")
+    known = schema.documents.read("{\n  cursor\n}")
     operation = get_operation_ast(known.document, None)
     assert operation is not None
     places = GraphQLError("a fault", list(operation.selection_set.selections)).locations or []
     assert [(each.line, each.column) for each in places] == [(2, 3)]
-    (error,) = read("{\n  nothing\n}").errors
+    (error,) = schema.documents.read("{\n  nothing\n}").errors
     with pytest.raises(GraphQLError) as raised:
-        read("{\n  cursor(\n}")
+        schema.documents.read("{\n  cursor(\n}")
     for fault, line in ((error, 2), (raised.value, 3)):
         assert [each.line for each in fault.locations or ()] == [line]
 
@@ -153,7 +153,7 @@ def test_what_is_wrong_with_a_document_keeps_nothing_of_who_asked(wrong: str) ->
     def ask() -> "ref[Asked]":
         asked = Asked()
         with suppress(GraphQLError):
-            read(wrong)
+            schema.documents.read(wrong)
         return ref(asked)
 
     gone = ask()
@@ -162,37 +162,38 @@ def test_what_is_wrong_with_a_document_keeps_nothing_of_who_asked(wrong: str) ->
 
 
 def test_invalid_documents_take_so_many_bytes_and_push_out_no_valid_one() -> None:
-    read("{ cursor }")
+    schema.documents.read("{ cursor }")
     for number in range(300):
         with pytest.raises(GraphQLError):
-            read(f"{{ cursor # {number} {'x' * 90_000}")
-    assert documents._others.weight <= documents.OTHER_BYTES
-    assert documents._good.get("{ cursor }") is not None
+            schema.documents.read(f"{{ cursor # {number} {'x' * 90_000}")
+    assert schema.documents.others.weight <= documents.OTHER_BYTES
+    assert schema.documents.good.get("{ cursor }") is not None
 
 
 def test_a_long_document_is_compiled_when_it_is_asked_again() -> None:
-    assert compiled.find(document(1), None) is None
-    assert compiled.find(document(1), None) is not None
-    assert compiled.find("{ cursor }", None) is not None
+    assert COMPILED.find(document(1), None) is None
+    assert COMPILED.find(document(1), None) is not None
+    assert COMPILED.find("{ cursor }", None) is not None
 
 
 def test_a_document_of_too_many_structs_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = read(document(1, PARTS))
+    known = schema.documents.read(document(1, PARTS))
     (operation,) = known.document.definitions
     assert isinstance(operation, OperationDefinitionNode)
-    assert Query(known, operation, ("", None)).roots(()) is not None
+    assert CompiledQuery(schema.core, known, operation, ("", None)).roots(()) is not None
     monkeypatch.setattr(compiler, "MAX_STRUCTS", 10)
-    assert Query(known, operation, ("", None)).roots(()) is None
+    assert CompiledQuery(schema.core, known, operation, ("", None)).roots(()) is None
 
 
-def test_compiled_documents_take_so_many_bytes(tmp_path: Path) -> None:
+def test_compiled_documents_take_so_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "Compiled", lambda _: COMPILED)
     with served(tmp_path) as stageline:
         for number in range(30):
             for _ in range(2):
                 stageline.execute(document(number, PARTS))
-    assert 0 < compiled._queries.weight <= compiled.BYTES
-    assert len(compiled._queries) < 30
-    assert len(compiled._calls) <= len(compiled._queries)
+    assert 0 < COMPILED.queries.weight <= compiled.BYTES
+    assert len(COMPILED.queries) < 30
+    assert len(COMPILED.calls) <= len(COMPILED.queries)
 
 
 def structs() -> int:
@@ -211,7 +212,7 @@ def test_compiled_documents_that_are_dropped_are_collected_before_they_are_many(
     try:
         before = structs()
         for number in range(12):
-            query = compiled.find(document(number, PARTS), None) or compiled.find(document(number, PARTS), None)
+            query = COMPILED.find(document(number, PARTS), None) or COMPILED.find(document(number, PARTS), None)
             assert query is not None
             assert query.roots(()) is None
         assert structs() - before < 6 * 50
@@ -232,17 +233,17 @@ FOLLOW = "subscription ($id: ID!) { pipeline(environment: $id) { version } }"
 
 def test_a_subscription_with_too_many_variables_is_refused(tmp_path: Path) -> None:
     size = documents.MAX_FOLLOWED
-    (error,) = read(FOLLOW).exceeded(None, {"id": "x" * size})
+    (error,) = schema.documents.read(FOLLOW).exceeded(None, {"id": "x" * size})
     assert (error.extensions or {})["code"] == "TOO_LARGE"
     assert f"{size:,}" in error.message
-    assert read(FOLLOW).exceeded(None, {"id": "x" * (size - 20)}) == []
+    assert schema.documents.read(FOLLOW).exceeded(None, {"id": "x" * (size - 20)}) == []
     long = FOLLOW + "#" * documents.MAX_KEPT
-    (error,) = read(long).exceeded(None, {})
+    (error,) = schema.documents.read(long).exceeded(None, {})
     assert (error.extensions or {})["code"] == "TOO_MANY_CHARACTERS"
 
 
 def test_open_subscriptions_hold_so_many_bytes_and_count_a_document_once() -> None:
-    known = read(FOLLOW)
+    known = schema.documents.read(FOLLOW)
     holding = Holding(100_000)
     first = holding.subscription(FOLLOW, known, {"id": "x"})
     with first:

@@ -1,0 +1,1 @@
+"""Queries compiled to msgspec structs: an optional short cut past graphql-core."""

@@ -1,0 +1,307 @@
+"""
+Queries that are answered by compiled documents (see `endpoint.execution.compiled.compiler`).
+
+graphql-core defines the answers; a compiled document gives the same answer in less time. An unexpected value or an
+exception of a resolver makes graphql-core execute the query from the start, since a query changes nothing. So every
+error is graphql-core's own.
+"""
+
+import asyncio
+import gc
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from inspect import isawaitable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from graphql import (
+    GraphQLError,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    get_argument_values,
+    get_operation_ast,
+    get_variable_values,
+)
+from graphql.execution.values import VariableValues
+from graphql.pyutils import Path
+from msgspec import Struct
+from strawberry.types import Info
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
+
+from cache.lru import Cache
+from endpoint.execution.aside import ClientGone, encoded
+from endpoint.execution.at_least import AtLeast, after_wait
+from endpoint.execution.compiled import compiler, selection
+from endpoint.execution.compiled.compiler import DEFINITION, CompiledField, TooManyStructs
+from endpoint.execution.compiled.selection import Unsupported
+from endpoint.execution.context import Behind, RequestContext
+from endpoint.execution.documents import MAX_KEPT, QUICK, ParsedDocument
+from endpoint.execution.limits import MAX_ERRORS, fragments_of
+from endpoint.execution.schema import Schema
+
+BYTES = 16 * 1024 * 1024
+"""Maximum size of the compiled documents that are kept, in bytes: about 300 of a client's usual size."""
+
+CALLS_BYTES = 4 * 1024 * 1024
+"""Maximum size of what is kept to call their resolvers with variables that come again, in bytes."""
+
+CALL = 2500
+"""Size of what calls one resolver, in bytes, beside its variables."""
+
+VARIABLE_BYTE = 20
+"""Size of what a resolver is given for one byte of JSON, in bytes."""
+
+ASKED_ONCE = 128 * 1024
+"""Maximum size of the memory of which long documents were asked once, in bytes: about 400 of them."""
+
+GARBAGE = 4 * 1024 * 1024
+"""Maximum size of compiled documents that were dropped and not collected, in bytes: to free so many takes 30 ms."""
+
+MAX_VARIABLES = 1000
+"""Bytes of the largest variables that are kept, as resolvers are given them, for when they come again."""
+
+Resolve = Callable[[RequestContext], Awaitable[Any]]
+
+MAX_CONDITIONS = 4
+"""Variables in @skip and @include: the document is compiled for each combination of their values that is met."""
+
+
+class CompiledQuery:
+    """The operation of a valid document that a request names.
+
+    *weight* is its size in bytes, with its document and the structs that it was compiled to so far. *calls* are the
+    variables whose calls are kept.
+    """
+
+    def __init__(
+        self,
+        core: GraphQLSchema,
+        known: ParsedDocument,
+        operation: OperationDefinitionNode,
+        key: tuple[str, str | None],
+    ) -> None:
+        document = known.document
+        self._core = core
+        self.key = key
+        self.weight = known.weight
+        self.calls: set[bytes] = set()
+        self.operation = operation
+        self.cost = known.costs[operation.name.value if operation.name else None]
+        self.fragments = fragments_of(document)
+        self.conditions = tuple(sorted(selection.conditions(document)))
+        self._document = document
+        self._roots: dict[tuple[object, ...], tuple[CompiledField, ...] | None] = {}  # by the values of the conditions
+
+    def roots(self, conditions: tuple[object, ...]) -> tuple[CompiledField, ...] | None:
+        """Return the compiled root fields; None if the document has something that is not compiled."""
+        if conditions not in self._roots:
+            met = dict(zip(self.conditions, conditions, strict=True))
+            try:
+                made = compiler.roots(self._core, self._document, self.operation, met)
+            except TooManyStructs:
+                made = None
+                dropped.count(compiler.MAX_STRUCTS * compiler.STRUCT)
+            except Unsupported:
+                made = None
+            self._roots[conditions] = made
+            self.weight += sum(root.weight for root in made or ())
+        return self._roots[conditions]
+
+
+class Call(Struct, frozen=True):
+    """A query with its variables: its root fields, each with a function that calls its resolver.
+
+    *is_long*: the query is executed aside.
+    """
+
+    fields: Sequence[tuple[CompiledField, Resolve]]
+    is_long: bool
+
+
+class Compiled:
+    """The compiled queries of *schema*.
+
+    A compiled query takes a third of graphql-core's time for a large answer: 0.5 ms instead of several for 200 services
+    (`bench.query`). `serve --no-compile` turns it off.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self.queries: Cache[tuple[str, str | None], CompiledQuery] = Cache(BYTES, self._forget)
+        self.calls: Cache[tuple[CompiledQuery, bytes], Call] = Cache(
+            CALLS_BYTES, lambda key, _: key[0].calls.discard(key[1])
+        )
+        self._asked_once: Cache[int, bool] = Cache(ASKED_ONCE)
+
+    async def answer(
+        self,
+        query: str,
+        operation_name: str | None,
+        variables: Mapping[str, Any] | None,
+        context: RequestContext,
+        position: Callable[[], Awaitable[int]],
+    ) -> bytes | None:
+        """Return the JSON of a query's data; None if graphql-core has to execute the query.
+
+        Reads the log's *position* for the context before it calls resolvers. Adds the streams that the answer depends
+        on to `context.read`. Raises `Behind`, then graphql-core has to execute the query too, and `ClientGone`.
+        """
+        compiled = self.find(query, operation_name)
+        call = None if compiled is None else self._call(compiled, msgspec.json.encode(variables or {}))
+        if compiled is None or call is None:
+            return None
+        context.position = await position()
+        watched = context
+        try:
+            if context.aside is None or not call.is_long:
+                data, reads = await _execute(call, context, msgspec.json.encode)
+            else:
+                context = await after_wait(context, compiled.cost.awaited(variables or {}))
+                assert context.aside is not None
+                data, reads = await context.aside.run(
+                    context, lambda own: _execute(call, own, encoded), context.departure
+                )
+        except (Behind, ClientGone):
+            raise
+        except Exception:  # graphql-core meets it again, and reports it
+            return None
+        watched.reads(*reads)
+        return data
+
+    def find(self, text: str, operation_name: str | None) -> CompiledQuery | None:
+        """Return the query that may be compiled; None for a document that certainly is not."""
+        key = text, operation_name
+        found = self.queries.get(key)
+        if found is not None or len(text) > MAX_KEPT or not self._is_worth_it(key):
+            return found
+        try:
+            known = self._schema.documents.read(text)
+        except GraphQLError:
+            return None
+        operation = None if known.errors else get_operation_ast(known.document, operation_name)
+        if operation is None or operation.operation is not OperationType.QUERY:
+            return None
+        query = CompiledQuery(self._schema.core, known, operation, key)
+        if len(query.conditions) > MAX_CONDITIONS:
+            return None
+        self.queries.put(key, query, query.weight)
+        return query
+
+    def _is_worth_it(self, key: tuple[str, str | None]) -> bool:
+        """Whether the document is short, or was sent before: many long ones are sent once."""
+        if len(key[0]) <= QUICK or self._asked_once.get(hash(key)):
+            return True
+        self._asked_once.put(hash(key), True, 0)
+        return False
+
+    def _call(self, query: CompiledQuery, given: bytes) -> Call | None:
+        call = self.calls.get((query, given))
+        if call is None:
+            before = query.weight
+            call = self._new_call(query, given)
+            if query.weight > before:  # it was compiled just now
+                self.queries.put(query.key, query, query.weight)
+            if call is not None and len(given) <= MAX_VARIABLES and self.queries.get(query.key) is query:
+                query.calls.add(given)
+                weight = sys.getsizeof(given) + len(given) * VARIABLE_BYTE + len(call.fields) * CALL
+                self.calls.put((query, given), call, weight)
+        return call
+
+    def _new_call(self, query: CompiledQuery, given: bytes) -> Call | None:
+        """Return the call with the variables that are *given* as JSON; None if they are invalid or not compiled."""
+        variables = msgspec.json.decode(given)
+        if query.cost.exceeded(variables):
+            return None
+        definitions = query.operation.variable_definitions or ()
+        values = get_variable_values(self._schema.core, definitions, variables, MAX_ERRORS)
+        if not isinstance(values, VariableValues):
+            return None
+        roots = query.roots(tuple(values.coerced.get(name) for name in query.conditions))
+        if roots is None:
+            return None
+        try:
+            fields = [(root, _resolve(self._schema, query, values, root)) for root in roots]
+        except Exception:  # graphql-core meets it again, and reports it
+            return None
+        return Call(fields, query.cost.is_long(variables))
+
+    def _forget(self, _: tuple[str, str | None], query: CompiledQuery) -> None:
+        """Drop the calls of a query that was dropped."""
+        for given in list(query.calls):
+            self.calls.pop((query, given))
+        dropped.count(query.weight)
+
+
+def _resolve(schema: Schema, query: CompiledQuery, variables: VariableValues, root: CompiledField) -> Resolve:
+    """Return a function that calls the resolver of *root*: only the context differs between calls."""
+    core = schema.core
+    assert core.query_type is not None
+    given = get_argument_values(root.field, root.nodes[0], variables)
+    field: StrawberryField = root.field.extensions[DEFINITION]
+    arguments = convert_arguments(given, field.arguments, schema.schema_converter.scalar_registry, schema.config)
+    graphql_info = partial(
+        GraphQLResolveInfo,
+        root.nodes[0].name.value,
+        root.nodes,
+        root.field.type,
+        core.query_type,
+        Path(None, root.key, core.query_type.name),
+        core,
+        query.fragments,
+        None,
+        query.operation,
+        variables,
+    )
+    (at_least,) = field.extensions
+    assert isinstance(at_least, AtLeast), "a root field has this extension alone"
+    resolver = field.base_resolver
+    assert resolver is not None
+
+    def resolve(context: RequestContext) -> Awaitable[Any]:
+        # The last argument is for resolvers that start background work.
+        info = Info(graphql_info(context, isawaitable, None, None), field)  # type: ignore[arg-type]
+        return at_least.resolve_async(resolver, None, info, **arguments)
+
+    return resolve
+
+
+async def _execute(
+    call: Call, context: RequestContext, encode: Callable[[object], bytes]
+) -> tuple[bytes, frozenset[UUID]]:
+    """Return the JSON of the data, and the streams that it depends on: none if a root field declares none."""
+    contexts = [context.watched() for _ in call.fields]
+    work = [_field(root, resolve(own)) for (root, resolve), own in zip(call.fields, contexts, strict=True)]
+    parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
+    for part in parts:
+        if isinstance(part, BaseException):
+            raise part
+    reads = [own.read for own in contexts if own.read]
+    data = {root.key: part for (root, _), part in zip(call.fields, parts, strict=True)}
+    return encode(data), frozenset().union(*reads) if len(reads) == len(contexts) else frozenset()
+
+
+async def _field(root: CompiledField, resolved: Awaitable[Any]) -> Any:
+    """Return a root field's part of the answer."""
+    return root.make(await resolved)
+
+
+class DroppedStructs:
+    """A count of compiled structs that were dropped: they refer to themselves, so only a collection frees them."""
+
+    def __init__(self) -> None:
+        self.weight = 0
+
+    def count(self, weight: int) -> None:
+        """Count *weight* bytes; collect before a collection would take longer than `GARBAGE` allows."""
+        self.weight += weight
+        if self.weight > GARBAGE:
+            self.weight = 0
+            gc.collect()
+
+
+dropped = DroppedStructs()
