@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from application.handler import States
 from domain.actor import ACTORS, ActorId, Actors, decider
-from store.keys import KEY, Keys
+from store.keys import KEY_LENGTH, Keys
 
 NONCE = 12
 """Length of the nonce, in bytes."""
@@ -41,7 +41,7 @@ class Profiles:
         """Return the key to seal the profile of *actor* with; a new key is stored if *is_kept*."""
         if is_kept:
             return await self._keys.make(actor)
-        return (await self._keys.get([actor])).get(actor) or secrets.token_bytes(KEY)
+        return (await self._keys.get([actor])).get(actor) or secrets.token_bytes(KEY_LENGTH)
 
     async def profiles(self, actors: Collection[str] | None = None) -> dict[str, Profile]:
         """Return the profiles of *actors*, or of all, that can be opened."""

@@ -17,14 +17,14 @@ from cli.output import moment
 
 if TYPE_CHECKING:
     from store.audit import Finding, Verifier
-    from store.head import Head
+    from store.head import SignedHead
 
 
 class Proof:
     """An export held against itself, and against signed heads; raises `Misused` for files that can't be meant."""
 
     def __init__(self, heads: list[Path], key: Path | None) -> None:
-        self._heads: list[tuple[str, Head]] = []
+        self._heads: list[tuple[str, SignedHead]] = []
         if key is not None:
             public = _read(key)
             for path in heads:
@@ -38,12 +38,12 @@ class Proof:
         from store import head as heads
 
         try:
-            head, key = convert(json.decode(text), heads.Head), heads.from_pem(public)
+            head, key = convert(json.decode(text), heads.SignedHead), heads.from_pem(public)
         except (DecodeError, ValidationError, ValueError) as error:
             raise Misused(f"{name} and its key can't be read: {error}.") from error
         if not head.is_signed_by(key):
             raise Failed(
-                f"{name} is not signed by this key ({heads.name(key)}): it was altered, or the key is another.",
+                f"{name} is not signed by this key ({heads.key_id(key)}): it was altered, or the key is another.",
                 code="BAD_SIGNATURE",
             )
         self._heads.append((name, head))

@@ -31,7 +31,7 @@ def fold(view: Running | None, recorded: Recorded) -> Running:
 def chain(view: Running | None, links: Sequence[Link]) -> Running:
     position, running = (0, "") if view is None else (view.position, view.hash)
     for position, hash_ in links:
-        running = audit.running(running, position, hash_.hex())
+        running = audit.running_hash(running, position, hash_.hex())
     return Running(position=position, hash=running)
 
 

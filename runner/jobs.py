@@ -24,8 +24,8 @@ from domain.project import EnvironmentId
 from runner.connector import Connector, Manager
 from runner.machine import Machine
 from store.log import LogUnavailable
-from store.postgres.connection import Prepare, connect, explained
-from store.postgres.schema import newer
+from store.postgres.connection import Prepare, connect, translate_errors
+from store.postgres.schema import newer_version_message
 
 if TYPE_CHECKING:
     from store.postgres.connection import Connection
@@ -144,7 +144,7 @@ async def prepare(dsn: str) -> None:
     Raises `LogUnavailable`, also if a newer version of Stageline has brought them up to date.
     """
     script = (files("runner") / "jobs.sql").read_text()
-    with explained(dsn):
+    with translate_errors(dsn):
         connection = await connect(dsn, answering=None)  # whoever migrates just now is waited for
         try:
             async with connection.transaction():
@@ -154,7 +154,7 @@ async def prepare(dsn: str) -> None:
                     await connection.execute((files("procrastinate.sql") / "schema.sql").read_text())
                 found = await connection.fetchval("SELECT value FROM meta WHERE name = 'jobs'")
                 if _number(found) > VERSION:
-                    raise LogUnavailable(newer(dsn, "the schema of its jobs", _number(found), VERSION))
+                    raise LogUnavailable(newer_version_message(dsn, "the schema of its jobs", _number(found), VERSION))
                 version = f"{VERSION} {sha256(script.encode()).hexdigest()}"
                 if version != found:
                     await connection.execute(script)

@@ -7,7 +7,7 @@ from typing import Self
 
 from runner.patience import patiently
 from runner.targets.executor import Work
-from store.output import Kind, OutputStore
+from store.output import LineKind, OutputStore
 
 LINES = 200
 PAUSE = 0.05
@@ -63,9 +63,9 @@ class KeptOutput:
         await self._keep()
         work, text = self._work, " ".join(text.split())
         last = await patiently(lambda: self._store.read(work.deployment, work.service, limit=1, newest=True))
-        same = (work.phase, work.attempt, Kind.NOTE, text)
+        same = (work.phase, work.attempt, LineKind.NOTE, text)
         if [same] != [(line.phase, line.attempt, line.kind, line.text) for line in last]:
-            await self._append([text], Kind.NOTE)
+            await self._append([text], LineKind.NOTE)
 
     async def _keep_soon(self) -> None:
         await asyncio.sleep(PAUSE)
@@ -80,9 +80,9 @@ class KeptOutput:
         async with self._keeping:
             while self._lines:
                 lines, self._lines = self._lines, []
-                await self._append(lines, Kind.LINE, self._upto)
+                await self._append(lines, LineKind.LINE, self._upto)
 
-    async def _append(self, lines: Sequence[str], kind: Kind, upto: int | None = None) -> None:
+    async def _append(self, lines: Sequence[str], kind: LineKind, upto: int | None = None) -> None:
         work = self._work
         await patiently(
             lambda: self._store.append(

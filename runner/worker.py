@@ -29,8 +29,8 @@ from runner.machine import Machine
 from runner.patience import follow, patiently, pauses
 from runner.runner import Runner
 from store.log import LogUnavailable, Recorded
-from store.output import Kind
-from store.postgres.connection import ANSWERING, Prepare
+from store.output import LineKind
+from store.postgres.connection import STATEMENT_TIMEOUT, Prepare
 from store.postgres.output import PostgresOutput
 
 HANDING_OVER = 5.0
@@ -189,7 +189,7 @@ class WorkerEngine:
     async def _keep_up(self, jobs: Jobs) -> None:
         """Gives signs of life, and hands on what others don't do any more."""
         while True:
-            async with asyncio.timeout(ANSWERING):
+            async with asyncio.timeout(STATEMENT_TIMEOUT):
                 if await jobs.greet():
                     raise WasGone
                 handed_on = await jobs.hand_on()
@@ -208,7 +208,7 @@ class WorkerEngine:
             await self._note(id_, step, text)
 
     async def _note(self, id_: DeploymentId, step: Step, text: str) -> None:
-        await self._outputs.append(id_, step.service, step.phase, step.attempt, [text], Kind.NOTE)
+        await self._outputs.append(id_, step.service, step.phase, step.attempt, [text], LineKind.NOTE)
 
     # Tidying up
 

@@ -61,7 +61,7 @@ class Parts:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Parts]:
     """Opens what *settings* name, runs the projections and the engine, and closes everything in reverse."""
-    disk.folder(settings.data)
+    disk.make_folder(settings.data)
     if disk.is_open_to_others(settings.data):
         logger.warning(
             "Other users of this machine have access to the data folder %s: take it away with chmod -R go= %s",

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from server.settings import Settings
 from store import head
-from store.postgres.connection import connect, explained
+from store.postgres.connection import connect, translate_errors
 
 OWN = "signing-key.pem"
 
@@ -37,8 +37,8 @@ def key(settings: Settings) -> Ed25519PrivateKey:
 
 async def agree(settings: Settings, dsn: str, key: Ed25519PrivateKey) -> None:
     """Warns if who shares the database *dsn* has signed with another key than *key*; raises `LogUnavailable`."""
-    name = head.name(key.public_key())
-    with explained(dsn):
+    name = head.key_id(key.public_key())
+    with translate_errors(dsn):
         connection = await connect(dsn)
         try:
             async with connection.transaction():

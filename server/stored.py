@@ -12,8 +12,8 @@ import asyncpg
 
 from projections.engine.views import Place
 from store.log import LogUnavailable, Recorded
-from store.postgres.connection import explained
-from store.postgres.rows import COLUMNS, recorded
+from store.postgres.connection import translate_errors
+from store.postgres.rows import COLUMNS, event_from_row
 from store.sqlite import tables
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Files:
 
     async def events(self, after: int, limit: int) -> Sequence[Recorded]:
         statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
-        return list(starmap(tables.recorded, self._log.execute(statement, (after, limit))))
+        return list(starmap(tables.event_from_row, self._log.execute(statement, (after, limit))))
 
 
 @asynccontextmanager
@@ -110,13 +110,13 @@ class Snapshot:
     async def events(self, after: int, limit: int) -> Sequence[Recorded]:
         statement = f"""SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1
             ORDER BY notification_id LIMIT $2"""
-        return [recorded(row) for row in await self._connection.fetch(statement, after, limit)]
+        return [event_from_row(row) for row in await self._connection.fetch(statement, after, limit)]
 
 
 @asynccontextmanager
 async def snapshot(dsn: str, name: str | None = None) -> AsyncIterator[Snapshot]:
     """Of now, or the one of that *name*; raises `LogUnavailable`."""
-    with explained(dsn):
+    with translate_errors(dsn):
         connection = await asyncpg.connect(dsn)
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):

@@ -30,17 +30,17 @@ LINE = re.compile(
 NAMES = re.compile(rb'","([0-9a-f-]{36})",(\d{1,16}),"([\w.]*)"')
 """Stream, version and name, wherever they can still be read."""
 
-MOST_FINDINGS = 100
+MAX_FINDINGS = 100
 
-NONE = (0, b"")  # the head of a stream that is still to begin
+NO_HEAD = (0, b"")  # the head of a stream that is still to begin
 
 
-def line(position: int, hash_: bytes, link: bytes) -> bytes:
+def export_line(position: int, hash_: bytes, link: bytes) -> bytes:
     """An event in an export."""
     return b'{"position":%d,"hash":"%b","link":%b}\n' % (position, hash_.hex().encode(), link)
 
 
-def running(before: str, position: int, hash_: str) -> str:
+def running_hash(before: str, position: int, hash_: str) -> str:
     """The running hash at *position*; *before* is that of the position before it, empty for the first."""
     return sha256(f"{before} {position} {hash_}".encode()).hexdigest()
 
@@ -87,7 +87,7 @@ class Verifier:
     def take(self, lines: Iterable[bytes]) -> None:
         """Goes on with *lines*, each with its line end."""
         rest = iter(lines)
-        while len(self.findings) < MOST_FINDINGS:
+        while len(self.findings) < MAX_FINDINGS:
             bad = self._good(rest)
             if bad is None:
                 return
@@ -124,7 +124,7 @@ class Verifier:
                 if (
                     int(place) != position + 1
                     or sha256(link).hexdigest().encode() != digest
-                    or heads.get(stream, NONE) != (version - 1, previous)
+                    or heads.get(stream, NO_HEAD) != (version - 1, previous)
                 ):
                     return text
                 heads[stream] = (version, digest)
@@ -179,7 +179,7 @@ class Verifier:
         """Whether the event is what its hash says, and follows on the one before it in its stream."""
         found = LINE.fullmatch(text)
         assert found, "the line was read before"
-        version, (last, digest) = int(found[6]), self._heads.get(found[5], NONE)
+        version, (last, digest) = int(found[6]), self._heads.get(found[5], NO_HEAD)
         if sha256(found[3]).hexdigest().encode() != found[2]:
             self._find(Flaw.CHANGED, text, place, "it is not what its hash says")
         elif version != last + 1:
@@ -201,7 +201,7 @@ class Verifier:
         digest, names = re.search(rb'"hash":"([0-9a-f]{64})"', text), NAMES.search(text)
         if digest and names:
             self._heads[names[1]] = (int(names[2]), digest[1])
-        self._running = running(self._running.decode(), place, digest[1].decode() if digest else "").encode()
+        self._running = running_hash(self._running.decode(), place, digest[1].decode() if digest else "").encode()
         self.position = place
         if place in self._marks:
             self._marks[place] = self._running.decode()

@@ -29,14 +29,14 @@ class Tip(Struct, frozen=True, gc=False):
     recorded_at: datetime = datetime.min.replace(tzinfo=UTC)
 
 
-class Head(Struct, frozen=True, gc=False):
+class StreamHead(Struct, frozen=True, gc=False):
     """A stream's last event: its version and its hash."""
 
     version: int = 0
     hash: bytes = b""
 
 
-class Answer(Struct, frozen=True, gc=False):
+class KeyRecord(Struct, frozen=True, gc=False):
     """What an idempotency key was first answered with: its subject at *version*, and the log's *position* then."""
 
     key: Key
@@ -49,7 +49,7 @@ class Answer(Struct, frozen=True, gc=False):
         return Receipt(position=self.position, subject=self.key.subject, version=self.version, is_repeat=True)
 
 
-class Stored(Struct, frozen=True, gc=False):
+class EventRow(Struct, frozen=True, gc=False):
     """An event as the library's recorders keep it (`StoredEvent`), with the envelope that they know nothing of."""
 
     originator_id: UUID
@@ -59,19 +59,19 @@ class Stored(Struct, frozen=True, gc=False):
     recorded: Recorded
 
 
-class Batch:
+class AppendBatch:
     """Appends that are written together, each as if it had come after the one before.
 
     *head* and *answer* look up what is written already; *answer* gives None for a key that is new.
     """
 
     def __init__(
-        self, tip: Tip, clock: Clock, head: Callable[[UUID], Head], answer: Callable[[str], Answer | None]
+        self, tip: Tip, clock: Clock, head: Callable[[UUID], StreamHead], answer: Callable[[str], KeyRecord | None]
     ) -> None:
         self.tip = Tip(tip.position, max(clock(), tip.recorded_at))
-        self.heads: dict[UUID, Head] = {}
-        self.answers: dict[str, Answer] = {}
-        self.stored: list[Stored] = []
+        self.heads: dict[UUID, StreamHead] = {}
+        self.answers: dict[str, KeyRecord] = {}
+        self.stored: list[EventRow] = []
         self._written_head = head
         self._written_answer = answer
 
@@ -81,23 +81,23 @@ class Batch:
             known = self.answers.get(key.key) or self._written_answer(key.key)
             if known is not None:
                 return known.again(key.request)
-        heads: dict[UUID, Head] = {}
-        stored: list[Stored] = []
+        heads: dict[UUID, StreamHead] = {}
+        stored: list[EventRow] = []
         for change in changes:
-            head: Head | Recorded = heads.get(change.stream) or self._head(change.stream)
+            head: StreamHead | Recorded = heads.get(change.stream) or self._head(change.stream)
             if head.version != change.expected:
                 raise StreamMoved(change.stream, change.expected, head.version)
             for event in change.events:
                 stored.append(self._link(event, change.stream, head, self.tip.position + len(stored) + 1, by))
                 head = stored[-1].recorded
-            heads[change.stream] = Head(head.version, head.hash)
+            heads[change.stream] = StreamHead(head.version, head.hash)
         self.tip = Tip(self.tip.position + len(stored), self.tip.recorded_at)
         self.heads |= heads
         self.stored += stored
         recorded = tuple(link.recorded for link in stored)
         if key is None:
             return Receipt(position=self.tip.position, recorded=recorded)
-        answer = Answer(key, self._head(key.subject).version, self.tip.position)
+        answer = KeyRecord(key, self._head(key.subject).version, self.tip.position)
         self.answers[key.key] = answer
         return Receipt(position=answer.position, recorded=recorded, subject=key.subject, version=answer.version)
 
@@ -105,10 +105,10 @@ class Batch:
     def recorded(self) -> list[Recorded]:
         return [stored.recorded for stored in self.stored]
 
-    def _head(self, stream: UUID) -> Head:
+    def _head(self, stream: UUID) -> StreamHead:
         return self.heads.get(stream) or self._written_head(stream)
 
-    def _link(self, event: Event, stream: UUID, head: Head | Recorded, position: int, by: Author) -> Stored:
+    def _link(self, event: Event, stream: UUID, head: StreamHead | Recorded, position: int, by: Author) -> EventRow:
         id_, version, recorded_at = ids.new(), head.version + 1, self.tip.recorded_at
         name, state = codec.name(event), codec.encode(event)
         recorded = Recorded(
@@ -123,10 +123,10 @@ class Batch:
             previous=head.hash,
             hash=codec.digest(head.hash, id_, stream, version, name, state, recorded_at, by),
         )
-        return Stored(stream, version, name, state, recorded)
+        return EventRow(stream, version, name, state, recorded)
 
 
-class Waiting(Struct, frozen=True):
+class PendingAppend(Struct, frozen=True):
     """An append that waits to be carried out, and the one who waits for its receipt."""
 
     changes: Sequence[Change]
@@ -134,7 +134,7 @@ class Waiting(Struct, frozen=True):
     key: Key | None
     receipt: asyncio.Future[Receipt]
 
-    def attempt(self, batch: Batch, faults: tuple[type[Exception], ...] = ()) -> Receipt | Exception:
+    def attempt(self, batch: AppendBatch, faults: tuple[type[Exception], ...] = ()) -> Receipt | Exception:
         """What *batch* says to it. *faults* are the whole batch's, and raised."""
         try:
             return batch.add(self.changes, self.by, self.key)

@@ -26,7 +26,7 @@ DECIDERS = (
     actor.decider,
 )
 
-Kept = str | int | UUID | datetime | None
+LinkField = str | int | UUID | datetime | None
 
 TYPES: dict[str, type[Event]] = {
     f"{decider.name}.{event.__name__}": event for decider in DECIDERS for event in decider.events
@@ -71,10 +71,10 @@ def digest(
 
     Its position is left out: it is given at commit, and the positions' own order proves it.
     """
-    return hashlib.sha256(linked(previous, id_, stream, version, name, state, recorded_at, by)).digest()
+    return hashlib.sha256(event_link(previous, id_, stream, version, name, state, recorded_at, by)).digest()
 
 
-def linked(
+def event_link(
     previous: bytes, id_: UUID, stream: UUID, version: int, name: str, state: bytes, recorded_at: datetime, by: Author
 ) -> bytes:
     """What is hashed of the event."""
@@ -83,7 +83,7 @@ def linked(
     return link(previous.hex(), id_, stream, version, name, state.decode(), at, *envelope)
 
 
-def link(*kept: Kept) -> bytes:
+def link(*kept: LinkField) -> bytes:
     """The JSON list of the hash before an event, its id, stream, version, name, state, time, actor, origin, token,
     correlation, causation and reason; what JSON has as text may be text already."""
     return _encoder.encode(kept)

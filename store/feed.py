@@ -14,10 +14,10 @@ from itertools import chain
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from store.ends import Ends
+from store.ends import StreamEnds
 from store.log import Event, LogUnavailable, Recorded
 
-KEPT = 5_000
+TAIL_SIZE = 5_000
 """Events at most in the tail; when it is full, the older half goes."""
 
 BATCH = 1000
@@ -27,11 +27,11 @@ POLL = 1.0
 """Seconds after which the store is looked at although nothing was published."""
 
 Fetch = Callable[[int, int, UUID | None], Awaitable[Sequence[Recorded]]]
-Told = Callable[[Sequence[Recorded]], None]
+Observer = Callable[[Sequence[Recorded]], None]
 Kinds = Collection[type[Event]]
 
 
-class News:
+class Notifier:
     """Wakes those who wait for news of a subject. When nobody waits for it, nothing is kept of it."""
 
     def __init__(self) -> None:
@@ -66,9 +66,9 @@ class Feed:
         self._tail: list[Recorded] = []
         self._first = position + 1  # the position of the tail's first event, there already or still to come
         self._poll = poll
-        self._news = News()
-        self.ends = Ends()
-        self._watching: list[tuple[Told, frozenset[type[Event]] | None]] = []
+        self._news = Notifier()
+        self.ends = StreamEnds()
+        self._watching: list[tuple[Observer, frozenset[type[Event]] | None]] = []
         self._followers = 0
         self._poller: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -88,8 +88,8 @@ class Feed:
         if not new or new[0].position != end + 1 or new[-1].position != end + len(new):
             return
         self._tail += new
-        if len(self._tail) > KEPT:
-            cut = len(self._tail) - KEPT // 2
+        if len(self._tail) > TAIL_SIZE:
+            cut = len(self._tail) - TAIL_SIZE // 2
             del self._tail[:cut]
             self._first += cut
         self.ends.told(new)
@@ -120,7 +120,7 @@ class Feed:
             if wanted:
                 told(wanted)
 
-    def watch(self, told: Told, kinds: Kinds | None = None) -> int:
+    def watch(self, told: Observer, kinds: Kinds | None = None) -> int:
         """See `EventLog.watch`."""
         self._watching.append((told, None if kinds is None else frozenset(kinds)))
         return self.position

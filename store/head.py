@@ -2,7 +2,7 @@
 A signed head: what the log was at one moment, in a few lines that an outsider can keep.
 
 Who has it, and the public key, can tell of any later export whether its first events are still the ones that were
-there when the head was signed. The signature is Ed25519 (RFC 8032) over the JSON list of what `Head.message` says.
+there when the head was signed. The signature is Ed25519 (RFC 8032) over the JSON list of what `SignedHead.message` says.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ PURPOSE = "stageline audit head 1"
 """So that nothing else that is signed with the key, now or ever, can be taken for a head."""
 
 
-class Head(Struct, frozen=True, kw_only=True):
+class SignedHead(Struct, frozen=True, kw_only=True):
     """The log of *epoch* had *position* events at the time *at*, and *hash* was its running hash (see `store.audit`).
 
     *key* names the key that *signature*, in base64, was made with.
@@ -38,7 +38,7 @@ class Head(Struct, frozen=True, kw_only=True):
         kept = (PURPOSE, self.position, self.hash, self.epoch, self.at.astimezone(UTC), self.key)
         return msgspec.json.encode(kept)
 
-    def signed(self, key: Ed25519PrivateKey) -> "Head":
+    def signed(self, key: Ed25519PrivateKey) -> "SignedHead":
         return msgspec.structs.replace(self, signature=b64encode(key.sign(self.message)).decode())
 
     def is_signed_by(self, key: Ed25519PublicKey) -> bool:
@@ -46,15 +46,15 @@ class Head(Struct, frozen=True, kw_only=True):
             key.verify(b64decode(self.signature, validate=True), self.message)
         except (InvalidSignature, ValueError):
             return False
-        return self.key == name(key)
+        return self.key == key_id(key)
 
 
-def name(key: Ed25519PublicKey) -> str:
+def key_id(key: Ed25519PublicKey) -> str:
     """The key's id: the first half of the SHA-256 of its 32 bytes, in hex."""
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:32]
 
 
-def pem(key: Ed25519PublicKey) -> str:
+def to_pem(key: Ed25519PublicKey) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 

@@ -7,7 +7,7 @@ They are all that has to be destroyed for a profile to be forgotten, so they are
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-KEY = 32
+KEY_LENGTH = 32
 """Bytes of a key."""
 
 

@@ -95,7 +95,7 @@ class Receipt(Struct, frozen=True, kw_only=True, gc=False):
     is_repeat: bool = False
 
 
-class Exported(Struct, frozen=True, kw_only=True, gc=False):
+class ExportPage(Struct, frozen=True, kw_only=True, gc=False):
     """A part of an export; *position* is that of the last event in it, 0 when there is none."""
 
     position: int = 0
@@ -124,7 +124,7 @@ class OutcomeUnknown(LogUnavailable):
     """
 
 
-class PutBack(LogUnavailable):
+class LogRewound(LogUnavailable):
     """The database was put back to an earlier state, while this process knows of events that came after it.
 
     What it has in memory isn't so any more: it has to be started again.
@@ -165,7 +165,7 @@ class EventLog(Protocol):
         """At most *limit* events with positions above *after*, in order."""
         ...
 
-    async def export(self, after: int = 0, limit: int = 1000) -> Exported:
+    async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
         """At most *limit* events with positions above *after*, in order, as `store.audit` has them in an export.
 
         They are given as they are stored, altered or not: checking them is for who gets them.

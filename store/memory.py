@@ -10,34 +10,34 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
 from store import audit, codec
-from store.batch import Answer, Batch, Clock, Head, Stored, Tip, now
-from store.feed import Feed, Kinds, Told
-from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
+from store.batch import AppendBatch, Clock, EventRow, KeyRecord, StreamHead, Tip, now
+from store.feed import Feed, Kinds, Observer
+from store.log import Author, Change, Event, ExportPage, Key, LogUnavailable, Receipt, Recorded
 
 
-class Recorder(POPOApplicationRecorder):
+class MemoryRecorder(POPOApplicationRecorder):
     """The library's, which keeps whatever `StoredEvent` it is given: ours have their envelopes with them."""
 
     def all(self, after: int, limit: int) -> list[Recorded]:
         """At most *limit* events with positions above *after*."""
         with self._database_lock:
-            return [stored.recorded for stored in cast("list[Stored]", self._stored_events[after : after + limit])]
+            return [stored.recorded for stored in cast("list[EventRow]", self._stored_events[after : after + limit])]
 
     def of_stream(self, stream: UUID, after: int = 0, until: int | None = None) -> list[Recorded]:
         """The stream's events with versions above *after*, up to and including *until*."""
-        return [stored.recorded for stored in cast("list[Stored]", self.select_events(stream, gt=after, lte=until))]
+        return [stored.recorded for stored in cast("list[EventRow]", self.select_events(stream, gt=after, lte=until))]
 
-    def export(self, after: int, limit: int) -> Exported:
+    def export(self, after: int, limit: int) -> ExportPage:
         """At most *limit* events with positions above *after*."""
         with self._database_lock:
-            stored = cast("list[Stored]", self._stored_events[after : after + limit])
-        return Exported(position=after + len(stored) if stored else 0, lines=b"".join(map(_line, stored)))
+            stored = cast("list[EventRow]", self._stored_events[after : after + limit])
+        return ExportPage(position=after + len(stored) if stored else 0, lines=b"".join(map(_line, stored)))
 
 
-def _line(stored: Stored) -> bytes:
+def _line(stored: EventRow) -> bytes:
     of = stored.recorded
-    link = codec.linked(of.previous, of.id, of.stream, of.version, of.name, stored.state, of.recorded_at, of.by)
-    return audit.line(of.position, of.hash, link)
+    link = codec.event_link(of.previous, of.id, of.stream, of.version, of.name, stored.state, of.recorded_at, of.by)
+    return audit.export_line(of.position, of.hash, link)
 
 
 class MemoryLog:
@@ -48,16 +48,18 @@ class MemoryLog:
     def __init__(self, clock: Clock = now) -> None:
         self.epoch = secrets.token_hex(8)
         self._clock = clock
-        self._recorder = Recorder()
+        self._recorder = MemoryRecorder()
         self._tip = Tip()
-        self._heads: dict[UUID, Head] = {}
-        self._answers: dict[str, Answer] = {}
+        self._heads: dict[UUID, StreamHead] = {}
+        self._answers: dict[str, KeyRecord] = {}
         self._feed = Feed(self._fetch, position=0)
         self._is_closed = False
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
         await self._turn()
-        batch = Batch(self._tip, self._clock, lambda stream: self._heads.get(stream, Head()), self._answers.get)
+        batch = AppendBatch(
+            self._tip, self._clock, lambda stream: self._heads.get(stream, StreamHead()), self._answers.get
+        )
         receipt = batch.add(changes, by, key)
         self._recorder.insert_events(cast("list[StoredEvent]", batch.stored))
         self._tip = batch.tip
@@ -79,12 +81,12 @@ class MemoryLog:
         return [recorded.event for recorded in await self.read(stream, after, until)]
 
     def ends_at(self, stream: UUID, version: int) -> bool:
-        return self._heads.get(stream, Head()).version <= version
+        return self._heads.get(stream, StreamHead()).version <= version
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
 
-    async def export(self, after: int = 0, limit: int = 1000) -> Exported:
+    async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
         await self._turn()
         return self._recorder.export(after, limit)
 
@@ -102,7 +104,7 @@ class MemoryLog:
     def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.recent(after)
 
-    def watch(self, told: Told, kinds: Kinds | None = None) -> int:
+    def watch(self, told: Observer, kinds: Kinds | None = None) -> int:
         return self._feed.watch(told, kinds)
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ from store.log import LogUnavailable
 from store.postgres.log import LAST
 from store.postgres.rows import COLUMNS
 from store.sqlite import disk, keys, output
-from store.sqlite.tables import Datastore, Recorder
+from store.sqlite.tables import Datastore, SqliteRecorder
 
 if TYPE_CHECKING:
     from store.postgres.connection import Connection
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 LOCKS = "SELECT pg_advisory_xact_lock(7263, 0), pg_advisory_xact_lock(7263, 1)"
 """Nobody else makes tables meanwhile, or appends."""
 
-TOLD = 1000
+ROWS_PER_REPORT = 1000
 """Rows between two words about how far it has come."""
 
 Row = tuple[Any, ...]
-Tell = Callable[[float], None]
+ReportProgress = Callable[[float], None]
 """Is told how much is done, from 0 to 1."""
 
 
-class Table(Struct, frozen=True):
+class TableCopy(Struct, frozen=True):
     """How what a *query* finds in a *file* is made a *row* of the table *name* on PostgreSQL, with these *columns*."""
 
     file: str
@@ -69,17 +69,19 @@ def _attempt(deployment: str, service: str, phase: str, *kept: Any) -> Row:
 
 
 TABLES = (
-    Table("log.db", "SELECT * FROM stored_events ORDER BY rowid", "stored_events", COLUMNS.replace(",", " "), _event),
-    Table("log.db", "SELECT * FROM keys", "keys", "key request subject version position", _key),
-    Table("keys.db", "SELECT actor, key FROM keys", "actor_keys", "actor key", lambda *row: row),
-    Table(
+    TableCopy(
+        "log.db", "SELECT * FROM stored_events ORDER BY rowid", "stored_events", COLUMNS.replace(",", " "), _event
+    ),
+    TableCopy("log.db", "SELECT * FROM keys", "keys", "key request subject version position", _key),
+    TableCopy("keys.db", "SELECT actor, key FROM keys", "actor_keys", "actor key", lambda *row: row),
+    TableCopy(
         "output.db",
         "SELECT * FROM chunks",
         "output_chunks",
         "deployment service phase attempt kind at first last texts",
         _chunk,
     ),
-    Table(
+    TableCopy(
         "output.db",
         "SELECT * FROM attempts",
         "output_attempts",
@@ -89,7 +91,7 @@ TABLES = (
 )
 
 
-class Source:
+class DataFolder:
     """The files of the data folder *folder*, which no server has as long as this is entered.
 
     Entering raises `LogUnavailable` if there is no log, another process has it, or it has moved already.
@@ -101,19 +103,19 @@ class Source:
         self._held = ExitStack()
         self.epoch = ""
 
-    def __enter__(self) -> "Source":
+    def __enter__(self) -> "DataFolder":
         log = self._folder / "log.db"
         if not log.exists():
             raise LogUnavailable(f"{log} isn't there: name the data folder of a server that was run on SQLite.")
-        with ExitStack() as undo, disk.explained(log):
+        with ExitStack() as undo, disk.translate_errors(log):
             undo.callback(os.close, disk.lock(self._folder / "log.db-lock"))
-            recorder = Recorder(Datastore(log, size=1))
+            recorder = SqliteRecorder(Datastore(log, size=1))
             undo.callback(recorder.datastore.close)
             self.epoch = recorder.begin(log)
             self._files = {
                 "log.db": sqlite3.connect(log, isolation_level=None),
-                "keys.db": keys.opened(self._folder / "keys.db"),
-                "output.db": output.opened(self._folder / "output.db"),
+                "keys.db": keys.connect(self._folder / "keys.db"),
+                "output.db": output.connect(self._folder / "output.db"),
             }
             for database in self._files.values():
                 undo.enter_context(closing(database))
@@ -131,8 +133,8 @@ class Source:
         """How many rows there are in all tables."""
         return sum(self._one(table.file, f"SELECT count(*) FROM ({table.query})")[0] for table in TABLES)
 
-    def rows(self, table: Table) -> Iterator[Row]:
-        with disk.explained(self._folder / table.file):
+    def rows(self, table: TableCopy) -> Iterator[Row]:
+        with disk.translate_errors(self._folder / table.file):
             for row in self._files[table.file].execute(table.query):
                 yield table.row(*row)
 
@@ -141,7 +143,7 @@ class Source:
 
         The keys to actors' names go: while they were here, nobody there could be forgotten.
         """
-        with disk.explained(self._folder):
+        with disk.translate_errors(self._folder):
             self._files["keys.db"].execute("DELETE FROM keys")
             self._files["keys.db"].commit()
             self._files["log.db"].execute("INSERT INTO meta VALUES ('moved', ?)", (where,))
@@ -163,20 +165,20 @@ class Source:
         )
 
     def _one(self, file: str, query: str) -> Any:
-        with disk.explained(self._folder / file):
+        with disk.translate_errors(self._folder / file):
             return self._files[file].execute(query).fetchone()
 
 
-async def copy(source: Source, connection: "Connection", tell: Tell) -> None:
+async def copy(source: DataFolder, connection: "Connection", tell: ReportProgress) -> None:
     """Copies all of *source* into tables with nothing in them, in the *connection*'s transaction."""
     rows, done = source.count(), 0
 
-    def told(table: Table) -> Iterator[Row]:
+    def told(table: TableCopy) -> Iterator[Row]:
         nonlocal done
         for row in source.rows(table):
             yield row
             done += 1
-            if done % TOLD == 0:
+            if done % ROWS_PER_REPORT == 0:
                 tell(done / rows)
 
     for table in TABLES:

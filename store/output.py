@@ -15,28 +15,28 @@ from msgspec import Struct
 
 from domain.deployment.step import Phase
 
-MOST_LINES = 1_000_000
-MOST_BYTES = 50_000_000
+MAX_LINES = 1_000_000
+MAX_BYTES = 50_000_000
 """What is kept of one attempt's lines (the bytes are those of their UTF-8, with a line end each); notes go beyond."""
 
 CHUNK = 1000
 """Lines at most that are stored together."""
 
 
-class Kind(StrEnum):
+class LineKind(StrEnum):
     """LINE was printed by the step; NOTE is Stageline's own."""
 
     LINE = "LINE"
     NOTE = "NOTE"
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class OutputLine(Struct, frozen=True, kw_only=True):
     number: int
     at: datetime
     service: UUID
     phase: Phase
     attempt: int
-    kind: Kind
+    kind: LineKind
     text: str
 
 
@@ -50,14 +50,14 @@ class OutputStore(Protocol):
         phase: Phase,
         attempt: int,
         lines: Sequence[str],
-        kind: Kind = Kind.LINE,
+        kind: LineKind = LineKind.LINE,
         upto: int | None = None,
     ) -> None:
         """Keeps *lines*, which have no line ends, together with *upto*: how far the attempt's output is kept with them.
 
         *upto* counts bytes of where the lines come from, and only grows: lines that end where some did before are
-        taken as sent twice, and passed over. Notes come from nowhere, and have none. Beyond `MOST_LINES` or
-        `MOST_BYTES` an attempt's lines are dropped, and a note says so.
+        taken as sent twice, and passed over. Notes come from nowhere, and have none. Beyond `MAX_LINES` or
+        `MAX_BYTES` an attempt's lines are dropped, and a note says so.
         """
         ...
 
@@ -73,7 +73,7 @@ class OutputStore(Protocol):
         before: int | None = None,
         limit: int = 1000,
         newest: bool = False,
-    ) -> Sequence[Line]:
+    ) -> Sequence[OutputLine]:
         """At most *limit* lines with numbers above *after* and below *before*, in order, of *service* or of all.
 
         They are the first ones of these, or the last ones if *newest*.
@@ -82,14 +82,14 @@ class OutputStore(Protocol):
 
     def follow(
         self, deployment: UUID, service: UUID | None = None, after: int = 0
-    ) -> AsyncGenerator[Sequence[Line], None]:
+    ) -> AsyncGenerator[Sequence[OutputLine], None]:
         """The lines after number *after*, in non-empty batches; then those to come, until the store is closed."""
         ...
 
     async def close(self) -> None: ...
 
 
-class Attempt(Struct, frozen=True):
+class AttemptOutput(Struct, frozen=True):
     """How much of an attempt's output is kept."""
 
     upto: int = 0
@@ -98,21 +98,21 @@ class Attempt(Struct, frozen=True):
     is_cut: bool = False
 
 
-def cut() -> str:
+def truncation_note() -> str:
     """The note behind the last line that is kept."""
-    return f"The step prints more than {MOST_LINES:,} lines or {MOST_BYTES:,} bytes: what comes after this is not kept."
+    return f"The step prints more than {MAX_LINES:,} lines or {MAX_BYTES:,} bytes: what comes after this is not kept."
 
 
-def size(text: str) -> int:
+def line_size(text: str) -> int:
     """The bytes that a line counts as."""
     return len(text.encode()) + 1
 
 
-def fitting(was: Attempt, lines: Sequence[str]) -> Sequence[str]:
+def fit(was: AttemptOutput, lines: Sequence[str]) -> Sequence[str]:
     """The first of *lines* that may still be kept of the attempt."""
-    room = MOST_BYTES - was.bytes
+    room = MAX_BYTES - was.bytes
     for count, line in enumerate(lines):
-        room -= size(line)
-        if room < 0 or was.lines + count == MOST_LINES:
+        room -= line_size(line)
+        if room < 0 or was.lines + count == MAX_LINES:
             return lines[:count]
     return lines

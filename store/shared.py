@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Shared(Generic[T]):
+class SingleFlight(Generic[T]):
     """Asks *ask* for as many as wait for the answer, and never gives anybody one that was asked for before they came.
 
     Who comes while a question is on its way waits for the next one, which begins when this one is answered.

@@ -41,7 +41,7 @@ from endpoint.http.view import (
 )
 from endpoint.identity import Identity, NotLetIn
 from gql.context import Application, Context
-from store.log import LogUnavailable, Origin, PutBack
+from store.log import LogRewound, LogUnavailable, Origin
 
 PATIENCE = 2.0
 """Seconds that the log may take to say whether a kept answer is still right; then it is given with its age."""
@@ -154,7 +154,7 @@ class Front:
             try:
                 answer = await self._find(asked, answers, partial(departure, receive), PATIENCE if kept else None)
             except LogUnavailable as fault:
-                if kept is None or answers is None or isinstance(fault, PutBack):
+                if kept is None or answers is None or isinstance(fault, LogRewound):
                     raise
                 await representation.send_stale(kept.body, answers.known_at, wanted, send)
                 return

@@ -22,9 +22,9 @@ from gql.types.pipeline import ServiceRef, service_ref
 from gql.types.stream import DEPLOYMENT
 from projections.deployment import DeploymentView, ServiceView
 from projections.engine import views
-from store.output import Kind, Line
+from store.output import LineKind, OutputLine
 
-strawberry.enum(Kind, name="LogKind", description="LINE was printed by the step, NOTE is Stageline's own.")
+strawberry.enum(LineKind, name="LogKind", description="LINE was printed by the step, NOTE is Stageline's own.")
 
 PAGE = 1000
 
@@ -36,7 +36,7 @@ class LogLine:
     service: ServiceRef
     phase: Phase
     attempt: int
-    kind: Kind
+    kind: LineKind
     text: str
 
 
@@ -63,7 +63,7 @@ class Lines:
                 return each
         raise ServiceNotFound(service=ref)
 
-    def show(self, line: Line) -> LogLine:
+    def show(self, line: OutputLine) -> LogLine:
         service = self._services[line.service]  # type: ignore[index]  # ids are UUIDs there
         return LogLine(
             cursor=self._cursor(line),
@@ -75,13 +75,13 @@ class Lines:
             text=line.text,
         )
 
-    async def read(self, asked: views.Slice) -> views.Page[Line]:
+    async def read(self, asked: views.Slice) -> views.Page[OutputLine]:
         size = asked.last or asked.first or PAGE
         after, before = self._number(asked.after), None if asked.before is None else self._number(asked.before)
         found = await self._context.application.output.read(
             self._id, self._service, after, before, size + 1, newest=asked.last is not None
         )
-        lines: Sequence[Line] = found[-size:] if asked.last is not None else found[:size]
+        lines: Sequence[OutputLine] = found[-size:] if asked.last is not None else found[:size]
         is_cut = len(found) > size
         return views.Page(
             edges=tuple(views.Edge(self._cursor(line), line) for line in lines),
@@ -89,7 +89,7 @@ class Lines:
             has_next=is_cut if asked.last is None else asked.before is not None,
         )
 
-    async def follow(self, after: str | None) -> AsyncGenerator[Line, None]:
+    async def follow(self, after: str | None) -> AsyncGenerator[OutputLine, None]:
         """The lines behind the cursor *after*, until the deployment is over and all of them were given."""
         output, number = self._context.application.output, self._number(after)
         over = asyncio.create_task(self._over())
@@ -113,7 +113,7 @@ class Lines:
                 if any(isinstance(recorded.event, DEPLOYMENT.ends) for recorded in batch):
                     return
 
-    def _cursor(self, line: Line) -> str:
+    def _cursor(self, line: OutputLine) -> str:
         return cursors.of_position(self._list, line.number)
 
     def _number(self, cursor: str | None) -> int:
@@ -125,7 +125,9 @@ class Lines:
         return f"{self._context.application.log.epoch} {self._id.hex}"
 
 
-async def _next(following: AsyncGenerator[Sequence[Line], None], over: asyncio.Task[None]) -> Sequence[Line]:
+async def _next(
+    following: AsyncGenerator[Sequence[OutputLine], None], over: asyncio.Task[None]
+) -> Sequence[OutputLine]:
     """The next lines; none when *over* is done before there are any."""
     more = asyncio.ensure_future(anext(following, ()))
     try:

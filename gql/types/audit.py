@@ -27,12 +27,12 @@ class Query:
         await info.context.settled()
         running = await application.running.get()
         public = application.signing_key.public_key()
-        head = heads.Head(
+        head = heads.SignedHead(
             position=running.position,
             hash=running.hash,
             epoch=application.log.epoch,
             at=datetime.now(UTC),
-            key=heads.name(public),
+            key=heads.key_id(public),
         ).signed(application.signing_key)
         return AuditHead(
             position=head.position,
@@ -41,5 +41,5 @@ class Query:
             at=head.at,
             key=head.key,
             signature=head.signature,
-            public_key=heads.pem(public),
+            public_key=heads.to_pem(public),
         )

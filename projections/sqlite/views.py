@@ -97,7 +97,7 @@ class SqliteViews(Views):
         """The store in the file *path*, which is made if it isn't there; ":memory:" for one that is gone at the end."""
         views = cls(str(path))
         if str(path) != MEMORY:
-            await asyncio.to_thread(disk.make, Path(path))  # it says what the log says: for nobody else to read
+            await asyncio.to_thread(disk.make_file, Path(path))  # it says what the log says: for nobody else to read
         try:
             await views._write(views._make_tables)
         except BaseException:

@@ -26,13 +26,13 @@ if TYPE_CHECKING:  # they take no type arguments when they run
 Prepare = Callable[["Connection"], Awaitable[None]]
 """Makes a new connection ready, or raises that it must not be used."""
 
-CONNECTING = 5.0
+CONNECT_TIMEOUT = 5.0
 """Seconds that the database may take to let us in."""
 
-ANSWERING = 10.0
+STATEMENT_TIMEOUT = 10.0
 """Seconds that it may take for one statement; one that takes longer is taken for lost."""
 
-STOPPING = 1.0
+CANCEL_TIMEOUT = 1.0
 """Seconds that it may take to let go of a statement for which nobody waits any more."""
 
 SETTINGS = {
@@ -56,9 +56,9 @@ SETTINGS = {
 
 DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 
-ANOTHERS = "another version of Stageline has changed its tables: have the same version everywhere"
+OTHER_VERSION = "another version of Stageline has changed its tables: have the same version everywhere"
 
-POOLED = "a pooler between lends any session to each transaction: set PgBouncer's pool_mode to session, or go round it"
+POOLER = "a pooler between lends any session to each transaction: set PgBouncer's pool_mode to session, or go round it"
 
 ADVICE: dict[type[Exception], str] = {
     asyncpg.LockNotAvailableError: "something in it is locked, as by a migration or a dump: try again",
@@ -72,14 +72,14 @@ ADVICE: dict[type[Exception], str] = {
     asyncpg.InsufficientPrivilegeError: "its user may not: make it the owner of the database",
     asyncpg.ReadOnlySQLTransactionError: "it can only be read: name the primary, not a replica",
     asyncpg.DuplicateTableError: "there are tables of others in it: name a database of Stageline's own",
-    asyncpg.UndefinedFunctionError: ANOTHERS,
-    asyncpg.UndefinedTableError: ANOTHERS,
-    asyncpg.UndefinedColumnError: ANOTHERS,
-    asyncpg.InvalidSQLStatementNameError: POOLED,
-    asyncpg.DuplicatePreparedStatementError: POOLED,
+    asyncpg.UndefinedFunctionError: OTHER_VERSION,
+    asyncpg.UndefinedTableError: OTHER_VERSION,
+    asyncpg.UndefinedColumnError: OTHER_VERSION,
+    asyncpg.InvalidSQLStatementNameError: POOLER,
+    asyncpg.DuplicatePreparedStatementError: POOLER,
 }
 
-BROKEN = (
+CONNECTION_ERRORS = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -95,7 +95,7 @@ class InDoubt(LogUnavailable):
     """The connection broke while a statement was on its way."""
 
 
-def target(dsn: str) -> str:
+def describe_database(dsn: str) -> str:
     """What *dsn* names, without the password."""
     url = urlsplit(dsn)
     return (
@@ -103,7 +103,7 @@ def target(dsn: str) -> str:
     )
 
 
-def check(dsn: str) -> None:
+def check_address(dsn: str) -> None:
     """Raises `LogUnavailable` if *dsn* can't be an address, which it doesn't tell: a password may be in it."""
     try:
         url = urlsplit(dsn)
@@ -117,7 +117,7 @@ def check(dsn: str) -> None:
         )
 
 
-def words(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     match error:
         case ConnectionRefusedError():
             return "nothing answers there: see that it runs, and the host and the port"
@@ -135,23 +135,23 @@ def words(error: Exception) -> str:
 
 
 @contextmanager
-def explained(dsn: str, broken: type[LogUnavailable] = LogUnavailable) -> Iterator[None]:
+def translate_errors(dsn: str, broken: type[LogUnavailable] = LogUnavailable) -> Iterator[None]:
     """Turns what asyncpg raises into `LogUnavailable`, but for data that can't be stored."""
     try:
         yield
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
         raise
-    except BROKEN as error:
-        raise broken(f"{target(dsn).capitalize()}: {words(error)}.") from error
+    except CONNECTION_ERRORS as error:
+        raise broken(f"{describe_database(dsn).capitalize()}: {describe_error(error)}.") from error
     except asyncpg.PostgresError as error:
-        advice = next((advice for kind, advice in ADVICE.items() if isinstance(error, kind)), words(error))
-        raise LogUnavailable(f"{target(dsn).capitalize()}: {advice}.") from error
+        advice = next((advice for kind, advice in ADVICE.items() if isinstance(error, kind)), describe_error(error))
+        raise LogUnavailable(f"{describe_database(dsn).capitalize()}: {advice}.") from error
 
 
 @contextmanager
 def _used(connection: "Connection", dsn: str) -> Iterator[None]:
-    """Turns what asyncpg raises of *connection* into `InDoubt`, or into what `explained` makes of it."""
-    with explained(dsn, InDoubt):
+    """Turns what asyncpg raises of *connection* into `InDoubt`, or into what `translate_errors` makes of it."""
+    with translate_errors(dsn, InDoubt):
         try:
             yield
         except AttributeError as fault:  # asyncpg's, if it is terminated between preparing and carrying out
@@ -161,9 +161,9 @@ def _used(connection: "Connection", dsn: str) -> Iterator[None]:
             raise asyncpg.ConnectionDoesNotExistError("the connection was closed meanwhile") from fault
 
 
-async def connect(dsn: str, answering: float | None = ANSWERING) -> "asyncpg.Connection[Record]":
+async def connect(dsn: str, answering: float | None = STATEMENT_TIMEOUT) -> "asyncpg.Connection[Record]":
     """A connection of one's own, on which a statement may take *answering* seconds; raises what asyncpg raises."""
-    connection = await asyncpg.connect(dsn, timeout=CONNECTING, command_timeout=answering)
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, command_timeout=answering)
     try:
         await _set(connection, SETTINGS)
     except BaseException:
@@ -201,22 +201,22 @@ class Pool:
                 connection.terminate()  # asyncpg would close it in order, and forget if it is cancelled meanwhile
                 raise
 
-        with explained(dsn):
+        with translate_errors(dsn):
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=0,
                 max_size=size,
                 init=begin,
                 reset=_nothing,
-                timeout=CONNECTING,
-                command_timeout=ANSWERING,
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=STATEMENT_TIMEOUT,
             )
         return cls(dsn, pool, made)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
         """Raises `LogUnavailable` if there is none to be had, and `InDoubt` if it breaks."""
-        with explained(self.dsn):
+        with translate_errors(self.dsn):
             connection = await self._acquire()
         is_cancelled = False
         try:
@@ -241,8 +241,8 @@ class Pool:
                 await self._release(connection)
 
     async def _release(self, connection: "PoolConnection") -> None:
-        with explained(self.dsn), suppress(TimeoutError):  # then the connection was terminated
-            await self._pool.release(connection, timeout=STOPPING)
+        with translate_errors(self.dsn), suppress(TimeoutError):  # then the connection was terminated
+            await self._pool.release(connection, timeout=CANCEL_TIMEOUT)
 
     async def _acquire(self) -> "PoolConnection":
         while (connection := await self._pool.acquire()).get_server_pid() in self._silent:
@@ -263,7 +263,7 @@ class Pool:
         self._pool.terminate()
 
 
-class Line:
+class DedicatedConnection:
     """One connection, for those who use it all the time, one after the other: it is made when it is needed, and kept.
 
     Each new one is *prepare*d.
@@ -294,8 +294,8 @@ class Line:
     async def _open(self) -> "Connection":
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
-        with explained(self.dsn):
-            self._connection = await connect(self.dsn, ANSWERING)
+        with translate_errors(self.dsn):
+            self._connection = await connect(self.dsn, STATEMENT_TIMEOUT)
             try:
                 for each in self._prepare:
                     await each(self._connection)
@@ -308,7 +308,7 @@ class Line:
 async def _set(connection: "Connection", settings: Mapping[str, str]) -> None:
     """Has commits wait for the disk, too, though the database may be set up otherwise."""
     own = "".join(f"SET {name} = '{value}';" for name, value in settings.items())
-    await connection.execute(own + DURABLE, timeout=CONNECTING)
+    await connection.execute(own + DURABLE, timeout=CONNECT_TIMEOUT)
 
 
 async def _nothing(connection: "Connection") -> None:

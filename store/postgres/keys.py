@@ -8,7 +8,7 @@ it for as long as they are kept themselves.
 import secrets
 from collections.abc import Collection, Mapping
 
-from store.keys import KEY
+from store.keys import KEY_LENGTH
 from store.postgres.connection import Pool, Prepare
 
 
@@ -25,7 +25,9 @@ class PostgresKeys:
 
     async def make(self, actor: str) -> bytes:
         await self._pool.fetch(
-            "INSERT INTO actor_keys VALUES ($1, $2) ON CONFLICT (actor) DO NOTHING", actor, secrets.token_bytes(KEY)
+            "INSERT INTO actor_keys VALUES ($1, $2) ON CONFLICT (actor) DO NOTHING",
+            actor,
+            secrets.token_bytes(KEY_LENGTH),
         )
         return (await self.get([actor]))[actor]
 

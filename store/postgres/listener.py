@@ -12,15 +12,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from store.log import LogUnavailable
-from store.postgres.connection import Line, Prepare
+from store.postgres.connection import DedicatedConnection, Prepare
 
 if TYPE_CHECKING:
     from store.postgres.connection import Connection
 
-PROBE = 10.0
+PROBE_INTERVAL = 10.0
 """Seconds between two questions, and that an answer may take at most."""
 
-AGAIN = 0.2
+RETRY_INTERVAL = 0.2
 """Seconds between two attempts to listen again."""
 
 logger = logging.getLogger(__name__)
@@ -38,10 +38,10 @@ class Listener:
         dsn: str,
         channels: Iterable[str],
         heard: Callable[[str], None],
-        probe: float = PROBE,
+        probe: float = PROBE_INTERVAL,
         *prepare: Prepare,
     ) -> None:
-        self.line = Line(dsn, *prepare, self._begin)
+        self.line = DedicatedConnection(dsn, *prepare, self._begin)
         self._channels = tuple(channels)
         self._heard = heard
         self._probe = probe
@@ -73,7 +73,7 @@ class Listener:
                 if not self._is_deaf:  # it is said once, however long it lasts
                     logger.warning("Listens no more, and tries again: %s", error)
                 self._is_deaf = True
-                await asyncio.sleep(AGAIN)
+                await asyncio.sleep(RETRY_INTERVAL)
                 continue
             if self._is_deaf:
                 logger.info("Listens again.")

@@ -14,15 +14,15 @@ from uuid import UUID
 
 from store import codec
 from store.batch import Clock, now
-from store.feed import BATCH, POLL, Feed, Kinds, Told
-from store.log import Author, Change, Event, Exported, Key, Link, LogUnavailable, Receipt, Recorded
+from store.feed import BATCH, POLL, Feed, Kinds, Observer
+from store.log import Author, Change, Event, ExportPage, Key, Link, LogUnavailable, Receipt, Recorded
 from store.postgres.connection import InDoubt, Pool
-from store.postgres.listener import PROBE, Listener
-from store.postgres.rows import ANSWERS, COLUMNS, answer, line, recorded
+from store.postgres.listener import PROBE_INTERVAL, Listener
+from store.postgres.rows import ANSWERS, COLUMNS, event_from_row, export_line_from_row, key_record_from_row
 from store.postgres.schema import migrate
 from store.postgres.witness import Witness
 from store.postgres.writer import Writer
-from store.shared import Shared
+from store.shared import SingleFlight
 
 if TYPE_CHECKING:
     from store.postgres.connection import Record
@@ -43,7 +43,7 @@ AHEAD = 100
 PATIENCE = 60.0
 """Seconds that a server waits for its database at the start."""
 
-AGAIN = 0.2
+RETRY_INTERVAL = 0.2
 """Seconds between two attempts to read for a follower from a database that is away."""
 
 OF_STREAM = "originator_id = $1 AND originator_version > $2 AND originator_version <= $3 ORDER BY originator_version"
@@ -97,7 +97,7 @@ class PostgresLog:
         self.witness = witness
         self._readers = readers
         self._feed = Feed(self._fetch_at_last, position)
-        self._catch_up = Shared(self._read_news)
+        self._catch_up = SingleFlight(self._read_news)
         self._news = asyncio.Event()  # others have written, or may have: what this node writes is published as it is
         self._ahead: deque[Sequence[Recorded]] = deque(maxlen=AHEAD)
         self._reading = asyncio.create_task(self._read_on(), name="log-reader")
@@ -108,7 +108,7 @@ class PostgresLog:
 
     @classmethod
     async def open(
-        cls, dsn: str, clock: Clock = now, *, patience: float = PATIENCE, probe: float = PROBE
+        cls, dsn: str, clock: Clock = now, *, patience: float = PATIENCE, probe: float = PROBE_INTERVAL
     ) -> "PostgresLog":
         """The log in the database *dsn*, whose tables are made or brought up to date.
 
@@ -129,12 +129,12 @@ class PostgresLog:
 
     async def find(self, key: str, request: str) -> Receipt | None:
         for row in await self._select(ANSWERS, [key]):
-            return answer(*row).again(request)
+            return key_record_from_row(*row).again(request)
         return None
 
     async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
         statement = f"SELECT {COLUMNS} FROM stored_events WHERE {OF_STREAM}"
-        return [recorded(row) for row in await self._of_stream(statement, stream, after, until)]
+        return [event_from_row(row) for row in await self._of_stream(statement, stream, after, until)]
 
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
         statement = f"SELECT topic, state, notification_id, hash FROM stored_events WHERE {OF_STREAM}"
@@ -151,9 +151,11 @@ class PostgresLog:
         """Those of the events from behind position *after* up to *until*."""
         return [(position, hash_) for position, hash_ in await self._events(LINKS, after, until)]
 
-    async def export(self, after: int = 0, limit: int = 1000) -> Exported:
+    async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
         rows = await self._events(ALL, after, limit)
-        return Exported(position=rows[-1]["notification_id"] if rows else 0, lines=b"".join(map(line, rows)))
+        return ExportPage(
+            position=rows[-1]["notification_id"] if rows else 0, lines=b"".join(map(export_line_from_row, rows))
+        )
 
     async def position(self) -> int:
         """All who ask at the same time share one statement: it reads what this node hasn't heard of yet."""
@@ -173,7 +175,7 @@ class PostgresLog:
         self.witness.stand()
         return self._feed.recent(after)
 
-    def watch(self, told: Told, kinds: Kinds | None = None) -> int:
+    def watch(self, told: Observer, kinds: Kinds | None = None) -> int:
         return self._feed.watch(told, kinds)
 
     async def close(self) -> None:
@@ -226,12 +228,12 @@ class PostgresLog:
             of_stream = f"originator_id = $1 AND originator_version > {VERSION} ORDER BY originator_version LIMIT $3"
             statement = f"{HALVING} SELECT {COLUMNS} FROM stored_events WHERE {of_stream}"
             rows = await self._events(statement, stream, after, limit)
-        return [recorded(row) for row in rows]
+        return [event_from_row(row) for row in rows]
 
     async def _fetch_some(self, after: int, kinds: Kinds) -> Sequence[Recorded]:
         """Those of *kinds* among the `WINDOW` events after *after*, and the last of them whatever it is."""
         rows = await self._events(SOME, after, WINDOW, [codec.NAMES[kind] for kind in kinds])
-        return [recorded(row) for row in rows]
+        return [event_from_row(row) for row in rows]
 
     async def _fetch_at_last(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
         """Keeps followers waiting while the database is away."""
@@ -241,7 +243,7 @@ class PostgresLog:
             except LogUnavailable as fault:
                 self._check_open()
                 self._say(fault)
-                await asyncio.sleep(AGAIN)
+                await asyncio.sleep(RETRY_INTERVAL)
 
     # Following
 

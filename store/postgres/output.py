@@ -12,9 +12,9 @@ import msgspec
 
 from domain.deployment.step import Phase
 from store.batch import Clock, now
-from store.feed import News
+from store.feed import Notifier
 from store.log import LogUnavailable
-from store.output import CHUNK, Attempt, Kind, Line, cut, fitting, size
+from store.output import CHUNK, AttemptOutput, LineKind, OutputLine, fit, line_size, truncation_note
 from store.postgres.connection import Pool, Prepare
 from store.postgres.listener import Listener
 from store.sqlite.output import NEWEST
@@ -27,7 +27,7 @@ CONNECTIONS = 4
 PAUSE = 0.02
 """Seconds between two wakings of those who follow, however much is written meanwhile."""
 
-AGAIN = 0.2
+RETRY_INTERVAL = 0.2
 """Seconds between two attempts to read for a follower from a database that is away."""
 
 OF_ATTEMPT = "deployment = $1 AND service = $2 AND phase = $3 AND attempt = $4"
@@ -46,7 +46,7 @@ READ = """
     WHERE deployment = $1 AND last > $2 AND last < $3::bigint + $5::int AND first < $3
 """
 
-Key = tuple[UUID, UUID, str, int]
+AttemptKey = tuple[UUID, UUID, str, int]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[str]).decode
@@ -58,7 +58,7 @@ class PostgresOutput:
     def __init__(self, dsn: str, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
-        self._news = News()
+        self._news = Notifier()
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._waking: asyncio.TimerHandle | None = None
         self._printing: set[str] = set()  # deployments that have printed since the last waking; "" for any of them
@@ -79,7 +79,7 @@ class PostgresOutput:
         phase: Phase,
         attempt: int,
         lines: Sequence[str],
-        kind: Kind = Kind.LINE,
+        kind: LineKind = LineKind.LINE,
         upto: int | None = None,
     ) -> None:
         self._check_open()
@@ -87,7 +87,7 @@ class PostgresOutput:
         turn = self._turns.setdefault(deployment, asyncio.Lock())  # who waits for a turn holds no connection
         async with turn, self._pool.transaction() as connection:
             await connection.execute("SELECT pg_advisory_xact_lock(7264, hashtext($1))", str(deployment))
-            if kind is Kind.NOTE:
+            if kind is LineKind.NOTE:
                 await self._insert(connection, key, lines, kind)
             else:
                 await self._append(connection, key, lines, upto)
@@ -113,13 +113,13 @@ class PostgresOutput:
         before: int | None = None,
         limit: int = 1000,
         newest: bool = False,
-    ) -> Sequence[Line]:
+    ) -> Sequence[OutputLine]:
         """Chunks are found by their last line: that of line *before* - 1 may end up to a chunk's length behind it."""
         self._check_open()
         end = NEWEST if before is None else before
         statement = f"{READ} {'AND service = $6' if service else ''} ORDER BY last {'DESC' if newest else ''} LIMIT $4"
         parameters: list[Any] = [deployment, after, end, limit, CHUNK]  # each has a line at least that is wanted
-        found: list[list[Line]] = []
+        found: list[list[OutputLine]] = []
         missing = limit
         for row in await self._pool.fetch(statement, *parameters, *([service] if service else [])):
             if missing <= 0:
@@ -131,7 +131,7 @@ class PostgresOutput:
 
     async def follow(
         self, deployment: UUID, service: UUID | None = None, after: int = 0
-    ) -> AsyncGenerator[Sequence[Line], None]:
+    ) -> AsyncGenerator[Sequence[OutputLine], None]:
         self._check_open()
         async with self._listening():
             while not self._is_closed:
@@ -139,7 +139,7 @@ class PostgresOutput:
                 try:
                     lines = await self.read(deployment, service, after)
                 except LogUnavailable:  # whoever follows waits, too, until the database is back
-                    await asyncio.sleep(AGAIN)
+                    await asyncio.sleep(RETRY_INTERVAL)
                     continue
                 if lines:
                     after = lines[-1].number
@@ -190,21 +190,21 @@ class PostgresOutput:
         else:
             self._news.spread(map(UUID, printing))
 
-    async def _append(self, connection: "Connection", key: Key, lines: Sequence[str], upto: int | None) -> None:
+    async def _append(self, connection: "Connection", key: AttemptKey, lines: Sequence[str], upto: int | None) -> None:
         was = await _attempt(connection, key)
         if upto is not None and upto <= was.upto:
             return
-        kept = [] if was.is_cut else fitting(was, lines)
+        kept = [] if was.is_cut else fit(was, lines)
         is_cut = len(kept) < len(lines)
-        await self._insert(connection, key, kept, Kind.LINE)
+        await self._insert(connection, key, kept, LineKind.LINE)
         if is_cut and not was.is_cut:
-            await self._insert(connection, key, [cut()], Kind.NOTE)
-        length = was.bytes + sum(map(size, kept))
+            await self._insert(connection, key, [truncation_note()], LineKind.NOTE)
+        length = was.bytes + sum(map(line_size, kept))
         await connection.execute(
             KEEP, *key, was.upto if upto is None else upto, was.lines + len(kept), length, is_cut or was.is_cut
         )
 
-    async def _insert(self, connection: "Connection", key: Key, texts: Sequence[str], kind: Kind) -> None:
+    async def _insert(self, connection: "Connection", key: AttemptKey, texts: Sequence[str], kind: LineKind) -> None:
         if not texts:
             return
         newest = "SELECT last FROM output_chunks WHERE deployment = $1 ORDER BY last DESC LIMIT 1"
@@ -217,20 +217,20 @@ class PostgresOutput:
         await connection.executemany(INSERT, rows)
 
 
-async def _attempt(connection: "Connection", key: Key) -> Attempt:
+async def _attempt(connection: "Connection", key: AttemptKey) -> AttemptOutput:
     row = await connection.fetchrow(f"SELECT upto, lines, bytes, is_cut FROM output_attempts WHERE {OF_ATTEMPT}", *key)
-    return Attempt(*row) if row else Attempt()
+    return AttemptOutput(*row) if row else AttemptOutput()
 
 
-def _lines(row: "Record") -> Iterator[Line]:
+def _lines(row: "Record") -> Iterator[OutputLine]:
     service, phase, attempt, kind, at, first, texts = row
     for number, text in enumerate(_decode(texts), first):
-        yield Line(
+        yield OutputLine(
             number=number,
             at=at,
             service=service,
             phase=Phase(phase),
             attempt=attempt,
-            kind=Kind(kind),
+            kind=LineKind(kind),
             text=text,
         )

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from store import audit, codec
-from store.batch import Answer, Head, Stored
+from store.batch import EventRow, KeyRecord, StreamHead
 from store.log import Author, Change, Key, Origin, Receipt, Recorded, StreamMoved
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ HEADS = """
 """
 ANSWERS = "SELECT key, request, subject, version, position FROM keys WHERE key = ANY ($1)"
 
-FOUND = """
+WRITTEN = """
     SELECT e.command, max(s.notification_id) AS position
     FROM unnest($1::int[], $2::uuid[], $3::bigint[], $4::uuid[]) AS e (command, stream, version, id)
     JOIN stored_events s ON s.originator_id = e.stream AND s.originator_version = e.version AND s.id = e.id
@@ -38,19 +38,19 @@ FOUND = """
 COMMAND, STREAM, VERSION, ID = 0, 1, 2, 5
 """Which columns they are."""
 
-Became = Receipt | StreamMoved | Answer
+AppendOutcome = Receipt | StreamMoved | KeyRecord
 """What a command came to; an answer is an earlier one's with the same key."""
 
 COLUMNS = """notification_id, originator_id, originator_version, topic, state, id, recorded_at,
     actor, origin, token, correlation, causation, reason, previous, hash"""
 
 
-class Sent(Struct, frozen=True):
+class PreparedAppend(Struct, frozen=True):
     """A command as the node has worked it out: its events are numbered as if nobody else wrote."""
 
     changes: Sequence[Change]
     key: Key | None
-    stored: Sequence[Stored]
+    stored: Sequence[EventRow]
 
     def receipt(self, position: int, version: int) -> Receipt:
         """What it did, when the log's last position is now *position*."""
@@ -62,10 +62,10 @@ class Sent(Struct, frozen=True):
         return Receipt(position=position, recorded=recorded, subject=subject, version=version)
 
 
-class Letter:
+class AppendRequest:
     """Commands in the form in which the database takes them, and its reply in theirs; they are recorded *at* a time."""
 
-    def __init__(self, commands: Sequence[Sent], heads: dict[UUID, Head], at: datetime) -> None:
+    def __init__(self, commands: Sequence[PreparedAppend], heads: dict[UUID, StreamHead], at: datetime) -> None:
         self._commands = commands
         self._at = at
         self._heads: list[tuple[Any, ...]] = []
@@ -74,7 +74,7 @@ class Letter:
         for number, command in enumerate(commands, 1):
             first = {change.stream: change for change in reversed(command.changes)}
             for stream, change in first.items():
-                self._heads.append((number, stream, change.expected, heads.get(stream, Head()).hash))
+                self._heads.append((number, stream, change.expected, heads.get(stream, StreamHead()).hash))
             if (key := command.key) is not None:
                 self._keys.append((number, key.key, key.request, key.subject))
             self._events += [_row(stored, number) for stored in command.stored]
@@ -88,13 +88,13 @@ class Letter:
         """By which command, which stream's which version is which event."""
         return [[row[column] for row in self._events] for column in (COMMAND, STREAM, VERSION, ID)]
 
-    def outcomes(self, reply: "Sequence[Record]", found: "Sequence[Record]" = ()) -> list[Became]:
+    def outcomes(self, reply: "Sequence[Record]", found: "Sequence[Record]" = ()) -> list[AppendOutcome]:
         """What became of each command; *found* are those that were written when they were sent before."""
         (position,) = (row["position"] for row in reply if row["outcome"] == "base")
         by_command = {row["command"]: row for row in reply if row["outcome"] in ("known", "moved")}
         versions = {row["request"]: row["version"] for row in reply if row["outcome"] == "kept"}
         before = {row["command"]: row["position"] for row in found}
-        outcomes: list[Became] = []
+        outcomes: list[AppendOutcome] = []
         for number, command in enumerate(self._commands, 1):
             row = by_command.get(number)
             if row is None:
@@ -104,19 +104,21 @@ class Letter:
                 outcomes.append(command.receipt(before[number], row["version"] if command.key else 0))
             elif row["outcome"] == "known":
                 assert command.key is not None
-                outcomes.append(answer(command.key.key, row["request"], row["stream"], row["version"], row["position"]))
+                outcomes.append(
+                    key_record_from_row(command.key.key, row["request"], row["stream"], row["version"], row["position"])
+                )
             else:
                 expected = next(each.expected for each in command.changes if each.stream == row["stream"])
                 outcomes.append(StreamMoved(row["stream"], expected, row["version"]))
         return outcomes
 
 
-def answer(key: str, request: str, subject: UUID, version: int, position: int) -> Answer:
+def key_record_from_row(key: str, request: str, subject: UUID, version: int, position: int) -> KeyRecord:
     """A row of the keys' table."""
-    return Answer(Key(key=key, request=request, subject=subject), version, position)
+    return KeyRecord(Key(key=key, request=request, subject=subject), version, position)
 
 
-def recorded(row: "Record") -> Recorded:
+def event_from_row(row: "Record") -> Recorded:
     """A row of the events' table."""
     position, stream, version, name, state, id_, recorded_at, actor, origin, token, *others, previous, hash_ = row
     correlation, causation, reason = others
@@ -148,16 +150,16 @@ def _author(
     )
 
 
-def line(row: "Record") -> bytes:
+def export_line_from_row(row: "Record") -> bytes:
     """A row of the events' table, whoever wrote it, as it is in an export."""
     position, stream, version, name, state, id_, recorded_at, *envelope, previous, hash_ = row
     link = codec.link(
         previous.hex(), id_, stream, version, name, state.decode(errors="replace"), recorded_at, *envelope
     )
-    return audit.line(position, hash_, link)
+    return audit.export_line(position, hash_, link)
 
 
-def _row(stored: Stored, command: int) -> tuple[Any, ...]:
+def _row(stored: EventRow, command: int) -> tuple[Any, ...]:
     """As the events' table has it, with the command for the position, and without the time: both are given there."""
     recorded, by = stored.recorded, stored.recorded.by
     return (

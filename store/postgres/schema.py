@@ -12,9 +12,16 @@ import asyncpg
 
 from store.log import LogUnavailable
 from store.postgres import session
-from store.postgres.connection import BROKEN, check, connect, explained, target, words
+from store.postgres.connection import (
+    CONNECTION_ERRORS,
+    check_address,
+    connect,
+    describe_database,
+    describe_error,
+    translate_errors,
+)
 
-AGAIN = 0.5
+RETRY_INTERVAL = 0.5
 """Seconds between two attempts to reach a database that isn't there yet."""
 
 META = """
@@ -37,9 +44,9 @@ async def migrate(dsn: str, patience: float = 0.0) -> str:
     A database that can't be reached is waited for, *patience* seconds at most. Raises `LogUnavailable` then, or if a
     newer version of Stageline made the tables.
     """
-    check(dsn)
+    check_address(dsn)
     deadline = asyncio.get_running_loop().time() + patience
-    with explained(dsn):
+    with translate_errors(dsn):
         connection = await _reached(dsn, deadline)
         try:
             await session.check(connection, dsn)
@@ -56,13 +63,13 @@ async def _reached(dsn: str, deadline: float) -> "asyncpg.Connection[asyncpg.Rec
             return await connect(dsn, answering=None)  # a migration takes as long as it takes
         except asyncpg.ClientConfigurationError:  # the address itself makes no sense
             raise
-        except BROKEN as error:
+        except CONNECTION_ERRORS as error:
             if asyncio.get_running_loop().time() >= deadline:
                 raise
             if not has_said:
-                logger.warning("Waiting for %s: %s", target(dsn), words(error))
+                logger.warning("Waiting for %s: %s", describe_database(dsn), describe_error(error))
             has_said = True
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(RETRY_INTERVAL)
 
 
 async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]", dsn: str) -> str:
@@ -73,21 +80,21 @@ async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]", dsn: str) -
         encoding = await connection.fetchval("SHOW server_encoding")
         if encoding != "UTF8":
             raise LogUnavailable(
-                f"{target(dsn).capitalize()} keeps text as {encoding}, which has no room for all that there is: "
+                f"{describe_database(dsn).capitalize()} keeps text as {encoding}, which has no room for all that there is: "
                 "create it with createdb --encoding UTF8 --template template0."
             )
         await connection.execute(META)
     meta = {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM meta")}
     if int(meta["schema"]) > len(known):
-        raise LogUnavailable(newer(dsn, "its schema", int(meta["schema"]), len(known)))
+        raise LogUnavailable(newer_version_message(dsn, "its schema", int(meta["schema"]), len(known)))
     for migration in known[int(meta["schema"]) :]:
         await connection.execute(migration)
     await connection.execute("UPDATE meta SET value = $1 WHERE name = 'schema' AND value <> $1", str(len(known)))
     return str(meta["epoch"])
 
 
-def newer(dsn: str, what: str, found: int, known: int) -> str:
+def newer_version_message(dsn: str, what: str, found: int, known: int) -> str:
     return (
-        f"{target(dsn).capitalize()} was written by a newer version of Stageline ({what} is {found}, "
+        f"{describe_database(dsn).capitalize()} was written by a newer version of Stageline ({what} is {found}, "
         f"this version knows {known}): install that version, or a newer one."
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from store.log import LogUnavailable
-from store.postgres.connection import CONNECTING, POOLED, connect, target
+from store.postgres.connection import CONNECT_TIMEOUT, POOLER, connect, describe_database
 
 if TYPE_CHECKING:
     from store.postgres.connection import Connection
@@ -26,15 +26,15 @@ async def check(connection: "Connection", dsn: str) -> None:
         for _ in range(ROUNDS):
             mark = uuid4().hex
             async with other.transaction():  # it has another session meanwhile
-                await connection.execute(f"SET stageline.mark = '{mark}'", timeout=CONNECTING)
+                await connection.execute(f"SET stageline.mark = '{mark}'", timeout=CONNECT_TIMEOUT)
             # The other's session is free now. A pooler gives that out next, or all that are free in turn.
             for _ in range(2):
                 if not await _holds(connection, f"current_setting('stageline.mark', true) = '{mark}'"):
-                    raise LogUnavailable(f"{target(dsn).capitalize()}: {POOLED}.")
+                    raise LogUnavailable(f"{describe_database(dsn).capitalize()}: {POOLER}.")
     finally:
         await other.close(timeout=1)
 
 
 async def _holds(connection: "Connection", condition: str) -> bool:
     """By one message and nothing prepared: two messages might go to two sessions."""
-    return await connection.execute(f"SELECT WHERE {condition}", timeout=CONNECTING) == "SELECT 1"
+    return await connection.execute(f"SELECT WHERE {condition}", timeout=CONNECT_TIMEOUT) == "SELECT 1"

@@ -5,7 +5,7 @@ from typing import Self
 
 from store.log import Recorded
 from store.postgres.connection import Pool
-from store.postgres.rows import COLUMNS, recorded
+from store.postgres.rows import COLUMNS, event_from_row
 
 EVENTS = f"""
     SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 AND notification_id <= $2
@@ -27,7 +27,7 @@ class PostgresShare:
 
     async def read(self, after: int, until: int) -> Sequence[Recorded]:
         """Its events from behind position *after* up to *until*."""
-        return [recorded(row) for row in await self._pool.fetch(EVENTS, after, until, self._count, self._number)]
+        return [event_from_row(row) for row in await self._pool.fetch(EVENTS, after, until, self._count, self._number)]
 
     async def close(self) -> None:
         await self._pool.close()

@@ -11,8 +11,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from store.log import LogUnavailable, PutBack
-from store.postgres.connection import target
+from store.log import LogRewound, LogUnavailable
+from store.postgres.connection import describe_database
 
 if TYPE_CHECKING:
     from store.postgres.connection import Connection
@@ -33,7 +33,7 @@ class Witness:
 
     def __init__(self, dsn: str, epoch: str) -> None:
         self.lost = asyncio.Event()
-        self._name = target(dsn).capitalize()
+        self._name = describe_database(dsn).capitalize()
         self._epoch = epoch
         self._position = 0
         self._hash = b""
@@ -44,12 +44,12 @@ class Witness:
             self._position, self._hash = position, hash_
 
     def stand(self) -> None:
-        """Raises `PutBack` once that was found."""
+        """Raises `LogRewound` once that was found."""
         if self.lost.is_set():
-            raise PutBack(self._why)
+            raise LogRewound(self._why)
 
     async def check(self, connection: "Connection") -> None:
-        """To be done with every new connection before it is used; raises `PutBack`, or `LogUnavailable`."""
+        """To be done with every new connection before it is used; raises `LogRewound`, or `LogUnavailable`."""
         self.stand()
         position, hash_ = self._position, self._hash
         found = await connection.fetchrow(FOUND, position)

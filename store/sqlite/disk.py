@@ -29,7 +29,7 @@ ADVICE = {
 """By SQLite's primary result code, https://www.sqlite.org/rescode.html."""
 
 
-def private(path: str, flags: int) -> int:
+def open_private(path: str, flags: int) -> int:
     """Open a file as `open` does whose *opener* this is. A new file is for its owner only, in whichever folder.
 
     A umask for the whole server would do the same, but services inherit it, and they are to have the user's own.
@@ -37,10 +37,10 @@ def private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
     """Make the folder *path*, and each missing one above it, for their owner only."""
     if not path.is_dir():
-        folder(path.parent)
+        make_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
 
 
@@ -49,14 +49,14 @@ def is_open_to_others(path: Path) -> bool:
     return bool(path.stat().st_mode & 0o077)
 
 
-def make(path: Path) -> None:
+def make_file(path: Path) -> None:
     """Make the file *path* and its folder where they are missing, for their owner only.
 
     SQLite gives the files that it puts beside a database (-wal, -shm, -journal) the database's own mode.
     """
-    with explained(path):
-        folder(path.parent)
-        os.close(private(str(path), os.O_RDWR | os.O_CREAT))
+    with translate_errors(path):
+        make_folder(path.parent)
+        os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))
 
 
 def lock(path: Path) -> int:
@@ -64,7 +64,7 @@ def lock(path: Path) -> int:
 
     Raises `LogUnavailable` if another holds it.
     """
-    make(path)
+    make_file(path)
     descriptor = os.open(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,7 +81,7 @@ def lock(path: Path) -> int:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Turns what the system, SQLite or the library raises over *path* into `LogUnavailable`."""
     try:
         yield

@@ -21,12 +21,12 @@ from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor
 
 from store import codec
-from store.batch import Batch, Clock, Head, Waiting, now
-from store.feed import Feed, Kinds, Told
-from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
+from store.batch import AppendBatch, Clock, PendingAppend, StreamHead, now
+from store.feed import Feed, Kinds, Observer
+from store.log import Author, Change, Event, ExportPage, Key, LogUnavailable, Receipt, Recorded
 from store.sqlite import disk
 from store.sqlite import tables as recorder
-from store.sqlite.tables import Datastore, Recorder
+from store.sqlite.tables import Datastore, SqliteRecorder
 
 READERS = 4
 KNOWN_HEADS = 10_000
@@ -58,18 +58,18 @@ class SqliteLog:
 
     is_shared = False
 
-    def __init__(self, path: Path, epoch: str, recorder: Recorder, lock: int, clock: Clock) -> None:
+    def __init__(self, path: Path, epoch: str, recorder: SqliteRecorder, lock: int, clock: Clock) -> None:
         self.epoch = epoch
         self._path = path
         self._recorder = recorder
         self._lock = lock
         self._clock = clock
-        self._heads: dict[UUID, Head] = {}  # of the streams that were last written to
+        self._heads: dict[UUID, StreamHead] = {}  # of the streams that were last written to
         self._datastore = Datastore(path, size=READERS, mode="ro")
         self._writer = ThreadPoolExecutor(1, "log-writer")
         self._readers = ThreadPoolExecutor(READERS, "log-reader")
         self._feed = Feed(self._fetch, recorder.max_notification_id() or 0)
-        self._waiting: list[Waiting] = []
+        self._waiting: list[PendingAppend] = []
         self._writing: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -83,11 +83,11 @@ class SqliteLog:
 
     @classmethod
     def _open(cls, path: Path, clock: Clock) -> "SqliteLog":
-        with disk.explained(path), ExitStack() as undo:
+        with disk.translate_errors(path), ExitStack() as undo:
             lock = disk.lock(path.with_name(f"{path.name}-lock"))
             undo.callback(os.close, lock)
-            disk.make(path)
-            recorder = Recorder(Datastore(path, size=1))
+            disk.make_file(path)
+            recorder = SqliteRecorder(Datastore(path, size=1))
             undo.callback(recorder.datastore.close)
             log = cls(path, recorder.begin(path), recorder, lock, clock)
             undo.pop_all()
@@ -95,14 +95,14 @@ class SqliteLog:
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
         self._check_open()
-        waiting = Waiting(changes, by, key, asyncio.get_running_loop().create_future())
+        waiting = PendingAppend(changes, by, key, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())  # a task of its own: who waits may be cancelled
         return await waiting.receipt
 
     async def find(self, key: str, request: str) -> Receipt | None:
-        for answer in await self._select(recorder.answer, "SELECT * FROM keys WHERE key = ?", key):
+        for answer in await self._select(recorder.key_record_from_row, "SELECT * FROM keys WHERE key = ?", key):
             return answer.again(request)
         return None
 
@@ -110,7 +110,7 @@ class SqliteLog:
         if self.ends_at(stream, after):
             return ()
         statement = f"SELECT * FROM stored_events WHERE {OF_STREAM}"
-        return await self._of_stream(recorder.recorded, statement, stream, after, until)
+        return await self._of_stream(recorder.event_from_row, statement, stream, after, until)
 
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
         if self.ends_at(stream, after):
@@ -127,10 +127,10 @@ class SqliteLog:
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
 
-    async def export(self, after: int = 0, limit: int = 1000) -> Exported:
+    async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
         statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
-        rows = await self._select(recorder.line, statement, after, limit)
-        return Exported(position=rows[-1][0] if rows else 0, lines=b"".join(line for _, line in rows))
+        rows = await self._select(recorder.export_line_from_row, statement, after, limit)
+        return ExportPage(position=rows[-1][0] if rows else 0, lines=b"".join(line for _, line in rows))
 
     async def position(self) -> int:
         self._check_open()
@@ -147,7 +147,7 @@ class SqliteLog:
     def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.recent(after)
 
-    def watch(self, told: Told, kinds: Kinds | None = None) -> int:
+    def watch(self, told: Observer, kinds: Kinds | None = None) -> int:
         return self._feed.watch(told, kinds)
 
     async def close(self) -> None:
@@ -200,17 +200,17 @@ class SqliteLog:
         finally:
             self._writing = None
 
-    def _carry_out(self, waiting: Sequence[Waiting]) -> tuple[Sequence[Recorded], Sequence[Receipt | Exception]]:
+    def _carry_out(self, waiting: Sequence[PendingAppend]) -> tuple[Sequence[Recorded], Sequence[Receipt | Exception]]:
         recorder = self._recorder
         try:
-            with disk.explained(self._path), recorder.datastore.transaction(commit=True) as cursor:
-                answer = partial(recorder.answer, cursor)
-                batch = Batch(recorder.tip(cursor), self._clock, partial(self._head, cursor), answer)
+            with disk.translate_errors(self._path), recorder.datastore.transaction(commit=True) as cursor:
+                answer = partial(recorder.key_record, cursor)
+                batch = AppendBatch(recorder.tip(cursor), self._clock, partial(self._head, cursor), answer)
                 outcomes = [one.attempt(batch, FAULTS) for one in waiting]
                 recorder.write(cursor, batch)
         except LogUnavailable:
             recorder.datastore.close()  # whatever state its connection was left in, a new one has another
-            self._recorder = Recorder(Datastore(self._path, size=1))
+            self._recorder = SqliteRecorder(Datastore(self._path, size=1))
             self._heads.clear()
             raise
         for stream, head in batch.heads.items():
@@ -220,23 +220,23 @@ class SqliteLog:
             del self._heads[next(iter(self._heads))]
         return batch.recorded, outcomes
 
-    def _head(self, cursor: SQLiteCursor, stream: UUID) -> Head:
+    def _head(self, cursor: SQLiteCursor, stream: UUID) -> StreamHead:
         return self._heads.get(stream) or self._recorder.head(cursor, stream)
 
     async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
         if stream is None:
             statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
-            return await self._select(recorder.recorded, statement, after, limit)
+            return await self._select(recorder.event_from_row, statement, after, limit)
         of_stream = f"originator_id = ?1 AND originator_version > {VERSION} ORDER BY originator_version LIMIT ?3"
         statement = f"{HALVING} SELECT * FROM stored_events WHERE {of_stream}"
-        return await self._select(recorder.recorded, statement, stream.hex, after, limit)
+        return await self._select(recorder.event_from_row, statement, stream.hex, after, limit)
 
     async def _select(self, make: Callable[..., T], statement: str, *parameters: object) -> list[T]:
         """*make* of every row, in a thread of the readers."""
         self._check_open()
 
         def select() -> list[T]:
-            with disk.explained(self._path), self._datastore.transaction(commit=False) as cursor:
+            with disk.translate_errors(self._path), self._datastore.transaction(commit=False) as cursor:
                 cursor.sqlite_cursor.row_factory = None
                 cursor.execute(statement, parameters)
                 return list(starmap(make, cursor.fetchall()))

@@ -14,9 +14,9 @@ import msgspec
 
 from domain.deployment.step import Phase
 from store.batch import Clock, now
-from store.feed import News
+from store.feed import Notifier
 from store.log import LogUnavailable
-from store.output import CHUNK, Attempt, Kind, Line, cut, fitting, size
+from store.output import CHUNK, AttemptOutput, LineKind, OutputLine, fit, line_size, truncation_note
 from store.sqlite import disk
 
 SCHEMA = 1
@@ -46,13 +46,13 @@ class SqliteOutput:
         self._path = path
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "output")
-        self._news = News()
+        self._news = Notifier()
         self._is_closed = False
 
     @classmethod
     async def open(cls, path: Path, clock: Clock = now) -> "SqliteOutput":
         """The store in the file *path*, which is made if it is missing; raises `LogUnavailable`."""
-        return cls(await asyncio.to_thread(opened, path), path, clock)
+        return cls(await asyncio.to_thread(connect, path), path, clock)
 
     async def append(
         self,
@@ -61,7 +61,7 @@ class SqliteOutput:
         phase: Phase,
         attempt: int,
         lines: Sequence[str],
-        kind: Kind = Kind.LINE,
+        kind: LineKind = LineKind.LINE,
         upto: int | None = None,
     ) -> None:
         key = (deployment.hex, service.hex, phase.value, attempt)
@@ -80,13 +80,13 @@ class SqliteOutput:
         before: int | None = None,
         limit: int = 1000,
         newest: bool = False,
-    ) -> Sequence[Line]:
+    ) -> Sequence[OutputLine]:
         end = NEWEST if before is None else before
         return await self._do(lambda: self._read(deployment, service, after, end, limit, newest))
 
     async def follow(
         self, deployment: UUID, service: UUID | None = None, after: int = 0
-    ) -> AsyncGenerator[Sequence[Line], None]:
+    ) -> AsyncGenerator[Sequence[OutputLine], None]:
         self._check_open()
         while not self._is_closed:
             news = self._news.of(deployment)
@@ -112,34 +112,34 @@ class SqliteOutput:
         self._check_open()
 
         def do() -> T:
-            with disk.explained(self._path), self._database:
+            with disk.translate_errors(self._path), self._database:
                 self._database.execute("BEGIN")
                 return work()
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, do)
 
-    def _append(self, key: tuple[str, str, str, int], lines: Sequence[str], kind: Kind, upto: int | None) -> None:
-        if kind is Kind.NOTE:
+    def _append(self, key: tuple[str, str, str, int], lines: Sequence[str], kind: LineKind, upto: int | None) -> None:
+        if kind is LineKind.NOTE:
             self._insert(key, lines, kind)
             return
         was = self._attempt(key)
         if upto is not None and upto <= was.upto:
             return
-        kept = [] if was.is_cut else fitting(was, lines)
+        kept = [] if was.is_cut else fit(was, lines)
         is_cut = len(kept) < len(lines)
         self._insert(key, kept, kind)
         if is_cut and not was.is_cut:
-            self._insert(key, [cut()], Kind.NOTE)
+            self._insert(key, [truncation_note()], LineKind.NOTE)
         row = (
             *key,
             was.upto if upto is None else upto,
             was.lines + len(kept),
-            was.bytes + sum(map(size, kept)),
+            was.bytes + sum(map(line_size, kept)),
             is_cut or was.is_cut,
         )
         self._database.execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    def _insert(self, key: tuple[str, str, str, int], texts: Sequence[str], kind: Kind) -> None:
+    def _insert(self, key: tuple[str, str, str, int], texts: Sequence[str], kind: LineKind) -> None:
         at = self._clock().isoformat(timespec="microseconds")
         (last,) = self._database.execute("SELECT max(last) FROM chunks WHERE deployment = ?", key[:1]).fetchone()
         number = last or 0
@@ -149,15 +149,15 @@ class SqliteOutput:
             self._database.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             number += len(chunk)
 
-    def _attempt(self, key: tuple[str, str, str, int]) -> Attempt:
+    def _attempt(self, key: tuple[str, str, str, int]) -> AttemptOutput:
         statement = """SELECT upto, lines, bytes, is_cut FROM attempts
         WHERE deployment = ? AND service = ? AND phase = ? AND attempt = ?"""
         row = self._database.execute(statement, key).fetchone()
-        return Attempt(*row) if row else Attempt()
+        return AttemptOutput(*row) if row else AttemptOutput()
 
     def _read(
         self, deployment: UUID, service: UUID | None, after: int, before: int, limit: int, newest: bool
-    ) -> list[Line]:
+    ) -> list[OutputLine]:
         """Chunks are found by their last line: that of line *before* - 1 may end up to a chunk's length behind it."""
         of_service, parameters = ("AND service = ?", [service.hex]) if service else ("", [])
         rows = self._database.execute(
@@ -165,7 +165,7 @@ class SqliteOutput:
             WHERE deployment = ? {of_service} AND last > ? AND last < ? ORDER BY last {"DESC" if newest else "ASC"}""",
             (deployment.hex, *parameters, after, before + CHUNK),
         )
-        found: list[list[Line]] = []
+        found: list[list[OutputLine]] = []
         missing = limit
         for row in rows:
             if missing <= 0:
@@ -183,9 +183,9 @@ class MemoryOutput(SqliteOutput):
         super().__init__(_connect(":memory:"), Path(":memory:"), clock)
 
 
-def opened(path: Path) -> sqlite3.Connection:
-    disk.make(path)
-    with disk.explained(path):
+def connect(path: Path) -> sqlite3.Connection:
+    disk.make_file(path)
+    with disk.translate_errors(path):
         database = _connect(str(path))
         (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA:
@@ -208,8 +208,12 @@ def _connect(path: str) -> sqlite3.Connection:
     return database
 
 
-def _lines(service: str, phase: str, attempt: int, kind: str, at: str, first: int, texts: bytes) -> Iterable[Line]:
+def _lines(
+    service: str, phase: str, attempt: int, kind: str, at: str, first: int, texts: bytes
+) -> Iterable[OutputLine]:
     """A row of the chunks' table."""
-    step = UUID(service), Phase(phase), Kind(kind), datetime.fromisoformat(at)
+    step = UUID(service), Phase(phase), LineKind(kind), datetime.fromisoformat(at)
     for number, text in enumerate(_decode(texts), first):
-        yield Line(number=number, at=step[3], service=step[0], phase=step[1], attempt=attempt, kind=step[2], text=text)
+        yield OutputLine(
+            number=number, at=step[3], service=step[0], phase=step[1], attempt=attempt, kind=step[2], text=text
+        )

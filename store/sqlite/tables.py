@@ -23,7 +23,7 @@ from eventsourcing.sqlite import (
 )
 
 from store import audit, codec
-from store.batch import Answer, Batch, Head, Stored, Tip
+from store.batch import AppendBatch, EventRow, KeyRecord, StreamHead, Tip
 from store.log import Author, Key, LogUnavailable, Origin, Recorded
 
 SCHEMA = 1
@@ -68,7 +68,7 @@ PRAGMAS = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON", 
 _uuid = lru_cache(10_000)(UUID)  # the same few streams and tokens come again and again
 
 
-class Pool(SQLiteConnectionPool):
+class DurablePool(SQLiteConnectionPool):
     """The library's, with connections whose commits are durable."""
 
     def _create_connection(self) -> SQLiteConnection:
@@ -83,10 +83,10 @@ class Datastore(SQLiteDatastore):
 
     def __init__(self, path: Path, size: int, mode: str = "rw") -> None:
         super().__init__(str(path))
-        self.pool = Pool(db_name=f"{path.absolute().as_uri()}?mode={mode}", pool_size=size, max_overflow=0)
+        self.pool = DurablePool(db_name=f"{path.absolute().as_uri()}?mode={mode}", pool_size=size, max_overflow=0)
 
 
-class Recorder(SQLiteApplicationRecorder):
+class SqliteRecorder(SQLiteApplicationRecorder):
     """The library's, with what it doesn't know of: envelopes, idempotency keys, and whose log it is.
 
     What takes a cursor is done in that cursor's transaction.
@@ -122,21 +122,21 @@ class Recorder(SQLiteApplicationRecorder):
         row = cursor.fetchone()
         return Tip(row["rowid"], datetime.fromisoformat(row["recorded_at"])) if row else Tip()
 
-    def head(self, cursor: SQLiteCursor, stream: UUID) -> Head:
+    def head(self, cursor: SQLiteCursor, stream: UUID) -> StreamHead:
         cursor.execute(
             "SELECT originator_version, hash FROM stored_events WHERE originator_id = ? "
             "ORDER BY originator_version DESC LIMIT 1",
             (stream.hex,),
         )
         row = cursor.fetchone()
-        return Head(row["originator_version"], row["hash"]) if row else Head()
+        return StreamHead(row["originator_version"], row["hash"]) if row else StreamHead()
 
-    def answer(self, cursor: SQLiteCursor, key: str) -> Answer | None:
+    def key_record(self, cursor: SQLiteCursor, key: str) -> KeyRecord | None:
         cursor.execute("SELECT * FROM keys WHERE key = ?", (key,))
         row = cursor.fetchone()
-        return answer(*row) if row else None
+        return key_record_from_row(*row) if row else None
 
-    def write(self, cursor: SQLiteCursor, batch: Batch) -> None:
+    def write(self, cursor: SQLiteCursor, batch: AppendBatch) -> None:
         self._insert_events(cursor, cast("list[StoredEvent]", batch.stored))
         answers = [
             (answer.key.key, answer.key.request, answer.key.subject.hex, answer.version, answer.position)
@@ -145,12 +145,12 @@ class Recorder(SQLiteApplicationRecorder):
         cursor.executemany("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", answers)
 
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
-        rows = [_row(stored) for stored in cast("Sequence[Stored]", stored_events)]
+        rows = [_row(stored) for stored in cast("Sequence[EventRow]", stored_events)]
         c.executemany(f"INSERT INTO stored_events VALUES ({', '.join('?' * len(COLUMNS))})", rows)
         return [row[0] for row in rows]
 
 
-def _row(stored: Stored) -> tuple[Any, ...]:
+def _row(stored: EventRow) -> tuple[Any, ...]:
     recorded, by = stored.recorded, stored.recorded.by
     return (
         recorded.position,
@@ -171,12 +171,12 @@ def _row(stored: Stored) -> tuple[Any, ...]:
     )
 
 
-def answer(key: str, request: str, subject: str, version: int, position: int) -> Answer:
+def key_record_from_row(key: str, request: str, subject: str, version: int, position: int) -> KeyRecord:
     """A row of the keys' table."""
-    return Answer(Key(key=key, request=request, subject=UUID(subject)), version, position)
+    return KeyRecord(Key(key=key, request=request, subject=UUID(subject)), version, position)
 
 
-def line(
+def export_line_from_row(
     position: int,
     stream: str,
     version: int,
@@ -209,7 +209,7 @@ def line(
         causation and _known(causation),
         reason,
     )
-    return position, audit.line(position, hash_, link)
+    return position, audit.export_line(position, hash_, link)
 
 
 def _dashed(hex_: str) -> str:
@@ -226,7 +226,7 @@ def _instant(at: str) -> str:
     return at.replace(".000000", "").replace("+00:00", "Z")
 
 
-def recorded(
+def event_from_row(
     position: int,
     stream: str,
     version: int,

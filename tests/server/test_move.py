@@ -15,8 +15,8 @@ import pytest
 from server.move import move
 from server.stores import prepare
 from store.log import Author, Key, LogUnavailable, Origin
-from store.move import Source
-from store.postgres.connection import target
+from store.move import DataFolder
+from store.postgres.connection import describe_database
 from store.sqlite.keys import SqliteKeys
 from store.sqlite.log import SqliteLog
 from tests.serving import ROOT, Serving
@@ -107,7 +107,9 @@ def test_everything_goes_on_where_it_has_moved_to(node: Serving, empty: str) -> 
 
     moved = node.stageline("migrate", "--from", str(node.data), "--database", empty)
     assert (moved.returncode, moved.stderr) == (0, "")
-    events = f"{count(empty, 'stored_events')} events, and all that goes with them, have moved to {target(empty)}"
+    events = (
+        f"{count(empty, 'stored_events')} events, and all that goes with them, have moved to {describe_database(empty)}"
+    )
     assert moved.stdout.startswith(events)
     assert count(empty, "procrastinate_jobs") == 1  # the first deployment's isn't done again
 
@@ -185,7 +187,7 @@ def test_who_dies_when_all_of_it_is_there_goes_on_from_there(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Source, "leave", die)
+        patch.setattr(DataFolder, "leave", die)
         with pytest.raises(SystemExit):
             move(folder, empty)
     assert keys(folder) == ["ann"]
@@ -218,5 +220,5 @@ def test_a_folder_without_a_log_or_with_a_server_is_told_of(folder: Path, empty:
     with pytest.raises(SystemExit, match=r"nowhere/log\.db isn't there: name the data folder of a server"):
         move(tmp_path / "nowhere", empty)
     assert not (tmp_path / "nowhere").exists()
-    with Source(folder), pytest.raises(SystemExit, match="Another Stageline server uses the data folder"):
+    with DataFolder(folder), pytest.raises(SystemExit, match="Another Stageline server uses the data folder"):
         move(folder, empty)

@@ -15,7 +15,7 @@ import pytest
 from domain.deployment.step import Status
 from server.fsck import check
 from server.settings import Settings
-from store.postgres.connection import target
+from store.postgres.connection import describe_database
 from tests.postgres import named
 from tests.proxy import far
 from tests.runner import test_worker_crash
@@ -45,7 +45,7 @@ def test_a_database_is_migrated_once(empty: str) -> None:
         assert (done.returncode, done.stderr, done.stdout) == (
             0,
             "",
-            f"The tables in {target(empty)} are up to date.\n",
+            f"The tables in {describe_database(empty)} are up to date.\n",
         )
     with psycopg.connect(empty) as database:
         found = database.execute("SELECT to_regclass('stored_events'), to_regclass('procrastinate_jobs')").fetchone()

@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.audit import MOST_FINDINGS, Finding, Flaw, Verifier, running
+from store.audit import MAX_FINDINGS, Finding, Flaw, Verifier, running_hash
 from store.log import Author, Change, EventLog, Origin
 from store.memory import MemoryLog
 from store.sqlite.log import SqliteLog
@@ -42,7 +42,7 @@ LINES = asyncio.run(exported())
 DOCUMENTS = [json.loads(line) for line in LINES]
 HEAD = ""
 for document in DOCUMENTS:
-    HEAD = running(HEAD, document["position"], document["hash"])
+    HEAD = running_hash(HEAD, document["position"], document["hash"])
 
 
 def verified(lines: list[bytes], head: tuple[int, str] | None = None) -> list[Finding]:
@@ -104,8 +104,8 @@ async def test_a_time_without_microseconds_is_exported_as_it_was_hashed(tmp_path
 
 def test_the_running_hash_is_documented_by_an_example() -> None:
     first = sha256(b" 1 aa").hexdigest()
-    assert first == running("", 1, "aa")
-    assert sha256(f"{first} 2 bb".encode()).hexdigest() == running(first, 2, "bb")
+    assert first == running_hash("", 1, "aa")
+    assert sha256(f"{first} 2 bb".encode()).hexdigest() == running_hash(first, 2, "bb")
 
 
 # What was not altered
@@ -120,14 +120,14 @@ async def test_what_was_exported_is_found_good(log: EventLog) -> None:
     assert (verifier.findings, verifier.position) == ([], EVENTS)
     middle = ""
     for line in map(json.loads, lines[:10]):
-        middle = running(middle, line["position"], line["hash"])
+        middle = running_hash(middle, line["position"], line["hash"])
     assert middle == verifier.running_at(10)
 
 
 def test_a_head_of_any_moment_is_found_in_a_later_export() -> None:
     head = ""
     for number, document in enumerate(DOCUMENTS, 1):
-        head = running(head, document["position"], document["hash"])
+        head = running_hash(head, document["position"], document["hash"])
         assert verified(LINES, (number, head)) == []
     assert verified(LINES, (0, "")) == []
     assert verified([], (0, "")) == []
@@ -244,7 +244,7 @@ def test_what_is_found_is_named() -> None:
 
 
 def test_a_file_of_something_else_is_given_up() -> None:
-    assert len(verified([b"something else\n"] * 10_000)) == MOST_FINDINGS
+    assert len(verified([b"something else\n"] * 10_000)) == MAX_FINDINGS
 
 
 async def test_what_was_altered_in_the_database_is_found_in_its_export(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from domain.deployment.step import Phase
 from store import output
 from store.log import LogUnavailable
-from store.output import CHUNK, Kind, Line, OutputStore
+from store.output import CHUNK, LineKind, OutputLine, OutputStore
 from store.postgres.output import PostgresOutput
 from store.sqlite.output import MemoryOutput, SqliteOutput
 from tests.store.sample import A, B, C, take
@@ -37,22 +37,22 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await store.close()
 
 
-def texts(lines: Sequence[Line]) -> list[str]:
+def texts(lines: Sequence[OutputLine]) -> list[str]:
     return [line.text for line in lines]
 
 
-def numbers(lines: Sequence[Line]) -> list[int]:
+def numbers(lines: Sequence[OutputLine]) -> list[int]:
     return [line.number for line in lines]
 
 
 async def test_lines_are_read_as_they_were_kept(store: OutputStore) -> None:
     before = datetime.now(UTC)
     await store.append(A, API, Phase.BUILD, 2, ["compiling", "", "tab\tand ünïcode\r"], upto=40)
-    await store.append(A, API, Phase.DEPLOY, 1, ["The old instance is stopped first."], Kind.NOTE)
+    await store.append(A, API, Phase.DEPLOY, 1, ["The old instance is stopped first."], LineKind.NOTE)
     lines = await store.read(A)
     assert numbers(lines) == [1, 2, 3, 4]
     assert texts(lines) == ["compiling", "", "tab\tand ünïcode\r", "The old instance is stopped first."]
-    assert [line.kind for line in lines] == [Kind.LINE] * 3 + [Kind.NOTE]
+    assert [line.kind for line in lines] == [LineKind.LINE] * 3 + [LineKind.NOTE]
     assert {(line.service, line.phase, line.attempt) for line in lines[:3]} == {(API, Phase.BUILD, 2)}
     assert (lines[3].phase, lines[3].attempt) == (Phase.DEPLOY, 1)
     assert all(before <= line.at <= datetime.now(UTC) for line in lines)
@@ -85,7 +85,7 @@ async def test_an_empty_store_has_no_lines(store: OutputStore) -> None:
 
 async def test_how_far_an_attempt_is_kept_is_known_with_its_lines(store: OutputStore) -> None:
     await store.append(A, API, Phase.BUILD, 1, ["one", "two"], upto=8)
-    await store.append(A, API, Phase.BUILD, 1, ["Stageline says"], Kind.NOTE)
+    await store.append(A, API, Phase.BUILD, 1, ["Stageline says"], LineKind.NOTE)
     await store.append(A, API, Phase.BUILD, 1, [], upto=20)
     assert await store.kept(A, API, Phase.BUILD, 1) == 20
     for other in (
@@ -212,34 +212,34 @@ async def test_followers_end_when_the_store_is_closed(store: OutputStore) -> Non
 async def test_lines_beyond_the_most_are_cut_and_a_note_says_so(
     store: OutputStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "MOST_LINES", 5)
+    monkeypatch.setattr(output, "MAX_LINES", 5)
     for n in range(1, 5):
         await store.append(A, API, Phase.BUILD, 1, [f"{n}a", f"{n}b"], upto=n)
     lines = await store.read(A)
     assert texts(lines)[:-1] == ["1a", "1b", "2a", "2b", "3a"]
     assert "more than 5 lines" in lines[-1].text
-    assert lines[-1].kind is Kind.NOTE
+    assert lines[-1].kind is LineKind.NOTE
     assert await store.kept(A, API, Phase.BUILD, 1) == 4
 
-    await store.append(A, API, Phase.BUILD, 1, ["It took too long."], Kind.NOTE)
+    await store.append(A, API, Phase.BUILD, 1, ["It took too long."], LineKind.NOTE)
     await store.append(A, API, Phase.BUILD, 2, ["the next attempt"])
     assert texts(await store.read(A, after=6)) == ["It took too long.", "the next attempt"]
 
 
 async def test_bytes_beyond_the_most_are_cut(store: OutputStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "MOST_BYTES", 12)
+    monkeypatch.setattr(output, "MAX_BYTES", 12)
     await store.append(A, API, Phase.BUILD, 1, ["1234", "éé"], upto=10)  # 5 bytes each
     await store.append(A, API, Phase.BUILD, 1, ["12", ""], upto=14)
     lines = await store.read(A)
     assert texts(lines)[:-1] == ["1234", "éé"]
-    assert lines[-1].kind is Kind.NOTE
+    assert lines[-1].kind is LineKind.NOTE
     await store.append(A, API, Phase.BUILD, 1, [""], upto=15)  # would fit, but what came before it is missing
     assert len(await store.read(A)) == 3
 
 
 async def test_exactly_the_most_is_kept_whole(store: OutputStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "MOST_LINES", 2)
-    monkeypatch.setattr(output, "MOST_BYTES", 4)
+    monkeypatch.setattr(output, "MAX_LINES", 2)
+    monkeypatch.setattr(output, "MAX_BYTES", 4)
     await store.append(A, API, Phase.BUILD, 1, ["1", "2"], upto=4)
     assert texts(await store.read(A)) == ["1", "2"]
 

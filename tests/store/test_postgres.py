@@ -23,10 +23,10 @@ from store.log import Author, Change, Event, Key, LogUnavailable, Origin, Outcom
 from store.postgres import connection as postgres_connection
 from store.postgres import log as postgres
 from store.postgres import output, schema, writer
-from store.postgres.connection import InDoubt, Line, Pool, explained
+from store.postgres.connection import DedicatedConnection, InDoubt, Pool, translate_errors
 from store.postgres.listener import Listener
 from store.postgres.log import PostgresLog
-from store.postgres.rows import ANSWERS, APPEND, COLUMNS, HEADS, recorded
+from store.postgres.rows import ANSWERS, APPEND, COLUMNS, HEADS, event_from_row
 from store.postgres.schema import migrate, migrations
 from tests.postgres import Server, created, named, pages
 from tests.proxy import far
@@ -109,7 +109,7 @@ async def test_what_others_wrote_is_known_to_who_asked_for_the_position(
     database: str, known: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many ends of streams are remembered."""
-    monkeypatch.setattr(ends, "KNOWN", known)
+    monkeypatch.setattr(ends, "MAX_ENDS", known)
     written = {A: 0, B: 0}
     async with opened(database, database) as (one, other):
 
@@ -146,12 +146,12 @@ async def test_a_node_waits_at_an_event_that_only_a_newer_one_knows_and_says_so(
     def of_an_older_version(row: asyncpg.Record) -> Recorded:
         if row["topic"] == codec.name(revoked):
             raise codec.UnknownEvent("A newer one wrote it.")
-        return recorded(row)
+        return event_from_row(row)
 
     async with opened(database, database) as (newer, older):
         older.watch(told.extend, kinds)
         with monkeypatch.context() as patch:
-            patch.setattr(postgres, "recorded", of_an_older_version)
+            patch.setattr(postgres, "event_from_row", of_an_older_version)
             await newer.append([Change(stream=B, expected=0, events=(revoked,))], ANN)
             with pytest.raises(LogUnavailable, match="A newer one wrote it"):
                 await older.position()
@@ -426,7 +426,7 @@ def test_who_is_not_let_in_is_told_why(error: Exception, words: str) -> None:
     """The password is right, where it is pg_hba.conf that doesn't name the machine."""
     with (
         pytest.raises(LogUnavailable, match=f"The database shop at db:5432: {words}"),
-        explained("postgresql://db/shop"),
+        translate_errors("postgresql://db/shop"),
     ):
         raise error
 
@@ -478,7 +478,7 @@ async def test_a_database_that_can_only_be_read_any_more_is_read_and_says_why_no
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As one that follows another."""
-    monkeypatch.setattr(writer, "DOUBT", 0.1)
+    monkeypatch.setattr(writer, "DOUBT_TIMEOUT", 0.1)
     said = "it can only be read: name the primary, not a replica"
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
         await log.append([change(A, 0, "a1")], ANN)
@@ -537,7 +537,7 @@ async def test_as_long_as_the_database_lets_nobody_in_an_answer_that_was_lost_is
     database: str, doubt: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And never said to be of something that wasn't written."""
-    monkeypatch.setattr(writer, "DOUBT", doubt)
+    monkeypatch.setattr(writer, "DOUBT_TIMEOUT", doubt)
     key = Key(key="k", request="r", subject=A)
     server, name = named(database, "postgres"), database.rpartition("/")[2]
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
@@ -621,7 +621,7 @@ async def test_what_is_said_over_the_line_that_listens_is_not_heard(database: st
 async def test_a_database_that_does_not_answer_is_not_waited_for_twice(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connection, "ANSWERING", 0.2)
+    monkeypatch.setattr(postgres_connection, "STATEMENT_TIMEOUT", 0.2)
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
         await log.append([change(A, 0, "a1")], ANN)
         assert await log.position() == 1
@@ -637,7 +637,7 @@ async def test_a_database_that_does_not_answer_is_not_waited_for_twice(
 async def test_of_connections_that_have_gone_silent_one_is_waited_for(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connection, "ANSWERING", 0.5)
+    monkeypatch.setattr(postgres_connection, "STATEMENT_TIMEOUT", 0.5)
     async with far(database) as (proxy, dsn):
         pool = await Pool.open(dsn, 4)
         await asyncio.gather(*(pool.fetch("SELECT pg_sleep(0.1)") for _ in range(4)))
@@ -651,7 +651,7 @@ async def test_of_connections_that_have_gone_silent_one_is_waited_for(
 async def test_who_waits_no_more_for_a_silent_database_is_let_go(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connection, "STOPPING", 0.1)
+    monkeypatch.setattr(postgres_connection, "CANCEL_TIMEOUT", 0.1)
     async with far(database) as (proxy, dsn):
         pool = await Pool.open(dsn, 1)
         await pool.fetch("SELECT")
@@ -659,7 +659,7 @@ async def test_who_waits_no_more_for_a_silent_database_is_let_go(
         waiting = asyncio.create_task(pool.fetch("SELECT 1"))
         await proxy.has_hushed.wait()
         waiting.cancel()
-        done, _ = await asyncio.wait([waiting], timeout=postgres_connection.ANSWERING / 2)
+        done, _ = await asyncio.wait([waiting], timeout=postgres_connection.STATEMENT_TIMEOUT / 2)
         assert done
         assert waiting.cancelled()
         await pool.close()
@@ -669,7 +669,7 @@ async def as_it_is(_: object) -> None:
     """Nothing is to be prepared."""
 
 
-async def pid_of(pool_or_line: Pool | Line) -> int:
+async def pid_of(pool_or_line: Pool | DedicatedConnection) -> int:
     """The number of the database's process at the other end of the connection that comes next."""
     [(pid,)] = await pool_or_line.fetch("SELECT pg_backend_pid()")
     return int(pid)
@@ -691,7 +691,7 @@ BREAK_OFF = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE pi
 
 async def test_a_connection_on_which_a_statement_was_broken_off_is_closed_and_another_made(database: str) -> None:
     admin = await asyncpg.connect(database)
-    pool, line = await Pool.open(database, 1), Line(database, as_it_is)
+    pool, line = await Pool.open(database, 1), DedicatedConnection(database, as_it_is)
     for each in (pool, line):
         pid = await pid_of(each)
         sleeping = asyncio.create_task(each.fetch(SLEEP))
@@ -742,7 +742,7 @@ async def test_a_line_is_not_used_before_it_is_prepared(database: str) -> None:
         await goes_on.wait()
         await connection.execute("CREATE TEMPORARY TABLE kept AS SELECT FROM prepared")
 
-    line = Line(database, prepare)
+    line = DedicatedConnection(database, prepare)
     given_up = asyncio.create_task(line.fetch("SELECT FROM kept"))
     await preparing.wait()
     given_up.cancel()
@@ -771,7 +771,7 @@ async def test_a_connection_that_ends_between_preparing_and_carrying_out_is_brok
         connection.terminate()
         return statement
 
-    pool, line = await Pool.open(database, 1), Line(database, as_it_is)
+    pool, line = await Pool.open(database, 1), DedicatedConnection(database, as_it_is)
     with monkeypatch.context() as patch:
         patch.setattr(asyncpg.Connection, "_get_statement", prepare_and_end)
         for reading in (pool.fetch("SELECT 1"), line.fetch("SELECT 1")):
@@ -814,7 +814,7 @@ async def test_what_is_read_over_a_connection_that_had_broken_is_read_over_anoth
 async def test_while_the_database_is_away_nothing_is_written_and_followers_wait(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "DOUBT", 0.1)
+    monkeypatch.setattr(writer, "DOUBT_TIMEOUT", 0.1)
     monkeypatch.setattr(postgres, "POLL", 0.01)
     with created(server.dsn, "template0") as dsn:
         async with opened(dsn, dsn) as (one, other):

@@ -12,7 +12,7 @@ import pytest
 from domain.deployment.step import Phase
 from store import ids
 from store.log import LogUnavailable
-from store.output import Line
+from store.output import OutputLine
 from store.postgres import connection
 from store.postgres.output import PostgresOutput
 from tests.proxy import far
@@ -51,14 +51,14 @@ async def test_who_waits_on_another_node_is_told_of_each_line(nodes: Nodes) -> N
     await follower.aclose()
 
 
-async def take_next(follower: AsyncGenerator[Sequence[Line], None]) -> list[str]:
+async def take_next(follower: AsyncGenerator[Sequence[OutputLine], None]) -> list[str]:
     return [line.text for line in await anext(follower)]
 
 
 async def test_who_follows_goes_on_when_the_database_is_back(
     database: str, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CONNECTING", 0.1)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.1)
     async with far(database) as (proxy, dsn):
         away = await PostgresOutput.open(dsn)
         follower = away.follow(A)
@@ -102,7 +102,7 @@ async def test_who_follows_a_deployment_is_not_woken_by_what_others_print(databa
     asked: Counter[UUID] = Counter()
 
     class Counting(PostgresOutput):
-        async def read(self, deployment: UUID, *arguments: Any, **named: Any) -> Sequence[Line]:
+        async def read(self, deployment: UUID, *arguments: Any, **named: Any) -> Sequence[OutputLine]:
             asked[deployment] += 1
             return await super().read(deployment, *arguments, **named)
 

@@ -16,7 +16,7 @@ from eventsourcing.persistence import OperationalError, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
 from store import codec, ends, ids
-from store.batch import Waiting
+from store.batch import PendingAppend
 from store.log import Event, Key, LogUnavailable, Receipt, Recorded
 from store.sqlite import log as sqlite
 from store.sqlite.log import SqliteLog
@@ -44,7 +44,7 @@ async def test_what_was_written_or_seen_is_read_by_whoever_reads_afterwards(
 ) -> None:
     """However much or little of streams' heads and ends is remembered."""
     monkeypatch.setattr(sqlite, "KNOWN_HEADS", known[0])
-    monkeypatch.setattr(ends, "KNOWN", known[1])
+    monkeypatch.setattr(ends, "MAX_ENDS", known[1])
     seen = {A: 0, B: 0}
 
     async def write(stream: UUID) -> None:
@@ -70,7 +70,7 @@ async def test_a_slow_reader_takes_nothing_back_that_another_has_seen_meanwhile(
 ) -> None:
     """Though what the other has seen isn't published yet, nor remembered any longer."""
     monkeypatch.setattr(sqlite, "KNOWN_HEADS", 0)
-    monkeypatch.setattr(ends, "KNOWN", 1)
+    monkeypatch.setattr(ends, "MAX_ENDS", 1)
     await log.append([change(A, 0, "a1"), change(B, 0, "b1")], ANN)
     decode, carry_out = codec.decode, log._carry_out
     has_read, may_go_on, is_written, may_be_told = (threading.Event() for _ in range(4))
@@ -81,7 +81,7 @@ async def test_a_slow_reader_takes_nothing_back_that_another_has_seen_meanwhile(
         may_go_on.wait(10)
         return decode(topic, state)
 
-    def untold(waiting: Sequence[Waiting]) -> tuple[Sequence[Recorded], Sequence[Receipt | Exception]]:
+    def untold(waiting: Sequence[PendingAppend]) -> tuple[Sequence[Recorded], Sequence[Receipt | Exception]]:
         outcome = carry_out(waiting)
         is_written.set()
         may_be_told.wait(10)
