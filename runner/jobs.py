@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from msgspec import Struct
@@ -24,11 +23,12 @@ from domain.project import EnvironmentId
 from runner.connector import Connector, Manager
 from runner.machine import Machine
 from store.log import LogUnavailable
-from store.postgres.connection import Prepare, connect, translate_errors
+from store.postgres import meta
+from store.postgres.connection import Connection, Prepare, connect
+from store.postgres.errors import translate_errors
+from store.postgres.locks import LOCK_TABLES
+from store.postgres.meta import Meta
 from store.postgres.schema import newer_version_message
-
-if TYPE_CHECKING:
-    from store.postgres.connection import Connection
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life of a worker."""
@@ -44,8 +44,6 @@ MOST = 200
 
 VERSION = 7
 """Of jobs.sql: it is counted up when that changes, so that an older version of Stageline leaves it alone."""
-
-KEEP_VERSION = "INSERT INTO meta VALUES ('jobs', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 class Home(Struct, frozen=True):
@@ -145,26 +143,26 @@ async def prepare(dsn: str) -> None:
     """
     script = (files("runner") / "jobs.sql").read_text()
     with translate_errors(dsn):
-        connection = await connect(dsn, answering=None)  # whoever migrates just now is waited for
+        connection = await connect(dsn, timeout=None)  # whoever migrates just now is waited for
         try:
             async with connection.transaction():
                 await connection.execute("SET LOCAL lock_timeout = 0")  # whoever migrates just now is waited for
-                await connection.execute("SELECT pg_advisory_xact_lock(7263, 0)")
+                await connection.execute(LOCK_TABLES)
                 if not await connection.fetchval("SELECT to_regclass('procrastinate_jobs') IS NOT NULL"):
                     await connection.execute((files("procrastinate.sql") / "schema.sql").read_text())
-                found = await connection.fetchval("SELECT value FROM meta WHERE name = 'jobs'")
+                found = await meta.get(connection, Meta.JOBS)
                 if _number(found) > VERSION:
                     raise LogUnavailable(newer_version_message(dsn, "the schema of its jobs", _number(found), VERSION))
                 version = f"{VERSION} {sha256(script.encode()).hexdigest()}"
                 if version != found:
                     await connection.execute(script)
-                    await connection.execute(KEEP_VERSION, version)
+                    await meta.put(connection, Meta.JOBS, version)
         finally:
             await connection.close(timeout=1)
 
 
 @asynccontextmanager
-async def taken_over(connection: "Connection", machine: Machine) -> AsyncIterator[None]:
+async def taken_over(connection: Connection, machine: Machine) -> AsyncIterator[None]:
     """Defers what was under way in a log that comes into the database meanwhile, whole, in one transaction with this.
 
     The processes of its environments are on *machine*.

@@ -47,7 +47,7 @@ class KeptOutput:
 
     async def kept(self) -> int:
         work = self._work
-        return await patiently(lambda: self._store.kept(work.deployment, work.service, work.phase, work.attempt))
+        return await patiently(lambda: self._store.offset(work.deployment, work.service, work.phase, work.attempt))
 
     async def write(self, lines: Sequence[str], upto: int) -> None:
         self._check(self._later)
@@ -86,6 +86,6 @@ class KeptOutput:
         work = self._work
         await patiently(
             lambda: self._store.append(
-                work.deployment, work.service, work.phase, work.attempt, lines, kind=kind, upto=upto
+                work.deployment, work.service, work.phase, work.attempt, lines, kind=kind, offset=upto
             )
         )

@@ -183,7 +183,7 @@ class WorkerEngine:
             await patiently(partial(jobs.said, deployment.environment))
 
     async def _begin_anew(self, id_: DeploymentId, step: Step, text: str) -> None:
-        await self._outputs.begin_anew(id_, step.service, step.phase, step.attempt)
+        await self._outputs.reset_offset(id_, step.service, step.phase, step.attempt)
         await self._note(id_, step, text)
 
     async def _keep_up(self, jobs: Jobs) -> None:

@@ -11,7 +11,8 @@ from server import progress
 from server.stores import prepare
 from store.log import LogUnavailable
 from store.move import DataFolder, copy
-from store.postgres.connection import check_address, connect, describe_database, describe_error, translate_errors
+from store.postgres.connection import connect
+from store.postgres.errors import check_address, describe_database, describe_error, translate_errors
 from store.postgres.writer import DATA_ERRORS
 
 
@@ -35,10 +36,10 @@ async def _move(folder: Path, dsn: str) -> int:
     with DataFolder(folder) as source:
         await prepare(dsn)
         with translate_errors(dsn):
-            connection = await connect(dsn, answering=None)  # it takes as long as it takes
+            connection = await connect(dsn, timeout=None)  # it takes as long as it takes
             try:
                 async with connection.transaction():
-                    if not await source.is_in(connection, where):
+                    if not await source.is_copied_to(connection, where):
                         if await connection.fetchval(IS_HAD):  # whoever has it knows this log by its epoch
                             raise LogUnavailable(f"{where.capitalize()} is in use: stop all servers and workers first.")
                         async with jobs.taken_over(connection, machine(folder)):
@@ -49,6 +50,6 @@ async def _move(folder: Path, dsn: str) -> int:
                 ) from fault
             finally:
                 await connection.close(timeout=1)
-        source.leave(where)
+        source.retire(where)
         progress.tell(1)
         return source.tip()[0]

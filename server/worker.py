@@ -13,7 +13,7 @@ from server.parts import running
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
 from store.log import LogUnavailable
-from store.postgres.connection import describe_database
+from store.postgres.errors import describe_database
 
 logger = logging.getLogger("stageline")
 

@@ -33,7 +33,7 @@ class Query:
             epoch=application.log.epoch,
             at=datetime.now(UTC),
             key=heads.key_id(public),
-        ).signed(application.signing_key)
+        ).sign(application.signing_key)
         return AuditHead(
             position=head.position,
             hash=head.hash,

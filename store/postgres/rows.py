@@ -1,9 +1,9 @@
-"""Batches on their way into the tables on PostgreSQL, and rows on their way out."""
+"""Conversion of batches to parameters of PostgreSQL, and of rows to events and receipts."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -12,9 +12,7 @@ from msgspec.structs import replace
 from store import audit, codec
 from store.batch import EventRow, KeyRecord, StreamHead
 from store.log import Author, Change, Key, Origin, Receipt, Recorded, StreamMoved
-
-if TYPE_CHECKING:
-    from store.postgres.connection import Record
+from store.postgres.connection import Record
 
 APPEND = "SELECT * FROM append($1::believed[], $2::keyed[], $3::stored_events[], $4::timestamptz)"
 
@@ -33,29 +31,29 @@ WRITTEN = """
     JOIN stored_events s ON s.originator_id = e.stream AND s.originator_version = e.version AND s.id = e.id
     GROUP BY e.command
 """
-"""Which commands were written already, and where their last events are."""
+"""The commands that were written already, with the positions of their last events."""
 
 COMMAND, STREAM, VERSION, ID = 0, 1, 2, 5
-"""Which columns they are."""
+"""Indexes of the columns of an event's row."""
 
 AppendOutcome = Receipt | StreamMoved | KeyRecord
-"""What a command came to; an answer is an earlier one's with the same key."""
+"""The outcome of a command; a `KeyRecord` is that of an earlier command with the same key."""
 
 COLUMNS = """notification_id, originator_id, originator_version, topic, state, id, recorded_at,
     actor, origin, token, correlation, causation, reason, previous, hash"""
 
 
 class PreparedAppend(Struct, frozen=True):
-    """A command as the node has worked it out: its events are numbered as if nobody else wrote."""
+    """A command of `append`: its events are numbered as if no other node wrote."""
 
     changes: Sequence[Change]
     key: Key | None
-    stored: Sequence[EventRow]
+    rows: Sequence[EventRow]
 
     def receipt(self, position: int, version: int) -> Receipt:
-        """What it did, when the log's last position is now *position*."""
-        first = position - len(self.stored) + 1
-        recorded = tuple([each.recorded for each in self.stored])
+        """Return the receipt; *position* is the position of the command's last event."""
+        first = position - len(self.rows) + 1
+        recorded = tuple([row.recorded for row in self.rows])
         if recorded and recorded[0].position != first:
             recorded = tuple([replace(each, position=n) for n, each in enumerate(recorded, first)])
         subject = None if self.key is None else self.key.subject
@@ -63,7 +61,7 @@ class PreparedAppend(Struct, frozen=True):
 
 
 class AppendRequest:
-    """Commands in the form in which the database takes them, and its reply in theirs; they are recorded *at* a time."""
+    """A call of `append` with *commands*, recorded at the time *at*; *heads* are the expected heads of streams."""
 
     def __init__(self, commands: Sequence[PreparedAppend], heads: dict[UUID, StreamHead], at: datetime) -> None:
         self._commands = commands
@@ -77,30 +75,31 @@ class AppendRequest:
                 self._heads.append((number, stream, change.expected, heads.get(stream, StreamHead()).hash))
             if (key := command.key) is not None:
                 self._keys.append((number, key.key, key.request, key.subject))
-            self._events += [_row(stored, number) for stored in command.stored]
+            self._events += [_row(row, number) for row in command.rows]
 
     @property
     def parameters(self) -> Sequence[Any]:
+        """The parameters of `APPEND`."""
         return self._heads, self._keys, self._events, self._at
 
     @property
     def events(self) -> Sequence[Any]:
-        """By which command, which stream's which version is which event."""
+        """The parameters of `WRITTEN`: command, stream, version and id of each event."""
         return [[row[column] for row in self._events] for column in (COMMAND, STREAM, VERSION, ID)]
 
-    def outcomes(self, reply: "Sequence[Record]", found: "Sequence[Record]" = ()) -> list[AppendOutcome]:
-        """What became of each command; *found* are those that were written when they were sent before."""
+    def outcomes(self, reply: Sequence[Record], written: Sequence[Record] = ()) -> list[AppendOutcome]:
+        """Return the outcome of each command; *written* are those that an earlier call has written."""
         (position,) = (row["position"] for row in reply if row["outcome"] == "base")
         by_command = {row["command"]: row for row in reply if row["outcome"] in ("known", "moved")}
         versions = {row["request"]: row["version"] for row in reply if row["outcome"] == "kept"}
-        before = {row["command"]: row["position"] for row in found}
+        before = {row["command"]: row["position"] for row in written}
         outcomes: list[AppendOutcome] = []
         for number, command in enumerate(self._commands, 1):
             row = by_command.get(number)
             if row is None:
-                position += len(command.stored)
+                position += len(command.rows)
                 outcomes.append(command.receipt(position, versions[command.key.key] if command.key else 0))
-            elif number in before:  # its key, too, is known by this very command
+            elif number in before:  # its key is known by this very command
                 outcomes.append(command.receipt(before[number], row["version"] if command.key else 0))
             elif row["outcome"] == "known":
                 assert command.key is not None
@@ -114,12 +113,12 @@ class AppendRequest:
 
 
 def key_record_from_row(key: str, request: str, subject: UUID, version: int, position: int) -> KeyRecord:
-    """A row of the keys' table."""
+    """Return the record of a row of the table of keys."""
     return KeyRecord(Key(key=key, request=request, subject=subject), version, position)
 
 
-def event_from_row(row: "Record") -> Recorded:
-    """A row of the events' table."""
+def event_from_row(row: Record) -> Recorded:
+    """Return the event of a row of the table of events."""
     position, stream, version, name, state, id_, recorded_at, actor, origin, token, *others, previous, hash_ = row
     correlation, causation, reason = others
     return Recorded(
@@ -136,7 +135,7 @@ def event_from_row(row: "Record") -> Recorded:
     )
 
 
-@lru_cache(10_000)  # the same few come again and again
+@lru_cache(10_000)  # authors repeat
 def _author(
     actor: str, origin: str, token: UUID | None, correlation: UUID | None, causation: UUID | None, reason: str | None
 ) -> Author:
@@ -150,8 +149,8 @@ def _author(
     )
 
 
-def export_line_from_row(row: "Record") -> bytes:
-    """A row of the events' table, whoever wrote it, as it is in an export."""
+def export_line_from_row(row: Record) -> bytes:
+    """Return the export line of a row of the table of events, without verifying it."""
     position, stream, version, name, state, id_, recorded_at, *envelope, previous, hash_ = row
     link = codec.link(
         previous.hex(), id_, stream, version, name, state.decode(errors="replace"), recorded_at, *envelope
@@ -159,15 +158,15 @@ def export_line_from_row(row: "Record") -> bytes:
     return audit.export_line(position, hash_, link)
 
 
-def _row(stored: EventRow, command: int) -> tuple[Any, ...]:
-    """As the events' table has it, with the command for the position, and without the time: both are given there."""
-    recorded, by = stored.recorded, stored.recorded.by
+def _row(row: EventRow, command: int) -> tuple[Any, ...]:
+    """Return a row of the table of events with the command for the position; `append` adds position and time."""
+    recorded, by = row.recorded, row.recorded.by
     return (
         command,
         recorded.stream,
         recorded.version,
         recorded.name,
-        stored.state,
+        row.state,
         recorded.id,
         None,
         by.actor,

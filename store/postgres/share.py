@@ -1,4 +1,8 @@
-"""A share of the log on PostgreSQL: all events of some of the streams, for a process that makes read models of them."""
+"""
+A share of the log's streams, for one of several processes that rebuild read models.
+
+It serves the rebuild of a log of more than 50,000 events; see docs/decisions/0025-rebuild.md for its rate.
+"""
 
 from collections.abc import Sequence
 from typing import Self
@@ -14,7 +18,7 @@ EVENTS = f"""
 
 
 class PostgresShare:
-    """The *number*-th of *count* shares, counted from 0: a stream is of the share that its id's last byte says."""
+    """The *number*-th of *count* shares, from 0. The last byte of a stream's id determines its share."""
 
     def __init__(self, pool: Pool, number: int, count: int) -> None:
         self._pool = pool
@@ -22,11 +26,11 @@ class PostgresShare:
 
     @classmethod
     async def open(cls, dsn: str, number: int, count: int) -> Self:
-        """Of the log in the database *dsn*, whose tables are there; raises `LogUnavailable`."""
+        """Open a share of the log in the database *dsn*, which must have the tables; raises `LogUnavailable`."""
         return cls(await Pool.open(dsn, 1), number, count)
 
     async def read(self, after: int, until: int) -> Sequence[Recorded]:
-        """Its events from behind position *after* up to *until*."""
+        """Return the share's events with positions above *after*, up to and including *until*."""
         return [event_from_row(row) for row in await self._pool.fetch(EVENTS, after, until, self._count, self._number)]
 
     async def close(self) -> None:

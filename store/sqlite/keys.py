@@ -1,4 +1,4 @@
-"""The keys that actors' profiles are sealed with, in an SQLite file."""
+"""The encryption keys of actors' profiles in an SQLite file."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class SqliteKeys:
-    """See `Keys`. What is destroyed is overwritten in the file, and its journal is emptied."""
+    """See `Keys`. A destroyed key is overwritten in the file, and the journal is truncated."""
 
     def __init__(self, database: sqlite3.Connection, path: Path) -> None:
         self._database = database
@@ -25,7 +25,7 @@ class SqliteKeys:
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteKeys":
-        """The keys in the file *path*, which is made if it is missing; raises `LogUnavailable`."""
+        """Open the file *path*, or create it; raises `LogUnavailable`."""
         return cls(await asyncio.to_thread(connect, path), path)
 
     async def make(self, actor: str) -> bytes:
@@ -69,6 +69,7 @@ class SqliteKeys:
 
 
 def connect(path: Path) -> sqlite3.Connection:
+    """Connect to the file *path*; create the file and its table if they are missing."""
     disk.make_file(path)
     with disk.translate_errors(path):
         database = sqlite3.connect(path, check_same_thread=False)

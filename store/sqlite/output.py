@@ -1,4 +1,4 @@
-"""The output of steps in SQLite: a file of its own, or in memory."""
+"""The output of steps in an SQLite file, or in memory."""
 
 import asyncio
 import sqlite3
@@ -16,10 +16,12 @@ from domain.deployment.step import Phase
 from store.batch import Clock, now
 from store.feed import Notifier
 from store.log import LogUnavailable
-from store.output import CHUNK, AttemptOutput, LineKind, OutputLine, fit, line_size, truncation_note
+from store.output import CHUNK, NEWEST, AttemptOutput, LineKind, OutputLine, fit, line_size, truncation_note
 from store.sqlite import disk
 
 SCHEMA = 1
+"""Version of the tables."""
+
 TABLES = (
     """CREATE TABLE chunks (deployment TEXT NOT NULL, service TEXT NOT NULL, phase TEXT NOT NULL,
     attempt INTEGER NOT NULL, kind TEXT NOT NULL, at TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
@@ -30,7 +32,6 @@ TABLES = (
     PRIMARY KEY (deployment, service, phase, attempt)) WITHOUT ROWID""",
     f"PRAGMA user_version = {SCHEMA}",
 )
-NEWEST = 2**62  # above every line's number
 
 T = TypeVar("T")
 
@@ -39,19 +40,19 @@ _decode = msgspec.json.Decoder(list[str]).decode
 
 
 class SqliteOutput:
-    """See `OutputStore`. One thread reads and writes, so that numbers are given in one order."""
+    """See `OutputStore`. One thread reads and writes, which numbers the lines in order."""
 
     def __init__(self, database: sqlite3.Connection, path: Path, clock: Clock = now) -> None:
         self._database = database
         self._path = path
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "output")
-        self._news = Notifier()
+        self._notifier = Notifier()
         self._is_closed = False
 
     @classmethod
     async def open(cls, path: Path, clock: Clock = now) -> "SqliteOutput":
-        """The store in the file *path*, which is made if it is missing; raises `LogUnavailable`."""
+        """Open the file *path*, or create it; raises `LogUnavailable`."""
         return cls(await asyncio.to_thread(connect, path), path, clock)
 
     async def append(
@@ -62,15 +63,15 @@ class SqliteOutput:
         attempt: int,
         lines: Sequence[str],
         kind: LineKind = LineKind.LINE,
-        upto: int | None = None,
+        offset: int | None = None,
     ) -> None:
         key = (deployment.hex, service.hex, phase.value, attempt)
-        await self._do(lambda: self._append(key, lines, kind, upto))
-        self._news.spread([deployment])
+        await self._do(lambda: self._append(key, lines, kind, offset))
+        self._notifier.notify([deployment])
 
-    async def kept(self, deployment: UUID, service: UUID, phase: Phase, attempt: int) -> int:
+    async def offset(self, deployment: UUID, service: UUID, phase: Phase, attempt: int) -> int:
         key = (deployment.hex, service.hex, phase.value, attempt)
-        return (await self._do(lambda: self._attempt(key))).upto
+        return (await self._do(lambda: self._attempt(key))).offset
 
     async def read(
         self,
@@ -89,17 +90,17 @@ class SqliteOutput:
     ) -> AsyncGenerator[Sequence[OutputLine], None]:
         self._check_open()
         while not self._is_closed:
-            news = self._news.of(deployment)
+            notified = self._notifier.event(deployment)
             if lines := await self.read(deployment, service, after):
                 after = lines[-1].number
                 yield lines
             else:
-                await news.wait()
+                await notified.wait()
 
     async def close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
-            self._news.spread_all()
+            self._notifier.notify_all()
             await asyncio.to_thread(self._thread.shutdown)
             self._database.close()
 
@@ -108,7 +109,7 @@ class SqliteOutput:
             raise LogUnavailable("The output store is closed.")
 
     async def _do(self, work: Callable[[], T]) -> T:
-        """*work*, in the store's thread and in a transaction."""
+        """Run *work* in the store's thread and in a transaction."""
         self._check_open()
 
         def do() -> T:
@@ -118,24 +119,24 @@ class SqliteOutput:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, do)
 
-    def _append(self, key: tuple[str, str, str, int], lines: Sequence[str], kind: LineKind, upto: int | None) -> None:
+    def _append(self, key: tuple[str, str, str, int], lines: Sequence[str], kind: LineKind, offset: int | None) -> None:
         if kind is LineKind.NOTE:
             self._insert(key, lines, kind)
             return
-        was = self._attempt(key)
-        if upto is not None and upto <= was.upto:
+        before = self._attempt(key)
+        if offset is not None and offset <= before.offset:
             return
-        kept = [] if was.is_cut else fit(was, lines)
-        is_cut = len(kept) < len(lines)
-        self._insert(key, kept, kind)
-        if is_cut and not was.is_cut:
+        stored = [] if before.is_cut else fit(before, lines)
+        is_cut = len(stored) < len(lines)
+        self._insert(key, stored, kind)
+        if is_cut and not before.is_cut:
             self._insert(key, [truncation_note()], LineKind.NOTE)
         row = (
             *key,
-            was.upto if upto is None else upto,
-            was.lines + len(kept),
-            was.bytes + sum(map(line_size, kept)),
-            is_cut or was.is_cut,
+            before.offset if offset is None else offset,
+            before.lines + len(stored),
+            before.bytes + sum(map(line_size, stored)),
+            is_cut or before.is_cut,
         )
         self._database.execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
@@ -158,7 +159,7 @@ class SqliteOutput:
     def _read(
         self, deployment: UUID, service: UUID | None, after: int, before: int, limit: int, newest: bool
     ) -> list[OutputLine]:
-        """Chunks are found by their last line: that of line *before* - 1 may end up to a chunk's length behind it."""
+        """Read chunks by their last line; the chunk of line *before* - 1 may end up to `CHUNK` lines after it."""
         of_service, parameters = ("AND service = ?", [service.hex]) if service else ("", [])
         rows = self._database.execute(
             f"""SELECT service, phase, attempt, kind, at, first, texts FROM chunks
@@ -177,13 +178,14 @@ class SqliteOutput:
 
 
 class MemoryOutput(SqliteOutput):
-    """In memory, for tests and trials."""
+    """The output in memory, for tests and trials."""
 
     def __init__(self, clock: Clock = now) -> None:
         super().__init__(_connect(":memory:"), Path(":memory:"), clock)
 
 
 def connect(path: Path) -> sqlite3.Connection:
+    """Connect to the file *path*; create the file and its tables if they are missing. Raises `LogUnavailable`."""
     disk.make_file(path)
     with disk.translate_errors(path):
         database = _connect(str(path))
@@ -191,7 +193,7 @@ def connect(path: Path) -> sqlite3.Connection:
     if version > SCHEMA:
         database.close()
         raise LogUnavailable(
-            f"{path} was written by a newer version of Stageline: install that version, or a newer one."
+            f"{path} was written by a newer version of Stageline: install that version or a later one."
         )
     return database
 
@@ -199,7 +201,7 @@ def connect(path: Path) -> sqlite3.Connection:
 def _connect(path: str) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")  # what a power failure takes is read again, by *upto*
+    database.execute("PRAGMA synchronous = NORMAL")  # lines lost by a power failure are read again from the offset
     with database:
         database.execute("BEGIN IMMEDIATE")
         if database.execute("PRAGMA user_version").fetchone() == (0,):
@@ -211,9 +213,9 @@ def _connect(path: str) -> sqlite3.Connection:
 def _lines(
     service: str, phase: str, attempt: int, kind: str, at: str, first: int, texts: bytes
 ) -> Iterable[OutputLine]:
-    """A row of the chunks' table."""
-    step = UUID(service), Phase(phase), LineKind(kind), datetime.fromisoformat(at)
+    """Return the lines of a row of the table of chunks."""
+    moment, service_id, phase_, kind_ = datetime.fromisoformat(at), UUID(service), Phase(phase), LineKind(kind)
     for number, text in enumerate(_decode(texts), first):
         yield OutputLine(
-            number=number, at=step[3], service=step[0], phase=step[1], attempt=attempt, kind=step[2], text=text
+            number=number, at=moment, service=service_id, phase=phase_, attempt=attempt, kind=kind_, text=text
         )

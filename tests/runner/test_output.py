@@ -34,11 +34,11 @@ class Counting(MemoryOutput):
         attempt: int,
         lines: Sequence[str],
         kind: LineKind = LineKind.LINE,
-        upto: int | None = None,
+        offset: int | None = None,
     ) -> None:
         if self.fault is not None:
             raise self.fault
-        await super().append(deployment, service, phase, attempt, lines, kind, upto)
+        await super().append(deployment, service, phase, attempt, lines, kind, offset)
         self.appends += 1
 
     async def texts(self) -> list[str]:

@@ -232,15 +232,15 @@ def test_what_is_found_is_named() -> None:
     link = DOCUMENTS[6]["link"]
     changed = [*LINES[:6], LINES[6].replace(b"name 6", b"name 9"), *LINES[7:]]
     event = f"pipeline.EnvironmentRenamed, version {link[3]} of stream {A}"
-    assert [f"changed: position 7 ({event}): it is not what its hash says"] == list(map(str, verified(changed)))
+    assert [f"changed: position 7 ({event}): the event does not match its hash"] == list(map(str, verified(changed)))
     removed = [*LINES[:6], *LINES[7:]]
     assert [
-        f"removed: position 7 (version {link[3]} of stream {A}): after it comes position 8, version 2 of stream {C}"
+        f"removed: position 7 (version {link[3]} of stream {A}): the next position is 8, version 2 of stream {C}"
     ] == list(map(str, verified(removed)))
     swapped = [*LINES[:6], LINES[7], LINES[6], *LINES[8:]]
     assert [each.flaw for each in verified(swapped)] == [Flaw.REORDERED]
     cut = verified(LINES[:30], (EVENTS, HEAD))
-    assert list(map(str, cut)) == ["removed: positions 31 to 40: it was signed, and is not there"]
+    assert list(map(str, cut)) == ["removed: positions 31 to 40: it was signed, but is missing"]
 
 
 def test_a_file_of_something_else_is_given_up() -> None:

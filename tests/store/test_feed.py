@@ -249,74 +249,74 @@ async def test_a_follower_whose_store_fails_is_told(shelf: Shelf) -> None:
 
 async def test_news_keep_nothing_of_what_nobody_waits_for() -> None:
     news = Notifier()
-    waiting = [asyncio.create_task(news.of(ids.new()).wait()) for _ in range(100)]
+    waiting = [asyncio.create_task(news.event(ids.new()).wait()) for _ in range(100)]
     await asyncio.sleep(0)
-    assert len(news._waited_for) == 100
+    assert len(news._events) == 100
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)
     del waiting, task
-    news.spread([A])
-    assert len(news._waited_for) == 0
+    news.notify([A])
+    assert len(news._events) == 0
 
 
 async def test_news_that_come_between_asking_and_waiting_are_not_lost() -> None:
     news = Notifier()
-    of_a, of_b = news.of(A), news.of(B)
-    news.spread([A])
+    of_a, of_b = news.event(A), news.event(B)
+    news.notify([A])
     await of_a.wait()
     assert not of_b.is_set()
-    assert not news.of(A).is_set()
+    assert not news.event(A).is_set()
 
 
 @pytest.mark.parametrize("is_published", [True, False])
 async def test_where_a_stream_ends_is_known_however_its_events_come(shelf: Shelf, is_published: bool) -> None:
     """Told of, or found by the poll; also if it was being read when they came."""
     made = Feed(shelf.fetch, 0, NEVER if is_published else SOON)
-    made.ends.reading(A).seen(0)
-    again, first = made.ends.reading(A), made.ends.reading(B)
+    made.ends.track(A).advance(0)
+    again, first = made.ends.track(A), made.ends.track(B)
     follower = made.follow()
     coming = asyncio.create_task(take(follower, 3))
     new = shelf.write(3)
     if is_published:
         made.publish(new)
     await coming
-    assert [made.ends.of(A), made.ends.of(B)] == [3, -1]
-    again.seen(1)
-    first.seen(0)
-    assert [made.ends.of(A), made.ends.of(B)] == [3, 0]
+    assert [made.ends.version(A), made.ends.version(B)] == [3, -1]
+    again.advance(1)
+    first.advance(0)
+    assert [made.ends.version(A), made.ends.version(B)] == [3, 0]
     made.close()
     await follower.aclose()
 
 
 async def test_where_a_stream_ends_is_known_though_it_was_read_for_the_first_time_when_it_went_on(shelf: Shelf) -> None:
     made = Feed(shelf.fetch, 0, NEVER)
-    end = made.ends.reading(A)
+    end = made.ends.track(A)
     made.publish(shelf.write(3))
-    end.seen(1)
-    assert made.ends.of(A) == 3
+    end.advance(1)
+    assert made.ends.version(A) == 3
 
 
 def test_where_a_stream_ended_is_not_known_of_what_was_forgotten_while_it_was_read() -> None:
     kept = ends.StreamEnds()
-    end = kept.reading(A)
-    kept.forget()
-    end.seen(1)
-    assert kept.of(A) == -1
+    end = kept.track(A)
+    kept.clear()
+    end.advance(1)
+    assert kept.version(A) == -1
 
 
 def test_nor_of_what_had_to_make_room_while_it_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another may have seen what the one who reads has not."""
     monkeypatch.setattr(ends, "MAX_ENDS", 1)
     kept = ends.StreamEnds()
-    first = kept.reading(A)
-    kept.reading(B).seen(1)
-    assert kept.of(B) == 1
-    again = kept.reading(A)
-    first.seen(1)
-    assert kept.of(A) == -1
-    again.seen(2)
-    assert kept.of(A) == 2
+    first = kept.track(A)
+    kept.track(B).advance(1)
+    assert kept.version(B) == 1
+    again = kept.track(A)
+    first.advance(1)
+    assert kept.version(A) == -1
+    again.advance(2)
+    assert kept.version(A) == 2
 
 
 async def test_all_is_wanted_as_long_as_somebody_follows(shelf: Shelf) -> None:

@@ -22,9 +22,11 @@ from store.batch import now
 from store.log import Author, Change, Event, Key, LogUnavailable, Origin, OutcomeUnknown, Receipt, Recorded, StreamMoved
 from store.postgres import connection as postgres_connection
 from store.postgres import log as postgres
-from store.postgres import output, schema, writer
-from store.postgres.connection import DedicatedConnection, InDoubt, Pool, translate_errors
+from store.postgres import output, reader, schema, writer
+from store.postgres.connection import DedicatedConnection, Pool
+from store.postgres.errors import InDoubt, translate_errors
 from store.postgres.listener import Listener
+from store.postgres.locks import LOCK_APPENDS
 from store.postgres.log import PostgresLog
 from store.postgres.rows import ANSWERS, APPEND, COLUMNS, HEADS, event_from_row
 from store.postgres.schema import migrate, migrations
@@ -52,12 +54,12 @@ async def opened(*dsns: str, probe: float = 10.0) -> AsyncIterator[list[Postgres
 
 
 READ = {
-    postgres.ALL: "10, 10",
-    postgres.SOME: "10, 10, '{none}'",
-    postgres.LINKS: "10, 20",
-    f"{postgres.POSITION} OFFSET $1": "0",
-    f"SELECT {COLUMNS} FROM stored_events WHERE {postgres.OF_STREAM}": f"'{B}', 0, 5",
-    f"{postgres.HALVING} SELECT {postgres.VERSION}": f"'{A}', 50",
+    reader.ALL: "10, 10",
+    reader.SOME: "10, 10, '{none}'",
+    reader.LINKS: "10, 20",
+    f"{reader.POSITION} OFFSET $1": "0",
+    f"SELECT {COLUMNS} FROM stored_events WHERE {reader.OF_STREAM}": f"'{B}', 0, 5",
+    f"{reader.HALVING} SELECT {reader.VERSION}": f"'{A}', 50",
     HEADS: f"'{{{A}}}'",
     ANSWERS: "'{key}'",
     APPEND: f"""
@@ -151,19 +153,19 @@ async def test_a_node_waits_at_an_event_that_only_a_newer_one_knows_and_says_so(
     async with opened(database, database) as (newer, older):
         older.watch(told.extend, kinds)
         with monkeypatch.context() as patch:
-            patch.setattr(postgres, "event_from_row", of_an_older_version)
+            patch.setattr(reader, "event_from_row", of_an_older_version)
             await newer.append([Change(stream=B, expected=0, events=(revoked,))], ANN)
             with pytest.raises(LogUnavailable, match="A newer one wrote it"):
                 await older.position()
             async with asyncio.timeout(30):
-                while "Nothing that comes after it" not in caplog.text:
+                while "Cannot read events after" not in caplog.text:
                     await asyncio.sleep(0.01)
             assert told == []
         await newer.append([change(A, 0, "a1")], ANN)
         async with asyncio.timeout(30):
             while names(told[-1:]) != ["a1"]:
                 await asyncio.sleep(0.01)
-        assert caplog.text.count("Nothing that comes after it") == 1
+        assert caplog.text.count("Cannot read events after") == 1
 
 
 async def test_a_conflict_with_another_node_says_where_the_stream_is(database: str) -> None:
@@ -379,12 +381,14 @@ async def test_a_node_whose_tables_another_version_has_changed_says_so(database:
     async with opened(database) as [log]:
         with psycopg.connect(database) as connection:
             connection.execute("DROP FUNCTION append(believed[], keyed[], stored_events[], timestamptz)")
-        with pytest.raises(LogUnavailable, match=r"another version of Stageline has changed its tables: have the same"):
+        with pytest.raises(LogUnavailable, match=r"another version of Stageline has changed the tables: run the same"):
             await log.append([change(A, 0, "a1")], ANN)
 
 
 async def test_a_database_that_is_not_there_is_asked_for(database: str) -> None:
-    with pytest.raises(LogUnavailable, match=r"The database nothing at 127\.0\.0\.1:.*: it isn't there: create it"):
+    with pytest.raises(
+        LogUnavailable, match=r"The database nothing at 127\.0\.0\.1:.*: the database does not exist: create it"
+    ):
         await PostgresLog.open(named(database, "nothing"))
 
 
@@ -392,7 +396,7 @@ async def test_a_database_with_tables_of_others_is_left_to_them(postgres: str) -
     with created(postgres, "template0") as dsn:
         with psycopg.connect(dsn) as theirs:
             theirs.execute("CREATE TABLE stored_events ()")
-        with pytest.raises(LogUnavailable, match="tables of others in it: name a database of Stageline's own"):
+        with pytest.raises(LogUnavailable, match="tables of another program: name a database of its own"):
             await migrate(dsn)
 
 
@@ -400,11 +404,11 @@ async def test_a_database_is_asked_for_in_words_that_say_what_to_do(database: st
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
     for dsn, words in {
-        f"postgresql://127.0.0.1:{free}/shop": rf"The database shop at 127\.0\.0\.1:{free}: nothing answers there: see",
-        "postgresql://no.such.host.invalid/shop": "The database shop at .*: no machine of that name is known",
-        "postgresql:///shop?host=/no/such/folder": "its socket, or a file that the address names, isn't",
-        "mysql://ann:secret@127.0.0.1/shop": "is no address of a PostgreSQL: it looks like postgresql://",
-        "postgresql://ann:secret@127.0.0.1:99999/shop": "is no address of a PostgreSQL",
+        f"postgresql://127.0.0.1:{free}/shop": rf"The database shop at 127\.0\.0\.1:{free}: connection refused: check",
+        "postgresql://no.such.host.invalid/shop": "The database shop at .*: unknown host name",
+        "postgresql:///shop?host=/no/such/folder": "the socket, or a file that the address names, does not exist",
+        "mysql://ann:secret@127.0.0.1/shop": "Invalid database address .*: use postgresql://",
+        "postgresql://ann:secret@127.0.0.1:99999/shop": "Invalid database address",
         f"postgresql://ann:secret@{database.partition('@')[2]}": r'.*: role "ann" does not exist\.',
     }.items():
         with pytest.raises(LogUnavailable, match=words) as refused:
@@ -415,7 +419,10 @@ async def test_a_database_is_asked_for_in_words_that_say_what_to_do(database: st
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (asyncpg.InvalidPasswordError("password authentication failed"), "it doesn't let us in: see the user and the"),
+        (
+            asyncpg.InvalidPasswordError("password authentication failed"),
+            "wrong user or password: check the user and the",
+        ),
         (
             asyncpg.InvalidAuthorizationSpecificationError("no pg_hba.conf entry for host"),
             "no pg_hba.conf entry for host",
@@ -438,7 +445,7 @@ async def test_a_database_that_can_not_keep_every_text_is_refused_as_long_as_it_
         connection.execute(made.encode())
         try:
             with pytest.raises(
-                LogUnavailable, match=r"keeps text as LATIN1, .*: create it with createdb --encoding UTF8"
+                LogUnavailable, match=r"has the encoding LATIN1; .*: create the database with createdb --encoding UTF8"
             ):
                 await migrate(named(postgres, name))
         finally:
@@ -454,7 +461,10 @@ async def test_what_is_acknowledged_is_on_the_disk_though_the_database_is_set_up
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {database.rpartition('/')[2]} SET synchronous_commit = off".encode())
     pool, listener = await Pool.open(database, 1), Listener(database, [], lambda _: None)
-    for rows in (await pool.fetch("SHOW synchronous_commit"), await listener.line.fetch("SHOW synchronous_commit")):
+    for rows in (
+        await pool.fetch("SHOW synchronous_commit"),
+        await listener.connection.fetch("SHOW synchronous_commit"),
+    ):
         assert [tuple(row) for row in rows] == [("on",)]
     await listener.close()
     await pool.close()
@@ -468,7 +478,7 @@ async def test_nobody_waits_or_holds_something_for_ever_however_the_database_is_
     names = ("lock_timeout", "idle_in_transaction_session_timeout", "default_transaction_isolation")
     pool, listener = await Pool.open(database, 1), Listener(database, [], lambda _: None)
     statement = f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}"
-    for rows in (await pool.fetch(statement), await listener.line.fetch(statement)):
+    for rows in (await pool.fetch(statement), await listener.connection.fetch(statement)):
         assert [tuple(row) for row in rows] == [("5s", "10s", "read committed")]
     await listener.close()
     await pool.close()
@@ -479,7 +489,7 @@ async def test_a_database_that_can_only_be_read_any_more_is_read_and_says_why_no
 ) -> None:
     """As one that follows another."""
     monkeypatch.setattr(writer, "DOUBT_TIMEOUT", 0.1)
-    said = "it can only be read: name the primary, not a replica"
+    said = "the database is read-only: name the primary, not a replica"
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
         await log.append([change(A, 0, "a1")], ANN)
         with psycopg.connect(database, autocommit=True) as connection:
@@ -555,7 +565,7 @@ async def test_as_long_as_the_database_lets_nobody_in_an_answer_that_was_lost_is
         if doubt:
             assert (await append).position == 2
         else:
-            with pytest.raises(OutcomeUnknown, match="Whether it was recorded isn't known: ask again"):
+            with pytest.raises(OutcomeUnknown, match="The change may have been recorded: try again"):
                 await append
         again = await log.append([change(A, 1, "a2")], ANN, key)
         assert (again.position, again.is_repeat) == (2, True)
@@ -608,8 +618,8 @@ async def test_what_is_said_over_the_line_that_listens_is_not_heard(database: st
     heard: asyncio.Queue[str] = asyncio.Queue()
     listener = Listener(database, ["stored_events"], lambda _: heard.put_nowait("a word"))
     await heard.get()  # it begins to listen
-    await listener.line.fetch("NOTIFY stored_events")
-    await listener.line.fetch("SELECT")
+    await listener.connection.fetch("NOTIFY stored_events")
+    await listener.connection.fetch("SELECT")
     assert heard.empty()
     other = await asyncpg.connect(database)
     await other.execute("NOTIFY stored_events")
@@ -627,7 +637,7 @@ async def test_a_database_that_does_not_answer_is_not_waited_for_twice(
         assert await log.position() == 1
         proxy.lose(all_of_them=True)
         connections = proxy.connections
-        with pytest.raises(LogUnavailable, match="it does not answer in time"):
+        with pytest.raises(LogUnavailable, match="no response in time"):
             await log.read_all()
         assert (await log.append([change(A, 1, "a2")], ANN)).position == 2
         assert names(await log.read_all()) == ["a1", "a2"]
@@ -642,7 +652,7 @@ async def test_of_connections_that_have_gone_silent_one_is_waited_for(
         pool = await Pool.open(dsn, 4)
         await asyncio.gather(*(pool.fetch("SELECT pg_sleep(0.1)") for _ in range(4)))
         assert proxy.lose(all_of_them=True) == 4
-        with pytest.raises(LogUnavailable, match="it does not answer in time"):
+        with pytest.raises(LogUnavailable, match="no response in time"):
             await pool.fetch("SELECT")
         assert len(await asyncio.gather(*(pool.fetch("SELECT") for _ in range(4)))) == 4
         await pool.close()
@@ -720,7 +730,7 @@ async def test_when_one_connection_has_gone_silent_none_that_was_made_before_is_
             await silent.fetch(SLEEP, timeout=0.1)
 
     async with pool.connection() as used:
-        with pytest.raises(InDoubt, match="does not answer in time"):
+        with pytest.raises(InDoubt, match="no response in time"):
             await fall_silent(used)
     async with pool.connection() as one, pool.connection() as two, pool.connection() as three:
         after = [each.get_server_pid() for each in (one, two, three)]
@@ -749,7 +759,7 @@ async def test_a_line_is_not_used_before_it_is_prepared(database: str) -> None:
     goes_on.set()
     with pytest.raises(asyncio.CancelledError):
         await given_up
-    with pytest.raises(LogUnavailable, match="have the same version everywhere"):  # there is no such table
+    with pytest.raises(LogUnavailable, match="run the same version everywhere"):  # there is no such table
         await line.fetch("SELECT FROM kept")
     await admin.execute("CREATE TABLE prepared ()")
     await line.fetch("SELECT FROM kept")
@@ -775,7 +785,7 @@ async def test_a_connection_that_ends_between_preparing_and_carrying_out_is_brok
     with monkeypatch.context() as patch:
         patch.setattr(asyncpg.Connection, "_get_statement", prepare_and_end)
         for reading in (pool.fetch("SELECT 1"), line.fetch("SELECT 1")):
-            with pytest.raises(InDoubt, match="closed meanwhile"):
+            with pytest.raises(InDoubt, match="closed during the statement"):
                 await reading
         with pytest.raises(InDoubt):
             async with pool.transaction() as connection:
@@ -871,8 +881,8 @@ async def test_who_waits_too_long_for_another_to_write_is_told_to_try_again(
     async with opened(database) as [log]:
         holder = await asyncpg.connect(database)
         async with holder.transaction():
-            await holder.execute("SELECT pg_advisory_xact_lock(7263, 1)")
-            with pytest.raises(LogUnavailable, match="something in it is locked"):
+            await holder.execute(LOCK_APPENDS)
+            with pytest.raises(LogUnavailable, match="holds a lock"):
                 await log.append([change(A, 0, "a1")], ANN)
         assert (await log.append([change(A, 0, "a1")], ANN)).position == 1
         await holder.close()

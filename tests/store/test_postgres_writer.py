@@ -21,7 +21,7 @@ UNWRITABLE = Author(actor="ann", origin=Origin.API, reason="no text has a \0 in 
 @pytest.fixture(autouse=True)
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MAX_BATCH", 10)
-    monkeypatch.setattr(writer, "KNOWN_HEADS", 4)
+    monkeypatch.setattr(writer, "CACHED_HEADS", 4)
     monkeypatch.setattr(postgres, "BATCH", 7)
     monkeypatch.setattr(postgres, "AHEAD", 3)
 

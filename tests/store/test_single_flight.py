@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from store.shared import SingleFlight
+from store.single_flight import SingleFlight
 
 
 class Slow:
