@@ -12,6 +12,7 @@ COPY requirements-dev.lock ./
 RUN pip install --no-deps --require-hashes --requirement requirements-dev.lock
 
 COPY pyproject.toml README.md LICENSE ./
+COPY cache ./cache
 COPY domain ./domain
 COPY store ./store
 COPY projections ./projections

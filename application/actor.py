@@ -1,5 +1,5 @@
 """
-Profiles of actors: sealed in the log, opened with the actors' keys.
+Use cases of actors, and their profiles: sealed in the log, opened with the actors' keys.
 
 The cipher is ChaCha20-Poly1305 (RFC 8439), with a nonce of 12 random bytes in front. The actor's id is the associated
 data, so that a profile can't be passed off as another actor's.
@@ -9,14 +9,17 @@ import hmac
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Collection
+from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from msgspec import Struct
 
-from application.handler import States
-from domain.actor import ACTORS, ActorId, Actors, decider
+from application.handler import States, Transaction
+from domain import name as names
+from domain.actor import ACTORS, ActorId, Actors, ForgetActor, SetProfile, decider
+from domain.errors import InvalidArgument, InvalidDescription
 from store.keys import KEY_LENGTH, Keys
 
 NONCE = 12
@@ -48,7 +51,7 @@ class Profiles:
         known = (await self.state()).actors
         wanted = {each.id: each.sealed for each in known if each.sealed and (actors is None or each.id in actors)}
         keys = await self._keys.get(wanted) if wanted else {}
-        opened = {each: unsealed(keys[each], each, text) for each, text in wanted.items() if each in keys}
+        opened = {each: unseal(keys[each], each, text) for each, text in wanted.items() if each in keys}
         return {each: profile for each, profile in opened.items() if profile is not None}
 
     async def names(self, actors: list[str]) -> list[str | None]:
@@ -69,14 +72,43 @@ class Profiles:
         return (await self._states.load(decider, ACTORS)).state
 
 
-def sealed(key: bytes, actor: ActorId, profile: Profile) -> str:
+def checked_profile(name: str | None, address: str | None) -> Profile:
+    """Return the profile; raises `InvalidName` or `InvalidArgument`."""
+    if name is None and address is None:
+        raise InvalidArgument(argument="name", why="a name or an address is required; forgetActor removes both")
+    try:
+        address = None if address is None else names.checked_description(address)
+    except InvalidDescription as refused:
+        raise InvalidArgument(argument="address", why=refused.details["why"]) from None
+    return Profile(name=None if name is None else names.checked(name), address=address)
+
+
+async def set_profile(
+    transaction: Transaction, actor: ActorId, profile: Profile, key: bytes, expected: int | None = None
+) -> UUID:
+    """Replace the profile of *actor*, sealed with *key*. An equal profile is not sealed again."""
+    known = (await transaction.load(decider, ACTORS)).state.find(actor)
+    text = None if known is None else known.sealed
+    if text is None or unseal(key, actor, text) != profile:
+        text = seal(key, actor, profile)
+    await transaction.do(decider, ACTORS, SetProfile(actor=actor, sealed=text), expected)
+    return ACTORS
+
+
+async def forget(transaction: Transaction, actor: ActorId, expected: int | None = None) -> UUID:
+    """Forget *actor*; `Profiles.forget` destroys the key afterwards. Raises `ActorNotFound`."""
+    await transaction.do(decider, ACTORS, ForgetActor(actor=actor), expected)
+    return ACTORS
+
+
+def seal(key: bytes, actor: ActorId, profile: Profile) -> str:
     """Return *profile* sealed with *key*, in Base64."""
     nonce = secrets.token_bytes(NONCE)
     text = ChaCha20Poly1305(key).encrypt(nonce, msgspec.json.encode(profile), actor.encode())
     return b64encode(nonce + text).decode()
 
 
-def unsealed(key: bytes, actor: ActorId, text: str) -> Profile | None:
+def unseal(key: bytes, actor: ActorId, text: str) -> Profile | None:
     """Return the profile, or None if it was sealed with another key, which is destroyed."""
     data = b64decode(text)
     try:
@@ -87,5 +119,5 @@ def unsealed(key: bytes, actor: ActorId, text: str) -> Profile | None:
 
 
 def digest(key: bytes, request: str) -> str:
-    """A request's digest that says nothing of what was asked for once the key is destroyed."""
+    """Return a digest of a request, which can't be checked against a guess once the key is destroyed."""
     return hmac.digest(key, request.encode(), "sha256").hex()

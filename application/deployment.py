@@ -82,8 +82,16 @@ async def report(
     return deployment
 
 
-async def cancel(transaction: Transaction, deployment: DeploymentId, forced: bool = False) -> DeploymentId:
-    """Cancel *deployment*, waiting or running; raises `DeploymentNotFound` or `DeploymentOver`."""
+async def cancel(
+    transaction: Transaction, deployment: DeploymentId, forced: bool = False, expected: int | None = None
+) -> DeploymentId:
+    """Cancel *deployment*, waiting or running; *expected* is the expected version of the deployment.
+
+    Raises `DeploymentNotFound`, `VersionMismatch` or `DeploymentOver`.
+    """
+    loaded = await transaction.load(deployments.decider, deployment)
+    if expected is not None and expected != loaded.version:
+        raise VersionMismatch(expected=expected, current=loaded.version)
     await _do(transaction, deployment, CancelDeployment(forced=forced))
     return deployment
 

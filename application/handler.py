@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
+from cache.lru import Versions
 from domain.decider import Decider
 from domain.errors import Refused, VersionMismatch
 from store import codec, ids
@@ -36,8 +37,11 @@ ATTEMPTS = 50
 Three nodes that write to one stream lose two races out of three each; with 20 attempts one of them failed now and then.
 """
 
-CACHED_STATES = 10_000
-"""Maximum number of cached states."""
+STATES_BYTES = 64 * 1024 * 1024
+"""Maximum size of the cached states, in bytes."""
+
+PENDING_STREAMS = 1000
+"""Maximum number of streams that pending events are kept for."""
 
 MAX_PENDING = 8
 """Maximum number of events that are kept to bring a cached state up to date."""
@@ -140,12 +144,12 @@ class Transaction:
 class States:
     """A cache of stream states, so that only newer events are read.
 
-    At most `CACHED_STATES` states are cached; the least recently used one goes first.
+    The cache is bounded by `STATES_BYTES`; the least recently used states go first.
     """
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._states: OrderedDict[UUID, StreamState[Any]] = OrderedDict()
+        self._states: Versions[UUID, StreamState[Any]] = Versions(STATES_BYTES)
         self._pending: OrderedDict[UUID, list[Recorded]] = OrderedDict()
 
     async def load(
@@ -189,7 +193,7 @@ class States:
                 pending.append(each)
             else:
                 del self._pending[each.stream]
-        while len(self._pending) > CACHED_STATES:
+        while len(self._pending) > PENDING_STREAMS:
             self._pending.popitem(last=False)
 
     async def load_at(self, decider: Decider[State, Command, EventT], stream: UUID, version: int) -> StreamState[State]:
@@ -204,11 +208,8 @@ class States:
         """Cache a state, unless a newer one is cached."""
         kept = self._states.get(loaded.stream)
         if kept is None or kept.version <= loaded.version:
-            self._states[loaded.stream] = loaded
-            self._states.move_to_end(loaded.stream)
+            self._states.put(loaded.stream, loaded, loaded.version)
             self._pending.pop(loaded.stream, None)
-        if len(self._states) > CACHED_STATES:
-            self._states.popitem(last=False)
 
 
 class Handler:

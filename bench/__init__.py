@@ -1,1 +1,1 @@
-"""Measurements, each beside its limit or peer in the same run: `python -m bench.NAME`."""
+"""Benchmarks; each compares with a limit or a peer in the same run: `python -m bench.NAME`."""

@@ -1,10 +1,10 @@
 """
-A pipeline's past at the end of a long history: `python -m bench.audit`.
+Queries of the past at the end of a long history: `python -m bench.audit`.
 
-Any version at random is asked for, and every page of filtered histories. Their peer is what there was before snapshots
-and rows: the log read and folded from its beginning. "After a restart" everything is opened anew for each question.
+It reads random versions and every page of filtered histories. The peer reads and folds the log from its beginning.
+"After a restart" opens everything again for each query.
 
-On SQLite; with --postgres on a PostgreSQL server of its own, for which it needs what the tests need.
+It uses SQLite, or with --postgres its own PostgreSQL server, which needs the same packages as the tests.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from projections import pipeline
 from projections.engine.projector import Projector
 from projections.engine.views import Slice, Views
 from projections.event import PipelineStory
-from projections.history import History, HistoryFilter
+from projections.history import History, HistoryQuery
 from projections.pipeline import Pipelines
 from projections.postgres.views import PostgresViews
 from projections.sqlite.views import SqliteViews
@@ -50,18 +50,18 @@ STREAM = EnvironmentId(ids.new())
 ACTORS = [Author(actor=f"actor {number}", origin=origin) for number in range(10) for origin in Origin]
 RARE = Author(actor="once in a while", origin=Origin.CLI, reason="because the auditor asked for it")
 FILTERS = {
-    "none": HistoryFilter(environment=STREAM),
-    "a frequent type": HistoryFilter(environment=STREAM, types=("ServiceMoved",)),
-    "three types, two actors": HistoryFilter(
+    "none": HistoryQuery(environment=STREAM),
+    "a frequent type": HistoryQuery(environment=STREAM, types=("ServiceMoved",)),
+    "three types, two actors": HistoryQuery(
         environment=STREAM, types=("StageMoved", "ServiceSkipped", "StageRenamed"), actors=("actor 1", "actor 2")
     ),
-    "a type, an actor and an origin": HistoryFilter(
+    "a type, an actor and an origin": HistoryQuery(
         environment=STREAM, types=("ServiceConfigured",), actors=("actor 3",), origins=(Origin.CLI,)
     ),
-    "an actor who is rare": HistoryFilter(environment=STREAM, actors=(RARE.actor,)),
-    "text": HistoryFilter(environment=STREAM, text="service 7 moved"),
-    "text of the rare reason": HistoryFilter(text="auditor asked"),
-    "nothing found": HistoryFilter(environment=STREAM, types=("ServiceRemoved",), actors=("actor 1",)),
+    "an actor who is rare": HistoryQuery(environment=STREAM, actors=(RARE.actor,)),
+    "text": HistoryQuery(environment=STREAM, text="service 7 moved"),
+    "text of the rare reason": HistoryQuery(text="auditor asked"),
+    "nothing found": HistoryQuery(environment=STREAM, types=("ServiceRemoved",), actors=("actor 1",)),
 }
 
 
@@ -186,7 +186,7 @@ async def pages(where: Path | str) -> None:
         async def told() -> None:
             story = PipelineStory()
             for recorded in await shop.log.read(STREAM):
-                story.tell(recorded)
+                story.describe(recorded)
 
         report("  peer: all events read and told", [await timed(told)])
 

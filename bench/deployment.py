@@ -1,5 +1,5 @@
 """
-What a deployment costs beside its steps: `python -m bench.deployment`.
+The cost of a deployment without its steps: `python -m bench.deployment`.
 
 Four stages of seven services, whose steps do nothing, on the log in SQLite and driven by the local engine: from the
 request to the recorded end, all the time is our own. Its limit is the disk: the same bytes in as many transactions,

@@ -1,5 +1,5 @@
 """
-How quick an export of the log is, and checking it: `python -m bench.export`.
+The speed of an export of the log and of its verification: `python -m bench.export`.
 
 Export: from a log in SQLite through the server's own streamed answer, over HTTP, into a file, as `stageline audit
 export` does it. Beside it the same bytes from a server that has them in memory.

@@ -1,9 +1,9 @@
 """
-How long `stageline fsck` takes: `python -m bench.fsck [--events N] [--store sqlite|postgres]`.
+The duration of `stageline fsck`: `python -m bench.fsck [--events N] [--store sqlite|postgres]`.
 
-A log of a million events (see `bench.long`), with the read models that a server makes of it. To make both takes some
-minutes, fsck itself less than one; how far each is is said on the way. PostgreSQL is one of our own; SQLite is in a
-folder that is removed.
+A log of a million events (see `bench.long`), with the read models that a server makes of it. Both take some
+minutes to create; fsck takes less than one. The progress is printed. PostgreSQL is a server of its own; SQLite is in
+a folder that is removed.
 """
 
 import argparse
@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench import long
-from bench.rebuild import used
 from server import fsck
 from server.parts import running
 from server.settings import Settings
@@ -27,6 +26,12 @@ from tests.postgres import running as postgres
 
 BAR = 60.0
 """Seconds for a million events."""
+
+
+def used() -> float:
+    """Return the processor time of this process and of its ended child processes, in seconds."""
+    times = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in times)
 
 
 @contextmanager

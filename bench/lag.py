@@ -1,5 +1,5 @@
 """
-How long a query holds up all others: `python -m bench.lag`.
+The delay of other requests while one query runs: `python -m bench.lag`.
 
 A server on a lot of data: a pipeline of 50 stages and 200 services with a history of 10,000 events, 500 deployments of
 it, one of them carried out step by step, 10,000 lines of output, 600 projects, environments and actors. It is asked for

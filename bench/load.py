@@ -1,4 +1,4 @@
-"""Requests for a server: the same one again and again, on some connections at once."""
+"""A load of one request, repeated on several connections."""
 
 import asyncio
 import time

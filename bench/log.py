@@ -1,5 +1,5 @@
 """
-How quick the log in SQLite is: `python -m bench.log`.
+The speed of the log on SQLite: `python -m bench.log`.
 
 Appends: by 1, 8 and 32 writers, each on a stream of its own, with expected version, envelope and hash chain, and as
 whole commands (read, decide, append), beside SQLite alone with one transaction per row, as durable. The rounds

@@ -1,5 +1,5 @@
 """
-A long log to measure with: environments, their pipelines' changes and their deployments.
+A long log for benchmarks: environments, changes of their pipelines, and deployments.
 
 Of an environment there are a thousand events: eight services in four stages, five deployments of them, and for the
 rest new images, moves, skips and new names. It is written past the handler, a stream at a time, so that a million

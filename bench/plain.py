@@ -1,5 +1,5 @@
 """
-Plain Starlette, the least that an answer can take in Python: `python -m bench.plain PORT FOLDER`.
+Plain Starlette, the lower bound of an answer in Python: `python -m bench.plain PORT FOLDER`.
 
 /bytes/NAME gives what FOLDER/NAME.json has, as it is; /orjson/NAME makes the same bytes of Python's dicts each time.
 orjson is none of our dependencies: who starts this has it on the path.

@@ -1,5 +1,5 @@
 """
-How quick the log on PostgreSQL is: `python -m bench.postgres`.
+The speed of the log on PostgreSQL: `python -m bench.postgres`.
 
 Appends, each with expected version, envelope, hash chain and NOTIFY: from 1, 8 and 32 clients of one process, and from
 16 clients in each of three, beside as many that insert single rows into a table alone, through a pool of as many

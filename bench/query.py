@@ -1,5 +1,5 @@
 """
-What the pipeline query costs, beside others: `python -m bench.query`.
+The cost of the pipeline query, compared with other servers: `python -m bench.query`.
 
 Several servers answer the query for a whole pipeline, every field of it, one after the other in each round, at 16
 connections: ours, with its answers kept as bytes and with only the document kept, everything else done each time;

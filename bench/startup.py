@@ -1,5 +1,5 @@
 """
-How long a node takes to start: `python -m bench.startup [--store sqlite|postgres]`.
+The start time of a node: `python -m bench.startup [--store sqlite|postgres]`.
 
 `stageline serve` on a log of ten thousand events and on one of a million (see `bench.long`), from the start of the
 process until `/health` says that it is well and has no lag; the medians of several starts of each, which take turns.

@@ -1,5 +1,5 @@
 """
-What subscriptions cost: `python -m bench.subscriptions`.
+The cost of subscriptions: `python -m bench.subscriptions`.
 
 N graphql-transport-ws clients follow one deployment, of which ten events a second are recorded; beside it, in the same
 run, graphql-ws on Node sends events of the same size to as many (npm installs it). Then: sockets that subscribe all at

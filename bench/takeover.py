@@ -1,5 +1,5 @@
 """
-How long it takes until another goes on when one is killed: `python -m bench.takeover [--rounds N] [--database URL]`.
+The time until another node takes over from a killed one: `python -m bench.takeover [--rounds N] [--database URL]`.
 
 Each round there are two workers, `stageline worker`, at the default settings. The first of them drives a deployment,
 and keeps up the read models. It is killed with SIGKILL at some moment between two of its signs of life, and it is timed

@@ -1,1 +1,1 @@
-"""The command line: a client of the GraphQL contract like any other, from outside."""
+"""The command line: a client of the GraphQL API like any other."""

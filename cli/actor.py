@@ -1,21 +1,21 @@
-"""`stageline actor`: who is behind the ids that history names, for as long as that is to be known."""
+"""`stageline actor`: the names and addresses of the actors that the history names."""
 
 from typing import Annotated
 
 import typer
 from msgspec import Struct, convert
 
-from cli.change import Change, mutation
+from cli.change import ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.output import Output, table
 from cli.service import Yes, confirm
 
 app = group(
-    """Say who is behind an actor, and have it forgotten.
+    """Set an actor's name and address, or forget them.
 
-    The log keeps an actor's id for ever, and never a name. Name and address are kept under a key of their own: when
-    that is destroyed nobody can read them any more, and what was done stays provable.
+    The log keeps an actor's id for ever, and never a name. Name and address are encrypted with a key of their own. To
+    forget an actor destroys the key: nobody can read the name any more, and the history stays provable.
     """,
     "stageline actor list",
     "stageline actor set admin --name 'Ann Example' --address ann@example.org",
@@ -40,10 +40,10 @@ SELECTION = "... on Actor { ...ActorFields }"
 SET = mutation("setActorProfile", SELECTION, ACTOR, actor="ID!", name="String", address="String")
 FORGET = mutation("forgetActor", SELECTION, ACTOR, actor="ID!")
 
-ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The id, as history has it.")]
+ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The actor's id, as `stageline history` shows it.")]
 
 
-class Actor(Struct, rename="camel"):
+class ActorJson(Struct, rename="camel"):
     id: str
     name: str | None
     address: str | None
@@ -59,7 +59,7 @@ class Actor(Struct, rename="camel"):
 def list_(output: Output) -> None:
     """List the actors that have a token or a profile."""
     with Client.known() as client:
-        actors = [convert(node, Actor) for node in client.pages(LIST, {})]
+        actors = [convert(node, ActorJson) for node in client.pages(LIST, {})]
     rows = table(("Actor", "Name", "Address"), [actor.row() for actor in actors])
     output.answer({"actors": actors}, rows)
 
@@ -67,26 +67,26 @@ def list_(output: Output) -> None:
 @command(app, "set", "stageline actor set admin --name 'Ann Example' --address ann@example.org")
 def set_(
     actor: ActorId,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="What the person is called.", show_default=False)
+        str | None, typer.Option("--name", metavar="NAME", help="The name of the person.", show_default=False)
     ] = None,
     address: Annotated[
-        str | None, typer.Option("--address", metavar="ADDRESS", help="Where to reach them.", show_default=False)
+        str | None, typer.Option("--address", metavar="ADDRESS", help="The address of the person.", show_default=False)
     ] = None,
 ) -> None:
-    """Say who is behind an actor. This replaces what was said before."""
+    """Set an actor's name and address. Both are replaced."""
     with Client.known() as client:
         variables = {"actor": actor, "name": name, "address": address, **change.variables}
-        after = convert(client.change(SET, variables), Actor)
-    output.answer(after, change.told("Actor updated successfully", table(("Actor", "Name", "Address"), [after.row()])))
+        after = convert(client.change(SET, variables), ActorJson)
+    output.answer(after, change.text("Actor updated successfully", table(("Actor", "Name", "Address"), [after.row()])))
 
 
 @command(app, "forget", "stageline actor forget admin --yes")
-def forget(actor: ActorId, change: Change, output: Output, yes: Yes = False) -> None:
-    """Destroy the key to an actor's name and address, for ever. This asks first; --yes answers."""
-    confirm(f"Forget for ever who {actor!r} is?", yes or change.dry_run)
+def forget(actor: ActorId, change: ChangeOptions, output: Output, yes: Yes = False) -> None:
+    """Destroy the key to an actor's name and address. This can't be undone, so it asks first."""
+    confirm(f"Forget the name and address of {actor!r} for ever?", yes or change.dry_run)
     with Client.known() as client:
-        after = convert(client.change(FORGET, {"actor": actor, **change.variables}), Actor)
-    output.answer(after, change.told(f"Nobody knows any more who {actor} is", f"{actor} would be forgotten"))
+        after = convert(client.change(FORGET, {"actor": actor, **change.variables}), ActorJson)
+    output.answer(after, change.text(f"Actor {actor} forgotten", f"Actor {actor} forgotten"))

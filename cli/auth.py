@@ -1,4 +1,4 @@
-"""`stageline auth`: which token the commands come with."""
+"""`stageline auth`: the token that the commands send."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import config
-from cli.client import Client, Server, document
+from cli.client import Client, ServerAddress, document
 from cli.command import command, group
 from cli.config import Config
 from cli.errors import Failed, NotAuthorized
@@ -20,11 +20,13 @@ def auth(
     context: typer.Context,
     url: Annotated[
         str | None,
-        typer.Option("--url", metavar="URL", help="The server, from now on. Else the one in use.", show_default=False),
+        typer.Option(
+            "--url", metavar="URL", help="Use this server from now on. Default: the present one.", show_default=False
+        ),
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option("--token", metavar="TOKEN", help="Keep this one; - reads it from stdin.", show_default=False),
+        typer.Option("--token", metavar="TOKEN", help="Save this token; - reads it from stdin.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
 ) -> None:
@@ -59,7 +61,7 @@ def _given(token: str | None) -> str | None:
             "history keeps it. Give it on stdin: stageline auth --token - < FILE"
         )
     if not text.strip():
-        raise Failed("The token that was given is empty.")
+        raise Failed("The given token is empty.")
     return text.strip()
 
 
@@ -70,12 +72,12 @@ def _asked(address: str) -> str:
 
 
 def _check(address: str, token: str) -> None:
-    with Client(Server(address, token)) as client:
+    with Client(ServerAddress(address, token)) as client:
         client.execute(CHECK)
 
 
 def _keep(address: str, token: str, as_default: bool) -> None:
-    """A token from the environment is checked, but it isn't written down."""
+    """Save the token, unless it comes from the environment."""
     if token == config.given_token() and not as_default:
         return
 
@@ -88,12 +90,12 @@ def _keep(address: str, token: str, as_default: bool) -> None:
 
 
 app = group(
-    """Check the token that is kept for the server, or ask for one; a good one is kept for the commands to come.
+    """Check the saved token of the server, or ask for one. A valid token is saved for later commands.
 
-    A server that was first started by this user has put its first token there already.
+    A server that this user started for the first time has saved its first token already.
     """,
-    "stageline auth                                   (checks the token that is kept, else asks for one)",
-    "stageline auth --url https://stageline.example   (likewise, and uses that server from now on)",
+    "stageline auth                                   (checks the saved token, or asks for one)",
+    "stageline auth --url https://stageline.example   (and uses that server from now on)",
     "stageline auth --token - < token.txt",
     "stageline auth token --print",
     callback=auth,
@@ -110,7 +112,7 @@ def token(
     output: Output,
     print_: Annotated[bool, typer.Option("--print", help="Print the token itself.")] = False,
 ) -> None:
-    """Say which token the commands come with."""
+    """Show where the token of the commands comes from."""
     kept = config.load()
     address = kept.address
     found = kept.token(address)
@@ -125,4 +127,4 @@ def token(
     if print_ and not output.as_json:
         write(found)
         return
-    output.answer(document, f"The token for {address} is from {source}. To see it: stageline auth token --print")
+    output.answer(document, f"The token for {address} is from {source}. To print it: stageline auth token --print")

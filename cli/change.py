@@ -1,4 +1,4 @@
-"""What all changing commands have in common: four options, four arguments, and the answer or the refusal."""
+"""The options that every change takes, and the document of a mutation."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,11 +10,12 @@ from cli.output import say
 
 
 @dataclass(frozen=True)
-class Change:
-    """How a change is to be made."""
+class ChangeOptions:
+    """The options of every change."""
 
     reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept with the change.", show_default=False)
+        str | None,
+        typer.Option("--reason", metavar="TEXT", help="The reason; the history keeps it.", show_default=False),
     ] = None
     expected_version: Annotated[
         int | None,
@@ -22,7 +23,7 @@ class Change:
             "--expected-version",
             metavar="N",
             min=0,
-            help="Refuse unless this is still the version that stands.",
+            help="Refuse the change unless this is the current version.",
             show_default=False,
         ),
     ] = None
@@ -31,11 +32,11 @@ class Change:
         typer.Option(
             "--idempotency-key",
             metavar="KEY",
-            help="Sent again with the same key, the change is made once.",
+            help="Make the change once, even if it is sent again with this key.",
             show_default=False,
         ),
     ] = None
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Answer with what would be, and change nothing.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result, and change nothing.")] = False
 
     @property
     def variables(self) -> dict[str, object]:
@@ -46,16 +47,16 @@ class Change:
             "dryRun": self.dry_run,
         }
 
-    def told(self, done: str, would_be: str) -> str:
-        """The text that answers: *done*, or *would_be* after saying that it isn't."""
+    def text(self, done: str, result: str) -> str:
+        """Return the answer for a person: *done*, or in a dry run the *result*."""
         if not self.dry_run:
             return done
-        say("Dry run: nothing was changed. It would be:")
-        return would_be
+        say("Dry run: nothing was changed. The result would be:")
+        return result
 
 
 def mutation(field: str, selection: str, fragments: str = "", **arguments: str) -> Document:
-    """The document that sends *field* with *arguments* (name: type), and with those of every change."""
+    """Return the document of the mutation *field*, with *arguments* (name: type) and those of every change."""
     types = arguments | {
         "expectedVersion": "Int",
         "reason": "String",

@@ -1,4 +1,4 @@
-"""Colours for a person's terminal; elsewhere, and with NO_COLOR (https://no-color.org), the text as it is."""
+"""Colours on a terminal; plain text elsewhere, and with NO_COLOR (https://no-color.org)."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""How commands are declared: groups that teach, and options that many share, said once."""
+"""Declaration of commands: groups with examples, and options that several commands share."""
 
 import inspect
 from collections.abc import Callable
@@ -14,9 +14,9 @@ USAGE = 2
 def group(
     help: str, *examples: str, more: tuple[str, ...] = (), callback: Callable[..., None] | None = None
 ) -> typer.Typer:
-    """A group of commands; bare, it shows its help and says by the exit code that a command was missing.
+    """Return a group of commands. Without a command it shows its help and exits with 2.
 
-    *more* comes after the examples. *callback* takes the group's own options, and says what the bare group does.
+    *more* comes after the examples. *callback* takes the group's own options, and runs if no command is given.
     """
 
     def bare(context: typer.Context) -> None:
@@ -29,7 +29,7 @@ def group(
         callback=callback or bare,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         invoke_without_command=True,
-        rich_markup_mode=None,  # plain text: it reads the same everywhere, and starts without loading rich
+        rich_markup_mode=None,  # plain text reads the same everywhere, and needs no rich
     )
 
 
@@ -40,14 +40,14 @@ def show_help(context: typer.Context) -> None:
 
 def _epilog(examples: tuple[str, ...], *more: str) -> str:
     shown = "\n".join(["Examples:", *(f"  {line}" for line in examples)])
-    return "\n\n".join(f"\b\n{part}" for part in (shown, *more))  # \b: the lines are kept as they are
+    return "\n\n".join(f"\b\n{part}" for part in (shown, *more))  # \b keeps the line breaks
 
 
 def command(app: typer.Typer, name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Makes a function the command *name* of *app*.
+    """Return a decorator that makes a function the command *name* of *app*.
 
-    Each of its parameters that is a dataclass stands for its fields, as options that come after the command's own;
-    the fields are annotated as typer's parameters are.
+    A parameter whose type is a dataclass stands for the fields of that class: they become options after the command's
+    own. The fields are annotated like typer's parameters.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:

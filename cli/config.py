@@ -1,13 +1,13 @@
 """
-What the command line keeps between two calls: `${XDG_CONFIG_HOME:-~/.config}/stageline/config.json`.
+The configuration of the command line: `${XDG_CONFIG_HOME:-~/.config}/stageline/config.json`.
 
     {"url": "http://127.0.0.1:8000",
      "tokens": {"http://127.0.0.1:8000": "…"},
      "context": "default",
      "contexts": {"default": {"project": "Shop", "environment": "staging"}}}
 
-A context may carry a `url` of its own. The server adds its first token under its address, in the same file. Keys that
-aren't known here are left as they are.
+A context may have its own `url`. A server adds its first token to the same file, under its address. Unknown keys are
+preserved.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ DEFAULT_CONTEXT = "default"
 
 
 @dataclass
-class Context:
+class ContextConfig:
     project: str | None = None
     environment: str | None = None
     url: str | None = None
@@ -40,30 +40,28 @@ class Config:
     url: str | None = None
     tokens: dict[str, str] = field(default_factory=dict)
     context: str = DEFAULT_CONTEXT
-    contexts: dict[str, Context] = field(default_factory=dict)
+    contexts: dict[str, ContextConfig] = field(default_factory=dict)
 
     @property
     def current(self) -> str:
-        """The name of the context in use: the variable STAGELINE_CONTEXT goes before what is kept."""
+        """The name of the current context: that of STAGELINE_CONTEXT, else the saved one."""
         return os.environ.get("STAGELINE_CONTEXT") or self.context
 
     @property
-    def scope(self) -> Context:
-        """The context in use."""
+    def scope(self) -> ContextConfig:
+        """The current context."""
         name = self.current
         if name not in self.contexts and os.environ.get("STAGELINE_CONTEXT"):
-            raise Failed(
-                f"STAGELINE_CONTEXT names no context that is kept: {name!r}.", hint="See: stageline context list"
-            )
-        return self.contexts.get(name, Context())
+            raise Failed(f"Unknown context {name!r} in STAGELINE_CONTEXT.", hint="See: stageline context list")
+        return self.contexts.get(name, ContextConfig())
 
     @property
     def address(self) -> str:
-        """Where the server is."""
+        """The address of the server."""
         return normal(os.environ.get("STAGELINE_URL") or self.scope.url or self.url or DEFAULT_URL)
 
     def token(self, url: str) -> str | None:
-        """The token for the server at *url*; one for 127.0.0.1 is also good for localhost, the same machine."""
+        """Return the token for the server at *url*. A token for 127.0.0.1 is also sent to localhost."""
         if given := given_token():
             return given
         return self.tokens.get(url) or self.tokens.get(url.replace("//localhost", "//127.0.0.1", 1))
@@ -83,18 +81,18 @@ def given_token() -> str | None:
         token = Path(name).expanduser().read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         why = (isinstance(error, OSError) and error.strerror) or error
-        raise Failed(f"The file that STAGELINE_TOKEN_FILE names can't be read: {name}: {why}.") from error
+        raise Failed(f"Can't read {name}, the file in STAGELINE_TOKEN_FILE: {why}.") from error
     if not token:
-        raise Failed(f"The file that STAGELINE_TOKEN_FILE names is empty: {name}.")
+        raise Failed(f"{name}, the file in STAGELINE_TOKEN_FILE, is empty.")
     return token
 
 
 def normal(url: str) -> str:
-    """*url* as the key that its token is kept under: with a scheme, without the path that all servers have."""
+    """Return *url* with a scheme and without the path `/graphql`: the key of its token."""
     if "://" not in url:
         url = f"http://{url}"
     if not url.startswith(("http://", "https://")):
-        raise Misused(f"{url!r} is no address of a server: it begins with http:// or https://.")
+        raise Misused(f"Invalid address {url!r}: it must begin with http:// or https://.")
     return url.rstrip("/").removesuffix("/graphql").rstrip("/")
 
 
@@ -104,12 +102,12 @@ def path() -> Path:
 
 
 def load() -> Config:
-    """What is kept, or the defaults; raises `Failed` when the file can't be read."""
+    """Return the saved config, or the defaults. Raise `Failed` if the file can't be read."""
     return _config(_read(path()))
 
 
 def update(change: Callable[[Config], None]) -> Config:
-    """Keeps what *change* makes of the present config; others who update meanwhile wait their turn."""
+    """Apply *change* to the saved config, and save it. Concurrent updates wait."""
     target = path().resolve()
     try:
         private.folder(target.parent)
@@ -128,7 +126,7 @@ def update(change: Callable[[Config], None]) -> Config:
         finally:
             os.close(folder)
     except OSError as error:
-        raise Failed(f"The config can't be kept: {target}: {error.strerror or error}.") from error
+        raise Failed(f"Can't write the config {target}: {error.strerror or error}.") from error
     return config
 
 
@@ -138,17 +136,19 @@ def _read(source: Path) -> dict[str, object]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise Failed(f"The config can't be read: {source}: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise Failed(f"The config is no JSON: {source}: {error}.", hint="Repair it, or remove it.") from error
+        raise Failed(f"Can't read the config {source}: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise Failed(f"The config {source} is not JSON: {error}.", hint="Repair it, or remove it.") from error
     if not isinstance(document, dict):
-        raise Failed(f"The config is no JSON object: {source}.", hint="Repair it, or remove it.")
+        raise Failed(f"The config {source} is not a JSON object.", hint="Repair it, or remove it.")
     return document
 
 
 def _config(document: dict[str, object]) -> Config:
     contexts = {
-        name: Context(**{key: value for key in ("project", "environment", "url") if (value := _text(kept.get(key)))})
+        name: ContextConfig(
+            **{key: value for key in ("project", "environment", "url") if (value := _text(kept.get(key)))}
+        )
         for name, kept in _mapping(document.get("contexts")).items()
         if isinstance(kept, dict)
     }
@@ -170,7 +170,7 @@ def _mapping(value: object) -> dict[str, object]:
 
 
 def _write(target: Path, document: dict[str, object]) -> None:
-    """Replaces *target* in one step: whoever reads sees the old or the new file, never half of one."""
+    """Replace *target* atomically."""
     handle, name = tempfile.mkstemp(prefix=".config-", dir=target.parent)  # mode 0600
     try:
         with os.fdopen(handle, "w") as file:
@@ -178,7 +178,7 @@ def _write(target: Path, document: dict[str, object]) -> None:
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, target)  # noqa: PTH105 -- the same rename, without making a Path of it
+        os.replace(name, target)  # noqa: PTH105 -- the name is a string
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -1,4 +1,4 @@
-"""`stageline context`: named pairs of a project and an environment, so that commands needn't name them."""
+"""`stageline context`: named pairs of a project and an environment."""
 
 import sys
 from dataclasses import asdict
@@ -9,17 +9,17 @@ import typer
 from cli import config
 from cli.client import Client
 from cli.command import command, group
-from cli.config import Config, Context
+from cli.config import Config, ContextConfig
 from cli.errors import Failed, Misused
 from cli.output import Output, table
-from cli.scope import Found, ask_environment, ask_project, find
+from cli.scope import ScopedEnvironment, ask_environment, ask_project, find
 
 app = group(
-    "Keep which project and environment the commands are about.",
-    "stageline context set                                         (asks)",
+    "Save the project and environment that commands use.",
+    "stageline context set                                         (asks for both)",
     "stageline context set --project Shop --environment staging",
     "stageline context set --project Shop --environment production --name production",
-    "stageline context set --name production                       (changes over to one that is kept)",
+    "stageline context set --name production                       (switches to a saved context)",
     "STAGELINE_CONTEXT=production stageline environment stage list (for one command)",
 )
 
@@ -35,7 +35,7 @@ def set_(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option("-n", "--name", metavar="CONTEXT", help="The context's own name; else the one in use."),
+        typer.Option("-n", "--name", metavar="CONTEXT", help="The name of the context. Default: the current one."),
     ] = None,
 ) -> None:
     """Keep a project and an environment as a context, and use it from now on; bare, it asks which.
@@ -51,27 +51,27 @@ def set_(
         found = _chosen(client, project, environment, kept)
     chosen = name or kept.current
     url = kept.contexts[chosen].url if chosen in kept.contexts else None
-    context = Context(project=found.project, environment=found.name, url=url)
+    context = ContextConfig(project=found.project, environment=found.name, url=url)
     _answer(output, config.update(lambda config: _use(config, chosen, context)), chosen)
 
 
-def _chosen(client: Client, project: str | None, environment: str | None, kept: Config) -> Found:
+def _chosen(client: Client, project: str | None, environment: str | None, kept: Config) -> ScopedEnvironment:
     if project is None and environment is None and not sys.stdin.isatty():
-        raise Misused("Say what to keep: --project P --environment E.")
+        raise Misused("Nothing to save: give --project P --environment E.")
     if project is None and environment is not None:
         project = kept.scope.project
     project = project or ask_project(client)
     return find(client, project, environment or ask_environment(client, project))
 
 
-def _use(config: Config, name: str, context: Context) -> None:
+def _use(config: Config, name: str, context: ContextConfig) -> None:
     config.contexts[name] = context
     config.context = name
 
 
 @command(app, "list", "stageline context list")
 def list_(output: Output) -> None:
-    """List the contexts; * marks the one in use."""
+    """List the contexts; * marks the current one."""
     kept = config.load()
     rows = [
         ("*" if name == kept.current else "", name, context.project or "", context.environment or "", context.url or "")
@@ -84,7 +84,7 @@ def list_(output: Output) -> None:
 
 @command(app, "current", "stageline context current")
 def current(output: Output) -> None:
-    """Show the context in use."""
+    """Show the current context."""
     kept = config.load()
     if kept.current not in kept.contexts:
         raise Failed("No context is set.", hint="Set one: stageline context set", code="NO_CONTEXT")

@@ -1,7 +1,7 @@
 """
-`stageline demo`: the announcement's story, told by the commands themselves.
+`stageline demo`: the announcement's example, run with the commands themselves.
 
-Every command is shown as a reader would type it, and then carried out, against a server that was started for it.
+The demo starts its own server. It prints each command as a user types it, and then executes it.
 """
 
 import json
@@ -10,6 +10,8 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +19,9 @@ import typer
 
 from cli import config, run, scope
 from cli.client import Client
-from cli.config import Config, Context
+from cli.config import Config, ContextConfig
 from cli.errors import Failed, Interrupted
+from cli.execution import execute
 from cli.output import write
 from cli.sandbox import Sandbox, free_ports, server_port
 
@@ -47,13 +50,20 @@ VARIABLES = (
 )
 
 
+RunCommand = Callable[[list[str]], int]
+"""Execute one command line and return its exit code."""
+
+
 def demo(
+    context: typer.Context,
     exit_: Annotated[
-        bool, typer.Option("--exit", help="End by itself after the deployment, with its exit code (0: succeeded).")
+        bool, typer.Option("--exit", help="End after the deployment, with its exit code (0: succeeded).")
     ] = False,
     data: Annotated[
         Path,
-        typer.Option("--data", metavar="DIR", file_okay=False, help="The folder to play in; made anew each time."),
+        typer.Option(
+            "--data", metavar="DIR", file_okay=False, help="The folder of the demo; its contents are replaced."
+        ),
     ] = Path(".stageline-demo"),
     port: Annotated[
         int | None,
@@ -62,41 +72,42 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """See the announcement's seven services deployed in order.
+    """Deploy the announcement's seven services in order.
 
-    Starts a server of its own, makes an environment with seven small services, renames and moves as the announcement
-    does, deploys, and leaves everything up until Ctrl-C, which ends all that it started.
+    The demo starts a server, creates an environment with seven small services, renames stages and moves services as
+    the announcement does, and deploys. Everything runs until Ctrl-C, which stops the server and the services.
     """
     if not (EXAMPLE / "environment.json").is_file():
         raise Failed(
-            f"The demo's services are not here: {EXAMPLE}.",
-            hint="They come with a clone of the repository, not with the package.",
+            f"The demo's services are missing: {EXAMPLE}.",
+            hint="They are in the repository, not in the package: run scripts/demo in a clone.",
         )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sandbox = Sandbox(data.expanduser().absolute())
     sandbox.prepare()
-    write(f"The demo's files are in {data}, made anew.")
+    write(f"The demo's files are in {data}; earlier ones were deleted.")
     shell = {name: os.environ.pop(name) for name in VARIABLES if name in os.environ}
     before = config.load()
     left_over = before.contexts[CONTEXT].url if CONTEXT in before.contexts else None
     url = f"http://127.0.0.1:{server_port(port, before.tokens.keys() - {left_over})}"
     try:
         with sandbox:
-            code = _play(sandbox, url, before, bool(shell), exit_)
+            run_command = partial(execute, context.find_root().command)
+            code = _play(run_command, sandbox, url, before, bool(shell), exit_)
             write("Stopping the server and the services …")
     finally:
         config.update(lambda kept: _forget(kept, before, url))
-    write(f"Stopped. What is left of it: {data}")
+    write(f"Stopped. The demo's files are still in {data}")
     raise typer.Exit(code)
 
 
-def _play(sandbox: Sandbox, url: str, before: Config, has_variables: bool, exit_: bool) -> int:
-    """Tells the story, and waits for Ctrl-C unless *exit_*; the exit code."""
+def _play(run_command: RunCommand, sandbox: Sandbox, url: str, before: Config, has_variables: bool, exit_: bool) -> int:
+    """Run the example, wait for Ctrl-C unless *exit_*, and return the exit code."""
     try:
         sandbox.start(int(url.rpartition(":")[2]))
         config.update(lambda kept: _keep(kept, before, url))
         os.environ["STAGELINE_CONTEXT"] = CONTEXT
-        code = _tell(sandbox.folder)
+        code = _tell(run_command, sandbox.folder)
         if exit_ or code == Interrupted.exit_code:
             return code
         _show_around(url, has_variables)
@@ -104,19 +115,19 @@ def _play(sandbox: Sandbox, url: str, before: Config, has_variables: bool, exit_
     except KeyboardInterrupt:
         write("")
         return 0
-    raise Failed("The server has ended by itself.", hint=f"Its last words are in {sandbox.log}")
+    raise Failed("The server ended unexpectedly.", hint=f"See its log: {sandbox.log}")
 
 
 def _keep(kept: Config, before: Config, url: str) -> None:
-    """Puts the demo's context beside the user's own, or makes it the one in use where there is none yet."""
-    kept.contexts[CONTEXT] = Context(project=PROJECT, environment=ENVIRONMENT, url=url)
+    """Add the demo's context to the user's own. Make it the current one if there is no other."""
+    kept.contexts[CONTEXT] = ContextConfig(project=PROJECT, environment=ENVIRONMENT, url=url)
     if not before.contexts.keys() - {CONTEXT}:
         kept.context = CONTEXT
     kept.url = before.url
 
 
 def _forget(kept: Config, before: Config, url: str) -> None:
-    """Leaves the config as it was before, but for what the user did to it meanwhile."""
+    """Remove the demo from the config, and keep what the user changed meanwhile."""
     kept.tokens.pop(url, None)
     kept.contexts.pop(CONTEXT, None)
     if kept.context == CONTEXT:
@@ -125,8 +136,8 @@ def _forget(kept: Config, before: Config, url: str) -> None:
         kept.url = before.url
 
 
-def _tell(folder: Path) -> int:
-    """Carries out the commands of the story, until one of them fails; its exit code."""
+def _tell(run_command: RunCommand, folder: Path) -> int:
+    """Execute the commands of the example until one fails, and return its exit code."""
     steps = [
         ["project", "create", "-n", PROJECT],
         ["environment", "create", "-n", ENVIRONMENT, "--project", PROJECT],
@@ -138,16 +149,14 @@ def _tell(folder: Path) -> int:
         [*STAGE, "list"],
         ["environment", "deploy", "--watch"],
     ]
-    return next(filter(None, map(_type, steps)), 0)
+    return next(filter(None, (_type(run_command, words) for words in steps)), 0)
 
 
-def _type(words: list[str]) -> int:
-    """Shows a command, and carries it out."""
-    from cli import main  # which imports this module
-
+def _type(run_command: RunCommand, words: list[str]) -> int:
+    """Print a command, and execute it."""
     line = f"~ $ {' '.join(['stageline', *map(_quoted, words)])}"
     write(typer.style(line, bold=True) if sys.stdout.isatty() else line)
-    return main.run(words)
+    return run_command(words)
 
 
 def _quoted(word: str) -> str:
@@ -155,7 +164,7 @@ def _quoted(word: str) -> str:
 
 
 def _services(folder: Path) -> list[list[str]]:
-    """The commands that add the example's services; their files are copied into *folder*, where they are built."""
+    """Copy the example's services into *folder*, and return the commands that add them."""
     here = folder / "services"
     shutil.copytree(EXAMPLE, here, ignore=shutil.ignore_patterns("__pycache__"))
     services: list[dict[str, Any]] = json.loads((here / "environment.json").read_text(encoding="utf-8"))
@@ -171,7 +180,7 @@ def _services(folder: Path) -> list[list[str]]:
 
 
 def _filled(spec: dict[str, Any], here: Path, ports: dict[str, int]) -> dict[str, Any]:
-    """*spec* with its placeholders replaced: `${here}`, the example's folder, and `${port:NAME}`, a service's port."""
+    """Replace the placeholders in *spec*: `${here}` is the example's folder, `${port:NAME}` a service's port."""
 
     def fill(value: Any) -> Any:
         match value:
@@ -198,11 +207,11 @@ def _show_around(url: str, has_variables: bool) -> None:
     services = {service.name: service for stage in deployment.stages for service in stage.services}
     lines = [
         "",
-        "All of it runs now:",
+        "Everything is running:",
         *(f"  API gateway  http://127.0.0.1:{port}  (a visit goes through all seven)" for port in services[DOOR].ports),
         f"  GraphiQL     {url}/graphql#token={client.server.token}  (the token is the demo's, and ends with it)",
         "",
-        "To go on, in another terminal:",
+        "Try next, in another terminal:",
         *_exports(has_variables),
         f"  {stageline} deployment show",
         f"  {stageline} deployment logs Backend",
@@ -215,14 +224,14 @@ def _show_around(url: str, has_variables: bool) -> None:
 
 
 def _exports(has_variables: bool) -> list[str]:
-    """What a shell needs so that its commands go to the demo: nothing, unless the user has set something else."""
+    """Return the lines that make a shell's commands use the demo; none if they do already."""
     if has_variables:
         return [f"  unset {' '.join(VARIABLES)}; export STAGELINE_CONTEXT={CONTEXT}"]
     return [f"  export STAGELINE_CONTEXT={CONTEXT}"] if config.load().context != CONTEXT else []
 
 
 def _invocation() -> str:
-    """How the reader can call this program from here."""
+    """Return the command that starts this program from the current folder."""
     found = shutil.which("stageline")
     if found and Path(found).resolve().parent == Path(sys.executable).parent.resolve():
         return "stageline"

@@ -1,4 +1,4 @@
-"""`stageline deployment`: what was deployed, and how it went."""
+"""`stageline deployment`: deployments, their events and their output."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,13 +12,13 @@ from cli import watch as watching
 from cli.client import Client, Data, Document, document
 from cli.command import command, group
 from cli.errors import Interrupted
-from cli.feed import Feed
+from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, moment, say, table, write
-from cli.run import ServiceRef
+from cli.run import ServiceRefJson
 from cli.scope import Scope
 
 app = group(
-    "Look at deployments: the latest one, unless a number or an id is given.",
+    "Show deployments: the latest one, unless a number or an id is given.",
     "stageline deployment list",
     "stageline deployment show 3",
     "stageline deployment logs 3 Backend",
@@ -27,9 +27,10 @@ app = group(
 )
 
 Number = Annotated[
-    str | None, typer.Argument(metavar="[NUMBER]", help="Its number or id. Else the latest.", show_default=False)
+    str | None,
+    typer.Argument(metavar="[NUMBER]", help="The deployment's number or id. Default: the latest.", show_default=False),
 ]
-Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes, until the deployment is over.")]
+Follow = Annotated[bool, typer.Option("-f", "--follow", help="Print new ones, too, until the deployment is over.")]
 
 TICK = 0.5
 
@@ -59,12 +60,12 @@ query DeploymentLogs($deployment: ID!, $service: ID, $first: Int, $after: String
 )
 
 
-class Line(Struct, rename="camel"):
-    """What a step put out, or (kind NOTE) what is noted of it."""
+class LogLineJson(Struct, rename="camel"):
+    """A line of a step's output, or (kind NOTE) a note of Stageline about it."""
 
     cursor: str
     at: datetime
-    service: ServiceRef
+    service: ServiceRefJson
     phase: str
     attempt: int
     kind: str
@@ -79,9 +80,9 @@ class Line(Struct, rename="camel"):
 def list_(
     scope: Scope,
     output: Output,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many at most, the newest.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Maximum number of deployments.")] = 20,
 ) -> None:
-    """List the environment's deployments, the newest first."""
+    """List the environment's deployments, newest first."""
     with Client.known() as client:
         found = list(run.newest(client, scope.find(client).id, limit))
     rows = [
@@ -94,7 +95,7 @@ def list_(
 
 @command(app, "show", "stageline deployment show", "stageline deployment show 3 --json")
 def show(scope: Scope, output: Output, number: Number = None) -> None:
-    """Show a deployment: its stages, the steps of each service, their times, and why it failed."""
+    """Show a deployment: its stages, the steps of each service, their times, and the failure."""
     with Client.known() as client:
         deployment = run.get(client, run.find(client, scope.find(client).id, number))
     output.answer(deployment, run.described(deployment))
@@ -107,10 +108,16 @@ def watch(
     number: Number = None,
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", metavar="S", min=0, help="Seconds; then exit with 124.", show_default=False),
+        typer.Option(
+            "--timeout",
+            metavar="S",
+            min=0,
+            help="Maximum time to watch, in seconds; then exit with 124.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Follow a deployment to its end, from its beginning, and exit with its outcome."""
+    """Follow a deployment from its beginning to its end, and exit with its outcome."""
     with Client.known() as client:
         deployment = run.get(client, run.find(client, scope.find(client).id, number))
         watching.follow(client, deployment, output, timeout)
@@ -124,7 +131,7 @@ def watch(
     "stageline deployment events -f",
 )
 def events(scope: Scope, output: Output, number: Number = None, follow: Follow = False) -> None:
-    """Print a deployment's events, one per line; with --json each is an object of its own."""
+    """Print a deployment's events, one a line. With --json each line is an object."""
     with Client.known() as client:
         deployment = run.find(client, scope.find(client).id, number)
 
@@ -151,15 +158,19 @@ def logs(
     output: Output,
     number: Annotated[
         str | None,
-        typer.Argument(metavar="[NUMBER]", help="The deployment's number or id. Else the latest.", show_default=False),
+        typer.Argument(
+            metavar="[NUMBER]", help="The deployment's number or id. Default: the latest.", show_default=False
+        ),
     ] = None,
     service: Annotated[
         str | None,
-        typer.Argument(metavar="[SERVICE]", help="Only this service's: name or id. Else all.", show_default=False),
+        typer.Argument(
+            metavar="[SERVICE]", help="The service's name or id. Default: all services.", show_default=False
+        ),
     ] = None,
     follow: Follow = False,
 ) -> None:
-    """Print what a deployment's build and deploy steps put out; with --json each line is an object of its own."""
+    """Print the output of a deployment's build and deploy steps. With --json each line is an object."""
     if number is not None and service is None and not (run.is_id(number) or run.is_number(number)):
         number, service = None, number
     with Client.known() as client:
@@ -167,7 +178,7 @@ def logs(
         variables = {"service": service}
 
         def show(data: Data) -> None:
-            line = convert(data, Line)
+            line = convert(data, LogLineJson)
             write(encoded(line) if output.as_json else line.line())
 
         if follow:
@@ -180,7 +191,7 @@ def logs(
 def _followed(
     client: Client, document: Document, deployment: str, variables: dict[str, str | None], show: Callable[[Data], None]
 ) -> None:
-    feed = Feed(
+    feed = SubscriptionFeed(
         client.server,
         document,
         {"deployment": deployment, **variables},
@@ -192,4 +203,4 @@ def _followed(
             if data is not None:
                 show(data)
     except KeyboardInterrupt:
-        raise Interrupted("Not following any more; the deployment goes on.") from None
+        raise Interrupted("Stopped following; the deployment continues.") from None

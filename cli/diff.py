@@ -1,4 +1,4 @@
-"""`stageline diff`: what is different between two moments of a pipeline, and who made it so."""
+"""`stageline diff`: the differences between two moments of a pipeline, and their events."""
 
 import re
 from typing import Annotated
@@ -9,10 +9,10 @@ from msgspec import Struct, convert
 from cli import run
 from cli.client import Client, document
 from cli.colour import painted
-from cli.history import EVENT, Event, time
+from cli.history import EVENT, HistoryEventJson, time
 from cli.output import Output
-from cli.run import Named, ServiceRef
-from cli.scope import Found, Scope
+from cli.run import RefJson, ServiceRefJson
+from cli.scope import Scope, ScopedEnvironment
 
 CHANGE = """
 fragment ChangeFields on Change {
@@ -36,24 +36,24 @@ query PipelineDiff($environment: ID!, $from: PipelineMoment!, $to: PipelineMomen
 
 SIGNS = {"CREATED": ("+", "green"), "ADDED": ("+", "green"), "DELETED": ("-", "red"), "REMOVED": ("-", "red")}
 
-ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 1 when there is a difference.")]
+ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if there is a difference.")]
 
 
-class Field(Struct):
-    """A field of a specification, its values as JSON."""
+class FieldChangeJson(Struct):
+    """A changed field of a specification, with its values as JSON."""
 
     field: str
     before: str | None
     after: str | None
 
 
-class Change(Struct):
+class ChangeJson(Struct):
     type: str
     message: str
-    stage: Named | None
-    service: ServiceRef | None
-    fields: list[Field] = []
-    events: list[Event] = []
+    stage: RefJson | None
+    service: ServiceRefJson | None
+    fields: list[FieldChangeJson] = []
+    events: list[HistoryEventJson] = []
 
     def lines(self) -> list[str]:
         sign, colour = SIGNS.get(self.type.rpartition("_")[2], ("~", "yellow"))
@@ -67,11 +67,14 @@ def diff(
     output: Output,
     start: Annotated[str, typer.Argument(metavar="FROM", help="A version, a time, or deployment:NUMBER.")],
     end: Annotated[
-        str | None, typer.Argument(metavar="[TO]", help="Likewise. Else the pipeline as it is.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[TO]", help="A version, a time, or deployment:NUMBER. Default: now.", show_default=False
+        ),
     ] = None,
     exit_code: ExitCode = False,
 ) -> None:
-    """Show the least that leads from one moment of the pipeline to another, and the events that made it."""
+    """Show the smallest change from one moment of the pipeline to another, and the events that made it."""
     with Client.known() as client:
         environment = scope.find(client)
         moments = {
@@ -81,24 +84,24 @@ def diff(
         found = client.execute(DIFF, {"environment": environment.id, **moments})["pipelineDiff"]
     changes = []
     for each in found["differences"]:
-        change = convert(each["change"], Change)
-        change.events = [convert(edge["node"], Event) for edge in each["events"]["edges"]]
+        change = convert(each["change"], ChangeJson)
+        change.events = [convert(edge["node"], HistoryEventJson) for edge in each["events"]["edges"]]
         changes.append(change)
     document = {"from": found["from"], "to": found["to"], "differences": changes}
-    output.answer(document, told(changes))
+    output.answer(document, text(changes))
     if exit_code and changes:
         raise typer.Exit(1)
 
 
-def told(changes: list[Change]) -> str:
+def text(changes: list[ChangeJson]) -> str:
     return "\n".join(line for change in changes for line in change.lines()) or "<no difference>"
 
 
-def _moment(client: Client, environment: Found, text: str) -> dict[str, object]:
-    """As the contract's `PipelineMoment`."""
+def _moment(client: Client, environment: ScopedEnvironment, text: str) -> dict[str, object]:
+    """Return the API's `PipelineMoment`."""
     if re.fullmatch(r"v?\d{1,9}", text):
         return {"version": int(text.removeprefix("v"))}
     kind, _, number = text.partition(":")
     if kind == "deployment" or run.is_id(text):
         return {"deployment": run.find(client, environment.id, number or text)}
-    return {"asOf": time("The moment", text)}
+    return {"asOf": time("moment", text)}

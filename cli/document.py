@@ -1,17 +1,18 @@
-"""`stageline pipeline`: the whole pipeline as one document, applied, compared, and copied."""
+"""`stageline pipeline`: the pipeline as a document that is exported, applied and compared."""
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
+import yaml.resolver
 from msgspec import convert
 
 from cli import diff, pipeline
-from cli.change import Change, mutation
+from cli.change import ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.diff import CHANGE, ExitCode
@@ -21,9 +22,9 @@ from cli.private import private
 from cli.scope import Scope
 
 app = group(
-    """Keep the pipeline in a file: all its stages in their order, and the services in each.
+    """Keep the pipeline in a file: its stages in order, and the services of each.
 
-    Editors complete such a file by its JSON Schema, which the server has at /schemas/pipeline.json.
+    The server has a JSON Schema for editors at /schemas/pipeline.json.
     """,
     "stageline pipeline export -o pipeline.yaml",
     "stageline pipeline diff -f pipeline.yaml",
@@ -54,7 +55,20 @@ APPLY_TO_ALL = mutation(
 )
 CLONE = pipeline.mutation("cloneEnvironment", name="String!", project="ID")
 
+ITEM = "[]"
+"""Stands for an item of a list in a path of field names."""
+
+SPEC = ("stages", ITEM, "services", ITEM, "spec")
 PATHS = ("directory", "context")
+
+MAX_TEXT = 1_000_000
+"""Maximum length of a document that is read here, in characters; the server refuses longer ones."""
+
+MAX_DEPTH = 20
+"""Maximum depth of a document that is read here, in levels; the server refuses deeper ones."""
+
+Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where it was built with libyaml
+RESOLVER = yaml.resolver.Resolver()
 
 File = Annotated[
     Path, typer.Option("-f", "--file", metavar="FILE", help="The document, YAML or JSON; - reads it from stdin.")
@@ -72,15 +86,21 @@ def export(
     output: Output,
     target: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write there. Else to stdout.", show_default=False),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write to this file; stdout if it is not given.", show_default=False
+        ),
     ] = None,
     at_version: Annotated[
         int | None,
-        typer.Option("--at-version", metavar="N", min=1, help="As it was at that version.", show_default=False),
+        typer.Option(
+            "--at-version", metavar="N", min=1, help="Export the pipeline at this version.", show_default=False
+        ),
     ] = None,
-    ids: Annotated[bool, typer.Option("--ids", help="With ids, so that names can be changed in the file.")] = False,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="Include ids, so that a stage or service can be renamed in the file.")
+    ] = False,
 ) -> None:
-    """Write the pipeline as a document, which `apply` takes. In YAML, or in JSON with --json."""
+    """Write the pipeline as a document for `apply`: YAML, or JSON with --json."""
     format_ = "JSON" if output.as_json else "YAML"
     with Client.known() as client:
         asked = {"environment": scope.find(client).id, "version": at_version, "format": format_, "ids": ids}
@@ -91,10 +111,10 @@ def export(
         write(text.rstrip("\n"))
         return
     try:
-        with open(target, "w", encoding="utf-8", opener=private) as file:  # variables of services may be secrets
+        with open(target, "w", encoding="utf-8", opener=private) as file:  # services' variables may be secrets
             file.write(text.rstrip("\n") + "\n")
     except OSError as error:
-        raise Failed(f"{target} can't be written: {error.strerror or error}.") from error
+        raise Failed(f"Can't write {target}: {error.strerror or error}.") from error
 
 
 @command(
@@ -107,18 +127,21 @@ def export(
 def apply(
     file: File,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     to: Annotated[
         list[str] | None,
         typer.Option(
-            "--to", metavar="ENVIRONMENT", help="Apply it there; to several, all or none.", show_default=False
+            "--to",
+            metavar="ENVIRONMENT",
+            help="Apply it to this environment. Repeatable: all or none change.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Make the pipeline what the document says, by the smallest change, in one step.
+    """Change the pipeline to match a document, with the smallest change and in one step.
 
-    What the document doesn't name is removed. A document that `export` wrote changes nothing.
+    Stages and services that the document doesn't name are removed. An exported document changes nothing.
     """
     document = _read(file)
     if to is not None and len(to) > 1:
@@ -130,85 +153,142 @@ def apply(
         differences = _differences(client, environment, document)
         answer = client.change(APPLY, {"environment": environment, "document": document, **change.variables})
         after = pipeline.read(answer)
-    told = diff.told(differences)
-    output.answer(after, change.told(f"{told}\nPipeline applied; it is version {after.version} now", told))
+    text = diff.text(differences)
+    output.answer(after, change.text(f"{text}\nPipeline applied; it is version {after.version} now", text))
 
 
-def _apply_to_all(document: str, scopes: list[Scope], change: Change, output: Output) -> None:
+def _apply_to_all(document: str, scopes: list[Scope], change: ChangeOptions, output: Output) -> None:
     with Client.known() as client:
         environments = [scope.find(client).id for scope in scopes]
         answer = client.change(APPLY_TO_ALL, {"environments": environments, "document": document, **change.variables})
     after = [pipeline.read(each) for each in answer["pipelines"]]
     lines = [f"{each.environment.name}: version {each.version}" for each in after]
-    output.answer({"pipelines": after}, change.told("\n".join(["Pipeline applied", *lines]), "\n".join(lines)))
+    output.answer({"pipelines": after}, change.text("\n".join(["Pipeline applied", *lines]), "\n".join(lines)))
 
 
 @command(app, "diff", "stageline pipeline diff -f pipeline.yaml", "stageline pipeline diff -f - --exit-code < p.yaml")
 def diff_(file: File, scope: Scope, output: Output, exit_code: ExitCode = False) -> None:
-    """Show what applying the document would change."""
+    """Show the changes that `apply` would make."""
     document = _read(file)
     with Client.known() as client:
         changes = _differences(client, scope.find(client).id, document)
-    output.answer({"differences": changes}, diff.told(changes))
+    output.answer({"differences": changes}, diff.text(changes))
     if exit_code and changes:
         raise typer.Exit(1)
 
 
-def _differences(client: Client, environment: str, document: str) -> list[diff.Change]:
+def _differences(client: Client, environment: str, document: str) -> list[diff.ChangeJson]:
     found = client.execute(DIFFERENCES, {"environment": environment, "document": document})["documentDiff"]
-    return [convert(each, diff.Change) for each in found]
+    return [convert(each, diff.ChangeJson) for each in found]
 
 
 @command(app, "clone", "stageline pipeline clone -n qa", "stageline pipeline clone -n staging --into 'Other shop'")
 def clone(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new environment's name.")],
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     into: Annotated[
-        str | None, typer.Option("--into", metavar="PROJECT", help="Its project. Else the same.", show_default=False)
+        str | None,
+        typer.Option(
+            "--into", metavar="PROJECT", help="The new environment's project. Default: the same.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Make a new environment with the same stages and services."""
+    """Create an environment with the same stages and services."""
     after = pipeline.change(CLONE, scope, change, name=name, project=into)
-    output.answer(after, change.told(f"Environment {after.environment.name} created successfully", after.listing()))
+    output.answer(after, change.text(f"Environment {after.environment.name} created successfully", after.listing()))
 
 
 def _read(file: Path) -> str:
-    """The document in *file*, in the same lines, with its relative directories taken from where it is."""
+    """Return the document in *file*, with its relative directories made absolute. The lines stay the same."""
     is_stdin = str(file) == "-"
     try:
         text = sys.stdin.read() if is_stdin else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Misused(f"{file} can't be read: {getattr(error, 'strerror', None) or error}.") from error
+        raise Misused(f"Can't read {file}: {getattr(error, 'strerror', None) or error}.") from error
     folder = Path.cwd() if is_stdin else file.absolute().parent
+    text = text.removeprefix("\ufeff")
+    if len(text) > MAX_TEXT:
+        return text  # the server refuses it, and names the line
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
-    except yaml.YAMLError:
-        return text  # the server says what is wrong with it, and in which line
-    for node in sorted(_paths(root), key=lambda node: node.start_mark.index, reverse=True):
-        path = Path(node.value).expanduser()
-        if not path.is_absolute():
-            quoted = json.dumps(str(folder / path), ensure_ascii=False)
-            text = text[: node.start_mark.index] + quoted + text[node.end_mark.index :]
+        replaced = list(_replaced(text, folder))
+    except (yaml.YAMLError, ValueError):
+        return text
+    for start, end, written in reversed(replaced):
+        text = text[:start] + json.dumps(written, ensure_ascii=False) + text[end:]
     return text
 
 
-def _paths(root: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
-    for stage in _items(_field(root, "stages")):
-        for service in _items(_field(stage, "services")):
-            spec = _field(service, "spec")
-            for name in PATHS:
-                node = _field(spec, name)
-                if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:str" and node.value:
-                    yield node
+def _replaced(text: str, folder: Path) -> Iterator[tuple[int, int, str]]:
+    """Yield the start, the end and the replacement of each relative directory in a document.
+
+    A replaced directory loses its anchor, so its aliases are replaced, too.
+    """
+    replaced: dict[str, str] = {}  # by anchor
+    anchored: dict[str, str] = {}
+    for way, event in _scalars(text):
+        assert event.start_mark is not None, "a parser says where its events are"
+        assert event.end_mark is not None, "a parser says where its events are"
+        anchor = event.anchor or ""
+        value = anchored.get(anchor) if isinstance(event, yaml.AliasEvent) else _text(event)
+        path = folder / Path(value).expanduser() if value and _is_directory(way) else None
+        is_relative = value and path is not None and not Path(value).expanduser().is_absolute()
+        if isinstance(event, yaml.ScalarEvent) and anchor:
+            replaced.pop(anchor, None)
+            anchored.pop(anchor, None)
+            if value is not None:
+                anchored[anchor] = value
+            if value is not None and is_relative:
+                replaced[anchor] = value
+        if is_relative:
+            yield event.start_mark.index, event.end_mark.index, str(path)
+        elif isinstance(event, yaml.AliasEvent) and anchor in replaced:
+            yield event.start_mark.index, event.end_mark.index, replaced[anchor]
 
 
-def _items(node: yaml.Node | None) -> list[yaml.Node]:
-    return node.value if isinstance(node, yaml.SequenceNode) else []
+def _is_directory(way: Sequence[str]) -> bool:
+    return len(way) == len(SPEC) + 1 and tuple(way[:-1]) == SPEC and way[-1] in PATHS
 
 
-def _field(node: yaml.Node | None, name: str) -> yaml.Node | None:
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    return next((value for key, value in node.value if key.value == name), None)
+def _text(event: yaml.ScalarEvent) -> str | None:
+    """Return the scalar's value if it is a string."""
+    tag = event.tag
+    if tag is None or tag == "!":
+        tag = RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]
+    return event.value if tag == "tag:yaml.org,2002:str" else None
+
+
+def _scalars(text: str) -> Iterator[tuple[Sequence[str], yaml.ScalarEvent | yaml.AliasEvent]]:
+    """Yield the scalars and aliases of a document, each with the path of field names to it.
+
+    This uses a parser's events, since PyYAML's composer recurses. Raise `ValueError` if the document is too deep.
+    """
+    way: list[str] = []
+    is_name: list[bool] = []  # whether a field name is next, for each level
+    loader = Loader(text)
+    try:
+        while not isinstance(event := loader.get_event(), yaml.StreamEndEvent):  # type: ignore[no-untyped-call]
+            if isinstance(event, yaml.CollectionEndEvent):
+                way.pop()
+                is_name.pop()
+            elif not isinstance(event, yaml.NodeEvent):
+                continue
+            elif is_name and is_name[-1]:
+                if not isinstance(event, yaml.ScalarEvent):
+                    raise ValueError("the name of a field is not a string")
+                way[-1], is_name[-1] = event.value, False
+                continue
+            elif isinstance(event, yaml.CollectionStartEvent):
+                if len(way) == MAX_DEPTH:
+                    raise ValueError("it is nested too deeply")
+                is_mapping = isinstance(event, yaml.MappingStartEvent)
+                way.append(ITEM)
+                is_name.append(is_mapping)
+                continue
+            elif isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+                yield way, event
+            if way and way[-1] is not ITEM:
+                is_name[-1] = True
+    finally:
+        loader.dispose()

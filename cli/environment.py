@@ -1,4 +1,4 @@
-"""`stageline environment`: where services run together, and deploying them."""
+"""`stageline environment`: environments and their deployment."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,12 +8,12 @@ import typer
 from msgspec import convert
 
 from cli import config, pipeline, run, stage, watch
-from cli.change import Change, mutation
+from cli.change import ChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
 from cli.output import Output, moment, table
-from cli.pipeline import Environment, Pipeline
+from cli.pipeline import EnvironmentJson, PipelineJson
 from cli.scope import ENVIRONMENTS, ProjectOption, Scope, find_project
 from cli.service import Yes, confirm
 
@@ -27,14 +27,14 @@ app = group(
 app.add_typer(stage.app, name="stage")
 
 
-class Target(StrEnum):
+class TargetOption(StrEnum):
     PROCESS = "PROCESS"
     DOCKER = "DOCKER"
     KUBERNETES = "KUBERNETES"
 
 
 Concurrency = Annotated[
-    int, typer.Option("--concurrency", metavar="N", min=1, help="How many services are worked on at once.")
+    int, typer.Option("--concurrency", metavar="N", min=1, help="Maximum number of services in work at once.")
 ]
 
 CREATE = mutation(
@@ -58,7 +58,7 @@ CANCEL = mutation(
 )
 
 
-class Row(Environment, rename="camel"):
+class EnvironmentRowJson(EnvironmentJson, rename="camel"):
     created_at: datetime
     updated_at: datetime
 
@@ -68,7 +68,7 @@ def list_(output: Output, project: ProjectOption = None) -> None:
     """List a project's environments by name."""
     with Client.known() as client:
         owner = find_project(project, client)
-        rows = [convert(node, Row) for node in client.pages(ENVIRONMENTS, {"project": owner})]
+        rows = [convert(node, EnvironmentRowJson) for node in client.pages(ENVIRONMENTS, {"project": owner})]
     lines = [(row.name, row.target.lower(), str(row.concurrency), moment(row.updated_at)) for row in rows]
     text = table(("Name", "Target", "Concurrency", "Changed"), lines) if lines else "<no environment>"
     output.answer({"environments": rows}, text)
@@ -77,15 +77,15 @@ def list_(output: Output, project: ProjectOption = None) -> None:
 @command(app, "create", "stageline environment create -n staging", "stageline environment create -n ci --target docker")
 def create(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new environment's name.")],
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     project: ProjectOption = None,
     target: Annotated[
-        Target, typer.Option("--target", case_sensitive=False, help="What carries its steps out.")
-    ] = Target.PROCESS,
+        TargetOption, typer.Option("--target", case_sensitive=False, help="Where its steps run.")
+    ] = TargetOption.PROCESS,
     concurrency: Concurrency = 8,
 ) -> None:
-    """Make an environment, with the four default stages."""
+    """Create an environment with the four default stages."""
     with Client.known() as client:
         variables = {
             "project": find_project(project, client),
@@ -95,7 +95,7 @@ def create(
             **change.variables,
         }
         after = pipeline.read(client.change(CREATE, variables))
-    output.answer(after, change.told("Environment created successfully", after.listing()))
+    output.answer(after, change.text("Environment created successfully", after.listing()))
     made = after.environment
     if not config.load().scope.environment:
         output.hint(f'Next: stageline context set --project "{made.project.name}" --environment "{made.name}"')
@@ -104,30 +104,30 @@ def create(
 @command(app, "edit", "stageline environment edit --new-name production --concurrency 4")
 def edit(
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     new_name: Annotated[
-        str | None, typer.Option("--new-name", metavar="NAME", help="Call it that.", show_default=False)
+        str | None, typer.Option("--new-name", metavar="NAME", help="The new name.", show_default=False)
     ] = None,
     target: Annotated[
-        Target | None,
-        typer.Option("--target", case_sensitive=False, help="What carries its steps out.", show_default=False),
+        TargetOption | None,
+        typer.Option("--target", case_sensitive=False, help="Where its steps run.", show_default=False),
     ] = None,
     concurrency: Annotated[
         int | None,
         typer.Option(
-            "--concurrency", metavar="N", min=1, help="How many services are worked on at once.", show_default=False
+            "--concurrency", metavar="N", min=1, help="Maximum number of services in work at once.", show_default=False
         ),
     ] = None,
 ) -> None:
-    """Change an environment's name, target, or how many of its services are worked on at once."""
+    """Change an environment's name, target or concurrency."""
     if new_name is None and target is None and concurrency is None:
         raise Misused("Nothing to change: give --new-name, --target or --concurrency.")
     after = pipeline.change(EDIT, scope, change, name=new_name, target=target, concurrency=concurrency)
-    output.answer(after, change.told("Environment updated successfully", _described(after)))
+    output.answer(after, change.text("Environment updated successfully", _described(after)))
 
 
-def _described(after: Pipeline) -> str:
+def _described(after: PipelineJson) -> str:
     about = after.environment
     return f"Environment {about.name}: target {about.target.lower()}, {about.concurrency} services at once"
 
@@ -135,7 +135,7 @@ def _described(after: Pipeline) -> str:
 @command(app, "delete", "stageline environment delete --environment staging --yes")
 def delete(
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     name: Annotated[
         str | None,
@@ -143,13 +143,13 @@ def delete(
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Delete an environment with its stages and services. This asks first; --yes answers."""
+    """Delete an environment with its stages and services. This asks first, unless --yes is given."""
     scope = scope if name is None else Scope(project=scope.project, environment=name)
     with Client.known() as client:
         found = scope.find(client)
         confirm(f"Delete environment {found.name!r} of project {found.project!r}?", yes or change.dry_run)
         after = pipeline.read(client.change(DELETE, {"environment": found.id, **change.variables}))
-    output.answer(after, change.told("Environment deleted successfully", f"Environment {found.name} deleted"))
+    output.answer(after, change.text("Environment deleted successfully", f"Environment {found.name} deleted"))
 
 
 @command(
@@ -161,13 +161,13 @@ def delete(
 )
 def deploy(
     scope: Scope,
-    change: Change,
-    watching: watch.Watching,
+    change: ChangeOptions,
+    watching: watch.WatchOptions,
     output: Output,
 ) -> None:
-    """Deploy the environment: its stages one after another, the services of a stage side by side.
+    """Deploy the environment: its stages one after another, the services of a stage in parallel.
 
-    Without --watch this answers as soon as the deployment is requested.
+    Without --watch this returns as soon as the deployment is requested.
     """
     with Client.known() as client:
         environment = scope.find(client)
@@ -175,7 +175,7 @@ def deploy(
         deployment = run.read(answer)
         if change.dry_run or not watching.is_wanted:
             requested = f"Deployment {deployment.number} of {environment.name} requested"
-            output.answer(deployment, change.told(requested, run.described(deployment)))
+            output.answer(deployment, change.text(requested, run.described(deployment)))
             if not change.dry_run:
                 output.hint(f"Watch it: stageline deployment watch {deployment.number}")
             return
@@ -185,21 +185,20 @@ def deploy(
 @command(app, "cancel", "stageline environment cancel", "stageline environment cancel --force --watch")
 def cancel(
     scope: Scope,
-    change: Change,
-    watching: watch.Watching,
+    change: ChangeOptions,
+    watching: watch.WatchOptions,
     output: Output,
     number: Annotated[
         str | None,
-        typer.Argument(metavar="[NUMBER]", help="Which deployment: number or id. Else the one that runs."),
+        typer.Argument(metavar="[NUMBER]", help="The deployment's number or id. Default: the running one."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", "-f", help="Stop the steps that run, too. Else they are let end.")
+        bool, typer.Option("--force", "-f", help="Stop running steps, too. Otherwise they finish.")
     ] = False,
 ) -> None:
-    """Cancel the environment's deployment: what has not begun is not begun any more.
+    """Cancel the environment's deployment. Steps that have not started don't start any more.
 
-    With --watch, and nothing else said, it ends with 0 when the deployment is cancelled, and with 1 when it had
-    succeeded before.
+    With --watch it exits with 0 when the deployment is cancelled, with 1 if it succeeded before, with 4 if it failed.
     """
     with Client.known() as client:
         environment = scope.find(client)
@@ -210,7 +209,7 @@ def cancel(
         variables = {"deployment": chosen, "force": force, **change.variables}
         deployment = run.read(client.change(CANCEL, variables))
         if change.dry_run or not watching.is_wanted:
-            told = change.told(f"Cancellation of deployment {deployment.number} requested", run.described(deployment))
-            output.answer(deployment, told)
+            requested = f"Cancellation of deployment {deployment.number} requested"
+            output.answer(deployment, change.text(requested, run.described(deployment)))
             return
         watch.follow(client, deployment, output, watching.timeout, wanted="CANCELLED")

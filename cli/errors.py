@@ -1,24 +1,24 @@
 """
-How a command ends other than well: what is said on stderr, and the exit code.
+The errors of commands, with their exit codes.
 
-    Failed                  1    refused by the server, or not possible
-    ├── Refused             1    the server's own reason
-    ├── Misused             2    the command line can't be meant
-    ├── NotReachable        3    no server answers there
-    │   └── NotAuthorized   3    one does, but doesn't accept the token
-    ├── DeploymentFailed    4    the deployment that was watched
-    ├── DeploymentCancelled 5    likewise
-    ├── WatchTimedOut     124    the watching ended, the deployment goes on
-    └── Interrupted       130    likewise, by Ctrl-C
+    Failed                             1    refused by the server, or not possible
+    ├── MutationRefused                1    the server refused it
+    ├── Misused                        2    the command line is invalid
+    ├── NotReachable                   3    no server answers
+    │   └── NotAuthorized              3    a server answers, but rejects the token
+    ├── WatchedDeploymentFailed        4    the watched deployment failed
+    ├── WatchedDeploymentCancelled     5    the watched deployment was cancelled
+    ├── WatchTimedOut                124    the time to watch is over; the deployment continues
+    └── Interrupted                  130    Ctrl-C; the deployment continues
 """
 
 from typing import ClassVar
 
-READER_GONE = 141  # as a shell reports a program that wrote to `head` after that had read enough
+READER_GONE = 141  # as a shell reports a program that was ended by SIGPIPE
 
 
 class Failed(Exception):
-    """*hint* says what to do about it; `code` is stable for programs."""
+    """An error; *hint* says what to do about it, and `code` is stable for programs."""
 
     exit_code: ClassVar[int] = 1
     prefix: ClassVar[str] = "Error: "
@@ -30,12 +30,12 @@ class Failed(Exception):
         self.code = code
 
     def document(self) -> dict[str, object]:
-        """What `--json` says of it on stderr."""
+        """Return the error as `--json` prints it on stderr."""
         return {"code": self.code, "message": self.message, "hint": self.hint, "exitCode": self.exit_code}
 
 
-class Refused(Failed):
-    """*current_version* is the stream's, where the version was the reason."""
+class MutationRefused(Failed):
+    """A mutation that the server refused; *current_version* is set if the version was the reason."""
 
     def __init__(self, code: str, message: str, current_version: int | None = None) -> None:
         super().__init__(message, code=code)
@@ -60,25 +60,25 @@ class NotReachable(Failed):
 
 
 class NotAuthorized(NotReachable):
-    """*why* is what the server says of the token, if one is *known* and was sent."""
+    """A missing or rejected token; *known* if one was sent, and *why* the server rejected it."""
 
     def __init__(self, url: str, *, known: bool, why: str = "") -> None:
-        what = f"doesn't accept the token. {why}".rstrip(". ") if known else "wants a token, and none is known for it"
+        what = f"rejected the token. {why}".rstrip(". ") if known else "needs a token, and none is saved for it"
         super().__init__(
             f"The server at {url} {what}.",
-            hint="Give it one: stageline auth, or the variable STAGELINE_TOKEN or STAGELINE_TOKEN_FILE.",
+            hint="Save one with: stageline auth. Or set STAGELINE_TOKEN or STAGELINE_TOKEN_FILE.",
             code="NOT_AUTHORIZED",
         )
 
 
-class DeploymentFailed(Failed):
+class WatchedDeploymentFailed(Failed):
     exit_code = 4
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint, code="DEPLOYMENT_FAILED")
 
 
-class DeploymentCancelled(Failed):
+class WatchedDeploymentCancelled(Failed):
     exit_code = 5
     prefix = ""
 

@@ -1,5 +1,5 @@
 """
-A subscription over graphql-transport-ws that outlives its connections: it is resumed by cursor, with growing pauses.
+A subscription over graphql-transport-ws that reconnects with growing delays and resumes by cursor.
 
 The protocol: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 """
@@ -10,14 +10,11 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cli.client import Data, Document, Server, Variables, fault
+from cli import lazy
+from cli.client import Data, Document, ServerAddress, Variables, fault
 from cli.errors import Failed, Misused, NotAuthorized, NotReachable
-
-if TYPE_CHECKING:
-    from websockets.exceptions import ConnectionClosed
-    from websockets.sync.client import ClientConnection
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
@@ -28,18 +25,17 @@ UNAUTHORIZED_CODES = (4401, 4403)
 OWN_FAULT_CODES = (4400, 4406, 4409)
 
 
-class Feed:
+class SubscriptionFeed:
     """The events of the subscription *document*, each once.
 
-    The field that it subscribes to has to select its `cursor`, which goes into the variable `after`. *is_over* is
-    asked when the server completes the subscription: a server that shuts down does so, too. *tell* is given a line
-    when the connection breaks, and when it stands again. After STAGELINE_PATIENCE seconds (120) without a connection
-    the feed gives up with `NotReachable`.
+    The document must select `cursor`, which becomes the variable `after`. *is_over* is called when the server
+    completes the subscription, since a server that shuts down does so, too. *tell* gets a line when the connection
+    breaks, and when it is back. The feed raises `NotReachable` after STAGELINE_PATIENCE seconds (120) without one.
     """
 
     def __init__(
         self,
-        server: Server,
+        server: ServerAddress,
         document: Document,
         variables: Variables,
         *,
@@ -56,13 +52,13 @@ class Feed:
         self._patience = _patience()
 
     def events(self, tick: float) -> Iterator[Data | None]:
-        """Yields each event, and None whenever nothing came for *tick* seconds; ends with the subscription."""
+        """Yield each event until the subscription ends, and None after *tick* seconds without one."""
         broken_at: float | None = None
         while True:
             try:
                 with self._connected() as socket:
                     if broken_at is not None:
-                        self._tell("Connected again.")
+                        self._tell("Reconnected.")
                         broken_at = None
                     yield from self._received(socket, tick)
                 if self._is_over():
@@ -77,13 +73,13 @@ class Feed:
             now = time.monotonic()
             if broken_at is None:
                 broken_at = now
-                self._tell(f"The connection to {self._server.url} is lost ({why}); trying again …")
+                self._tell(f"Lost the connection to {self._server.url} ({why}); retrying …")
             if now - broken_at >= self._patience:
                 raise self._server.not_reachable(f"for {self._patience:.0f} s: {why}")
             yield from self._waited(tick)
 
     def _waited(self, tick: float) -> Iterator[None]:
-        """Pauses, each time for longer, and by chance for more or less, so that many don't come back at once."""
+        """Wait, longer each time, with jitter so that many clients don't reconnect at once."""
         self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
         until = time.monotonic() + self._pause * random.uniform(0.75, 1.25)
         while (left := until - time.monotonic()) > 0:
@@ -91,16 +87,12 @@ class Feed:
             yield None
 
     @contextmanager
-    def _connected(self) -> "Iterator[ClientConnection]":
-        """A connection on which the subscription was sent off."""
-        from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
-        from websockets.sync.client import connect
-        from websockets.typing import Subprotocol
-
+    def _connected(self) -> "Iterator[lazy.client.ClientConnection]":
+        """Connect, and send the subscription."""
         try:
-            with connect(
+            with lazy.client.connect(
                 self._server.url.replace("http", "ws", 1) + "/graphql",
-                subprotocols=[Subprotocol("graphql-transport-ws")],
+                subprotocols=[lazy.websockets.Subprotocol("graphql-transport-ws")],
                 additional_headers=self._server.headers,
                 open_timeout=HANDSHAKE_SECONDS,
                 close_timeout=1,
@@ -109,17 +101,17 @@ class Feed:
                 _send(socket, {"type": "connection_init", "payload": self._credentials()})
                 acknowledged = self._receive(socket, HANDSHAKE_SECONDS)
                 if acknowledged is None or acknowledged["type"] != "connection_ack":
-                    raise _Broken("the handshake was not answered")
+                    raise _Broken("the handshake got no answer")
                 payload = {"query": self._document, "variables": {**self._variables, "after": self._cursor}}
                 _send(socket, {"id": "1", "type": "subscribe", "payload": payload})
                 yield socket
-        except ConnectionClosed as error:
+        except lazy.websockets.ConnectionClosed as error:
             raise self._closed(error) from error
-        except (OSError, TimeoutError, EOFError, InvalidHandshake, InvalidURI) as error:
+        except (OSError, TimeoutError, EOFError, lazy.websockets.InvalidHandshake, lazy.websockets.InvalidURI) as error:
             raise _Broken(str(error) or type(error).__name__) from error
 
-    def _closed(self, error: "ConnectionClosed") -> Exception:
-        """What the end of a connection comes to, by the code that the server gave."""
+    def _closed(self, error: "lazy.websockets.ConnectionClosed") -> Exception:
+        """Return the error for a closed connection, by its close code."""
         code = error.rcvd.code if error.rcvd else None
         reason = error.rcvd.reason if error.rcvd else ""
         if code in UNAUTHORIZED_CODES:
@@ -131,7 +123,7 @@ class Feed:
     def _credentials(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._server.token}"} if self._server.token else {}
 
-    def _received(self, socket: "ClientConnection", tick: float) -> Iterator[Data | None]:
+    def _received(self, socket: "lazy.client.ClientConnection", tick: float) -> Iterator[Data | None]:
         while True:
             message = self._receive(socket, tick)
             match message:
@@ -153,8 +145,8 @@ class Feed:
                 case _:
                     pass
 
-    def _receive(self, socket: "ClientConnection", seconds: float) -> Any:
-        """The next message; None when there is none within *seconds*."""
+    def _receive(self, socket: "lazy.client.ClientConnection", seconds: float) -> Any:
+        """Return the next message, or None if there is none within *seconds*."""
         try:
             return json.loads(socket.recv(timeout=seconds))
         except TimeoutError:
@@ -166,12 +158,12 @@ def _patience() -> float:
     try:
         return float(text)
     except ValueError:
-        raise Misused(f"STAGELINE_PATIENCE is no number of seconds: {text!r}.") from None
+        raise Misused(f"Invalid STAGELINE_PATIENCE {text!r}: give a number of seconds.") from None
 
 
 class _Broken(Exception):
-    """The connection is gone; another may do."""
+    """A broken connection; a retry may succeed."""
 
 
-def _send(socket: "ClientConnection", message: dict[str, object]) -> None:
+def _send(socket: "lazy.client.ClientConnection", message: dict[str, object]) -> None:
     socket.send(json.dumps(message))

@@ -1,4 +1,4 @@
-"""`stageline history`: what was done to a pipeline, by whom and why."""
+"""`stageline history`: the changes of a pipeline, with author and reason."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +10,10 @@ from msgspec import Struct, convert
 from cli.client import Client, Data, document
 from cli.colour import painted
 from cli.errors import Failed, Interrupted, Misused
-from cli.feed import Feed
+from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, moment, say, write
-from cli.run import Named, ServiceRef
-from cli.scope import Found, Scope, find_project
+from cli.run import RefJson, ServiceRefJson
+from cli.scope import Scope, ScopedEnvironment, find_project
 from cli.watch import TICK
 
 EVENT = """
@@ -57,8 +57,8 @@ subscription PipelineEvents($environment: ID!, $after: String) {
 IS_DELETED = document("query IsDeleted($id: ID) { environment(id: $id) { isDeleted } }")
 
 
-class Event(Struct, rename="camel", omit_defaults=True):
-    """An event; those that come live are without what has a default here."""
+class HistoryEventJson(Struct, rename="camel", omit_defaults=True):
+    """An event. The fields with defaults are missing from live events."""
 
     id: str
     cursor: str
@@ -71,15 +71,15 @@ class Event(Struct, rename="camel", omit_defaults=True):
     actor_name: str | None
     origin: str
     reason: str | None
-    stage: Named | None
-    service: ServiceRef | None
+    stage: RefJson | None
+    service: ServiceRefJson | None
     correlation: str | None = None
     version_before: int | None = None
-    token: Named | None = None
-    environment: Named | None = None
+    token: RefJson | None = None
+    environment: RefJson | None = None
 
     def line(self, *, has_place: bool = False) -> str:
-        """As it is printed where lines are; *has_place* says in which environment it was."""
+        """Return the event as a line; with *has_place* it names the environment."""
         place = f"{self.environment.name}: " if has_place and self.environment else ""
         reason = painted(f"  ({self.reason})", is_dim=True) if self.reason else ""
         return (
@@ -89,40 +89,50 @@ class Event(Struct, rename="camel", omit_defaults=True):
 
 
 @dataclass(frozen=True)
-class Filter:
-    """Which events; each option narrows, and within one that is given again any value will do."""
+class HistoryOptions:
+    """Filters of the history. An event matches every option, and any value of a repeated one."""
 
     by: Annotated[
-        list[str] | None, typer.Option("--by", metavar="ACTOR", help="Of that actor.", show_default=False)
+        list[str] | None,
+        typer.Option("--by", metavar="ACTOR", help="Events of this actor. Repeatable.", show_default=False),
     ] = None
     stage: Annotated[
-        list[str] | None, typer.Option("--stage", metavar="STAGE", help="Of that stage.", show_default=False)
+        list[str] | None,
+        typer.Option("--stage", metavar="STAGE", help="Events of this stage. Repeatable.", show_default=False),
     ] = None
     service: Annotated[
-        list[str] | None, typer.Option("--service", metavar="SERVICE", help="Of that service.", show_default=False)
+        list[str] | None,
+        typer.Option("--service", metavar="SERVICE", help="Events of this service. Repeatable.", show_default=False),
     ] = None
     type: Annotated[
         list[str] | None,
-        typer.Option("--type", metavar="TYPE", help="Of that type: service-moved, …", show_default=False),
+        typer.Option(
+            "--type", metavar="TYPE", help="Events of this type: service-moved, … Repeatable.", show_default=False
+        ),
     ] = None
     origin: Annotated[
         list[str] | None,
-        typer.Option("--origin", metavar="ORIGIN", help="Made by api, cli or console.", show_default=False),
+        typer.Option(
+            "--origin", metavar="ORIGIN", help="Events made by api, cli or console. Repeatable.", show_default=False
+        ),
     ] = None
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Then or later, in ISO 8601.", show_default=False)
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Events at or after this time, in ISO 8601.", show_default=False),
     ] = None
     until: Annotated[
-        str | None, typer.Option("--until", metavar="TIME", help="Then or earlier.", show_default=False)
+        str | None, typer.Option("--until", metavar="TIME", help="Events at or before this time.", show_default=False)
     ] = None
     text: Annotated[
         str | None,
-        typer.Option("--text", metavar="WORDS", help="With these words in it or its reason.", show_default=False),
+        typer.Option(
+            "--text", metavar="WORDS", help="Events with these words in the message or reason.", show_default=False
+        ),
     ] = None
 
     @property
     def variables(self) -> dict[str, object]:
-        """As the contract's `HistoryFilter`; empty when nothing narrows."""
+        """Return the API's `HistoryFilter`; empty without filters."""
         given = {
             "actors": self.by,
             "stages": self.stage,
@@ -137,31 +147,33 @@ class Filter:
 
 
 def time(option: str, text: str | None) -> str | None:
-    """The moment that *text* names; without a time zone it is this machine's. Raises `Misused`."""
+    """Return the time *text* in ISO 8601. Without a time zone it is local. Raise `Misused` if it is invalid."""
     try:
         return None if text is None else datetime.fromisoformat(text).astimezone().isoformat()
     except ValueError as error:
-        raise Misused(f"{option} {text!r} is no time in ISO 8601, as 2026-01-31T12:00Z is.") from error
+        raise Misused(f"Invalid {option} {text!r}: give a time in ISO 8601, such as 2026-01-31T12:00Z.") from error
 
 
 def history(
     scope: Scope,
-    narrowed: Filter,
+    narrowed: HistoryOptions,
     output: Output,
     follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Show what comes, too, the newest last. Without filters.")
+        bool, typer.Option("-f", "--follow", help="Show new events, too, newest last. Takes no filters.")
     ] = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many at most.")] = 50,
-    whole_project: Annotated[bool, typer.Option("--whole-project", help="Of all environments of the project.")] = False,
-    everything: Annotated[bool, typer.Option("--everything", help="Of all projects.")] = False,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Maximum number of events.")] = 50,
+    whole_project: Annotated[
+        bool, typer.Option("--whole-project", help="Events of all environments of the project.")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--everything", help="Events of all projects.")] = False,
 ) -> None:
-    """Show what was done to a pipeline, the newest first: when, to which version, by whom, what, and why.
+    """Show the changes of a pipeline, newest first: time, version, author, change and reason.
 
-    With --json each event is an object of its own.
+    With --json each line is an object.
     """
     is_wide = whole_project or everything
     if follow and (is_wide or narrowed.variables):
-        raise Misused("-f follows one environment, and shows everything: leave the other options out.")
+        raise Misused("-f follows all events of one environment: leave the other options out.")
     with Client.known() as client:
         if is_wide:
             project = None if everything else find_project(scope.project, client)
@@ -179,24 +191,24 @@ def history(
 
 
 def _show(data: Data, output: Output, *, has_place: bool = False) -> None:
-    event = convert(data, Event)
+    event = convert(data, HistoryEventJson)
     write(encoded(event) if output.as_json else event.line(has_place=has_place))
 
 
-def _follow(client: Client, environment: Found, past: list[Data], output: Output) -> None:
+def _follow(client: Client, environment: ScopedEnvironment, past: list[Data], output: Output) -> None:
     for data in past:
         _show(data, output)
     variables = {"environment": environment.id, "after": past[-1]["cursor"] if past else None}
-    feed = Feed(client.server, LIVE, variables, is_over=lambda: _is_deleted(client, environment), tell=say)
+    feed = SubscriptionFeed(client.server, LIVE, variables, is_over=lambda: _is_deleted(client, environment), tell=say)
     try:
         for event in feed.events(TICK):
             if event is not None:
                 _show(event, output)
     except KeyboardInterrupt:
-        raise Interrupted("Not following any more.") from None
+        raise Interrupted("Stopped following.") from None
 
 
-def _is_deleted(client: Client, environment: Found) -> bool:
+def _is_deleted(client: Client, environment: ScopedEnvironment) -> bool:
     found = client.execute(IS_DELETED, {"id": environment.id})["environment"]
     if found is None:
         raise Failed(f"There is no environment {environment.name!r} any more.", code="ENVIRONMENT_NOT_FOUND")

@@ -1,4 +1,4 @@
-"""The moving picture of a deployment on a terminal: stages in their order, and what becomes of each service."""
+"""The live picture of a deployment on a terminal: its stages in order, and the steps of each service."""
 
 import sys
 import time
@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live as RichLive
+from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from cli.output import duration
-from cli.progress import Event, Progress
-from cli.run import MARKS, Deployment, Service, Stage, Step
+from cli.progress import DeploymentEventJson, DeploymentProgress
+from cli.run import MARKS, DeploymentJson, DeploymentServiceJson, DeploymentStageJson, StepJson
 
 FRAME = 1 / 30  # seconds
 WIDE = 80
-BUILD_WIDTH = len("✓ build 9m 59s")  # so that the columns stand still while the times grow
+BUILD_WIDTH = len("✓ build 9m 59s")  # so that columns don't move while the times grow
 DEPLOY_WIDTH = len("✓ deploy 9m 59s")
 COLOURS = {
     "QUEUED": "dim",
@@ -29,24 +29,24 @@ COLOURS = {
 }
 
 
-class Live:
-    """A picture (see `cli.watch`) that is drawn anew in place, and left behind as it was last."""
+class LivePicture:
+    """A picture (see `cli.watch`) that is redrawn in place. Its last state stays on the terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
         self._spinner = Spinner("dots", style="cyan")
-        self._progress: Progress | None = None
-        self._final: Deployment | None = None
+        self._progress: DeploymentProgress | None = None
+        self._final: DeploymentJson | None = None
         self._drawn = 0.0
-        self._live = RichLive(
+        self._live = Live(
             console=self._console,
             auto_refresh=False,
             redirect_stdout=False,
-            redirect_stderr=sys.stderr.isatty(),  # what is said meanwhile goes above the picture
+            redirect_stderr=sys.stderr.isatty(),  # messages go above the picture
             vertical_overflow="crop",
         )
 
-    def __enter__(self) -> "Live":
+    def __enter__(self) -> "LivePicture":
         self._live.start()
         return self
 
@@ -56,20 +56,20 @@ class Live:
         self._draw(whole=True)
         self._live.stop()
 
-    def begin(self, deployment: Deployment) -> None:
-        self._progress = Progress(deployment)
+    def begin(self, deployment: DeploymentJson) -> None:
+        self._progress = DeploymentProgress(deployment)
         self._draw()
 
-    def take(self, event: Event) -> None:
+    def take(self, event: DeploymentEventJson) -> None:
         if self._progress:
             self._progress.take(event)
-        if time.monotonic() - self._drawn > FRAME:  # a long replay is not drawn event by event
+        if time.monotonic() - self._drawn > FRAME:  # a long replay is not drawn for each event
             self._draw()
 
     def tick(self) -> None:
         self._draw()
 
-    def end(self, deployment: Deployment) -> None:
+    def end(self, deployment: DeploymentJson) -> None:
         self._final = deployment
 
     def _draw(self, whole: bool = False) -> None:
@@ -81,8 +81,8 @@ class Live:
         height = None if whole else self._console.height - 1
         self._live.update(self.picture(deployment, datetime.now(UTC), height), refresh=True)
 
-    def picture(self, deployment: Deployment, now: datetime, height: int | None) -> RenderableType:
-        """*deployment* as it is drawn at *now*; what is over is folded up where *height* lines don't hold all."""
+    def picture(self, deployment: DeploymentJson, now: datetime, height: int | None) -> RenderableType:
+        """Return *deployment* as it looks at *now*. Finished stages are folded if *height* lines are too few."""
         rows = 2 + sum(1 + len(stage.services) for stage in deployment.stages)
         fold = height is not None and rows > height
         table = Table.grid(padding=(0, 2, 0, 0))
@@ -97,24 +97,24 @@ class Live:
                 table.add_row(*self._service_row(service, now))
         return Group(self._title(deployment, now), table, *self._reasons(deployment))
 
-    def _title(self, deployment: Deployment, now: datetime) -> Text:
+    def _title(self, deployment: DeploymentJson, now: datetime) -> Text:
         status = "cancelling" if _is_cancelling(deployment) else deployment.status.lower()
         title = Text(f"Deployment {deployment.number}", style="bold")
         title.append(f" of {deployment.environment.name}  ", style="not bold")
         title.append(status, style=COLOURS.get(deployment.status, ""))
         return title.append(f"  {_time(deployment.started_at, deployment.finished_at, now)}", style="not bold dim")
 
-    def _stage_row(self, stage: Stage, now: datetime) -> tuple[RenderableType, ...]:
+    def _stage_row(self, stage: DeploymentStageJson, now: datetime) -> tuple[RenderableType, ...]:
         name = self._marked(stage.status, f'{stage.position} "{stage.name}"', now)
         note = "skipped" if stage.status == "SKIPPED" else "cancelled" if stage.status == "CANCELLED" else ""
         return name, Text(note, style="dim"), Text(), Text(_time(stage.started_at, stage.finished_at, now), style="dim")
 
-    def _service_row(self, service: Service, now: datetime) -> tuple[RenderableType, ...]:
+    def _service_row(self, service: DeploymentServiceJson, now: datetime) -> tuple[RenderableType, ...]:
         ports = Text(", ".join(f":{port}" for port in service.ports), style="dim")
         name = Text("  ").append_text(self._marked(service.status, service.name, now))
         return name, self._step("build", service.build, now), self._step("deploy", service.deploy, now), ports
 
-    def _step(self, word: str, step: Step, now: datetime) -> Text:
+    def _step(self, word: str, step: StepJson, now: datetime) -> Text:
         text = self._marked(step.status, word, now)
         if step.attempt > 1:
             text.append(f" ×{step.attempt}", style="yellow")
@@ -128,7 +128,7 @@ class Live:
             mark = turning if isinstance(turning, Text) else mark
         return Text().append_text(mark).append(f" {words}", style="dim" if status in ("QUEUED", "SKIPPED") else "")
 
-    def _reasons(self, deployment: Deployment) -> list[Text]:
+    def _reasons(self, deployment: DeploymentJson) -> list[Text]:
         steps = (
             (service, word, step)
             for stage in deployment.stages
@@ -144,7 +144,7 @@ class Live:
         ]
 
 
-def _is_cancelling(deployment: Deployment) -> bool:
+def _is_cancelling(deployment: DeploymentJson) -> bool:
     return deployment.cancellation is not None and not deployment.is_over
 
 

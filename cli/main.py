@@ -1,8 +1,7 @@
-"""The console script `stageline`: its commands, and how whatever goes wrong is told."""
+"""The console script `stageline`, with all its commands."""
 
 import os
 import sys
-import traceback
 from functools import cache
 from typing import Annotated, Any
 
@@ -19,7 +18,9 @@ from cli import (
     diff,
     document,
     environment,
+    execution,
     history,
+    lazy,
     project,
     restore,
     serve,
@@ -27,40 +28,37 @@ from cli import (
     token,
 )
 from cli.command import command, group, show_help
-from cli.errors import Failed, Misused
-from cli.output import encoded, say, write
-
-INTERRUPTED = 130
+from cli.output import write
 
 VARIABLES = """\
 Variables of the environment:
-  STAGELINE_URL          where the server is; else the context's, or what auth kept; http://127.0.0.1:8000
-  STAGELINE_TOKEN        the token; else the one that is kept for the server
+  STAGELINE_URL          the server's address; else the context's, or that of auth; http://127.0.0.1:8000
+  STAGELINE_TOKEN        the token; else the one that is saved for the server
   STAGELINE_TOKEN_FILE   a file that holds the token, instead of STAGELINE_TOKEN
   STAGELINE_CONTEXT      the context; else the one that was set last
   STAGELINE_PROJECT      as --project
   STAGELINE_ENVIRONMENT  as --environment
-  STAGELINE_PATIENCE     seconds to try again when a connection breaks while watching; 120
+  STAGELINE_PATIENCE     how long to retry when a connection breaks, in seconds; 120
   STAGELINE_DEBUG        as --debug
-  XDG_CONFIG_HOME        where stageline/config.json is kept; ~/.config"""
+  XDG_CONFIG_HOME        the folder of stageline/config.json; ~/.config"""
 
 EXIT_CODES = """\
 Exit codes:
-  0    done; what was watched has succeeded
+  0    done; the watched deployment succeeded
   1    refused by the server, or failed
-  2    the command line can't be meant
-  3    no server answers there, or it doesn't accept the token
-  4    the deployment that was watched has failed
-  5    the deployment that was watched was cancelled
-  124  the time to watch was up; the deployment goes on
-  130  ended by Ctrl-C; a deployment that was watched goes on"""
+  2    the command line is invalid
+  3    no server answers, or it rejects the token
+  4    the watched deployment failed
+  5    the watched deployment was cancelled
+  124  the time to watch is over; the deployment continues
+  130  ended by Ctrl-C; a watched deployment continues"""
 
 
 def stageline(
     context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", envvar="STAGELINE_DEBUG", help="Show where an error comes from.")
+        bool, typer.Option("--debug", envvar="STAGELINE_DEBUG", help="Print a traceback with each error.")
     ] = False,
 ) -> None:
     if debug:
@@ -73,19 +71,17 @@ def stageline(
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # slow to load, and seldom wanted
-
     try:
-        return version("stageline")
-    except PackageNotFoundError:
+        return lazy.metadata.version("stageline")
+    except lazy.metadata.PackageNotFoundError:
         return "(not installed)"
 
 
 app = group(
-    """Deploys an environment's services in the order of its stages.
+    """Deploy an environment's services in the order of its stages.
 
-    Start a server with `stageline serve`, or see everything at once with `stageline demo`. Each command has more to
-    say: stageline COMMAND --help.
+    Start a server with `stageline serve`, or try everything with `stageline demo`. For options and examples of a
+    command: stageline COMMAND --help.
     """,
     "stageline project create -n Shop",
     "stageline environment create -n staging --project Shop",
@@ -138,60 +134,19 @@ command(app, "demo", "stageline demo", "stageline demo --exit")(demo.demo)
 def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name never breaks a command, whatever the terminal knows
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 shows escapes
     sys.exit(run(sys.argv[1:]))
 
 
 @cache
-def _tree() -> Any:
-    """All commands, put together once."""
+def commands() -> Any:
+    """Return all commands, built once."""
     return get_command(app)
 
 
 def run(arguments: list[str]) -> int:
-    """Carries out one command line; what went wrong is told on stderr, and in the exit code that is returned."""
-    as_json = "--json" in arguments
-    try:
-        _must_be_text(arguments)
-        result = _tree().main(arguments, prog_name="stageline", standalone_mode=False)
-    except Failed as failed:
-        return _tell(failed, as_json)
-    except typer.TyperException as error:
-        return _tell(_misused(error), as_json)
-    except (typer.Abort, KeyboardInterrupt):
-        say("Aborted.")
-        return INTERRUPTED
-    except Exception as error:
-        told = f"This should not have happened: {type(error).__name__}: {error}"
-        return _tell(Failed(told, hint="To see where: stageline --debug …, or STAGELINE_DEBUG=1", code="BUG"), as_json)
-    return result if isinstance(result, int) else 0
-
-
-def _tell(failed: Failed, as_json: bool) -> int:
-    if os.environ.get("STAGELINE_DEBUG") and sys.exc_info()[1]:
-        traceback.print_exc()
-    if as_json:
-        say(encoded({"error": failed.document()}))
-    else:
-        say(f"{failed.prefix}{failed.message}")
-        if failed.hint:
-            say(failed.hint)
-    return failed.exit_code
-
-
-def _misused(error: typer.TyperException) -> Failed:
-    """A command line that typer couldn't read, told as the other failures are."""
-    context = getattr(error, "ctx", None)
-    hint = f"Try: {context.command_path} --help" if context else ""
-    return Misused(" ".join(error.format_message().split()), hint=hint)
-
-
-def _must_be_text(arguments: list[str]) -> None:
-    for argument in arguments:
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            raise Misused(f"{argument!r} is no UTF-8 text.") from None
+    """Execute one command line and return its exit code."""
+    return execution.execute(commands(), arguments)
 
 
 if __name__ == "__main__":

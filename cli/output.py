@@ -1,4 +1,4 @@
-"""What is printed: answers on stdout, everything that is only said to a person on stderr."""
+"""Output: answers go to stdout, messages to people go to stderr."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated
 
+import msgspec
 import typer
 
 from cli.errors import READER_GONE
@@ -15,38 +16,36 @@ from cli.errors import READER_GONE
 
 @dataclass(frozen=True)
 class Output:
-    """How a command is to answer."""
+    """The format of an answer."""
 
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False
 
     def answer(self, value: object, text: str) -> None:
-        """Prints *value*, which msgspec can encode, as JSON; or else *text*."""
+        """Print *value* as JSON, or *text*."""
         write(encoded(value, pretty=True) if self.as_json else text)
 
     def hint(self, text: str) -> None:
-        """Says to a person what might be next; to nobody when there is none."""
+        """Print a next step on stderr, if both streams are terminals."""
         if not self.as_json and sys.stderr.isatty() and sys.stdout.isatty():
             say(text)
 
 
 def encoded(value: object, *, pretty: bool = False) -> str:
-    import msgspec
-
     line = msgspec.json.encode(value)
     return (msgspec.json.format(line, indent=2) if pretty else line).decode()
 
 
 def write(text: str) -> None:
-    """Prints to stdout at once. When its reader is gone, as with `| head`, the command ends and says nothing."""
+    """Print to stdout and flush. If its reader is gone, as with `| head`, exit without a message."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes there at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest of the buffer goes there at exit
         raise SystemExit(READER_GONE) from None
 
 
 def say(text: str) -> None:
-    """Prints to stderr."""
+    """Print to stderr."""
     try:
         print(text, file=sys.stderr, flush=True)
     except BrokenPipeError:
@@ -55,12 +54,12 @@ def say(text: str) -> None:
 
 @cache
 def warn(text: str) -> None:
-    """Say *text* on stderr, once however often the command comes by it."""
+    """Print a warning on stderr, once for each text."""
     say(f"Warning: {text}")
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """*rows* in columns, each as wide as its widest text."""
+    """Return *rows* in columns, each as wide as its widest cell."""
     lines = [headers, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -69,12 +68,12 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def moment(at: datetime | None) -> str:
-    """A time as this machine's clock shows it; nothing for none."""
+    """Return *at* in local time, or an empty string for None."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else ""
 
 
 def duration(seconds: float) -> str:
-    """`0.4s`, `12s`, `3m 05s` or `2h 07m`."""
+    """Return `0.4s`, `12s`, `3m 05s` or `2h 07m`."""
     if seconds < 10:
         return f"{max(0.0, seconds):.1f}s"
     whole = round(seconds)
@@ -86,5 +85,5 @@ def duration(seconds: float) -> str:
 
 
 def between(start: datetime | None, end: datetime | None) -> str:
-    """How long it took, or nothing while an end is open."""
+    """Return the duration, or an empty string if an end is open."""
     return duration((end - start).total_seconds()) if start and end else ""

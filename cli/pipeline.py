@@ -1,67 +1,70 @@
-"""An environment's pipeline as the command line knows it: its shape in JSON, and its listing."""
+"""An environment's pipeline: its JSON shape, its listing, and its changes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct, convert
 
 from cli import change as changes
-from cli.change import Change
+from cli.change import ChangeOptions
 from cli.client import Client, Data, Document, document
-from cli.errors import Failed
+from cli.errors import Failed, MutationRefused
 from cli.scope import Scope
-from cli.spec import Spec
+from cli.spec import SpecJson
+
+ATTEMPTS = 5
+"""How often an edit is sent while other changes come in between."""
 
 
-class Project(Struct, rename="camel"):
+class ProjectRefJson(Struct, rename="camel"):
     id: str
     name: str
 
 
-class Environment(Struct, rename="camel"):
+class EnvironmentJson(Struct, rename="camel"):
     id: str
     name: str
-    project: Project
+    project: ProjectRefJson
     target: str
     concurrency: int
 
 
-class Service(Struct, rename="camel"):
+class ServiceJson(Struct, rename="camel"):
     id: str
     name: str
     type: str
     is_skipped: bool
-    spec: Spec
+    spec: SpecJson
 
 
-class Policy(Struct, rename="camel"):
+class StagePolicyJson(Struct, rename="camel"):
     concurrency: int | None
 
 
-class Stage(Struct, rename="camel"):
+class StageJson(Struct, rename="camel"):
     id: str
     position: int
     name: str
     description: str
     home_of: str | None
-    policy: Policy
-    services: list[Service]
+    policy: StagePolicyJson
+    services: list[ServiceJson]
 
 
-class Pipeline(Struct, rename="camel"):
-    environment: Environment
+class PipelineJson(Struct, rename="camel"):
+    environment: EnvironmentJson
     version: int
     cursor: str
-    stages: list[Stage]
+    stages: list[StageJson]
 
-    def stage(self, ref: str) -> Stage:
-        """The stage with that id or name; raises `Failed` when there is none."""
+    def stage(self, ref: str) -> StageJson:
+        """Return the stage with that id or name. Raise `Failed` if there is none."""
         for stage in self.stages:
             if ref == stage.id or ref.strip().casefold() == stage.name.casefold():
                 return stage
         raise Failed(f"The pipeline has no stage {ref!r}.", code="STAGE_NOT_FOUND")
 
-    def placed(self, ref: str) -> tuple[Stage, Service]:
-        """The service with that id or name, and the stage that it stands in; raises `Failed` when there is none."""
+    def placed(self, ref: str) -> tuple[StageJson, ServiceJson]:
+        """Return the service with that id or name, and its stage. Raise `Failed` if there is none."""
         for stage in self.stages:
             for service in stage.services:
                 if ref == service.id or ref.strip().casefold() == service.name.casefold():
@@ -69,11 +72,11 @@ class Pipeline(Struct, rename="camel"):
         raise Failed(f"The environment has no service {ref!r}.", code="SERVICE_NOT_FOUND")
 
     def listing(self) -> str:
-        """As `stageline environment stage list` prints it."""
+        """Return the pipeline as `stageline environment stage list` prints it."""
         return "\n".join(line for stage in self.stages for line in _lines(stage))
 
 
-def _lines(stage: Stage) -> Iterator[str]:
+def _lines(stage: StageJson) -> Iterator[str]:
     yield f'# deployment stage {stage.position}: "{stage.name}"'
     if stage.description:
         yield stage.description
@@ -121,30 +124,53 @@ query Pipeline($environment: ID!, $version: Int, $asOf: DateTime) {
 )
 
 
-def get(client: Client, environment: str, *, version: int | None = None, as_of: str | None = None) -> Pipeline:
-    """The pipeline of the environment with that id: the current one, or as it was."""
+def get(client: Client, environment: str, *, version: int | None = None, as_of: str | None = None) -> PipelineJson:
+    """Return the pipeline of the environment with that id, now or at a past moment."""
     found = client.execute(GET, {"environment": environment, "version": version, "asOf": as_of})["pipeline"]
     if found is None and version is not None:
         raise Failed(f"The pipeline has no version {version}.", code="VERSION_NOT_FOUND")
     if found is None and as_of is not None:
-        raise Failed(f"The environment was not there yet at {as_of}.", code="VERSION_NOT_FOUND")
+        raise Failed(f"The environment did not exist at {as_of}.", code="VERSION_NOT_FOUND")
     if found is None:
         raise Failed(f"There is no environment {environment!r}.", code="ENVIRONMENT_NOT_FOUND")
     return read(found)
 
 
-def read(data: Data) -> Pipeline:
-    return convert(data, Pipeline)
+def read(data: Data) -> PipelineJson:
+    return convert(data, PipelineJson)
 
 
 def mutation(field: str, **arguments: str) -> Document:
-    """The document of a change to an environment's pipeline, for `change`."""
+    """Return the document of a mutation of an environment's pipeline, for `change`."""
     return changes.mutation(field, "... on Pipeline { ...PipelineFields }", PIPELINE, environment="ID!", **arguments)
 
 
-def change(document: Document, scope: Scope, how: Change, **arguments: object) -> Pipeline:
-    """The pipeline after *document* changed it; raises `Refused`."""
+def change(document: Document, scope: Scope, how: ChangeOptions, **arguments: object) -> PipelineJson:
+    """Send the mutation *document*, and return the changed pipeline. Raise `MutationRefused`."""
     with Client.known() as client:
         environment = scope.find(client)
         variables = {"environment": environment.id, **arguments, **how.variables}
         return read(client.change(document, variables))
+
+
+def edit(
+    document: Document, scope: Scope, how: ChangeOptions, arguments: Callable[[PipelineJson], dict[str, object]]
+) -> PipelineJson:
+    """Return the pipeline after *document* changed it, with what *arguments* makes of the present pipeline.
+
+    The arguments may replace a whole specification or policy, so the change expects the version that was read. If
+    another change came in between, read again and retry.
+    """
+    with Client.known() as client:
+        environment = scope.find(client).id
+        for attempt in range(1, ATTEMPTS + 1):
+            before = get(client, environment)
+            variables = {"environment": environment, **how.variables, **arguments(before)}
+            if how.expected_version is None:
+                variables["expectedVersion"] = before.version
+            try:
+                return read(client.change(document, variables))
+            except MutationRefused as refusal:
+                if refusal.code != "VERSION_MISMATCH" or how.expected_version is not None or attempt == ATTEMPTS:
+                    raise
+    raise AssertionError("unreachable")

@@ -1,4 +1,4 @@
-"""A deployment's events, and how far it has come by them."""
+"""A deployment's events, and its state after each of them."""
 
 from copy import deepcopy
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import TypeVar
 from msgspec import Struct, convert
 
 from cli.client import Data, document
-from cli.run import Deployment, Named, Service, ServiceRef, Stage, Step
+from cli.run import DeploymentJson, DeploymentServiceJson, DeploymentStageJson, RefJson, ServiceRefJson, StepJson
 
 EVENT = """
 fragment EventFields on DeploymentEvent {
@@ -38,7 +38,7 @@ query DeploymentEvents($deployment: ID!, $first: Int, $after: String) {
 )
 
 
-class Event(Struct, rename="camel"):
+class DeploymentEventJson(Struct, rename="camel"):
     id: str
     cursor: str
     position: int
@@ -49,38 +49,38 @@ class Event(Struct, rename="camel"):
     origin: str
     reason: str | None
     message: str
-    stage: Named | None
-    service: ServiceRef | None
+    stage: RefJson | None
+    service: ServiceRefJson | None
     phase: str | None
     attempt: int | None
     detail: str | None
     ports: list[int] | None
 
     def line(self) -> str:
-        """As it is printed where lines are."""
+        """Return the event as a line."""
         return f"{self.recorded_at.astimezone():%H:%M:%S}  {self.message}"
 
 
-def read(data: Data) -> Event:
-    return convert(data, Event)
+def read(data: Data) -> DeploymentEventJson:
+    return convert(data, DeploymentEventJson)
 
 
-class Progress:
-    """*deployment* as the events say that it is; begins with nothing done.
+class DeploymentProgress:
+    """The state of *deployment* after the events so far; at first every step is queued.
 
-    An event that isn't known here changes nothing: the deployment is read again at its end.
+    An unknown event changes nothing: the deployment is read again at its end.
     """
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: DeploymentJson) -> None:
         self.deployment = deployment = deepcopy(deployment)
         deployment.status = "QUEUED"
         deployment.started_at = deployment.finished_at = deployment.failure = None
         for stage in deployment.stages:
             stage.status, stage.started_at, stage.finished_at = "QUEUED", None, None
             for service in stage.services:
-                service.status, service.build, service.deploy, service.ports = "QUEUED", Step(), Step(), []
+                service.status, service.build, service.deploy, service.ports = "QUEUED", StepJson(), StepJson(), []
 
-    def take(self, event: Event) -> None:
+    def take(self, event: DeploymentEventJson) -> None:
         stage = _with_id(self.deployment.stages, event.stage)
         services = [service for stage in self.deployment.stages for service in stage.services]
         service = _with_id(services, event.service)
@@ -105,17 +105,17 @@ class Progress:
                 stage.status = "CANCELLED"
 
 
-def _take(service: Service, event: Event) -> None:
+def _take(service: DeploymentServiceJson, event: DeploymentEventJson) -> None:
     attempt = event.attempt or 1
     match event.type:
         case "BUILD_STARTED":
-            service.status, service.build = "RUNNING", Step("RUNNING", attempt, event.recorded_at)
+            service.status, service.build = "RUNNING", StepJson("RUNNING", attempt, event.recorded_at)
         case "BUILD_SKIPPED":
-            service.build = Step("SKIPPED")
+            service.build = StepJson("SKIPPED")
         case "BUILD_SUCCEEDED":
             _end(service.build, "SUCCEEDED", event)
         case "SERVICE_DEPLOY_STARTED":
-            service.status, service.deploy = "RUNNING", Step("RUNNING", attempt, event.recorded_at)
+            service.status, service.deploy = "RUNNING", StepJson("RUNNING", attempt, event.recorded_at)
         case "SERVICE_DEPLOYED":
             _end(service.deploy, "SUCCEEDED", event)
             service.status, service.ports = "SUCCEEDED", event.ports or []
@@ -123,7 +123,7 @@ def _take(service: Service, event: Event) -> None:
             _end(service.build if event.type == "BUILD_FAILED" else service.deploy, "FAILED", event)
             service.status = "FAILED"
         case "STEP_RETRIED":
-            retried = Step("QUEUED", attempt + 1, reason=event.detail)
+            retried = StepJson("QUEUED", attempt + 1, reason=event.detail)
             if event.phase == "BUILD":
                 service.build = retried
             else:
@@ -135,14 +135,14 @@ def _take(service: Service, event: Event) -> None:
             service.status = "CANCELLED"
 
 
-def _end(step: Step, status: str, event: Event) -> None:
+def _end(step: StepJson, status: str, event: DeploymentEventJson) -> None:
     step.status, step.reason = status, event.detail
     if step.started_at:
         step.finished_at = event.recorded_at
 
 
-Item = TypeVar("Item", Stage, Service)
+Item = TypeVar("Item", DeploymentStageJson, DeploymentServiceJson)
 
 
-def _with_id(items: list[Item], ref: Named | ServiceRef | None) -> Item | None:
+def _with_id(items: list[Item], ref: RefJson | ServiceRefJson | None) -> Item | None:
     return next((item for item in items if ref and item.id == ref.id), None)

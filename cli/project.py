@@ -1,4 +1,4 @@
-"""`stageline project`: the namespaces that environments are in."""
+"""`stageline project`: the namespaces of environments."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 from msgspec import Struct, convert
 
-from cli.change import Change, mutation
+from cli.change import ChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
 from cli.output import Output, moment, table
 from cli.scope import PROJECTS
 
 app = group(
-    "List and make projects.",
+    "List and create projects.",
     "stageline project create -n Shop",
     "stageline project list",
 )
@@ -21,7 +21,7 @@ app = group(
 CREATE = mutation("createProject", "... on Project { id name createdAt }", name="String!")
 
 
-class Project(Struct, rename="camel"):
+class ProjectJson(Struct, rename="camel"):
     id: str
     name: str
     created_at: datetime
@@ -31,7 +31,7 @@ class Project(Struct, rename="camel"):
 def list_(output: Output) -> None:
     """List the projects by name."""
     with Client.known() as client:
-        projects = [convert(node, Project) for node in client.pages(PROJECTS, {})]
+        projects = [convert(node, ProjectJson) for node in client.pages(PROJECTS, {})]
     rows = [(project.name, moment(project.created_at)) for project in projects]
     output.answer({"projects": projects}, table(("Name", "Created"), rows) if rows else "<no project>")
 
@@ -39,10 +39,10 @@ def list_(output: Output) -> None:
 @command(app, "create", "stageline project create -n Shop")
 def create(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new project's name.")],
-    change: Change,
+    change: ChangeOptions,
     output: Output,
 ) -> None:
-    """Make a project."""
+    """Create a project."""
     with Client.known() as client:
-        project = convert(client.change(CREATE, {"name": name, **change.variables}), Project)
-    output.answer(project, change.told("Project created successfully", f"Project {project.name}"))
+        project = convert(client.change(CREATE, {"name": name, **change.variables}), ProjectJson)
+    output.answer(project, change.text("Project created successfully", f"Project {project.name}"))

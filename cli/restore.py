@@ -1,11 +1,11 @@
-"""`stageline restore` and `stageline undo`: the way back."""
+"""`stageline restore` and `stageline undo`."""
 
 from typing import Annotated
 
 import typer
 
 from cli import pipeline
-from cli.change import Change
+from cli.change import ChangeOptions
 from cli.output import Output
 from cli.scope import Scope
 
@@ -14,24 +14,26 @@ UNDO = pipeline.mutation("undo")
 
 
 def restore(
-    version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="As `stageline history` shows it.")],
+    version: Annotated[
+        int, typer.Argument(metavar="VERSION", min=1, help="The version, as `stageline history` shows it.")
+    ],
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
 ) -> None:
-    """Lead the pipeline back to what it was at a version. What came since stays in its history.
+    """Restore the pipeline to an earlier version. The history keeps everything.
 
-    A stage that was deleted since returns under its old id. The environment's name stays as it is.
+    A deleted stage returns with its old id. The environment's name doesn't change.
     """
     after = pipeline.change(RESTORE, scope, change, version=version)
     done = f"Pipeline restored to version {version}; it is version {after.version} now"
-    output.answer(after, change.told(done, after.listing()))
+    output.answer(after, change.text(done, after.listing()))
 
 
-def undo(scope: Scope, change: Change, output: Output) -> None:
-    """Take back your own last change to the pipeline; what others have done since stays.
+def undo(scope: Scope, change: ChangeOptions, output: Output) -> None:
+    """Undo your own last change to the pipeline. Later changes of others stay.
 
-    Once more takes that back again.
+    A second undo makes the change again.
     """
     after = pipeline.change(UNDO, scope, change)
-    output.answer(after, change.told(f"Last change taken back; it is version {after.version} now", after.listing()))
+    output.answer(after, change.text(f"Last change undone; it is version {after.version} now", after.listing()))

@@ -1,4 +1,4 @@
-"""Deployments as the command line knows them: their shape in JSON, finding one, and describing it."""
+"""Deployments: their JSON shape, look-up, and description."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,18 +13,18 @@ FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 MARKS = {"QUEUED": "·", "RUNNING": "…", "SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "CANCELLED": "⊘"}
 
 
-class Named(Struct, rename="camel"):
+class RefJson(Struct, rename="camel"):
     id: str
     name: str
 
 
-class ServiceRef(Struct, rename="camel"):
+class ServiceRefJson(Struct, rename="camel"):
     id: str
     name: str
     type: str
 
 
-class Step(Struct, rename="camel"):
+class StepJson(Struct, rename="camel"):
     status: str = "QUEUED"
     attempt: int = 1
     started_at: datetime | None = None
@@ -32,29 +32,29 @@ class Step(Struct, rename="camel"):
     reason: str | None = None
 
 
-class Service(Struct, rename="camel"):
+class DeploymentServiceJson(Struct, rename="camel"):
     id: str
     name: str
     type: str
     status: str
     ports: list[int]
-    build: Step
-    deploy: Step
+    build: StepJson
+    deploy: StepJson
 
 
-class Stage(Struct, rename="camel"):
+class DeploymentStageJson(Struct, rename="camel"):
     id: str
     position: int
     name: str
     status: str
     started_at: datetime | None
     finished_at: datetime | None
-    services: list[Service]
+    services: list[DeploymentServiceJson]
 
 
-class Failure(Struct, rename="camel"):
-    stage: Named
-    service: ServiceRef
+class FailureJson(Struct, rename="camel"):
+    stage: RefJson
+    service: ServiceRefJson
     phase: str
     reason: str
 
@@ -62,11 +62,11 @@ class Failure(Struct, rename="camel"):
         return f"{self.service.name}, {self.phase.lower()}: {self.reason}"
 
 
-class Summary(Struct, rename="camel"):
+class DeploymentSummaryJson(Struct, rename="camel"):
     """A deployment without its stages."""
 
     id: str
-    environment: Named
+    environment: RefJson
     number: int
     action: str
     status: str
@@ -77,7 +77,7 @@ class Summary(Struct, rename="camel"):
     started_at: datetime | None
     finished_at: datetime | None
     cancellation: str | None
-    failure: Failure | None
+    failure: FailureJson | None
 
     @property
     def is_over(self) -> bool:
@@ -85,12 +85,12 @@ class Summary(Struct, rename="camel"):
 
     @property
     def took(self) -> str:
-        """How long it ran, or has been running."""
+        """The time that it ran, or has been running."""
         return between(self.started_at, self.finished_at or datetime.now(UTC))
 
 
-class Deployment(Summary, rename="camel"):
-    stages: list[Stage]
+class DeploymentJson(DeploymentSummaryJson, rename="camel"):
+    stages: list[DeploymentStageJson]
     version: int
     cursor: str
 
@@ -143,35 +143,37 @@ query Deployments($environment: ID!, $first: Int, $after: String) {
 )
 
 
-def read(data: Data) -> Deployment:
-    return convert(data, Deployment)
+def read(data: Data) -> DeploymentJson:
+    return convert(data, DeploymentJson)
 
 
-def get(client: Client, id_: str) -> Deployment:
-    """Raises `Failed` when there is none."""
+def get(client: Client, id_: str) -> DeploymentJson:
+    """Return the deployment with that id. Raise `Failed` if there is none."""
     data = client.execute(GET, {"id": id_})["deployment"]
     if data is None:
         raise Failed(f"There is no deployment {id_!r}.", code="DEPLOYMENT_NOT_FOUND")
     return read(data)
 
 
-def newest(client: Client, environment: str, limit: int | None = None) -> Iterator[Summary]:
-    """The environment's deployments, newest first."""
-    return (convert(node, Summary) for node in client.pages(LIST, {"environment": environment}, limit=limit))
+def newest(client: Client, environment: str, limit: int | None = None) -> Iterator[DeploymentSummaryJson]:
+    """Yield the environment's deployments, newest first."""
+    return (
+        convert(node, DeploymentSummaryJson) for node in client.pages(LIST, {"environment": environment}, limit=limit)
+    )
 
 
 def find(client: Client, environment: str, ref: str | None) -> str:
-    """The id of the deployment with that number or id, for None the newest; raises `Failed` when there is none."""
+    """Return the id of the deployment with that number or id, or of the newest. Raise `Failed` if there is none."""
     if ref is not None and is_id(ref):
         return ref
     if ref is not None and not is_number(ref):
-        raise Misused(f"{ref!r} is neither the number nor the id of a deployment.")
+        raise Misused(f"Invalid deployment {ref!r}: give its number or its id.")
     for deployment in newest(client, environment, limit=1 if ref is None else None):
         if ref is None or deployment.number == int(ref):
             return deployment.id
     if ref is None:
         raise Failed(
-            "The environment has not been deployed yet.",
+            "The environment was never deployed.",
             hint="Deploy it: stageline environment deploy --watch",
             code="DEPLOYMENT_NOT_FOUND",
         )
@@ -186,20 +188,20 @@ def is_number(ref: str) -> bool:
     return ref.isascii() and ref.isdecimal()
 
 
-def current(client: Client, environment: str) -> Summary:
-    """The one that is being carried out, else the one whose turn is next; raises `Failed` when none is open."""
+def current(client: Client, environment: str) -> DeploymentSummaryJson:
+    """Return the running deployment, or the next one. Raise `Failed` if there is none."""
     open_ = [deployment for deployment in newest(client, environment, limit=50) if not deployment.is_over]
     if not open_:
-        raise Failed("There is no deployment to cancel: none is running or waiting.", code="DEPLOYMENT_OVER")
+        raise Failed("There is no deployment to cancel: none is running or queued.", code="DEPLOYMENT_OVER")
     return next((each for each in open_ if each.status == "RUNNING"), open_[-1])
 
 
-def described(deployment: Deployment) -> str:
-    """The whole deployment in plain text, stage by stage."""
+def described(deployment: DeploymentJson) -> str:
+    """Return the deployment in plain text, stage by stage."""
     return "\n".join(_lines(deployment))
 
 
-def _lines(deployment: Deployment) -> Iterator[str]:
+def _lines(deployment: DeploymentJson) -> Iterator[str]:
     yield f"Deployment {deployment.number} of {deployment.environment.name}: {deployment.status.lower()}"
     yield f"  requested {moment(deployment.requested_at)} by {deployment.actor}{_because(deployment.reason)}"
     yield f"  pipeline version {deployment.pipeline_version}" + (f", took {deployment.took}" if deployment.took else "")
@@ -221,7 +223,7 @@ def _because(reason: str | None) -> str:
     return f": {reason}" if reason else ""
 
 
-def _step(step: Step) -> str:
+def _step(step: StepJson) -> str:
     times = between(step.started_at, step.finished_at)
     attempt = f" (attempt {step.attempt})" if step.attempt > 1 else ""
     return f"{step.status.lower()} {times}".rstrip() + attempt

@@ -1,4 +1,4 @@
-"""A server of one's own in a folder that is thrown away: what `stageline demo` plays with."""
+"""A server in a disposable folder, for `stageline demo`."""
 
 import json
 import os
@@ -9,16 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-from cli import config, private
+from cli import config, lazy, private
 from cli.errors import Failed
 from cli.serve import stop_services
-
-if TYPE_CHECKING:
-    import psutil
 
 MARKER = "stageline-demo.json"
 STARTING_SECONDS = 60.0
@@ -26,7 +23,7 @@ STOPPING_SECONDS = 20.0
 
 
 class Sandbox:
-    """The server's data, its log and the services' files, all under *folder*."""
+    """The server, with its data, its log and the services' files in *folder*."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,14 +32,14 @@ class Sandbox:
         self._server: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
-        """Makes the folder anew; raises `Failed` when it holds anything else, or a demo that is going on."""
+        """Replace the folder. Raise `Failed` if it holds anything else, or a running demo."""
         if self.folder.is_file() or (self.folder.is_dir() and any(self.folder.iterdir()) and not self._is_ours):
-            raise Failed(f"{self.folder} is there already, and is no demo's.", hint="Choose another folder: --data DIR")
+            raise Failed(f"{self.folder} exists, and is not from a demo.", hint="Choose another folder: --data DIR")
         if self._is_ours:
             self._stop_left_over()
             shutil.rmtree(self.folder)
         private.folder(self.folder)
-        self.folder.chmod(0o700)  # it may have been there, and empty; what is copied into it keeps its modes
+        self.folder.chmod(0o700)  # an empty folder may have existed
         self._mark()
 
     @property
@@ -50,42 +47,36 @@ class Sandbox:
         return (self.folder / MARKER).is_file()
 
     def _mark(self, **processes: int) -> None:
-        """Writes down who plays here: a process's number alone may be given to another later."""
-        import psutil
-
-        known = {role: [pid, psutil.Process(pid).create_time()] for role, pid in processes.items()}
+        """Record the processes with their start times, since the system reuses process ids."""
+        known = {role: [pid, lazy.psutil.Process(pid).create_time()] for role, pid in processes.items()}
         with open(self.folder / MARKER, "w", opener=private.private) as marker:
             marker.write(json.dumps(known) + "\n")
 
-    def _process(self, role: str) -> "psutil.Process | None":
-        import psutil
-
+    def _process(self, role: str) -> "lazy.psutil.Process | None":
         try:
             pid, created = json.loads((self.folder / MARKER).read_text())[role]
-            process = psutil.Process(pid)
+            process = lazy.psutil.Process(pid)
             return process if process.create_time() == created else None
-        except (ValueError, KeyError, psutil.NoSuchProcess):
+        except (ValueError, KeyError, lazy.psutil.NoSuchProcess):
             return None
 
     def _stop_left_over(self) -> None:
-        """A demo that was killed leaves its server and its services behind."""
-        import psutil
-
+        """Stop the server and the services of a killed demo."""
         if demo := self._process("demo"):
             raise Failed(
-                f"A demo is going on in {self.folder} (process {demo.pid}).",
+                f"A demo is running in {self.folder} (process {demo.pid}).",
                 hint="End it with Ctrl-C there, or choose another folder: --data DIR",
             )
         if server := self._process("server"):
             server.terminate()
-            _, left = psutil.wait_procs([server], STOPPING_SECONDS)
+            _, left = lazy.psutil.wait_procs([server], STOPPING_SECONDS)
             for process in left:
                 process.kill()
         if self.data.is_dir():
             stop_services(self.data)
 
     def start(self, port: int) -> None:
-        """Starts the server and returns when it answers; raises `Failed` with its last words when it doesn't."""
+        """Start the server, and wait until it answers. Raise `Failed` with the end of its log if it doesn't."""
         command = [sys.executable, "-P", "-m", "cli.main", "serve", "--host", "127.0.0.1"]
         with open(self.log, "wb", opener=private.private) as log:
             self._server = subprocess.Popen(
@@ -93,17 +84,17 @@ class Sandbox:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is the demo's, which ends the server in its turn
+                start_new_session=True,  # Ctrl-C goes to the demo, which stops the server
             )
         self._mark(demo=os.getpid(), server=self._server.pid)
         deadline = time.monotonic() + STARTING_SECONDS
         while not _is_well(port):
             if self._server.poll() is not None or time.monotonic() > deadline:
-                raise Failed(f"The server doesn't start. It said:\n{self._last_words()}", hint=f"All: {self.log}")
+                raise Failed(f"The server didn't start:\n{self._last_words()}", hint=f"See its log: {self.log}")
             time.sleep(0.05)
 
     def wait(self) -> None:
-        """Returns when the server has ended by itself, which it shouldn't."""
+        """Wait until the server ends, which it does only on failure."""
         if self._server:
             self._server.wait()
 
@@ -113,11 +104,11 @@ class Sandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the server, then the services that it runs."""
+        """Stop the server, then its services."""
         server = self._server
         if server is None:
             return
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave half of it running
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave services running
         server.terminate()
         try:
             server.wait(STOPPING_SECONDS)
@@ -133,8 +124,6 @@ class Sandbox:
 
 
 def _is_well(port: int) -> bool:
-    from http.client import HTTPConnection, HTTPException
-
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/health")
@@ -146,7 +135,7 @@ def _is_well(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on which nothing listens now."""
+    """Return *count* free ports."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -158,7 +147,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def server_port(wished: int | None, known: Iterable[str]) -> int:
-    """*wished*; else the usual port, unless it is taken or stands for a server that a token is kept for."""
+    """Return *wished*, else port 8000 if it is free and no token is saved for it, else a free port."""
     if wished is not None:
         return wished
     with socket.socket() as probe:

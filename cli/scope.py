@@ -1,4 +1,4 @@
-"""Which project and environment a command is about."""
+"""The project and environment of a command."""
 
 import sys
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ query Environment($id: ID, $project: ID, $name: String) {
 }
 """)
 
-HINT = "Name them (--project, --environment), or keep them: stageline context set --project P --environment E."
+HINT = "Give --project and --environment, or save them: stageline context set --project P --environment E."
 
 ProjectOption = Annotated[
     str | None,
@@ -42,15 +42,15 @@ ProjectOption = Annotated[
         "--project",
         metavar="PROJECT",
         envvar="STAGELINE_PROJECT",
-        help="Its name or id, else the context's.",
+        help="Name or id. Default: the context's.",
         show_default=False,
     ),
 ]
 
 
 @dataclass(frozen=True)
-class Found:
-    """An environment that is there."""
+class ScopedEnvironment:
+    """An existing environment."""
 
     id: str
     name: str
@@ -59,7 +59,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Scope:
-    """An environment, by what the command says, or else by the context, or else by asking."""
+    """An environment: of the command's options, else of the context, else as the user answers."""
 
     project: ProjectOption = None
     environment: Annotated[
@@ -68,13 +68,13 @@ class Scope:
             "--environment",
             metavar="ENVIRONMENT",
             envvar="STAGELINE_ENVIRONMENT",
-            help="Its name or id, else the context's.",
+            help="Name or id. Default: the context's.",
             show_default=False,
         ),
     ] = None
 
-    def find(self, client: Client) -> Found:
-        """Raises `Failed` when there is no such environment, and `Misused` when nothing says which."""
+    def find(self, client: Client) -> ScopedEnvironment:
+        """Return the environment. Raise `Failed` if there is none, and `Misused` if nothing names it."""
         kept = config.load().scope
         environment = self.environment
         if environment is None and self._is_of(kept):
@@ -86,18 +86,18 @@ class Scope:
             return find(client, project, ask_environment(client, project))
         return find(client, self.project or kept.project or ask_project(client), environment)
 
-    def _is_of(self, kept: config.Context) -> bool:
-        """Whether the context's environment is meant: not when another project was named."""
+    def _is_of(self, kept: config.ContextConfig) -> bool:
+        """Return whether the context's environment applies: it doesn't if another project is named."""
         return self.project is None or self.project.casefold() == (kept.project or "").casefold()
 
 
 def find_project(project: str | None, client: Client) -> str:
-    """The name or id of the project that is meant."""
+    """Return the project's name or id: the given one, the context's, or as the user answers."""
     return project or config.load().scope.project or ask_project(client)
 
 
-def find(client: Client, project: str, name: str) -> Found:
-    """The environment *name* of *project*; raises `Failed` when there is none."""
+def find(client: Client, project: str, name: str) -> ScopedEnvironment:
+    """Return the environment *name* of *project*. Raise `Failed` if there is none."""
     data = client.execute(ENVIRONMENT, {"project": project, "name": name})["environment"]
     if data is None:
         raise Failed(
@@ -108,40 +108,40 @@ def find(client: Client, project: str, name: str) -> Found:
     return _found(data)
 
 
-def _by_id(client: Client, ref: str) -> Found | None:
+def _by_id(client: Client, ref: str) -> ScopedEnvironment | None:
     if not ref.startswith("environment_"):
         return None
     data = client.execute(ENVIRONMENT, {"id": ref})["environment"]
     return None if data is None or data["isDeleted"] else _found(data)
 
 
-def _found(data: Data) -> Found:
-    return Found(id=data["id"], name=data["name"], project=data["project"]["name"])
+def _found(data: Data) -> ScopedEnvironment:
+    return ScopedEnvironment(id=data["id"], name=data["name"], project=data["project"]["name"])
 
 
 def ask_project(client: Client) -> str:
-    """Lets the person choose; raises `Misused` when there is nobody to ask."""
+    """Ask for a project. Raise `Misused` without a terminal."""
     _must_be_a_person("project")
     names = [node["name"] for node in client.pages(PROJECTS, {})]
     if not names:
-        raise Failed("There is no project yet.", hint="Make one: stageline project create -n NAME")
+        raise Failed("There is no project yet.", hint="Create one: stageline project create -n NAME")
     return _chosen("Project", names)
 
 
 def ask_environment(client: Client, project: str) -> str:
-    """Lets the person choose one of *project*'s; raises `Misused` when there is nobody to ask."""
+    """Ask for an environment of *project*. Raise `Misused` without a terminal."""
     _must_be_a_person("environment")
     names = [node["name"] for node in client.pages(ENVIRONMENTS, {"project": project})]
     if not names:
         raise Failed(
-            f"Project {project!r} has no environment yet.", hint="Make one: stageline environment create -n NAME"
+            f"Project {project!r} has no environment yet.", hint="Create one: stageline environment create -n NAME"
         )
     return _chosen("Environment", names)
 
 
 def _must_be_a_person(what: str) -> None:
     if not sys.stdin.isatty():
-        raise Misused(f"Nothing says which {what} is meant.", hint=HINT)
+        raise Misused(f"No {what} is given.", hint=HINT)
 
 
 def _chosen(what: str, names: list[str]) -> str:
@@ -152,4 +152,4 @@ def _chosen(what: str, names: list[str]) -> str:
         for number, name in enumerate(names, 1):
             if answer.casefold() == name.casefold() or answer == str(number):
                 return name
-        typer.echo(f"None of them is {answer!r}.", err=True)
+        typer.echo(f"{answer!r} is not in the list.", err=True)

@@ -1,4 +1,4 @@
-"""`stageline serve` and its like: the one door from the command line to the server's own code."""
+"""The commands that run on the server's machine: `serve`, `worker`, `migrate` and `fsck`."""
 
 import os
 from contextlib import suppress
@@ -9,12 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import typer
 
+from cli import lazy
 from cli.client import OWN
 from cli.errors import Misused
 from cli.output import warn
 
 
-class Unlisted(StrEnum):
+class UnlistedOption(StrEnum):
     REFUSE = "refuse"
     REPORT = "report"
 
@@ -39,21 +40,21 @@ Data = Annotated[
         metavar="DIR",
         file_okay=False,
         show_default="${XDG_DATA_HOME:-~/.local/share}/stageline",
-        help="The folder that holds everything; made when it isn't there.",
+        help="The data folder; created if it is missing.",
     ),
 ]
 
 
 def _without_password(context: typer.Context, url: str | None) -> str | None:
-    """Warn of a password in *url* if it stands on the command line."""
+    """Warn if *url* is on the command line and has a password."""
     source = context.get_parameter_source("database")
-    with suppress(ValueError):  # it is no address, which is said by whoever uses it
+    with suppress(ValueError):  # an invalid URL is refused where it is used
         parts = urlsplit(url or "")
         has_password = parts.password is not None or "password" in parse_qs(parts.query)
         if has_password and source is not None and source.name == "COMMANDLINE":
             warn(
                 "The password of the database is on the command line, where other users of this machine can see it "
-                "(ps). Leave it out of --database, and give it by PGPASSFILE or ~/.pgpass; or set DATABASE_URL."
+                "(ps). Put it into ~/.pgpass, the file in PGPASSFILE, or the variable DATABASE_URL."
             )
     return url
 
@@ -65,8 +66,8 @@ def _database(otherwise: str | bool) -> Any:
         metavar="URL",
         show_default=otherwise,
         callback=_without_password,
-        help="A PostgreSQL that servers and workers share, as postgresql://user@host/name; the password is in the "
-        "file that PGPASSFILE names, or ~/.pgpass.",
+        help="A PostgreSQL that servers and workers share: postgresql://user@host/name. The password comes from "
+        "~/.pgpass, or the file in PGPASSFILE.",
     )
 
 
@@ -74,7 +75,9 @@ Database = Annotated[str | None, _database("SQLite, in the folder")]
 Shared = Annotated[str | None, _database(False)]
 Level = Annotated[
     LogLevel,
-    typer.Option("--log-level", envvar="STAGELINE_LOG_LEVEL", case_sensitive=False, help="How much it says."),
+    typer.Option(
+        "--log-level", envvar="STAGELINE_LOG_LEVEL", case_sensitive=False, help="The lowest level that is logged."
+    ),
 ]
 Gone = Annotated[
     float,
@@ -83,7 +86,7 @@ Gone = Annotated[
         envvar="STAGELINE_GONE_AFTER",
         metavar="SECONDS",
         min=10,
-        help="When a machine that isn't heard of is gone for good: what ran there is begun anew elsewhere.",
+        help="How long a machine may be silent, in seconds, before its services start elsewhere.",
     ),
 ]
 
@@ -100,7 +103,7 @@ def serve(
     database: Database = None,
     worker: Annotated[
         bool,
-        typer.Option("--worker/--no-worker", help="Whether it drives deployments, too; with SQLite it always does."),
+        typer.Option("--worker/--no-worker", help="Run deployments in this process, too; with SQLite it always does."),
     ] = True,
     gone_after: Gone = 300.0,
     log_level: Level = LogLevel.INFO,
@@ -111,8 +114,8 @@ def serve(
             envvar="STAGELINE_SIGNING_KEY",
             metavar="FILE",
             dir_okay=False,
-            show_default="signing-key.pem in the folder, made when it isn't there",
-            help="The Ed25519 key, in PEM, that audit heads are signed with.",
+            show_default="signing-key.pem in the data folder, created if it is missing",
+            help="The Ed25519 key, in PEM, that signs audit heads.",
         ),
     ] = None,
     documents: Annotated[
@@ -123,26 +126,24 @@ def serve(
             metavar="FILE",
             dir_okay=False,
             show_default="any document is answered",
-            help="The GraphQL documents that are answered, beside the command line's own: JSON, as codegens write it.",
+            help="Answer only the GraphQL documents in this file, and the command line's: JSON, as codegens write it.",
         ),
     ] = None,
     unlisted: Annotated[
-        Unlisted,
+        UnlistedOption,
         typer.Option(
             "--unlisted",
             envvar="STAGELINE_UNLISTED",
             case_sensitive=False,
-            help="What to do with other documents: refuse them, or answer and report each in the log.",
+            help="Refuse other documents, or answer them and report each in the log.",
         ),
-    ] = Unlisted.REFUSE,
+    ] = UnlistedOption.REFUSE,
     keep_documents: Annotated[
         bool,
-        typer.Option(
-            "--keep-documents/--no-keep-documents", help="Whether GraphQL documents are read and validated once only."
-        ),
+        typer.Option("--keep-documents/--no-keep-documents", help="Keep parsed and validated GraphQL documents."),
     ] = True,
     compiled: Annotated[
-        bool, typer.Option("--compile/--no-compile", help="Whether GraphQL documents are compiled to Python.")
+        bool, typer.Option("--compile/--no-compile", help="Compile GraphQL documents to Python.")
     ] = True,
     answers: Annotated[
         int,
@@ -151,7 +152,7 @@ def serve(
             envvar="STAGELINE_ANSWERS",
             metavar="MIB",
             min=0,
-            help="Memory for answers of compiled documents that are still right; 0 keeps none.",
+            help="Memory for the cache of answers to compiled documents, in MiB; 0 for no cache.",
         ),
     ] = 64,
     allow_origin: Annotated[
@@ -161,21 +162,18 @@ def serve(
             envvar="STAGELINE_ALLOW_ORIGIN",
             metavar="ORIGIN",
             show_default="the server's own",
-            help="Another origin whose pages may use it, as https://app.example; may be given more than once.",
+            help="An origin whose pages may use the API, such as https://app.example. Repeatable.",
         ),
     ] = None,
     issue_token: Annotated[
-        bool, typer.Option("--issue-token", help="Make one more admin token, when the first was lost.")
+        bool, typer.Option("--issue-token", help="Issue another admin token, if the first was lost.")
     ] = False,
 ) -> None:
-    """Run the server until Ctrl-C. Deployments that are under way go on at the next start.
+    """Run the server until Ctrl-C. Running deployments continue at the next start.
 
-    On its first start it makes an admin token and keeps it where the other commands find it.
+    The first start issues an admin token, and saves it where the other commands find it.
     """
-    from server import main as server
-    from server.settings import Settings
-
-    settings = Settings(
+    settings = lazy.settings.Settings(
         host=host,
         port=port,
         data=_folder(data),
@@ -186,31 +184,28 @@ def serve(
         issue_token=issue_token,
         documents=None if documents is None else documents.expanduser().absolute(),
         own_documents=tuple(OWN),
-        refuses_unlisted=unlisted is Unlisted.REFUSE,
+        refuses_unlisted=unlisted is UnlistedOption.REFUSE,
         keeps_documents=keep_documents,
         compiles=compiled,
         kept_answers=answers,
         origins=_origins(allow_origin or []),
         signing_key=None if signing_key is None else signing_key.expanduser().absolute(),
     )
-    server.serve(settings)
+    lazy.main.serve(settings)
 
 
 def worker(
     data: Data = None, database: Shared = None, gone_after: Gone = 300.0, log_level: Level = LogLevel.INFO
 ) -> None:
-    """Drive deployments until Ctrl-C, beside the servers and workers that share the PostgreSQL.
+    """Run deployments until Ctrl-C, together with other servers and workers on one PostgreSQL.
 
-    What is under way goes on, and is driven on by another worker. Processes are their machine's own: an environment
-    stays on the machine that first deployed it, where its folder is.
+    Running deployments continue on another worker. An environment whose services are processes stays on the machine
+    that first deployed it, with its data folder.
     """
-    from server import worker as server
-    from server.settings import Settings
-
-    settings = Settings(
+    settings = lazy.settings.Settings(
         data=_folder(data), database=_named(database), gone=gone_after, log_level=log_level.value, kept_answers=0
     )
-    server.work(settings)
+    lazy.worker.work(settings)
 
 
 def migrate(
@@ -221,45 +216,37 @@ def migrate(
             "--from",
             metavar="DIR",
             file_okay=False,
-            help="Move what a server has kept there in SQLite into the PostgreSQL, which holds nothing yet.",
+            help="Move the SQLite data in this folder into the PostgreSQL, which must be empty.",
         ),
     ] = None,
 ) -> None:
-    """Bring the tables in a PostgreSQL up to date, as every server does when it starts.
+    """Update the tables in a PostgreSQL, as every server does when it starts.
 
-    With --from, everything moves there from a data folder whose server is stopped: all of the history, with its
-    cursors and hashes, and deployments that are under way go on. It moves whole or not at all.
+    With --from, move the data of a stopped server there: the history with its cursors and hashes, and the running
+    deployments, which continue. The move is atomic.
     """
-    from server import move
-    from server import worker as server
-
     if source is None:
-        server.migrate(_named(database))
+        lazy.worker.migrate(_named(database))
     else:
-        move.move(_folder(source), _named(database))
+        lazy.move.move(_folder(source), _named(database))
 
 
 def fsck(
     data: Data = None,
     database: Database = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Check what is stored: the order and the hashes of the whole log, and the read models against it.
+    """Check the stored data: the order and the hashes of the log, and the read models against it.
 
-    With SQLite the server must be stopped; with a PostgreSQL all may go on meanwhile.
+    With SQLite the server must be stopped. With PostgreSQL servers and workers may run.
     """
-    from server import fsck as server
-    from server.settings import Settings
-
-    server.fsck(Settings(data=_folder(data), database=database), as_json)
+    lazy.fsck.fsck(lazy.settings.Settings(data=_folder(data), database=database), as_json)
 
 
 def _origins(named: list[str]) -> tuple[str, ...]:
-    from server.cors import OriginUnusable, checked
-
     try:
-        return tuple(map(checked, named))
-    except OriginUnusable as fault:
+        return tuple(map(lazy.cors.checked, named))
+    except lazy.cors.OriginUnusable as fault:
         raise Misused(str(fault)) from None
 
 
@@ -269,12 +256,13 @@ def _folder(data: Path | None) -> Path:
 
 def _named(database: str | None) -> str:
     if database is None:
-        raise Misused("No database is named: --database, or DATABASE_URL.", hint="With SQLite, the server works alone.")
+        raise Misused(
+            "No database is given: use --database, or set DATABASE_URL.",
+            hint="With SQLite, use `stageline serve` alone.",
+        )
     return database
 
 
 def stop_services(data: Path) -> None:
-    """Stops the services that a server with this data folder, which has ended, left running."""
-    from server import main as server
-
-    server.stop_services(data)
+    """Stop the services that an ended server with this data folder left running."""
+    lazy.main.stop_services(data)

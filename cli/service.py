@@ -1,4 +1,4 @@
-"""`stageline service`: what an environment consists of."""
+"""`stageline service`: the services of an environment."""
 
 import sys
 from enum import StrEnum
@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from cli import pipeline
-from cli.change import Change
+from cli.change import ChangeOptions
 from cli.client import Client
 from cli.command import command, group
-from cli.errors import Failed, Misused, Refused
+from cli.errors import Failed, Misused
 from cli.output import Output, encoded, table
-from cli.pipeline import Pipeline, Service, Stage
+from cli.pipeline import PipelineJson, ServiceJson, StageJson
 from cli.scope import Scope
-from cli.spec import Spec, SpecOptions
+from cli.spec import SpecJson
+from cli.spec_options import SpecOptions
 
 app = group(
     "List and change the services of an environment.",
@@ -24,10 +25,8 @@ app = group(
     "stageline service edit -n Backend --env LOG_LEVEL=debug --retries 2",
 )
 
-ATTEMPTS = 5
 
-
-class ServiceType(StrEnum):
+class ServiceTypeOption(StrEnum):
     DATABASE = "DATABASE"
     JOB = "JOB"
     CONTAINER = "CONTAINER"
@@ -35,9 +34,9 @@ class ServiceType(StrEnum):
 
 
 ServiceName = Annotated[
-    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service: its name (in any case) or id.")
+    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service's name (in any case) or id.")
 ]
-Yes = Annotated[bool, typer.Option("-y", "--yes", help="Don't ask.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Don't ask for confirmation.")]
 
 ADD = pipeline.mutation("addService", name="String!", type="ServiceType!", spec="ServiceSpecInput", stage="ID")
 EDIT = pipeline.mutation("editService", service="ID!", name="String", spec="ServiceSpecInput")
@@ -60,7 +59,7 @@ def list_(scope: Scope, output: Output) -> None:
 
 @command(app, "show", "stageline service show -n Backend", "stageline service show -n Backend > backend.json")
 def show(name: ServiceName, scope: Scope, output: Output) -> None:
-    """Show a service's specification, as `service add -f` and `service edit -f` take it (JSON)."""
+    """Show a service's specification as JSON, for `service add -f` and `service edit -f`."""
     with Client.known() as client:
         stage, service = pipeline.get(client, scope.find(client).id).placed(name)
     output.answer(_document(stage, service), encoded(service.spec.input(), pretty=True))
@@ -77,24 +76,30 @@ def show(name: ServiceName, scope: Scope, output: Output) -> None:
 def add(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new service's name.")],
     type_: Annotated[
-        ServiceType,
-        typer.Option("-t", "--type", case_sensitive=False, help="A job runs to its end, the others stay up."),
+        ServiceTypeOption,
+        typer.Option("-t", "--type", case_sensitive=False, help="A job runs to its end; the others stay up."),
     ],
     given: SpecOptions,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     stage: Annotated[
         str | None,
-        typer.Option("-s", "--stage", metavar="STAGE", help="Where it stands; else by its type.", show_default=False),
+        typer.Option(
+            "-s",
+            "--stage",
+            metavar="STAGE",
+            help="The service's stage. Default: the stage of its type.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Add a service. It is deployed with the environment from then on.
+    """Add a service to the environment. The next deployment deploys it.
 
-    It is run in one of three ways: from an existing --image; from an image that is built in a --context; or as a
-    process in a --directory, after the --build commands, by the --run command.
+    A service is one of three: an existing --image; an image that is built from a --context; or a process, which the
+    --build commands build and the --run command starts in a --directory.
     """
-    spec = given.applied(Spec())
+    spec = given.applied(SpecJson())
     after = pipeline.change(ADD, scope, change, name=name, type=type_.value, spec=spec.input(), stage=stage)
     _answer(output, change, after, "Service added successfully")
 
@@ -110,72 +115,54 @@ def edit(
     name: ServiceName,
     given: SpecOptions,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     new_name: Annotated[
-        str | None, typer.Option("--new-name", metavar="NAME", help="Call it that.", show_default=False)
+        str | None, typer.Option("--new-name", metavar="NAME", help="The new name.", show_default=False)
     ] = None,
 ) -> None:
-    """Change a service's name or specification; what isn't said stays as it is. It holds from the next deployment on.
+    """Change a service's name or specification, for the next deployment. Other fields stay.
 
-    With -f the file replaces the whole specification. --build and --port replace all of theirs; --env and --unset-env
-    change single variables. An empty text takes a value away: --image "".
+    With -f the file replaces the whole specification. --build and --port replace all commands or ports; --env and
+    --unset-env change single variables. An empty text removes a value: --image "".
     """
     if new_name is None and not given.are_given:
-        raise Misused("Nothing to change: give --new-name, or what its specification is to say.")
-    after = _edited(name, given, scope, change, new_name)
+        raise Misused("Nothing to change: give --new-name, or options of the specification.")
+
+    def edited(before: PipelineJson) -> dict[str, object]:
+        _, service = before.placed(name)
+        spec = given.applied(service.spec).input() if given.are_given else None
+        return {"service": service.id, "name": new_name, "spec": spec}
+
+    after = pipeline.edit(EDIT, scope, change, edited)
     _answer(output, change, after, "Service updated successfully")
 
 
-def _edited(name: str, given: SpecOptions, scope: Scope, change: Change, new_name: str | None) -> Pipeline:
-    """Sends the whole specification, on the version it was read at: nobody's change in between is lost."""
-    with Client.known() as client:
-        environment = scope.find(client).id
-        for attempt in range(1, ATTEMPTS + 1):
-            before = pipeline.get(client, environment)
-            _, service = before.placed(name)
-            variables = {
-                "environment": environment,
-                "service": service.id,
-                "name": new_name,
-                "spec": given.applied(service.spec).input() if given.are_given else None,
-                **change.variables,
-            }
-            if change.expected_version is None and given.are_given:
-                variables["expectedVersion"] = before.version
-            try:
-                return pipeline.read(client.change(EDIT, variables))
-            except Refused as refusal:
-                if refusal.code != "VERSION_MISMATCH" or change.expected_version is not None or attempt == ATTEMPTS:
-                    raise
-    raise AssertionError("unreachable")
-
-
 @command(app, "remove", "stageline service remove -n Redis --yes")
-def remove(name: ServiceName, scope: Scope, change: Change, output: Output, yes: Yes = False) -> None:
-    """Remove a service and its specification. This asks first; --yes answers."""
+def remove(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output, yes: Yes = False) -> None:
+    """Remove a service with its specification. This asks first, unless --yes is given."""
     confirm(f"Remove service {name!r}?", yes or change.dry_run)
     after = pipeline.change(REMOVE, scope, change, service=name)
     _answer(output, change, after, "Service removed successfully")
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Raises `Failed` when a person says no, or when there is nobody to ask and --yes wasn't given."""
+    """Ask *question* unless *yes*. Raise `Failed` if the answer is no, or without a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise Failed(
-            f"{question} Nothing was changed.", hint="There is nobody to ask here: say --yes.", code="NOT_CONFIRMED"
+            f"{question} Nothing was changed.", hint="Without a terminal this needs --yes.", code="NOT_CONFIRMED"
         )
     if not typer.confirm(question, err=True):
         raise Failed("Nothing was changed.", code="NOT_CONFIRMED")
 
 
-def _answer(output: Output, change: Change, after: Pipeline, done: str) -> None:
-    output.answer(after, change.told(done, after.listing()))
+def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
+    output.answer(after, change.text(done, after.listing()))
 
 
-def _document(stage: Stage, service: Service) -> dict[str, object]:
+def _document(stage: StageJson, service: ServiceJson) -> dict[str, object]:
     return {
         "id": service.id,
         "name": service.name,

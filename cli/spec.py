@@ -1,188 +1,50 @@
-"""A service's specification: from options and files, and as the contract has it."""
+"""The JSON shape of a service's specification."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from msgspec import Struct, field, to_builtins
-from msgspec.structs import replace
-
-from cli.errors import Misused
 
 
-class Variable(Struct, rename="camel", forbid_unknown_fields=True):
+class VariableJson(Struct, rename="camel", forbid_unknown_fields=True):
     name: str
     value: str
 
 
-class HttpCheck(Struct, rename="camel", forbid_unknown_fields=True):
+class HttpCheckJson(Struct, rename="camel", forbid_unknown_fields=True):
     path: str = "/"
     port: int = 0
 
 
-class TcpCheck(Struct, rename="camel", forbid_unknown_fields=True):
+class TcpCheckJson(Struct, rename="camel", forbid_unknown_fields=True):
     port: int = 0
 
 
-class Health(Struct, rename="camel", forbid_unknown_fields=True):
-    http: HttpCheck | None = None
-    tcp: TcpCheck | None = None
+class HealthJson(Struct, rename="camel", forbid_unknown_fields=True):
+    http: HttpCheckJson | None = None
+    tcp: TcpCheckJson | None = None
     command: str | None = None
     interval: float = 1.0
     timeout: float = 5.0
     start_period: float = 60.0
 
 
-class Spec(Struct, rename="camel", forbid_unknown_fields=True):
+class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     image: str | None = None
     context: str | None = None
     dockerfile: str | None = None
     directory: str | None = None
     build: list[str] = field(default_factory=list)
     run: str | None = None
-    env: list[Variable] = field(default_factory=list)
+    env: list[VariableJson] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
-    health: Health | None = None
+    health: HealthJson | None = None
     build_timeout: float = 1800.0
     deploy_timeout: float = 600.0
     retries: int = 0
 
     def input(self) -> dict[str, object]:
-        """As the contract's `ServiceSpecInput`."""
+        """Return the API's `ServiceSpecInput`."""
         given: dict[str, Any] = {key: value for key, value in to_builtins(self).items() if value is not None}
         if "health" in given:
             given["health"] = {key: value for key, value in given["health"].items() if value is not None}
         return given
-
-
-def _option(*names: str, help: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, show_default=False, **more)
-
-
-@dataclass(frozen=True)
-class SpecOptions:
-    """What a command line says of a specification; what isn't said stays as it was."""
-
-    file: Annotated[
-        Path | None,
-        _option("-f", "--file", metavar="FILE", help="Take it from this .yaml, .json or .toml file (- is stdin)."),
-    ] = None
-    directory: Annotated[
-        str | None, _option("--directory", metavar="DIR", help="Where the commands run; relative to here.")
-    ] = None
-    build: Annotated[
-        list[str] | None, _option("--build", metavar="CMD", help="A command that builds it. Repeatable, in order.")
-    ] = None
-    run: Annotated[str | None, _option("--run", metavar="CMD", help="The command that is the service.")] = None
-    image: Annotated[str | None, _option("--image", metavar="IMAGE", help="Run this container image.")] = None
-    context: Annotated[
-        str | None, _option("--context", metavar="DIR", help="Build an image from here; relative to here.")
-    ] = None
-    dockerfile: Annotated[
-        str | None, _option("--dockerfile", metavar="PATH", help="Within the context; else its Dockerfile.")
-    ] = None
-    port: Annotated[
-        list[int] | None,
-        _option("--port", metavar="N", help="A TCP port it listens on, 0 for a free one. Repeatable."),
-    ] = None
-    env: Annotated[
-        list[str] | None, _option("--env", metavar="K=V", help="A variable of its environment. Repeatable.")
-    ] = None
-    unset_env: Annotated[
-        list[str] | None, _option("--unset-env", metavar="K", help="Take a variable away. Repeatable.")
-    ] = None
-    health_http: Annotated[
-        str | None, _option("--health-http", metavar="PATH", help="Healthy when GET of it answers 200 to 399.")
-    ] = None
-    health_tcp: Annotated[bool, _option("--health-tcp", help="Healthy when its port accepts connections.")] = False
-    health_command: Annotated[
-        str | None, _option("--health-command", metavar="CMD", help="Healthy when the command exits with 0.")
-    ] = None
-    no_health: Annotated[bool, _option("--no-health", help="Check nothing: it is up once started.")] = False
-    health_port: Annotated[
-        int | None, _option("--health-port", metavar="I", help="Which of its ports to check, from 0. Default: 0.")
-    ] = None
-    health_interval: Annotated[
-        float | None, _option("--health-interval", metavar="S", help="Seconds between two checks. Default: 1.")
-    ] = None
-    health_timeout: Annotated[
-        float | None, _option("--health-timeout", metavar="S", help="Seconds that one check may take. Default: 5.")
-    ] = None
-    health_start_period: Annotated[
-        float | None,
-        _option("--health-start-period", metavar="S", help="Seconds until it has to be healthy. Default: 60."),
-    ] = None
-    build_timeout: Annotated[
-        float | None, _option("--build-timeout", metavar="S", help="Seconds a build may take. Default: 1800.")
-    ] = None
-    deploy_timeout: Annotated[
-        float | None, _option("--deploy-timeout", metavar="S", help="Seconds a deploy may take. Default: 600.")
-    ] = None
-    retries: Annotated[
-        int | None, _option("--retries", metavar="N", help="How often a failed step is tried again. Default: 0.")
-    ] = None
-
-    @property
-    def are_given(self) -> bool:
-        return self != SpecOptions()
-
-    def applied(self, spec: Spec) -> Spec:
-        """*spec*, or what the file says in its place, with what these options change."""
-        if self.file is not None:
-            from cli.specfile import read
-
-            spec = read(self.file)
-        changes: dict[str, Any] = {
-            name: value or None for name in ("run", "image", "dockerfile") if (value := getattr(self, name)) is not None
-        }
-        for name in ("directory", "context"):
-            if (value := getattr(self, name)) is not None:
-                changes[name] = str(Path(value).expanduser().absolute()) if value else None
-        for name in ("build_timeout", "deploy_timeout", "retries"):
-            if (value := getattr(self, name)) is not None:
-                changes[name] = value
-        if self.build is not None:
-            changes["build"] = [command for command in self.build if command]
-        if self.port is not None:
-            changes["ports"] = self.port
-        return replace(spec, **changes, env=self._variables(spec), health=self._health(spec.health))
-
-    def _variables(self, spec: Spec) -> list[Variable]:
-        values = {variable.name: variable.value for variable in spec.env}
-        for name in self.unset_env or ():
-            values.pop(name, None)
-        for text in self.env or ():
-            name, equals, value = text.partition("=")
-            if not equals or not name:
-                raise Misused(f"--env {text!r}: a variable is given as NAME=VALUE.")
-            values[name] = value
-        return [Variable(name=name, value=value) for name, value in values.items()]
-
-    def _health(self, health: Health | None) -> Health | None:
-        chosen = [self.health_http is not None, self.health_tcp, self.health_command is not None, self.no_health]
-        if sum(chosen) > 1:
-            raise Misused("One of --health-http, --health-tcp, --health-command and --no-health.")
-        times = {
-            name: value
-            for name in ("interval", "timeout", "start_period")
-            if (value := getattr(self, f"health_{name}")) is not None
-        }
-        if self.no_health:
-            return None
-        if any(chosen):
-            health = replace(health or Health(), http=None, tcp=None, command=self.health_command)
-            if self.health_http is not None:
-                health.http = HttpCheck(path=self.health_http)
-            elif self.health_tcp:
-                health.tcp = TcpCheck()
-        elif health is None and (times or self.health_port is not None):
-            raise Misused("Say what to check: --health-http, --health-tcp or --health-command.")
-        if health is None:
-            return None
-        if self.health_port is not None:
-            check = health.http or health.tcp
-            if check is None:
-                raise Misused("--health-port goes with --health-http or --health-tcp.")
-            check.port = self.health_port
-        return replace(health, **times)

@@ -1,7 +1,7 @@
 """
 A service's specification in a file: YAML, JSON or TOML.
 
-Its fields are the contract's, by the same names; `env` may also be a mapping.
+Its fields are those of the API's `ServiceSpecInput`; `env` may also be a mapping.
 """
 
 import json
@@ -16,23 +16,36 @@ from msgspec import ValidationError, convert
 from yaml.constructor import ConstructorError
 
 from cli.errors import Misused
-from cli.spec import Spec
+from cli.spec import SpecJson
+
+MAX_TEXT = 200_000
+"""Maximum length of a file, in characters. All texts of a specification have at most 100,000."""
+
+MAX_FIELDS = 1000
+"""Maximum number of fields in one mapping, including merged ones."""
+
+MAX_NUMBER = 100
+"""Maximum length of a number, in characters: the time to read some is quadratic."""
+
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
-def read(source: Path) -> Spec:
-    """Raises `Misused` when *source* can't be read, or holds a field twice, or one that isn't known.
+def read(source: Path) -> SpecJson:
+    """Return the specification in *source*. Raise `Misused` if it is invalid or has an unknown or repeated field.
 
-    Relative directories in it are taken from where the file is. YAML is assumed of stdin (`-`), which includes JSON.
+    Relative directories are relative to the file. Stdin (`-`) is read as YAML, which includes JSON.
     """
     is_stdin = str(source) == "-"
     try:
         text = sys.stdin.read() if is_stdin else source.read_text(encoding="utf-8")
         document = _parsed(text, ".yaml" if is_stdin else source.suffix.lower())
-        spec = convert(_with_variables(document), Spec)
+        spec = convert(_with_variables(document), SpecJson)
     except OSError as error:
-        raise Misused(f"{source} can't be read: {error.strerror}.") from error
-    except (ValueError, yaml.YAMLError, ValidationError) as error:
-        raise Misused(f"{source} is no specification: {' '.join(str(error).split())}") from error
+        raise Misused(f"Can't read {source}: {error.strerror}.") from error
+    except RecursionError:
+        raise Misused(f"{source} is not a specification: it is nested too deeply") from None
+    except (ValueError, LookupError, AttributeError, yaml.YAMLError, ValidationError) as error:
+        raise Misused(f"{source} is not a specification: {' '.join(str(error).split())}") from error
     folder = Path.cwd() if is_stdin else source.absolute().parent
     for name in ("directory", "context"):
         if path := getattr(spec, name):
@@ -41,6 +54,8 @@ def read(source: Path) -> Spec:
 
 
 def _parsed(text: str, suffix: str) -> object:
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"it has {len(text):,} characters; at most {MAX_TEXT:,} are allowed")
     match suffix:
         case ".json":
             return json.loads(text, object_pairs_hook=_once)
@@ -53,13 +68,13 @@ def _parsed(text: str, suffix: str) -> object:
 
 
 def _with_variables(document: object) -> object:
-    """*document* with a mapping for `env` made the contract's list; numbers are meant as they are written."""
+    """Return *document* with `env` as a list, if it is a mapping. Numbers become text."""
     if not isinstance(document, dict) or not isinstance(document.get("env"), dict):
         return document
     variables = []
     for name, value in document["env"].items():
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError(f"env.{name} is no text: write it in quotes")
+            raise ValueError(f"env.{name} is not text: write it in quotes")
         variables.append({"name": str(name), "value": str(value)})
     return {**document, "env": variables}
 
@@ -68,17 +83,34 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     for name, value in pairs:
         if name in seen:
-            raise ValueError(f"the field {name!r} is there twice")
+            raise ValueError(f"the field {name!r} is repeated")
         seen[name] = value
     return seen
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML takes the last of two equal fields, and says nothing; this one does."""
+    """A YAML loader that refuses repeated fields, and has limits.
+
+    It is the loader in Python, which raises `RecursionError` for deep nesting. The one in C crashes the process.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [key.value for key, _ in node.value]
-        for at, name in enumerate(names):
-            if name in names[:at]:
-                raise ConstructorError(None, None, f"the field {name!r} is there twice", node.value[at][0].start_mark)
+        names: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConstructorError(None, None, "the name of a field is not text", key.start_mark)
+            if key.value in names:
+                raise ConstructorError(None, None, f"the field {key.value!r} is repeated", key.start_mark)
+            names.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MAX_FIELDS:
+            raise ConstructorError(None, None, f"a mapping has more than {MAX_FIELDS:,} fields", node.start_mark)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        if node.tag in NUMBERS and len(node.value) > MAX_NUMBER:
+            why = f"a number has {len(node.value):,} characters; at most {MAX_NUMBER} are allowed: write text in quotes"
+            raise ConstructorError(None, None, why, node.start_mark)
+        return super().construct_scalar(node)

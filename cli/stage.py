@@ -1,18 +1,20 @@
-"""`stageline environment stage`: the stages of an environment, and which service stands in which."""
+"""`stageline environment stage`: the stages of an environment, and the services in them."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
 import typer
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from cli import pipeline
-from cli.change import Change
+from cli.change import ChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
 from cli.output import Output
-from cli.pipeline import Pipeline
+from cli.pipeline import PipelineJson
 from cli.scope import Scope
 
 app = group(
@@ -24,11 +26,9 @@ app = group(
     'stageline environment stage reorder -n "fifth stage" --before "second stage"',
 )
 
-StageName = Annotated[
-    str, typer.Option("-n", "--name", metavar="STAGE", help="The stage: its name (in any case) or id.")
-]
+StageName = Annotated[str, typer.Option("-n", "--name", metavar="STAGE", help="The stage's name (in any case) or id.")]
 ServiceName = Annotated[
-    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service: its name (in any case) or id.")
+    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service's name (in any case) or id.")
 ]
 Concurrency = Annotated[
     int | None,
@@ -36,33 +36,33 @@ Concurrency = Annotated[
         "--concurrency",
         metavar="N",
         min=0,
-        help="How many of its services at once; 0 for the environment's number.",
+        help="Maximum number of its services in work at once; 0 for the environment's.",
         show_default=False,
     ),
 ]
 
 
 @dataclass(frozen=True)
-class Place:
+class PlaceOptions:
     """A place in the order."""
 
     position: Annotated[
         int | None,
-        typer.Option("--position", metavar="N", min=1, help="The place with that number, from 1.", show_default=False),
+        typer.Option("--position", metavar="N", min=1, help="This position, from 1.", show_default=False),
     ] = None
     before: Annotated[
-        str | None, typer.Option("--before", metavar="STAGE", help="Right before that stage.", show_default=False)
+        str | None, typer.Option("--before", metavar="STAGE", help="Directly before this stage.", show_default=False)
     ] = None
     after: Annotated[
-        str | None, typer.Option("--after", metavar="STAGE", help="Right after that stage.", show_default=False)
+        str | None, typer.Option("--after", metavar="STAGE", help="Directly after this stage.", show_default=False)
     ] = None
 
     @property
     def input(self) -> dict[str, object] | None:
-        """As the contract's `PlaceInput`; None when no place was given."""
+        """Return the API's `PlaceInput`, or None without a place."""
         given = {name: value for name, value in vars(self).items() if value is not None}
         if len(given) > 1:
-            raise Misused("One place only: --position, --before or --after.")
+            raise Misused("Give only one of --position, --before and --after.")
         return given or None
 
 
@@ -81,16 +81,16 @@ def list_(
     output: Output,
     at_version: Annotated[
         int | None,
-        typer.Option("--at-version", metavar="N", min=1, help="As it was at that version.", show_default=False),
+        typer.Option("--at-version", metavar="N", min=1, help="The stages at this version.", show_default=False),
     ] = None,
     as_of: Annotated[
         str | None,
-        typer.Option("--as-of", metavar="TIME", help="As it was at that time, in ISO 8601.", show_default=False),
+        typer.Option("--as-of", metavar="TIME", help="The stages at this time, in ISO 8601.", show_default=False),
     ] = None,
 ) -> None:
-    """List the stages in their order, with the services of each."""
+    """List the stages in order, with the services of each."""
     if at_version is not None and as_of is not None:
-        raise Misused("One moment only: --at-version or --as-of.")
+        raise Misused("Give only one of --at-version and --as-of.")
     time = None if as_of is None else _with_zone(as_of)
     with Client.known() as client:
         shown = pipeline.get(client, scope.find(client).id, version=at_version, as_of=time)
@@ -108,12 +108,13 @@ def _with_zone(text: str) -> str:
 @command(app, "create", 'stageline environment stage create -n "fifth stage" -d "smoke tests"')
 def create(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new stage's name.")],
-    place: Place,
+    place: PlaceOptions,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     description: Annotated[
-        str, typer.Option("-d", "--description", metavar="TEXT", help="What it is for.", show_default=False)
+        str,
+        typer.Option("-d", "--description", metavar="TEXT", help="The new stage's description.", show_default=False),
     ] = "",
 ) -> None:
     """Add a stage, at the end of the pipeline unless a place is given."""
@@ -130,24 +131,30 @@ def create(
 def edit(
     name: StageName,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     new_name: Annotated[
-        str | None, typer.Option("--new-name", metavar="NAME", help="Call it that.", show_default=False)
+        str | None, typer.Option("--new-name", metavar="NAME", help="The new name.", show_default=False)
     ] = None,
     new_description: Annotated[
         str | None,
         typer.Option(
-            "--new-description", metavar="TEXT", help="Say that of it; empty for nothing.", show_default=False
+            "--new-description", metavar="TEXT", help="The new description; may be empty.", show_default=False
         ),
     ] = None,
     concurrency: Concurrency = None,
 ) -> None:
-    """Change a stage's name, its description, or how many of its services are worked on at once."""
+    """Change a stage's name, description or concurrency."""
     if new_name is None and new_description is None and concurrency is None:
         raise Misused("Nothing to change: give --new-name, --new-description or --concurrency.")
-    policy = None if concurrency is None else {"concurrency": concurrency or None}
-    after = pipeline.change(EDIT, scope, change, stage=name, name=new_name, description=new_description, policy=policy)
+
+    def edited(before: PipelineJson) -> dict[str, object]:
+        stage = before.stage(name)
+        changes = {} if concurrency is None else {"concurrency": concurrency or None}
+        policy = to_builtins(replace(stage.policy, **changes)) if changes else None
+        return {"stage": stage.id, "name": new_name, "description": new_description, "policy": policy}
+
+    after = pipeline.edit(EDIT, scope, change, edited)
     _answer(output, change, after, "Stage updated successfully")
 
 
@@ -160,16 +167,16 @@ def edit(
 def delete(
     name: StageName,
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
     move_services_to: Annotated[
         str | None,
         typer.Option(
-            "--move-services-to", metavar="STAGE", help="Where its services go, if it has any.", show_default=False
+            "--move-services-to", metavar="STAGE", help="The stage that gets its services.", show_default=False
         ),
     ] = None,
 ) -> None:
-    """Delete a stage. One that still holds services is deleted only when it is said where they go."""
+    """Delete a stage. If it has services, --move-services-to is needed."""
     after = pipeline.change(DELETE, scope, change, stage=name, servicesTo=move_services_to)
     _answer(output, change, after, "Stage deleted successfully")
 
@@ -177,9 +184,11 @@ def delete(
 @command(app, "move", 'stageline environment stage move -n Rabbitmq -s "second stage"')
 def move(
     name: ServiceName,
-    stage: Annotated[str, typer.Option("-s", "--stage", metavar="STAGE", help="The stage it goes to: name or id.")],
+    stage: Annotated[
+        str, typer.Option("-s", "--stage", metavar="STAGE", help="The stage that gets the service: name or id.")
+    ],
     scope: Scope,
-    change: Change,
+    change: ChangeOptions,
     output: Output,
 ) -> None:
     """Move a service into another stage."""
@@ -193,28 +202,28 @@ def move(
     'stageline environment stage reorder -n "fifth stage" --position 1',
     'stageline environment stage reorder -n "fifth stage" --before "second stage"',
 )
-def reorder(name: StageName, place: Place, scope: Scope, change: Change, output: Output) -> None:
-    """Give a stage another place in the order."""
+def reorder(name: StageName, place: PlaceOptions, scope: Scope, change: ChangeOptions, output: Output) -> None:
+    """Move a stage to another place in the order."""
     if place.input is None:
-        raise Misused("Say where it goes: --position, --before or --after.")
+        raise Misused("No place is given: use --position, --before or --after.")
     after = pipeline.change(REORDER, scope, change, stage=name, to=place.input)
     stage = after.stage(name)
     _answer(output, change, after, f'Stage "{stage.name}" moved to position {stage.position}')
 
 
 @command(app, "skip", "stageline environment stage skip -n Frontend")
-def skip(name: ServiceName, scope: Scope, change: Change, output: Output) -> None:
-    """Leave a service out of the deployments to come. It keeps its place."""
+def skip(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output) -> None:
+    """Exclude a service from future deployments. It stays in its stage."""
     after = pipeline.change(SKIP, scope, change, service=name)
     _answer(output, change, after, f'Service "{after.placed(name)[1].name}" will be skipped')
 
 
 @command(app, "unskip", "stageline environment stage unskip -n Frontend")
-def unskip(name: ServiceName, scope: Scope, change: Change, output: Output) -> None:
-    """Take a skipped service into the deployments to come again."""
+def unskip(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output) -> None:
+    """Include a skipped service in future deployments again."""
     after = pipeline.change(UNSKIP, scope, change, service=name)
     _answer(output, change, after, f'Service "{after.placed(name)[1].name}" will be deployed')
 
 
-def _answer(output: Output, change: Change, after: Pipeline, done: str) -> None:
-    output.answer(after, change.told(done, after.listing()))
+def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
+    output.answer(after, change.text(done, after.listing()))

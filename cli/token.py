@@ -1,4 +1,4 @@
-"""`stageline token`: who is let in, since when, and until when."""
+"""`stageline token`: the tokens that the server accepts."""
 
 import hashlib
 import re
@@ -9,18 +9,18 @@ from typing import Annotated
 import typer
 from msgspec import Struct, convert
 
-from cli.change import Change, mutation
+from cli.change import ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
-from cli.errors import Failed
+from cli.errors import Failed, MutationRefused
 from cli.output import Output, moment, say, table
 from cli.service import Yes, confirm
 
 app = group(
-    """Make tokens, see which there are, and revoke them.
+    """Create, list and revoke tokens.
 
-    A token is made here, and the server is told its hash alone: it is shown once, and can't be shown again. Who has
-    lost the last good one makes another with `stageline serve --issue-token`, on the server's machine.
+    A token is created here, and the server gets only its hash, so it is shown only once. If you lost the last valid
+    token, run `stageline serve --issue-token` on the server's machine.
     """,
     "stageline token create ci --expires-in 90d",
     "stageline token list",
@@ -53,7 +53,7 @@ REVOKE = mutation("revokeToken", SELECTION, TOKEN, token="ID!")
 HEAD = ("Name", "Actor", "Made", "Good until", "Id")
 
 
-class Token(Struct, rename="camel"):
+class TokenJson(Struct, rename="camel"):
     id: str
     name: str
     actor: str
@@ -71,17 +71,17 @@ class Token(Struct, rename="camel"):
         return self.name, self.actor, moment(self.issued_at), until, self.id
 
 
-class Made(Token):
-    """With the token itself; null in a dry run, which makes none."""
+class NewTokenJson(TokenJson):
+    """A new token with its text, which is null in a dry run."""
 
     token: str | None
 
 
 @command(app, "list", "stageline token list", "stageline token list --all --json")
 def list_(
-    output: Output, all_: Annotated[bool, typer.Option("--all", help="Also those that are good no more.")] = False
+    output: Output, all_: Annotated[bool, typer.Option("--all", help="List revoked and expired tokens, too.")] = False
 ) -> None:
-    """List the tokens that are good."""
+    """List the valid tokens."""
     with Client.known() as client:
         tokens = [token for token in _all(client) if all_ or token.is_good]
     output.answer({"tokens": tokens}, table(HEAD, [token.row() for token in tokens]))
@@ -89,24 +89,26 @@ def list_(
 
 @command(app, "create", "stageline token create ci --expires-in 90d", "stageline token create ci --actor robot --json")
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for; history shows it.")],
-    change: Change,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name for the token; the history shows it.")],
+    change: ChangeOptions,
     output: Output,
     actor: Annotated[
         str | None,
-        typer.Option("--actor", metavar="ACTOR", help="Who comes in with it; else who makes it.", show_default=False),
+        typer.Option(
+            "--actor", metavar="ACTOR", help="The actor that uses the token. Default: you.", show_default=False
+        ),
     ] = None,
     expires_in: Annotated[
         str | None,
         typer.Option(
             "--expires-in",
             metavar="TIME",
-            help="How long it is good: 30m, 12h, 90d, 4w; else until it is revoked.",
+            help="How long it is valid: 30m, 12h, 90d, 4w. Default: until it is revoked.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Make a token and print it: it can't be shown again."""
+    """Create a token, and print it. It can't be shown again."""
     secret = PREFIX + secrets.token_urlsafe(32)
     variables = {
         "name": name,
@@ -115,38 +117,49 @@ def create(
         "expiresAt": None if expires_in is None else _after(expires_in).isoformat(),
     }
     with Client.known() as client:
-        answer = client.change(ISSUE, {**variables, **change.variables})
-    made = convert({**answer, "token": None if change.dry_run else secret}, Made)
-    output.answer(made, change.told(secret, table(HEAD, [made.row()])))
+        try:
+            answer = client.change(ISSUE, {**variables, **change.variables})
+        except MutationRefused as refused:
+            if "expiresAt" in refused.message:
+                refused.hint = "Give a shorter --expires-in, or use a token that is valid for longer: stageline auth."
+            raise
+    made = convert({**answer, "token": None if change.dry_run else secret}, NewTokenJson)
+    output.answer(made, change.text(secret, table(HEAD, [made.row()])))
     if not change.dry_run:
         say("This is the token. It can't be shown again.")
 
 
 @command(app, "revoke", "stageline token revoke ci", "stageline token revoke token_0193c1a2b3c4… --yes")
 def revoke(
-    token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name or its id, as `token list` has them.")],
-    change: Change,
+    token: Annotated[
+        str, typer.Argument(metavar="TOKEN", help="The token's name or id, as `stageline token list` shows them.")
+    ],
+    change: ChangeOptions,
     output: Output,
     yes: Yes = False,
 ) -> None:
-    """Let nobody in with a token any more, and end what is open with it. This asks first; --yes answers."""
+    """Revoke a token, and end its sessions and subscriptions. This asks first, unless --yes is given."""
     with Client.known() as client:
         found = [each for each in _all(client) if each.revoked_at is None and token in (each.id, each.name)]
         if len(found) > 1:
-            raise Failed(f"{len(found)} tokens are called {token!r}.", hint="Give the id: stageline token list --all")
-        confirm(f"Let nobody in with the token {token!r} any more?", yes or change.dry_run)
+            raise Failed(
+                f"{len(found)} tokens have the name {token!r}.", hint="Give the id: stageline token list --all"
+            )
+        confirm(f"Revoke the token {token!r}?", yes or change.dry_run)
         id_ = found[0].id if found else token
-        after = convert(client.change(REVOKE, {"token": id_, **change.variables}), Token)
-    output.answer(after, change.told(f"Nobody gets in with {after.name} any more", table(HEAD, [after.row()])))
+        after = convert(client.change(REVOKE, {"token": id_, **change.variables}), TokenJson)
+    output.answer(after, change.text(f"Token {after.name} revoked", table(HEAD, [after.row()])))
 
 
-def _all(client: Client) -> list[Token]:
-    return [convert(node, Token) for node in client.pages(LIST, {})]
+def _all(client: Client) -> list[TokenJson]:
+    return [convert(node, TokenJson) for node in client.pages(LIST, {})]
 
 
 def _after(text: str) -> datetime:
-    """When the time *text*, such as 90d, has passed from now on."""
+    """Return the time after the duration *text*, such as 90d."""
     found = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", text)
     if found is None:
-        raise typer.BadParameter("--expires-in is 1 to 99999 with m, h, d or w, as in 12h or 90d.")
+        raise typer.BadParameter(
+            f"Invalid --expires-in {text!r}: give 1 to 99999 with m, h, d or w, such as 12h or 90d."
+        )
     return datetime.now(UTC) + timedelta(**{UNITS[found[2]]: int(found[1])})

@@ -1,7 +1,7 @@
 """
-Following a deployment to its end: live on a terminal, line by line elsewhere, and as JSON lines for programs.
+The view of a deployment until its end: live on a terminal, as lines elsewhere, as JSON lines for programs.
 
-The exit code is the outcome's: see `cli.errors`.
+The exit code tells the outcome: see `cli.errors`.
 """
 
 import os
@@ -17,18 +17,18 @@ import typer
 
 from cli import progress, run
 from cli.client import Client
-from cli.errors import DeploymentCancelled, DeploymentFailed, Failed, Interrupted, WatchTimedOut
-from cli.feed import Feed
+from cli.errors import Failed, Interrupted, WatchedDeploymentCancelled, WatchedDeploymentFailed, WatchTimedOut
+from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
-from cli.progress import Event
-from cli.run import Deployment
+from cli.progress import DeploymentEventJson
+from cli.run import DeploymentJson
 
-TICK = 0.125  # seconds between two drawings of a moving picture
+TICK = 0.125  # seconds between two drawings of the live picture
 
 
 @dataclass(frozen=True)
-class Watching:
-    """Whether to stay until the deployment is over, and for how long."""
+class WatchOptions:
+    """Options of watching a deployment."""
 
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Follow it to its end; exit with 0, 4 (failed) or 5 (cancelled).")
@@ -39,7 +39,7 @@ class Watching:
             "--timeout",
             metavar="S",
             min=0,
-            help="Watch for so many seconds at most; then exit with 124, and the deployment goes on.",
+            help="Maximum time to watch, in seconds; then exit with 124. The deployment continues.",
             show_default=False,
         ),
     ] = None
@@ -50,47 +50,47 @@ class Watching:
 
 
 class Picture(Protocol):
-    """How what happens is shown."""
+    """A view of a deployment."""
 
-    def begin(self, deployment: Deployment) -> None: ...
-    def take(self, event: Event) -> None: ...
+    def begin(self, deployment: DeploymentJson) -> None: ...
+    def take(self, event: DeploymentEventJson) -> None: ...
     def tick(self) -> None: ...
-    def end(self, deployment: Deployment) -> None: ...
+    def end(self, deployment: DeploymentJson) -> None: ...
 
 
-class Lines:
-    """One line per event."""
+class TextPicture:
+    """One line for each event."""
 
-    def begin(self, deployment: Deployment) -> None: ...
+    def begin(self, deployment: DeploymentJson) -> None: ...
 
-    def take(self, event: Event) -> None:
+    def take(self, event: DeploymentEventJson) -> None:
         write(event.line())
 
     def tick(self) -> None: ...
 
-    def end(self, deployment: Deployment) -> None:
+    def end(self, deployment: DeploymentJson) -> None:
         write(f"Deployment {deployment.number} of {deployment.environment.name} {_ended(deployment)}")
 
 
-class JsonLines:
-    """`{"deployment": …}` at first and at last, `{"event": …}` in between."""
+class JsonPicture:
+    """`{"deployment": …}` first and last, and `{"event": …}` for each event in between."""
 
-    def begin(self, deployment: Deployment) -> None:
+    def begin(self, deployment: DeploymentJson) -> None:
         write(encoded({"deployment": deployment}))
 
-    def take(self, event: Event) -> None:
+    def take(self, event: DeploymentEventJson) -> None:
         write(encoded({"event": event}))
 
     def tick(self) -> None: ...
 
-    def end(self, deployment: Deployment) -> None:
+    def end(self, deployment: DeploymentJson) -> None:
         write(encoded({"deployment": deployment}))
 
 
 def follow(
-    client: Client, deployment: Deployment, output: Output, timeout: float | None, wanted: str = "SUCCEEDED"
+    client: Client, deployment: DeploymentJson, output: Output, timeout: float | None, wanted: str = "SUCCEEDED"
 ) -> None:
-    """Shows *deployment* until it is over; raises what its outcome comes to, unless that is *wanted*."""
+    """Show *deployment* until it is over. Raise the error of its outcome unless that is *wanted*."""
     number = deployment.number
     ways_on = f"Watch it again: stageline deployment watch {number}. Cancel it: stageline environment cancel {number}"
     try:
@@ -104,18 +104,20 @@ def follow(
             deployment = run.get(client, deployment.id)
             picture.end(deployment)
     except KeyboardInterrupt:
-        raise Interrupted(f"Not watching any more; deployment {number} goes on.", hint=ways_on) from None
+        raise Interrupted(f"Stopped watching; deployment {number} continues.", hint=ways_on) from None
     except _TimeIsUp:
-        raise WatchTimedOut(f"Deployment {number} is not over after {timeout:g} s; it goes on.", hint=ways_on) from None
+        raise WatchTimedOut(
+            f"Deployment {number} is not over after {timeout:g} s; it continues.", hint=ways_on
+        ) from None
     _judge(deployment, wanted)
 
 
 class _TimeIsUp(Exception): ...
 
 
-def _events(client: Client, deployment: str, timeout: float | None) -> Iterator[Event | None]:
+def _events(client: Client, deployment: str, timeout: float | None) -> Iterator[DeploymentEventJson | None]:
     deadline = None if timeout is None else time.monotonic() + timeout
-    feed = Feed(
+    feed = SubscriptionFeed(
         client.server,
         progress.EVENTS,
         {"deployment": deployment},
@@ -130,30 +132,30 @@ def _events(client: Client, deployment: str, timeout: float | None) -> Iterator[
 
 def _picture(output: Output) -> AbstractContextManager[Picture]:
     if output.as_json:
-        return nullcontext(JsonLines())
+        return nullcontext(JsonPicture())
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-        from cli.live import Live
+        from cli.live import LivePicture  # rich costs 0.02 s, and only a terminal needs it
 
-        return Live()
-    return nullcontext(Lines())
+        return LivePicture()
+    return nullcontext(TextPicture())
 
 
-def _ended(deployment: Deployment) -> str:
+def _ended(deployment: DeploymentJson) -> str:
     took = f" after {deployment.took}" if deployment.took else ""
     return f"{deployment.status.lower()}{took}"
 
 
-def _judge(deployment: Deployment, wanted: str) -> None:
+def _judge(deployment: DeploymentJson, wanted: str) -> None:
     name = f"Deployment {deployment.number}"
     match deployment.status:
         case status if status == wanted:
             return
         case "FAILED":
-            hint = f"Its output: stageline deployment logs {deployment.number}"
+            hint = f"See its output: stageline deployment logs {deployment.number}"
             if deployment.failure:
                 hint += f" {shlex.quote(deployment.failure.service.name)}"
-            raise DeploymentFailed(f"{name} failed: {deployment.failure or 'no reason is known'}", hint=hint)
+            raise WatchedDeploymentFailed(f"{name} failed: {deployment.failure or 'no reason is known'}", hint=hint)
         case "CANCELLED":
-            raise DeploymentCancelled(f"{name} was cancelled.")
+            raise WatchedDeploymentCancelled(f"{name} was cancelled.")
         case status:
-            raise Failed(f"{name} had {status.lower()} before it could be cancelled.", code="DEPLOYMENT_OVER")
+            raise Failed(f"{name} {status.lower()} before it could be cancelled.", code="DEPLOYMENT_OVER")

@@ -1,7 +1,6 @@
 """What a resolver may reach, and who is asking."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -13,11 +12,12 @@ from strawberry.types import Info as StrawberryInfo
 
 from application.actor import Profiles
 from application.handler import Handler
+from cache.lru import Cache
 from domain.pipeline.environment import Target
 from endpoint.execution.answers import Answers
 from endpoint.execution.aside import Aside, Gone
 from endpoint.execution.batch import Batch
-from endpoint.identity import Identity
+from endpoint.identity import Credentials, Identity
 from gql.revocation import Revocations
 from projections.audit import RunningHash
 from projections.deployment import Deployments
@@ -29,6 +29,9 @@ from projections.project import Projects
 from store import ids
 from store.log import Author, EventLog, Origin
 from store.output import OutputStore
+
+SHOWN_BYTES = 16 * 1024 * 1024
+"""Maximum size of the pipelines that are kept as they are shown, in bytes: about 10,000 services in all."""
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -53,7 +56,7 @@ class Application:
     profiles: Profiles
     revocations: Revocations
     answers: Answers | None = None  # None: none are kept
-    shown: OrderedDict[UUID, Any] = field(default_factory=OrderedDict)  # pipelines: see `gql.types.pipeline`
+    shown: Cache[UUID, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # pipelines: see `gql.types.pipeline`
     aside: Aside | None = None  # None: all is carried out on the event loop it is asked on
 
     async def settled(self) -> None:
@@ -67,6 +70,7 @@ class Context:
 
     *position* is the log's when a query was asked, if it is known. *read* collects what a root field's part of the
     answer is made of, if somebody wants to know. *has_waited* says that it was waited in vain for what was asked.
+    *credentials* are those that a WebSocket's handshake brought, and *claimed* is its Stageline-Origin.
     *gone* returns when whoever asked has left, where nothing else would end what is carried out for them.
     """
 
@@ -78,6 +82,8 @@ class Context:
     read: set[UUID] | None = None
     has_waited: bool = False
     gone: Gone | None = None
+    credentials: Credentials | None = None
+    claimed: str = ""
 
     async def settled(self) -> None:
         """Returns when the read models hold everything that was done before it was asked."""

@@ -1,1 +1,1 @@
-"""Read models: what the log says, kept ready in the shapes that are asked for."""
+"""Read models: views of the log, stored in the shapes that queries need."""

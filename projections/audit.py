@@ -1,50 +1,48 @@
-"""The running hash of the whole log (see `store.audit`): kept in a row, so that a head costs no pass over the log."""
+"""The running hash of the whole log (see `store.audit`), in one row: a head needs no pass over the log."""
 
-from collections.abc import Sequence
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import Struct
 
 from projections.engine.projection import Projection, Reader
-from projections.engine.views import Place, Views
+from projections.engine.views import ListPlace, Views
 from store import audit
-from store.log import Link, Recorded
+from store.log import Recorded
 
-WHOLE = uuid5(NAMESPACE_URL, "stageline:log")  # the one row
+LOG_KEY = uuid5(NAMESPACE_URL, "stageline:log")
+"""Key of the only row."""
 
 
-class Running(Struct, frozen=True, kw_only=True):
-    """The log's running hash at *position*."""
+class RunningHashView(Struct, frozen=True, kw_only=True):
+    """The running hash of the log at *position*."""
 
     position: int = 0
     hash: str = ""
 
 
 def key(recorded: Recorded) -> UUID:
-    return WHOLE
+    return LOG_KEY
 
 
-def fold(view: Running | None, recorded: Recorded) -> Running:
-    return chain(view, [(recorded.position, recorded.hash)])
+def fold(view: RunningHashView | None, recorded: Recorded) -> RunningHashView:
+    before = "" if view is None else view.hash
+    hash_ = audit.running_hash(before, recorded.position, recorded.hash.hex())
+    return RunningHashView(position=recorded.position, hash=hash_)
 
 
-def chain(view: Running | None, links: Sequence[Link]) -> Running:
-    position, running = (0, "") if view is None else (view.position, view.hash)
-    for position, hash_ in links:
-        running = audit.running_hash(running, position, hash_.hex())
-    return Running(position=position, hash=running)
-
-
-def place(view: Running) -> Place | None:
+def place(view: RunningHashView) -> ListPlace | None:
     return None
 
 
-projection = Projection("audit", 1, Running, key, fold, place, chain=chain)
+projection = Projection("audit", 1, RunningHashView, key, fold, place)
 
 
 class RunningHash:
+    """Reads the running hash."""
+
     def __init__(self, views: Views) -> None:
         self._rows = Reader(views, projection)
 
-    async def get(self) -> Running:
-        return await self._rows.get(WHOLE) or Running()
+    async def get(self) -> RunningHashView:
+        """Return the running hash, as new as the read models."""
+        return await self._rows.get(LOG_KEY) or RunningHashView()

@@ -1,7 +1,7 @@
 """
-Deployments of an environment, newest first: what the domain says of each, and when each thing became so.
+Deployments of an environment, newest first.
 
-Statuses are the domain's own: an event is folded by `domain.deployment.evolve`, and what changed gets its time.
+`domain.deployment.evolve` folds each event; a view adds the times at which its parts changed.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.deployment.fold import evolve
-from domain.deployment.plan import PlannedService, PlannedStage
+from domain.deployment.plan import PlannedStage
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import (
     Cancellation,
@@ -25,50 +25,22 @@ from domain.deployment.state import (
     Failure,
     StageRun,
 )
-from domain.deployment.step import (
-    BuildFailed,
-    ServiceDeployed,
-    ServiceDeployFailed,
-    ServiceRun,
-    Status,
-    StepRetried,
-    StepRun,
-)
+from domain.deployment.step import Status, StepEvent
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
-from domain.spec import ServiceSpec, ServiceType
+from projections import step as steps
 from projections.engine.projection import Projection, Reader
 from projections.engine.replay import Replay
-from projections.engine.views import FIRST, Page, Place, Slice, Views
+from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
+from projections.step import ServiceView
 from store.log import EventLog, Recorded
 
 EVENTS = frozenset(get_args(DeploymentEvent))
 
 
-class StepView(Struct, frozen=True, kw_only=True):
-    """*attempt* as far as it has come; *reason* is why the last attempt that ended failed, if it did.
-
-    What never began has no times.
-    """
-
-    status: Status
-    attempt: int = 1
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    reason: str | None = None
-
-
-class ServiceView(Struct, frozen=True, kw_only=True):
-    id: ServiceId
-    name: str
-    type: ServiceType
-    status: Status
-    ports: tuple[int, ...] = ()
-    build: StepView
-    deploy: StepView
-
-
 class StageView(Struct, frozen=True, kw_only=True):
+    """A stage of a deployment. *plan* is the planned stage without its services; rows before version 4 lack it."""
+
     id: StageId
     position: int
     name: str
@@ -76,10 +48,11 @@ class StageView(Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     services: tuple[ServiceView, ...] = ()
+    plan: PlannedStage | None = None
 
 
 class DeploymentSummary(Struct, frozen=True, kw_only=True):
-    """*actor* requested it, for *reason*; *worker* carries it out."""
+    """A deployment without its steps: *actor* requested it for *reason*, and *worker* carries it out."""
 
     id: DeploymentId
     environment: EnvironmentId
@@ -100,7 +73,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
 
 
 class DeploymentView(DeploymentSummary, frozen=True, kw_only=True):
-    """The same with all its steps, of which there may be thousands."""
+    """A deployment with its steps, of which there may be thousands."""
 
     stages: tuple[StageView, ...]
 
@@ -116,7 +89,7 @@ def fold(view: DeploymentView | None, recorded: Recorded) -> DeploymentView | No
     if view is None:
         return None
     at = recorded.recorded_at
-    after = evolve(_state(view, getattr(event, "service", None)), event)
+    after = evolve(_state(view, event.service if isinstance(event, StepEvent) else None), event)
     return replace(
         view,
         status=after.status,
@@ -125,17 +98,17 @@ def fold(view: DeploymentView | None, recorded: Recorded) -> DeploymentView | No
         cancellation=after.cancellation,
         failure=after.failure,
         worker=after.worker,
-        stages=tuple(_stage(stage, run, event, at) for stage, run in zip(view.stages, after.stages, strict=True)),
+        stages=tuple(_fold_stage(stage, run, event, at) for stage, run in zip(view.stages, after.stages, strict=True)),
         version=recorded.version,
         position=recorded.position,
     )
 
 
-def place(view: DeploymentView) -> Place:
-    return Place(parent=str(view.environment), sort=f"{view.number:010}")
+def place(view: DeploymentView) -> ListPlace:
+    return ListPlace(parent=str(view.environment), sort=f"{view.number:010}")
 
 
-projection = Projection("deployment", 3, DeploymentView, key, fold, place)
+projection = Projection("deployment", 4, DeploymentView, key, fold, place)
 
 
 def _planned(event: DeploymentPlanned, recorded: Recorded) -> DeploymentView:
@@ -156,7 +129,8 @@ def _planned(event: DeploymentPlanned, recorded: Recorded) -> DeploymentView:
                 position=position,
                 name=run.stage.name,
                 status=run.status,
-                services=tuple(map(_service, run.services)),
+                services=tuple(map(steps.planned, run.services)),
+                plan=replace(run.stage, services=()),
             )
             for position, run in enumerate(planned.stages, 1)
         ),
@@ -165,28 +139,18 @@ def _planned(event: DeploymentPlanned, recorded: Recorded) -> DeploymentView:
     )
 
 
-def _service(run: ServiceRun) -> ServiceView:
-    return ServiceView(
-        id=run.service.id,
-        name=run.service.name,
-        type=run.service.type,
-        status=run.status,
-        build=StepView(status=run.build.status),
-        deploy=StepView(status=run.deploy.status),
-    )
-
-
 def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
-    """The domain's state with no service but *service*: an event changes no other, and a plan may have a thousand.
+    """Return the state of a deployment with no service but *service*.
 
-    Ids are compared as integers, which is much quicker than as UUIDs.
+    An event changes no other service, and a plan may have a thousand. Ids are compared as integers, which is faster
+    than as UUIDs.
     """
     wanted = None if service is None else service.int
     stages = tuple(
         StageRun(
-            stage=PlannedStage(id=stage.id, name=stage.name, concurrency=1),
+            stage=_plan(stage),
             status=stage.status,
-            services=tuple(_run(each) for each in stage.services if each.id.int == wanted),
+            services=tuple(steps.run_of(each) for each in stage.services if each.id.int == wanted),
         )
         for stage in view.stages
     )
@@ -204,83 +168,46 @@ def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
     )
 
 
-def _run(view: ServiceView) -> ServiceRun:
-    return ServiceRun(
-        service=PlannedService(id=view.id, name=view.name, type=view.type, spec=ServiceSpec()),
-        status=view.status,
-        build=StepRun(status=view.build.status, attempt=view.build.attempt),
-        deploy=StepRun(status=view.deploy.status, attempt=view.deploy.attempt),
-    )
+def _plan(stage: StageView) -> PlannedStage:
+    assert stage.plan is not None, "rows of this version have the plan of each stage"
+    return stage.plan
 
 
-def _stage(stage: StageView, after: StageRun, event: DeploymentEvent, at: datetime) -> StageView:
-    if after.services:
+def _fold_stage(stage: StageView, after: StageRun, event: DeploymentEvent, at: datetime) -> StageView:
+    if isinstance(event, StepEvent) and after.services:
         changed = {run.service.id.int: run for run in after.services}
         services = tuple(
-            _with_run(each, changed[each.id.int], event, at) if each.id.int in changed else each
+            steps.fold(each, changed[each.id.int], event, at) if each.id.int in changed else each
             for each in stage.services
         )
         stage = replace(stage, services=services)
     if stage.status is after.status:
         return stage
-    started_at, finished_at = _times(stage, after.status, at)
+    started_at, finished_at = steps.times(stage.started_at, after.status, at)
     return replace(stage, status=after.status, started_at=started_at, finished_at=finished_at)
 
 
-def _with_run(service: ServiceView, after: ServiceRun, event: DeploymentEvent, at: datetime) -> ServiceView:
-    return replace(
-        service,
-        status=after.status,
-        ports=event.ports if isinstance(event, ServiceDeployed) else service.ports,
-        build=_step(service.build, after.build, event, at),
-        deploy=_step(service.deploy, after.deploy, event, at),
-    )
-
-
-def _step(step: StepView, after: StepRun, event: DeploymentEvent, at: datetime) -> StepView:
-    if (step.status, step.attempt) == (after.status, after.attempt):
-        return step
-    match event:
-        case BuildFailed() | ServiceDeployFailed() | StepRetried() if after.status is not Status.CANCELLED:
-            reason: str | None = event.reason
-        case _:
-            reason = None if after.status is Status.SUCCEEDED else step.reason
-    started_at, finished_at = _times(step, after.status, at)
-    return StepView(
-        status=after.status, attempt=after.attempt, started_at=started_at, finished_at=finished_at, reason=reason
-    )
-
-
-def _times(before: StageView | StepView, status: Status, at: datetime) -> tuple[datetime | None, datetime | None]:
-    """When that which is now *status* was started and finished, if it was."""
-    match status:
-        case Status.QUEUED:
-            return None, None
-        case Status.RUNNING:
-            return at, None
-        case _:
-            return before.started_at, None if before.started_at is None else at
-
-
 class Deployments:
+    """Reads deployments."""
+
     def __init__(self, views: Views, log: EventLog) -> None:
         self._rows = Reader(views, projection)
         self._replay = Replay(log, projection)
 
     async def get(self, deployment: DeploymentId) -> DeploymentView | None:
-        """The deployment as its row has it."""
+        """Return a deployment from its row, as new as the read models, or None."""
         return await self._rows.get(deployment)
 
     async def read(self, deployment: DeploymentId, version: int | None = None) -> DeploymentView | None:
-        """The deployment straight from the log: as new as that, or as it was at *version*."""
+        """Return a deployment from the log, at its end or at *version*, or None."""
         return await self._replay.get(deployment, version)
 
     async def list(
         self, environment: EnvironmentId, part: Slice = FIRST, *, has_steps: bool = True
     ) -> Page[DeploymentSummary]:
-        """The newest first, as `DeploymentView` or without their steps, which takes a fraction of the time.
+        """Return deployments, newest first: as `DeploymentView`, or without their steps, which is much faster.
 
-        Raises `InvalidArgument` for what is no cursor.
+        Raises `InvalidArgument` for an invalid cursor.
         """
         decode: Callable[[bytes], DeploymentSummary] = projection.decode if has_steps else _summaries.decode
         return await self._rows.read_list(str(environment), part, decode, is_descending=True)

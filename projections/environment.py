@@ -1,7 +1,7 @@
-"""Environments of a project, by name: each as a whole, without its stages and services."""
+"""Environments of a project, by name, without their stages and services."""
 
 from datetime import datetime
-from typing import get_args
+from typing import assert_never, cast, get_args
 from uuid import UUID
 
 from msgspec import Struct
@@ -20,15 +20,18 @@ from domain.pipeline.environment import (
 from domain.pipeline.state import PipelineEvent
 from domain.project import EnvironmentId, ProjectId
 from projections.engine.projection import Projection, Reader
-from projections.engine.views import FIRST, Page, Place, Slice, Views
+from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
 from store.log import Recorded
 
 EVENTS = frozenset(get_args(PipelineEvent))
-OWN = frozenset(get_args(EnvironmentEvent))
+"""Events of a pipeline."""
+
+ENVIRONMENT_EVENTS = frozenset(get_args(EnvironmentEvent))
+"""Those that change the environment itself, and not only its version."""
 
 
 class EnvironmentView(Struct, frozen=True, kw_only=True):
-    """*version* and *updated_at* are its pipeline's: a change to a stage or a service is one of the environment too."""
+    """An environment. *version* and *updated_at* are those of its pipeline, with its stages and services."""
 
     id: EnvironmentId
     project: ProjectId
@@ -47,51 +50,65 @@ def key(recorded: Recorded) -> UUID | None:
 
 
 def fold(view: EnvironmentView | None, recorded: Recorded) -> EnvironmentView | None:
+    if view is None:
+        return _created(recorded)
     at, version, position = recorded.recorded_at, recorded.version, recorded.position
-    if view is not None:
-        view = replace(view, updated_at=at, version=version, position=position)
-        if type(recorded.event) not in OWN:  # which nearly none is
-            return view
-    match recorded.event:
-        case EnvironmentCreated(project=project, name=name, target=target, concurrency=concurrency):
-            return EnvironmentView(
-                id=EnvironmentId(recorded.stream),
-                project=project,
-                name=name,
-                target=target,
-                concurrency=concurrency,
-                created_at=at,
-                updated_at=at,
-                version=version,
-                position=position,
-            )
-        case EnvironmentRenamed(name=name) if view:
+    view = replace(view, updated_at=at, version=version, position=position)
+    if type(recorded.event) not in ENVIRONMENT_EVENTS:
+        return view
+    event = cast("EnvironmentEvent", recorded.event)
+    match event:
+        case EnvironmentCreated():
+            return _created(recorded)
+        case EnvironmentRenamed(name=name):
             return replace(view, name=name)
-        case TargetChanged(target=target) if view:
+        case TargetChanged(target=target):
             return replace(view, target=target)
-        case ConcurrencyChanged(concurrency=concurrency) if view:
+        case ConcurrencyChanged(concurrency=concurrency):
             return replace(view, concurrency=concurrency)
-        case EnvironmentDeleted() if view:
+        case EnvironmentDeleted():
             return replace(view, is_deleted=True)
         case _:
-            return view
+            assert_never(event)
 
 
-def place(view: EnvironmentView) -> Place | None:
-    return None if view.is_deleted else Place(parent=str(view.project), sort=names.key(view.name))
+def _created(recorded: Recorded) -> EnvironmentView | None:
+    event = recorded.event
+    if not isinstance(event, EnvironmentCreated):
+        return None
+    return EnvironmentView(
+        id=EnvironmentId(recorded.stream),
+        project=event.project,
+        name=event.name,
+        target=event.target,
+        concurrency=event.concurrency,
+        created_at=recorded.recorded_at,
+        updated_at=recorded.recorded_at,
+        version=recorded.version,
+        position=recorded.position,
+    )
+
+
+def place(view: EnvironmentView) -> ListPlace | None:
+    return None if view.is_deleted else ListPlace(parent=str(view.project), sort=names.key(view.name))
 
 
 projection = Projection("environment", 1, EnvironmentView, key, fold, place)
 
 
 class Environments:
+    """Reads environments."""
+
     def __init__(self, views: Views) -> None:
         self._rows = Reader(views, projection)
 
     async def get(self, environment: EnvironmentId) -> EnvironmentView | None:
-        """The environment, be it deleted or not."""
+        """Return an environment, also a deleted one, or None."""
         return await self._rows.get(environment)
 
     async def list(self, project: ProjectId, part: Slice = FIRST) -> Page[EnvironmentView]:
-        """Those not deleted, by name without regard to case; raises `InvalidArgument` for what is no cursor."""
+        """Return the environments of a project that are not deleted, by name without regard to case.
+
+        Raises `InvalidArgument` for an invalid cursor.
+        """
         return await self._rows.list(str(project), part)

@@ -1,8 +1,8 @@
 """
-What happened to pipelines, the newest first: to one environment's, to those of a project, or to all.
+The history of pipelines, newest first: of one environment, of a project, or of all.
 
-Every event has a row of its own, written once beside its pipeline's, with what the pipeline was before it. A row is
-found by its tags: whose it is, what it is about, who did it, and the words that tell it.
+Every event has its own row, written once beside the row of its pipeline, with the pipeline before the event. Tags find
+a row: environment, project, subjects, actor, origin, type, and the words of the event.
 """
 
 import re
@@ -23,19 +23,23 @@ from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.state import Pipeline, PipelineEvent
 from domain.project import EnvironmentId, ProjectId
-from projections.engine.views import Edge, Filter, Page, Place, Row, Slice, Views
-from projections.words import pipeline_words
+from projections.engine.views import ListPlace, Page, PageEdge, RowFilter, Slice, ViewRow, Views
+from projections.words.pipeline import pipeline_event_words
 from store import codec
 from store.log import Author, EventLog, Origin, Recorded
 
-KIND = "pipeline"  # whose rows these stand beside
+KIND = "pipeline"
+"""Kind of the rows; they stand beside those of the pipelines."""
+
 PARENT = "history"
+"""Parent of the rows in their list."""
 
 WORD = re.compile(r"[^\W_]+")
+"""A word of a text."""
 
 
 class HistoryView(Struct, frozen=True, kw_only=True):
-    """An event as it is stored, of a pipeline that was *before*: of that there is only what the event speaks of."""
+    """An event in its stored form, with the pipeline *before* it, cut down to the subjects of the event."""
 
     id: UUID
     position: int
@@ -54,15 +58,15 @@ class HistoryView(Struct, frozen=True, kw_only=True):
 
     @property
     def type(self) -> str:
-        """The event's name without that of its family."""
+        """Name of the event without its family."""
         return _type(self.name)
 
 
-class HistoryFilter(Struct, frozen=True, kw_only=True):
-    """Which events are asked for: each field narrows, within one any value will do, and an empty one lets all through.
+class HistoryQuery(Struct, frozen=True, kw_only=True):
+    """A query of the history. Each field narrows it; any value of a field matches; an empty field matches all events.
 
-    *text*: its words are words of the message or the reason, or, the last of them, begins one. *since* and *until* are
-    times, *first* and *last* positions; each is included.
+    Every word of *text* is a word of the message or of the reason; the last may be the beginning of one. *since* and
+    *until* are times, *first* and *last* positions, all inclusive.
     """
 
     environment: EnvironmentId | None = None
@@ -79,8 +83,8 @@ class HistoryFilter(Struct, frozen=True, kw_only=True):
     last: int | None = None
 
 
-def row(before: Pipeline, project: ProjectId, recorded: Recorded) -> Row:
-    """The row of an event of a pipeline that was *before*."""
+def row(before: Pipeline, project: ProjectId, recorded: Recorded) -> ViewRow:
+    """Return the row of an event; *before* is the pipeline before it."""
     event = cast("PipelineEvent", recorded.event)
     subjects = _subjects(event)
     cut = _cut(before, subjects)
@@ -96,9 +100,9 @@ def row(before: Pipeline, project: ProjectId, recorded: Recorded) -> Row:
         by=recorded.by,
         before=cut,
     )
-    return Row(
+    return ViewRow(
         key=recorded.id,
-        place=Place(PARENT, _sort(recorded.position)),
+        place=ListPlace(PARENT, _sort(recorded.position)),
         position=recorded.position,
         document=_encoder.encode(view),
         tags=_tags(view, event, subjects),
@@ -114,22 +118,23 @@ def _sort(position: int) -> str:
 
 
 def _subjects(event: PipelineEvent) -> set[int]:
-    """The stages and services that *event* speaks of: their ids' integers, compared much quicker than UUIDs."""
+    """Return the ids of the stages and services in *event*, as integers, which are faster to compare than UUIDs."""
     return {id_.int for field in _fields(type(event)) if (id_ := getattr(event, field)) is not None}
 
 
 @cache
 def _fields(event: type[PipelineEvent]) -> tuple[str, ...]:
-    """Those that hold the id of a stage or a service."""
+    """Return the fields that hold the id of a stage or a service."""
     hints = get_type_hints(event)
     return tuple(field for field, hint in hints.items() if {StageId, ServiceId} & {hint, *get_args(hint)})
 
 
 def _cut(before: Pipeline, subjects: set[int]) -> Pipeline:
+    """Return *before* with the *subjects*, and the stages of those that are services."""
     stages = []
     for stage in before.stages:
         services: tuple[Service, ...] = ()
-        for service in stage.services:  # a comprehension for every stage takes longer
+        for service in stage.services:  # faster than a comprehension for every stage
             if service.id.int in subjects:
                 services = (*services, service)
         if services or stage.id.int in subjects:
@@ -138,14 +143,13 @@ def _cut(before: Pipeline, subjects: set[int]) -> Pipeline:
 
 
 def _tags(view: HistoryView, event: PipelineEvent, subjects: set[int]) -> tuple[str, ...]:
-    """The stages of *view* are those that *event* speaks of, or where a service stands of which it does."""
-    text, by = pipeline_words(view.before, event), view.by
-    about = subjects.union([stage.id.int for stage in view.before.stages])
-    facets = _facets(view.environment.int, view.project.int, by.actor, by.origin, view.name, *about)
-    return facets + _told(f"{text} {by.reason}" if by.reason else text)
+    text, by = pipeline_event_words(view.before, event).message, view.by
+    ids = subjects.union([stage.id.int for stage in view.before.stages])
+    facets = _facets(view.environment.int, view.project.int, by.actor, by.origin, view.name, *ids)
+    return facets + _word_tags(f"{text} {by.reason}" if by.reason else text)
 
 
-@lru_cache(10_000)  # the same few come again and again
+@lru_cache(10_000)  # a few values come again and again
 def _facets(environment: int, project: int, actor: str, origin: Origin, name: str, *subjects: int) -> tuple[str, ...]:
     return (
         _id_tag("environment", environment),
@@ -167,66 +171,66 @@ def _tag(facet: str, value: object) -> str:
     return "x" + blake2b(f"{facet}:{value}".encode(), digest_size=8).hexdigest()
 
 
-@lru_cache(10_000)
-def _told(text: str) -> tuple[str, ...]:
+@lru_cache(1_000)
+def _word_tags(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words(text)))
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The tags of the words in *text*, in letters that every database takes for letters.
+    """Return the tags of the words in *text*, in letters and digits of ASCII, which every database accepts.
 
-    What begins a word begins its tag; a `w` tells them from other tags.
+    A prefix of a word is a prefix of its tag, without the `w` that tells them from other tags.
     """
-    return tuple(f"w{word if word.isascii() else _spelt(word)}" for word in WORD.findall(names.key(text)))
+    return tuple(f"w{word if word.isascii() else _spell(word)}" for word in WORD.findall(names.key(text)))
 
 
-def _spelt(word: str) -> str:
+def _spell(word: str) -> str:
     return "".join(letter if letter.isascii() else f"u{ord(letter):06x}" for letter in word)
 
 
 class History:
-    """Rows of events; as new as the read models are."""
+    """Reads the history, as new as the read models."""
 
     def __init__(self, views: Views, log: EventLog) -> None:
         self._views = views
         self._log = log
-        self._token_names: dict[UUID, str] = {}  # the revoked ones as well; no name ever changes
-        self._named = 0  # the version of the stream of tokens up to which those are all
+        self._token_names: dict[UUID, str] = {}  # also of revoked tokens; no name ever changes
+        self._token_version = 0  # version of the stream of tokens that the names are from
 
     async def token_names(self, tokens: Set[UUID]) -> Mapping[UUID, str]:
-        """The names of *tokens*, and of any others; a token that isn't among them there never was."""
+        """Return the names of *tokens*, and of others; a token without a name never existed."""
         if not self._token_names.keys() >= tokens:
-            after = self._named
+            after = self._token_version
             events = await self._log.events(ACCESS, after)
             self._token_names |= {event.token: event.name for event in events if isinstance(event, TokenIssued)}
-            self._named = max(self._named, after + len(events))
+            self._token_version = max(self._token_version, after + len(events))
         return self._token_names
 
-    async def list(self, wanted: HistoryFilter, part: Slice) -> Page[HistoryView]:
-        """The newest first; raises `InvalidArgument` for what is no cursor."""
-        (page,) = await self.list_all([wanted], part)
+    async def list(self, query: HistoryQuery, part: Slice) -> Page[HistoryView]:
+        """Return a page, newest first; raise `InvalidArgument` for an invalid cursor."""
+        (page,) = await self.list_all([query], part)
         return page
 
-    async def list_all(self, wanted: Sequence[HistoryFilter], part: Slice) -> Sequence[Page[HistoryView]]:
-        """The same for each of *wanted*, as soon as for one."""
-        narrowed = [Filter(tags=_groups(each), **await self._bounds(each)) for each in wanted]
-        pages = await self._views.list_all(KIND, PARENT, part, narrowed, is_descending=True)
+    async def list_all(self, queries: Sequence[HistoryQuery], part: Slice) -> Sequence[Page[HistoryView]]:
+        """Return a page for each query, in the time of one."""
+        filters = [RowFilter(tags=_groups(each), **await self._bounds(each)) for each in queries]
+        pages = await self._views.list_all(KIND, PARENT, part, filters, is_descending=True)
         return [
             Page(
-                edges=tuple(Edge(edge.cursor, _decoder.decode(edge.node)) for edge in page.edges),
+                edges=tuple(PageEdge(edge.cursor, _decoder.decode(edge.node)) for edge in page.edges),
                 has_previous=page.has_previous,
                 has_next=page.has_next,
             )
             for page in pages
         ]
 
-    async def _bounds(self, wanted: HistoryFilter) -> dict[str, str]:
+    async def _bounds(self, query: HistoryQuery) -> dict[str, str]:
         bounds = {}
-        first, last = wanted.first, wanted.last
-        if wanted.since is not None:
-            first = max(first, await self._first(wanted.since, is_included=True))
-        if wanted.until is not None:
-            end = await self._first(wanted.until, is_included=False) - 1
+        first, last = query.first, query.last
+        if query.since is not None:
+            first = max(first, await self._first(query.since, is_included=True))
+        if query.until is not None:
+            end = await self._first(query.until, is_included=False) - 1
             last = end if last is None else min(last, end)
         if first > 1:
             bounds["since"] = _sort(first)
@@ -235,7 +239,10 @@ class History:
         return bounds
 
     async def _first(self, moment: datetime, *, is_included: bool) -> int:
-        """The position of the first event after *moment* (or at it); times never go back in the log."""
+        """Return the position of the first event after *moment*, or at it if *is_included*.
+
+        It is found by bisection, because times never decrease in the log.
+        """
         low, high = 1, await self._log.position() + 1
         while low < high:
             middle = (low + high) // 2
@@ -248,18 +255,18 @@ class History:
         return low
 
 
-def _groups(wanted: HistoryFilter) -> tuple[tuple[str, ...], ...]:
+def _groups(query: HistoryQuery) -> tuple[tuple[str, ...], ...]:
     facets: tuple[tuple[str, tuple[object, ...]], ...] = (
-        ("environment", (wanted.environment,) if wanted.environment else ()),
-        ("project", (wanted.project,) if wanted.project else ()),
-        ("type", wanted.types),
-        ("actor", wanted.actors),
-        ("origin", wanted.origins),
-        ("subject", wanted.stages),
-        ("subject", wanted.services),
+        ("environment", (query.environment,) if query.environment else ()),
+        ("project", (query.project,) if query.project else ()),
+        ("type", query.types),
+        ("actor", query.actors),
+        ("origin", query.origins),
+        ("subject", query.stages),
+        ("subject", query.services),
     )
     groups = [tuple(_tag(facet, value) for value in values) for facet, values in facets if values]
-    *whole, last = words(wanted.text) or ("",)
+    *whole, last = words(query.text) or ("",)
     return (*groups, *((word,) for word in whole), *([(f"{last}*",)] if last else []))
 
 

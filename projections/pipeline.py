@@ -1,4 +1,4 @@
-"""An environment's pipeline, as it stands and as it stood."""
+"""Pipelines of environments, at any version."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -15,12 +15,14 @@ from projections.engine import snapshot
 from projections.engine.projection import Projection
 from projections.engine.replay import Replay
 from projections.engine.snapshot import Snapshots
-from projections.engine.views import Place, Row, Views
+from projections.engine.views import ListPlace, ViewRow, Views
 from projections.environment import EVENTS
 from store.log import EventLog, Recorded
 
 
 class PipelineView(Struct, frozen=True, kw_only=True):
+    """A pipeline at *version*; *position* is that of its last event."""
+
     environment: EnvironmentId
     project: ProjectId
     version: int
@@ -36,7 +38,7 @@ def key(recorded: Recorded) -> UUID | None:
 
 def fold(view: PipelineView | None, recorded: Recorded) -> PipelineView | None:
     before = view.pipeline if view else pipeline.decider.initial
-    return _became(view, pipeline.evolve(before, cast("PipelineEvent", recorded.event)), recorded, recorded)
+    return _next_view(view, pipeline.evolve(before, cast("PipelineEvent", recorded.event)), recorded, recorded)
 
 
 def fold_all(view: PipelineView | None, events: Sequence[Recorded]) -> PipelineView | None:
@@ -44,10 +46,11 @@ def fold_all(view: PipelineView | None, events: Sequence[Recorded]) -> PipelineV
         return view
     facts = [cast("PipelineEvent", recorded.event) for recorded in events]
     after = pipeline.decider.replay(facts, view.pipeline if view else None)
-    return _became(view, after, events[0], events[-1])
+    return _next_view(view, after, events[0], events[-1])
 
 
-def _became(view: PipelineView | None, after: Pipeline, first: Recorded, last: Recorded) -> PipelineView | None:
+def _next_view(view: PipelineView | None, after: Pipeline, first: Recorded, last: Recorded) -> PipelineView | None:
+    """Return the view of *after*, to which the events from *first* to *last* led."""
     if after.project is None:
         return view
     return PipelineView(
@@ -61,23 +64,23 @@ def _became(view: PipelineView | None, after: Pipeline, first: Recorded, last: R
     )
 
 
-def place(view: PipelineView) -> Place | None:
+def place(view: PipelineView) -> ListPlace | None:
     return None
 
 
-def beside(before: PipelineView | None, after: PipelineView | None, recorded: Recorded) -> Sequence[Row]:
-    """The event's row in the history, and now and then a snapshot."""
+def beside(before: PipelineView | None, after: PipelineView | None, recorded: Recorded) -> Sequence[ViewRow]:
+    """Return the row of an event in the history, and a snapshot where one is due."""
     if after is None:
         return ()
-    told = history.row(before.pipeline if before else Pipeline(), after.project, recorded)
-    return (told, snapshot.row(after, recorded)) if snapshot.is_due(recorded) else (told,)
+    entry = history.row(before.pipeline if before else Pipeline(), after.project, recorded)
+    return (entry, snapshot.row(after, recorded)) if snapshot.is_due(recorded) else (entry,)
 
 
 projection = Projection(history.KIND, 2, PipelineView, key, fold, place, beside, fold_all)
 
 
 class Pipelines:
-    """Pipelines straight from the log: never behind it. Snapshots among the *views* spare reading all of it."""
+    """Reads pipelines from the log, so that they are never behind it; snapshots in *views* shorten the reading."""
 
     def __init__(self, log: EventLog, views: Views | None = None) -> None:
         self._replay = Replay(log, projection, None if views is None else Snapshots(log, views, projection))
@@ -90,13 +93,13 @@ class Pipelines:
         *,
         has_asked: bool = False,
     ) -> PipelineView | None:
-        """The pipeline as it stands, or stood at *version* or at the time *as_of* (which has a zone).
+        """Return the newest pipeline, or that at *version*, or that at the time *as_of*, which has a time zone.
 
-        For who *has_asked* for the log's position, as it stood then, or later. None if there is no such environment,
-        none yet at that time, or no such version yet.
+        With *has_asked* the caller has read the position of the log, and the newest pipeline is that of then or later.
+        The result is None if there was no such environment or version at that time.
         """
         return await self._replay.get(environment, version, as_of, has_asked=has_asked)
 
     async def at(self, environment: EnvironmentId, versions: Collection[int]) -> Mapping[int, PipelineView | None]:
-        """The pipeline as it stood at each of *versions*, as soon as for one; what is still to come is left out."""
+        """Return the pipeline at each of *versions* in one pass, without versions that do not exist yet."""
         return await self._replay.at(environment, versions)

@@ -2,15 +2,18 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import assert_never, cast, get_args
 from uuid import UUID
 
 from msgspec import Struct
 
 from domain import name as names
-from domain.project import ProjectCreated, ProjectId
+from domain.project import EnvironmentNamed, EnvironmentNameFreed, ProjectCreated, ProjectEvent, ProjectId
 from projections.engine.projection import Projection, Reader
-from projections.engine.views import FIRST, Page, Place, Slice, Views
+from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
 from store.log import Recorded
+
+EVENTS = frozenset(get_args(ProjectEvent))
 
 
 class ProjectView(Struct, frozen=True, kw_only=True):
@@ -21,36 +24,51 @@ class ProjectView(Struct, frozen=True, kw_only=True):
 
 
 def key(recorded: Recorded) -> UUID | None:
-    return recorded.stream if type(recorded.event) is ProjectCreated else None
+    if type(recorded.event) not in EVENTS:
+        return None
+    event = cast("ProjectEvent", recorded.event)
+    match event:
+        case ProjectCreated():
+            return recorded.stream
+        case EnvironmentNamed() | EnvironmentNameFreed():  # names of environments are no part of the view
+            return None
+        case _:
+            assert_never(event)
 
 
 def fold(view: ProjectView | None, recorded: Recorded) -> ProjectView | None:
-    match recorded.event:
+    event = cast("ProjectEvent", recorded.event)
+    match event:
         case ProjectCreated(name=name):
             id_ = ProjectId(recorded.stream)
             return ProjectView(id=id_, name=name, created_at=recorded.recorded_at, position=recorded.position)
-        case _:
+        case EnvironmentNamed() | EnvironmentNameFreed():
             return view
+        case _:
+            assert_never(event)
 
 
-def place(view: ProjectView) -> Place:
-    return Place(parent="", sort=names.key(view.name))
+def place(view: ProjectView) -> ListPlace:
+    return ListPlace(parent="", sort=names.key(view.name))
 
 
 projection = Projection("project", 1, ProjectView, key, fold, place)
 
 
 class Projects:
+    """Reads projects."""
+
     def __init__(self, views: Views) -> None:
         self._rows = Reader(views, projection)
 
     async def get(self, project: ProjectId) -> ProjectView | None:
+        """Return a project, or None."""
         return await self._rows.get(project)
 
     async def find(self, projects: Collection[ProjectId]) -> Mapping[UUID, ProjectView]:
-        """The projects that are there."""
+        """Return the projects that exist."""
         return await self._rows.find(projects)
 
     async def list(self, part: Slice = FIRST) -> Page[ProjectView]:
-        """By name, without regard to case; raises `InvalidArgument` for what is no cursor."""
+        """Return projects by name, without regard to case; raise `InvalidArgument` for an invalid cursor."""
         return await self._rows.list("", part)

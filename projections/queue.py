@@ -1,4 +1,4 @@
-"""An environment's queue: its events told, and what was in it at any version."""
+"""An environment's queue: its events in words, and the deployments in it at any version."""
 
 from typing import assert_never, cast
 from uuid import UUID
@@ -11,63 +11,57 @@ from domain.deployment.queue import (
     DeploymentRequested,
     QueueEvent,
 )
-from projections.event import About, Told
+from projections.event import EventView
+from projections.words.queue import queue_event_words
 from store.log import EventLog, Recorded
 
-MANY = 100
+BATCH = 100
+"""Events that are read at once."""
 
 
 class QueueStory:
-    """Tells the events of one queue in their order; *numbers* are those of the deployments that are in it before."""
+    """Describes the events of one queue in order; *numbers* are those of the deployments that are in it before."""
 
     def __init__(self, numbers: dict[DeploymentId, int]) -> None:
         self._numbers = numbers
 
-    def tell(self, recorded: Recorded) -> Told:
+    def describe(self, recorded: Recorded) -> EventView:
+        """Describe the next event."""
         event = cast("QueueEvent", recorded.event)
         if isinstance(event, DeploymentRequested):
             self._numbers[event.deployment] = event.number
         number = self._numbers[event.deployment]
         if isinstance(event, DeploymentClosed):
             del self._numbers[event.deployment]
-        return Told(recorded=recorded, message=queue_words(number, event), about=About(), number=number)
-
-
-def queue_words(number: int, event: QueueEvent) -> str:
-    """*event* of the deployment with that number, in words."""
-    match event:
-        case DeploymentRequested():
-            return f"deployment {number} put into the queue"
-        case DeploymentMerged():
-            return f"deployment {number} requested once more while it waits: one deployment for both"
-        case DeploymentAdmitted():
-            return f"deployment {number}: its turn has come"
-        case DeploymentClosed():
-            return f"deployment {number} left the queue"
-        case _:
-            assert_never(event)
+        words = queue_event_words(number, event)
+        return EventView(recorded=recorded, message=words.message, subject=words.subject, number=number)
 
 
 async def open_at(log: EventLog, queue: UUID, version: int) -> dict[DeploymentId, int]:
-    """The numbers of the deployments that were in the stream *queue* at *version*.
+    """Return the numbers of the deployments that were in the stream *queue* at *version*.
 
-    Who comes first is served first: all that were requested before the one whose turn came last are over. So it is
-    read backwards, and no further than to the request of that one.
+    The queue is first come, first served: all deployments requested before the one admitted last are over. So the
+    stream is read backwards, up to the request of that deployment.
     """
     found: dict[DeploymentId, int] = {}
     closed: set[DeploymentId] = set()
-    turn: DeploymentId | None = None
+    admitted: DeploymentId | None = None
     while version > 0:
-        for event in reversed(await log.events(queue, after=max(0, version - MANY), until=version)):
+        for recorded in reversed(await log.events(queue, after=max(0, version - BATCH), until=version)):
+            event = cast("QueueEvent", recorded)
             match event:
                 case DeploymentClosed(deployment=deployment):
                     closed.add(deployment)
                 case DeploymentAdmitted(deployment=deployment):
-                    turn = turn or deployment
+                    admitted = admitted or deployment
                 case DeploymentRequested(deployment=deployment, number=number):
                     if deployment not in closed:
                         found[deployment] = number
-                    if deployment == turn:
+                    if deployment == admitted:
                         return found
-        version -= MANY
+                case DeploymentMerged():
+                    pass
+                case _:
+                    assert_never(event)
+        version -= BATCH
     return found

@@ -1,94 +1,147 @@
-"""What an engine asks for when it starts: deployments that aren't over, and services that stand in a pipeline."""
+"""Deployments that are not over, and services in a pipeline: an engine reads them when it starts."""
 
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, assert_never, cast, get_args
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.deployment.queue import DeploymentClosed, DeploymentId, DeploymentRequested
-from domain.pipeline.environment import EnvironmentCreated, EnvironmentDeleted
+from domain.deployment.queue import (
+    DeploymentAdmitted,
+    DeploymentClosed,
+    DeploymentId,
+    DeploymentMerged,
+    DeploymentRequested,
+    QueueEvent,
+)
+from domain.pipeline.environment import (
+    ConcurrencyChanged,
+    EnvironmentCreated,
+    EnvironmentDeleted,
+    EnvironmentEvent,
+    EnvironmentRenamed,
+    TargetChanged,
+)
 from domain.pipeline.ref import ServiceId
-from domain.pipeline.service import ServiceAdded, ServiceRemoved
+from domain.pipeline.service import (
+    ServiceAdded,
+    ServiceConfigured,
+    ServiceEvent,
+    ServiceMoved,
+    ServiceRemoved,
+    ServiceRenamed,
+    ServiceSkipped,
+    ServiceUnskipped,
+)
 from domain.project import EnvironmentId
 from projections.engine.projection import Projection, Reader
-from projections.engine.views import Place, Slice, Views
+from projections.engine.views import ListPlace, Slice, Views
 from store.log import Recorded
 
 View = TypeVar("View", bound=Struct)
 
+QUEUE_EVENTS = frozenset(get_args(QueueEvent))
+PLACE_EVENTS = frozenset((*get_args(EnvironmentEvent), *get_args(ServiceEvent)))
+"""Events that may add a service to an environment, or remove one. A stage has no part in it."""
+
 PAGE = 500
+"""Rows that are read at once."""
 
 
-class Unfinished(Struct, frozen=True, kw_only=True):
-    """A deployment that isn't over, admitted or waiting; *position* is where it was requested."""
+class UnfinishedDeployment(Struct, frozen=True, kw_only=True):
+    """A deployment that is not over, admitted or waiting; *position* is that of its request."""
 
     deployment: DeploymentId
     position: int
 
 
-def _deployment(recorded: Recorded) -> UUID | None:
-    match recorded.event:
+def _deployment_key(recorded: Recorded) -> UUID | None:
+    if type(recorded.event) not in QUEUE_EVENTS:
+        return None
+    event = cast("QueueEvent", recorded.event)
+    match event:
         case DeploymentRequested(deployment=deployment) | DeploymentClosed(deployment=deployment):
             return deployment
-        case _:
+        case DeploymentMerged() | DeploymentAdmitted():
             return None
+        case _:
+            assert_never(event)
 
 
-def _requested(view: Unfinished | None, recorded: Recorded) -> Unfinished | None:
-    match recorded.event:
+def _fold_deployment(view: UnfinishedDeployment | None, recorded: Recorded) -> UnfinishedDeployment | None:
+    event = cast("QueueEvent", recorded.event)
+    match event:
         case DeploymentRequested(deployment=deployment):
-            return Unfinished(deployment=deployment, position=recorded.position)
-        case _:
+            return UnfinishedDeployment(deployment=deployment, position=recorded.position)
+        case DeploymentMerged() | DeploymentAdmitted():
+            return view
+        case DeploymentClosed():
             return None
+        case _:
+            assert_never(event)
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class EnvironmentServices(Struct, frozen=True, kw_only=True):
     """The services of an environment."""
 
     environment: EnvironmentId
     services: tuple[ServiceId, ...] = ()
 
 
-def _environment(recorded: Recorded) -> UUID | None:
-    match recorded.event:
-        case EnvironmentCreated() | EnvironmentDeleted() | ServiceAdded() | ServiceRemoved():
+def _services_key(recorded: Recorded) -> UUID | None:
+    if type(recorded.event) not in PLACE_EVENTS:
+        return None
+    event = cast("EnvironmentEvent | ServiceEvent", recorded.event)
+    match event:  # frequent events first
+        case ServiceConfigured() | ServiceMoved() | ServiceSkipped() | ServiceUnskipped() | ServiceRenamed():
+            return None
+        case ServiceAdded() | ServiceRemoved() | EnvironmentCreated() | EnvironmentDeleted():
             return recorded.stream
-        case _:
+        case EnvironmentRenamed() | TargetChanged() | ConcurrencyChanged():
             return None
+        case _:
+            assert_never(event)
 
 
-def _stands(view: Standing | None, recorded: Recorded) -> Standing | None:
-    match recorded.event:
+def _fold_services(view: EnvironmentServices | None, recorded: Recorded) -> EnvironmentServices | None:
+    event = cast("EnvironmentEvent | ServiceEvent", recorded.event)
+    match event:
         case EnvironmentCreated():
-            return Standing(environment=EnvironmentId(recorded.stream))
-        case ServiceAdded(service=service) if view:
-            return replace(view, services=(*view.services, service))
-        case ServiceRemoved(service=service) if view:
-            return replace(view, services=tuple(each for each in view.services if each != service))
-        case _:
+            return EnvironmentServices(environment=EnvironmentId(recorded.stream))
+        case EnvironmentDeleted():
             return None
+        case ServiceAdded(service=service):
+            return view and replace(view, services=(*view.services, service))
+        case ServiceRemoved(service=service):
+            return view and replace(view, services=tuple(each for each in view.services if each != service))
+        case ServiceConfigured() | ServiceMoved() | ServiceSkipped() | ServiceUnskipped() | ServiceRenamed():
+            return view
+        case EnvironmentRenamed() | TargetChanged() | ConcurrencyChanged():
+            return view
+        case _:
+            assert_never(event)
 
 
-def _by_position(view: Unfinished) -> Place:
-    return Place(parent="", sort=f"{view.position:020}")
+def _deployment_place(view: UnfinishedDeployment) -> ListPlace:
+    return ListPlace(parent="", sort=f"{view.position:020}")
 
 
-def _anywhere(view: Standing) -> Place:
-    return Place(parent="", sort="")
+def _services_place(view: EnvironmentServices) -> ListPlace:
+    return ListPlace(parent="", sort="")
 
 
-unfinished = Projection("unfinished", 1, Unfinished, _deployment, _requested, _by_position)
-standing = Projection("standing", 1, Standing, _environment, _stands, _anywhere)
+unfinished = Projection("unfinished", 1, UnfinishedDeployment, _deployment_key, _fold_deployment, _deployment_place)
+standing = Projection("standing", 1, EnvironmentServices, _services_key, _fold_services, _services_place)
 
 
-class Everything(Generic[View]):
-    """All rows of a projection that lists them under no parent."""
+class RowList(Generic[View]):
+    """Reads all rows of a projection that lists them under the empty parent."""
 
     def __init__(self, views: Views, projection: Projection[View]) -> None:
         self._rows = Reader(views, projection)
 
     async def list(self) -> list[View]:
+        """Return all views."""
         found: list[View] = []
         after: str | None = None
         while True:

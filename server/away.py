@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from uuid import UUID
 
-from projections.engine.views import Place, Row
+from projections.engine.views import ListPlace, ViewRow
 
 SOME = 1_000
 
@@ -19,7 +19,7 @@ class Away:
         )
         self._file.execute("BEGIN")  # for ever: nothing of it is to outlive the process
 
-    def put(self, rows: Sequence[Row]) -> None:
+    def put(self, rows: Sequence[ViewRow]) -> None:
         values = [
             (row.key.bytes, row.place and row.place.parent, row.place and row.place.sort, row.position, row.document)
             for row in rows
@@ -34,14 +34,14 @@ class Away:
         found = ((key, self._file.execute("SELECT document FROM rows WHERE key = ?", (key.bytes,))) for key in keys)
         return {key: row[0] for key, rows in found for row in rows}
 
-    def rows(self) -> Iterator[list[Row]]:
+    def rows(self) -> Iterator[list[ViewRow]]:
         """All of them, some at a time."""
         found = self._file.execute("SELECT key, parent, sort, position, document FROM rows")
         while some := found.fetchmany(SOME):
             yield [
-                Row(
+                ViewRow(
                     key=UUID(bytes=key),
-                    place=None if parent is None else Place(parent, sort),
+                    place=None if parent is None else ListPlace(parent, sort),
                     position=position,
                     document=document,
                 )

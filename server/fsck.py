@@ -22,10 +22,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from projections.engine.buffer import RowBuffer
 from projections.engine.projection import Projection
 from projections.engine.rows import RowReader
-from projections.engine.sheet import Sheet
-from projections.engine.views import Row
+from projections.engine.views import ViewRow
 from projections.postgres.rows import PostgresRowReader
 from projections.sqlite.rows import SqliteRowReader
 from server import progress
@@ -235,7 +235,7 @@ async def rows(stored: Moment, epoch: str, share: Share, done: Done) -> Checked:
     return checked
 
 
-async def _compare(stored: Moment, check: "Check", expected: Sequence[Row], checked: Checked) -> None:
+async def _compare(stored: Moment, check: "Check", expected: Sequence[ViewRow], checked: Checked) -> None:
     checked.rows[check.generation] += len(expected)
     found = await stored.read_models.rows(check.generation, [row.key for row in expected]) if expected else {}
     for row in expected:
@@ -263,17 +263,17 @@ class Check:
     def __init__(self, projection: Projection[Any], generation: int, end: int) -> None:
         self.kind, self.generation, self.end = projection.name, generation, end
         self._projection = projection
-        self._sheet = Sheet(projection)
+        self._sheet = RowBuffer(projection)
         self._away = Away()
 
-    def beside(self, events: Sequence[Recorded], share: Share) -> list[Row]:
+    def beside(self, events: Sequence[Recorded], share: Share) -> list[ViewRow]:
         """Folds the events of *share*; the rows that are written once, beside theirs."""
         own = [each for each in events if each.position <= self.end and self._is_of(share, each)]
         self._sheet.fold(own, self._away.documents(self._sheet.missing(own)))
-        self._away.put(self._sheet.put_away(share.room))
+        self._away.put(self._sheet.evict(share.room))
         return self._sheet.take_beside()
 
-    def rows(self) -> Iterator[list[Row]]:
+    def rows(self) -> Iterator[list[ViewRow]]:
         """All the other rows, some at a time, when all is folded."""
         while self._sheet.is_changed:
             rows, removed = self._sheet.take(BATCH)

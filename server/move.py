@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from projections.postgres.lease import IS_HAD
+from projections.postgres.lease import IS_HELD
 from runner import jobs
 from runner.machine import machine
 from server import progress
@@ -40,7 +40,7 @@ async def _move(folder: Path, dsn: str) -> int:
             try:
                 async with connection.transaction():
                     if not await source.is_copied_to(connection, where):
-                        if await connection.fetchval(IS_HAD):  # whoever has it knows this log by its epoch
+                        if await connection.fetchval(IS_HELD):  # whoever has it knows this log by its epoch
                             raise LogUnavailable(f"{where.capitalize()} is in use: stop all servers and workers first.")
                         async with jobs.taken_over(connection, machine(folder)):
                             await copy(source, connection, progress.tell)

@@ -26,7 +26,7 @@ from projections.environment import Environments
 from projections.history import History
 from projections.pipeline import Pipelines
 from projections.project import Projects
-from projections.standing import Everything
+from projections.standing import RowList
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.machine import machine
 from runner.runner import Runner
@@ -35,6 +35,7 @@ from runner.targets.process.executor import ProcessExecutor
 from runner.worker import WorkerEngine
 from server import signing
 from server.auth import Tokens
+from server.sessions import Sessions
 from server.settings import Settings
 from server.stores import Stores, on_postgres, on_sqlite
 from store import ids
@@ -55,6 +56,7 @@ class Parts:
 
     application: Application
     tokens: Tokens
+    sessions: Sessions
     lost: asyncio.Event
 
 
@@ -86,19 +88,20 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
 
         async def open_deployments(position: int) -> Collection[DeploymentId]:
             await projector.wait_for(position, CATCHING_UP)
-            return [row.deployment for row in await Everything(views, standing.unfinished).list()]
+            return [row.deployment for row in await RowList(views, standing.unfinished).list()]
 
         async def standing_services(position: int) -> Mapping[EnvironmentId, Collection[ServiceId]]:
             await projector.wait_for(position, CATCHING_UP)
             if any(parked.kind == standing.standing.name for parked in await views.parked()):
                 raise RuntimeError("An event of the standing services is parked: nobody can say what is left over.")
-            return {row.environment: row.services for row in await Everything(views, standing.standing).list()}
+            return {row.environment: row.services for row in await RowList(views, standing.standing).list()}
 
         engine = _engine(settings, application.handler, executors, output, open_deployments, standing_services)
         if engine is not None:
             await engine.start()
             stack.push_async_callback(engine.stop)
-        yield Parts(application, Tokens(application.handler), stores.lost)
+        tokens = Tokens(application.handler)
+        yield Parts(application, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)
 
 
 def _application(

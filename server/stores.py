@@ -9,8 +9,8 @@ from pathlib import Path
 from endpoint.execution.aside import elsewhere
 from projections import audit, deployment, environment, pipeline, project, standing
 from projections.engine.projector import Projector
-from projections.engine.shared import SharedProjector
 from projections.engine.views import Views
+from projections.postgres.projector import SharedProjector
 from projections.postgres.views import PostgresViews
 from projections.sqlite.views import SqliteViews
 from runner import jobs

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import access, actor, deployment, pipeline, project
+from domain import access, actor, deployment, pipeline, project, session
 from domain.deployment import queue
 from store.log import Author, Event, LogUnavailable
 
@@ -23,6 +23,7 @@ DECIDERS = (
     deployment.decider,
     access.decider,
     actor.decider,
+    session.decider,
 )
 
 LinkField = str | int | UUID | datetime | None

@@ -59,10 +59,6 @@ class Recorded(Struct, frozen=True, kw_only=True, gc=False):
     hash: bytes
 
 
-Link = tuple[int, bytes]
-"""The position and the hash of an event."""
-
-
 class Change(Struct, frozen=True, kw_only=True, gc=False):
     """New events for *stream*, which must be at version *expected*; 0 means that the stream must not exist.
 

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ["requirements.lock", "requirements-dev.lock"]
-FOLDERS = ["domain", "store", "projections", "application", "runner", "endpoint", "gql", "server", "cli"]
+FOLDERS = ["cache", "domain", "store", "projections", "application", "runner", "endpoint", "gql", "server", "cli"]
 
 
 def locked(lock: str) -> dict[str, str]:

@@ -24,22 +24,26 @@ from endpoint.execution.aside import Gone, Left
 from endpoint.execution.at_least import Behind
 from endpoint.execution.compiled import Made, Query
 from endpoint.execution.documents import changes, ready
+from endpoint.execution.limits import has_too_many_marks
 from endpoint.execution.persisted import NotPersisted, Persisted
-from endpoint.http import representation
+from endpoint.http import representation, session
+from endpoint.http.admission import let_in
 from endpoint.http.representation import Wanted
 from endpoint.http.sse import departure
 from endpoint.http.view import (
     WAITED,
     Authenticate,
     View,
+    check_declared,
     check_size,
     ending,
     nobody,
     refusal,
+    to_float,
     unauthorized,
     unreachable,
 )
-from endpoint.identity import Identity, NotLetIn
+from endpoint.identity import Credentials, Identity, NotLetIn, client
 from gql.context import Application, Context
 from store.log import LogRewound, LogUnavailable, Origin
 
@@ -84,11 +88,13 @@ class Asked(Struct, dict=True):
         """None for what the view has to look at."""
         try:
             if self.method == "POST":
+                if has_too_many_marks(self.text):
+                    return None
                 asked = _decoder.decode(self.text)
             else:
                 parameters: dict[str, Any] = dict(parse_qsl(self.text.decode(), keep_blank_values=True))
                 for name in parameters.keys() & {"variables", "extensions"}:
-                    parameters[name] = msgspec.json.decode(parameters[name])
+                    parameters[name] = _values.decode(parameters[name])
                 asked = msgspec.convert(parameters, Operation)
             if asked.registers:
                 self.is_kept = False  # each time it is sent the document has to be registered
@@ -131,7 +137,7 @@ class Front:
         except HTTPException as fault:
             await refusal(fault)(scope, receive, send)
         except NotLetIn as refused:
-            await unauthorized(str(refused))(scope, receive, send)
+            await unauthorized(refused)(scope, receive, send)
         except LogUnavailable as fault:
             await unreachable(fault)(scope, receive, send)
         except Left:
@@ -141,8 +147,9 @@ class Front:
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         method: str = scope["method"]
-        identity = await self._authenticate(headers.get(b"authorization", b"").decode("latin-1"))
-        text = scope["query_string"] if method == "GET" else await _body(receive)
+        identity = await self._authenticate(self._credentials(scope, headers))
+        let_in(scope)
+        text = scope["query_string"] if method == "GET" else await _body(headers, receive)
         persisted = self._view.persisted
         asked, wanted = Asked(method, text, identity, persisted, persisted.edition), Wanted.by(method, headers)
         answers = self._application().answers
@@ -165,6 +172,12 @@ class Front:
         else:
             await self._go_on(scope, asked, wanted, receive, send)
 
+    def _credentials(self, scope: Scope, headers: dict[bytes, bytes]) -> Credentials:
+        given = headers.get(b"authorization")
+        if given is None:
+            return session.credentials(Request(scope), self._view.allowed_origins)
+        return Credentials(given.decode("latin-1"), client(scope))
+
     async def _find(self, asked: Asked, answers: Answers | None, gone: Gone, patience: float | None) -> Answer | None:
         """The answer that is kept, or else is made; None if it is for the view."""
         if answers is None:
@@ -180,7 +193,7 @@ class Front:
             return None
         answer = Answer(made.body)
         if made.reads is not None and asked.is_kept and len(asked.text) <= MAX_KEY:
-            answers.keep(asked.key, answer, made.reads, making)
+            answers.keep(asked.key, answer, made.reads, making, len(asked.text))
         return answer
 
     async def _make(self, asked: Asked, position: int, gone: Gone) -> Made | None:
@@ -206,7 +219,8 @@ class Front:
             await response(scope, again, send)
 
 
-_decoder = msgspec.json.Decoder(Operation)
+_decoder = msgspec.json.Decoder(Operation, float_hook=to_float)
+_values = msgspec.json.Decoder(float_hook=to_float)
 
 
 def _may_be_short(method: str, headers: dict[bytes, bytes]) -> bool:
@@ -218,12 +232,15 @@ def _may_be_short(method: str, headers: dict[bytes, bytes]) -> bool:
     return method == "GET" and b"text/html" not in accept
 
 
-async def _body(receive: Receive) -> bytes:
-    """Raises `HTTPException` if it is too long."""
+async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    """Raises `HTTPException` if it is too long, and `Left` if its client goes before it is whole."""
+    check_declared(headers.get(b"content-length", b"").decode("latin-1") or None)
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Left
         part: bytes = message.get("body", b"")
         parts.append(part)
         size += len(part)

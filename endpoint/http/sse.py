@@ -5,14 +5,13 @@ https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. Who accepts `t
 payloads as `next` events, then `complete`. Each event that can be resumed after has its cursor as `id`; a browser's
 EventSource sends the last one back as `Last-Event-ID`, which counts for more than the cursor in the variables.
 
-An EventSource can't send an Authorization header: `POST /graphql/session` keeps the token in a cookie that only GET
-requests for event streams of the same site are let in by, and those change nothing.
+An EventSource can't send an Authorization header: it is let in by a session's cookie (see `endpoint.http.session`).
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -27,7 +26,6 @@ from strawberry.types.graphql import OperationType
 from endpoint.execution.documents import changes, ready
 from endpoint.execution.persisted import NotPersisted
 from endpoint.http.admission import Admission, Crowded
-from endpoint.http.origin import is_admitted
 from endpoint.http.representation import prefers_events
 from endpoint.streams.hub import Hub
 from endpoint.streams.ring import Entry
@@ -38,15 +36,13 @@ from gql.schema import schema
 
 logger = logging.getLogger("stageline.gql")
 
-COOKIE = "stageline_stream"
-
 KEEP_ALIVE = 12.0
 """Seconds between comments, which keep proxies from closing an idle stream."""
 
 RETRY = 1000, 10_000
 """Milliseconds between which clients are asked to come back, when the server stops or has too much to do."""
 
-COME_BACK = PASSING | {"TOO_MANY_BEHIND"}
+COME_BACK = PASSING | {"TOO_MANY_BEHIND", "TOO_MANY_OPEN"}
 """Codes of errors after which a stream ends without `complete`: clients then come back by themselves."""
 
 HEADERS = [
@@ -61,23 +57,6 @@ COMPLETE = b"event: complete\ndata: \n\n"
 
 def is_asked(request: Request) -> bool:
     return prefers_events(request.headers.get("accept", ""))
-
-
-def authorization(request: Request, origins: Collection[str]) -> str | None:
-    """The Authorization header, or what stands for it where a page of ours or of *origins* can't send one."""
-    given, kept = request.headers.get("authorization"), request.cookies.get(COOKIE)
-    if given is not None or not kept or request.method != "GET" or not is_asked(request):
-        return given
-    return f"Bearer {kept}" if is_admitted(request.headers, origins) else None
-
-
-def session(request: Request) -> Response:
-    """Keeps the request's token, which was seen to be good, for event streams."""
-    response = Response(status_code=204)
-    token = request.headers["authorization"].partition(" ")[2].strip()
-    is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
-    response.set_cookie(COOKIE, token, path="/graphql", secure=is_secure, httponly=True, samesite="strict")
-    return response
 
 
 class EventOutlet:

@@ -3,10 +3,12 @@ GraphQL over HTTP and over WebSockets, at one address.
 
 HTTP is the GraphQL over HTTP specification (`application/graphql-response+json`, status 400 for requests that can't
 be carried out); subscriptions are graphql-transport-ws. Every request carries a token: HTTP in its Authorization
-header, a WebSocket in the payload of connection_init.
+header, a WebSocket in the payload of connection_init. A browser's session may stand for it (see
+`endpoint.http.session`).
 """
 
 import json
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -31,12 +33,13 @@ from strawberry.types.graphql import OperationType
 
 from endpoint.execution.aside import Left
 from endpoint.execution.documents import changes, ready
+from endpoint.execution.limits import MAX_MARKS, has_too_many_marks
 from endpoint.execution.persisted import NotPersisted, Persisted
-from endpoint.http import sse
-from endpoint.http.admission import Admission
+from endpoint.http import session, sse
+from endpoint.http.admission import CONNECTIONS, Admission, let_in
 from endpoint.http.representation import MEDIA_TYPE, VARY, prefers_graphql
 from endpoint.http.websocket import Adapter, Handler
-from endpoint.identity import MISSING, Identity, NotLetIn
+from endpoint.identity import MISSING, Credentials, Identity, NotLetIn, TooManyAttempts, client
 from endpoint.streams.hub import Hub
 from gql.context import Application, Context
 from gql.contract.errors import PASSING, answered, is_request_error, unavailable
@@ -64,8 +67,15 @@ SUBSCRIPTIONS = (
 WAITED = "stageline.waited"
 """In the scope of a request for which `atLeast` was waited for in vain."""
 
-Authenticate = Callable[[str | None], Awaitable[Identity]]
+Authenticate = Callable[[Credentials], Awaitable[Identity]]
 """Raises `NotLetIn`."""
+
+
+class TooManyMarks(json.JSONDecodeError):
+    """A request's JSON has more in it than any request needs."""
+
+
+TOO_MANY = f"The request may have {MAX_MARKS:,} strings, commas and brackets: ask for less, or in several operations"
 
 
 class Body(dict[str, Any]):
@@ -97,6 +107,7 @@ class View(GraphQL[Context, None]):
         page: Response,
         persisted: Persisted,
         origins: Sequence[str] = (),
+        streams: int = CONNECTIONS,
     ) -> None:
         super().__init__(
             schema,
@@ -110,10 +121,10 @@ class View(GraphQL[Context, None]):
         self._page = page
         self.persisted = persisted
         self.hub = Hub()
-        self.admission = Admission()
+        self.admission = Admission(streams)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(scope, limited(receive) if scope["type"] == "http" else receive, send)
+        await super().__call__(scope, limited(scope, receive) if scope["type"] == "http" else receive, send)
 
     async def run(self, request: Any, context: Any = None, root_value: Any = None) -> Any:
         """Nothing is read of an HTTP request before its token is known to be good."""
@@ -122,7 +133,8 @@ class View(GraphQL[Context, None]):
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return self._page
         try:
-            known = await self._authenticate(sse.authorization(request, self.allowed_origins))
+            known = await self._authenticate(session.credentials(request, self.allowed_origins))
+            let_in(request.scope)
             if sse.is_asked(request):
                 return await self._events(request, known)
             context = self._context(request, known)
@@ -134,7 +146,7 @@ class View(GraphQL[Context, None]):
             body = await self.process_result(request, PreExecutionError(data=None, errors=[refused]))
             return self.create_response(body, await self.get_sub_response(request))
         except NotLetIn as refused:
-            return unauthorized(str(refused))
+            return unauthorized(refused)
         except (ClientDisconnect, Left):
             return nobody()
         except LogUnavailable as fault:
@@ -162,19 +174,33 @@ class View(GraphQL[Context, None]):
         return False  # `run` gave our own page to those who want one
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        return self._context(request, None)
+        context = self._context(request, None)
+        kept = session.cookie(request, self.allowed_origins)
+        context.credentials = Credentials(None, client(request.scope), kept)
+        context.claimed = request.headers.get("stageline-origin", "")
+        return context
 
     async def on_ws_connect(self, context: Context) -> None:
         params = context.connection_params
         named = {name.lower(): each for name, each in params.items()} if isinstance(params, dict) else {}
-        authorization = named.get("authorization")  # in any case, as a header may be named
-        context.identity = await self._authenticate(authorization if isinstance(authorization, str) else None)
+        authorization, secret = (
+            value if isinstance(value, str) else None
+            for value in (named.get("authorization"), named.get("session"))  # in any case, as headers may be named
+        )
+        brought = context.credentials
+        assert brought is not None, "get_context has set them"
+        if authorization is not None or secret is None or brought.session is None:
+            credentials = Credentials(authorization, brought.client)
+        else:
+            credentials = Credentials(None, brought.client, brought.session, secret)
+        async with self.admission.guests.turn():
+            context.identity = await self._authenticate(credentials)
+        context.origin = origin(context.claimed, context.identity)
 
     def _context(self, request: Request | WebSocket, identity: Identity | None) -> Context:
-        origin = request.headers.get("stageline-origin", "").upper()
         return Context(
             application=self._application(),
-            origin=Origin(origin) if origin in (Origin.CLI, Origin.CONSOLE) else Origin.API,
+            origin=origin(request.headers.get("stageline-origin", ""), identity),
             identity=identity,
             has_waited=WAITED in request.scope,
         )
@@ -182,6 +208,8 @@ class View(GraphQL[Context, None]):
     def _wrong(self, request: Request, fault: HTTPException) -> Response:
         """What strawberry says of a request, with the status that GraphQL over HTTP has for it."""
         match fault.__cause__:
+            case TooManyMarks():
+                return refusal(HTTPException(400, TOO_MANY))
             case CannotGetOperationTypeError() if not prefers_graphql(request.headers.get("accept", "")):
                 return refusal(HTTPException(200, fault.reason))
             case InvalidOperationTypeError(operation_type=OperationType.SUBSCRIPTION):
@@ -221,8 +249,12 @@ class View(GraphQL[Context, None]):
         return parameters | meant | {"operationName": parameters.get("operationName") or None}
 
     def decode_json(self, data: str | bytes) -> object:
+        if len(data) > MAX_MARKS and has_too_many_marks(
+            data.encode(errors="replace") if isinstance(data, str) else data
+        ):
+            raise TooManyMarks(TOO_MANY, "", 0)
         try:
-            return msgspec.json.decode(data)
+            return _decoder.decode(data)
         except (ValueError, RecursionError) as fault:
             raise json.JSONDecodeError(str(fault), "", 0) from fault
 
@@ -251,12 +283,27 @@ class View(GraphQL[Context, None]):
         return response
 
 
-def limited(receive: Receive) -> Receive:
+def origin(claimed: str, identity: Identity | None) -> Origin:
+    """The door that a change came in by: *claimed* narrows what *identity* may say, and never widens it.
+
+    Who has a token may be the command line or any other program; the console has a session.
+    """
+    match claimed.upper():
+        case Origin.CLI if identity is not None and identity.session is None:
+            return Origin.CLI
+        case Origin.CONSOLE if identity is not None and identity.session is not None:
+            return Origin.CONSOLE
+    return Origin.API
+
+
+def limited(scope: Scope, receive: Receive) -> Receive:
     """Reads a request's body as far as it may go."""
     size = 0
 
     async def limited() -> Message:
         nonlocal size
+        if not size:
+            check_declared(Headers(scope=scope).get("content-length"))
         message = await receive()
         size += len(message.get("body", b""))
         check_size(size)
@@ -265,10 +312,30 @@ def limited(receive: Receive) -> Receive:
     return limited
 
 
+def to_float(text: str) -> float:
+    """Return the number in the JSON *text*; raises `ValueError` if it is too large.
+
+    msgspec's own way takes a hundred times as long for numbers like 1e308: 8 s for a body of 5 MiB.
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("Number out of range")
+    return number
+
+
+_decoder = msgspec.json.Decoder(float_hook=to_float)
+
+
 def check_size(size: int) -> None:
     """Raises `HTTPException` if a request's body may not have so many bytes."""
     if size > MAX_BODY:
         raise HTTPException(413, f"The request's body may have {MAX_BODY} bytes")
+
+
+def check_declared(length: str | None) -> None:
+    """Raises `HTTPException` if a body with the Content-Length *length* is too long, before any of it is read."""
+    if length is not None and length.isdecimal():
+        check_size(int(length))
 
 
 def nobody() -> Response:
@@ -301,8 +368,13 @@ def unreachable(fault: LogUnavailable) -> Response:
     return response
 
 
-def unauthorized(why: str) -> Response:
-    """The answer to who has no good token; of one that was sent, its header says *why*, too (RFC 6750, 3)."""
+def unauthorized(refused: NotLetIn) -> Response:
+    """The answer to who has no good token; of one that was sent, its header says why, too (RFC 6750, 3)."""
+    why = str(refused)
+    if isinstance(refused, TooManyAttempts):
+        response = _error(429, why, "TOO_MANY_ATTEMPTS")
+        response.headers["retry-after"] = str(refused.retry)
+        return response
     response = _error(401, why, "UNAUTHENTICATED")
     fault = "" if why == MISSING else f', error="invalid_token", error_description="{why}"'
     response.headers["www-authenticate"] = f'Bearer realm="stageline"{fault}'

@@ -1,1 +1,1 @@
-"""The parts of the contract that every type and mutation shares."""
+"""The parts of the contract that all types, mutations and subscriptions share."""

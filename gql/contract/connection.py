@@ -1,7 +1,7 @@
-"""Relay connections: lists in pages, both ways."""
+"""Relay connections: lists in pages, in both directions."""
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import strawberry
 
@@ -13,41 +13,68 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 DEFAULT_PAGE = 50
+"""Size of a page if none is given, in edges."""
+
 MAX_PAGE = 500
+"""Maximum size of a page, in edges."""
+
+First = Annotated[
+    int | None,
+    strawberry.argument(
+        description=f"Number of edges from the start, 1 to {MAX_PAGE}; {DEFAULT_PAGE} without first and last."
+    ),
+]
+After = Annotated[
+    str | None, strawberry.argument(description="Return the edges after this cursor: that of an edge, or endCursor.")
+]
+Last = Annotated[
+    int | None,
+    strawberry.argument(description=f"Number of edges from the end, 1 to {MAX_PAGE}; first must not be given."),
+]
+Before = Annotated[
+    str | None, strawberry.argument(description="Return the edges before this cursor: that of an edge, or startCursor.")
+]
 
 
-@strawberry.type(description="Whether there is more on either side of a page.")
+@strawberry.type(description="The ends of a page, and whether there are more edges beyond them.")
 class PageInfo:
-    has_next_page: bool
-    has_previous_page: bool
-    start_cursor: str | None = None
-    end_cursor: str | None = None
+    has_next_page: bool = strawberry.field(description="Whether there are edges after this page.")
+    has_previous_page: bool = strawberry.field(description="Whether there are edges before this page.")
+    start_cursor: str | None = strawberry.field(
+        default=None, description="Cursor of the first edge; null on an empty page."
+    )
+    end_cursor: str | None = strawberry.field(
+        default=None, description="Cursor of the last edge, for after; null on an empty page."
+    )
 
 
-@strawberry.type(description="One thing of a list, and its place there.")
+@strawberry.type(description="An element of a list, with its position.")
 class Edge(Generic[T]):
-    cursor: str
-    node: T
+    cursor: str = strawberry.field(
+        description="Position in the list, for after and before. Events and log lines have the same cursor."
+    )
+    node: T = strawberry.field(description="The element.")
 
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
-    edges: list[Edge[T]]
-    page_info: PageInfo
+    edges: list[Edge[T]] = strawberry.field(description="The elements of the page, in the order of the list.")
+    page_info: PageInfo = strawberry.field(description="The ends of the page.")
 
 
 def part(first: int | None, after: str | None, last: int | None, before: str | None) -> Slice:
-    """What the paging arguments ask for; raises `InvalidArgument` beyond 500 at once."""
+    """Return the slice that the arguments select; raises `InvalidArgument` beyond `MAX_PAGE`."""
     if first is not None and last is not None:
-        raise InvalidArgument(argument="first", why="it can't be given together with last")
+        raise InvalidArgument(argument="first", why="it must not be given together with last")
     for name, size in (("first", first), ("last", last)):
         if size is not None and not 1 <= size <= MAX_PAGE:
-            raise InvalidArgument(argument=name, why=f"1 to {MAX_PAGE} at once")
+            raise InvalidArgument(argument=name, why=f"{size} is not between 1 and {MAX_PAGE}")
     return Slice(first=DEFAULT_PAGE if last is None and first is None else first, after=after, last=last, before=before)
 
 
-def connection(page: views.Page[V], show: Callable[[V], T]) -> Connection[T]:
-    edges = [Edge(cursor=edge.cursor, node=show(edge.node)) for edge in page.edges]
+def connection(page: views.Page[V], convert: Callable[[V], T]) -> Connection[T]:
+    """Return *page* as a connection, each element converted."""
+    edges = [Edge(cursor=edge.cursor, node=convert(edge.node)) for edge in page.edges]
     info = PageInfo(
         has_next_page=page.has_next,
         has_previous_page=page.has_previous,
@@ -57,23 +84,23 @@ def connection(page: views.Page[V], show: Callable[[V], T]) -> Connection[T]:
     return Connection(edges=edges, page_info=info)
 
 
-def cut(things: Sequence[V], asked: Slice, cursor: Callable[[V], str]) -> views.Page[V]:
-    """The part of the whole list *things* that *asked* is about; raises `InvalidArgument` for a cursor of another."""
-    cursors = [cursor(thing) for thing in things]
+def cut(elements: Sequence[V], slice_: Slice, cursor: Callable[[V], str]) -> views.Page[V]:
+    """Return the page that *slice_* selects of a whole list; raises `InvalidArgument` for a cursor of another list."""
+    cursors = [cursor(element) for element in elements]
 
     def index(of: str) -> int:
         if of not in cursors:
-            raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list")
+            raise InvalidArgument(argument="cursor", why="it is damaged, or belongs to another list")
         return cursors.index(of)
 
-    start = 0 if asked.after is None else index(asked.after) + 1
-    end = len(things) if asked.before is None else index(asked.before)
-    if asked.last is not None:
-        start = max(start, end - asked.last)
-    elif asked.first is not None:
-        end = min(end, start + asked.first)
+    start = 0 if slice_.after is None else index(slice_.after) + 1
+    end = len(elements) if slice_.before is None else index(slice_.before)
+    if slice_.last is not None:
+        start = max(start, end - slice_.last)
+    elif slice_.first is not None:
+        end = min(end, start + slice_.first)
     return views.Page(
-        edges=tuple(views.Edge(cursors[place], things[place]) for place in range(start, end)),
+        edges=tuple(views.PageEdge(cursors[place], elements[place]) for place in range(start, end)),
         has_previous=start > 0,
-        has_next=end < len(things),
+        has_next=end < len(elements),
     )

@@ -1,8 +1,8 @@
 """
-Places in the log to resume from, opaque to clients.
+Cursors: positions in the log, opaque to clients.
 
-A cursor is the log's epoch and a position: one of another log is refused rather than misread, and so is one that the
-log does not come to, since it was put back to an earlier state.
+A cursor holds the epoch of the log and a position. So a cursor of another log is refused, and so is a position beyond
+the end of a log that was restored from an earlier backup.
 """
 
 import base64
@@ -10,43 +10,51 @@ import binascii
 from typing import Annotated
 
 import msgspec
+import strawberry
 from msgspec import Meta
 
 from domain.errors import InvalidArgument
 from store.log import EventLog
 
 Position = Annotated[int, Meta(ge=0, lt=2**53)]
-"""Whatever can be sent back, a database can be asked for it."""
+"""A position that both databases accept."""
+
+AfterEvent = Annotated[
+    str | None,
+    strawberry.argument(description="Begin after this cursor, of any answer; null for the first event."),
+]
+"""The argument of lossless subscriptions of events."""
+
+BEYOND = "it is beyond the end of the log, which was restored from an earlier backup; start again without a cursor"
+"""Why a cursor beyond the end of the log is refused."""
 
 
 def of_position(epoch: str, position: int) -> str:
+    """Return the cursor of *position*."""
     return base64.urlsafe_b64encode(msgspec.json.encode((epoch, position))).decode().rstrip("=")
 
 
 def to_position(epoch: str, cursor: str) -> int:
-    """The position that *cursor* names; raises `InvalidArgument` for a damaged one, and for one of another log."""
+    """Return the position of *cursor*; raises `InvalidArgument` if it is damaged or of another log."""
     try:
         origin, position = _parts(cursor)
     except (binascii.Error, ValueError):
-        raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list") from None
+        raise InvalidArgument(argument="cursor", why="it is damaged, or belongs to another list") from None
     if origin != epoch:
-        raise InvalidArgument(argument="The cursor", why="it comes from another log; start again without one")
+        raise InvalidArgument(argument="cursor", why="it belongs to another log; start again without a cursor")
     return position
 
 
-BEYOND = "it is beyond the end of the log, which was put back to an earlier state; start again without one"
-
-
 async def reached(log: EventLog, cursor: str | None) -> int:
-    """The position that *cursor* names, 0 if there is none; raises `InvalidArgument`, also beyond the end of *log*."""
+    """Return the position of *cursor*, 0 for None; raises `InvalidArgument`, also beyond the end of *log*."""
     position = 0 if cursor is None else to_position(log.epoch, cursor)
     if position and position > await log.position():
-        raise InvalidArgument(argument="The cursor", why=BEYOND)
+        raise InvalidArgument(argument="cursor", why=BEYOND)
     return position
 
 
 def number(cursor: str) -> int:
-    """The position in a cursor of our own."""
+    """Return the position of a cursor that this server made."""
     return _parts(cursor)[1]
 
 

@@ -1,8 +1,8 @@
 """
-What every mutation has in common.
+The common part of all mutations.
 
-`@mutation` gives a resolver its four common arguments (expectedVersion, reason, idempotencyKey, dryRun), hands them
-to it as a `Write`, and answers a refusal as data.
+`@mutation` gives a resolver the four common arguments (expectedVersion, reason, idempotencyKey, dryRun), passes them to
+it as a `Write`, and returns a refusal as data.
 """
 
 import functools
@@ -21,21 +21,24 @@ from domain.decider import Decider
 from domain.errors import IdempotencyKeyReused, InvalidArgument, Refused
 from domain.spec import UNSTORABLE
 from gql.context import Context, Info
-from gql.contract.errors import Refusal, refusal
+from gql.contract.refusal import Refusal, refusal
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 State = TypeVar("State")
 
 MAX_KEY = 200
+"""Maximum length of an idempotency key, in characters."""
+
 MAX_REASON = 1000
+"""Maximum length of a reason, in characters."""
 
 
 @dataclass(frozen=True)
 class Write:
-    """How a mutation is to be written: on what condition, why, as which request, and whether at all.
+    """The common arguments of a mutation, and the digest of its request.
 
-    *key* is the client's own; what other tokens use as theirs is nothing to it.
+    *key* is the client's own: another token may use the same key for another request.
     """
 
     context: Context
@@ -48,7 +51,10 @@ class Write:
     async def transact(
         self, work: Callable[[Transaction], Awaitable[UUID]], answer: Decider[State, Any, Any]
     ) -> Outcome[State]:
-        """`Handler.transact` with all of this applied but the expected version, which belongs to one stream."""
+        """Run `Handler.transact` with the common arguments.
+
+        *work* checks the expected version itself, because it belongs to one of the streams.
+        """
         author = self.context.author(self.reason)
         assert author.token is not None
         try:
@@ -61,20 +67,28 @@ class Write:
                 dry_run=self.dry_run,
             )
         except IdempotencyKeyReused:
-            raise IdempotencyKeyReused(key=self.key) from None  # as the client knows it
+            raise IdempotencyKeyReused(key=self.key) from None  # without the token's id
 
 
 ExpectedVersion = Annotated[
-    int | None, strawberry.argument(description="Refuses the change unless this is the subject's current version.")
+    int | None, strawberry.argument(description="Refuse the change unless this is the current version of the object.")
 ]
-Reason = Annotated[str | None, strawberry.argument(description="Why; kept with the change. At most 1000 characters.")]
+Reason = Annotated[
+    str | None,
+    strawberry.argument(
+        description=f"The reason of the change, which is stored with it; at most {MAX_REASON} characters."
+    ),
+]
 IdempotencyKey = Annotated[
     str | None,
     strawberry.argument(
-        description="The same key with the same request gives the first answer again. At most 200 characters."
+        description="A key of the client's choice. A repeated request with the same key returns the first answer again;"
+        f" at most {MAX_KEY} characters."
     ),
 ]
-DryRun = Annotated[bool, strawberry.argument(description="Answers with what would be, and writes nothing.")]
+DryRun = Annotated[
+    bool, strawberry.argument(description="Return the answer that the change would have, and write nothing.")
+]
 
 _COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("expected_version", ExpectedVersion, None),
@@ -87,7 +101,7 @@ _COMMON: tuple[tuple[str, Any, Any], ...] = (
 def mutation(
     description: str,
 ) -> Callable[[Callable[Concatenate[Write, Arguments], Awaitable[Answer]]], Any]:
-    """Makes a GraphQL mutation of a function from a `Write` and its own arguments to an answer."""
+    """Make a GraphQL mutation of a function that takes a `Write` and its own arguments."""
 
     def wrap(work: Callable[Concatenate[Write, Arguments], Awaitable[Answer]]) -> Any:
         own = inspect.signature(work)
@@ -96,7 +110,7 @@ def mutation(
         async def resolver(info: Info, **arguments: Any) -> Answer | Refusal:
             try:
                 write = _write(info, arguments)
-                return await work(write, **arguments)  # type: ignore[call-arg]  # checked by GraphQL, by this signature
+                return await work(write, **arguments)  # type: ignore[call-arg]  # GraphQL checks them by the signature
             except Refused as refused:
                 return refusal(refused)
 
@@ -122,21 +136,21 @@ def mutation(
 
 
 def _write(info: Info, arguments: dict[str, Any]) -> Write:
-    """Takes the common arguments out of *arguments*."""
+    """Remove the common arguments from *arguments*, and return them."""
     expected, reason, key, dry_run = (arguments.pop(name, default) for name, _, default in _COMMON)
     if reason is not None and len(reason) > MAX_REASON:
-        raise InvalidArgument(argument="reason", why=f"at most {MAX_REASON} characters")
+        raise InvalidArgument(argument="reason", why=f"{len(reason):,} characters; at most {MAX_REASON:,} are allowed")
     if key is not None and not 1 <= len(key) <= MAX_KEY:
-        raise InvalidArgument(argument="idempotencyKey", why=f"1 to {MAX_KEY} characters")
+        raise InvalidArgument(argument="idempotencyKey", why=f"{len(key):,} characters; 1 to {MAX_KEY} are allowed")
     for argument, text in ("reason", reason), ("idempotencyKey", key):
         if text is not None and UNSTORABLE.search(text):
-            raise InvalidArgument(argument=argument, why="no NUL and no lone surrogate")
-    asked = msgspec.json.encode([info.field_name, arguments, expected], enc_hook=str)
+            raise InvalidArgument(argument=argument, why="NUL and lone surrogates are not allowed")
+    request = msgspec.json.encode([info.field_name, arguments, expected], enc_hook=str)
     return Write(
         context=info.context,
         expected_version=expected,
         reason=reason,
         key=key,
-        request=hashlib.sha256(asked).hexdigest(),
+        request=hashlib.sha256(request).hexdigest(),
         dry_run=dry_run,
     )

@@ -1,7 +1,7 @@
 """
-Global ids: the type's name and the UUID, as in `stage_0193c1a2b3c4…`.
+Global ids: the name of the type and the UUID, as in `stage_0193c1a2b3c4…`.
 
-Where an argument may be an id or a name, whatever reads as an id of the right type is taken as one.
+Where an argument accepts an id or a name, a text in the form of an id of that type is an id.
 """
 
 import re
@@ -13,23 +13,24 @@ from strawberry import ID
 _ID = re.compile(r"([a-z]+)_([0-9a-f]{32})")
 
 
-@strawberry.interface(description="A thing that can be fetched again by its id.")
+@strawberry.interface(description="An object that can be fetched by its id.")
 class Node:
-    id: ID = strawberry.field(description="Names the thing among everything in Stageline, for ever.")
+    id: ID = strawberry.field(description="Global id; it never changes.")
 
 
 def global_id(kind: str, value: UUID) -> ID:
+    """Return the global id of an object."""
     return ID(f"{kind}_{value.hex}")
 
 
 def parse(text: str) -> tuple[str, UUID] | None:
-    """The kind and the UUID of a global id; None if *text* isn't one."""
+    """Return the kind and the UUID of a global id; None if *text* is not one."""
     match = _ID.fullmatch(text)
     return (match[1], UUID(match[2])) if match else None
 
 
 def uuid_of(kind: str, text: str) -> UUID | None:
-    """The UUID in *text* if it is an id of *kind*."""
+    """Return the UUID in *text* if it is an id of *kind*."""
     match parse(text):
         case (found, value) if found == kind:
             return value
@@ -38,5 +39,5 @@ def uuid_of(kind: str, text: str) -> UUID | None:
 
 
 def reference(kind: str, text: str) -> UUID | str:
-    """What *text* names: an id of *kind*, else a name."""
+    """Return the UUID in *text* if it is an id of *kind*, else *text* as a name."""
     return uuid_of(kind, text) or text

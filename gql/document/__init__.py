@@ -1,1 +1,1 @@
-"""The pipeline as a YAML or JSON document."""
+"""Pipeline documents: a pipeline in YAML or JSON."""

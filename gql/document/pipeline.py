@@ -1,117 +1,143 @@
 """
 A pipeline as a document: its ordered stages with their services.
 
-What a document leaves out is as by default, but for a stage's `homeOf`, which then stays as it is. A stage or service
-has that name, or that `id` if it is given: so a name can change, too. `python -m gql.document.pipeline`
-writes the JSON Schema to docs/pipeline.schema.json.
+A field that is left out has its default value; only the `homeOf` of a stage stays unchanged. A stage or service is
+matched by its `id` if one is given, so that its name can change, and else by its name.
+`python -m gql.document.pipeline` writes the JSON Schema to docs/pipeline.schema.json.
 """
 
+import asyncio
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
 from domain import name as names
-from domain import pipeline as domain
+from domain import pipeline as pipelines
 from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
 from domain.pipeline.ref import ServiceId, StageId
-from domain.pipeline.service import Service as DomainService
-from domain.pipeline.stage import StagePolicy
+from domain.pipeline.service import Service
+from domain.pipeline.stage import Stage, StagePolicy
 from domain.pipeline.state import Pipeline
 from domain.spec import ServiceType
+from endpoint.execution.aside import SWITCH
 from gql.contract.node import global_id, uuid_of
-from gql.document import spec as document_spec
+from gql.document import spec as spec_documents
 from gql.document.source import Source
-from gql.document.spec import NO_SPEC, Part, Spec
+from gql.document.spec import NO_SPEC, DocumentPart, SpecDocument
 from store import ids
 
 SCHEMA = Path("docs/pipeline.schema.json")
 
+MAX_THREADS = 2
+"""Maximum number of documents that are read or written at the same time; the others wait in order."""
 
-class Service(Part, frozen=True):
-    """What is built and deployed."""
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+_threads = ThreadPoolExecutor(MAX_THREADS, "document", initializer=partial(sys.setswitchinterval, SWITCH))
+
+
+async def in_thread(work: Callable[Arguments, Result], *given: Arguments.args, **named: Arguments.kwargs) -> Result:
+    """Read or write a document in a thread, because it can take a second."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, partial(work, *given, **named))
+
+
+class ServiceDocument(DocumentPart, frozen=True):
+    """A service in a pipeline document."""
 
     name: str
     type: ServiceType
-    id: Annotated[str, Meta(description="Which one it is, when its name is to change.")] | None = None
-    is_skipped: Annotated[bool, Meta(description="Whether deployments leave it out.")] = False
-    spec: Spec = NO_SPEC
+    id: Annotated[str, Meta(description="Id of the service, to change its name.")] | None = None
+    is_skipped: Annotated[bool, Meta(description="Whether deployments skip the service.")] = False
+    spec: SpecDocument = NO_SPEC
 
 
-class Stage(Part, frozen=True):
-    """A step of the order: its services are worked on side by side."""
+class StageDocument(DocumentPart, frozen=True):
+    """A stage in a pipeline document. Its services are deployed side by side."""
 
     name: str
-    id: Annotated[str, Meta(description="Which one it is, when its name is to change.")] | None = None
+    id: Annotated[str, Meta(description="Id of the stage, to change its name.")] | None = None
     description: str = ""
     home_of: (
-        Annotated[ServiceType | None, Meta(description="New services of this type land in it; left out: as it is now.")]
+        Annotated[
+            ServiceType | None,
+            Meta(description="New services of this type are added to the stage; unchanged if left out."),
+        ]
         | UnsetType
     ) = UNSET
     concurrency: (
-        Annotated[int, Meta(description="How many of its services at once; left out: as many as the environment.")]
-        | None
+        Annotated[int, Meta(description="Number of its services at once; if left out, that of the environment.")] | None
     ) = None
-    services: tuple[Service, ...] = ()
+    services: tuple[ServiceDocument, ...] = ()
 
 
-class Document(Part, frozen=True):
-    """A pipeline of Stageline: its stages in their order, and the services in each."""
+class PipelineDocument(DocumentPart, frozen=True):
+    """A pipeline of Stageline: its stages in order, and the services of each."""
 
-    stages: Annotated[tuple[Stage, ...], Meta(min_length=1)]
+    stages: Annotated[tuple[StageDocument, ...], Meta(min_length=1)]
 
 
-def read(text: str) -> Document:
-    """The document in *text*, which is YAML or JSON; raises `InvalidDocument` with the line of what is wrong."""
+def read(text: str) -> PipelineDocument:
+    """Return the document in *text*, which is YAML or JSON; raises `InvalidDocument` with the line of the error."""
     source = Source(text)
     try:
-        document = msgspec.convert(source.value, Document)
+        document = msgspec.convert(source.value, PipelineDocument)
     except msgspec.ValidationError as fault:
         why, _, path = str(fault).partition(" - at `")
         raise source.refusal(path.rstrip("`"), why) from None
     seen: dict[tuple[str, str], str] = {}
     for number, stage in enumerate(document.stages):
         place = f"$.stages[{number}]"
-        _once(seen, source, "stage", place, stage)
+        _check_unique(seen, source, "stage", place, stage)
         with source.explaining(f"{place}.description"):
             names.checked_description(stage.description)
         with source.explaining(f"{place}.concurrency"):
-            domain.checked_concurrency(1 if stage.concurrency is None else stage.concurrency)
+            pipelines.checked_concurrency(1 if stage.concurrency is None else stage.concurrency)
         for index, service in enumerate(stage.services):
-            _once(seen, source, "service", f"{place}.services[{index}]", service)
+            _check_unique(seen, source, "service", f"{place}.services[{index}]", service)
             with source.explaining(f"{place}.services[{index}].spec"):
-                specs.checked(document_spec.to_domain(service.spec))
+                specs.checked(spec_documents.to_domain(service.spec))
     return document
 
 
-def _once(seen: dict[tuple[str, str], str], source: Source, kind: str, place: str, thing: Stage | Service) -> None:
-    """Raises `InvalidDocument` if a stage or service can't be called so, or is in the document before."""
+def _check_unique(
+    seen: dict[tuple[str, str], str], source: Source, kind: str, place: str, part: StageDocument | ServiceDocument
+) -> None:
+    """Raise `InvalidDocument` if the name is invalid, or if the name or the id occurs before."""
     with source.explaining(f"{place}.name"):
-        name = names.checked(thing.name)
-    for field, value in (("name", names.key(name)), ("id", thing.id)):
+        name = names.checked(part.name)
+    for field, value in (("name", names.key(name)), ("id", part.id)):
         if value is None:
             continue
         if first := seen.get((f"{kind} {field}", value)):
-            why = f"the {kind} {name!r} is there twice, first in line {source.line(first)}"
+            why = f"the {kind} {name!r} occurs twice, first in line {source.line(first)}"
             raise source.refusal(f"{place}.{field}", why)
         seen[f"{kind} {field}", value] = f"{place}.{field}"
 
 
-def wanted(document: Document, now: Pipeline) -> Pipeline:
-    """What *now* is to become; raises `StageNotFound` or `ServiceNotFound` for an id that it doesn't have."""
+def revise(document: PipelineDocument, now: Pipeline) -> Pipeline:
+    """Return *now* revised by *document*; raises `StageNotFound` or `ServiceNotFound` for an unknown id."""
     stages = {names.key(stage.name): stage for stage in now.stages}
-    known = {names.key(service.name): service for service in now.services}
+    services = {names.key(service.name): service for service in now.services}
     return replace(
         now,
         stages=tuple(
-            _stage(
+            _revised_stage(
                 stage,
-                _meant(now, stage) if stage.id else stages.get(names.key(stage.name)),
+                _stage_by_id(now, stage) if stage.id else stages.get(names.key(stage.name)),
                 tuple(
-                    _service(service, _served(now, service) if service.id else known.get(names.key(service.name)))
+                    _revised_service(
+                        service,
+                        _service_by_id(now, service) if service.id else services.get(names.key(service.name)),
+                    )
                     for service in stage.services
                 ),
             )
@@ -120,75 +146,79 @@ def wanted(document: Document, now: Pipeline) -> Pipeline:
     )
 
 
-def _meant(now: Pipeline, stage: Stage) -> domain.Stage:
+def _stage_by_id(now: Pipeline, stage: StageDocument) -> Stage:
     found = uuid_of("stage", stage.id or "")
     if found is None:
         raise StageNotFound(stage=stage.id)
     return now.stage(StageId(found))
 
 
-def _served(now: Pipeline, service: Service) -> DomainService:
+def _service_by_id(now: Pipeline, service: ServiceDocument) -> Service:
     found = uuid_of("service", service.id or "")
     if found is None:
         raise ServiceNotFound(service=service.id)
     return now.service(ServiceId(found))
 
 
-def _stage(stage: Stage, known: domain.Stage | None, services: tuple[DomainService, ...]) -> domain.Stage:
+def policy_to_domain(stage: StageDocument) -> StagePolicy:
+    return StagePolicy(concurrency=stage.concurrency)
+
+
+def _revised_stage(document: StageDocument, known: Stage | None, services: tuple[Service, ...]) -> Stage:
     home_of = known.home_of if known else None
-    return domain.Stage(
+    return Stage(
         id=known.id if known else StageId(ids.new()),
-        name=stage.name,
-        description=stage.description,
-        home_of=home_of if stage.home_of is UNSET else stage.home_of,
-        policy=StagePolicy(concurrency=stage.concurrency),
+        name=document.name,
+        description=document.description,
+        home_of=home_of if document.home_of is UNSET else document.home_of,
+        policy=policy_to_domain(document),
         services=services,
     )
 
 
-def _service(service: Service, known: DomainService | None) -> DomainService:
-    """A service of another type is another one, also under the same name."""
-    is_same = known is not None and known.type is service.type
-    return DomainService(
+def _revised_service(document: ServiceDocument, known: Service | None) -> Service:
+    """Return the revised service; with another type it is a new service, also under the same name."""
+    is_same = known is not None and known.type is document.type
+    return Service(
         id=known.id if known is not None and is_same else ServiceId(ids.new()),
-        name=service.name,
-        type=service.type,
-        spec=document_spec.to_domain(service.spec),
-        is_skipped=service.is_skipped,
+        name=document.name,
+        type=document.type,
+        spec=spec_documents.to_domain(document.spec),
+        is_skipped=document.is_skipped,
     )
 
 
-def of(pipeline: Pipeline, *, has_ids: bool = False) -> Document:
-    """The document that *pipeline* is."""
-    return Document(stages=tuple(_of_stage(stage, has_ids) for stage in pipeline.stages))
+def from_domain(pipeline: Pipeline, *, has_ids: bool = False) -> PipelineDocument:
+    """Return the document of *pipeline*."""
+    return PipelineDocument(stages=tuple(stage_from_domain(stage, has_ids=has_ids) for stage in pipeline.stages))
 
 
-def _of_stage(stage: domain.Stage, has_ids: bool) -> Stage:
-    return Stage(
+def stage_from_domain(stage: Stage, *, has_ids: bool = False) -> StageDocument:
+    return StageDocument(
         name=stage.name,
         id=global_id("stage", stage.id) if has_ids else None,
         description=stage.description,
         home_of=UNSET if stage.home_of is None else stage.home_of,
         concurrency=stage.policy.concurrency,
-        services=tuple(_of_service(service, has_ids) for service in stage.services),
+        services=tuple(_service_from_domain(service, has_ids) for service in stage.services),
     )
 
 
-def _of_service(service: DomainService, has_ids: bool) -> Service:
-    spec = document_spec.from_domain(service.spec)
-    return Service(
+def _service_from_domain(service: Service, has_ids: bool) -> ServiceDocument:
+    spec = spec_documents.from_domain(service.spec)
+    return ServiceDocument(
         name=service.name,
         type=service.type,
         id=global_id("service", service.id) if has_ids else None,
         is_skipped=service.is_skipped,
-        spec=NO_SPEC if spec == NO_SPEC else spec,  # a default is left out when it is the very same
+        spec=NO_SPEC if spec == NO_SPEC else spec,  # msgspec leaves out a default only if it is the same object
     )
 
 
 def schema() -> bytes:
-    """The JSON Schema of documents, by which editors complete and check them."""
+    """Return the JSON Schema of pipeline documents, for editors."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A pipeline of Stageline"}
-    return msgspec.json.format(msgspec.json.encode(head | msgspec.json.schema(Document))) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(head | msgspec.json.schema(PipelineDocument))) + b"\n"
 
 
 if __name__ == "__main__":

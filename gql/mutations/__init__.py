@@ -1,1 +1,1 @@
-"""The mutations, a file a noun."""
+"""The mutations; a module for each noun."""

@@ -1,1 +1,1 @@
-"""The subscriptions, a file a noun."""
+"""The subscriptions; a module for each noun."""

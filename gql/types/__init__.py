@@ -1,1 +1,1 @@
-"""The GraphQL types and root query fields, a file a noun."""
+"""The GraphQL types, with the root query fields that return them; a module for each noun."""

@@ -1,4 +1,4 @@
-"""The signed head of the log, for those who want to prove later what it was."""
+"""The signed head of the log, which proves its content later."""
 
 from datetime import UTC, datetime
 
@@ -8,20 +8,24 @@ from gql.context import Info
 from store import head as heads
 
 
-@strawberry.type(description="What the whole log is now, signed: who keeps it can check any later export against it.")
+@strawberry.type(
+    description="The current state of the whole log, signed. A later export of the log can be verified against it."
+)
 class AuditHead:
-    position: int = strawberry.field(description="How many events the log has.")
-    hash: str = strawberry.field(description="The running hash over all of them, in their order.")
-    epoch: str = strawberry.field(description="Tells the log from any other.")
-    at: datetime
-    key: str = strawberry.field(description="Names the key that it is signed with.")
-    signature: str = strawberry.field(description="Ed25519, in base64.")
-    public_key: str = strawberry.field(description="The key to check it with, in PEM; best kept from another day.")
+    position: int = strawberry.field(description="Number of events in the log.")
+    hash: str = strawberry.field(description="The running hash over all events in order.")
+    epoch: str = strawberry.field(description="Id of the log.")
+    at: datetime = strawberry.field(description="When the head was signed.")
+    key: str = strawberry.field(description="Id of the signing key.")
+    signature: str = strawberry.field(description="The Ed25519 signature, in Base64.")
+    public_key: str = strawberry.field(
+        description="The public key in PEM. To detect a forged head, compare it with a copy that was stored before."
+    )
 
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="The log's signed head: `stageline audit verify` holds an export against it.")
+    @strawberry.field(description="Return the signed head of the log, for `stageline audit verify`.")
     async def audit_head(self, info: Info) -> AuditHead:
         application = info.context.application
         await info.context.settled()

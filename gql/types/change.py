@@ -1,9 +1,9 @@
-"""What an event of a pipeline says: one type per event."""
+"""Changes of a pipeline: a GraphQL type for each event."""
 
 import enum
 import json
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import Any, assert_never, get_args
 
 import strawberry
 
@@ -12,219 +12,224 @@ from domain.pipeline import environment as environments
 from domain.pipeline import service as services
 from domain.pipeline import stage as stages
 from domain.pipeline.environment import Target
-from domain.pipeline.stage import Stage as DomainStage
 from domain.pipeline.state import Pipeline
 from domain.spec import ServiceSpec as DomainSpec
 from domain.spec import ServiceType
+from gql.contract.enum import describe, describe_values, value_name
 from gql.types import spec as specs
-from gql.types.pipeline import ServiceRef, StagePolicy, StageRef, service_ref, stage_ref
+from gql.types.ref import ServiceRef, StageRef, service_ref, stage_ref
 from gql.types.spec import ServiceSpec
-from projections.event import pipeline_about
-from projections.words import pipeline_words
+from gql.types.stage import StagePolicy, policy_from_domain
+from projections.words.pipeline import pipeline_event_words
 from store.log import Origin
 
-strawberry.enum(Origin, description="Through which door a change came in.")
+describe(
+    Origin,
+    "Where a change came from.",
+    API="The GraphQL API.",
+    CLI="The command line.",
+    CONSOLE="The web console.",
+    ENGINE="The server itself, which carries out a deployment.",
+)
 
 
-@strawberry.enum(description="What happened to an environment or its pipeline.")
+@strawberry.enum(description="The kind of an event of an environment or its pipeline.")
 class PipelineEventType(enum.Enum):
-    ENVIRONMENT_CREATED = "EnvironmentCreated"
-    ENVIRONMENT_RENAMED = "EnvironmentRenamed"
-    TARGET_CHANGED = "TargetChanged"
-    CONCURRENCY_CHANGED = "ConcurrencyChanged"
-    ENVIRONMENT_DELETED = "EnvironmentDeleted"
-    STAGE_CREATED = "StageCreated"
-    STAGE_RENAMED = "StageRenamed"
-    STAGE_DESCRIBED = "StageDescribed"
-    STAGE_MOVED = "StageMoved"
-    STAGE_POLICY_CHANGED = "StagePolicyChanged"
-    STAGE_HOME_CHANGED = "StageHomeChanged"
-    STAGE_DELETED = "StageDeleted"
-    SERVICE_ADDED = "ServiceAdded"
-    SERVICE_RENAMED = "ServiceRenamed"
-    SERVICE_CONFIGURED = "ServiceConfigured"
-    SERVICE_MOVED = "ServiceMoved"
-    SERVICE_SKIPPED = "ServiceSkipped"
-    SERVICE_UNSKIPPED = "ServiceUnskipped"
-    SERVICE_REMOVED = "ServiceRemoved"
+    _ignore_ = "event"
+
+    for event in get_args(pipelines.PipelineEvent):
+        vars()[value_name(event)] = event.__name__
 
 
-@strawberry.interface(description="A change of a pipeline, told: what it is about, by the names that things had then.")
+@strawberry.interface(description="A change of a pipeline. Stages and services have their names at that time.")
 class Change:
-    type: PipelineEventType
+    type: PipelineEventType = strawberry.field(description="The kind of change, for programs.")
     message: str = strawberry.field(description="The change in words.")
-    stage: StageRef | None
-    service: ServiceRef | None
+    stage: StageRef | None = strawberry.field(description="The stage that the change is about, if any.")
+    service: ServiceRef | None = strawberry.field(description="The service that the change is about, if any.")
 
 
-@strawberry.type(description="An environment was made.")
+@strawberry.type(description="An environment was created.")
 class EnvironmentCreated(Change):
-    name: str
-    target: Target
-    concurrency: int
+    name: str = strawberry.field(description="Name of the environment.")
+    target: Target = strawberry.field(description="Target of the environment.")
+    concurrency: int = strawberry.field(description="Number of services that are built or deployed at once.")
 
 
-@strawberry.type(description="An environment got another name.")
+@strawberry.type(description="An environment was renamed.")
 class EnvironmentRenamed(Change):
-    name: str
-    previous_name: str
+    name: str = strawberry.field(description="The new name.")
+    previous_name: str = strawberry.field(description="The previous name.")
 
 
-@strawberry.type(description="Something else carries an environment's steps out.")
+@strawberry.type(description="The target of an environment was changed.")
 class TargetChanged(Change):
-    target: Target
-    previous_target: Target
+    target: Target = strawberry.field(description="The new target.")
+    previous_target: Target = strawberry.field(description="The previous target.")
 
 
-@strawberry.type(description="More or fewer services are worked on at once.")
+@strawberry.type(description="The concurrency of an environment was changed.")
 class ConcurrencyChanged(Change):
-    concurrency: int
-    previous_concurrency: int
+    concurrency: int = strawberry.field(description="The new number of services at once.")
+    previous_concurrency: int = strawberry.field(description="The previous number of services at once.")
 
 
-@strawberry.type(description="An environment was deleted.")
+@strawberry.type(description="An environment was deleted. No event follows.")
 class EnvironmentDeleted(Change): ...
 
 
-@strawberry.type(description="A stage was made.")
+@strawberry.type(description="A stage was created.")
 class StageCreated(Change):
-    name: str
-    description: str
-    to_position: int
-    home_of: ServiceType | None
+    name: str = strawberry.field(description="Name of the stage.")
+    description: str = strawberry.field(description="Description of the stage.")
+    to_position: int = strawberry.field(description="Position of the stage, from 1.")
+    home_of: ServiceType | None = strawberry.field(description="New services of this type are added to the stage.")
 
 
-@strawberry.type(description="A stage got another name.")
+@strawberry.type(description="A stage was renamed.")
 class StageRenamed(Change):
-    name: str
-    previous_name: str
+    name: str = strawberry.field(description="The new name.")
+    previous_name: str = strawberry.field(description="The previous name.")
 
 
-@strawberry.type(description="A stage got another description.")
+@strawberry.type(description="The description of a stage was changed.")
 class StageDescribed(Change):
-    description: str
-    previous_description: str
+    description: str = strawberry.field(description="The new description.")
+    previous_description: str = strawberry.field(description="The previous description.")
 
 
-@strawberry.type(description="A stage moved to another place in the order.")
+@strawberry.type(description="A stage was moved to another position.")
 class StageMoved(Change):
-    from_position: int
-    to_position: int
+    from_position: int = strawberry.field(description="The previous position, from 1.")
+    to_position: int = strawberry.field(description="The new position, from 1.")
 
 
-@strawberry.type(description="A stage is carried out in another way.")
+@strawberry.type(description="The policy of a stage was changed.")
 class StagePolicyChanged(Change):
-    policy: StagePolicy
-    previous_policy: StagePolicy
+    policy: StagePolicy = strawberry.field(description="The new policy.")
+    previous_policy: StagePolicy = strawberry.field(description="The previous policy.")
 
 
-@strawberry.type(description="New services of another type land in a stage.")
+@strawberry.type(description="The type of services that are added to a stage by default was changed.")
 class StageHomeChanged(Change):
-    home_of: ServiceType | None
-    previous_home_of: ServiceType | None
+    home_of: ServiceType | None = strawberry.field(description="The new type; null for none.")
+    previous_home_of: ServiceType | None = strawberry.field(description="The previous type; null for none.")
 
 
 @strawberry.type(description="A stage was deleted.")
 class StageDeleted(Change):
-    previous_name: str
+    previous_name: str = strawberry.field(description="Name of the stage.")
 
 
-@strawberry.type(description="A service was added; which stage it stands in, the ServiceMoved after it says.")
+@strawberry.type(description="A service was added. The ServiceMoved after it names the stage.")
 class ServiceAdded(Change):
-    name: str
-    service_type: ServiceType
-    spec: ServiceSpec
+    name: str = strawberry.field(description="Name of the service.")
+    service_type: ServiceType = strawberry.field(description="Type of the service.")
+    spec: ServiceSpec = strawberry.field(description="Specification of the service.")
 
 
-@strawberry.type(description="A service got another name.")
+@strawberry.type(description="A service was renamed.")
 class ServiceRenamed(Change):
-    name: str
-    previous_name: str
+    name: str = strawberry.field(description="The new name.")
+    previous_name: str = strawberry.field(description="The previous name.")
 
 
-@strawberry.type(description="A field of a specification that changed; the values are JSON.")
+@strawberry.type(description="A changed field of a specification. The values are JSON.")
 class FieldChange:
-    field: str
-    before: str
-    after: str
+    field: str = strawberry.field(description="Name of the field of ServiceSpec.")
+    before: str = strawberry.field(description="The previous value, as JSON.")
+    after: str = strawberry.field(description="The new value, as JSON.")
 
 
-@strawberry.type(description="A service got another specification.")
+@strawberry.type(description="The specification of a service was changed.")
 class ServiceConfigured(Change):
-    spec: ServiceSpec
-    previous_spec: ServiceSpec
-    fields: list[FieldChange]
+    spec: ServiceSpec = strawberry.field(description="The new specification.")
+    previous_spec: ServiceSpec = strawberry.field(description="The previous specification.")
+    fields: list[FieldChange] = strawberry.field(description="The fields that differ.")
 
 
-@strawberry.type(description="A service moved to the end of a stage.")
+@strawberry.type(description="A service was moved to the end of a stage.")
 class ServiceMoved(Change):
-    from_stage: StageRef | None = strawberry.field(description="Null when a new service is placed for the first time.")
-    to_stage: StageRef
+    from_stage: StageRef | None = strawberry.field(description="The previous stage; null for a new service.")
+    to_stage: StageRef = strawberry.field(description="The new stage.")
 
 
-@strawberry.type(description="Deployments leave a service out, from now on.")
+@strawberry.type(description="A service was skipped: deployments leave it out.")
 class ServiceSkipped(Change): ...
 
 
-@strawberry.type(description="Deployments no longer leave a service out.")
+@strawberry.type(description="A service is no longer skipped.")
 class ServiceUnskipped(Change): ...
 
 
 @strawberry.type(description="A service was removed.")
 class ServiceRemoved(Change):
-    previous_name: str
+    previous_name: str = strawberry.field(description="Name of the service.")
 
 
 TYPES: list[type[Change]] = Change.__subclasses__()
+"""The GraphQL types of changes, which the schema finds only by their interface."""
+
+
+def _description(change: Any) -> str:
+    text: str = change.__strawberry_definition__.description
+    return text
+
+
+describe_values(
+    PipelineEventType,
+    {PipelineEventType(each.__name__).name: _description(each) for each in TYPES},
+)
 
 
 def changes(before: Pipeline, events: Sequence[pipelines.PipelineEvent]) -> list[Change]:
-    """Tells *events*, the first of which came when the pipeline was *before*."""
-    told = []
+    """Return the changes of a sequence of events after the state *before*."""
+    result = []
     for event in events:
-        told.append(change(before, event))
+        result.append(change(before, event))
         before = pipelines.evolve(before, event)
-    return told
+    return result
 
 
 def change(before: Pipeline, event: pipelines.PipelineEvent) -> Change:
-    """Tells *event* of a pipeline that was *before*, of which no more is needed than what the event speaks of."""
-    about = pipeline_about(before, event)
-    told: dict[str, Any] = {
+    """Return the change of *event* after the state *before*, which needs only the objects that the event is about."""
+    words = pipeline_event_words(before, event)
+    subject = words.subject
+    common: dict[str, Any] = {
         "type": PipelineEventType(type(event).__name__),
-        "message": pipeline_words(before, event),
-        "stage": None if about.stage is None else stage_ref(about.stage.id, about.stage.name),
+        "message": words.message,
+        "stage": None if subject.stage is None else stage_ref(subject.stage.id, subject.stage.name),
         "service": None
-        if about.service is None
-        else service_ref(about.service.id, about.service.name, about.service.type),
+        if subject.service is None
+        else service_ref(subject.service.id, subject.service.name, subject.service.type),
     }
     if isinstance(event, environments.EnvironmentEvent):
-        return _of_environment(before, event, told)
+        return _environment_change(before, event, common)
     if isinstance(event, stages.StageEvent):
-        return _of_stage(before, event, told)
-    return _of_service(before, event, told)
+        return _stage_change(before, event, common)
+    return _service_change(before, event, common)
 
 
-def _of_environment(before: Pipeline, event: environments.EnvironmentEvent, told: dict[str, Any]) -> Change:
+def _environment_change(before: Pipeline, event: environments.EnvironmentEvent, common: dict[str, Any]) -> Change:
     match event:
         case environments.EnvironmentCreated(name=name, target=target, concurrency=concurrency):
-            return EnvironmentCreated(**told, name=name, target=target, concurrency=concurrency)
+            return EnvironmentCreated(**common, name=name, target=target, concurrency=concurrency)
         case environments.EnvironmentRenamed(name=name):
-            return EnvironmentRenamed(**told, name=name, previous_name=before.name)
+            return EnvironmentRenamed(**common, name=name, previous_name=before.name)
         case environments.TargetChanged(target=target):
-            return TargetChanged(**told, target=target, previous_target=before.target)
+            return TargetChanged(**common, target=target, previous_target=before.target)
         case environments.ConcurrencyChanged(concurrency=concurrency):
-            return ConcurrencyChanged(**told, concurrency=concurrency, previous_concurrency=before.concurrency)
+            return ConcurrencyChanged(**common, concurrency=concurrency, previous_concurrency=before.concurrency)
         case environments.EnvironmentDeleted():
-            return EnvironmentDeleted(**told)
+            return EnvironmentDeleted(**common)
         case _:
             assert_never(event)
 
 
-def _of_stage(before: Pipeline, event: stages.StageEvent, told: dict[str, Any]) -> Change:
+def _stage_change(before: Pipeline, event: stages.StageEvent, common: dict[str, Any]) -> Change:
     if isinstance(event, stages.StageCreated):
         return StageCreated(
-            **told,
+            **common,
             name=event.name,
             description=event.description,
             to_position=event.position,
@@ -233,58 +238,55 @@ def _of_stage(before: Pipeline, event: stages.StageEvent, told: dict[str, Any]) 
     stage = before.stage(event.stage)
     match event:
         case stages.StageRenamed(name=name):
-            return StageRenamed(**told, name=name, previous_name=stage.name)
+            return StageRenamed(**common, name=name, previous_name=stage.name)
         case stages.StageDescribed(description=description):
-            return StageDescribed(**told, description=description, previous_description=stage.description)
+            return StageDescribed(**common, description=description, previous_description=stage.description)
         case stages.StageMoved(source=source, target=target):
-            return StageMoved(**told, from_position=source, to_position=target)
+            return StageMoved(**common, from_position=source, to_position=target)
         case stages.StagePolicyChanged(policy=policy):
-            return StagePolicyChanged(**told, policy=_policy(policy), previous_policy=_policy(stage.policy))
+            previous = policy_from_domain(stage.policy)
+            return StagePolicyChanged(**common, policy=policy_from_domain(policy), previous_policy=previous)
         case stages.StageHomeChanged(home_of=home_of):
-            return StageHomeChanged(**told, home_of=home_of, previous_home_of=stage.home_of)
+            return StageHomeChanged(**common, home_of=home_of, previous_home_of=stage.home_of)
         case stages.StageDeleted():
-            return StageDeleted(**told, previous_name=stage.name)
+            return StageDeleted(**common, previous_name=stage.name)
         case _:
             assert_never(event)
 
 
-def _of_service(before: Pipeline, event: services.ServiceEvent, told: dict[str, Any]) -> Change:
+def _service_change(before: Pipeline, event: services.ServiceEvent, common: dict[str, Any]) -> Change:
     match event:
         case services.ServiceAdded(name=name, type=type_, spec=spec):
-            return ServiceAdded(**told, name=name, service_type=type_, spec=specs.from_domain(spec))
+            return ServiceAdded(**common, name=name, service_type=type_, spec=specs.from_domain(spec))
         case services.ServiceRenamed(service=id_, name=name):
-            return ServiceRenamed(**told, name=name, previous_name=before.service(id_).name)
+            return ServiceRenamed(**common, name=name, previous_name=before.service(id_).name)
         case services.ServiceConfigured(service=id_, spec=spec):
             previous = before.service(id_).spec
             return ServiceConfigured(
-                **told,
+                **common,
                 spec=specs.from_domain(spec),
                 previous_spec=specs.from_domain(previous),
-                fields=_fields(previous, spec),
+                fields=_field_changes(previous, spec),
             )
         case services.ServiceMoved(source=source, target=target):
-            left = None if source is None else _ref(before.stage(source))
-            return ServiceMoved(**told, from_stage=left, to_stage=_ref(before.stage(target)))
+            from_stage = None if source is None else _stage_ref(before.stage(source))
+            return ServiceMoved(**common, from_stage=from_stage, to_stage=_stage_ref(before.stage(target)))
         case services.ServiceSkipped():
-            return ServiceSkipped(**told)
+            return ServiceSkipped(**common)
         case services.ServiceUnskipped():
-            return ServiceUnskipped(**told)
+            return ServiceUnskipped(**common)
         case services.ServiceRemoved(service=id_):
-            return ServiceRemoved(**told, previous_name=before.service(id_).name)
+            return ServiceRemoved(**common, previous_name=before.service(id_).name)
         case _:
             assert_never(event)
 
 
-def _ref(stage: DomainStage) -> StageRef:
+def _stage_ref(stage: stages.Stage) -> StageRef:
     return stage_ref(stage.id, stage.name)
 
 
-def _policy(policy: stages.StagePolicy) -> StagePolicy:
-    return StagePolicy(concurrency=policy.concurrency)
-
-
-def _fields(before: DomainSpec, after: DomainSpec) -> list[FieldChange]:
-    """What differs, under the names and in the shapes that the contract has for it."""
+def _field_changes(before: DomainSpec, after: DomainSpec) -> list[FieldChange]:
+    """Return the fields that differ, with their names and values in GraphQL."""
     old, new = (strawberry.asdict(specs.from_domain(spec)) for spec in (before, after))
     return [
         FieldChange(field=_camel(name), before=_json(old[name]), after=_json(new[name]))

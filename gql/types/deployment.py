@@ -1,124 +1,141 @@
-"""Deployments: requested, cancelled, found and listed."""
+"""Deployments."""
 
 from datetime import datetime
-from typing import Annotated
-from uuid import UUID
 
 import strawberry
-from msgspec.structs import replace
 from strawberry import ID
 
-from application import deployment as deployments
-from application.handler import Outcome, Transaction
-from domain import deployment as domain
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import Cancellation
 from domain.deployment.step import Phase, Status
-from domain.errors import DeploymentNotFound, EnvironmentNotFound, VersionMismatch
+from domain.errors import DeploymentNotFound, EnvironmentNotFound
 from domain.project import EnvironmentId
 from domain.spec import ServiceType
 from endpoint.execution.answers import WHOLE
 from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.contract.connection import Connection, connection, part
-from gql.contract.errors import Refusal
-from gql.contract.mutation import Write, mutation
+from gql.contract import enum
+from gql.contract.connection import After, Before, Connection, First, Last, connection, part
 from gql.contract.node import Node, global_id, uuid_of
+from gql.types import pipeline as pipelines
 from gql.types.actor import ACTOR_NAME, actor_name
 from gql.types.diff import PipelineDiff, between
-from gql.types.pipeline import (
+from gql.types.environment import environment_id, pipeline_view
+from gql.types.pipeline import Pipeline, versions
+from gql.types.ref import (
+    DeploymentArgument,
+    EnvironmentArgument,
     EnvironmentRef,
-    Pipeline,
     ServiceRef,
     StageRef,
-    environment_id,
-    existing,
     service_ref,
     stage_ref,
-    view_of,
 )
-from gql.types.pipeline import pinned as pinned_pipelines
-from gql.types.pipeline import pipeline as shown_pipeline
-from projections.deployment import DeploymentSummary, DeploymentView, ServiceView, StageView, StepView, projection
-from store import ids
+from projections.deployment import DeploymentSummary, DeploymentView, StageView
+from projections.step import ServiceView, StepView
 
-strawberry.enum(Action, description="What a deployment does with the services of its plan.")
-strawberry.enum(Status, description="Of a deployment, a stage, a service, or a step of one.")
-strawberry.enum(Phase, description="The two steps of a service: it is built, then deployed.")
-strawberry.enum(Cancellation, description="SAFE lets what runs come to its end; FORCED stops it as well.")
+enum.describe(
+    Action,
+    "The effect of a deployment on the services of its plan.",
+    DEPLOY="Build and deploy the services, stage by stage.",
+)
+enum.describe(
+    Status,
+    "The status of a deployment, a stage, a service or a step.",
+    QUEUED="Waiting for its turn.",
+    RUNNING="In progress.",
+    SUCCEEDED="Ended successfully.",
+    FAILED="Failed, with no retry left.",
+    SKIPPED="Left out: skipped in the pipeline, or nothing to do.",
+    CANCELLED="Cancelled before it ended.",
+)
+enum.describe(
+    Phase,
+    "A step of a service.",
+    BUILD="The service is built.",
+    DEPLOY="The service is started; a job runs to its end.",
+)
+enum.describe(
+    Cancellation,
+    "The kind of cancellation of a deployment.",
+    SAFE="No step starts any more; running steps are finished.",
+    FORCED="Running steps are stopped, too.",
+)
 
 
-@strawberry.type(description="Why a deployment failed: the first step that did.")
+@strawberry.type(description="The first failed step of a deployment.")
 class StepFailure:
-    stage: StageRef
-    service: ServiceRef
-    phase: Phase
-    reason: str
+    stage: StageRef = strawberry.field(description="The stage of the service.")
+    service: ServiceRef = strawberry.field(description="The service.")
+    phase: Phase = strawberry.field(description="The step.")
+    reason: str = strawberry.field(description="The reason of the failure.")
 
 
-@strawberry.type(description="Building or deploying one service, as far as it has come.")
+@strawberry.type(description="The progress of one step of a service.")
 class Step:
-    status: Status
-    attempt: int = strawberry.field(description="Counted from 1.")
-    started_at: datetime | None
-    finished_at: datetime | None
-    reason: str | None = strawberry.field(description="Why the last attempt failed.")
+    status: Status = strawberry.field(description="Status of the step.")
+    attempt: int = strawberry.field(description="Number of the current attempt, from 1.")
+    started_at: datetime | None = strawberry.field(description="When the step started; null if it has not.")
+    finished_at: datetime | None = strawberry.field(description="When the step ended; null if it has not.")
+    reason: str | None = strawberry.field(description="The reason why the last attempt failed.")
 
 
-@strawberry.type(description="A service of the plan.")
+@strawberry.type(description="A service in the plan of a deployment.")
 class DeploymentService:
-    id: ID
-    name: str
-    type: ServiceType
-    status: Status
-    ports: list[int] = strawberry.field(description="What the deployed service listens on.")
-    build: Step
-    deploy: Step
+    id: ID = strawberry.field(description="Id of the service.")
+    name: str = strawberry.field(description="Name of the service in the plan.")
+    type: ServiceType = strawberry.field(description="Type of the service.")
+    status: Status = strawberry.field(description="Status of the service in the deployment.")
+    ports: list[int] = strawberry.field(description="The ports of the deployed service.")
+    build: Step = strawberry.field(description="The build step.")
+    deploy: Step = strawberry.field(description="The deploy step.")
 
 
-@strawberry.type(description="A stage of the plan.")
+@strawberry.type(description="A stage in the plan of a deployment.")
 class DeploymentStage:
-    id: ID
-    position: int
-    name: str
-    status: Status
-    started_at: datetime | None
-    finished_at: datetime | None
-    services: list[DeploymentService]
+    id: ID = strawberry.field(description="Id of the stage.")
+    position: int = strawberry.field(description="Position in the plan, from 1.")
+    name: str = strawberry.field(description="Name of the stage in the plan.")
+    status: Status = strawberry.field(description="Status of the stage in the deployment.")
+    started_at: datetime | None = strawberry.field(description="When the stage started; null if it has not.")
+    finished_at: datetime | None = strawberry.field(description="When the stage ended; null if it has not.")
+    services: list[DeploymentService] = strawberry.field(description="The services of the stage.")
 
 
-@strawberry.type(description="One numbered run of the pipeline as it stood when the run was requested.")
+@strawberry.type(description="One numbered run of a pipeline, which was pinned when the deployment was requested.")
 class Deployment(Node):
-    environment: EnvironmentRef
-    number: int = strawberry.field(description="Counts the environment's deployments from 1.")
-    action: Action
-    status: Status
-    actor: str = strawberry.field(description="Who requested it.")
+    environment: EnvironmentRef = strawberry.field(description="The environment of the deployment.")
+    number: int = strawberry.field(description="Number of the deployment in its environment, from 1.")
+    action: Action = strawberry.field(description="The effect on the services of the plan.")
+    status: Status = strawberry.field(description="Status of the deployment.")
+    actor: str = strawberry.field(description="Id of the actor who requested the deployment.")
     actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
-    reason: str | None
-    pipeline_version: int = strawberry.field(description="The version of the pipeline that it carries out.")
-    requested_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    cancellation: Cancellation | None
-    failure: StepFailure | None
-    stages: list[DeploymentStage]
-    version: int = strawberry.field(description="Counts the deployment's events.")
+    reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")
+    pipeline_version: int = strawberry.field(description="Version of the pinned pipeline.")
+    requested_at: datetime = strawberry.field(description="When the deployment was requested.")
+    started_at: datetime | None = strawberry.field(description="When the deployment started; null if it has not.")
+    finished_at: datetime | None = strawberry.field(description="When the deployment ended; null if it has not.")
+    cancellation: Cancellation | None = strawberry.field(
+        description="The kind of cancellation that was requested, if any."
+    )
+    failure: StepFailure | None = strawberry.field(description="The first failed step, if any.")
+    stages: list[DeploymentStage] = strawberry.field(description="The stages of the plan in order.")
+    version: int = strawberry.field(description="Number of events of the deployment, for expectedVersion.")
     cursor: str = strawberry.field(
-        description="Where its last event stands in the log: follow deploymentEvents after it."
+        description="Position of the last event in the log, to follow deploymentEvents after it."
     )
 
-    @strawberry.field(description="The environment's pipeline as the deployment pinned it.")
+    @strawberry.field(description="The pinned pipeline.")
     async def pipeline(self, info: Info) -> Pipeline | None:
-        pinned = await info.context.together(pinned_pipelines, self._pinned)
-        return None if pinned is None else shown_pipeline(*pinned, info.context.application.log.epoch)
+        pinned = await info.context.together(versions, self._pinned)
+        return None if pinned is None else pipelines.convert(*pinned, info.context.application.log.epoch)
 
-    @strawberry.field(description="What has changed in the environment's pipeline since the deployment pinned it.")
+    @strawberry.field(description="The differences between the pinned pipeline and the current one.")
     async def changed_since(self, info: Info) -> PipelineDiff | None:
-        pinned = await info.context.together(pinned_pipelines, self._pinned)
+        pinned = await info.context.together(versions, self._pinned)
         present: tuple[EnvironmentId, int | None] = (self._pinned[0], None)
-        now = await info.context.together(pinned_pipelines, present)
+        now = await info.context.together(versions, present)
         return None if pinned is None or now is None else await between(info.context, pinned[0], *now)
 
     @property
@@ -126,29 +143,21 @@ class Deployment(Node):
         return environment_id(self.environment.id), self.pipeline_version
 
 
-DeploymentResult = Annotated[
-    Deployment | Refusal,
-    strawberry.union(
-        "DeploymentResult", description="The deployment as the change left it, or why there is no change."
-    ),
-]
-
-
-async def shown(context: Context, view: DeploymentView) -> Deployment:
-    return deployment(view, await _name(context, view.environment), context.application.log.epoch)
-
-
-async def _name(context: Context, environment: EnvironmentId) -> str:
-    view = await context.application.pipelines.get(environment)
-    return "" if view is None else view.pipeline.name
+async def from_view(context: Context, view: DeploymentView) -> Deployment:
+    environment = await context.application.pipelines.get(view.environment)
+    name = "" if environment is None else environment.pipeline.name
+    return convert(view, name, context.application.log.epoch)
 
 
 STEPS = frozenset({"stages", "failure"})
-"""The fields that say something of a deployment's steps."""
+"""The fields that need the steps of a deployment."""
 
 
-def deployment(view: DeploymentSummary, environment: str, epoch: str) -> Deployment:
-    """*environment* is the environment's name. A summary is for where nothing of `STEPS` is asked for."""
+def convert(view: DeploymentSummary, environment: str, epoch: str) -> Deployment:
+    """Return the deployment of *view* in the environment of that name.
+
+    A summary is enough if no field of `STEPS` is selected.
+    """
     return Deployment(
         id=global_id("deployment", view.id),
         environment=EnvironmentRef(id=global_id("environment", view.environment), name=environment),
@@ -218,7 +227,7 @@ def _step(view: StepView) -> Step:
 
 
 def deployment_id(text: str) -> DeploymentId:
-    """The deployment that the id *text* names; raises `DeploymentNotFound`."""
+    """Return the deployment with that id; raises `DeploymentNotFound` if *text* is not an id."""
     found = uuid_of("deployment", text)
     if found is None:
         raise DeploymentNotFound(deployment=text)
@@ -227,8 +236,8 @@ def deployment_id(text: str) -> DeploymentId:
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="A deployment, live or long over.")
-    async def deployment(self, info: Info, id: ID) -> Deployment | None:
+    @strawberry.field(description="Return a deployment, running or ended.")
+    async def deployment(self, info: Info, id: DeploymentArgument) -> Deployment | None:
         found = uuid_of("deployment", id)
         if found is None:
             return None
@@ -237,20 +246,20 @@ class Query:
         if view is None:
             return None
         info.context.reads(view.id, view.environment)
-        return await shown(info.context, view)
+        return await from_view(info.context, view)
 
-    @strawberry.field(description="An environment's deployments, the newest first.")
+    @strawberry.field(description="List the deployments of an environment, newest first.")
     async def deployments(
         self,
         info: Info,
-        environment: ID,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
+        environment: EnvironmentArgument,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
     ) -> Connection[Deployment]:
         application = info.context.application
-        owner = await view_of(info.context, environment)
+        owner = await pipeline_view(info.context, environment)
         if owner is None:
             raise EnvironmentNotFound(environment=environment)
         await info.context.settled()
@@ -259,43 +268,4 @@ class Query:
             owner.environment, part(first, after, last, before), has_steps=not STEPS.isdisjoint(names(info))
         )
         name = owner.pipeline.name
-        return connection(page, lambda view: deployment(view, name, application.log.epoch))
-
-
-async def _answer(write: Write, handled: Outcome[domain.Deployment]) -> Deployment:
-    """The deployment as the change left it, or as a dry run would have left it."""
-    version = handled.subject.version - (len(handled.events) if write.dry_run else 0)
-    view = await write.context.application.deployments.read(DeploymentId(handled.subject.stream), version)
-    if write.dry_run and handled.events:
-        view = projection.replay(handled.preview(write.context.author(write.reason)), view)
-        view = view and replace(view, position=handled.receipt.position)  # its cursor is a place that there is
-    assert view is not None, "a handled command leaves a deployment behind"
-    return await shown(write.context, view)
-
-
-@mutation("Deploys an environment: pins its pipeline as it stands, and puts the deployment into the queue.")
-async def deploy(write: Write, environment: ID) -> DeploymentResult:
-    author = write.context.author(write.reason)
-
-    async def work(transaction: Transaction) -> UUID:
-        owner = await existing(write, transaction, environment)
-        deployment = DeploymentId(ids.new())
-        return await deployments.request(transaction, owner, deployment, author.actor, expected=write.expected_version)
-
-    return await _answer(write, await write.transact(work, domain.decider))
-
-
-@mutation("Cancels a deployment, at safe points or, forced, at once.")
-async def cancel_deployment(write: Write, deployment: ID, force: bool = False) -> DeploymentResult:
-    cancelled = deployment_id(deployment)
-    if await write.context.application.deployments.read(cancelled) is None:  # so, too, for an id of something else
-        raise DeploymentNotFound(deployment=deployment)
-
-    async def work(transaction: Transaction) -> UUID:
-        if write.expected_version is not None:
-            loaded = await transaction.load(domain.decider, cancelled)
-            if loaded.version != write.expected_version:
-                raise VersionMismatch(expected=write.expected_version, current=loaded.version)
-        return await deployments.cancel(transaction, cancelled, force)
-
-    return await _answer(write, await write.transact(work, domain.decider))
+        return connection(page, lambda view: convert(view, name, application.log.epoch))

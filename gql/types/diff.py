@@ -1,163 +1,135 @@
-"""What differs between two moments of a pipeline, and the events that made it so."""
+"""Differences between two moments of a pipeline, and the events that made them."""
 
-from datetime import datetime
 from typing import Annotated
 
 import strawberry
 from msgspec.structs import replace
-from strawberry import ID, Private
+from strawberry import Private
 
-from domain.deployment.queue import DeploymentId
-from domain.errors import DeploymentNotFound, EnvironmentNotFound, InvalidArgument, VersionNotFound
+from domain.errors import EnvironmentNotFound
 from domain.pipeline import diff
+from domain.pipeline import service as services
+from domain.pipeline import stage as stages
 from domain.pipeline.service import ServiceAdded
 from domain.pipeline.stage import StageCreated
 from domain.pipeline.state import PipelineEvent
-from domain.project import EnvironmentId
 from endpoint.execution.answers import WHOLE
 from gql.context import Context, Info
-from gql.contract.connection import Connection, part
-from gql.contract.node import uuid_of
+from gql.contract.connection import After, Before, Connection, First, Last, part
 from gql.types import change as changes
-from gql.types.change import Change, PipelineEventType
-from gql.types.history import HistoryEvent, pages, zoned
-from gql.types.pipeline import Pipeline, ProjectRef, pipeline, project_ref, view_of
+from gql.types.change import Change
+from gql.types.environment import pipeline_view
+from gql.types.history import HistoryEvent, pages
+from gql.types.moment import PipelineMoment, at_moment
+from gql.types.pipeline import Pipeline, convert
+from gql.types.ref import EnvironmentArgument, ProjectRef, project_ref
 from projections.engine.views import Slice
-from projections.history import HistoryFilter
+from projections.history import HistoryQuery
 from projections.pipeline import PipelineView
 
-MadeBy = tuple[HistoryFilter, ...]
-"""Where to look for the events that made a difference, the likeliest first."""
+Searches = tuple[HistoryQuery, ...]
+"""Searches for the events that made a difference, the likeliest first."""
 
-SKIPPING = (PipelineEventType.SERVICE_SKIPPED.value, PipelineEventType.SERVICE_UNSKIPPED.value)
-
-
-@strawberry.input(description="A pipeline at a version, at a time, or as a deployment pinned it.", one_of=True)
-class PipelineMoment:
-    version: int | None = strawberry.UNSET
-    as_of: datetime | None = strawberry.UNSET
-    deployment: ID | None = strawberry.UNSET
+SKIPPING = (services.ServiceSkipped.__name__, services.ServiceUnskipped.__name__)
+"""The events that make a difference in `is_skipped`."""
 
 
-@strawberry.type(description="One of the fewest changes that lead from one moment to the other.")
+@strawberry.type(description="A change in the shortest list of changes from one moment to the other.")
 class Difference:
-    change: Change
+    change: Change = strawberry.field(description="The change.")
     message: str = strawberry.field(description="The change in words.")
-    made_by: Private[MadeBy]
+    made_by: Private[Searches]
 
-    @strawberry.field(description="The events between the two moments that made it, the newest first.")
+    @strawberry.field(description="List the events between the two moments that made the difference, newest first.")
     async def events(
         self,
         info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
     ) -> Connection[HistoryEvent]:
         return await info.context.together(_events, (self.made_by, part(first, after, last, before)))
 
 
-@strawberry.type(description="What leads from one moment of a pipeline to another.")
+@strawberry.type(description="The differences between two moments of a pipeline.")
 class PipelineDiff:
-    from_: Pipeline = strawberry.field(name="from")
-    to: Pipeline
-    differences: list[Difference]
+    from_: Pipeline = strawberry.field(name="from", description="The pipeline at the first moment.")
+    to: Pipeline = strawberry.field(description="The pipeline at the second moment.")
+    differences: list[Difference] = strawberry.field(
+        description="The shortest list of changes from the first moment to the second, in order."
+    )
 
 
-async def _events(context: Context, asked: list[tuple[MadeBy, Slice]]) -> list[Connection[HistoryEvent]]:
-    """Pages of the events that made differences, of all of them at once."""
+async def _events(context: Context, requests: list[tuple[Searches, Slice]]) -> list[Connection[HistoryEvent]]:
+    """Return pages of the events that made differences, read at once."""
     history = context.application.history
-    nearer = list(dict.fromkeys(each for made_by, _ in asked for each in made_by[:-1]))
+    nearer = list(dict.fromkeys(each for made_by, _ in requests for each in made_by[:-1]))
     found = dict(zip(nearer, await history.list_all(nearer, Slice(first=1)), strict=True)) if nearer else {}
-    wanted = [(next((each for each in made_by[:-1] if found[each].edges), made_by[-1]), cut) for made_by, cut in asked]
-    shown: dict[tuple[HistoryFilter, Slice], Connection[HistoryEvent]] = {}
+    wanted = [
+        (next((each for each in made_by[:-1] if found[each].edges), made_by[-1]), cut) for made_by, cut in requests
+    ]
+    read: dict[tuple[HistoryQuery, Slice], Connection[HistoryEvent]] = {}
     for cut in {cut for _, cut in wanted}:
-        filters = list(dict.fromkeys(each for each, own in wanted if own == cut))
-        connections = await pages(context, filters, cut)
-        shown |= {(each, cut): page for each, page in zip(filters, connections, strict=True)}
-    return [shown[each] for each in wanted]
+        queries = list(dict.fromkeys(each for each, own in wanted if own == cut))
+        connections = await pages(context, queries, cut)
+        read |= {(each, cut): page for each, page in zip(queries, connections, strict=True)}
+    return [read[each] for each in wanted]
 
 
 async def between(context: Context, source: PipelineView, target: PipelineView, project: ProjectRef) -> PipelineDiff:
+    """Return the differences between two views of a pipeline."""
     events = diff.diff(source.pipeline, target.pipeline)
     first, last = sorted((source.position, target.position))
-    span = HistoryFilter(environment=source.environment, first=first + 1, last=last)
-    told = changes.changes(source.pipeline, events)
+    span = HistoryQuery(environment=source.environment, first=first + 1, last=last)
+    epoch = context.application.log.epoch
     return PipelineDiff(
-        from_=pipeline(source, project, context.application.log.epoch),
-        to=pipeline(target, project, context.application.log.epoch),
+        from_=convert(source, project, epoch),
+        to=convert(target, project, epoch),
         differences=[
-            Difference(change=change, message=change.message, made_by=_made_by(span, event))
-            for change, event in zip(told, events, strict=True)
+            Difference(change=change, message=change.message, made_by=_searches(span, event))
+            for change, event in zip(changes.changes(source.pipeline, events), events, strict=True)
         ],
     )
 
 
-def _made_by(span: HistoryFilter, event: PipelineEvent) -> MadeBy:
-    """Where to look for the events that made the difference *event*.
+def _searches(span: HistoryQuery, event: PipelineEvent) -> Searches:
+    """Return the searches for the events that made the difference *event*.
 
-    What came to be is made by all that was done to it. A place in the order may also have changed by what was done
-    to others.
+    All events of a new object made it. A change of position can also be due to events of other objects.
     """
     type_ = type(event).__name__
     alike = replace(span, types=SKIPPING if type_ in SKIPPING else (type_,))
-    stage, service = getattr(event, "stage", None), getattr(event, "service", None)
-    if stage is None and service is None:
+    if isinstance(event, stages.StageEvent):
+        about = replace(span, stages=(event.stage,)), replace(alike, stages=(event.stage,))
+    elif isinstance(event, services.ServiceEvent):
+        about = replace(span, services=(event.service,)), replace(alike, services=(event.service,))
+    else:
         return (alike,)
-    about = {"stages": (stage,)} if service is None else {"services": (service,)}
-    whole = replace(span, **about)
+    whole, same = about
     if isinstance(event, StageCreated | ServiceAdded):
         return (whole,)
-    return replace(alike, **about), whole, alike
-
-
-async def at(context: Context, environment: EnvironmentId, argument: str, given: PipelineMoment) -> PipelineView:
-    """The pipeline at that moment; raises what is wrong with the moment."""
-    pipelines = context.application.pipelines
-    match given:
-        case PipelineMoment(as_of=datetime() as moment):
-            view = await pipelines.get(environment, as_of=zoned(argument, moment))
-            if view is None:
-                raise InvalidArgument(argument=argument, why="the environment was not there yet")
-            return view
-        case PipelineMoment(version=int(version)):
-            return await at_version(context, environment, version)
-        case PipelineMoment(deployment=str(text)):
-            found = uuid_of("deployment", text)
-            run = None if found is None else await context.application.deployments.read(DeploymentId(found))
-            if run is None or run.environment != environment:
-                raise DeploymentNotFound(deployment=text)
-            return await at_version(context, environment, run.pipeline_version)
-        case _:
-            raise InvalidArgument(argument=argument, why="give a version, a time or a deployment")
-
-
-async def at_version(context: Context, environment: EnvironmentId, version: int) -> PipelineView:
-    """The pipeline at *version*; raises `VersionNotFound`."""
-    pipelines = context.application.pipelines
-    view = await pipelines.get(environment, version)
-    if view is None:
-        now = await pipelines.get(environment)
-        raise VersionNotFound(version=version, last=now.version if now else 0)
-    return view
+    return same, whole, alike
 
 
 @strawberry.type
 class Query:
     @strawberry.field(
-        description="The fewest changes that lead from one moment of a pipeline to another, or to the current one."
+        description="Return the shortest list of changes from one moment of a pipeline to another, or to now."
     )
     async def pipeline_diff(
         self,
         info: Info,
-        environment: ID,
-        from_: Annotated[PipelineMoment, strawberry.argument(name="from")],
-        to: PipelineMoment | None = None,
+        environment: EnvironmentArgument,
+        from_: Annotated[PipelineMoment, strawberry.argument(name="from", description="The first moment.")],
+        to: Annotated[
+            PipelineMoment | None, strawberry.argument(description="The second moment; null for now.")
+        ] = None,
     ) -> PipelineDiff:
-        now = await view_of(info.context, environment)
+        now = await pipeline_view(info.context, environment)
         if now is None:
             raise EnvironmentNotFound(environment=environment)
-        source = await at(info.context, now.environment, "from", from_)
-        target = now if to is None else await at(info.context, now.environment, "to", to)
+        source = await at_moment(info.context, now.environment, "from", from_)
+        target = now if to is None else await at_moment(info.context, now.environment, "to", to)
         info.context.reads(WHOLE)
         return await between(info.context, source, target, await project_ref(info.context, now.project))

@@ -1,7 +1,8 @@
-"""What happened to pipelines, the newest first and without a cut-off."""
+"""The history of pipelines, newest first and without a time limit."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import strawberry
@@ -13,74 +14,95 @@ from domain.pipeline.environment import EnvironmentCreated
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import ProjectId
 from endpoint.execution.answers import WHOLE
+from endpoint.execution.limits import check_list
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.contract.connection import Connection, connection, part
-from gql.contract.node import global_id, reference
+from gql.contract.connection import After, Before, Connection, First, Last, connection, part
+from gql.contract.node import global_id
 from gql.types import change as changes
 from gql.types.actor import ACTOR_NAME, actor_name
 from gql.types.change import Change, PipelineEventType
-from gql.types.pipeline import EnvironmentRef, ProjectRef, ServiceRef, StageRef, project_refs, view_of
+from gql.types.environment import pipeline_view
+from gql.types.moment import zoned
 from gql.types.project import find as find_project
-from projections import history as projection
+from gql.types.ref import (
+    EnvironmentArgument,
+    EnvironmentRef,
+    ProjectRef,
+    ServiceRef,
+    StageRef,
+    TokenRef,
+    project_refs,
+    to_service,
+    to_stage,
+)
 from projections.engine.views import Slice
-from projections.history import HistoryView
+from projections.history import HistoryQuery, HistoryView
 from projections.pipeline import PipelineView
 from store.log import Origin
 
-
-@strawberry.type(description="The token with which somebody came in.")
-class TokenRef:
-    id: ID
-    name: str
+MAX_TEXT = 1000
+"""Maximum length of the text to search for, in characters."""
 
 
-@strawberry.type(description="Something that was done to an environment or its pipeline.")
+@strawberry.type(description="An event of an environment or its pipeline, with its context.")
 class HistoryEvent:
-    id: ID
-    cursor: str = strawberry.field(description="Its place in the log: pipelineEvents goes on after it.")
-    position: int = strawberry.field(description="Its place in the whole log.")
-    type: PipelineEventType
-    message: str = strawberry.field(description="What happened, in words.")
-    recorded_at: datetime
-    actor: str
+    id: ID = strawberry.field(description="Global id of the event; it never changes.")
+    cursor: str = strawberry.field(description="Cursor of the event, to follow pipelineEvents after it.")
+    position: int = strawberry.field(description="Position in the log.")
+    type: PipelineEventType = strawberry.field(description="The kind of event, for programs.")
+    message: str = strawberry.field(description="The event in words.")
+    recorded_at: datetime = strawberry.field(description="When the event was recorded.")
+    actor: str = strawberry.field(description="Id of the actor, which contains no personal data.")
     actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME)
-    origin: Origin
-    reason: str | None
-    token: TokenRef | None = strawberry.field(description="Null for what the server did by itself.")
-    correlation: ID | None = strawberry.field(description="The events of one request have it in common.")
-    version_before: int
-    version: int = strawberry.field(description="The pipeline's version after it.")
-    project: ProjectRef
-    environment: EnvironmentRef = strawberry.field(description="By the name that it had then.")
-    stage: StageRef | None
-    service: ServiceRef | None
-    change: Change = strawberry.field(description="The event itself, with what was there before.")
+    origin: Origin = strawberry.field(description="Where the change came from.")
+    reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")
+    token: TokenRef | None = strawberry.field(description="The token of the request; null for the server itself.")
+    correlation: ID | None = strawberry.field(description="An id that all events of a request share.")
+    version_before: int = strawberry.field(description="Version of the pipeline before the event.")
+    version: int = strawberry.field(description="Version of the pipeline after the event.")
+    project: ProjectRef = strawberry.field(description="The project of the environment.")
+    environment: EnvironmentRef = strawberry.field(description="The environment, with its name at that time.")
+    stage: StageRef | None = strawberry.field(description="The stage that the event is about, if any.")
+    service: ServiceRef | None = strawberry.field(description="The service that the event is about, if any.")
+    change: Change = strawberry.field(description="The change, with the previous values.")
 
 
-@strawberry.input(description="Each field narrows the list; within one field any value will do.")
+_REFS = "Their ids; in the history of one environment, their current names are also accepted."
+
+
+@strawberry.input(description="A filter of the history. An event matches if it matches every field that is given.")
 class HistoryFilter:
-    types: list[PipelineEventType] | None = None
-    actors: list[str] | None = None
-    origins: list[Origin] | None = None
-    stages: list[ID] | None = strawberry.field(
-        default=None, description="Their ids; of one environment's also the names that they have now."
-    )
+    types: list[PipelineEventType] | None = strawberry.field(default=None, description="The event has one of them.")
+    actors: list[str] | None = strawberry.field(default=None, description="Ids of the actors.")
+    origins: list[Origin] | None = strawberry.field(default=None, description="The origins of the change.")
+    stages: list[ID] | None = strawberry.field(default=None, description="The stages that the event is about. " + _REFS)
     services: list[ID] | None = strawberry.field(
-        default=None, description="Their ids; of one environment's also the names that they have now."
+        default=None, description="The services that the event is about. " + _REFS
     )
-    since: datetime | None = strawberry.field(default=None, description="Recorded then or later.")
-    until: datetime | None = strawberry.field(default=None, description="Recorded then or earlier.")
+    since: datetime | None = strawberry.field(default=None, description="Recorded at this time or later.")
+    until: datetime | None = strawberry.field(default=None, description="Recorded at this time or earlier.")
     text: str | None = strawberry.field(
-        default=None, description="Its words are in the message or the reason; the last one may be but begun."
+        default=None,
+        description="Words in the message or the reason; the last word may be a prefix."
+        f" At most {MAX_TEXT} characters.",
     )
 
 
-def asked(given: HistoryFilter | None, view: PipelineView | None = None) -> projection.HistoryFilter:
-    """What is asked for, of the environment *view* or of more than one; raises what is wrong with it."""
+Filter = Annotated[HistoryFilter | None, strawberry.argument(description="The events to list; null for all.")]
+
+
+def history_query(given: HistoryFilter | None, view: PipelineView | None = None) -> HistoryQuery:
+    """Return the query of a filter; names are those in *view*. Raises the refusal of an invalid filter."""
     if given is None:
-        return projection.HistoryFilter()
-    return projection.HistoryFilter(
+        return HistoryQuery()
+    for name in ("types", "actors", "origins", "stages", "services"):
+        check_list(name, getattr(given, name) or ())
+    if len(given.text or "") > MAX_TEXT:
+        raise InvalidArgument(
+            argument="text", why=f"{len(given.text or ''):,} characters; at most {MAX_TEXT:,} are allowed"
+        )
+    return HistoryQuery(
         types=tuple(type_.value for type_ in given.types or ()),
         actors=tuple(given.actors or ()),
         origins=tuple(given.origins or ()),
@@ -93,50 +115,41 @@ def asked(given: HistoryFilter | None, view: PipelineView | None = None) -> proj
 
 
 def _stage(text: str, view: PipelineView | None) -> StageId:
-    found = reference("stage", text)
+    found = to_stage(text)
     if isinstance(found, UUID):
-        return StageId(found)
+        return found
     if view is None:
         raise StageNotFound(stage=text)
     return view.pipeline.stage(found).id
 
 
 def _service(text: str, view: PipelineView | None) -> ServiceId:
-    found = reference("service", text)
+    found = to_service(text)
     if isinstance(found, UUID):
-        return ServiceId(found)
+        return found
     if view is None:
         raise ServiceNotFound(service=text)
     return view.pipeline.service(found).id
 
 
-def zoned(argument: str, moment: datetime | None) -> datetime | None:
-    """*moment*; raises `InvalidArgument` if it says no time zone."""
-    if moment is not None and moment.tzinfo is None:
-        raise InvalidArgument(argument=argument, why="it needs a time zone, as in 2026-01-31T12:00:00Z")
-    return moment
+async def page(context: Context, query: HistoryQuery, slice_: Slice) -> Connection[HistoryEvent]:
+    """Return a page of the history, which contains everything that was recorded before the request."""
+    (only,) = await pages(context, [query], slice_)
+    return only
 
 
-async def page(context: Context, wanted: projection.HistoryFilter, asked: Slice) -> Connection[HistoryEvent]:
-    """A page of the history; what was done before it was asked for is in it."""
-    (shown,) = await pages(context, [wanted], asked)
-    return shown
-
-
-async def pages(
-    context: Context, wanted: Sequence[projection.HistoryFilter], asked: Slice
-) -> list[Connection[HistoryEvent]]:
-    """The same page of each of several lists, read at once."""
+async def pages(context: Context, queries: Sequence[HistoryQuery], slice_: Slice) -> list[Connection[HistoryEvent]]:
+    """Return the same page of several lists, read at once."""
     await context.settled()
-    found = await context.application.history.list_all(wanted, asked)
+    found = await context.application.history.list_all(queries, slice_)
     views = [edge.node for page in found for edge in page.edges]
     tokens = await context.application.history.token_names({view.by.token for view in views if view.by.token})
     projects = await project_refs(context, {view.project for view in views})
     epoch = context.application.log.epoch
-    return [connection(page, lambda view: _shown(view, tokens, projects[view.project], epoch)) for page in found]
+    return [connection(page, lambda view: _from_view(view, tokens, projects[view.project], epoch)) for page in found]
 
 
-def _shown(view: HistoryView, tokens: Mapping[UUID, str], project: ProjectRef, epoch: str) -> HistoryEvent:
+def _from_view(view: HistoryView, tokens: Mapping[UUID, str], project: ProjectRef, epoch: str) -> HistoryEvent:
     event = view.event
     change = changes.change(view.before, event)
     name = event.name if isinstance(event, EnvironmentCreated) else view.before.name
@@ -170,37 +183,39 @@ def _token(token: UUID | None, names: Mapping[UUID, str]) -> TokenRef | None:
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="What happened to an environment and its pipeline, the newest first.")
+    @strawberry.field(description="List the events of an environment and its pipeline, newest first.")
     async def pipeline_history(
         self,
         info: Info,
-        environment: ID,
-        filter: HistoryFilter | None = None,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
+        environment: EnvironmentArgument,
+        filter: Filter = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
     ) -> Connection[HistoryEvent]:
-        view = await view_of(info.context, environment)
+        view = await pipeline_view(info.context, environment)
         if view is None:
             raise EnvironmentNotFound(environment=environment)
-        wanted = replace(asked(filter, view), environment=view.environment)
+        query = replace(history_query(filter, view), environment=view.environment)
         info.context.reads(WHOLE)
-        return await page(info.context, wanted, part(first, after, last, before))
+        return await page(info.context, query, part(first, after, last, before))
 
     @strawberry.field(
-        description="What happened to all environments and their pipelines, or to a project's; the newest first."
+        description="List the events of all environments and their pipelines, or of a project's, newest first."
     )
     async def history(
         self,
         info: Info,
-        project: ID | None = None,
-        filter: HistoryFilter | None = None,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
+        project: Annotated[
+            ID | None, strawberry.argument(description="Id or name of a project; null for all projects.")
+        ] = None,
+        filter: Filter = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
     ) -> Connection[HistoryEvent]:
         owner: ProjectId | None = None if project is None else await find_project(info.context, project)
         info.context.reads(WHOLE)
-        return await page(info.context, replace(asked(filter), project=owner), part(first, after, last, before))
+        return await page(info.context, replace(history_query(filter), project=owner), part(first, after, last, before))

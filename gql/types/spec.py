@@ -1,140 +1,172 @@
-"""How a service is built, run and found healthy, as GraphQL has it; `domain.spec` says what it means."""
+"""Specifications of services in GraphQL; see `domain.spec` for their rules."""
 
 import strawberry
 
-from domain import spec as domain
+from domain import spec as specs
 from domain.errors import InvalidSpec
+from domain.spec import MAX_SECONDS, MAX_VARIABLES
+from gql.contract import enum
 
-DEFAULT = domain.ServiceSpec()
+DEFAULT = specs.ServiceSpec()
+DEFAULT_HEALTH = specs.Health(check=specs.TcpCheck())
 
-strawberry.enum(domain.ServiceType, description="What a service is for; a JOB runs to its end, the others stay up.")
+enum.describe(
+    specs.ServiceType,
+    "The type of a service.",
+    DATABASE="Stores data; it stays up.",
+    JOB="Runs to its end.",
+    CONTAINER="A container from an existing image; it stays up.",
+    APPLICATION="Built from source; it stays up.",
+)
+
+_PORT = "The port to check, by its index in the ports of the service, from 0."
+_PATH = "The path to request."
+_HTTP = "Check with an HTTP request."
+_TCP = "Check with a TCP connection."
+_COMMAND = "Check with a shell command: healthy when it exits with 0."
+_INTERVAL = "Seconds between two checks."
+_TIMEOUT = "Maximum duration of a check, in seconds."
+_START_PERIOD = f"Seconds after which a service that is not healthy has failed; at most {MAX_SECONDS}."
+_VARIABLE_NAME = "Name of the variable."
+_VARIABLE_VALUE = "Value of the variable."
+_IMAGE = "An existing container image; null for another source."
+_CONTEXT = "A folder with a Dockerfile to build an image from; null for another source."
+_DOCKERFILE = "Path of the Dockerfile in the context; null for Dockerfile."
+_DIRECTORY = "The working directory of the commands."
+_BUILD = "Shell commands that build the service, in order."
+_RUN = "The shell command that runs the service."
+_ENV = f"Environment variables of the build and run commands; at most {MAX_VARIABLES}."
+_PORTS = "TCP ports; 0 asks for a free port at each deployment."
+_HEALTH = "How the service is checked for health; null: it is healthy as soon as it has started."
+_BUILD_TIMEOUT = "Maximum duration of the build step, in seconds."
+_DEPLOY_TIMEOUT = "Maximum duration of the deploy step, in seconds."
+_RETRIES = "Number of retries of a failed step."
 
 
-@strawberry.type(description="An environment variable of the service's build and run commands.")
+@strawberry.type(description="An environment variable of the build and run commands of a service.")
 class Variable:
-    name: str
-    value: str
+    name: str = strawberry.field(description=_VARIABLE_NAME)
+    value: str = strawberry.field(description=_VARIABLE_VALUE)
 
 
-@strawberry.type(description="Healthy when GET of the path answers 200 to 399.")
+@strawberry.type(description="Healthy when a GET request is answered with a status from 200 to 399.")
 class HttpCheck:
-    path: str
-    port: int = strawberry.field(description="The port's place in the service's ports, counted from 0.")
+    path: str = strawberry.field(description=_PATH)
+    port: int = strawberry.field(description=_PORT)
 
 
 @strawberry.type(description="Healthy when the port accepts a connection.")
 class TcpCheck:
-    port: int = strawberry.field(description="The port's place in the service's ports, counted from 0.")
+    port: int = strawberry.field(description=_PORT)
 
 
-@strawberry.type(description="When a started service counts as up: one of http, tcp, command. Times are in seconds.")
+@strawberry.type(description="How a started service is checked for health: one of http, tcp and command.")
 class Health:
-    interval: float = strawberry.field(description="Between two tries.")
-    timeout: float = strawberry.field(description="The most that one try may take.")
-    start_period: float = strawberry.field(description="A service that isn't healthy after it has failed.")
-    http: HttpCheck | None = None
-    tcp: TcpCheck | None = None
-    command: str | None = strawberry.field(default=None, description="Healthy when this shell command exits with 0.")
+    interval: float = strawberry.field(description=_INTERVAL)
+    timeout: float = strawberry.field(description=_TIMEOUT)
+    start_period: float = strawberry.field(description=_START_PERIOD)
+    http: HttpCheck | None = strawberry.field(default=None, description=_HTTP)
+    tcp: TcpCheck | None = strawberry.field(default=None, description=_TCP)
+    command: str | None = strawberry.field(default=None, description=_COMMAND)
 
 
-@strawberry.type(description="How a service is built and run: an image, a context with a Dockerfile, or processes.")
+@strawberry.type(description="How a service is built and run: from an image, from a Dockerfile, or as processes.")
 class ServiceSpec:
-    build: list[str] = strawberry.field(description="Shell commands, one after the other.")
-    env: list[Variable]
-    ports: list[int] = strawberry.field(description="TCP ports; 0 asks for a free one at each deployment.")
-    build_timeout: float = strawberry.field(description="In seconds.")
-    deploy_timeout: float = strawberry.field(description="In seconds.")
-    retries: int = strawberry.field(description="How often a failed step is tried again.")
-    image: str | None = None
-    context: str | None = None
-    dockerfile: str | None = None
-    directory: str | None = strawberry.field(default=None, description="Where the commands run.")
-    run: str | None = strawberry.field(default=None, description="The shell command that is the service.")
-    health: Health | None = None
+    build: list[str] = strawberry.field(description=_BUILD)
+    env: list[Variable] = strawberry.field(description=_ENV)
+    ports: list[int] = strawberry.field(description=_PORTS)
+    build_timeout: float = strawberry.field(description=_BUILD_TIMEOUT)
+    deploy_timeout: float = strawberry.field(description=_DEPLOY_TIMEOUT)
+    retries: int = strawberry.field(description=_RETRIES)
+    image: str | None = strawberry.field(default=None, description=_IMAGE)
+    context: str | None = strawberry.field(default=None, description=_CONTEXT)
+    dockerfile: str | None = strawberry.field(default=None, description=_DOCKERFILE)
+    directory: str | None = strawberry.field(default=None, description=_DIRECTORY)
+    run: str | None = strawberry.field(default=None, description=_RUN)
+    health: Health | None = strawberry.field(default=None, description=_HEALTH)
 
 
-@strawberry.input(description="An environment variable of the service's build and run commands.")
+@strawberry.input(description="An environment variable of the build and run commands of a service.")
 class VariableInput:
-    name: str
-    value: str
+    name: str = strawberry.field(description=_VARIABLE_NAME)
+    value: str = strawberry.field(description=_VARIABLE_VALUE)
 
 
-@strawberry.input(description="Healthy when GET of the path answers 200 to 399.")
+@strawberry.input(description="Healthy when a GET request is answered with a status from 200 to 399.")
 class HttpCheckInput:
-    path: str = "/"
-    port: int = strawberry.field(default=0, description="The port's place in the service's ports, counted from 0.")
+    path: str = strawberry.field(default="/", description=_PATH)
+    port: int = strawberry.field(default=0, description=_PORT)
 
 
 @strawberry.input(description="Healthy when the port accepts a connection.")
 class TcpCheckInput:
-    port: int = strawberry.field(default=0, description="The port's place in the service's ports, counted from 0.")
+    port: int = strawberry.field(default=0, description=_PORT)
 
 
-@strawberry.input(description="When a started service counts as up: exactly one of http, tcp, command. In seconds.")
+@strawberry.input(description="How a started service is checked for health: exactly one of http, tcp and command.")
 class HealthInput:
-    http: HttpCheckInput | None = None
-    tcp: TcpCheckInput | None = None
-    command: str | None = None
-    interval: float = 1.0
-    timeout: float = 5.0
-    start_period: float = 60.0
+    http: HttpCheckInput | None = strawberry.field(default=None, description=_HTTP)
+    tcp: TcpCheckInput | None = strawberry.field(default=None, description=_TCP)
+    command: str | None = strawberry.field(default=None, description=_COMMAND)
+    interval: float = strawberry.field(default=DEFAULT_HEALTH.interval, description=_INTERVAL)
+    timeout: float = strawberry.field(default=DEFAULT_HEALTH.timeout, description=_TIMEOUT)
+    start_period: float = strawberry.field(default=DEFAULT_HEALTH.start_period, description=_START_PERIOD)
 
 
-@strawberry.input(description="How a service is built and run: an image, a context with a Dockerfile, or processes.")
+@strawberry.input(description="How a service is built and run: from an image, from a Dockerfile, or as processes.")
 class ServiceSpecInput:
-    image: str | None = None
-    context: str | None = None
-    dockerfile: str | None = None
-    directory: str | None = strawberry.field(default=None, description="Where the commands run.")
-    build: list[str] = strawberry.field(default_factory=list, description="Shell commands, one after the other.")
-    run: str | None = strawberry.field(default=None, description="The shell command that is the service.")
-    env: list[VariableInput] = strawberry.field(default_factory=list)
-    ports: list[int] = strawberry.field(
-        default_factory=list, description="TCP ports; 0 asks for a free one at each deployment."
-    )
-    health: HealthInput | None = None
-    build_timeout: float = strawberry.field(default=DEFAULT.build_timeout, description="In seconds.")
-    deploy_timeout: float = strawberry.field(default=DEFAULT.deploy_timeout, description="In seconds.")
-    retries: int = strawberry.field(default=0, description="How often a failed step is tried again.")
+    image: str | None = strawberry.field(default=None, description=_IMAGE)
+    context: str | None = strawberry.field(default=None, description=_CONTEXT)
+    dockerfile: str | None = strawberry.field(default=None, description=_DOCKERFILE)
+    directory: str | None = strawberry.field(default=None, description=_DIRECTORY)
+    build: list[str] = strawberry.field(default_factory=list, description=_BUILD)
+    run: str | None = strawberry.field(default=None, description=_RUN)
+    env: list[VariableInput] = strawberry.field(default_factory=list, description=_ENV)
+    ports: list[int] = strawberry.field(default_factory=list, description=_PORTS)
+    health: HealthInput | None = strawberry.field(default=None, description=_HEALTH)
+    build_timeout: float = strawberry.field(default=DEFAULT.build_timeout, description=_BUILD_TIMEOUT)
+    deploy_timeout: float = strawberry.field(default=DEFAULT.deploy_timeout, description=_DEPLOY_TIMEOUT)
+    retries: int = strawberry.field(default=DEFAULT.retries, description=_RETRIES)
 
 
-def to_domain(given: ServiceSpecInput | None) -> domain.ServiceSpec:
+def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
+    """Return the specification, the default one for None; raises `InvalidSpec`."""
     if given is None:
         return DEFAULT
-    return domain.ServiceSpec(
+    return specs.ServiceSpec(
         image=given.image,
         context=given.context,
         dockerfile=given.dockerfile,
         directory=given.directory,
         build=tuple(given.build),
         run=given.run,
-        env=tuple(domain.Variable(name=variable.name, value=variable.value) for variable in given.env),
+        env=tuple(specs.Variable(name=variable.name, value=variable.value) for variable in given.env),
         ports=tuple(given.ports),
-        health=_health(given.health),
+        health=_health_to_domain(given.health),
         build_timeout=given.build_timeout,
         deploy_timeout=given.deploy_timeout,
         retries=given.retries,
     )
 
 
-def _health(given: HealthInput | None) -> domain.Health | None:
+def _health_to_domain(given: HealthInput | None) -> specs.Health | None:
     if given is None:
         return None
-    checks: list[domain.Check] = []
+    checks: list[specs.Check] = []
     if given.http is not None:
-        checks.append(domain.HttpCheck(path=given.http.path, port=given.http.port))
+        checks.append(specs.HttpCheck(path=given.http.path, port=given.http.port))
     if given.tcp is not None:
-        checks.append(domain.TcpCheck(port=given.tcp.port))
+        checks.append(specs.TcpCheck(port=given.tcp.port))
     if given.command is not None:
-        checks.append(domain.CommandCheck(command=given.command))
+        checks.append(specs.CommandCheck(command=given.command))
     if len(checks) != 1:
-        raise InvalidSpec(field="health", why="exactly one of http, tcp and command is given")
-    return domain.Health(
+        raise InvalidSpec(field="health", why="exactly one of http, tcp and command is required")
+    return specs.Health(
         check=checks[0], interval=given.interval, timeout=given.timeout, start_period=given.start_period
     )
 
 
-def from_domain(spec: domain.ServiceSpec) -> ServiceSpec:
+def from_domain(spec: specs.ServiceSpec) -> ServiceSpec:
     return ServiceSpec(
         image=spec.image,
         context=spec.context,
@@ -144,19 +176,19 @@ def from_domain(spec: domain.ServiceSpec) -> ServiceSpec:
         run=spec.run,
         env=[Variable(name=variable.name, value=variable.value) for variable in spec.env],
         ports=list(spec.ports),
-        health=None if spec.health is None else _from_health(spec.health),
+        health=None if spec.health is None else _health_from_domain(spec.health),
         build_timeout=spec.build_timeout,
         deploy_timeout=spec.deploy_timeout,
         retries=spec.retries,
     )
 
 
-def _from_health(health: domain.Health) -> Health:
+def _health_from_domain(health: specs.Health) -> Health:
     check = health.check
     return Health(
-        http=HttpCheck(path=check.path, port=check.port) if isinstance(check, domain.HttpCheck) else None,
-        tcp=TcpCheck(port=check.port) if isinstance(check, domain.TcpCheck) else None,
-        command=check.command if isinstance(check, domain.CommandCheck) else None,
+        http=HttpCheck(path=check.path, port=check.port) if isinstance(check, specs.HttpCheck) else None,
+        tcp=TcpCheck(port=check.port) if isinstance(check, specs.TcpCheck) else None,
+        command=check.command if isinstance(check, specs.CommandCheck) else None,
         interval=health.interval,
         timeout=health.timeout,
         start_period=health.start_period,

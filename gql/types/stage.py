@@ -1,81 +1,80 @@
-"""Stages: made, edited, moved and deleted."""
-
-from uuid import UUID
+"""Stages of a pipeline."""
 
 import strawberry
 from strawberry import ID
 
 from domain.errors import InvalidArgument
-from domain.pipeline.ref import StageId, StageRef
-from domain.pipeline.stage import After, At, Before, CreateStage, DeleteStage, EditStage, MoveStage, Place
+from domain.pipeline.stage import After, At, Before, Place
+from domain.pipeline.stage import Stage as DomainStage
 from domain.pipeline.stage import StagePolicy as DomainStagePolicy
-from gql.contract.mutation import Write, mutation
-from gql.contract.node import reference
-from gql.types.pipeline import PipelineResult, change
-from store import ids
+from domain.spec import ServiceType
+from gql.types import service as services
+from gql.types.ref import stage_ref, to_stage
+from gql.types.service import Service
+
+_CONCURRENCY = "Number of services that are built or deployed at once; null for the number of the environment."
 
 
-@strawberry.input(description="A place in the order.", one_of=True)
-class PlaceInput:
-    position: int | None = strawberry.UNSET
-    before: ID | None = strawberry.UNSET
-    after: ID | None = strawberry.UNSET
+@strawberry.type(description="How a stage is carried out.")
+class StagePolicy:
+    concurrency: int | None = strawberry.field(description=_CONCURRENCY)
 
 
 @strawberry.input(description="How a stage is carried out.")
 class StagePolicyInput:
-    concurrency: int | None = None
+    concurrency: int | None = strawberry.field(default=None, description=_CONCURRENCY)
 
 
-def _place(given: PlaceInput) -> Place:
+def policy_from_domain(policy: DomainStagePolicy) -> StagePolicy:
+    return StagePolicy(concurrency=policy.concurrency)
+
+
+def policy_to_domain(given: StagePolicyInput) -> DomainStagePolicy:
+    return DomainStagePolicy(concurrency=given.concurrency)
+
+
+@strawberry.type(description="A step of the order of deployment. The services of a stage are deployed side by side.")
+class Stage:
+    id: ID = strawberry.field(description="Id of the stage.")
+    position: int = strawberry.field(description="Position in the pipeline, from 1.")
+    name: str = strawberry.field(description="Name of the stage, unique in its pipeline.")
+    description: str = strawberry.field(description="A text for people; it may be empty.")
+    home_of: ServiceType | None = strawberry.field(description="New services of this type are added to the stage.")
+    policy: StagePolicy = strawberry.field(description="How the stage is carried out.")
+    services: list[Service] = strawberry.field(description="The services of the stage.")
+
+
+def from_domain(position: int, stage: DomainStage) -> Stage:
+    own = stage_ref(stage.id, stage.name)
+    return Stage(
+        id=own.id,
+        position=position,
+        name=stage.name,
+        description=stage.description,
+        home_of=stage.home_of,
+        policy=policy_from_domain(stage.policy),
+        services=[services.from_domain(each, own) for each in stage.services],
+    )
+
+
+@strawberry.input(description="A position in the order of stages: exactly one of the fields.", one_of=True)
+class PlaceInput:
+    position: int | None = strawberry.field(default=strawberry.UNSET, description="The position, from 1.")
+    before: ID | None = strawberry.field(
+        default=strawberry.UNSET, description="The position before this stage, given by its id or name."
+    )
+    after: ID | None = strawberry.field(
+        default=strawberry.UNSET, description="The position after this stage, given by its id or name."
+    )
+
+
+def place_to_domain(given: PlaceInput) -> Place:
     match given:
         case PlaceInput(position=int(position)):
             return At(position=position)
         case PlaceInput(before=str(stage)):
-            return Before(stage=stage_ref(ID(stage)))
+            return Before(stage=to_stage(stage))
         case PlaceInput(after=str(stage)):
-            return After(stage=stage_ref(ID(stage)))
+            return After(stage=to_stage(stage))
         case _:
-            raise InvalidArgument(argument="to", why="give a position, or the stage before or after which")
-
-
-def stage_ref(text: ID) -> StageRef:
-    found = reference("stage", text)
-    return StageId(found) if isinstance(found, UUID) else found
-
-
-def _policy(given: StagePolicyInput | None) -> DomainStagePolicy | None:
-    return None if given is None else DomainStagePolicy(concurrency=given.concurrency)
-
-
-@mutation("Makes a stage, at the end unless said otherwise.")
-async def create_stage(
-    write: Write, environment: ID, name: str, description: str = "", to: PlaceInput | None = None
-) -> PipelineResult:
-    place = None if to is None else _place(to)
-    command = CreateStage(stage=StageId(ids.new()), name=name, description=description, place=place)
-    return await change(write, environment, command)
-
-
-@mutation("Changes of a stage what is given.")
-async def edit_stage(
-    write: Write,
-    environment: ID,
-    stage: ID,
-    name: str | None = None,
-    description: str | None = None,
-    policy: StagePolicyInput | None = None,
-) -> PipelineResult:
-    command = EditStage(stage=stage_ref(stage), name=name, description=description, policy=_policy(policy))
-    return await change(write, environment, command)
-
-
-@mutation("Moves a stage to another place in the order.")
-async def move_stage(write: Write, environment: ID, stage: ID, to: PlaceInput) -> PipelineResult:
-    return await change(write, environment, MoveStage(stage=stage_ref(stage), place=_place(to)))
-
-
-@mutation("Deletes an empty stage, or one whose services go to another.")
-async def delete_stage(write: Write, environment: ID, stage: ID, services_to: ID | None = None) -> PipelineResult:
-    target = None if services_to is None else stage_ref(services_to)
-    return await change(write, environment, DeleteStage(stage=stage_ref(stage), services_to=target))
+            raise InvalidArgument(argument="to", why="a position, or a stage to stand before or after, is required")

@@ -1,83 +1,65 @@
-"""Tokens: with what somebody comes in, since when, and until when."""
+"""Tokens."""
 
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from datetime import UTC, datetime
 from uuid import UUID
 
 import strawberry
 from msgspec import Struct
 from strawberry import ID
 
-from application.handler import Outcome, Transaction
-from domain.access import ACCESS, Access, IssueToken, RevokeToken, TokenId, TokenIssued, TokenRevoked, decider
-from domain.errors import InvalidArgument, TokenNotFound
+from domain.access import ACCESS, TokenIssued, TokenRevoked
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.contract.connection import Connection, connection, cut, part
-from gql.contract.errors import Refusal
-from gql.contract.mutation import Write, mutation
-from gql.contract.node import global_id, uuid_of
-from store import ids
+from gql.contract.connection import After, Before, Connection, First, Last, connection, cut, part
+from gql.contract.node import global_id
 from store.log import Recorded
 
-HASH = re.compile("[0-9a-f]{64}")
 
-MOST_YEARS = 100
-"""For which a token may be good: the last days there are can't be told in every time zone."""
-
-
-@strawberry.type(description="With what an actor comes in. Only its hash is kept, and not even that is told.")
+@strawberry.type(description="A token of an actor. The server stores only its hash, and does not show it.")
 class Token:
-    id: ID
-    name: str
-    actor: str = strawberry.field(description="Who comes in with it, by id.")
-    issued_at: datetime = strawberry.field(description="When it was made.")
-    issued_by: str = strawberry.field(description="Who made it, by id.")
-    expires_at: datetime | None = strawberry.field(description="Until when it is good; null for as long as it stands.")
-    revoked_at: datetime | None = strawberry.field(description="Since when nobody gets in with it; null for never.")
-    revoked_by: str | None = strawberry.field(description="Who revoked it, by id; null if nobody did.")
-    is_good: bool = strawberry.field(description="Whether it lets in just now: not revoked, and not expired.")
-    version: int = strawberry.field(description="Counts the changes to all tokens; what expectedVersion speaks of.")
-    cursor: str = strawberry.field(description="A place in the log at which the token is as shown here.")
+    id: ID = strawberry.field(description="Global id of the token; it never changes.")
+    name: str = strawberry.field(description="Name of the token.")
+    actor: str = strawberry.field(description="Id of the actor who uses the token.")
+    issued_at: datetime = strawberry.field(description="When the token was issued.")
+    issued_by: str = strawberry.field(description="Id of the actor who issued the token.")
+    expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
+    revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
+    revoked_by: str | None = strawberry.field(description="Id of the actor who revoked the token, if any.")
+    is_good: bool = strawberry.field(description="Whether the token is valid now: neither revoked nor expired.")
+    version: int = strawberry.field(description="Number of changes to all tokens, for expectedVersion.")
+    cursor: str = strawberry.field(description="A position in the log at which the token has this state.")
 
 
-TokenResult = Annotated[
-    Token | Refusal,
-    strawberry.union("TokenResult", description="The token as the change left it, or why there is no change."),
-]
-
-
-class Known(Struct):
-    """What the log has of a token."""
+class TokenRecord(Struct):
+    """The events of a token."""
 
     fact: TokenIssued
     issued: Recorded
     revoked: Recorded | None = None
 
 
-def _known(events: Sequence[Recorded]) -> dict[UUID, Known]:
-    """Every token by its id, in the order they were made."""
-    known: dict[UUID, Known] = {}
+def token_records(events: Sequence[Recorded]) -> list[TokenRecord]:
+    """Return all tokens in the order of their issue."""
+    tokens: dict[UUID, TokenRecord] = {}
     for recorded in events:
         match recorded.event:
             case TokenIssued(token=token) as fact:
-                known[token] = Known(fact, recorded)
+                tokens[token] = TokenRecord(fact, recorded)
             case TokenRevoked(token=token):
-                known[token].revoked = recorded
-    return known
+                tokens[token].revoked = recorded
+    return list(tokens.values())
 
 
-def _shown(context: Context, known: Known, version: int, position: int) -> Token:
-    fact, revoked = known.fact, known.revoked
+def convert(context: Context, record: TokenRecord, version: int, position: int) -> Token:
+    fact, revoked = record.fact, record.revoked
     has_expired = fact.expires_at is not None and fact.expires_at <= datetime.now(UTC)
     return Token(
         id=global_id("token", fact.token),
         name=fact.name,
         actor=fact.actor,
-        issued_at=known.issued.recorded_at,
-        issued_by=known.issued.by.actor,
+        issued_at=record.issued.recorded_at,
+        issued_by=record.issued.by.actor,
         expires_at=fact.expires_at,
         revoked_at=None if revoked is None else revoked.recorded_at,
         revoked_by=None if revoked is None else revoked.by.actor,
@@ -87,84 +69,22 @@ def _shown(context: Context, known: Known, version: int, position: int) -> Token
     )
 
 
-def _cursor(known: Known) -> str:
-    return known.fact.token.hex
+def _cursor(record: TokenRecord) -> str:
+    return record.fact.token.hex
 
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="All tokens in the order they were made, also those that are good no more.")
+    @strawberry.field(description="List all tokens in the order of their issue, also revoked and expired ones.")
     async def tokens(
         self,
         info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
     ) -> Connection[Token]:
         log = info.context.application.log
         position, events = await log.position(), await log.read(ACCESS)
-        page = cut(list(_known(events).values()), part(first, after, last, before), _cursor)
-        return connection(page, lambda known: _shown(info.context, known, len(events), position))
-
-
-@mutation(
-    "Lets somebody in with a token that the client has made: 32 random bytes or more. "
-    "Only its SHA-256 is sent, so that nobody else ever sees it."
-)
-async def issue_token(
-    write: Write, name: str, hash: str, actor: ID | None = None, expires_at: datetime | None = None
-) -> TokenResult:
-    assert write.context.identity is not None, "nobody comes this far without a token"
-    if HASH.fullmatch(hash) is None:
-        raise InvalidArgument(argument="hash", why="it has 64 hexadecimal digits, in lower case: the token's SHA-256")
-    if expires_at is not None and expires_at.tzinfo is None:
-        raise InvalidArgument(argument="expiresAt", why="it needs a time zone, as in 2026-01-31T12:00:00Z")
-    now = datetime.now(UTC)
-    if expires_at is not None and expires_at <= now:
-        raise InvalidArgument(argument="expiresAt", why="it is over")
-    if expires_at is not None and expires_at > now + timedelta(days=365.25 * MOST_YEARS):
-        raise InvalidArgument(argument="expiresAt", why=f"at most {MOST_YEARS} years from now; null is for ever")
-    wish = IssueToken(
-        token=TokenId(ids.new()),
-        name=name,
-        actor=write.context.identity.actor if actor is None else str(actor),
-        hash=hash,
-        expires_at=None if expires_at is None else expires_at.astimezone(UTC),
-    )
-
-    async def work(transaction: Transaction) -> UUID:
-        await transaction.do(decider, ACCESS, wish, write.expected_version)
-        return ACCESS
-
-    handled = await write.transact(work, decider)
-    made = next(each for each in reversed(await _left(write, handled)) if each.fact.hash == hash)
-    return _shown(write.context, made, handled.subject.version, handled.receipt.position)
-
-
-@mutation(
-    "Lets nobody in with a token any more, and ends what is open with it. Whoever revokes the last one makes another "
-    "with `stageline serve --issue-token`, on the server's machine."
-)
-async def revoke_token(write: Write, token: ID) -> TokenResult:
-    id_ = uuid_of("token", token)
-    if id_ is None:
-        raise TokenNotFound(token=token)
-
-    async def work(transaction: Transaction) -> UUID:
-        await transaction.do(decider, ACCESS, RevokeToken(token=TokenId(id_)), write.expected_version)
-        return ACCESS
-
-    try:
-        handled = await write.transact(work, decider)
-    except TokenNotFound:
-        raise TokenNotFound(token=token) from None  # as the client knows it
-    revoked = next(each for each in await _left(write, handled) if each.fact.token == id_)
-    return _shown(write.context, revoked, handled.subject.version, handled.receipt.position)
-
-
-async def _left(write: Write, handled: Outcome[Access]) -> list[Known]:
-    """The tokens as a change left them, or as a dry run would have."""
-    events = await write.context.application.log.read(ACCESS, until=handled.subject.version)
-    imagined = handled.preview(write.context.author(write.reason)) if write.dry_run else []
-    return list(_known([*events, *imagined]).values())
+        page = cut(token_records(events), part(first, after, last, before), _cursor)
+        return connection(page, lambda record: convert(info.context, record, len(events), position))

@@ -1,1 +1,1 @@
-"""The machinery that keeps every read model equal to the log."""
+"""The engine that keeps read models equal to the log. It knows no noun and no database."""

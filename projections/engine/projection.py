@@ -1,4 +1,4 @@
-"""A read model as data: which row an event belongs to, and what the row says after it."""
+"""A read model as data: the row of an event, and the view of that row after the event."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from projections.engine.views import Edge, Page, Place, Row, Slice, Views
-from store.log import Link, Recorded
+from projections.engine.views import ListPlace, Page, PageEdge, Slice, ViewRow, Views
+from store.log import Recorded
 
 View = TypeVar("View", bound=msgspec.Struct)
 Part = TypeVar("Part")
@@ -17,16 +17,16 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class Projection(Generic[View]):
-    """*key* says which row an event touches (None: none), *fold* what the row says after it (None: it is gone).
+    """A read model. *name* is the kind of its rows.
 
-    *fold* is pure and gets the events of a row in their order. *name* is the kind of its rows. Raising *version*
-    has all of them made anew: it is raised with every change to the view's shape or to *fold*. *place* says where
-    a row is listed (None: in no list).
+    *key* returns the row that an event touches, or None. All events of a row belong to one stream, unless the
+    projection has a single row. *fold* returns the view after an event, or None to delete the row. It is pure, and gets
+    the events of a row in order. *place* returns the place of a row in a list, or None.
 
-    *beside* gives rows that are written once, beside an event's own and of the same kind; it gets what that said before
-    the event and after it. *fold_all* comes to the same as *fold* on one event after another, where that can be done
-    quicker. *chain* does too, where all events are of one row and nothing but their positions and hashes counts;
-    without it a row's events are all of one stream.
+    Raise *version* with every change to the shape of the view or to *fold*: all rows are then rebuilt.
+
+    *beside* returns rows of the same kind that are written once, next to the row of an event. It gets the view before
+    and after the event. *fold_all* has the same result as *fold* on one event after another, but is faster.
     """
 
     name: str
@@ -34,13 +34,12 @@ class Projection(Generic[View]):
     view: type[View]
     key: Callable[[Recorded], UUID | None]
     fold: Callable[[View | None, Recorded], View | None]
-    place: Callable[[View], Place | None]
-    beside: Callable[[View | None, View | None, Recorded], Sequence[Row]] | None = None
+    place: Callable[[View], ListPlace | None]
+    beside: Callable[[View | None, View | None, Recorded], Sequence[ViewRow]] | None = None
     fold_all: Callable[[View | None, Sequence[Recorded]], View | None] | None = None
-    chain: Callable[[View | None, Sequence[Link]], View] | None = None
 
     def replay(self, events: Sequence[Recorded], view: View | None = None) -> View | None:
-        """*events* of one row folded onto *view*."""
+        """Return *view* with *events* of one row folded in."""
         own = [recorded for recorded in events if self.key(recorded) is not None]
         if self.fold_all is not None:
             return self.fold_all(view, own)
@@ -59,7 +58,7 @@ class Projection(Generic[View]):
 _encoder = msgspec.json.Encoder()
 
 
-@cache  # and not in the projection itself, which is handed on to other processes
+@cache
 def _decoder(view: type[View]) -> msgspec.json.Decoder[View]:
     return msgspec.json.Decoder(view)
 
@@ -72,22 +71,23 @@ class Reader(Generic[View]):
         self._projection = projection
 
     async def get(self, key: UUID) -> View | None:
+        """Return the view of a row, or None."""
         document = await self._views.get(self._projection.name, key)
         return None if document is None else self._projection.decode(document)
 
     async def find(self, keys: Collection[UUID]) -> Mapping[UUID, View]:
-        """The rows that are there."""
+        """Return the views of the rows that exist."""
         found = await self._views.find(self._projection.name, keys)
         return {key: self._projection.decode(document) for key, document in found.items()}
 
     async def list(self, parent: str, part: Slice, *, is_descending: bool = False) -> Page[View]:
-        """Raises `InvalidArgument` for what is no cursor."""
+        """Return a part of the list under *parent*; raise `InvalidArgument` for an invalid cursor."""
         return await self.read_list(parent, part, self._projection.decode, is_descending=is_descending)
 
     async def read_list(
         self, parent: str, part: Slice, decode: Callable[[bytes], Part], *, is_descending: bool = False
     ) -> Page[Part]:
-        """The same of what *decode* makes of the rows."""
+        """Return the same as `list`, with each row decoded by *decode*."""
         page = await self._views.list(self._projection.name, parent, part, is_descending=is_descending)
-        edges = tuple(Edge(edge.cursor, decode(edge.node)) for edge in page.edges)
+        edges = tuple(PageEdge(edge.cursor, decode(edge.node)) for edge in page.edges)
         return Page(edges=edges, has_previous=page.has_previous, has_next=page.has_next)

@@ -1,78 +1,59 @@
 """
-Keeps the read models equal to the log.
+The projector keeps the read models equal to the log.
 
-Two tasks do it. One follows the log and folds what comes into every projection whose rows are good. The other makes
-rows anew that are not (another version of the projection, another log, none yet): it folds the whole log, with no more
-rows in memory than there is room for, writes them where nobody reads them, and switches to them when they are as new as
-the others. A task that meets a fault says so in the status and begins again a moment later.
+It has two tasks. `_follow` folds new events into every projection whose rows are good. `_renew` rebuilds all other
+rows: those of another version of the projection, of another log, or without a checkpoint. A rebuild folds the whole log
+into generations that are not read, and switches to them when they are as new as the other rows. A task that meets a
+fault reports it in the status, and starts again after a pause.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from projections.engine.desk import Desk, parts
+from projections.engine.buffer import RowBuffer
 from projections.engine.projection import Projection
-from projections.engine.sheet import Sheet
-from projections.engine.views import Checkpoint, Parked, Progress, Views, ViewsUnavailable
+from projections.engine.rebuild import Rebuild, chunks
+from projections.engine.status import ProjectionStatus, ProjectorStatus
+from projections.engine.views import Advance, Checkpoint, Views, ViewsUnavailable
 from store.log import EventLog, LogUnavailable, Recorded
 
 PAUSE = 1.0
+"""Pause after a fault, in seconds."""
+
 TIMEOUT = 5.0
-MANY = 1_000
+"""Maximum time that a read waits for the read models, in seconds."""
+
+BATCH = 1_000
+"""Events that a rebuild reads at once, and rows that it writes at once."""
+
 ROOM = 5_000
+"""Maximum number of rows that a rebuild keeps in memory for each projection, beside one batch."""
 
 logger = logging.getLogger(__name__)
 
 
-class ProjectionStatus(Struct, frozen=True, kw_only=True):
-    """How far the rows of *kind* are; while they are rebuilt, how far those are that are still read.
-
-    *lag* is how many events of the log they do not contain.
-    """
-
-    kind: str
-    version: int
-    position: int
-    lag: int
-    is_rebuilding: bool
-
-
-class ProjectorStatus(Struct, frozen=True, kw_only=True):
-    """*lag* is how many events of the log some read model does not contain; *fault* is why nothing goes on just now.
-
-    *parked* are the first ten events that each projection could not fold.
-    """
-
-    position: int
-    lag: int
-    projections: tuple[ProjectionStatus, ...]
-    parked: tuple[Parked, ...]
-    fault: str | None
-
-
 class ViewsBehind(ViewsUnavailable):
-    """The read models are at *position*, and did not come to *wanted* in time."""
+    """The read models are at *position*, and did not reach *wanted* in time."""
 
     def __init__(self, wanted: int, position: int, fault: str | None = None) -> None:
         why = f" ({fault})" if fault else ""
-        super().__init__(f"The read models are at position {position} and have not come to {wanted} in time{why}.")
+        super().__init__(f"The read models are at position {position} and did not reach {wanted} in time{why}.")
         self.wanted, self.position = wanted, position
 
 
 class EventsMissed(Exception):
-    """The log's positions have no gaps, but what was read of it had one."""
+    """The events that were read have a gap, which the log has not."""
 
 
 class Projector:
-    """Folds *log* into the rows of *projections*; after a fault it waits for *pause* seconds.
+    """Folds *log* into the rows of *projections*, and pauses for *pause* seconds after a fault.
 
-    While rows are made anew *many* events or rows are read or written at once, and of each kind there are no more rows
-    in memory than there is *room* for.
+    A rebuild reads and writes *batch* events or rows at once, and keeps at most *room* rows of each kind in memory,
+    beside one batch.
     """
 
     def __init__(
@@ -81,38 +62,38 @@ class Projector:
         views: Views,
         projections: Sequence[Projection[Any]],
         pause: float = PAUSE,
-        many: int = MANY,
+        batch: int = BATCH,
         room: int = ROOM,
     ) -> None:
         self._log = log
         self._views = views
         self._pause = pause
-        self._many, self._room = many, room
+        self._batch, self._room = batch, room
         self._projections = {projection.name: projection for projection in projections}
         self._live: dict[str, Checkpoint] = {}
-        self._stale: dict[str, Checkpoint | None] = {}  # with the checkpoint of the rows that are still read
-        self._outdated: dict[str, int] = {}  # how far those are, if they are of this log
-        self._has_looked = asyncio.Event()
-        self._found_live = asyncio.Event()
-        self._found_stale = asyncio.Event()
+        self._stale: dict[str, Checkpoint | None] = {}  # with the checkpoint of the old rows
+        self._outdated: dict[str, int] = {}  # positions of the old rows, if they are of this log
+        self._is_reviewed = asyncio.Event()
+        self._has_live = asyncio.Event()
+        self._has_stale = asyncio.Event()
         self._moving = asyncio.Lock()  # held while checkpoints move
         self._waiters: dict[asyncio.Future[None], int] = {}
         self._faults: dict[str, str] = {}
-        self._told: set[str] = set()  # of faults, since all was well
+        self._logged: set[str] = set()  # faults that were logged since the last recovery
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begins to follow the log; returns when it was seen how far the read models are, or can't be just now."""
+        """Start to follow the log; return when the checkpoints were read, or can't be read."""
         if not self._tasks:
-            self._tasks = self._begun()
-        await self._has_looked.wait()
+            self._tasks = self._start_tasks()
+        await self._is_reviewed.wait()
 
-    def _begun(self) -> list[asyncio.Task[None]]:
+    def _start_tasks(self) -> list[asyncio.Task[None]]:
         works = (self._follow, self._renew)
         return [asyncio.create_task(self._persist(work), name=f"projector{work.__name__}") for work in works]
 
     async def stop(self) -> None:
-        """Whoever still waits is told that the read models are behind."""
+        """Stop; each pending `wait_for` raises `ViewsBehind`."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -123,14 +104,14 @@ class Projector:
 
     @property
     def position(self) -> int:
-        """The last position that every read model contains."""
+        """Last position that every read model contains."""
         return min((self._position(kind) for kind in self._projections), default=0)
 
     def _position(self, kind: str) -> int:
         return self._live[kind].position if kind in self._live else self._outdated.get(kind, 0)
 
     async def wait_for(self, position: int, timeout: float = TIMEOUT) -> None:
-        """Returns when every read model contains the log up to *position*; raises `ViewsBehind` after *timeout* s."""
+        """Wait until every read model contains the log up to *position*; raise `ViewsBehind` after *timeout* s."""
         if self.position >= position:
             return
         waiter = asyncio.get_running_loop().create_future()
@@ -144,6 +125,7 @@ class Projector:
             del self._waiters[waiter]
 
     async def status(self) -> ProjectorStatus:
+        """Return the state of all read models; raise `LogUnavailable`."""
         end, parked = await self._log.position(), await self._views.parked()
         return ProjectorStatus(
             position=self.position,
@@ -164,34 +146,35 @@ class Projector:
 
     @property
     def fault(self) -> str | None:
-        """Why nothing goes on just now; None if all is well."""
+        """The fault that stalls the projector, or None."""
         return "; ".join(sorted(set(self._faults.values()))) or None
 
     async def _persist(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Repeat *work*, which returns only by a fault."""
         name = work.__name__
         while True:
             try:
                 await work()
             except Exception as fault:
                 text = f"{type(fault).__name__}: {fault}"
-                is_away = isinstance(fault, LogUnavailable)
-                if text not in self._told and is_away:
-                    logger.warning("The read models do not go on just now: %s", fault)
-                elif text not in self._told:
-                    logger.exception("The read models do not go on just now")
-                self._told.add(text)
+                if text not in self._logged:
+                    trace = None if isinstance(fault, LogUnavailable) else fault
+                    level = logging.WARNING if trace is None else logging.ERROR
+                    logger.log(level, "Projection is stalled: %s; retrying in %g s", text, self._pause, exc_info=trace)
+                self._logged.add(text)
                 self._faults[name] = text
-                self._has_looked.set()
+                self._is_reviewed.set()
                 await asyncio.sleep(self._pause)
 
-    def _goes_on(self, work: str) -> None:
+    def _recover(self, work: str) -> None:
+        """Clear the fault of *work*."""
         self._faults.pop(work, None)
-        if self._told and not self._faults:
-            logger.info("The read models go on")
-            self._told.clear()
+        if self._logged and not self._faults:
+            logger.info("Projection has recovered")
+            self._logged.clear()
 
     async def _review(self) -> None:
-        """Reads how far the rows are, and finds those that have to be made anew."""
+        """Read the checkpoints, and find the rows that need a rebuild."""
         async with self._moving:
             found = await self._views.checkpoints()
             ours = {kind for kind, checkpoint in found.items() if await self._is_of_this_log(checkpoint)}
@@ -203,8 +186,8 @@ class Projector:
                 else:
                     self._stale[kind] = checkpoint
             self._outdated = {kind: found[kind].position for kind in ours & self._stale.keys()}
-            self._moved()
-            self._has_looked.set()
+            self._notify()
+            self._is_reviewed.set()
 
     async def _is_of_this_log(self, checkpoint: Checkpoint) -> bool:
         if checkpoint.epoch != self._log.epoch or not checkpoint.position:
@@ -212,9 +195,9 @@ class Projector:
         last = await self._log.read_all(after=checkpoint.position - 1, limit=1)
         return bool(last) and last[0].hash == checkpoint.hash
 
-    def _moved(self) -> None:
-        """Checkpoints have moved: wakes whoever waits for that."""
-        for event, found in ((self._found_live, self._live), (self._found_stale, self._stale)):
+    def _notify(self) -> None:
+        """Wake the tasks and the waiters for which the moved checkpoints suffice."""
+        for event, found in ((self._has_live, self._live), (self._has_stale, self._stale)):
             if found:
                 event.set()
             else:
@@ -228,42 +211,42 @@ class Projector:
 
     async def _follow(self) -> None:
         await self._review()
-        await self._found_live.wait()
+        await self._has_live.wait()
         after = min((checkpoint.position for checkpoint in self._live.values()), default=0)
         if after == await self._log.position():
-            self._goes_on("_follow")
+            self._recover("_follow")
         follower = self._log.follow(after)
         try:
             async for batch in follower:
-                for events in parts(batch):
+                for events in chunks(batch):
                     async with self._moving:
                         await self._advance(events)
-                self._goes_on("_follow")
+                self._recover("_follow")
         finally:
             if isinstance(follower, AsyncGenerator):
                 await follower.aclose()
         raise LogUnavailable("The log is closed.")
 
     async def _advance(self, events: Sequence[Recorded]) -> None:
-        """Takes *events* into the rows that are good, as far as they are not in there."""
+        """Fold *events* into the good rows that do not contain them yet."""
         news = {kind: [each for each in events if each.position > self._position(kind)] for kind in self._live}
-        sheets = {kind: Sheet(self._projections[kind]) for kind in news if news[kind]}
-        wanted = {kind: sheet.keys(news[kind]) for kind, sheet in sheets.items()}
+        buffers = {kind: RowBuffer(self._projections[kind]) for kind in news if news[kind]}
+        wanted = {kind: buffer.keys(news[kind]) for kind, buffer in buffers.items()}
         generations = {self._live[kind].generation: keys for kind, keys in wanted.items() if keys}
         documents = await self._views.load(generations) if generations else {}
-        steps = []
-        for kind, sheet in sheets.items():
+        advances = []
+        for kind, buffer in buffers.items():
             before, first, last = self._live[kind], news[kind][0], news[kind][-1]
             if first.position != before.position + 1:
-                raise EventsMissed(f"event {first.position} came after event {before.position}")
-            sheet.fold(news[kind], documents.get(before.generation))
-            steps.append(_step(sheet, before, replace(before, position=last.position, hash=last.hash)))
-        if steps:
-            await self._views.save(steps)
-            self._live |= {step.after.kind: step.after for step in steps}
-            self._moved()
+                raise EventsMissed(f"Event {first.position} followed event {before.position}.")
+            buffer.fold(news[kind], documents.get(before.generation))
+            advances.append(_advance(buffer, before, replace(before, position=last.position, hash=last.hash)))
+        if advances:
+            await self._views.save(advances)
+            self._live |= {each.after.kind: each.after for each in advances}
+            self._notify()
 
-    # Making anew
+    # Rebuilding
 
     async def _renew(self) -> None:
         for kind in (await self._views.checkpoints()).keys() - self._projections.keys():
@@ -272,21 +255,23 @@ class Projector:
             await self._views.prune()
             await self._review()
             replaced = await self._rebuild() if self._stale else ()
-            self._goes_on("_renew")
+            self._recover("_renew")
             if replaced:
                 await self._views.prune(replaced)
-            await self._found_stale.wait()
+            await self._has_stale.wait()
 
     async def _rebuild(self) -> Collection[int]:
-        """Makes all rows anew that are not good, in one reading of the log; the generations that were read before."""
+        """Rebuild all stale rows in one pass over the log; return the generations that were replaced."""
         stale = dict(self._stale)
         generations = {kind: await self._views.begin(kind) for kind in stale}
-        desk, last = await self._make(generations)
-        await desk.clear()
+        projections = [self._projections[kind] for kind in stale]
+        rebuild = Rebuild(self._views, projections, generations, self._batch, self._room)
+        last = await self._read_on(rebuild, None)
+        await rebuild.flush()
         async with self._moving:
-            last = await self._read_on(desk, last)  # what came meanwhile
-            steps = []
-            for kind, sheet in desk.sheets.items():
+            last = await self._read_on(rebuild, last)  # events that came meanwhile
+            advances = []
+            for kind, buffer in rebuild.buffers.items():
                 checkpoint = Checkpoint(
                     kind=kind,
                     version=self._projections[kind].version,
@@ -295,32 +280,23 @@ class Projector:
                     position=last.position if last else 0,
                     hash=last.hash if last else b"",
                 )
-                steps.append(_step(sheet, stale[kind], checkpoint))
-            await self._views.save(steps)
-            for step in steps:
-                self._stale.pop(step.after.kind, None)
-                self._live[step.after.kind] = step.after
-            self._moved()
+                advances.append(_advance(buffer, stale[kind], checkpoint))
+            await self._views.save(advances)
+            for each in advances:
+                self._stale.pop(each.after.kind, None)
+                self._live[each.after.kind] = each.after
+            self._notify()
         return [before.generation for before in stale.values() if before is not None]
 
-    async def _make(self, generations: Mapping[str, int]) -> tuple[Desk, Recorded | None]:
-        """The rows of the whole log, and its last event."""
-        desk = self._desk(generations)
-        return desk, await self._read_on(desk, None)
-
-    def _desk(self, generations: Mapping[str, int], are_stored: bool = False) -> Desk:
-        made = [self._projections[kind] for kind in generations]
-        return Desk(self._views, made, generations, many=self._many, room=self._room, are_stored=are_stored)
-
-    async def _read_on(self, desk: Desk, last: Recorded | None) -> Recorded | None:
-        """Folds everything after *last* into the rows on *desk*; the last event there was."""
-        while events := await self._log.read_all(last.position if last else 0, self._many):
-            await desk.fold(events)
+    async def _read_on(self, rebuild: Rebuild, last: Recorded | None) -> Recorded | None:
+        """Fold all events after *last* into *rebuild*; return the last event of the log."""
+        while events := await self._log.read_all(last.position if last else 0, self._batch):
+            await rebuild.fold(events)
             last = events[-1]
         return last
 
 
-def _step(sheet: Sheet[Any], before: Checkpoint | None, after: Checkpoint) -> Progress:
-    rows, removed = sheet.take()
-    rows += sheet.take_beside()
-    return Progress(before=before, after=after, rows=rows, removed=removed, parked=sheet.parked)
+def _advance(buffer: RowBuffer[Any], before: Checkpoint | None, after: Checkpoint) -> Advance:
+    rows, removed = buffer.take()
+    rows += buffer.take_beside()
+    return Advance(before=before, after=after, rows=rows, removed=removed, parked=buffer.parked)

@@ -1,31 +1,38 @@
-"""Views folded straight from their streams: as new as the log, or as old as is asked for."""
+"""Views folded from their streams, at the end of the log or at any earlier version."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Generic
 from uuid import UUID
 
+from cache.lru import Versions
 from projections.engine.projection import Projection, View
-from projections.engine.snapshot import Kept, Snapshots
+from projections.engine.snapshot import Snapshots, VersionedView
 from store.log import EventLog, Recorded
 
-KEPT = 1000
-MANY = 500
-PIECE = 5000
-"""Events that are read at once where views are made on the way."""
+MAX_CACHE = 64 * 1024 * 1024
+"""Maximum size of the cached views of one projection, in bytes."""
+
+INLINE = 500
+"""Maximum number of events that are folded in the event loop. A thread folds more."""
+
+READ = 5000
+"""Events that are read at once where several versions of a stream are wanted."""
 
 
 class Replay(Generic[View]):
-    """Views of a projection whose rows have a stream each. The newest ones are kept, so that only what came since is
-    read: an answer is never behind the log."""
+    """Views of a projection whose rows have a stream each; never behind the log.
+
+    The newest view of a stream is cached, so that only newer events are read. `MAX_CACHE = 0` turns the cache off:
+    every read then folds the stream from its last snapshot.
+    """
 
     def __init__(self, log: EventLog, projection: Projection[View], snapshots: Snapshots[View] | None = None) -> None:
         self._log = log
         self._projection = projection
         self._snapshots = snapshots
-        self._kept: OrderedDict[UUID, Kept[View]] = OrderedDict()
+        self._cache: Versions[UUID, VersionedView[View]] = Versions(MAX_CACHE)
 
     async def get(
         self,
@@ -35,10 +42,10 @@ class Replay(Generic[View]):
         *,
         has_asked: bool = False,
     ) -> View | None:
-        """The view now, or at *version*, or after the last event that was recorded by *as_of*.
+        """Return the newest view, or that at *version*, or that after the last event recorded by *as_of*.
 
-        For who *has_asked* for the log's position, now may be then. None if there is none, or if *version* is still
-        to come.
+        With *has_asked* the caller has read the position of the log, and the newest view is that of then or later.
+        The result is None if there is no view, or if the stream has not reached *version*.
         """
         now = await self._now(stream, has_asked=has_asked)
         if version is not None and version > now.version:
@@ -48,27 +55,27 @@ class Replay(Generic[View]):
             wanted = min(wanted, await self._version_at(stream, as_of, now.version))
         if wanted == now.version:
             return now.view
-        begun, events = await self._read(stream, wanted)
-        return await self._fold(events, begun.view)
+        start, events = await self._read(stream, wanted)
+        return await self._fold(events, start.view)
 
     async def at(self, stream: UUID, versions: Collection[int]) -> Mapping[int, View | None]:
-        """The view at each of *versions*, read at once; those that the stream hasn't come to are left out."""
+        """Return the view at each of *versions* in one pass, without those that the stream has not reached."""
         views: dict[int, View | None] = {}
         if not versions:
             return views
         first, last, wanted = min(versions), max(versions), frozenset(versions)
-        begun, events = await self._read(stream, first)
-        version, view = events[-1].version if events else begun.version, await self._fold(events, begun.view)
+        start, events = await self._read(stream, first)
+        version, view = events[-1].version if events else start.version, await self._fold(events, start.view)
         if version == first:
             views[version] = view
-        while first <= version < last and (events := await self._log.read(stream, version, min(version + PIECE, last))):
-            version, view = events[-1].version, await asyncio.to_thread(self._note, events, view, wanted, views)
+        while first <= version < last and (events := await self._log.read(stream, version, min(version + READ, last))):
+            version, view = events[-1].version, await asyncio.to_thread(self._collect, events, view, wanted, views)
         return views
 
-    def _note(
+    def _collect(
         self, events: Sequence[Recorded], view: View | None, wanted: Collection[int], views: dict[int, View | None]
     ) -> View | None:
-        """The view after *events*; what it was at each version that is *wanted* is added to *views*."""
+        """Return the view after *events*, and put the view at each *wanted* version into *views*."""
         for event in events:
             view = self._projection.replay((event,), view)
             if event.version in wanted:
@@ -76,7 +83,7 @@ class Replay(Generic[View]):
         return view
 
     async def _version_at(self, stream: UUID, moment: datetime, newest: int) -> int:
-        """The last version up to *moment*: in a stream time never goes back, so it is found by halving."""
+        """Return the last version recorded by *moment*, by bisection: times never decrease in a stream."""
         low, high = 0, newest
         while low < high:
             middle = (low + high + 1) // 2
@@ -87,34 +94,33 @@ class Replay(Generic[View]):
                 high = middle - 1
         return low
 
-    async def _now(self, stream: UUID, *, has_asked: bool) -> Kept[View]:
-        kept: Kept[View] = self._kept.get(stream, Kept())
-        if has_asked and self._log.ends_at(stream, kept.version):
-            self._keep(stream, kept)  # as what was used last
-            return kept
-        if kept.version:
-            events = await self._log.read(stream, after=kept.version)
+    async def _now(self, stream: UUID, *, has_asked: bool) -> VersionedView[View]:
+        found: VersionedView[View] = self._cache.get(stream) or VersionedView()
+        if has_asked and self._log.ends_at(stream, found.version):
+            self._put(stream, found)
+            return found
+        if found.version:
+            events = await self._log.read(stream, after=found.version)
         else:
-            kept, events = await self._read(stream)
+            found, events = await self._read(stream)
         if events:
-            kept = Kept(events[-1].version, events[-1].recorded_at, await self._fold(events, kept.view))
-        self._keep(stream, kept)
-        return kept
+            found = VersionedView(events[-1].version, events[-1].recorded_at, await self._fold(events, found.view))
+        self._put(stream, found)
+        return found
 
-    async def _read(self, stream: UUID, until: int | None = None) -> tuple[Kept[View], Sequence[Recorded]]:
-        """What to begin with, and the events that come after it, up to version *until*."""
+    async def _read(self, stream: UUID, until: int | None = None) -> tuple[VersionedView[View], Sequence[Recorded]]:
+        """Return a view to start from, and the events after it, up to version *until*."""
         if self._snapshots is not None:
             return await self._snapshots.read(stream, until)
-        return Kept(), await self._log.read(stream, until=until)
+        return VersionedView(), await self._log.read(stream, until=until)
 
     async def _fold(self, events: Sequence[Recorded], view: View | None = None) -> View | None:
-        if len(events) > MANY:  # that takes long enough for others to wait
+        if len(events) > INLINE:
             return await asyncio.to_thread(self._projection.replay, events, view)
         return self._projection.replay(events, view)
 
-    def _keep(self, stream: UUID, kept: Kept[View]) -> None:
-        if kept.version >= max(1, self._kept.get(stream, Kept()).version):
-            self._kept[stream] = kept
-            self._kept.move_to_end(stream)
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+    def _put(self, stream: UUID, view: VersionedView[View]) -> None:
+        """Cache *view*, unless the cache has a newer one."""
+        known = self._cache.get(stream)
+        if view.version >= max(1, known.version if known is not None else 0):
+            self._cache.put(stream, view, view.version)

@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from projections.engine.views import Checkpoint, Place
+from projections.engine.views import Checkpoint, ListPlace
 
-StoredRow = tuple[Place | None, int, bytes, Sequence[str]]
+StoredRow = tuple[ListPlace | None, int, bytes, Sequence[str]]
 """The place, position, document and sorted tags of a row."""
 
 
@@ -28,4 +28,4 @@ class RowReader(Protocol):
 
 def stored_row(parent: str | None, sort: str | None, position: int, document: bytes, tags: Sequence[str]) -> StoredRow:
     """Return a row from its columns."""
-    return (None if parent is None or sort is None else Place(parent, sort)), position, document, sorted(tags)
+    return (None if parent is None or sort is None else ListPlace(parent, sort)), position, document, sorted(tags)

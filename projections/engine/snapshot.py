@@ -1,8 +1,8 @@
 """
-Snapshots: what a row said at every 500th version of its stream, so that any version is near one.
+Snapshots of views, at every 500th version of a stream, so that any version is near one.
 
-They can be thrown away, and prove themselves: a snapshot is good if the log's event at its version has the hash that it
-was taken with, since the chain up to that event is then the same.
+A snapshot can be deleted at any time. It is valid if the event at its version still has the hash that it was taken
+with: then the hash chain up to that event is the same.
 """
 
 from collections.abc import Sequence
@@ -15,35 +15,38 @@ import msgspec
 from msgspec import Raw, Struct
 
 from projections.engine.projection import Projection, View
-from projections.engine.views import Row, Views, ViewsUnavailable
+from projections.engine.views import ViewRow, Views, ViewsUnavailable
 from store.log import EventLog, Recorded
 
 EVERY = 500
+"""Versions between two snapshots of a stream."""
 
 
-class Kept(Struct, Generic[View], frozen=True):
-    """A stream's view at *version*; *at* is when its last event was recorded."""
+class VersionedView(Struct, Generic[View], frozen=True):
+    """The view of a stream at *version*; *at* is the time of its last event."""
 
     version: int = 0
     at: datetime | None = None
     view: View | None = None
 
 
-class Snapshot(Struct, frozen=True):
-    """A view, taken when *hash* was that of the last event in it."""
+class ViewSnapshot(Struct, frozen=True):
+    """A view with the *hash* of its last event."""
 
     hash: bytes
     view: Raw
 
 
 def is_due(recorded: Recorded) -> bool:
+    """Return whether a snapshot is taken after *recorded*."""
     return recorded.version % EVERY == 0
 
 
-def row(view: Struct, recorded: Recorded) -> Row:
-    """The snapshot of *view* as *recorded* left it."""
-    document = msgspec.json.encode(Snapshot(recorded.hash, Raw(msgspec.json.encode(view))))
-    return Row(key=_key(recorded.stream, recorded.version), place=None, position=recorded.position, document=document)
+def row(view: Struct, recorded: Recorded) -> ViewRow:
+    """Return the row of a snapshot of *view*, whose last event is *recorded*."""
+    snapshot = ViewSnapshot(recorded.hash, Raw(msgspec.json.encode(view)))
+    key = _key(recorded.stream, recorded.version)
+    return ViewRow(key=key, place=None, position=recorded.position, document=msgspec.json.encode(snapshot))
 
 
 def _key(stream: UUID, version: int) -> UUID:
@@ -58,9 +61,9 @@ class Snapshots(Generic[View]):
         self._views = views
         self._projection = projection
 
-    async def read(self, stream: UUID, until: int | None = None) -> tuple[Kept[View], Sequence[Recorded]]:
-        """The last good snapshot up to version *until*, and the events that come after it."""
-        with suppress(ViewsUnavailable):  # then there is the log
+    async def read(self, stream: UUID, until: int | None = None) -> tuple[VersionedView[View], Sequence[Recorded]]:
+        """Return the last valid snapshot up to version *until*, and the events after it."""
+        with suppress(ViewsUnavailable):  # the log suffices
             newest = await self._newest(stream) if until is None else until
             version = newest - newest % EVERY
             document = await self._views.get(self._projection.name, _key(stream, version)) if version else None
@@ -69,18 +72,18 @@ class Snapshots(Generic[View]):
                 first, *rest = await self._log.read(stream, after=version - 1, until=until) or (None,)
                 if first is not None and first.hash == snapshot.hash:
                     view = self._projection.decode(bytes(snapshot.view))
-                    return Kept(version, first.recorded_at, view), rest
-        return Kept(), await self._log.read(stream, until=until)
+                    return VersionedView(version, first.recorded_at, view), rest
+        return VersionedView(), await self._log.read(stream, until=until)
 
     async def _newest(self, stream: UUID) -> int:
-        """The version that the read models have come to."""
+        """Return the version of the stored row."""
         document = await self._views.get(self._projection.name, stream)
         return 0 if document is None else _versions.decode(document).version
 
 
-class _Versioned(Struct):
+class _RowVersion(Struct):
     version: int
 
 
-_snapshots = msgspec.json.Decoder(Snapshot)
-_versions = msgspec.json.Decoder(_Versioned)
+_snapshots = msgspec.json.Decoder(ViewSnapshot)
+_versions = msgspec.json.Decoder(_RowVersion)

@@ -1,15 +1,15 @@
 """
-What the store of read models promises, whatever database it stands on.
+Contract of the store of read models, for every database.
 
-1. A row is a document, found by its kind and key, and listed under its parent in the order of (sort, key). A list is
-   narrowed by its rows' tags; rows with tags are written once, in the order of their list.
-2. Rows, parked events and the checkpoint that speaks of them are written in one transaction.
-3. A checkpoint only moves forward, and only from where its writer believes it to be.
-4. A kind's rows are replaced all at once: new ones are made under a generation of their own that nobody reads
-   until a checkpoint names it.
-5. A read sees one moment: never rows of two generations, never half of a transaction.
+1. A row is a document with a kind and a key. A row with a place is listed under its parent, ordered by (sort, key).
+   Tags narrow a list. A row with tags is written once, in the order of its list.
+2. One transaction writes rows, parked events and their checkpoint.
+3. A checkpoint only moves forward, and only from the place that its writer names.
+4. The rows of a kind are replaced all at once. New rows belong to a generation that is not read until a checkpoint
+   names it.
+5. A read sees one state of the store: rows of one generation, and whole transactions.
 
-Nothing here is the only copy of anything: all of it can be made again from the log.
+The store is no source of truth: all of it can be rebuilt from the log.
 """
 
 import binascii
@@ -27,33 +27,34 @@ from store.log import LogUnavailable
 Node = TypeVar("Node")
 
 PAGE = 50
+"""Rows of a page for which no size is given."""
 
 
-class Place(Struct, frozen=True):
-    """Where a row is listed: under *parent*, in the order of *sort* by code points."""
+class ListPlace(Struct, frozen=True):
+    """The place of a row in a list: under *parent*, ordered by the code points of *sort*."""
 
     parent: str
     sort: str
 
 
-class Row(Struct, frozen=True, kw_only=True):
-    """A view as it is stored; *position* is that of the last event in it. Without a *place* it is in no list.
+class ViewRow(Struct, frozen=True, kw_only=True):
+    """A view as it is stored; *position* is that of its last event. A row without a *place* is in no list.
 
-    *tags*, by which a list is narrowed, are of letters and digits only, and each is there once.
+    *tags* narrow a list. They are distinct, and consist of letters and digits.
     """
 
     key: UUID
-    place: Place | None
+    place: ListPlace | None
     position: int
     document: bytes
     tags: tuple[str, ...] = ()
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
-    """The rows of *kind* are those of *generation*, made by *version* of its projection from the log of *epoch*.
+    """The state of the rows of *kind*: generation, projection version, and the log with its last event in the rows.
 
-    *position* is the last one they contain, and *hash* that event's, by which a log is known that was put back to an
-    earlier day and has gone another way since.
+    *position* and *hash* are those of the last event. The hash tells a log that was restored to an earlier state and
+    has new events since.
     """
 
     kind: str
@@ -64,8 +65,8 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     hash: bytes = b""
 
 
-class Parked(Struct, frozen=True, kw_only=True):
-    """An event that the projection of *kind* could not fold, and why; its rows go on without it."""
+class ParkedEvent(Struct, frozen=True, kw_only=True):
+    """An event that the projection of *kind* failed to fold, with its error. The row continues without it."""
 
     kind: str
     position: int
@@ -74,20 +75,20 @@ class Parked(Struct, frozen=True, kw_only=True):
     error: str
 
 
-class Progress(Struct, frozen=True, kw_only=True):
-    """One kind's step from checkpoint *before* (None: it has none yet) to *after*, with everything that changed."""
+class Advance(Struct, frozen=True, kw_only=True):
+    """The move of one kind from checkpoint *before* (None: no checkpoint yet) to *after*, with all changes."""
 
     before: Checkpoint | None
     after: Checkpoint
-    rows: Sequence[Row] = ()
+    rows: Sequence[ViewRow] = ()
     removed: Sequence[UUID] = ()
-    parked: Sequence[Parked] = ()
+    parked: Sequence[ParkedEvent] = ()
 
 
 class Slice(Struct, frozen=True, kw_only=True):
-    """The part of a list that is asked for, as Relay has it: the *first* ones after, or the *last* ones before.
+    """A part of a list, as in Relay: the *first* rows after a cursor, or the *last* rows before one.
 
-    The first 50 if neither number is given; both can't be. Cursors are those of a `Page`'s edges.
+    Without a number it is the first 50 rows; both numbers together are invalid. Cursors are those of a `Page`.
     """
 
     first: int | None = None
@@ -95,14 +96,29 @@ class Slice(Struct, frozen=True, kw_only=True):
     last: int | None = None
     before: str | None = None
 
+    @property
+    def is_backward(self) -> bool:
+        """Whether rows are counted from the end."""
+        return self.last is not None
+
+    @property
+    def size(self) -> int:
+        """Maximum number of rows; raises `ValueError` if both numbers are given."""
+        if self.first is not None and self.last is not None:
+            raise ValueError("a slice takes the first rows or the last rows, not both")
+        if self.last is not None:
+            return self.last
+        return PAGE if self.first is None else self.first
+
 
 FIRST = Slice()
+"""The first page of a list."""
 
 
-class Filter(Struct, frozen=True, kw_only=True):
-    """Narrows a list to rows that have a tag of each group of *tags*, and a sort from *since* up to *until*.
+class RowFilter(Struct, frozen=True, kw_only=True):
+    """A filter of rows: those with a tag of each group in *tags*, and a sort from *since* to *until*, inclusive.
 
-    A tag that ends in an asterisk stands for every tag with that beginning.
+    A tag that ends in an asterisk matches all tags with that prefix.
     """
 
     tags: tuple[tuple[str, ...], ...] = ()
@@ -110,100 +126,105 @@ class Filter(Struct, frozen=True, kw_only=True):
     until: str | None = None
 
 
-class Edge(Struct, Generic[Node], frozen=True):
+class PageEdge(Struct, Generic[Node], frozen=True):
+    """A node of a page with its cursor."""
+
     cursor: str
     node: Node
 
 
 class Page(Struct, Generic[Node], frozen=True, kw_only=True):
-    """A part of a list, in the list's order, and whether there is more of it on either side."""
+    """A part of a list in the order of the list, and whether the list continues on either side."""
 
-    edges: tuple[Edge[Node], ...] = ()
+    edges: tuple[PageEdge[Node], ...] = ()
     has_previous: bool = False
     has_next: bool = False
 
 
 class ViewsUnavailable(LogUnavailable):
-    """The same of the store of read models, which is a database too."""
+    """The store of read models can't be read or written to; its message says what to do."""
 
 
 class CheckpointMoved(Exception):
-    """Somebody else has written the rows of *kind*; nothing was saved."""
+    """Another writer moved the checkpoint of *kind*; nothing was saved."""
 
     def __init__(self, kind: str) -> None:
-        super().__init__(f"the rows of {kind!r} are not where they were left: somebody else writes them too")
+        super().__init__(f"The checkpoint of {kind!r} has moved: another process writes its rows, too.")
         self.kind = kind
 
 
-def cursor(sort: str, key: UUID) -> str:
-    """The opaque form of a row's place in its list."""
+def encode_cursor(sort: str, key: UUID) -> str:
+    """Return the opaque cursor of a row in its list."""
     return urlsafe_b64encode(msgspec.json.encode((sort, key))).decode().rstrip("=")
 
 
-def place_of(cursor: str) -> tuple[str, UUID]:
-    """What `cursor` was made from; raises `InvalidArgument`."""
+def decode_cursor(cursor: str) -> tuple[str, UUID]:
+    """Return the sort and key of a cursor; raise `InvalidArgument` if it is invalid."""
     try:
         document = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         return msgspec.json.decode(document, type=tuple[str, UUID])
     except (binascii.Error, ValueError) as fault:
-        raise InvalidArgument(argument="The cursor", why="it is damaged, or belongs to another list") from fault
+        raise InvalidArgument(argument="cursor", why="it is damaged, or belongs to another list") from fault
 
 
 class Views(Protocol):
-    """The store of read models. Methods raise `ViewsUnavailable` when the database can't be read or written to."""
+    """The store of read models. Its methods raise `ViewsUnavailable` when the database can't be read or written to."""
 
     async def get(self, kind: str, key: UUID) -> bytes | None:
-        """The document of a row."""
+        """Return the document of a row, or None."""
         ...
 
     async def find(self, kind: str, keys: Collection[UUID]) -> Mapping[UUID, bytes]:
-        """The documents of those rows that are there, by one statement."""
+        """Return the documents of the rows that exist, with one statement."""
         ...
 
     async def list(
-        self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: Filter | None = None
+        self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: RowFilter | None = None
     ) -> Page[bytes]:
-        """The documents listed under *parent*; raises `InvalidArgument` for what is no cursor."""
+        """Return the documents listed under *parent*; raise `InvalidArgument` for an invalid cursor."""
         ...
 
     async def list_all(
-        self, kind: str, parent: str, part: Slice, narrowed: Sequence[Filter], *, is_descending: bool = False
+        self, kind: str, parent: str, part: Slice, filters: Sequence[RowFilter], *, is_descending: bool = False
     ) -> Sequence[Page[bytes]]:
-        """The same *part* of the list for each of the filters; if all have tags, by as many statements as for one."""
+        """Return the same *part* of the list for each filter.
+
+        If every filter has tags, it takes as many statements as one filter.
+        """
         ...
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:
-        """How far each kind is."""
+        """Return the checkpoint of each kind."""
         ...
 
-    async def parked(self, limit: int = 10) -> Sequence[Parked]:
-        """The first *limit* events of each kind, by position, that are parked in the generations being read."""
+    async def parked(self, limit: int = 10) -> Sequence[ParkedEvent]:
+        """Return the first *limit* parked events of each kind, by position, in the generations that are read."""
         ...
 
     async def load(self, wanted: Mapping[int, Collection[UUID]]) -> Mapping[int, Mapping[UUID, bytes]]:
-        """The documents of the wanted keys that are there, by generation."""
+        """Return the documents of the wanted keys that exist, by generation."""
         ...
 
-    async def save(self, steps: Sequence[Progress]) -> None:
-        """Takes all *steps* or none; raises `CheckpointMoved`. Who steps to another generation replaces all rows."""
+    async def save(self, advances: Sequence[Advance]) -> None:
+        """Save all *advances* or none; raise `CheckpointMoved`. An advance to another generation replaces all rows."""
         ...
 
     async def begin(self, kind: str) -> int:
-        """A new generation of *kind*, empty and read by nobody."""
+        """Return a new, empty generation of *kind*, which is not read."""
         ...
 
-    async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
-        """Puts rows into a generation that nobody reads yet, and takes out what is *removed*."""
+    async def fill(self, generation: int, rows: Sequence[ViewRow], removed: Sequence[UUID] = ()) -> None:
+        """Put rows into a generation that is not read, and delete the *removed* rows."""
         ...
 
     async def forget(self, kind: str) -> None:
-        """From now on there is no such kind."""
+        """Delete the checkpoint of *kind*, and its rows."""
         ...
 
     async def prune(self, only: Collection[int] | None = None) -> None:
-        """Removes the generations that no checkpoint names, or *only* these of them, a little at a time.
+        """Delete the generations that no checkpoint names, or *only* those of them, in small steps.
 
-        Nobody may be filling one.
+        No generation may be filled meanwhile.
         """
         ...
 

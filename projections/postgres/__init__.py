@@ -1,1 +1,1 @@
-"""Read models stored in PostgreSQL."""
+"""The store of read models on PostgreSQL, and the projector that several nodes share."""

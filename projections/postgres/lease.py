@@ -1,8 +1,8 @@
 """
-Who writes the read models: one node at a time, for as long as it says again and again that it is there.
+The lease of the read models: one node at a time writes them, and renews its lease to keep it.
 
-The database's clock decides. Every holder gets a token greater than the last, and each transaction of a holder makes
-sure that its token is still the one: so who was thought dead, and comes back, can write nothing more.
+The clock of the database decides. Every holder gets a token that is greater than all before. Every transaction of a
+holder checks that its token is still the newest. So a node that lost the lease without noticing writes nothing more.
 """
 
 from datetime import timedelta
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from store.postgres.connection import Connection
 
 TERM = timedelta(seconds=3)
-"""How long it is had, unless it is renewed."""
+"""Term of a lease that is not renewed."""
 
 TAKE = """
     INSERT INTO leases (name, token, holder, expires_at) VALUES ('views', 1, $1, clock_timestamp() + $2)
@@ -26,37 +26,37 @@ TAKE = """
 """
 RENEW = "UPDATE leases SET expires_at = clock_timestamp() + $2 WHERE name = 'views' AND token = $1 RETURNING token"
 RELEASE = "UPDATE leases SET expires_at = '-infinity' WHERE name = 'views' AND token = $1 RETURNING token"
-IS_HAD = "SELECT EXISTS (SELECT FROM leases WHERE expires_at >= clock_timestamp())"
+IS_HELD = "SELECT EXISTS (SELECT FROM leases WHERE expires_at >= clock_timestamp())"
 CHECK = "SELECT token FROM leases WHERE name = 'views' FOR SHARE"
 
 
 class LeaseLost(ViewsUnavailable):
-    """Another node writes the read models now; nothing was saved."""
+    """Another node holds the lease of the read models; nothing was saved."""
 
 
 class Lease:
-    """Who never took it writes without: there is nobody else then, or it makes rows that nobody reads yet."""
+    """The lease of this node. A node that never took it writes without a check, because it is the only node."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._token: int | None = None
 
     async def take(self, holder: str, term: timedelta = TERM) -> bool:
-        """Whether it is had now: not, as long as it is another's."""
+        """Take the lease if no other node holds it; return whether this node holds it now."""
         rows = await self._pool.fetch(TAKE, holder, term)
         if rows:
             self._token = rows[0]["token"]
         return bool(rows)
 
     async def renew(self, term: timedelta = TERM) -> bool:
-        """Whether it is still had."""
+        """Renew the lease; return whether this node still holds it."""
         return bool(await self._pool.fetch(RENEW, self._token, term))
 
     async def release(self) -> None:
-        """Lets another have it at once."""
+        """Release the lease, so that another node can take it at once."""
         await self._pool.fetch(RELEASE, self._token)
 
     async def check(self, connection: "Connection") -> None:
-        """Raises `LeaseLost` if another has it; otherwise nobody gets it before this transaction is over."""
+        """Raise `LeaseLost` if another node holds the lease; else keep it until this transaction ends."""
         if self._token is not None and await connection.fetchval(CHECK) != self._token:
-            raise LeaseLost("Another node writes the read models now.")
+            raise LeaseLost("Another node holds the lease of the read models.")

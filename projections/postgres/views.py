@@ -1,8 +1,8 @@
 """
-The store of read models on PostgreSQL: in the log's own database, for any number of nodes.
+The store of read models on PostgreSQL, in the database of the log, for any number of nodes.
 
-One node at a time writes, the one that holds the lease (`projections.postgres.lease`): its writes are refused once
-another has taken the lease over. All nodes read.
+The node that holds the lease writes (see `projections.postgres.lease`). Its writes fail as soon as another node has
+taken the lease. All nodes read.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
@@ -13,19 +13,20 @@ from uuid import UUID
 import msgspec
 
 from projections.engine.views import (
+    Advance,
     Checkpoint,
     CheckpointMoved,
-    Filter,
     Page,
-    Parked,
-    Progress,
-    Row,
+    ParkedEvent,
+    RowFilter,
     Slice,
+    ViewRow,
     Views,
     ViewsUnavailable,
 )
 from projections.postgres.lease import Lease
-from projections.postgres.listing import Listing, Listings
+from projections.postgres.listing import PostgresListing
+from projections.postgres.search import NarrowedListing, PostgresSearch
 from store.log import LogUnavailable
 from store.postgres.connection import Pool, Prepare
 from store.postgres.schema import migrate
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from store.postgres.connection import Connection, Record
 
 CONNECTIONS = 4
-PRUNED = 500  # rows at once, so that saving never waits for long
+"""Connections of the pool."""
+
+PRUNED = 500
+"""Rows that are pruned in one transaction; more would let a save wait."""
 
 COLUMNS = ("generation", "key", "parent", "sort", "position", "document", "tagged")
 CHECKPOINTS = "SELECT kind, version, generation, epoch, position, hash FROM checkpoints"
@@ -77,37 +81,36 @@ STEP = """
 UNREAD = """
     SELECT generation FROM generations g
     WHERE NOT EXISTS (SELECT 1 FROM checkpoints WHERE checkpoints.generation = g.generation)
-        AND ($1::bigint[] IS NULL OR generation = ANY ($1)) LIMIT 1 FOR UPDATE
+        AND ($1::bigint[] IS NULL OR generation = ANY ($1)) LIMIT 1
 """
-FILLED = """
-    SELECT set_config('synchronous_commit', 'off', true), set_config('gin_pending_list_limit', '4MB', true)
-    FROM generations WHERE generation = $1 FOR SHARE
+FILLING = "SELECT set_config('synchronous_commit', 'off', true), set_config('gin_pending_list_limit', '4MB', true)"
+"""Settings of a transaction that fills a generation that nobody reads.
+
+Its commit does not wait for the disk: the commit that switches to the generation does. The tags' index keeps its
+pending list long, because nobody searches it yet.
 """
-"""Nobody prunes it before the transaction is over, which the next one that waits for the disk has wait, too. Tags are
-put off as usual, while nobody searches among the rows."""
 REMOVE_SOME = """
     WITH next AS (SELECT ctid, key FROM documents WHERE generation = $1 AND key >= $2 ORDER BY key LIMIT $3),
         removed AS (DELETE FROM documents WHERE ctid IN (SELECT ctid FROM next))
     SELECT key FROM next ORDER BY key DESC LIMIT 1
 """
-"""From a key on: what was removed before stays in the index for a while, and would be gone through each time."""
-LEAST = UUID(int=0)
+"""Deletes rows from a key on. Deleted rows stay in the index for a while, and a search from the start would visit them.
+"""
 
-
-class GenerationGone(ViewsUnavailable):
-    """Whoever fills it was thought dead: it was pruned, and nothing was saved."""
+LEAST_KEY = UUID(int=0)
 
 
 PLANS = {
-    "plan_cache_mode": "force_custom_plan",  # for as many rows as there are now, which may be made anew at any time
-    "enable_bitmapscan": "on",  # the index of tags knows no order
-    # Tags that the index has put off are looked through by every search for one.
-    "gin_pending_list_limit": "64kB",
+    "plan_cache_mode": "force_custom_plan",  # a rebuild may change the number of rows at any time
+    "enable_bitmapscan": "on",  # the index of tags has no order
+    "gin_pending_list_limit": "64kB",  # every search scans the pending list of the index
 }
 """Settings of the connections."""
 
 
 class PostgresViews(Views):
+    """The store of read models in a PostgreSQL database."""
+
     def __init__(self, pool: Pool) -> None:
         self.lease = Lease(pool)
         self._pool = pool
@@ -115,14 +118,10 @@ class PostgresViews(Views):
 
     @classmethod
     async def open(cls, dsn: str, *prepare: Prepare) -> Self:
-        """The store in the database *dsn*, whose tables are made or brought up to date."""
+        """Open the store in the database *dsn*, and create or migrate its tables."""
         with _unavailable():
             await migrate(dsn)
             return cls(await Pool.open(dsn, CONNECTIONS, *prepare, _prepare, **PLANS))
-
-    @property
-    def dsn(self) -> str:
-        return self._pool.dsn
 
     async def close(self) -> None:
         self._is_closed = True
@@ -138,24 +137,28 @@ class PostgresViews(Views):
         return {row["key"]: row["document"] for row in await self._read(FIND, kind, list(keys))}
 
     async def list(
-        self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: Filter | None = None
+        self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: RowFilter | None = None
     ) -> Page[bytes]:
-        listing = Listing(kind, parent, part, is_descending, only)
+        listing = (
+            PostgresListing(kind, parent, part, is_descending)
+            if only is None
+            else NarrowedListing(kind, parent, part, is_descending, only)
+        )
         return listing.page(await self._read(listing.statement, *listing.parameters))
 
     async def list_all(
-        self, kind: str, parent: str, part: Slice, narrowed: Sequence[Filter], *, is_descending: bool = False
+        self, kind: str, parent: str, part: Slice, filters: Sequence[RowFilter], *, is_descending: bool = False
     ) -> Sequence[Page[bytes]]:
-        if len(narrowed) < 2 or not all(each.tags for each in narrowed):
-            return [await self.list(kind, parent, part, is_descending=is_descending, only=each) for each in narrowed]
-        listings = Listings(kind, parent, part, is_descending, narrowed)
-        return listings.pages(await self._read(listings.statement, *listings.parameters))
+        if len(filters) < 2 or not all(each.tags for each in filters):
+            return [await self.list(kind, parent, part, is_descending=is_descending, only=each) for each in filters]
+        search = PostgresSearch(kind, parent, part, is_descending, filters)
+        return search.pages(await self._read(search.statement, *search.parameters))
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:
         return {row["kind"]: _checkpoint(row) for row in await self._read(CHECKPOINTS)}
 
-    async def parked(self, limit: int = 10) -> Sequence[Parked]:
-        return [Parked(**dict(row)) for row in await self._read(PARKED, limit)]
+    async def parked(self, limit: int = 10) -> Sequence[ParkedEvent]:
+        return [ParkedEvent(**dict(row)) for row in await self._read(PARKED, limit)]
 
     async def load(self, wanted: Mapping[int, Collection[UUID]]) -> Mapping[int, Mapping[UUID, bytes]]:
         pairs = [(generation, key) for generation, keys in wanted.items() for key in keys]
@@ -171,16 +174,16 @@ class PostgresViews(Views):
 
     # Writing
 
-    async def save(self, steps: Sequence[Progress]) -> None:
+    async def save(self, advances: Sequence[Advance]) -> None:
         async with self._writing() as connection:
-            kinds = [step.after.kind for step in steps]
+            kinds = [each.after.kind for each in advances]
             found = await connection.fetch(f"{CHECKPOINTS} WHERE kind = ANY ($1) ORDER BY kind FOR UPDATE", kinds)
-            _check(steps, {row["kind"]: _checkpoint(row) for row in found})
-            await _put(connection, steps)
-            checkpoints = [msgspec.structs.astuple(step.after) for step in steps]
+            _check(advances, {row["kind"]: _checkpoint(row) for row in found})
+            await _put(connection, advances)
+            checkpoints = [msgspec.structs.astuple(each.after) for each in advances]
             await connection.execute(STEP, *_columns(checkpoints, 6))
-            if any(step.before is None or step.before.generation != step.after.generation for step in steps):
-                await connection.execute("ANALYZE documents")  # else lists of so many new rows are planned badly
+            if any(each.before is None or each.before.generation != each.after.generation for each in advances):
+                await connection.execute("ANALYZE documents")  # plans of lists depend on the number of rows
 
     async def begin(self, kind: str) -> int:
         async with self._writing() as connection:
@@ -189,12 +192,11 @@ class PostgresViews(Views):
             )
             return generation
 
-    async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
+    async def fill(self, generation: int, rows: Sequence[ViewRow], removed: Sequence[UUID] = ()) -> None:
         async with self._writing() as connection:
-            if not await connection.fetch(FILLED, generation):
-                raise GenerationGone("Rows that were being made anew are not wanted any more.")
-            once = [(generation, *_row(row), row.tags) for row in rows if row.tags]  # these are nearly all
-            if once:
+            await connection.fetch(FILLING)
+            once = [(generation, *_row(row), row.tags) for row in rows if row.tags]
+            if once:  # most rows; COPY is faster, and they have no earlier version
                 await connection.copy_records_to_table("documents", records=once, columns=COLUMNS)
             others = [(generation, *_row(row), None) for row in rows if not row.tags]
             if others:
@@ -208,26 +210,29 @@ class PostgresViews(Views):
         await self.prune()
 
     async def prune(self, only: Collection[int] | None = None) -> None:
-        done: tuple[int, UUID] | None = (0, LEAST)
-        while done:
-            done = await self._prune(only, *done)
+        next_: tuple[int, UUID] | None = (0, LEAST_KEY)
+        while next_:
+            next_ = await self._prune(only, *next_)
 
-    async def _prune(self, only: Collection[int] | None, done: int, place: UUID) -> tuple[int, UUID] | None:
-        """Removes some of what nobody reads, of generation *done* from *place* on; how far it is, None at the end."""
+    async def _prune(self, only: Collection[int] | None, current: int, key: UUID) -> tuple[int, UUID] | None:
+        """Delete some rows of a generation that is not read, those of *current* from *key* on.
+
+        Returns the generation and the key to continue with, or None at the end.
+        """
         async with self._writing() as connection:
             generation = await connection.fetchval(UNREAD, None if only is None else list(only))
             if generation is None:
                 return None
-            begin = place if generation == done else LEAST
+            begin = key if generation == current else LEAST_KEY
             last: UUID | None = await connection.fetchval(REMOVE_SOME, generation, begin, PRUNED)
-            if last is None and begin == LEAST:
+            if last is None and begin == LEAST_KEY:
                 await connection.execute("DELETE FROM parked WHERE generation = $1", generation)
                 await connection.execute("DELETE FROM generations WHERE generation = $1", generation)
-            return generation, last or LEAST
+            return generation, last or LEAST_KEY
 
     @asynccontextmanager
     async def _writing(self) -> "AsyncIterator[Connection]":
-        """A transaction that is refused if the lease was had and is another's now."""
+        """Open a transaction; raise `LeaseLost` if this node has lost the lease."""
         with _unavailable():
             self._check_open()
             async with self._pool.transaction() as connection:
@@ -250,12 +255,15 @@ def _unavailable() -> Iterator[None]:
 
 
 async def _prepare(connection: "Connection") -> None:
-    """Has COPY take tags; nobody reads them."""
+    """Register an encoder of tags for COPY. Tags are never read back."""
     await connection.set_type_codec("tsvector", schema="pg_catalog", encoder=_vector, decoder=bytes, format="binary")
 
 
 def _vector(tags: Sequence[str]) -> bytes:
-    """Tags as PostgreSQL takes a tsvector, which it sorts: their number, and each with its end and no positions."""
+    """Encode tags as a binary tsvector: their number, then each tag with a null byte and no positions.
+
+    PostgreSQL sorts them.
+    """
     return len(tags).to_bytes(4, "big") + ("\0\0\0".join(tags) + "\0\0\0").encode()
 
 
@@ -263,30 +271,30 @@ def _checkpoint(row: "Record") -> Checkpoint:
     return Checkpoint(**dict(row))
 
 
-def _check(steps: Sequence[Progress], found: Mapping[str, Checkpoint]) -> None:
-    for step in steps:
-        before, after = step.before, step.after
+def _check(advances: Sequence[Advance], found: Mapping[str, Checkpoint]) -> None:
+    for each in advances:
+        before, after = each.before, each.after
         if found.get(after.kind) != before:
             raise CheckpointMoved(after.kind)
         if before and before.generation == after.generation and before.position >= after.position:
-            raise ValueError(f"a checkpoint only moves forward, not from {before.position} to {after.position}")
+            raise ValueError(f"A checkpoint only moves forward, not from {before.position} to {after.position}.")
 
 
-async def _put(connection: "Connection", steps: Sequence[Progress]) -> None:
-    """All that has changed, in a statement for each sort of it."""
-    rows = [(step.after.generation, *_row(row), " ".join(row.tags) or None) for step in steps for row in step.rows]
-    removed = [(step.after.generation, key) for step in steps for key in step.removed]
+async def _put(connection: "Connection", advances: Sequence[Advance]) -> None:
+    """Write all changes, with one statement for each table and kind of change."""
+    rows = [(each.after.generation, *_row(row), " ".join(row.tags) or None) for each in advances for row in each.rows]
+    removed = [(each.after.generation, key) for each in advances for key in each.removed]
     parked = [
-        (step.after.generation, each.position, each.stream, each.name, each.error)
-        for step in steps
-        for each in step.parked
+        (each.after.generation, event.position, event.stream, event.name, event.error)
+        for each in advances
+        for event in each.parked
     ]
     for statement, records in ((PUT, rows), (REMOVE, removed), (PARK, parked)):
         if records:
             await connection.execute(statement, *_columns(records, len(records[0])))
 
 
-def _row(row: Row) -> tuple[UUID, str | None, str | None, int, bytes]:
+def _row(row: ViewRow) -> tuple[UUID, str | None, str | None, int, bytes]:
     parent, sort = (None, None) if row.place is None else (row.place.parent, row.place.sort)
     return row.key, parent, sort, row.position, row.document
 

@@ -1,1 +1,1 @@
-"""Read models stored in SQLite."""
+"""The store of read models on SQLite."""

@@ -1,47 +1,44 @@
-"""Pages of a list in SQLite, by the places of their first and last rows and never by counting."""
+"""Pages of a list in SQLite, found by the places of their first and last rows."""
 
 import sqlite3
 from uuid import UUID
 
-from projections.engine.views import PAGE, Edge, Page, Slice, cursor
+from projections.engine.views import Page, PageEdge, Slice, encode_cursor
+
+Bound = tuple[str, UUID] | None
+"""The sort and key of a decoded cursor, or None."""
 
 
-class Listing:
-    """The rows under one parent; *forward* is the list's own direction."""
+class SqliteListing:
+    """The rows under one parent; forward is the direction of the list."""
 
     def __init__(self, kind: str, parent: str, is_descending: bool) -> None:
         self._scope = (kind, parent)
-        self._forward = not is_descending
+        self._is_forward = not is_descending
 
-    def page(
-        self, db: sqlite3.Connection, part: Slice, after: tuple[str, UUID] | None, before: tuple[str, UUID] | None
-    ) -> Page[bytes]:
-        """One statement, and one for each side that *part* is bounded on, however long the list and the page are."""
-        if part.first is not None and part.last is not None:
-            raise ValueError("the first ones or the last ones, not both")
-        is_backward = part.last is not None
-        count = part.last if part.last is not None else PAGE if part.first is None else part.first
+    def page(self, db: sqlite3.Connection, part: Slice, after: Bound, before: Bound) -> Page[bytes]:
+        """Read a page with one statement, and one more for each bound of *part*, however long the list is."""
         conditions = "kind = ? AND parent = ?"
-        bounds: list[str | bytes] = [*self._scope]
+        parameters: list[str | bytes] = [*self._scope]
         for bound, is_beyond in ((after, True), (before, False)):
             if bound is not None:
                 conditions += f" AND (sort, key) {self._sign(is_beyond)} (?, ?)"
-                bounds += [bound[0], bound[1].bytes]
-        order = "ASC" if self._forward is not is_backward else "DESC"
+                parameters += [bound[0], bound[1].bytes]
+        order = "ASC" if self._is_forward is not part.is_backward else "DESC"
         found = db.execute(
             f"SELECT sort, key, document FROM documents WHERE {conditions} ORDER BY sort {order}, key {order} LIMIT ?",
-            (*bounds, count + 1),
+            (*parameters, part.size + 1),
         ).fetchall()
-        rows = found[:count][::-1] if is_backward else found[:count]
-        has_more = len(found) > count
+        rows = found[: part.size][::-1] if part.is_backward else found[: part.size]
+        has_more = len(found) > part.size
         return Page(
-            edges=tuple(Edge(cursor(sort, UUID(bytes=key)), document) for sort, key, document in rows),
-            has_previous=(is_backward and has_more) or self._has(db, after, is_beyond=False),
-            has_next=(not is_backward and has_more) or self._has(db, before, is_beyond=True),
+            edges=tuple(PageEdge(encode_cursor(sort, UUID(bytes=key)), document) for sort, key, document in rows),
+            has_previous=(part.is_backward and has_more) or self._has(db, after, is_beyond=False),
+            has_next=(not part.is_backward and has_more) or self._has(db, before, is_beyond=True),
         )
 
-    def _has(self, db: sqlite3.Connection, bound: tuple[str, UUID] | None, *, is_beyond: bool) -> bool:
-        """Whether there are rows at *bound* or on that side of it."""
+    def _has(self, db: sqlite3.Connection, bound: Bound, *, is_beyond: bool) -> bool:
+        """Return whether there are rows at *bound* or on that side of it."""
         if bound is None:
             return False
         ((has,),) = db.execute(
@@ -52,4 +49,4 @@ class Listing:
         return bool(has)
 
     def _sign(self, is_beyond: bool) -> str:
-        return ">" if self._forward is is_beyond else "<"
+        return ">" if self._is_forward is is_beyond else "<"

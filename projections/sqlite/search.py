@@ -1,8 +1,8 @@
 """
-Pages of a list in SQLite that is narrowed by tags, from an index of its full-text search (FTS5).
+Pages of a list in SQLite that tags narrow, found in an index of its full-text search (FTS5).
 
-Rows with tags are written once and in the order of their list, so that the order of their ids is the list's. The index
-holds nothing but tags, each behind a `t`, and as `g7` that a row is of generation 7.
+Rows with tags are written once and in the order of their list, so the order of their ids is that of the list. The index
+holds tags only, each with the prefix `t`, and `g7` for a row of generation 7.
 """
 
 import json
@@ -10,13 +10,19 @@ import sqlite3
 from collections.abc import Sequence
 from uuid import UUID
 
-from projections.engine.views import PAGE, Edge, Filter, Page, Slice, cursor
+from projections.engine.views import Page, PageEdge, RowFilter, Slice, encode_cursor
+from projections.sqlite.listing import Bound
 
 INDEXED = "'g' || generation || ' t' || replace(tags, ' ', ' t')"
-FIRST, LAST = "", "\U0010ffff"  # before and behind every sort
-ALL = 2**62
+"""Text of a row in the index."""
 
-# For each filter the ids of its rows, of all filters in one statement.
+FIRST_SORT, LAST_SORT = "", "\U0010ffff"
+"""Sorts before and after all others."""
+
+MAX_ID = 2**62
+"""Id after all ids of rows."""
+
+# The ids of the rows of each filter, with one statement for all filters.
 FIND = """
     SELECT (
         SELECT json_group_array(id) FROM (
@@ -25,7 +31,7 @@ FIND = """
             AND tagged.rowid >= max(:lower, ifnull((
                 SELECT id FROM rows r WHERE r.generation = :generation AND r.parent = :parent
                 AND r.sort >= json_extract(only.value, '$[1]') ORDER BY r.sort, r.key LIMIT 1
-            ), :all))
+            ), :max_id))
             AND tagged.rowid <= min(:upper, ifnull((
                 SELECT id FROM rows r WHERE r.generation = :generation AND r.parent = :parent
                 AND r.sort <= json_extract(only.value, '$[2]') ORDER BY r.sort DESC, r.key DESC LIMIT 1
@@ -37,16 +43,16 @@ FIND = """
 READ = "SELECT id, sort, key, document FROM rows WHERE id IN (SELECT value FROM json_each(?))"
 
 
-def tag(db: sqlite3.Connection, generation: int, keys: Sequence[UUID]) -> None:
-    """Takes the rows with those *keys* into the index."""
+def index(db: sqlite3.Connection, generation: int, keys: Sequence[UUID]) -> None:
+    """Add the rows with those *keys* to the index."""
     db.executemany(
         f"INSERT INTO tagged (rowid, tags) SELECT id, {INDEXED} FROM rows WHERE generation = ? AND key = ?",
         [(generation, key.bytes) for key in keys],
     )
 
 
-def untag(db: sqlite3.Connection, ids: Sequence[int]) -> None:
-    """Takes the rows with those *ids*, which are still there, out of the index."""
+def unindex(db: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """Remove the rows with those *ids* from the index; they must still exist."""
     db.executemany(
         f"INSERT INTO tagged (tagged, rowid, tags) SELECT 'delete', id, {INDEXED} FROM rows"
         " WHERE id = ? AND tags IS NOT NULL",
@@ -54,53 +60,45 @@ def untag(db: sqlite3.Connection, ids: Sequence[int]) -> None:
     )
 
 
-class Tagged:
-    """The rows under one parent that each of the filters *narrowed* lets through."""
+class SqliteSearch:
+    """The rows under one parent, narrowed by each of several filters."""
 
-    def __init__(self, kind: str, parent: str, is_descending: bool, narrowed: Sequence[Filter]) -> None:
+    def __init__(self, kind: str, parent: str, is_descending: bool, filters: Sequence[RowFilter]) -> None:
         self._kind = kind
         self._parent = parent
         self._is_descending = is_descending
-        self._narrowed = narrowed
+        self._filters = filters
 
-    def pages(
-        self, db: sqlite3.Connection, part: Slice, after: tuple[str, UUID] | None, before: tuple[str, UUID] | None
-    ) -> list[Page[bytes]]:
-        """Whoever gives a cursor of such a list has seen that there is something on its other side."""
-        if part.first is not None and part.last is not None:
-            raise ValueError("the first ones or the last ones, not both")
-        is_backward = part.last is not None
-        count = part.last if part.last is not None else PAGE if part.first is None else part.first
-        found = self._found(db, after, before, self._is_descending is not is_backward, count + 1)
-        ids = sorted({id_ for each in found for id_ in each[:count]})
+    def pages(self, db: sqlite3.Connection, part: Slice, after: Bound, before: Bound) -> list[Page[bytes]]:
+        """Read a page for each filter. A bound implies rows on its other side, because its cursor is one of them."""
+        is_backward, size = part.is_backward, part.size
+        found = self._find(db, after, before, self._is_descending is not is_backward, size + 1)
+        ids = sorted({id_ for each in found for id_ in each[:size]})
         rows = {
-            id_: Edge(cursor(sort, UUID(bytes=key)), document)
+            id_: PageEdge(encode_cursor(sort, UUID(bytes=key)), document)
             for id_, sort, key, document in db.execute(READ, (json.dumps(ids),))
         }
         return [
             Page(
-                edges=tuple(rows[id_] for id_ in (each[:count][::-1] if is_backward else each[:count])),
-                has_previous=len(each) > count if is_backward else after is not None,
-                has_next=before is not None if is_backward else len(each) > count,
+                edges=tuple(rows[id_] for id_ in (each[:size][::-1] if is_backward else each[:size])),
+                has_previous=len(each) > size if is_backward else after is not None,
+                has_next=before is not None if is_backward else len(each) > size,
             )
             for each in found
         ]
 
-    def _found(
-        self,
-        db: sqlite3.Connection,
-        after: tuple[str, UUID] | None,
-        before: tuple[str, UUID] | None,
-        is_downward: bool,
-        count: int,
+    def _find(
+        self, db: sqlite3.Connection, after: Bound, before: Bound, is_downward: bool, count: int
     ) -> list[list[int]]:
-        """The ids of each filter's rows."""
+        """Return the ids of the rows of each filter."""
         checkpoint = db.execute("SELECT generation FROM checkpoints WHERE kind = ?", (self._kind,)).fetchone()
         if checkpoint is None:
-            return [[] for _ in self._narrowed]
+            return [[] for _ in self._filters]
         generation = int(checkpoint[0])
         lower, upper = (before, after) if self._is_descending else (after, before)
-        filters = [(_match(generation, each), each.since or FIRST, each.until or LAST) for each in self._narrowed]
+        filters = [
+            (_match(generation, each), each.since or FIRST_SORT, each.until or LAST_SORT) for each in self._filters
+        ]
         found = db.execute(
             FIND.format(order="DESC" if is_downward else "ASC"),
             {
@@ -108,18 +106,18 @@ class Tagged:
                 "generation": generation,
                 "lower": self._id(db, generation, ">", lower),
                 "upper": self._id(db, generation, "<", upper),
-                "all": ALL,
+                "max_id": MAX_ID,
                 "count": count,
                 "filters": json.dumps(filters),
             },
         )
         return [json.loads(ids) for (ids,) in found]
 
-    def _id(self, db: sqlite3.Connection, generation: int, sign: str, bound: tuple[str, UUID] | None) -> int:
-        """The id of the first row beyond *bound*; one that no row has if there is none."""
-        none = ALL if sign == ">" else 0
+    def _id(self, db: sqlite3.Connection, generation: int, sign: str, bound: Bound) -> int:
+        """Return the id of the first row beyond *bound*, or an id that no row has."""
+        none = MAX_ID if sign == ">" else 0
         if bound is None:
-            return ALL - none
+            return MAX_ID - none
         order = "ASC" if sign == ">" else "DESC"
         row = db.execute(
             f"SELECT id FROM rows WHERE generation = ? AND parent = ? AND (sort, key) {sign} (?, ?)"
@@ -129,7 +127,7 @@ class Tagged:
         return none if row is None else int(row[0])
 
 
-def _match(generation: int, only: Filter) -> str:
+def _match(generation: int, only: RowFilter) -> str:
     groups = [" OR ".join(map(_quoted, group)) for group in only.tags]
     return " AND ".join([f"g{generation}", *(f"({group})" for group in groups)])
 

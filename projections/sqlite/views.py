@@ -1,9 +1,9 @@
 """
-The store of read models on SQLite: a file of its own beside the log's.
+The store of read models on SQLite, in a file of its own beside the log.
 
-One thread writes; a few read, each over a connection of its own, so that nobody waits for the writer. It commits
-without waiting for the disk (WAL, synchronous=NORMAL): a power cut may take the last commits back, rows and
-checkpoint together, and the projector makes them again.
+One thread writes. A few threads read, each with its own connection, so that no read waits for the writer. A commit does
+not wait for the disk (WAL, synchronous=NORMAL). A power cut may lose the last commits, rows together with their
+checkpoint; the projector then writes them again.
 """
 
 import asyncio
@@ -11,65 +11,43 @@ import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 from uuid import UUID
 
 from projections.engine.views import (
+    Advance,
     Checkpoint,
     CheckpointMoved,
-    Filter,
     Page,
-    Parked,
-    Progress,
-    Row,
+    ParkedEvent,
+    RowFilter,
     Slice,
+    ViewRow,
     Views,
     ViewsUnavailable,
-    place_of,
+    decode_cursor,
 )
-from projections.sqlite.listing import Listing
-from projections.sqlite.search import Tagged, tag, untag
+from projections.sqlite import search, tables
+from projections.sqlite.listing import SqliteListing
+from projections.sqlite.search import SqliteSearch
+from projections.sqlite.tables import transaction
 from store.sqlite import disk
 
 Result = TypeVar("Result")
 
 MEMORY = ":memory:"
+"""Path of a store in memory."""
+
 READERS = 3
-PRUNED = 500  # rows at once, so that saving never waits for long
+"""Threads that read."""
 
-# Raised with every change to the tables: the old ones are then dropped, and made again from the log.
-LAYOUT = 2
+PRUNED = 500
+"""Rows that are pruned in one transaction; more would let a save wait."""
 
-ADVICE = "If it is damaged, stop the server and delete it: all that is in it is made again from the log."
+ADVICE = "If the file is damaged, stop the server and delete it. Its content is rebuilt from the log."
 
-TABLES = """
-    CREATE TABLE checkpoints (
-        kind TEXT PRIMARY KEY, version INTEGER NOT NULL, generation INTEGER NOT NULL, epoch TEXT NOT NULL,
-        position INTEGER NOT NULL, hash BLOB NOT NULL
-    );
-    CREATE TABLE generations (generation INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL);
-    CREATE TABLE rows (
-        id INTEGER PRIMARY KEY, generation INTEGER NOT NULL, key BLOB NOT NULL, parent TEXT, sort TEXT,
-        position INTEGER NOT NULL, document BLOB NOT NULL, tags TEXT, UNIQUE (generation, key)
-    );
-    CREATE INDEX rows_by_place ON rows (generation, parent, sort, key) WHERE parent IS NOT NULL;
-    CREATE VIRTUAL TABLE tagged USING fts5(
-        tags, content='', detail=none, columnsize=0, tokenize='unicode61 remove_diacritics 0'
-    );
-    CREATE TABLE parked (
-        generation INTEGER NOT NULL, position INTEGER NOT NULL, stream BLOB NOT NULL, name TEXT NOT NULL,
-        error TEXT NOT NULL, PRIMARY KEY (generation, position)
-    );
-    CREATE VIEW documents AS
-        SELECT kind, key, parent, sort, rows.position, document FROM rows JOIN checkpoints USING (generation);
-"""
-DROP = """
-    DROP VIEW IF EXISTS documents; DROP TABLE IF EXISTS parked; DROP TABLE IF EXISTS tagged; DROP TABLE IF EXISTS rows;
-    DROP TABLE IF EXISTS generations; DROP TABLE IF EXISTS checkpoints;
-"""
 PUT = """
     INSERT INTO rows (generation, key, parent, sort, position, document, tags) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (generation, key) DO UPDATE SET
@@ -83,23 +61,25 @@ PARKED = """
 
 
 class SqliteViews(Views):
+    """The store of read models in a file of SQLite."""
+
     def __init__(self, path: str) -> None:
         self._path = path
         self._is_closed = False
         self._connections: list[sqlite3.Connection] = []
         self._local = threading.local()
         self._writer = ThreadPoolExecutor(1, "views-writer")
-        # A database in memory is its connection's own: it has one thread for everything.
+        # A database in memory belongs to one connection, so one thread does everything.
         self._readers = self._writer if path == MEMORY else ThreadPoolExecutor(READERS, "views-reader")
 
     @classmethod
     async def open(cls, path: Path | str) -> Self:
-        """The store in the file *path*, which is made if it isn't there; ":memory:" for one that is gone at the end."""
+        """Open the store in the file *path*, and create it if it is missing; ":memory:" is a store in memory."""
         views = cls(str(path))
         if str(path) != MEMORY:
-            await asyncio.to_thread(disk.make_file, Path(path))  # it says what the log says: for nobody else to read
+            await asyncio.to_thread(disk.make_file, Path(path))  # readable by its owner only, like the log
         try:
-            await views._write(views._make_tables)
+            await views._write(tables.make)
         except BaseException:
             await views.close()
             raise
@@ -136,40 +116,40 @@ class SqliteViews(Views):
         return await self._read(find)
 
     async def list(
-        self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: Filter | None = None
+        self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: RowFilter | None = None
     ) -> Page[bytes]:
         if only is not None:
-            (narrowed,) = await self.list_all(kind, parent, part, [only], is_descending=is_descending)
-            return narrowed
-        after = None if part.after is None else place_of(part.after)
-        before = None if part.before is None else place_of(part.before)
+            (found,) = await self.list_all(kind, parent, part, [only], is_descending=is_descending)
+            return found
+        after = None if part.after is None else decode_cursor(part.after)
+        before = None if part.before is None else decode_cursor(part.before)
 
         def page(db: sqlite3.Connection) -> Page[bytes]:
-            with _transaction(db, "DEFERRED"):
-                return Listing(kind, parent, is_descending).page(db, part, after, before)
+            with transaction(db, "DEFERRED"):
+                return SqliteListing(kind, parent, is_descending).page(db, part, after, before)
 
         return await self._read(page)
 
     async def list_all(
-        self, kind: str, parent: str, part: Slice, narrowed: Sequence[Filter], *, is_descending: bool = False
+        self, kind: str, parent: str, part: Slice, filters: Sequence[RowFilter], *, is_descending: bool = False
     ) -> Sequence[Page[bytes]]:
-        after = None if part.after is None else place_of(part.after)
-        before = None if part.before is None else place_of(part.before)
+        after = None if part.after is None else decode_cursor(part.after)
+        before = None if part.before is None else decode_cursor(part.before)
 
         def pages(db: sqlite3.Connection) -> Sequence[Page[bytes]]:
-            with _transaction(db, "DEFERRED"):
-                return Tagged(kind, parent, is_descending, narrowed).pages(db, part, after, before)
+            with transaction(db, "DEFERRED"):
+                return SqliteSearch(kind, parent, is_descending, filters).pages(db, part, after, before)
 
-        return await self._read(pages) if narrowed else []
+        return await self._read(pages) if filters else []
 
     async def checkpoints(self) -> Mapping[str, Checkpoint]:
         return await self._write(_checkpoints)
 
-    async def parked(self, limit: int = 10) -> Sequence[Parked]:
-        def parked(db: sqlite3.Connection) -> Sequence[Parked]:
+    async def parked(self, limit: int = 10) -> Sequence[ParkedEvent]:
+        def parked(db: sqlite3.Connection) -> Sequence[ParkedEvent]:
             found = db.execute(PARKED, (limit,))
             return [
-                Parked(kind=kind, position=position, stream=UUID(bytes=stream), name=name, error=error)
+                ParkedEvent(kind=kind, position=position, stream=UUID(bytes=stream), name=name, error=error)
                 for kind, position, stream, name, error in found
             ]
 
@@ -183,11 +163,11 @@ class SqliteViews(Views):
 
     # Writing
 
-    async def save(self, steps: Sequence[Progress]) -> None:
+    async def save(self, advances: Sequence[Advance]) -> None:
         def save(db: sqlite3.Connection) -> None:
-            with _transaction(db, "IMMEDIATE"):
-                for step in steps:
-                    _save(db, step)
+            with transaction(db, "IMMEDIATE"):
+                for advance in advances:
+                    _save(db, advance)
 
         await self._write(save)
 
@@ -199,9 +179,9 @@ class SqliteViews(Views):
 
         return await self._write(begin)
 
-    async def fill(self, generation: int, rows: Sequence[Row], removed: Sequence[UUID] = ()) -> None:
+    async def fill(self, generation: int, rows: Sequence[ViewRow], removed: Sequence[UUID] = ()) -> None:
         def fill(db: sqlite3.Connection) -> None:
-            with _transaction(db, "IMMEDIATE"):
+            with transaction(db, "IMMEDIATE"):
                 _put(db, generation, rows)
                 _remove(db, generation, removed)
 
@@ -228,43 +208,23 @@ class SqliteViews(Views):
 
     async def _run(self, threads: ThreadPoolExecutor, work: Callable[[sqlite3.Connection], Result]) -> Result:
         if self._is_closed:
-            raise ViewsUnavailable(f"{self._path} is closed.")
+            raise ViewsUnavailable(f"The store of read models {self._path} is closed.")
         try:
             return await asyncio.get_running_loop().run_in_executor(threads, lambda: work(self._connection()))
         except (OSError, sqlite3.Error) as error:
             raise ViewsUnavailable(f"{self._path}: {error}. {ADVICE}") from error
 
     def _connection(self) -> sqlite3.Connection:
-        """This thread's own."""
+        """Return the connection of this thread."""
         known: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if known is None:
-            # closed by another thread, when none of them uses it any more
+            # `close` closes it from another thread, after this one has ended
             known = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
             known.execute("PRAGMA journal_mode = WAL")
             known.execute("PRAGMA synchronous = NORMAL")
             self._local.connection = known
             self._connections.append(known)
         return known
-
-    def _make_tables(self, db: sqlite3.Connection) -> None:
-        with _transaction(db, "IMMEDIATE"):
-            ((layout,),) = db.execute("PRAGMA user_version")
-            if layout != LAYOUT:
-                for statement in (DROP + TABLES).split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {LAYOUT}")
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection, mode: str) -> Iterator[None]:
-    db.execute(f"BEGIN {mode}")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:  # after some faults, a full disk among them, SQLite has rolled back by itself
-            db.execute("ROLLBACK")
-        raise
 
 
 def _checkpoints(db: sqlite3.Connection) -> dict[str, Checkpoint]:
@@ -285,17 +245,17 @@ def _documents(db: sqlite3.Connection, generation: int, keys: Collection[UUID]) 
         yield UUID(bytes=key), document
 
 
-def _save(db: sqlite3.Connection, step: Progress) -> None:
-    before, after = step.before, step.after
+def _save(db: sqlite3.Connection, advance: Advance) -> None:
+    before, after = advance.before, advance.after
     if _checkpoints(db).get(after.kind) != before:
         raise CheckpointMoved(after.kind)
     if before and before.generation == after.generation and before.position >= after.position:
-        raise ValueError(f"a checkpoint only moves forward, not from {before.position} to {after.position}")
-    _put(db, after.generation, step.rows)
-    _remove(db, after.generation, step.removed)
+        raise ValueError(f"A checkpoint only moves forward, not from {before.position} to {after.position}.")
+    _put(db, after.generation, advance.rows)
+    _remove(db, after.generation, advance.removed)
     db.executemany(
         "INSERT OR REPLACE INTO parked (generation, position, stream, name, error) VALUES (?, ?, ?, ?, ?)",
-        [(after.generation, each.position, each.stream.bytes, each.name, each.error) for each in step.parked],
+        [(after.generation, each.position, each.stream.bytes, each.name, each.error) for each in advance.parked],
     )
     db.execute(
         "INSERT OR REPLACE INTO checkpoints (kind, version, generation, epoch, position, hash)"
@@ -304,7 +264,7 @@ def _save(db: sqlite3.Connection, step: Progress) -> None:
     )
 
 
-def _put(db: sqlite3.Connection, generation: int, rows: Sequence[Row]) -> None:
+def _put(db: sqlite3.Connection, generation: int, rows: Sequence[ViewRow]) -> None:
     db.executemany(
         PUT,
         [
@@ -320,7 +280,7 @@ def _put(db: sqlite3.Connection, generation: int, rows: Sequence[Row]) -> None:
             for row in rows
         ],
     )
-    tag(db, generation, [row.key for row in rows if row.tags])
+    search.index(db, generation, [row.key for row in rows if row.tags])
 
 
 def _remove(db: sqlite3.Connection, generation: int, keys: Sequence[UUID]) -> None:
@@ -328,8 +288,8 @@ def _remove(db: sqlite3.Connection, generation: int, keys: Sequence[UUID]) -> No
 
 
 def _prune(db: sqlite3.Connection, only: Collection[int] | None) -> bool:
-    """Removes some of what nobody reads; whether there was any."""
-    with _transaction(db, "IMMEDIATE"):
+    """Delete some rows of a generation that is not read; return whether there was such a generation."""
+    with transaction(db, "IMMEDIATE"):
         unread = db.execute(
             "SELECT generation FROM generations WHERE generation NOT IN (SELECT generation FROM checkpoints)"
         )
@@ -337,7 +297,7 @@ def _prune(db: sqlite3.Connection, only: Collection[int] | None) -> bool:
         if found is None:
             return False
         some = [id_ for (id_,) in db.execute("SELECT id FROM rows WHERE generation = ? LIMIT ?", (*found, PRUNED))]
-        untag(db, some)
+        search.unindex(db, some)
         db.executemany("DELETE FROM rows WHERE id = ?", [(id_,) for id_ in some])
         if not some:
             db.execute("DELETE FROM parked WHERE generation = ?", found)

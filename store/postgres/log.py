@@ -15,7 +15,7 @@ from uuid import UUID
 from store import codec
 from store.batch import Clock, now
 from store.feed import BATCH, POLL, Feed, Kinds, Observer
-from store.log import Author, Change, Event, ExportPage, Key, Link, LogUnavailable, Receipt, Recorded
+from store.log import Author, Change, Event, ExportPage, Key, LogUnavailable, Receipt, Recorded
 from store.postgres.connection import Pool
 from store.postgres.listener import PROBE_INTERVAL, Listener
 from store.postgres.reader import LAST, NEWEST, EventReader
@@ -113,10 +113,6 @@ class PostgresLog:
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._reader.page(after, limit, None)
-
-    async def links(self, after: int, until: int) -> Sequence[Link]:
-        """Return the links of the events with positions above *after*, up to and including *until*."""
-        return await self._reader.links(after, until)
 
     async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
         return await self._reader.export(after, limit)

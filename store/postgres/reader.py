@@ -7,7 +7,7 @@ from uuid import UUID
 from store import codec
 from store.batch import KeyRecord
 from store.feed import Kinds
-from store.log import Event, ExportPage, Link, Recorded
+from store.log import Event, ExportPage, Recorded
 from store.postgres.connection import Pool, Record
 from store.postgres.errors import InDoubt
 from store.postgres.rows import ANSWERS, COLUMNS, event_from_row, export_line_from_row, key_record_from_row
@@ -30,10 +30,6 @@ SOME = f"""
 """
 """The events of some kinds, and the last event of the window, which tells how far the window reaches."""
 
-LINKS = """
-    SELECT notification_id, hash FROM stored_events WHERE notification_id > $1 AND notification_id <= $2
-    ORDER BY notification_id
-"""
 NEWEST = 2**63 - 1
 """A number above every version and every position."""
 
@@ -93,10 +89,6 @@ class EventReader:
         rows = await self._events(ALL, after, limit)
         position = rows[-1]["notification_id"] if rows else 0
         return ExportPage(position=position, lines=b"".join(map(export_line_from_row, rows)))
-
-    async def links(self, after: int, until: int) -> Sequence[Link]:
-        """Return the links of the events with positions above *after*, up to and including *until*."""
-        return [(position, hash_) for position, hash_ in await self._events(LINKS, after, until)]
 
     async def version(self, stream: UUID, position: int) -> int:
         """Return the stream's version when the log was at *position*."""

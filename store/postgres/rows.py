@@ -135,7 +135,7 @@ def event_from_row(row: Record) -> Recorded:
     )
 
 
-@lru_cache(10_000)  # authors repeat
+@lru_cache(1_000)  # authors repeat
 def _author(
     actor: str, origin: str, token: UUID | None, correlation: UUID | None, causation: UUID | None, reason: str | None
 ) -> Author:

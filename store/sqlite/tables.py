@@ -261,7 +261,7 @@ def event_from_row(
     )
 
 
-@lru_cache(10_000)
+@lru_cache(1_000)
 def _author(
     actor: str, origin: str, token: str | None, correlation: str | None, causation: str | None, reason: str | None
 ) -> Author:

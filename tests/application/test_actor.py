@@ -38,7 +38,7 @@ def handler(log: EventLog) -> Handler:
 
 async def know(handler: Handler, keys: Keys, actor: ActorId = ANN, profile: Profile = PROFILE) -> bytes:
     key = await keys.make(actor)
-    command = SetProfile(actor=actor, sealed=actors.sealed(key, actor, profile))
+    command = SetProfile(actor=actor, sealed=actors.seal(key, actor, profile))
     await handler.handle(decider, ACTORS, command, BY)
     return key
 
@@ -61,9 +61,9 @@ async def test_a_profile_is_in_the_log_and_only_its_key_opens_it(handler: Handle
     assert "example.org" not in exported
     (kept,) = (await holder.state()).actors
     text = kept.sealed or ""
-    assert actors.unsealed(key, ANN, text) == PROFILE
-    assert actors.unsealed(key, BOB, text) is None
-    assert actors.unsealed(await keys.make(BOB), ANN, text) is None
+    assert actors.unseal(key, ANN, text) == PROFILE
+    assert actors.unseal(key, BOB, text) is None
+    assert actors.unseal(await keys.make(BOB), ANN, text) is None
 
 
 async def test_who_is_forgotten_has_no_key_any_more(handler: Handler, keys: Keys, tmp_path: Path) -> None:

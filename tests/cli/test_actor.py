@@ -18,7 +18,7 @@ def test_an_actor_is_known_until_it_is_forgotten(shell: Shell, ann: str) -> None
     rows = [line.split("  ") for line in shell.done("actor", "list").lines]
     assert [ann, "Ann Example", "ann@example.org"] in [[*filter(None, row)] for row in rows]
     answer = shell.done("actor", "forget", ann, "--yes")
-    assert answer.out == f"Nobody knows any more who {ann} is\n"
+    assert answer.out == f"Actor {ann} forgotten\n"
     (actor,) = [each for each in shell.done("actor", "list", "--json").json["actors"] if each["id"] == ann]
     assert (actor["name"], actor["address"], actor["isForgotten"]) == (None, None, True)
 
@@ -33,7 +33,7 @@ def test_history_names_an_actor_as_long_as_it_is_known(staging: Shell) -> None:
 def test_forgetting_is_asked_for_on_a_terminal(shell: Shell, ann: str) -> None:
     shell.done("actor", "set", ann, "--name", "Ann Example")
     with shell.terminal("actor", "forget", ann) as terminal:
-        terminal.wait_for("Forget for ever")
+        terminal.wait_for("Forget the name and address")
         terminal.type("n")
         assert terminal.end() == 1
     assert "Ann Example" in shell.done("actor", "list").out

@@ -179,7 +179,7 @@ def test_an_export_that_breaks_off_is_kept_as_far_as_it_came(staging: Shell, log
         staging.setenv("STAGELINE_URL", url)
         answer = audit(staging, "export", "-o", str(log))
         assert (answer.code, answer.out) == (3, "")
-        assert "run it again to go on" in answer.err
+        assert "run it again to continue" in answer.err
     assert whole.startswith(log.read_bytes())
     assert 0 < log.stat().st_size < len(whole)
     staging.setenv("STAGELINE_URL", staging.server.url)

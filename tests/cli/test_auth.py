@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from cli.client import Server
+from cli.client import ServerAddress
 from cli.output import warn
 from tests.cli.shell import Shell
 
@@ -18,7 +18,7 @@ def test_a_token_that_is_not_good_is_not_kept(shell: Shell) -> None:
     shell.config.unlink()
     answer = shell("auth", "--token", "wrong")
     assert (answer.code, answer.out) == (3, "")
-    assert f"Error: The server at {shell.server.url} doesn't accept the token. The token isn't known here" in answer.err
+    assert f"Error: The server at {shell.server.url} rejected the token. The token isn't known here" in answer.err
     assert not shell.config.exists()
 
 
@@ -27,7 +27,7 @@ def test_without_a_token_it_is_said_how_to_give_one(shell: Shell) -> None:
     for words in (("auth",), ("auth", "token"), ("project", "list")):
         answer = shell(*words)
         assert (answer.code, answer.out) == (3, "")
-        assert "wants a token, and none is known for it" in answer.err
+        assert "needs a token, and none is saved for it" in answer.err
         assert "stageline auth" in answer.err
     assert shell("project", "list", "--json").error["code"] == "NOT_AUTHORIZED"
 
@@ -52,7 +52,7 @@ def test_a_token_is_read_from_stdin(shell: Shell) -> None:
     shell.done("project", "list")
 
     empty = shell.server.stageline("auth", "--token", "-", stdin="\n")
-    assert (empty.returncode, empty.stderr) == (1, "Error: The token that was given is empty.\n")
+    assert (empty.returncode, empty.stderr) == (1, "Error: The given token is empty.\n")
 
 
 def test_the_token_is_shown_when_asked(shell: Shell) -> None:
@@ -115,13 +115,13 @@ def test_a_token_is_read_from_the_file_that_a_variable_names(shell: Shell) -> No
 def test_a_token_file_without_a_token_is_named(shell: Shell) -> None:
     file = shell.home / "token"
     shell.setenv("STAGELINE_TOKEN_FILE", str(file))
-    missing = f"The file that STAGELINE_TOKEN_FILE names can't be read: {file}: No such file or directory."
+    missing = f"Can't read {file}, the file in STAGELINE_TOKEN_FILE: No such file or directory."
     assert shell("project", "list", "--json").error["message"] == missing
     file.write_text("\n")
-    empty = f"The file that STAGELINE_TOKEN_FILE names is empty: {file}."
+    empty = f"{file}, the file in STAGELINE_TOKEN_FILE, is empty."
     assert shell("project", "list", "--json").error["message"] == empty
     file.write_bytes(b"\xff")
-    assert f"can't be read: {file}: 'utf-8' codec" in shell("project", "list").err
+    assert f"Can't read {file}, the file in STAGELINE_TOKEN_FILE: 'utf-8' codec" in shell("project", "list").err
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_token_does_not_leave_the_machine_in_plain_text_without_a_warning(
     url: str, is_warned_of: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     warn.cache_clear()
-    server = Server(url, "secret")
+    server = ServerAddress(url, "secret")
     for _ in range(2):
         assert server.headers["authorization"] == "Bearer secret"
     told = capfd.readouterr().err
@@ -152,7 +152,7 @@ def test_a_token_does_not_leave_the_machine_in_plain_text_without_a_warning(
 
 def test_without_a_token_nothing_is_warned_of(capfd: pytest.CaptureFixture[str]) -> None:
     warn.cache_clear()
-    assert "authorization" not in Server("http://stageline.example", None).headers
+    assert "authorization" not in ServerAddress("http://stageline.example", None).headers
     assert capfd.readouterr().err == ""
 
 

@@ -4,14 +4,14 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 
 from cli import config
-from cli.config import Config, Context
+from cli.config import Config, ContextConfig
 from tests.cli.shell import Shell
 
 
 def test_what_is_kept_is_for_its_owner_alone(shell: Shell) -> None:
     shell.config.parent.chmod(0o755)
     shell.config.chmod(0o644)
-    config.update(lambda kept: kept.contexts.update(a=Context(project="P")))
+    config.update(lambda kept: kept.contexts.update(a=ContextConfig(project="P")))
     assert stat.S_IMODE(shell.config.stat().st_mode) == 0o600
     assert stat.S_IMODE(shell.config.parent.stat().st_mode) == 0o700
     assert [shell.config] == list(shell.config.parent.iterdir())
@@ -20,7 +20,7 @@ def test_what_is_kept_is_for_its_owner_alone(shell: Shell) -> None:
 def test_what_is_not_known_is_left_as_it_is(shell: Shell) -> None:
     document = json.loads(shell.config.read_text()) | {"later": {"version": 2}}
     shell.config.write_text(json.dumps(document))
-    config.update(lambda kept: kept.contexts.update(a=Context(project="P", environment="E", url="http://x")))
+    config.update(lambda kept: kept.contexts.update(a=ContextConfig(project="P", environment="E", url="http://x")))
     after = json.loads(shell.config.read_text())
     assert ({"version": 2}, document["tokens"]) == (after["later"], after["tokens"])
     assert after["contexts"] == {"a": {"project": "P", "environment": "E", "url": "http://x"}}
@@ -31,14 +31,14 @@ def test_a_link_stays_a_link(shell: Shell) -> None:
     elsewhere.parent.mkdir()
     shell.config.rename(elsewhere)
     shell.config.symlink_to(elsewhere)
-    config.update(lambda kept: kept.contexts.update(a=Context(project="P")))
+    config.update(lambda kept: kept.contexts.update(a=ContextConfig(project="P")))
     assert shell.config.is_symlink()
     assert "a" in json.loads(elsewhere.read_text())["contexts"]
 
 
 def test_updates_at_the_same_time_are_all_kept(shell: Shell) -> None:
     def add(number: int) -> None:
-        config.update(lambda kept: kept.contexts.update({f"c{number}": Context(project="P")}))
+        config.update(lambda kept: kept.contexts.update({f"c{number}": ContextConfig(project="P")}))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(40)))
@@ -60,7 +60,7 @@ def test_a_strange_shape_counts_as_nothing(shell: Shell) -> None:
 
 
 def test_the_address_comes_from_the_variable_the_context_or_what_auth_kept(shell: Shell) -> None:
-    kept = Config(url="http://kept/", contexts={"default": Context(url="http://context")})
+    kept = Config(url="http://kept/", contexts={"default": ContextConfig(url="http://context")})
     assert shell.server.url == kept.address
     shell.setenv("STAGELINE_URL", "")
     assert kept.address == "http://context"
@@ -92,7 +92,7 @@ def test_folders_that_are_made_for_the_config_are_their_owners_alone(shell: Shel
     shell.setenv("XDG_CONFIG_HOME", str(shell.home / "a" / "b"))
     umask = os.umask(0)
     try:
-        config.update(lambda kept: kept.contexts.update(a=Context(project="P")))
+        config.update(lambda kept: kept.contexts.update(a=ContextConfig(project="P")))
     finally:
         os.umask(umask)
     made = [shell.home / "a", shell.home / "a" / "b", shell.home / "a" / "b" / "stageline"]

@@ -22,7 +22,7 @@ def test_contexts_are_kept_listed_and_changed_over_to(staging: Shell, project: s
     staging.setenv("STAGELINE_CONTEXT", "live")
     assert staging.done("context", "current", "--json").json["name"] == "live"
     staging.setenv("STAGELINE_CONTEXT", "nowhere")
-    assert "Error: STAGELINE_CONTEXT names no context" in staging("environment", "stage", "list").err
+    assert "Error: Unknown context 'nowhere' in STAGELINE_CONTEXT" in staging("environment", "stage", "list").err
 
 
 def test_a_context_is_of_an_environment_that_is_there(shell: Shell, project: str) -> None:
@@ -78,7 +78,7 @@ def test_a_person_is_asked_for_the_context(staging: Shell, project: str) -> None
     with staging.terminal("context", "set") as terminal:
         terminal.wait_for("Project (number or name): ")
         terminal.type("no such one")
-        terminal.wait_for("None of them is 'no such one'.")
+        terminal.wait_for("'no such one' is not in the list.")
         terminal.type(project.lower())
         terminal.wait_for("2  staging")
         terminal.wait_for("Environment (number or name): ")

@@ -142,7 +142,7 @@ def test_a_folder_of_somebody_elses_is_left_alone(newcomer: Shell) -> None:
     (newcomer.home / "precious").write_text("data")
     answer = run(newcomer, "-m", "cli.main", "demo", "--exit", "--data", ".")
     assert (answer.code, answer.out) == (1, "")
-    assert "is no demo's" in answer.err
+    assert "is not from a demo" in answer.err
     assert (newcomer.home / "precious").read_text() == "data"
 
 
@@ -153,13 +153,13 @@ def test_a_demo_that_goes_on_is_left_alone(newcomer: Shell) -> None:
     marker.write_text(json.dumps({"demo": [me.pid, me.create_time()]}))
     answer = run(newcomer, "-m", "cli.main", "demo", "--exit")
     assert (answer.code, answer.out) == (1, "")
-    assert f"A demo is going on in {marker.parent} (process {me.pid})." in answer.err
+    assert f"A demo is running in {marker.parent} (process {me.pid})." in answer.err
 
 
 def test_without_its_services_the_demo_says_where_they_come_from(newcomer: Shell) -> None:
     answer = run(newcomer, "-c", ALTERED, "/nowhere", "demo", "--exit")
     assert (answer.code, answer.out) == (1, "")
-    assert "The demo's services are not here: /nowhere" in answer.err
+    assert "The demo's services are missing: /nowhere" in answer.err
 
 
 def test_placeholders_are_filled_in() -> None:

@@ -118,7 +118,7 @@ def test_a_dry_run_shows_the_plan_and_deploys_nothing(staging: Shell) -> None:
 
     staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", "true")
     answer = staging("environment", "deploy", "--dry-run", "--watch")
-    assert (answer.code, answer.err) == (0, "Dry run: nothing was changed. It would be:\n")
+    assert (answer.code, answer.err) == (0, "Dry run: nothing was changed. The result would be:\n")
     assert "  · Migrate  build skipped  deploy queued" in answer.lines
     assert staging.done("deployment", "list").out == "<no deployment>\n"
 

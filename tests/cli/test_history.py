@@ -120,7 +120,7 @@ def test_a_pipeline_is_led_back(staging: Shell) -> None:
 
 def test_the_last_change_is_taken_back_and_made_again(staging: Shell) -> None:
     rename(staging, "JOB DEFAULT", "jobs")
-    assert staging.done("undo").out.startswith("Last change taken back; it is version ")
+    assert staging.done("undo").out.startswith("Last change undone; it is version ")
     assert '"JOB DEFAULT"' in staging.done("environment", "stage", "list").out
     staging.done("undo")
     assert '"jobs"' in staging.done("environment", "stage", "list").out

@@ -1,8 +1,12 @@
 import pytest
-from graphql import build_schema, parse, validate
+from graphql import GraphQLInputObjectType, build_schema, parse, validate
+from msgspec import Struct
+from msgspec.structs import fields
 
 from cli import project, run
 from cli.client import OWN
+from cli.pipeline import StagePolicyJson
+from cli.spec import HealthJson, SpecJson
 from tests.cli.shell import Shell, finish
 from tests.serving import ROOT
 
@@ -82,6 +86,18 @@ def test_every_document_is_valid_against_the_schema() -> None:
     assert len(OWN) > 20  # `cli.main` has imported every module that has one
     for text in OWN:
         assert validate(schema, parse(text)) == [], text
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [(StagePolicyJson, "StagePolicyInput"), (SpecJson, "ServiceSpecInput"), (HealthJson, "HealthInput")],
+)
+def test_what_an_edit_sends_as_a_whole_has_every_field_that_the_server_takes(shape: type[Struct], name: str) -> None:
+    """A field that is missing here would be lost by an edit of another one."""
+    schema = build_schema((ROOT / "gql" / "schema.graphql").read_text())
+    input_type = schema.type_map[name]
+    assert isinstance(input_type, GraphQLInputObjectType)
+    assert {field.encode_name for field in fields(shape)} == input_type.fields.keys()
 
 
 def test_a_list_of_documents_that_cant_be_answered_keeps_the_server_from_starting(shell: Shell) -> None:

@@ -97,20 +97,35 @@ def test_a_service_is_specified_by_a_file(staging: Shell, tmp_path: Path, name: 
     ) == ({"port": 0}, 5.0, 1.0)
 
 
+LAUGHS = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 30))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
         ("a.yaml", "run: x\nbuld: [y]\n", "unknown field `buld`"),
-        ("a.yaml", "run: x\nrun: y\n", "the field 'run' is there twice"),
-        ("a.yaml", "health: {tcp: {}, tcp: {}}\n", "the field 'tcp' is there twice"),
-        ("a.json", '{"run": "x", "run": "y"}', "the field 'run' is there twice"),
-        ("a.toml", 'run = "x"\nrun = "y"\n', "is no specification"),
+        ("a.yaml", "run: x\nrun: y\n", "the field 'run' is repeated"),
+        ("a.yaml", "health: {tcp: {}, tcp: {}}\n", "the field 'tcp' is repeated"),
+        ("a.json", '{"run": "x", "run": "y"}', "the field 'run' is repeated"),
+        ("a.toml", 'run = "x"\nrun = "y"\n', "is not a specification"),
         ("a.yaml", "run: [x]\n", "Expected `str | null`, got `array` - at `$.run`"),
-        ("a.yaml", "env: {DEBUG: yes}\n", "env.DEBUG is no text: write it in quotes"),
-        ("a.yaml", "run: 'x\n", "is no specification"),
-        ("a.yaml", "just words", "is no specification"),
+        ("a.yaml", "env: {DEBUG: yes}\n", "env.DEBUG is not text: write it in quotes"),
+        ("a.yaml", "run: 'x\n", "is not a specification"),
+        ("a.yaml", "just words", "is not a specification"),
+        ("a.yaml", "a: " + "[" * 50_000, "it is nested too deeply"),
+        ("a.yaml", "{a: " * 40_000, "it is nested too deeply"),
+        ("a.yaml", "- " * 50_000, "it is nested too deeply"),
+        ("a.json", "[" * 50_000 + "]" * 50_000, "it is nested too deeply"),
+        ("a.json", '{"a":' * 30_000, "it is nested too deeply"),
+        ("a.toml", "a = " + "[" * 50_000, "it is nested too deeply"),
+        ("a.yaml", "run: " + "x" * 200_000, "it has 200,005 characters; at most 200,000 are allowed"),
+        ("a.yaml", "retries: " + ":".join("1" * 50_000), "a number has 99,999 characters; at most 100 are allowed"),
+        ("a.yaml", "retries: " + "1" * 5000, "a number has 5,000 characters; at most 100 are allowed"),
+        ("a.yaml", "retries: !!int ''", "is not a specification"),
+        ("a.yaml", "? [x]\n: y", "the name of a field is not text"),
+        ("a.yaml", LAUGHS, "a mapping has more than 1,000 fields"),
         ("a.txt", "run: x", "not in .yaml, .yml, .json or .toml"),
-        ("missing/a.yaml", None, "can't be read: No such file"),
+        ("missing/a.yaml", None, "Can't read missing/a.yaml: No such file"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_a_misuse(

@@ -41,6 +41,12 @@ def test_a_stage_is_edited_in_what_is_said(staging: Shell) -> None:
     assert (edited["name"], edited["description"], edited["policy"]) == ("jobs", "", {"concurrency": None})
 
 
+def test_an_edit_of_a_name_leaves_the_policy_as_it_is(staging: Shell) -> None:
+    stage(staging, "edit", "-n", "JOB DEFAULT", "--concurrency", "2")
+    stage(staging, "edit", "-n", "JOB DEFAULT", "--new-name", "jobs")
+    assert stage(staging, "list", "--json").json["stages"][1]["policy"] == {"concurrency": 2}
+
+
 def test_an_edit_that_says_nothing_is_a_misuse(staging: Shell) -> None:
     answer = stage(staging, "edit", "-n", "JOB DEFAULT")
     assert (answer.code, answer.out) == (2, "")
@@ -51,7 +57,7 @@ def test_a_stage_that_holds_services_is_deleted_when_it_is_said_where_they_go(st
     add(staging, "Backend")
     refused = stage(staging, "delete", "-n", "APPLICATION DEFAULT")
     assert (refused.code, refused.out) == (1, "")
-    assert "Error: Stage 'APPLICATION DEFAULT' still holds Backend" in refused.err
+    assert "Error: Stage 'APPLICATION DEFAULT' still has services (Backend)" in refused.err
 
     answer = stage(staging, "delete", "-n", "APPLICATION DEFAULT", "--move-services-to", "JOB DEFAULT")
     assert (answer.code, answer.out) == (0, "Stage deleted successfully\n")
@@ -92,7 +98,7 @@ def test_a_service_that_is_not_there_is_refused_in_the_servers_words(staging: Sh
 
 def test_a_dry_run_shows_what_would_be_and_changes_nothing(staging: Shell) -> None:
     answer = stage(staging, "create", "-n", "fifth stage", "--dry-run")
-    assert (answer.code, answer.err) == (0, "Dry run: nothing was changed. It would be:\n")
+    assert (answer.code, answer.err) == (0, "Dry run: nothing was changed. The result would be:\n")
     assert '# deployment stage 5: "fifth stage"' in answer.lines
     assert len(names(staging)) == 4
 

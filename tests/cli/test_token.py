@@ -29,7 +29,7 @@ def test_a_token_that_was_made_lets_in_until_it_is_revoked(
         for words in (("project", "list"), ("audit", "export")):
             refused = shell(*words)
             assert refused.code == 3
-            assert "doesn't accept the token. The token was revoked. Ask for another" in refused.err
+            assert "rejected the token. The token was revoked. Ask for another" in refused.err
             assert "stageline auth" in refused.err
     assert name not in shell.done("token", "list").out
     (listed,) = [each for each in shell.done("token", "list", "--all", "--json").json["tokens"] if each["name"] == name]
@@ -39,7 +39,7 @@ def test_a_token_that_was_made_lets_in_until_it_is_revoked(
 def test_revoking_is_asked_for_on_a_terminal(shell: Shell, name: str) -> None:
     shell("token", "create", name)
     with shell.terminal("token", "revoke", name) as terminal:
-        terminal.wait_for("Let nobody in")
+        terminal.wait_for("Revoke the token")
         terminal.type("n")
         assert terminal.end() == 1
     assert name in shell.done("token", "list").out
@@ -55,7 +55,7 @@ def test_tokens_of_one_name_are_told_apart_by_their_ids(shell: Shell, name: str)
     ids = [shell("token", "create", name, "--json").json["id"] for _ in range(2)]
     refused = shell("token", "revoke", name, "--yes")
     assert refused.code == 1
-    assert "2 tokens are called" in refused.err
+    assert "2 tokens have the name" in refused.err
     shell.done("token", "revoke", ids[0], "--yes")
     shell.done("token", "revoke", name, "--yes")
     assert shell("token", "revoke", name, "--yes", "--json").error["code"] == "TOKEN_NOT_FOUND"
@@ -66,3 +66,16 @@ def test_a_time_that_can_not_be_meant_is_refused(shell: Shell, name: str, time: 
     refused = shell("token", "create", name, f"--expires-in={time}")
     assert refused.code == 2
     assert "12h or 90d" in refused.err
+
+
+def test_a_token_that_would_last_longer_than_ones_own_is_refused_with_what_to_do(
+    shell: Shell, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = shell("token", "create", name, "--expires-in", "1h").out.strip()
+    monkeypatch.setenv("STAGELINE_TOKEN", token)
+    for words in ((), ("--expires-in", "2h")):
+        refused = shell("token", "create", name, *words)
+        assert refused.code == 1
+        assert "your own token expires at " in refused.err
+        assert "Give a shorter --expires-in" in refused.err
+    assert shell("token", "create", name, "--expires-in", "30m").code == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.feed import Feed
+from cli.feed import SubscriptionFeed
 from tests.cli.shell import Shell, finish, wait_for_line
 
 DEPLOY = ("environment", "deploy", "--watch")
@@ -114,7 +114,7 @@ def test_a_failure_says_which_step_and_why(staging: Shell) -> None:
 def test_a_timeout_ends_the_watching_and_not_the_deployment(staging: Shell, gate: Path) -> None:
     answer = staging("environment", "deploy", "--timeout", "0.3")
     assert answer.code == 124
-    assert answer.err.startswith("Deployment 1 is not over after 0.3 s; it goes on.\n")
+    assert answer.err.startswith("Deployment 1 is not over after 0.3 s; it continues.\n")
     assert staging.done("deployment", "show", "--json").json["status"] == "RUNNING"
     gate.touch()
     assert staging("deployment", "watch").code == 0
@@ -157,8 +157,8 @@ def test_a_broken_connection_is_resumed_where_it_broke(staging: Shell, gate: Pat
     gate.touch()
     answer = finish(watching)
     assert answer.code == 0
-    assert f"The connection to {proxy.url} is lost" in answer.err
-    assert "Connected again." in answer.err
+    assert f"Lost the connection to {proxy.url}" in answer.err
+    assert "Reconnected." in answer.err
     versions = [line.partition('"version":')[2].partition(",")[0] for line in before[1:]]
     versions += [str(each["event"]["version"]) for each in answer.objects[:-1]]
     assert [str(number) for number in range(1, len(versions) + 1)] == versions
@@ -183,7 +183,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_deployment(staging: Shell, gate: P
     watching.send_signal(signal.SIGINT)
     answer = finish(watching)
     assert answer.code == 130
-    assert answer.err.startswith("Not watching any more; deployment 1 goes on.\n")
+    assert answer.err.startswith("Stopped watching; deployment 1 continues.\n")
     assert "stageline environment cancel 1" in answer.err
     gate.touch()
     assert staging("deployment", "watch").code == 0
@@ -211,16 +211,20 @@ def test_no_terminal_means_no_colours(staging: Shell) -> None:
 
 def test_a_subscription_that_is_refused_says_why(shell: Shell) -> None:
     from cli import progress
-    from cli.client import Server
+    from cli.client import ServerAddress
     from cli.errors import Failed, NotAuthorized
 
-    def feed(token: str) -> Feed:
+    def feed(token: str) -> SubscriptionFeed:
         variables = {"deployment": "no"}
-        return Feed(Server(shell.server.url, token), progress.EVENTS, variables, is_over=lambda: True, tell=print)
+        return SubscriptionFeed(
+            ServerAddress(shell.server.url, token), progress.EVENTS, variables, is_over=lambda: True, tell=print
+        )
 
     with pytest.raises(Failed, match="There is no deployment 'no'"):
         list(feed(shell.server.token).events(1))
-    with pytest.raises(NotAuthorized, match=r"accept the token\. The token isn't known here: .*, or not all of it\.$"):
+    with pytest.raises(
+        NotAuthorized, match=r"rejected the token\. The token isn't known here: .*, or not all of it\.$"
+    ):
         list(feed("wrong").events(1))
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from domain.pipeline.environment import EnvironmentRenamed
 from projections.engine.projection import Projection
-from projections.engine.views import Place
+from projections.engine.views import ListPlace
 from store import codec
 from store.log import Recorded
 
@@ -86,8 +86,8 @@ def _key(recorded: Recorded) -> UUID:
     return recorded.stream
 
 
-def _place(_: Tally) -> Place:
-    return Place("", "")
+def _place(_: Tally) -> ListPlace:
+    return ListPlace("", "")
 
 
 def tally(version: int) -> Projection[Tally]:

@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 
 from domain.pipeline.environment import EnvironmentRenamed
-from projections.engine.shared import SharedProjector
+from projections.postgres.projector import SharedProjector
 from projections.postgres.views import PostgresViews
 from store.log import Author, Change, Key, LogUnavailable, Origin, StreamMoved
 from store.postgres.log import PostgresLog
@@ -33,8 +33,6 @@ STREAMS = [UUID(int=number) for number in range(1, 9)]
 
 TERM = timedelta(seconds=1)
 PROBE = 0.5
-SMALL = 500
-"""Events from which on rows are made anew by several processes."""
 
 AGAIN = 0.05
 """Seconds after which something is tried again while the database is away."""
@@ -68,7 +66,7 @@ class Node:
     async def run(self) -> None:
         views = await patiently(lambda: PostgresViews.open(self._plan.dsn))
         projections = [tally(self._plan.version)]
-        projector = SharedProjector(self._log, views, projections, AGAIN, TERM, small=SMALL, processes=2)
+        projector = SharedProjector(self._log, views, projections, AGAIN, TERM)
         await projector.start()
         reading = asyncio.create_task(self._read())
         await asyncio.gather(self._ask_again(), *(self._write(number) for number in range(WRITERS)))

@@ -171,32 +171,32 @@ def test_what_a_document_would_change_is_told(environment: Environment) -> None:
         ("stages: []", "Line 1: expected `array` of length >= 1."),
         ("stages:\n  - name: A\n  - nmae: B\n", "Line 3: object contains unknown field `nmae`."),
         ("stages:\n  - name: A\n    services:\n      - name: x\n", "Line 4: object missing required field `type`."),
-        ("stages:\n  - name: A\n    name: B\n", "Line 3: the field 'name' is there twice."),
+        ("stages:\n  - name: A\n    name: B\n", "Line 3: the field 'name' occurs twice."),
         (
             "stages:\n  - name: A\n  - name: B\n  - name: ' a'\n",
-            "Line 4: the stage 'a' is there twice, first in line 2.",
+            "Line 4: the stage 'a' occurs twice, first in line 2.",
         ),
         (
             "stages:\n- name: A\n  services:\n  - {name: x, type: JOB}\n  - type: DATABASE\n    name: X",
-            "Line 6: the service 'X' is there twice, first in line 4.",
+            "Line 6: the service 'X' occurs twice, first in line 4.",
         ),
         ("stages:\n  - name: A\n    concurrency: many\n", "Line 3: expected `int | null`, got `str`."),
         (
             "stages:\n- name: A\n  services:\n  - name: x\n    type: JOB\n    spec:\n      retries: 99\n",
-            "Line 7: Invalid service specification: retries: 11 is not between 0 and 10.",
+            "Line 7: invalid service specification: retries: 99 is not between 0 and 10.",
         ),
         ("stages:\n  - name: A\n    services: [\n", "Line 4: did not find expected node content."),
-        ("stages:\n  - name: Invalid name ''\n", "Line 2: '': it is empty."),
-        ("a: &a [b]\nstages: *c\n", "Line 2: found undefined alias."),
-        ('{"stages": [{"name": "A"},\n\t{"name": "A"}]}', "Line 2: the stage 'A' is there twice, first in line 1."),
-        ("- " * 2000, "Line 1: "),
-        (BOMB, "Line 1: the document has more than 200000 values."),
-        ("x" * 1_000_001, "Line 1: the document has more than 1000000 characters."),
+        ("stages:\n  - name: ''\n", "Line 2: invalid name '': it is empty."),
+        ("a: &a [b]\nstages: *c\n", "Line 2: the alias 'c' has no anchor before it."),
+        ('{"stages": [{"name": "A"},\n\t{"name": "A"}]}', "Line 2: the stage 'A' occurs twice, first in line 1."),
+        ("- " * 2000, "Line 1: the document is nested more than 20 levels deep."),
+        (BOMB, "Line 6: the document has more than 200,000 values."),
+        ("x" * 1_000_001, "Line 1: the document has 1,000,001 characters; at most 1,000,000 are allowed."),
         (
             'stages:\n- name: A\n- name: B\n  description: "\\0"\n',
-            "Line 4: the description can't be kept: control characters are not allowed.",
+            "Line 4: invalid description: control characters are not allowed.",
         ),
-        ("stages:\n- name: A\n  concurrency: 101\n", "Line 3: Invalid concurrency 101: it must be between 1 and 100."),
+        ("stages:\n- name: A\n  concurrency: 101\n", "Line 3: invalid concurrency 101: it must be between 1 and 100."),
     ],
 )
 def test_what_is_wrong_with_a_document_is_told_with_its_line(
@@ -256,4 +256,4 @@ def test_the_schema_of_documents_is_served_to_editors(environment: Environment) 
     answer: httpx.Response = environment.stageline.send("GET", "/schemas/pipeline.json")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/schema+json"
-    assert answer.json()["$defs"]["Stage"]["additionalProperties"] is False
+    assert answer.json()["$defs"]["StageDocument"]["additionalProperties"] is False

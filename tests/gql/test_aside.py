@@ -24,7 +24,7 @@ from endpoint.execution.cost import LONG_COST
 from endpoint.execution.persisted import Persisted
 from endpoint.http.front import Front
 from endpoint.http.view import View
-from endpoint.identity import Identity
+from endpoint.identity import Credentials, Identity
 from gql.context import Application
 from gql.contract import cursor as cursors
 from gql.schema import schema
@@ -305,7 +305,7 @@ class Asked:
 
 @pytest.fixture(params=[True, False], ids=["compiled", "not compiled"])
 async def asking(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., Asked]]:
-    async def authenticate(_: str | None) -> Identity:
+    async def authenticate(_: Credentials) -> Identity:
         return Identity("admin", ids.new())
 
     async with running(Settings(data=tmp_path)) as parts:

@@ -167,10 +167,10 @@ def test_a_list_is_cut_on_both_sides(several: Lists, field: str) -> None:
 @lists
 def test_a_page_has_its_limits(several: Lists, field: str) -> None:
     for part, message in [
-        ({"first": 0}, "Invalid first: 1 to 500 at once."),
-        ({"first": 501}, "Invalid first: 1 to 500 at once."),
-        ({"last": -1}, "Invalid last: 1 to 500 at once."),
-        ({"first": 1, "last": 1}, "Invalid first: it can't be given together with last."),
+        ({"first": 0}, "Invalid first: 0 is not between 1 and 500."),
+        ({"first": 501}, "Invalid first: 501 is not between 1 and 500."),
+        ({"last": -1}, "Invalid last: -1 is not between 1 and 500."),
+        ({"first": 1, "last": 1}, "Invalid first: it must not be given together with last."),
     ]:
         assert several.error(field, **part) == {"code": "INVALID_ARGUMENT", "message": message}
 

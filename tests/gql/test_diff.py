@@ -113,7 +113,7 @@ def test_a_moment_that_never_was_is_refused(environment: Environment) -> None:
         (
             {"asOf": "2020-01-01T00:00:00Z"},
             "INVALID_ARGUMENT",
-            "Invalid from: the environment was not there yet.",
+            "Invalid from: the environment did not exist at that time.",
         ),
         (
             {"asOf": "2020-01-01T00:00:00"},

@@ -10,10 +10,12 @@ from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import Service
 from domain.pipeline.state import Pipeline
 from domain.spec import CommandCheck, Health, HttpCheck, ServiceSpec, ServiceType, TcpCheck, Variable
+from gql.document import format as formats
 from gql.document import pipeline as documents
-from gql.mutations.apply import DocumentFormat, written
+from gql.document.format import DocumentFormat
 from store import ids
 from tests.domain.histories import folded, histories
+from tests.examples import examples
 
 letters = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 texts = st.text(letters, min_size=1, max_size=30).filter(str.strip)
@@ -37,7 +39,7 @@ specs = st.builds(
 
 
 @given(histories(most=15).map(folded), st.lists(specs, max_size=3), st.sampled_from(DocumentFormat), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_applying_what_was_exported_changes_nothing(
     pipeline: Pipeline, own: list[ServiceSpec], format_: DocumentFormat, has_ids: bool
 ) -> None:
@@ -47,19 +49,19 @@ def test_applying_what_was_exported_changes_nothing(
         for number, spec in enumerate(own)
     ]
     pipeline = replace(pipeline, stages=(replace(first, services=(*first.services, *services)), *others))
-    text = written(documents.of(pipeline, has_ids=has_ids), format_)
-    assert documents.wanted(documents.read(text), pipeline) == pipeline
-    assert apply.decide(pipeline, ApplyPipeline(wanted=documents.wanted(documents.read(text), pipeline))) == []
+    text = formats.write(documents.from_domain(pipeline, has_ids=has_ids), format_)
+    assert documents.revise(documents.read(text), pipeline) == pipeline
+    assert apply.decide(pipeline, ApplyPipeline(wanted=documents.revise(documents.read(text), pipeline))) == []
 
 
 @given(histories(most=15).map(folded), histories(most=15).map(folded))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_a_document_makes_of_any_pipeline_what_it_says(one: Pipeline, other: Pipeline) -> None:
-    document = documents.of(other)
-    becomes = apply.decider.replay(apply.decide(one, ApplyPipeline(wanted=documents.wanted(document, one))), one)
-    assert _without_homes(documents.of(becomes)) == _without_homes(document)
+    document = documents.from_domain(other)
+    becomes = apply.decider.replay(apply.decide(one, ApplyPipeline(wanted=documents.revise(document, one))), one)
+    assert _without_homes(documents.from_domain(becomes)) == _without_homes(document)
 
 
-def _without_homes(document: documents.Document) -> documents.Document:
+def _without_homes(document: documents.PipelineDocument) -> documents.PipelineDocument:
     """What a document leaves out of homes stays as it was."""
     return replace(document, stages=tuple(replace(stage, home_of=None) for stage in document.stages))

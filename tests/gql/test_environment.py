@@ -42,7 +42,7 @@ def test_an_environment_is_asked_for_in_one_way(environment: Environment) -> Non
     for wrong in ({}, {"name": "Production"}, {"project": environment.project}, {"id": environment.id, "name": "x"}):
         error = environment.stageline.error("environment", **wrong)
         assert error["code"] == "INVALID_ARGUMENT"
-        assert error["message"] == "Invalid environment: give its id, or its project and its name."
+        assert error["message"] == "Invalid environment: either an id, or a project and a name, is required."
 
 
 def test_an_edited_environment_is_found_by_its_new_name_only(environment: Environment) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from endpoint.execution.persisted import Persisted
 from endpoint.http.view import View
-from endpoint.identity import Identity
+from endpoint.identity import Credentials, Identity
 from gql.context import Application
 from gql.schema import schema
 from store.log import LogUnavailable
@@ -107,7 +107,7 @@ def test_a_fault_of_a_subscription_is_masked_and_ends_it(own: Stageline, caplog:
 
 
 async def test_who_comes_while_tokens_cant_be_read_is_asked_to_try_again(caplog: pytest.LogCaptureFixture) -> None:
-    async def authenticate(_: str | None) -> Identity:
+    async def authenticate(_: Credentials) -> Identity:
         raise LogUnavailable("/data/log.db: the disk failed")
 
     def application() -> Application:

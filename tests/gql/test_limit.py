@@ -34,10 +34,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cli
-from endpoint.execution import limits
-from endpoint.execution.cost import LISTS, MAX_COST, costs
+from endpoint.execution import cost, limits
+from endpoint.execution.cost import LISTS, MAX_COST, WEIGHTS, costs
 from endpoint.http import view
 from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE
+from gql.document import source
+from gql.types import history
+from tests.examples import examples
 from tests.gql.documents import CORE, Selections
 from tests.gql.stageline import Stageline, served
 
@@ -54,7 +57,8 @@ BOMB = "{ ...F0 }" + "".join(
 )
 SELECTIONS = "An operation may have 1,000 fields and fragments, each as often as it is used"
 REPEATS = "An operation may have 50 times the same field (projects.pageInfo.hasNextPage)"
-COST = "An operation may cost 10,000 (the things in its lists, times the levels of fields asked of each)"
+COUNTED = "the things in its lists, times the levels of fields asked of each, and its documents and mutations"
+COST = f"An operation may cost 10,000 ({COUNTED})"
 EXPENSIVE = """
 query ($some: Int = 9, $most: Int!) {
   deployments(environment: 1, last: $most) {
@@ -222,8 +226,8 @@ def test_what_our_own_client_asks_is_within_the_limits() -> None:
     for operation in operations:
         document = DocumentNode(definitions=(operation, *fragments.values()))
         assert limits.exceeded(document) == []
-        (cost,) = costs(CORE, document).values()
-        assert cost.exceeded({"first": MAX_PAGE}) == []
+        (own,) = costs(CORE, document).values()
+        assert own.exceeded({"first": MAX_PAGE}) == []
 
 
 def _of_the_command_line() -> Iterator[DefinitionNode]:
@@ -248,12 +252,27 @@ def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
         f"{limits.MAX_REPEATS} times the same field at one place of the answer | `TOO_MANY_REPEATS`",
         f"a cost of {MAX_COST:,} | `QUERY_TOO_EXPENSIVE`",
         f"{MAX_PAGE} things a page | `INVALID_ARGUMENT`",
+        f"{limits.MAX_MARKS:,} strings, commas and brackets in a request's JSON | `BAD_REQUEST`",
+        f"{limits.MAX_VALUES:,} values and names of fields in the variables | `TOO_MANY_VALUES`",
+        f"{limits.MAX_LEVELS} levels of variables | `VARIABLES_TOO_DEEP`",
+        f"{limits.MAX_STRING:,} characters a string in them, but for a pipeline's document | `STRING_TOO_LONG`",
+        f"{limits.MAX_LIST} things a list that is given: environments, and each of a history's filters | `INVALID_ARG",
+        f"{history.MAX_TEXT:,} characters that a history is searched for | `INVALID_ARGUMENT`",
         f"{limits.MAX_ERRORS} errors told of one document |",
+        f"{source.MAX_TEXT:,} characters |",
+        f"{source.MAX_VALUES:,} values; an alias counts as all that it stands for |",
+        f"{source.MAX_COLLECTIONS:,} lists and mappings |",
+        f"{source.MAX_DEPTH} levels |",
+        f"{source.MAX_NUMBER} characters a number |",
+        f"{source.MAX_TAGS:,} `%TAG` directives |",
     ):
         assert f"| {line}" in guide
+    assert set(WEIGHTS) == set(re.findall(r"`(\w+)`", re.findall(r"each of these fields costs 500: ([^.]*)", guide)[0]))
+    assert set(WEIGHTS.values()) == {500}
+    assert (cost.CHARACTERS, cost.MUTATION, cost.APPLIED) == (200, 100, 50)
     (example,) = re.findall(r"```graphql\n(.*?)```", guide, re.DOTALL)
-    (cost,) = costs(CORE, parse(example)).values()
-    assert cost.of({}) == 100 * 4 + 100 * 4 * 1
+    (exemplary,) = costs(CORE, parse(example)).values()
+    assert exemplary.of({}) == 100 * 4 + 100 * 4 * 1
 
 
 PAGED = [
@@ -275,7 +294,7 @@ sizes = st.none() | st.integers(-5, 1000)
 
 
 @given(st.data(), st.dictionaries(st.sampled_from(["first", "last"]), sizes))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_document_is_measured_as_if_it_were_written_without_fragments(
     data: st.DataObject, variables: dict[str, int | None]
 ) -> None:
@@ -321,6 +340,7 @@ class Model(Visitor):
         self.places: Counter[tuple[str, ...]] = Counter()
         self.selections = self.aliases = self.directives = 0
         self._variables = variables
+        self._weight = 0
         self._way: list[str] = []
         self._lists: list[tuple[int, int, int]] = []  # things, level, deepest level below
         self._around: list[tuple[int, int]] = []  # the index in _lists, its things
@@ -331,7 +351,7 @@ class Model(Visitor):
 
     @property
     def cost(self) -> int:
-        return sum(things * (deepest - level) for things, level, deepest in self._lists)
+        return self._weight + sum(things * (deepest - level) for things, level, deepest in self._lists)
 
     def enter_inline_fragment(self, *_: object) -> None:
         self.selections += 1
@@ -348,6 +368,7 @@ class Model(Visitor):
         for index, _things in self._around:
             things, own, deepest = self._lists[index]
             self._lists[index] = (things, own, max(deepest, level))
+        self._weight += WEIGHTS.get(node.name.value, 0) * (self._around[-1][1] if self._around else 1)
         field = self.types.get_field_def()
         is_paged = field is not None and get_named_type(field.type).name.endswith("Connection")
         if is_paged or (field is not None and node.name.value in LISTS):

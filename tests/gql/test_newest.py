@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gql.subscriptions.newest import UPDATES
+from gql.contract.newest import UPDATES
 from tests.gql.environment import Environment
 
 LISTED = """

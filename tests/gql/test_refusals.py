@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gql.contract.errors import RefusalCode
+from gql.contract.refusal import RefusalCode
 from tests.gql.environment import APPLICATION, CONTAINER, DATABASE, JOB, Environment, services
 from tests.gql.stageline import Data
 
@@ -95,7 +95,7 @@ CASES: list[tuple[str, Wrong, str]] = [
     (
         "INVALID_SPEC",
         _in("addService", name="api", type="JOB", spec={"health": {"tcp": {}, "command": "true"}}),
-        "Invalid service specification: health: exactly one of http, tcp and command is given.",
+        "Invalid service specification: health: exactly one of http, tcp and command is required.",
     ),
     (
         "INVALID_CONCURRENCY",
@@ -105,7 +105,7 @@ CASES: list[tuple[str, Wrong, str]] = [
     (
         "INVALID_ARGUMENT",
         _in("createStage", name="Checks", reason="x" * 1001),
-        "Invalid reason: at most 1000 characters.",
+        "Invalid reason: 1,001 characters; at most 1,000 are allowed.",
     ),
     (
         "PROJECT_NOT_FOUND",

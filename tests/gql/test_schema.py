@@ -12,13 +12,12 @@ from domain.deployment.step import Phase, Status
 from domain.pipeline.environment import Target
 from domain.pipeline.state import PipelineEvent
 from domain.spec import ServiceType
-from gql import description, schema
-from gql.contract import errors
+from gql import schema
+from gql.contract import refusal
 from gql.document import pipeline
-from gql.mutations.apply import DocumentFormat
+from gql.document.format import DocumentFormat
 from gql.types.change import PipelineEventType
-from gql.types.event import DeploymentEventType
-from gql.types.queue import QueueEventType
+from gql.types.event import DeploymentEventType, QueueEventType
 from store.log import Origin
 from store.output import LineKind
 from tests.serving import ROOT
@@ -34,7 +33,7 @@ ENUMS: dict[str, type[Enum]] = {
     "Phase": Phase,
     "PipelineEventType": PipelineEventType,
     "QueueEventType": QueueEventType,
-    "RefusalCode": errors.RefusalCode,
+    "RefusalCode": refusal.RefusalCode,
     "ServiceType": ServiceType,
     "Status": Status,
     "Target": Target,
@@ -42,32 +41,31 @@ ENUMS: dict[str, type[Enum]] = {
 
 
 def test_the_committed_sdl_is_that_of_the_schema() -> None:
-    assert schema.SDL.read_text() == schema.sdl(), "make it anew, and look at what has changed: python -m gql.schema"
+    assert schema.SDL.read_text() == schema.sdl(), "regenerate it, and read the difference: python -m gql.schema"
 
 
 def test_the_committed_schema_of_documents_is_what_they_are() -> None:
     committed = (ROOT / pipeline.SCHEMA).read_bytes()
-    assert committed == pipeline.schema(), "make it anew, and look at what has changed: python -m gql.document.pipeline"
+    assert committed == pipeline.schema(), "regenerate it, and read the difference: python -m gql.document.pipeline"
 
 
 def test_every_type_field_argument_and_value_says_what_it_is() -> None:
-    assert description.undescribed(schema.schema._schema) == []
-    said = {thing.description for thing in _things()}
-    assert [key for key, text in description.TEXTS.items() if text not in said] == [], "nothing is described by these"
+    assert [coordinate for coordinate, thing in _things() if not thing.description] == []
 
 
 def test_what_is_deprecated_says_what_to_use_until_when() -> None:
-    reasons = [getattr(thing, "deprecation_reason", None) for thing in _things()]
+    reasons = [getattr(thing, "deprecation_reason", None) for _, thing in _things()]
     assert [reason for reason in reasons if reason and not re.search(r"^Use .+ until \d{4}-\d\d-\d\d", reason)] == []
 
 
-def _things() -> Iterator[Any]:
-    """Types, fields, arguments and values."""
-    for type_ in TYPES.values():
-        yield type_
-        for part in (getattr(type_, "fields", None) or getattr(type_, "values", None) or {}).values():
-            yield part
-            yield from getattr(part, "args", {}).values()
+def _things() -> Iterator[tuple[str, Any]]:
+    """Yield all types, fields, arguments and values with their coordinates."""
+    for name, type_ in TYPES.items():
+        yield name, type_
+        for key, part in (getattr(type_, "fields", None) or getattr(type_, "values", None) or {}).items():
+            yield f"{name}.{key}", part
+            for own, argument in getattr(part, "args", {}).items():
+                yield f"{name}.{key}({own})", argument
 
 
 def test_every_mutation_answers_with_a_union_of_its_result_and_a_refusal_and_has_the_common_arguments() -> None:
@@ -102,6 +100,6 @@ def test_every_event_has_its_type(shown: type[Enum], events: object) -> None:
 
 
 def test_there_is_a_code_for_every_refusal_that_a_client_can_meet_and_for_no_other() -> None:
-    kinds = {kind for kind in errors.leaves() if kind.__module__ == "domain.errors"}
-    assert {code.value for code in errors.RefusalCode} == {kind.code for kind in kinds - set(errors.NOT_FOR_CLIENTS)}
-    assert [code for code in errors.RefusalCode if code.name != code.value] == []
+    kinds = {kind for kind in refusal.leaves() if kind.__module__ == "domain.errors"}
+    assert {code.value for code in refusal.RefusalCode} == {kind.code for kind in kinds - set(refusal.NOT_FOR_CLIENTS)}
+    assert [code for code in refusal.RefusalCode if code.name != code.value] == []

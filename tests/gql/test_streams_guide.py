@@ -5,7 +5,7 @@ import subprocess
 
 from endpoint.http import admission, sse, view
 from endpoint.streams import hub, ring
-from gql.subscriptions import newest
+from gql.contract import newest
 from server import http, main, websocket
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE
@@ -32,9 +32,9 @@ def test_it_names_every_limit() -> None:
         f"| `TOO_MANY_BEHIND` | more than {hub.BEHIND:,} clients of this node are behind;",
         f"| a message of more than {main.MAX_MESSAGE // MIB} MiB |",
         f"no `connection_init` within {view.INIT_TIMEOUT.seconds} s |",
-        f"The server pings each {ping} s and lets go of who doesn't answer within {ping} s more",
+        f"The server pings every {ping} s. It cuts a connection without an answer within another {ping} s",
         f"acknowledges nothing within {http.UNACKNOWLEDGED // 1000} s of a comment",
-        f"Every {sse.KEEP_ALIVE:.0f} s there is a comment.",
+        f"The server sends a comment every {sse.KEEP_ALIVE:.0f} s.",
     ):
         assert line in SAID
     assert newest.UPDATES == 10, "ten times a second at most"

@@ -1,1 +1,1 @@
-"""Read models: the folds by themselves, the store of their rows, and the projector over both logs."""
+"""Tests of the read models: the nouns, the engine, and the stores on both databases."""

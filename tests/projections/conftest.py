@@ -1,4 +1,4 @@
-"""The logs, and a store of rows."""
+"""Logs, and stores of read models."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -31,7 +31,7 @@ async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[E
 
 @pytest.fixture
 async def memory() -> AsyncIterator[MemoryLog]:
-    """Where it is all the same which log it is."""
+    """A log for tests that need no particular one."""
     log = MemoryLog(Clock())
     yield log
     await log.close()
@@ -39,11 +39,18 @@ async def memory() -> AsyncIterator[MemoryLog]:
 
 @pytest.fixture
 async def views(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Views]:
-    """On PostgreSQL if the log is there too."""
+    """A store on PostgreSQL if the log is on PostgreSQL, else on SQLite."""
     views: Views
     if isinstance("log" in request.fixturenames and request.getfixturevalue("log"), PostgresLog):
         views = await PostgresViews.open(request.getfixturevalue("database"))
     else:
         views = await SqliteViews.open(tmp_path / "views.db")
+    yield views
+    await views.close()
+
+
+@pytest.fixture
+async def in_memory() -> AsyncIterator[SqliteViews]:
+    views = await SqliteViews.open(":memory:")
     yield views
     await views.close()

@@ -1,4 +1,4 @@
-"""Events as the log gives them, made by hand: one second and one position apart."""
+"""Recorded events for tests, one second and one position apart."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ BY = Author(actor="ada", origin=Origin.CLI, reason="because")
 
 
 def at(position: int) -> datetime:
-    """When the event at *position* was recorded."""
+    """Return the time of the event at *position*."""
     return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=position)
 
 
@@ -34,7 +34,7 @@ def recorded(event: Event, version: int = 1, *, position: int | None = None, str
 
 
 def history(*events: Event, stream: UUID = STREAM, after: int = 0) -> list[Recorded]:
-    """*events* of one stream, the first of them at position *after* + 1."""
+    """Return *events* of one stream, the first at position *after* + 1."""
     return [
         recorded(event, version, position=after + version, stream=stream) for version, event in enumerate(events, 1)
     ]
@@ -45,7 +45,7 @@ def folded(projection: Projection[View], *events: Event) -> View | None:
 
 
 def replayed(projection: Projection[View], events: Sequence[Recorded]) -> View | None:
-    """What the rows say after *events*, each having been stored and read again before the next."""
+    """Return the view after *events*, encoded and decoded after each of them."""
     view: View | None = None
     for each in events:
         view = projection.replay([each], view)

@@ -1,4 +1,4 @@
-"""Rows as they are stored, byte for byte."""
+"""Stored rows, byte for byte."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import psycopg
 
 from projections.engine.projection import Projection
 from projections.engine.projector import Projector
-from projections.engine.views import Place, Views
+from projections.engine.views import ListPlace, Views
 from projections.postgres.views import PostgresViews
 from projections.sqlite.views import SqliteViews
 from store.log import EventLog, Recorded
@@ -19,7 +19,7 @@ Rows = dict[tuple[str, UUID], tuple[str | None, str | None, int, bytes]]
 
 
 def stored(path: Path) -> Rows:
-    """What can be read in the store at *path*."""
+    """Return the rows that can be read in the store at *path*."""
     with sqlite3.connect(path) as db:
         found = db.execute("SELECT kind, key, parent, sort, position, document FROM documents").fetchall()
     db.close()
@@ -27,7 +27,7 @@ def stored(path: Path) -> Rows:
 
 
 def rows_of(views: Views) -> Rows:
-    """What can be read in *views*, be they closed or not."""
+    """Return the rows that can be read in *views*, also when the store is closed."""
     if isinstance(views, SqliteViews):
         return stored(Path(views._path))
     assert isinstance(views, PostgresViews)
@@ -40,7 +40,7 @@ def rows_of(views: Views) -> Rows:
 
 
 def expected(events: Sequence[Recorded], projections: Sequence[Projection[Any]]) -> Rows:
-    """What there has to be after *events*: each row folded by itself."""
+    """Return the rows that must exist after *events*, each folded by itself."""
     rows: Rows = {}
     for each in projections:
         histories: dict[UUID, list[Recorded]] = {}
@@ -59,12 +59,12 @@ def expected(events: Sequence[Recorded], projections: Sequence[Projection[Any]])
     return rows
 
 
-def _row(place: Place | None, position: int, document: bytes) -> tuple[str | None, str | None, int, bytes]:
+def _row(place: ListPlace | None, position: int, document: bytes) -> tuple[str | None, str | None, int, bytes]:
     return None if place is None else place.parent, None if place is None else place.sort, position, document
 
 
 async def project(log: EventLog, path: Path, projections: Sequence[Projection[Any]]) -> Rows:
-    """What a projector makes of the log as it is, in the store at *path*."""
+    """Project the log into the store at *path*, and return its rows."""
     views = await SqliteViews.open(path)
     projector = Projector(log, views, projections)
     await projector.start()

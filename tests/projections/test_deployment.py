@@ -1,8 +1,9 @@
-"""A deployment as it is shown: the domain's statuses, with times and reasons; and the list of an environment's."""
+"""Deployments: the statuses of the domain, with times and reasons."""
 
 from collections.abc import Iterable
 from typing import cast
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -41,13 +42,15 @@ from domain.deployment.step import (
 )
 from domain.spec import ServiceType
 from projections import deployment
-from projections.deployment import Deployments, DeploymentView, ServiceView, StageView, StepView
-from projections.engine.views import Place
+from projections.deployment import Deployments, DeploymentView, StageView
+from projections.engine.views import ListPlace
 from projections.sqlite.views import SqliteViews
+from projections.step import ServiceView, StepView
 from store.memory import MemoryLog
 from tests.domain.run import ENVIRONMENT, WORKER, planned, service, service_id, stage, stage_id
+from tests.examples import examples
 from tests.projections.given import STREAM, at, folded
-from tests.projections.world import World
+from tests.projections.world import RandomWorld
 
 API, WEB = service_id("api"), service_id("web")
 BUILD, SHIP = stage_id("Build"), stage_id("Ship")
@@ -95,7 +98,7 @@ def succeeded(started: int, finished: int) -> StepView:
     return StepView(status=Status.SUCCEEDED, started_at=at(started), finished_at=at(finished))
 
 
-def test_a_deployment_waits_as_it_was_planned_and_says_who_asked_for_it() -> None:
+def test_a_deployment_waits_as_planned_and_names_its_actor() -> None:
     assert after(requested) == DeploymentView(
         id=DeploymentId(STREAM),
         environment=ENVIRONMENT,
@@ -113,6 +116,7 @@ def test_a_deployment_waits_as_it_was_planned_and_says_who_asked_for_it() -> Non
                 name="Build",
                 status=Status.QUEUED,
                 services=(a_service("api", Status.QUEUED, queued, queued), OLD),
+                plan=stage("Build"),
             ),
             StageView(
                 id=SHIP,
@@ -120,6 +124,7 @@ def test_a_deployment_waits_as_it_was_planned_and_says_who_asked_for_it() -> Non
                 name="Ship",
                 status=Status.QUEUED,
                 services=(a_service("web", Status.QUEUED, skipped, queued),),
+                plan=stage("Ship"),
             ),
         ),
         version=1,
@@ -220,6 +225,7 @@ def test_a_failed_deployment_says_which_step_failed_and_why() -> None:
         name="Ship",
         status=Status.CANCELLED,
         services=(a_service("web", Status.CANCELLED, skipped, cancelled),),
+        plan=stage("Ship"),
     )
 
 
@@ -243,14 +249,16 @@ def test_the_newest_of_an_environment_sorts_last() -> None:
     views = [replace(after(requested), number=number) for number in (2, 10, 9)]
     places = [deployment.projection.place(view) for view in views]
     assert sorted(place.sort for place in places if place) == ["0000000002", "0000000009", "0000000010"]
-    assert deployment.projection.place(views[0]) == Place(str(ENVIRONMENT), "0000000002")
+    assert deployment.projection.place(views[0]) == ListPlace(str(ENVIRONMENT), "0000000002")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(story=st.lists(st.sampled_from(range(len(World.ACTS))), min_size=20, max_size=60), seed=st.integers(0, 2**32))
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    story=st.lists(st.sampled_from(range(len(RandomWorld.ACTS))), min_size=20, max_size=60), seed=st.integers(0, 2**32)
+)
 async def test_a_view_never_disagrees_with_the_domain(story: list[int], seed: int) -> None:
     log = MemoryLog()
-    world, shown = World(log, seed), Deployments(await SqliteViews.open(":memory:"), log)
+    world, shown = RandomWorld(log, seed), Deployments(await SqliteViews.open(":memory:"), log)
     await world.begin()
     for number in story:
         await world.act(number)
@@ -283,3 +291,25 @@ def said(view: DeploymentView) -> object:
     ]
     stages = [(each.id, each.name, each.status) for each in view.stages]
     return view.status, view.worker, view.failure, view.cancellation, stages, services
+
+
+def test_the_domain_folds_each_event_into_the_stages_as_they_were_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every field of a planned stage, also one that is added later."""
+    states: list[Deployment] = []
+
+    def evolve(state: Deployment, event: DeploymentEvent) -> Deployment:
+        states.append(state)
+        return deployments.evolve(state, event)
+
+    monkeypatch.setattr(deployment, "evolve", evolve)
+    after(planned(stage("Build", service("api"), concurrency=3), stage("Ship")), DeploymentStarted())
+    assert [run.stage for run in states[-1].stages] == [stage("Build", concurrency=3), stage("Ship")]
+
+
+def test_a_row_of_an_earlier_version_can_be_read_until_it_is_rebuilt() -> None:
+    view = after(*deployed)
+    earlier = msgspec.json.decode(deployment.projection.encode(view))
+    for each in earlier["stages"]:
+        del each["plan"]
+    stages = tuple(replace(each, plan=None) for each in view.stages)
+    assert deployment.projection.decode(msgspec.json.encode(earlier)) == replace(view, stages=stages)

@@ -13,7 +13,7 @@ from domain.pipeline.ref import StageId
 from domain.pipeline.stage import StageCreated
 from domain.project import EnvironmentId, EnvironmentNamed, ProjectId
 from projections import environment
-from projections.engine.views import Place
+from projections.engine.views import ListPlace
 from projections.environment import EnvironmentView
 from store.log import Event
 from tests.projections.given import STREAM, at, folded, recorded
@@ -66,5 +66,5 @@ def test_events_of_other_streams_touch_no_environment(event: Event) -> None:
 
 
 def test_environments_are_listed_by_name_until_they_are_deleted() -> None:
-    assert environment.projection.place(view(1)) == Place(str(PROJECT), "production")
+    assert environment.projection.place(view(1)) == ListPlace(str(PROJECT), "production")
     assert environment.projection.place(view(2, deleted=True)) is None

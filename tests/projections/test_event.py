@@ -1,4 +1,4 @@
-"""Events told: the words, and what they are about."""
+"""Words and subject of every event."""
 
 import pytest
 
@@ -56,7 +56,8 @@ from domain.pipeline.stage import (
 )
 from domain.pipeline.state import PipelineEvent
 from domain.spec import ServiceSpec, ServiceType
-from projections.event import About, DeploymentStory, NamedService, NamedStage, PipelineStory, Told
+from projections.event import DeploymentStory, EventView, PipelineStory
+from projections.words.subject import EventSubject, NamedService, NamedStage
 from tests.domain import example, run
 from tests.domain.example import API, BUILD, REST, SHIP, WEB
 from tests.projections.given import history
@@ -65,85 +66,85 @@ api, web = (NamedService(id=id_, name=name, type=ServiceType.APPLICATION) for id
 build, ship, rest = (NamedStage(id=id_, name=name) for id_, name in ((BUILD, "Build"), (SHIP, "Ship"), (REST, "Rest")))
 
 
-def told(event: PipelineEvent) -> Told:
-    """*event*, after an environment with the stages Build and Ship has got its service api."""
+def describe(event: PipelineEvent) -> EventView:
+    """Describe *event* of an environment with the stages Build and Ship and the service api."""
     story = PipelineStory()
-    *_, last = map(story.tell, history(example.created, example.build, example.ship, *example.api_in_build, event))
+    *_, last = map(story.describe, history(example.created, example.build, example.ship, *example.api_in_build, event))
     return last
 
 
 @pytest.mark.parametrize(
-    ("event", "words", "about"),
+    ("event", "words", "subject"),
     [
-        (EnvironmentRenamed(name="Live"), "Production renamed to Live", About()),
-        (TargetChanged(target=Target.DOCKER), "Production: target changed from PROCESS to DOCKER", About()),
-        (ConcurrencyChanged(concurrency=3), "Production: 3 at once instead of 8", About()),
-        (EnvironmentDeleted(), "Production deleted", About()),
-        (example.rest, "Rest created at position 3", About(stage=rest)),
+        (EnvironmentRenamed(name="Live"), "Production renamed to Live", EventSubject()),
+        (TargetChanged(target=Target.DOCKER), "Production: target changed from PROCESS to DOCKER", EventSubject()),
+        (ConcurrencyChanged(concurrency=3), "Production: 3 at once instead of 8", EventSubject()),
+        (EnvironmentDeleted(), "Production deleted", EventSubject()),
+        (example.rest, "Rest created at position 3", EventSubject(stage=rest)),
         (
             StageRenamed(stage=BUILD, name="first stage"),
             "Build renamed to first stage",
-            About(stage=NamedStage(id=BUILD, name="first stage")),
+            EventSubject(stage=NamedStage(id=BUILD, name="first stage")),
         ),
-        (StageDescribed(stage=BUILD, description="All of it"), "Build described: All of it", About(stage=build)),
-        (StageDescribed(stage=BUILD, description=""), "Build: description removed", About(stage=build)),
-        (StageMoved(stage=SHIP, source=2, target=1), "Ship moved from position 2 to 1", About(stage=ship)),
+        (StageDescribed(stage=BUILD, description="All of it"), "Build described: All of it", EventSubject(stage=build)),
+        (StageDescribed(stage=BUILD, description=""), "Build: description removed", EventSubject(stage=build)),
+        (StageMoved(stage=SHIP, source=2, target=1), "Ship moved from position 2 to 1", EventSubject(stage=ship)),
         (
             StagePolicyChanged(stage=SHIP, policy=StagePolicy(concurrency=2)),
             "Ship: 2 at once",
-            About(stage=ship),
+            EventSubject(stage=ship),
         ),
         (
             StagePolicyChanged(stage=SHIP, policy=StagePolicy()),
             "Ship: as many at once as the environment",
-            About(stage=ship),
+            EventSubject(stage=ship),
         ),
         (
             StageHomeChanged(stage=SHIP, home_of=ServiceType.JOB),
             "Ship: home of each new JOB",
-            About(stage=ship),
+            EventSubject(stage=ship),
         ),
         (
             StageHomeChanged(stage=SHIP, home_of=None),
             "Ship: no home of new services any more",
-            About(stage=ship),
+            EventSubject(stage=ship),
         ),
-        (StageDeleted(stage=SHIP), "Ship deleted", About(stage=ship)),
+        (StageDeleted(stage=SHIP), "Ship deleted", EventSubject(stage=ship)),
         (
             ServiceAdded(service=WEB, name="web", type=ServiceType.APPLICATION, spec=ServiceSpec()),
             "web added",
-            About(service=web),
+            EventSubject(service=web),
         ),
         (
             ServiceRenamed(service=API, name="Backend"),
             "api renamed to Backend",
-            About(stage=build, service=NamedService(id=API, name="Backend", type=ServiceType.APPLICATION)),
+            EventSubject(stage=build, service=NamedService(id=API, name="Backend", type=ServiceType.APPLICATION)),
         ),
         (
             ServiceConfigured(service=API, spec=ServiceSpec()),
             "api: specification changed",
-            About(stage=build, service=api),
+            EventSubject(stage=build, service=api),
         ),
         (
             ServiceMoved(service=API, source=BUILD, target=SHIP),
             "api moved from Build to Ship",
-            About(stage=ship, service=api),
+            EventSubject(stage=ship, service=api),
         ),
         (
             ServiceMoved(service=API, source=BUILD, target=BUILD),
             "api moved to the end of Build",
-            About(stage=build, service=api),
+            EventSubject(stage=build, service=api),
         ),
-        (ServiceSkipped(service=API), "api skipped from now on", About(stage=build, service=api)),
-        (ServiceUnskipped(service=API), "api no longer skipped", About(stage=build, service=api)),
-        (ServiceRemoved(service=API), "api removed", About(stage=build, service=api)),
+        (ServiceSkipped(service=API), "api skipped from now on", EventSubject(stage=build, service=api)),
+        (ServiceUnskipped(service=API), "api no longer skipped", EventSubject(stage=build, service=api)),
+        (ServiceRemoved(service=API), "api removed", EventSubject(stage=build, service=api)),
     ],
 )
-def test_a_pipelines_event_is_told(event: PipelineEvent, words: str, about: About) -> None:
-    assert (told(event).message, told(event).about) == (words, about)
+def test_an_event_of_a_pipeline_is_described(event: PipelineEvent, words: str, subject: EventSubject) -> None:
+    assert (describe(event).message, describe(event).subject) == (words, subject)
 
 
-def test_a_story_goes_on_with_the_names_that_it_told_of() -> None:
+def test_a_story_uses_the_names_of_earlier_events() -> None:
     events = history(
         example.created,
         StageCreated(stage=BUILD, name="APPLICATION DEFAULT", description="", position=1),
@@ -154,7 +155,7 @@ def test_a_story_goes_on_with_the_names_that_it_told_of() -> None:
         ServiceMoved(service=API, source=BUILD, target=SHIP),
     )
     story = PipelineStory()
-    lines = [story.tell(each) for each in events]
+    lines = [story.describe(each) for each in events]
     assert [line.recorded for line in lines] == events
     assert [line.message for line in lines] == [
         "Production created",
@@ -175,79 +176,79 @@ first = NamedStage(id=STAGE, name="first stage")
 
 
 @pytest.mark.parametrize(
-    ("event", "words", "about"),
+    ("event", "words", "subject"),
     [
-        (DeploymentStarted(), "deployment 1 started", About()),
-        (DeploymentTakenUp(worker="w1"), "deployment 1 taken up by w1", About(detail="w1")),
-        (StageStarted(stage=STAGE), "first stage started", About(stage=first)),
-        (StageSkipped(stage=STAGE), "first stage skipped", About(stage=first)),
-        (StageSucceeded(stage=STAGE), "first stage succeeded", About(stage=first)),
-        (StageFailed(stage=STAGE), "first stage failed", About(stage=first)),
-        (CancellationRequested(forced=False), "cancellation requested", About(detail="SAFE")),
-        (CancellationRequested(forced=True), "cancellation requested, by force", About(detail="FORCED")),
-        (DeploymentSucceeded(), "deployment 1 succeeded", About()),
-        (DeploymentCancelled(), "deployment 1 cancelled", About()),
+        (DeploymentStarted(), "deployment 1 started", EventSubject()),
+        (DeploymentTakenUp(worker="w1"), "deployment 1 taken up by w1", EventSubject(detail="w1")),
+        (StageStarted(stage=STAGE), "first stage started", EventSubject(stage=first)),
+        (StageSkipped(stage=STAGE), "first stage skipped", EventSubject(stage=first)),
+        (StageSucceeded(stage=STAGE), "first stage succeeded", EventSubject(stage=first)),
+        (StageFailed(stage=STAGE), "first stage failed", EventSubject(stage=first)),
+        (CancellationRequested(forced=False), "cancellation requested", EventSubject(detail="SAFE")),
+        (CancellationRequested(forced=True), "cancellation requested, by force", EventSubject(detail="FORCED")),
+        (DeploymentSucceeded(), "deployment 1 succeeded", EventSubject()),
+        (DeploymentCancelled(), "deployment 1 cancelled", EventSubject()),
         (
             DeploymentFailed(stage=STAGE, service=SERVICE, phase=Phase.BUILD, reason="exit code 1"),
             "deployment 1 failed: api: build failed",
-            About(stage=first, service=backend, phase=Phase.BUILD, detail="exit code 1"),
+            EventSubject(stage=first, service=backend, phase=Phase.BUILD, detail="exit code 1"),
         ),
         (
             BuildStarted(service=SERVICE, attempt=1),
             "api: build started",
-            About(stage=first, service=backend, phase=Phase.BUILD, attempt=1),
+            EventSubject(stage=first, service=backend, phase=Phase.BUILD, attempt=1),
         ),
         (
             BuildStarted(service=SERVICE, attempt=2),
             "api: build started, attempt 2",
-            About(stage=first, service=backend, phase=Phase.BUILD, attempt=2),
+            EventSubject(stage=first, service=backend, phase=Phase.BUILD, attempt=2),
         ),
         (
             BuildSucceeded(service=SERVICE, attempt=1),
             "api: build succeeded",
-            About(stage=first, service=backend, phase=Phase.BUILD, attempt=1),
+            EventSubject(stage=first, service=backend, phase=Phase.BUILD, attempt=1),
         ),
         (
             BuildFailed(service=SERVICE, attempt=1, reason="exit code 1"),
             "api: build failed: exit code 1",
-            About(stage=first, service=backend, phase=Phase.BUILD, attempt=1, detail="exit code 1"),
+            EventSubject(stage=first, service=backend, phase=Phase.BUILD, attempt=1, detail="exit code 1"),
         ),
         (
             BuildSkipped(service=SERVICE),
             "api: nothing to build",
-            About(stage=first, service=backend, phase=Phase.BUILD),
+            EventSubject(stage=first, service=backend, phase=Phase.BUILD),
         ),
         (
             ServiceDeployStarted(service=SERVICE, attempt=1),
             "api: deploy started",
-            About(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1),
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1),
         ),
         (
             ServiceDeployed(service=SERVICE, attempt=1, ports=(8080, 9090)),
             "api: deployed on port 8080, 9090",
-            About(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, ports=(8080, 9090)),
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, ports=(8080, 9090)),
         ),
         (
             ServiceDeployed(service=SERVICE, attempt=1),
             "api: deployed",
-            About(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, ports=()),
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, ports=()),
         ),
         (
             ServiceDeployFailed(service=SERVICE, attempt=1, reason="not healthy"),
             "api: deploy failed: not healthy",
-            About(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, detail="not healthy"),
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, detail="not healthy"),
         ),
         (
             StepRetried(service=SERVICE, phase=Phase.DEPLOY, attempt=1, reason="not healthy"),
             "api: deploy attempt 1 failed and will be tried again: not healthy",
-            About(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, detail="not healthy"),
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, detail="not healthy"),
         ),
-        (ServiceCancelled(service=SERVICE), "api: cancelled", About(stage=first, service=backend)),
+        (ServiceCancelled(service=SERVICE), "api: cancelled", EventSubject(stage=first, service=backend)),
     ],
 )
-def test_a_deployments_event_is_told(event: DeploymentEvent, words: str, about: About) -> None:
+def test_an_event_of_a_deployment_is_described(event: DeploymentEvent, words: str, subject: EventSubject) -> None:
     planned, happened = history(run.planned(run.stage("first stage", run.service("api"))), event)
     assert isinstance(planned.event, DeploymentPlanned)
     story = DeploymentStory(planned.event)
-    assert story.tell(planned).message == "deployment 1 requested, pipeline version 5"
-    assert story.tell(happened) == Told(recorded=happened, message=words, about=about, number=1)
+    assert story.describe(planned).message == "deployment 1 requested, pipeline version 5"
+    assert story.describe(happened) == EventView(recorded=happened, message=words, subject=subject, number=1)

@@ -1,4 +1,4 @@
-"""The history's rows, on every store: all there, found by what is asked, whatever the page."""
+"""The history: complete, searchable, and in pages of any size, on every store."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -15,20 +15,20 @@ from projections import history, pipeline
 from projections.engine.projector import Projector
 from projections.engine.views import Slice, Views
 from projections.event import PipelineStory
-from projections.history import History, HistoryFilter, HistoryView
+from projections.history import History, HistoryQuery, HistoryView
 from projections.pipeline import Pipelines
-from projections.words import pipeline_words
+from projections.words.pipeline import pipeline_event_words
 from store import ids
 from store.log import Change, Event, EventLog, Origin, Recorded
 from store.memory import MemoryLog
-from tests.projections.world import World
+from tests.projections.world import RandomWorld
 from tests.store.sample import ANN
 
 EVENTS = pipelines.decider.events
 
 
-async def told(log: EventLog, views: Views) -> list[Recorded]:
-    """Everything that happened to pipelines, the newest first; the rows hold all of it."""
+async def settle(log: EventLog, views: Views) -> list[Recorded]:
+    """Project all events, and return those of pipelines, newest first."""
     projector = Projector(log, views, [pipeline.projection])
     await projector.start()
     await projector.wait_for(await log.position(), timeout=60)
@@ -36,8 +36,8 @@ async def told(log: EventLog, views: Views) -> list[Recorded]:
     return [each for each in reversed(await log.read_all(limit=10_000)) if isinstance(each.event, EVENTS)]
 
 
-async def everything(rows: History, wanted: HistoryFilter, size: int) -> list[HistoryView]:
-    """By pages, from the newest to the oldest; and the same from the other end."""
+async def everything(rows: History, wanted: HistoryQuery, size: int) -> list[HistoryView]:
+    """Read all pages from the newest to the oldest, and check that the other direction gives the same."""
     found: list[HistoryView] = []
     after: str | None = None
     while True:
@@ -59,58 +59,58 @@ async def everything(rows: History, wanted: HistoryFilter, size: int) -> list[Hi
     return found
 
 
-async def test_every_event_has_a_row_that_tells_it_as_its_story_does(memory: MemoryLog, views: Views) -> None:
-    world = World(memory, seed=5)
+async def test_every_event_has_a_row_with_the_words_of_its_story(memory: MemoryLog, views: Views) -> None:
+    world = RandomWorld(memory, seed=5)
     await world.begin()
     await world.live(150)
-    events = await told(memory, views)
-    found = await everything(History(views, memory), HistoryFilter(), 50)
+    events = await settle(memory, views)
+    found = await everything(History(views, memory), HistoryQuery(), 50)
     assert [(view.id, view.position, view.version, view.recorded_at, view.by) for view in found] == [
         (each.id, each.position, each.version, each.recorded_at, each.by) for each in events
     ]
     assert [view.event for view in found] == [each.event for each in events]
     stories: dict[UUID, PipelineStory] = {}
     for each, view in zip(reversed(events), reversed(found), strict=True):
-        message = stories.setdefault(each.stream, PipelineStory()).tell(each).message
-        assert pipeline_words(view.before, view.event) == message
+        message = stories.setdefault(each.stream, PipelineStory()).describe(each).message
+        assert pipeline_event_words(view.before, view.event).message == message
 
 
 def _subjects(event: PipelineEvent) -> set[object]:
     return {getattr(event, field, None) for field in ("stage", "service", "source", "target")}
 
 
-async def test_what_is_asked_for_is_what_is_found(log: EventLog, views: Views) -> None:
-    world = World(log, seed=11)
+async def test_a_query_finds_the_matching_events(log: EventLog, views: Views) -> None:
+    world = RandomWorld(log, seed=11)
     await world.begin()
     await world.live(120)
-    events, rows = await told(log, views), History(views, log)
+    events, rows = await settle(log, views), History(views, log)
     chance = Random(1)
 
-    async def check(wanted: HistoryFilter, is_wanted: Callable[[Recorded], bool]) -> None:
+    async def check(wanted: HistoryQuery, is_wanted: Callable[[Recorded], bool]) -> None:
         found = await everything(rows, wanted, chance.choice([1, 7, 50]))
         assert [view.position for view in found] == [each.position for each in events if is_wanted(each)]
 
     some, other = chance.choice(events), chance.choice(events)
     types = (type(some.event).__name__, type(other.event).__name__)
     early, late = sorted((some.position, other.position))
-    await check(HistoryFilter(types=types), lambda each: type(each.event).__name__ in types)
+    await check(HistoryQuery(types=types), lambda each: type(each.event).__name__ in types)
     await check(
-        HistoryFilter(environment=world.environments[0], types=types[:1]),
+        HistoryQuery(environment=world.environments[0], types=types[:1]),
         lambda each: each.stream == world.environments[0] and type(each.event).__name__ == types[0],
     )
-    await check(HistoryFilter(origins=(Origin.API,), actors=("ada",)), lambda each: each.by.actor == "ada")
-    await check(HistoryFilter(actors=("nobody",)), lambda _: False)
-    await check(HistoryFilter(first=early, last=late), lambda each: early <= each.position <= late)
+    await check(HistoryQuery(origins=(Origin.API,), actors=("ada",)), lambda each: each.by.actor == "ada")
+    await check(HistoryQuery(actors=("nobody",)), lambda _: False)
+    await check(HistoryQuery(first=early, last=late), lambda each: early <= each.position <= late)
     times = sorted((some.recorded_at, other.recorded_at))
-    await check(HistoryFilter(since=times[0], until=times[1]), lambda each: times[0] <= each.recorded_at <= times[1])
+    await check(HistoryQuery(since=times[0], until=times[1]), lambda each: times[0] <= each.recorded_at <= times[1])
     moment = timedelta(microseconds=1)
     await check(
-        HistoryFilter(since=times[0] + moment, until=times[1] - moment),
+        HistoryQuery(since=times[0] + moment, until=times[1] - moment),
         lambda each: times[0] < each.recorded_at < times[1],
     )
     project = world.projects[0]
     owned = {stream for stream in world.environments if await _project(log, views, stream) == project}
-    await check(HistoryFilter(project=project), lambda each: each.stream in owned)
+    await check(HistoryQuery(project=project), lambda each: each.stream in owned)
 
 
 async def _project(log: EventLog, views: Views, stream: UUID) -> object:
@@ -134,35 +134,35 @@ TEXTS = [
 
 
 def _has(own: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    """Whether all of *wanted* are there; of the last one a beginning will do."""
+    """Return whether *own* has all of *wanted*; the last may be a prefix."""
     *whole, last = wanted or ("",)
     return set(whole) <= set(own) and any(word.startswith(last) for word in own)
 
 
-async def test_words_are_found_and_the_last_by_its_beginning(log: EventLog, views: Views) -> None:
-    world = World(log, seed=2)
+async def test_words_are_found_and_the_last_one_by_its_prefix(log: EventLog, views: Views) -> None:
+    world = RandomWorld(log, seed=2)
     await world.begin()
     await world.live(150)
     stories: dict[UUID, PipelineStory] = {}
     words: dict[int, tuple[str, ...]] = {}
-    for each in reversed(await told(log, views)):
-        message = stories.setdefault(each.stream, PipelineStory()).tell(each).message
+    for each in reversed(await settle(log, views)):
+        message = stories.setdefault(each.stream, PipelineStory()).describe(each).message
         words[each.position] = history.words(f"{message} {each.by.reason}")
     for text in TEXTS:
-        found = await everything(History(views, log), HistoryFilter(text=text), 500)
+        found = await everything(History(views, log), HistoryQuery(text=text), 500)
         assert [view.position for view in reversed(found)] == [
             position for position, own in words.items() if _has(own, history.words(text))
         ]
 
 
-def test_a_word_is_of_letters_that_every_database_takes_for_letters() -> None:
+def test_a_tag_of_a_word_has_ascii_letters_and_digits_only() -> None:
     assert history.words("Straße_X2 – ÄRGER, 日本!") == ("wstrasse", "wx2", "wu0000e4rger", "wu0065e5u00672c")
 
 
 async def test_the_names_of_tokens_are_read_once(
     memory: MemoryLog, views: Views, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also of revoked ones; one that another node issued meanwhile is found."""
+    """Also those of revoked tokens, and of tokens that another node issued meanwhile."""
     tokens = [TokenId(ids.new()) for _ in range(3)]
     issued = [TokenIssued(token=token, name=f"token {n}", actor="ann", hash=str(n)) for n, token in enumerate(tokens)]
     await memory.append([Change(stream=ACCESS, expected=0, events=(*issued[:2], TokenRevoked(token=tokens[0])))], ANN)

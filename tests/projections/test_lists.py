@@ -1,4 +1,4 @@
-"""What is asked of the read models: one, or a page of a list."""
+"""Projects, environments and deployments: one of them, or a page of a list."""
 
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -22,11 +22,11 @@ from projections.project import Projects
 from projections.sqlite.views import SqliteViews
 from store import ids
 from store.memory import MemoryLog
-from tests.projections.world import BY, PROJECTIONS, World
+from tests.projections.world import BY, PROJECTIONS, RandomWorld
 
 
-class Server:
-    """A log with its read models, which are waited for after every change."""
+class ReadModels:
+    """A log whose read models are up to date after every change."""
 
     def __init__(self, views: SqliteViews) -> None:
         self.log = MemoryLog()
@@ -63,16 +63,16 @@ class Server:
 
 
 @pytest.fixture
-async def server(views: SqliteViews) -> AsyncIterator[Server]:
-    server = Server(views)
-    await server.projector.start()
-    yield server
-    await server.projector.stop()
+async def models(views: SqliteViews) -> AsyncIterator[ReadModels]:
+    models = ReadModels(views)
+    await models.projector.start()
+    yield models
+    await models.projector.stop()
 
 
-async def test_projects_are_found_and_listed_by_name_whatever_its_case(server: Server) -> None:
-    known = {name: await server.project(name) for name in ("beta", "Alpha", "ÄRGER", "Zeta", "alpine")}
-    shown = Projects(server.views)
+async def test_projects_are_found_and_listed_by_name_whatever_its_case(models: ReadModels) -> None:
+    known = {name: await models.project(name) for name in ("beta", "Alpha", "ÄRGER", "Zeta", "alpine")}
+    shown = Projects(models.views)
     page = await shown.list()
     assert [edge.node.name for edge in page.edges] == ["Alpha", "alpine", "beta", "Zeta", "ÄRGER"]
     assert [edge.node.id for edge in page.edges] == [known[edge.node.name] for edge in page.edges]
@@ -82,29 +82,29 @@ async def test_projects_are_found_and_listed_by_name_whatever_its_case(server: S
     assert some == Page(edges=page.edges[2:4], has_previous=True, has_next=True)
 
 
-async def test_an_environment_that_was_deleted_leaves_the_list_and_can_still_be_found(server: Server) -> None:
-    shop, other = await server.project("shop"), await server.project("other")
-    staging, live = await server.environment(shop, "Staging"), await server.environment(shop, "live")
-    await server.environment(other, "live")
-    shown = Environments(server.views)
+async def test_an_environment_that_was_deleted_leaves_the_list_and_can_still_be_found(models: ReadModels) -> None:
+    shop, other = await models.project("shop"), await models.project("other")
+    staging, live = await models.environment(shop, "Staging"), await models.environment(shop, "live")
+    await models.environment(other, "live")
+    shown = Environments(models.views)
     assert [edge.node.id for edge in (await shown.list(shop)).edges] == [live, staging]
-    await server.handler.handle(pipelines.decider, staging, EditEnvironment(name="canary"), BY)
-    await server.settle()
+    await models.handler.handle(pipelines.decider, staging, EditEnvironment(name="canary"), BY)
+    await models.settle()
     assert [edge.node.name for edge in (await shown.list(shop)).edges] == ["canary", "live"]
-    await server.handler.handle(pipelines.decider, staging, DeleteEnvironment(), BY)
-    await server.settle()
+    await models.handler.handle(pipelines.decider, staging, DeleteEnvironment(), BY)
+    await models.settle()
     assert [edge.node.id for edge in (await shown.list(shop)).edges] == [live]
     gone = await shown.get(staging)
     assert gone is not None
     assert (gone.name, gone.is_deleted, gone.version) == ("canary", True, 7)
 
 
-async def test_deployments_are_listed_newest_first(server: Server) -> None:
-    world = World(server.log)
+async def test_deployments_are_listed_newest_first(models: ReadModels) -> None:
+    world = RandomWorld(models.log)
     await world.begin()
     environment = world.environments[0]
-    known = [await server.deploy(environment, f"actor {number}") for number in range(12)]
-    shown = Deployments(server.views, server.log)
+    known = [await models.deploy(environment, f"actor {number}") for number in range(12)]
+    shown = Deployments(models.views, models.log)
     page = await shown.list(environment)
     assert [edge.node.number for edge in page.edges] == list(range(12, 0, -1))
     assert [edge.node.id for edge in page.edges] == known[::-1]

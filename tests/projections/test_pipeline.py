@@ -1,9 +1,10 @@
-"""Pipelines as they stand and as they stood."""
+"""Pipelines at any version."""
 
 from datetime import timedelta
 
 import pytest
 
+from cache import lru
 from domain import pipeline as pipelines
 from domain.deployment.queue import DeploymentAdmitted, DeploymentId
 from domain.pipeline.environment import EnvironmentDeleted
@@ -15,7 +16,7 @@ from projections.pipeline import Pipelines, PipelineView
 from store.log import EventLog
 from tests.domain import example
 from tests.projections.given import STREAM, at, folded, recorded
-from tests.projections.world import BY, World
+from tests.projections.world import BY, RandomWorld
 
 ENVIRONMENT = EnvironmentId(STREAM)
 EVENTS = (example.created, example.build, *example.api_in_build)
@@ -46,7 +47,7 @@ def test_a_queue_is_no_pipeline() -> None:
 
 
 async def test_every_version_and_every_time_is_the_fold_of_what_was_there_then(log: EventLog) -> None:
-    world = World(log, seed=7)
+    world = RandomWorld(log, seed=7)
     await world.begin()
     await world.live(80)
     assert world.environments
@@ -68,12 +69,12 @@ async def test_every_version_and_every_time_is_the_fold_of_what_was_there_then(l
         )
 
 
-@pytest.mark.parametrize("piece", [1, 7, replay.PIECE])
-async def test_many_versions_at_once_are_what_each_is_alone(
+@pytest.mark.parametrize("piece", [1, 7, replay.READ])
+async def test_many_versions_at_once_are_the_same_as_each_alone(
     log: EventLog, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
-    monkeypatch.setattr(replay, "PIECE", piece)
-    world = World(log, seed=7)
+    monkeypatch.setattr(replay, "READ", piece)
+    world = RandomWorld(log, seed=7)
     await world.begin()
     await world.live(80)
     for environment in world.environments:
@@ -94,16 +95,24 @@ async def test_many_versions_at_once_are_what_each_is_alone(
 
 
 async def test_a_stream_that_is_no_pipelines_has_none(log: EventLog) -> None:
-    world = World(log, seed=1)
+    world = RandomWorld(log, seed=1)
     await world.create_project()
     assert await Pipelines(log).get(EnvironmentId(world.projects[0])) is None
     assert await Pipelines(log).get(EnvironmentId(STREAM)) is None
 
 
+@pytest.fixture
+def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that has room for some of four views: those that were used last."""
+    monkeypatch.setattr(replay, "MAX_CACHE", 10_000)
+    monkeypatch.setattr(lru, "PART", 1)
+    monkeypatch.setattr(lru, "LAST", 1)
+
+
+@pytest.mark.usefixtures("small_cache")
 async def test_an_answer_is_never_behind_the_log(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "KEPT", 2)
-    monkeypatch.setattr(replay, "MANY", 3)
-    world, shown = World(log, seed=3), Pipelines(log)
+    monkeypatch.setattr(replay, "INLINE", 3)
+    world, shown = RandomWorld(log, seed=3), Pipelines(log)
     await world.create_project()
     for _ in range(4):
         await world.create_environment()
@@ -117,14 +126,13 @@ async def test_an_answer_is_never_behind_the_log(log: EventLog, monkeypatch: pyt
             assert (view.pipeline, view.version) == (handled.state, handled.subject.version)
             assert view.position == handled.receipt.position
             assert await shown.get(environment) is view
+    assert len(shown._replay._cache) < 4
 
 
-async def test_what_is_asked_for_again_and_again_is_kept_though_many_others_are(
-    log: EventLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also by those who have asked the log already, and so read nothing."""
-    monkeypatch.setattr(replay, "KEPT", 2)
-    world, shown = World(log, seed=3), Pipelines(log)
+@pytest.mark.usefixtures("small_cache")
+async def test_a_pipeline_that_is_read_often_stays_cached(log: EventLog) -> None:
+    """Also by readers that know the position of the log and read nothing."""
+    world, shown = RandomWorld(log, seed=3), Pipelines(log)
     await world.create_project()
     for _ in range(4):
         await world.create_environment()
@@ -133,3 +141,4 @@ async def test_what_is_asked_for_again_and_again_is_kept_though_many_others_are(
     for other in others:
         await shown.get(other)
         assert await shown.get(often, has_asked=True) is view
+    assert len(shown._replay._cache) < 4

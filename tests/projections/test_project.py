@@ -1,6 +1,6 @@
 from domain.project import EnvironmentId, EnvironmentNamed, ProjectCreated, ProjectId, ProjectNamed
 from projections import project
-from projections.engine.views import Place
+from projections.engine.views import ListPlace
 from projections.project import ProjectView
 from tests.projections.given import STREAM, at, folded, recorded
 
@@ -22,4 +22,4 @@ def test_the_catalog_is_no_project() -> None:
 
 
 def test_projects_are_listed_by_name_whatever_its_case() -> None:
-    assert project.projection.place(SHOP) == Place("", "shop")
+    assert project.projection.place(SHOP) == ListPlace("", "shop")

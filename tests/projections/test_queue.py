@@ -1,4 +1,4 @@
-"""What was in a queue at any version, found by reading backwards."""
+"""The open deployments of a queue at any version."""
 
 import pytest
 from hypothesis import given, settings
@@ -10,15 +10,18 @@ from projections import queue
 from store import ids
 from store.log import Change
 from store.memory import MemoryLog
+from tests.examples import examples
 from tests.projections.given import BY
 
 numbers = st.integers(0, 20)
 
 
-@pytest.mark.parametrize("many", [1, 3, queue.MANY])
+@pytest.mark.parametrize("many", [1, 3, queue.BATCH])
 @given(st.lists(st.tuples(st.booleans(), numbers), max_size=40))
-@settings(max_examples=60, deadline=None)
-async def test_at_every_version_it_is_what_the_rules_say(many: int, acts: list[tuple[bool, int]]) -> None:
+@settings(max_examples=examples(60), deadline=None)
+async def test_the_open_deployments_at_any_version_are_those_of_the_domain(
+    many: int, acts: list[tuple[bool, int]]
+) -> None:
     state, events = queues.decider.initial, list[QueueEvent]()
     for number, (is_request, which) in enumerate(acts):
         command: QueueCommand
@@ -36,7 +39,7 @@ async def test_at_every_version_it_is_what_the_rules_say(many: int, acts: list[t
     log, stream = MemoryLog(), ids.new()
     await log.append([Change(stream=stream, expected=0, events=tuple(events))], BY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queue, "MANY", many)
+        patch.setattr(queue, "BATCH", many)
         for version in range(len(events) + 1):
             then = queues.decider.replay(events[:version])
             open_ = {request.deployment: request.number for request in then.open}

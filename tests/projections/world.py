@@ -1,4 +1,4 @@
-"""A world for the read models to tell of: projects, environments and deployments, by chance but by the rules."""
+"""Random projects, environments and deployments that follow the rules of the domain."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -38,7 +38,7 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
 )
 
 BY = Author(actor="ada", origin=Origin.API, reason="a reason")
-PROJECTS, ENVIRONMENTS = 3, 5  # at most: so that something happens in each
+PROJECTS, ENVIRONMENTS = 3, 5  # at most, so that each gets several events
 WORDS = ["api", "Web", "Straße", "ÄRGER", "orders", "日本", "x", "y"]
 SPECS = [
     ServiceSpec(run="./serve"),
@@ -54,7 +54,7 @@ SPECS = [
 
 
 class Clock:
-    """Goes on by a second whenever it is looked at."""
+    """A clock that advances by a second with each reading."""
 
     def __init__(self) -> None:
         self._now = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -64,8 +64,8 @@ class Clock:
         return self._now
 
 
-class World:
-    """Changes itself by commands; a command that is refused changes nothing."""
+class RandomWorld:
+    """A world that random commands change; a refused command changes nothing."""
 
     def __init__(self, log: EventLog, seed: int = 0) -> None:
         self.log = log
@@ -81,11 +81,11 @@ class World:
             await self.act(self.chance.randrange(len(self.ACTS)))
 
     async def act(self, number: int) -> None:
-        with suppress(Refused, IndexError):  # an index, when there is none of that yet
+        with suppress(Refused, IndexError):  # IndexError: nothing of that kind exists yet
             await self.ACTS[number](self)
 
     async def begin(self) -> None:
-        """A project with an environment that has something to deploy."""
+        """Create a project with an environment that has services to deploy."""
         await self.create_project()
         await self.create_environment()
         for type_, spec in zip(ServiceType, (*SPECS, SPECS[1]), strict=True):
@@ -187,9 +187,9 @@ class World:
 
     async def take_up(self) -> None:
         for id_ in self.deployments[-5:]:
-            await self.try_to(self.taking_up(id_))
+            await self.try_to(self.take_up_work(id_))
 
-    def taking_up(self, id_: DeploymentId) -> Callable[[Transaction], Awaitable[UUID]]:
+    def take_up_work(self, id_: DeploymentId) -> Callable[[Transaction], Awaitable[UUID]]:
         worker = f"w{self.chance.randint(1, 2)}"
 
         async def work(transaction: Transaction) -> UUID:
@@ -198,7 +198,7 @@ class World:
         return work
 
     async def go_on(self) -> None:
-        """Steps of the newest deployments start, or come to an end."""
+        """Start and end steps of the newest deployments."""
         for id_ in self.deployments[-5:]:
             for _ in range(self.chance.randint(1, 6)):
                 await self.step(id_)
@@ -225,9 +225,9 @@ class World:
         return True
 
     async def finish(self) -> None:
-        """Carries a deployment out to its end."""
+        """Carry the newest deployments out to their end."""
         for id_ in self.deployments[-2:]:
-            await self.try_to(self.taking_up(id_))
+            await self.try_to(self.take_up_work(id_))
             while await self.step(id_):
                 pass
 
@@ -239,14 +239,14 @@ class World:
         return (await self.handler.transact(work, decider, BY)).subject.stream
 
     def environment(self) -> EnvironmentId:
-        """Seldom one that was deleted."""
+        """Return an environment, sometimes a deleted one."""
         standing = [each for each in self.environments if each not in self.deleted]
         return self.chance.choice(self.environments if self.chance.random() < 0.05 else standing)
 
     def name(self) -> str:
         return f"{self.chance.choice(WORDS)} {self.chance.randint(1, 9)}"
 
-    ACTS: Sequence[Callable[["World"], Awaitable[None]]] = (
+    ACTS: Sequence[Callable[["RandomWorld"], Awaitable[None]]] = (
         create_project,
         create_environment,
         *[change_pipeline] * 6,

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from projections.engine.projector import ProjectionStatus, ProjectorStatus
-from projections.engine.views import Parked
+from projections.engine.status import ProjectionStatus, ProjectorStatus
+from projections.engine.views import ParkedEvent
 from server.health import health
 from server.parts import running
 from server.settings import Settings
@@ -49,7 +49,9 @@ async def test_health_says_that_the_log_is_out_of_reach(tmp_path: Path) -> None:
 
 
 async def test_health_says_what_is_wrong_with_the_read_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parked = Parked(kind="project", position=2, stream=ids.new(), name="project.ProjectCreated", error="KeyError: 7")
+    parked = ParkedEvent(
+        kind="project", position=2, stream=ids.new(), name="project.ProjectCreated", error="KeyError: 7"
+    )
     behind = ProjectionStatus(kind="project", version=1, position=1, lag=2, is_rebuilding=True)
 
     async def status() -> ProjectorStatus:

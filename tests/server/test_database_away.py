@@ -150,7 +150,7 @@ def story(server: Serving, database: Server, folder: Path) -> None:
 async def test_everything_goes_on_by_itself_when_the_database_is_back(data: Path) -> None:
     steps = data / "steps"
     steps.mkdir()
-    with postgres.running() as database, postgres.created(database.dsn, "template0") as dsn:
+    with postgres.running(waits_for_disk=False) as database, postgres.created(database.dsn, "template0") as dsn:
         with serving(data, "--database", dsn, "--no-worker") as server:
             async with worker(dsn, data / "machine"):
                 await asyncio.to_thread(story, server, database, steps)
@@ -198,7 +198,7 @@ async def test_a_node_says_that_its_database_is_silent_and_goes_on_when_that_spe
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in ("CONNECT_TIMEOUT", "STATEMENT_TIMEOUT"):
-        monkeypatch.setattr(postgres_connection, limit, 0.5)
+        monkeypatch.setattr(postgres_connection, limit, 1.0)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     loop = asyncio.get_running_loop()
     here = there = None

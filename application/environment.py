@@ -1,0 +1,98 @@
+"""
+Use cases of environments: create, edit, delete, clone.
+
+Names are unique in a project, so a change of a name also changes the stream of the project. *expected* is the expected
+version of the environment's pipeline, None for any.
+"""
+
+from msgspec.structs import replace as replaced
+
+from application.handler import Transaction
+from application.pipeline import Targets, check_target, existing, replace
+from domain import pipeline as pipelines
+from domain import project as projects
+from domain.deployment import queue as queues
+from domain.errors import EnvironmentBusy
+from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.state import Pipeline
+from domain.project import EnvironmentId, FreeEnvironmentName, NameEnvironment, ProjectId
+from store import ids
+
+
+async def create(
+    transaction: Transaction,
+    environment: EnvironmentId,
+    command: CreateEnvironment,
+    targets: Targets,
+    expected: int | None = None,
+) -> EnvironmentId:
+    """Create *environment*; raises `TargetUnavailable` or `NameTaken`."""
+    check_target(targets, command.target)
+    await transaction.do(projects.decider, command.project, NameEnvironment(environment=environment, name=command.name))
+    await transaction.do(pipelines.decider, environment, command, expected)
+    return environment
+
+
+async def edit(
+    transaction: Transaction,
+    environment: EnvironmentId,
+    command: EditEnvironment,
+    targets: Targets,
+    expected: int | None = None,
+) -> EnvironmentId:
+    """Edit *environment*; raises `EnvironmentNotFound`, `TargetUnavailable` or `NameTaken`."""
+    if command.target is not None:
+        check_target(targets, command.target)
+    await existing(transaction, environment)
+    after = await transaction.do(pipelines.decider, environment, command, expected)
+    if command.name is not None:
+        naming = NameEnvironment(environment=environment, name=command.name)
+        await transaction.do(projects.decider, _project(after.state), naming)
+    return environment
+
+
+async def delete(transaction: Transaction, environment: EnvironmentId, expected: int | None = None) -> EnvironmentId:
+    """Delete *environment*; raises `EnvironmentNotFound`, or `EnvironmentBusy` while a deployment has not ended."""
+    await existing(transaction, environment)
+    after = await transaction.do(pipelines.decider, environment, DeleteEnvironment(), expected)
+    queue = await transaction.load(queues.decider, queues.stream(environment))
+    if queue.state.open:
+        raise EnvironmentBusy(number=queue.state.open[0].number)
+    await transaction.do(projects.decider, _project(after.state), FreeEnvironmentName(environment=environment))
+    return environment
+
+
+async def clone(
+    transaction: Transaction,
+    source: EnvironmentId,
+    clone: EnvironmentId,
+    name: str,
+    project: ProjectId | None,
+    targets: Targets,
+    expected: int | None = None,
+) -> EnvironmentId:
+    """Create *clone* with the stages, services and settings of *source*, in its project if *project* is None."""
+    pipeline = await existing(transaction, source)
+    owner = project or _project(pipeline)
+    await transaction.do(projects.decider, owner, NameEnvironment(environment=clone, name=name))
+    wanted = replaced(_with_new_ids(pipeline), project=owner, name=name)
+    await replace(transaction, clone, wanted, targets, expected)
+    return clone
+
+
+def _with_new_ids(pipeline: Pipeline) -> Pipeline:
+    stages = tuple(
+        replaced(
+            stage,
+            id=StageId(ids.new()),
+            services=tuple(replaced(service, id=ServiceId(ids.new())) for service in stage.services),
+        )
+        for stage in pipeline.stages
+    )
+    return replaced(pipeline, stages=stages)
+
+
+def _project(pipeline: Pipeline) -> ProjectId:
+    assert pipeline.project is not None, "an environment that exists has a project"
+    return pipeline.project

@@ -1,0 +1,62 @@
+"""The execution of one command line: its exit code, and its error on stderr."""
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import typer
+
+from cli.errors import Failed, Misused
+from cli.output import encoded, say
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended."""
+
+
+def execute(commands: Any, arguments: list[str]) -> int:
+    """Execute the command of *commands* that *arguments* name, print its error, and return its exit code."""
+    as_json = "--json" in arguments
+    try:
+        _check_text(arguments)
+        result = commands.main(arguments, prog_name="stageline", standalone_mode=False)
+    except Failed as failed:
+        return _print_error(failed, as_json)
+    except typer.TyperException as error:
+        return _print_error(_misused(error), as_json)
+    except (typer.Abort, KeyboardInterrupt):
+        say("Aborted.")
+        return INTERRUPTED
+    except Exception as error:
+        message = f"This should not have happened: {type(error).__name__}: {error}"
+        hint = "For a traceback: stageline --debug …, or STAGELINE_DEBUG=1"
+        return _print_error(Failed(message, hint=hint, code="BUG"), as_json)
+    return result if isinstance(result, int) else 0
+
+
+def _print_error(failed: Failed, as_json: bool) -> int:
+    if os.environ.get("STAGELINE_DEBUG") and sys.exc_info()[1]:
+        traceback.print_exc()
+    if as_json:
+        say(encoded({"error": failed.document()}))
+    else:
+        say(f"{failed.prefix}{failed.message}")
+        if failed.hint:
+            say(failed.hint)
+    return failed.exit_code
+
+
+def _misused(error: typer.TyperException) -> Failed:
+    """Return typer's usage error as one of ours."""
+    context = getattr(error, "ctx", None)
+    hint = f"Try: {context.command_path} --help" if context else ""
+    return Misused(" ".join(error.format_message().split()), hint=hint)
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Raise `Misused` if an argument is not UTF-8."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise Misused(f"Invalid argument {argument!r}: it is not UTF-8.") from None

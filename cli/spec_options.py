@@ -1,0 +1,144 @@
+"""The options of a command line that set fields of a service's specification."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from msgspec.structs import replace
+
+from cli import specfile
+from cli.errors import Misused
+from cli.spec import HealthJson, HttpCheckJson, SpecJson, TcpCheckJson, VariableJson
+
+
+def _option(*names: str, help: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, show_default=False, **more)
+
+
+@dataclass(frozen=True)
+class SpecOptions:
+    """Options of a specification. Fields without an option stay as they are."""
+
+    file: Annotated[
+        Path | None,
+        _option("-f", "--file", metavar="FILE", help="Read it from this .yaml, .json or .toml file; - is stdin."),
+    ] = None
+    directory: Annotated[
+        str | None, _option("--directory", metavar="DIR", help="The folder in which the commands run.")
+    ] = None
+    build: Annotated[
+        list[str] | None, _option("--build", metavar="CMD", help="A build command. Repeatable; they run in order.")
+    ] = None
+    run: Annotated[str | None, _option("--run", metavar="CMD", help="The command that runs the service.")] = None
+    image: Annotated[str | None, _option("--image", metavar="IMAGE", help="The container image to run.")] = None
+    context: Annotated[
+        str | None, _option("--context", metavar="DIR", help="The folder from which an image is built.")
+    ] = None
+    dockerfile: Annotated[
+        str | None, _option("--dockerfile", metavar="PATH", help="The Dockerfile, in the context. Default: Dockerfile.")
+    ] = None
+    port: Annotated[
+        list[int] | None,
+        _option("--port", metavar="N", help="A TCP port of the service; 0 for a free one. Repeatable."),
+    ] = None
+    env: Annotated[list[str] | None, _option("--env", metavar="K=V", help="An environment variable. Repeatable.")] = (
+        None
+    )
+    unset_env: Annotated[
+        list[str] | None, _option("--unset-env", metavar="K", help="Remove an environment variable. Repeatable.")
+    ] = None
+    health_http: Annotated[
+        str | None, _option("--health-http", metavar="PATH", help="Healthy when GET of this path answers 200 to 399.")
+    ] = None
+    health_tcp: Annotated[bool, _option("--health-tcp", help="Healthy when its port accepts connections.")] = False
+    health_command: Annotated[
+        str | None, _option("--health-command", metavar="CMD", help="Healthy when this command exits with 0.")
+    ] = None
+    no_health: Annotated[bool, _option("--no-health", help="No health check: the service is healthy once it runs.")] = (
+        False
+    )
+    health_port: Annotated[
+        int | None, _option("--health-port", metavar="I", help="The index of the port to check. Default: 0.")
+    ] = None
+    health_interval: Annotated[
+        float | None, _option("--health-interval", metavar="S", help="Seconds between two checks. Default: 1.")
+    ] = None
+    health_timeout: Annotated[
+        float | None, _option("--health-timeout", metavar="S", help="Timeout of one check, in seconds. Default: 5.")
+    ] = None
+    health_start_period: Annotated[
+        float | None,
+        _option("--health-start-period", metavar="S", help="Time until it must be healthy, in seconds. Default: 60."),
+    ] = None
+    build_timeout: Annotated[
+        float | None, _option("--build-timeout", metavar="S", help="Timeout of a build, in seconds. Default: 1800.")
+    ] = None
+    deploy_timeout: Annotated[
+        float | None, _option("--deploy-timeout", metavar="S", help="Timeout of a deploy, in seconds. Default: 600.")
+    ] = None
+    retries: Annotated[
+        int | None, _option("--retries", metavar="N", help="How often a failed step is retried. Default: 0.")
+    ] = None
+
+    @property
+    def are_given(self) -> bool:
+        return self != SpecOptions()
+
+    def applied(self, spec: SpecJson) -> SpecJson:
+        """Return *spec*, or the file in its place, with the changes of these options."""
+        if self.file is not None:
+            spec = specfile.read(self.file)
+        changes: dict[str, Any] = {
+            name: value or None for name in ("run", "image", "dockerfile") if (value := getattr(self, name)) is not None
+        }
+        for name in ("directory", "context"):
+            if (value := getattr(self, name)) is not None:
+                changes[name] = str(Path(value).expanduser().absolute()) if value else None
+        for name in ("build_timeout", "deploy_timeout", "retries"):
+            if (value := getattr(self, name)) is not None:
+                changes[name] = value
+        if self.build is not None:
+            changes["build"] = [command for command in self.build if command]
+        if self.port is not None:
+            changes["ports"] = self.port
+        return replace(spec, **changes, env=self._variables(spec), health=self._health(spec.health))
+
+    def _variables(self, spec: SpecJson) -> list[VariableJson]:
+        values = {variable.name: variable.value for variable in spec.env}
+        for name in self.unset_env or ():
+            values.pop(name, None)
+        for text in self.env or ():
+            name, equals, value = text.partition("=")
+            if not equals or not name:
+                raise Misused(f"Invalid --env {text!r}: give NAME=VALUE.")
+            values[name] = value
+        return [VariableJson(name=name, value=value) for name, value in values.items()]
+
+    def _health(self, health: HealthJson | None) -> HealthJson | None:
+        chosen = [self.health_http is not None, self.health_tcp, self.health_command is not None, self.no_health]
+        if sum(chosen) > 1:
+            raise Misused("Give only one of --health-http, --health-tcp, --health-command and --no-health.")
+        times = {
+            name: value
+            for name in ("interval", "timeout", "start_period")
+            if (value := getattr(self, f"health_{name}")) is not None
+        }
+        if self.no_health:
+            return None
+        if any(chosen):
+            health = replace(health or HealthJson(), http=None, tcp=None, command=self.health_command)
+            if self.health_http is not None:
+                health.http = HttpCheckJson(path=self.health_http)
+            elif self.health_tcp:
+                health.tcp = TcpCheckJson()
+        elif health is None and (times or self.health_port is not None):
+            raise Misused("No health check is given: use --health-http, --health-tcp or --health-command.")
+        if health is None:
+            return None
+        if self.health_port is not None:
+            check = health.http or health.tcp
+            if check is None:
+                raise Misused("--health-port needs --health-http or --health-tcp.")
+            check.port = self.health_port
+        return replace(health, **times)

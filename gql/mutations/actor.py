@@ -1,0 +1,56 @@
+"""Mutations of actors."""
+
+import dataclasses
+from functools import partial
+from typing import Annotated
+
+import strawberry
+from strawberry import ID
+
+from application import actor as use_cases
+from application.handler import Outcome
+from domain import name as names
+from domain.actor import ActorId, Actors, decider
+from gql.contract.mutation import Write, mutation
+from gql.contract.refusal import Refusal
+from gql.types.actor import Actor, convert
+
+ActorResult = Annotated[
+    Actor | Refusal,
+    strawberry.union("ActorResult", description="The actor after the change, or a refusal."),
+]
+
+ActorArgument = Annotated[ID, strawberry.argument(description="Id of the actor, as in events.")]
+
+
+@mutation("Replace the profile of an actor. The profile can be forgotten later.")
+async def set_actor_profile(
+    write: Write,
+    actor: ActorArgument,
+    name: Annotated[str | None, strawberry.argument(description="Name of the actor; null for none.")] = None,
+    address: Annotated[
+        str | None, strawberry.argument(description="Address of the actor, of any kind; null for none.")
+    ] = None,
+) -> ActorResult:
+    profile = use_cases.checked_profile(name, address)
+    subject = ActorId(names.checked(actor))
+    key = await write.context.application.profiles.key(subject, is_kept=not write.dry_run)
+    use_case = partial(use_cases.set_profile, actor=subject, profile=profile, key=key, expected=write.expected_version)
+    private = dataclasses.replace(write, request=use_cases.digest(key, write.request))
+    return _answer(write, subject, await private.transact(use_case, decider), key)
+
+
+@mutation("Destroy the profile of an actor for ever. Events are not changed: they contain only the actor's id.")
+async def forget_actor(write: Write, actor: ActorArgument) -> ActorResult:
+    subject = ActorId(actor)
+    use_case = partial(use_cases.forget, actor=subject, expected=write.expected_version)
+    outcome = await write.transact(use_case, decider)
+    if not write.dry_run:
+        await write.context.application.profiles.forget(subject)
+    return _answer(write, subject, outcome, None)
+
+
+def _answer(write: Write, actor: ActorId, outcome: Outcome[Actors], key: bytes | None) -> Actor:
+    known = outcome.state.find(actor)
+    profile = use_cases.unseal(key, actor, known.sealed) if key and known and known.sealed else None
+    return convert(write.context, actor, profile, outcome.state, outcome.subject.version, outcome.receipt.position)

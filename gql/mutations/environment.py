@@ -1,0 +1,103 @@
+"""Mutations of environments."""
+
+from functools import partial
+from typing import Annotated
+
+import strawberry
+from strawberry import ID
+
+from application import environment as use_cases
+from domain.pipeline.environment import DEFAULT_CONCURRENCY, CreateEnvironment, EditEnvironment, Target
+from domain.pipeline.ref import StageId
+from domain.project import EnvironmentId
+from gql.contract.mutation import Write, mutation
+from gql.mutations.pipeline import PipelineResult, transact
+from gql.types.environment import known_environment
+from gql.types.project import find as find_project
+from gql.types.ref import EnvironmentArgument, ProjectArgument
+from store import ids
+
+
+@mutation("Create an environment with the four default stages.")
+async def create_environment(
+    write: Write,
+    project: ProjectArgument,
+    name: Annotated[
+        str, strawberry.argument(description="Name of the environment; unique in the project, in any case.")
+    ],
+    target: Annotated[Target, strawberry.argument(description="Where the steps of deployments run.")] = Target.PROCESS,
+    concurrency: Annotated[
+        int, strawberry.argument(description="Number of services that are built or deployed at once, 1 to 100.")
+    ] = DEFAULT_CONCURRENCY,
+) -> PipelineResult:
+    command = CreateEnvironment(
+        project=await find_project(write.context, project),
+        name=name,
+        stages=(StageId(ids.new()), StageId(ids.new()), StageId(ids.new()), StageId(ids.new())),
+        target=target,
+        concurrency=concurrency,
+    )
+    return await transact(
+        write,
+        partial(
+            use_cases.create,
+            environment=EnvironmentId(ids.new()),
+            command=command,
+            targets=write.context.application.targets,
+            expected=write.expected_version,
+        ),
+    )
+
+
+@mutation("Change the name, the target or the concurrency of an environment.")
+async def edit_environment(
+    write: Write,
+    environment: EnvironmentArgument,
+    name: Annotated[str | None, strawberry.argument(description="The new name; null for no change.")] = None,
+    target: Annotated[Target | None, strawberry.argument(description="The new target; null for no change.")] = None,
+    concurrency: Annotated[
+        int | None, strawberry.argument(description="The new number of services at once; null for no change.")
+    ] = None,
+) -> PipelineResult:
+    return await transact(
+        write,
+        partial(
+            use_cases.edit,
+            environment=await known_environment(write.context, environment),
+            command=EditEnvironment(name=name, target=target, concurrency=concurrency),
+            targets=write.context.application.targets,
+            expected=write.expected_version,
+        ),
+    )
+
+
+@mutation("Delete an environment, and stop its services. Its history is kept.")
+async def delete_environment(write: Write, environment: EnvironmentArgument) -> PipelineResult:
+    own = await known_environment(write.context, environment)
+    return await transact(write, partial(use_cases.delete, environment=own, expected=write.expected_version))
+
+
+@mutation("Create an environment with the stages, services, target and concurrency of another.")
+async def clone_environment(
+    write: Write,
+    environment: EnvironmentArgument,
+    name: Annotated[
+        str, strawberry.argument(description="Name of the new environment; unique in its project, in any case.")
+    ],
+    project: Annotated[
+        ID | None,
+        strawberry.argument(description="Id or name of the new environment's project; null for the same project."),
+    ] = None,
+) -> PipelineResult:
+    return await transact(
+        write,
+        partial(
+            use_cases.clone,
+            source=await known_environment(write.context, environment),
+            clone=EnvironmentId(ids.new()),
+            name=name,
+            project=None if project is None else await find_project(write.context, project),
+            targets=write.context.application.targets,
+            expected=write.expected_version,
+        ),
+    )

@@ -1,0 +1,181 @@
+"""Mutations of whole pipelines, and the answer of all mutations of a pipeline."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+from strawberry import ID
+
+from application import pipeline as use_cases
+from application import undo as undoing
+from application.handler import Outcome, StreamState, Transaction
+from domain import pipeline as pipelines
+from domain.errors import InvalidArgument
+from domain.pipeline.state import Pipeline as PipelineState
+from domain.pipeline.state import PipelineCommand
+from domain.project import EnvironmentId
+from endpoint.execution.limits import check_list
+from gql.contract.mutation import Write, mutation
+from gql.contract.refusal import Refusal
+from gql.document import pipeline as documents
+from gql.types.document import DocumentArgument
+from gql.types.environment import known_environment, pipeline_view
+from gql.types.pipeline import Pipeline, from_view
+from gql.types.ref import EnvironmentArgument
+from projections.pipeline import PipelineView
+from store.log import Event
+
+PipelineResult = Annotated[
+    Pipeline | Refusal,
+    strawberry.union("PipelineResult", description="The pipeline after the change, or a refusal."),
+]
+
+
+@mutation("Restore a past version of a pipeline, in one append. The environment keeps its name.")
+async def restore_pipeline(
+    write: Write,
+    environment: EnvironmentArgument,
+    version: Annotated[int, strawberry.argument(description="The version to restore.")],
+) -> PipelineResult:
+    views, targets = write.context.application.pipelines, write.context.application.targets
+    return await transact(
+        write,
+        partial(
+            use_cases.restore,
+            environment=await known_environment(write.context, environment),
+            version=version,
+            views=views,
+            targets=targets,
+            expected=write.expected_version,
+        ),
+    )
+
+
+@mutation(
+    "Undo the last change that the requesting actor made to a pipeline, and keep the later changes of others."
+    " The undo is itself a change: a second undo reverts the first."
+)
+async def undo(write: Write, environment: EnvironmentArgument) -> PipelineResult:
+    application = write.context.application
+    return await transact(
+        write,
+        partial(
+            undoing.undo,
+            environment=await known_environment(write.context, environment),
+            actor=write.context.author(None).actor,
+            log=application.log,
+            views=application.pipelines,
+            targets=application.targets,
+            expected=write.expected_version,
+        ),
+    )
+
+
+@mutation("Make the pipeline of an environment equal to a pipeline document, in one append.")
+async def apply_pipeline(write: Write, environment: EnvironmentArgument, document: DocumentArgument) -> PipelineResult:
+    read = await documents.in_thread(documents.read, document)
+    own = await known_environment(write.context, environment)
+
+    async def work(transaction: Transaction) -> UUID:
+        await use_cases.apply(
+            transaction,
+            [own],
+            partial(documents.revise, read),
+            write.context.application.targets,
+            write.expected_version,
+        )
+        return own
+
+    return await transact(write, work)
+
+
+@strawberry.type(description="The pipelines of several environments after one change.")
+class Pipelines:
+    pipelines: list[Pipeline] = strawberry.field(
+        description="One pipeline for each environment, in the order of the request."
+    )
+
+
+PipelinesResult = Annotated[
+    Pipelines | Refusal,
+    strawberry.union("PipelinesResult", description="The pipelines after the change, or a refusal."),
+]
+
+
+@mutation("Make the pipelines of several environments equal to a pipeline document, all in one append.")
+async def apply_pipeline_to_all(
+    write: Write,
+    environments: Annotated[list[ID], strawberry.argument(description="Ids of the environments.")],
+    document: DocumentArgument,
+) -> PipelinesResult:
+    if not environments:
+        raise InvalidArgument(argument="environments", why="at least one is required")
+    check_list("environments", environments)
+    if write.expected_version is not None and len(environments) > 1:
+        raise InvalidArgument(argument="expectedVersion", why="it is allowed for one environment only")
+    read = await documents.in_thread(documents.read, document)
+    own = [await known_environment(write.context, environment) for environment in environments]
+    results: dict[EnvironmentId, tuple[StreamState[PipelineState], tuple[Event, ...]]] = {}
+
+    async def work(transaction: Transaction) -> UUID:
+        results.clear()
+        after = await use_cases.apply(
+            transaction,
+            own,
+            partial(documents.revise, read),
+            write.context.application.targets,
+            write.expected_version,
+        )
+        results.update({each: (state, transaction.events(each)) for each, state in after.items()})
+        return own[0]
+
+    outcome = await write.transact(work, pipelines.decider)
+    if results:
+        changed = [Outcome(subject=after, receipt=outcome.receipt, events=events) for after, events in results.values()]
+        return Pipelines(pipelines=[await _answer(write, each) for each in changed])
+    # the idempotency key was known: return the pipelines as of the first request
+    (last,) = await write.context.application.log.read_all(after=outcome.receipt.position - 1, limit=1)
+    then = [await pipeline_view(write.context, each, as_of=last.recorded_at) for each in dict.fromkeys(environments)]
+    return Pipelines(pipelines=[await from_view(write.context, view) for view in then if view])
+
+
+async def change(write: Write, environment: str, command: PipelineCommand) -> Pipeline:
+    """Carry out one command on the pipeline of an environment."""
+    own = await known_environment(write.context, environment)
+    return await transact(
+        write, partial(use_cases.change, environment=own, command=command, expected=write.expected_version)
+    )
+
+
+async def transact(write: Write, use_case: Callable[[Transaction], Awaitable[UUID]]) -> Pipeline:
+    """Carry out a use case of a pipeline, and return the pipeline after it."""
+    return await _answer(write, await write.transact(use_case, pipelines.decider))
+
+
+async def _answer(write: Write, outcome: Outcome[PipelineState]) -> Pipeline:
+    """Return the pipeline after the change, or after the change that a dry run would make."""
+    environment = EnvironmentId(outcome.subject.stream)
+    views = write.context.application.pipelines
+    if write.dry_run and outcome.events:
+        return await from_view(write.context, _preview(outcome, await views.get(environment)))
+    view = await views.get(environment, outcome.subject.version)
+    assert view is not None, "a pipeline exists after a command"
+    return await from_view(write.context, view)
+
+
+def _preview(outcome: Outcome[PipelineState], now: PipelineView | None) -> PipelineView:
+    """Return the view that a dry run would lead to."""
+    at = datetime.now(UTC)
+    assert outcome.state.project is not None, "an environment that exists has a project"
+    return PipelineView(
+        environment=EnvironmentId(outcome.subject.stream),
+        project=outcome.state.project,
+        version=outcome.subject.version,
+        position=outcome.receipt.position,
+        created_at=now.created_at if now else at,
+        updated_at=at,
+        pipeline=outcome.state,
+    )

@@ -1,0 +1,43 @@
+"""Mutations of projects."""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated
+
+import strawberry
+
+from application import project as use_cases
+from application.handler import Outcome
+from domain import project as projects
+from domain.project import ProjectId
+from gql.contract.mutation import Write, mutation
+from gql.contract.refusal import Refusal
+from gql.types.project import Project, from_view
+from projections.project import ProjectView
+from store import ids
+
+ProjectResult = Annotated[
+    Project | Refusal,
+    strawberry.union("ProjectResult", description="The project after the change, or a refusal."),
+]
+
+
+@mutation("Create a project.")
+async def create_project(
+    write: Write,
+    name: Annotated[str, strawberry.argument(description="Name of the project; unique in the server, in any case.")],
+) -> ProjectResult:
+    use_case = partial(use_cases.create, project=ProjectId(ids.new()), name=name, expected=write.expected_version)
+    return await _answer(write, await write.transact(use_case, projects.decider))
+
+
+async def _answer(write: Write, outcome: Outcome[projects.Project]) -> Project:
+    """Return the project after the change, or after the change that a dry run would make."""
+    created = await write.context.application.log.read(outcome.subject.stream, until=1)
+    view = ProjectView(
+        id=ProjectId(outcome.subject.stream),
+        name=outcome.state.name or "",
+        created_at=created[0].recorded_at if created else datetime.now(UTC),
+        position=outcome.receipt.position,
+    )
+    return from_view(write.context, view)

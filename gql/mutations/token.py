@@ -1,0 +1,85 @@
+"""Mutations of tokens."""
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+import strawberry
+from strawberry import ID
+
+from application import token as use_cases
+from application.handler import Outcome
+from application.token import MAX_YEARS
+from domain.access import ACCESS, Access, Issuer, IssueToken, TokenId, decider
+from domain.errors import TokenNotFound
+from gql.contract.mutation import Write, mutation
+from gql.contract.node import uuid_of
+from gql.contract.refusal import Refusal
+from gql.types.token import Token, TokenRecord, convert, token_records
+from store import ids
+
+TokenResult = Annotated[
+    Token | Refusal,
+    strawberry.union("TokenResult", description="The token after the change, or a refusal."),
+]
+
+
+@mutation(
+    "Issue a token that the client has generated from at least 32 random bytes."
+    " Only its SHA-256 is sent, so that nobody else sees the token."
+)
+async def issue_token(
+    write: Write,
+    name: Annotated[str, strawberry.argument(description="Name of the token.")],
+    hash: Annotated[str, strawberry.argument(description="SHA-256 of the token, as 64 lower-case hexadecimal digits.")],
+    actor: Annotated[
+        ID | None, strawberry.argument(description="Id of the actor who will use the token; null for oneself.")
+    ] = None,
+    expires_at: Annotated[
+        datetime | None,
+        strawberry.argument(
+            description=f"When the token expires, with a time zone and at most {MAX_YEARS} years from now;"
+            " null for never."
+        ),
+    ] = None,
+) -> TokenResult:
+    identity = write.context.identity
+    assert identity is not None, "a mutation has an identity"
+    command = IssueToken(
+        token=TokenId(ids.new()),
+        name=name,
+        actor=identity.actor if actor is None else str(actor),
+        hash=hash,
+        expires_at=use_cases.checked_expiry(expires_at),
+        issuer=Issuer(actor=identity.actor, expires_at=identity.expires_at),
+    )
+    use_case = partial(use_cases.issue, command=command, expected=write.expected_version)
+    outcome = await write.transact(use_case, decider)
+    issued = next(each for each in reversed(await _records(write, outcome)) if each.fact.hash == hash)
+    return convert(write.context, issued, outcome.subject.version, outcome.receipt.position)
+
+
+@mutation(
+    "Revoke a token, and end its open connections. If no valid token is left, `stageline serve --issue-token` on the"
+    " machine of the server issues another."
+)
+async def revoke_token(
+    write: Write, token: Annotated[ID, strawberry.argument(description="Id of the token.")]
+) -> TokenResult:
+    own = uuid_of("token", token)
+    if own is None:
+        raise TokenNotFound(token=token)
+    use_case = partial(use_cases.revoke, token=TokenId(own), expected=write.expected_version)
+    try:
+        outcome = await write.transact(use_case, decider)
+    except TokenNotFound:
+        raise TokenNotFound(token=token) from None  # with the global id
+    revoked = next(each for each in await _records(write, outcome) if each.fact.token == own)
+    return convert(write.context, revoked, outcome.subject.version, outcome.receipt.position)
+
+
+async def _records(write: Write, outcome: Outcome[Access]) -> list[TokenRecord]:
+    """Return the tokens after the change, or after the change that a dry run would make."""
+    events = await write.context.application.log.read(ACCESS, until=outcome.subject.version)
+    preview = outcome.preview(write.context.author(write.reason)) if write.dry_run else []
+    return token_records([*events, *preview])

@@ -1,0 +1,53 @@
+"""Moments of a pipeline: a version, a time, or a deployment."""
+
+from datetime import datetime
+
+import strawberry
+from strawberry import ID
+
+from application import pipeline as pipelines
+from domain.deployment.queue import DeploymentId
+from domain.errors import DeploymentNotFound, InvalidArgument
+from domain.project import EnvironmentId
+from gql.context import Context
+from gql.contract.node import uuid_of
+from projections.pipeline import PipelineView
+
+
+@strawberry.input(description="A moment of a pipeline: exactly one of the fields.", one_of=True)
+class PipelineMoment:
+    version: int | None = strawberry.field(default=strawberry.UNSET, description="The moment of this version.")
+    as_of: datetime | None = strawberry.field(
+        default=strawberry.UNSET, description="This time, which needs a time zone."
+    )
+    deployment: ID | None = strawberry.field(
+        default=strawberry.UNSET, description="The version that this deployment pinned, given by its id."
+    )
+
+
+async def at_moment(context: Context, environment: EnvironmentId, argument: str, given: PipelineMoment) -> PipelineView:
+    """Return the pipeline at a moment; raises `InvalidArgument`, `VersionNotFound` or `DeploymentNotFound`."""
+    views = context.application.pipelines
+    match given:
+        case PipelineMoment(as_of=datetime() as moment):
+            view = await views.get(environment, as_of=zoned(argument, moment))
+            if view is None:
+                raise InvalidArgument(argument=argument, why="the environment did not exist at that time")
+            return view
+        case PipelineMoment(version=int(version)):
+            return await pipelines.at_version(views, environment, version)
+        case PipelineMoment(deployment=str(text)):
+            found = uuid_of("deployment", text)
+            run = None if found is None else await context.application.deployments.read(DeploymentId(found))
+            if run is None or run.environment != environment:
+                raise DeploymentNotFound(deployment=text)
+            return await pipelines.at_version(views, environment, run.pipeline_version)
+        case _:
+            raise InvalidArgument(argument=argument, why="a version, a time or a deployment is required")
+
+
+def zoned(argument: str, moment: datetime | None) -> datetime | None:
+    """Return *moment*; raises `InvalidArgument` if it has no time zone."""
+    if moment is not None and moment.tzinfo is None:
+        raise InvalidArgument(argument=argument, why="it needs a time zone, as in 2026-01-31T12:00:00Z")
+    return moment

@@ -1,0 +1,123 @@
+"""Steps and services of a deployment, with their times."""
+
+from datetime import datetime
+from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.deployment.plan import PlannedService
+from domain.deployment.step import (
+    BuildFailed,
+    BuildSkipped,
+    BuildStarted,
+    BuildSucceeded,
+    ServiceCancelled,
+    ServiceDeployed,
+    ServiceDeployFailed,
+    ServiceDeployStarted,
+    ServiceRun,
+    Status,
+    StepEvent,
+    StepRetried,
+    StepRun,
+)
+from domain.pipeline.ref import ServiceId
+from domain.spec import ServiceSpec, ServiceType
+
+
+class StepView(Struct, frozen=True, kw_only=True):
+    """A step at its newest *attempt*; *reason* is the error of the last attempt that ended, if it failed.
+
+    A step that never started has no times.
+    """
+
+    status: Status
+    attempt: int = 1
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    reason: str | None = None
+
+
+class ServiceView(Struct, frozen=True, kw_only=True):
+    """A service of a deployment, with its two steps; *ports* are those that it listens on."""
+
+    id: ServiceId
+    name: str
+    type: ServiceType
+    status: Status
+    ports: tuple[int, ...] = ()
+    build: StepView
+    deploy: StepView
+
+
+def planned(run: ServiceRun) -> ServiceView:
+    """Return the view of a service that was just planned."""
+    return ServiceView(
+        id=run.service.id,
+        name=run.service.name,
+        type=run.service.type,
+        status=run.status,
+        build=StepView(status=run.build.status),
+        deploy=StepView(status=run.deploy.status),
+    )
+
+
+def run_of(view: ServiceView) -> ServiceRun:
+    """Return the state of a service. Its specification is missing: no fold of an event reads it."""
+    return ServiceRun(
+        service=PlannedService(id=view.id, name=view.name, type=view.type, spec=ServiceSpec()),
+        status=view.status,
+        build=StepRun(status=view.build.status, attempt=view.build.attempt),
+        deploy=StepRun(status=view.deploy.status, attempt=view.deploy.attempt),
+    )
+
+
+def fold(view: ServiceView, after: ServiceRun, event: StepEvent, at: datetime) -> ServiceView:
+    """Return the view of a service that *event* brought to the state *after*."""
+    return replace(
+        view,
+        status=after.status,
+        ports=event.ports if isinstance(event, ServiceDeployed) else view.ports,
+        build=_fold_step(view.build, after.build, event, at),
+        deploy=_fold_step(view.deploy, after.deploy, event, at),
+    )
+
+
+def _fold_step(step: StepView, after: StepRun, event: StepEvent, at: datetime) -> StepView:
+    if (step.status, step.attempt) == (after.status, after.attempt):
+        return step
+    started_at, finished_at = times(step.started_at, after.status, at)
+    return StepView(
+        status=after.status,
+        attempt=after.attempt,
+        started_at=started_at,
+        finished_at=finished_at,
+        reason=_reason(step, after, event),
+    )
+
+
+def _reason(step: StepView, after: StepRun, event: StepEvent) -> str | None:
+    match event:
+        case BuildFailed() | ServiceDeployFailed() | StepRetried():
+            # A failed build cancels its deploy, which keeps its own reason.
+            return step.reason if after.status is Status.CANCELLED else event.reason
+        case BuildStarted() | ServiceDeployStarted() | BuildSkipped() | ServiceCancelled():
+            return step.reason
+        case BuildSucceeded() | ServiceDeployed():
+            return None
+        case _:
+            assert_never(event)
+
+
+def times(started_at: datetime | None, status: Status, at: datetime) -> tuple[datetime | None, datetime | None]:
+    """Return the start and end of a step or stage that got *status* at *at*; *started_at* is its start before."""
+    match status:
+        case Status.QUEUED:
+            return None, None
+        case Status.RUNNING:
+            return at, None
+        case Status.SUCCEEDED | Status.FAILED | Status.SKIPPED | Status.CANCELLED:
+            return started_at, None if started_at is None else at
+        case _:
+            assert_never(status)

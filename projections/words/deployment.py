@@ -1,0 +1,143 @@
+"""Words and subject of the events of a deployment."""
+
+from typing import assert_never
+
+from domain.deployment.state import (
+    Cancellation,
+    CancellationRequested,
+    Deployment,
+    DeploymentCancelled,
+    DeploymentEvent,
+    DeploymentFailed,
+    DeploymentPlanned,
+    DeploymentStarted,
+    DeploymentSucceeded,
+    DeploymentTakenUp,
+    StageFailed,
+    StageSkipped,
+    StageStarted,
+    StageSucceeded,
+)
+from domain.deployment.step import (
+    BuildFailed,
+    BuildSkipped,
+    BuildStarted,
+    BuildSucceeded,
+    Phase,
+    ServiceCancelled,
+    ServiceDeployed,
+    ServiceDeployFailed,
+    ServiceDeployStarted,
+    StepEvent,
+    StepRetried,
+)
+from domain.pipeline.ref import ServiceId, StageId
+from projections.words.subject import EventSubject, EventWords, NamedService, NamedStage
+
+
+def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> EventWords:
+    """Describe *event* of *deployment*, which may be at any state after it was planned: "Backend: build started"."""
+    match event:
+        case DeploymentPlanned(plan=plan):
+            return EventWords(f"deployment {deployment.number} requested, pipeline version {plan.pipeline_version}")
+        case DeploymentStarted():
+            return EventWords(f"deployment {deployment.number} started")
+        case DeploymentTakenUp(worker=worker):
+            return EventWords(f"deployment {deployment.number} taken up by {worker}", EventSubject(detail=worker))
+        case StageStarted():
+            return _stage_run_words(deployment, event.stage, "started")
+        case StageSkipped():
+            return _stage_run_words(deployment, event.stage, "skipped")
+        case StageSucceeded():
+            return _stage_run_words(deployment, event.stage, "succeeded")
+        case StageFailed():
+            return _stage_run_words(deployment, event.stage, "failed")
+        case CancellationRequested(forced=True):
+            return EventWords("cancellation requested, by force", EventSubject(detail=Cancellation.FORCED))
+        case CancellationRequested():
+            return EventWords("cancellation requested", EventSubject(detail=Cancellation.SAFE))
+        case DeploymentSucceeded():
+            return EventWords(f"deployment {deployment.number} succeeded")
+        case DeploymentFailed(service=id_, phase=phase, reason=reason):
+            subject = _step_subject(deployment, id_, phase=phase, detail=reason)
+            message = f"deployment {deployment.number} failed: {_name(subject)}: {_lower(phase)} failed"
+            return EventWords(message, subject)
+        case DeploymentCancelled():
+            return EventWords(f"deployment {deployment.number} cancelled")
+        case _:
+            text, subject = _step_event_words(deployment, event)
+            return EventWords(f"{_name(subject)}: {text}", subject)
+
+
+def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, EventSubject]:
+    def subject(
+        phase: Phase | None = None,
+        attempt: int | None = None,
+        detail: str | None = None,
+        ports: tuple[int, ...] | None = None,
+    ) -> EventSubject:
+        return _step_subject(deployment, event.service, phase, attempt, detail, ports)
+
+    match event:
+        case BuildStarted(attempt=attempt):
+            return "build started" + _again(attempt), subject(Phase.BUILD, attempt)
+        case BuildSucceeded(attempt=attempt):
+            return "build succeeded", subject(Phase.BUILD, attempt)
+        case BuildFailed(attempt=attempt, reason=reason):
+            return f"build failed: {reason}", subject(Phase.BUILD, attempt, reason)
+        case BuildSkipped():
+            return "nothing to build", subject(Phase.BUILD)
+        case ServiceDeployStarted(attempt=attempt):
+            return "deploy started" + _again(attempt), subject(Phase.DEPLOY, attempt)
+        case ServiceDeployed(attempt=attempt, ports=ports):
+            text = "deployed" + (f" on port {', '.join(map(str, ports))}" if ports else "")
+            return text, subject(Phase.DEPLOY, attempt, ports=ports)
+        case ServiceDeployFailed(attempt=attempt, reason=reason):
+            return f"deploy failed: {reason}", subject(Phase.DEPLOY, attempt, reason)
+        case StepRetried(phase=phase, attempt=attempt, reason=reason):
+            text = f"{_lower(phase)} attempt {attempt} failed and will be tried again: {reason}"
+            return text, subject(phase, attempt, reason)
+        case ServiceCancelled():
+            return "cancelled", subject()
+        case _:
+            assert_never(event)
+
+
+def _stage_run_words(deployment: Deployment, id_: StageId, text: str) -> EventWords:
+    stage = next(run.stage for run in deployment.stages if run.stage.id == id_)
+    named = NamedStage(id=id_, name=stage.name)
+    return EventWords(f"{stage.name} {text}", EventSubject(stage=named))
+
+
+def _step_subject(
+    deployment: Deployment,
+    id_: ServiceId,
+    phase: Phase | None = None,
+    attempt: int | None = None,
+    detail: str | None = None,
+    ports: tuple[int, ...] | None = None,
+) -> EventSubject:
+    stage, service = next(
+        (run.stage, each.service) for run in deployment.stages for each in run.services if each.service.id == id_
+    )
+    return EventSubject(
+        stage=NamedStage(id=stage.id, name=stage.name),
+        service=NamedService(id=service.id, name=service.name, type=service.type),
+        phase=phase,
+        attempt=attempt,
+        detail=detail,
+        ports=ports,
+    )
+
+
+def _name(subject: EventSubject) -> str:
+    assert subject.service is not None, "a step is one of a service"
+    return subject.service.name
+
+
+def _again(attempt: int) -> str:
+    return "" if attempt == 1 else f", attempt {attempt}"
+
+
+def _lower(phase: Phase) -> str:
+    return phase.value.lower()

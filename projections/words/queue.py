@@ -1,0 +1,27 @@
+"""Words and subject of the events of a queue."""
+
+from typing import assert_never
+
+from domain.deployment.queue import (
+    DeploymentAdmitted,
+    DeploymentClosed,
+    DeploymentMerged,
+    DeploymentRequested,
+    QueueEvent,
+)
+from projections.words.subject import EventWords
+
+
+def queue_event_words(number: int, event: QueueEvent) -> EventWords:
+    """Describe *event* of the deployment with that number."""
+    match event:
+        case DeploymentRequested():
+            return EventWords(f"deployment {number} put into the queue")
+        case DeploymentMerged():
+            return EventWords(f"deployment {number} requested once more while it waits: one deployment for both")
+        case DeploymentAdmitted():
+            return EventWords(f"deployment {number}: its turn has come")
+        case DeploymentClosed():
+            return EventWords(f"deployment {number} left the queue")
+        case _:
+            assert_never(event)

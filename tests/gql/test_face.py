@@ -1,0 +1,98 @@
+"""The faces of a policy and a specification: GraphQL types, inputs and pipeline documents have every field."""
+
+import dataclasses
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import fields
+
+from domain.pipeline.ref import StageId
+from domain.pipeline.stage import Stage, StagePolicy
+from domain.spec import CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
+from gql.document import pipeline as documents
+from gql.document import spec as spec_documents
+from gql.types import spec as specs
+from gql.types import stage as stages
+from store import ids
+
+POLICY = StagePolicy(concurrency=7)
+HEALTH = Health(check=HttpCheck(path="/up", port=1), interval=2.0, timeout=3.0, start_period=4.0)
+SPEC = ServiceSpec(
+    image="image",
+    context="context",
+    dockerfile="dockerfile",
+    directory="directory",
+    build=("build",),
+    run="run",
+    env=(Variable(name="KEY", value="value"),),
+    ports=(1, 2),
+    health=HEALTH,
+    build_timeout=5.0,
+    deploy_timeout=6.0,
+    retries=8,
+)
+CHECKS = {HttpCheck: "http", TcpCheck: "tcp", CommandCheck: "command"}
+
+FACES: list[tuple[type[Struct], list[type]]] = [
+    (StagePolicy, [stages.StagePolicy, stages.StagePolicyInput, documents.StageDocument]),
+    (ServiceSpec, [specs.ServiceSpec, specs.ServiceSpecInput, spec_documents.SpecDocument]),
+    (Health, [specs.Health, specs.HealthInput, spec_documents.HealthDocument]),
+    (HttpCheck, [specs.HttpCheck, specs.HttpCheckInput, spec_documents.HttpCheckDocument]),
+    (TcpCheck, [specs.TcpCheck, specs.TcpCheckInput, spec_documents.TcpCheckDocument]),
+    (Variable, [specs.Variable, specs.VariableInput, spec_documents.VariableDocument]),
+]
+
+
+def _names(face: type) -> set[str]:
+    if issubclass(face, Struct):
+        return {field.name for field in fields(face)}
+    return set(face.__dataclass_fields__)  # type: ignore[attr-defined]  # strawberry makes them dataclasses
+
+
+@pytest.mark.parametrize(("struct", "faces"), FACES, ids=[struct.__name__ for struct, _ in FACES])
+def test_every_face_has_every_field(struct: type[Struct], faces: list[type]) -> None:
+    wanted = {field.name for field in fields(struct)}
+    if struct is Health:
+        wanted = wanted - {"check"} | set(CHECKS.values())
+    missing = {f"{face.__module__}.{face.__name__}": sorted(wanted - _names(face)) for face in faces}
+    assert {face: names for face, names in missing.items() if names} == {}
+
+
+@pytest.mark.parametrize("sample", [POLICY, HEALTH, SPEC], ids=lambda sample: type(sample).__name__)
+def test_the_samples_set_every_field(sample: Struct) -> None:
+    """A new field keeps its default here until the sample, and with it the round trips below, cover it."""
+    unset = [field.name for field in fields(sample) if getattr(sample, field.name) == field.default]
+    assert unset == []
+
+
+def _input(spec: ServiceSpec) -> specs.ServiceSpecInput:
+    """Return the input with the values of the GraphQL type."""
+    shown = specs.from_domain(spec)
+    health = shown.health
+    assert health is not None
+    return specs.ServiceSpecInput(
+        **{field.name: getattr(shown, field.name) for field in dataclasses.fields(shown) if field.name != "health"},
+        health=specs.HealthInput(**{field.name: getattr(health, field.name) for field in dataclasses.fields(health)}),
+    )
+
+
+@pytest.mark.parametrize(
+    "check",
+    [HttpCheck(path="/up", port=1), TcpCheck(port=1), CommandCheck(command="true")],
+    ids=lambda c: type(c).__name__,
+)
+def test_a_specification_survives_the_way_through_each_face(check: HttpCheck | TcpCheck | CommandCheck) -> None:
+    spec = ServiceSpec(
+        **{field.name: getattr(SPEC, field.name) for field in fields(SPEC) if field.name != "health"},
+        health=Health(check=check, interval=2.0, timeout=3.0, start_period=4.0),
+    )
+    assert specs.to_domain(_input(spec)) == spec
+    assert spec_documents.to_domain(spec_documents.from_domain(spec)) == spec
+
+
+def test_a_policy_survives_the_way_through_each_face() -> None:
+    shown = stages.policy_from_domain(POLICY)
+    given = stages.StagePolicyInput(**{field.name: getattr(shown, field.name) for field in dataclasses.fields(shown)})
+    assert stages.policy_to_domain(given) == POLICY
+    stage = Stage(id=StageId(ids.new()), name="Checks", description="", policy=POLICY)
+    assert documents.policy_to_domain(documents.stage_from_domain(stage)) == POLICY
