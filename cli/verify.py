@@ -38,7 +38,8 @@ class Proof:
             raise Misused(f"Can't read {name} or its key: {error}.") from error
         if not head.is_signed_by(key):
             raise Failed(
-                f"{name} is not signed by this key ({lazy.head.key_id(key)}): it was altered, or another key signed it.",
+                f"{name} is not signed by this key ({lazy.head.key_id(key)}): "
+                "it was altered, or another key signed it.",
                 code="BAD_SIGNATURE",
             )
         self._heads.append((name, head))

@@ -95,7 +95,7 @@ def test_what_is_no_address_is_refused_without_telling_it(hosts: str) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (1, 2)
     assert done.stderr.startswith("Warning: The password of the database is on the command line")
     assert "Invalid database address" in done.stderr
-    assert "has one host" in done.stderr
+    assert "with one host" in done.stderr
     assert "sesame" not in done.stderr
 
 

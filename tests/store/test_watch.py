@@ -14,8 +14,8 @@ from store.log import Change, Event, EventLog, Recorded
 from store.postgres import log as postgres
 from store.postgres.log import PostgresLog
 from tests.proxy import far
+from tests.store.postgres.test_log import opened
 from tests.store.sample import ANN, A, B, renamed, take
-from tests.store.test_postgres import opened
 
 DESCRIBED = StageDescribed(stage=StageId(ids.new()), description="Rename me")
 EVENTS = (renamed("a"), DESCRIBED, EnvironmentDeleted(), DESCRIBED)

@@ -10,8 +10,8 @@ from store.log import Author, Key, Origin, Receipt, Recorded, StreamMoved
 from store.postgres import log as postgres
 from store.postgres import writer
 from tests.proxy import far
+from tests.store.postgres.test_log import opened
 from tests.store.sample import ANN, BOB, A, B, C, change, names
-from tests.store.test_postgres import opened
 
 STREAMS = [ids.new() for _ in range(48)]
 

@@ -14,8 +14,8 @@ from store.postgres.connection import Pool
 from store.postgres.log import PostgresLog
 from tests import postgres
 from tests.postgres import Server, created
+from tests.store.postgres.test_log import opened
 from tests.store.sample import ANN, A, B, C, change, names, take
-from tests.store.test_postgres import opened
 
 PATIENCE = 30.0
 

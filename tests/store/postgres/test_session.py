@@ -8,8 +8,8 @@ from store.postgres.connection import SETTINGS, Pool, connect
 from store.postgres.listener import Listener
 from store.postgres.schema import migrate
 from tests.pooler import pooled
+from tests.store.postgres.test_log import opened
 from tests.store.sample import ANN, A, change
-from tests.store.test_postgres import opened
 
 
 async def test_nobody_starts_where_a_transaction_gets_any_session(database: str) -> None:
