@@ -20,7 +20,7 @@ from application.handler import States, Transaction
 from domain import name as names
 from domain.actor import ACTORS, ActorId, Actors, ForgetActor, SetProfile, decider
 from domain.errors import InvalidArgument, InvalidDescription
-from store.keys import KEY, Keys
+from store.keys import KEY_LENGTH, Keys
 
 NONCE = 12
 """Length of the nonce, in bytes."""
@@ -44,7 +44,7 @@ class Profiles:
         """Return the key to seal the profile of *actor* with; a new key is stored if *is_kept*."""
         if is_kept:
             return await self._keys.make(actor)
-        return (await self._keys.get([actor])).get(actor) or secrets.token_bytes(KEY)
+        return (await self._keys.get([actor])).get(actor) or secrets.token_bytes(KEY_LENGTH)
 
     async def profiles(self, actors: Collection[str] | None = None) -> dict[str, Profile]:
         """Return the profiles of *actors*, or of all, that can be opened."""

@@ -21,7 +21,7 @@ class Proof:
     """The verification of an export against its hashes and signed heads. Raise `Misused` for invalid files."""
 
     def __init__(self, heads: list[Path], key: Path | None) -> None:
-        self._heads: list[tuple[str, lazy.head.Head]] = []
+        self._heads: list[tuple[str, lazy.head.SignedHead]] = []
         if key is not None:
             public = _read(key)
             for path in heads:
@@ -33,12 +33,13 @@ class Proof:
 
     def _add(self, name: str, text: bytes, public: bytes) -> None:
         try:
-            head, key = convert(json.decode(text), lazy.head.Head), lazy.head.from_pem(public)
+            head, key = convert(json.decode(text), lazy.head.SignedHead), lazy.head.from_pem(public)
         except (DecodeError, ValidationError, ValueError, RecursionError) as error:
             raise Misused(f"Can't read {name} or its key: {error}.") from error
         if not head.is_signed_by(key):
             raise Failed(
-                f"{name} is not signed by this key ({lazy.head.name(key)}): it was altered, or another key signed it.",
+                f"{name} is not signed by this key ({lazy.head.key_id(key)}): "
+                "it was altered, or another key signed it.",
                 code="BAD_SIGNATURE",
             )
         self._heads.append((name, head))

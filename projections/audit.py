@@ -26,7 +26,7 @@ def key(recorded: Recorded) -> UUID:
 
 def fold(view: RunningHashView | None, recorded: Recorded) -> RunningHashView:
     before = "" if view is None else view.hash
-    hash_ = audit.running(before, recorded.position, recorded.hash.hex())
+    hash_ = audit.running_hash(before, recorded.position, recorded.hash.hex())
     return RunningHashView(position=recorded.position, hash=hash_)
 
 

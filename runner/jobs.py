@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from msgspec import Struct
@@ -24,11 +23,12 @@ from domain.project import EnvironmentId
 from runner.connector import Connector, Manager
 from runner.machine import Machine
 from store.log import LogUnavailable
-from store.postgres.connection import Prepare, connect, explained
-from store.postgres.schema import newer
-
-if TYPE_CHECKING:
-    from store.postgres.connection import Connection
+from store.postgres import meta
+from store.postgres.connection import Connection, Prepare, connect
+from store.postgres.errors import translate_errors
+from store.postgres.locks import LOCK_TABLES
+from store.postgres.meta import Meta
+from store.postgres.schema import newer_version_message
 
 HEARTBEAT = 1.0
 """Time between two heartbeats of a worker, in seconds."""
@@ -44,8 +44,6 @@ MOST = 200
 
 VERSION = 8
 """Version of jobs.sql. Increase it with each change, so that an older Stageline refuses the database."""
-
-KEEP_VERSION = "INSERT INTO meta VALUES ('jobs', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 class Home(Struct, frozen=True):
@@ -144,27 +142,27 @@ async def prepare(dsn: str) -> None:
     Raises `LogUnavailable`, also if a newer version of Stageline has updated them.
     """
     script = (files("runner") / "jobs.sql").read_text()
-    with explained(dsn):
-        connection = await connect(dsn, answering=None)  # waits for a concurrent migration
+    with translate_errors(dsn):
+        connection = await connect(dsn, timeout=None)  # waits for a concurrent migration
         try:
             async with connection.transaction():
                 await connection.execute("SET LOCAL lock_timeout = 0")  # waits for a concurrent migration
-                await connection.execute("SELECT pg_advisory_xact_lock(7263, 0)")
+                await connection.execute(LOCK_TABLES)
                 if not await connection.fetchval("SELECT to_regclass('procrastinate_jobs') IS NOT NULL"):
                     await connection.execute((files("procrastinate.sql") / "schema.sql").read_text())
-                found = await connection.fetchval("SELECT value FROM meta WHERE name = 'jobs'")
+                found = await meta.get(connection, Meta.JOBS)
                 if _number(found) > VERSION:
-                    raise LogUnavailable(newer(dsn, "the schema of its jobs", _number(found), VERSION))
+                    raise LogUnavailable(newer_version_message(dsn, "the schema of its jobs", _number(found), VERSION))
                 version = f"{VERSION} {sha256(script.encode()).hexdigest()}"
                 if version != found:
                     await connection.execute(script)
-                    await connection.execute(KEEP_VERSION, version)
+                    await meta.put(connection, Meta.JOBS, version)
         finally:
             await connection.close(timeout=1)
 
 
 @asynccontextmanager
-async def taken_over(connection: "Connection", machine: Machine) -> AsyncIterator[None]:
+async def taken_over(connection: Connection, machine: Machine) -> AsyncIterator[None]:
     """Defer the open deployments of a log that is copied into the database within the block, in its transaction.
 
     Its environments of local targets are bound to *machine*.

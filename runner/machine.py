@@ -55,10 +55,10 @@ def machine(data: Path) -> Machine:
     Raises `LogUnavailable` if the file holds no id.
     """
     file = data / "machine"
-    disk.folder(data)
+    disk.make_folder(data)
     if not file.exists():
         draft = data / f".machine-{os.getpid()}"
-        with open(draft, "w", opener=disk.private) as number:
+        with open(draft, "w", opener=disk.open_private) as number:
             number.write(f"{ids.new()}\n")
         try:
             file.hardlink_to(draft)  # atomic, and never replaces the id of a concurrent start

@@ -7,7 +7,7 @@ from typing import Self
 
 from runner.retry import retry
 from runner.targets.contract import Work
-from store.output import Kind, OutputStore
+from store.output import LineKind, OutputStore
 
 LINES = 200
 PAUSE = 0.05
@@ -46,7 +46,7 @@ class BufferedOutput:
 
     async def offset(self) -> int:
         work = self._work
-        return await retry(lambda: self._store.kept(work.deployment, work.service, work.phase, work.attempt))
+        return await retry(lambda: self._store.offset(work.deployment, work.service, work.phase, work.attempt))
 
     async def write(self, lines: Sequence[str], upto: int) -> None:
         self._check(self._later)
@@ -62,9 +62,9 @@ class BufferedOutput:
         await self._keep()
         work, text = self._work, " ".join(text.split())
         last = await retry(lambda: self._store.read(work.deployment, work.service, limit=1, newest=True))
-        same = (work.phase, work.attempt, Kind.NOTE, text)
+        same = (work.phase, work.attempt, LineKind.NOTE, text)
         if [same] != [(line.phase, line.attempt, line.kind, line.text) for line in last]:
-            await self._append([text], Kind.NOTE)
+            await self._append([text], LineKind.NOTE)
 
     async def _keep_soon(self) -> None:
         await asyncio.sleep(PAUSE)
@@ -79,12 +79,12 @@ class BufferedOutput:
         async with self._keeping:
             while self._lines:
                 lines, self._lines = self._lines, []
-                await self._append(lines, Kind.LINE, self._upto)
+                await self._append(lines, LineKind.LINE, self._upto)
 
-    async def _append(self, lines: Sequence[str], kind: Kind, upto: int | None = None) -> None:
+    async def _append(self, lines: Sequence[str], kind: LineKind, upto: int | None = None) -> None:
         work = self._work
         await retry(
             lambda: self._store.append(
-                work.deployment, work.service, work.phase, work.attempt, lines, kind=kind, upto=upto
+                work.deployment, work.service, work.phase, work.attempt, lines, kind=kind, offset=upto
             )
         )

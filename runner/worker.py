@@ -28,8 +28,8 @@ from runner.machine import Machine
 from runner.retry import backoff, follow, retry
 from runner.runner import Runner
 from store.log import LogUnavailable, Recorded
-from store.output import Kind
-from store.postgres.connection import ANSWERING, Prepare
+from store.output import LineKind
+from store.postgres.connection import STATEMENT_TIMEOUT, Prepare
 from store.postgres.output import PostgresOutput
 
 HANDING_OVER = 5.0
@@ -189,13 +189,13 @@ class WorkerEngine:
             await retry(partial(jobs.clear_lost, deployment.environment))
 
     async def _begin_anew(self, id_: DeploymentId, step: Step, text: str) -> None:
-        await self._outputs.begin_anew(id_, step.service, step.phase, step.attempt)
+        await self._outputs.reset_offset(id_, step.service, step.phase, step.attempt)
         await self._note(id_, step, text)
 
     async def _keep_up(self, jobs: Jobs) -> None:
         """Gives signs of life, and hands on what others don't do any more."""
         while True:
-            async with asyncio.timeout(ANSWERING):
+            async with asyncio.timeout(STATEMENT_TIMEOUT):
                 if await jobs.heartbeat():
                     raise MachineReplaced
                 handed_on = await jobs.release_stalled()
@@ -220,7 +220,7 @@ class WorkerEngine:
             await self._note(id_, step, text)
 
     async def _note(self, id_: DeploymentId, step: Step, text: str) -> None:
-        await self._outputs.append(id_, step.service, step.phase, step.attempt, [text], Kind.NOTE)
+        await self._outputs.append(id_, step.service, step.phase, step.attempt, [text], LineKind.NOTE)
 
     # Tidying up
 

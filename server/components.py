@@ -67,7 +67,7 @@ class Components:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Components]:
     """Open the stores, run the projections and the engine, and close everything in reverse order."""
-    disk.folder(settings.data)
+    disk.make_folder(settings.data)
     if disk.is_open_to_others(settings.data):
         logger.warning(
             "Other users of this machine have access to the data folder %(data)s; deny it with chmod -R go= %(quoted)s",

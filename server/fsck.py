@@ -13,9 +13,9 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -24,16 +24,21 @@ from msgspec import Struct
 
 from projections.engine.buffer import RowBuffer
 from projections.engine.projection import Projection
+from projections.engine.rows import RowReader
 from projections.engine.views import ViewRow
+from projections.postgres.rows import PostgresRowReader
+from projections.sqlite.rows import SqliteRowReader
 from server import progress
 from server.settings import Settings
 from server.spill import Spill
-from server.stored import Stored, files, snapshot
 from server.stores import PROJECTIONS
 from store.audit import Verifier
 from store.log import EventLog, LogUnavailable, Recorded
 from store.postgres.log import PostgresLog
+from store.postgres.snapshot import snapshot
+from store.snapshot import LogSnapshot
 from store.sqlite.log import SqliteLog
+from store.sqlite.snapshot import SqliteSnapshot, read_only
 
 BATCH = 5_000
 SMALL = 50_000
@@ -54,6 +59,14 @@ Done = Any
 _done: Done = None
 
 projections = {projection.name: projection for projection in PROJECTIONS}
+
+
+class Moment(Struct, frozen=True):
+    """A snapshot of the log and of the read models; other processes can open it by its *name*."""
+
+    name: str | None
+    log: LogSnapshot
+    read_models: RowReader
 
 
 class Share(Struct, frozen=True):
@@ -147,8 +160,15 @@ async def _watch(done: Done, all_: int, tell: Callable[[float], None]) -> None:
         tell(1.0)
 
 
-def _moment(settings: Settings, name: str | None = None) -> AbstractAsyncContextManager[Stored]:
-    return files(settings.data) if settings.database is None else snapshot(settings.database, name)
+@asynccontextmanager
+async def _moment(settings: Settings, name: str | None = None) -> AsyncIterator[Moment]:
+    """Open the snapshot *name*, or a new one; raises `LogUnavailable`."""
+    if settings.database is not None:
+        async with snapshot(settings.database, name) as stored:
+            yield Moment(stored.name, stored, PostgresRowReader(stored.connection))
+    else:
+        with read_only(settings.data / "log.db") as log, read_only(settings.data / "views.db") as views:
+            yield Moment(None, SqliteSnapshot(log), SqliteRowReader(views))
 
 
 async def _side_by_side(
@@ -195,16 +215,16 @@ def _add(done: Done, events: int) -> None:
         done.value += events
 
 
-async def rows(stored: Stored, epoch: str, share: Share, done: Done) -> CheckResult:
+async def rows(stored: Moment, epoch: str, share: Share, done: Done) -> CheckResult:
     """What is wrong with the rows of *share*. A read model of another log, or yet to be made anew, isn't wrong."""
     checks = [
-        RowCheck(projections[kind], generation, position)
-        for kind, version, generation, of, position in await stored.checkpoints()
-        if kind in projections and (version, of) == (projections[kind].version, epoch)
+        RowCheck(projections[each.kind], each.generation, each.position)
+        for each in await stored.read_models.checkpoints()
+        if each.kind in projections and (each.version, each.epoch) == (projections[each.kind].version, epoch)
     ]
     checked = CheckResult({check.generation: 0 for check in checks}, [])
     after, end = 0, max((check.end for check in checks), default=0)
-    while after < end and (events := await stored.events(after, BATCH)):
+    while after < end and (events := await stored.log.events(after, BATCH)):
         for check in checks:
             await _compare(stored, check, check.beside(events, share), checked)
         _add(done, events[-1].position - after)
@@ -215,24 +235,25 @@ async def rows(stored: Stored, epoch: str, share: Share, done: Done) -> CheckRes
     return checked
 
 
-async def _compare(stored: Stored, check: "RowCheck", expected: Sequence[ViewRow], checked: CheckResult) -> None:
+async def _compare(stored: Moment, check: "RowCheck", expected: Sequence[ViewRow], checked: CheckResult) -> None:
     checked.rows[check.generation] += len(expected)
-    found = await stored.rows(check.generation, [row.key for row in expected]) if expected else {}
+    found = await stored.read_models.rows(check.generation, [row.key for row in expected]) if expected else {}
     for row in expected:
         if found.get(row.key) != (row.place, row.position, row.document, sorted(row.tags)):
             what = "has something else in" if row.key in found else "lacks"
             checked.findings.append(f"the read model {check.kind} {what} row {row.key}")
 
 
-async def _together(stored: Stored, checked: Sequence[CheckResult]) -> list[str]:
+async def _together(stored: Moment, checked: Sequence[CheckResult]) -> list[str]:
     """What the shares have found, and whether there is more stored than all of them expect."""
     findings = [finding for each in checked for finding in each.findings]
     findings[MOST:] = [f"and {len(findings) - MOST} more rows"] if len(findings) > MOST else []
-    for kind, _, generation, *_ in await stored.checkpoints():
+    for checkpoint in await stored.read_models.checkpoints():
+        generation = checkpoint.generation
         expected = [each.rows[generation] for each in checked if generation in each.rows]
-        extra = await stored.count(generation) - sum(expected) if expected else 0
+        extra = await stored.read_models.count(generation) - sum(expected) if expected else 0
         if extra > 0:
-            findings.append(f"the read model {kind} has rows that the log tells nothing of: {extra}")
+            findings.append(f"the read model {checkpoint.kind} has rows that the log tells nothing of: {extra}")
     return findings
 
 

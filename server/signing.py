@@ -16,12 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from server.settings import Settings
 from store import head
-from store.postgres.connection import connect, explained
+from store.postgres import meta
+from store.postgres.meta import Meta
 
 OWN = "signing-key.pem"
-
-LAST = "SELECT value FROM meta WHERE name = 'signing key'"
-KEEP_LAST = "INSERT INTO meta VALUES ('signing key', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 logger = logging.getLogger("stageline")
 
@@ -37,16 +35,8 @@ def key(settings: Settings) -> Ed25519PrivateKey:
 
 async def agree(settings: Settings, dsn: str, key: Ed25519PrivateKey) -> None:
     """Warns if who shares the database *dsn* has signed with another key than *key*; raises `LogUnavailable`."""
-    name = head.name(key.public_key())
-    with explained(dsn):
-        connection = await connect(dsn)
-        try:
-            async with connection.transaction():
-                await connection.execute("SELECT pg_advisory_xact_lock(7263, 0)")  # those who start at once, in turn
-                last = await connection.fetchval(LAST)
-                await connection.execute(KEEP_LAST, name)
-        finally:
-            await connection.close(timeout=1)
+    name = head.key_id(key.public_key())
+    last = await meta.replace(dsn, Meta.SIGNING_KEY, name)
     if last not in (None, name):
         logger.warning(
             "Heads of the log are signed with the key %(key)s from now on (%(file)s); the previous server used "

@@ -13,7 +13,7 @@ from server.garbage import collect_rarely
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
 from store.log import LogUnavailable
-from store.postgres.connection import target
+from store.postgres.errors import describe_database
 
 logger = logging.getLogger("stageline")
 
@@ -56,4 +56,4 @@ def migrate(dsn: str) -> None:
         asyncio.run(stores.prepare(dsn))
     except LogUnavailable as reason:
         sys.exit(str(reason))
-    print(f"The tables in {target(dsn)} are up to date.")
+    print(f"The tables in {describe_database(dsn)} are up to date.")

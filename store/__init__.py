@@ -1,1 +1,1 @@
-"""The event log: every change that was ever made, in one order, for ever."""
+"""The event log: every change, in one order, for good."""

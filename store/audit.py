@@ -1,16 +1,16 @@
 """
-The log as it is handed to an auditor, and the proof that nothing in it was altered.
+Exports of the log, and their verification.
 
-An export has a line for each event, in the order of the whole log:
+An export has a line for each event, in the order of the log:
 
     {"position":7,"hash":"5f…","link":["9c…","0193…","0193…",3,"pipeline.ServiceMoved","{…}","2026-01-02T…Z","ann",…]}
 
-`link` is byte for byte what is hashed (see `store.codec.link`): `hash` is its SHA-256, and its first element the hash
-of the event before it in its stream. The order of the streams among each other is in the running hash of the whole:
-that at position n is the SHA-256 of the text "<running hash at n - 1> <n> <hash of n>", and the first begins with
-nothing. A line has one form only, so that two exports of one log are alike in every byte.
+`hash` is the SHA-256 of the bytes of `link` (see `store.codec.link`). The first element of `link` is the hash of the
+event before it in its stream. The running hash proves the order of all streams: at position n it is the SHA-256 of the
+text "<running hash at n - 1> <n> <hash of n>", with an empty running hash before position 1. The format is canonical,
+so two exports of one log are identical.
 
-This module stands on the standard library and msgspec alone: checking needs no server and no database.
+This module imports only the standard library and msgspec: a verification needs no server and no database.
 """
 
 import re
@@ -25,27 +25,31 @@ LINE = re.compile(
     rb'\{"position":([1-9]\d{0,15}),"hash":"([0-9a-f]{64})","link":'
     rb'(\["([0-9a-f]{64}|)","[0-9a-f-]{36}","([0-9a-f-]{36})",([1-9]\d{0,15}),".*\])\}\n'
 )
-"""Position, hash, link, previous hash, stream and version."""
+"""A line; its groups are position, hash, link, previous hash, stream and version."""
 
 NAMES = re.compile(rb'","([0-9a-f-]{36})",(\d{1,16}),"([\w.]*)"')
-"""Stream, version and name, wherever they can still be read."""
+"""Stream, version and name of an event, also in an invalid line."""
 
-MOST_FINDINGS = 100
+MAX_FINDINGS = 100
+"""Maximum number of findings; the verification stops there."""
 
-NONE = (0, b"")  # the head of a stream that is still to begin
+NO_HEAD = (0, b"")
+"""Version and hash before the first event of a stream."""
 
 
-def line(position: int, hash_: bytes, link: bytes) -> bytes:
-    """An event in an export."""
+def export_line(position: int, hash_: bytes, link: bytes) -> bytes:
+    """Return the line of an event."""
     return b'{"position":%d,"hash":"%b","link":%b}\n' % (position, hash_.hex().encode(), link)
 
 
-def running(before: str, position: int, hash_: str) -> str:
-    """The running hash at *position*; *before* is that of the position before it, empty for the first."""
+def running_hash(before: str, position: int, hash_: str) -> str:
+    """Return the running hash at *position*; *before* is the one before it, empty at position 1."""
     return sha256(f"{before} {position} {hash_}".encode()).hexdigest()
 
 
 class Flaw(StrEnum):
+    """A kind of tampering."""
+
     CHANGED = "CHANGED"
     REMOVED = "REMOVED"
     INSERTED = "INSERTED"
@@ -53,7 +57,7 @@ class Flaw(StrEnum):
 
 
 class Finding(Struct, kw_only=True):
-    """What is wrong at *position*, with the event that shows it; of several removed ones *last* is the last."""
+    """A flaw at *position*, or from there to *last*, with the event that shows it."""
 
     flaw: Flaw
     position: int
@@ -71,9 +75,9 @@ class Finding(Struct, kw_only=True):
 
 
 class Verifier:
-    """Checks an export from its first event on; *marks* are positions whose running hash will be asked for.
+    """Verifies an export from its first event; the running hashes at *marks* are kept for `running_at`.
 
-    It goes on after what it finds, and gives up when there is too much of it.
+    It continues after a finding, up to `MAX_FINDINGS`.
     """
 
     def __init__(self, marks: Iterable[int] = ()) -> None:
@@ -82,13 +86,13 @@ class Verifier:
         self._running = b""
         self._heads: dict[bytes, tuple[int, bytes]] = {}
         self._marks = dict.fromkeys(marks, "")
-        self._early: dict[int, tuple[bytes, Finding]] = {}  # lines that stand before their place, if it is theirs
+        self._early: dict[int, tuple[bytes, Finding]] = {}  # lines before their position
 
     def take(self, lines: Iterable[bytes]) -> None:
-        """Goes on with *lines*, each with its line end."""
+        """Verify the next *lines*, each with its line end."""
         rest = iter(lines)
-        while len(self.findings) < MOST_FINDINGS:
-            bad = self._good(rest)
+        while len(self.findings) < MAX_FINDINGS:
+            bad = self._verify(rest)
             if bad is None:
                 return
             following = next(rest, None)
@@ -97,21 +101,21 @@ class Verifier:
                 rest = chain((following,), rest)
 
     def check(self, position: int, hash_: str, why: str) -> None:
-        """Holds what was taken against the running hash *hash_* at *position*, which *why* tells about."""
+        """Compare the running hash at *position* with *hash_*; *why* explains where *hash_* comes from."""
         if position > self.position:
             last = None if position == self.position + 1 else position
-            gone = Finding(flaw=Flaw.REMOVED, position=self.position + 1, last=last, why=f"{why}, and is not there")
-            self.findings.append(gone)
+            why = f"{why}, but is missing"
+            self.findings.append(Finding(flaw=Flaw.REMOVED, position=self.position + 1, last=last, why=why))
         elif not self.findings and self.running_at(position) != hash_:
             last = None if position <= 1 else position
-            self.findings.append(Finding(flaw=Flaw.CHANGED, position=1, last=last, why=f"{why}, with other events"))
+            self.findings.append(Finding(flaw=Flaw.CHANGED, position=1, last=last, why=f"{why} with other events"))
 
     def running_at(self, position: int) -> str:
-        """The running hash at a marked position, or at the last one."""
+        """Return the running hash at a mark or at the last position."""
         return self._running.decode() if position == self.position else self._marks[position]
 
-    def _good(self, lines: Iterator[bytes]) -> bytes | None:
-        """Takes lines as long as they are good; the first that isn't."""
+    def _verify(self, lines: Iterator[bytes]) -> bytes | None:
+        """Take valid lines; return the first invalid one."""
         match, heads, marks = LINE.fullmatch, self._heads, self._marks
         position, before = self.position, self._running
         try:
@@ -124,7 +128,7 @@ class Verifier:
                 if (
                     int(place) != position + 1
                     or sha256(link).hexdigest().encode() != digest
-                    or heads.get(stream, NONE) != (version - 1, previous)
+                    or heads.get(stream, NO_HEAD) != (version - 1, previous)
                 ):
                     return text
                 heads[stream] = (version, digest)
@@ -137,10 +141,10 @@ class Verifier:
         return None
 
     def _explain(self, text: bytes, following: bytes | None) -> None:
-        """Finds what is wrong with the line *text*, and goes on after it."""
+        """Add the finding for the invalid line *text*, and continue after it."""
         found, due = LINE.fullmatch(text), self.position + 1
         if not found:
-            why = "the line is not as an export has it" if text.endswith(b"\n") else "the line is cut off"
+            why = "the line has an invalid format" if text.endswith(b"\n") else "the line is incomplete"
             is_extra = _place(following) == due
             self._find(Flaw.INSERTED if is_extra else Flaw.CHANGED, text, due, why)
             if not is_extra:
@@ -154,12 +158,12 @@ class Verifier:
             self._pass(text, place)
 
     def _misplaced(self, text: bytes, place: int, due: int, following: int | None) -> int:
-        """A line says that it is at *place*, but *due* is next; where it is to be taken for, 0 for nowhere."""
+        """Handle a line at *place* where *due* is expected; return the position to take it for, 0 for none."""
         if following == due + 1:
-            self._find(Flaw.REORDERED, text, due, f"in its place stands one that says it is at {place}")
+            self._find(Flaw.REORDERED, text, due, f"the line here has position {place}")
             return due
         if place < due or (following is not None and following <= place):
-            self._find(Flaw.INSERTED, text, place, f"it stands before position {due}")
+            self._find(Flaw.INSERTED, text, place, f"the line is before position {due}")
             self._early[place] = text, self.findings[-1]
             return 0
         while due < place and due in self._early:
@@ -169,39 +173,39 @@ class Verifier:
             due += 1
         if due < place:
             last = None if place == due + 1 else place - 1
-            after = f"after it comes position {place}"
+            after = f"the next position is {place}"
             names = NAMES.search(text)
             why = f"{after}, version {int(names[2])} of stream {names[1].decode()}" if names else after
             self.findings.append(Finding(flaw=Flaw.REMOVED, position=due, last=last, why=why))
         return place
 
     def _linked(self, text: bytes, place: int) -> None:
-        """Whether the event is what its hash says, and follows on the one before it in its stream."""
+        """Check the event's hash, and its link to the event before it in its stream."""
         found = LINE.fullmatch(text)
-        assert found, "the line was read before"
-        version, (last, digest) = int(found[6]), self._heads.get(found[5], NONE)
+        assert found, "the line has a valid format"
+        version, (last, digest) = int(found[6]), self._heads.get(found[5], NO_HEAD)
         if sha256(found[3]).hexdigest().encode() != found[2]:
-            self._find(Flaw.CHANGED, text, place, "it is not what its hash says")
+            self._find(Flaw.CHANGED, text, place, "the event does not match its hash")
         elif version != last + 1:
             self._missed(text, place, last)
         elif found[4] != digest:
-            self._find(Flaw.CHANGED, text, place, f"it does not follow on version {last} of its stream as that is here")
+            self._find(Flaw.CHANGED, text, place, f"the event does not link to version {last} of its stream")
 
     def _missed(self, text: bytes, place: int, last: int) -> None:
-        """An event's stream was at version *last* before it: says so of what is known to be gone, or else of itself."""
-        gone = next((each for each in self.findings if each.flaw is Flaw.REMOVED and each.stream is None), None)
+        """Handle a gap after version *last* of a stream: name it in the finding of a removal, or add a finding."""
+        removal = next((each for each in self.findings if each.flaw is Flaw.REMOVED and each.stream is None), None)
         names = NAMES.search(text)
-        if gone is not None and names and int(names[2]) > last:
-            gone.stream, gone.version = names[1].decode(), last + 1
+        if removal is not None and names and int(names[2]) > last:
+            removal.stream, removal.version = names[1].decode(), last + 1
         else:
-            self._find(Flaw.CHANGED, text, place, f"its stream is at version {last} before it")
+            self._find(Flaw.CHANGED, text, place, f"the event before it in its stream has version {last}")
 
     def _pass(self, text: bytes, place: int) -> None:
-        """Goes on as if the event were what it says it is, so that one flaw isn't found again in all that follows."""
+        """Continue as if the event were valid, so that later events don't report the same flaw."""
         digest, names = re.search(rb'"hash":"([0-9a-f]{64})"', text), NAMES.search(text)
         if digest and names:
             self._heads[names[1]] = (int(names[2]), digest[1])
-        self._running = running(self._running.decode(), place, digest[1].decode() if digest else "").encode()
+        self._running = running_hash(self._running.decode(), place, digest[1].decode() if digest else "").encode()
         self.position = place
         if place in self._marks:
             self._marks[place] = self._running.decode()

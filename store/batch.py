@@ -1,7 +1,7 @@
 """
-What a batch of appends comes to, worked out before any of it is written.
+Batches of appends, prepared before anything is written.
 
-Every store numbers, dates and chains its events here, and knows here what it refuses: so they can't differ in it.
+Every log numbers, dates and chains its events here and detects conflicts here, so the logs can't differ.
 """
 
 import asyncio
@@ -23,34 +23,35 @@ def now() -> datetime:
 
 
 class Tip(Struct, frozen=True, gc=False):
-    """The log's last event: its position and its time."""
+    """The position and the time of the log's last event."""
 
     position: int = 0
     recorded_at: datetime = datetime.min.replace(tzinfo=UTC)
 
 
-class Head(Struct, frozen=True, gc=False):
-    """A stream's last event: its version and its hash."""
+class StreamHead(Struct, frozen=True, gc=False):
+    """The version and the hash of a stream's last event."""
 
     version: int = 0
     hash: bytes = b""
 
 
-class Answer(Struct, frozen=True, gc=False):
-    """What an idempotency key was first answered with: its subject at *version*, and the log's *position* then."""
+class KeyRecord(Struct, frozen=True, gc=False):
+    """The stored first receipt of an idempotency key: the *version* of its subject, and the log's *position* then."""
 
     key: Key
     version: int
     position: int
 
-    def again(self, request: str) -> Receipt:
+    def repeat(self, request: str) -> Receipt:
+        """Return the first receipt again; raises `IdempotencyKeyReused` if *request* is another one."""
         if request != self.key.request:
             raise IdempotencyKeyReused(key=self.key.key)
         return Receipt(position=self.position, subject=self.key.subject, version=self.version, is_repeat=True)
 
 
-class Stored(Struct, frozen=True, gc=False):
-    """An event as the library's recorders keep it (`StoredEvent`), with the envelope that they know nothing of."""
+class EventRow(Struct, frozen=True, gc=False):
+    """The fields of the `eventsourcing` library's `StoredEvent`, and the recorded event with its envelope."""
 
     originator_id: UUID
     originator_version: int
@@ -59,56 +60,60 @@ class Stored(Struct, frozen=True, gc=False):
     recorded: Recorded
 
 
-class Batch:
-    """Appends that are written together, each as if it had come after the one before.
+class AppendBatch:
+    """Appends that are written in one transaction, each as if it came after the one before.
 
-    *head* and *answer* look up what is written already; *answer* gives None for a key that is new.
+    *head* and *key_record* look up what is already stored; *key_record* returns None for a new key.
     """
 
     def __init__(
-        self, tip: Tip, clock: Clock, head: Callable[[UUID], Head], answer: Callable[[str], Answer | None]
+        self,
+        tip: Tip,
+        clock: Clock,
+        head: Callable[[UUID], StreamHead],
+        key_record: Callable[[str], KeyRecord | None],
     ) -> None:
         self.tip = Tip(tip.position, max(clock(), tip.recorded_at))
-        self.heads: dict[UUID, Head] = {}
-        self.answers: dict[str, Answer] = {}
-        self.stored: list[Stored] = []
-        self._written_head = head
-        self._written_answer = answer
+        self.heads: dict[UUID, StreamHead] = {}
+        self.key_records: dict[str, KeyRecord] = {}
+        self.rows: list[EventRow] = []
+        self._stored_head = head
+        self._stored_key_record = key_record
 
     def add(self, changes: Sequence[Change], by: Author, key: Key | None) -> Receipt:
-        """Takes an append in; raises `StreamMoved` or `IdempotencyKeyReused`, and then has taken in nothing of it."""
+        """Add an append; raises `StreamMoved` or `IdempotencyKeyReused`, and then adds nothing."""
         if key is not None:
-            known = self.answers.get(key.key) or self._written_answer(key.key)
+            known = self.key_records.get(key.key) or self._stored_key_record(key.key)
             if known is not None:
-                return known.again(key.request)
-        heads: dict[UUID, Head] = {}
-        stored: list[Stored] = []
+                return known.repeat(key.request)
+        heads: dict[UUID, StreamHead] = {}
+        rows: list[EventRow] = []
         for change in changes:
-            head: Head | Recorded = heads.get(change.stream) or self._head(change.stream)
+            head: StreamHead | Recorded = heads.get(change.stream) or self._head(change.stream)
             if head.version != change.expected:
                 raise StreamMoved(change.stream, change.expected, head.version)
             for event in change.events:
-                stored.append(self._link(event, change.stream, head, self.tip.position + len(stored) + 1, by))
-                head = stored[-1].recorded
-            heads[change.stream] = Head(head.version, head.hash)
-        self.tip = Tip(self.tip.position + len(stored), self.tip.recorded_at)
+                rows.append(self._link(event, change.stream, head, self.tip.position + len(rows) + 1, by))
+                head = rows[-1].recorded
+            heads[change.stream] = StreamHead(head.version, head.hash)
+        self.tip = Tip(self.tip.position + len(rows), self.tip.recorded_at)
         self.heads |= heads
-        self.stored += stored
-        recorded = tuple(link.recorded for link in stored)
+        self.rows += rows
+        recorded = tuple(row.recorded for row in rows)
         if key is None:
             return Receipt(position=self.tip.position, recorded=recorded)
-        answer = Answer(key, self._head(key.subject).version, self.tip.position)
-        self.answers[key.key] = answer
-        return Receipt(position=answer.position, recorded=recorded, subject=key.subject, version=answer.version)
+        record = KeyRecord(key, self._head(key.subject).version, self.tip.position)
+        self.key_records[key.key] = record
+        return Receipt(position=record.position, recorded=recorded, subject=key.subject, version=record.version)
 
     @property
     def recorded(self) -> list[Recorded]:
-        return [stored.recorded for stored in self.stored]
+        return [row.recorded for row in self.rows]
 
-    def _head(self, stream: UUID) -> Head:
-        return self.heads.get(stream) or self._written_head(stream)
+    def _head(self, stream: UUID) -> StreamHead:
+        return self.heads.get(stream) or self._stored_head(stream)
 
-    def _link(self, event: Event, stream: UUID, head: Head | Recorded, position: int, by: Author) -> Stored:
+    def _link(self, event: Event, stream: UUID, head: StreamHead | Recorded, position: int, by: Author) -> EventRow:
         id_, version, recorded_at = ids.new(), head.version + 1, self.tip.recorded_at
         name, state = codec.name(event), codec.encode(event)
         recorded = Recorded(
@@ -117,34 +122,35 @@ class Batch:
             version=version,
             id=id_,
             name=name,
-            event=codec.decode(name, state),  # as every reader will have it: a number may have been of another type
+            event=codec.decode(name, state),  # as readers will see it: the type of a number may differ
             recorded_at=recorded_at,
             by=by,
             previous=head.hash,
             hash=codec.digest(head.hash, id_, stream, version, name, state, recorded_at, by),
         )
-        return Stored(stream, version, name, state, recorded)
+        return EventRow(stream, version, name, state, recorded)
 
 
-class Waiting(Struct, frozen=True):
-    """An append that waits to be carried out, and the one who waits for its receipt."""
+class PendingAppend(Struct, frozen=True):
+    """An append in the queue, and the future of its receipt."""
 
     changes: Sequence[Change]
     by: Author
     key: Key | None
     receipt: asyncio.Future[Receipt]
 
-    def attempt(self, batch: Batch, faults: tuple[type[Exception], ...] = ()) -> Receipt | Exception:
-        """What *batch* says to it. *faults* are the whole batch's, and raised."""
+    def attempt(self, batch: AppendBatch, faults: tuple[type[Exception], ...] = ()) -> Receipt | Exception:
+        """Add this append to *batch*; return its receipt or its refusal. *faults* are raised."""
         try:
             return batch.add(self.changes, self.by, self.key)
         except faults:
             raise
-        except Exception as refusal:  # of this append, and of no other in the batch
+        except Exception as refusal:  # of this append only
             return refusal
 
     def settle(self, outcome: Receipt | Exception) -> None:
-        if self.receipt.done():  # who waited has gone
+        """Give *outcome* to the caller."""
+        if self.receipt.done():  # the caller was cancelled
             return
         if isinstance(outcome, Receipt):
             self.receipt.set_result(outcome)

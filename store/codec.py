@@ -1,8 +1,7 @@
 """
-Events as they are stored: a name and JSON.
+The stored form of events: a name and JSON.
 
-The table of names is closed: `pipeline.ServiceMoved` is the name of that event for ever, and nothing that a
-database says is ever imported.
+The set of names is closed: `pipeline.ServiceMoved` names that event for good. No name in the database is ever imported.
 """
 
 import hashlib
@@ -27,7 +26,8 @@ DECIDERS = (
     session.decider,
 )
 
-Kept = str | int | UUID | datetime | None
+LinkField = str | int | UUID | datetime | None
+"""A field of an event's link."""
 
 TYPES: dict[str, type[Event]] = {
     f"{decider.name}.{event.__name__}": event for decider in DECIDERS for event in decider.events
@@ -41,7 +41,7 @@ _decoders: dict[str, Callable[[bytes], Event]] = {
 
 
 class UnknownEvent(LogUnavailable):
-    """The log holds an event that this version of Stageline does not know, or not as it is: a newer one does."""
+    """The log holds an event that this version of Stageline can't decode; a newer version wrote it."""
 
 
 def name(event: Event) -> str:
@@ -53,38 +53,41 @@ def encode(event: Event) -> bytes:
 
 
 def decode(name: str, state: bytes) -> Event:
-    """The event stored as *name* and *state*; raises `UnknownEvent`."""
+    """Return the event stored as *name* and *state*; raises `UnknownEvent`."""
     decoder = _decoders.get(name)
     if decoder is None:
-        raise UnknownEvent(f"{name!r} is no event of this version of Stageline: a newer one wrote it. Update this one.")
+        raise UnknownEvent(f"Unknown event {name!r}: a newer version of Stageline wrote it. Update this one.")
     try:
         return decoder(state)
     except msgspec.ValidationError as fault:
         raise UnknownEvent(
-            f"{name!r} is not as this version of Stageline knows it ({fault}): a newer one wrote it. Update this one."
+            f"Event {name!r} has an unknown form ({fault}): a newer version of Stageline wrote it. Update this one."
         ) from fault
 
 
 def digest(
     previous: bytes, id_: UUID, stream: UUID, version: int, name: str, state: bytes, recorded_at: datetime, by: Author
 ) -> bytes:
-    """The event's link in its stream's chain: SHA-256 over everything that is kept of it.
+    """Return the event's hash in the chain of its stream: the SHA-256 of its link.
 
-    Its position is left out: it is given at commit, and the positions' own order proves it.
+    The link contains all that is stored of the event except its position, which is assigned at the commit.
     """
-    return hashlib.sha256(linked(previous, id_, stream, version, name, state, recorded_at, by)).digest()
+    return hashlib.sha256(event_link(previous, id_, stream, version, name, state, recorded_at, by)).digest()
 
 
-def linked(
+def event_link(
     previous: bytes, id_: UUID, stream: UUID, version: int, name: str, state: bytes, recorded_at: datetime, by: Author
 ) -> bytes:
-    """What is hashed of the event."""
+    """Return the link of an event."""
     envelope = (by.actor, by.origin, by.token, by.correlation, by.causation, by.reason)
     at = recorded_at if recorded_at.tzinfo is UTC else recorded_at.astimezone(UTC)
     return link(previous.hex(), id_, stream, version, name, state.decode(), at, *envelope)
 
 
-def link(*kept: Kept) -> bytes:
-    """The JSON list of the hash before an event, its id, stream, version, name, state, time, actor, origin, token,
-    correlation, causation and reason; what JSON has as text may be text already."""
-    return _encoder.encode(kept)
+def link(*fields: LinkField) -> bytes:
+    """Return a link as a JSON list.
+
+    Its *fields* are the previous hash and the event's id, stream, version, name, state, time, actor, origin, token,
+    correlation, causation and reason. Ids and times may already be text.
+    """
+    return _encoder.encode(fields)

@@ -1,4 +1,9 @@
-"""What a node knows of where streams end, so that nothing is asked of a stream that has nothing new."""
+"""
+The last versions of streams, as far as a node knows them.
+
+They save the query for events that a stream does not have. `bench.query` on PostgreSQL takes 2.0 to 2.6 times the CPU
+of plain Starlette with them, and 5 to 7 times without.
+"""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -6,49 +11,49 @@ from uuid import UUID
 
 from store.log import Recorded
 
-KNOWN = 10_000
-"""Streams at most; those that were read least recently go first."""
+MAX_ENDS = 10_000
+"""Maximum number of streams; the least recently read one goes first."""
 
 
-class End:
-    """The version that a stream ends with, as of what this node was last told of; -1 if it isn't known."""
+class StreamEnd:
+    """The last version of a stream, as of the last published position; -1 if it is unknown."""
 
     version = -1
 
-    def seen(self, version: int) -> None:
-        """What has been seen of a stream is never less than what was seen before."""
+    def advance(self, version: int) -> None:
+        """Raise the version; a lower one than before is ignored."""
         self.version = max(version, self.version)
 
 
-class Ends:
-    """The ends of the streams that were last read to their ends, as of what this node was last told of."""
+class StreamEnds:
+    """The ends of the streams that were read to their ends most recently, as of the last published position."""
 
     def __init__(self) -> None:
-        self._ends: OrderedDict[UUID, End] = OrderedDict()
+        self._ends: OrderedDict[UUID, StreamEnd] = OrderedDict()
 
-    def of(self, stream: UUID) -> int:
-        """The version of the stream, -1 if it isn't known."""
+    def version(self, stream: UUID) -> int:
+        """Return the last version of *stream*; -1 if it is unknown."""
         end = self._ends.get(stream)
         return -1 if end is None else end.version
 
-    def reading(self, stream: UUID) -> End:
-        """To be told what is seen of the stream that is about to be read to its end.
+    def track(self, stream: UUID) -> StreamEnd:
+        """Return the end of *stream*, to be advanced after reading the stream to its end.
 
-        It learns of what is told of meanwhile, too. When it had to make room before, it counts no more: so nobody
-        takes what was read for the end who wasn't told of something newer.
+        Call it before the read: the end then also learns of events that are published meanwhile. An end that is evicted
+        before it is advanced has no effect, so no version is taken for the last one after a missed update.
         """
-        end = self._ends.setdefault(stream, End())
+        end = self._ends.setdefault(stream, StreamEnd())
         self._ends.move_to_end(stream)
-        if len(self._ends) > KNOWN:
+        if len(self._ends) > MAX_ENDS:
             self._ends.popitem(last=False)
         return end
 
-    def told(self, events: Sequence[Recorded]) -> None:
-        """Takes note of what comes next in the log."""
+    def update(self, events: Sequence[Recorded]) -> None:
+        """Advance the ends of the streams of *events*, which come next in the log."""
         for event in events:
             end = self._ends.get(event.stream)
             if end is not None:
-                end.seen(event.version)
+                end.advance(event.version)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         self._ends.clear()

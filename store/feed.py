@@ -1,10 +1,10 @@
 """
-The newest events, kept in memory for those who follow the log.
+The feed of a log: its newest events in memory, for followers and observers.
 
-Followers that are near the end share one tail of recent events; one that is further behind reads the store until it
-has come near. Nothing is kept for any follower but its own position: a slow one grows nothing.
+Followers near the end share one tail of recent events. A follower that is further behind reads the database until it
+has caught up. A follower has no state but its position, so a slow one uses no memory.
 
-As long as nobody follows, those who watch may want events of a few kinds only. Then the others need not be read.
+While nobody follows, the observers may want only a few kinds of events. The log need not read the others then.
 """
 
 import asyncio
@@ -14,136 +14,140 @@ from itertools import chain
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from store.ends import Ends
+from store.ends import StreamEnds
 from store.log import Event, LogUnavailable, Recorded
 
-KEPT = 5_000
-"""Events at most in the tail; when it is full, the older half goes."""
+TAIL_SIZE = 5_000
+"""Maximum number of events in the tail; when it is full, the older half goes."""
 
 BATCH = 1000
-"""Events at most in a batch that a follower gets."""
+"""Maximum number of events in a batch for a follower."""
 
 POLL = 1.0
-"""Seconds after which the store is looked at although nothing was published."""
+"""Interval at which the database is polled while nothing is published, in seconds."""
 
 Fetch = Callable[[int, int, UUID | None], Awaitable[Sequence[Recorded]]]
-Told = Callable[[Sequence[Recorded]], None]
+"""Reads at most so many events after a position, of a stream or of all, in order."""
+
+Observer = Callable[[Sequence[Recorded]], None]
+"""Is called with new events; see `EventLog.watch`."""
+
 Kinds = Collection[type[Event]]
+"""Kinds of events."""
 
 
-class News:
-    """Wakes those who wait for news of a subject. When nobody waits for it, nothing is kept of it."""
+class Notifier:
+    """Wakes the tasks that wait for a subject. A subject that nobody waits for uses no memory."""
 
     def __init__(self) -> None:
-        self._waited_for: WeakValueDictionary[Hashable, asyncio.Event] = WeakValueDictionary()
+        self._events: WeakValueDictionary[Hashable, asyncio.Event] = WeakValueDictionary()
 
-    def of(self, subject: Hashable) -> asyncio.Event:
-        """Is set at the subject's next news. Ask for it before looking, then wait: so no news is lost between."""
-        event = self._waited_for.get(subject)
+    def event(self, subject: Hashable) -> asyncio.Event:
+        """Return an event that is set when *subject* is next notified.
+
+        Get it before you check the condition, then wait for it; no notification is lost in between.
+        """
+        event = self._events.get(subject)
         if event is None:
-            event = self._waited_for[subject] = asyncio.Event()
+            event = self._events[subject] = asyncio.Event()
         return event
 
-    def spread(self, subjects: Iterable[Hashable]) -> None:
-        for subject in subjects if self._waited_for else ():
-            event = self._waited_for.pop(subject, None)
+    def notify(self, subjects: Iterable[Hashable]) -> None:
+        for subject in subjects if self._events else ():
+            event = self._events.pop(subject, None)
             if event is not None:
                 event.set()
 
-    def spread_all(self) -> None:
-        self.spread(list(self._waited_for))
+    def notify_all(self) -> None:
+        self.notify(list(self._events))
 
 
 class Feed:
-    """Hands a log's events to its followers.
+    """Delivers a log's events to its followers and observers.
 
-    *fetch* reads the store: at most so many events after a position, of a stream or of all, in order. *position* is
-    the log's when the feed begins.
+    *fetch* reads the database; *position* is the log's position when the feed begins.
     """
 
     def __init__(self, fetch: Fetch, position: int, poll: float = POLL) -> None:
         self._fetch = fetch
         self._tail: list[Recorded] = []
-        self._first = position + 1  # the position of the tail's first event, there already or still to come
+        self._first = position + 1  # position of the tail's first event, or of the next one
         self._poll = poll
-        self._news = News()
-        self.ends = Ends()
-        self._watching: list[tuple[Told, frozenset[type[Event]] | None]] = []
+        self._notifier = Notifier()
+        self.ends = StreamEnds()
+        self._observers: list[tuple[Observer, frozenset[type[Event]] | None]] = []
         self._followers = 0
         self._poller: asyncio.Task[None] | None = None
         self._is_closed = False
 
     @property
     def position(self) -> int:
-        """The position up to which events were published."""
+        """The position of the last published event."""
         return self._first + len(self._tail) - 1
 
     def publish(self, recorded: Sequence[Recorded]) -> None:
-        """Adds the events that come next. Those that are known are passed over; if some are missing, so is all.
-
-        What is passed over for a gap is found by the poll.
-        """
+        """Publish the next events. Known events are ignored; after a gap all are ignored, and the poll finds them."""
         end = self.position
         new = [event for event in recorded if event.position > end]
         if not new or new[0].position != end + 1 or new[-1].position != end + len(new):
             return
         self._tail += new
-        if len(self._tail) > KEPT:
-            cut = len(self._tail) - KEPT // 2
+        if len(self._tail) > TAIL_SIZE:
+            cut = len(self._tail) - TAIL_SIZE // 2
             del self._tail[:cut]
             self._first += cut
-        self.ends.told(new)
-        self._tell(new)
-        self._news.spread(chain([None], (event.stream for event in new)))
+        self.ends.update(new)
+        self._call_observers(new)
+        self._notifier.notify(chain([None], (event.stream for event in new)))
 
     @property
     def wanted(self) -> frozenset[type[Event]] | None:
-        """The kinds of events that anybody wants just now; None if that is all."""
+        """The kinds of events that followers and observers want now; None for all."""
         wanted: set[type[Event]] = set()
-        for _, kinds in self._watching:
+        for _, kinds in self._observers:
             if kinds is None:
                 return None
             wanted |= kinds
         return None if self._followers else frozenset(wanted)
 
-    def pass_on(self, some: Sequence[Recorded], until: int) -> None:
-        """Goes on to position *until*; up to there *some* are all that is wanted, and nobody follows."""
+    def skip_to(self, position: int, events: Sequence[Recorded]) -> None:
+        """Advance to *position* while nobody follows; *events* are all wanted events up to there."""
         end = self.position
-        if until > end:
-            self._tail, self._first = [], until + 1  # who follows later reads what is missing
-            self.ends.forget()  # of the streams of the others nothing is known
-            self._tell([event for event in some if event.position > end])
+        if position > end:
+            self._tail, self._first = [], position + 1  # later followers read the missing events
+            self.ends.clear()  # the skipped events may be of any stream
+            self._call_observers([event for event in events if event.position > end])
 
-    def _tell(self, new: Sequence[Recorded]) -> None:
-        for told, kinds in self._watching:
+    def _call_observers(self, new: Sequence[Recorded]) -> None:
+        for observer, kinds in self._observers:
             wanted = new if kinds is None else [event for event in new if type(event.event) in kinds]
             if wanted:
-                told(wanted)
+                observer(wanted)
 
-    def watch(self, told: Told, kinds: Kinds | None = None) -> int:
+    def watch(self, observer: Observer, kinds: Kinds | None = None) -> int:
         """See `EventLog.watch`."""
-        self._watching.append((told, None if kinds is None else frozenset(kinds)))
+        self._observers.append((observer, None if kinds is None else frozenset(kinds)))
         return self.position
 
     def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
         """See `EventLog.recent`."""
-        return self.follow(after, reads=False)
+        return self.follow(after, from_memory=True)
 
     async def follow(
-        self, after: int = 0, stream: UUID | None = None, *, reads: bool = True
+        self, after: int = 0, stream: UUID | None = None, *, from_memory: bool = False
     ) -> AsyncGenerator[Sequence[Recorded], None]:
-        """See `EventLog.follow`; raises `LogUnavailable` if the log is closed already.
+        """See `EventLog.follow`; raises `LogUnavailable` if the log is closed.
 
-        If it *reads* not, it ends where the tail begins later.
+        With *from_memory* the iterator ends where the database must be read.
         """
         if self._is_closed:
             raise LogUnavailable("The log is closed.")
         with self._polling():
             while not self._is_closed:
-                news = self._news.of(stream)
+                notified = self._notifier.event(stream)
                 end = self.position
                 if after >= end:
-                    await news.wait()
+                    await notified.wait()
                     continue
                 if after + 1 >= self._first:
                     start = after + 1 - self._first
@@ -151,26 +155,26 @@ class Feed:
                     after = batch[-1].position
                     if stream is not None:
                         batch = [event for event in batch if event.stream == stream]
-                elif not reads:
+                elif from_memory:
                     return
                 else:
                     batch = await self._fetch(after, BATCH, stream)
                     last = batch[-1].position if batch else end
-                    after = last if len(batch) == BATCH else max(last, end)  # fewer than asked for: no more up to *end*
+                    after = last if len(batch) == BATCH else max(last, end)  # a short batch has all up to *end*
                 if batch:
                     yield batch
 
     def close(self) -> None:
-        """Ends every follower."""
+        """End every follower."""
         self._is_closed = True
-        self._news.spread_all()
+        self._notifier.notify_all()
 
     @contextmanager
     def _polling(self) -> Iterator[None]:
-        """Has the store looked at every now and then, as long as anyone follows."""
+        """Poll the database while there are followers."""
         self._followers += 1
         if self._poller is None:
-            self._poller = asyncio.create_task(self._look())
+            self._poller = asyncio.create_task(self._poll_database())
         try:
             yield
         finally:
@@ -179,18 +183,18 @@ class Feed:
                 self._poller.cancel()
                 self._poller = None
 
-    async def _look(self) -> None:
+    async def _poll_database(self) -> None:
         while not self._is_closed:
             end = self.position
             await asyncio.sleep(self._poll)
             if self.position > end:
                 continue
-            with suppress(LogUnavailable):  # then the next look may find it well again
+            with suppress(LogUnavailable):  # the next poll tries again
                 while await self._catch_up():
                     pass
 
     async def _catch_up(self) -> bool:
-        """Publishes what was written without a word; whether there may be more of it."""
+        """Publish events that were written without a notification; return whether there may be more."""
         end = self.position
         found = await self._fetch(end, BATCH, None)
         self.publish(found)

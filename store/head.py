@@ -1,8 +1,9 @@
 """
-A signed head: what the log was at one moment, in a few lines that an outsider can keep.
+Signed heads of the log.
 
-Who has it, and the public key, can tell of any later export whether its first events are still the ones that were
-there when the head was signed. The signature is Ed25519 (RFC 8032) over the JSON list of what `Head.message` says.
+A head states the log's content at one moment in a few lines, which an outsider can keep. With it and the public key,
+anybody can check that a later export still begins with the same events. The signature is Ed25519 (RFC 8032) over
+`SignedHead.message`.
 """
 
 import hashlib
@@ -16,13 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from msgspec import Struct
 
 PURPOSE = "stageline audit head 1"
-"""So that nothing else that is signed with the key, now or ever, can be taken for a head."""
+"""First element of the signed message, so that no other signature by the same key is valid for a head."""
 
 
-class Head(Struct, frozen=True, kw_only=True):
-    """The log of *epoch* had *position* events at the time *at*, and *hash* was its running hash (see `store.audit`).
+class SignedHead(Struct, frozen=True, kw_only=True):
+    """The last position of the log *epoch* at the time *at*, with the running hash there (see `store.audit`).
 
-    *key* names the key that *signature*, in base64, was made with.
+    *key* is the id of the signing key; *signature* is in Base64.
     """
 
     position: int
@@ -34,11 +35,11 @@ class Head(Struct, frozen=True, kw_only=True):
 
     @property
     def message(self) -> bytes:
-        """What is signed."""
-        kept = (PURPOSE, self.position, self.hash, self.epoch, self.at.astimezone(UTC), self.key)
-        return msgspec.json.encode(kept)
+        """The signed bytes: a JSON list."""
+        fields = (PURPOSE, self.position, self.hash, self.epoch, self.at.astimezone(UTC), self.key)
+        return msgspec.json.encode(fields)
 
-    def signed(self, key: Ed25519PrivateKey) -> "Head":
+    def sign(self, key: Ed25519PrivateKey) -> "SignedHead":
         return msgspec.structs.replace(self, signature=b64encode(key.sign(self.message)).decode())
 
     def is_signed_by(self, key: Ed25519PublicKey) -> bool:
@@ -46,21 +47,21 @@ class Head(Struct, frozen=True, kw_only=True):
             key.verify(b64decode(self.signature, validate=True), self.message)
         except (InvalidSignature, ValueError):
             return False
-        return self.key == name(key)
+        return self.key == key_id(key)
 
 
-def name(key: Ed25519PublicKey) -> str:
-    """The key's id: the first half of the SHA-256 of its 32 bytes, in hex."""
+def key_id(key: Ed25519PublicKey) -> str:
+    """Return the id of *key*: the first half of the SHA-256 of its 32 bytes, in hex."""
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:32]
 
 
-def pem(key: Ed25519PublicKey) -> str:
+def to_pem(key: Ed25519PublicKey) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def from_pem(text: bytes) -> Ed25519PublicKey:
-    """Raises `ValueError` for what is no Ed25519 public key."""
+    """Return the public key in *text*; raises `ValueError` if it is not an Ed25519 key."""
     key = load_pem_public_key(text)
     if not isinstance(key, Ed25519PublicKey):
-        raise ValueError("it is no Ed25519 key")
+        raise ValueError("not an Ed25519 key")
     return key

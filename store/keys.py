@@ -1,29 +1,29 @@
 """
-The keys that actors' profiles are sealed with.
+The encryption keys of actors' profiles.
 
-They are all that has to be destroyed for a profile to be forgotten, so they are kept beside the log and never in it.
+Destroying a key forgets the profile that it encrypts, so keys are stored beside the log and never in it.
 """
 
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-KEY = 32
-"""Bytes of a key."""
+KEY_LENGTH = 32
+"""Length of a key, in bytes."""
 
 
 class Keys(Protocol):
-    """A key per actor. Methods raise `LogUnavailable` as the log's do."""
+    """The store of keys, one for each actor. Methods raise `LogUnavailable` if the database can't be reached."""
 
     async def make(self, actor: str) -> bytes:
-        """The actor's key, new if there is none."""
+        """Return the actor's key; create it if there is none."""
         ...
 
     async def get(self, actors: Collection[str]) -> Mapping[str, bytes]:
-        """The keys of those who have one."""
+        """Return the existing keys of *actors*."""
         ...
 
     async def destroy(self, actors: Collection[str]) -> None:
-        """From now on nobody can read what was sealed with their keys."""
+        """Delete the keys of *actors*; data encrypted with them becomes unreadable."""
         ...
 
     async def close(self) -> None: ...

@@ -1,12 +1,12 @@
 """
-What the event log promises, whatever database it stands on.
+The event log's interface and its promises, which hold on every database.
 
-1. An acknowledged append is durable; all its events, over one or several streams, are there or none is.
-2. Each change names the version that its stream must have; if one has moved on, nothing is written.
-3. Positions are 1, 2, 3 … in commit order: who has read up to N never later finds an event at or below N.
-4. An idempotency key gives the first answer again, also after a crash between commit and answer.
+1. An acknowledged append is durable. All its events, in one or several streams, are recorded, or none is.
+2. Each change names the expected version of its stream. On a conflict nothing is written.
+3. Positions are 1, 2, 3 … in commit order. A reader that has read up to N never finds a later event at or below N.
+4. A repeated idempotency key returns the first receipt, also after a crash between the commit and the response.
 5. Events are never updated or deleted.
-6. Who follows from a position gets every event after it once, in order, and then stays live.
+6. A follower gets every event after its position once and in order, and then stays live.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
@@ -21,7 +21,7 @@ Event = Struct
 
 
 class Origin(StrEnum):
-    """Through which door a change came in."""
+    """The interface that a change came in through."""
 
     API = "API"
     CLI = "CLI"
@@ -30,7 +30,7 @@ class Origin(StrEnum):
 
 
 class Author(Struct, frozen=True, kw_only=True, gc=False):
-    """Who makes a change and why; *actor* is a stable identifier, never a person's name or address."""
+    """The author of a change and the reason; *actor* is a stable id, never a person's name or address."""
 
     actor: str
     origin: Origin
@@ -41,10 +41,10 @@ class Author(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Recorded(Struct, frozen=True, kw_only=True, gc=False):
-    """An event with its envelope: the *version*-th of its *stream*, the *position*-th of the whole log.
+    """An event with its envelope: the *version*-th of its *stream*, the *position*-th of the log.
 
-    *hash* is the SHA-256 over the event, its envelope and *previous*, the hash of the event before it in its stream
-    (empty for the first).
+    *hash* is the SHA-256 of the event, its envelope and *previous*. *previous* is the hash of the stream's event before
+    it; it is empty for the first.
     """
 
     position: int
@@ -60,9 +60,9 @@ class Recorded(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Change(Struct, frozen=True, kw_only=True, gc=False):
-    """*events* for *stream*, which must be at version *expected* (0: it must not be there yet).
+    """New events for *stream*, which must be at version *expected*; 0 means that the stream must not exist.
 
-    Without events it only makes sure that the stream is still at that version.
+    A change without events only checks the version.
     """
 
     stream: UUID
@@ -71,7 +71,7 @@ class Change(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Key(Struct, frozen=True, kw_only=True, gc=False):
-    """An idempotency key; *request* is a digest of what is asked for, and *subject* the stream that answers."""
+    """An idempotency key; *request* is a digest of the request, *subject* the stream that the response shows."""
 
     key: str
     request: str
@@ -79,9 +79,10 @@ class Key(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Receipt(Struct, frozen=True, kw_only=True, gc=False):
-    """What an append did: *position* is the log's last, *recorded* the new events (empty when the key was known).
+    """The result of an append: the log's last *position* and the new events; none if the idempotency key was known.
 
-    *subject* and *version* say which stream answers, at which version; they are the key's first answer.
+    *subject* and *version* name the stream that the response shows, and its version; a repeat has those of the first
+    receipt.
     """
 
     position: int
@@ -91,15 +92,15 @@ class Receipt(Struct, frozen=True, kw_only=True, gc=False):
     is_repeat: bool = False
 
 
-class Exported(Struct, frozen=True, kw_only=True, gc=False):
-    """A part of an export; *position* is that of the last event in it, 0 when there is none."""
+class ExportPage(Struct, frozen=True, kw_only=True, gc=False):
+    """A page of an export; *position* is the position of its last event, 0 if the page is empty."""
 
     position: int = 0
     lines: bytes = b""
 
 
 class StreamMoved(Exception):
-    """A stream is not at the expected version; *current* is where it is. Nothing was written."""
+    """A stream is not at the expected version but at *current*. Nothing was written."""
 
     def __init__(self, stream: UUID, expected: int, current: int) -> None:
         super().__init__(f"stream {stream} is at version {current}, not {expected}")
@@ -107,93 +108,95 @@ class StreamMoved(Exception):
 
 
 class LogUnavailable(Exception):
-    """The database can't be opened, reached or written to as it is; its message says what to do.
+    """The database can't be opened, reached or written to. The message says what to do.
 
-    Nothing was written, and it can be tried again.
+    Nothing was written; a retry is safe.
     """
 
 
 class OutcomeUnknown(LogUnavailable):
-    """The connection broke on the way, and for too long: whether it was written isn't known.
+    """The connection broke during an append and did not come back in time; the append may have been written.
 
-    It can be tried again with the same idempotency key, and is then written once.
+    A retry with the same idempotency key writes it once.
     """
 
 
-class PutBack(LogUnavailable):
-    """The database was put back to an earlier state, while this process knows of events that came after it.
+class LogRewound(LogUnavailable):
+    """The database was restored to an earlier state than this process has seen.
 
-    What it has in memory isn't so any more: it has to be started again.
+    The state in memory is invalid; the process must be restarted.
     """
 
 
 class EventLog(Protocol):
-    """The log. Methods raise `LogUnavailable` when the database can't be reached."""
+    """The event log. Methods raise `LogUnavailable` if the database can't be reached."""
 
-    epoch: str  # made with the log: tells it from any other, and from a copy that was restored and written to anew
-    is_shared: bool  # whether others may write to it, so that its position has to be asked for where it is stored
+    epoch: str  # random, created with the log: identifies it among other logs
+    is_shared: bool  # other processes may write to it, so its position must be queried
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
-        """Records all *changes* or none; raises `StreamMoved`, or `IdempotencyKeyReused` (see `domain.errors`)."""
+        """Record all *changes* or none; raises `StreamMoved` or `IdempotencyKeyReused` (see `domain.errors`)."""
         ...
 
     async def find(self, key: str, request: str) -> Receipt | None:
-        """The first answer to *key*; raises `IdempotencyKeyReused` if it was given for another *request*."""
+        """Return the first receipt of *key*, if any; raises `IdempotencyKeyReused` if *request* is another one."""
         ...
 
     async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
-        """The stream's events with versions above *after*, up to and including *until*."""
+        """Return the stream's events with versions above *after*, up to and including *until*."""
         ...
 
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
-        """What `read` gives without the envelopes, for folding: the first is version *after* + 1."""
+        """Return the events of `read` without their envelopes; the first is version *after* + 1."""
         ...
 
     def ends_at(self, stream: UUID, version: int) -> bool:
-        """Whether it is known without reading that the stream has nothing after *version*.
+        """Return whether the log knows, without reading, that the stream has no event after *version*.
 
-        On a shared log that is as of the position up to which this node was told (see `watch`): who asked for the
-        `position` before can do without reading then.
+        On a shared log the answer is as of the last published position (see `watch`). A caller that has awaited
+        `position` before need not read then.
         """
         ...
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
-        """At most *limit* events with positions above *after*, in order."""
+        """Return at most *limit* events with positions above *after*, in order."""
         ...
 
-    async def export(self, after: int = 0, limit: int = 1000) -> Exported:
-        """At most *limit* events with positions above *after*, in order, as `store.audit` has them in an export.
+    async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
+        """Return at most *limit* events with positions above *after*, in order, in the format of `store.audit`.
 
-        They are given as they are stored, altered or not: checking them is for who gets them.
+        The events are not verified; the recipient of the export does that.
         """
         ...
 
     async def position(self) -> int:
-        """The position of the last event; 0 if there is none."""
+        """Return the position of the last event; 0 if there is none."""
         ...
 
     async def version(self, stream: UUID, position: int | None = None) -> int:
-        """The stream's version, now or when the log was at *position*; 0 if it isn't there."""
+        """Return the stream's version now, or when the log was at *position*; 0 if the stream did not exist."""
         ...
 
     def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
-        """The events after position *after*, of *stream* or of all, in non-empty batches; then those to come.
+        """Yield the events after position *after*, of *stream* or of all, in non-empty batches; then stay live.
 
-        It ends when the log is closed, or with its `aclose`; who is slow keeps nobody waiting, and misses nothing.
+        The iterator ends when the log is closed, or by `aclose`. A slow follower delays nobody and misses nothing.
         """
         ...
 
     def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
-        """What `follow` gives of all streams, from memory only: it ends, too, where the store would have to be read."""
+        """Yield the batches of `follow`, of all streams and from memory only; end where the database must be read."""
         ...
 
-    def watch(self, told: Callable[[Sequence[Recorded]], None], kinds: Collection[type[Event]] | None = None) -> int:
-        """Has *told* called with every event after the position that is returned, in order, and never waits for it.
+    def watch(
+        self, observer: Callable[[Sequence[Recorded]], None], kinds: Collection[type[Event]] | None = None
+    ) -> int:
+        """Call *observer* with every event after the returned position, in order; only those of *kinds*, if given.
 
-        Of *kinds* only, if they are given: what nobody in this process wants it need not read.
+        A shared log need not read events that no observer wants.
 
-        It is told of what is appended before whoever appended it here, and of all else as soon as it is heard of; at
-        the latest when `position` returns, up to there.
+        The observer sees an append before the caller of `append` gets its receipt. It sees appends of other processes
+        as soon as possible, and at the latest when `position` returns.
         """
         ...
 

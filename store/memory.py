@@ -1,4 +1,4 @@
-"""The log in memory, for tests and trials: it promises all but to outlive its process."""
+"""The event log in memory, for tests and trials; it keeps every promise but durability."""
 
 import asyncio
 import secrets
@@ -10,86 +10,88 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
 from store import audit, codec
-from store.batch import Answer, Batch, Clock, Head, Stored, Tip, now
-from store.feed import Feed, Kinds, Told
-from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
+from store.batch import AppendBatch, Clock, EventRow, KeyRecord, StreamHead, Tip, now
+from store.feed import Feed, Kinds, Observer
+from store.log import Author, Change, Event, ExportPage, Key, LogUnavailable, Receipt, Recorded
 
 
-class Recorder(POPOApplicationRecorder):
-    """The library's, which keeps whatever `StoredEvent` it is given: ours have their envelopes with them."""
+class MemoryRecorder(POPOApplicationRecorder):
+    """The library's recorder, which keeps `EventRow`s with their envelopes."""
 
     def all(self, after: int, limit: int) -> list[Recorded]:
-        """At most *limit* events with positions above *after*."""
+        """Return at most *limit* events with positions above *after*."""
         with self._database_lock:
-            return [stored.recorded for stored in cast("list[Stored]", self._stored_events[after : after + limit])]
+            return [row.recorded for row in cast("list[EventRow]", self._stored_events[after : after + limit])]
 
     def of_stream(self, stream: UUID, after: int = 0, until: int | None = None) -> list[Recorded]:
-        """The stream's events with versions above *after*, up to and including *until*."""
-        return [stored.recorded for stored in cast("list[Stored]", self.select_events(stream, gt=after, lte=until))]
+        """Return the stream's events with versions above *after*, up to and including *until*."""
+        return [row.recorded for row in cast("list[EventRow]", self.select_events(stream, gt=after, lte=until))]
 
-    def export(self, after: int, limit: int) -> Exported:
-        """At most *limit* events with positions above *after*."""
+    def export(self, after: int, limit: int) -> ExportPage:
+        """Return at most *limit* events with positions above *after*."""
         with self._database_lock:
-            stored = cast("list[Stored]", self._stored_events[after : after + limit])
-        return Exported(position=after + len(stored) if stored else 0, lines=b"".join(map(_line, stored)))
+            rows = cast("list[EventRow]", self._stored_events[after : after + limit])
+        return ExportPage(position=after + len(rows) if rows else 0, lines=b"".join(map(_export_line, rows)))
 
 
-def _line(stored: Stored) -> bytes:
-    of = stored.recorded
-    link = codec.linked(of.previous, of.id, of.stream, of.version, of.name, stored.state, of.recorded_at, of.by)
-    return audit.line(of.position, of.hash, link)
+def _export_line(row: EventRow) -> bytes:
+    event = row.recorded
+    link = codec.event_link(
+        event.previous, event.id, event.stream, event.version, event.name, row.state, event.recorded_at, event.by
+    )
+    return audit.export_line(event.position, event.hash, link)
 
 
 class MemoryLog:
-    """See `EventLog`."""
+    """The log in memory; see `EventLog`."""
 
     is_shared = False
 
     def __init__(self, clock: Clock = now) -> None:
         self.epoch = secrets.token_hex(8)
         self._clock = clock
-        self._recorder = Recorder()
+        self._recorder = MemoryRecorder()
         self._tip = Tip()
-        self._heads: dict[UUID, Head] = {}
-        self._answers: dict[str, Answer] = {}
+        self._heads: dict[UUID, StreamHead] = {}
+        self._key_records: dict[str, KeyRecord] = {}
         self._feed = Feed(self._fetch, position=0)
         self._is_closed = False
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
-        await self._turn()
-        batch = Batch(self._tip, self._clock, lambda stream: self._heads.get(stream, Head()), self._answers.get)
+        await self._yield()
+        batch = AppendBatch(self._tip, self._clock, self._head, self._key_records.get)
         receipt = batch.add(changes, by, key)
-        self._recorder.insert_events(cast("list[StoredEvent]", batch.stored))
+        self._recorder.insert_events(cast("list[StoredEvent]", batch.rows))
         self._tip = batch.tip
         self._heads |= batch.heads
-        self._answers |= batch.answers
+        self._key_records |= batch.key_records
         self._feed.publish(receipt.recorded)
         return receipt
 
     async def find(self, key: str, request: str) -> Receipt | None:
-        await self._turn()
-        answer = self._answers.get(key)
-        return None if answer is None else answer.again(request)
+        await self._yield()
+        record = self._key_records.get(key)
+        return None if record is None else record.repeat(request)
 
     async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
-        await self._turn()
+        await self._yield()
         return self._recorder.of_stream(stream, after, until)
 
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
         return [recorded.event for recorded in await self.read(stream, after, until)]
 
     def ends_at(self, stream: UUID, version: int) -> bool:
-        return self._heads.get(stream, Head()).version <= version
+        return self._head(stream).version <= version
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         return await self._fetch(after, limit, None)
 
-    async def export(self, after: int = 0, limit: int = 1000) -> Exported:
-        await self._turn()
+    async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
+        await self._yield()
         return self._recorder.export(after, limit)
 
     async def position(self) -> int:
-        await self._turn()
+        await self._yield()
         return self._tip.position
 
     async def version(self, stream: UUID, position: int | None = None) -> int:
@@ -102,21 +104,24 @@ class MemoryLog:
     def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
         return self._feed.recent(after)
 
-    def watch(self, told: Told, kinds: Kinds | None = None) -> int:
-        return self._feed.watch(told, kinds)
+    def watch(self, observer: Observer, kinds: Kinds | None = None) -> int:
+        return self._feed.watch(observer, kinds)
 
     async def close(self) -> None:
         self._is_closed = True
         self._feed.close()
 
-    async def _turn(self) -> None:
-        """Lets others go first, as they may with any database."""
+    def _head(self, stream: UUID) -> StreamHead:
+        return self._heads.get(stream, StreamHead())
+
+    async def _yield(self) -> None:
+        """Let other tasks run first, as a database would."""
         if self._is_closed:
             raise LogUnavailable("The log is closed.")
         await asyncio.sleep(0)
 
     async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
-        await self._turn()
+        await self._yield()
         if stream is None:
             return self._recorder.all(after, limit)
         return [recorded for recorded in self._recorder.of_stream(stream) if recorded.position > after][:limit]

@@ -1,8 +1,9 @@
 """
-A log that outgrows SQLite: taken whole from the files of a data folder into a PostgreSQL that holds none yet.
+The move of a log from the SQLite files of a data folder to an empty PostgreSQL.
 
 Every event keeps its position, its id and its hash, and the log its epoch: cursors, exports and signed heads stay
-good. Idempotency keys, the keys to actors' names, and what steps printed come along; read models are made anew there.
+valid. Idempotency keys, the encryption keys of actors' profiles and the output of steps move, too. Read models are
+rebuilt there.
 """
 
 import os
@@ -11,33 +12,34 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
 from store.log import LogUnavailable
-from store.postgres.log import LAST
+from store.postgres import meta
+from store.postgres.connection import Connection
+from store.postgres.locks import LOCK_APPENDS, LOCK_TABLES
+from store.postgres.meta import Meta
+from store.postgres.reader import LAST
 from store.postgres.rows import COLUMNS
 from store.sqlite import disk, keys, output
-from store.sqlite.tables import Datastore, Recorder
+from store.sqlite.tables import Datastore, SqliteRecorder
 
-if TYPE_CHECKING:
-    from store.postgres.connection import Connection
-
-LOCKS = "SELECT pg_advisory_xact_lock(7263, 0), pg_advisory_xact_lock(7263, 1)"
-"""Nobody else makes tables meanwhile, or appends."""
-
-TOLD = 1000
-"""Rows between two words about how far it has come."""
+ROWS_PER_REPORT = 1000
+"""Number of rows between two reports of the progress."""
 
 Row = tuple[Any, ...]
-Tell = Callable[[float], None]
-"""Is told how much is done, from 0 to 1."""
+ReportProgress = Callable[[float], None]
+"""Is called with the progress, from 0 to 1."""
 
 
-class Table(Struct, frozen=True):
-    """How what a *query* finds in a *file* is made a *row* of the table *name* on PostgreSQL, with these *columns*."""
+class TableCopy(Struct, frozen=True):
+    """The copy of a table: the *query* in *file*, and the table *name* in PostgreSQL with its *columns*.
+
+    *row* converts a result of the query.
+    """
 
     file: str
     query: str
@@ -63,23 +65,29 @@ def _chunk(deployment: str, service: str, phase: str, attempt: int, kind: str, a
     return UUID(deployment), UUID(service), phase, attempt, kind, datetime.fromisoformat(at), *lines
 
 
-def _attempt(deployment: str, service: str, phase: str, *kept: Any) -> Row:
-    *counts, is_cut = kept
+def _attempt(deployment: str, service: str, phase: str, *columns: Any) -> Row:
+    *counts, is_cut = columns
     return UUID(deployment), UUID(service), phase, *counts, bool(is_cut)
 
 
-TABLES = (
-    Table("log.db", "SELECT * FROM stored_events ORDER BY rowid", "stored_events", COLUMNS.replace(",", " "), _event),
-    Table("log.db", "SELECT * FROM keys", "keys", "key request subject version position", _key),
-    Table("keys.db", "SELECT actor, key FROM keys", "actor_keys", "actor key", lambda *row: row),
-    Table(
+COPIES = (
+    TableCopy(
+        "log.db",
+        "SELECT * FROM stored_events ORDER BY rowid",
+        "stored_events",
+        COLUMNS.replace(",", " "),
+        _event,
+    ),
+    TableCopy("log.db", "SELECT * FROM keys", "keys", "key request subject version position", _key),
+    TableCopy("keys.db", "SELECT actor, key FROM keys", "actor_keys", "actor key", lambda *row: row),
+    TableCopy(
         "output.db",
         "SELECT * FROM chunks",
         "output_chunks",
         "deployment service phase attempt kind at first last texts",
         _chunk,
     ),
-    Table(
+    TableCopy(
         "output.db",
         "SELECT * FROM attempts",
         "output_attempts",
@@ -89,96 +97,97 @@ TABLES = (
 )
 
 
-class Source:
-    """The files of the data folder *folder*, which no server has as long as this is entered.
+class DataFolder:
+    """The files of a data folder, locked while this context is entered.
 
-    Entering raises `LogUnavailable` if there is no log, another process has it, or it has moved already.
+    Entering raises `LogUnavailable` if there is no log, if another process uses it, or if it was moved before.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, sqlite3.Connection] = {}
-        self._held = ExitStack()
+        self._resources = ExitStack()
         self.epoch = ""
 
-    def __enter__(self) -> "Source":
+    def __enter__(self) -> "DataFolder":
         log = self._folder / "log.db"
         if not log.exists():
-            raise LogUnavailable(f"{log} isn't there: name the data folder of a server that was run on SQLite.")
-        with ExitStack() as undo, disk.explained(log):
+            raise LogUnavailable(f"{log} does not exist: name the data folder of a server that ran on SQLite.")
+        with ExitStack() as undo, disk.translate_errors(log):
             undo.callback(os.close, disk.lock(self._folder / "log.db-lock"))
-            recorder = Recorder(Datastore(log, size=1))
+            recorder = SqliteRecorder(Datastore(log, size=1))
             undo.callback(recorder.datastore.close)
             self.epoch = recorder.begin(log)
             self._files = {
                 "log.db": sqlite3.connect(log, isolation_level=None),
-                "keys.db": keys.opened(self._folder / "keys.db"),
-                "output.db": output.opened(self._folder / "output.db"),
+                "keys.db": keys.connect(self._folder / "keys.db"),
+                "output.db": output.connect(self._folder / "output.db"),
             }
             for database in self._files.values():
                 undo.enter_context(closing(database))
-            self._held = undo.pop_all()
+            self._resources = undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._held.close()
+        self._resources.close()
 
     def tip(self) -> tuple[int, bytes]:
-        """The last event's position and hash."""
+        """Return the position and the hash of the last event."""
         return self._one("log.db", "SELECT rowid, hash FROM stored_events ORDER BY rowid DESC LIMIT 1") or (0, b"")
 
     def count(self) -> int:
-        """How many rows there are in all tables."""
-        return sum(self._one(table.file, f"SELECT count(*) FROM ({table.query})")[0] for table in TABLES)
+        """Return the number of rows to copy."""
+        return sum(self._one(table.file, f"SELECT count(*) FROM ({table.query})")[0] for table in COPIES)
 
-    def rows(self, table: Table) -> Iterator[Row]:
-        with disk.explained(self._folder / table.file):
+    def rows(self, table: TableCopy) -> Iterator[Row]:
+        """Yield the converted rows of *table*."""
+        with disk.translate_errors(self._folder / table.file):
             for row in self._files[table.file].execute(table.query):
                 yield table.row(*row)
 
-    def leave(self, where: str) -> None:
-        """Has nobody use the log any more, since all that is in it has moved to *where*.
+    def retire(self, where: str) -> None:
+        """Mark the log as moved to *where*, so that no server opens it, and delete the keys of actors' profiles.
 
-        The keys to actors' names go: while they were here, nobody there could be forgotten.
+        A copy of a key that stayed here would outlive the forgetting of its actor there.
         """
-        with disk.explained(self._folder):
+        with disk.translate_errors(self._folder):
             self._files["keys.db"].execute("DELETE FROM keys")
             self._files["keys.db"].commit()
             self._files["log.db"].execute("INSERT INTO meta VALUES ('moved', ?)", (where,))
 
-    async def is_in(self, connection: "Connection", where: str) -> bool:
-        """Whether all of it is there already; nobody else writes there until the *connection*'s transaction ends.
+    async def is_copied_to(self, connection: Connection, where: str) -> bool:
+        """Return whether an earlier move has copied the log; lock the database until the transaction ends.
 
-        Raises `LogUnavailable` if there is anything else, *where* it is.
+        Raises `LogUnavailable` if the database *where* has another log.
         """
-        await connection.execute(LOCKS)
+        await connection.execute(LOCK_TABLES)
+        await connection.execute(LOCK_APPENDS)
         last = await connection.fetchrow(LAST)
         if last is None:
             return False
-        epoch = await connection.fetchval("SELECT value FROM meta WHERE name = 'epoch'")
-        if epoch == self.epoch and tuple(last) == self.tip():
+        if await meta.get(connection, Meta.EPOCH) == self.epoch and tuple(last) == self.tip():
             return True
         raise LogUnavailable(
-            f"{where.capitalize()} holds a log already (its last event is number {last[0]:,}): name an empty one."
+            f"{where.capitalize()} already has a log (its last event has position {last[0]:,}): name an empty database."
         )
 
     def _one(self, file: str, query: str) -> Any:
-        with disk.explained(self._folder / file):
+        with disk.translate_errors(self._folder / file):
             return self._files[file].execute(query).fetchone()
 
 
-async def copy(source: Source, connection: "Connection", tell: Tell) -> None:
-    """Copies all of *source* into tables with nothing in them, in the *connection*'s transaction."""
+async def copy(source: DataFolder, connection: Connection, report: ReportProgress) -> None:
+    """Copy all of *source* into empty tables, in the transaction of *connection*."""
     rows, done = source.count(), 0
 
-    def told(table: Table) -> Iterator[Row]:
+    def reported(table: TableCopy) -> Iterator[Row]:
         nonlocal done
         for row in source.rows(table):
             yield row
             done += 1
-            if done % TOLD == 0:
-                tell(done / rows)
+            if done % ROWS_PER_REPORT == 0:
+                report(done / rows)
 
-    for table in TABLES:
-        await connection.copy_records_to_table(table.name, columns=table.columns.split(), records=told(table))
-    await connection.execute("UPDATE meta SET value = $1 WHERE name = 'epoch'", source.epoch)
+    for table in COPIES:
+        await connection.copy_records_to_table(table.name, columns=table.columns.split(), records=reported(table))
+    await meta.put(connection, Meta.EPOCH, source.epoch)

@@ -1,8 +1,8 @@
 """
-What steps print.
+The output of steps.
 
-Lines are no events: there are many, and nothing is decided by them. Within a deployment they are numbered 1, 2, 3 …
-in the order in which they were kept, whichever step they come from; the number is the cursor to go on after.
+Lines are not events: there are many, and no decision depends on them. The lines of a deployment are numbered 1, 2, 3 …
+in the order in which they were stored, over all its steps. The number serves as a cursor.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -15,33 +15,40 @@ from msgspec import Struct
 
 from domain.deployment.step import Phase
 
-MOST_LINES = 1_000_000
-MOST_BYTES = 50_000_000
-"""What is kept of one attempt's lines (the bytes are those of their UTF-8, with a line end each); notes go beyond."""
+MAX_LINES = 1_000_000
+"""Maximum number of stored lines of an attempt; notes don't count."""
+
+MAX_BYTES = 50_000_000
+"""Maximum size of an attempt's stored lines in UTF-8, with their line ends, in bytes; notes don't count."""
 
 CHUNK = 1000
-"""Lines at most that are stored together."""
+"""Maximum number of lines in a row of the database."""
+
+NEWEST = 2**62
+"""A number above that of every line."""
 
 
-class Kind(StrEnum):
-    """LINE was printed by the step; NOTE is Stageline's own."""
+class LineKind(StrEnum):
+    """The source of a line: LINE was printed by the step, NOTE was written by Stageline."""
 
     LINE = "LINE"
     NOTE = "NOTE"
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class OutputLine(Struct, frozen=True, kw_only=True):
+    """A line of an attempt at a step."""
+
     number: int
     at: datetime
     service: UUID
     phase: Phase
     attempt: int
-    kind: Kind
+    kind: LineKind
     text: str
 
 
 class OutputStore(Protocol):
-    """Keeps the lines of the attempts at the steps of deployments. Methods raise `LogUnavailable` as the log's do."""
+    """The store of output lines. Methods raise `LogUnavailable` if the database can't be reached."""
 
     async def append(
         self,
@@ -50,19 +57,18 @@ class OutputStore(Protocol):
         phase: Phase,
         attempt: int,
         lines: Sequence[str],
-        kind: Kind = Kind.LINE,
-        upto: int | None = None,
+        kind: LineKind = LineKind.LINE,
+        offset: int | None = None,
     ) -> None:
-        """Keeps *lines*, which have no line ends, together with *upto*: how far the attempt's output is kept with them.
+        """Store *lines*, without line ends, and *offset*: the end of the lines in the attempt's output, in bytes.
 
-        *upto* counts bytes of where the lines come from, and only grows: lines that end where some did before are
-        taken as sent twice, and passed over. Notes come from nowhere, and have none. Beyond `MOST_LINES` or
-        `MOST_BYTES` an attempt's lines are dropped, and a note says so.
+        Lines whose offset is not above the stored one are duplicates and are ignored. Notes have no offset. Beyond
+        `MAX_LINES` or `MAX_BYTES` an attempt's lines are dropped, and a note says so.
         """
         ...
 
-    async def kept(self, deployment: UUID, service: UUID, phase: Phase, attempt: int) -> int:
-        """The last *upto*; 0 if there is none."""
+    async def offset(self, deployment: UUID, service: UUID, phase: Phase, attempt: int) -> int:
+        """Return the stored offset of an attempt; 0 if there is none."""
         ...
 
     async def read(
@@ -73,46 +79,46 @@ class OutputStore(Protocol):
         before: int | None = None,
         limit: int = 1000,
         newest: bool = False,
-    ) -> Sequence[Line]:
-        """At most *limit* lines with numbers above *after* and below *before*, in order, of *service* or of all.
+    ) -> Sequence[OutputLine]:
+        """Return at most *limit* lines with numbers above *after* and below *before*, in order, of *service* or of all.
 
-        They are the first ones of these, or the last ones if *newest*.
+        These are the first such lines, or the last ones if *newest*.
         """
         ...
 
     def follow(
         self, deployment: UUID, service: UUID | None = None, after: int = 0
-    ) -> AsyncGenerator[Sequence[Line], None]:
-        """The lines after number *after*, in non-empty batches; then those to come, until the store is closed."""
+    ) -> AsyncGenerator[Sequence[OutputLine], None]:
+        """Yield the lines after number *after* in non-empty batches; then stay live until the store is closed."""
         ...
 
     async def close(self) -> None: ...
 
 
-class Attempt(Struct, frozen=True):
-    """How much of an attempt's output is kept."""
+class AttemptOutput(Struct, frozen=True):
+    """The amount of an attempt's stored output; *is_cut* if lines were dropped."""
 
-    upto: int = 0
+    offset: int = 0
     lines: int = 0
     bytes: int = 0
     is_cut: bool = False
 
 
-def cut() -> str:
-    """The note behind the last line that is kept."""
-    return f"The step prints more than {MOST_LINES:,} lines or {MOST_BYTES:,} bytes: what comes after this is not kept."
+def truncation_note() -> str:
+    """Return the note after the last stored line."""
+    return f"Output limit reached: at most {MAX_LINES:,} lines and {MAX_BYTES:,} bytes are stored; the rest is lost."
 
 
-def size(text: str) -> int:
-    """The bytes that a line counts as."""
+def line_size(text: str) -> int:
+    """Return the size of a line, in bytes."""
     return len(text.encode()) + 1
 
 
-def fitting(was: Attempt, lines: Sequence[str]) -> Sequence[str]:
-    """The first of *lines* that may still be kept of the attempt."""
-    room = MOST_BYTES - was.bytes
+def fit(before: AttemptOutput, lines: Sequence[str]) -> Sequence[str]:
+    """Return the first of *lines* that the limits still allow."""
+    room = MAX_BYTES - before.bytes
     for count, line in enumerate(lines):
-        room -= size(line)
-        if room < 0 or was.lines + count == MOST_LINES:
+        room -= line_size(line)
+        if room < 0 or before.lines + count == MAX_LINES:
             return lines[:count]
     return lines

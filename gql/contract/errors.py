@@ -7,7 +7,7 @@ A mutation returns a refusal as data. In queries and subscriptions a refusal is 
 
 from domain.errors import Refused
 from endpoint.port import Explanation, Unavailable
-from store.log import LogUnavailable, OutcomeUnknown, PutBack, StreamMoved
+from store.log import LogUnavailable, OutcomeUnknown, LogRewound, StreamMoved
 
 
 def explain(fault: BaseException | None) -> Explanation | Unavailable | None:
@@ -24,5 +24,5 @@ def explain(fault: BaseException | None) -> Explanation | Unavailable | None:
 def unavailable(fault: Exception) -> Unavailable:
     """Return the endpoint's exception for a log that cannot be reached or written to."""
     return Unavailable(
-        str(fault), may_be_done=isinstance(fault, OutcomeUnknown), allows_stale=not isinstance(fault, PutBack)
+        str(fault), may_be_done=isinstance(fault, OutcomeUnknown), allows_stale=not isinstance(fault, LogRewound)
     )

@@ -31,13 +31,13 @@ class Query:
         await info.context.settled()
         running = await application.running.get()
         public = application.signing_key.public_key()
-        head = heads.Head(
+        head = heads.SignedHead(
             position=running.position,
             hash=running.hash,
             epoch=application.log.epoch,
             at=datetime.now(UTC),
-            key=heads.name(public),
-        ).signed(application.signing_key)
+            key=heads.key_id(public),
+        ).sign(application.signing_key)
         return AuditHead(
             position=head.position,
             hash=head.hash,
@@ -45,5 +45,5 @@ class Query:
             at=head.at,
             key=head.key,
             signature=head.signature,
-            public_key=heads.pem(public),
+            public_key=heads.to_pem(public),
         )

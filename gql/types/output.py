@@ -22,10 +22,10 @@ from gql.types.stream import DEPLOYMENT
 from projections.deployment import DeploymentView
 from projections.engine import views
 from projections.step import ServiceView
-from store.output import Kind, Line
+from store.output import LineKind, OutputLine
 
 enum.describe(
-    Kind,
+    LineKind,
     "The author of a log line.",
     name="LogKind",
     LINE="The step printed the line.",
@@ -47,7 +47,7 @@ class LogLine:
     service: ServiceRef = strawberry.field(description="The service of the step.")
     phase: Phase = strawberry.field(description="The step.")
     attempt: int = strawberry.field(description="The attempt of the step, from 1.")
-    kind: Kind = strawberry.field(description="The author of the line.")
+    kind: LineKind = strawberry.field(description="The author of the line.")
     text: str = strawberry.field(description="The line, without its line break.")
 
 
@@ -74,7 +74,7 @@ class DeploymentOutput:
                 return each
         raise ServiceNotFound(service=text)
 
-    def convert(self, line: Line) -> LogLine:
+    def convert(self, line: OutputLine) -> LogLine:
         service = self._services[line.service]  # type: ignore[index]  # the keys are UUIDs, too
         return LogLine(
             cursor=self._cursor(line),
@@ -86,14 +86,14 @@ class DeploymentOutput:
             text=line.text,
         )
 
-    async def read(self, slice_: views.Slice) -> views.Page[Line]:
+    async def read(self, slice_: views.Slice) -> views.Page[OutputLine]:
         """Return a page of lines."""
         size = slice_.last or slice_.first or CHUNK
         after, before = self._number(slice_.after), None if slice_.before is None else self._number(slice_.before)
         found = await self._context.application.output.read(
             self._id, self._service, after, before, size + 1, newest=slice_.last is not None
         )
-        lines: Sequence[Line] = found[-size:] if slice_.last is not None else found[:size]
+        lines: Sequence[OutputLine] = found[-size:] if slice_.last is not None else found[:size]
         is_cut = len(found) > size
         return views.Page(
             edges=tuple(views.PageEdge(self._cursor(line), line) for line in lines),
@@ -101,7 +101,7 @@ class DeploymentOutput:
             has_next=is_cut if slice_.last is None else slice_.before is not None,
         )
 
-    async def follow(self, after: str | None) -> AsyncGenerator[Line, None]:
+    async def follow(self, after: str | None) -> AsyncGenerator[OutputLine, None]:
         """Yield the lines after a cursor, existing and later ones, until the deployment ends."""
         output, number = self._context.application.output, self._number(after)
         end = asyncio.create_task(self._end())
@@ -125,7 +125,7 @@ class DeploymentOutput:
                 if any(isinstance(recorded.event, DEPLOYMENT.ends) for recorded in batch):
                     return
 
-    def _cursor(self, line: Line) -> str:
+    def _cursor(self, line: OutputLine) -> str:
         return cursors.of_position(self._list, line.number)
 
     def _number(self, cursor: str | None) -> int:
@@ -141,7 +141,7 @@ def output_list(epoch: str, deployment: str) -> str:
     return f"{epoch} {deployment}"
 
 
-async def _next(following: AsyncGenerator[Sequence[Line], None], end: asyncio.Task[None]) -> Sequence[Line]:
+async def _next(following: AsyncGenerator[Sequence[OutputLine], None], end: asyncio.Task[None]) -> Sequence[OutputLine]:
     """Return the next lines, or none if *end* is done first."""
     more = asyncio.ensure_future(anext(following, ()))
     try:

@@ -77,7 +77,7 @@ class SqliteViews(Views):
         """Open the store in the file *path*, and create it if it is missing; ":memory:" is a store in memory."""
         views = cls(str(path))
         if str(path) != MEMORY:
-            await asyncio.to_thread(disk.make, Path(path))  # readable by its owner only, like the log
+            await asyncio.to_thread(disk.make_file, Path(path))  # readable by its owner only, like the log
         try:
             await views._write(tables.make)
         except BaseException:

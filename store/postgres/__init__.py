@@ -1,1 +1,1 @@
-"""The event log in PostgreSQL, for any number of nodes."""
+"""The event log, the output and the keys in PostgreSQL, for any number of nodes."""

@@ -1,31 +1,33 @@
 """
-The keys that actors' profiles are sealed with, on PostgreSQL.
+The encryption keys of actors' profiles in PostgreSQL.
 
-A deleted row stays on the disk until the table is vacuumed: that is done at once. The write-ahead log and backups keep
-it for as long as they are kept themselves.
+A deleted row stays on the disk until a vacuum, so a deletion vacuums the table. The key stays in the write-ahead log
+and in backups until these are deleted.
 """
 
 import secrets
 from collections.abc import Collection, Mapping
 
-from store.keys import KEY
+from store.keys import KEY_LENGTH
 from store.postgres.connection import Pool, Prepare
 
 
 class PostgresKeys:
-    """See `Keys`; shared by all nodes."""
+    """See `Keys`; all nodes share them."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     @classmethod
     async def open(cls, dsn: str, *prepare: Prepare) -> "PostgresKeys":
-        """The keys in the database *dsn*, whose tables are there; raises `LogUnavailable`."""
+        """Open the keys in the database *dsn*, which must have the tables; raises `LogUnavailable`."""
         return cls(await Pool.open(dsn, 1, *prepare))
 
     async def make(self, actor: str) -> bytes:
         await self._pool.fetch(
-            "INSERT INTO actor_keys VALUES ($1, $2) ON CONFLICT (actor) DO NOTHING", actor, secrets.token_bytes(KEY)
+            "INSERT INTO actor_keys VALUES ($1, $2) ON CONFLICT (actor) DO NOTHING",
+            actor,
+            secrets.token_bytes(KEY_LENGTH),
         )
         return (await self.get([actor]))[actor]
 
@@ -34,8 +36,8 @@ class PostgresKeys:
         return {row["actor"]: row["key"] for row in rows}
 
     async def destroy(self, actors: Collection[str]) -> None:
-        found = await self._pool.fetch("DELETE FROM actor_keys WHERE actor = ANY ($1) RETURNING actor", list(actors))
-        if found:
+        deleted = await self._pool.fetch("DELETE FROM actor_keys WHERE actor = ANY ($1) RETURNING actor", list(actors))
+        if deleted:
             await self._pool.fetch("VACUUM actor_keys")
 
     async def close(self) -> None:

@@ -1,7 +1,8 @@
 """
-The log on PostgreSQL, for any number of nodes.
+The event log in PostgreSQL, for any number of nodes.
 
-Times are in the order of positions in every stream and on every node; between nodes as far as their clocks agree.
+The times of events are in the order of their positions within a stream and within a node. Between nodes they are as
+exact as the nodes' clocks.
 """
 
 import asyncio
@@ -9,80 +10,43 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from store import codec
 from store.batch import Clock, now
-from store.feed import BATCH, POLL, Feed, Kinds, Told
-from store.log import Author, Change, Event, Exported, Key, LogUnavailable, Receipt, Recorded
-from store.postgres.connection import InDoubt, Pool
-from store.postgres.listener import PROBE, Listener
-from store.postgres.rows import ANSWERS, COLUMNS, answer, line, recorded
+from store.feed import BATCH, POLL, Feed, Kinds, Observer
+from store.log import Author, Change, Event, ExportPage, Key, LogUnavailable, Receipt, Recorded
+from store.postgres.connection import Pool
+from store.postgres.listener import PROBE_INTERVAL, Listener
+from store.postgres.reader import LAST, NEWEST, EventReader
 from store.postgres.schema import migrate
 from store.postgres.witness import Witness
 from store.postgres.writer import Writer
-from store.shared import Shared
+from store.single_flight import SingleFlight
 
-if TYPE_CHECKING:
-    from store.postgres.connection import Record
+READERS = 6
+"""Maximum number of connections for reading."""
+
+WINDOW = 10_000
+"""Maximum number of events that are searched at once for those of some kinds."""
+
+PAUSE = 0.02
+"""Minimum time between two such searches, in seconds: the appends of one worker would make it search all the time."""
+
+AHEAD = 100
+"""Maximum number of batches of this node that wait for earlier events of other nodes; later ones are read instead."""
+
+PATIENCE = 60.0
+"""Maximum time for which a starting server waits for its database, in seconds."""
+
+RETRY_INTERVAL = 0.2
+"""Interval of the attempts to read for a follower while the database can't be reached, in seconds."""
 
 logger = logging.getLogger(__name__)
 
-READERS = 6
-
-WINDOW = 10_000
-"""Events at most that are gone through at once for those that are wanted."""
-
-PAUSE = 0.02
-"""Seconds at least between two such readings: a worker's own writing alone would have it read all the time."""
-
-AHEAD = 100
-"""Batches that this node has written and that are kept until what is before them is read; more are read as well."""
-
-PATIENCE = 60.0
-"""Seconds that a server waits for its database at the start."""
-
-AGAIN = 0.2
-"""Seconds between two attempts to read for a follower from a database that is away."""
-
-OF_STREAM = "originator_id = $1 AND originator_version > $2 AND originator_version <= $3 ORDER BY originator_version"
-POSITION = "SELECT notification_id FROM stored_events ORDER BY notification_id DESC LIMIT 1"
-"""The log's. Its `max` would go through the whole index where that was empty when it was planned."""
-
-LAST = "SELECT notification_id, hash FROM stored_events ORDER BY notification_id DESC LIMIT 1"
-
-ALL = f"SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 ORDER BY notification_id LIMIT $2"
-SOME = f"""
-    SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 AND notification_id <= $1 + $2 AND (
-        topic = ANY ($3)
-        OR notification_id = least(({POSITION}), $1 + $2)
-    ) ORDER BY notification_id
-"""
-"""The last is there whatever it is: it says how far this is all."""
-
-NEWEST = 2**63 - 1  # above every version and every position
-
-HALVING = """
-    WITH RECURSIVE halving (low, high) AS (
-        SELECT 0::bigint, coalesce((
-            SELECT originator_version FROM stored_events WHERE originator_id = $1
-            ORDER BY originator_version DESC LIMIT 1
-        ), 0)
-        UNION ALL
-        SELECT CASE WHEN notification_id <= $2 THEN originator_version ELSE low END,
-            CASE WHEN notification_id <= $2 THEN high ELSE originator_version - 1 END
-        FROM halving CROSS JOIN LATERAL (
-            SELECT * FROM stored_events WHERE originator_id = $1 AND originator_version = (low + high + 1) / 2 LIMIT 1
-        ) AS middle WHERE low < high
-    )
-"""
-"""A stream's last version up to a position, as the one `low` that isn't below its `high`: both go up together."""
-VERSION = "(SELECT low FROM halving WHERE low >= high)"
-
 
 class PostgresLog:
-    """See `EventLog`. Any number of processes may have it open."""
+    """The log in a database; see `EventLog`. Any number of processes can open it."""
 
     is_shared = True
 
@@ -91,32 +55,32 @@ class PostgresLog:
     ) -> None:
         self.epoch = epoch
         self.witness = witness
-        self._readers = readers
-        self._feed = Feed(self._fetch_at_last, position)
-        self._catch_up = Shared(self._read_news)
-        self._news = asyncio.Event()  # others have written, or may have: what this node writes is published as it is
+        self._reader = EventReader(readers, witness, self._check_open)
+        self._feed = Feed(self._fetch_patiently, position)
+        self._catch_up = SingleFlight(self._read_news)
+        self._notified = asyncio.Event()  # other nodes may have written
         self._ahead: deque[Sequence[Recorded]] = deque(maxlen=AHEAD)
         self._reading = asyncio.create_task(self._read_on(), name="log-reader")
-        self._listener = Listener(dsn, ["stored_events"], lambda _: self._news.set(), probe, witness.check)
-        self._writer = Writer(self._listener.line, clock, self._publish)
-        self._said = ""
+        self._listener = Listener(dsn, ["stored_events"], lambda _: self._notified.set(), probe, witness.check)
+        self._writer = Writer(self._listener.connection, clock, self._publish)
+        self._logged = ""
         self._is_closed = False
 
     @classmethod
     async def open(
-        cls, dsn: str, clock: Clock = now, *, patience: float = PATIENCE, probe: float = PROBE
+        cls, dsn: str, clock: Clock = now, *, patience: float = PATIENCE, probe: float = PROBE_INTERVAL
     ) -> "PostgresLog":
-        """The log in the database *dsn*, whose tables are made or brought up to date.
+        """Open the log in the database *dsn*, and migrate its tables.
 
-        Waits for *patience* seconds at most if it can't be reached; *probe* is that of the `Listener`. Raises
-        `LogUnavailable`, also if a newer version of Stageline wrote it.
+        Retries for *patience* seconds while the database can't be reached; *probe* is the interval of the `Listener`.
+        Raises `LogUnavailable`, also if a newer version of Stageline has migrated the tables.
         """
         epoch = await migrate(dsn, patience)
         witness = Witness(dsn, epoch)
         readers = await Pool.open(dsn, READERS, witness.check)
         position = 0
         for position, hash_ in await readers.fetch(LAST):
-            witness.saw(position, hash_)
+            witness.observe(position, hash_)
         return cls(dsn, epoch, position, readers, witness, clock, probe)
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
@@ -124,52 +88,56 @@ class PostgresLog:
         return await self._writer.append(changes, by, key)
 
     async def find(self, key: str, request: str) -> Receipt | None:
-        for row in await self._select(ANSWERS, [key]):
-            return answer(*row).again(request)
-        return None
+        record = await self._reader.key_record(key)
+        return None if record is None else record.repeat(request)
 
     async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
-        statement = f"SELECT {COLUMNS} FROM stored_events WHERE {OF_STREAM}"
-        return [recorded(row) for row in await self._of_stream(statement, stream, after, until)]
+        if until is not None:
+            return await self._reader.stream(stream, after, until)
+        end = self._feed.ends.track(stream)
+        events = await self._reader.stream(stream, after, NEWEST)
+        end.advance(after + len(events))
+        return events
 
     async def events(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Event]:
-        statement = f"SELECT topic, state, notification_id, hash FROM stored_events WHERE {OF_STREAM}"
-        return [codec.decode(row[0], row[1]) for row in await self._of_stream(statement, stream, after, until)]
+        if until is not None:
+            return await self._reader.stream_events(stream, after, until)
+        end = self._feed.ends.track(stream)
+        events = await self._reader.stream_events(stream, after, NEWEST)
+        end.advance(after + len(events))
+        return events
 
     def ends_at(self, stream: UUID, version: int) -> bool:
         self._check_open()
-        return 0 <= self._feed.ends.of(stream) <= version
+        return 0 <= self._feed.ends.version(stream) <= version
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
-        return await self._fetch(after, limit, None)
+        return await self._reader.page(after, limit, None)
 
-    async def export(self, after: int = 0, limit: int = 1000) -> Exported:
-        rows = await self._events(ALL, after, limit)
-        return Exported(position=rows[-1]["notification_id"] if rows else 0, lines=b"".join(map(line, rows)))
+    async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
+        return await self._reader.export(after, limit)
 
     async def position(self) -> int:
-        """All who ask at the same time share one statement: it reads what this node hasn't heard of yet."""
+        """See `EventLog.position`. Concurrent callers share one statement, which also reads other nodes' events."""
         self._check_open()
         return await self._catch_up()
 
     async def version(self, stream: UUID, position: int | None = None) -> int:
-        wanted = NEWEST if position is None else position
-        [(version,)] = await self._select(f"{HALVING} SELECT {VERSION}", stream, wanted)
-        return int(version)
+        return await self._reader.version(stream, NEWEST if position is None else position)
 
     def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
-        self.witness.stand()
+        self.witness.ensure_intact()
         return self._feed.follow(after, stream)
 
     def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
-        self.witness.stand()
+        self.witness.ensure_intact()
         return self._feed.recent(after)
 
-    def watch(self, told: Told, kinds: Kinds | None = None) -> int:
-        return self._feed.watch(told, kinds)
+    def watch(self, observer: Observer, kinds: Kinds | None = None) -> int:
+        return self._feed.watch(observer, kinds)
 
     async def close(self) -> None:
-        """Ends the followers, carries out what was to be appended, and lets go of the database."""
+        """End the followers, write the pending appends, and close the connections."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -178,101 +146,59 @@ class PostgresLog:
         self._reading.cancel()
         await asyncio.wait([self._reading])
         await self._listener.close()
-        await self._readers.close()
-
-    # Reading
+        await self._reader.close()
 
     def _check_open(self) -> None:
         if self._is_closed:
             raise LogUnavailable("The log is closed.")
-        self.witness.stand()
+        self.witness.ensure_intact()
 
-    async def _of_stream(self, statement: str, stream: UUID, after: int, until: int | None) -> "Sequence[Record]":
-        if until is not None:
-            return await self._events(statement, stream, after, until)
-        end = self._feed.ends.reading(stream)
-        rows = await self._events(statement, stream, after, NEWEST)
-        end.seen(after + len(rows))
-        return rows
-
-    async def _events(self, statement: str, *parameters: Any) -> "Sequence[Record]":
-        """Rows of events in the order of their positions, which they have, with their hashes."""
-        rows = await self._select(statement, *parameters)
-        if rows:
-            self.witness.saw(rows[-1]["notification_id"], rows[-1]["hash"])
-        return rows
-
-    async def _select(self, statement: str, *parameters: Any) -> "Sequence[Record]":
-        self._check_open()
-        try:
-            return await self._readers.fetch(statement, *parameters)
-        except InDoubt as broken:
-            if isinstance(broken.__cause__, TimeoutError):  # nobody is to wait for that twice
-                raise
-        return await self._readers.fetch(statement, *parameters)  # one that had been idle may have been broken for long
-
-    async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
-        if stream is None:
-            rows = await self._events(ALL, after, limit)
-        else:
-            of_stream = f"originator_id = $1 AND originator_version > {VERSION} ORDER BY originator_version LIMIT $3"
-            statement = f"{HALVING} SELECT {COLUMNS} FROM stored_events WHERE {of_stream}"
-            rows = await self._events(statement, stream, after, limit)
-        return [recorded(row) for row in rows]
-
-    async def _fetch_some(self, after: int, kinds: Kinds) -> Sequence[Recorded]:
-        """Those of *kinds* among the `WINDOW` events after *after*, and the last of them whatever it is."""
-        rows = await self._events(SOME, after, WINDOW, [codec.NAMES[kind] for kind in kinds])
-        return [recorded(row) for row in rows]
-
-    async def _fetch_at_last(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
-        """Keeps followers waiting while the database is away."""
+    async def _fetch_patiently(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+        """Read events; retry while the database can't be reached."""
         while True:
             try:
-                return await self._fetch(after, limit, stream)
+                return await self._reader.page(after, limit, stream)
             except LogUnavailable as fault:
                 self._check_open()
-                self._say(fault)
-                await asyncio.sleep(AGAIN)
-
-    # Following
+                self._log(fault)
+                await asyncio.sleep(RETRY_INTERVAL)
 
     def _publish(self, events: Sequence[Recorded]) -> None:
-        """Hands on what this node has written, once what others wrote before it was read: it isn't read itself."""
+        """Publish events that this node has written, once all events before them are published."""
         if events:
-            self.witness.saw(events[-1].position, events[-1].hash)
+            self.witness.observe(events[-1].position, events[-1].hash)
             self._ahead.append(events)
-            self._go_on()
+            self._publish_ahead()
         if self._ahead:
-            self._news.set()
+            self._notified.set()
 
-    def _go_on(self) -> None:
+    def _publish_ahead(self) -> None:
         while self._ahead and self._ahead[0][0].position <= self._feed.position + 1:
             self._feed.publish(self._ahead.popleft())
 
     async def _read_news(self) -> int:
-        """Hands on what others have written; the position up to which that is everything."""
+        """Publish the events of other nodes; return the position up to which all are published."""
         while True:
             end, wanted = self._feed.position, self._feed.wanted
             if wanted is None:
-                most, found = BATCH, await self._fetch(end, BATCH, None)
-                self._hand_on(found)
+                limit, found = BATCH, await self._reader.page(end, BATCH, None)
+                self._publish_all(found)
             else:
-                most, found = WINDOW, await self._fetch_some(end, wanted)
-                if self._feed.wanted != wanted:  # somebody else has come meanwhile, who may miss what wasn't read
+                limit, found = WINDOW, await self._reader.page_of_kinds(end, WINDOW, wanted)
+                if self._feed.wanted != wanted:  # a new follower or observer may want other events
                     continue
-                self._pass_on(found)
+                self._publish_some(found)
             last = found[-1].position if found else end
-            if last < end + most:
+            if last < end + limit:
                 return last
 
     async def _read_on(self) -> None:
-        """Reads what others have written, for all of this node who want it."""
+        """Publish the events of other nodes as they come."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL):
-                    await self._news.wait()
-            self._news.clear()
+                    await self._notified.wait()
+            self._notified.clear()
             try:
                 if self._feed.wanted is None:
                     await self._read_all_news()
@@ -280,35 +206,36 @@ class PostgresLog:
                     await self._read_news()
                     await asyncio.sleep(PAUSE)
             except LogUnavailable as fault:
-                self._say(fault)
+                self._log(fault)
 
-    def _say(self, fault: LogUnavailable) -> None:
-        """Says once what isn't over by itself; that the database is away others say."""
-        if isinstance(fault, codec.UnknownEvent) and str(fault) != self._said:
-            self._said = str(fault)
-            logger.error("Nothing that comes after it in the log is heard of here: %s", fault)
+    def _log(self, fault: LogUnavailable) -> None:
+        """Log an unknown event once; the listener logs that the database can't be reached."""
+        if isinstance(fault, codec.UnknownEvent) and str(fault) != self._logged:
+            self._logged = str(fault)
+            values = {"position": self._feed.position, "error": self._logged}
+            logger.error("Cannot read events after position %(position)s: %(error)s", values)
 
     async def _read_all_news(self) -> None:
-        """Reads until nothing is missing, also before what this node wrote; raises when the log is closed."""
+        """Publish all missing events, also those before this node's own; raises when the log is closed."""
         found: Sequence[Recorded] = ()
         limit = 0
-        while limit < BATCH or len(found) == BATCH:  # behind what this node wrote there may be more
-            self._go_on()
+        while limit < BATCH or len(found) == BATCH:  # there may be more events after this node's own
+            self._publish_ahead()
             missing = self._ahead[0][0].position - self._feed.position - 1 if self._ahead else BATCH
             limit = min(missing, BATCH)
-            found = await self._fetch_at_last(self._feed.position, limit, None)
-            self._hand_on(found)
+            found = await self._fetch_patiently(self._feed.position, limit, None)
+            self._publish_all(found)
             if not found:
                 self._ahead.clear()
 
-    def _hand_on(self, found: Sequence[Recorded]) -> None:
+    def _publish_all(self, found: Sequence[Recorded]) -> None:
         self._writer.learn(found)
         self._feed.publish(found)
-        self._go_on()
+        self._publish_ahead()
 
-    def _pass_on(self, some: Sequence[Recorded]) -> None:
-        """*some* are all that is wanted up to the last of them."""
-        if some:
-            self._writer.learn(some)
-            self._feed.pass_on(some, some[-1].position)
-            self._go_on()
+    def _publish_some(self, found: Sequence[Recorded]) -> None:
+        """Publish *found*, which are all wanted events up to the last of them."""
+        if found:
+            self._writer.learn(found)
+            self._feed.skip_to(found[-1].position, found)
+            self._publish_ahead()

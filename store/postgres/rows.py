@@ -1,20 +1,18 @@
-"""Batches on their way into the tables on PostgreSQL, and rows on their way out."""
+"""Conversion of batches to parameters of PostgreSQL, and of rows to events and receipts."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from store import audit, codec
-from store.batch import Answer, Head, Stored
+from store.batch import EventRow, KeyRecord, StreamHead
 from store.log import Author, Change, Key, Origin, Receipt, Recorded, StreamMoved
-
-if TYPE_CHECKING:
-    from store.postgres.connection import Record
+from store.postgres.connection import Record
 
 APPEND = "SELECT * FROM append($1::believed[], $2::keyed[], $3::stored_events[], $4::timestamptz)"
 
@@ -27,45 +25,45 @@ HEADS = """
 """
 ANSWERS = "SELECT key, request, subject, version, position FROM keys WHERE key = ANY ($1)"
 
-FOUND = """
+WRITTEN = """
     SELECT e.command, max(s.notification_id) AS position
     FROM unnest($1::int[], $2::uuid[], $3::bigint[], $4::uuid[]) AS e (command, stream, version, id)
     JOIN stored_events s ON s.originator_id = e.stream AND s.originator_version = e.version AND s.id = e.id
     GROUP BY e.command
 """
-"""Which commands were written already, and where their last events are."""
+"""The commands that were written already, with the positions of their last events."""
 
 COMMAND, STREAM, VERSION, ID = 0, 1, 2, 5
-"""Which columns they are."""
+"""Indexes of the columns of an event's row."""
 
-Became = Receipt | StreamMoved | Answer
-"""What a command came to; an answer is an earlier one's with the same key."""
+AppendOutcome = Receipt | StreamMoved | KeyRecord
+"""The outcome of a command; a `KeyRecord` is that of an earlier command with the same key."""
 
 COLUMNS = """notification_id, originator_id, originator_version, topic, state, id, recorded_at,
     actor, origin, token, correlation, causation, reason, previous, hash"""
 
 
-class Sent(Struct, frozen=True):
-    """A command as the node has worked it out: its events are numbered as if nobody else wrote."""
+class PreparedAppend(Struct, frozen=True):
+    """A command of `append`: its events are numbered as if no other node wrote."""
 
     changes: Sequence[Change]
     key: Key | None
-    stored: Sequence[Stored]
+    rows: Sequence[EventRow]
 
     def receipt(self, position: int, version: int) -> Receipt:
-        """What it did, when the log's last position is now *position*."""
-        first = position - len(self.stored) + 1
-        recorded = tuple([each.recorded for each in self.stored])
+        """Return the receipt; *position* is the position of the command's last event."""
+        first = position - len(self.rows) + 1
+        recorded = tuple([row.recorded for row in self.rows])
         if recorded and recorded[0].position != first:
             recorded = tuple([replace(each, position=n) for n, each in enumerate(recorded, first)])
         subject = None if self.key is None else self.key.subject
         return Receipt(position=position, recorded=recorded, subject=subject, version=version)
 
 
-class Letter:
-    """Commands in the form in which the database takes them, and its reply in theirs; they are recorded *at* a time."""
+class AppendRequest:
+    """A call of `append` with *commands*, recorded at the time *at*; *heads* are the expected heads of streams."""
 
-    def __init__(self, commands: Sequence[Sent], heads: dict[UUID, Head], at: datetime) -> None:
+    def __init__(self, commands: Sequence[PreparedAppend], heads: dict[UUID, StreamHead], at: datetime) -> None:
         self._commands = commands
         self._at = at
         self._heads: list[tuple[Any, ...]] = []
@@ -74,50 +72,53 @@ class Letter:
         for number, command in enumerate(commands, 1):
             first = {change.stream: change for change in reversed(command.changes)}
             for stream, change in first.items():
-                self._heads.append((number, stream, change.expected, heads.get(stream, Head()).hash))
+                self._heads.append((number, stream, change.expected, heads.get(stream, StreamHead()).hash))
             if (key := command.key) is not None:
                 self._keys.append((number, key.key, key.request, key.subject))
-            self._events += [_row(stored, number) for stored in command.stored]
+            self._events += [_row(row, number) for row in command.rows]
 
     @property
     def parameters(self) -> Sequence[Any]:
+        """The parameters of `APPEND`."""
         return self._heads, self._keys, self._events, self._at
 
     @property
     def events(self) -> Sequence[Any]:
-        """By which command, which stream's which version is which event."""
+        """The parameters of `WRITTEN`: command, stream, version and id of each event."""
         return [[row[column] for row in self._events] for column in (COMMAND, STREAM, VERSION, ID)]
 
-    def outcomes(self, reply: "Sequence[Record]", found: "Sequence[Record]" = ()) -> list[Became]:
-        """What became of each command; *found* are those that were written when they were sent before."""
+    def outcomes(self, reply: Sequence[Record], written: Sequence[Record] = ()) -> list[AppendOutcome]:
+        """Return the outcome of each command; *written* are those that an earlier call has written."""
         (position,) = (row["position"] for row in reply if row["outcome"] == "base")
         by_command = {row["command"]: row for row in reply if row["outcome"] in ("known", "moved")}
         versions = {row["request"]: row["version"] for row in reply if row["outcome"] == "kept"}
-        before = {row["command"]: row["position"] for row in found}
-        outcomes: list[Became] = []
+        before = {row["command"]: row["position"] for row in written}
+        outcomes: list[AppendOutcome] = []
         for number, command in enumerate(self._commands, 1):
             row = by_command.get(number)
             if row is None:
-                position += len(command.stored)
+                position += len(command.rows)
                 outcomes.append(command.receipt(position, versions[command.key.key] if command.key else 0))
-            elif number in before:  # its key, too, is known by this very command
+            elif number in before:  # its key is known by this very command
                 outcomes.append(command.receipt(before[number], row["version"] if command.key else 0))
             elif row["outcome"] == "known":
                 assert command.key is not None
-                outcomes.append(answer(command.key.key, row["request"], row["stream"], row["version"], row["position"]))
+                outcomes.append(
+                    key_record_from_row(command.key.key, row["request"], row["stream"], row["version"], row["position"])
+                )
             else:
                 expected = next(each.expected for each in command.changes if each.stream == row["stream"])
                 outcomes.append(StreamMoved(row["stream"], expected, row["version"]))
         return outcomes
 
 
-def answer(key: str, request: str, subject: UUID, version: int, position: int) -> Answer:
-    """A row of the keys' table."""
-    return Answer(Key(key=key, request=request, subject=subject), version, position)
+def key_record_from_row(key: str, request: str, subject: UUID, version: int, position: int) -> KeyRecord:
+    """Return the record of a row of the table of keys."""
+    return KeyRecord(Key(key=key, request=request, subject=subject), version, position)
 
 
-def recorded(row: "Record") -> Recorded:
-    """A row of the events' table."""
+def event_from_row(row: Record) -> Recorded:
+    """Return the event of a row of the table of events."""
     position, stream, version, name, state, id_, recorded_at, actor, origin, token, *others, previous, hash_ = row
     correlation, causation, reason = others
     return Recorded(
@@ -134,7 +135,7 @@ def recorded(row: "Record") -> Recorded:
     )
 
 
-@lru_cache(1_000)  # the same few come again and again
+@lru_cache(1_000)  # authors repeat
 def _author(
     actor: str, origin: str, token: UUID | None, correlation: UUID | None, causation: UUID | None, reason: str | None
 ) -> Author:
@@ -148,24 +149,24 @@ def _author(
     )
 
 
-def line(row: "Record") -> bytes:
-    """A row of the events' table, whoever wrote it, as it is in an export."""
+def export_line_from_row(row: Record) -> bytes:
+    """Return the export line of a row of the table of events, without verifying it."""
     position, stream, version, name, state, id_, recorded_at, *envelope, previous, hash_ = row
     link = codec.link(
         previous.hex(), id_, stream, version, name, state.decode(errors="replace"), recorded_at, *envelope
     )
-    return audit.line(position, hash_, link)
+    return audit.export_line(position, hash_, link)
 
 
-def _row(stored: Stored, command: int) -> tuple[Any, ...]:
-    """As the events' table has it, with the command for the position, and without the time: both are given there."""
-    recorded, by = stored.recorded, stored.recorded.by
+def _row(row: EventRow, command: int) -> tuple[Any, ...]:
+    """Return a row of the table of events with the command for the position; `append` adds position and time."""
+    recorded, by = row.recorded, row.recorded.by
     return (
         command,
         recorded.stream,
         recorded.version,
         recorded.name,
-        stored.state,
+        row.state,
         recorded.id,
         None,
         by.actor,

@@ -1,7 +1,7 @@
 """
-The tables on PostgreSQL: numbered files of SQL, each applied once and in order.
+The tables in PostgreSQL: numbered migrations, each applied once and in order.
 
-Who starts applies those that are missing; two who start at once do it one after the other.
+A starting node applies the missing ones. Nodes that start at the same time do it in turn.
 """
 
 import asyncio
@@ -11,36 +11,34 @@ from importlib.resources import files
 import asyncpg
 
 from store.log import LogUnavailable
-from store.postgres import session
-from store.postgres.connection import BROKEN, check, connect, explained, target, words
+from store.postgres import meta, session
+from store.postgres.connection import connect
+from store.postgres.errors import CONNECTION_ERRORS, check_address, describe_database, describe_error, translate_errors
+from store.postgres.locks import LOCK_TABLES
+from store.postgres.meta import Meta
 
-AGAIN = 0.5
-"""Seconds between two attempts to reach a database that isn't there yet."""
-
-META = """
-    CREATE TABLE meta (name text PRIMARY KEY, value text NOT NULL);
-    INSERT INTO meta VALUES ('epoch', left(replace(gen_random_uuid()::text, '-', ''), 16)), ('schema', '0');
-"""
+RETRY_INTERVAL = 0.5
+"""Interval of the attempts to reach the database, in seconds."""
 
 logger = logging.getLogger(__name__)
 
 
 def migrations() -> list[str]:
-    """The SQL of all of them; the first is number 1."""
+    """Return the SQL of all migrations; the first is number 1."""
     folder = files("store.postgres") / "migrations"
     return [each.read_text() for each in sorted(folder.iterdir(), key=lambda each: each.name) if each.name[0].isdigit()]
 
 
 async def migrate(dsn: str, patience: float = 0.0) -> str:
-    """Brings the database's tables up to date; the log's epoch.
+    """Migrate the tables of the database *dsn* and return the log's epoch.
 
-    A database that can't be reached is waited for, *patience* seconds at most. Raises `LogUnavailable` then, or if a
-    newer version of Stageline made the tables.
+    Retries for *patience* seconds while the database can't be reached. Raises `LogUnavailable` after that, or if a
+    newer version of Stageline has migrated the tables.
     """
-    check(dsn)
+    check_address(dsn)
     deadline = asyncio.get_running_loop().time() + patience
-    with explained(dsn):
-        connection = await _reached(dsn, deadline)
+    with translate_errors(dsn):
+        connection = await _connect(dsn, deadline)
         try:
             await session.check(connection, dsn)
             async with connection.transaction():
@@ -49,45 +47,47 @@ async def migrate(dsn: str, patience: float = 0.0) -> str:
             await connection.close(timeout=1)
 
 
-async def _reached(dsn: str, deadline: float) -> "asyncpg.Connection[asyncpg.Record]":
-    has_said = False
+async def _connect(dsn: str, deadline: float) -> "asyncpg.Connection[asyncpg.Record]":
+    is_logged = False
     while True:
         try:
-            return await connect(dsn, answering=None)  # a migration takes as long as it takes
-        except asyncpg.ClientConfigurationError:  # the address itself makes no sense
+            return await connect(dsn, timeout=None)  # a migration may take long
+        except asyncpg.ClientConfigurationError:  # an invalid address
             raise
-        except BROKEN as error:
+        except CONNECTION_ERRORS as error:
             if asyncio.get_running_loop().time() >= deadline:
                 raise
-            if not has_said:
-                logger.warning("Waiting for %s: %s", target(dsn), words(error))
-            has_said = True
-            await asyncio.sleep(AGAIN)
+            if not is_logged:
+                values = {"database": describe_database(dsn), "error": describe_error(error)}
+                logger.warning("Waiting for %(database)s: %(error)s", values)
+            is_logged = True
+            await asyncio.sleep(RETRY_INTERVAL)
 
 
 async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]", dsn: str) -> str:
     known = migrations()
-    await connection.execute("SET LOCAL lock_timeout = 0")  # whoever migrates just now is waited for
-    await connection.execute("SELECT pg_advisory_xact_lock(7263, 0)")
+    await connection.execute("SET LOCAL lock_timeout = 0")  # another node may be migrating
+    await connection.execute(LOCK_TABLES)
     if not await connection.fetchval("SELECT to_regclass('meta') IS NOT NULL"):
         encoding = await connection.fetchval("SHOW server_encoding")
         if encoding != "UTF8":
             raise LogUnavailable(
-                f"{target(dsn).capitalize()} keeps text as {encoding}, which has no room for all that there is: "
-                "create it with createdb --encoding UTF8 --template template0."
+                f"{describe_database(dsn).capitalize()} has the encoding {encoding}; UTF8 is required: "
+                "create the database with createdb --encoding UTF8 --template template0."
             )
-        await connection.execute(META)
-    meta = {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM meta")}
-    if int(meta["schema"]) > len(known):
-        raise LogUnavailable(newer(dsn, "its schema", int(meta["schema"]), len(known)))
-    for migration in known[int(meta["schema"]) :]:
+        await connection.execute(meta.CREATE)
+    version = int(await meta.get(connection, Meta.SCHEMA) or 0)
+    if version > len(known):
+        raise LogUnavailable(newer_version_message(dsn, "its schema", version, len(known)))
+    for migration in known[version:]:
         await connection.execute(migration)
-    await connection.execute("UPDATE meta SET value = $1 WHERE name = 'schema' AND value <> $1", str(len(known)))
-    return str(meta["epoch"])
+    await meta.put(connection, Meta.SCHEMA, str(len(known)))  # always: a read-only database must fail here
+    return str(await meta.get(connection, Meta.EPOCH))
 
 
-def newer(dsn: str, what: str, found: int, known: int) -> str:
+def newer_version_message(dsn: str, subject: str, found: int, known: int) -> str:
+    """Return the message for a version *found* of *subject* above the one *known* to this version of Stageline."""
     return (
-        f"{target(dsn).capitalize()} was written by a newer version of Stageline ({what} is {found}, "
-        f"this version knows {known}): install that version, or a newer one."
+        f"{describe_database(dsn).capitalize()} was written by a newer version of Stageline ({subject} is {found}, "
+        f"this version knows {known}): install that version or a later one."
     )

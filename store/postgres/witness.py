@@ -1,69 +1,69 @@
 """
-Whether the database is still the one that this process has come to know.
+Detection of a database that was restored to an earlier state.
 
-It may be put back to an earlier state while processes run: a backup takes its place, or a replica that lacks the last
-commits. What they have in memory is of events then that aren't there, or that are others by now. No connection
-outlasts that, so every new one is asked for the newest event that was seen: positions are in the order of commits, and
-if that one is as it was, all before it are.
+A backup, or a replica that lacks the last commits, may replace the database while processes run. Their state in memory
+is invalid then. No connection survives that, so each new connection looks up the newest event that this process has
+seen. Positions are in commit order: if that event is unchanged, so are all before it.
 """
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
-from store.log import LogUnavailable, PutBack
-from store.postgres.connection import target
-
-if TYPE_CHECKING:
-    from store.postgres.connection import Connection
+from store.log import LogRewound, LogUnavailable
+from store.postgres.connection import Connection
+from store.postgres.errors import describe_database
 
 FOUND = """
     SELECT (SELECT value FROM meta WHERE name = 'epoch') AS epoch, pg_is_in_recovery() AS is_replica,
         (SELECT hash FROM stored_events WHERE notification_id = $1) AS hash
 """
 
+REWOUND = "%(database)s was restored to an earlier state: %(reason)s. This process ends: start it again."
+
 logger = logging.getLogger(__name__)
 
 
 class Witness:
-    """Knows the newest event that was seen of the log of *epoch* in the database *dsn*.
+    """The newest event that this process has seen of the log *epoch* in the database *dsn*.
 
-    It is *lost* when that event isn't there any more. Nothing that this process knows counts then: it has to end.
+    The event *lost* is set when the database no longer has it; the process must end then.
     """
 
     def __init__(self, dsn: str, epoch: str) -> None:
         self.lost = asyncio.Event()
-        self._name = target(dsn).capitalize()
+        self._name = describe_database(dsn).capitalize()
         self._epoch = epoch
         self._position = 0
         self._hash = b""
-        self._why = ""
+        self._message = ""
 
-    def saw(self, position: int, hash_: bytes) -> None:
+    def observe(self, position: int, hash_: bytes) -> None:
+        """Note an event that was read or written."""
         if position > self._position:
             self._position, self._hash = position, hash_
 
-    def stand(self) -> None:
-        """Raises `PutBack` once that was found."""
+    def ensure_intact(self) -> None:
+        """Raise `LogRewound` if the database was found to be restored."""
         if self.lost.is_set():
-            raise PutBack(self._why)
+            raise LogRewound(self._message)
 
-    async def check(self, connection: "Connection") -> None:
-        """To be done with every new connection before it is used; raises `PutBack`, or `LogUnavailable`."""
-        self.stand()
+    async def check(self, connection: Connection) -> None:
+        """Check a new connection before its first use; raises `LogRewound` or `LogUnavailable`."""
+        self.ensure_intact()
         position, hash_ = self._position, self._hash
         found = await connection.fetchrow(FOUND, position)
         assert found is not None
         if found["epoch"] != self._epoch:
-            why = "it holds another log"
+            reason = "it has another log"
         elif position and found["hash"] != hash_:
-            why = f"event {position} is {'gone' if found['hash'] is None else 'another one'}"
+            reason = f"event {position} is {'missing' if found['hash'] is None else 'different'}"
         else:
             return
         if found["is_replica"]:
-            raise LogUnavailable(f"{self._name}: it is a replica that is behind: name the primary.")
+            raise LogUnavailable(f"{self._name} is a replica that lags behind: name the primary.")
         if not self.lost.is_set():
-            self._why = f"{self._name} was put back to an earlier state: {why}. This process ends: start it again."
-            logger.critical("%s", self._why)
+            values = {"database": self._name, "reason": reason}
+            self._message = REWOUND % values
+            logger.critical(REWOUND, values)
             self.lost.set()
-        self.stand()
+        self.ensure_intact()

@@ -1,196 +1,226 @@
 """
-Appending on PostgreSQL: what waits is sent as one transaction, and one such is on its way at a time.
+The writer of a node: it sends all pending appends in one transaction, one transaction at a time.
 
-A node works everything out beforehand, with the streams' heads as it believes them to be. The database's own `append`
-gives the positions, and refuses what was built on a head that isn't one any more.
+A node prepares everything with the heads of the streams as it has cached them. The function `append` in the database
+assigns the positions, and refuses what was prepared on a stale head. With 32 clients that makes 26,600 appends a
+second, 3.65 times the rate of single inserts through a pool (`bench.postgres`).
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import assert_never
 from uuid import UUID
 
 import asyncpg
 
-from store.batch import Answer, Batch, Clock, Head, Tip, Waiting
-from store.log import Author, Change, Key, LogUnavailable, OutcomeUnknown, PutBack, Receipt, Recorded, StreamMoved
-from store.postgres.connection import InDoubt, Line
-from store.postgres.rows import ANSWERS, APPEND, FOUND, HEADS, Became, Letter, Sent, answer
+from domain.errors import IdempotencyKeyReused
+from store.batch import AppendBatch, Clock, KeyRecord, PendingAppend, StreamHead, Tip
+from store.log import Author, Change, Key, LogRewound, LogUnavailable, OutcomeUnknown, Receipt, Recorded, StreamMoved
+from store.postgres.connection import DedicatedConnection
+from store.postgres.errors import InDoubt
+from store.postgres.rows import (
+    ANSWERS,
+    APPEND,
+    HEADS,
+    WRITTEN,
+    AppendOutcome,
+    AppendRequest,
+    PreparedAppend,
+    key_record_from_row,
+)
 
-KNOWN_HEADS = 10_000
+CACHED_HEADS = 10_000
+"""Maximum number of cached stream heads; the least recently written stream goes first."""
 
-MOST = 256
-"""Appends at most in a batch."""
+MAX_BATCH = 256
+"""Maximum number of appends in a batch."""
 
-DOUBT = 5.0
-"""Seconds that are spent on finding out what became of a batch whose connection broke."""
+DOUBT_TIMEOUT = 5.0
+"""Maximum time for finding out whether a batch in doubt was written, in seconds."""
 
-AGAIN = 0.2
-"""Seconds between two attempts at that."""
+RETRY_INTERVAL = 0.2
+"""Interval of the attempts to find out, in seconds."""
 
-UNWRITABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-"""What the database says of one append's own contents."""
+DATA_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""Errors that concern the content of one append."""
 
 
 class Writer:
-    """Carries appends out; *publish* is given the events of every batch, before anybody gets a receipt."""
+    """Writes appends; *publish* gets the events of each batch before the callers get their receipts."""
 
-    def __init__(self, line: Line, clock: Clock, publish: Callable[[Sequence[Recorded]], None]) -> None:
-        self._line = line
+    def __init__(
+        self, connection: DedicatedConnection, clock: Clock, publish: Callable[[Sequence[Recorded]], None]
+    ) -> None:
+        self._connection = connection
         self._clock = clock
         self._publish = publish
-        self._tip = Tip()  # as it is believed to be: positions are the others' too
-        self._heads: dict[UUID, Head] = {}  # as they are believed to be
-        self._waiting: list[Waiting] = []
+        self._tip = Tip()  # may be stale: other nodes write, too
+        self._heads: dict[UUID, StreamHead] = {}  # may be stale
+        self._pending: list[PendingAppend] = []
         self._writing: asyncio.Task[None] | None = None
 
     async def append(self, changes: Sequence[Change], by: Author, key: Key | None) -> Receipt:
-        waiting = Waiting(changes, by, key, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        """See `EventLog.append`."""
+        pending = PendingAppend(changes, by, key, asyncio.get_running_loop().create_future())
+        self._pending.append(pending)
         if self._writing is None:
-            self._writing = asyncio.create_task(self._write())  # a task of its own: who waits may be cancelled
-        return await waiting.receipt
+            self._writing = asyncio.create_task(self._write())  # its own task: the caller may be cancelled
+        return await pending.receipt
 
     async def close(self) -> None:
-        """Carries out what was to be appended."""
+        """Write the pending appends."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
 
     def learn(self, events: Sequence[Recorded]) -> None:
-        """Takes the heads of streams, and the log's time, from its newest events."""
+        """Update the cached heads and the tip from the log's newest events."""
         for stream, last in {each.stream: each for each in events}.items():
             known = self._heads.get(stream)
             if known is None or last.version > known.version:
-                self._believe(stream, Head(last.version, last.hash))
+                self._cache(stream, StreamHead(last.version, last.hash))
         if events:
             position, at = events[-1].position, events[-1].recorded_at
             self._tip = Tip(max(self._tip.position, position), max(self._tip.recorded_at, at))
 
-    def _believe(self, stream: UUID, head: Head) -> None:
-        self._heads.pop(stream, None)  # so that the dict is in the order of the last writing
+    def _cache(self, stream: UUID, head: StreamHead) -> None:
+        self._heads.pop(stream, None)  # keeps the dict in the order of the last write
         self._heads[stream] = head
-        if len(self._heads) > KNOWN_HEADS:
+        if len(self._heads) > CACHED_HEADS:
             del self._heads[next(iter(self._heads))]
 
     async def _write(self) -> None:
-        """Carries out what waits, then what has come to wait meanwhile, until nothing does."""
+        """Write the pending appends until there are none."""
         try:
-            while self._waiting:
-                taken = self._take()
-                for one, outcome in zip(taken, await self._outcomes(taken), strict=True):
-                    one.settle(outcome)
+            while self._pending:
+                batch = self._next_batch()
+                for append, outcome in zip(batch, await self._outcomes(batch), strict=True):
+                    append.settle(outcome)
         finally:
             self._writing = None
 
-    def _take(self) -> list[Waiting]:
-        """Those that need no stream and no key which one before them writes; the others wait for the next batch."""
-        taken: list[Waiting] = []
-        left: list[Waiting] = []
+    def _next_batch(self) -> list[PendingAppend]:
+        """Take the appends that depend on no earlier pending one; the others wait for the next batch."""
+        batch: list[PendingAppend] = []
+        rest: list[PendingAppend] = []
         written: set[UUID | str] = set()
-        for one in self._waiting:
-            is_free = len(taken) < MOST and written.isdisjoint(_needs(one))
-            (taken if is_free else left).append(one)
-            written |= _writes(one)
-        self._waiting = left
-        return taken
+        for append in self._pending:
+            is_independent = len(batch) < MAX_BATCH and written.isdisjoint(_reads(append))
+            (batch if is_independent else rest).append(append)
+            written |= _writes(append)
+        self._pending = rest
+        return batch
 
-    async def _outcomes(self, taken: Sequence[Waiting]) -> Sequence[Receipt | Exception]:
+    async def _outcomes(self, appends: Sequence[PendingAppend]) -> Sequence[Receipt | Exception]:
         try:
-            return await self._carry_out(taken)
-        except UNWRITABLE as refusal:
-            if len(taken) == 1:
+            return await self._write_batch(appends)
+        except DATA_ERRORS as refusal:
+            if len(appends) == 1:
                 return [refusal]
-            return [outcome for one in taken for outcome in await self._outcomes([one])]
+            return [outcome for append in appends for outcome in await self._outcomes([append])]
         except Exception as failure:
-            return [failure] * len(taken)
+            return [failure] * len(appends)
 
-    async def _carry_out(self, taken: Sequence[Waiting]) -> Sequence[Receipt | Exception]:
-        heads, answers = await self._look_up(taken)
-        batch = Batch(self._tip, self._clock, lambda stream: heads.get(stream, Head()), answers.get)
+    async def _write_batch(self, appends: Sequence[PendingAppend]) -> Sequence[Receipt | Exception]:
+        heads, key_records = await self._look_up(appends)
+        batch = AppendBatch(self._tip, self._clock, lambda stream: heads.get(stream, StreamHead()), key_records.get)
         outcomes: list[Receipt | Exception] = []
-        sent: dict[int, Sent] = {}
-        for number, one in enumerate(taken):
-            begin = len(batch.stored)
-            outcome = one.attempt(batch)
+        prepared: dict[int, PreparedAppend] = {}
+        for number, append in enumerate(appends):
+            begin = len(batch.rows)
+            outcome = append.attempt(batch)
             outcomes.append(outcome)
             if isinstance(outcome, Receipt) and not outcome.is_repeat:
-                sent[number] = Sent(one.changes, one.key, batch.stored[begin:])
-        if sent:
-            letter = Letter(list(sent.values()), heads, batch.tip.recorded_at)
-            for number, became in zip(sent, await self._send(letter), strict=True):
-                outcomes[number] = self._told(taken[number], became)
+                prepared[number] = PreparedAppend(append.changes, append.key, batch.rows[begin:])
+        if prepared:
+            request = AppendRequest(list(prepared.values()), heads, batch.tip.recorded_at)
+            for number, result in zip(prepared, await self._send(request), strict=True):
+                outcomes[number] = self._outcome(appends[number], result)
         events = [each for outcome in outcomes if isinstance(outcome, Receipt) for each in outcome.recorded]
         self.learn(events)
         self._publish(events)
         return outcomes
 
-    async def _look_up(self, taken: Sequence[Waiting]) -> tuple[dict[UUID, Head], Mapping[str, Answer]]:
-        """The heads of the streams, read anew where they are not believed to be where they are expected; and the
-        answers to the keys of those who expect it."""
-        heads: dict[UUID, Head] = {}  # the batch's own: those that are kept may be forgotten meanwhile
+    async def _look_up(
+        self, appends: Sequence[PendingAppend]
+    ) -> tuple[dict[UUID, StreamHead], Mapping[str, KeyRecord]]:
+        """Return the heads of the streams and the records of keys.
+
+        A cached head that is not at the expected version is read again, and so is the key of its append.
+        """
+        heads: dict[UUID, StreamHead] = {}  # a copy: the cache may evict them
         streams: set[UUID] = set()
         keys: set[str] = set()
-        for one in taken:
-            heads |= {each.stream: self._heads[each.stream] for each in one.changes if each.stream in self._heads}
-            doubtful = [change.stream for change in one.changes if self._is_doubtful(change)]
-            streams.update(doubtful)
-            if doubtful and one.key is not None:
-                keys.add(one.key.key)
+        for append in appends:
+            heads |= {each.stream: self._heads[each.stream] for each in append.changes if each.stream in self._heads}
+            stale = [change.stream for change in append.changes if self._is_stale(change)]
+            streams.update(stale)
+            if stale and append.key is not None:
+                keys.add(append.key.key)
         if streams:
             for stream in streams:
                 self._heads.pop(stream, None)
                 heads.pop(stream, None)
-            for stream, version, hash_, recorded_at in await self._line.fetch(HEADS, list(streams)):
-                heads[stream] = Head(version, hash_)
-                self._believe(stream, heads[stream])
+            for stream, version, hash_, recorded_at in await self._connection.fetch(HEADS, list(streams)):
+                heads[stream] = StreamHead(version, hash_)
+                self._cache(stream, heads[stream])
                 self._tip = Tip(self._tip.position, max(self._tip.recorded_at, recorded_at))
-        answers = {row["key"]: answer(*row) for row in await self._line.fetch(ANSWERS, list(keys))} if keys else {}
-        return heads, answers
+        key_records = (
+            {row["key"]: key_record_from_row(*row) for row in await self._connection.fetch(ANSWERS, list(keys))}
+            if keys
+            else {}
+        )
+        return heads, key_records
 
-    def _is_doubtful(self, change: Change) -> bool:
+    def _is_stale(self, change: Change) -> bool:
         head = self._heads.get(change.stream)
         return (head.version if head else 0) != change.expected
 
-    def _told(self, one: Waiting, became: Became) -> Receipt | Exception:
-        match became:
+    def _outcome(self, append: PendingAppend, result: AppendOutcome) -> Receipt | Exception:
+        match result:
             case StreamMoved():
-                self._heads.pop(became.stream, None)
-                return became
-            case Answer():
-                assert one.key is not None
+                self._heads.pop(result.stream, None)
+                return result
+            case KeyRecord():
+                assert append.key is not None
                 try:
-                    return became.again(one.key.request)
-                except Exception as refusal:
+                    return result.repeat(append.key.request)
+                except IdempotencyKeyReused as refusal:
                     return refusal
+            case Receipt():
+                return result
             case _:
-                return became
+                assert_never(result)
 
-    async def _send(self, letter: Letter) -> Sequence[Became]:
-        """Sends *letter*, and sends it again when it isn't known whether it arrived: what was written is not written
-        twice, since the streams have moved on."""
-        deadline = asyncio.get_running_loop().time() + DOUBT
+    async def _send(self, request: AppendRequest) -> Sequence[AppendOutcome]:
+        """Send *request*; send it again while it is in doubt.
+
+        Nothing is written twice: after a successful call the streams have other heads.
+        """
+        deadline = asyncio.get_running_loop().time() + DOUBT_TIMEOUT
         is_in_doubt = False
         while True:
             try:
-                reply = await self._line.fetch(APPEND, *letter.parameters)
-                found = await self._line.fetch(FOUND, *letter.events) if is_in_doubt else ()
-                return letter.outcomes(reply, found)
-            except PutBack:  # what was sent isn't there, if it ever was
+                reply = await self._connection.fetch(APPEND, *request.parameters)
+                written = await self._connection.fetch(WRITTEN, *request.events) if is_in_doubt else ()
+                return request.outcomes(reply, written)
+            except LogRewound:  # the events are not in the restored database
                 raise
-            except LogUnavailable as away:
-                is_in_doubt = is_in_doubt or isinstance(away, InDoubt)
+            except LogUnavailable as fault:
+                is_in_doubt = is_in_doubt or isinstance(fault, InDoubt)
                 if not is_in_doubt:
                     raise
                 if asyncio.get_running_loop().time() > deadline:
-                    raise OutcomeUnknown(f"{away} Whether it was recorded isn't known: ask again.") from away
-            await asyncio.sleep(AGAIN)
+                    raise OutcomeUnknown(f"{fault} The change may have been recorded: try again.") from fault
+            await asyncio.sleep(RETRY_INTERVAL)
 
 
-def _needs(one: Waiting) -> set[UUID | str]:
-    """The streams and the key whose present state it depends upon."""
-    names: set[UUID | str] = {change.stream for change in one.changes}
-    return names if one.key is None else names | {one.key.key, one.key.subject}
+def _reads(append: PendingAppend) -> set[UUID | str]:
+    """Return the streams and the key that *append* depends on."""
+    names: set[UUID | str] = {change.stream for change in append.changes}
+    return names if append.key is None else names | {append.key.key, append.key.subject}
 
 
-def _writes(one: Waiting) -> set[UUID | str]:
-    names: set[UUID | str] = {change.stream for change in one.changes if change.events}
-    return names if one.key is None else names | {one.key.key}
+def _writes(append: PendingAppend) -> set[UUID | str]:
+    """Return the streams and the key that *append* writes."""
+    names: set[UUID | str] = {change.stream for change in append.changes if change.events}
+    return names if append.key is None else names | {append.key.key}

@@ -1,1 +1,1 @@
-"""The event log in SQLite files."""
+"""The event log, the output and the keys in SQLite files."""

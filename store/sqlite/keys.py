@@ -1,4 +1,4 @@
-"""The keys that actors' profiles are sealed with, in an SQLite file."""
+"""The encryption keys of actors' profiles in an SQLite file."""
 
 import asyncio
 import json
@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from store.keys import KEY
+from store.keys import KEY_LENGTH
 from store.sqlite import disk
 
 T = TypeVar("T")
 
 
 class SqliteKeys:
-    """See `Keys`. What is destroyed is overwritten in the file, and its journal is emptied."""
+    """See `Keys`. A destroyed key is overwritten in the file, and the journal is truncated."""
 
     def __init__(self, database: sqlite3.Connection, path: Path) -> None:
         self._database = database
@@ -25,13 +25,15 @@ class SqliteKeys:
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteKeys":
-        """The keys in the file *path*, which is made if it is missing; raises `LogUnavailable`."""
-        return cls(await asyncio.to_thread(opened, path), path)
+        """Open the file *path*, or create it; raises `LogUnavailable`."""
+        return cls(await asyncio.to_thread(connect, path), path)
 
     async def make(self, actor: str) -> bytes:
         def make() -> bytes:
             with self._database:
-                self._database.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (actor, secrets.token_bytes(KEY)))
+                self._database.execute(
+                    "INSERT OR IGNORE INTO keys VALUES (?, ?)", (actor, secrets.token_bytes(KEY_LENGTH))
+                )
             ((key,),) = self._database.execute("SELECT key FROM keys WHERE actor = ?", (actor,))
             return bytes(key)
 
@@ -60,15 +62,16 @@ class SqliteKeys:
 
     async def _run(self, work: Callable[[], T]) -> T:
         def run() -> T:
-            with disk.explained(self._path):
+            with disk.translate_errors(self._path):
                 return work()
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
 
-def opened(path: Path) -> sqlite3.Connection:
-    disk.make(path)
-    with disk.explained(path):
+def connect(path: Path) -> sqlite3.Connection:
+    """Connect to the file *path*; create the file and its table if they are missing."""
+    disk.make_file(path)
+    with disk.translate_errors(path):
         database = sqlite3.connect(path, check_same_thread=False)
         database.execute("PRAGMA secure_delete = ON")
         database.execute("PRAGMA journal_mode = TRUNCATE")

@@ -1,8 +1,8 @@
 """
-The log's tables in SQLite.
+The tables of the log in SQLite.
 
-That of the events is the one of the `eventsourcing` library's application recorder, with the envelope beside it: a
-program made with that library can read and follow the log.
+The table of events is that of the `eventsourcing` library's application recorder, with more columns for the envelope.
+So a program that uses the library can read and follow the log.
 """
 
 import secrets
@@ -23,13 +23,14 @@ from eventsourcing.sqlite import (
 )
 
 from store import audit, codec
-from store.batch import Answer, Batch, Head, Stored, Tip
+from store.batch import AppendBatch, EventRow, KeyRecord, StreamHead, Tip
 from store.log import Author, Key, LogUnavailable, Origin, Recorded
 
 SCHEMA = 1
+"""Version of the tables."""
 
 COLUMNS = (
-    "rowid INTEGER PRIMARY KEY",  # the position, under the name that the library reads; a primary key outlives VACUUM
+    "rowid INTEGER PRIMARY KEY",  # the position; the library reads it by this name, and a primary key survives VACUUM
     "originator_id TEXT NOT NULL",
     "originator_version INTEGER NOT NULL",
     "topic TEXT NOT NULL",
@@ -51,25 +52,25 @@ TABLES = [
     BEGIN SELECT RAISE(ABORT, 'events are never updated'); END""",
     """CREATE TRIGGER stored_events_delete BEFORE DELETE ON stored_events
     BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END""",
-    # INSERT OR REPLACE would delete without asking the trigger above
+    # INSERT OR REPLACE deletes without firing the trigger above
     """CREATE TRIGGER stored_events_insert BEFORE INSERT ON stored_events
     WHEN NEW.rowid IS NOT (SELECT coalesce(max(rowid), 0) + 1 FROM stored_events)
     OR EXISTS (SELECT 1 FROM stored_events
                WHERE originator_id = NEW.originator_id AND originator_version = NEW.originator_version)
-    BEGIN SELECT RAISE(ABORT, 'an event takes the next position, and a version that is free'); END""",
+    BEGIN SELECT RAISE(ABORT, 'an event must have the next position and an unused version'); END""",
     """CREATE TABLE keys (key TEXT PRIMARY KEY, request TEXT NOT NULL, subject TEXT NOT NULL,
     version INTEGER NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 ]
 
 PRAGMAS = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON", "cache_size = -8000")
-"""Durable at commit, on macOS too, and 8 MB of pages."""
+"""Settings of a connection: durable commits, on macOS too, and a page cache of 8 MB."""
 
-_uuid = lru_cache(10_000)(UUID)  # the same few streams and tokens come again and again
+_uuid = lru_cache(10_000)(UUID)  # streams and tokens repeat
 
 
-class Pool(SQLiteConnectionPool):
-    """The library's, with connections whose commits are durable."""
+class DurablePool(SQLiteConnectionPool):
+    """The library's pool, with durable commits."""
 
     def _create_connection(self) -> SQLiteConnection:
         connection = super()._create_connection()
@@ -79,24 +80,24 @@ class Pool(SQLiteConnectionPool):
 
 
 class Datastore(SQLiteDatastore):
-    """The library's, with at most *size* connections to the file *path*."""
+    """The library's datastore, with at most *size* connections to the file *path*."""
 
     def __init__(self, path: Path, size: int, mode: str = "rw") -> None:
         super().__init__(str(path))
-        self.pool = Pool(db_name=f"{path.absolute().as_uri()}?mode={mode}", pool_size=size, max_overflow=0)
+        self.pool = DurablePool(db_name=f"{path.absolute().as_uri()}?mode={mode}", pool_size=size, max_overflow=0)
 
 
-class Recorder(SQLiteApplicationRecorder):
-    """The library's, with what it doesn't know of: envelopes, idempotency keys, and whose log it is.
+class SqliteRecorder(SQLiteApplicationRecorder):
+    """The library's recorder, with envelopes, idempotency keys and the log's epoch.
 
-    What takes a cursor is done in that cursor's transaction.
+    A method that takes a cursor works in the cursor's transaction.
     """
 
     def construct_create_table_statements(self) -> list[str]:
         return TABLES
 
     def begin(self, path: Path) -> str:
-        """Makes the tables where there are none yet; the log's epoch. Raises `LogUnavailable` if it isn't for us."""
+        """Create missing tables and return the epoch; raises `LogUnavailable` if *path* is not a usable log."""
         with self.datastore.transaction(commit=True) as cursor:
             cursor.execute("SELECT name FROM sqlite_master")
             tables = {row["name"] for row in cursor.fetchall()}
@@ -105,16 +106,18 @@ class Recorder(SQLiteApplicationRecorder):
                 meta = {"epoch": secrets.token_hex(8), "schema": str(SCHEMA)}
                 cursor.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             elif not {"stored_events", "keys", "meta"} <= tables:
-                raise LogUnavailable(f"{path} is a database, but holds no log of Stageline's: name another file.")
+                raise LogUnavailable(f"{path} is an SQLite database without a Stageline log: name another file.")
             cursor.execute("SELECT name, value FROM meta")
             meta = {row["name"]: row["value"] for row in cursor.fetchall()}
         if int(meta["schema"]) > SCHEMA:
             raise LogUnavailable(
                 f"{path} was written by a newer version of Stageline (its schema is {meta['schema']}, this version "
-                f"knows {SCHEMA}): install that version, or a newer one."
+                f"knows {SCHEMA}): install that version or a later one."
             )
         if "moved" in meta:
-            raise LogUnavailable(f"{path} has moved to {meta['moved']}: name that (--database, or DATABASE_URL).")
+            raise LogUnavailable(
+                f"The log in {path} was moved to {meta['moved']}: name that database (--database or DATABASE_URL)."
+            )
         return meta["epoch"]
 
     def tip(self, cursor: SQLiteCursor) -> Tip:
@@ -122,42 +125,42 @@ class Recorder(SQLiteApplicationRecorder):
         row = cursor.fetchone()
         return Tip(row["rowid"], datetime.fromisoformat(row["recorded_at"])) if row else Tip()
 
-    def head(self, cursor: SQLiteCursor, stream: UUID) -> Head:
+    def head(self, cursor: SQLiteCursor, stream: UUID) -> StreamHead:
         cursor.execute(
             "SELECT originator_version, hash FROM stored_events WHERE originator_id = ? "
             "ORDER BY originator_version DESC LIMIT 1",
             (stream.hex,),
         )
         row = cursor.fetchone()
-        return Head(row["originator_version"], row["hash"]) if row else Head()
+        return StreamHead(row["originator_version"], row["hash"]) if row else StreamHead()
 
-    def answer(self, cursor: SQLiteCursor, key: str) -> Answer | None:
+    def key_record(self, cursor: SQLiteCursor, key: str) -> KeyRecord | None:
         cursor.execute("SELECT * FROM keys WHERE key = ?", (key,))
         row = cursor.fetchone()
-        return answer(*row) if row else None
+        return key_record_from_row(*row) if row else None
 
-    def write(self, cursor: SQLiteCursor, batch: Batch) -> None:
-        self._insert_events(cursor, cast("list[StoredEvent]", batch.stored))
-        answers = [
-            (answer.key.key, answer.key.request, answer.key.subject.hex, answer.version, answer.position)
-            for answer in batch.answers.values()
+    def write(self, cursor: SQLiteCursor, batch: AppendBatch) -> None:
+        self._insert_events(cursor, cast("list[StoredEvent]", batch.rows))
+        keys = [
+            (record.key.key, record.key.request, record.key.subject.hex, record.version, record.position)
+            for record in batch.key_records.values()
         ]
-        cursor.executemany("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", answers)
+        cursor.executemany("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", keys)
 
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
-        rows = [_row(stored) for stored in cast("Sequence[Stored]", stored_events)]
+        rows = [_row(each) for each in cast("Sequence[EventRow]", stored_events)]
         c.executemany(f"INSERT INTO stored_events VALUES ({', '.join('?' * len(COLUMNS))})", rows)
         return [row[0] for row in rows]
 
 
-def _row(stored: Stored) -> tuple[Any, ...]:
-    recorded, by = stored.recorded, stored.recorded.by
+def _row(row: EventRow) -> tuple[Any, ...]:
+    recorded, by = row.recorded, row.recorded.by
     return (
         recorded.position,
         recorded.stream.hex,
         recorded.version,
         recorded.name,
-        stored.state,
+        row.state,
         recorded.id.hex,
         recorded.recorded_at.isoformat(timespec="microseconds"),
         by.actor,
@@ -171,12 +174,12 @@ def _row(stored: Stored) -> tuple[Any, ...]:
     )
 
 
-def answer(key: str, request: str, subject: str, version: int, position: int) -> Answer:
-    """A row of the keys' table."""
-    return Answer(Key(key=key, request=request, subject=UUID(subject)), version, position)
+def key_record_from_row(key: str, request: str, subject: str, version: int, position: int) -> KeyRecord:
+    """Return the record of a row of the table of keys."""
+    return KeyRecord(Key(key=key, request=request, subject=UUID(subject)), version, position)
 
 
-def line(
+def export_line_from_row(
     position: int,
     stream: str,
     version: int,
@@ -193,40 +196,40 @@ def line(
     previous: bytes,
     hash_: bytes,
 ) -> tuple[int, bytes]:
-    """A row of the events' table, whoever wrote it, as its position and its line in an export."""
+    """Return the position and the export line of a row of the table of events, without verifying it."""
     link = codec.link(
         previous.hex(),
         _dashed(id_),
-        _known(stream),
+        _cached_dashed(stream),
         version,
         name,
         state.decode(errors="replace"),
         _instant(recorded_at),
         actor,
         origin,
-        token and _known(token),
-        correlation and _known(correlation),
-        causation and _known(causation),
+        token and _cached_dashed(token),
+        correlation and _cached_dashed(correlation),
+        causation and _cached_dashed(causation),
         reason,
     )
-    return position, audit.line(position, hash_, link)
+    return position, audit.export_line(position, hash_, link)
 
 
 def _dashed(hex_: str) -> str:
-    """A UUID as it is hashed."""
+    """Return a UUID as text, as the link has it."""
     return f"{hex_[:8]}-{hex_[8:12]}-{hex_[12:16]}-{hex_[16:20]}-{hex_[20:]}"
 
 
-_known = lru_cache(10_000)(_dashed)
+_cached_dashed = lru_cache(10_000)(_dashed)
 
 
-@lru_cache(1000)  # what was written together has the same
+@lru_cache(1000)  # events of one batch have the same time
 def _instant(at: str) -> str:
-    """A time as it is hashed: without its microseconds when there are none, and with Z for UTC."""
+    """Return a time as the link has it: without zero microseconds, and with Z for UTC."""
     return at.replace(".000000", "").replace("+00:00", "Z")
 
 
-def recorded(
+def event_from_row(
     position: int,
     stream: str,
     version: int,
@@ -243,7 +246,7 @@ def recorded(
     previous: bytes,
     hash_: bytes,
 ) -> Recorded:
-    """A row of the events' table."""
+    """Return the event of a row of the table of events."""
     return Recorded(
         position=position,
         stream=_uuid(stream),

@@ -115,7 +115,7 @@ def test_an_altered_event_is_named(staging: Shell, log: Path, head: tuple[str, .
     answer = audit(staging, "verify", str(log), *head)
     assert answer.code == 1
     event = f"({name}, version {version} of stream {stream})"
-    assert answer.lines == [f"changed: position {at + 1} {event}: it is not what its hash says"]
+    assert answer.lines == [f"changed: position {at + 1} {event}: the event does not match its hash"]
     assert answer.err == "Error: The log was altered; found: 1.\n"
     as_json = audit(staging, "verify", str(log), "--json")
     assert (as_json.code, as_json.json["isGood"], as_json.error["code"]) == (1, False, "ALTERED")

@@ -7,7 +7,7 @@ import pytest
 from msgspec import convert
 
 from store.audit import Verifier
-from store.head import Head, from_pem
+from store.head import SignedHead, from_pem
 from tests.gql.environment import Environment
 from tests.gql.stageline import Stageline
 
@@ -20,10 +20,10 @@ def export(stageline: Stageline, after: str | None = None) -> list[bytes]:
     return answer.content.splitlines(keepends=True)
 
 
-def signed(stageline: Stageline) -> tuple[Head, str]:
+def signed(stageline: Stageline) -> tuple[SignedHead, str]:
     answer = stageline.query("auditHead")
     public = answer.pop("publicKey")
-    return convert(answer, Head), public
+    return convert(answer, SignedHead), public
 
 
 def test_a_head_is_that_of_the_export_and_signed(stageline: Stageline) -> None:

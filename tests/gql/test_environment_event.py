@@ -53,11 +53,11 @@ def written(environment: Environment) -> list[int]:
     return sorted([event["position"] for events in lists for event in events] + queue_positions(environment))
 
 
-@pytest.mark.parametrize("kept", [feed.KEPT, 4], ids=["from memory", "from the store"])
+@pytest.mark.parametrize("kept", [feed.TAIL_SIZE, 4], ids=["from memory", "from the store"])
 def test_an_environments_events_come_in_one_order_from_every_cursor_until_it_is_deleted(
     environment: Environment, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "KEPT", kept)
+    monkeypatch.setattr(feed, "TAIL_SIZE", kept)
     other = Environment(environment.stageline)
     running = environment.block()
     other.add("elsewhere")

@@ -19,7 +19,7 @@ from gql.document.format import DocumentFormat
 from gql.types.change import PipelineEventType
 from gql.types.event import DeploymentEventType, QueueEventType
 from store.log import Origin
-from store.output import Kind
+from store.output import LineKind
 from tests.serving import ROOT
 
 TYPES = {name: type_ for name, type_ in schema.schema._schema.type_map.items() if not name.startswith("__")}
@@ -27,7 +27,7 @@ ENUMS: dict[str, type[Enum]] = {
     "Action": Action,
     "Cancellation": Cancellation,
     "DeploymentEventType": DeploymentEventType,
-    "LogKind": Kind,
+    "LogKind": LineKind,
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
     "Phase": Phase,

@@ -112,7 +112,7 @@ def _check(stageline: Stageline, field: str, part: Data, names: int, **subject: 
 def test_who_is_behind_reads_only_the_streams_of_the_environment_and_from_there(
     long: Environment, over: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "KEPT", 4)  # so that nobody is fed from memory
+    monkeypatch.setattr(feed, "TAIL_SIZE", 4)  # so that nobody is fed from memory
     other = Environment(long.stageline)
     for number in range(30):
         other.do("createStage", name=f"Elsewhere {number}")

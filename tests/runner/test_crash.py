@@ -37,7 +37,7 @@ from runner.targets.process.attempt import STAMP
 from server.components import running
 from server.settings import Settings
 from store import ids
-from store.output import Kind
+from store.output import LineKind
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import SqliteOutput
 from tests.runner.world import ANN, World
@@ -186,7 +186,7 @@ async def marks_in_log(here: World, id_: DeploymentId) -> tuple[list[str], list[
 
 
 async def lines_in_store(here: World, id_: DeploymentId) -> list[str]:
-    return sorted(line.text for line in await here.outputs.read(id_) if line.kind is Kind.LINE)
+    return sorted(line.text for line in await here.outputs.read(id_) if line.kind is LineKind.LINE)
 
 
 def lines_of(deployment: int) -> list[str]:

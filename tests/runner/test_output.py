@@ -12,7 +12,7 @@ from runner import output as outputs
 from runner.output import BufferedOutput
 from runner.targets.contract import Work
 from store.ids import new
-from store.output import Kind
+from store.output import LineKind
 from store.sqlite.output import MemoryOutput
 
 DEPLOYMENT, SERVICE = new(), new()
@@ -33,12 +33,12 @@ class Counting(MemoryOutput):
         phase: Phase,
         attempt: int,
         lines: Sequence[str],
-        kind: Kind = Kind.LINE,
-        upto: int | None = None,
+        kind: LineKind = LineKind.LINE,
+        offset: int | None = None,
     ) -> None:
         if self.fault is not None:
             raise self.fault
-        await super().append(deployment, service, phase, attempt, lines, kind, upto)
+        await super().append(deployment, service, phase, attempt, lines, kind, offset)
         self.appends += 1
 
     async def texts(self) -> list[str]:
@@ -108,8 +108,8 @@ async def test_a_note_comes_behind_what_was_printed_before_it(store: Counting) -
         await output.write(["one"], 4)
         await output.note("failed: \n no reason")
     assert [(line.kind, line.text) for line in await store.read(DEPLOYMENT)] == [
-        (Kind.LINE, "one"),
-        (Kind.NOTE, "failed: no reason"),
+        (LineKind.LINE, "one"),
+        (LineKind.NOTE, "failed: no reason"),
     ]
 
 

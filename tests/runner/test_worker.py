@@ -216,16 +216,16 @@ async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(
 ) -> None:
     """Though that can't be said at once."""
     assert isinstance(world.outputs, PostgresOutput)
-    begin_anew, tries = world.outputs.begin_anew, 0
+    reset_offset, tries = world.outputs.reset_offset, 0
 
     async def falter(*attempt: Any) -> None:
         nonlocal tries
         tries += 1
         if tries == 1:
             raise LogUnavailable("The database is away.")
-        await begin_anew(*attempt)
+        await reset_offset(*attempt)
 
-    monkeypatch.setattr(world.outputs, "begin_anew", falter)
+    monkeypatch.setattr(world.outputs, "reset_offset", falter)
 
     async def print_and_wait(work: Work, output: StepOutput) -> None:
         await output.write(["working"], upto=8)
@@ -245,7 +245,7 @@ async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(
         async for lines in world.outputs.follow(id_, after=1):
             assert "is gone: this step is begun anew on" in lines[0].text
             break
-        assert await world.outputs.kept(id_, api, Phase.BUILD, 1) == 0
+        assert await world.outputs.offset(id_, api, Phase.BUILD, 1) == 0
         gate.opened.set()
         assert (await world.over(id_)).status == Status.SUCCEEDED
 
@@ -465,7 +465,7 @@ async def test_an_environment_goes_on_when_it_could_not_be_said_that_a_deploymen
 async def test_a_worker_begins_again_when_no_word_comes_of_a_job_that_it_asked_for(
     world: World, workers: Workers, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connection, "ANSWERING", 1.0)
+    monkeypatch.setattr(postgres_connection, "STATEMENT_TIMEOUT", 1.0)
     async with far(database) as (proxy, dsn), workers.one(database=dsn):
         await world.over(await world.request(await world.environment(["api"])))
         proxy.hushes = b"process"  # the queue
@@ -505,7 +505,7 @@ async def test_a_worker_whose_sign_of_life_is_not_taken_lets_go_of_what_it_drive
 ) -> None:
     """Though all else is answered."""
     caplog.set_level("INFO")
-    monkeypatch.setattr(worker, "ANSWERING", 1.0)
+    monkeypatch.setattr(worker, "STATEMENT_TIMEOUT", 1.0)
     id_, gate = driven
     connection = await asyncpg.connect(database)
     async with connection.transaction():

@@ -197,7 +197,7 @@ def silence(here: Stageline, there: Stageline, hush: Callable[[], object], speak
 async def test_a_node_says_that_its_database_is_silent_and_goes_on_when_that_speaks(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit in ("CONNECTING", "ANSWERING"):
+    for limit in ("CONNECT_TIMEOUT", "STATEMENT_TIMEOUT"):
         monkeypatch.setattr(postgres_connection, limit, 1.0)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     loop = asyncio.get_running_loop()

@@ -71,7 +71,7 @@ def test_a_data_folder_that_is_in_use_is_named(server: Serving) -> None:
     said = _not_started(server, port=0, data=server.data)
     assert said.splitlines()[0].partition(" ")[2] == (
         f"ERROR Another Stageline server uses the data folder {server.data} (process {server.pid}): "
-        "stop it, or give this one a folder of its own."
+        "stop it, or name another data folder (--data)."
     )
     assert "serves" not in said
     assert server.token == before

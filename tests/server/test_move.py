@@ -15,8 +15,8 @@ import pytest
 from server.move import move
 from server.stores import prepare
 from store.log import Author, Key, LogUnavailable, Origin
-from store.move import Source
-from store.postgres.connection import target
+from store.move import DataFolder
+from store.postgres.errors import describe_database
 from store.sqlite.keys import SqliteKeys
 from store.sqlite.log import SqliteLog
 from tests.serving import ROOT, Serving
@@ -107,7 +107,9 @@ def test_everything_goes_on_where_it_has_moved_to(node: Serving, empty: str) -> 
 
     moved = node.stageline("migrate", "--from", str(node.data), "--database", empty)
     assert (moved.returncode, moved.stderr) == (0, "")
-    events = f"{count(empty, 'stored_events')} events, and all that goes with them, have moved to {target(empty)}"
+    events = (
+        f"{count(empty, 'stored_events')} events, and all that goes with them, have moved to {describe_database(empty)}"
+    )
     assert moved.stdout.startswith(events)
     assert count(empty, "procrastinate_jobs") == 1  # the first deployment's isn't done again
 
@@ -131,16 +133,18 @@ def test_what_has_moved_is_not_served_from_there_any_more(
     assert capsys.readouterr().out.startswith("4 events")
     assert [count(empty, table) for table in ("stored_events", "keys", "actor_keys")] == [4, 1, 1]
     assert keys(folder) == []
-    with pytest.raises(SystemExit, match=r"log\.db has moved to the database .*: name that"):
+    with pytest.raises(SystemExit, match=r"log\.db was moved to the database .*: name that database"):
         move(folder, empty)
-    with pytest.raises(LogUnavailable, match=r"log\.db has moved to the database .*: name that"):
+    with pytest.raises(LogUnavailable, match=r"log\.db was moved to the database .*: name that database"):
         asyncio.run(SqliteLog.open(folder / "log.db"))
 
 
 def test_a_log_that_is_there_already_is_left_alone(folder: Path, empty: str) -> None:
     asyncio.run(kept(folder / "other"))
     move(folder / "other", empty)
-    with pytest.raises(SystemExit, match=r"holds a log already \(its last event is number 4\): name an empty one"):
+    with pytest.raises(
+        SystemExit, match=r"already has a log \(its last event has position 4\): name an empty database"
+    ):
         move(folder, empty)
     assert keys(folder) == ["ann"]
     assert count(empty, "stored_events") == 4
@@ -185,7 +189,7 @@ def test_who_dies_when_all_of_it_is_there_goes_on_from_there(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Source, "leave", die)
+        patch.setattr(DataFolder, "retire", die)
         with pytest.raises(SystemExit):
             move(folder, empty)
     assert keys(folder) == ["ann"]
@@ -215,8 +219,8 @@ def test_what_is_there_without_a_log_is_told_of(folder: Path, empty: str) -> Non
 
 
 def test_a_folder_without_a_log_or_with_a_server_is_told_of(folder: Path, empty: str, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"nowhere/log\.db isn't there: name the data folder of a server"):
+    with pytest.raises(SystemExit, match=r"nowhere/log\.db does not exist: name the data folder of a server"):
         move(tmp_path / "nowhere", empty)
     assert not (tmp_path / "nowhere").exists()
-    with Source(folder), pytest.raises(SystemExit, match="Another Stageline server uses the data folder"):
+    with DataFolder(folder), pytest.raises(SystemExit, match="Another Stageline server uses the data folder"):
         move(folder, empty)

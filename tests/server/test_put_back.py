@@ -15,7 +15,7 @@ from tests.serving import Serving, serving
 data = test_crash.data
 
 RUN = "echo run >> marks; while ! test -f go; do sleep 0.02; done"
-SAID = "was put back to an earlier state: event"
+SAID = "was restored to an earlier state: event"
 
 
 def begin(server: Serving, database: Server, folder: Path) -> None:

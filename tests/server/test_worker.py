@@ -15,7 +15,7 @@ import pytest
 from domain.deployment.step import Status
 from server.fsck import check
 from server.settings import Settings
-from store.postgres.connection import target
+from store.postgres.errors import describe_database
 from tests.postgres import named
 from tests.proxy import far
 from tests.runner import test_worker_crash
@@ -45,7 +45,7 @@ def test_a_database_is_migrated_once(empty: str) -> None:
         assert (done.returncode, done.stderr, done.stdout) == (
             0,
             "",
-            f"The tables in {target(empty)} are up to date.\n",
+            f"The tables in {describe_database(empty)} are up to date.\n",
         )
     with psycopg.connect(empty) as database:
         found = database.execute("SELECT to_regclass('stored_events'), to_regclass('procrastinate_jobs')").fetchone()
@@ -84,7 +84,7 @@ def test_a_database_that_is_not_there_is_told_in_a_sentence_without_the_password
     options = {"serve": ["--data", str(tmp_path), "--port", "0"], "worker": ["--data", str(tmp_path)]}
     done = stageline(command, "--database", dsn, *options.get(command, []))
     assert done.returncode == 1
-    assert "it isn't there: create it" in done.stderr
+    assert "the database does not exist: create it" in done.stderr
     assert "Traceback" not in done.stderr
     assert "sesame" not in done.stdout + done.stderr
 
@@ -94,8 +94,8 @@ def test_what_is_no_address_is_refused_without_telling_it(hosts: str) -> None:
     done = stageline("migrate", "--database", f"postgresql://stageline:sesame@{hosts}/stageline")
     assert (done.returncode, done.stderr.count("\n")) == (1, 2)
     assert done.stderr.startswith("Warning: The password of the database is on the command line")
-    assert "is no address of a PostgreSQL" in done.stderr
-    assert "has one host" in done.stderr
+    assert "Invalid database address" in done.stderr
+    assert "with one host" in done.stderr
     assert "sesame" not in done.stderr
 
 
@@ -105,7 +105,7 @@ def test_an_address_that_is_empty_is_none(tmp_path: Path, command: str) -> None:
     options = {"serve": ["--port", "0"], "migrate": []}.get(command, [])
     done = stageline(command, "--database", "", *options, *(["--data", str(tmp_path)] if command != "migrate" else []))
     assert done.returncode == 1
-    assert "is no address of a PostgreSQL" in done.stderr
+    assert "Invalid database address" in done.stderr
     assert not (tmp_path / "log.db").exists()
 
 

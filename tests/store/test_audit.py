@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.audit import MOST_FINDINGS, Finding, Flaw, Verifier, running
+from store.audit import MAX_FINDINGS, Finding, Flaw, Verifier, running_hash
 from store.log import Author, Change, EventLog, Origin
 from store.memory import MemoryLog
 from store.sqlite.log import SqliteLog
@@ -43,7 +43,7 @@ LINES = asyncio.run(exported())
 DOCUMENTS = [json.loads(line) for line in LINES]
 HEAD = ""
 for document in DOCUMENTS:
-    HEAD = running(HEAD, document["position"], document["hash"])
+    HEAD = running_hash(HEAD, document["position"], document["hash"])
 
 
 def verified(lines: list[bytes], head: tuple[int, str] | None = None) -> list[Finding]:
@@ -105,8 +105,8 @@ async def test_a_time_without_microseconds_is_exported_as_it_was_hashed(tmp_path
 
 def test_the_running_hash_is_documented_by_an_example() -> None:
     first = sha256(b" 1 aa").hexdigest()
-    assert first == running("", 1, "aa")
-    assert sha256(f"{first} 2 bb".encode()).hexdigest() == running(first, 2, "bb")
+    assert first == running_hash("", 1, "aa")
+    assert sha256(f"{first} 2 bb".encode()).hexdigest() == running_hash(first, 2, "bb")
 
 
 # What was not altered
@@ -121,14 +121,14 @@ async def test_what_was_exported_is_found_good(log: EventLog) -> None:
     assert (verifier.findings, verifier.position) == ([], EVENTS)
     middle = ""
     for line in map(json.loads, lines[:10]):
-        middle = running(middle, line["position"], line["hash"])
+        middle = running_hash(middle, line["position"], line["hash"])
     assert middle == verifier.running_at(10)
 
 
 def test_a_head_of_any_moment_is_found_in_a_later_export() -> None:
     head = ""
     for number, document in enumerate(DOCUMENTS, 1):
-        head = running(head, document["position"], document["hash"])
+        head = running_hash(head, document["position"], document["hash"])
         assert verified(LINES, (number, head)) == []
     assert verified(LINES, (0, "")) == []
     assert verified([], (0, "")) == []
@@ -233,19 +233,19 @@ def test_what_is_found_is_named() -> None:
     link = DOCUMENTS[6]["link"]
     changed = [*LINES[:6], LINES[6].replace(b"name 6", b"name 9"), *LINES[7:]]
     event = f"pipeline.EnvironmentRenamed, version {link[3]} of stream {A}"
-    assert [f"changed: position 7 ({event}): it is not what its hash says"] == list(map(str, verified(changed)))
+    assert [f"changed: position 7 ({event}): the event does not match its hash"] == list(map(str, verified(changed)))
     removed = [*LINES[:6], *LINES[7:]]
     assert [
-        f"removed: position 7 (version {link[3]} of stream {A}): after it comes position 8, version 2 of stream {C}"
+        f"removed: position 7 (version {link[3]} of stream {A}): the next position is 8, version 2 of stream {C}"
     ] == list(map(str, verified(removed)))
     swapped = [*LINES[:6], LINES[7], LINES[6], *LINES[8:]]
     assert [each.flaw for each in verified(swapped)] == [Flaw.REORDERED]
     cut = verified(LINES[:30], (EVENTS, HEAD))
-    assert list(map(str, cut)) == ["removed: positions 31 to 40: it was signed, and is not there"]
+    assert list(map(str, cut)) == ["removed: positions 31 to 40: it was signed, but is missing"]
 
 
 def test_a_file_of_something_else_is_given_up() -> None:
-    assert len(verified([b"something else\n"] * 10_000)) == MOST_FINDINGS
+    assert len(verified([b"something else\n"] * 10_000)) == MAX_FINDINGS
 
 
 async def test_what_was_altered_in_the_database_is_found_in_its_export(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_an_event_that_is_not_known_is_not_read() -> None:
 
 def test_an_event_that_a_newer_version_writes_otherwise_is_not_read() -> None:
     for state in (b"{}", b'{"name":7}', b"[]"):
-        with pytest.raises(codec.UnknownEvent, match=r"not as this version of Stageline knows it .* newer"):
+        with pytest.raises(codec.UnknownEvent, match=r"has an unknown form .* newer"):
             codec.decode("pipeline.EnvironmentRenamed", state)
 
 

@@ -324,7 +324,7 @@ async def test_a_streams_version_is_known_at_every_position(log: EventLog, count
 async def test_who_takes_only_what_is_in_memory_is_told_where_that_begins(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "KEPT", 4)
+    monkeypatch.setattr(feed, "TAIL_SIZE", 4)
     await log.append([change(A, 0, "1", "2", "3")], ANN)
     recent = log.recent(1)
     assert names(await anext(recent)) == ["2", "3"]

@@ -9,7 +9,7 @@ import pytest
 from domain.pipeline.environment import EnvironmentRenamed
 from store import ends, feed, ids
 from store.batch import now
-from store.feed import BATCH, KEPT, Feed, News
+from store.feed import BATCH, TAIL_SIZE, Feed, Notifier
 from store.log import Event, LogUnavailable, Recorded
 from tests.store.sample import ANN, A, B, renamed, take
 
@@ -105,7 +105,7 @@ async def test_a_follower_of_a_stream_that_was_quiet_for_long_misses_nothing(she
     first = shelf.write(1, B)
     tail.publish(first)
     for _ in range(3):
-        tail.publish(shelf.write(KEPT))
+        tail.publish(shelf.write(TAIL_SIZE))
         await asyncio.sleep(0)
     last = shelf.write(1, B)
     tail.publish(last)
@@ -130,23 +130,23 @@ async def test_a_slow_follower_grows_nothing_and_misses_nothing(shelf: Shelf) ->
     tail.publish(shelf.write(1))
     assert list(await anext(slow)) == shelf.events[:1]
     for _ in range(50):
-        tail.publish(shelf.write(KEPT // 7))
-        assert len(tail._tail) <= KEPT
+        tail.publish(shelf.write(TAIL_SIZE // 7))
+        assert len(tail._tail) <= TAIL_SIZE
     assert await take(slow, len(shelf.events) - 1) == shelf.events[1:]
 
 
 async def test_more_than_the_tail_holds_may_be_published_at_once(shelf: Shelf) -> None:
     tail = Feed(shelf.fetch, 0, NEVER)
-    tail.publish(shelf.write(3 * KEPT + 1))
-    assert len(tail._tail) <= KEPT
-    assert tail.position == 3 * KEPT + 1
-    assert await take(tail.follow(), 3 * KEPT + 1) == shelf.events
+    tail.publish(shelf.write(3 * TAIL_SIZE + 1))
+    assert len(tail._tail) <= TAIL_SIZE
+    assert tail.position == 3 * TAIL_SIZE + 1
+    assert await take(tail.follow(), 3 * TAIL_SIZE + 1) == shelf.events
 
 
 async def test_followers_that_begin_anywhere_while_events_come_miss_nothing(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "KEPT", 50)
+    monkeypatch.setattr(feed, "TAIL_SIZE", 50)
     monkeypatch.setattr(feed, "BATCH", 7)
     tail = Feed(shelf.fetch, 0, SOON)
 
@@ -248,75 +248,75 @@ async def test_a_follower_whose_store_fails_is_told(shelf: Shelf) -> None:
 
 
 async def test_news_keep_nothing_of_what_nobody_waits_for() -> None:
-    news = News()
-    waiting = [asyncio.create_task(news.of(ids.new()).wait()) for _ in range(100)]
+    news = Notifier()
+    waiting = [asyncio.create_task(news.event(ids.new()).wait()) for _ in range(100)]
     await asyncio.sleep(0)
-    assert len(news._waited_for) == 100
+    assert len(news._events) == 100
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)
     del waiting, task
-    news.spread([A])
-    assert len(news._waited_for) == 0
+    news.notify([A])
+    assert len(news._events) == 0
 
 
 async def test_news_that_come_between_asking_and_waiting_are_not_lost() -> None:
-    news = News()
-    of_a, of_b = news.of(A), news.of(B)
-    news.spread([A])
+    news = Notifier()
+    of_a, of_b = news.event(A), news.event(B)
+    news.notify([A])
     await of_a.wait()
     assert not of_b.is_set()
-    assert not news.of(A).is_set()
+    assert not news.event(A).is_set()
 
 
 @pytest.mark.parametrize("is_published", [True, False])
 async def test_where_a_stream_ends_is_known_however_its_events_come(shelf: Shelf, is_published: bool) -> None:
     """Told of, or found by the poll; also if it was being read when they came."""
     made = Feed(shelf.fetch, 0, NEVER if is_published else SOON)
-    made.ends.reading(A).seen(0)
-    again, first = made.ends.reading(A), made.ends.reading(B)
+    made.ends.track(A).advance(0)
+    again, first = made.ends.track(A), made.ends.track(B)
     follower = made.follow()
     coming = asyncio.create_task(take(follower, 3))
     new = shelf.write(3)
     if is_published:
         made.publish(new)
     await coming
-    assert [made.ends.of(A), made.ends.of(B)] == [3, -1]
-    again.seen(1)
-    first.seen(0)
-    assert [made.ends.of(A), made.ends.of(B)] == [3, 0]
+    assert [made.ends.version(A), made.ends.version(B)] == [3, -1]
+    again.advance(1)
+    first.advance(0)
+    assert [made.ends.version(A), made.ends.version(B)] == [3, 0]
     made.close()
     await follower.aclose()
 
 
 async def test_where_a_stream_ends_is_known_though_it_was_read_for_the_first_time_when_it_went_on(shelf: Shelf) -> None:
     made = Feed(shelf.fetch, 0, NEVER)
-    end = made.ends.reading(A)
+    end = made.ends.track(A)
     made.publish(shelf.write(3))
-    end.seen(1)
-    assert made.ends.of(A) == 3
+    end.advance(1)
+    assert made.ends.version(A) == 3
 
 
 def test_where_a_stream_ended_is_not_known_of_what_was_forgotten_while_it_was_read() -> None:
-    kept = ends.Ends()
-    end = kept.reading(A)
-    kept.forget()
-    end.seen(1)
-    assert kept.of(A) == -1
+    kept = ends.StreamEnds()
+    end = kept.track(A)
+    kept.clear()
+    end.advance(1)
+    assert kept.version(A) == -1
 
 
 def test_nor_of_what_had_to_make_room_while_it_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another may have seen what the one who reads has not."""
-    monkeypatch.setattr(ends, "KNOWN", 1)
-    kept = ends.Ends()
-    first = kept.reading(A)
-    kept.reading(B).seen(1)
-    assert kept.of(B) == 1
-    again = kept.reading(A)
-    first.seen(1)
-    assert kept.of(A) == -1
-    again.seen(2)
-    assert kept.of(A) == 2
+    monkeypatch.setattr(ends, "MAX_ENDS", 1)
+    kept = ends.StreamEnds()
+    first = kept.track(A)
+    kept.track(B).advance(1)
+    assert kept.version(B) == 1
+    again = kept.track(A)
+    first.advance(1)
+    assert kept.version(A) == -1
+    again.advance(2)
+    assert kept.version(A) == 2
 
 
 async def test_all_is_wanted_as_long_as_somebody_follows(shelf: Shelf) -> None:

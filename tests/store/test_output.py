@@ -13,7 +13,7 @@ import pytest
 from domain.deployment.step import Phase
 from store import output
 from store.log import LogUnavailable
-from store.output import CHUNK, Kind, Line, OutputStore
+from store.output import CHUNK, LineKind, OutputLine, OutputStore
 from store.postgres.output import PostgresOutput
 from store.sqlite.output import MemoryOutput, SqliteOutput
 from tests.store.sample import A, B, C, take
@@ -37,22 +37,22 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await store.close()
 
 
-def texts(lines: Sequence[Line]) -> list[str]:
+def texts(lines: Sequence[OutputLine]) -> list[str]:
     return [line.text for line in lines]
 
 
-def numbers(lines: Sequence[Line]) -> list[int]:
+def numbers(lines: Sequence[OutputLine]) -> list[int]:
     return [line.number for line in lines]
 
 
 async def test_lines_are_read_as_they_were_kept(store: OutputStore) -> None:
     before = datetime.now(UTC)
-    await store.append(A, API, Phase.BUILD, 2, ["compiling", "", "tab\tand ünïcode\r"], upto=40)
-    await store.append(A, API, Phase.DEPLOY, 1, ["The old instance is stopped first."], Kind.NOTE)
+    await store.append(A, API, Phase.BUILD, 2, ["compiling", "", "tab\tand ünïcode\r"], offset=40)
+    await store.append(A, API, Phase.DEPLOY, 1, ["The old instance is stopped first."], LineKind.NOTE)
     lines = await store.read(A)
     assert numbers(lines) == [1, 2, 3, 4]
     assert texts(lines) == ["compiling", "", "tab\tand ünïcode\r", "The old instance is stopped first."]
-    assert [line.kind for line in lines] == [Kind.LINE] * 3 + [Kind.NOTE]
+    assert [line.kind for line in lines] == [LineKind.LINE] * 3 + [LineKind.NOTE]
     assert {(line.service, line.phase, line.attempt) for line in lines[:3]} == {(API, Phase.BUILD, 2)}
     assert (lines[3].phase, lines[3].attempt) == (Phase.DEPLOY, 1)
     assert all(before <= line.at <= datetime.now(UTC) for line in lines)
@@ -77,42 +77,42 @@ async def test_the_lines_of_a_deployment_are_numbered_through(store: OutputStore
 async def test_an_empty_store_has_no_lines(store: OutputStore) -> None:
     assert list(await store.read(A)) == []
     assert list(await store.read(A, API, newest=True)) == []
-    assert await store.kept(A, API, Phase.BUILD, 1) == 0
+    assert await store.offset(A, API, Phase.BUILD, 1) == 0
 
 
 # How far it is kept
 
 
 async def test_how_far_an_attempt_is_kept_is_known_with_its_lines(store: OutputStore) -> None:
-    await store.append(A, API, Phase.BUILD, 1, ["one", "two"], upto=8)
-    await store.append(A, API, Phase.BUILD, 1, ["Stageline says"], Kind.NOTE)
-    await store.append(A, API, Phase.BUILD, 1, [], upto=20)
-    assert await store.kept(A, API, Phase.BUILD, 1) == 20
+    await store.append(A, API, Phase.BUILD, 1, ["one", "two"], offset=8)
+    await store.append(A, API, Phase.BUILD, 1, ["Stageline says"], LineKind.NOTE)
+    await store.append(A, API, Phase.BUILD, 1, [], offset=20)
+    assert await store.offset(A, API, Phase.BUILD, 1) == 20
     for other in (
         (B, API, Phase.BUILD, 1),
         (A, WEB, Phase.BUILD, 1),
         (A, API, Phase.DEPLOY, 1),
         (A, API, Phase.BUILD, 2),
     ):
-        assert await store.kept(*other) == 0
+        assert await store.offset(*other) == 0
 
 
 async def test_lines_that_are_sent_twice_are_kept_once(store: OutputStore) -> None:
-    await store.append(A, API, Phase.BUILD, 1, ["one", "two"], upto=8)
-    await store.append(A, API, Phase.BUILD, 1, ["one", "two"], upto=8)
-    await store.append(A, API, Phase.BUILD, 1, ["one"], upto=4)
+    await store.append(A, API, Phase.BUILD, 1, ["one", "two"], offset=8)
+    await store.append(A, API, Phase.BUILD, 1, ["one", "two"], offset=8)
+    await store.append(A, API, Phase.BUILD, 1, ["one"], offset=4)
     assert texts(await store.read(A)) == ["one", "two"]
-    assert await store.kept(A, API, Phase.BUILD, 1) == 8
+    assert await store.offset(A, API, Phase.BUILD, 1) == 8
 
 
 async def test_a_store_opened_again_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "data" / "output.db"
     store = await SqliteOutput.open(path)
-    await store.append(A, API, Phase.BUILD, 1, ["one"], upto=4)
+    await store.append(A, API, Phase.BUILD, 1, ["one"], offset=4)
     await store.close()
     store = await SqliteOutput.open(path)
-    assert await store.kept(A, API, Phase.BUILD, 1) == 4
-    await store.append(A, API, Phase.BUILD, 1, ["two"], upto=8)
+    assert await store.offset(A, API, Phase.BUILD, 1) == 4
+    await store.append(A, API, Phase.BUILD, 1, ["two"], offset=8)
     assert [(line.number, line.text) for line in await store.read(A)] == [(1, "one"), (2, "two")]
     assert {oct(file.stat().st_mode & 0o777) for file in path.parent.iterdir()} == {"0o600"}
     await store.close()
@@ -120,14 +120,14 @@ async def test_a_store_opened_again_goes_on(tmp_path: Path) -> None:
 
 async def test_what_was_not_kept_is_neither_read_nor_counted(tmp_path: Path) -> None:
     store = await SqliteOutput.open(tmp_path / "output.db")
-    await store.append(A, API, Phase.BUILD, 1, ["one"], upto=4)
+    await store.append(A, API, Phase.BUILD, 1, ["one"], offset=4)
     store._database.execute("PRAGMA max_page_count = 1")
     with pytest.raises(LogUnavailable, match="disk is full"):
-        await store.append(A, API, Phase.BUILD, 1, ["x" * 100_000], upto=100_005)
+        await store.append(A, API, Phase.BUILD, 1, ["x" * 100_000], offset=100_005)
     assert texts(await store.read(A)) == ["one"]
-    assert await store.kept(A, API, Phase.BUILD, 1) == 4
+    assert await store.offset(A, API, Phase.BUILD, 1) == 4
     store._database.execute("PRAGMA max_page_count = 1000000")
-    await store.append(A, API, Phase.BUILD, 1, ["two"], upto=8)
+    await store.append(A, API, Phase.BUILD, 1, ["two"], offset=8)
     assert texts(await store.read(A)) == ["one", "two"]
     await store.close()
 
@@ -183,7 +183,7 @@ async def test_a_follower_gets_the_lines_that_are_there_and_those_that_come(stor
 async def test_followers_miss_nothing_while_many_append(store: OutputStore) -> None:
     async def print_(service: UUID) -> None:
         for n in range(50):
-            await store.append(A, service, Phase.BUILD, 1, [f"{service} {n}"] * (1 + n % 3), upto=n + 1)
+            await store.append(A, service, Phase.BUILD, 1, [f"{service} {n}"] * (1 + n % 3), offset=n + 1)
 
     followers = [asyncio.create_task(take(store.follow(A, service), 99)) for service in (API, WEB)]
     followers += [asyncio.create_task(take(store.follow(A, after=after), 198 - after)) for after in (0, 1, 150)]
@@ -212,35 +212,35 @@ async def test_followers_end_when_the_store_is_closed(store: OutputStore) -> Non
 async def test_lines_beyond_the_most_are_cut_and_a_note_says_so(
     store: OutputStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "MOST_LINES", 5)
+    monkeypatch.setattr(output, "MAX_LINES", 5)
     for n in range(1, 5):
-        await store.append(A, API, Phase.BUILD, 1, [f"{n}a", f"{n}b"], upto=n)
+        await store.append(A, API, Phase.BUILD, 1, [f"{n}a", f"{n}b"], offset=n)
     lines = await store.read(A)
     assert texts(lines)[:-1] == ["1a", "1b", "2a", "2b", "3a"]
-    assert "more than 5 lines" in lines[-1].text
-    assert lines[-1].kind is Kind.NOTE
-    assert await store.kept(A, API, Phase.BUILD, 1) == 4
+    assert "at most 5 lines" in lines[-1].text
+    assert lines[-1].kind is LineKind.NOTE
+    assert await store.offset(A, API, Phase.BUILD, 1) == 4
 
-    await store.append(A, API, Phase.BUILD, 1, ["It took too long."], Kind.NOTE)
+    await store.append(A, API, Phase.BUILD, 1, ["It took too long."], LineKind.NOTE)
     await store.append(A, API, Phase.BUILD, 2, ["the next attempt"])
     assert texts(await store.read(A, after=6)) == ["It took too long.", "the next attempt"]
 
 
 async def test_bytes_beyond_the_most_are_cut(store: OutputStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "MOST_BYTES", 12)
-    await store.append(A, API, Phase.BUILD, 1, ["1234", "éé"], upto=10)  # 5 bytes each
-    await store.append(A, API, Phase.BUILD, 1, ["12", ""], upto=14)
+    monkeypatch.setattr(output, "MAX_BYTES", 12)
+    await store.append(A, API, Phase.BUILD, 1, ["1234", "éé"], offset=10)  # 5 bytes each
+    await store.append(A, API, Phase.BUILD, 1, ["12", ""], offset=14)
     lines = await store.read(A)
     assert texts(lines)[:-1] == ["1234", "éé"]
-    assert lines[-1].kind is Kind.NOTE
-    await store.append(A, API, Phase.BUILD, 1, [""], upto=15)  # would fit, but what came before it is missing
+    assert lines[-1].kind is LineKind.NOTE
+    await store.append(A, API, Phase.BUILD, 1, [""], offset=15)  # would fit, but what came before it is missing
     assert len(await store.read(A)) == 3
 
 
 async def test_exactly_the_most_is_kept_whole(store: OutputStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "MOST_LINES", 2)
-    monkeypatch.setattr(output, "MOST_BYTES", 4)
-    await store.append(A, API, Phase.BUILD, 1, ["1", "2"], upto=4)
+    monkeypatch.setattr(output, "MAX_LINES", 2)
+    monkeypatch.setattr(output, "MAX_BYTES", 4)
+    await store.append(A, API, Phase.BUILD, 1, ["1", "2"], offset=4)
     assert texts(await store.read(A)) == ["1", "2"]
 
 

@@ -14,8 +14,8 @@ from store.log import Change, Event, EventLog, Recorded
 from store.postgres import log as postgres
 from store.postgres.log import PostgresLog
 from tests.proxy import far
+from tests.store.postgres.test_log import opened
 from tests.store.sample import ANN, A, B, renamed, take
-from tests.store.test_postgres import opened
 
 DESCRIBED = StageDescribed(stage=StageId(ids.new()), description="Rename me")
 EVENTS = (renamed("a"), DESCRIBED, EnvironmentDeleted(), DESCRIBED)
@@ -81,7 +81,7 @@ async def test_who_comes_to_watch_while_others_kinds_are_being_read_misses_nothi
     async with opened(database, database) as (one, other):
         first = Watcher(one, EnvironmentRenamed)
         later: list[Watcher] = []
-        fetch = one._fetch_some
+        fetch = one._reader.page_of_kinds
 
         async def slow(*wanted: object) -> Sequence[Recorded]:
             found = await fetch(*wanted)  # type: ignore[arg-type]  # they are passed on as they are
@@ -89,7 +89,7 @@ async def test_who_comes_to_watch_while_others_kinds_are_being_read_misses_nothi
                 later.append(Watcher(one, StageDescribed))
             return found
 
-        monkeypatch.setattr(one, "_fetch_some", slow)
+        monkeypatch.setattr(one._reader, "page_of_kinds", slow)
         await write(other, A, *EVENTS)
         assert await one.position() == 4
         every = await other.read_all()

@@ -105,8 +105,8 @@ class ProcessAttempt:
         self, commands: Sequence[str], directory: Path, variables: Mapping[str, str], ports: Sequence[int] = ()
     ) -> None:
         """Has the shim run *commands*, unless it does or did already; raises `StepFailed` if it can't be started."""
-        disk.folder(self.folder)
-        with self._recording() as record, open(self.log, "ab", opener=disk.private) as log:
+        disk.make_folder(self.folder)
+        with self._recording() as record, open(self.log, "ab", opener=disk.open_private) as log:
             try:
                 fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -132,12 +132,12 @@ class ProcessAttempt:
     def fail(self, reason: str) -> None:
         """Writes down that the attempt has failed, whatever its processes make of it; the first reason stays."""
         if self.record.failed is None:
-            disk.folder(self.folder)
+            disk.make_folder(self.folder)
             with self._recording() as record:
                 record.write(f"failed {' '.join(reason.split())}\n".encode())
 
     def _recording(self) -> FileIO:
-        return open(self._record, "ab", buffering=0, opener=disk.private)
+        return open(self._record, "ab", buffering=0, opener=disk.open_private)
 
     async def exited(self) -> None:
         """Returns when the shim is no more."""

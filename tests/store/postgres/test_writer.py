@@ -10,8 +10,8 @@ from store.log import Author, Key, Origin, Receipt, Recorded, StreamMoved
 from store.postgres import log as postgres
 from store.postgres import writer
 from tests.proxy import far
+from tests.store.postgres.test_log import opened
 from tests.store.sample import ANN, BOB, A, B, C, change, names
-from tests.store.test_postgres import opened
 
 STREAMS = [ids.new() for _ in range(48)]
 
@@ -20,8 +20,8 @@ UNWRITABLE = Author(actor="ann", origin=Origin.API, reason="no text has a \0 in 
 
 @pytest.fixture(autouse=True)
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "MOST", 10)
-    monkeypatch.setattr(writer, "KNOWN_HEADS", 4)
+    monkeypatch.setattr(writer, "MAX_BATCH", 10)
+    monkeypatch.setattr(writer, "CACHED_HEADS", 4)
     monkeypatch.setattr(postgres, "BATCH", 7)
     monkeypatch.setattr(postgres, "AHEAD", 3)
 

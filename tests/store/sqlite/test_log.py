@@ -16,7 +16,7 @@ from eventsourcing.persistence import OperationalError, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
 from store import codec, ends, ids
-from store.batch import Waiting
+from store.batch import PendingAppend
 from store.log import Event, Key, LogUnavailable, Receipt, Recorded
 from store.sqlite import log as sqlite
 from store.sqlite.log import SqliteLog
@@ -43,8 +43,8 @@ async def test_what_was_written_or_seen_is_read_by_whoever_reads_afterwards(
     log: SqliteLog, known: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However much or little of streams' heads and ends is remembered."""
-    monkeypatch.setattr(sqlite, "KNOWN_HEADS", known[0])
-    monkeypatch.setattr(ends, "KNOWN", known[1])
+    monkeypatch.setattr(sqlite, "CACHED_HEADS", known[0])
+    monkeypatch.setattr(ends, "MAX_ENDS", known[1])
     seen = {A: 0, B: 0}
 
     async def write(stream: UUID) -> None:
@@ -69,10 +69,10 @@ async def test_a_slow_reader_takes_nothing_back_that_another_has_seen_meanwhile(
     log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though what the other has seen isn't published yet, nor remembered any longer."""
-    monkeypatch.setattr(sqlite, "KNOWN_HEADS", 0)
-    monkeypatch.setattr(ends, "KNOWN", 1)
+    monkeypatch.setattr(sqlite, "CACHED_HEADS", 0)
+    monkeypatch.setattr(ends, "MAX_ENDS", 1)
     await log.append([change(A, 0, "a1"), change(B, 0, "b1")], ANN)
-    decode, carry_out = codec.decode, log._carry_out
+    decode, write_batch = codec.decode, log._write_batch
     has_read, may_go_on, is_written, may_be_told = (threading.Event() for _ in range(4))
 
     def slow(topic: str, state: bytes) -> Event:
@@ -81,14 +81,14 @@ async def test_a_slow_reader_takes_nothing_back_that_another_has_seen_meanwhile(
         may_go_on.wait(10)
         return decode(topic, state)
 
-    def untold(waiting: Sequence[Waiting]) -> tuple[Sequence[Recorded], Sequence[Receipt | Exception]]:
-        outcome = carry_out(waiting)
+    def unpublished(pending: Sequence[PendingAppend]) -> tuple[Sequence[Recorded], Sequence[Receipt | Exception]]:
+        outcome = write_batch(pending)
         is_written.set()
         may_be_told.wait(10)
         return outcome
 
     monkeypatch.setattr(codec, "decode", slow)
-    monkeypatch.setattr(log, "_carry_out", untold)
+    monkeypatch.setattr(log, "_write_batch", unpublished)
     reading = asyncio.create_task(log.events(A))
     await asyncio.to_thread(has_read.wait, 10)
     writing = asyncio.create_task(log.append([change(A, 1, "a2")], ANN))
@@ -148,14 +148,14 @@ async def test_a_database_of_others_is_refused(path: Path) -> None:
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE stored_events (id)")
-    with pytest.raises(LogUnavailable, match="holds no log of Stageline's"):
+    with pytest.raises(LogUnavailable, match="without a Stageline log"):
         await SqliteLog.open(path)
 
 
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     await asyncio.to_thread(path.write_text, "Dear diary, " * 1000)
-    with pytest.raises(LogUnavailable, match="no SQLite database"):
+    with pytest.raises(LogUnavailable, match="not an SQLite database"):
         await SqliteLog.open(path)
 
 
@@ -301,7 +301,7 @@ async def test_what_another_program_slips_in_is_seen(path: Path, log: SqliteLog)
     await log.append([change(A, 0, "a1")], ANN)
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(f"INSERT INTO stored_events (rowid, {NEEDED}) SELECT 2, {LATER} FROM stored_events")
-    with pytest.raises(LogUnavailable, match="version that is free"):
+    with pytest.raises(LogUnavailable, match="unused version"):
         await log.append([change(A, 1, "a2")], ANN)
     assert (await log.append([change(A, 2, "a3")], ANN)).position == 3
     assert names(await log.read(A)) == ["a1", "a1", "a3"]

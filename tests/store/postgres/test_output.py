@@ -12,7 +12,7 @@ import pytest
 from domain.deployment.step import Phase
 from store import ids
 from store.log import LogUnavailable
-from store.output import Line
+from store.output import OutputLine
 from store.postgres import connection
 from store.postgres.output import PostgresOutput
 from tests.proxy import far
@@ -34,9 +34,9 @@ async def nodes(database: str) -> AsyncIterator[Nodes]:
 
 async def test_who_follows_on_another_node_gets_every_line_as_it_was_printed(nodes: Nodes) -> None:
     first, second = nodes
-    await first.append(A, API, Phase.BUILD, 1, ["before"], upto=7)
+    await first.append(A, API, Phase.BUILD, 1, ["before"], offset=7)
     following = asyncio.create_task(take(second.follow(A), 3))
-    await first.append(A, API, Phase.BUILD, 1, ["a\x00b", "\N{GRINNING FACE}"], upto=20)
+    await first.append(A, API, Phase.BUILD, 1, ["a\x00b", "\N{GRINNING FACE}"], offset=20)
     assert [line.text for line in await following] == ["before", "a\x00b", "\N{GRINNING FACE}"]
 
 
@@ -51,25 +51,25 @@ async def test_who_waits_on_another_node_is_told_of_each_line(nodes: Nodes) -> N
     await follower.aclose()
 
 
-async def take_next(follower: AsyncGenerator[Sequence[Line], None]) -> list[str]:
+async def take_next(follower: AsyncGenerator[Sequence[OutputLine], None]) -> list[str]:
     return [line.text for line in await anext(follower)]
 
 
 async def test_who_follows_goes_on_when_the_database_is_back(
     database: str, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CONNECTING", 0.1)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.1)
     async with far(database) as (proxy, dsn):
         away = await PostgresOutput.open(dsn)
         follower = away.follow(A)
-        await nodes[0].append(A, API, Phase.BUILD, 1, ["before"], upto=7)
+        await nodes[0].append(A, API, Phase.BUILD, 1, ["before"], offset=7)
         assert await take_next(follower) == ["before"]
         proxy.hush()
         proxy.cut()
         with pytest.raises(LogUnavailable):
             await away.read(A)
         following = asyncio.create_task(take(follower, 1))
-        await nodes[0].append(A, API, Phase.BUILD, 1, ["after"], upto=13)
+        await nodes[0].append(A, API, Phase.BUILD, 1, ["after"], offset=13)
         connections = proxy.connections
         while proxy.connections < connections + 4 and not following.done():  # it has tried, too
             await asyncio.sleep(0.01)
@@ -91,10 +91,10 @@ async def test_lines_from_several_nodes_are_numbered_through(nodes: Nodes) -> No
 
 async def test_an_attempt_that_begins_anew_is_kept_from_its_beginning(nodes: Nodes) -> None:
     first, second = nodes
-    await first.append(A, API, Phase.BUILD, 1, ["there"], upto=6)
-    await second.begin_anew(A, API, Phase.BUILD, 1)
-    assert await first.kept(A, API, Phase.BUILD, 1) == 0
-    await second.append(A, API, Phase.BUILD, 1, ["here"], upto=5)
+    await first.append(A, API, Phase.BUILD, 1, ["there"], offset=6)
+    await second.reset_offset(A, API, Phase.BUILD, 1)
+    assert await first.offset(A, API, Phase.BUILD, 1) == 0
+    await second.append(A, API, Phase.BUILD, 1, ["here"], offset=5)
     assert [line.text for line in await first.read(A)] == ["there", "here"]
 
 
@@ -102,7 +102,7 @@ async def test_who_follows_a_deployment_is_not_woken_by_what_others_print(databa
     asked: Counter[UUID] = Counter()
 
     class Counting(PostgresOutput):
-        async def read(self, deployment: UUID, *arguments: Any, **named: Any) -> Sequence[Line]:
+        async def read(self, deployment: UUID, *arguments: Any, **named: Any) -> Sequence[OutputLine]:
             asked[deployment] += 1
             return await super().read(deployment, *arguments, **named)
 

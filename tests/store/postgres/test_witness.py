@@ -8,14 +8,14 @@ from contextlib import suppress
 import psycopg
 import pytest
 
-from store.log import LogUnavailable, PutBack
+from store.log import LogRewound, LogUnavailable
 from store.postgres import connection as postgres_connection
 from store.postgres.connection import Pool
 from store.postgres.log import PostgresLog
 from tests import postgres
 from tests.postgres import Server, created
+from tests.store.postgres.test_log import opened
 from tests.store.sample import ANN, A, B, C, change, names, take
-from tests.store.test_postgres import opened
 
 PATIENCE = 30.0
 
@@ -85,9 +85,9 @@ async def test_a_node_has_nothing_to_do_with_a_database_that_lacks_what_it_knows
             lambda: take(log.recent(0), 1),
         ]
         for way in ways:
-            with pytest.raises(PutBack, match=r"was put back to an earlier state: event 2 is .* start it again"):
+            with pytest.raises(LogRewound, match=r"was restored to an earlier state: event 2 is .* start it again"):
                 await way()
-        with pytest.raises(PutBack):
+        with pytest.raises(LogRewound):
             log.ends_at(A, 2)
     assert [record.levelno for record in caplog.records].count(logging.CRITICAL) == 1
     async with opened(dsn) as [log]:
@@ -119,7 +119,7 @@ async def test_a_replica_that_is_behind_is_not_taken_for_what_it_may_still_come_
                 try:
                     await log.position()
                 except LogUnavailable as fault:
-                    if "a replica that is behind" in str(fault):
+                    if "a replica that lags behind" in str(fault):
                         break
                 await asyncio.sleep(0.01)
         assert not log.witness.lost.is_set()
@@ -152,7 +152,7 @@ async def test_whatever_way_an_event_is_known_by_it_is_missed(database: str, way
             connection.execute("ALTER TABLE stored_events DISABLE TRIGGER USER")
             connection.execute("DELETE FROM stored_events WHERE notification_id = 2")
         pool = await Pool.open(database, 1, log.witness.check)
-        with pytest.raises(PutBack, match="event 2 is gone"):
+        with pytest.raises(LogRewound, match="event 2 is missing"):
             await pool.fetch("SELECT")
 
 
@@ -161,6 +161,6 @@ async def test_another_log_in_its_place_is_found_though_nothing_is_known_of_it(d
         connection = await postgres_connection.connect(database)
         await log.witness.check(connection)
         await connection.execute("UPDATE meta SET value = 'another' WHERE name = 'epoch'")
-        with pytest.raises(PutBack, match="it holds another log"):
+        with pytest.raises(LogRewound, match="it has another log"):
             await log.witness.check(connection)
         await connection.close()

@@ -8,14 +8,14 @@ from store.postgres.connection import SETTINGS, Pool, connect
 from store.postgres.listener import Listener
 from store.postgres.schema import migrate
 from tests.pooler import pooled
+from tests.store.postgres.test_log import opened
 from tests.store.sample import ANN, A, change
-from tests.store.test_postgres import opened
 
 
 async def test_nobody_starts_where_a_transaction_gets_any_session(database: str) -> None:
     async with pooled(database, keeps=False) as dsn:
         for _ in range(2):  # whatever the first left behind in the sessions
-            with pytest.raises(LogUnavailable, match="a pooler between lends any session to each"):
+            with pytest.raises(LogUnavailable, match="a connection pooler uses another session for each"):
                 await migrate(dsn)
 
 
@@ -24,7 +24,7 @@ async def test_a_pooler_that_keeps_sessions_no_more_is_named(database: str) -> N
         pool = await Pool.open(dsn, 1)
         await pool.fetch("SELECT 1")
         other = await connect(dsn)  # whose session is lent next
-        with pytest.raises(LogUnavailable, match="a pooler between lends any session to each"):
+        with pytest.raises(LogUnavailable, match="a connection pooler uses another session for each"):
             await pool.fetch("SELECT 1")
         await other.close()
         await pool.close()
@@ -48,7 +48,7 @@ async def test_a_node_does_not_hear_itself_through_a_pooler_either(database: str
     heard: list[str] = []
     async with pooled(database, keeps=True) as dsn:
         listener = Listener(dsn, ["stored_events"], heard.append)
-        await listener.line.fetch("SELECT pg_notify('stored_events', 'a word of its own')")
-        await listener.line.fetch("SELECT")  # it has come by now
+        await listener.connection.fetch("SELECT pg_notify('stored_events', 'a word of its own')")
+        await listener.connection.fetch("SELECT")  # it has come by now
         assert heard == [""]
         await listener.close()

@@ -13,9 +13,9 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteCursor
 
 from store import ids
-from store.batch import Stored, now
+from store.batch import EventRow, now
 from store.log import Recorded
-from store.sqlite.tables import Datastore, Recorder
+from store.sqlite.tables import Datastore, SqliteRecorder
 from tests.store.sample import ANN, renamed
 
 # They also test ciphers, which need a package that nothing here does.
@@ -25,7 +25,7 @@ with patch.dict(sys.modules, {ciphers.__name__: ciphers}):
     from eventsourcing.tests.persistence import ApplicationRecorderTestCase, NonInterleavingNotificationIDsBaseCase
 
 
-class Bare(Recorder):
+class Bare(SqliteRecorder):
     """Our recorder, for events that come without envelopes."""
 
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
@@ -34,7 +34,7 @@ class Bare(Recorder):
         return super()._insert_events(c, cast("list[StoredEvent]", wrapped))
 
 
-def _wrapped(bare: StoredEvent, position: int) -> Stored:
+def _wrapped(bare: StoredEvent, position: int) -> EventRow:
     assert isinstance(bare.originator_id, UUID)
     recorded = Recorded(
         position=position,
@@ -48,7 +48,7 @@ def _wrapped(bare: StoredEvent, position: int) -> Stored:
         previous=b"",
         hash=b"",
     )
-    return Stored(bare.originator_id, bare.originator_version, bare.topic, bare.state, recorded)
+    return EventRow(bare.originator_id, bare.originator_version, bare.topic, bare.state, recorded)
 
 
 @pytest.fixture

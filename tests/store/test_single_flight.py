@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from store.shared import Shared
+from store.single_flight import SingleFlight
 
 
 class Slow:
@@ -28,7 +28,7 @@ async def begun(slow: Slow, count: int) -> None:
 
 async def test_who_comes_while_a_question_is_on_its_way_shares_the_next_one() -> None:
     slow = Slow()
-    shared = Shared(slow)
+    shared = SingleFlight(slow)
     first = [asyncio.create_task(shared()) for _ in range(3)]
     await begun(slow, 1)
     late = [asyncio.create_task(shared()) for _ in range(3)]
@@ -39,7 +39,7 @@ async def test_who_comes_while_a_question_is_on_its_way_shares_the_next_one() ->
 
 async def test_who_stops_waiting_takes_the_answer_from_nobody() -> None:
     slow = Slow()
-    shared = Shared(slow)
+    shared = SingleFlight(slow)
     gone, stays = asyncio.create_task(shared()), asyncio.create_task(shared())
     await begun(slow, 1)
     gone.cancel()
@@ -56,7 +56,7 @@ async def test_a_question_that_fails_fails_for_those_who_asked_it_and_for_no_oth
             raise ValueError("once")
         return len(asked)
 
-    shared = Shared(ask)
+    shared = SingleFlight(ask)
     with pytest.raises(ValueError, match="once"):
         await shared()
     assert await shared() == 2

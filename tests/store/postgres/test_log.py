@@ -22,11 +22,13 @@ from store.batch import now
 from store.log import Author, Change, Event, Key, LogUnavailable, Origin, OutcomeUnknown, Receipt, Recorded, StreamMoved
 from store.postgres import connection as postgres_connection
 from store.postgres import log as postgres
-from store.postgres import output, schema, writer
-from store.postgres.connection import InDoubt, Line, Pool, explained
+from store.postgres import output, reader, schema, writer
+from store.postgres.connection import DedicatedConnection, Pool
+from store.postgres.errors import InDoubt, translate_errors
 from store.postgres.listener import Listener
+from store.postgres.locks import LOCK_APPENDS
 from store.postgres.log import PostgresLog
-from store.postgres.rows import ANSWERS, APPEND, COLUMNS, HEADS, recorded
+from store.postgres.rows import ANSWERS, APPEND, COLUMNS, HEADS, event_from_row
 from store.postgres.schema import migrate, migrations
 from tests.postgres import Server, created, named, pages
 from tests.proxy import far
@@ -52,11 +54,11 @@ async def opened(*dsns: str, probe: float = 10.0) -> AsyncIterator[list[Postgres
 
 
 READ = {
-    postgres.ALL: "10, 10",
-    postgres.SOME: "10, 10, '{none}'",
-    f"{postgres.POSITION} OFFSET $1": "0",
-    f"SELECT {COLUMNS} FROM stored_events WHERE {postgres.OF_STREAM}": f"'{B}', 0, 5",
-    f"{postgres.HALVING} SELECT {postgres.VERSION}": f"'{A}', 50",
+    reader.ALL: "10, 10",
+    reader.SOME: "10, 10, '{none}'",
+    f"{reader.POSITION} OFFSET $1": "0",
+    f"SELECT {COLUMNS} FROM stored_events WHERE {reader.OF_STREAM}": f"'{B}', 0, 5",
+    f"{reader.HALVING} SELECT {reader.VERSION}": f"'{A}', 50",
     HEADS: f"'{{{A}}}'",
     ANSWERS: "'{key}'",
     APPEND: f"""
@@ -108,7 +110,7 @@ async def test_what_others_wrote_is_known_to_who_asked_for_the_position(
     database: str, known: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many ends of streams are remembered."""
-    monkeypatch.setattr(ends, "KNOWN", known)
+    monkeypatch.setattr(ends, "MAX_ENDS", known)
     written = {A: 0, B: 0}
     async with opened(database, database) as (one, other):
 
@@ -145,24 +147,24 @@ async def test_a_node_waits_at_an_event_that_only_a_newer_one_knows_and_says_so(
     def of_an_older_version(row: asyncpg.Record) -> Recorded:
         if row["topic"] == codec.name(revoked):
             raise codec.UnknownEvent("A newer one wrote it.")
-        return recorded(row)
+        return event_from_row(row)
 
     async with opened(database, database) as (newer, older):
         older.watch(told.extend, kinds)
         with monkeypatch.context() as patch:
-            patch.setattr(postgres, "recorded", of_an_older_version)
+            patch.setattr(reader, "event_from_row", of_an_older_version)
             await newer.append([Change(stream=B, expected=0, events=(revoked,))], ANN)
             with pytest.raises(LogUnavailable, match="A newer one wrote it"):
                 await older.position()
             async with asyncio.timeout(30):
-                while "Nothing that comes after it" not in caplog.text:
+                while "Cannot read events after" not in caplog.text:
                     await asyncio.sleep(0.01)
             assert told == []
         await newer.append([change(A, 0, "a1")], ANN)
         async with asyncio.timeout(30):
             while names(told[-1:]) != ["a1"]:
                 await asyncio.sleep(0.01)
-        assert caplog.text.count("Nothing that comes after it") == 1
+        assert caplog.text.count("Cannot read events after") == 1
 
 
 async def test_a_conflict_with_another_node_says_where_the_stream_is(database: str) -> None:
@@ -378,12 +380,14 @@ async def test_a_node_whose_tables_another_version_has_changed_says_so(database:
     async with opened(database) as [log]:
         with psycopg.connect(database) as connection:
             connection.execute("DROP FUNCTION append(believed[], keyed[], stored_events[], timestamptz)")
-        with pytest.raises(LogUnavailable, match=r"another version of Stageline has changed its tables: have the same"):
+        with pytest.raises(LogUnavailable, match=r"another version of Stageline has changed the tables: run the same"):
             await log.append([change(A, 0, "a1")], ANN)
 
 
 async def test_a_database_that_is_not_there_is_asked_for(database: str) -> None:
-    with pytest.raises(LogUnavailable, match=r"The database nothing at 127\.0\.0\.1:.*: it isn't there: create it"):
+    with pytest.raises(
+        LogUnavailable, match=r"The database nothing at 127\.0\.0\.1:.*: the database does not exist: create it"
+    ):
         await PostgresLog.open(named(database, "nothing"))
 
 
@@ -391,7 +395,7 @@ async def test_a_database_with_tables_of_others_is_left_to_them(postgres: str) -
     with created(postgres, "template0") as dsn:
         with psycopg.connect(dsn) as theirs:
             theirs.execute("CREATE TABLE stored_events ()")
-        with pytest.raises(LogUnavailable, match="tables of others in it: name a database of Stageline's own"):
+        with pytest.raises(LogUnavailable, match="tables of another program: name a database of its own"):
             await migrate(dsn)
 
 
@@ -399,11 +403,11 @@ async def test_a_database_is_asked_for_in_words_that_say_what_to_do(database: st
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
     for dsn, words in {
-        f"postgresql://127.0.0.1:{free}/shop": rf"The database shop at 127\.0\.0\.1:{free}: nothing answers there: see",
-        "postgresql://no.such.host.invalid/shop": "The database shop at .*: no machine of that name is known",
-        "postgresql:///shop?host=/no/such/folder": "its socket, or a file that the address names, isn't",
-        "mysql://ann:secret@127.0.0.1/shop": "is no address of a PostgreSQL: it looks like postgresql://",
-        "postgresql://ann:secret@127.0.0.1:99999/shop": "is no address of a PostgreSQL",
+        f"postgresql://127.0.0.1:{free}/shop": rf"The database shop at 127\.0\.0\.1:{free}: connection refused: check",
+        "postgresql://no.such.host.invalid/shop": "The database shop at .*: unknown host name",
+        "postgresql:///shop?host=/no/such/folder": "the socket, or a file that the address names, does not exist",
+        "mysql://ann:secret@127.0.0.1/shop": "Invalid database address .*: use postgresql://",
+        "postgresql://ann:secret@127.0.0.1:99999/shop": "Invalid database address",
         f"postgresql://ann:secret@{database.partition('@')[2]}": r'.*: role "ann" does not exist\.',
     }.items():
         with pytest.raises(LogUnavailable, match=words) as refused:
@@ -414,7 +418,10 @@ async def test_a_database_is_asked_for_in_words_that_say_what_to_do(database: st
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (asyncpg.InvalidPasswordError("password authentication failed"), "it doesn't let us in: see the user and the"),
+        (
+            asyncpg.InvalidPasswordError("password authentication failed"),
+            "wrong user or password: check the user and the",
+        ),
         (
             asyncpg.InvalidAuthorizationSpecificationError("no pg_hba.conf entry for host"),
             "no pg_hba.conf entry for host",
@@ -425,7 +432,7 @@ def test_who_is_not_let_in_is_told_why(error: Exception, words: str) -> None:
     """The password is right, where it is pg_hba.conf that doesn't name the machine."""
     with (
         pytest.raises(LogUnavailable, match=f"The database shop at db:5432: {words}"),
-        explained("postgresql://db/shop"),
+        translate_errors("postgresql://db/shop"),
     ):
         raise error
 
@@ -437,7 +444,7 @@ async def test_a_database_that_can_not_keep_every_text_is_refused_as_long_as_it_
         connection.execute(made.encode())
         try:
             with pytest.raises(
-                LogUnavailable, match=r"keeps text as LATIN1, .*: create it with createdb --encoding UTF8"
+                LogUnavailable, match=r"has the encoding LATIN1; .*: create the database with createdb --encoding UTF8"
             ):
                 await migrate(named(postgres, name))
         finally:
@@ -453,7 +460,10 @@ async def test_what_is_acknowledged_is_on_the_disk_though_the_database_is_set_up
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {database.rpartition('/')[2]} SET synchronous_commit = off".encode())
     pool, listener = await Pool.open(database, 1), Listener(database, [], lambda _: None)
-    for rows in (await pool.fetch("SHOW synchronous_commit"), await listener.line.fetch("SHOW synchronous_commit")):
+    for rows in (
+        await pool.fetch("SHOW synchronous_commit"),
+        await listener.connection.fetch("SHOW synchronous_commit"),
+    ):
         assert [tuple(row) for row in rows] == [("on",)]
     await listener.close()
     await pool.close()
@@ -467,7 +477,7 @@ async def test_nobody_waits_or_holds_something_for_ever_however_the_database_is_
     names = ("lock_timeout", "idle_in_transaction_session_timeout", "default_transaction_isolation")
     pool, listener = await Pool.open(database, 1), Listener(database, [], lambda _: None)
     statement = f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}"
-    for rows in (await pool.fetch(statement), await listener.line.fetch(statement)):
+    for rows in (await pool.fetch(statement), await listener.connection.fetch(statement)):
         assert [tuple(row) for row in rows] == [("5s", "10s", "read committed")]
     await listener.close()
     await pool.close()
@@ -477,8 +487,8 @@ async def test_a_database_that_can_only_be_read_any_more_is_read_and_says_why_no
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As one that follows another."""
-    monkeypatch.setattr(writer, "DOUBT", 0.1)
-    said = "it can only be read: name the primary, not a replica"
+    monkeypatch.setattr(writer, "DOUBT_TIMEOUT", 0.1)
+    said = "the database is read-only: name the primary, not a replica"
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
         await log.append([change(A, 0, "a1")], ANN)
         with psycopg.connect(database, autocommit=True) as connection:
@@ -536,7 +546,7 @@ async def test_as_long_as_the_database_lets_nobody_in_an_answer_that_was_lost_is
     database: str, doubt: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And never said to be of something that wasn't written."""
-    monkeypatch.setattr(writer, "DOUBT", doubt)
+    monkeypatch.setattr(writer, "DOUBT_TIMEOUT", doubt)
     key = Key(key="k", request="r", subject=A)
     server, name = named(database, "postgres"), database.rpartition("/")[2]
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
@@ -554,7 +564,7 @@ async def test_as_long_as_the_database_lets_nobody_in_an_answer_that_was_lost_is
         if doubt:
             assert (await append).position == 2
         else:
-            with pytest.raises(OutcomeUnknown, match="Whether it was recorded isn't known: ask again"):
+            with pytest.raises(OutcomeUnknown, match="The change may have been recorded: try again"):
                 await append
         again = await log.append([change(A, 1, "a2")], ANN, key)
         assert (again.position, again.is_repeat) == (2, True)
@@ -607,8 +617,8 @@ async def test_what_is_said_over_the_line_that_listens_is_not_heard(database: st
     heard: asyncio.Queue[str] = asyncio.Queue()
     listener = Listener(database, ["stored_events"], lambda _: heard.put_nowait("a word"))
     await heard.get()  # it begins to listen
-    await listener.line.fetch("NOTIFY stored_events")
-    await listener.line.fetch("SELECT")
+    await listener.connection.fetch("NOTIFY stored_events")
+    await listener.connection.fetch("SELECT")
     assert heard.empty()
     other = await asyncpg.connect(database)
     await other.execute("NOTIFY stored_events")
@@ -620,13 +630,13 @@ async def test_what_is_said_over_the_line_that_listens_is_not_heard(database: st
 async def test_a_database_that_does_not_answer_is_not_waited_for_twice(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connection, "ANSWERING", 1.0)
+    monkeypatch.setattr(postgres_connection, "STATEMENT_TIMEOUT", 1.0)
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
         await log.append([change(A, 0, "a1")], ANN)
         assert await log.position() == 1
         proxy.lose(all_of_them=True)
         connections = proxy.connections
-        with pytest.raises(LogUnavailable, match="it does not answer in time"):
+        with pytest.raises(LogUnavailable, match="no response in time"):
             await log.read_all()
         assert (await log.append([change(A, 1, "a2")], ANN)).position == 2
         assert names(await log.read_all()) == ["a1", "a2"]
@@ -636,12 +646,12 @@ async def test_a_database_that_does_not_answer_is_not_waited_for_twice(
 async def test_of_connections_that_have_gone_silent_one_is_waited_for(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connection, "ANSWERING", 1.0)
+    monkeypatch.setattr(postgres_connection, "STATEMENT_TIMEOUT", 1.0)
     async with far(database) as (proxy, dsn):
         pool = await Pool.open(dsn, 4)
         await asyncio.gather(*(pool.fetch("SELECT pg_sleep(0.1)") for _ in range(4)))
         assert proxy.lose(all_of_them=True) == 4
-        with pytest.raises(LogUnavailable, match="it does not answer in time"):
+        with pytest.raises(LogUnavailable, match="no response in time"):
             await pool.fetch("SELECT")
         assert len(await asyncio.gather(*(pool.fetch("SELECT") for _ in range(4)))) == 4
         await pool.close()
@@ -650,7 +660,7 @@ async def test_of_connections_that_have_gone_silent_one_is_waited_for(
 async def test_who_waits_no_more_for_a_silent_database_is_let_go(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connection, "STOPPING", 0.1)
+    monkeypatch.setattr(postgres_connection, "CANCEL_TIMEOUT", 0.1)
     async with far(database) as (proxy, dsn):
         pool = await Pool.open(dsn, 1)
         await pool.fetch("SELECT")
@@ -658,7 +668,7 @@ async def test_who_waits_no_more_for_a_silent_database_is_let_go(
         waiting = asyncio.create_task(pool.fetch("SELECT 1"))
         await proxy.has_hushed.wait()
         waiting.cancel()
-        done, _ = await asyncio.wait([waiting], timeout=postgres_connection.ANSWERING / 2)
+        done, _ = await asyncio.wait([waiting], timeout=postgres_connection.STATEMENT_TIMEOUT / 2)
         assert done
         assert waiting.cancelled()
         await pool.close()
@@ -668,7 +678,7 @@ async def as_it_is(_: object) -> None:
     """Nothing is to be prepared."""
 
 
-async def pid_of(pool_or_line: Pool | Line) -> int:
+async def pid_of(pool_or_line: Pool | DedicatedConnection) -> int:
     """The number of the database's process at the other end of the connection that comes next."""
     [(pid,)] = await pool_or_line.fetch("SELECT pg_backend_pid()")
     return int(pid)
@@ -690,7 +700,7 @@ BREAK_OFF = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE pi
 
 async def test_a_connection_on_which_a_statement_was_broken_off_is_closed_and_another_made(database: str) -> None:
     admin = await asyncpg.connect(database)
-    pool, line = await Pool.open(database, 1), Line(database, as_it_is)
+    pool, line = await Pool.open(database, 1), DedicatedConnection(database, as_it_is)
     for each in (pool, line):
         pid = await pid_of(each)
         sleeping = asyncio.create_task(each.fetch(SLEEP))
@@ -719,7 +729,7 @@ async def test_when_one_connection_has_gone_silent_none_that_was_made_before_is_
             await silent.fetch(SLEEP, timeout=0.1)
 
     async with pool.connection() as used:
-        with pytest.raises(InDoubt, match="does not answer in time"):
+        with pytest.raises(InDoubt, match="no response in time"):
             await fall_silent(used)
     async with pool.connection() as one, pool.connection() as two, pool.connection() as three:
         after = [each.get_server_pid() for each in (one, two, three)]
@@ -741,14 +751,14 @@ async def test_a_line_is_not_used_before_it_is_prepared(database: str) -> None:
         await goes_on.wait()
         await connection.execute("CREATE TEMPORARY TABLE kept AS SELECT FROM prepared")
 
-    line = Line(database, prepare)
+    line = DedicatedConnection(database, prepare)
     given_up = asyncio.create_task(line.fetch("SELECT FROM kept"))
     await preparing.wait()
     given_up.cancel()
     goes_on.set()
     with pytest.raises(asyncio.CancelledError):
         await given_up
-    with pytest.raises(LogUnavailable, match="have the same version everywhere"):  # there is no such table
+    with pytest.raises(LogUnavailable, match="run the same version everywhere"):  # there is no such table
         await line.fetch("SELECT FROM kept")
     await admin.execute("CREATE TABLE prepared ()")
     await line.fetch("SELECT FROM kept")
@@ -770,11 +780,11 @@ async def test_a_connection_that_ends_between_preparing_and_carrying_out_is_brok
         connection.terminate()
         return statement
 
-    pool, line = await Pool.open(database, 1), Line(database, as_it_is)
+    pool, line = await Pool.open(database, 1), DedicatedConnection(database, as_it_is)
     with monkeypatch.context() as patch:
         patch.setattr(asyncpg.Connection, "_get_statement", prepare_and_end)
         for reading in (pool.fetch("SELECT 1"), line.fetch("SELECT 1")):
-            with pytest.raises(InDoubt, match="closed meanwhile"):
+            with pytest.raises(InDoubt, match="closed during the statement"):
                 await reading
         with pytest.raises(InDoubt):
             async with pool.transaction() as connection:
@@ -813,7 +823,7 @@ async def test_what_is_read_over_a_connection_that_had_broken_is_read_over_anoth
 async def test_while_the_database_is_away_nothing_is_written_and_followers_wait(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "DOUBT", 0.1)
+    monkeypatch.setattr(writer, "DOUBT_TIMEOUT", 0.1)
     monkeypatch.setattr(postgres, "POLL", 0.01)
     with created(server.dsn, "template0") as dsn:
         async with opened(dsn, dsn) as (one, other):
@@ -870,8 +880,8 @@ async def test_who_waits_too_long_for_another_to_write_is_told_to_try_again(
     async with opened(database) as [log]:
         holder = await asyncpg.connect(database)
         async with holder.transaction():
-            await holder.execute("SELECT pg_advisory_xact_lock(7263, 1)")
-            with pytest.raises(LogUnavailable, match="something in it is locked"):
+            await holder.execute(LOCK_APPENDS)
+            with pytest.raises(LogUnavailable, match="holds a lock"):
                 await log.append([change(A, 0, "a1")], ANN)
         assert (await log.append([change(A, 0, "a1")], ANN)).position == 1
         await holder.close()

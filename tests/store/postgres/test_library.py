@@ -24,11 +24,11 @@ from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
 from store import ids
-from store.batch import Stored, now
+from store.batch import EventRow, now
 from store.log import Change, Receipt, Recorded
 from store.postgres.connection import Pool
 from store.postgres.log import PostgresLog
-from store.postgres.rows import APPEND, Letter, Sent
+from store.postgres.rows import APPEND, AppendRequest, PreparedAppend
 from tests.store.sample import ANN, A, B, change, renamed
 
 # They also test ciphers, which need a package that nothing here does.
@@ -64,7 +64,9 @@ class Face(PostgresApplicationRecorder):
         streams = groupby(stored_events, key=lambda event: event.originator_id)
         events = [(_uuid(stream), [_wrapped(event) for event in of_stream]) for stream, of_stream in streams]
         changes = [Change(stream=stream, expected=of_stream[0].recorded.version - 1) for stream, of_stream in events]
-        letter = Letter([Sent(changes, None, [event for _, of_stream in events for event in of_stream])], {}, now())
+        letter = AppendRequest(
+            [PreparedAppend(changes, None, [event for _, of_stream in events for event in of_stream])], {}, now()
+        )
         reply = asyncio.run_coroutine_threadsafe(self._pool.fetch(APPEND, *letter.parameters), self._loop).result()
         [receipt] = letter.outcomes(reply)
         if not isinstance(receipt, Receipt):
@@ -96,7 +98,7 @@ def _uuid(stream: UUID | str) -> UUID:
     return stream
 
 
-def _wrapped(bare: StoredEvent) -> Stored:
+def _wrapped(bare: StoredEvent) -> EventRow:
     version = bare.originator_version + 1
     recorded = Recorded(
         position=0,
@@ -110,7 +112,7 @@ def _wrapped(bare: StoredEvent) -> Stored:
         previous=b"",
         hash=b"",
     )
-    return Stored(recorded.stream, version, bare.topic, bare.state, recorded)
+    return EventRow(recorded.stream, version, bare.topic, bare.state, recorded)
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""Queries for the events of the log in PostgreSQL."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from store import codec
+from store.batch import KeyRecord
+from store.feed import Kinds
+from store.log import Event, ExportPage, Recorded
+from store.postgres.connection import Pool, Record
+from store.postgres.errors import InDoubt
+from store.postgres.rows import ANSWERS, COLUMNS, event_from_row, export_line_from_row, key_record_from_row
+from store.postgres.witness import Witness
+
+OF_STREAM = "originator_id = $1 AND originator_version > $2 AND originator_version <= $3 ORDER BY originator_version"
+
+POSITION = "SELECT notification_id FROM stored_events ORDER BY notification_id DESC LIMIT 1"
+"""The log's last position. A plan of `max` that was made for an empty index would scan all of it."""
+
+LAST = "SELECT notification_id, hash FROM stored_events ORDER BY notification_id DESC LIMIT 1"
+
+ALL = f"SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 ORDER BY notification_id LIMIT $2"
+
+SOME = f"""
+    SELECT {COLUMNS} FROM stored_events WHERE notification_id > $1 AND notification_id <= $1 + $2 AND (
+        topic = ANY ($3)
+        OR notification_id = least(({POSITION}), $1 + $2)
+    ) ORDER BY notification_id
+"""
+"""The events of some kinds, and the last event of the window, which tells how far the window reaches."""
+
+NEWEST = 2**63 - 1
+"""A number above every version and every position."""
+
+HALVING = """
+    WITH RECURSIVE halving (low, high) AS (
+        SELECT 0::bigint, coalesce((
+            SELECT originator_version FROM stored_events WHERE originator_id = $1
+            ORDER BY originator_version DESC LIMIT 1
+        ), 0)
+        UNION ALL
+        SELECT CASE WHEN notification_id <= $2 THEN originator_version ELSE low END,
+            CASE WHEN notification_id <= $2 THEN high ELSE originator_version - 1 END
+        FROM halving CROSS JOIN LATERAL (
+            SELECT * FROM stored_events WHERE originator_id = $1 AND originator_version = (low + high + 1) / 2 LIMIT 1
+        ) AS middle WHERE low < high
+    )
+"""
+"""Binary search for a stream's last version up to a position: the one row where `low` is not below `high`."""
+VERSION = "(SELECT low FROM halving WHERE low >= high)"
+
+
+class EventReader:
+    """Reads events over a pool of connections; *check* raises `LogUnavailable` if the log must not be read."""
+
+    def __init__(self, pool: Pool, witness: Witness, check: Callable[[], None]) -> None:
+        self._pool = pool
+        self._witness = witness
+        self._check = check
+
+    async def stream(self, stream: UUID, after: int, until: int) -> Sequence[Recorded]:
+        """Return the stream's events with versions above *after*, up to and including *until*."""
+        statement = f"SELECT {COLUMNS} FROM stored_events WHERE {OF_STREAM}"
+        return [event_from_row(row) for row in await self._events(statement, stream, after, until)]
+
+    async def stream_events(self, stream: UUID, after: int, until: int) -> Sequence[Event]:
+        """Return the events of `stream` without their envelopes."""
+        statement = f"SELECT topic, state, notification_id, hash FROM stored_events WHERE {OF_STREAM}"
+        return [codec.decode(row[0], row[1]) for row in await self._events(statement, stream, after, until)]
+
+    async def page(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+        """Return at most *limit* events with positions above *after*, of *stream* or of all."""
+        if stream is None:
+            rows = await self._events(ALL, after, limit)
+        else:
+            of_stream = f"originator_id = $1 AND originator_version > {VERSION} ORDER BY originator_version LIMIT $3"
+            statement = f"{HALVING} SELECT {COLUMNS} FROM stored_events WHERE {of_stream}"
+            rows = await self._events(statement, stream, after, limit)
+        return [event_from_row(row) for row in rows]
+
+    async def page_of_kinds(self, after: int, window: int, kinds: Kinds) -> Sequence[Recorded]:
+        """Return those of *kinds* among the next *window* events, and the last event of the window."""
+        rows = await self._events(SOME, after, window, [codec.NAMES[kind] for kind in kinds])
+        return [event_from_row(row) for row in rows]
+
+    async def export(self, after: int, limit: int) -> ExportPage:
+        """See `EventLog.export`."""
+        rows = await self._events(ALL, after, limit)
+        position = rows[-1]["notification_id"] if rows else 0
+        return ExportPage(position=position, lines=b"".join(map(export_line_from_row, rows)))
+
+    async def version(self, stream: UUID, position: int) -> int:
+        """Return the stream's version when the log was at *position*."""
+        [(version,)] = await self._rows(f"{HALVING} SELECT {VERSION}", stream, position)
+        return int(version)
+
+    async def key_record(self, key: str) -> KeyRecord | None:
+        """Return the record of an idempotency key, if any."""
+        rows = await self._rows(ANSWERS, [key])
+        return key_record_from_row(*rows[0]) if rows else None
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def _events(self, statement: str, *parameters: Any) -> Sequence[Record]:
+        """Return rows with the positions and hashes of events, in order of position."""
+        rows = await self._rows(statement, *parameters)
+        if rows:
+            self._witness.observe(rows[-1]["notification_id"], rows[-1]["hash"])
+        return rows
+
+    async def _rows(self, statement: str, *parameters: Any) -> Sequence[Record]:
+        self._check()
+        try:
+            return await self._pool.fetch(statement, *parameters)
+        except InDoubt as broken:
+            if isinstance(broken.__cause__, TimeoutError):  # a second timeout would be too long
+                raise
+        return await self._pool.fetch(statement, *parameters)  # an idle connection may have been broken for long
