@@ -25,7 +25,7 @@ from cache.lru import Versions
 from domain.decider import Decider
 from domain.errors import Refused, VersionMismatch
 from store import codec, ids
-from store.log import Author, Change, Event, EventLog, Key, Receipt, Recorded, StreamMoved
+from store.log import Author, Event, EventLog, IdempotencyKey, Receipt, RecordedEvent, StreamChange, StreamMoved
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -69,11 +69,11 @@ class Outcome(Struct, Generic[State], frozen=True, kw_only=True):
     def state(self) -> State:
         return self.subject.state
 
-    def preview(self, by: Author) -> list[Recorded]:
+    def preview(self, by: Author) -> list[RecordedEvent]:
         """Return the events of a dry run as they would be recorded now."""
         before = self.subject.version - len(self.events)
         return [
-            Recorded(
+            RecordedEvent(
                 position=self.receipt.position + number,
                 stream=self.subject.stream,
                 version=before + number,
@@ -123,17 +123,17 @@ class Transaction:
         return tuple(self._events.get(stream, ()))
 
     @property
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[StreamChange]:
         """The changes to append, one for each stream that was read."""
         return [
-            Change(stream=stream, expected=version, events=self.events(stream))
+            StreamChange(stream=stream, expected=version, events=self.events(stream))
             for stream, version in self._read.items()
         ]
 
     @property
-    def reads(self) -> list[Change]:
+    def reads(self) -> list[StreamChange]:
         """Changes without events: appending them checks that no stream that was read has moved on."""
-        return [Change(stream=stream, expected=version) for stream, version in self._read.items()]
+        return [StreamChange(stream=stream, expected=version) for stream, version in self._read.items()]
 
     @property
     def loaded(self) -> list[StreamState[Any]]:
@@ -150,7 +150,7 @@ class States:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._states: Versions[UUID, StreamState[Any]] = Versions(STATES_BYTES)
-        self._pending: OrderedDict[UUID, list[Recorded]] = OrderedDict()
+        self._pending: OrderedDict[UUID, list[RecordedEvent]] = OrderedDict()
 
     async def load(
         self, decider: Decider[State, Command, EventT], stream: UUID, *, has_asked: bool = False
@@ -181,7 +181,7 @@ class States:
             self.keep(kept)
         return kept if kept.version else await self.load(decider, stream)
 
-    def learn(self, events: Sequence[Recorded]) -> None:
+    def learn(self, events: Sequence[RecordedEvent]) -> None:
         """Keep the first `MAX_PENDING` new events of each stream, so that the next decision need not read them."""
         for each in events:
             pending = self._pending.get(each.stream)
@@ -273,7 +273,7 @@ class Handler:
             receipt = await self.log.append(transaction.reads, by)
             return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject))
         receipt = await self.log.append(
-            transaction.changes, by, Key(key=key, request=request, subject=subject) if key else None
+            transaction.changes, by, IdempotencyKey(key=key, request=request, subject=subject) if key else None
         )
         if receipt.is_repeat:
             return await self._again(answer, receipt)

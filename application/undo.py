@@ -15,7 +15,7 @@ from domain.pipeline.undo import without
 from domain.project import EnvironmentId, NameEnvironment
 from projections.event import PipelineStory
 from projections.pipeline import Pipelines
-from store.log import EventLog, Recorded
+from store.log import EventLog, RecordedEvent
 
 CHUNK = 200
 """Number of events that are read at once in search of the last change."""
@@ -54,12 +54,12 @@ async def undo(
 
 async def _last_change(
     log: EventLog, stream: UUID, version: int, actor: str
-) -> tuple[Sequence[Recorded], Sequence[Recorded]]:
+) -> tuple[Sequence[RecordedEvent], Sequence[RecordedEvent]]:
     """Return the events of the last append of *actor* to the stream, which is at *version*, and all events after it.
 
     The events of one append have the same time and correlation, and consecutive versions.
     """
-    events: list[Recorded] = []
+    events: list[RecordedEvent] = []
     end = start = 0  # of the change, as indexes into *events*
     while not start and (first := version - len(events)) > 0:
         more = await log.read(stream, after=max(0, first - CHUNK), until=first)
@@ -71,16 +71,16 @@ async def _last_change(
     return events[start:end], events[end:]
 
 
-def _append(recorded: Recorded) -> tuple[object, ...]:
+def _append(recorded: RecordedEvent) -> tuple[object, ...]:
     return recorded.by, recorded.recorded_at
 
 
-def _events(recorded: Sequence[Recorded]) -> list[PipelineEvent]:
+def _events(recorded: Sequence[RecordedEvent]) -> list[PipelineEvent]:
     return [cast("PipelineEvent", each.event) for each in recorded]
 
 
 def _changed_since(
-    before: Pipeline, change: Sequence[Recorded], later: Sequence[Recorded], conflicts: Sequence[int]
+    before: Pipeline, change: Sequence[RecordedEvent], later: Sequence[RecordedEvent], conflicts: Sequence[int]
 ) -> ChangedSince:
     story = PipelineStory(before)
     own = "; ".join(story.describe(each).message for each in change)

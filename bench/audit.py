@@ -38,7 +38,7 @@ from projections.pipeline import Pipelines
 from projections.postgres.views import PostgresViews
 from projections.sqlite.views import SqliteViews
 from store import ids
-from store.log import Author, Change, EventLog, Origin
+from store.log import Author, EventLog, Origin, StreamChange
 from store.postgres.log import PostgresLog
 from store.sqlite.log import SqliteLog
 from tests.postgres import created, running
@@ -123,7 +123,7 @@ async def fill(log: EventLog, count: int) -> None:
     state, events = begin()
     while version < count:
         author = RARE if chance.random() < 0.002 else chance.choice(ACTORS)
-        change = Change(stream=STREAM, expected=version, events=tuple(events[: count - version]))
+        change = StreamChange(stream=STREAM, expected=version, events=tuple(events[: count - version]))
         version += len((await log.append([change], author)).recorded)
         events = []
         while len(events) < 10:

@@ -37,7 +37,7 @@ from runner.engine import LocalEngine
 from runner.runner import Runner
 from runner.targets.contract import StepOutput, Work
 from store import codec, ids
-from store.log import Author, EventLog, Origin, Recorded
+from store.log import Author, EventLog, Origin, RecordedEvent
 from store.memory import MemoryLog
 from store.output import OutputStore
 from store.sqlite.log import SqliteLog
@@ -142,7 +142,7 @@ async def appended(log: EventLog) -> list[list[bytes]]:
     return [_bytes(append) for append in appends if append[-1].position >= last]
 
 
-def _bytes(append: Sequence[Recorded]) -> list[bytes]:
+def _bytes(append: Sequence[RecordedEvent]) -> list[bytes]:
     return [codec.encode(recorded.event) for recorded in append]
 
 

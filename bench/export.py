@@ -36,7 +36,7 @@ from server import audit
 from server.main import config
 from store import ids
 from store.audit import Verifier
-from store.log import Change
+from store.log import StreamChange
 from store.sqlite.log import SqliteLog
 
 EXPORT_BAR = 100_000
@@ -50,7 +50,7 @@ async def fill(log: SqliteLog, count: int) -> None:
     streams = [ids.new() for _ in range(-(-count // len(events)))]
     for start in range(0, len(events), 100):
         part = events[start : start + 100]
-        await log.append([Change(stream=stream, expected=start, events=part) for stream in streams], BY)
+        await log.append([StreamChange(stream=stream, expected=start, events=part) for stream in streams], BY)
 
 
 async def serve(path: Path) -> None:

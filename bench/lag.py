@@ -58,7 +58,7 @@ from server.garbage import collect_rarely
 from server.main import config
 from server.settings import Settings
 from store import ids
-from store.log import Change, Event, EventLog
+from store.log import Event, EventLog, StreamChange
 from tests.gql.stageline import document
 
 BAR = 50.0
@@ -148,7 +148,7 @@ async def fill(of: Settings) -> World:
 
 async def _write(log: EventLog, streams: Sequence[tuple[UUID, Sequence[Event]]]) -> None:
     for stream, events in streams:
-        await log.append([Change(stream=stream, expected=0, events=tuple(events))], long.BY)
+        await log.append([StreamChange(stream=stream, expected=0, events=tuple(events))], long.BY)
 
 
 def _environment(project: ProjectId, number: int) -> tuple[Pipeline, list[Event]]:

@@ -35,7 +35,7 @@ from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
 from domain.project import ProjectId
 from domain.spec import ServiceSpec, ServiceType, Variable
 from store import codec, ids
-from store.log import Author, Change, Origin
+from store.log import Author, Origin, StreamChange
 from store.sqlite.log import SqliteLog
 
 Write = Callable[[UUID, int], Awaitable[None]]
@@ -75,7 +75,7 @@ def raw(database: sqlite3.Connection, seconds: float) -> float:
 
 async def append(log: SqliteLog, stream: UUID, number: int) -> None:
     event = ConcurrencyChanged(concurrency=1 + number % 2)
-    await log.append([Change(stream=stream, expected=number, events=(event,))], BY)
+    await log.append([StreamChange(stream=stream, expected=number, events=(event,))], BY)
 
 
 async def ours(write: Write, writers: int, seconds: float, waits: list[float]) -> float:
@@ -199,7 +199,7 @@ async def replay(folder: Path, rounds: int) -> bool:
     log = await SqliteLog.open(folder / "log.db")
     stream, events = ids.new(), history()
     for start in range(0, len(events), 100):
-        change = Change(stream=stream, expected=start, events=tuple(events[start : start + 100]))
+        change = StreamChange(stream=stream, expected=start, events=tuple(events[start : start + 100]))
         await log.append([change], BY)
     stored = [(codec.name(event), codec.encode(event)) for event in events]
 

@@ -25,7 +25,7 @@ from domain.pipeline.state import Pipeline, PipelineCommand
 from domain.project import EnvironmentId, ProjectId
 from domain.spec import ServiceSpec, ServiceType, Variable
 from store import ids
-from store.log import Author, Change, Event, EventLog, Origin
+from store.log import Author, Event, EventLog, Origin, StreamChange
 
 EACH = 1_000
 """Events of an environment."""
@@ -58,7 +58,7 @@ class Progress:
 
 async def _write(log: EventLog, streams: Sequence[tuple[UUID, Sequence[Event]]]) -> None:
     for stream, events in streams:
-        await log.append([Change(stream=stream, expected=0, events=tuple(events))], BY)
+        await log.append([StreamChange(stream=stream, expected=0, events=tuple(events))], BY)
 
 
 def _environment(number: int, chance: random.Random) -> list[tuple[UUID, Sequence[Event]]]:

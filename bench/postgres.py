@@ -28,7 +28,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from domain.pipeline.environment import ConcurrencyChanged
 from server.garbage import collect_rarely
 from store import codec, ids
-from store.log import Author, Change, Origin
+from store.log import Author, Origin, StreamChange
 from store.postgres.log import PostgresLog
 from tests.postgres import Server, created, running
 
@@ -97,7 +97,7 @@ async def ours(dsn: str, count: int, seconds: float, waits: list[float] | None =
 
     def client() -> Client:
         stream = ids.new()
-        return lambda number: log.append([Change(stream=stream, expected=number - 1, events=(EVENT,))], BY)
+        return lambda number: log.append([StreamChange(stream=stream, expected=number - 1, events=(EVENT,))], BY)
 
     result = await rate([client() for _ in range(count)], seconds, waits)
     await log.close()
@@ -167,7 +167,7 @@ async def delivery(dsn: str, count: int, quiet: float) -> list[float]:
             await asyncio.sleep(quiet)
         begun = time.perf_counter()
         await asyncio.gather(
-            writer.append([Change(stream=stream, expected=version, events=(EVENT,))], BY), anext(follower)
+            writer.append([StreamChange(stream=stream, expected=version, events=(EVENT,))], BY), anext(follower)
         )
         taken.append((time.perf_counter() - begun) * 1000)
     await follower.aclose()

@@ -50,7 +50,7 @@ from server.garbage import collect_rarely
 from server.main import config
 from server.settings import Settings
 from store import ids
-from store.log import Author, Change, EventLog, Origin
+from store.log import Author, EventLog, Origin, StreamChange
 
 PEER = Path(__file__).with_name("graphql_ws")
 TOKEN = "stageline_bench"
@@ -114,7 +114,7 @@ def serve(data: Path, port: int) -> None:
     async def record(log: EventLog, *events: Any) -> None:
         nonlocal version
         async with turn:
-            await log.append([Change(stream=deployment, expected=version, events=events)], BY)
+            await log.append([StreamChange(stream=deployment, expected=version, events=events)], BY)
             version += len(events)
 
     def retried(attempt: int) -> StepRetried:

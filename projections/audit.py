@@ -7,7 +7,7 @@ from msgspec import Struct
 from projections.engine.projection import Projection, Reader
 from projections.engine.views import ListPlace, Views
 from store import audit
-from store.log import Recorded
+from store.log import RecordedEvent
 
 LOG_KEY = uuid5(NAMESPACE_URL, "stageline:log")
 """Key of the only row."""
@@ -20,11 +20,11 @@ class RunningHashView(Struct, frozen=True, kw_only=True):
     hash: str = ""
 
 
-def key(recorded: Recorded) -> UUID:
+def key(recorded: RecordedEvent) -> UUID:
     return LOG_KEY
 
 
-def fold(view: RunningHashView | None, recorded: Recorded) -> RunningHashView:
+def fold(view: RunningHashView | None, recorded: RecordedEvent) -> RunningHashView:
     before = "" if view is None else view.hash
     hash_ = audit.running_hash(before, recorded.position, recorded.hash.hex())
     return RunningHashView(position=recorded.position, hash=hash_)

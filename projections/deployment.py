@@ -33,7 +33,7 @@ from projections.engine.projection import Projection, Reader
 from projections.engine.replay import Replay
 from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
 from projections.step import ServiceView
-from store.log import EventLog, Recorded
+from store.log import EventLog, RecordedEvent
 
 EVENTS = frozenset(get_args(DeploymentEvent))
 
@@ -78,11 +78,11 @@ class DeploymentView(DeploymentSummary, frozen=True, kw_only=True):
     stages: tuple[StageView, ...]
 
 
-def key(recorded: Recorded) -> UUID | None:
+def key(recorded: RecordedEvent) -> UUID | None:
     return recorded.stream if type(recorded.event) in EVENTS else None
 
 
-def fold(view: DeploymentView | None, recorded: Recorded) -> DeploymentView | None:
+def fold(view: DeploymentView | None, recorded: RecordedEvent) -> DeploymentView | None:
     event = cast("DeploymentEvent", recorded.event)
     if isinstance(event, DeploymentPlanned):
         return _planned(event, recorded)
@@ -111,7 +111,7 @@ def place(view: DeploymentView) -> ListPlace:
 projection = Projection("deployment", 4, DeploymentView, key, fold, place)
 
 
-def _planned(event: DeploymentPlanned, recorded: Recorded) -> DeploymentView:
+def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
     planned = evolve(Deployment(), event)
     return DeploymentView(
         id=DeploymentId(recorded.stream),

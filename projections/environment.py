@@ -21,7 +21,7 @@ from domain.pipeline.state import PipelineEvent
 from domain.project import EnvironmentId, ProjectId
 from projections.engine.projection import Projection, Reader
 from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
-from store.log import Recorded
+from store.log import RecordedEvent
 
 EVENTS = frozenset(get_args(PipelineEvent))
 """Events of a pipeline."""
@@ -45,11 +45,11 @@ class EnvironmentView(Struct, frozen=True, kw_only=True):
     position: int
 
 
-def key(recorded: Recorded) -> UUID | None:
+def key(recorded: RecordedEvent) -> UUID | None:
     return recorded.stream if type(recorded.event) in EVENTS else None
 
 
-def fold(view: EnvironmentView | None, recorded: Recorded) -> EnvironmentView | None:
+def fold(view: EnvironmentView | None, recorded: RecordedEvent) -> EnvironmentView | None:
     if view is None:
         return _created(recorded)
     at, version, position = recorded.recorded_at, recorded.version, recorded.position
@@ -72,7 +72,7 @@ def fold(view: EnvironmentView | None, recorded: Recorded) -> EnvironmentView | 
             assert_never(event)
 
 
-def _created(recorded: Recorded) -> EnvironmentView | None:
+def _created(recorded: RecordedEvent) -> EnvironmentView | None:
     event = recorded.event
     if not isinstance(event, EnvironmentCreated):
         return None

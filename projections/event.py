@@ -11,13 +11,13 @@ from domain.pipeline.state import Pipeline, PipelineEvent
 from projections.words.deployment import deployment_event_words
 from projections.words.pipeline import pipeline_event_words
 from projections.words.subject import EventSubject
-from store.log import Recorded
+from store.log import RecordedEvent
 
 
 class EventView(Struct, frozen=True, kw_only=True):
     """An event with its words and subject; *number* is that of its deployment, 0 for an event of a pipeline."""
 
-    recorded: Recorded
+    recorded: RecordedEvent
     message: str
     subject: EventSubject
     number: int = 0
@@ -29,7 +29,7 @@ class PipelineStory:
     def __init__(self, before: Pipeline = pipelines.decider.initial) -> None:
         self._state = before
 
-    def describe(self, recorded: Recorded) -> EventView:
+    def describe(self, recorded: RecordedEvent) -> EventView:
         """Describe the next event."""
         event = cast("PipelineEvent", recorded.event)
         before, self._state = self._state, pipelines.evolve(self._state, event)
@@ -43,7 +43,7 @@ class DeploymentStory:
     def __init__(self, planned: DeploymentPlanned) -> None:
         self._deployment = deployments.evolve(deployments.decider.initial, planned)
 
-    def describe(self, recorded: Recorded) -> EventView:
+    def describe(self, recorded: RecordedEvent) -> EventView:
         """Describe an event."""
         words = deployment_event_words(self._deployment, cast("DeploymentEvent", recorded.event))
         number = self._deployment.number

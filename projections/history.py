@@ -26,7 +26,7 @@ from domain.project import EnvironmentId, ProjectId
 from projections.engine.views import ListPlace, Page, PageEdge, RowFilter, Slice, ViewRow, Views
 from projections.words.pipeline import pipeline_event_words
 from store import codec
-from store.log import Author, EventLog, Origin, Recorded
+from store.log import Author, EventLog, Origin, RecordedEvent
 
 KIND = "pipeline"
 """Kind of the rows; they stand beside those of the pipelines."""
@@ -83,7 +83,7 @@ class HistoryQuery(Struct, frozen=True, kw_only=True):
     last: int | None = None
 
 
-def row(before: Pipeline, project: ProjectId, recorded: Recorded) -> ViewRow:
+def row(before: Pipeline, project: ProjectId, recorded: RecordedEvent) -> ViewRow:
     """Return the row of an event; *before* is the pipeline before it."""
     event = cast("PipelineEvent", recorded.event)
     subjects = _subjects(event)

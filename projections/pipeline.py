@@ -17,7 +17,7 @@ from projections.engine.replay import Replay
 from projections.engine.snapshot import Snapshots
 from projections.engine.views import ListPlace, ViewRow, Views
 from projections.environment import EVENTS
-from store.log import EventLog, Recorded
+from store.log import EventLog, RecordedEvent
 
 
 class PipelineView(Struct, frozen=True, kw_only=True):
@@ -32,16 +32,16 @@ class PipelineView(Struct, frozen=True, kw_only=True):
     pipeline: Pipeline
 
 
-def key(recorded: Recorded) -> UUID | None:
+def key(recorded: RecordedEvent) -> UUID | None:
     return recorded.stream if type(recorded.event) in EVENTS else None
 
 
-def fold(view: PipelineView | None, recorded: Recorded) -> PipelineView | None:
+def fold(view: PipelineView | None, recorded: RecordedEvent) -> PipelineView | None:
     before = view.pipeline if view else pipeline.decider.initial
     return _next_view(view, pipeline.evolve(before, cast("PipelineEvent", recorded.event)), recorded, recorded)
 
 
-def fold_all(view: PipelineView | None, events: Sequence[Recorded]) -> PipelineView | None:
+def fold_all(view: PipelineView | None, events: Sequence[RecordedEvent]) -> PipelineView | None:
     if not events:
         return view
     facts = [cast("PipelineEvent", recorded.event) for recorded in events]
@@ -49,7 +49,9 @@ def fold_all(view: PipelineView | None, events: Sequence[Recorded]) -> PipelineV
     return _next_view(view, after, events[0], events[-1])
 
 
-def _next_view(view: PipelineView | None, after: Pipeline, first: Recorded, last: Recorded) -> PipelineView | None:
+def _next_view(
+    view: PipelineView | None, after: Pipeline, first: RecordedEvent, last: RecordedEvent
+) -> PipelineView | None:
     """Return the view of *after*, to which the events from *first* to *last* led."""
     if after.project is None:
         return view
@@ -68,7 +70,7 @@ def place(view: PipelineView) -> ListPlace | None:
     return None
 
 
-def beside(before: PipelineView | None, after: PipelineView | None, recorded: Recorded) -> Sequence[ViewRow]:
+def beside(before: PipelineView | None, after: PipelineView | None, recorded: RecordedEvent) -> Sequence[ViewRow]:
     """Return the row of an event in the history, and a snapshot where one is due."""
     if after is None:
         return ()

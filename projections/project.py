@@ -11,7 +11,7 @@ from domain import name as names
 from domain.project import EnvironmentNamed, EnvironmentNameFreed, ProjectCreated, ProjectEvent, ProjectId
 from projections.engine.projection import Projection, Reader
 from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
-from store.log import Recorded
+from store.log import RecordedEvent
 
 EVENTS = frozenset(get_args(ProjectEvent))
 
@@ -23,7 +23,7 @@ class ProjectView(Struct, frozen=True, kw_only=True):
     position: int
 
 
-def key(recorded: Recorded) -> UUID | None:
+def key(recorded: RecordedEvent) -> UUID | None:
     if type(recorded.event) not in EVENTS:
         return None
     event = cast("ProjectEvent", recorded.event)
@@ -36,7 +36,7 @@ def key(recorded: Recorded) -> UUID | None:
             assert_never(event)
 
 
-def fold(view: ProjectView | None, recorded: Recorded) -> ProjectView | None:
+def fold(view: ProjectView | None, recorded: RecordedEvent) -> ProjectView | None:
     event = cast("ProjectEvent", recorded.event)
     match event:
         case ProjectCreated(name=name):

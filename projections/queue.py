@@ -13,7 +13,7 @@ from domain.deployment.queue import (
 )
 from projections.event import EventView
 from projections.words.queue import queue_event_words
-from store.log import EventLog, Recorded
+from store.log import EventLog, RecordedEvent
 
 BATCH = 100
 """Events that are read at once."""
@@ -25,7 +25,7 @@ class QueueStory:
     def __init__(self, numbers: dict[DeploymentId, int]) -> None:
         self._numbers = numbers
 
-    def describe(self, recorded: Recorded) -> EventView:
+    def describe(self, recorded: RecordedEvent) -> EventView:
         """Describe the next event."""
         event = cast("QueueEvent", recorded.event)
         if isinstance(event, DeploymentRequested):

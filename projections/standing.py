@@ -36,7 +36,7 @@ from domain.pipeline.service import (
 from domain.project import EnvironmentId
 from projections.engine.projection import Projection, Reader
 from projections.engine.views import ListPlace, Slice, Views
-from store.log import Recorded
+from store.log import RecordedEvent
 
 View = TypeVar("View", bound=Struct)
 
@@ -55,7 +55,7 @@ class UnfinishedDeployment(Struct, frozen=True, kw_only=True):
     position: int
 
 
-def _deployment_key(recorded: Recorded) -> UUID | None:
+def _deployment_key(recorded: RecordedEvent) -> UUID | None:
     if type(recorded.event) not in QUEUE_EVENTS:
         return None
     event = cast("QueueEvent", recorded.event)
@@ -68,7 +68,7 @@ def _deployment_key(recorded: Recorded) -> UUID | None:
             assert_never(event)
 
 
-def _fold_deployment(view: UnfinishedDeployment | None, recorded: Recorded) -> UnfinishedDeployment | None:
+def _fold_deployment(view: UnfinishedDeployment | None, recorded: RecordedEvent) -> UnfinishedDeployment | None:
     event = cast("QueueEvent", recorded.event)
     match event:
         case DeploymentRequested(deployment=deployment):
@@ -88,7 +88,7 @@ class EnvironmentServices(Struct, frozen=True, kw_only=True):
     services: tuple[ServiceId, ...] = ()
 
 
-def _services_key(recorded: Recorded) -> UUID | None:
+def _services_key(recorded: RecordedEvent) -> UUID | None:
     if type(recorded.event) not in PLACE_EVENTS:
         return None
     event = cast("EnvironmentEvent | ServiceEvent", recorded.event)
@@ -103,7 +103,7 @@ def _services_key(recorded: Recorded) -> UUID | None:
             assert_never(event)
 
 
-def _fold_services(view: EnvironmentServices | None, recorded: Recorded) -> EnvironmentServices | None:
+def _fold_services(view: EnvironmentServices | None, recorded: RecordedEvent) -> EnvironmentServices | None:
     event = cast("EnvironmentEvent | ServiceEvent", recorded.event)
     match event:
         case EnvironmentCreated():

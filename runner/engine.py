@@ -20,7 +20,7 @@ from domain.project import EnvironmentId
 from runner.leftover import Leftovers
 from runner.retry import backoff, follow
 from runner.runner import Runner
-from store.log import Recorded
+from store.log import RecordedEvent
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class LocalEngine:
                 )
                 await asyncio.sleep(pause)
 
-    def _react(self, recorded: Recorded) -> None:
+    def _react(self, recorded: RecordedEvent) -> None:
         if isinstance(recorded.event, DeploymentAdmitted):
             self._drive(recorded.event.deployment)
         elif work := self._leftovers.after(recorded):

@@ -21,7 +21,7 @@ from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import ServiceRemoved
 from domain.project import EnvironmentId
 from runner.targets.contract import Executor
-from store.log import Event, Recorded
+from store.log import Event, RecordedEvent
 
 CONCERNING: Collection[type[Event]] = {DeploymentRequested, DeploymentClosed, ServiceRemoved, EnvironmentDeleted}
 """Types of the events that `Leftovers.after` needs: each event once, in order."""
@@ -46,7 +46,7 @@ class Leftovers:
             *(executor.stop(environment, service) for service in left for executor in self._executors.values())
         )
 
-    def after(self, recorded: Recorded) -> Coroutine[Any, Any, None] | None:
+    def after(self, recorded: RecordedEvent) -> Coroutine[Any, Any, None] | None:
         """Return the work that an event calls for, if any."""
         match recorded.event:
             case DeploymentRequested(deployment=deployment):

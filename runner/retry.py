@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import TypeVar
 from uuid import UUID
 
-from store.log import EventLog, LogUnavailable, Recorded, StreamMoved
+from store.log import EventLog, LogUnavailable, RecordedEvent, StreamMoved
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ async def retry(act: Callable[[], Awaitable[T]]) -> T:
     raise AssertionError("unreachable")
 
 
-async def follow(log: EventLog, after: int, stream: UUID | None = None) -> AsyncIterator[Sequence[Recorded]]:
+async def follow(log: EventLog, after: int, stream: UUID | None = None) -> AsyncIterator[Sequence[RecordedEvent]]:
     """Yield the batches of `EventLog.follow`, and resume it after a lost connection; end when the log is closed."""
     waits, last = backoff(), ""
     while True:

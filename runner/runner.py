@@ -33,7 +33,7 @@ from domain.pipeline.environment import Target
 from runner.retry import retry
 from runner.step import StepExecution
 from runner.targets.contract import Executor, Work
-from store.log import Author, Event, Origin, Recorded
+from store.log import Author, Event, Origin, RecordedEvent
 from store.output import OutputStore
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Runner:
             if self._drives.get(deployment) is drive:
                 del self._drives[deployment]
 
-    def _on_events(self, events: Sequence[Recorded]) -> None:
+    def _on_events(self, events: Sequence[RecordedEvent]) -> None:
         self.handler.states.learn(events)
         for each in events if self._drives else ():
             drive = self._drives.get(DeploymentId(each.stream))

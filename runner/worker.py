@@ -27,7 +27,7 @@ from runner.leftover import CONCERNING, Leftovers
 from runner.machine import Machine
 from runner.retry import backoff, follow, retry
 from runner.runner import Runner
-from store.log import LogUnavailable, Recorded
+from store.log import LogUnavailable, RecordedEvent
 from store.output import LineKind
 from store.postgres.connection import STATEMENT_TIMEOUT, Prepare
 from store.postgres.output import PostgresOutput
@@ -237,7 +237,7 @@ class WorkerEngine:
         keep.update(*(services for environment, services in standing.items() if environment not in elsewhere))
         await asyncio.gather(*(executor.sweep(keep) for executor in local))
 
-    def _on_events(self, events: Sequence[Recorded]) -> None:
+    def _on_events(self, events: Sequence[RecordedEvent]) -> None:
         for recorded in events if self._task is not None and not self._task.done() else ():
             work = self._leftovers.after(recorded)
             if work is not None:

@@ -22,7 +22,7 @@ from domain.access import ACCESS, ADMIN, SERVER, Access, IssueToken, TokenId
 from endpoint.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Credentials, Identity, NotLetIn
 from server.guesses import Guesses
 from store import ids
-from store.log import Author, Origin, Recorded
+from store.log import Author, Origin, RecordedEvent
 
 PREFIX = "stageline_"
 
@@ -103,7 +103,7 @@ class Tokens:
         if changes == self._changes:
             self._is_stale = False
 
-    def _on_events(self, _: Sequence[Recorded]) -> None:
+    def _on_events(self, _: Sequence[RecordedEvent]) -> None:
         self._changes += 1
         self._is_stale = True
 

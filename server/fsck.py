@@ -33,7 +33,7 @@ from server.settings import Settings
 from server.spill import Spill
 from server.stores import PROJECTIONS
 from store.audit import Verifier
-from store.log import EventLog, LogUnavailable, Recorded
+from store.log import EventLog, LogUnavailable, RecordedEvent
 from store.postgres.log import PostgresLog
 from store.postgres.snapshot import snapshot
 from store.snapshot import LogSnapshot
@@ -266,7 +266,7 @@ class RowCheck:
         self._sheet = RowBuffer(projection)
         self._away = Spill()
 
-    def beside(self, events: Sequence[Recorded], share: Share) -> list[ViewRow]:
+    def beside(self, events: Sequence[RecordedEvent], share: Share) -> list[ViewRow]:
         """Folds the events of *share*; the rows that are written once, beside theirs."""
         own = [each for each in events if each.position <= self.end and self._is_of(share, each)]
         self._sheet.fold(own, self._away.documents(self._sheet.missing(own)))
@@ -281,7 +281,7 @@ class RowCheck:
             self._away.remove(removed)
         return self._away.rows()
 
-    def _is_of(self, share: Share, recorded: Recorded) -> bool:
+    def _is_of(self, share: Share, recorded: RecordedEvent) -> bool:
         try:
             return share.has(self._projection.key(recorded))
         except Exception:  # it is parked when it is folded

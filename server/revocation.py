@@ -15,7 +15,7 @@ from uuid import UUID
 from domain.access import TokenRevoked
 from domain.session import SessionEnded
 from endpoint.identity import EXPIRED, REVOKED, SESSION_OVER, Identity
-from store.log import EventLog, Recorded
+from store.log import EventLog, RecordedEvent
 
 End = Callable[[str], None]
 """Is given why."""
@@ -57,7 +57,7 @@ class Revocations:
             if not self._open[id_]:
                 del self._open[id_]
 
-    def _told(self, events: Sequence[Recorded]) -> None:
+    def _told(self, events: Sequence[RecordedEvent]) -> None:
         for event in events:
             match event.event:
                 case TokenRevoked(token=token):

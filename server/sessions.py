@@ -22,7 +22,7 @@ from domain.session import LONGEST, SESSIONS, EndSession, SessionEnded, SessionI
 from endpoint.http.session import Opened
 from endpoint.identity import SESSION_OVER, SESSION_UNKNOWN, Credentials, Identity, NotLetIn, Session
 from server.auth import Tokens
-from store.log import Author, Origin, Recorded
+from store.log import Author, Origin, RecordedEvent
 
 STATEMENT = struct.Struct(">16s16sQ")
 """The ids of the session and of its token, and when it expires, in seconds since 1970."""
@@ -113,7 +113,7 @@ class Sessions:
             self._ended = ended
         return ended
 
-    def _on_events(self, _: Sequence[Recorded]) -> None:
+    def _on_events(self, _: Sequence[RecordedEvent]) -> None:
         self._changes += 1
         self._ended = None
 

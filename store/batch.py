@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from domain.errors import IdempotencyKeyReused
 from store import codec, ids
-from store.log import Author, Change, Event, Key, Receipt, Recorded, StreamMoved
+from store.log import Author, Event, IdempotencyKey, Receipt, RecordedEvent, StreamChange, StreamMoved
 
 Clock = Callable[[], datetime]
 
@@ -39,7 +39,7 @@ class StreamHead(Struct, frozen=True, gc=False):
 class KeyRecord(Struct, frozen=True, gc=False):
     """The stored first receipt of an idempotency key: the *version* of its subject, and the log's *position* then."""
 
-    key: Key
+    key: IdempotencyKey
     version: int
     position: int
 
@@ -57,7 +57,7 @@ class EventRow(Struct, frozen=True, gc=False):
     originator_version: int
     topic: str
     state: bytes
-    recorded: Recorded
+    recorded: RecordedEvent
 
 
 class AppendBatch:
@@ -80,7 +80,7 @@ class AppendBatch:
         self._stored_head = head
         self._stored_key_record = key_record
 
-    def add(self, changes: Sequence[Change], by: Author, key: Key | None) -> Receipt:
+    def add(self, changes: Sequence[StreamChange], by: Author, key: IdempotencyKey | None) -> Receipt:
         """Add an append; raises `StreamMoved` or `IdempotencyKeyReused`, and then adds nothing."""
         if key is not None:
             known = self.key_records.get(key.key) or self._stored_key_record(key.key)
@@ -89,7 +89,7 @@ class AppendBatch:
         heads: dict[UUID, StreamHead] = {}
         rows: list[EventRow] = []
         for change in changes:
-            head: StreamHead | Recorded = heads.get(change.stream) or self._head(change.stream)
+            head: StreamHead | RecordedEvent = heads.get(change.stream) or self._head(change.stream)
             if head.version != change.expected:
                 raise StreamMoved(change.stream, change.expected, head.version)
             for event in change.events:
@@ -107,16 +107,18 @@ class AppendBatch:
         return Receipt(position=record.position, recorded=recorded, subject=key.subject, version=record.version)
 
     @property
-    def recorded(self) -> list[Recorded]:
+    def recorded(self) -> list[RecordedEvent]:
         return [row.recorded for row in self.rows]
 
     def _head(self, stream: UUID) -> StreamHead:
         return self.heads.get(stream) or self._stored_head(stream)
 
-    def _link(self, event: Event, stream: UUID, head: StreamHead | Recorded, position: int, by: Author) -> EventRow:
+    def _link(
+        self, event: Event, stream: UUID, head: StreamHead | RecordedEvent, position: int, by: Author
+    ) -> EventRow:
         id_, version, recorded_at = ids.new(), head.version + 1, self.tip.recorded_at
         name, state = codec.name(event), codec.encode(event)
-        recorded = Recorded(
+        recorded = RecordedEvent(
             position=position,
             stream=stream,
             version=version,
@@ -134,9 +136,9 @@ class AppendBatch:
 class PendingAppend(Struct, frozen=True):
     """An append in the queue, and the future of its receipt."""
 
-    changes: Sequence[Change]
+    changes: Sequence[StreamChange]
     by: Author
-    key: Key | None
+    key: IdempotencyKey | None
     receipt: asyncio.Future[Receipt]
 
     def attempt(self, batch: AppendBatch, faults: tuple[type[Exception], ...] = ()) -> Receipt | Exception:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from uuid import UUID
 
-from store.log import Recorded
+from store.log import RecordedEvent
 
 MAX_ENDS = 10_000
 """Maximum number of streams; the least recently read one goes first."""
@@ -48,7 +48,7 @@ class StreamEnds:
             self._ends.popitem(last=False)
         return end
 
-    def update(self, events: Sequence[Recorded]) -> None:
+    def update(self, events: Sequence[RecordedEvent]) -> None:
         """Advance the ends of the streams of *events*, which come next in the log."""
         for event in events:
             end = self._ends.get(event.stream)

@@ -15,7 +15,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from store.ends import StreamEnds
-from store.log import Event, LogUnavailable, Recorded
+from store.log import Event, LogUnavailable, RecordedEvent
 
 TAIL_SIZE = 5_000
 """Maximum number of events in the tail; when it is full, the older half goes."""
@@ -26,10 +26,10 @@ BATCH = 1000
 POLL = 1.0
 """Interval at which the database is polled while nothing is published, in seconds."""
 
-Fetch = Callable[[int, int, UUID | None], Awaitable[Sequence[Recorded]]]
+Fetch = Callable[[int, int, UUID | None], Awaitable[Sequence[RecordedEvent]]]
 """Reads at most so many events after a position, of a stream or of all, in order."""
 
-Observer = Callable[[Sequence[Recorded]], None]
+Observer = Callable[[Sequence[RecordedEvent]], None]
 """Is called with new events; see `EventLog.watch`."""
 
 Kinds = Collection[type[Event]]
@@ -70,7 +70,7 @@ class Feed:
 
     def __init__(self, fetch: Fetch, position: int, poll: float = POLL) -> None:
         self._fetch = fetch
-        self._tail: list[Recorded] = []
+        self._tail: list[RecordedEvent] = []
         self._first = position + 1  # position of the tail's first event, or of the next one
         self._poll = poll
         self._notifier = Notifier()
@@ -85,7 +85,7 @@ class Feed:
         """The position of the last published event."""
         return self._first + len(self._tail) - 1
 
-    def publish(self, recorded: Sequence[Recorded]) -> None:
+    def publish(self, recorded: Sequence[RecordedEvent]) -> None:
         """Publish the next events. Known events are ignored; after a gap all are ignored, and the poll finds them."""
         end = self.position
         new = [event for event in recorded if event.position > end]
@@ -110,7 +110,7 @@ class Feed:
             wanted |= kinds
         return None if self._followers else frozenset(wanted)
 
-    def skip_to(self, position: int, events: Sequence[Recorded]) -> None:
+    def skip_to(self, position: int, events: Sequence[RecordedEvent]) -> None:
         """Advance to *position* while nobody follows; *events* are all wanted events up to there."""
         end = self.position
         if position > end:
@@ -118,7 +118,7 @@ class Feed:
             self.ends.clear()  # the skipped events may be of any stream
             self._call_observers([event for event in events if event.position > end])
 
-    def _call_observers(self, new: Sequence[Recorded]) -> None:
+    def _call_observers(self, new: Sequence[RecordedEvent]) -> None:
         for observer, kinds in self._observers:
             wanted = new if kinds is None else [event for event in new if type(event.event) in kinds]
             if wanted:
@@ -129,13 +129,13 @@ class Feed:
         self._observers.append((observer, None if kinds is None else frozenset(kinds)))
         return self.position
 
-    def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
+    def recent(self, after: int) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         """See `EventLog.recent`."""
         return self.follow(after, from_memory=True)
 
     async def follow(
         self, after: int = 0, stream: UUID | None = None, *, from_memory: bool = False
-    ) -> AsyncGenerator[Sequence[Recorded], None]:
+    ) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         """See `EventLog.follow`; raises `LogUnavailable` if the log is closed.
 
         With *from_memory* the iterator ends where the database must be read.
@@ -151,7 +151,7 @@ class Feed:
                     continue
                 if after + 1 >= self._first:
                     start = after + 1 - self._first
-                    batch: Sequence[Recorded] = self._tail[start : start + BATCH]
+                    batch: Sequence[RecordedEvent] = self._tail[start : start + BATCH]
                     after = batch[-1].position
                     if stream is not None:
                         batch = [event for event in batch if event.stream == stream]

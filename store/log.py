@@ -40,7 +40,7 @@ class Author(Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None = None
 
 
-class Recorded(Struct, frozen=True, kw_only=True, gc=False):
+class RecordedEvent(Struct, frozen=True, kw_only=True, gc=False):
     """An event with its envelope: the *version*-th of its *stream*, the *position*-th of the log.
 
     *hash* is the SHA-256 of the event, its envelope and *previous*. *previous* is the hash of the stream's event before
@@ -59,7 +59,7 @@ class Recorded(Struct, frozen=True, kw_only=True, gc=False):
     hash: bytes
 
 
-class Change(Struct, frozen=True, kw_only=True, gc=False):
+class StreamChange(Struct, frozen=True, kw_only=True, gc=False):
     """New events for *stream*, which must be at version *expected*; 0 means that the stream must not exist.
 
     A change without events only checks the version.
@@ -70,7 +70,7 @@ class Change(Struct, frozen=True, kw_only=True, gc=False):
     events: tuple[Event, ...] = ()
 
 
-class Key(Struct, frozen=True, kw_only=True, gc=False):
+class IdempotencyKey(Struct, frozen=True, kw_only=True, gc=False):
     """An idempotency key; *request* is a digest of the request, *subject* the stream that the response shows."""
 
     key: str
@@ -86,7 +86,7 @@ class Receipt(Struct, frozen=True, kw_only=True, gc=False):
     """
 
     position: int
-    recorded: tuple[Recorded, ...] = ()
+    recorded: tuple[RecordedEvent, ...] = ()
     subject: UUID | None = None
     version: int = 0
     is_repeat: bool = False
@@ -134,7 +134,7 @@ class EventLog(Protocol):
     epoch: str  # random, created with the log: identifies it among other logs
     is_shared: bool  # other processes may write to it, so its position must be queried
 
-    async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
+    async def append(self, changes: Sequence[StreamChange], by: Author, key: IdempotencyKey | None = None) -> Receipt:
         """Record all *changes* or none; raises `StreamMoved` or `IdempotencyKeyReused` (see `domain.errors`)."""
         ...
 
@@ -142,7 +142,7 @@ class EventLog(Protocol):
         """Return the first receipt of *key*, if any; raises `IdempotencyKeyReused` if *request* is another one."""
         ...
 
-    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
+    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[RecordedEvent]:
         """Return the stream's events with versions above *after*, up to and including *until*."""
         ...
 
@@ -158,7 +158,7 @@ class EventLog(Protocol):
         """
         ...
 
-    async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
+    async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[RecordedEvent]:
         """Return at most *limit* events with positions above *after*, in order."""
         ...
 
@@ -177,19 +177,19 @@ class EventLog(Protocol):
         """Return the stream's version now, or when the log was at *position*; 0 if the stream did not exist."""
         ...
 
-    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         """Yield the events after position *after*, of *stream* or of all, in non-empty batches; then stay live.
 
         The iterator ends when the log is closed, or by `aclose`. A slow follower delays nobody and misses nothing.
         """
         ...
 
-    def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
+    def recent(self, after: int) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         """Yield the batches of `follow`, of all streams and from memory only; end where the database must be read."""
         ...
 
     def watch(
-        self, observer: Callable[[Sequence[Recorded]], None], kinds: Collection[type[Event]] | None = None
+        self, observer: Callable[[Sequence[RecordedEvent]], None], kinds: Collection[type[Event]] | None = None
     ) -> int:
         """Call *observer* with every event after the returned position, in order; only those of *kinds*, if given.
 

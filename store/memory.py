@@ -12,18 +12,18 @@ from eventsourcing.popo import POPOApplicationRecorder
 from store import audit, codec
 from store.batch import AppendBatch, Clock, EventRow, KeyRecord, StreamHead, Tip, now
 from store.feed import Feed, Kinds, Observer
-from store.log import Author, Change, Event, ExportPage, Key, LogUnavailable, Receipt, Recorded
+from store.log import Author, Event, ExportPage, IdempotencyKey, LogUnavailable, Receipt, RecordedEvent, StreamChange
 
 
 class MemoryRecorder(POPOApplicationRecorder):
     """The library's recorder, which keeps `EventRow`s with their envelopes."""
 
-    def all(self, after: int, limit: int) -> list[Recorded]:
+    def all(self, after: int, limit: int) -> list[RecordedEvent]:
         """Return at most *limit* events with positions above *after*."""
         with self._database_lock:
             return [row.recorded for row in cast("list[EventRow]", self._stored_events[after : after + limit])]
 
-    def of_stream(self, stream: UUID, after: int = 0, until: int | None = None) -> list[Recorded]:
+    def of_stream(self, stream: UUID, after: int = 0, until: int | None = None) -> list[RecordedEvent]:
         """Return the stream's events with versions above *after*, up to and including *until*."""
         return [row.recorded for row in cast("list[EventRow]", self.select_events(stream, gt=after, lte=until))]
 
@@ -57,7 +57,7 @@ class MemoryLog:
         self._feed = Feed(self._fetch, position=0)
         self._is_closed = False
 
-    async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
+    async def append(self, changes: Sequence[StreamChange], by: Author, key: IdempotencyKey | None = None) -> Receipt:
         await self._yield()
         batch = AppendBatch(self._tip, self._clock, self._head, self._key_records.get)
         receipt = batch.add(changes, by, key)
@@ -73,7 +73,7 @@ class MemoryLog:
         record = self._key_records.get(key)
         return None if record is None else record.repeat(request)
 
-    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
+    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[RecordedEvent]:
         await self._yield()
         return self._recorder.of_stream(stream, after, until)
 
@@ -83,7 +83,7 @@ class MemoryLog:
     def ends_at(self, stream: UUID, version: int) -> bool:
         return self._head(stream).version <= version
 
-    async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
+    async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[RecordedEvent]:
         return await self._fetch(after, limit, None)
 
     async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
@@ -98,10 +98,10 @@ class MemoryLog:
         events = await self.read(stream)
         return len([recorded for recorded in events if position is None or recorded.position <= position])
 
-    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         return self._feed.follow(after, stream)
 
-    def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
+    def recent(self, after: int) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         return self._feed.recent(after)
 
     def watch(self, observer: Observer, kinds: Kinds | None = None) -> int:
@@ -120,7 +120,7 @@ class MemoryLog:
             raise LogUnavailable("The log is closed.")
         await asyncio.sleep(0)
 
-    async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+    async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[RecordedEvent]:
         await self._yield()
         if stream is None:
             return self._recorder.all(after, limit)

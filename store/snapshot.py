@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from store.log import Recorded
+from store.log import RecordedEvent
 
 
 class LogSnapshot(Protocol):
     """The events of a log at one moment."""
 
-    async def events(self, after: int, limit: int) -> Sequence[Recorded]:
+    async def events(self, after: int, limit: int) -> Sequence[RecordedEvent]:
         """Return at most *limit* events with positions above *after*, in order."""
         ...

@@ -7,7 +7,7 @@ A mutation returns a refusal as data. In queries and subscriptions a refusal is 
 
 from domain.errors import Refused
 from endpoint.port import Explanation, Unavailable
-from store.log import LogUnavailable, OutcomeUnknown, LogRewound, StreamMoved
+from store.log import LogRewound, LogUnavailable, OutcomeUnknown, StreamMoved
 
 
 def explain(fault: BaseException | None) -> Explanation | Unavailable | None:

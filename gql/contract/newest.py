@@ -13,7 +13,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from store.log import EventLog, LogUnavailable, Recorded
+from store.log import EventLog, LogUnavailable, RecordedEvent
 
 Value = TypeVar("Value")
 
@@ -38,7 +38,7 @@ class Reading(Struct, Generic[Value], frozen=True, kw_only=True):
 async def newest(
     log: EventLog,
     read: Callable[[], Awaitable[Reading[Value]]],
-    concerns: Callable[[Recorded], bool] = lambda _: True,
+    concerns: Callable[[RecordedEvent], bool] = lambda _: True,
     stream: UUID | None = None,
 ) -> AsyncGenerator[Value, None]:
     """Yield the value that *read* returns, now and after each event of *stream* (None: of any) that *concerns* it.
@@ -61,7 +61,9 @@ async def newest(
                 await asyncio.sleep(RETRY)
 
 
-async def _next_event(log: EventLog, after: int, concerns: Callable[[Recorded], bool], stream: UUID | None) -> bool:
+async def _next_event(
+    log: EventLog, after: int, concerns: Callable[[RecordedEvent], bool], stream: UUID | None
+) -> bool:
     """Wait for the next event; return False if the log is closed first."""
     async with aclosing(log.follow(after, stream)) as following:
         async for batch in following:

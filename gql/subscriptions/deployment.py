@@ -21,7 +21,7 @@ from gql.types.environment import environment_id
 from gql.types.event import DeploymentEvent, deployment_event
 from gql.types.ref import DeploymentArgument, EnvironmentArgument
 from gql.types.stream import DEPLOYMENT, follow
-from store.log import Recorded
+from store.log import RecordedEvent
 
 
 async def deployment(context: Context, id: str) -> AsyncGenerator[Deployment, None]:
@@ -63,7 +63,7 @@ class DeploymentList:
         value = connection(page, lambda view: convert(view, name, application.log.epoch))
         return Reading(value=value, position=position, is_final=owner.pipeline.is_deleted)
 
-    def concerns(self, recorded: Recorded) -> bool:
+    def concerns(self, recorded: RecordedEvent) -> bool:
         """Whether an event changes the list as it was read last."""
         event = recorded.event
         is_new = isinstance(event, DeploymentPlanned) and event.environment == self._environment

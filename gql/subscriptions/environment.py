@@ -25,7 +25,7 @@ from gql.types.ref import EnvironmentArgument
 from gql.types.stream import DEPLOYMENT, PIPELINE, Story
 from projections import queue
 from projections.queue import QueueStory
-from store.log import EventLog, Recorded
+from store.log import EventLog, RecordedEvent
 
 CHUNK = 500
 """Maximum number of events of one stream that are read at once."""
@@ -34,7 +34,7 @@ CHUNK = 500
 class Chronicle:
     """The events of an environment after a position, in order."""
 
-    def __init__(self, context: Context, first: Recorded, position: int) -> None:
+    def __init__(self, context: Context, first: RecordedEvent, position: int) -> None:
         self._context = context
         self._log = context.application.log
         self._first = first
@@ -65,7 +65,7 @@ class Chronicle:
         self._stories[self._queue] = QueueStory(waiting)
         return True
 
-    async def _convert(self, recorded: Recorded) -> Event:
+    async def _convert(self, recorded: RecordedEvent) -> Event:
         epoch, stream = self._log.epoch, recorded.stream
         story = self._stories.get(stream)
         if story is None:
@@ -78,7 +78,7 @@ class Chronicle:
             return pipeline_event(view, epoch)
         return queue_event(view, epoch) if stream == self._queue else deployment_event(view, epoch)
 
-    async def _recorded(self) -> AsyncGenerator[Recorded, None]:
+    async def _recorded(self) -> AsyncGenerator[RecordedEvent, None]:
         """Yield the existing events, then the new ones."""
         while True:
             async with aclosing(self._log.recent(self._position)) as recent:
@@ -93,7 +93,7 @@ class Chronicle:
                     yield self._note(recorded)
             self._position = end
 
-    def _note(self, recorded: Recorded) -> Recorded:
+    def _note(self, recorded: RecordedEvent) -> RecordedEvent:
         """Open the stream of a requested deployment, and close that of an ended one.
 
         The first event of a deployment follows its request, and its last event precedes its end in the queue.
@@ -106,11 +106,13 @@ class Chronicle:
                 self._open.discard(deployment)
         return recorded
 
-    async def _past(self, until: int) -> AsyncGenerator[Recorded, None]:
+    async def _past(self, until: int) -> AsyncGenerator[RecordedEvent, None]:
         """Yield the stored events up to position *until* of all streams that are open or become open."""
-        merged: list[tuple[int, Recorded, AsyncGenerator[Recorded, None]]] = []  # the next event of each stream
+        merged: list[
+            tuple[int, RecordedEvent, AsyncGenerator[RecordedEvent, None]]
+        ] = []  # the next event of each stream
 
-        async def add(events: AsyncGenerator[Recorded, None]) -> None:
+        async def add(events: AsyncGenerator[RecordedEvent, None]) -> None:
             recorded = await anext(events, None)
             if recorded is not None:
                 heappush(merged, (recorded.position, recorded, events))
@@ -125,7 +127,7 @@ class Chronicle:
             await add(events)
 
 
-async def _read(log: EventLog, stream: UUID, version: int, until: int) -> AsyncGenerator[Recorded, None]:
+async def _read(log: EventLog, stream: UUID, version: int, until: int) -> AsyncGenerator[RecordedEvent, None]:
     """Yield the events of a stream after *version* up to position *until*."""
     while found := await log.read(stream, after=version, until=version + CHUNK):
         for recorded in found:

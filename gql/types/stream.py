@@ -20,13 +20,13 @@ from gql.context import Context
 from gql.contract import cursor as cursors
 from projections.engine.views import Page, PageEdge, Slice
 from projections.event import DeploymentStory, EventView, PipelineStory
-from store.log import Event, EventLog, Recorded
+from store.log import Event, EventLog, RecordedEvent
 
 
 class Story(Protocol):
     """Describes the events of one stream in order."""
 
-    def describe(self, recorded: Recorded) -> EventView: ...
+    def describe(self, recorded: RecordedEvent) -> EventView: ...
 
 
 class EventStream(Struct, frozen=True):
@@ -37,9 +37,9 @@ class EventStream(Struct, frozen=True):
 
     begin: type[Event]
     ends: tuple[type[Event], ...]
-    story: Callable[[Context, Recorded, int], Awaitable[Story]]
+    story: Callable[[Context, RecordedEvent, int], Awaitable[Story]]
 
-    async def first(self, log: EventLog, stream: UUID, missing: Refused) -> Recorded:
+    async def first(self, log: EventLog, stream: UUID, missing: Refused) -> RecordedEvent:
         """Return the first event of *stream*; raises *missing* if it is not a stream of this kind."""
         for recorded in await log.read(stream, until=1):
             if isinstance(recorded.event, self.begin):
@@ -55,11 +55,11 @@ class EventStream(Struct, frozen=True):
         return version
 
 
-async def _deployment_story(context: Context, first: Recorded, version: int) -> Story:
+async def _deployment_story(context: Context, first: RecordedEvent, version: int) -> Story:
     return DeploymentStory(cast("DeploymentPlanned", first.event))
 
 
-async def _pipeline_story(context: Context, first: Recorded, version: int) -> Story:
+async def _pipeline_story(context: Context, first: RecordedEvent, version: int) -> Story:
     view = await context.application.pipelines.get(EnvironmentId(first.stream), version) if version else None
     return PipelineStory(view.pipeline) if view else PipelineStory()
 

@@ -13,7 +13,7 @@ from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.connection import After, Before, Connection, First, Last, connection, cut, part
 from gql.contract.node import global_id
-from store.log import Recorded
+from store.log import RecordedEvent
 
 
 @strawberry.type(description="A token of an actor. The server stores only its hash, and does not show it.")
@@ -35,11 +35,11 @@ class TokenRecord(Struct):
     """The events of a token."""
 
     fact: TokenIssued
-    issued: Recorded
-    revoked: Recorded | None = None
+    issued: RecordedEvent
+    revoked: RecordedEvent | None = None
 
 
-def token_records(events: Sequence[Recorded]) -> list[TokenRecord]:
+def token_records(events: Sequence[RecordedEvent]) -> list[TokenRecord]:
     """Return all tokens in the order of their issue."""
     tokens: dict[UUID, TokenRecord] = {}
     for recorded in events:

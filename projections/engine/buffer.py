@@ -8,7 +8,7 @@ from uuid import UUID
 
 from projections.engine.projection import Projection, View
 from projections.engine.views import ParkedEvent, ViewRow
-from store.log import Recorded
+from store.log import RecordedEvent
 
 MAX_ERROR = 1000
 """Maximum length of the error of a parked event, in characters."""
@@ -32,7 +32,7 @@ class RowBuffer(Generic[View]):
         self.parked: list[ParkedEvent] = []
         self._projection = projection
         self._views: dict[int, View | None] = {}
-        self._changed: dict[int, Recorded] = {}
+        self._changed: dict[int, RecordedEvent] = {}
         self._beside: list[ViewRow] = []
         self._evicted: set[int] = set()
 
@@ -51,7 +51,7 @@ class RowBuffer(Generic[View]):
         """Number of rows that `take_beside` would return."""
         return len(self._beside)
 
-    def keys(self, events: Sequence[Recorded]) -> set[UUID]:
+    def keys(self, events: Sequence[RecordedEvent]) -> set[UUID]:
         """Return the keys of the rows that *events* touch."""
         found = {}
         key_of = self._projection.key
@@ -64,7 +64,7 @@ class RowBuffer(Generic[View]):
                 found[key.int] = key
         return {*found.values()}
 
-    def fold(self, events: Sequence[Recorded], documents: Mapping[UUID, bytes] | None = None) -> None:
+    def fold(self, events: Sequence[RecordedEvent], documents: Mapping[UUID, bytes] | None = None) -> None:
         """Fold *events* in; *documents* are the stored rows of keys that are not in memory."""
         views, changed = self._views, self._changed
         key_of, fold, beside_of = self._projection.key, self._projection.fold, self._projection.beside
@@ -88,7 +88,7 @@ class RowBuffer(Generic[View]):
                 views[id_] = after
                 changed[id_] = recorded
 
-    def missing(self, events: Sequence[Recorded]) -> set[UUID]:
+    def missing(self, events: Sequence[RecordedEvent]) -> set[UUID]:
         """Return the keys of evicted rows that *events* touch."""
         if not self._evicted:
             return set()
@@ -128,7 +128,7 @@ class RowBuffer(Generic[View]):
                 rows.append(row)
         return rows, removed
 
-    def _row(self, id_: int, view: View, recorded: Recorded) -> ViewRow | None:
+    def _row(self, id_: int, view: View, recorded: RecordedEvent) -> ViewRow | None:
         """Return the row of *view*, whose last event is *recorded*; park that event if the row can't be encoded."""
         try:
             document, place = self._projection.encode(view), self._projection.place(view)
@@ -137,7 +137,7 @@ class RowBuffer(Generic[View]):
             return None
         return ViewRow(key=UUID(int=id_), place=place, position=recorded.position, document=document)
 
-    def _park(self, recorded: Recorded, fault: Exception) -> None:
+    def _park(self, recorded: RecordedEvent, fault: Exception) -> None:
         kind = self._projection.name
         traceback = fault if len(self.parked) < TRACEBACKS else None
         logger.error(

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from projections.engine.views import ListPlace, Page, PageEdge, Slice, ViewRow, Views
-from store.log import Recorded
+from store.log import RecordedEvent
 
 View = TypeVar("View", bound=msgspec.Struct)
 Part = TypeVar("Part")
@@ -32,13 +32,13 @@ class Projection(Generic[View]):
     name: str
     version: int
     view: type[View]
-    key: Callable[[Recorded], UUID | None]
-    fold: Callable[[View | None, Recorded], View | None]
+    key: Callable[[RecordedEvent], UUID | None]
+    fold: Callable[[View | None, RecordedEvent], View | None]
     place: Callable[[View], ListPlace | None]
-    beside: Callable[[View | None, View | None, Recorded], Sequence[ViewRow]] | None = None
-    fold_all: Callable[[View | None, Sequence[Recorded]], View | None] | None = None
+    beside: Callable[[View | None, View | None, RecordedEvent], Sequence[ViewRow]] | None = None
+    fold_all: Callable[[View | None, Sequence[RecordedEvent]], View | None] | None = None
 
-    def replay(self, events: Sequence[Recorded], view: View | None = None) -> View | None:
+    def replay(self, events: Sequence[RecordedEvent], view: View | None = None) -> View | None:
         """Return *view* with *events* of one row folded in."""
         own = [recorded for recorded in events if self.key(recorded) is not None]
         if self.fold_all is not None:

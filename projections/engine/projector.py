@@ -19,7 +19,7 @@ from projections.engine.projection import Projection
 from projections.engine.rebuild import Rebuild, chunks
 from projections.engine.status import ProjectionStatus, ProjectorStatus
 from projections.engine.views import Advance, Checkpoint, Views, ViewsUnavailable
-from store.log import EventLog, LogUnavailable, Recorded
+from store.log import EventLog, LogUnavailable, RecordedEvent
 
 PAUSE = 1.0
 """Pause after a fault, in seconds."""
@@ -227,7 +227,7 @@ class Projector:
                 await follower.aclose()
         raise LogUnavailable("The log is closed.")
 
-    async def _advance(self, events: Sequence[Recorded]) -> None:
+    async def _advance(self, events: Sequence[RecordedEvent]) -> None:
         """Fold *events* into the good rows that do not contain them yet."""
         news = {kind: [each for each in events if each.position > self._position(kind)] for kind in self._live}
         buffers = {kind: RowBuffer(self._projections[kind]) for kind in news if news[kind]}
@@ -288,7 +288,7 @@ class Projector:
             self._notify()
         return [before.generation for before in stale.values() if before is not None]
 
-    async def _read_on(self, rebuild: Rebuild, last: Recorded | None) -> Recorded | None:
+    async def _read_on(self, rebuild: Rebuild, last: RecordedEvent | None) -> RecordedEvent | None:
         """Fold all events after *last* into *rebuild*; return the last event of the log."""
         while events := await self._log.read_all(last.position if last else 0, self._batch):
             await rebuild.fold(events)

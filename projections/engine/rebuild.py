@@ -8,7 +8,7 @@ from uuid import UUID
 from projections.engine.buffer import RowBuffer
 from projections.engine.projection import Projection
 from projections.engine.views import Views
-from store.log import Recorded
+from store.log import RecordedEvent
 
 CHUNK = 200
 """Events that are folded before other tasks may run."""
@@ -34,7 +34,7 @@ class Rebuild:
         self._generations = generations
         self._batch, self._room = batch, room
 
-    async def fold(self, events: Sequence[Recorded]) -> None:
+    async def fold(self, events: Sequence[RecordedEvent]) -> None:
         """Fold *events* in, and store rows that there is no room for."""
         stored: dict[str, Mapping[UUID, bytes]] = {}
         for kind, buffer in self.buffers.items():
@@ -62,7 +62,7 @@ class Rebuild:
                 await self._views.fill(self._generations[kind], rows, removed)
 
 
-def chunks(events: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
+def chunks(events: Sequence[RecordedEvent]) -> Iterator[Sequence[RecordedEvent]]:
     """Yield *events* in chunks."""
     for start in range(0, len(events), CHUNK):
         yield events[start : start + CHUNK]

@@ -9,7 +9,7 @@ from uuid import UUID
 from cache.lru import Versions
 from projections.engine.projection import Projection, View
 from projections.engine.snapshot import Snapshots, VersionedView
-from store.log import EventLog, Recorded
+from store.log import EventLog, RecordedEvent
 
 MAX_CACHE = 64 * 1024 * 1024
 """Maximum size of the cached views of one projection, in bytes."""
@@ -73,7 +73,7 @@ class Replay(Generic[View]):
         return views
 
     def _collect(
-        self, events: Sequence[Recorded], view: View | None, wanted: Collection[int], views: dict[int, View | None]
+        self, events: Sequence[RecordedEvent], view: View | None, wanted: Collection[int], views: dict[int, View | None]
     ) -> View | None:
         """Return the view after *events*, and put the view at each *wanted* version into *views*."""
         for event in events:
@@ -108,13 +108,15 @@ class Replay(Generic[View]):
         self._put(stream, found)
         return found
 
-    async def _read(self, stream: UUID, until: int | None = None) -> tuple[VersionedView[View], Sequence[Recorded]]:
+    async def _read(
+        self, stream: UUID, until: int | None = None
+    ) -> tuple[VersionedView[View], Sequence[RecordedEvent]]:
         """Return a view to start from, and the events after it, up to version *until*."""
         if self._snapshots is not None:
             return await self._snapshots.read(stream, until)
         return VersionedView(), await self._log.read(stream, until=until)
 
-    async def _fold(self, events: Sequence[Recorded], view: View | None = None) -> View | None:
+    async def _fold(self, events: Sequence[RecordedEvent], view: View | None = None) -> View | None:
         if len(events) > INLINE:
             return await asyncio.to_thread(self._projection.replay, events, view)
         return self._projection.replay(events, view)

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 from projections.engine.projection import Projection, View
 from projections.engine.views import ViewRow, Views, ViewsUnavailable
-from store.log import EventLog, Recorded
+from store.log import EventLog, RecordedEvent
 
 EVERY = 500
 """Versions between two snapshots of a stream."""
@@ -37,12 +37,12 @@ class ViewSnapshot(Struct, frozen=True):
     view: Raw
 
 
-def is_due(recorded: Recorded) -> bool:
+def is_due(recorded: RecordedEvent) -> bool:
     """Return whether a snapshot is taken after *recorded*."""
     return recorded.version % EVERY == 0
 
 
-def row(view: Struct, recorded: Recorded) -> ViewRow:
+def row(view: Struct, recorded: RecordedEvent) -> ViewRow:
     """Return the row of a snapshot of *view*, whose last event is *recorded*."""
     snapshot = ViewSnapshot(recorded.hash, Raw(msgspec.json.encode(view)))
     key = _key(recorded.stream, recorded.version)
@@ -61,7 +61,7 @@ class Snapshots(Generic[View]):
         self._views = views
         self._projection = projection
 
-    async def read(self, stream: UUID, until: int | None = None) -> tuple[VersionedView[View], Sequence[Recorded]]:
+    async def read(self, stream: UUID, until: int | None = None) -> tuple[VersionedView[View], Sequence[RecordedEvent]]:
         """Return the last valid snapshot up to version *until*, and the events after it."""
         with suppress(ViewsUnavailable):  # the log suffices
             newest = await self._newest(stream) if until is None else until

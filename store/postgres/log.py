@@ -15,7 +15,7 @@ from uuid import UUID
 from store import codec
 from store.batch import Clock, now
 from store.feed import BATCH, POLL, Feed, Kinds, Observer
-from store.log import Author, Change, Event, ExportPage, Key, LogUnavailable, Receipt, Recorded
+from store.log import Author, Event, ExportPage, IdempotencyKey, LogUnavailable, Receipt, RecordedEvent, StreamChange
 from store.postgres.connection import Pool
 from store.postgres.listener import PROBE_INTERVAL, Listener
 from store.postgres.reader import LAST, NEWEST, EventReader
@@ -59,7 +59,7 @@ class PostgresLog:
         self._feed = Feed(self._fetch_patiently, position)
         self._catch_up = SingleFlight(self._read_news)
         self._notified = asyncio.Event()  # other nodes may have written
-        self._ahead: deque[Sequence[Recorded]] = deque(maxlen=AHEAD)
+        self._ahead: deque[Sequence[RecordedEvent]] = deque(maxlen=AHEAD)
         self._reading = asyncio.create_task(self._read_on(), name="log-reader")
         self._listener = Listener(dsn, ["stored_events"], lambda _: self._notified.set(), probe, witness.check)
         self._writer = Writer(self._listener.connection, clock, self._publish)
@@ -83,7 +83,7 @@ class PostgresLog:
             witness.observe(position, hash_)
         return cls(dsn, epoch, position, readers, witness, clock, probe)
 
-    async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
+    async def append(self, changes: Sequence[StreamChange], by: Author, key: IdempotencyKey | None = None) -> Receipt:
         self._check_open()
         return await self._writer.append(changes, by, key)
 
@@ -91,7 +91,7 @@ class PostgresLog:
         record = await self._reader.key_record(key)
         return None if record is None else record.repeat(request)
 
-    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
+    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[RecordedEvent]:
         if until is not None:
             return await self._reader.stream(stream, after, until)
         end = self._feed.ends.track(stream)
@@ -111,7 +111,7 @@ class PostgresLog:
         self._check_open()
         return 0 <= self._feed.ends.version(stream) <= version
 
-    async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
+    async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[RecordedEvent]:
         return await self._reader.page(after, limit, None)
 
     async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
@@ -125,11 +125,11 @@ class PostgresLog:
     async def version(self, stream: UUID, position: int | None = None) -> int:
         return await self._reader.version(stream, NEWEST if position is None else position)
 
-    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         self.witness.ensure_intact()
         return self._feed.follow(after, stream)
 
-    def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
+    def recent(self, after: int) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         self.witness.ensure_intact()
         return self._feed.recent(after)
 
@@ -153,7 +153,7 @@ class PostgresLog:
             raise LogUnavailable("The log is closed.")
         self.witness.ensure_intact()
 
-    async def _fetch_patiently(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+    async def _fetch_patiently(self, after: int, limit: int, stream: UUID | None) -> Sequence[RecordedEvent]:
         """Read events; retry while the database can't be reached."""
         while True:
             try:
@@ -163,7 +163,7 @@ class PostgresLog:
                 self._log(fault)
                 await asyncio.sleep(RETRY_INTERVAL)
 
-    def _publish(self, events: Sequence[Recorded]) -> None:
+    def _publish(self, events: Sequence[RecordedEvent]) -> None:
         """Publish events that this node has written, once all events before them are published."""
         if events:
             self.witness.observe(events[-1].position, events[-1].hash)
@@ -217,7 +217,7 @@ class PostgresLog:
 
     async def _read_all_news(self) -> None:
         """Publish all missing events, also those before this node's own; raises when the log is closed."""
-        found: Sequence[Recorded] = ()
+        found: Sequence[RecordedEvent] = ()
         limit = 0
         while limit < BATCH or len(found) == BATCH:  # there may be more events after this node's own
             self._publish_ahead()
@@ -228,12 +228,12 @@ class PostgresLog:
             if not found:
                 self._ahead.clear()
 
-    def _publish_all(self, found: Sequence[Recorded]) -> None:
+    def _publish_all(self, found: Sequence[RecordedEvent]) -> None:
         self._writer.learn(found)
         self._feed.publish(found)
         self._publish_ahead()
 
-    def _publish_some(self, found: Sequence[Recorded]) -> None:
+    def _publish_some(self, found: Sequence[RecordedEvent]) -> None:
         """Publish *found*, which are all wanted events up to the last of them."""
         if found:
             self._writer.learn(found)

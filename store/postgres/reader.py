@@ -7,7 +7,7 @@ from uuid import UUID
 from store import codec
 from store.batch import KeyRecord
 from store.feed import Kinds
-from store.log import Event, ExportPage, Recorded
+from store.log import Event, ExportPage, RecordedEvent
 from store.postgres.connection import Pool, Record
 from store.postgres.errors import InDoubt
 from store.postgres.rows import ANSWERS, COLUMNS, event_from_row, export_line_from_row, key_record_from_row
@@ -59,7 +59,7 @@ class EventReader:
         self._witness = witness
         self._check = check
 
-    async def stream(self, stream: UUID, after: int, until: int) -> Sequence[Recorded]:
+    async def stream(self, stream: UUID, after: int, until: int) -> Sequence[RecordedEvent]:
         """Return the stream's events with versions above *after*, up to and including *until*."""
         statement = f"SELECT {COLUMNS} FROM stored_events WHERE {OF_STREAM}"
         return [event_from_row(row) for row in await self._events(statement, stream, after, until)]
@@ -69,7 +69,7 @@ class EventReader:
         statement = f"SELECT topic, state, notification_id, hash FROM stored_events WHERE {OF_STREAM}"
         return [codec.decode(row[0], row[1]) for row in await self._events(statement, stream, after, until)]
 
-    async def page(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+    async def page(self, after: int, limit: int, stream: UUID | None) -> Sequence[RecordedEvent]:
         """Return at most *limit* events with positions above *after*, of *stream* or of all."""
         if stream is None:
             rows = await self._events(ALL, after, limit)
@@ -79,7 +79,7 @@ class EventReader:
             rows = await self._events(statement, stream, after, limit)
         return [event_from_row(row) for row in rows]
 
-    async def page_of_kinds(self, after: int, window: int, kinds: Kinds) -> Sequence[Recorded]:
+    async def page_of_kinds(self, after: int, window: int, kinds: Kinds) -> Sequence[RecordedEvent]:
         """Return those of *kinds* among the next *window* events, and the last event of the window."""
         rows = await self._events(SOME, after, window, [codec.NAMES[kind] for kind in kinds])
         return [event_from_row(row) for row in rows]

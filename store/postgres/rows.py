@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from store import audit, codec
 from store.batch import EventRow, KeyRecord, StreamHead
-from store.log import Author, Change, Key, Origin, Receipt, Recorded, StreamMoved
+from store.log import Author, IdempotencyKey, Origin, Receipt, RecordedEvent, StreamChange, StreamMoved
 from store.postgres.connection import Record
 
 APPEND = "SELECT * FROM append($1::believed[], $2::keyed[], $3::stored_events[], $4::timestamptz)"
@@ -46,8 +46,8 @@ COLUMNS = """notification_id, originator_id, originator_version, topic, state, i
 class PreparedAppend(Struct, frozen=True):
     """A command of `append`: its events are numbered as if no other node wrote."""
 
-    changes: Sequence[Change]
-    key: Key | None
+    changes: Sequence[StreamChange]
+    key: IdempotencyKey | None
     rows: Sequence[EventRow]
 
     def receipt(self, position: int, version: int) -> Receipt:
@@ -114,14 +114,14 @@ class AppendRequest:
 
 def key_record_from_row(key: str, request: str, subject: UUID, version: int, position: int) -> KeyRecord:
     """Return the record of a row of the table of keys."""
-    return KeyRecord(Key(key=key, request=request, subject=subject), version, position)
+    return KeyRecord(IdempotencyKey(key=key, request=request, subject=subject), version, position)
 
 
-def event_from_row(row: Record) -> Recorded:
+def event_from_row(row: Record) -> RecordedEvent:
     """Return the event of a row of the table of events."""
     position, stream, version, name, state, id_, recorded_at, actor, origin, token, *others, previous, hash_ = row
     correlation, causation, reason = others
-    return Recorded(
+    return RecordedEvent(
         position=position,
         stream=stream,
         version=version,

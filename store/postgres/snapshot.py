@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from store.log import Recorded
+from store.log import RecordedEvent
 from store.postgres.connection import Connection
 from store.postgres.errors import translate_errors
 from store.postgres.reader import ALL
@@ -19,7 +19,7 @@ class PostgresSnapshot:
         self.connection = connection
         self.name = name
 
-    async def events(self, after: int, limit: int) -> Sequence[Recorded]:
+    async def events(self, after: int, limit: int) -> Sequence[RecordedEvent]:
         return [event_from_row(row) for row in await self.connection.fetch(ALL, after, limit)]
 
 

@@ -15,7 +15,17 @@ import asyncpg
 
 from domain.errors import IdempotencyKeyReused
 from store.batch import AppendBatch, Clock, KeyRecord, PendingAppend, StreamHead, Tip
-from store.log import Author, Change, Key, LogRewound, LogUnavailable, OutcomeUnknown, Receipt, Recorded, StreamMoved
+from store.log import (
+    Author,
+    IdempotencyKey,
+    LogRewound,
+    LogUnavailable,
+    OutcomeUnknown,
+    Receipt,
+    RecordedEvent,
+    StreamChange,
+    StreamMoved,
+)
 from store.postgres.connection import DedicatedConnection
 from store.postgres.errors import InDoubt
 from store.postgres.rows import (
@@ -49,7 +59,7 @@ class Writer:
     """Writes appends; *publish* gets the events of each batch before the callers get their receipts."""
 
     def __init__(
-        self, connection: DedicatedConnection, clock: Clock, publish: Callable[[Sequence[Recorded]], None]
+        self, connection: DedicatedConnection, clock: Clock, publish: Callable[[Sequence[RecordedEvent]], None]
     ) -> None:
         self._connection = connection
         self._clock = clock
@@ -59,7 +69,7 @@ class Writer:
         self._pending: list[PendingAppend] = []
         self._writing: asyncio.Task[None] | None = None
 
-    async def append(self, changes: Sequence[Change], by: Author, key: Key | None) -> Receipt:
+    async def append(self, changes: Sequence[StreamChange], by: Author, key: IdempotencyKey | None) -> Receipt:
         """See `EventLog.append`."""
         pending = PendingAppend(changes, by, key, asyncio.get_running_loop().create_future())
         self._pending.append(pending)
@@ -72,7 +82,7 @@ class Writer:
         if self._writing is not None:
             await asyncio.wait([self._writing])
 
-    def learn(self, events: Sequence[Recorded]) -> None:
+    def learn(self, events: Sequence[RecordedEvent]) -> None:
         """Update the cached heads and the tip from the log's newest events."""
         for stream, last in {each.stream: each for each in events}.items():
             known = self._heads.get(stream)
@@ -171,7 +181,7 @@ class Writer:
         )
         return heads, key_records
 
-    def _is_stale(self, change: Change) -> bool:
+    def _is_stale(self, change: StreamChange) -> bool:
         head = self._heads.get(change.stream)
         return (head.version if head else 0) != change.expected
 

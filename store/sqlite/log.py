@@ -23,7 +23,7 @@ from eventsourcing.sqlite import SQLiteCursor
 from store import codec
 from store.batch import AppendBatch, Clock, PendingAppend, StreamHead, now
 from store.feed import Feed, Kinds, Observer
-from store.log import Author, Change, Event, ExportPage, Key, LogUnavailable, Receipt, Recorded
+from store.log import Author, Event, ExportPage, IdempotencyKey, LogUnavailable, Receipt, RecordedEvent, StreamChange
 from store.sqlite import disk, tables
 from store.sqlite.tables import Datastore, SqliteRecorder
 
@@ -96,7 +96,7 @@ class SqliteLog:
             undo.pop_all()
         return log
 
-    async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
+    async def append(self, changes: Sequence[StreamChange], by: Author, key: IdempotencyKey | None = None) -> Receipt:
         self._check_open()
         pending = PendingAppend(changes, by, key, asyncio.get_running_loop().create_future())
         self._pending.append(pending)
@@ -109,7 +109,7 @@ class SqliteLog:
             return record.repeat(request)
         return None
 
-    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[Recorded]:
+    async def read(self, stream: UUID, after: int = 0, until: int | None = None) -> Sequence[RecordedEvent]:
         if self.ends_at(stream, after):
             return ()
         statement = f"SELECT * FROM stored_events WHERE {OF_STREAM}"
@@ -127,7 +127,7 @@ class SqliteLog:
         known = end if head is None else max(end, head.version)  # a reader may see an event before it is published
         return 0 <= known <= version
 
-    async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
+    async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[RecordedEvent]:
         return await self._fetch(after, limit, None)
 
     async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
@@ -144,10 +144,10 @@ class SqliteLog:
         [version] = await self._select(int, f"{HALVING} SELECT {VERSION}", stream.hex, wanted)
         return version
 
-    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+    def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         return self._feed.follow(after, stream)
 
-    def recent(self, after: int) -> AsyncGenerator[Sequence[Recorded], None]:
+    def recent(self, after: int) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         return self._feed.recent(after)
 
     def watch(self, observer: Observer, kinds: Kinds | None = None) -> int:
@@ -190,7 +190,7 @@ class SqliteLog:
         try:
             while self._pending:
                 pending, self._pending = self._pending, []
-                events: Sequence[Recorded] = ()
+                events: Sequence[RecordedEvent] = ()
                 outcomes: Sequence[Receipt | Exception]
                 try:
                     events, outcomes = await loop.run_in_executor(self._writer, self._write_batch, pending)
@@ -205,7 +205,7 @@ class SqliteLog:
 
     def _write_batch(
         self, pending: Sequence[PendingAppend]
-    ) -> tuple[Sequence[Recorded], Sequence[Receipt | Exception]]:
+    ) -> tuple[Sequence[RecordedEvent], Sequence[Receipt | Exception]]:
         recorder = self._recorder
         try:
             with disk.translate_errors(self._path), recorder.datastore.transaction(commit=True) as cursor:
@@ -228,7 +228,7 @@ class SqliteLog:
     def _head(self, cursor: SQLiteCursor, stream: UUID) -> StreamHead:
         return self._heads.get(stream) or self._recorder.head(cursor, stream)
 
-    async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+    async def _fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[RecordedEvent]:
         if stream is None:
             statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
             return await self._select(tables.event_from_row, statement, after, limit)

@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from itertools import starmap
 from pathlib import Path
 
-from store.log import Recorded
+from store.log import RecordedEvent
 from store.sqlite import disk
 from store.sqlite.tables import event_from_row
 
@@ -19,7 +19,7 @@ class SqliteSnapshot:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
-    async def events(self, after: int, limit: int) -> Sequence[Recorded]:
+    async def events(self, after: int, limit: int) -> Sequence[RecordedEvent]:
         return list(starmap(event_from_row, self._database.execute(EVENTS, (after, limit))))
 
 

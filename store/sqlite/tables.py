@@ -24,7 +24,7 @@ from eventsourcing.sqlite import (
 
 from store import audit, codec
 from store.batch import AppendBatch, EventRow, KeyRecord, StreamHead, Tip
-from store.log import Author, Key, LogUnavailable, Origin, Recorded
+from store.log import Author, IdempotencyKey, LogUnavailable, Origin, RecordedEvent
 
 SCHEMA = 1
 """Version of the tables."""
@@ -176,7 +176,7 @@ def _row(row: EventRow) -> tuple[Any, ...]:
 
 def key_record_from_row(key: str, request: str, subject: str, version: int, position: int) -> KeyRecord:
     """Return the record of a row of the table of keys."""
-    return KeyRecord(Key(key=key, request=request, subject=UUID(subject)), version, position)
+    return KeyRecord(IdempotencyKey(key=key, request=request, subject=UUID(subject)), version, position)
 
 
 def export_line_from_row(
@@ -245,9 +245,9 @@ def event_from_row(
     reason: str | None,
     previous: bytes,
     hash_: bytes,
-) -> Recorded:
+) -> RecordedEvent:
     """Return the event of a row of the table of events."""
-    return Recorded(
+    return RecordedEvent(
         position=position,
         stream=_uuid(stream),
         version=version,

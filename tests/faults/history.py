@@ -17,7 +17,7 @@ from domain.pipeline.environment import EnvironmentRenamed
 from projections.engine.projection import Projection
 from projections.engine.views import ListPlace
 from store import codec
-from store.log import Recorded
+from store.log import RecordedEvent
 
 SHOWN = 20
 """Findings at most: the first ones tell enough."""
@@ -76,13 +76,13 @@ class Tally(Struct, frozen=True):
     last: str = ""
 
 
-def _fold(view: Tally | None, recorded: Recorded) -> Tally:
+def _fold(view: Tally | None, recorded: RecordedEvent) -> Tally:
     before = view or Tally()
     name = recorded.event.name if isinstance(recorded.event, EnvironmentRenamed) else ""
     return Tally(before.count + 1, (before.chain * 31 + recorded.version) % 1_000_000_007, name)
 
 
-def _key(recorded: Recorded) -> UUID:
+def _key(recorded: RecordedEvent) -> UUID:
     return recorded.stream
 
 
@@ -105,7 +105,7 @@ def reports(file: Path) -> list[Report]:
 
 
 def findings(
-    events: Sequence[Recorded], nodes: Sequence[Sequence[Report]], views: Mapping[UUID, Tally | None]
+    events: Sequence[RecordedEvent], nodes: Sequence[Sequence[Report]], views: Mapping[UUID, Tally | None]
 ) -> list[str]:
     """Every promise that was broken, in words; none, if the log kept all of them."""
     checks = (_order(events), _requests(events, nodes), _answers(events, nodes), _readers(events, nodes))
@@ -117,8 +117,8 @@ def findings(
     return found[:SHOWN]
 
 
-def _order(events: Sequence[Recorded]) -> Iterator[str]:
-    heads: dict[UUID, Recorded] = {}
+def _order(events: Sequence[RecordedEvent]) -> Iterator[str]:
+    heads: dict[UUID, RecordedEvent] = {}
     for position, r in enumerate(events, 1):
         if r.position != position:
             yield f"position {position} is missing, or there again: {r.position} comes instead"
@@ -137,7 +137,7 @@ def _order(events: Sequence[Recorded]) -> Iterator[str]:
         heads[r.stream] = r
 
 
-def _requests(events: Sequence[Recorded], nodes: Sequence[Sequence[Report]]) -> Iterator[str]:
+def _requests(events: Sequence[RecordedEvent], nodes: Sequence[Sequence[Report]]) -> Iterator[str]:
     """Each request is recorded once and as a whole, or not at all."""
     recorded: defaultdict[str, list[str]] = defaultdict(list)
     for each in events:
@@ -153,7 +153,7 @@ def _requests(events: Sequence[Recorded], nodes: Sequence[Sequence[Report]]) -> 
         yield f"request {key} was recorded, and nobody made it"
 
 
-def _answers(events: Sequence[Recorded], nodes: Sequence[Sequence[Report]]) -> Iterator[str]:
+def _answers(events: Sequence[RecordedEvent], nodes: Sequence[Sequence[Report]]) -> Iterator[str]:
     """What was acknowledged is there, and a key has one answer."""
     first: dict[str, Answered] = {}
     for report in (report for node in nodes for report in node if isinstance(report, Answered)):
@@ -169,7 +169,7 @@ def _answers(events: Sequence[Recorded], nodes: Sequence[Sequence[Report]]) -> I
                 yield f"another event than was acknowledged is at position {position}"
 
 
-def _readers(events: Sequence[Recorded], nodes: Sequence[Sequence[Report]]) -> Iterator[str]:
+def _readers(events: Sequence[RecordedEvent], nodes: Sequence[Sequence[Report]]) -> Iterator[str]:
     """A follower gets every event after where it began, once and in order."""
     for number, node in enumerate(nodes):
         position = 0

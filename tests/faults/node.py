@@ -23,7 +23,7 @@ import msgspec
 from domain.pipeline.environment import EnvironmentRenamed
 from projections.postgres.projector import SharedProjector
 from projections.postgres.views import PostgresViews
-from store.log import Author, Change, Key, LogUnavailable, Origin, StreamMoved
+from store.log import Author, IdempotencyKey, LogUnavailable, Origin, StreamChange, StreamMoved
 from store.postgres.log import PostgresLog
 from tests.faults.history import Answered, Ended, Followed, Moved, Read, Report, Tried, name, reports, tally
 
@@ -105,7 +105,7 @@ class Node:
                 receipt = await self._log.find(key, "request")
                 if receipt is None:
                     changes = await self._changes(key)
-                    subject = Key(key=key, request="request", subject=changes[0].stream)
+                    subject = IdempotencyKey(key=key, request="request", subject=changes[0].stream)
                     receipt = await self._log.append(changes, BY, subject)
             except StreamMoved:
                 self._tell(Moved(key))
@@ -118,7 +118,7 @@ class Node:
             self._tell(Answered(key, receipt.subject, receipt.version, receipt.position, events))
             return
 
-    async def _changes(self, key: str) -> list[Change]:
+    async def _changes(self, key: str) -> list[StreamChange]:
         """What the request is for follows from its key; at which versions, from the log."""
         chance = Random(key)
         streams = chance.sample(STREAMS, chance.randint(1, 3))
@@ -128,7 +128,7 @@ class Node:
             names = [name(key, number + n, total) for n in range(1, count + 1)]
             number += count
             events = tuple(EnvironmentRenamed(name=each) for each in names)
-            changes.append(Change(stream=stream, expected=await self._version(stream), events=events))
+            changes.append(StreamChange(stream=stream, expected=await self._version(stream), events=events))
         return changes
 
     async def _version(self, stream: UUID) -> int:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from store.log import Author, Key, Origin, Recorded
+from store.log import Author, IdempotencyKey, Origin, RecordedEvent
 from store.memory import MemoryLog
 from tests.faults.history import Answered, Ended, Followed, Read, Report, Tally, Tried, findings, name, tally
 from tests.store.sample import change, renamed
@@ -19,7 +19,7 @@ A, B = UUID(int=1), UUID(int=2)
 class History:
     """*events* are in the log; *reports* are those of the one who asked for them and followed."""
 
-    def __init__(self, events: list[Recorded], reports: list[Report]) -> None:
+    def __init__(self, events: list[RecordedEvent], reports: list[Report]) -> None:
         self.events, self.reports = events, reports
 
     @property
@@ -41,7 +41,7 @@ async def history() -> History:
         "two": [change(B, 0, name("two", 1, 2)), change(A, 2, name("two", 2, 2))],
         "three": [change(A, 3, name("three", 1, 1))],
     }.items():
-        receipt = await log.append(changes, BY, Key(key=key, request="request", subject=changes[0].stream))
+        receipt = await log.append(changes, BY, IdempotencyKey(key=key, request="request", subject=changes[0].stream))
         told = tuple((each.position, each.stream, each.version) for each in receipt.recorded)
         reports += [Tried(key), Answered(key, changes[0].stream, receipt.version, receipt.position, told)]
     events = list(await log.read_all())
@@ -49,7 +49,7 @@ async def history() -> History:
     return History(events, [*reports, Followed(0), *map(_read, events), Ended(len(events))])
 
 
-def _read(recorded: Recorded) -> Read:
+def _read(recorded: RecordedEvent) -> Read:
     return Read(((recorded.position, recorded.hash.hex()[:8]),))
 
 

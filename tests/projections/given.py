@@ -6,7 +6,7 @@ from uuid import UUID
 
 from projections.engine.projection import Projection, View
 from store import codec
-from store.log import Author, Event, Origin, Recorded
+from store.log import Author, Event, Origin, RecordedEvent
 
 STREAM = UUID(int=1)
 BY = Author(actor="ada", origin=Origin.CLI, reason="because")
@@ -17,9 +17,9 @@ def at(position: int) -> datetime:
     return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=position)
 
 
-def recorded(event: Event, version: int = 1, *, position: int | None = None, stream: UUID = STREAM) -> Recorded:
+def recorded(event: Event, version: int = 1, *, position: int | None = None, stream: UUID = STREAM) -> RecordedEvent:
     place = version if position is None else position
-    return Recorded(
+    return RecordedEvent(
         position=place,
         stream=stream,
         version=version,
@@ -33,7 +33,7 @@ def recorded(event: Event, version: int = 1, *, position: int | None = None, str
     )
 
 
-def history(*events: Event, stream: UUID = STREAM, after: int = 0) -> list[Recorded]:
+def history(*events: Event, stream: UUID = STREAM, after: int = 0) -> list[RecordedEvent]:
     """Return *events* of one stream, the first at position *after* + 1."""
     return [
         recorded(event, version, position=after + version, stream=stream) for version, event in enumerate(events, 1)
@@ -44,7 +44,7 @@ def folded(projection: Projection[View], *events: Event) -> View | None:
     return replayed(projection, history(*events))
 
 
-def replayed(projection: Projection[View], events: Sequence[Recorded]) -> View | None:
+def replayed(projection: Projection[View], events: Sequence[RecordedEvent]) -> View | None:
     """Return the view after *events*, encoded and decoded after each of them."""
     view: View | None = None
     for each in events:

@@ -13,7 +13,7 @@ from projections.engine.projector import Projector
 from projections.engine.views import ListPlace, Views
 from projections.postgres.views import PostgresViews
 from projections.sqlite.views import SqliteViews
-from store.log import EventLog, Recorded
+from store.log import EventLog, RecordedEvent
 
 Rows = dict[tuple[str, UUID], tuple[str | None, str | None, int, bytes]]
 
@@ -39,11 +39,11 @@ def rows_of(views: Views) -> Rows:
     return {(kind, key): tuple(rest) for kind, key, *rest in found}
 
 
-def expected(events: Sequence[Recorded], projections: Sequence[Projection[Any]]) -> Rows:
+def expected(events: Sequence[RecordedEvent], projections: Sequence[Projection[Any]]) -> Rows:
     """Return the rows that must exist after *events*, each folded by itself."""
     rows: Rows = {}
     for each in projections:
-        histories: dict[UUID, list[Recorded]] = {}
+        histories: dict[UUID, list[RecordedEvent]] = {}
         for recorded in events:
             key = each.key(recorded)
             if key is not None:

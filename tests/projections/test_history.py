@@ -19,7 +19,7 @@ from projections.history import History, HistoryQuery, HistoryView
 from projections.pipeline import Pipelines
 from projections.words.pipeline import pipeline_event_words
 from store import ids
-from store.log import Change, Event, EventLog, Origin, Recorded
+from store.log import Event, EventLog, Origin, RecordedEvent, StreamChange
 from store.memory import MemoryLog
 from tests.projections.world import RandomWorld
 from tests.store.sample import ANN
@@ -27,7 +27,7 @@ from tests.store.sample import ANN
 EVENTS = pipelines.decider.events
 
 
-async def settle(log: EventLog, views: Views) -> list[Recorded]:
+async def settle(log: EventLog, views: Views) -> list[RecordedEvent]:
     """Project all events, and return those of pipelines, newest first."""
     projector = Projector(log, views, [pipeline.projection])
     await projector.start()
@@ -86,7 +86,7 @@ async def test_a_query_finds_the_matching_events(log: EventLog, views: Views) ->
     events, rows = await settle(log, views), History(views, log)
     chance = Random(1)
 
-    async def check(wanted: HistoryQuery, is_wanted: Callable[[Recorded], bool]) -> None:
+    async def check(wanted: HistoryQuery, is_wanted: Callable[[RecordedEvent], bool]) -> None:
         found = await everything(rows, wanted, chance.choice([1, 7, 50]))
         assert [view.position for view in found] == [each.position for each in events if is_wanted(each)]
 
@@ -165,7 +165,9 @@ async def test_the_names_of_tokens_are_read_once(
     """Also those of revoked tokens, and of tokens that another node issued meanwhile."""
     tokens = [TokenId(ids.new()) for _ in range(3)]
     issued = [TokenIssued(token=token, name=f"token {n}", actor="ann", hash=str(n)) for n, token in enumerate(tokens)]
-    await memory.append([Change(stream=ACCESS, expected=0, events=(*issued[:2], TokenRevoked(token=tokens[0])))], ANN)
+    await memory.append(
+        [StreamChange(stream=ACCESS, expected=0, events=(*issued[:2], TokenRevoked(token=tokens[0])))], ANN
+    )
     read, events = [], memory.events
 
     async def counted(stream: UUID, after: int = 0) -> Sequence[Event]:
@@ -178,7 +180,7 @@ async def test_the_names_of_tokens_are_read_once(
     for _ in range(3):
         names = await rows.token_names(set(tokens[:2]))
         assert [names[token] for token in tokens[:2]] == ["token 0", "token 1"]
-    await memory.append([Change(stream=ACCESS, expected=3, events=(issued[2],))], ANN)
+    await memory.append([StreamChange(stream=ACCESS, expected=3, events=(issued[2],))], ANN)
     assert (await rows.token_names(set(tokens)))[tokens[2]] == "token 2"
     assert tokens[0] not in await History(views, MemoryLog()).token_names(set(tokens))
     assert read == [3, 1]

@@ -8,7 +8,7 @@ from domain.deployment import queue as queues
 from domain.deployment.queue import Action, CloseDeployment, DeploymentId, QueueCommand, QueueEvent, RequestDeployment
 from projections import queue
 from store import ids
-from store.log import Change
+from store.log import StreamChange
 from store.memory import MemoryLog
 from tests.examples import examples
 from tests.projections.given import BY
@@ -37,7 +37,7 @@ async def test_the_open_deployments_at_any_version_are_those_of_the_domain(
         events += decided
         state = queues.decider.replay(decided, state)
     log, stream = MemoryLog(), ids.new()
-    await log.append([Change(stream=stream, expected=0, events=tuple(events))], BY)
+    await log.append([StreamChange(stream=stream, expected=0, events=tuple(events))], BY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(queue, "BATCH", many)
         for version in range(len(events) + 1):

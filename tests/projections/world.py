@@ -26,7 +26,7 @@ from domain.spec import Health, HttpCheck, ServiceSpec, ServiceType, Variable
 from projections import deployment, environment, pipeline, project, standing
 from projections.engine.projection import Projection
 from store import ids
-from store.log import Author, EventLog, Origin, Recorded
+from store.log import Author, EventLog, Origin, RecordedEvent
 
 PROJECTIONS: tuple[Projection[Any], ...] = (
     project.projection,
@@ -261,8 +261,8 @@ class RandomWorld:
     )
 
 
-async def all_of(log: EventLog) -> list[Recorded]:
-    events: list[Recorded] = []
+async def all_of(log: EventLog) -> list[RecordedEvent]:
+    events: list[RecordedEvent] = []
     while more := await log.read_all(after=len(events)):
         events += more
     return events

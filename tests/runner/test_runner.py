@@ -14,7 +14,7 @@ from domain.deployment.step import BuildSucceeded, Phase, Status
 from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
 from domain.pipeline.environment import Target
 from runner.targets.contract import StepOutput, Work
-from store.log import Author, Change, Key, Receipt
+from store.log import Author, IdempotencyKey, Receipt, StreamChange
 from store.memory import MemoryLog
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import MemoryOutput, SqliteOutput
@@ -356,7 +356,7 @@ class Late(MemoryLog):
 
     meanwhile: Callable[[], Awaitable[None]] | None = None
 
-    async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
+    async def append(self, changes: Sequence[StreamChange], by: Author, key: IdempotencyKey | None = None) -> Receipt:
         receipt = await super().append(changes, by, key)
         if self.meanwhile and any(isinstance(event, BuildSucceeded) for each in changes for event in each.events):
             await self.meanwhile()

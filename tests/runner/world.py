@@ -21,7 +21,7 @@ from domain.spec import ServiceSpec, ServiceType
 from runner.runner import Runner
 from runner.targets.contract import StepFailed, StepOutput, Work
 from store.ids import new
-from store.log import Author, Change, EventLog, Key, LogUnavailable, Origin, Receipt, Recorded
+from store.log import Author, EventLog, IdempotencyKey, LogUnavailable, Origin, Receipt, RecordedEvent, StreamChange
 from store.memory import MemoryLog
 from store.output import OutputStore
 
@@ -245,13 +245,13 @@ class Faltering(MemoryLog):
         self.appends = 0
         self.every: int | None = None
 
-    async def append(self, changes: Sequence[Change], by: Author, key: Key | None = None) -> Receipt:
+    async def append(self, changes: Sequence[StreamChange], by: Author, key: IdempotencyKey | None = None) -> Receipt:
         self.appends += 1
         if self.every and self.appends % self.every == 0:
             raise LogUnavailable("the disk is full")
         return await super().append(changes, by, key)
 
-    async def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+    async def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         async for batch in super().follow(after, stream):
             yield batch
             if self.every:

@@ -15,7 +15,7 @@ from server import guesses
 from server.auth import MAX_AUTHORIZATION, Tokens, new_token
 from server.guesses import IN_ALL, LINES, PER_CLIENT, PREFIX, Guesses, network
 from store import ids
-from store.log import Author, Change, Event, LogUnavailable, Origin
+from store.log import Author, Event, LogUnavailable, Origin, StreamChange
 from store.memory import MemoryLog
 from tests.gql.stageline import PATIENCE, Stageline, served
 from tests.gql.test_token import digest
@@ -59,7 +59,7 @@ async def test_a_guess_costs_the_same_however_many_tokens_there_are() -> None:
         )
         for number in range(10_000)
     ]
-    await log.append([Change(stream=ACCESS, expected=0, events=tuple(issued))], BY)
+    await log.append([StreamChange(stream=ACCESS, expected=0, events=tuple(issued))], BY)
     tokens = Tokens(Handler(log))
     assert (await tokens.authenticate(bearer(good))).actor == "robot"
     assert log.read_events == 10_000

@@ -14,7 +14,7 @@ import pytest
 
 from server.move import move
 from server.stores import prepare
-from store.log import Author, Key, LogUnavailable, Origin
+from store.log import Author, IdempotencyKey, LogUnavailable, Origin
 from store.move import DataFolder
 from store.postgres.errors import describe_database
 from store.sqlite.keys import SqliteKeys
@@ -36,7 +36,7 @@ def node(tmp_path: Path) -> Iterator[Serving]:
 async def kept(folder: Path) -> None:
     """Has something of every kind there but output."""
     log, keys = await SqliteLog.open(folder / "log.db"), await SqliteKeys.open(folder / "keys.db")
-    await log.append([change(A, 0, "a1", "a2")], ANN, Key(key="key", request="asked", subject=A))
+    await log.append([change(A, 0, "a1", "a2")], ANN, IdempotencyKey(key="key", request="asked", subject=A))
     await log.append([change(B, 0, "b1"), change(A, 2, "a3")], BOB)
     await keys.make("ann")
     await log.close()

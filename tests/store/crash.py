@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from store import ids
-from store.log import Key
+from store.log import IdempotencyKey
 from store.sqlite.log import SqliteLog
 from tests.store.sample import ANN, change
 
@@ -19,7 +19,7 @@ WRITERS = 16
 async def append(log: SqliteLog, writer: str) -> None:
     stream, other = ids.new(), ids.new()
     for version in range(1_000_000):
-        key = Key(key=f"{writer}-{version}", request="r", subject=stream)
+        key = IdempotencyKey(key=f"{writer}-{version}", request="r", subject=stream)
         changes = [change(stream, 2 * version, "one", "two"), change(other, version, "three")]
         receipt = await log.append(changes, ANN, key)
         print(key.key, stream, receipt.version, receipt.position, flush=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain.pipeline.environment import EnvironmentRenamed
 from store import ids
-from store.log import Author, Change, Event, Origin, Recorded
+from store.log import Author, Event, Origin, RecordedEvent, StreamChange
 
 ANN = Author(actor="ann", origin=Origin.CLI)
 BOB = Author(
@@ -30,12 +30,12 @@ def renamed(name: str) -> Event:
     return EnvironmentRenamed(name=name)
 
 
-def change(stream: UUID, expected: int, *names: str) -> Change:
+def change(stream: UUID, expected: int, *names: str) -> StreamChange:
     """An event for each of *names*."""
-    return Change(stream=stream, expected=expected, events=tuple(map(renamed, names)))
+    return StreamChange(stream=stream, expected=expected, events=tuple(map(renamed, names)))
 
 
-def names(recorded: Sequence[Recorded]) -> list[str]:
+def names(recorded: Sequence[RecordedEvent]) -> list[str]:
     return [told.event.name for told in recorded if isinstance(told.event, EnvironmentRenamed)]
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.audit import MAX_FINDINGS, Finding, Flaw, Verifier, running_hash
-from store.log import Author, Change, EventLog, Origin
+from store.log import Author, EventLog, Origin, StreamChange
 from store.memory import MemoryLog
 from store.sqlite.log import SqliteLog
 from tests.examples import examples
@@ -97,7 +97,7 @@ async def test_a_time_without_microseconds_is_exported_as_it_was_hashed(tmp_path
     times = iter([datetime(2026, 1, 2, 3, 4, 5, 0, UTC), datetime(2026, 1, 2, 3, 4, 5, 1, UTC)])
     log = await SqliteLog.open(tmp_path / "log.db", clock=lambda: next(times))
     for version in range(2):
-        await log.append([Change(stream=A, expected=version, events=(renamed("a"),))], ANN)
+        await log.append([StreamChange(stream=A, expected=version, events=(renamed("a"),))], ANN)
     lines = (await log.export()).lines.splitlines(keepends=True)
     await log.close()
     assert verified(lines) == []

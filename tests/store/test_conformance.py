@@ -10,7 +10,7 @@ import pytest
 
 from domain.errors import IdempotencyKeyReused
 from store import codec, feed, ids
-from store.log import EventLog, Key, LogUnavailable, Receipt, Recorded, StreamMoved
+from store.log import EventLog, IdempotencyKey, LogUnavailable, Receipt, RecordedEvent, StreamMoved
 from store.memory import MemoryLog
 from tests.store.conftest import KINDS, opened
 from tests.store.sample import ANN, BOB, A, B, C, change, names, renamed, take
@@ -41,7 +41,7 @@ async def test_an_event_keeps_its_envelope(log: EventLog) -> None:
 async def test_an_append_with_a_conflict_in_one_of_its_streams_writes_nothing(log: EventLog) -> None:
     await log.append([change(A, 0, "a1")], ANN)
     with pytest.raises(StreamMoved):
-        await log.append([change(B, 0, "b1"), change(A, 0, "a2")], ANN, Key(key="k", request="r", subject=B))
+        await log.append([change(B, 0, "b1"), change(A, 0, "a2")], ANN, IdempotencyKey(key="k", request="r", subject=B))
     assert names(await log.read_all()) == ["a1"]
     assert not await log.read(B)
     assert await log.find("k", "r") is None
@@ -145,7 +145,7 @@ async def test_positions_are_contiguous_and_streams_in_order(log: EventLog) -> N
 
 async def test_a_reader_never_finds_an_event_behind_where_it_is(log: EventLog) -> None:
     writing = asyncio.create_task(write(log))
-    seen: list[Recorded] = []
+    seen: list[RecordedEvent] = []
     while len(seen) < WRITTEN:
         seen += await log.read_all(after=seen[-1].position if seen else 0, limit=7)
         assert [recorded.position for recorded in seen[-8:]] == list(range(max(1, len(seen) - 7), len(seen) + 1))
@@ -184,7 +184,7 @@ async def test_recorded_times_never_go_back_though_the_clock_does(
 
 # 4. An idempotency key gives the first answer again
 
-KEY = Key(key="k1", request="r1", subject=A)
+KEY = IdempotencyKey(key="k1", request="r1", subject=A)
 
 
 async def test_a_key_gives_the_first_answer_again(log: EventLog) -> None:
@@ -201,7 +201,7 @@ async def test_a_key_gives_the_first_answer_again(log: EventLog) -> None:
 
 async def test_a_key_of_another_request_is_refused(log: EventLog) -> None:
     await log.append([change(A, 0, "a1")], ANN, KEY)
-    reused = Key(key="k1", request="r2", subject=B)
+    reused = IdempotencyKey(key="k1", request="r2", subject=B)
     with pytest.raises(IdempotencyKeyReused):
         await log.append([change(B, 0, "b1")], ANN, reused)
     with pytest.raises(IdempotencyKeyReused):
@@ -419,7 +419,7 @@ async def test_two_logs_have_different_epochs(log: EventLog) -> None:
 
 async def test_who_watches_is_told_of_everything_before_who_appended_it(log: EventLog) -> None:
     await log.append([change(A, 0, "a1")], ANN)
-    told: list[Recorded] = []
+    told: list[RecordedEvent] = []
     assert log.watch(told.extend) == 1
     await log.append([change(A, 1, "a2", "a3"), change(B, 0, "b1")], ANN)
     assert names(told) == ["a2", "a3", "b1"]

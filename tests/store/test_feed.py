@@ -10,14 +10,14 @@ from domain.pipeline.environment import EnvironmentRenamed
 from store import ends, feed, ids
 from store.batch import now
 from store.feed import BATCH, TAIL_SIZE, Feed, Notifier
-from store.log import Event, LogUnavailable, Recorded
+from store.log import Event, LogUnavailable, RecordedEvent
 from tests.store.sample import ANN, A, B, renamed, take
 
 SOON, NEVER = 0.001, 1e9
 
 
-def event(position: int, stream: UUID = A) -> Recorded:
-    return Recorded(
+def event(position: int, stream: UUID = A) -> RecordedEvent:
+    return RecordedEvent(
         position=position,
         stream=stream,
         version=position,
@@ -35,18 +35,18 @@ class Shelf:
     """A store: events that are written, and can be read as soon as it is open."""
 
     def __init__(self) -> None:
-        self.events: list[Recorded] = []
+        self.events: list[RecordedEvent] = []
         self.reads: list[int] = []
         self.open = asyncio.Event()
         self.open.set()
         self.faults = 0
 
-    def write(self, count: int, stream: UUID = A) -> list[Recorded]:
+    def write(self, count: int, stream: UUID = A) -> list[RecordedEvent]:
         new = [event(len(self.events) + number, stream) for number in range(1, count + 1)]
         self.events += new
         return new
 
-    async def fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[Recorded]:
+    async def fetch(self, after: int, limit: int, stream: UUID | None) -> Sequence[RecordedEvent]:
         found = [each for each in self.events[after:] if stream in (None, each.stream)][:limit]
         self.reads.append(after)
         await self.open.wait()  # what is read is what was there before

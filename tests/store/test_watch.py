@@ -10,7 +10,7 @@ from domain.pipeline.environment import EnvironmentDeleted, EnvironmentRenamed
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import StageDescribed
 from store import ids
-from store.log import Change, Event, EventLog, Recorded
+from store.log import Event, EventLog, RecordedEvent, StreamChange
 from store.postgres import log as postgres
 from store.postgres.log import PostgresLog
 from tests.proxy import far
@@ -22,10 +22,10 @@ EVENTS = (renamed("a"), DESCRIBED, EnvironmentDeleted(), DESCRIBED)
 
 
 async def write(log: EventLog, stream: UUID, *events: Event) -> None:
-    await log.append([Change(stream=stream, expected=len(await log.events(stream)), events=events)], ANN)
+    await log.append([StreamChange(stream=stream, expected=len(await log.events(stream)), events=events)], ANN)
 
 
-def kinds(events: Sequence[Recorded]) -> list[type[Event]]:
+def kinds(events: Sequence[RecordedEvent]) -> list[type[Event]]:
     return [type(each.event) for each in events]
 
 
@@ -33,11 +33,11 @@ class Watcher:
     """What is told of *kinds* from now on."""
 
     def __init__(self, log: EventLog, *kinds: type[Event]) -> None:
-        self.told: list[Recorded] = []
+        self.told: list[RecordedEvent] = []
         self.begun = log.watch(self.told.extend, kinds)
         self.kinds = kinds
 
-    def expected(self, every: Sequence[Recorded]) -> list[Recorded]:
+    def expected(self, every: Sequence[RecordedEvent]) -> list[RecordedEvent]:
         return [each for each in every if each.position > self.begun and type(each.event) in self.kinds]
 
 
@@ -83,7 +83,7 @@ async def test_who_comes_to_watch_while_others_kinds_are_being_read_misses_nothi
         later: list[Watcher] = []
         fetch = one._reader.page_of_kinds
 
-        async def slow(*wanted: object) -> Sequence[Recorded]:
+        async def slow(*wanted: object) -> Sequence[RecordedEvent]:
             found = await fetch(*wanted)  # type: ignore[arg-type]  # they are passed on as they are
             if found and not later:
                 later.append(Watcher(one, StageDescribed))

@@ -19,7 +19,7 @@ from projections.engine.status import ProjectionStatus, ProjectorStatus
 from projections.engine.views import Advance, Page, Slice, ViewRow, Views
 from projections.environment import Environments, EnvironmentView
 from projections.sqlite.views import SqliteViews
-from store.log import EventLog, Recorded
+from store.log import EventLog, RecordedEvent
 from store.memory import MemoryLog
 from store.sqlite.log import SqliteLog
 from tests.projections.rows import expected
@@ -58,7 +58,7 @@ def delete(tmp_path: Path) -> None:
         file.unlink()
 
 
-def fold_loud(view: EnvironmentView | None, recorded: Recorded) -> EnvironmentView | None:
+def fold_loud(view: EnvironmentView | None, recorded: RecordedEvent) -> EnvironmentView | None:
     """Fold environments with names in capitals."""
     after = environment.fold(view, recorded)
     return after and with_(after, name=after.name.upper())
@@ -97,7 +97,7 @@ class LossyLog(MemoryLog):
 
     has_lost = False
 
-    async def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
+    async def follow(self, after: int = 0, stream: UUID | None = None) -> AsyncGenerator[Sequence[RecordedEvent], None]:
         async for batch in super().follow(after, stream):
             left = batch if self.has_lost else batch[3:]
             self.has_lost = True
@@ -252,7 +252,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind(memory: MemoryLog, views: 
 def failing(fold: Any, *on: type) -> Any:
     """Return *fold* with a fault for events of the types *on*."""
 
-    def fail(view: Any, recorded: Recorded) -> Any:
+    def fail(view: Any, recorded: RecordedEvent) -> Any:
         if isinstance(recorded.event, on):
             raise ZeroDivisionError("division by zero")
         return fold(view, recorded)

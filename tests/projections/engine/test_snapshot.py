@@ -18,7 +18,7 @@ from projections.engine.snapshot import ViewSnapshot
 from projections.engine.views import Advance, Checkpoint, ViewRow, Views
 from projections.pipeline import Pipelines, PipelineView
 from store import ids
-from store.log import EventLog, Recorded
+from store.log import EventLog, RecordedEvent
 from tests.projections.world import BY
 
 EVERY = 5
@@ -26,7 +26,7 @@ STREAM = EnvironmentId(ids.new())
 
 
 @pytest.fixture
-async def events(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
+async def events(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> list[RecordedEvent]:
     """Return the events of a pipeline with 23 versions."""
     monkeypatch.setattr(snapshot, "EVERY", EVERY)
     handler, stages = Handler(log), [StageId(ids.new()) for _ in range(4)]
@@ -40,13 +40,13 @@ async def events(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> list[Recorde
     return list(await log.read(STREAM))
 
 
-def beside(events: list[Recorded], version: int) -> Sequence[ViewRow]:
+def beside(events: list[RecordedEvent], version: int) -> Sequence[ViewRow]:
     """Return the rows that the projection writes beside its row at *version*."""
     before = pipeline.projection.replay(events[: version - 1])
     return pipeline.beside(before, folded(events[:version]), events[version - 1])
 
 
-def folded(events: list[Recorded]) -> PipelineView:
+def folded(events: list[RecordedEvent]) -> PipelineView:
     view = pipeline.projection.replay(events)
     assert view is not None
     return view
@@ -67,7 +67,7 @@ def other(row: ViewRow, **changes: object) -> ViewRow:
     return msgspec.structs.replace(row, document=msgspec.json.encode(marked))
 
 
-async def years(log: EventLog, views: Views, events: list[Recorded]) -> list[int]:
+async def years(log: EventLog, views: Views, events: list[RecordedEvent]) -> list[int]:
     """Return the year in which the pipeline was created, as each version has it."""
     found = []
     for version in range(1, len(events) + 1):
@@ -78,20 +78,20 @@ async def years(log: EventLog, views: Views, events: list[Recorded]) -> list[int
     return found
 
 
-async def test_the_projection_takes_a_snapshot_at_regular_versions(events: list[Recorded]) -> None:
+async def test_the_projection_takes_a_snapshot_at_regular_versions(events: list[RecordedEvent]) -> None:
     for version in range(1, len(events) + 1):
         assert len(beside(events, version)) == (2 if version % EVERY == 0 else 1)
 
 
 async def test_a_version_is_read_from_the_snapshot_before_it(
-    log: EventLog, views: Views, events: list[Recorded]
+    log: EventLog, views: Views, events: list[RecordedEvent]
 ) -> None:
     current = ViewRow(key=STREAM, place=None, position=1, document=pipeline.projection.encode(folded(events)))
     await save(views, current, other(beside(events, 10)[1]), other(beside(events, 20)[1]))
     assert await years(log, views, events) == [2026] * 9 + [1999] * 5 + [2026] * 5 + [1999] * 4
 
 
-async def test_a_pipeline_may_end_at_a_snapshot(log: EventLog, views: Views, events: list[Recorded]) -> None:
+async def test_a_pipeline_may_end_at_a_snapshot(log: EventLog, views: Views, events: list[RecordedEvent]) -> None:
     command = EditStage(stage=folded(events).pipeline.stages[0].id, name="last", description="")
     await Handler(log).handle(pipelines.decider, STREAM, command, BY)
     events = list(await log.read(STREAM))
@@ -105,14 +105,14 @@ async def test_a_pipeline_may_end_at_a_snapshot(log: EventLog, views: Views, eve
     assert await shown.get(STREAM, 26) is None
 
 
-async def test_a_snapshot_of_another_log_is_not_taken(log: EventLog, views: Views, events: list[Recorded]) -> None:
+async def test_a_snapshot_of_another_log_is_not_taken(log: EventLog, views: Views, events: list[RecordedEvent]) -> None:
     await save(views, other(beside(events, 10)[1], hash=b"another"))
     assert await years(log, views, events) == [2026] * 23
     assert await Pipelines(log, views).get(STREAM) == folded(events)
 
 
 async def test_without_its_store_every_version_is_folded_from_the_log(
-    log: EventLog, views: Views, events: list[Recorded]
+    log: EventLog, views: Views, events: list[RecordedEvent]
 ) -> None:
     await save(views, other(beside(events, 10)[1]))
     await views.close()

@@ -25,7 +25,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 
 from store import ids
 from store.batch import EventRow, now
-from store.log import Change, Receipt, Recorded
+from store.log import Receipt, RecordedEvent, StreamChange
 from store.postgres.connection import Pool
 from store.postgres.log import PostgresLog
 from store.postgres.rows import APPEND, AppendRequest, PreparedAppend
@@ -63,7 +63,9 @@ class Face(PostgresApplicationRecorder):
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
         streams = groupby(stored_events, key=lambda event: event.originator_id)
         events = [(_uuid(stream), [_wrapped(event) for event in of_stream]) for stream, of_stream in streams]
-        changes = [Change(stream=stream, expected=of_stream[0].recorded.version - 1) for stream, of_stream in events]
+        changes = [
+            StreamChange(stream=stream, expected=of_stream[0].recorded.version - 1) for stream, of_stream in events
+        ]
         letter = AppendRequest(
             [PreparedAppend(changes, None, [event for _, of_stream in events for event in of_stream])], {}, now()
         )
@@ -100,7 +102,7 @@ def _uuid(stream: UUID | str) -> UUID:
 
 def _wrapped(bare: StoredEvent) -> EventRow:
     version = bare.originator_version + 1
-    recorded = Recorded(
+    recorded = RecordedEvent(
         position=0,
         stream=_uuid(bare.originator_id),
         version=version,

@@ -19,7 +19,18 @@ from domain.errors import IdempotencyKeyReused
 from domain.pipeline.environment import EnvironmentRenamed
 from store import codec, ends, ids
 from store.batch import now
-from store.log import Author, Change, Event, Key, LogUnavailable, Origin, OutcomeUnknown, Receipt, Recorded, StreamMoved
+from store.log import (
+    Author,
+    Event,
+    IdempotencyKey,
+    LogUnavailable,
+    Origin,
+    OutcomeUnknown,
+    Receipt,
+    RecordedEvent,
+    StreamChange,
+    StreamMoved,
+)
 from store.postgres import connection as postgres_connection
 from store.postgres import log as postgres
 from store.postgres import output, reader, schema, writer
@@ -141,10 +152,10 @@ async def test_a_node_waits_at_an_event_that_only_a_newer_one_knows_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    told: list[Recorded] = []
+    told: list[RecordedEvent] = []
     revoked = TokenRevoked(token=TokenId(ids.new()))
 
-    def of_an_older_version(row: asyncpg.Record) -> Recorded:
+    def of_an_older_version(row: asyncpg.Record) -> RecordedEvent:
         if row["topic"] == codec.name(revoked):
             raise codec.UnknownEvent("A newer one wrote it.")
         return event_from_row(row)
@@ -153,7 +164,7 @@ async def test_a_node_waits_at_an_event_that_only_a_newer_one_knows_and_says_so(
         older.watch(told.extend, kinds)
         with monkeypatch.context() as patch:
             patch.setattr(reader, "event_from_row", of_an_older_version)
-            await newer.append([Change(stream=B, expected=0, events=(revoked,))], ANN)
+            await newer.append([StreamChange(stream=B, expected=0, events=(revoked,))], ANN)
             with pytest.raises(LogUnavailable, match="A newer one wrote it"):
                 await older.position()
             async with asyncio.timeout(30):
@@ -201,18 +212,18 @@ async def test_of_two_appends_that_check_what_the_other_writes_one_is_refused(da
 
 
 async def test_a_key_that_another_node_has_seen_gives_the_first_answer_again(database: str) -> None:
-    key = Key(key="k", request="r", subject=A)
+    key = IdempotencyKey(key="k", request="r", subject=A)
     async with opened(database, database) as (one, other):
         receipts = await asyncio.gather(*(log.append([change(A, 0, "a1")], ANN, key) for log in (one, other) * 10))
         assert sorted(receipt.is_repeat for receipt in receipts) == [False] + [True] * 19
         assert {(receipt.position, receipt.subject, receipt.version) for receipt in receipts} == {(1, A, 1)}
         with pytest.raises(IdempotencyKeyReused):
-            await other.append([change(A, 1)], ANN, Key(key="k", request="another", subject=A))
-        assert await one.append([change(A, 1)], ANN, Key(key="silent", request="r", subject=A)) == Receipt(
+            await other.append([change(A, 1)], ANN, IdempotencyKey(key="k", request="another", subject=A))
+        assert await one.append([change(A, 1)], ANN, IdempotencyKey(key="silent", request="r", subject=A)) == Receipt(
             position=1, subject=A, version=1
         )
         await one.append([change(A, 1, "a2")], ANN)
-        again = await other.append([change(A, 1)], ANN, Key(key="silent", request="r", subject=A))
+        again = await other.append([change(A, 1)], ANN, IdempotencyKey(key="silent", request="r", subject=A))
         assert again == Receipt(position=1, subject=A, version=1, is_repeat=True)
 
 
@@ -235,10 +246,10 @@ async def test_a_node_hears_of_what_others_write_without_looking(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres, "POLL", 1e9)
-    told: list[Recorded] = []
+    told: list[RecordedEvent] = []
     heard = asyncio.Event()
 
-    def hear(events: Sequence[Recorded]) -> None:
+    def hear(events: Sequence[RecordedEvent]) -> None:
         told.extend(events)
         heard.set()
 
@@ -507,11 +518,11 @@ async def test_a_database_that_can_only_be_read_any_more_is_read_and_says_why_no
 
 async def test_a_batch_whose_answer_is_lost_is_found_and_not_written_twice(database: str) -> None:
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
-        told: list[Recorded] = []
+        told: list[RecordedEvent] = []
         log.watch(told.extend)
         await log.append([change(A, 0, "a1")], ANN)
         proxy.swallows = b"base"
-        key = Key(key="k", request="r", subject=C)
+        key = IdempotencyKey(key="k", request="r", subject=C)
         changes = [[change(A, 1, "a2", "a3")], [change(C, 0, "c1")], [change(B, 0, "b1")], [change(B, 7, "b8")]]
         appends = [log.append(each, ANN, key if number == 1 else None) for number, each in enumerate(changes)]
         first, second, third, refused = await asyncio.gather(*appends, return_exceptions=True)
@@ -547,7 +558,7 @@ async def test_as_long_as_the_database_lets_nobody_in_an_answer_that_was_lost_is
 ) -> None:
     """And never said to be of something that wasn't written."""
     monkeypatch.setattr(writer, "DOUBT_TIMEOUT", doubt)
-    key = Key(key="k", request="r", subject=A)
+    key = IdempotencyKey(key="k", request="r", subject=A)
     server, name = named(database, "postgres"), database.rpartition("/")[2]
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
         await log.append([change(A, 0, "a1")], ANN)

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from store import ids
-from store.log import Author, Key, Origin, Receipt, Recorded, StreamMoved
+from store.log import Author, IdempotencyKey, Origin, Receipt, RecordedEvent, StreamMoved
 from store.postgres import log as postgres
 from store.postgres import writer
 from tests.proxy import far
@@ -28,10 +28,10 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_many_appends_are_told_of_in_their_order(database: str) -> None:
     async with opened(database) as [log]:
-        told: list[Recorded] = []
+        told: list[RecordedEvent] = []
         log.watch(told.extend)
 
-        async def write() -> list[Recorded]:
+        async def write() -> list[RecordedEvent]:
             stream = ids.new()
             receipts = [await log.append([change(stream, version, "e", "e")], ANN) for version in range(0, 20, 2)]
             return [recorded for receipt in receipts for recorded in receipt.recorded]
@@ -80,7 +80,7 @@ async def test_appends_that_build_on_others_that_wait_are_all_written_in_their_o
 
 async def test_a_key_answers_with_the_log_and_its_subject_as_they_were_then(database: str) -> None:
     """Though others, which came before or after it, were written together with it."""
-    keys = [Key(key=f"{number}", request="r", subject=A) for number in range(3)]
+    keys = [IdempotencyKey(key=f"{number}", request="r", subject=A) for number in range(3)]
     async with opened(database) as [log]:
         changes = [[change(A, 0, "a1")], [change(B, 0, "b1")], [change(C, 0, "c1")]]
         appends = [log.append(each, ANN, key) for each, key in zip(changes, keys, strict=True)]
@@ -92,7 +92,7 @@ async def test_a_key_answers_with_the_log_and_its_subject_as_they_were_then(data
 
 
 async def test_a_key_that_comes_twice_at_once_gets_no_answer_of_what_was_refused(database: str) -> None:
-    key = Key(key="k", request="r", subject=A)
+    key = IdempotencyKey(key="k", request="r", subject=A)
     async with opened(database, database) as (one, other):
         await one.append([change(A, 0, "a1")], ANN)
         await other.append([change(A, 1, "a2")], ANN)
@@ -137,7 +137,7 @@ async def test_whatever_nodes_append_at_once_is_as_if_one_had_come_after_the_oth
     random = Random(seed)
     streams = STREAMS[:6]
     async with opened(database, database) as logs:
-        told: list[list[Recorded]] = [[], []]
+        told: list[list[RecordedEvent]] = [[], []]
         receipts: list[Receipt] = []
         refusals: list[StreamMoved] = []
         for log, heard in zip(logs, told, strict=True):
@@ -150,7 +150,7 @@ async def test_whatever_nodes_append_at_once_is_as_if_one_had_come_after_the_oth
                 versions = [len(await log.read(stream)) for stream in (first, second)]
                 seen = [change(first, versions[0], *"ab"[: random.randint(1, 2)]), change(second, versions[1])]
                 name = f"{number}-{random.randint(0, attempt)}"
-                key = Key(key=name, request="r", subject=second) if random.random() < 0.5 else None
+                key = IdempotencyKey(key=name, request="r", subject=second) if random.random() < 0.5 else None
                 try:
                     receipt = await log.append(seen, ANN, key)
                 except StreamMoved as moved:

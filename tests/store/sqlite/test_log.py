@@ -17,7 +17,7 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
 from store import codec, ends, ids
 from store.batch import PendingAppend
-from store.log import Event, Key, LogUnavailable, Receipt, Recorded
+from store.log import Event, IdempotencyKey, LogUnavailable, Receipt, RecordedEvent
 from store.sqlite import log as sqlite
 from store.sqlite.log import SqliteLog
 from tests.store.sample import ANN, BOB, A, B, change, names, take
@@ -81,7 +81,7 @@ async def test_a_slow_reader_takes_nothing_back_that_another_has_seen_meanwhile(
         may_go_on.wait(10)
         return decode(topic, state)
 
-    def unpublished(pending: Sequence[PendingAppend]) -> tuple[Sequence[Recorded], Sequence[Receipt | Exception]]:
+    def unpublished(pending: Sequence[PendingAppend]) -> tuple[Sequence[RecordedEvent], Sequence[Receipt | Exception]]:
         outcome = write_batch(pending)
         is_written.set()
         may_be_told.wait(10)
@@ -104,7 +104,7 @@ async def test_a_slow_reader_takes_nothing_back_that_another_has_seen_meanwhile(
 
 
 async def test_a_log_opened_again_is_the_same(path: Path, log: SqliteLog) -> None:
-    await log.append([change(A, 0, "a1", "a2")], BOB, Key(key="k", request="r", subject=A))
+    await log.append([change(A, 0, "a1", "a2")], BOB, IdempotencyKey(key="k", request="r", subject=A))
     written = await log.read_all()
     await log.close()
     again = await SqliteLog.open(path)
@@ -265,7 +265,7 @@ async def test_a_program_made_with_the_library_cannot_write_to_the_log(path: Pat
 
 
 async def test_a_full_disk_fails_what_is_to_be_written_and_nothing_else(log: SqliteLog) -> None:
-    await log.append([change(A, 0, "a1")], ANN, Key(key="k", request="r", subject=A))
+    await log.append([change(A, 0, "a1")], ANN, IdempotencyKey(key="k", request="r", subject=A))
     with log._recorder.datastore.get_connection(commit=True) as connection:
         connection.cursor().execute("PRAGMA max_page_count = 1")
     follower = log.follow(after=1)
@@ -286,7 +286,7 @@ async def test_a_full_disk_fails_what_is_to_be_written_and_nothing_else(log: Sql
 async def test_what_cannot_be_looked_up_fails_what_waits_for_it(path: Path, log: SqliteLog) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute("ALTER TABLE keys RENAME TO lost")
-    key = Key(key="k", request="r", subject=A)
+    key = IdempotencyKey(key="k", request="r", subject=A)
     outcomes = await asyncio.gather(
         log.append([change(A, 0, "a1")], ANN, key), log.append([change(B, 0, "b1")], ANN), return_exceptions=True
     )
@@ -334,7 +334,7 @@ async def test_what_was_acknowledged_outlives_a_kill(path: Path) -> None:
     for key, stream, version, position in acknowledged:
         first = Receipt(position=int(position), subject=UUID(stream), version=int(version), is_repeat=True)
         assert await log.find(key, "r") == first
-        assert await log.append([change(A, 0, "a")], ANN, Key(key=key, request="r", subject=A)) == first
+        assert await log.append([change(A, 0, "a")], ANN, IdempotencyKey(key=key, request="r", subject=A)) == first
         assert (every[first.position - 2].stream, every[first.position - 2].version) == (UUID(stream), int(version))
     assert await log.position() == len(every)
     await log.close()

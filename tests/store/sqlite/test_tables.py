@@ -14,7 +14,7 @@ from eventsourcing.sqlite import SQLiteCursor
 
 from store import ids
 from store.batch import EventRow, now
-from store.log import Recorded
+from store.log import RecordedEvent
 from store.sqlite.tables import Datastore, SqliteRecorder
 from tests.store.sample import ANN, renamed
 
@@ -36,7 +36,7 @@ class Bare(SqliteRecorder):
 
 def _wrapped(bare: StoredEvent, position: int) -> EventRow:
     assert isinstance(bare.originator_id, UUID)
-    recorded = Recorded(
+    recorded = RecordedEvent(
         position=position,
         stream=bare.originator_id,
         version=bare.originator_version,
