@@ -35,7 +35,7 @@ from graphql import (
     located_error,
     visit,
 )
-from graphql.execution import Executor, create_source_event_stream, execute_subscription_event
+from graphql.execution import create_source_event_stream, execute_subscription_event
 from msgspec import Struct
 
 from cache.lru import Cache
@@ -48,7 +48,7 @@ from endpoint.streams.ring import Entry
 from gql.context import Context
 from gql.contract import cursor as cursors
 from gql.contract.errors import shown
-from gql.schema import schema
+from gql.schema import Execution, schema
 from gql.types.actor import Actor, actor_name
 
 AFTER = "after"
@@ -118,7 +118,7 @@ class Subscription:
 
     def held(self) -> AbstractContextManager[None]:
         """Count what it holds as long as this; raises `TooManyOpen`."""
-        return holding.subscription(self._query, self._plan.known, self._variables)
+        return holding.subscription(self._context.holder, self._query, self._plan.known, self._variables)
 
     async def check(self) -> None:
         """Raises `InvalidArgument` if it would begin beyond the end of the log."""
@@ -162,9 +162,9 @@ class Subscription:
         except Exception as fault:
             raise Broken([located_error(fault, [self._plan.node])]) from fault
 
-    def _executor(self, after: str | None) -> Executor[Context]:
+    def _executor(self, after: str | None) -> Execution:
         plan, name = self._plan, self._plan.operation.name
-        executor = Executor.build(
+        executor = Execution.build(
             schema._schema,
             plan.known.document,
             context_value=dataclasses.replace(self._context, connection_params=None),
@@ -174,11 +174,10 @@ class Subscription:
         )
         if isinstance(executor, list):
             raise Broken(executor)
-        executor.async_helpers = None  # type: ignore[assignment]  # see `gql.schema.Execution`
-        return executor
+        return cast("Execution", executor)
 
 
-async def _rendered(executor: Executor[Context], event: object) -> bytes:
+async def _rendered(executor: Execution, event: object) -> bytes:
     result = execute_subscription_event(executor.build_per_event_executor(event))
     if isawaitable(result):
         result = await result
