@@ -11,7 +11,6 @@ so fast that it would starve those who have to read.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
-from cache.lru import Versions
+from cache.lru import Cache, Versions, weight
 from domain.decider import Decider
 from domain.errors import Refused, VersionMismatch
 from store import codec, ids
@@ -40,8 +39,11 @@ Three nodes that write to one stream lose two races out of three each; with 20 a
 STATES_BYTES = 64 * 1024 * 1024
 """Maximum size of the cached states, in bytes."""
 
-PENDING_STREAMS = 1000
-"""Maximum number of streams that pending events are kept for."""
+PENDING_BYTES = 16 * 1024 * 1024
+"""Maximum size of the pending events of all streams, in bytes."""
+
+PENDING_ENTRY = 1000
+"""Size of a stream's entry beside its pending events, in bytes."""
 
 MAX_PENDING = 8
 """Maximum number of events that are kept to bring a cached state up to date."""
@@ -150,7 +152,7 @@ class States:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._states: Versions[UUID, StreamState[Any]] = Versions(STATES_BYTES)
-        self._pending: OrderedDict[UUID, list[RecordedEvent]] = OrderedDict()
+        self._pending: Cache[UUID, tuple[RecordedEvent, ...]] = Cache(PENDING_BYTES)
 
     async def load(
         self, decider: Decider[State, Command, EventT], stream: UUID, *, has_asked: bool = False
@@ -174,7 +176,7 @@ class States:
     async def cached(self, decider: Decider[State, Command, EventT], stream: UUID) -> StreamState[State]:
         """Return the cached state, which may be stale; read it if there is none."""
         kept: StreamState[State] = self._states.get(stream) or StreamState(stream, 0, decider.initial)
-        pending = self._pending.pop(stream, ())
+        pending = self._pending.pop(stream)
         if pending and pending[0].version == kept.version + 1:
             events = cast("Sequence[EventT]", [each.event for each in pending])
             kept = StreamState(stream, pending[-1].version, decider.replay(events, kept.state))
@@ -188,13 +190,15 @@ class States:
             if pending is None:
                 kept = self._states.get(each.stream)
                 if each.version == (kept.version if kept else 0) + 1:
-                    self._pending[each.stream] = [each]
+                    self._hold((each,))
             elif len(pending) < MAX_PENDING and each.version == pending[-1].version + 1:
-                pending.append(each)
+                self._hold((*pending, each))
             else:
-                del self._pending[each.stream]
-        while len(self._pending) > PENDING_STREAMS:
-            self._pending.popitem(last=False)
+                self._pending.pop(each.stream)
+
+    def _hold(self, pending: tuple[RecordedEvent, ...]) -> None:
+        size = PENDING_ENTRY + sum(weight(each.event) for each in pending)
+        self._pending.put(pending[0].stream, pending, size)
 
     async def load_at(self, decider: Decider[State, Command, EventT], stream: UUID, version: int) -> StreamState[State]:
         """Return the state of *stream* at *version*, or the current one if it has not come that far."""
@@ -209,7 +213,7 @@ class States:
         kept = self._states.get(loaded.stream)
         if kept is None or kept.version <= loaded.version:
             self._states.put(loaded.stream, loaded, loaded.version)
-            self._pending.pop(loaded.stream, None)
+            self._pending.pop(loaded.stream)
 
 
 class Handler:

@@ -14,11 +14,15 @@ from itertools import chain
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+from cache.lru import weight
 from store.ends import StreamEnds
 from store.log import Event, LogUnavailable, RecordedEvent
 
 TAIL_SIZE = 5_000
 """Maximum number of events in the tail; when it is full, the older half goes."""
+
+TAIL_BYTES = 64 * 1024 * 1024
+"""Maximum size of the events in the tail, in bytes; then the older ones go, too."""
 
 BATCH = 1000
 """Maximum number of events in a batch for a follower."""
@@ -71,6 +75,8 @@ class Feed:
     def __init__(self, fetch: Fetch, position: int, poll: float = POLL) -> None:
         self._fetch = fetch
         self._tail: list[RecordedEvent] = []
+        self._weights: list[int] = []  # of the events in the tail
+        self._weight = 0
         self._first = position + 1  # position of the tail's first event, or of the next one
         self._poll = poll
         self._notifier = Notifier()
@@ -92,13 +98,23 @@ class Feed:
         if not new or new[0].position != end + 1 or new[-1].position != end + len(new):
             return
         self._tail += new
-        if len(self._tail) > TAIL_SIZE:
-            cut = len(self._tail) - TAIL_SIZE // 2
-            del self._tail[:cut]
-            self._first += cut
+        weights = [weight(event.event) for event in new]
+        self._weights += weights
+        self._weight += sum(weights)
+        if len(self._tail) > TAIL_SIZE or self._weight > TAIL_BYTES:
+            self._cut()
         self.ends.update(new)
         self._call_observers(new)
         self._notifier.notify(chain([None], (event.stream for event in new)))
+
+    def _cut(self) -> None:
+        """Drop the older half of the tail, by number or by bytes."""
+        cut = 0
+        while len(self._tail) - cut > TAIL_SIZE // 2 or self._weight > TAIL_BYTES // 2:
+            self._weight -= self._weights[cut]
+            cut += 1
+        del self._tail[:cut], self._weights[:cut]
+        self._first += cut
 
     @property
     def wanted(self) -> frozenset[type[Event]] | None:

@@ -62,6 +62,11 @@ class RequestContext(ABC):
         return None if self.identity is None else self.identity.scope
 
     @property
+    def holder(self) -> Hashable:
+        """The token that open subscriptions count for."""
+        return None if self.identity is None else self.identity.token
+
+    @property
     def has_asked(self) -> bool:
         """Whether the log's position was read after the query arrived: then this node's knowledge is new enough."""
         return self.position is not None

@@ -8,7 +8,7 @@ errors are handed in.
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import strawberry
 from graphql import GraphQLError
@@ -37,6 +37,16 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.async_helpers: Any = None
+
+    def build_per_event_executor(self, payload: Any) -> "Execution":
+        """Return the execution of a subscription for one event, which shares nothing that grows.
+
+        graphql-core 3.3.2 would share the collected fields of all events and never find them again: an open
+        subscription would keep some thousand bytes for each event.
+        """
+        executor = cast("Execution", super().build_per_event_executor(payload))
+        executor._relevant_sub_fields = {}
+        return executor
 
 
 class Schema(strawberry.Schema):
@@ -123,8 +133,8 @@ class Schema(strawberry.Schema):
         """Yield *results*; what their subscription holds is counted meanwhile."""
         async with aclosing(results):
             try:
-                document = self.documents.read(query)
-                with holding.subscription(query, document, options.get("variable_values") or {}):
+                document, holder = self.documents.read(query), options["context_value"].holder
+                with holding.subscription(holder, query, document, options.get("variable_values") or {}):
                     async for result in results:
                         yield result
             except TooManyOpen as refused:

@@ -13,19 +13,13 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope
 from strawberry.http import GraphQLRequestData
 
-from endpoint.execution.limits import MAX_MARKS, has_too_many_marks
+from endpoint.execution.limits import MAX_MARKS, MAX_NAME, TooManyMarks, has_too_many_marks
 from endpoint.execution.persisted import Persisted
 
 MAX_BODY = 5 * 1024 * 1024
 """Maximum size of a request's body, in bytes; the largest document takes less."""
 
 JSON = "application/json"
-
-TOO_MANY = f"The request may have {MAX_MARKS:,} strings, commas and brackets: ask for less, or in several operations"
-
-
-class TooManyMarks(json.JSONDecodeError):
-    """A request's JSON has more values than any valid request needs."""
 
 
 class RequestAdapter(StarletteRequestAdapter):
@@ -72,6 +66,8 @@ def operation(parameters: Mapping[str, Any], persisted: Persisted) -> RequestedO
     for key, value in (("documentId", document), ("operationName", name)):
         if not isinstance(value, str | None):
             raise HTTPException(400, f"`{key}` must be a string or null, if provided.")
+    if len(name or "") > MAX_NAME:
+        raise HTTPException(400, f"`operationName` is too long; at most {MAX_NAME} characters are allowed.")
     registers = bool(query) and (document is not None or "persistedQuery" in (extensions or ()))
     text = persisted.text(query, document, extensions)
     return RequestedOperation(text, variables, name or None, extensions, registers=registers)
@@ -107,7 +103,7 @@ def replay(body: bytes, receive: Receive) -> Receive:
 def decode(data: str | bytes) -> object:
     """Return the value of a JSON text; raises `JSONDecodeError`."""
     if len(data) > MAX_MARKS and has_too_many_marks(data.encode(errors="replace") if isinstance(data, str) else data):
-        raise TooManyMarks(TOO_MANY, "", 0)
+        raise TooManyMarks
     try:
         return _decoder.decode(data)
     except (ValueError, RecursionError) as fault:

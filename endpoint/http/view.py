@@ -35,6 +35,7 @@ from endpoint.execution.answers import Answer
 from endpoint.execution.aside import ClientGone
 from endpoint.execution.compiled.query import Compiled
 from endpoint.execution.context import Behind, RequestContext
+from endpoint.execution.limits import TOO_MANY_MARKS, TooManyMarks
 from endpoint.execution.persisted import NotPersisted, Persisted
 from endpoint.execution.schema import Schema
 from endpoint.http import session, sse
@@ -51,10 +52,8 @@ from endpoint.http.representation import (
     prefers_graphql,
 )
 from endpoint.http.request import (
-    TOO_MANY,
     RequestAdapter,
     RequestedOperation,
-    TooManyMarks,
     check_request,
     decode,
     operation,
@@ -304,7 +303,7 @@ class View(GraphQL[RequestContext, None]):
         """Return the response to an invalid request, with the status of GraphQL over HTTP."""
         match fault.__cause__:
             case TooManyMarks():
-                return refusal(HTTPException(400, TOO_MANY))
+                return refusal(HTTPException(400, TOO_MANY_MARKS))
             case CannotGetOperationTypeError() if not prefers_graphql(request.headers.get("accept", "")):
                 return refusal(HTTPException(200, fault.reason))
             case InvalidOperationTypeError(operation_type=OperationType.SUBSCRIPTION):

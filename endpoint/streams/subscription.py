@@ -34,7 +34,7 @@ from graphql import (
     located_error,
     visit,
 )
-from graphql.execution import Executor, create_source_event_stream, execute_subscription_event
+from graphql.execution import create_source_event_stream, execute_subscription_event
 from msgspec import Struct
 
 from cache.lru import Cache
@@ -42,7 +42,7 @@ from endpoint.execution.context import RequestContext
 from endpoint.execution.documents import MAX_KEPT, ParsedDocument
 from endpoint.execution.holding import holding
 from endpoint.execution.limits import MAX_ERRORS
-from endpoint.execution.schema import Schema
+from endpoint.execution.schema import Execution, Schema
 from endpoint.streams import cursor as places
 from endpoint.streams.cursor import InvalidCursor
 from endpoint.streams.mark import Lossless, Newest, delivery, is_personal
@@ -117,7 +117,7 @@ class Subscription:
 
     def held(self) -> AbstractContextManager[None]:
         """Count what it holds as long as this; raises `TooManyOpen`."""
-        return holding.subscription(self._query, self._plan.known, self._variables)
+        return holding.subscription(self._context.holder, self._query, self._plan.known, self._variables)
 
     async def check(self) -> None:
         """Raise `InvalidCursor` if it would begin beyond the end of the log."""
@@ -161,9 +161,9 @@ class Subscription:
         except Exception as fault:
             raise Broken(self._plan.schema, [located_error(fault, [self._plan.node])]) from fault
 
-    def _executor(self, after: str | None) -> Executor[RequestContext]:
+    def _executor(self, after: str | None) -> Execution:
         plan, name = self._plan, self._plan.operation.name
-        executor = Executor.build(
+        executor = Execution.build(
             plan.schema.core,
             plan.known.document,
             context_value=dataclasses.replace(self._context, connection_params=None),
@@ -173,11 +173,10 @@ class Subscription:
         )
         if isinstance(executor, list):
             raise Broken(plan.schema, executor)
-        executor.async_helpers = None  # type: ignore[assignment]  # see `endpoint.execution.schema.Execution`
-        return executor
+        return cast("Execution", executor)
 
 
-async def _rendered(schema: Schema, executor: Executor[RequestContext], event: object) -> bytes:
+async def _rendered(schema: Schema, executor: Execution, event: object) -> bytes:
     result = execute_subscription_event(executor.build_per_event_executor(event))
     if isawaitable(result):
         result = await result

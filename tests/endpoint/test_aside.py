@@ -4,11 +4,13 @@ import asyncio
 import gc
 import sqlite3
 import threading
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -20,12 +22,12 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from endpoint.execution.aside import AT_ONCE, Aside, ClientGone, elsewhere, encoded
-from endpoint.execution.compiled.query import Compiled
+from endpoint.execution.compiled.query import Call, Compiled, _execute
 from endpoint.execution.cost import LONG_COST
 from endpoint.execution.persisted import Persisted
 from endpoint.http.view import View
 from endpoint.identity import Credentials, Identity
-from gql.context import Application
+from gql.context import Application, Context
 from gql.contract import cursor as cursors
 from gql.schema import schema
 from server.components import running
@@ -355,3 +357,18 @@ async def test_who_waits_for_a_place_has_no_turn_meanwhile(asking: Callable[...,
     for each in ahead:
         each.answering.cancel()
         await each.answer()
+
+
+async def test_fields_that_are_cancelled_before_they_begin_leave_no_warning() -> None:
+    async def resolve(_: Context) -> None: ...
+
+    nobody: Any = SimpleNamespace(watched=lambda: None)
+    field: Any = SimpleNamespace(key="a"), resolve
+    work = asyncio.create_task(_execute(Call([field, field], is_long=False), nobody, lambda _: b""))
+    await asyncio.sleep(0)  # its fields are about to begin
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        gc.collect()
+    assert warned == []

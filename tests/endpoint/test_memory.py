@@ -4,12 +4,13 @@ import gc
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from weakref import ref
 
 import pytest
 from graphql import GraphQLError, OperationDefinitionNode, get_operation_ast
+from graphql.execution.collect_fields import CollectedFields
 from msgspec import StructMeta
 
 from cache.lru import Cache
@@ -18,11 +19,12 @@ from endpoint.execution.compiled import compiler
 from endpoint.execution.compiled import query as compiled
 from endpoint.execution.compiled.query import Compiled, CompiledQuery
 from endpoint.execution.documents import ParsedDocument
-from endpoint.execution.holding import OPEN_BYTES, Holding, TooManyOpen
+from endpoint.execution.holding import Holding, TooManyOpen
 from endpoint.execution.persisted import Persisted, hashed
 from gql.schema import schema
 from server import app
-from tests.gql.stageline import served
+from tests.gql.environment import Environment
+from tests.gql.stageline import Socket, served
 
 FIELDS = "stages { id name services { id name stage { id name } } }"
 
@@ -244,18 +246,55 @@ def test_a_subscription_with_too_many_variables_is_refused(tmp_path: Path) -> No
 
 def test_open_subscriptions_hold_so_many_bytes_and_count_a_document_once() -> None:
     known = schema.documents.read(FOLLOW)
-    holding = Holding(100_000)
-    first = holding.subscription(FOLLOW, known, {"id": "x"})
-    with first:
+    holding = Holding(200_000)
+    with holding.subscription("a", FOLLOW, known, {"id": "x"}):
         alone = holding.weight
-        with holding.subscription(FOLLOW, known, {"id": "x"}):
+        with holding.subscription("a", FOLLOW, known, {"id": "x"}):
             assert holding.weight < 2 * alone
-        assert holding.weight == alone
-        with (
-            pytest.raises(TooManyOpen, match=f"{OPEN_BYTES // 2**20} MiB"),
-            holding.subscription(FOLLOW, known, {"id": "x" * 10_000}),
-        ):
-            pass
         assert holding.weight == alone
     assert holding.weight == 0
     assert limits.MAX_CHARACTERS > documents.MAX_KEPT
+
+
+def test_no_token_keeps_others_from_subscribing() -> None:
+    known = schema.documents.read(FOLLOW)
+    holding = Holding(200_000)
+
+    def follow(token: str, size: int) -> AbstractContextManager[None]:
+        return holding.subscription(token, FOLLOW, known, {"id": "x" * size})
+
+    with follow("a", 6_000):
+        held = holding.weight
+        with pytest.raises(TooManyOpen, match="this token's"), follow("a", 1_500):
+            pass
+        with follow("b", 1_500), pytest.raises(TooManyOpen, match="this node's"), follow("b", 3_000):
+            pass
+        assert holding.weight == held
+    assert holding.weight == 0
+
+
+def test_an_open_subscription_keeps_nothing_of_the_events_that_it_gave(tmp_path: Path) -> None:
+    asked = "subscription ($id: ID!) { pipelineEvents(environment: $id) { cursor message actor } }"
+    with served(tmp_path) as stageline, stageline.socket() as socket:
+        environment = Environment(stageline)
+        socket.subscribe("1", asked, id=environment.id)
+        _create_stages(environment, socket, 3)
+        before = _collected()
+        _create_stages(environment, socket, 30)
+        assert _collected() <= before + 10
+
+
+def _create_stages(environment: Environment, socket: Socket, count: int) -> None:
+    """Create so many stages, and take the event of each."""
+    for number in range(count):
+        name = f"{number + 1} of {count}"
+        environment.do("createStage", name=name)
+        message = socket.receive()
+        while name not in str(message):
+            assert message["type"] == "next", message
+            message = socket.receive()
+
+
+def _collected() -> int:
+    gc.collect()
+    return sum(isinstance(each, CollectedFields) for each in gc.get_objects())

@@ -275,7 +275,7 @@ async def _execute(
 ) -> tuple[bytes, frozenset[UUID]]:
     """Return the JSON of the data, and the streams that it depends on: none if a root field declares none."""
     contexts = [context.watched() for _ in call.fields]
-    work = [_field(root, resolve(own)) for (root, resolve), own in zip(call.fields, contexts, strict=True)]
+    work = [_field(root, resolve, own) for (root, resolve), own in zip(call.fields, contexts, strict=True)]
     parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
     for part in parts:
         if isinstance(part, BaseException):
@@ -285,9 +285,9 @@ async def _execute(
     return encode(data), frozenset().union(*reads) if len(reads) == len(contexts) else frozenset()
 
 
-async def _field(root: CompiledField, resolved: Awaitable[Any]) -> Any:
-    """Return a root field's part of the answer."""
-    return root.make(await resolved)
+async def _field(root: CompiledField, resolve: Resolve, context: RequestContext) -> Any:
+    """Return a root field's part of the answer; it starts nothing before it runs, because it may be cancelled first."""
+    return root.make(await resolve(context))
 
 
 class DroppedStructs:
