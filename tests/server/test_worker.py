@@ -73,7 +73,7 @@ def test_nothing_starts_on_a_newer_schema_than_it_knows(
 def test_a_worker_needs_a_database(tmp_path: Path) -> None:
     done = stageline("worker", "--data", str(tmp_path))
     assert done.returncode == 2
-    assert "No database is named" in done.stderr
+    assert "No database is given" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["migrate", "worker", "serve", "fsck"])

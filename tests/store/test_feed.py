@@ -334,7 +334,7 @@ async def test_all_is_wanted_as_long_as_somebody_follows(shelf: Shelf) -> None:
 
 
 def test_the_tail_is_bounded_by_bytes(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "KEPT_BYTES", 1000)
+    monkeypatch.setattr(feed, "TAIL_BYTES", 1000)
     made = Feed(shelf.fetch, 0, NEVER)
     made.publish(shelf.write(3))
     made.publish(shelf.write(100))
