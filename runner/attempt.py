@@ -25,12 +25,14 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 import psutil
 from msgspec import Struct
 
 from runner.executor import StepFailed
+from store import disk
 
 SHIM = Path(__file__).with_name("shim.sh")
 GRACE = 10.0
@@ -103,8 +105,8 @@ class Attempt:
         self, commands: Sequence[str], directory: Path, variables: Mapping[str, str], ports: Sequence[int] = ()
     ) -> None:
         """Has the shim run *commands*, unless it does or did already; raises `StepFailed` if it can't be started."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._record.open("ab", buffering=0) as record, self.log.open("ab") as log:
+        disk.folder(self.folder)
+        with self._recording() as record, open(self.log, "ab", opener=disk.private) as log:
             try:
                 fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -130,9 +132,12 @@ class Attempt:
     def fail(self, reason: str) -> None:
         """Writes down that the attempt has failed, whatever its processes make of it; the first reason stays."""
         if self.record.failed is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with self._record.open("ab", buffering=0) as record:
+            disk.folder(self.folder)
+            with self._recording() as record:
                 record.write(f"failed {' '.join(reason.split())}\n".encode())
+
+    def _recording(self) -> FileIO:
+        return open(self._record, "ab", buffering=0, opener=disk.private)
 
     async def exited(self) -> None:
         """Returns when the shim is no more."""

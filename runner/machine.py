@@ -16,7 +16,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from store import ids
+from store import disk, ids
 from store.log import LogUnavailable
 
 
@@ -54,10 +54,11 @@ def machine(data: Path) -> Machine:
     Raises `LogUnavailable` if what is there is no number.
     """
     file = data / "machine"
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    disk.folder(data)
     if not file.exists():
         draft = data / f".machine-{os.getpid()}"
-        draft.write_text(f"{ids.new()}\n")
+        with open(draft, "w", opener=disk.private) as number:
+            number.write(f"{ids.new()}\n")
         try:
             file.hardlink_to(draft)  # whole, or not there; and never over the number that another has just given it
         except FileExistsError:

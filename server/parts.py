@@ -1,6 +1,8 @@
 """The composition root: every part, made once and put together here."""
 
 import asyncio
+import logging
+import shlex
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -33,7 +35,7 @@ from server import signing
 from server.auth import Tokens
 from server.settings import Settings
 from server.stores import Stores, on_postgres, on_sqlite
-from store import ids
+from store import disk, ids
 from store.handle import Handler
 from store.output import SqliteOutput
 from store.people import People
@@ -42,6 +44,8 @@ from store.postgres_output import PostgresOutput
 
 CATCHING_UP = 3600.0
 """Seconds that the read models may take at a start, if all of them are made anew from a long log."""
+
+logger = logging.getLogger("stageline")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,13 @@ class Parts:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Parts]:
     """Opens what *settings* name, runs the projections and the engine, and closes everything in reverse."""
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    disk.folder(settings.data)
+    if disk.is_open_to_others(settings.data):
+        logger.warning(
+            "Other users of this machine have access to the data folder %s: take it away with chmod -R go= %s",
+            settings.data,
+            shlex.quote(str(settings.data)),
+        )
     signing_key = signing.key(settings)
     opened = on_postgres(settings.database) if settings.database is not None else on_sqlite(settings.data)
     async with opened as stores, AsyncExitStack() as stack:

@@ -29,11 +29,34 @@ ADVICE = {
 """By SQLite's primary result code, https://www.sqlite.org/rescode.html."""
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file as `open` does whose *opener* this is. A new file is for its owner only, in whichever folder.
+
+    A umask for the whole server would do the same, but services inherit it, and they are to have the user's own.
+    """
+    return os.open(path, flags, 0o600)
+
+
+def folder(path: Path) -> None:
+    """Make the folder *path*, and each missing one above it, for their owner only."""
+    if not path.is_dir():
+        folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Return whether the mode of the folder *path* lets other users in."""
+    return bool(path.stat().st_mode & 0o077)
+
+
 def make(path: Path) -> None:
-    """Makes the file *path* and its folder where they are missing, for their owner only."""
+    """Make the file *path* and its folder where they are missing, for their owner only.
+
+    SQLite gives the files that it puts beside a database (-wal, -shm, -journal) the database's own mode.
+    """
     with explained(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        folder(path.parent)
+        os.close(private(str(path), os.O_RDWR | os.O_CREAT))
 
 
 def lock(path: Path) -> int:

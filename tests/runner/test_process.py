@@ -7,10 +7,12 @@ import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
+from stat import S_IMODE
 from uuid import UUID
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from domain.spec import CommandCheck, Health, TcpCheck, Variable
 from runner import attempt
@@ -84,13 +86,14 @@ async def test_a_directory_that_is_not_there_is_named(executor: ProcessExecutor,
 async def test_a_step_knows_what_it_is_of_and_none_of_our_secrets(
     executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STAGELINE_TOKEN", "secret")
+    for name in ("STAGELINE_TOKEN", "STAGELINE_TOKEN_FILE", "STAGELINE_DATABASE", "PGPASSWORD", "PGPASSFILE"):
+        monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("DATABASE_URL", "postgresql://ours")  # a service would take it for its own
     monkeypatch.setenv("PORT", "8000")
     monkeypatch.setenv("LANGUAGE", "en")
     printed = Printed()
     await executor.build(build("env", number=4, env=(Variable(name="LANGUAGE", value="fr"),)), printed)
-    own = {line for line in printed.lines if line.startswith(("STAGELINE_", "PORT", "LANGUAGE=", "DATABASE_URL"))}
+    own = {line for line in printed.lines if line.startswith(("STAGELINE_", "PORT", "LANGUAGE=", "DATABASE_URL", "PG"))}
     assert {line for line in own if not line.startswith("STAGELINE_STEP=")} == {
         "LANGUAGE=fr",
         f"STAGELINE_ENVIRONMENT={ENVIRONMENT}",
@@ -100,6 +103,46 @@ async def test_a_step_knows_what_it_is_of_and_none_of_our_secrets(
         f"STAGELINE_SERVICE_ID={SERVICE}",
         "STAGELINE_ATTEMPT=1",
     }
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+async def test_what_is_kept_of_an_attempt_is_its_owners_alone_and_its_processes_have_the_users_umask(
+    executor: ProcessExecutor, tmp_path: Path, umask: int
+) -> None:
+    work = build("umask; touch made", directory=str(tmp_path))
+    service = attempt_of(work, tmp_path).folder.parent
+    service.mkdir(parents=True, mode=0o755)
+    kept = os.umask(umask)
+    try:
+        await executor.build(work, printed := Printed())
+    finally:
+        os.umask(kept)
+    modes = {path.name: S_IMODE(path.stat().st_mode) for path in service.rglob("*")}
+    assert modes == {attempt_of(work, tmp_path).folder.name: 0o700, "record": 0o600, "log": 0o600}
+    assert printed.lines == [f"{umask:04o}"]
+    assert S_IMODE((tmp_path / "made").stat().st_mode) == 0o666 & ~umask
+
+
+async def test_the_folders_above_an_attempt_are_their_owners_alone(executor: ProcessExecutor, tmp_path: Path) -> None:
+    work = build("true")
+    kept = os.umask(0)
+    try:
+        await executor.abort(work)  # it leaves why
+        await executor.build(replace(work, attempt=2), Printed())
+    finally:
+        os.umask(kept)
+    made = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
+    assert {path.is_dir(): S_IMODE(path.stat().st_mode) for path in made} == {True: 0o700, False: 0o600}
+
+
+async def test_a_step_has_no_file_of_ours_open(executor: ProcessExecutor, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    with secret.open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        work = build("ls -l /proc/$$/fd; true", directory=str(tmp_path))
+        await executor.build(work, printed := Printed())
+    opened = {line.partition(" -> ")[2] for line in printed.lines if " -> " in line}
+    assert opened == {"/dev/null", str(attempt_of(work, tmp_path).log)}
 
 
 # Jobs
