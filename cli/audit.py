@@ -18,6 +18,7 @@ from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client, Server, document
 from cli.command import command, group
 from cli.errors import READER_GONE, Failed, Misused
 from cli.output import Output, encoded, moment, say
+from cli.private import private
 
 app = group(
     """Take the whole log away as a file, and prove later that nothing in it was altered.
@@ -84,7 +85,7 @@ def export(
         say(f"{count:,} events")
         return
     try:
-        with target.open("ab+") as file:
+        with open(target, "ab+", opener=private) as file:
             start, last = _end(file, target)
             if last and after is not None:
                 raise Misused(f"{target} says itself where it goes on: leave --after out, or name another file.")

@@ -17,6 +17,7 @@ from cli.command import command, group
 from cli.diff import CHANGE, ExitCode
 from cli.errors import Failed, Misused
 from cli.output import Output, write
+from cli.private import private
 from cli.scope import Scope
 
 app = group(
@@ -90,7 +91,8 @@ def export(
         write(text.rstrip("\n"))
         return
     try:
-        target.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+        with open(target, "w", encoding="utf-8", opener=private) as file:  # variables of services may be secrets
+            file.write(text.rstrip("\n") + "\n")
     except OSError as error:
         raise Failed(f"{target} can't be written: {error.strerror or error}.") from error
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from cli import config
+from cli import config, private
 from cli.errors import Failed
 from cli.serve import stop_services
 
@@ -41,7 +41,8 @@ class Sandbox:
         if self._is_ours:
             self._stop_left_over()
             shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        private.folder(self.folder)
+        self.folder.chmod(0o700)  # it may have been there, and empty; what is copied into it keeps its modes
         self._mark()
 
     @property
@@ -53,7 +54,8 @@ class Sandbox:
         import psutil
 
         known = {role: [pid, psutil.Process(pid).create_time()] for role, pid in processes.items()}
-        (self.folder / MARKER).write_text(json.dumps(known) + "\n")
+        with open(self.folder / MARKER, "w", opener=private.private) as marker:
+            marker.write(json.dumps(known) + "\n")
 
     def _process(self, role: str) -> "psutil.Process | None":
         import psutil
@@ -85,7 +87,7 @@ class Sandbox:
     def start(self, port: int) -> None:
         """Starts the server and returns when it answers; raises `Failed` with its last words when it doesn't."""
         command = [sys.executable, "-P", "-m", "cli.main", "serve", "--host", "127.0.0.1"]
-        with self.log.open("wb") as log:
+        with open(self.log, "wb", opener=private.private) as log:
             self._server = subprocess.Popen(
                 [*command, "--port", str(port), "--data", str(self.data)],
                 stdin=subprocess.DEVNULL,

@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 
@@ -74,3 +75,25 @@ def test_a_token_is_for_one_server() -> None:
     assert tuple(
         kept.token(url) for url in ("http://127.0.0.1:8000", "http://localhost:8000", "http://127.0.0.1:8001")
     ) == ("a", "a", None)
+
+
+def test_files_that_a_command_writes_are_their_owners_alone(staging: Shell) -> None:
+    umask = os.umask(0)
+    try:
+        staging.done("audit", "export", "-o", "log.jsonl")
+        staging.done("pipeline", "export", "-o", "pipeline.yaml")
+    finally:
+        os.umask(umask)
+    modes = {name: stat.S_IMODE((staging.home / name).stat().st_mode) for name in ("log.jsonl", "pipeline.yaml")}
+    assert modes == {"log.jsonl": 0o600, "pipeline.yaml": 0o600}
+
+
+def test_folders_that_are_made_for_the_config_are_their_owners_alone(shell: Shell) -> None:
+    shell.setenv("XDG_CONFIG_HOME", str(shell.home / "a" / "b"))
+    umask = os.umask(0)
+    try:
+        config.update(lambda kept: kept.contexts.update(a=Context(project="P")))
+    finally:
+        os.umask(umask)
+    made = [shell.home / "a", shell.home / "a" / "b", shell.home / "a" / "b" / "stageline"]
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700] * 3

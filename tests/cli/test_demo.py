@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from stat import S_IMODE
 
 import psutil
 import pytest
@@ -83,8 +84,12 @@ def light(folder: Path, changes: dict[str, dict[str, object]]) -> str:
 
 def test_the_demo_tells_the_announcements_story_and_leaves_nothing_behind(newcomer: Shell, tmp_path: Path) -> None:
     example = light(tmp_path / "example", {})
+    folder = newcomer.home / ".stageline-demo"
+    folder.mkdir(mode=0o755)
     answer = run(newcomer, "-c", ALTERED, example, "demo", "--exit", "--port", free_port())
     assert (answer.code, answer.err) == (0, "")
+    modes = [S_IMODE(path.stat().st_mode) for path in (folder, folder / MARKER, folder / "server.log")]
+    assert modes == [0o700, 0o600, 0o600]
     _, *listings = answer.out.split("~ $ stageline environment stage list\n")
     assert [listing.partition("~ $")[0] for listing in listings] == [FIRST, RENAMED, MOVED]
     assert '~ $ stageline environment stage edit -n "JOB DEFAULT" --new-name "second stage"\n' in answer.out
