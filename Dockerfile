@@ -1,4 +1,4 @@
-FROM python:3.12-slim AS build
+FROM python:3.12.13-slim-trixie AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 
@@ -23,7 +23,7 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
     && pip --python /opt/stageline install --no-deps /tmp/wheel/*.whl
 
 
-FROM python:3.12-slim
+FROM python:3.12.13-slim-trixie
 RUN useradd --system --uid 10001 --create-home stageline \
     && install --directory --owner stageline --group stageline --mode 0700 /data
 COPY --from=build /opt/stageline /opt/stageline
