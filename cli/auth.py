@@ -11,7 +11,7 @@ from cli.client import Client, Server, document
 from cli.command import command, group
 from cli.config import Config
 from cli.errors import Failed, NotAuthorized
-from cli.output import Output, write
+from cli.output import Output, warn, write
 
 CHECK = document("query Check { projects(first: 1) { pageInfo { hasNextPage } } }")
 
@@ -50,7 +50,14 @@ def auth(
 def _given(token: str | None) -> str | None:
     if token is None:
         return None
-    text = sys.stdin.read() if token == "-" else token
+    if token == "-":
+        text = sys.stdin.read()
+    else:
+        text = token
+        warn(
+            "The token is on the command line, where other users of this machine can see it (ps), and the shell's "
+            "history keeps it. Give it on stdin: stageline auth --token - < FILE"
+        )
     if not text.strip():
         raise Failed("The token that was given is empty.")
     return text.strip()
@@ -69,7 +76,7 @@ def _check(address: str, token: str) -> None:
 
 def _keep(address: str, token: str, as_default: bool) -> None:
     """A token from the environment is checked, but it isn't written down."""
-    if token == os.environ.get("STAGELINE_TOKEN") and not as_default:
+    if token == config.given_token() and not as_default:
         return
 
     def with_token(kept: Config) -> None:
@@ -93,7 +100,12 @@ app = group(
 )
 
 
-@command(app, "token", "stageline auth token", 'curl -H "authorization: Bearer $(stageline auth token --print)" …')
+@command(
+    app,
+    "token",
+    "stageline auth token",
+    "printf 'authorization: Bearer %s' \"$(stageline auth token --print)\" | curl -H @- …",
+)
 def token(
     output: Output,
     print_: Annotated[bool, typer.Option("--print", help="Print the token itself.")] = False,
@@ -104,7 +116,11 @@ def token(
     found = kept.token(address)
     if found is None:
         raise NotAuthorized(address, known=False)
-    source = "the variable STAGELINE_TOKEN" if os.environ.get("STAGELINE_TOKEN") else str(config.path())
+    source = str(config.path())
+    if config.given_token():
+        source = "the variable STAGELINE_TOKEN"
+        if not os.environ.get("STAGELINE_TOKEN"):
+            source = os.environ["STAGELINE_TOKEN_FILE"]
     document = {"url": address, "source": source, "token": found if print_ else None}
     if print_ and not output.as_json:
         write(found)

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, NewType
+from urllib.parse import urlsplit
 
 from cli import config
 from cli.errors import Failed, NotAuthorized, NotReachable, Refused
+from cli.output import warn
 
 if TYPE_CHECKING:
     import httpx
@@ -50,8 +54,24 @@ class Server:
 
     @property
     def headers(self) -> dict[str, str]:
-        authorization = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        return {"stageline-origin": "CLI", **authorization}
+        """What every request carries. Warns before a token goes over a network in plain text."""
+        if self.token is None:
+            return {"stageline-origin": "CLI"}
+        if self._is_overheard:
+            warn(
+                f"The token goes to {self.url} unencrypted: whoever can listen on the way can use it. Put a proxy with "
+                "TLS before the server and use its https:// address, or reach the server through an SSH tunnel."
+            )
+        return {"stageline-origin": "CLI", "authorization": f"Bearer {self.token}"}
+
+    @property
+    def _is_overheard(self) -> bool:
+        """Whether what is sent leaves this machine without TLS."""
+        url = urlsplit(self.url)
+        host = url.hostname or ""
+        with suppress(ValueError):  # a name
+            return url.scheme == "http" and not ip_address(host).is_loopback
+        return url.scheme == "http" and host != "localhost"
 
     def not_authorized(self, response: "httpx.Response") -> NotAuthorized:
         """What a 401 comes to: its header says why (RFC 6750, 3)."""

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cli import private
 from cli.errors import Failed, Misused
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -63,9 +64,29 @@ class Config:
 
     def token(self, url: str) -> str | None:
         """The token for the server at *url*; one for 127.0.0.1 is also good for localhost, the same machine."""
-        if given := os.environ.get("STAGELINE_TOKEN"):
+        if given := given_token():
             return given
         return self.tokens.get(url) or self.tokens.get(url.replace("//localhost", "//127.0.0.1", 1))
+
+
+def given_token() -> str | None:
+    """Return the token in STAGELINE_TOKEN, else in the file that STAGELINE_TOKEN_FILE names, if either is set.
+
+    Raise `Failed` if there is no token in that file.
+    """
+    if token := os.environ.get("STAGELINE_TOKEN"):
+        return token
+    name = os.environ.get("STAGELINE_TOKEN_FILE")
+    if not name:
+        return None
+    try:
+        token = Path(name).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise Failed(f"The file that STAGELINE_TOKEN_FILE names can't be read: {name}: {why}.") from error
+    if not token:
+        raise Failed(f"The file that STAGELINE_TOKEN_FILE names is empty: {name}.")
+    return token
 
 
 def normal(url: str) -> str:
@@ -91,7 +112,7 @@ def update(change: Callable[[Config], None]) -> Config:
     """Keeps what *change* makes of the present config; others who update meanwhile wait their turn."""
     target = path().resolve()
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.folder(target.parent)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fchmod(folder, 0o700)

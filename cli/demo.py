@@ -37,7 +37,14 @@ RENAMED = {
 MOVED = {"Rabbitmq": "second stage", "Backend": "third stage"}
 DOOR = "API gateway"
 STAGE = ("environment", "stage")
-VARIABLES = ("STAGELINE_URL", "STAGELINE_TOKEN", "STAGELINE_PROJECT", "STAGELINE_ENVIRONMENT", "STAGELINE_CONTEXT")
+VARIABLES = (
+    "STAGELINE_URL",
+    "STAGELINE_TOKEN",
+    "STAGELINE_TOKEN_FILE",
+    "STAGELINE_PROJECT",
+    "STAGELINE_ENVIRONMENT",
+    "STAGELINE_CONTEXT",
+)
 
 
 def demo(

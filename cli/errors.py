@@ -66,7 +66,7 @@ class NotAuthorized(NotReachable):
         what = f"doesn't accept the token. {why}".rstrip(". ") if known else "wants a token, and none is known for it"
         super().__init__(
             f"The server at {url} {what}.",
-            hint="Give it one: stageline auth, or the variable STAGELINE_TOKEN.",
+            hint="Give it one: stageline auth, or the variable STAGELINE_TOKEN or STAGELINE_TOKEN_FILE.",
             code="NOT_AUTHORIZED",
         )
 

@@ -36,6 +36,7 @@ VARIABLES = """\
 Variables of the environment:
   STAGELINE_URL          where the server is; else the context's, or what auth kept; http://127.0.0.1:8000
   STAGELINE_TOKEN        the token; else the one that is kept for the server
+  STAGELINE_TOKEN_FILE   a file that holds the token, instead of STAGELINE_TOKEN
   STAGELINE_CONTEXT      the context; else the one that was set last
   STAGELINE_PROJECT      as --project
   STAGELINE_ENVIRONMENT  as --environment

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Annotated
 
 import typer
@@ -50,6 +51,12 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
     except BrokenPipeError:
         raise SystemExit(READER_GONE) from None
+
+
+@cache
+def warn(text: str) -> None:
+    """Say *text* on stderr, once however often the command comes by it."""
+    say(f"Warning: {text}")
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,6 +1,10 @@
 import json
 import socket
 
+import pytest
+
+from cli.client import Server
+from cli.output import warn
 from tests.cli.shell import Shell
 
 
@@ -31,7 +35,8 @@ def test_without_a_token_it_is_said_how_to_give_one(shell: Shell) -> None:
 def test_a_token_is_kept_with_its_server(shell: Shell) -> None:
     shell.config.unlink()
     shell.setenv("STAGELINE_URL", "")
-    shell.done("auth", "--url", shell.server.url + "/", "--token", shell.server.token)
+    answer = shell("auth", "--url", shell.server.url + "/", "--token", shell.server.token)
+    assert answer.code == 0
     kept = json.loads(shell.config.read_text())
     assert (shell.server.url, {shell.server.url: shell.server.token}) == (kept["url"], kept["tokens"])
     shell.done("project", "list")
@@ -78,3 +83,84 @@ def test_where_no_server_answers_it_is_said_how_to_start_one(shell: Shell) -> No
     assert f"Error: No server answers at http://127.0.0.1:{port}" in answer.err
     assert "stageline serve" in answer.err
     assert shell("auth", "--url", "ftp://nowhere").code == 2
+
+
+def test_a_token_on_the_command_line_is_taken_with_a_warning(shell: Shell) -> None:
+    warn.cache_clear()
+    answer = shell("auth", "--token", shell.server.token)
+    assert (answer.code, answer.out) == (0, f"Authenticated at {shell.server.url}\n")
+    assert answer.err.startswith("Warning: The token is on the command line")
+    assert "stageline auth --token - < FILE" in answer.err
+    assert shell.server.token not in answer.err
+
+    on_stdin = shell.server.stageline("auth", "--token", "-", stdin=shell.server.token)
+    assert (on_stdin.returncode, on_stdin.stderr) == (0, "")
+
+
+def test_a_token_is_read_from_the_file_that_a_variable_names(shell: Shell) -> None:
+    shell.config.unlink()
+    file = shell.home / "token"
+    file.write_text(f"{shell.server.token}\n")
+    shell.setenv("STAGELINE_TOKEN_FILE", str(file))
+    shell.done("project", "list")
+    shell.done("auth")
+    assert not shell.config.exists()  # it isn't written down
+    assert shell.done("auth", "token", "--json").json["source"] == str(file)
+    assert shell.done("auth", "token", "--print").out == f"{shell.server.token}\n"
+
+    shell.setenv("STAGELINE_TOKEN", "wrong")  # goes before the file
+    assert shell("project", "list").code == 3
+
+
+def test_a_token_file_without_a_token_is_named(shell: Shell) -> None:
+    file = shell.home / "token"
+    shell.setenv("STAGELINE_TOKEN_FILE", str(file))
+    missing = f"The file that STAGELINE_TOKEN_FILE names can't be read: {file}: No such file or directory."
+    assert shell("project", "list", "--json").error["message"] == missing
+    file.write_text("\n")
+    empty = f"The file that STAGELINE_TOKEN_FILE names is empty: {file}."
+    assert shell("project", "list", "--json").error["message"] == empty
+    file.write_bytes(b"\xff")
+    assert f"can't be read: {file}: 'utf-8' codec" in shell("project", "list").err
+
+
+@pytest.mark.parametrize(
+    ("url", "is_warned_of"),
+    [
+        ("http://stageline.example", True),
+        ("http://192.0.2.1:8000", True),
+        ("http://[2001:db8::1]:8000", True),
+        ("http://localhost.example", True),
+        ("https://stageline.example", False),
+        ("http://localhost:8000", False),
+        ("http://127.0.0.1:8000", False),
+        ("http://127.8.8.8", False),
+        ("http://[::1]:8000", False),
+    ],
+)
+def test_a_token_does_not_leave_the_machine_in_plain_text_without_a_warning(
+    url: str, is_warned_of: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    warn.cache_clear()
+    server = Server(url, "secret")
+    for _ in range(2):
+        assert server.headers["authorization"] == "Bearer secret"
+    told = capfd.readouterr().err
+    assert told.count(f"Warning: The token goes to {url} unencrypted") == is_warned_of
+    assert "secret" not in told
+
+
+def test_without_a_token_nothing_is_warned_of(capfd: pytest.CaptureFixture[str]) -> None:
+    warn.cache_clear()
+    assert "authorization" not in Server("http://stageline.example", None).headers
+    assert capfd.readouterr().err == ""
+
+
+def test_a_command_warns_once_of_plain_http(shell: Shell) -> None:
+    shell.setenv("STAGELINE_TOKEN", "secret")
+    shell.setenv("STAGELINE_URL", "http://stageline.invalid")
+    for words in (("project", "list"), ("audit", "export")):
+        warn.cache_clear()
+        answer = shell(*words)
+        assert answer.code == 3
+        assert answer.err.count("Warning: ") == 1
