@@ -1,14 +1,17 @@
 """`stageline serve` and its like: the one door from the command line to the server's own code."""
 
 import os
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import parse_qs, urlsplit
 
 import typer
 
 from cli.client import OWN
 from cli.errors import Misused
+from cli.output import warn
 
 
 class Unlisted(StrEnum):
@@ -41,13 +44,29 @@ Data = Annotated[
 ]
 
 
+def _without_password(context: typer.Context, url: str | None) -> str | None:
+    """Warn of a password in *url* if it stands on the command line."""
+    source = context.get_parameter_source("database")
+    with suppress(ValueError):  # it is no address, which is said by whoever uses it
+        parts = urlsplit(url or "")
+        has_password = parts.password is not None or "password" in parse_qs(parts.query)
+        if has_password and source is not None and source.name == "COMMANDLINE":
+            warn(
+                "The password of the database is on the command line, where other users of this machine can see it "
+                "(ps). Leave it out of --database, and give it by PGPASSFILE or ~/.pgpass; or set DATABASE_URL."
+            )
+    return url
+
+
 def _database(otherwise: str | bool) -> Any:
     return typer.Option(
         "--database",
         envvar=["STAGELINE_DATABASE", "DATABASE_URL"],
         metavar="URL",
         show_default=otherwise,
-        help="A PostgreSQL that servers and workers share, as postgresql://user:password@host/name.",
+        callback=_without_password,
+        help="A PostgreSQL that servers and workers share, as postgresql://user@host/name; the password is in the "
+        "file that PGPASSFILE names, or ~/.pgpass.",
     )
 
 

@@ -30,8 +30,8 @@ from runner.tail import Tail
 STEADY = 1.0
 """Seconds that a service with neither a check nor a port has to stay up to count as healthy."""
 
-OURS = ("PORT", "DATABASE_URL")
-"""What a service would take for its own: the second is where our log is, with the password."""
+OURS = ("PORT", "DATABASE_URL", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLKEY")
+"""Variables that a service would take for its own: all but the first are how Stageline comes to its database."""
 
 LETTING_GO = 1.0
 """Seconds until the port of a process that has ended is free, at most: its last thread may end a little later."""
@@ -41,10 +41,11 @@ class ProcessExecutor:
     """Runs services as processes; what is to be remembered of them is kept in the folder *data*.
 
     A spec's directory, where relative, is meant from the server's working directory; a service without one runs
-    there. Its commands see the server's environment, without the variables that are Stageline's (DATABASE_URL is one),
-    and beyond it PORT and PORT_0, PORT_1 … (when it is deployed: a build listens nowhere), STAGELINE_ENVIRONMENT,
-    STAGELINE_DEPLOYMENT, STAGELINE_DEPLOYMENT_NUMBER, STAGELINE_SERVICE, STAGELINE_SERVICE_ID, STAGELINE_ATTEMPT and
-    STAGELINE_STEP (the attempt's folder). The spec's own variables come over all of these but the last.
+    there. Its commands have the server's umask, none of its files open, and its environment without the variables that
+    are Stageline's (`OURS`, and all that begin with STAGELINE_). Beyond it they see PORT and PORT_0, PORT_1 … (when it
+    is deployed: a build listens nowhere), STAGELINE_ENVIRONMENT, STAGELINE_DEPLOYMENT, STAGELINE_DEPLOYMENT_NUMBER,
+    STAGELINE_SERVICE, STAGELINE_SERVICE_ID, STAGELINE_ATTEMPT and STAGELINE_STEP (the attempt's folder). The spec's
+    own variables come over all of these but the last.
 
     An environment has one deployment at a time. So when a deployment begins with a service, whatever its earlier
     deployments left there and no longer runs is removed: nobody will ask for it any more.

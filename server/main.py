@@ -5,6 +5,7 @@ import logging
 import signal
 import socket
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 
@@ -42,6 +43,12 @@ def serve(settings: Settings) -> None:
     bound = _bind(settings)
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host
     url = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
+    if not ip_address(bound.getsockname()[0]).is_loopback:
+        logger.warning(
+            "Stageline listens on %s without TLS, and tokens can be read on their way: put a proxy with TLS before it, "
+            "and let only that one reach it; or listen on 127.0.0.1",
+            settings.host or "all addresses",
+        )
     try:
         served = app(settings, url)
         collect_rarely()

@@ -64,7 +64,10 @@ ADVICE: dict[type[Exception], str] = {
     asyncpg.LockNotAvailableError: "something in it is locked, as by a migration or a dump: try again",
     asyncpg.DiskFullError: "its disk is full: free some space, then try again",
     asyncpg.TooManyConnectionsError: "it has no connection left: raise max_connections, or end other programs",
-    asyncpg.InvalidPasswordError: "it doesn't let us in: see the user and the password",
+    asyncpg.InvalidPasswordError: (
+        "it doesn't let us in: see the user and the password, which is that of its address, of PGPASSWORD, or of the "
+        "file that PGPASSFILE names, else ~/.pgpass, with mode 0600"
+    ),
     asyncpg.InvalidCatalogNameError: "it isn't there: create it",
     asyncpg.InsufficientPrivilegeError: "its user may not: make it the owner of the database",
     asyncpg.ReadOnlySQLTransactionError: "it can only be read: name the primary, not a replica",

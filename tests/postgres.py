@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.sql import SQL
 
 from store.postgres_schema import migrate
 
@@ -66,6 +67,13 @@ class Server:
     def stop(self, mode: str = "fast") -> None:
         """*mode* is pg_ctl's: "immediate" is as a crash."""
         self._run("pg_ctl", "stop", "-w", "-D", str(self._data), "-m", mode)
+
+    def demand(self, password: str) -> None:
+        """Lets nobody in without *password* from now on."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(SQL("ALTER USER stageline PASSWORD {}").format(password))
+        (self._data / "pg_hba.conf").write_text("host all all all scram-sha-256\n")
+        self._run("pg_ctl", "reload", "-D", str(self._data))
 
     def keep(self, name: str) -> None:
         """Keeps a copy of the data as it is now, and goes on."""
