@@ -113,7 +113,7 @@ def check(dsn: str) -> None:
     if not is_address:
         raise LogUnavailable(
             "What --database or DATABASE_URL says is no address of a PostgreSQL: "
-            "it looks like postgresql://user:password@host:5432/name, and has one host."
+            "it looks like postgresql://user@host:5432/name, and has one host."
         )
 
 

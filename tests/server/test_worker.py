@@ -92,7 +92,8 @@ def test_a_database_that_is_not_there_is_told_in_a_sentence_without_the_password
 @pytest.mark.parametrize("hosts", ["one:5432,other:5432", "one:port"])
 def test_what_is_no_address_is_refused_without_telling_it(hosts: str) -> None:
     done = stageline("migrate", "--database", f"postgresql://stageline:sesame@{hosts}/stageline")
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 2)
+    assert done.stderr.startswith("Warning: The password of the database is on the command line")
     assert "is no address of a PostgreSQL" in done.stderr
     assert "has one host" in done.stderr
     assert "sesame" not in done.stderr
