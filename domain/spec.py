@@ -118,10 +118,11 @@ def checked(spec: ServiceSpec) -> ServiceSpec:
         raise InvalidSpec(field="dockerfile", why="it needs a context")
     _texts(spec)
     _numbers(spec)
-    names = [variable.name for variable in spec.env]
-    for name in names:
-        if not VARIABLE_NAME.fullmatch(name) or names.count(name) > 1:
-            raise InvalidSpec(field="env", why=f"{name[:255]!r} is no variable name, or is given twice")
+    names: set[str] = set()
+    for variable in spec.env:
+        if not VARIABLE_NAME.fullmatch(variable.name) or variable.name in names:
+            raise InvalidSpec(field="env", why=f"{variable.name[:255]!r} is no variable name, or is given twice")
+        names.add(variable.name)
     if spec.health is not None and not isinstance(spec.health.check, CommandCheck):
         index = spec.health.check.port
         if not 0 <= index < len(spec.ports):

@@ -1,6 +1,5 @@
 """Pipelines said as a whole: restored, taken back, applied from a document, exported, cloned."""
 
-import asyncio
 import enum
 import json
 import re
@@ -29,6 +28,7 @@ from gql.context import Info
 from gql.diff import at_version
 from gql.document import Document
 from gql.errors import Refusal
+from gql.limit import check_list
 from gql.pipeline import Pipeline, PipelineResult, answer, existing, shown, view_of
 from gql.project import find as find_project
 from gql.write import Write, mutation
@@ -59,7 +59,7 @@ async def restore_pipeline(write: Write, environment: ID, version: int) -> Pipel
 
 @mutation("Makes a pipeline what the document (YAML or JSON) says, in one append.")
 async def apply_pipeline(write: Write, environment: ID, document: str) -> PipelineResult:
-    said = await asyncio.to_thread(documents.read, document)
+    said = await documents.in_turn(documents.read, document)
 
     async def work(transaction: Transaction) -> UUID:
         stream = await existing(write, transaction, environment)
@@ -87,9 +87,10 @@ PipelinesResult = Annotated[
 async def apply_pipeline_to_all(write: Write, environments: list[ID], document: str) -> PipelinesResult:
     if not environments:
         raise InvalidArgument(argument="environments", why="there is none")
+    check_list("environments", environments)
     if write.expected_version is not None and len(environments) > 1:
         raise InvalidArgument(argument="expectedVersion", why="it is one environment's, and these are several")
-    said = await asyncio.to_thread(documents.read, document)
+    said = await documents.in_turn(documents.read, document)
     left: dict[EnvironmentId, tuple[Loaded[State], tuple[Event, ...]]] = {}
 
     async def work(transaction: Transaction) -> UUID:
@@ -175,6 +176,10 @@ def written(document: Document, format: DocumentFormat = DocumentFormat.YAML) ->
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
+def _exported(pipeline: State, format: DocumentFormat, *, has_ids: bool) -> str:
+    return written(documents.of(pipeline, has_ids=has_ids), format)
+
+
 @strawberry.type
 class Query:
     @strawberry.field(description="An environment's pipeline as a document that applyPipeline takes.")
@@ -192,13 +197,13 @@ class Query:
         if view is None:
             return None
         info.context.reads(view.environment)
-        return await asyncio.to_thread(written, documents.of(view.pipeline, has_ids=ids), format)
+        return await documents.in_turn(_exported, view.pipeline, format, has_ids=ids)
 
     @strawberry.field(description="What applyPipeline would change.")
     async def document_diff(self, info: Info, environment: ID, document: str) -> list[Change]:
         view = await view_of(info.context, environment)
         if view is None or view.pipeline.is_deleted:
             raise EnvironmentNotFound(environment=environment)
-        said = await asyncio.to_thread(documents.read, document)
+        said = await documents.in_turn(documents.read, document)
         command = ApplyPipeline(wanted=documents.wanted(said, view.pipeline))
         return changes.changes(view.pipeline, apply.decide(view.pipeline, command))

@@ -37,7 +37,7 @@ from gql.aside import Left, encoded
 from gql.at_least import AtLeast, Behind, patient
 from gql.compiler import DEFINITION, Root
 from gql.context import Context
-from gql.limit import fragments_of
+from gql.limit import MAX_ERRORS, fragments_of
 from gql.reading import MAX_KEPT, Read, read
 from gql.schema import schema
 from gql.selection import Unsupported
@@ -134,8 +134,10 @@ def _query(text: str, operation_name: str | None) -> Query | None:
 def _call(query: Query, given: bytes) -> Call | None:
     """The query with the variables that are *given* as JSON; None if they aren't good, or it isn't compiled."""
     variables = msgspec.json.decode(given)
-    values = get_variable_values(schema._schema, query.operation.variable_definitions or (), variables)
-    if not isinstance(values, VariableValues) or query.cost.exceeded(variables):
+    if query.cost.exceeded(variables):
+        return None
+    values = get_variable_values(schema._schema, query.operation.variable_definitions or (), variables, MAX_ERRORS)
+    if not isinstance(values, VariableValues):
         return None
     roots = query.roots(tuple(values.coerced.get(name) for name in query.conditions))
     if roots is None:

@@ -20,6 +20,7 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    ListValueNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
@@ -31,7 +32,7 @@ from graphql import (
 from msgspec import Struct
 
 from gql.connection import DEFAULT_PAGE, MAX_PAGE
-from gql.limit import Fragments, exceeding, fragments_of, operations
+from gql.limit import Fragments, exceeding, fragments_of, operations, variables_exceeded
 
 MAX_COST = 10_000
 """About three pages of 500 things, with everything that is to be known of them."""
@@ -42,8 +43,20 @@ LISTS = {"stages": 4, "services": 4, "differences": 4}
 LONG_COST = 250
 """What costs more takes so long (about 10 ms and more) that others are not to wait for it."""
 
-LONG_FIELDS = frozenset({"pipelineDiff", "changedSince", "__schema"})
+LONG_FIELDS = frozenset({"pipelineDiff", "changedSince", "documentDiff", "exportPipeline", "__schema", "__type"})
 """What takes so long whatever it costs."""
+
+WEIGHTS = {"documentDiff": 500, "exportPipeline": 500, "pipelineDiff": 500, "__schema": 500, "__type": 500}
+"""What fields cost besides the things in their lists; those that aren't named here cost nothing."""
+
+MUTATION = 100
+"""What each mutation of an operation costs."""
+
+CHARACTERS = 200
+"""Characters of a pipeline's document that cost 1."""
+
+APPLIED = 50
+"""What each environment costs that a document is applied to."""
 
 
 class Listed(Struct, frozen=True):
@@ -60,15 +73,19 @@ class Cost(Struct, frozen=True):
     """What an operation costs, once its variables are known."""
 
     lists: tuple[Listed, ...]
+    documents: tuple[int | str, ...]
+    environments: tuple[int | str, ...]
     defaults: Mapping[str, object]
     has_long_field: bool
     is_query: bool
     at_least: tuple[StringValueNode | VariableNode, ...]
 
     def of(self, variables: Mapping[str, object]) -> int:
-        """The things in each list that is asked for, times the levels of fields that are asked of each."""
+        """The things in each list, times the levels of fields that are asked of each, and what else costs."""
         given = {**self.defaults, **variables}
-        return sum(each.depth * prod(_length(length, given) for length in each.lengths) for each in self.lists)
+        listed = sum(each.depth * prod(_length(length, given) for length in each.lengths) for each in self.lists)
+        characters = sum(_size(each, given) for each in self.documents)
+        return listed + characters // CHARACTERS + APPLIED * sum(_size(each, given) for each in self.environments)
 
     def is_long(self, variables: Mapping[str, object]) -> bool:
         """Whether it is a query that takes so long that others are not to wait for it."""
@@ -82,9 +99,11 @@ class Cost(Struct, frozen=True):
         return [cursor for cursor in given if isinstance(cursor, str)]
 
     def exceeded(self, variables: Mapping[str, object]) -> list[GraphQLError]:
-        cost = self.of(variables) if self.lists else 0
-        if cost <= MAX_COST:
-            return []
+        """Why the operation isn't carried out with *variables*, which aren't coerced yet."""
+        too_large = variables_exceeded(variables, self.documents) if variables else []
+        cost = self.of(variables)
+        if too_large or cost <= MAX_COST:
+            return too_large
         may = f"An operation may cost {MAX_COST:,} (the things in its lists, times the levels of fields asked of each)"
         advice = "ask for smaller pages, or in several operations"
         return [exceeding("QUERY_TOO_EXPENSIVE", may, "costs", MAX_COST, cost, advice)]
@@ -103,6 +122,8 @@ def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: 
     lists: list[Listed] = []
     names: set[str] = set()
     at_least: list[StringValueNode | VariableNode] = []
+    documents: list[int | str] = []
+    environments: list[int | str] = []
 
     def levels(type_: GraphQLNamedType | None, selected: SelectionSetNode, around: tuple[Any, ...]) -> int:
         """How deep *selected* is; notes the lists in it."""
@@ -111,8 +132,16 @@ def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: 
             if isinstance(node, FieldNode):
                 name = node.name.value
                 names.add(name)
-                given = [each.value for each in node.arguments or () if each.name.value == "atLeast"]
-                at_least.extend(each for each in given if isinstance(each, StringValueNode | VariableNode))
+                given = {each.name.value: each.value for each in node.arguments or ()}
+                waits = given.get("atLeast")
+                if isinstance(waits, StringValueNode | VariableNode):
+                    at_least.append(waits)
+                if "document" in given:
+                    documents.append(_given(given["document"]))
+                if "environments" in given:
+                    environments.append(_given(given["environments"]))
+                if weight := WEIGHTS.get(name, MUTATION if type_ is schema.mutation_type else 0):
+                    lists.append(Listed(weight, around))
                 field = _field(type_, name)
                 own = None if field is None else _own(field, node)
                 lengths = around if own is None else (*around, own)
@@ -137,7 +166,15 @@ def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: 
         if isinstance(each.default_value, IntValueNode)
     }
     is_query = operation.operation is OperationType.QUERY
-    return Cost(tuple(lists), defaults, not names.isdisjoint(LONG_FIELDS), is_query, tuple(at_least))
+    return Cost(
+        tuple(lists),
+        tuple(documents),
+        tuple(environments),
+        defaults,
+        not names.isdisjoint(LONG_FIELDS),
+        is_query,
+        tuple(at_least),
+    )
 
 
 def _field(type_: GraphQLNamedType | None, name: str) -> GraphQLField | None:
@@ -151,6 +188,27 @@ def _own(field: GraphQLField, node: FieldNode) -> tuple[int | str, ...] | None:
         given = (each.value for each in node.arguments or () if each.name.value in ("first", "last"))
         return tuple(size for value in given if (size := _size_of(value)) is not None)
     return (LISTS[node.name.value],) if node.name.value in LISTS else None
+
+
+def _given(value: ValueNode) -> int | str:
+    """The length of a string or list, or the variable that has it."""
+    match value:
+        case VariableNode():
+            return value.name.value
+        case StringValueNode():
+            return len(value.value)
+        case ListValueNode():
+            return len(value.values)
+        case _:
+            return 1
+
+
+def _size(given: int | str, variables: Mapping[str, object]) -> int:
+    """The length of what is given; what is of another type is refused when it is coerced."""
+    value = variables.get(given) if isinstance(given, str) else None
+    if isinstance(given, int):
+        return given
+    return len(value) if isinstance(value, str | list) else 1
 
 
 def _size_of(value: ValueNode) -> int | str | None:

@@ -6,8 +6,13 @@ is the one of that name, or of that `id` if it is given: so a name can be change
 the JSON Schema to docs/pipeline.schema.json.
 """
 
+import asyncio
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -23,12 +28,26 @@ from domain.service import ServiceId
 from domain.spec import ServiceType
 from domain.stage import StageId, StagePolicy
 from gql import document_spec
+from gql.aside import SWITCH
 from gql.document_spec import NO_SPEC, Part, Spec
 from gql.node import global_id, uuid_of
 from gql.source import Source
 from store import ids
 
 SCHEMA = Path("docs/pipeline.schema.json")
+
+AT_ONCE = 2
+"""Maximum number of documents that are read or written at the same time; the others wait in order."""
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+_threads = ThreadPoolExecutor(AT_ONCE, "document", initializer=partial(sys.setswitchinterval, SWITCH))
+
+
+async def in_turn(work: Callable[Arguments, Result], *given: Arguments.args, **named: Arguments.kwargs) -> Result:
+    """Has *work*, which reads or writes a document, carried out in a thread: it may take a second."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, partial(work, *given, **named))
 
 
 class Service(Part, frozen=True):

@@ -20,6 +20,7 @@ from gql.answer import WHOLE
 from gql.change import Change, PipelineEventType
 from gql.connection import Connection, connection, part
 from gql.context import Context, Info
+from gql.limit import check_list
 from gql.node import global_id, reference
 from gql.pipeline import (
     EnvironmentRef,
@@ -35,6 +36,9 @@ from projections.history import HistoryView
 from projections.pipeline import PipelineView
 from projections.views import Slice
 from store.log import Origin
+
+MAX_TEXT = 1000
+"""Maximum length of the text that is searched for, in characters."""
 
 
 @strawberry.type(description="The token with which somebody came in.")
@@ -88,6 +92,12 @@ def asked(given: HistoryFilter | None, view: PipelineView | None = None) -> proj
     """What is asked for, of the environment *view* or of more than one; raises what is wrong with it."""
     if given is None:
         return projection.HistoryFilter()
+    for name in ("types", "actors", "origins", "stages", "services"):
+        check_list(name, getattr(given, name) or ())
+    if len(given.text or "") > MAX_TEXT:
+        raise InvalidArgument(
+            argument="text", why=f"it has {len(given.text or ''):,} characters; at most {MAX_TEXT} are allowed"
+        )
     return projection.HistoryFilter(
         types=tuple(type_.value for type_ in given.types or ()),
         actors=tuple(given.actors or ()),

@@ -5,7 +5,7 @@ It is measured before it is validated, with what its fragments stand for; each f
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sized
 
 from graphql import (
     DocumentNode,
@@ -21,6 +21,8 @@ from graphql import (
     parse,
 )
 from msgspec import Struct
+
+from domain.errors import InvalidArgument
 
 MAX_CHARACTERS = 100_000
 """Of a document, whatever they are; what is long has its place in the variables."""
@@ -45,7 +47,19 @@ MAX_REPEATS = 50
 """How often one field may be asked for at one place of the answer; a fragment for each kind of event is below it."""
 
 MAX_ERRORS = 5
-"""What is wrong with a document is told up to so many times."""
+"""What is wrong with a document, or with its variables, is told up to so many times."""
+
+MAX_LIST = 100
+"""Maximum number of things in a list that is given as an argument; `domain.spec` has limits of its own."""
+
+MAX_VALUES = 10_000
+"""Maximum number of values in an operation's variables: twenty times what the largest service has."""
+
+MAX_LEVELS = 20
+"""Maximum nesting of an operation's variables, in levels."""
+
+MAX_STRING = 100_000
+"""Maximum length of a string in the variables, in characters; a pipeline's document has a limit of its own."""
 
 MANY = 10**9
 """More is not told: some documents are the size of a number with a hundred digits."""
@@ -176,6 +190,38 @@ def _too_often(repeated: tuple[str, int]) -> Iterator[GraphQLError]:
     if often > MAX_REPEATS:
         may = f"An operation may have {MAX_REPEATS} times the same field ({place})"
         yield exceeding("TOO_MANY_REPEATS", may, "has", MAX_REPEATS, often, "ask for each field once")
+
+
+def variables_exceeded(variables: Mapping[str, object], documents: Container[object]) -> list[GraphQLError]:
+    """What is too large in *variables*, looked at before they are coerced; *documents* names those with documents."""
+    level = [value for name, value in variables.items() if not (name in documents and isinstance(value, str))]
+    values = 0
+    for _ in range(MAX_LEVELS):
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                below += value
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+            elif isinstance(value, str) and len(value) > MAX_STRING:
+                may = f"A string in the variables may have {MAX_STRING:,} characters"
+                return [exceeding("STRING_TOO_LONG", may, "has", MAX_STRING, len(value), "give a shorter one")]
+            if values + len(level) + len(below) > MAX_VALUES:
+                told = f"The variables may have {MAX_VALUES:,} values; these have more: {ADVICE}."
+                return [GraphQLError(told, extensions={"code": "TOO_MANY_VALUES", "limit": MAX_VALUES})]
+        if not below:
+            return []
+        values += len(level)
+        level = below
+    told = f"The variables may be nested {MAX_LEVELS} levels deep; these are deeper: nest them less."
+    return [GraphQLError(told, extensions={"code": "VARIABLES_TOO_DEEP", "limit": MAX_LEVELS})]
+
+
+def check_list(argument: str, given: Sized) -> None:
+    """Raises `InvalidArgument` if the list *given* as *argument* is too long."""
+    if len(given) > MAX_LIST:
+        raise InvalidArgument(argument=argument, why=f"{len(given):,} are given; at most {MAX_LIST} are allowed")
 
 
 def fragments_of(document: DocumentNode) -> Fragments:

@@ -2,17 +2,51 @@
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
 
 import yaml
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    StreamEndEvent,
+)
+from yaml.nodes import ScalarNode
 
 from domain.errors import InvalidDocument, Refused
 
 MAX_TEXT = 1_000_000
+"""Maximum length of a document, in characters."""
+
 MAX_VALUES = 200_000
-"""Values in one text, those that an alias repeats counted each time."""
+"""Maximum number of values in a document; an alias counts as all the values that it stands for."""
+
+MAX_COLLECTIONS = 50_000
+"""Maximum number of lists and mappings in a document: collections of garbage look at each of them."""
+
+MAX_DEPTH = 20
+"""Maximum nesting of a document, in levels; the deepest that means anything has nine."""
+
+MAX_NUMBER = 100
+"""Maximum length of a number in a document, in characters: some take time in the square of their length."""
+
+MAX_TAGS = 1000
+"""Maximum number of %TAG directives: libyaml compares each with all others."""
+
+TAG_DIRECTIVE = "%TAG"
+
+STRING, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+MAPPING, SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 
 NOT_IN_YAML = re.compile("[^\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """What JSON may hold as it is, and YAML may not; a tab between values is among it."""
@@ -22,62 +56,290 @@ FIELD = re.compile(r"field `(.*?)`")
 
 Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where it was built with libyaml
 
+TOO_DEEP = f"the document is nested more than {MAX_DEPTH} levels deep"
+
+
+class _Outline:
+    """The lines in which the values and the names of fields stand, in the order of the text.
+
+    It has no object for each: the collector of garbage would look at all of them while everything waits.
+    """
+
+    def __init__(self) -> None:
+        self._lines = array("L")
+        self._ends = array("L")  # the place after all that is in the value
+        self._names: list[str | None] = []  # None for a value
+        self._meant: dict[int, int] = {}  # by the places of aliases
+
+    def add(self, line: int, name: str | None = None) -> int:
+        """The place of what begins here, and ends here unless `end` is called for it."""
+        place = len(self._lines)
+        self._lines.append(line)
+        self._ends.append(place + 1)
+        self._names.append(name)
+        return place
+
+    def end(self, place: int) -> None:
+        self._ends[place] = len(self._lines)
+
+    def add_alias(self, line: int, meant: int) -> None:
+        self._meant[self.add(line)] = meant
+
+    def line(self, steps: Iterable[tuple[str, str]], *, is_key: bool = False) -> int | None:
+        """Where the value is that *steps* lead to, or the nearest above it; with *is_key*, the name of its field."""
+        place, key = 0, None
+        for name, index in steps:
+            below = self._field(place, name) if name else self._item(place, index)
+            if below is None:
+                break
+            key, place = below
+        if is_key:
+            return None if key is None else self._lines[key]
+        return self._lines[self._meant.get(place, place)] if self._lines else None
+
+    def _field(self, place: int, name: str) -> tuple[int, int] | None:
+        """The places of the field's name and of its value, which may come from a mapping that is merged."""
+        merged = None
+        for key in self._in(place):
+            if self._names[key] == name:
+                return key, self._ends[key]
+            if self._names[key] == MERGE:
+                merged = self._ends[key]
+        if merged is None:
+            return None
+        first = next(self._in(merged), None)
+        is_list = first is not None and self._names[first] is None
+        each = self._in(merged) if is_list else [merged]
+        return next(filter(None, (self._field(mapping, name) for mapping in each)), None)
+
+    def _item(self, place: int, index: str) -> tuple[None, int] | None:
+        found = next(islice(self._in(place), int(index), None), None) if index.isdigit() else None
+        return None if found is None else (None, found)
+
+    def _in(self, place: int) -> Iterator[int]:
+        """The places of what is right below."""
+        place = self._meant.get(place, place)
+        below, end = place + 1, self._ends[place]
+        while below < end:
+            yield below
+            below = self._ends[below]
+
+
+class _Part:
+    """A value that is being read, with how much it is."""
+
+    __slots__ = ("_key", "height", "is_whole", "place", "value", "values")
+
+    def __init__(self, value: Any, place: int, *, is_whole: bool = True, values: int = 1, height: int = 0) -> None:
+        self.value = value
+        self.place = place
+        self.is_whole = is_whole
+        self.values = values
+        self.height = height
+        self._key: str | None = None
+
+    @property
+    def is_name_next(self) -> bool:
+        return self._key is None and isinstance(self.value, dict)
+
+    def name(self, name: str, line: int) -> None:
+        """Takes the name of the field that comes next."""
+        if name in self.value:
+            raise InvalidDocument(line=line, why=f"the field {name[:MAX_NUMBER]!r} is there twice")
+        self.value[name] = None
+        self._key = name
+
+    def add(self, part: "_Part") -> None:
+        self.values += part.values
+        self.height = max(self.height, part.height + 1)
+        if self._key is None:
+            self.value.append(part.value)
+        else:
+            self.value[self._key] = part.value
+            self._key = None
+
+    def end(self, line: int) -> None:
+        self.is_whole = True
+        if isinstance(self.value, dict) and MERGE in self.value:
+            given = self.value.pop(MERGE)
+            merged: dict[str, object] = {}
+            for each in reversed(given if isinstance(given, list) else [given]):
+                if not isinstance(each, dict):
+                    raise InvalidDocument(line=line, why="only a mapping, or a list of them, can be merged (<<)")
+                merged |= each
+            own = self.value.copy()
+            self.value.clear()
+            self.value |= merged | own
+
+
+def _read(loader: yaml.SafeLoader, outline: _Outline) -> object:
+    """The only document's value.
+
+    PyYAML's own composer calls itself for each level, in C where there is libyaml: a document that is nested deeply
+    would end the process, and a long one would keep every other thread waiting meanwhile.
+    """
+    within: list[_Part] = []
+    anchors: dict[str, _Part] = {}
+    root: _Part | None = None
+    values = collections = 0
+    while not isinstance(event := _next(loader), StreamEndEvent):
+        if isinstance(event, DocumentStartEvent) and root is not None:
+            raise InvalidDocument(line=_line(event), why="another document begins: only one can be given")
+        if not isinstance(event, NodeEvent | CollectionEndEvent):
+            continue
+        line = _line(event)
+        if within and within[-1].is_name_next and not isinstance(event, CollectionEndEvent):
+            name = _name(loader, event, anchors, line)
+            outline.add(line, name)
+            within[-1].name(name, line)
+            continue
+        if isinstance(event, CollectionEndEvent):
+            part = within.pop()
+            part.end(line)
+            outline.end(part.place)
+        else:
+            part = _begun(loader, event, anchors, outline, line)
+            values += part.values
+            collections += not part.is_whole
+            if values > MAX_VALUES:
+                raise InvalidDocument(line=line, why=f"the document has more than {MAX_VALUES:,} values")
+            if collections > MAX_COLLECTIONS:
+                why = f"the document has more than {MAX_COLLECTIONS:,} lists and mappings"
+                raise InvalidDocument(line=line, why=why)
+            if len(within) + part.height + (not part.is_whole) > MAX_DEPTH:
+                raise InvalidDocument(line=line, why=TOO_DEEP)
+        if not part.is_whole:
+            within.append(part)
+        elif within:
+            within[-1].add(part)
+        else:
+            root = part
+    return None if root is None else root.value
+
+
+def _next(loader: yaml.SafeLoader) -> Event:
+    event: Event = loader.get_event()  # type: ignore[no-untyped-call]  # of PyYAML's parser
+    return event
+
+
+def _line(event: Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
+
+
+def _begun(loader: yaml.SafeLoader, event: NodeEvent, anchors: dict[str, _Part], outline: _Outline, line: int) -> _Part:
+    if isinstance(event, AliasEvent):
+        meant = _meant(anchors, event.anchor or "", line)
+        outline.add_alias(line, meant.place)
+        return meant
+    if isinstance(event, ScalarEvent):
+        part = _Part(_scalar(loader, event), outline.add(line))
+    else:
+        assert isinstance(event, CollectionStartEvent), "there are no other nodes"
+        part = _Part(_collection(event), outline.add(line), is_whole=False)
+    if event.anchor is not None:
+        anchors[event.anchor] = part
+    return part
+
+
+def _meant(anchors: Mapping[str, _Part], anchor: str, line: int) -> _Part:
+    """What an alias stands for."""
+    part = anchors.get(anchor)
+    if part is None:
+        raise InvalidDocument(line=line, why=f"the alias {anchor[:MAX_NUMBER]!r} stands for nothing before it")
+    if not part.is_whole:
+        raise InvalidDocument(line=line, why=f"the alias {anchor[:MAX_NUMBER]!r} stands for what it is in")
+    return part
+
+
+def _name(loader: yaml.SafeLoader, event: NodeEvent, anchors: dict[str, _Part], line: int) -> str:
+    """The name of a field; `MERGE` for what is merged."""
+    name: object = None
+    if isinstance(event, AliasEvent):
+        name = _meant(anchors, event.anchor or "", line).value
+    elif isinstance(event, ScalarEvent):
+        if _tag(loader, event) == MERGE:
+            return MERGE
+        name = _scalar(loader, event)
+        if event.anchor is not None:
+            anchors[event.anchor] = _Part(name, 0)
+    if not isinstance(name, str):
+        raise InvalidDocument(line=line, why="the name of a field is no text: write it in quotes")
+    return name
+
+
+def _tag(loader: yaml.SafeLoader, event: ScalarEvent) -> str:
+    if event.tag is not None and event.tag != "!":
+        return event.tag
+    tag: str = loader.resolve(ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]  # PyYAML's
+    return tag
+
+
+def _scalar(loader: yaml.SafeLoader, event: ScalarEvent) -> object:
+    tag = _tag(loader, event)
+    if tag == STRING:
+        return event.value
+    if tag in NUMBERS and len(event.value) > MAX_NUMBER:
+        why = f"a number has {len(event.value):,} characters; at most {MAX_NUMBER} are allowed: write text in quotes"
+        raise InvalidDocument(line=_line(event), why=why)
+    try:
+        return loader.construct_document(ScalarNode(tag, event.value, event.start_mark))  # type: ignore[arg-type]  # in C
+    except (ValueError, ArithmeticError, LookupError, AttributeError):  # whatever constructors stumble over
+        why = f"{event.value[:MAX_NUMBER]!r} can't be read as {tag.rpartition(':')[2]}: write text in quotes"
+        raise InvalidDocument(line=_line(event), why=why) from None
+
+
+def _collection(event: CollectionStartEvent) -> dict[str, object] | list[object]:
+    is_mapping = isinstance(event, MappingStartEvent)
+    if event.tag and event.tag not in ("!", MAPPING if is_mapping else SEQUENCE):
+        why = f"the tag {event.tag[:MAX_NUMBER]!r} means nothing here: leave it out"
+        raise InvalidDocument(line=_line(event), why=why)
+    return {} if is_mapping else []
+
 
 class Source:
     """Raises `InvalidDocument` for what is neither, for a field that is there twice, and beyond the limits."""
 
     def __init__(self, text: str) -> None:
         if len(text) > MAX_TEXT:
-            raise InvalidDocument(line=1, why=f"the document has more than {MAX_TEXT} characters")
-        self._root: Node | None = None
+            raise InvalidDocument(
+                line=1, why=f"the document has {len(text):,} characters; at most {MAX_TEXT:,} are allowed"
+            )
+        if text.count(TAG_DIRECTIVE) > MAX_TAGS:
+            raise InvalidDocument(line=1, why=f"the document has more than {MAX_TAGS:,} {TAG_DIRECTIVE} directives")
+        self._outline: _Outline
         try:
             self.value = self._parsed(text)
         except yaml.MarkedYAMLError as fault:
             mark = fault.problem_mark or fault.context_mark
             raise InvalidDocument(line=mark.line + 1 if mark else 1, why=fault.problem or "it is no YAML") from None
-        except (yaml.YAMLError, ValueError, RecursionError) as fault:
+        except (yaml.YAMLError, ValueError) as fault:
             raise InvalidDocument(line=1, why=f"it is no YAML: {' '.join(str(fault).split())}") from None
 
     def _parsed(self, text: str) -> object:
-        as_json: tuple[object, ...] = ()
-        if text.lstrip()[:1] in ("{", "["):
-            with suppress(ValueError):
-                as_json = (json.loads(text),)
-                text = NOT_IN_YAML.sub(" ", text)  # this text then only says where everything is
+        is_flow = text.lstrip()[:1] in ("{", "[")
+        shown = NOT_IN_YAML.sub(" ", text) if is_flow else text  # of JSON, it says where everything is
+        value = self._read(shown)
+        if not is_flow:
+            return value
+        try:
+            return json.loads(text)
+        except ValueError:
+            return value if shown == text else self._read(text)
+
+    def _read(self, text: str) -> object:
+        self._outline = _Outline()
         loader = Loader(text)
         try:
-            self._root = loader.get_single_node()
-            if self._root is None:
-                return None
-            self._check(self._root)
-            return as_json[0] if as_json else loader.construct_document(self._root)
+            return _read(loader, self._outline)
         finally:
             loader.dispose()
-
-    def _check(self, root: Node) -> None:
-        waiting = [root]
-        for _ in range(MAX_VALUES):
-            if not waiting:
-                return
-            node = waiting.pop()
-            if isinstance(node, MappingNode):
-                seen = set()
-                for key, value in node.value:
-                    waiting.append(value)
-                    if isinstance(key, ScalarNode) and key.value in seen:
-                        why = f"the field {key.value!r} is there twice"
-                        raise InvalidDocument(line=key.start_mark.line + 1, why=why)
-                    seen.add(key.value if isinstance(key, ScalarNode) else id(key))
-            elif isinstance(node, SequenceNode):
-                waiting.extend(node.value)
-        raise InvalidDocument(line=1, why=f"the document has more than {MAX_VALUES} values")
 
     def refusal(self, path: str, why: str) -> InvalidDocument:
         """What is wrong at *path* (`$.stages[0].name`); of a field that is named, its own line is told."""
         field = FIELD.search(why)
-        named = self._node(f"{path or '$'}.{field[1]}", is_key=True) if field and "unknown" in why else None
-        line = named.start_mark.line + 1 if named else self.line(path)
-        return InvalidDocument(line=line, why=why[:1].lower() + why[1:])
+        steps = STEP.findall(path)
+        named = self._outline.line([*steps, (field[1], "")], is_key=True) if field and "unknown" in why else None
+        return InvalidDocument(line=named or self.line(path), why=why[:1].lower() + why[1:])
 
     @contextmanager
     def explaining(self, path: str) -> Iterator[None]:
@@ -90,21 +352,4 @@ class Source:
             raise self.refusal(path, str(refused).rstrip(".")) from None
 
     def line(self, path: str) -> int:
-        node = self._node(path)
-        return 1 if node is None else node.start_mark.line + 1
-
-    def _node(self, path: str, *, is_key: bool = False) -> Node | None:
-        """The node at *path*, or the nearest above it; with *is_key*, the one that names it."""
-        node, named = self._root, None
-        for name, index in STEP.findall(path):
-            child: Node | None = None
-            if isinstance(node, MappingNode):
-                for key, value in node.value:
-                    if isinstance(key, ScalarNode) and key.value == name:
-                        child, named = value, key
-            elif isinstance(node, SequenceNode) and index.isdigit():
-                child = node.value[int(index)]
-            if child is None:
-                break
-            node = child
-        return named if is_key else node
+        return self._outline.line(STEP.findall(path)) or 1

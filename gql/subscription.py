@@ -43,6 +43,7 @@ from gql import cursor as cursors
 from gql.actor import Actor, actor_name
 from gql.context import Context
 from gql.errors import shown
+from gql.limit import MAX_ERRORS
 from gql.mark import Lossless, Newest, delivery
 from gql.reading import MAX_KEPT, Read, read
 from gql.ring import Entry
@@ -190,8 +191,10 @@ def subscription(
     if resume is not None and plan.after is not None:
         given[plan.after] = resume
     try:
-        values = get_variable_values(schema._schema, plan.operation.variable_definitions or (), given)
-        if isinstance(values, list) or plan.known.exceeded(operation_name, given):
+        if plan.known.exceeded(operation_name, given):
+            return None
+        values = get_variable_values(schema._schema, plan.operation.variable_definitions or (), given, MAX_ERRORS)
+        if isinstance(values, list):
             return None
         arguments = get_argument_values(plan.field, plan.node, values)
         cursor, start = resume or arguments.get(AFTER), 0

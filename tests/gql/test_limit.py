@@ -36,7 +36,7 @@ from hypothesis import strategies as st
 import cli
 from gql import limit, view
 from gql.connection import DEFAULT_PAGE, MAX_PAGE
-from gql.cost import LISTS, MAX_COST, costs
+from gql.cost import LISTS, MAX_COST, WEIGHTS, costs
 from tests.gql.documents import CORE, Selections
 from tests.gql.stageline import Stageline, served
 
@@ -320,6 +320,7 @@ class Model(Visitor):
         self.places: Counter[tuple[str, ...]] = Counter()
         self.selections = self.aliases = self.directives = 0
         self._variables = variables
+        self._weight = 0
         self._way: list[str] = []
         self._lists: list[tuple[int, int, int]] = []  # things, level, deepest level below
         self._around: list[tuple[int, int]] = []  # the index in _lists, its things
@@ -330,7 +331,7 @@ class Model(Visitor):
 
     @property
     def cost(self) -> int:
-        return sum(things * (deepest - level) for things, level, deepest in self._lists)
+        return self._weight + sum(things * (deepest - level) for things, level, deepest in self._lists)
 
     def enter_inline_fragment(self, *_: object) -> None:
         self.selections += 1
@@ -347,6 +348,7 @@ class Model(Visitor):
         for index, _things in self._around:
             things, own, deepest = self._lists[index]
             self._lists[index] = (things, own, max(deepest, level))
+        self._weight += WEIGHTS.get(node.name.value, 0) * (self._around[-1][1] if self._around else 1)
         field = self.types.get_field_def()
         is_paged = field is not None and get_named_type(field.type).name.endswith("Connection")
         if is_paged or (field is not None and node.name.value in LISTS):
