@@ -2,12 +2,13 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
+import yaml.resolver
 from msgspec import convert
 
 from cli import diff, pipeline
@@ -54,7 +55,20 @@ APPLY_TO_ALL = mutation(
 )
 CLONE = pipeline.mutation("cloneEnvironment", name="String!", project="ID")
 
+ITEM = "[]"
+"""Stands for the things of a list, where the names of fields lead to a value."""
+
+SPEC = ("stages", ITEM, "services", ITEM, "spec")
 PATHS = ("directory", "context")
+
+MAX_TEXT = 1_000_000
+"""Maximum length of a document, in characters; a longer one is the server's to refuse."""
+
+MAX_DEPTH = 20
+"""Maximum nesting of a document, in levels; one that is deeper is the server's to refuse."""
+
+Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where it was built with libyaml
+RESOLVER = yaml.resolver.Resolver()
 
 File = Annotated[
     Path, typer.Option("-f", "--file", metavar="FILE", help="The document, YAML or JSON; - reads it from stdin.")
@@ -182,33 +196,88 @@ def _read(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise Misused(f"{file} can't be read: {getattr(error, 'strerror', None) or error}.") from error
     folder = Path.cwd() if is_stdin else file.absolute().parent
-    try:
-        root = yaml.compose(text, yaml.SafeLoader)
-    except yaml.YAMLError:
+    text = text.removeprefix("\ufeff")
+    if len(text) > MAX_TEXT:
         return text  # the server says what is wrong with it, and in which line
-    for node in sorted(_paths(root), key=lambda node: node.start_mark.index, reverse=True):
-        path = Path(node.value).expanduser()
-        if not path.is_absolute():
-            quoted = json.dumps(str(folder / path), ensure_ascii=False)
-            text = text[: node.start_mark.index] + quoted + text[node.end_mark.index :]
+    try:
+        replaced = list(_replaced(text, folder))
+    except (yaml.YAMLError, ValueError):
+        return text
+    for start, end, written in reversed(replaced):
+        text = text[:start] + json.dumps(written, ensure_ascii=False) + text[end:]
     return text
 
 
-def _paths(root: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
-    for stage in _items(_field(root, "stages")):
-        for service in _items(_field(stage, "services")):
-            spec = _field(service, "spec")
-            for name in PATHS:
-                node = _field(spec, name)
-                if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:str" and node.value:
-                    yield node
+def _replaced(text: str, folder: Path) -> Iterator[tuple[int, int, str]]:
+    """Where relative directories stand in a document, in its order, and what is to stand there instead.
+
+    A directory that is replaced loses its anchor, and so its aliases are replaced as well.
+    """
+    replaced: dict[str, str] = {}  # by the anchors
+    anchored: dict[str, str] = {}
+    for way, event in _scalars(text):
+        assert event.start_mark is not None, "a parser says where its events are"
+        assert event.end_mark is not None, "a parser says where its events are"
+        anchor = event.anchor or ""
+        value = anchored.get(anchor) if isinstance(event, yaml.AliasEvent) else _text(event)
+        path = folder / Path(value).expanduser() if value and _is_directory(way) else None
+        is_relative = value and path is not None and not Path(value).expanduser().is_absolute()
+        if isinstance(event, yaml.ScalarEvent) and anchor:
+            replaced.pop(anchor, None)
+            anchored.pop(anchor, None)
+            if value is not None:
+                anchored[anchor] = value
+            if value is not None and is_relative:
+                replaced[anchor] = value
+        if is_relative:
+            yield event.start_mark.index, event.end_mark.index, str(path)
+        elif isinstance(event, yaml.AliasEvent) and anchor in replaced:
+            yield event.start_mark.index, event.end_mark.index, replaced[anchor]
 
 
-def _items(node: yaml.Node | None) -> list[yaml.Node]:
-    return node.value if isinstance(node, yaml.SequenceNode) else []
+def _is_directory(way: Sequence[str]) -> bool:
+    return len(way) == len(SPEC) + 1 and tuple(way[:-1]) == SPEC and way[-1] in PATHS
 
 
-def _field(node: yaml.Node | None, name: str) -> yaml.Node | None:
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    return next((value for key, value in node.value if key.value == name), None)
+def _text(event: yaml.ScalarEvent) -> str | None:
+    """The scalar's value, if it is a text."""
+    tag = event.tag
+    if tag is None or tag == "!":
+        tag = RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]
+    return event.value if tag == "tag:yaml.org,2002:str" else None
+
+
+def _scalars(text: str) -> Iterator[tuple[Sequence[str], yaml.ScalarEvent | yaml.AliasEvent]]:
+    """The scalars and aliases of a document, each with the names of the fields that lead to it; those are left out.
+
+    PyYAML's composer calls itself for each level; a parser's events don't. Raises `ValueError` for what is nested more
+    deeply than any document.
+    """
+    way: list[str] = []
+    is_name: list[bool] = []  # whether the name of a field is next, at each level that is a mapping
+    loader = Loader(text)
+    try:
+        while not isinstance(event := loader.get_event(), yaml.StreamEndEvent):  # type: ignore[no-untyped-call]
+            if isinstance(event, yaml.CollectionEndEvent):
+                way.pop()
+                is_name.pop()
+            elif not isinstance(event, yaml.NodeEvent):
+                continue
+            elif is_name and is_name[-1]:
+                if not isinstance(event, yaml.ScalarEvent):
+                    raise ValueError("the name of a field is no text")
+                way[-1], is_name[-1] = event.value, False
+                continue
+            elif isinstance(event, yaml.CollectionStartEvent):
+                if len(way) == MAX_DEPTH:
+                    raise ValueError("it is nested too deeply")
+                is_mapping = isinstance(event, yaml.MappingStartEvent)
+                way.append(ITEM)
+                is_name.append(is_mapping)
+                continue
+            elif isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+                yield way, event
+            if way and way[-1] is not ITEM:
+                is_name[-1] = True
+    finally:
+        loader.dispose()

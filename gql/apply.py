@@ -3,7 +3,8 @@
 import enum
 import json
 import re
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -173,7 +174,28 @@ def written(document: Document, format: DocumentFormat = DocumentFormat.YAML) ->
     content = msgspec.to_builtins(document)
     if format is DocumentFormat.JSON:
         return HIDDEN.sub(_escaped, json.dumps(content, indent=2, ensure_ascii=False)) + "\n"
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return "".join(_in_yaml(content["stages"]))
+
+
+def _in_yaml(stages: list[dict[str, Any]]) -> Iterator[str]:
+    """The document's text, a service at a time.
+
+    PyYAML makes several objects of each value. If those of a large document were there at once, collections of garbage
+    would look at them while everything waits.
+    """
+
+    def dump(content: list[dict[str, Any]]) -> str:
+        text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+        return text
+
+    yield "stages:\n"
+    for stage in stages:
+        services = stage.pop("services", ())
+        yield dump([stage])
+        if services:
+            yield "  services:\n"
+        for service in services:
+            yield dump([{"services": [service]}]).partition("\n")[2]
 
 
 def _exported(pipeline: State, format: DocumentFormat, *, has_ids: bool) -> str:

@@ -25,6 +25,7 @@ from gql.at_least import Behind
 from gql.compiled import Made, Query
 from gql.context import Application, Context
 from gql.identity import Identity, NotLetIn
+from gql.limit import has_too_many_marks
 from gql.persisted import NotPersisted, Persisted
 from gql.reading import changes, ready
 from gql.representation import Wanted
@@ -83,6 +84,8 @@ class Asked(Struct, dict=True):
         """None for what the view has to look at."""
         try:
             if self.method == "POST":
+                if has_too_many_marks(self.text):
+                    return None
                 asked = _decoder.decode(self.text)
             else:
                 parameters: dict[str, Any] = dict(parse_qsl(self.text.decode(), keep_blank_values=True))

@@ -4,6 +4,7 @@ How large an operation may be (what it may cost is in `gql.cost`).
 It is measured before it is validated, with what its fragments stand for; each fragment is looked at once.
 """
 
+import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sized
 
@@ -55,6 +56,9 @@ MAX_LIST = 100
 MAX_VALUES = 10_000
 """Maximum number of values in an operation's variables: twenty times what the largest service has."""
 
+MAX_MARKS = 30_000
+"""Maximum number of strings, commas and opening brackets in a request's JSON, outside of its strings."""
+
 MAX_LEVELS = 20
 """Maximum nesting of an operation's variables, in levels."""
 
@@ -65,6 +69,8 @@ MANY = 10**9
 """More is not told: some documents are the size of a number with a hundred digits."""
 
 ADVICE = "ask for less, or in several operations"
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # or what is left, if it has no end
 
 Fragments = dict[str, FragmentDefinitionNode]
 
@@ -216,6 +222,23 @@ def variables_exceeded(variables: Mapping[str, object], documents: Container[obj
         level = below
     told = f"The variables may be nested {MAX_LEVELS} levels deep; these are deeper: nest them less."
     return [GraphQLError(told, extensions={"code": "VARIABLES_TOO_DEEP", "limit": MAX_LEVELS})]
+
+
+def has_too_many_marks(text: bytes) -> bool:
+    """Whether the JSON *text* has more than `MAX_MARKS`, which is seen before anything is made of it."""
+    if _marks(text, 0, len(text)) <= MAX_MARKS:
+        return False
+    found = place = 0
+    while found <= MAX_MARKS and (start := text.find(b'"', place)) >= 0:
+        string = _STRING.match(text, start)
+        assert string is not None, "it begins with a quotation mark"
+        found += 1 + _marks(text, place, start)
+        place = string.end()
+    return found + _marks(text, place, len(text)) > MAX_MARKS
+
+
+def _marks(text: bytes, start: int, end: int) -> int:
+    return sum(text.count(mark, start, end) for mark in (b",", b"[", b"{"))
 
 
 def check_list(argument: str, given: Sized) -> None:

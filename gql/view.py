@@ -36,6 +36,7 @@ from gql.context import Application, Context
 from gql.errors import PASSING, answered, is_request_error, unavailable
 from gql.hub import Hub
 from gql.identity import MISSING, Identity, NotLetIn
+from gql.limit import MAX_MARKS, has_too_many_marks
 from gql.persisted import NotPersisted, Persisted
 from gql.reading import changes, ready
 from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
@@ -66,6 +67,13 @@ WAITED = "stageline.waited"
 
 Authenticate = Callable[[str | None], Awaitable[Identity]]
 """Raises `NotLetIn`."""
+
+
+class TooManyMarks(json.JSONDecodeError):
+    """A request's JSON has more in it than any request needs."""
+
+
+TOO_MANY = f"The request may have {MAX_MARKS:,} strings, commas and brackets: ask for less, or in several operations"
 
 
 class Body(dict[str, Any]):
@@ -182,6 +190,8 @@ class View(GraphQL[Context, None]):
     def _wrong(self, request: Request, fault: HTTPException) -> Response:
         """What strawberry says of a request, with the status that GraphQL over HTTP has for it."""
         match fault.__cause__:
+            case TooManyMarks():
+                return refusal(HTTPException(400, TOO_MANY))
             case CannotGetOperationTypeError() if not prefers_graphql(request.headers.get("accept", "")):
                 return refusal(HTTPException(200, fault.reason))
             case InvalidOperationTypeError(operation_type=OperationType.SUBSCRIPTION):
@@ -221,6 +231,10 @@ class View(GraphQL[Context, None]):
         return parameters | meant | {"operationName": parameters.get("operationName") or None}
 
     def decode_json(self, data: str | bytes) -> object:
+        if len(data) > MAX_MARKS and has_too_many_marks(
+            data.encode(errors="replace") if isinstance(data, str) else data
+        ):
+            raise TooManyMarks(TOO_MANY, "", 0)
         try:
             return msgspec.json.decode(data)
         except (ValueError, RecursionError) as fault:

@@ -1,6 +1,7 @@
 """Text that is hostile: it is refused by name, and before a parser has to suffer from it."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -9,7 +10,7 @@ from gql import document
 from gql.source import Source
 
 TOO_DEEP = "the document is nested more than 20 levels deep"
-DEEP = {
+DEEP: dict[str, Callable[[int], str]] = {
     "a list in lists": lambda n: "a: " + "[" * n,
     "a list in lists, closed": lambda n: "a: " + "[" * n + "]" * n,
     "a mapping in mappings": lambda n: "{a: " * n,
