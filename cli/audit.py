@@ -110,7 +110,7 @@ def _end(file: BinaryIO, path: Path) -> tuple[int, bytes]:
         start = int(json.loads(whole[-1])["position"]) if whole else 0
         if not cut.startswith(BEGIN[: len(cut)]):
             raise ValueError
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise Misused(f"{path} is no export, and is left as it is: name another file.") from None
     file.truncate(size - len(cut))
     return start, whole[-1] + b"\n" if whole else b""
@@ -171,7 +171,7 @@ def _download(server: Server, after: str) -> Iterator[tuple[int, Iterator[bytes]
 def _refused(server: Server, status: int, body: bytes) -> Failed:
     try:
         return fault(json.loads(body)["errors"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return server.not_reachable(f"what does is no Stageline: HTTP {status}")
 
 

@@ -127,7 +127,7 @@ class Client:
             raise self.server.not_authorized(response)
         try:
             answer = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict) or not answer.keys() & {"data", "errors"}:
             raise self.server.not_reachable(f"what does is no Stageline: HTTP {response.status_code}")

@@ -139,7 +139,7 @@ def _read(source: Path) -> dict[str, object]:
         return {}
     except OSError as error:
         raise Failed(f"The config can't be read: {source}: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Failed(f"The config is no JSON: {source}: {error}.", hint="Repair it, or remove it.") from error
     if not isinstance(document, dict):
         raise Failed(f"The config is no JSON object: {source}.", hint="Repair it, or remove it.")

@@ -39,7 +39,7 @@ class Proof:
 
         try:
             head, key = convert(json.decode(text), heads.Head), heads.from_pem(public)
-        except (DecodeError, ValidationError, ValueError) as error:
+        except (DecodeError, ValidationError, ValueError, RecursionError) as error:
             raise Misused(f"{name} and its key can't be read: {error}.") from error
         if not head.is_signed_by(key):
             raise Failed(

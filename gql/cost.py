@@ -104,7 +104,8 @@ class Cost(Struct, frozen=True):
         cost = self.of(variables)
         if too_large or cost <= MAX_COST:
             return too_large
-        may = f"An operation may cost {MAX_COST:,} (the things in its lists, times the levels of fields asked of each)"
+        counted = "the things in its lists, times the levels of fields asked of each, and its documents and mutations"
+        may = f"An operation may cost {MAX_COST:,} ({counted})"
         advice = "ask for smaller pages, or in several operations"
         return [exceeding("QUERY_TOO_EXPENSIVE", may, "costs", MAX_COST, cost, advice)]
 

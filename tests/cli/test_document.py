@@ -47,6 +47,41 @@ def test_a_document_is_applied(applied: Shell) -> None:
     assert {each["directory"] for each in specs} == {str(applied.home / "redis"), str(applied.home / "api")}
 
 
+ALIASES = """\
+stages:
+- name: "caf\u00e9 \U0001f680"
+  services:
+  - name: one
+    type: APPLICATION
+    spec: &spec {directory: &here ./one, run: "true", env: {WRITTEN: *here}}
+  - {name: two, type: APPLICATION, spec: *spec}
+  - {name: three, type: APPLICATION, spec: {<<: *spec, run: other}}
+  - {name: four, type: APPLICATION, spec: {directory: *here, run: "true"}}
+"""
+
+
+def test_aliases_mean_the_same_directory(staging: Shell) -> None:
+    Path("pipeline.yaml").write_text(ALIASES)
+    applied = pipeline(staging, "apply", "-f", "pipeline.yaml")
+    assert applied.code == 0, applied.err
+    specs = {each["name"]: each["spec"] for each in staging.done("service", "list", "--json").json["services"]}
+    assert {spec["directory"] for spec in specs.values()} == {str(staging.home / "one")}
+    assert specs["two"]["env"] == [{"name": "WRITTEN", "value": "./one"}]
+    assert (specs["three"]["run"], specs["two"]["run"]) == ("other", "true")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: " + "[" * 50_000, "{a: " * 50_000, "- " * 50_000, "[" * 50_000 + "]" * 50_000, '{"stages":' * 50_000]
+)
+def test_a_document_that_is_nested_deeply_is_refused(staging: Shell, text: str) -> None:
+    Path("pipeline.yaml").write_text(text)
+    for words in ("apply",), ("diff",), ("apply", "--to", "staging"):
+        answer = pipeline(staging, *words, "-f", "pipeline.yaml")
+        assert (answer.code, answer.out) == (1, "")
+        assert "Line 1: the document is nested more than 20 levels deep." in answer.err
+        assert "Traceback" not in answer.err
+
+
 def test_what_was_exported_changes_nothing(applied: Shell) -> None:
     version = applied.done("environment", "stage", "list", "--json").json["version"]
     applied.done("pipeline", "export", "-o", "again.yaml")

@@ -97,6 +97,9 @@ def test_a_service_is_specified_by_a_file(staging: Shell, tmp_path: Path, name: 
     ) == ({"port": 0}, 5.0, 1.0)
 
 
+LAUGHS = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 30))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
@@ -109,6 +112,18 @@ def test_a_service_is_specified_by_a_file(staging: Shell, tmp_path: Path, name: 
         ("a.yaml", "env: {DEBUG: yes}\n", "env.DEBUG is no text: write it in quotes"),
         ("a.yaml", "run: 'x\n", "is no specification"),
         ("a.yaml", "just words", "is no specification"),
+        ("a.yaml", "a: " + "[" * 50_000, "it is nested too deeply"),
+        ("a.yaml", "{a: " * 40_000, "it is nested too deeply"),
+        ("a.yaml", "- " * 50_000, "it is nested too deeply"),
+        ("a.json", "[" * 50_000 + "]" * 50_000, "it is nested too deeply"),
+        ("a.json", '{"a":' * 30_000, "it is nested too deeply"),
+        ("a.toml", "a = " + "[" * 50_000, "it is nested too deeply"),
+        ("a.yaml", "run: " + "x" * 200_000, "it has 200,005 characters; at most 200,000 are allowed"),
+        ("a.yaml", "retries: " + ":".join("1" * 50_000), "a number has 99,999 characters; at most 100 are allowed"),
+        ("a.yaml", "retries: " + "1" * 5000, "a number has 5,000 characters; at most 100 are allowed"),
+        ("a.yaml", "retries: !!int ''", "is no specification"),
+        ("a.yaml", "? [x]\n: y", "the name of a field is no text"),
+        ("a.yaml", LAUGHS, "a mapping has more than 1,000 fields"),
         ("a.txt", "run: x", "not in .yaml, .yml, .json or .toml"),
         ("missing/a.yaml", None, "can't be read: No such file"),
     ],

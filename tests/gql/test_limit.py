@@ -34,7 +34,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cli
-from gql import limit, view
+from gql import cost, history, limit, source, view
 from gql.connection import DEFAULT_PAGE, MAX_PAGE
 from gql.cost import LISTS, MAX_COST, WEIGHTS, costs
 from tests.gql.documents import CORE, Selections
@@ -53,7 +53,8 @@ BOMB = "{ ...F0 }" + "".join(
 )
 SELECTIONS = "An operation may have 1,000 fields and fragments, each as often as it is used"
 REPEATS = "An operation may have 50 times the same field (projects.pageInfo.hasNextPage)"
-COST = "An operation may cost 10,000 (the things in its lists, times the levels of fields asked of each)"
+COUNTED = "the things in its lists, times the levels of fields asked of each, and its documents and mutations"
+COST = f"An operation may cost 10,000 ({COUNTED})"
 EXPENSIVE = """
 query ($some: Int = 9, $most: Int!) {
   deployments(environment: 1, last: $most) {
@@ -221,8 +222,8 @@ def test_what_our_own_client_asks_is_within_the_limits() -> None:
     for operation in operations:
         document = DocumentNode(definitions=(operation, *fragments.values()))
         assert limit.exceeded(document) == []
-        (cost,) = costs(CORE, document).values()
-        assert cost.exceeded({"first": MAX_PAGE}) == []
+        (own,) = costs(CORE, document).values()
+        assert own.exceeded({"first": MAX_PAGE}) == []
 
 
 def _of_the_command_line() -> Iterator[DefinitionNode]:
@@ -247,12 +248,27 @@ def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
         f"{limit.MAX_REPEATS} times the same field at one place of the answer | `TOO_MANY_REPEATS`",
         f"a cost of {MAX_COST:,} | `QUERY_TOO_EXPENSIVE`",
         f"{MAX_PAGE} things a page | `INVALID_ARGUMENT`",
+        f"{limit.MAX_MARKS:,} strings, commas and brackets in a request's JSON | `BAD_REQUEST`",
+        f"{limit.MAX_VALUES:,} values and names of fields in the variables | `TOO_MANY_VALUES`",
+        f"{limit.MAX_LEVELS} levels of variables | `VARIABLES_TOO_DEEP`",
+        f"{limit.MAX_STRING:,} characters a string in them, but for a pipeline's document | `STRING_TOO_LONG`",
+        f"{limit.MAX_LIST} things a list that is given: environments, and each of a history's filters | `INVALID_ARG",
+        f"{history.MAX_TEXT:,} characters that a history is searched for | `INVALID_ARGUMENT`",
         f"{limit.MAX_ERRORS} errors told of one document |",
+        f"{source.MAX_TEXT:,} characters |",
+        f"{source.MAX_VALUES:,} values; an alias counts as all that it stands for |",
+        f"{source.MAX_COLLECTIONS:,} lists and mappings |",
+        f"{source.MAX_DEPTH} levels |",
+        f"{source.MAX_NUMBER} characters a number |",
+        f"{source.MAX_TAGS:,} `%TAG` directives |",
     ):
         assert f"| {line}" in guide
+    assert set(WEIGHTS) == set(re.findall(r"`(\w+)`", re.findall(r"each of these fields costs 500: ([^.]*)", guide)[0]))
+    assert set(WEIGHTS.values()) == {500}
+    assert (cost.CHARACTERS, cost.MUTATION, cost.APPLIED) == (200, 100, 50)
     (example,) = re.findall(r"```graphql\n(.*?)```", guide, re.DOTALL)
-    (cost,) = costs(CORE, parse(example)).values()
-    assert cost.of({}) == 100 * 4 + 100 * 4 * 1
+    (exemplary,) = costs(CORE, parse(example)).values()
+    assert exemplary.of({}) == 100 * 4 + 100 * 4 * 1
 
 
 PAGED = [
