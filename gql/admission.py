@@ -10,6 +10,9 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Protocol
+
+from starlette.types import Scope
 
 AT_ONCE = 16
 """Connections and operations that are set up at the same time."""
@@ -32,22 +35,28 @@ class Crowded(Exception):
         super().__init__(f"{what}: retry after {self.retry:.1f} s")
 
 
-class Admission:
+class Guest(Protocol):
+    """A connection that takes note of a good token, as `server.http` offers it among a scope's extensions."""
+
+    def let_in(self) -> None: ...
+
+
+CONNECTION = "stageline.connection"
+
+
+def let_in(scope: Scope) -> None:
+    """Tell the connection of *scope* that a good token came over it: it may do more from now on."""
+    connection: Guest | None = (scope.get("extensions") or {}).get(CONNECTION)
+    if connection is not None:
+        connection.let_in()
+
+
+class Turns:
+    """A queue of those that wait to be set up."""
+
     def __init__(self) -> None:
-        self._connections = 0
         self._waiting = 0
         self._turns = asyncio.Semaphore(AT_ONCE)
-
-    @contextmanager
-    def connection(self) -> Iterator[None]:
-        """One that is there as long as this; raises `Crowded`."""
-        if self._connections >= CONNECTIONS:
-            raise Crowded(f"{CONNECTIONS} connections at most")
-        self._connections += 1
-        try:
-            yield
-        finally:
-            self._connections -= 1
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -64,3 +73,29 @@ class Admission:
             yield
         finally:
             self._turns.release()
+
+
+class Admission:
+    """*most* is how many connections there may be at most, if they may not be `CONNECTIONS`.
+
+    Those that have shown no good token wait in a queue of their own (*guests*), and are not counted.
+    """
+
+    def __init__(self, most: int = CONNECTIONS) -> None:
+        self._most = most
+        self._connections = 0
+        self._operations = Turns()
+        self.turn = self._operations.turn
+        self.guests = Turns()
+
+    @contextmanager
+    def connection(self) -> Iterator[None]:
+        """One that is there as long as this; raises `Crowded`."""
+        most = min(CONNECTIONS, self._most)
+        if self._connections >= most:
+            raise Crowded(f"{most} connections at most")
+        self._connections += 1
+        try:
+            yield
+        finally:
+            self._connections -= 1

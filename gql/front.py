@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from gql import compiled, representation
+from gql.admission import let_in
 from gql.answer import Answer, Answers
 from gql.aside import Gone, Left
 from gql.at_least import Behind
@@ -34,6 +35,7 @@ from gql.view import (
     WAITED,
     Authenticate,
     View,
+    check_declared,
     check_size,
     ending,
     nobody,
@@ -144,7 +146,8 @@ class Front:
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         method: str = scope["method"]
         identity = await self._authenticate(headers.get(b"authorization", b"").decode("latin-1"))
-        text = scope["query_string"] if method == "GET" else await _body(receive)
+        let_in(scope)
+        text = scope["query_string"] if method == "GET" else await _body(headers, receive)
         persisted = self._view.persisted
         asked, wanted = Asked(method, text, identity, persisted, persisted.edition), Wanted.by(method, headers)
         answers = self._application().answers
@@ -220,12 +223,15 @@ def _may_be_short(method: str, headers: dict[bytes, bytes]) -> bool:
     return method == "GET" and b"text/html" not in accept
 
 
-async def _body(receive: Receive) -> bytes:
-    """Raises `HTTPException` if it is too long."""
+async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    """Raises `HTTPException` if it is too long, and `Left` if its client goes before it is whole."""
+    check_declared(headers.get(b"content-length", b"").decode("latin-1") or None)
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Left
         part: bytes = message.get("body", b"")
         parts.append(part)
         size += len(part)

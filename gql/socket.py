@@ -9,18 +9,18 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from typing import Any, Protocol, cast
+from typing import Annotated, Any, Protocol, cast
 
 import msgspec
 from graphql import GraphQLError
-from msgspec import Struct
-from starlette.websockets import WebSocketDisconnect
+from msgspec import Meta, Struct
+from starlette.websockets import WebSocketDisconnect, WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws import types as protocol
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 
-from gql.admission import Admission, Crowded
+from gql.admission import Admission, Crowded, let_in
 from gql.broadcast import Outlet, Over
 from gql.context import Context
 from gql.errors import told
@@ -35,6 +35,12 @@ logger = logging.getLogger("stageline.gql")
 
 MAX_REASON = 123
 """Bytes of a close frame's reason, RFC 6455 5.5."""
+
+
+MAX_ID = 256
+"""Maximum length of an operation's id, in characters."""
+
+Id = Annotated[str, Meta(max_length=MAX_ID)]
 
 
 class ConnectionInit(Struct, tag_field="type", tag="connection_init"):
@@ -62,12 +68,12 @@ class Asked(Struct, rename="camel"):
 
 
 class Subscribe(Struct, tag_field="type", tag="subscribe"):
-    id: str
+    id: Id
     payload: Asked
 
 
 class Complete(Struct, tag_field="type", tag="complete"):
-    id: str
+    id: Id
 
 
 Message = ConnectionInit | Ping | Pong | Subscribe | Complete
@@ -130,13 +136,19 @@ class Adapter(ASGIWebSocketAdapter):
         await self.send_text(msgspec.json.encode(message).decode())
 
     async def send_text(self, text: str) -> None:
+        if self.ws.application_state is WebSocketState.DISCONNECTED:
+            raise WebSocketDisconnected
         try:
             await self.ws.send_text(text)
         except WebSocketDisconnect as gone:
             raise WebSocketDisconnected from gone
 
     async def close(self, code: int, reason: str) -> None:
-        await super().close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
+        """Close it, unless it is closed."""
+        if self.ws.application_state is WebSocketState.DISCONNECTED:
+            return
+        with suppress(WebSocketDisconnect):
+            await super().close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
 
 
 class Shared(Protocol):
@@ -159,19 +171,15 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
     _ending: asyncio.Task[None] | None = None  # its token isn't good any more
 
     async def handle(self) -> None:
-        try:
-            with self._shared.admission.connection(), ExitStack() as self._while_open:
-                await super().handle()
-        except Crowded as crowded:
-            await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
+        with ExitStack() as self._while_open:
+            await super().handle()
 
     async def handle_connection_init(self, message: protocol.ConnectionInitMessage) -> None:
         if self.connection_init_timeout_task:
             self.connection_init_timeout_task.cancel()  # it is the server that lets wait from now on
         was_let_in = self.connection_acknowledged
         try:
-            async with self._shared.admission.turn():
-                await super().handle_connection_init(message)
+            await super().handle_connection_init(message)
         except Crowded as crowded:
             await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
         except NotLetIn as refused:
@@ -179,6 +187,13 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         if self.connection_acknowledged and not was_let_in and self.context.identity is not None:
             revocations = self.context.application.revocations
             self._while_open.enter_context(revocations.telling(self.context.identity, self._let_out))
+
+    async def send_message(self, message: protocol.Message) -> None:
+        """Send *message*; raises `Crowded` if it is to let in one too many."""
+        if message["type"] == "connection_ack":
+            self._while_open.enter_context(self._shared.admission.connection())
+            let_in(cast("Adapter", self.websocket).ws.scope)
+        await super().send_message(message)
 
     def _let_out(self, why: str) -> None:
         if self._ending is None:

@@ -30,7 +30,7 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from gql import sse
-from gql.admission import Admission
+from gql.admission import CONNECTIONS, Admission, let_in
 from gql.aside import Left
 from gql.context import Application, Context
 from gql.errors import PASSING, answered, is_request_error, unavailable
@@ -105,6 +105,7 @@ class View(GraphQL[Context, None]):
         page: Response,
         persisted: Persisted,
         origins: Sequence[str] = (),
+        streams: int = CONNECTIONS,
     ) -> None:
         super().__init__(
             schema,
@@ -118,10 +119,10 @@ class View(GraphQL[Context, None]):
         self._page = page
         self.persisted = persisted
         self.hub = Hub()
-        self.admission = Admission()
+        self.admission = Admission(streams)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(scope, limited(receive) if scope["type"] == "http" else receive, send)
+        await super().__call__(scope, limited(scope, receive) if scope["type"] == "http" else receive, send)
 
     async def run(self, request: Any, context: Any = None, root_value: Any = None) -> Any:
         """Nothing is read of an HTTP request before its token is known to be good."""
@@ -131,6 +132,7 @@ class View(GraphQL[Context, None]):
             return self._page
         try:
             known = await self._authenticate(sse.authorization(request, self.allowed_origins))
+            let_in(request.scope)
             if sse.is_asked(request):
                 return await self._events(request, known)
             context = self._context(request, known)
@@ -176,7 +178,8 @@ class View(GraphQL[Context, None]):
         params = context.connection_params
         named = {name.lower(): each for name, each in params.items()} if isinstance(params, dict) else {}
         authorization = named.get("authorization")  # in any case, as a header may be named
-        context.identity = await self._authenticate(authorization if isinstance(authorization, str) else None)
+        async with self.admission.guests.turn():
+            context.identity = await self._authenticate(authorization if isinstance(authorization, str) else None)
 
     def _context(self, request: Request | WebSocket, identity: Identity | None) -> Context:
         origin = request.headers.get("stageline-origin", "").upper()
@@ -265,12 +268,14 @@ class View(GraphQL[Context, None]):
         return response
 
 
-def limited(receive: Receive) -> Receive:
+def limited(scope: Scope, receive: Receive) -> Receive:
     """Reads a request's body as far as it may go."""
     size = 0
 
     async def limited() -> Message:
         nonlocal size
+        if not size:
+            check_declared(Headers(scope=scope).get("content-length"))
         message = await receive()
         size += len(message.get("body", b""))
         check_size(size)
@@ -283,6 +288,12 @@ def check_size(size: int) -> None:
     """Raises `HTTPException` if a request's body may not have so many bytes."""
     if size > MAX_BODY:
         raise HTTPException(413, f"The request's body may have {MAX_BODY} bytes")
+
+
+def check_declared(length: str | None) -> None:
+    """Raises `HTTPException` if a body with the Content-Length *length* is too long, before any of it is read."""
+    if length is not None and length.isdecimal():
+        check_size(int(length))
 
 
 def nobody() -> Response:

@@ -13,12 +13,13 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gql import document, reading, sse
+from gql.admission import let_in
 from gql.context import Application
 from gql.front import Front
 from gql.identity import Identity, NotLetIn
 from gql.schema import schema
 from gql.view import View, unauthorized
-from server import audit, graphiql, signing
+from server import audit, connection, graphiql, signing
 from server.auth import Keyring, Tokens, new_token
 from server.cors import cors
 from server.documents import Documents
@@ -64,6 +65,7 @@ def app(settings: Settings, url: str) -> Starlette:
 
     async def export(request: Request) -> Response:
         await authenticate(request.headers.get("authorization"))
+        let_in(request.scope)
         return await audit.export(application().log, request)
 
     async def not_let_in(_: Request, refused: Exception) -> Response:
@@ -74,12 +76,13 @@ def app(settings: Settings, url: str) -> Starlette:
 
     async def session(request: Request) -> Response:
         await authenticate(request.headers.get("authorization"))
+        let_in(request.scope)
         return sse.session(request)
 
     page = graphiql.absence() if persisted.refuses else graphiql.page()
     if not settings.keeps_documents:
         reading.keep_none()
-    view = View(schema, application, authenticate, page, persisted, settings.origins)
+    view = View(schema, application, authenticate, page, persisted, settings.origins, connection.streams())
     front = Front(view, application, authenticate, compiles=settings.compiles)
     routes: list[BaseRoute] = [
         Route("/", home),

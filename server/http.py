@@ -1,15 +1,48 @@
 """
-HTTP connections as uvicorn serves them, and what the system is told of each; a WebSocket begins as one.
+HTTP connections as uvicorn serves them: what a request may have, and what the system is told of each connection.
 
-- For a client that doesn't read, it holds kilobytes and not megabytes. (It would also hold a ping back behind them.)
+- A request is bounded before it is parsed: httptools keeps the header as long as the client goes on with it.
+- A request has to come in time; see `server.connection`.
+- A client that doesn't read has kilobytes waiting for it and not megabytes. (A ping would also wait behind them.)
 - A client that acknowledges nothing of what is sent to it, for longer than a ping may take, is gone: an event stream
   has no pings, but comments are sent on it. Where a system knows no such limit, TCP's own ends it after minutes.
 """
 
 import socket
 from asyncio import Transport
+from http import HTTPStatus
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from gql.admission import CONNECTION
+from gql.view import MAX_BODY
+from server.connection import BODY, FIRST_BYTE, GUEST_BODY, Connections
+
+MAX_LINE = 8192
+"""Maximum length of a header line, in bytes: what `websockets` takes, too."""
+
+MAX_HEADERS = 100
+"""Maximum number of header lines of a request; also of the trailer lines after its body."""
+
+MAX_URL = 32 * 1024
+"""Maximum length of a request's address, in bytes."""
+
+MAX_SOCKET_URL = 8000
+"""Maximum length of the address of a WebSocket, in bytes: `websockets` bounds its request line."""
+
+MAX_HEADER = 64 * 1024
+"""Maximum length of the header with its request line, in bytes; also of anything in a body that is not its content."""
+
+MAX_CHUNKS = 20_000
+"""Maximum number of chunks of a body."""
+
+MAX_BODY_SENT = MAX_BODY + 1024 * 1024
+"""Maximum length of a body as it is sent, with what stands around its chunks, in bytes."""
+
+MAX_PIPELINED = 100
+"""Maximum number of requests that wait on a connection for the answers to earlier ones."""
 
 UNSENT = 64 * 1024
 """Bytes that the system holds for a client before they are on their way; as many again are held here."""
@@ -17,10 +50,35 @@ UNSENT = 64 * 1024
 UNACKNOWLEDGED = 15_000
 """Milliseconds; with the time between two comments it is less than half a minute."""
 
+IDLE, HEADER, CONTENT = range(3)
+NOTHING, PART, REQUEST = range(3)
+
+
+class Unfit(Exception):
+    """A request that goes beyond a limit."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
 
 class HttpProtocol(HttpToolsProtocol):
+    _part = IDLE  # which one of a request comes next
+    _fed = 0  # bytes of the header, or of a body since the last of its content
+    _sent = 0  # bytes of the body
+    _chunks = 0
+    _may_be_long = False
+    _is_known = False
+    _is_over = False  # nothing more is read
+
+    _due = NOTHING  # what has to come, or it expires
+
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as it is there
         super().connection_made(transport)
+        self._open = cast("Connections", self.server_state)
+        self._extensions: dict[Any, Any] = {CONNECTION: self}
+        self._expect(FIRST_BYTE)
+        self._open.join(self)
         if not transport.get_extra_info("peername"):  # no TCP
             return
         connection = transport.get_extra_info("socket")
@@ -28,3 +86,206 @@ class HttpProtocol(HttpToolsProtocol):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open.leave(self)
+        self._extensions.clear()  # or it would hold on to itself
+        super().connection_lost(exc)
+
+    @property
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    @property
+    def is_idle(self) -> bool:
+        return self._part == IDLE and not self._is_answering
+
+    def let_in(self) -> None:
+        """A good token came over this connection."""
+        if not self._is_known:
+            self._is_known = True
+            self._open.let_in(self)
+            if self._part == CONTENT:
+                self._expect(BODY)
+
+    def abort(self) -> None:
+        self._is_over = True
+        self.transport.abort()
+
+    def expire(self) -> None:
+        if self._part == IDLE:
+            self._is_over = True
+            self.transport.close()
+            return
+        part, seconds = ("header", FIRST_BYTE) if self._part == HEADER else ("body", BODY)
+        if self._part == CONTENT and not self._is_known:
+            seconds = GUEST_BODY
+        self._refuse(
+            HTTPStatus.REQUEST_TIMEOUT, f"The request's {part} took too long; at most {seconds:.0f} s are allowed."
+        )
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            return
+        if len(data) <= MAX_LINE:
+            self._feed(data)
+        else:
+            self._feed_in_pieces(data)
+        if self._due != PART and (self._part or self.is_idle):
+            self._expect(FIRST_BYTE if self._part != CONTENT else BODY if self._is_known else GUEST_BODY)
+
+    def _feed_in_pieces(self, data: bytes) -> None:
+        for start in range(0, len(data), MAX_LINE):
+            self._feed(data[start : start + MAX_LINE])
+            if self._is_over:
+                return
+
+    def _expect(self, seconds: float, what: int = PART) -> None:
+        if not self._is_over:
+            self._due = what
+            self._open.expect(self, seconds)
+
+    def _expect_nothing(self) -> None:
+        self._due = NOTHING
+        self._open.expect_nothing(self)
+
+    def _feed(self, data: bytes) -> None:
+        size = len(data)
+        self._may_be_long = self._fed + size > MAX_LINE
+        try:
+            self.parser.feed_data(data)
+            if self._part:
+                self._check(size)
+        except Unfit as unfit:
+            self._refuse(unfit.status, str(unfit))
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+        except httptools.HttpParserError as fault:
+            cause = fault.__context__
+            if isinstance(cause, Unfit):
+                self._refuse(cause.status, str(cause))
+            else:
+                self._refuse(HTTPStatus.BAD_REQUEST, "The request is no HTTP.")
+
+    def _check(self, size: int) -> None:
+        """Bound what is left open after another *size* bytes; raises `Unfit`."""
+        self._fed += size
+        if self._fed > MAX_HEADER:
+            raise _too_large(f"more than {MAX_HEADER:,} bytes; at most {MAX_HEADER:,} are allowed")
+        if self._part == CONTENT:
+            self._sent += size
+            if self._sent > MAX_BODY_SENT:
+                raise Unfit(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                    f"The request's body is too long; at most {MAX_BODY:,} bytes are allowed.",
+                )
+        if len(self.headers) > MAX_HEADERS:
+            raise _too_large(f"more than {MAX_HEADERS} lines; at most {MAX_HEADERS} are allowed")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = self._extensions
+        self._part = HEADER
+        self._fed = 0
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise Unfit(
+                HTTPStatus.BAD_REQUEST,
+                f"Too many requests wait on this connection; at most {MAX_PIPELINED} are allowed.",
+            )
+
+    def on_headers_complete(self) -> None:
+        if len(self.headers) > MAX_HEADERS:
+            raise _too_large(f"{len(self.headers)} lines; at most {MAX_HEADERS} are allowed")
+        if self._may_be_long:
+            self._check_lengths()
+        super().on_headers_complete()
+        self._part = CONTENT
+        self._fed = self._sent = self._chunks = 0
+        if self._due:
+            self._expect_nothing()
+        if not self.parser.should_upgrade():
+            self.headers = []  # trailers are no part of the request's header
+
+    def _check_lengths(self) -> None:
+        if len(self.url) > MAX_URL:
+            raise Unfit(
+                HTTPStatus.REQUEST_URI_TOO_LONG,
+                f"The request's address has {len(self.url):,} bytes; at most {MAX_URL:,} are allowed.",
+            )
+        lengths = [len(name) + len(value) + len(": \r\n") for name, value in self.headers]
+        if max(lengths, default=0) > MAX_LINE:
+            raise _too_large(f"a line of {max(lengths):,} bytes; at most {MAX_LINE:,} are allowed")
+        if len(self.url) + sum(lengths) > MAX_HEADER:
+            raise _too_large(f"more than {MAX_HEADER:,} bytes; at most {MAX_HEADER:,} are allowed")
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+        if self._chunks > MAX_CHUNKS:
+            raise Unfit(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"The request's body has too many chunks; at most {MAX_CHUNKS:,} are allowed.",
+            )
+
+    def on_body(self, body: bytes) -> None:
+        self._fed = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._part = IDLE
+        if self._due:
+            self._expect_nothing()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request. uvicorn would start a timer of its own when there is none."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._part == IDLE:
+            self._expect(self.timeout_keep_alive, REQUEST)
+
+    def handle_websocket_upgrade(self) -> None:
+        if len(self.url) > MAX_SOCKET_URL:
+            message = f"The WebSocket's address has {len(self.url):,} bytes; at most {MAX_SOCKET_URL:,} are allowed."
+            self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, message)
+            return
+        self._is_over = True
+        self._extensions.clear()
+        self._open.leave(self)
+        super().handle_websocket_upgrade()
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        """Answer *message*, if nothing else is being answered, and close the connection after the last answer."""
+        self._is_over = True
+        self._open.incidents.tell(self, message)
+        self._expect_nothing()
+        if self.transport.is_closing():
+            return
+        if self._part != CONTENT and not self._is_answering:
+            self._answer(status, message)
+        elif self._part != CONTENT:
+            self.cycle.keep_alive = False
+        elif not self._is_answering or self.cycle.response_started or self.pipeline:
+            self.transport.close()
+        else:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._answer(status, message)
+
+    def _answer(self, status: HTTPStatus, message: str) -> None:
+        text = message.encode()
+        date = b"".join(b"%s: %s\r\n" % header for header in self.server_state.default_headers)
+        self.transport.write(
+            b"%s%scontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
+            % (STATUS_LINE[status], date, len(text), text)
+        )
+        self.transport.close()
+
+
+def _too_large(what: str) -> Unfit:
+    return Unfit(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's header has {what}.")

@@ -18,6 +18,7 @@ from runner.process import ProcessExecutor
 from server import journal
 from server.app import app
 from server.auth import KeyringUnusable
+from server.connection import Connections, allow_files, backlog
 from server.garbage import collect_rarely
 from server.http import HttpProtocol
 from server.settings import Settings
@@ -34,12 +35,16 @@ IDLE = 75
 GRACE = 5
 """Seconds that open requests get when the server is stopped."""
 
+TICKS = 10
+"""Ticks of uvicorn between two looks at what has expired: a second."""
+
 logger = logging.getLogger("stageline")
 
 
 def serve(settings: Settings) -> None:
     """Runs until SIGINT or SIGTERM. Ends the program with 1, and says why, when it can't start."""
     journal.begin(settings)
+    allow_files()
     bound = _bind(settings)
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host
     url = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
@@ -66,9 +71,12 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, state: State) -> None:
         super().__init__(config)
+        self.server_state = self._connections = Connections()
         self._state = state
 
     async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS == 0:
+            self._connections.sweep()
         return await super().on_tick(counter) or self._state.is_lost()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -86,6 +94,7 @@ def config(served: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         served,
         loop="uvloop",
+        backlog=backlog(),
         http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_ping_interval=PING,

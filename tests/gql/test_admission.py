@@ -23,3 +23,18 @@ async def test_so_many_are_set_up_at_a_time_in_the_order_they_came() -> None:
     done.set()
     await asyncio.gather(*coming)
     assert begun == list(range(3 * AT_ONCE))
+
+
+async def test_guests_that_wait_keep_no_place_from_those_who_are_in() -> None:
+    admission, done = Admission(), asyncio.Event()
+
+    async def come() -> None:
+        async with admission.guests.turn():
+            await done.wait()
+
+    coming = [asyncio.create_task(come()) for _ in range(3 * AT_ONCE)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10), admission.turn():
+        pass
+    done.set()
+    await asyncio.gather(*coming)

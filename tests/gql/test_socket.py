@@ -130,6 +130,8 @@ def test_a_reason_is_no_longer_than_a_frame_allows(environment: Environment) -> 
         {"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }", "variables": []}},
         {"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }", "operationName": 1}},
         {"type": "complete"},
+        {"type": "complete", "id": "1" * 257},
+        {"type": "subscribe", "id": "1" * 257, "payload": {"query": "{ __typename }"}},
         {"type": "connection_init", "payload": "x"},
     ],
 )
@@ -340,6 +342,7 @@ def test_where_there_are_too_many_connections_the_next_is_asked_to_come_back(
         reasons = set()
         for _ in range(4):
             with own.open() as other:
+                other.send({"type": "connection_init", "payload": {"authorization": f"Bearer {own.token}"}})
                 code, reason = closed(other)
             assert code == 1013
             assert reason.startswith("1 connections at most: retry after ")
