@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from domain import access
+from domain import access, session
 from domain.access import ACCESS, IssueToken, TokenId, TokenIssued
 from gql.identity import Credentials, NotLetIn, TooManyAttempts
 from server import guesses
-from server.auth import Tokens, new_token
-from server.guesses import IN_ALL, LINES, PER_CLIENT, Guesses, network
+from server.auth import MAX_AUTHORIZATION, Tokens, new_token
+from server.guesses import IN_ALL, LINES, PER_CLIENT, PREFIX, Guesses, network
 from store import ids
 from store.handle import Handler
 from store.log import Author, Change, Event, LogUnavailable, Origin
@@ -20,6 +20,7 @@ from store.memory import MemoryLog
 from tests.gql.stageline import PATIENCE, Stageline, served
 from tests.gql.test_token import digest
 from tests.server.test_auth import bearer
+from tests.serving import ROOT
 
 BY = Author(actor="admin", origin=Origin.API)
 MALLORY, BOB = "192.0.2.1", "192.0.2.2"
@@ -222,3 +223,17 @@ def assert_is_limited(guessed: Stageline, wrong: dict[str, str]) -> None:
         socket.send({"type": "connection_init", "payload": wrong})
         with pytest.raises(ConnectionClosed, match=r"1013.*retry after"):
             socket.receive()
+
+
+def test_the_guide_for_operators_names_every_limit() -> None:
+    said = (ROOT / "docs/operating.md").read_text()
+    hours = session.LONGEST.total_seconds() / 3600
+    for line in (
+        f"or its counterpart in `connection_init` | {MAX_AUTHORIZATION:,} characters;",
+        f"| unknown tokens a minute from one client (an IPv4 address, or an IPv6 /{PREFIX}) | {PER_CLIENT};",
+        f"| unknown tokens a minute from all clients | {IN_ALL:,};",
+        f"| lines a minute about failed authentications in the log, each with the client's address | {LINES};",
+        f"| a browser's session | {hours:.0f} h,",
+    ):
+        assert line in said
+    assert guesses.WINDOW == 60, "a minute"

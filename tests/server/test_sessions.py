@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gql.identity import SESSION_OVER, SESSION_UNKNOWN
 from server.auth import new_token
+from tests import postgres
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline, served
 from tests.gql.test_broadcast import EVENTS
@@ -228,3 +229,26 @@ def test_a_session_of_one_node_is_good_on_the_other_and_signing_out_ends_what_is
             socket.receive()
     assert [why(node, browser.own) for node in nodes] == [SESSION_OVER] * 2
     assert [asked(node, other.own) for node in nodes] == [200, 200]
+
+
+def test_while_the_database_is_away_who_signs_in_or_out_is_asked_to_come_back(tmp_path: Path) -> None:
+    with (
+        postgres.running() as server,
+        postgres.created(server.dsn, "template0") as dsn,
+        served(tmp_path, database=dsn, works=False) as stageline,
+    ):
+        browser = sign_in(stageline)
+        server.stop()
+        unknown = {"authorization": f"Bearer {new_token()}"}
+        for method, path, headers in (
+            ("POST", "/graphql/session", unknown),
+            ("GET", "/audit/export", unknown),
+            ("DELETE", "/graphql/session", browser.kept),
+        ):
+            answer = stageline.send(method, path, headers=headers)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            (error,) = answer.json()["errors"]
+            assert error["extensions"]["code"] == "UNAVAILABLE"
+        server.start()
+        sign_out(stageline, browser)
+        assert why(stageline, browser.own) == SESSION_OVER
