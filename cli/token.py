@@ -12,7 +12,7 @@ from msgspec import Struct, convert
 from cli.change import Change, mutation
 from cli.client import Client, document
 from cli.command import command, group
-from cli.errors import Failed
+from cli.errors import Failed, Refused
 from cli.output import Output, moment, say, table
 from cli.service import Yes, confirm
 
@@ -115,7 +115,12 @@ def create(
         "expiresAt": None if expires_in is None else _after(expires_in).isoformat(),
     }
     with Client.known() as client:
-        answer = client.change(ISSUE, {**variables, **change.variables})
+        try:
+            answer = client.change(ISSUE, {**variables, **change.variables})
+        except Refused as refused:
+            if refused.message.startswith("expiresAt"):
+                refused.hint = "Give a shorter --expires-in, or come with a token that lasts longer: stageline auth."
+            raise
     made = convert({**answer, "token": None if change.dry_run else secret}, Made)
     output.answer(made, change.told(secret, table(HEAD, [made.row()])))
     if not change.dry_run:

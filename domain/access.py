@@ -1,5 +1,6 @@
 """Who may come in: tokens, of which only a hash is kept."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import NewType, assert_never, get_args
@@ -14,6 +15,18 @@ from domain.errors import InvalidArgument, TokenNotFound
 TokenId = NewType("TokenId", UUID)
 
 ACCESS = uuid5(NAMESPACE_URL, "stageline:access")  # the one stream of tokens
+
+ADMIN = "admin"
+"""The actor of a server's first token. Only this actor issues tokens for others."""
+
+SERVER = "server"
+ENGINE = "engine"
+
+RESERVED = frozenset({SERVER, ENGINE})
+"""Actors that Stageline itself records changes as: no token is issued for them."""
+
+HASH = re.compile("[0-9a-f]{64}")
+"""A SHA-256 in hexadecimal digits."""
 
 
 class TokenIssued(Struct, frozen=True, kw_only=True):
@@ -37,12 +50,22 @@ class TokenRevoked(Struct, frozen=True, kw_only=True):
 AccessEvent = TokenIssued | TokenRevoked
 
 
+class Issuer(Struct, frozen=True, kw_only=True):
+    """The *actor* who issues a token, by a token that is good until *expires_at*."""
+
+    actor: str
+    expires_at: datetime | None = None
+
+
 class IssueToken(Struct, frozen=True, kw_only=True):
+    """*issuer* is None for the server's own tokens, which nothing limits."""
+
     token: TokenId
     name: str
     actor: str
     hash: str
     expires_at: datetime | None = None
+    issuer: Issuer | None = None
 
 
 class RevokeToken(Struct, frozen=True, kw_only=True):
@@ -69,12 +92,17 @@ class Access(Struct, frozen=True, kw_only=True):
 
 def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
     match command:
-        case IssueToken(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at):
+        case IssueToken(token=token, name=name, actor=actor, hash=digest, expires_at=expires_at, issuer=issuer):
             if any(known.id == token for known in state.tokens):
                 return []
+            if HASH.fullmatch(digest) is None:
+                raise InvalidArgument(
+                    argument="hash", why="it has 64 hexadecimal digits, in lower case: the token's SHA-256"
+                )
             if digest in state.revoked or any(known.hash == digest for known in state.tokens):
                 raise InvalidArgument(argument="hash", why="it is another token's")
             named, who = names.checked(name), names.checked(actor)
+            _check_grant(issuer, who, expires_at)
             return [TokenIssued(token=token, name=named, actor=who, hash=digest, expires_at=expires_at)]
         case RevokeToken(token=token):
             if all(known.id != token for known in state.tokens):
@@ -82,6 +110,22 @@ def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
             return [TokenRevoked(token=token)]
         case _:
             assert_never(command)
+
+
+def _check_grant(issuer: Issuer | None, actor: str, expires_at: datetime | None) -> None:
+    """Raise `InvalidArgument` for what an issuer may not grant: another's name, or more time than its own token has."""
+    if names.key(actor) in RESERVED:
+        raise InvalidArgument(argument="actor", why=f"{actor!r} is reserved for Stageline itself; choose another")
+    if issuer is None:
+        return
+    if actor != issuer.actor and issuer.actor != ADMIN:
+        why = f"your token is for {issuer.actor!r}, and only {ADMIN!r} issues tokens for others; leave it out"
+        raise InvalidArgument(argument="actor", why=why)
+    if issuer.expires_at is not None and (expires_at is None or expires_at > issuer.expires_at):
+        latest = issuer.expires_at.isoformat(timespec="microseconds")
+        raise InvalidArgument(
+            argument="expiresAt", why=f"your own token expires at {latest}; choose that time or an earlier one"
+        )
 
 
 def evolve(state: Access, event: AccessEvent) -> Access:

@@ -15,7 +15,7 @@ from domain.environment import Target
 from gql.answer import Answers
 from gql.aside import Aside, Gone
 from gql.batch import Batch
-from gql.identity import Identity
+from gql.identity import Credentials, Identity
 from gql.revocation import Revocations
 from projections.audit import RunningHash
 from projections.deployment import Deployments
@@ -67,6 +67,7 @@ class Context:
 
     *position* is the log's when a query was asked, if it is known. *read* collects what a root field's part of the
     answer is made of, if somebody wants to know. *has_waited* says that it was waited in vain for what was asked.
+    *credentials* are those that a WebSocket's handshake brought, and *claimed* is its Stageline-Origin.
     *gone* returns when whoever asked has left, where nothing else would end what is carried out for them.
     """
 
@@ -78,6 +79,8 @@ class Context:
     read: set[UUID] | None = None
     has_waited: bool = False
     gone: Gone | None = None
+    credentials: Credentials | None = None
+    claimed: str = ""
 
     async def settled(self) -> None:
         """Returns when the read models hold everything that was done before it was asked."""

@@ -18,14 +18,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gql import compiled, representation
+from gql import compiled, representation, session
 from gql.admission import let_in
 from gql.answer import Answer, Answers
 from gql.aside import Gone, Left
 from gql.at_least import Behind
 from gql.compiled import Made, Query
 from gql.context import Application, Context
-from gql.identity import Identity, NotLetIn
+from gql.identity import Credentials, Identity, NotLetIn, client
 from gql.limit import has_too_many_marks
 from gql.persisted import NotPersisted, Persisted
 from gql.reading import changes, ready
@@ -135,7 +135,7 @@ class Front:
         except HTTPException as fault:
             await refusal(fault)(scope, receive, send)
         except NotLetIn as refused:
-            await unauthorized(str(refused))(scope, receive, send)
+            await unauthorized(refused)(scope, receive, send)
         except LogUnavailable as fault:
             await unreachable(fault)(scope, receive, send)
         except Left:
@@ -145,7 +145,7 @@ class Front:
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         method: str = scope["method"]
-        identity = await self._authenticate(headers.get(b"authorization", b"").decode("latin-1"))
+        identity = await self._authenticate(self._credentials(scope, headers))
         let_in(scope)
         text = scope["query_string"] if method == "GET" else await _body(headers, receive)
         persisted = self._view.persisted
@@ -169,6 +169,12 @@ class Front:
             await representation.send(answer, wanted, send)
         else:
             await self._go_on(scope, asked, wanted, receive, send)
+
+    def _credentials(self, scope: Scope, headers: dict[bytes, bytes]) -> Credentials:
+        given = headers.get(b"authorization")
+        if given is None:
+            return session.credentials(Request(scope), self._view.allowed_origins)
+        return Credentials(given.decode("latin-1"), client(scope))
 
     async def _find(self, asked: Asked, answers: Answers | None, gone: Gone, patience: float | None) -> Answer | None:
         """The answer that is kept, or else is made; None if it is for the view."""

@@ -1,5 +1,6 @@
 """
 Tokens that are revoked, or expire, while something is open: a connection outlives the request its token came with.
+Likewise sessions that are ended, or expire.
 
 Which ones are revoked the log says, whichever node it was done on.
 """
@@ -7,12 +8,13 @@ Which ones are revoked the log says, whichever node it was done on.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
 from domain.access import TokenRevoked
-from gql.identity import EXPIRED, REVOKED, Identity
+from domain.session import SessionEnded
+from gql.identity import EXPIRED, REVOKED, SESSION_OVER, Identity
 from store.log import EventLog, Recorded
 
 End = Callable[[str], None]
@@ -21,32 +23,49 @@ End = Callable[[str], None]
 
 class Revocations:
     def __init__(self, log: EventLog) -> None:
-        self._revoked: set[UUID] = set()
+        self._over: set[UUID] = set()  # tokens and sessions
         self._open: dict[UUID, dict[End, None]] = defaultdict(dict)
-        log.watch(self._told, [TokenRevoked])
+        log.watch(self._told, [TokenRevoked, SessionEnded])
 
     @contextmanager
     def telling(self, identity: Identity, end: End) -> Iterator[None]:
-        """Has *end* called when the token is revoked or expires as long as this; at once if it was already."""
-        token, expiry = identity.token, None
-        if token in self._revoked:
-            end(REVOKED)
-        if identity.expires_at is not None:
-            left = (identity.expires_at - datetime.now(UTC)).total_seconds()
-            expiry = asyncio.get_running_loop().call_later(max(0.0, left), end, EXPIRED)
-        self._open[token][end] = None
+        """Has *end* called when the token or session is ended or expires as long as this; at once if it was already."""
+        session, expiry = identity.session, None
+        if identity.ends_at is not None:
+            left = (identity.ends_at - datetime.now(UTC)).total_seconds()
+            why = EXPIRED if session is None else SESSION_OVER
+            expiry = asyncio.get_running_loop().call_later(max(0.0, left), end, why)
         try:
-            yield
+            with ExitStack() as stack:
+                stack.enter_context(self._ending(identity.token, end, REVOKED))
+                if session is not None:
+                    stack.enter_context(self._ending(session.id, end, SESSION_OVER))
+                yield
         finally:
             if expiry is not None:
                 expiry.cancel()
-            self._open[token].pop(end, None)
-            if not self._open[token]:
-                del self._open[token]
+
+    @contextmanager
+    def _ending(self, id_: UUID, end: End, why: str) -> Iterator[None]:
+        if id_ in self._over:
+            end(why)
+        self._open[id_][end] = None
+        try:
+            yield
+        finally:
+            self._open[id_].pop(end, None)
+            if not self._open[id_]:
+                del self._open[id_]
 
     def _told(self, events: Sequence[Recorded]) -> None:
         for event in events:
-            if isinstance(event.event, TokenRevoked):
-                self._revoked.add(event.event.token)
-                for end in list(self._open.get(event.event.token, ())):
-                    end(REVOKED)
+            match event.event:
+                case TokenRevoked(token=token):
+                    self._end(token, REVOKED)
+                case SessionEnded(session=session):
+                    self._end(session, SESSION_OVER)
+
+    def _end(self, id_: UUID, why: str) -> None:
+        self._over.add(id_)
+        for end in list(self._open.get(id_, ())):
+            end(why)

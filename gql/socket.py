@@ -25,7 +25,7 @@ from gql.broadcast import Outlet, Over
 from gql.context import Context
 from gql.errors import told
 from gql.hub import Hub
-from gql.identity import NotLetIn
+from gql.identity import NotLetIn, TooManyAttempts
 from gql.persisted import NotPersisted, Persisted
 from gql.reading import ready
 from gql.ring import Entry
@@ -183,7 +183,8 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         except Crowded as crowded:
             await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
         except NotLetIn as refused:
-            await self.websocket.close(FORBIDDEN, str(refused))
+            code = TRY_AGAIN_LATER if isinstance(refused, TooManyAttempts) else FORBIDDEN
+            await self.websocket.close(code, str(refused))
         if self.connection_acknowledged and not was_let_in and self.context.identity is not None:
             revocations = self.context.application.revocations
             self._while_open.enter_context(revocations.telling(self.context.identity, self._let_out))

@@ -5,14 +5,13 @@ https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. Who accepts `t
 payloads as `next` events, then `complete`. Each event that can be resumed after has its cursor as `id`; a browser's
 EventSource sends the last one back as `Last-Event-ID`, which counts for more than the cursor in the variables.
 
-An EventSource can't send an Authorization header: `POST /graphql/session` keeps the token in a cookie that only GET
-requests for event streams of the same site are let in by, and those change nothing.
+An EventSource can't send an Authorization header: it is let in by a session's cookie (see `gql.session`).
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -28,7 +27,6 @@ from gql.admission import Admission, Crowded
 from gql.context import Context
 from gql.errors import PASSING, answered, told
 from gql.hub import Hub
-from gql.origin import is_admitted
 from gql.persisted import NotPersisted
 from gql.reading import changes, ready
 from gql.representation import prefers_events
@@ -37,8 +35,6 @@ from gql.schema import schema
 from gql.subscription import subscription
 
 logger = logging.getLogger("stageline.gql")
-
-COOKIE = "stageline_stream"
 
 KEEP_ALIVE = 12.0
 """Seconds between comments, which keep proxies from closing an idle stream."""
@@ -61,23 +57,6 @@ COMPLETE = b"event: complete\ndata: \n\n"
 
 def is_asked(request: Request) -> bool:
     return prefers_events(request.headers.get("accept", ""))
-
-
-def authorization(request: Request, origins: Collection[str]) -> str | None:
-    """The Authorization header, or what stands for it where a page of ours or of *origins* can't send one."""
-    given, kept = request.headers.get("authorization"), request.cookies.get(COOKIE)
-    if given is not None or not kept or request.method != "GET" or not is_asked(request):
-        return given
-    return f"Bearer {kept}" if is_admitted(request.headers, origins) else None
-
-
-def session(request: Request) -> Response:
-    """Keeps the request's token, which was seen to be good, for event streams."""
-    response = Response(status_code=204)
-    token = request.headers["authorization"].partition(" ")[2].strip()
-    is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
-    response.set_cookie(COOKIE, token, path="/graphql", secure=is_secure, httponly=True, samesite="strict")
-    return response
 
 
 class EventOutlet:

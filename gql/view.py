@@ -3,7 +3,7 @@ GraphQL over HTTP and over WebSockets, at one address.
 
 HTTP is the GraphQL over HTTP specification (`application/graphql-response+json`, status 400 for requests that can't
 be carried out); subscriptions are graphql-transport-ws. Every request carries a token: HTTP in its Authorization
-header, a WebSocket in the payload of connection_init.
+header, a WebSocket in the payload of connection_init. A browser's session may stand for it (see `gql.session`).
 """
 
 import json
@@ -29,13 +29,13 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from gql import sse
+from gql import session, sse
 from gql.admission import CONNECTIONS, Admission, let_in
 from gql.aside import Left
 from gql.context import Application, Context
 from gql.errors import PASSING, answered, is_request_error, unavailable
 from gql.hub import Hub
-from gql.identity import MISSING, Identity, NotLetIn
+from gql.identity import MISSING, Credentials, Identity, NotLetIn, TooManyAttempts, client
 from gql.limit import MAX_MARKS, has_too_many_marks
 from gql.persisted import NotPersisted, Persisted
 from gql.reading import changes, ready
@@ -65,7 +65,7 @@ SUBSCRIPTIONS = (
 WAITED = "stageline.waited"
 """In the scope of a request for which `atLeast` was waited for in vain."""
 
-Authenticate = Callable[[str | None], Awaitable[Identity]]
+Authenticate = Callable[[Credentials], Awaitable[Identity]]
 """Raises `NotLetIn`."""
 
 
@@ -131,7 +131,7 @@ class View(GraphQL[Context, None]):
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return self._page
         try:
-            known = await self._authenticate(sse.authorization(request, self.allowed_origins))
+            known = await self._authenticate(session.credentials(request, self.allowed_origins))
             let_in(request.scope)
             if sse.is_asked(request):
                 return await self._events(request, known)
@@ -144,7 +144,7 @@ class View(GraphQL[Context, None]):
             body = await self.process_result(request, PreExecutionError(data=None, errors=[refused]))
             return self.create_response(body, await self.get_sub_response(request))
         except NotLetIn as refused:
-            return unauthorized(str(refused))
+            return unauthorized(refused)
         except (ClientDisconnect, Left):
             return nobody()
         except LogUnavailable as fault:
@@ -172,20 +172,33 @@ class View(GraphQL[Context, None]):
         return False  # `run` gave our own page to those who want one
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        return self._context(request, None)
+        context = self._context(request, None)
+        kept = session.cookie(request, self.allowed_origins)
+        context.credentials = Credentials(None, client(request.scope), kept)
+        context.claimed = request.headers.get("stageline-origin", "")
+        return context
 
     async def on_ws_connect(self, context: Context) -> None:
         params = context.connection_params
         named = {name.lower(): each for name, each in params.items()} if isinstance(params, dict) else {}
-        authorization = named.get("authorization")  # in any case, as a header may be named
+        authorization, secret = (
+            value if isinstance(value, str) else None
+            for value in (named.get("authorization"), named.get("session"))  # in any case, as headers may be named
+        )
+        brought = context.credentials
+        assert brought is not None, "get_context has set them"
+        if authorization is not None or secret is None or brought.session is None:
+            credentials = Credentials(authorization, brought.client)
+        else:
+            credentials = Credentials(None, brought.client, brought.session, secret)
         async with self.admission.guests.turn():
-            context.identity = await self._authenticate(authorization if isinstance(authorization, str) else None)
+            context.identity = await self._authenticate(credentials)
+        context.origin = origin(context.claimed, context.identity)
 
     def _context(self, request: Request | WebSocket, identity: Identity | None) -> Context:
-        origin = request.headers.get("stageline-origin", "").upper()
         return Context(
             application=self._application(),
-            origin=Origin(origin) if origin in (Origin.CLI, Origin.CONSOLE) else Origin.API,
+            origin=origin(request.headers.get("stageline-origin", ""), identity),
             identity=identity,
             has_waited=WAITED in request.scope,
         )
@@ -268,6 +281,19 @@ class View(GraphQL[Context, None]):
         return response
 
 
+def origin(claimed: str, identity: Identity | None) -> Origin:
+    """The door that a change came in by: *claimed* narrows what *identity* may say, and never widens it.
+
+    Who has a token may be the command line or any other program; the console has a session.
+    """
+    match claimed.upper():
+        case Origin.CLI if identity is not None and identity.session is None:
+            return Origin.CLI
+        case Origin.CONSOLE if identity is not None and identity.session is not None:
+            return Origin.CONSOLE
+    return Origin.API
+
+
 def limited(scope: Scope, receive: Receive) -> Receive:
     """Reads a request's body as far as it may go."""
     size = 0
@@ -326,8 +352,13 @@ def unreachable(fault: LogUnavailable) -> Response:
     return response
 
 
-def unauthorized(why: str) -> Response:
-    """The answer to who has no good token; of one that was sent, its header says *why*, too (RFC 6750, 3)."""
+def unauthorized(refused: NotLetIn) -> Response:
+    """The answer to who has no good token; of one that was sent, its header says why, too (RFC 6750, 3)."""
+    why = str(refused)
+    if isinstance(refused, TooManyAttempts):
+        response = _error(429, why, "TOO_MANY_ATTEMPTS")
+        response.headers["retry-after"] = str(refused.retry)
+        return response
     response = _error(401, why, "UNAUTHENTICATED")
     fault = "" if why == MISSING else f', error="invalid_token", error_description="{why}"'
     response.headers["www-authenticate"] = f'Bearer realm="stageline"{fault}'

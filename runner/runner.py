@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from domain import deployment as deployments
 from domain import queue as queues
+from domain.access import ENGINE
 from domain.deployment import (
     AdvanceDeployment,
     CancellationRequested,
@@ -86,7 +87,7 @@ class _Drive:
     def __init__(self, runner: Runner, id_: DeploymentId) -> None:
         self._runner = runner
         self._id = id_
-        self._by = Author(actor="engine", origin=Origin.ENGINE, correlation=id_)
+        self._by = Author(actor=ENGINE, origin=Origin.ENGINE, correlation=id_)
         self._woken = asyncio.Event()
         self._now: Loaded[Deployment] = Loaded(id_, 0, deployments.decider.initial)
         self._newest = 0  # the version that others, or we, have brought the stream to, as far as the log has told us

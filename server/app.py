@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,13 +12,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gql import document, reading, sse
+from gql import document, reading
+from gql import session as sessions
 from gql.admission import let_in
 from gql.context import Application
 from gql.front import Front
-from gql.identity import Identity, NotLetIn
+from gql.identity import Credentials, Identity, NotLetIn, client
 from gql.schema import schema
-from gql.view import View, unauthorized
+from gql.view import View, unauthorized, unreachable
 from server import audit, connection, graphiql, signing
 from server.auth import Keyring, Tokens, new_token
 from server.cors import cors
@@ -26,6 +27,7 @@ from server.documents import Documents
 from server.health import health, live
 from server.parts import Parts, running
 from server.settings import Settings
+from store.log import LogUnavailable
 
 logger = logging.getLogger("stageline")
 
@@ -51,8 +53,13 @@ def app(settings: Settings, url: str) -> Starlette:
             logger.info("Stageline serves %s (%s); its data is in %s", url, faces, settings.data)
             yield
 
-    async def authenticate(authorization: str | None) -> Identity:
-        return await parts[0].tokens.authenticate(authorization)
+    async def authenticate(credentials: Credentials) -> Identity:
+        known = parts[0].tokens if credentials.session is None else parts[0].sessions
+        return await known.authenticate(credentials)
+
+    async def token_holder(request: Request) -> Identity:
+        """Who sent *request* with a token, for doors that a session doesn't open."""
+        return await authenticate(Credentials(request.headers.get("authorization"), client(request.scope)))
 
     def application() -> Application:
         return parts[0].application
@@ -64,20 +71,29 @@ def app(settings: Settings, url: str) -> Starlette:
         return await health(application())
 
     async def export(request: Request) -> Response:
-        await authenticate(request.headers.get("authorization"))
+        await token_holder(request)
         let_in(request.scope)
         return await audit.export(application().log, request)
 
     async def not_let_in(_: Request, refused: Exception) -> Response:
-        return unauthorized(str(refused))
+        assert isinstance(refused, NotLetIn)
+        return unauthorized(refused)
+
+    async def away(_: Request, fault: Exception) -> Response:
+        assert isinstance(fault, LogUnavailable)
+        return unreachable(fault)
 
     async def document_schema(_: Request) -> Response:
         return Response(document.schema(), media_type="application/schema+json")
 
     async def session(request: Request) -> Response:
-        await authenticate(request.headers.get("authorization"))
-        let_in(request.scope)
-        return sse.session(request)
+        if request.method == "POST":
+            holder = await token_holder(request)
+            let_in(request.scope)
+            return sessions.opened(request, parts[0].sessions.open(holder))
+        if kept := sessions.cookie(request, settings.origins):
+            await parts[0].sessions.end(kept, client(request.scope))
+        return sessions.closed(request)
 
     page = graphiql.absence() if persisted.refuses else graphiql.page()
     if not settings.keeps_documents:
@@ -89,7 +105,7 @@ def app(settings: Settings, url: str) -> Starlette:
         Route("/health", health_),
         Route("/health/live", live),
         WebSocketRoute("/graphql", view),
-        Route("/graphql/session", session, methods=["POST"]),
+        Route("/graphql/session", session, methods=["POST", "DELETE"]),
         Route("/audit/export", export),
         Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
@@ -98,7 +114,7 @@ def app(settings: Settings, url: str) -> Starlette:
         front,
         routes=routes,
         middleware=cors(settings.origins),
-        exception_handlers={NotLetIn: not_let_in},
+        exception_handlers={NotLetIn: not_let_in, LogUnavailable: away},
         lifespan=lifespan,
     )
     made.state.stop = view.hub.stopping.set
@@ -132,8 +148,7 @@ async def _welcome(settings: Settings, url: str, tokens: Tokens) -> None:
         logger.info("A new admin token is in %s, where the command line finds it", keyring.path)
         return
     for token in dict.fromkeys(keyring.tokens().values()):
-        with suppress(NotLetIn):
-            await tokens.authenticate(f"Bearer {token}")
+        if await tokens.is_good(token):
             keyring.keep(url, token)
             return
     logger.warning("%s holds no token for this server: `stageline serve --issue-token` makes a new one", keyring.path)

@@ -13,58 +13,104 @@ import secrets
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
+from uuid import UUID
 
 from domain import access
-from domain.access import ACCESS, IssueToken, TokenId
-from gql.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Identity, NotLetIn
+from domain.access import ACCESS, ADMIN, SERVER, Access, IssueToken, TokenId
+from gql.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Credentials, Identity, NotLetIn
+from server.guesses import Guesses
 from store import ids
 from store.handle import Handler
 from store.log import Author, Origin, Recorded
 
 PREFIX = "stageline_"
-ADMIN = "admin"
+
+MAX_AUTHORIZATION = 4096
+"""Maximum length of an Authorization header or its counterpart in connection_init, in characters."""
+
+TOO_LONG = f"The token is too long: at most {MAX_AUTHORIZATION:,} characters are allowed."
 
 
 class Tokens:
     """The good tokens, as the log has them: kept in memory until the log has something new about them."""
 
     def __init__(self, handler: Handler) -> None:
+        self.guesses = Guesses()
         self._handler = handler
         self._known: dict[str, Identity] = {}  # by the token's hash
+        self._by_id: dict[UUID, Identity] = {}
+        self._state = Access()
+        self._version = -1  # of the state above
+        self._is_stale = True
         self._changes = 0
         handler.log.watch(self._told, access.decider.events)
 
-    async def authenticate(self, authorization: str | None) -> Identity:
-        """Who sent the header *authorization*; raises `NotLetIn`."""
-        digest = _of_header(authorization or "")
-        if digest is None:
-            raise NotLetIn(MISSING)
-        known = self._known.get(digest) or await self._find(digest)
-        if known.expires_at is not None and known.expires_at <= datetime.now(UTC):
-            raise NotLetIn(EXPIRED)
-        return known
+    async def authenticate(self, credentials: Credentials) -> Identity:
+        """Who has the token of *credentials*; raises `NotLetIn`."""
+        try:
+            digest = _of_header(credentials.authorization)
+            known = await self._find(digest, credentials.client)
+            return _unexpired(known)
+        except NotLetIn as refused:
+            if credentials.authorization:
+                self.guesses.failed(credentials.client, refused)
+            raise
 
-    async def _find(self, digest: str) -> Identity:
-        """Looks for a token that isn't known in the log: another node may just have issued it."""
-        changes = self._changes
-        state = (await self._handler.states.load(access.decider, ACCESS)).state
-        known = {each.hash: Identity(each.actor, each.id, each.expires_at) for each in state.tokens}
+    async def of_id(self, token: UUID, client: str) -> Identity:
+        """Who has the token with that id, which was good once; raises `NotLetIn`."""
+        if self._is_stale:
+            await self._refresh()
+        known = self._by_id.get(token)
+        if known is None:
+            with self.guesses.attempt(client):
+                await self._refresh()
+                known = self._by_id.get(token)
+                if known is None:
+                    raise NotLetIn(REVOKED)
+        return _unexpired(known)
+
+    async def is_good(self, token: str) -> bool:
+        """Whether *token*, which the operator has, lets in."""
+        await self._refresh()
+        known = self._known.get(_hash(token))
+        return known is not None and (known.expires_at is None or known.expires_at > datetime.now(UTC))
+
+    async def _find(self, digest: str, client: str) -> Identity:
+        if self._is_stale:
+            await self._refresh()
+        known = self._known.get(digest)
+        if known is not None:
+            return known
+        if digest in self._state.revoked:
+            raise NotLetIn(REVOKED)
+        with self.guesses.attempt(client):
+            await self._refresh()  # another node may just have issued it
+            known = self._known.get(digest)
+            if known is None:
+                raise NotLetIn(REVOKED if digest in self._state.revoked else UNKNOWN)
+            return known
+
+    async def _refresh(self) -> None:
+        """Reads what the log has of tokens beyond what is known."""
+        changes, log = self._changes, self._handler.log
+        loaded = await self._handler.states.load(access.decider, ACCESS, has_asked=not log.is_shared)
+        if loaded.version > self._version:
+            self._version, self._state = loaded.version, loaded.state
+            known = [(each.hash, Identity(each.actor, each.id, each.expires_at)) for each in loaded.state.tokens]
+            self._known = dict(known)
+            self._by_id = {identity.token: identity for _, identity in known}
         if changes == self._changes:
-            self._known = known
-        if digest not in known:
-            raise NotLetIn(REVOKED if digest in state.revoked else UNKNOWN)
-        return known[digest]
+            self._is_stale = False
 
     def _told(self, _: Sequence[Recorded]) -> None:
         self._changes += 1
-        self._known = {}
+        self._is_stale = True
 
     async def issue(self, token: str, name: str, actor: str = ADMIN) -> None:
         """Makes *token* good; only its hash is kept."""
         command = IssueToken(token=TokenId(ids.new()), name=name, actor=actor, hash=_hash(token))
-        await self._handler.handle(access.decider, ACCESS, command, Author(actor="server", origin=Origin.ENGINE))
+        await self._handler.handle(access.decider, ACCESS, command, Author(actor=SERVER, origin=Origin.ENGINE))
 
     async def is_first_start(self) -> bool:
         """Whether no token was ever issued."""
@@ -76,16 +122,25 @@ def new_token() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
-@lru_cache(maxsize=1024)
-def _of_header(authorization: str) -> str | None:
-    """The hash of the token in a header, if it has one."""
-    scheme, _, token = authorization.partition(" ")
-    return _hash(token.strip()) if scheme.lower() == "bearer" and token else None
+def _of_header(authorization: str | None) -> str:
+    """The hash of the token in a header; raises `NotLetIn` if it has none."""
+    if authorization is not None and len(authorization) > MAX_AUTHORIZATION:
+        raise NotLetIn(TOO_LONG)
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotLetIn(MISSING)
+    return _hash(token.strip())
+
+
+def _unexpired(known: Identity) -> Identity:
+    if known.expires_at is not None and known.expires_at <= datetime.now(UTC):
+        raise NotLetIn(EXPIRED)
+    return known
 
 
 def _hash(token: str) -> str:
     # A token is 256 random bits: nothing is gained by hashing it slowly.
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
 class KeyringUnusable(Exception):

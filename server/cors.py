@@ -6,7 +6,15 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from strawberry.http.websocket_origin import normalize_allowed_origins
 
-SENT = "Accept", "Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "Stageline-Origin"
+SENT = (
+    "Accept",
+    "Authorization",
+    "Content-Type",
+    "If-None-Match",
+    "Last-Event-ID",
+    "Stageline-Origin",
+    "Stageline-Session",
+)
 """Headers that a page may send."""
 
 READ = "Age", "ETag", "Retry-After", "Stageline-Stale"
@@ -35,9 +43,9 @@ def cors(origins: Sequence[str]) -> list[Middleware]:
         Middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=("GET", "POST"),
+            allow_methods=("GET", "POST", "DELETE"),
             allow_headers=SENT,
-            allow_credentials=True,  # the cookie of an EventSource
+            allow_credentials=True,  # a session's cookie
             expose_headers=READ,
         )
     ]

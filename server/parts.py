@@ -33,6 +33,7 @@ from runner.runner import Runner
 from runner.worker import WorkerEngine
 from server import signing
 from server.auth import Tokens
+from server.sessions import Sessions
 from server.settings import Settings
 from server.stores import Stores, on_postgres, on_sqlite
 from store import disk, ids
@@ -54,6 +55,7 @@ class Parts:
 
     application: Application
     tokens: Tokens
+    sessions: Sessions
     lost: asyncio.Event
 
 
@@ -97,7 +99,8 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
         if engine is not None:
             await engine.start()
             stack.push_async_callback(engine.stop)
-        yield Parts(application, Tokens(application.handler), stores.lost)
+        tokens = Tokens(application.handler)
+        yield Parts(application, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)
 
 
 def _application(

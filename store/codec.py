@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import access, actor, deployment, pipeline, project, queue
+from domain import access, actor, deployment, pipeline, project, queue, session
 from store.log import Author, Event, LogUnavailable
 
 DECIDERS = (
@@ -23,6 +23,7 @@ DECIDERS = (
     deployment.decider,
     access.decider,
     actor.decider,
+    session.decider,
 )
 
 Kept = str | int | UUID | datetime | None

@@ -66,3 +66,16 @@ def test_a_time_that_can_not_be_meant_is_refused(shell: Shell, name: str, time: 
     refused = shell("token", "create", name, f"--expires-in={time}")
     assert refused.code == 2
     assert "12h or 90d" in refused.err
+
+
+def test_a_token_that_would_last_longer_than_ones_own_is_refused_with_what_to_do(
+    shell: Shell, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = shell("token", "create", name, "--expires-in", "1h").out.strip()
+    monkeypatch.setenv("STAGELINE_TOKEN", token)
+    for words in ((), ("--expires-in", "2h")):
+        refused = shell("token", "create", name, *words)
+        assert refused.code == 1
+        assert "your own token expires at " in refused.err
+        assert "Give a shorter --expires-in" in refused.err
+    assert shell("token", "create", name, "--expires-in", "30m").code == 0

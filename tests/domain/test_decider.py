@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from domain import access, actor, project
+from domain import access, actor, project, session
 from domain.access import TokenId, TokenIssued, TokenRevoked
 from domain.actor import ActorForgotten, ActorId, ProfileSet
 from domain.decider import Decider
@@ -20,6 +21,7 @@ from domain.project import (
     ProjectId,
     ProjectNamed,
 )
+from domain.session import SessionEnded, SessionId
 
 
 def environments(count: int) -> list[Any]:
@@ -50,6 +52,18 @@ def actors(count: int) -> list[Any]:
     ]
 
 
+def sessions(count: int) -> list[Any]:
+    """Somebody signs out every minute, of sessions of any age."""
+    noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    return [
+        SessionEnded(
+            session=SessionId(UUID(int=number % (count - 1))),
+            expires_at=noon + timedelta(minutes=number * 10 + number * 37 % 720),
+        )
+        for number in range(count)
+    ]
+
+
 LARGE = pytest.mark.parametrize(
     ("decider", "history"),
     [
@@ -57,6 +71,7 @@ LARGE = pytest.mark.parametrize(
         (project.catalog, projects),
         (access.decider, tokens),
         (actor.decider, actors),
+        (session.decider, sessions),
     ],
 )
 

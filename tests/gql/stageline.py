@@ -101,8 +101,10 @@ class Stageline:
         return True
 
     def send(self, method: str = "POST", path: str = "/graphql", **request: Any) -> httpx.Response:
-        """A request as it is, without a token unless *request* has it in its headers."""
-        return self._client.request(method, f"{self.url}{path}", **request)
+        """A request as it is, without a token or a cookie unless *request* has it in its headers."""
+        answer = self._client.request(method, f"{self.url}{path}", **request)
+        self._client.cookies.clear()
+        return answer
 
     def ask(self, document: str, /, **variables: object) -> Data:
         """The whole answer to *document*."""

@@ -24,7 +24,7 @@ from gql.aside import AT_ONCE, Aside, Left, elsewhere, encoded
 from gql.context import Application
 from gql.cost import LONG_COST
 from gql.front import Front
-from gql.identity import Identity
+from gql.identity import Credentials, Identity
 from gql.persisted import Persisted
 from gql.schema import schema
 from gql.view import View
@@ -305,7 +305,7 @@ class Asked:
 
 @pytest.fixture(params=[True, False], ids=["compiled", "not compiled"])
 async def asking(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., Asked]]:
-    async def authenticate(_: str | None) -> Identity:
+    async def authenticate(_: Credentials) -> Identity:
         return Identity("admin", ids.new())
 
     async with running(Settings(data=tmp_path)) as parts:

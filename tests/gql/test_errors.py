@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import Response
 
 from gql.context import Application
-from gql.identity import Identity
+from gql.identity import Credentials, Identity
 from gql.persisted import Persisted
 from gql.schema import schema
 from gql.view import View
@@ -107,7 +107,7 @@ def test_a_fault_of_a_subscription_is_masked_and_ends_it(own: Stageline, caplog:
 
 
 async def test_who_comes_while_tokens_cant_be_read_is_asked_to_try_again(caplog: pytest.LogCaptureFixture) -> None:
-    async def authenticate(_: str | None) -> Identity:
+    async def authenticate(_: Credentials) -> Identity:
         raise LogUnavailable("/data/log.db: the disk failed")
 
     def application() -> Application:

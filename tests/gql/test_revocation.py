@@ -28,6 +28,7 @@ from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Stageline, served
 from tests.gql.test_broadcast import EVENTS, change
 from tests.gql.test_sse import COMPLETE, stream
+from tests.server.test_auth import bearer
 
 REVOKED = "The token was revoked. Ask for another, made with `stageline token create`."
 BY = Author(actor="admin", origin=Origin.API)
@@ -49,7 +50,7 @@ async def issue(database: str) -> tuple[str, UUID]:
     log = await PostgresLog.open(database)
     tokens, token = Tokens(Handler(log)), new_token()
     await tokens.issue(token, "laptop")
-    known = await tokens.authenticate(f"Bearer {token}")
+    known = await tokens.authenticate(bearer(token))
     await log.close()
     return token, known.token
 
@@ -128,7 +129,7 @@ async def test_a_token_that_was_revoked_while_it_was_looked_up_is_told_at_once()
     for name in ("laptop", "robot"):
         token = new_token()
         await tokens.issue(token, name)
-        identity = await tokens.authenticate(f"Bearer {token}")
+        identity = await tokens.authenticate(bearer(token))
         known.append(identity)
     laptop, robot = known
     await Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(laptop.token)), BY)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -102,6 +103,33 @@ def test_what_can_not_be_meant_is_refused(stageline: Stageline) -> None:
         assert stageline.refusal("issueToken", name="ci", hash=good, expiresAt=late) == "INVALID_ARGUMENT"
     assert stageline.refusal("issueToken", name="ci", hash=good, expectedVersion=9999) == "VERSION_MISMATCH"
     assert stageline.refusal("revokeToken", token="ci") == "TOKEN_NOT_FOUND"
+
+
+def test_a_token_that_expires_grants_no_more_than_itself(stageline: Stageline) -> None:
+    """Not more time, and not another actor: a token of 20 s issued one for `admin` without expiry."""
+    token, until = new_token(), soon(60)
+    issued(stageline, "visitor", token, actor="visitor", expiresAt=until)
+
+    def refused(**arguments: object) -> str:
+        made = stageline.mutate_as(token, "issueToken", name="x", hash=digest(new_token()), **arguments)
+        assert (made["__typename"], made["code"]) == ("Refusal", "INVALID_ARGUMENT")
+        message: str = made["message"]
+        return message
+
+    assert "only 'admin' issues tokens for others" in refused(actor="admin", expiresAt=until)
+    for actor in ("server", "engine", "Server"):
+        assert f"{actor!r} is reserved" in refused(actor=actor, expiresAt=until)
+        assert stageline.refusal("issueToken", name="x", hash=digest(new_token()), actor=actor) == "INVALID_ARGUMENT"
+    told = [refused(**late) for late in ({}, {"expiresAt": None}, {"expiresAt": soon(120)})]
+    (latest,) = {re.findall(r"your own token expires at (\S+); choose", each)[0] for each in told}
+    made = stageline.mutate_as(token, "issueToken", name="x", hash=digest(new_token()), expiresAt=latest)
+    assert (made["__typename"], made["actor"]) == ("Token", "visitor")
+    assert datetime.fromisoformat(made["expiresAt"]) <= datetime.fromisoformat(until)
+
+
+def test_a_token_that_is_too_long_is_not_even_hashed(stageline: Stageline) -> None:
+    why = "The token is too long: at most 4,096 characters are allowed."
+    assert_is_told(stageline, "x" * 10_000, why)
 
 
 def test_what_is_open_with_a_token_ends_when_it_expires(stageline: Stageline) -> None:

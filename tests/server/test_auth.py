@@ -12,7 +12,7 @@ import pytest
 
 from domain import access
 from domain.access import ACCESS, IssueToken, RevokeToken, TokenId
-from gql.identity import NotLetIn
+from gql.identity import Credentials, NotLetIn
 from server.auth import Keyring, KeyringUnusable, Tokens, new_token
 from store import ids
 from store.handle import Handler
@@ -21,6 +21,10 @@ from store.memory import MemoryLog
 from tests.gql.stageline import Stageline, served
 
 BY = Author(actor="admin", origin=Origin.API)
+
+
+def bearer(token: str, client: str = "") -> Credentials:
+    return Credentials(f"Bearer {token}", client)
 
 
 def _mode(path: Path) -> int:
@@ -150,12 +154,12 @@ async def test_a_revoked_token_is_no_longer_good() -> None:
     kept, revoked = new_token(), new_token()
     for token in (kept, revoked):
         await tokens.issue(token, "admin")
-    known = await tokens.authenticate(f"Bearer {revoked}")
+    known = await tokens.authenticate(bearer(revoked))
     assert known.actor == "admin"
     await handler.handle(access.decider, ACCESS, RevokeToken(token=TokenId(known.token)), BY)
     with pytest.raises(NotLetIn, match="The token was revoked"):
-        await tokens.authenticate(f"Bearer {revoked}")
-    assert (await tokens.authenticate(f"Bearer {kept}")).actor == "admin"
+        await tokens.authenticate(bearer(revoked))
+    assert (await tokens.authenticate(bearer(kept))).actor == "admin"
     assert not await tokens.is_first_start()
 
 
@@ -166,10 +170,10 @@ async def test_a_token_that_has_expired_is_no_longer_good() -> None:
     await handler.handle(access.decider, ACCESS, issue, BY)
     for _ in range(2):  # looked up, and known
         with pytest.raises(NotLetIn, match="The token has expired"):
-            await tokens.authenticate(f"Bearer {token}")
+            await tokens.authenticate(bearer(token))
     await handler.handle(access.decider, ACCESS, RevokeToken(token=id_), BY)
     with pytest.raises(NotLetIn, match="The token was revoked"):
-        await tokens.authenticate(f"Bearer {token}")
+        await tokens.authenticate(bearer(token))
 
 
 @pytest.mark.parametrize(
@@ -186,4 +190,4 @@ async def test_what_is_no_token_is_not_good(authorization: str | None, why: str)
     tokens = Tokens(Handler(MemoryLog()))
     await tokens.issue(new_token(), "admin")
     with pytest.raises(NotLetIn, match=why):
-        await tokens.authenticate(authorization)
+        await tokens.authenticate(Credentials(authorization))

@@ -37,7 +37,7 @@ def test_a_page_of_an_allowed_origin_may_ask_with_a_token_and_read_the_answer(op
     answer = preflight(open_, ALLOWED, path)
     assert answer["access-control-allow-origin"] == ALLOWED
     assert answer["access-control-allow-credentials"] == "true"
-    assert answer["access-control-allow-methods"] == "GET, POST"
+    assert answer["access-control-allow-methods"] == "GET, POST, DELETE"
     headers = {"origin": ALLOWED, "authorization": f"Bearer {open_.token}"}
     told = open_.send("GET", params={"query": "{ __typename }"}, headers=headers)
     assert told.json() == {"data": {"__typename": "Query"}}
@@ -91,7 +91,8 @@ def test_the_cookie_counts_for_pages_of_the_servers_own_and_of_allowed_origins_o
     open_: Stageline, headers: dict[str, str], status: int
 ) -> None:
     headers = {name: value.format(url=open_.url) for name, value in headers.items()}
-    cookie = {"cookie": f"stageline_stream={open_.token}"}
+    opened = open_.send("POST", "/graphql/session", headers={"authorization": f"Bearer {open_.token}"})
+    cookie = {"cookie": opened.headers["set-cookie"].partition(";")[0]}
     answer = open_.send("GET", params=ASKED, headers=EVENTS | cookie | headers)
     assert answer.status_code == status
 

@@ -143,7 +143,7 @@ def test_a_deployment_is_followed_to_its_end(page: Page, server: Serving, enviro
     expect(page.get_by_role("button", name="Execute query")).to_be_visible()
 
 
-def test_a_change_made_here_is_recorded_as_the_consoles(page: Page, server: Serving, environment: str) -> None:
+def test_a_change_made_here_is_recorded_as_the_apis(page: Page, server: Serving, environment: str) -> None:
     page.goto("/graphql")
     enter(page, server.token)
     show(page, "Deploy")
@@ -151,7 +151,7 @@ def test_a_change_made_here_is_recorded_as_the_consoles(page: Page, server: Serv
     expect_result(page, '"number"')
     (newest,) = server.execute(NEWEST, environment=environment)["deployments"]["edges"]
     (first,) = server.execute(FIRST_EVENT, deployment=newest["node"]["id"])["deploymentEvents"]["edges"]
-    assert first["node"]["origin"] == "CONSOLE"
+    assert first["node"]["origin"] == "API"
 
 
 def test_a_wrong_token_is_told(page: Page, server: Serving) -> None:

@@ -19,7 +19,6 @@ async function post(token, operation) {
       accept: "application/graphql-response+json, application/json",
       authorization: `Bearer ${token}`,
       "content-type": "application/json",
-      "stageline-origin": "CONSOLE",
     },
     body: JSON.stringify(operation),
     cache: "no-store",

@@ -1,0 +1,135 @@
+"""
+Sessions of browsers: statements that the server signs, so that any node takes them and none keeps them.
+
+A session says of which token it is, until when it is good, and its own id. Its cookie is that with a MAC, and its
+page's secret is another MAC of the same: who has one can't make the other. The key of both is derived from the signing
+key, which all nodes share. Sessions that are ended early are in the log.
+"""
+
+import hmac
+import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from domain.session import LONGEST, SESSIONS, EndSession, SessionEnded, SessionId, decider
+from gql.identity import SESSION_OVER, SESSION_UNKNOWN, Credentials, Identity, NotLetIn, Session
+from gql.session import Opened
+from server.auth import Tokens
+from store.handle import Handler
+from store.log import Author, Origin, Recorded
+
+STATEMENT = struct.Struct(">16s16sQ")
+"""The ids of the session and of its token, and when it expires, in seconds since 1970."""
+
+MAC = 32
+"""Bytes of a MAC: HMAC with SHA-256."""
+
+LENGTH = 4 * (STATEMENT.size + MAC) // 3
+"""Characters of a cookie, in base64 without padding: three bytes are four of them."""
+
+
+class Sessions:
+    """Opens and ends sessions, and says whose they are."""
+
+    def __init__(self, handler: Handler, tokens: Tokens, key: Ed25519PrivateKey) -> None:
+        self._handler = handler
+        self._tokens = tokens
+        self._cookies, self._secrets = (_derived(key, use) for use in (b"cookie", b"secret"))
+        self._ended: frozenset[UUID] | None = None  # None: to be read
+        self._changes = 0
+        handler.log.watch(self._told, [SessionEnded])
+
+    def open(self, identity: Identity) -> Opened:
+        """A session for who came in by a token."""
+        longest = datetime.now(UTC) + LONGEST
+        expires_at = longest if identity.expires_at is None else min(longest, identity.expires_at)
+        statement = STATEMENT.pack(uuid4().bytes, identity.token.bytes, int(expires_at.timestamp()))
+        return Opened(
+            cookie=_text(statement + _mac(self._cookies, statement)),
+            secret=_text(_mac(self._secrets, statement)),
+            expires_at=_expiry(statement),
+        )
+
+    async def authenticate(self, credentials: Credentials) -> Identity:
+        """Who has the session; raises `NotLetIn`."""
+        try:
+            return await self._identity(credentials.session or "", credentials.secret, credentials.client)
+        except NotLetIn as refused:
+            self._tokens.guesses.failed(credentials.client, refused)
+            raise
+
+    async def _identity(self, cookie: str, secret: str | None, client: str) -> Identity:
+        statement = self._statement(cookie)
+        if secret is not None and not hmac.compare_digest(
+            secret.encode(errors="surrogatepass"), self._secret(statement)
+        ):
+            raise NotLetIn(SESSION_UNKNOWN)
+        id_, token, _ = STATEMENT.unpack(statement)
+        session = Session(UUID(bytes=id_), _expiry(statement))
+        if session.expires_at <= datetime.now(UTC) or session.id in await self._over():
+            raise NotLetIn(SESSION_OVER)
+        known = await self._tokens.of_id(UUID(bytes=token), client)
+        return Identity(known.actor, known.token, known.expires_at, session)
+
+    async def end(self, cookie: str, client: str) -> None:
+        """Ends the session of *cookie* on all nodes, if it is one that isn't over."""
+        try:
+            identity = await self._identity(cookie, None, client)
+        except NotLetIn:
+            return
+        assert identity.session is not None
+        command = EndSession(session=SessionId(identity.session.id), expires_at=identity.session.expires_at)
+        by = Author(actor=identity.actor, origin=Origin.API, token=identity.token)
+        await self._handler.handle(decider, SESSIONS, command, by)
+
+    def _statement(self, cookie: str) -> bytes:
+        """What *cookie* states, if it was made here; raises `NotLetIn`."""
+        if len(cookie) != LENGTH or not cookie.isascii():
+            raise NotLetIn(SESSION_UNKNOWN)
+        try:
+            signed = urlsafe_b64decode(cookie)
+        except ValueError as error:
+            raise NotLetIn(SESSION_UNKNOWN) from error
+        statement, mac = signed[: STATEMENT.size], signed[STATEMENT.size :]
+        if not hmac.compare_digest(mac, _mac(self._cookies, statement)):
+            raise NotLetIn(SESSION_UNKNOWN)
+        return statement
+
+    def _secret(self, statement: bytes) -> bytes:
+        return _text(_mac(self._secrets, statement)).encode()
+
+    async def _over(self) -> frozenset[UUID]:
+        if self._ended is not None:
+            return self._ended
+        changes = self._changes
+        ended = frozenset[UUID]((await self._handler.states.load(decider, SESSIONS)).state.ended)
+        if changes == self._changes:
+            self._ended = ended
+        return ended
+
+    def _told(self, _: Sequence[Recorded]) -> None:
+        self._changes += 1
+        self._ended = None
+
+
+def _derived(key: Ed25519PrivateKey, use: bytes) -> bytes:
+    """A key for MACs of one *use* (RFC 5869)."""
+    return HKDF(SHA256(), MAC, salt=None, info=b"stageline session " + use).derive(key.private_bytes_raw())
+
+
+def _mac(key: bytes, statement: bytes) -> bytes:
+    return hmac.digest(key, statement, "sha256")
+
+
+def _text(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _expiry(statement: bytes) -> datetime:
+    return datetime.fromtimestamp(STATEMENT.unpack(statement)[2], UTC)
