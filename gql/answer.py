@@ -11,7 +11,6 @@ Only what says of which streams it is made is kept (see `Context.reads`).
 import asyncio
 import hashlib
 from base64 import urlsafe_b64encode
-from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from store.cache import Cache
 from store.log import EventLog, LogUnavailable, Recorded
 
 WHOLE = UUID(int=0)
@@ -28,11 +28,11 @@ WHOLE = UUID(int=0)
 LIMIT = 64 * 1024 * 1024
 """Bytes of kept answers on one node, by default."""
 
-LARGEST = 16
-"""The part of that which one answer may take."""
-
 OVERHEAD = 1000
-"""Bytes that an answer takes beside its own."""
+"""Bytes that an answer takes beside its own and its request's."""
+
+STREAM = 400
+"""Bytes that an answer takes for each stream that it was made of."""
 
 
 class Answer:
@@ -53,7 +53,6 @@ class Kept(Struct):
 
     answer: Answer
     reads: frozenset[UUID]
-    size: int
 
 
 class Making:
@@ -71,9 +70,7 @@ class Answers:
 
     def __init__(self, log: EventLog, limit: int = LIMIT) -> None:
         self._log = log
-        self._limit = limit
-        self._size = 0
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
+        self._kept: Cache[Hashable, Kept] = Cache(limit, self._dropped)
         self._made_of: dict[UUID, set[Hashable]] = {}
         self._makings: set[Making] = set()
         self.known_at = datetime.now(UTC)
@@ -102,7 +99,6 @@ class Answers:
         kept = self._kept.get(key)
         if kept is None or position > self.position:
             return None
-        self._kept.move_to_end(key)
         return kept.answer
 
     @contextmanager
@@ -115,19 +111,16 @@ class Answers:
         finally:
             self._makings.discard(making)
 
-    def keep(self, key: Hashable, answer: Answer, reads: frozenset[UUID], making: Making) -> None:
-        """Keeps *answer*, unless one of the streams that it was made of has moved on meanwhile."""
-        size = len(answer.body) * 2 + OVERHEAD  # with room for the same compressed
-        if not making.touched.isdisjoint(reads) or size * LARGEST > self._limit:
+    def keep(self, key: Hashable, answer: Answer, reads: frozenset[UUID], making: Making, request: int = 0) -> None:
+        """Keep *answer* to a request of so many bytes, unless one of the streams that it was made of has moved on."""
+        if not making.touched.isdisjoint(reads):
             return
-        self._drop(key)
-        kept = Kept(answer, reads, size)
-        self._kept[key] = kept
-        for stream in reads:
-            self._made_of.setdefault(stream, set()).add(key)
-        self._size += size
-        while self._size > self._limit:
-            self._drop(next(iter(self._kept)))
+        kept = Kept(answer, reads)
+        size = len(answer.body) * 2 + request + OVERHEAD + len(reads) * STREAM  # with room for the same compressed
+        self._kept.put(key, kept, size)
+        if self._kept.get(key) is kept:  # it isn't too large
+            for stream in reads:
+                self._made_of.setdefault(stream, set()).add(key)
 
     def _told(self, events: Sequence[Recorded]) -> None:
         streams = {event.stream for event in events} | {WHOLE}
@@ -136,13 +129,9 @@ class Answers:
             making.touched |= streams
         for stream in streams:
             for key in list(self._made_of.get(stream, ())):
-                self._drop(key)
+                self._kept.pop(key)
 
-    def _drop(self, key: Hashable) -> None:
-        kept = self._kept.pop(key, None)
-        if kept is None:
-            return
-        self._size -= kept.size
+    def _dropped(self, key: Hashable, kept: Kept) -> None:
         for stream in kept.reads:
             of_stream = self._made_of[stream]
             of_stream.discard(key)

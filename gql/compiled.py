@@ -8,9 +8,11 @@ graphql-core's own.
 """
 
 import asyncio
+import gc
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from inspect import isawaitable
 from typing import Any
 from uuid import UUID
@@ -35,12 +37,31 @@ from strawberry.types.field import StrawberryField
 from gql import compiler, selection
 from gql.aside import Left, encoded
 from gql.at_least import AtLeast, Behind, patient
-from gql.compiler import DEFINITION, Root
+from gql.compiler import DEFINITION, Root, TooManyStructs
 from gql.context import Context
 from gql.limit import MAX_ERRORS, fragments_of
-from gql.reading import MAX_KEPT, Read, read
+from gql.reading import MAX_KEPT, QUICK, Read, read
 from gql.schema import schema
 from gql.selection import Unsupported
+from store.cache import Cache
+
+BYTES = 16 * 1024 * 1024
+"""Maximum size of the compiled documents that are kept, in bytes: about 300 of a client's usual size."""
+
+CALLS_BYTES = 4 * 1024 * 1024
+"""Maximum size of what is kept to call their resolvers with variables that come again, in bytes."""
+
+CALL = 2500
+"""Size of what calls one resolver, in bytes, beside its variables."""
+
+VARIABLE_BYTE = 20
+"""Size of what a resolver is given for one byte of JSON, in bytes."""
+
+ASKED_ONCE = 128 * 1024
+"""Maximum size of the memory of which long documents were asked once, in bytes: about 400 of them."""
+
+GARBAGE = 4 * 1024 * 1024
+"""Maximum size of compiled documents that were dropped and not collected, in bytes: to free so many takes 30 ms."""
 
 MAX_VARIABLES = 1000
 """Bytes of the largest variables that are kept, as resolvers are given them, for when they come again."""
@@ -52,10 +73,17 @@ MAX_CONDITIONS = 4
 
 
 class Query:
-    """What a valid document asks, by its only operation or the one that is meant."""
+    """What a valid document asks, by its only operation or the one that is meant.
 
-    def __init__(self, known: Read, operation: OperationDefinitionNode) -> None:
+    *weight* is its size in bytes, with its document and what was compiled of it so far. *calls* are its variables for
+    which something is kept.
+    """
+
+    def __init__(self, known: Read, operation: OperationDefinitionNode, key: tuple[str, str | None]) -> None:
         document = known.document
+        self.key = key
+        self.weight = known.weight
+        self.calls: set[bytes] = set()
         self.operation = operation
         self.cost = known.costs[operation.name.value if operation.name else None]
         self.fragments = fragments_of(document)
@@ -68,9 +96,14 @@ class Query:
         if conditions not in self._roots:
             met = dict(zip(self.conditions, conditions, strict=True))
             try:
-                self._roots[conditions] = compiler.roots(schema._schema, self._document, self.operation, met)
+                made = compiler.roots(schema._schema, self._document, self.operation, met)
+            except TooManyStructs:
+                made = None
+                _dropped.count(compiler.MAX_STRUCTS * compiler.STRUCT)
             except Unsupported:
-                self._roots[conditions] = None
+                made = None
+            self._roots[conditions] = made
+            self.weight += sum(root.weight for root in made or ())
         return self._roots[conditions]
 
 
@@ -102,7 +135,7 @@ async def make(query: Query, variables: Mapping[str, Any], context: Context) -> 
     Raises `Left` when whoever asked is gone.
     """
     given = msgspec.json.encode(variables)
-    call = _call(query, given) if len(given) <= MAX_VARIABLES else _call.__wrapped__(query, given)
+    call = _call(query, given)
     if call is None:
         return None
     try:
@@ -117,8 +150,11 @@ async def make(query: Query, variables: Mapping[str, Any], context: Context) -> 
         return None
 
 
-@lru_cache(maxsize=256)
 def _query(text: str, operation_name: str | None) -> Query | None:
+    key = text, operation_name
+    found = _queries.get(key)
+    if found is not None or not _is_worth_it(key):
+        return found
     try:
         known = read(text)
     except GraphQLError:
@@ -126,12 +162,36 @@ def _query(text: str, operation_name: str | None) -> Query | None:
     operation = None if known.errors else get_operation_ast(known.document, operation_name)
     if operation is None or operation.operation is not OperationType.QUERY:
         return None
-    query = Query(known, operation)
-    return query if len(query.conditions) <= MAX_CONDITIONS else None
+    query = Query(known, operation, key)
+    if len(query.conditions) > MAX_CONDITIONS:
+        return None
+    _queries.put(key, query, query.weight)
+    return query
 
 
-@lru_cache(maxsize=1024)
+def _is_worth_it(key: tuple[str, str | None]) -> bool:
+    """Whether the document is short, or was asked before: many long ones are asked once."""
+    if len(key[0]) <= QUICK or _asked_once.get(hash(key)):
+        return True
+    _asked_once.put(hash(key), True, 0)
+    return False
+
+
 def _call(query: Query, given: bytes) -> Call | None:
+    call = _calls.get((query, given))
+    if call is None:
+        before = query.weight
+        call = _new_call(query, given)
+        if query.weight > before:  # it was compiled just now
+            _queries.put(query.key, query, query.weight)
+        if call is not None and len(given) <= MAX_VARIABLES and _queries.get(query.key) is query:
+            query.calls.add(given)
+            weight = sys.getsizeof(given) + len(given) * VARIABLE_BYTE + len(call.fields) * CALL
+            _calls.put((query, given), call, weight)
+    return call
+
+
+def _new_call(query: Query, given: bytes) -> Call | None:
     """The query with the variables that are *given* as JSON; None if they aren't good, or it isn't compiled."""
     variables = msgspec.json.decode(given)
     if query.cost.exceeded(variables):
@@ -199,3 +259,32 @@ async def _carry_out(call: Call, context: Context, encode: Callable[[object], by
 async def _part(root: Root, resolved: Awaitable[Any]) -> Any:
     """A root field's part of the answer."""
     return root.make(await resolved)
+
+
+def _forget(_: tuple[str, str | None], query: Query) -> None:
+    """Drop what holds on to a compiled document that is dropped itself."""
+    for given in list(query.calls):
+        _calls.pop((query, given))
+    _dropped.count(query.weight)
+
+
+class Dropped:
+    """Counts what was compiled and dropped: structs refer to themselves, so that only a collection frees them."""
+
+    def __init__(self) -> None:
+        self.weight = 0
+
+    def count(self, weight: int) -> None:
+        """Collect before there is so much that others would have to wait."""
+        self.weight += weight
+        if self.weight > GARBAGE:
+            self.weight = 0
+            gc.collect()
+
+
+_dropped = Dropped()
+
+
+_queries: Cache[tuple[str, str | None], Query] = Cache(BYTES, _forget)
+_calls: Cache[tuple[Query, bytes], Call] = Cache(CALLS_BYTES, lambda key, _: key[0].calls.discard(key[1]))
+_asked_once: Cache[int, bool] = Cache(ASKED_ONCE)

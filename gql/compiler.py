@@ -46,6 +46,15 @@ from gql.straight import Lasting, Make, Once, Part
 PIECE = 4
 """Things of a list that are made at once: between them other threads may go on. The largest take half a millisecond."""
 
+MAX_STRUCTS = 300
+"""Maximum number of structs that a document is compiled to; to make so many takes about 50 ms."""
+
+STRUCT = 5500
+"""Size of a struct, in bytes, with what makes it, as measured."""
+
+FIELD = 300
+"""Size of a struct's field, in bytes."""
+
 DEFINITION = "strawberry-definition"
 
 LEAVES: dict[str, Any] = {
@@ -61,6 +70,10 @@ class Doubt(Exception):
     """Something is not as it was expected to be."""
 
 
+class TooManyStructs(Unsupported):
+    """The document would be compiled to more structs than are allowed."""
+
+
 class Root(Struct, frozen=True):
     """A root field; *make* makes its part of the answer of what its resolver gives."""
 
@@ -68,6 +81,7 @@ class Root(Struct, frozen=True):
     field: GraphQLField
     nodes: list[FieldNode]
     make: Make
+    weight: int
 
 
 def roots(
@@ -87,6 +101,8 @@ class _Compiler:
     def __init__(self, schema: GraphQLSchema, selection: Selection) -> None:
         self._schema = schema
         self._selection = selection
+        self._structs = 0
+        self._fields = 0
 
     def roots(self, operation: OperationDefinitionNode) -> tuple[Root, ...]:
         query = self._schema.query_type
@@ -96,8 +112,14 @@ class _Compiler:
             field = query.fields.get(nodes[0].name.value)
             if field is None or field.resolve is None:  # introspection, and __typename
                 raise Unsupported
-            made.append(Root(key, field, nodes, self._root(field.type, nodes)))
+            before = self._weight
+            make = self._root(field.type, nodes)
+            made.append(Root(key, field, nodes, make, self._weight - before))
         return tuple(made)
+
+    @property
+    def _weight(self) -> int:
+        return self._structs * STRUCT + self._fields * FIELD
 
     def _root(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Make:
         make = self._spine(type_, nodes)
@@ -105,7 +127,7 @@ class _Compiler:
         if not isinstance(inner, GraphQLObjectType) or not issubclass(inner.extensions[DEFINITION].origin, Lasting):
             return make
         try:
-            return Once(make, straight.written(inner, nodes, self._parts, _made_by))
+            return Once(make, straight.written(inner, nodes, self._counted, _made_by))
         except Unsupported:
             return make
 
@@ -174,11 +196,20 @@ class _Compiler:
             parts.append(Part(key, field.extensions[DEFINITION].python_name, field.type, own))
         return parts
 
+    def _counted(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[Part]:
+        """The parts of one more struct; raises `Unsupported` if there are too many."""
+        parts = self._parts(type_, nodes)
+        self._structs += 1
+        self._fields += len(parts)
+        if self._structs > MAX_STRUCTS:
+            raise TooManyStructs
+        return parts
+
     def _struct(self, type_: GraphQLObjectType, nodes: list[FieldNode], apart: Collection[str] = ()) -> Any:
         """A struct that takes what has one of the keys *apart* as it is."""
         parts = [
             (part.key, part.attribute, Any if part.key in apart else self._type(part.type, part.nodes))
-            for part in self._parts(type_, nodes)
+            for part in self._counted(type_, nodes)
         ]
         keys = {attribute: key for key, attribute, _ in parts}
         if len(keys) < len(parts):  # the same attribute under two keys: a struct has it once

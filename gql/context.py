@@ -1,7 +1,6 @@
 """What a resolver may reach, and who is asking."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -25,10 +24,14 @@ from projections.pipeline import Pipelines
 from projections.project import Projects
 from projections.projector import Projector
 from store import ids
+from store.cache import Cache
 from store.handle import Handler
 from store.log import Author, EventLog, Origin
 from store.output import OutputStore
 from store.people import People
+
+SHOWN_BYTES = 16 * 1024 * 1024
+"""Maximum size of the pipelines that are kept as they are shown, in bytes: about 10,000 services in all."""
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -53,7 +56,7 @@ class Application:
     people: People
     revocations: Revocations
     answers: Answers | None = None  # None: none are kept
-    shown: OrderedDict[UUID, Any] = field(default_factory=OrderedDict)  # pipelines: see `gql.pipeline`
+    shown: Cache[UUID, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # pipelines: see `gql.pipeline`
     aside: Aside | None = None  # None: all is carried out on the event loop it is asked on
 
     async def settled(self) -> None:

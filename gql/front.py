@@ -191,7 +191,7 @@ class Front:
             return None
         answer = Answer(made.body)
         if made.reads is not None and asked.is_kept and len(asked.text) <= MAX_KEY:
-            answers.keep(asked.key, answer, made.reads, making)
+            answers.keep(asked.key, answer, made.reads, making, len(asked.text))
         return answer
 
     async def _make(self, asked: Asked, position: int, gone: Gone) -> Made | None:

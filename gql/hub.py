@@ -11,6 +11,7 @@ from contextlib import aclosing, contextmanager
 from graphql import GraphQLError
 
 from gql.broadcast import Broadcast, Follower, Outlet, Over
+from gql.holding import TooManyOpen
 from gql.ring import Budget, Entry, Ring
 from gql.subscription import Broken, Subscription
 
@@ -57,8 +58,15 @@ class Hub:
 
         Raises `InvalidArgument` for a cursor beyond the end of the log.
         """
-        await subscription.check()
         follower = Follower(subscription, outlet)
+        try:
+            with subscription.held():
+                await subscription.check()
+                return await self._deliver(subscription, follower)
+        except TooManyOpen as refused:
+            return follower.over([refused])
+
+    async def _deliver(self, subscription: Subscription, follower: Follower) -> Over | None:
         try:
             if subscription.key is None:
                 return await self._alone(follower)

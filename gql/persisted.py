@@ -10,7 +10,7 @@ The operator may also have nothing but listed documents answered. That holds for
 
 import hashlib
 import logging
-from collections import OrderedDict
+import sys
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,15 @@ from graphql import GraphQLError
 from msgspec import Struct
 
 from gql.reading import MAX_KEPT, read
+from store.cache import Cache
 
 logger = logging.getLogger("stageline.gql")
 
-LIMIT = 1000
-"""Documents that one node knows from its clients; those that are named least recently go first."""
+SENT_BYTES = 8 * 1024 * 1024
+"""Maximum size of the documents that one node knows from its clients, in bytes: about 10,000 of 500 characters."""
+
+REPORTED = 1000
+"""Maximum number of documents that are not listed of which the log tells."""
 
 SHA256 = "sha256:"
 """Stands before a hash in `documentId`."""
@@ -66,7 +70,7 @@ class Persisted:
         self.edition = 0
         self._listed = dict(listed or {})
         self.listed = frozenset(self._listed.values())
-        self._sent: OrderedDict[str, str] = OrderedDict()  # by their hashes
+        self._sent: Cache[str, str] = Cache(SENT_BYTES)  # by their hashes
         self._told: set[str] = set()
 
     def renew(self, listed: Mapping[str, str]) -> tuple[int, int]:
@@ -91,10 +95,10 @@ class Persisted:
             return checked
         if id_ in self._listed:
             return self._listed[id_]
-        if id_ not in self._sent:
+        sent = self._sent.get(id_)
+        if sent is None:
             raise self._not_known(id_)
-        self._sent.move_to_end(id_)
-        return self._sent[id_]
+        return sent
 
     def _checked(self, query: str) -> str:
         if not self._has_list or query in self.listed:
@@ -102,7 +106,7 @@ class Persisted:
         id_ = hashed(query)
         if self.refuses:
             raise _not_listed(id_)
-        if id_ not in self._told and len(self._told) < LIMIT:
+        if id_ not in self._told and len(self._told) < REPORTED:
             self._told.add(id_)
             logger.warning("Not a listed document: %s%s %s", SHA256, id_, " ".join(query.split())[:200])
         return query
@@ -117,10 +121,7 @@ class Persisted:
                 " hash the very text that is sent, or send it without.",
             )
         if len(query) <= MAX_KEPT:
-            self._sent[id_] = query
-            self._sent.move_to_end(id_)
-            if len(self._sent) > LIMIT:
-                self._sent.popitem(last=False)
+            self._sent.put(id_, query, sys.getsizeof(query))
 
     def _not_known(self, id_: str) -> NotPersisted:
         if self.refuses:

@@ -1,6 +1,5 @@
 """Environments and their pipelines: the types, and how a change to one is written and answered."""
 
-from collections import OrderedDict
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated
@@ -28,8 +27,8 @@ from projections.environment import EnvironmentView
 from projections.pipeline import PipelineView
 from store.handle import Handled, Transaction
 
-MAX_SHOWN = 32
-"""Pipelines that are kept as they are shown; the largest takes about 2 MB."""
+SERVICE = 1500
+"""Size of a service or stage of a pipeline that is kept as it is shown, in bytes."""
 
 strawberry.enum(Target, description="What carries an environment's steps out.")
 
@@ -256,14 +255,12 @@ async def shown(context: Context, view: PipelineView) -> Pipeline:
 async def _kept(context: Context, view: PipelineView) -> Pipeline:
     """What `shown` gives. For the views that are asked for again and again it is kept, as those are themselves."""
     project = await project_ref(context, view.project)
-    kept: OrderedDict[UUID, tuple[PipelineView, Pipeline]] = context.application.shown
-    of, made = kept.get(view.environment, (None, None))
+    kept = context.application.shown
+    of, made = kept.get(view.environment) or (None, None)
     if of is not view or made is None or made.environment.project != project:
         made = pipeline(view, project, context.application.log.epoch)
-        kept[view.environment] = view, made
-    kept.move_to_end(view.environment)
-    if len(kept) > MAX_SHOWN:
-        kept.popitem(last=False)
+        services = sum(len(stage.services) for stage in view.pipeline.stages)
+        kept.put(view.environment, (view, made), SERVICE * (services + len(view.pipeline.stages)))
     return made
 
 

@@ -32,6 +32,9 @@ PACKED = 1024
 IN_A_THREAD = 64 * 1024
 """Bytes from which on compressing takes so long (more than about a millisecond) that others would wait."""
 
+MAX_HEADERS = 1000
+"""Maximum size of the headers that are read once for all requests that have the same, in bytes."""
+
 LEVEL = 1
 """Of 9: it takes the least time by far, and the others make JSON only a little smaller."""
 
@@ -48,7 +51,9 @@ class Wanted(Struct, frozen=True):
     @classmethod
     def by(cls, method: str, headers: Headers) -> "Wanted":
         has = headers.get(b"if-none-match", b"") if method == "GET" else None
-        return _wanted(headers.get(b"accept", b""), headers.get(b"accept-encoding", b""), has)
+        accept, encodings = headers.get(b"accept", b""), headers.get(b"accept-encoding", b"")
+        is_kept = len(accept) + len(encodings) + len(has or b"") <= MAX_HEADERS
+        return (_wanted if is_kept else _wanted.__wrapped__)(accept, encodings, has)
 
 
 @lru_cache(maxsize=256)

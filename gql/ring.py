@@ -14,6 +14,10 @@ NODE_BYTES = 64 * 1024 * 1024
 """Bytes of payloads at most in all rings of a node."""
 
 
+ENTRY = 250
+"""Size of an entry, in bytes, beside its payload."""
+
+
 class Entry(Struct, frozen=True, gc=False):
     """The payload of the stream's event at *position*, and the cursor to resume after it."""
 
@@ -49,7 +53,7 @@ class Ring:
     def append(self, entry: Entry) -> None:
         self._positions.append(entry.position)
         self._entries.append(entry)
-        self._count(len(entry.payload))
+        self._count(len(entry.payload) + ENTRY)
         while len(self._entries) > 1 and self._is_full():
             self._drop(max(1, len(self._entries) // 2))
 
@@ -73,7 +77,7 @@ class Ring:
         if not count:
             return
         self.start = self._positions[count - 1]
-        self._count(-sum(len(entry.payload) for entry in self._entries[:count]))
+        self._count(-sum(len(entry.payload) + ENTRY for entry in self._entries[:count]))
         del self._positions[:count], self._entries[:count]
 
     def _count(self, size: int) -> None:

@@ -1,6 +1,7 @@
 """The whole schema; `python -m gql.schema` writes its SDL to gql/schema.graphql."""
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import strawberry
 from graphql import GraphQLError
 from msgspec import Raw
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.tools import create_type
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.execution import PreExecutionError
@@ -42,6 +44,7 @@ from gql.at_least import AtLeast, patient
 from gql.context import Application, Context
 from gql.description import describe
 from gql.errors import Faults
+from gql.holding import TooManyOpen, holding
 from gql.reading import Documents, read, ready
 
 SDL = Path(__file__).with_name("schema.graphql")
@@ -73,6 +76,17 @@ MUTATIONS: list[Any] = [
     deployment.deploy,
     deployment.cancel_deployment,
 ]
+
+
+class Execution(StrawberryGraphQLCoreExecutionContext):
+    """An execution that does not refer to itself: so its document is freed without a collection of garbage.
+
+    Its helpers would. They are for resolvers that begin something that goes on after them, and we have none.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.async_helpers: Any = None
 
 
 class Schema(strawberry.Schema):
@@ -107,7 +121,9 @@ class Schema(strawberry.Schema):
         refused = await _refused(query)
         if refused is None and _is_long(query, options):
             return _only(await self.execute(query, **options))
-        return await super().stream(query, **options) if refused is None else _only(refused)
+        return (
+            _held(query or "", options, await super().stream(query, **options)) if refused is None else _only(refused)
+        )
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Logs nothing: `Faults` has logged what is ours, and the rest is the client's."""
@@ -126,6 +142,17 @@ async def _refused(query: str | None) -> PreExecutionError | None:
 
 def _is_long(query: str | None, options: Mapping[str, Any]) -> bool:
     return bool(query) and read(query or "").is_long(options.get("operation_name"), options.get("variable_values"))
+
+
+async def _held(query: str, options: Mapping[str, Any], results: Any) -> AsyncIterator[Any]:
+    """The same *results*; what their subscription holds is counted meanwhile."""
+    async with aclosing(results):
+        try:
+            with holding.subscription(query, read(query), options.get("variable_values") or {}):
+                async for result in results:
+                    yield result
+        except TooManyOpen as refused:
+            yield PreExecutionError(data=None, errors=[refused])
 
 
 async def _only(result: ExecutionResult) -> AsyncIterator[ExecutionResult]:
@@ -175,6 +202,7 @@ schema = Schema(
     types=[pipeline.Pipeline, event.PipelineEvent, event.DeploymentEvent, queue.QueueEvent, *change.TYPES],
     config=StrawberryConfig(disable_field_suggestions=True),
     extensions=[Documents, Faults],
+    execution_context_class=Execution,
 )
 describe(schema._schema)
 

@@ -42,7 +42,7 @@ KEEP_ALIVE = 12.0
 RETRY = 1000, 10_000
 """Milliseconds between which clients are asked to come back, when the server stops or has too much to do."""
 
-COME_BACK = PASSING | {"TOO_MANY_BEHIND"}
+COME_BACK = PASSING | {"TOO_MANY_BEHIND", "TOO_MANY_OPEN"}
 """Codes of errors after which a stream ends without `complete`: clients then come back by themselves."""
 
 HEADERS = [

@@ -9,9 +9,9 @@ get the same payloads, and so have the same key. Whatever isn't of this kind, or
 import dataclasses
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from copy import copy
-from functools import cached_property, lru_cache
+from functools import cached_property
 from inspect import isawaitable
 from typing import Any, cast
 
@@ -43,13 +43,21 @@ from gql import cursor as cursors
 from gql.actor import Actor, actor_name
 from gql.context import Context
 from gql.errors import shown
+from gql.holding import holding
 from gql.limit import MAX_ERRORS
 from gql.mark import Lossless, Newest, delivery
 from gql.reading import MAX_KEPT, Read, read
 from gql.ring import Entry
 from gql.schema import schema
+from store.cache import Cache
 
 AFTER = "after"
+
+PLANS_BYTES = 4 * 1024 * 1024
+"""Maximum size of the plans that are kept, in bytes, with their documents: about 250 of a client's usual size."""
+
+PLAN = 2000
+"""Size of a plan, in bytes, beside its document."""
 
 NEAR = 1000
 """What is further from the end of the log than so many positions is replayed apart from those who are live."""
@@ -96,15 +104,21 @@ class Subscription:
         key: Hashable,
         start: int,
         cursor: str | None,
+        query: str,
     ) -> None:
         self.key = None if plan.is_personal else key
         self.start = start
         self.cursor = cursor
         self.is_lossless = isinstance(plan.delivery, Lossless)
         self._plan = plan
+        self._query = query
         self._variables = variables
         self._arguments = arguments
         self._context = context
+
+    def held(self) -> AbstractContextManager[None]:
+        """Count what it holds as long as this; raises `TooManyOpen`."""
+        return holding.subscription(self._query, self._plan.known, self._variables)
 
     async def check(self) -> None:
         """Raises `InvalidArgument` if it would begin beyond the end of the log."""
@@ -160,6 +174,7 @@ class Subscription:
         )
         if isinstance(executor, list):
             raise Broken(executor)
+        executor.async_helpers = None  # type: ignore[assignment]  # see `gql.schema.Execution`
         return executor
 
 
@@ -184,7 +199,7 @@ def subscription(
 
     The cursor *resume* counts for more than the one in the variables; raises `InvalidArgument` if it is none.
     """
-    plan = (_plan if len(query) <= MAX_KEPT else _plan.__wrapped__)(query, operation_name)
+    plan = _plan(query, operation_name)
     if plan is None:
         return None
     given = dict(variables or {})
@@ -208,11 +223,22 @@ def subscription(
         raise
     distinct = {name: value for name, value in given.items() if name != plan.after}
     key = (query, operation_name, msgspec.json.encode(distinct, order="deterministic"), context.scope)
-    return Subscription(plan, given, arguments, context, key, start, cursor)
+    return Subscription(plan, given, arguments, context, key, start, cursor, query)
 
 
-@lru_cache(maxsize=256)
 def _plan(query: str, operation_name: str | None) -> Plan | None:
+    plan = _plans.get((query, operation_name))
+    if plan is None:
+        plan = _new_plan(query, operation_name)
+        if plan is not None and len(query) <= MAX_KEPT:
+            _plans.put((query, operation_name), plan, plan.known.weight + PLAN)
+    return plan
+
+
+_plans: Cache[tuple[str, str | None], Plan] = Cache(PLANS_BYTES)
+
+
+def _new_plan(query: str, operation_name: str | None) -> Plan | None:
     try:
         known = read(query)
     except GraphQLError:

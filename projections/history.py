@@ -167,7 +167,7 @@ def _tag(facet: str, value: object) -> str:
     return "x" + blake2b(f"{facet}:{value}".encode(), digest_size=8).hexdigest()
 
 
-@lru_cache(10_000)
+@lru_cache(1_000)
 def _told(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words(text)))
 

@@ -1,7 +1,6 @@
 """Views folded straight from their streams: as new as the log, or as old as is asked for."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Generic
@@ -9,9 +8,12 @@ from uuid import UUID
 
 from projections.projection import Projection, View
 from projections.snapshot import Kept, Snapshots
+from store.cache import Versions
 from store.log import EventLog, Recorded
 
-KEPT = 1000
+KEPT_BYTES = 64 * 1024 * 1024
+"""Maximum size of the newest views that are kept of one projection, in bytes."""
+
 MANY = 500
 PIECE = 5000
 """Events that are read at once where views are made on the way."""
@@ -25,7 +27,7 @@ class Replay(Generic[View]):
         self._log = log
         self._projection = projection
         self._snapshots = snapshots
-        self._kept: OrderedDict[UUID, Kept[View]] = OrderedDict()
+        self._kept: Versions[UUID, Kept[View]] = Versions(KEPT_BYTES)
 
     async def get(
         self,
@@ -88,7 +90,7 @@ class Replay(Generic[View]):
         return low
 
     async def _now(self, stream: UUID, *, has_asked: bool) -> Kept[View]:
-        kept: Kept[View] = self._kept.get(stream, Kept())
+        kept: Kept[View] = self._kept.get(stream) or Kept()
         if has_asked and self._log.ends_at(stream, kept.version):
             self._keep(stream, kept)  # as what was used last
             return kept
@@ -113,8 +115,6 @@ class Replay(Generic[View]):
         return self._projection.replay(events, view)
 
     def _keep(self, stream: UUID, kept: Kept[View]) -> None:
-        if kept.version >= max(1, self._kept.get(stream, Kept()).version):
-            self._kept[stream] = kept
-            self._kept.move_to_end(stream)
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        known = self._kept.get(stream)
+        if kept.version >= max(1, known.version if known is not None else 0):
+            self._kept.put(stream, kept, kept.version)

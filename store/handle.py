@@ -24,6 +24,7 @@ from msgspec import Struct
 from domain.decider import Decider
 from domain.errors import Refused, VersionMismatch
 from store import codec, ids
+from store.cache import Versions
 from store.log import Author, Change, Event, EventLog, Key, Receipt, Recorded, StreamMoved
 
 State = TypeVar("State")
@@ -33,7 +34,11 @@ EventT = TypeVar("EventT", bound=Event)
 ATTEMPTS = 50
 """Of three nodes that all want the same stream each loses it two times out of three: after 20 now and then for good."""
 
-CACHED_STATES = 10_000
+STATES_BYTES = 64 * 1024 * 1024
+"""Maximum size of the states that are kept, in bytes."""
+
+TOLD_STREAMS = 1000
+"""Maximum number of streams of which events are kept until their states are asked for."""
 
 FEW = 8
 """Events at most that are kept for a state that may be asked for: who writes more to a stream has it already."""
@@ -137,7 +142,7 @@ class States:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._kept: OrderedDict[UUID, Loaded[Any]] = OrderedDict()
+        self._kept: Versions[UUID, Loaded[Any]] = Versions(STATES_BYTES)
         self._told: OrderedDict[UUID, list[Recorded]] = OrderedDict()
 
     async def load(
@@ -178,7 +183,7 @@ class States:
                 told.append(each)
             else:
                 del self._told[each.stream]
-        while len(self._told) > CACHED_STATES:
+        while len(self._told) > TOLD_STREAMS:
             self._told.popitem(last=False)
 
     async def load_at(self, decider: Decider[State, Command, EventT], stream: UUID, version: int) -> Loaded[State]:
@@ -192,11 +197,8 @@ class States:
     def keep(self, loaded: Loaded[Any]) -> None:
         kept = self._kept.get(loaded.stream)
         if kept is None or kept.version <= loaded.version:
-            self._kept[loaded.stream] = loaded
-            self._kept.move_to_end(loaded.stream)
+            self._kept.put(loaded.stream, loaded, loaded.version)
             self._told.pop(loaded.stream, None)
-        if len(self._kept) > CACHED_STATES:
-            self._kept.popitem(last=False)
 
 
 class Handler:

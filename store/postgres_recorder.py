@@ -134,7 +134,7 @@ def recorded(row: "Record") -> Recorded:
     )
 
 
-@lru_cache(10_000)  # the same few come again and again
+@lru_cache(1_000)  # the same few come again and again
 def _author(
     actor: str, origin: str, token: UUID | None, correlation: UUID | None, causation: UUID | None, reason: str | None
 ) -> Author:

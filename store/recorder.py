@@ -258,7 +258,7 @@ def recorded(
     )
 
 
-@lru_cache(10_000)
+@lru_cache(1_000)
 def _author(
     actor: str, origin: str, token: str | None, correlation: str | None, causation: str | None, reason: str | None
 ) -> Author:

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from gql.answer import LARGEST, OVERHEAD, WHOLE, Answer, Answers
+from gql.answer import OVERHEAD, STREAM, WHOLE, Answer, Answers
+from store.cache import ENTRY, PART
 from store.log import EventLog
 from store.memory import MemoryLog
 from store.postgres import PostgresLog
@@ -63,8 +64,8 @@ async def test_an_answer_of_before_is_no_answer_to_who_asks_at_a_later_position(
 
 async def test_those_that_nobody_asked_for_longest_make_room_for_new_ones() -> None:
     body = b"x" * 1000
-    answers = Answers(MemoryLog(), limit=LARGEST * (2 * len(body) + OVERHEAD))
-    for number in range(LARGEST):
+    answers = Answers(MemoryLog(), limit=PART * (2 * len(body) + OVERHEAD + STREAM + ENTRY))
+    for number in range(PART):
         await kept(answers, str(number), Answer(body), A)
     assert await found(answers, "0") is not None
     assert await kept(answers, "new", Answer(body), A) is not None

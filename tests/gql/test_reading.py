@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from graphql import GraphQLError
 
 from gql import reading
-from gql.reading import Kept
+from gql.reading import Read
+from store.cache import Cache
 from tests.gql.stageline import served
 
 GOOD, WRONG, BROKEN = "{ cursor }", "{ nothing }", "{ cursor"
@@ -13,7 +15,7 @@ GOOD, WRONG, BROKEN = "{ cursor }", "{ nothing }", "{ cursor"
 
 @pytest.mark.parametrize("keeps", [True, False])
 def test_documents_are_kept_unless_none_is_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool) -> None:
-    kept = Kept(4), Kept(4)
+    kept: list[Cache[str, Read | GraphQLError]] = [Cache(100_000), Cache(100_000)]
     for name, each in zip(("_good", "_others"), kept, strict=True):
         monkeypatch.setattr(reading, name, each)
     with served(tmp_path, keeps_documents=keeps) as stageline:
@@ -22,5 +24,5 @@ def test_documents_are_kept_unless_none_is_to_be(tmp_path: Path, monkeypatch: py
             for query in (WRONG, BROKEN):
                 (error,) = stageline.ask(query)["errors"]
                 assert error["message"]
-    known = [any(each.find(query) is not None for each in kept) for query in (GOOD, WRONG, BROKEN)]
+    known = [any(each.get(query) is not None for each in kept) for query in (GOOD, WRONG, BROKEN)]
     assert known == [keeps] * 3

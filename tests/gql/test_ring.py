@@ -8,6 +8,9 @@ from gql.ring import Budget, Entry, Ring
 SIZE = 100
 """Bytes of each payload here."""
 
+WEIGHT = SIZE + ring.ENTRY
+"""Bytes of each entry here."""
+
 
 def _fill(filled: Ring, entries: int) -> None:
     for position in range(filled.end + 1, filled.end + 1 + entries):
@@ -23,21 +26,21 @@ def test_a_ring_keeps_its_newest_entries_and_knows_from_where() -> None:
 
 
 def test_a_ring_has_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ring, "BYTES", 10 * SIZE)
+    monkeypatch.setattr(ring, "BYTES", 10 * WEIGHT)
     kept = Ring(Budget())
     _fill(kept, 25)
-    assert kept.bytes <= 10 * SIZE
-    kept.append(Entry(26, None, b"x" * SIZE * 20))  # the newest is there, however long it is
+    assert kept.bytes <= 10 * WEIGHT
+    kept.append(Entry(26, None, b"x" * SIZE * 40))  # the newest is there, however long it is
     assert kept.find(26) is not None
-    assert kept.bytes == 20 * SIZE
+    assert kept.bytes == 40 * SIZE + ring.ENTRY
 
 
 def test_all_rings_of_a_node_have_so_many_bytes_together() -> None:
-    budget = Budget(limit=20 * SIZE)
+    budget = Budget(limit=20 * WEIGHT)
     rings = [Ring(budget) for _ in range(4)]
     for each in rings:
         _fill(each, 25)
-    assert budget.used == sum(each.bytes for each in rings) <= budget.limit + SIZE * len(rings)
+    assert budget.used == sum(each.bytes for each in rings) <= budget.limit + WEIGHT * len(rings)
     for each in rings:
         each.clear()
     assert budget.used == 0

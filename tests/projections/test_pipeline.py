@@ -11,6 +11,7 @@ from domain.queue import DeploymentAdmitted, DeploymentId
 from domain.stage import EditStage
 from projections import pipeline, replay
 from projections.pipeline import Pipelines, PipelineView
+from store import cache
 from store.log import EventLog
 from tests.domain import example
 from tests.projections.given import STREAM, at, folded, recorded
@@ -99,8 +100,16 @@ async def test_a_stream_that_is_no_pipelines_has_none(log: EventLog) -> None:
     assert await Pipelines(log).get(EnvironmentId(STREAM)) is None
 
 
+@pytest.fixture
+def keeps_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of four views are kept: those that were used last."""
+    monkeypatch.setattr(replay, "KEPT_BYTES", 10_000)
+    monkeypatch.setattr(cache, "PART", 1)
+    monkeypatch.setattr(cache, "LAST", 1)
+
+
+@pytest.mark.usefixtures("keeps_few")
 async def test_an_answer_is_never_behind_the_log(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "KEPT", 2)
     monkeypatch.setattr(replay, "MANY", 3)
     world, shown = World(log, seed=3), Pipelines(log)
     await world.create_project()
@@ -116,13 +125,12 @@ async def test_an_answer_is_never_behind_the_log(log: EventLog, monkeypatch: pyt
             assert (view.pipeline, view.version) == (handled.state, handled.subject.version)
             assert view.position == handled.receipt.position
             assert await shown.get(environment) is view
+    assert len(shown._replay._kept) < 4
 
 
-async def test_what_is_asked_for_again_and_again_is_kept_though_many_others_are(
-    log: EventLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("keeps_few")
+async def test_what_is_asked_for_again_and_again_is_kept_though_many_others_are(log: EventLog) -> None:
     """Also by those who have asked the log already, and so read nothing."""
-    monkeypatch.setattr(replay, "KEPT", 2)
     world, shown = World(log, seed=3), Pipelines(log)
     await world.create_project()
     for _ in range(4):
@@ -132,3 +140,4 @@ async def test_what_is_asked_for_again_and_again_is_kept_though_many_others_are(
     for other in others:
         await shown.get(other)
         assert await shown.get(often, has_asked=True) is view
+    assert len(shown._replay._kept) < 4
