@@ -11,16 +11,25 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
+from typing import Any
 
 from msgspec import Struct
 
-from tests.fuzz import attacks, oracle
+from tests.fuzz import attacks, oracle, websocket
 from tests.fuzz.attack import Attack, Await, End, Pause, Send, Step
 from tests.fuzz.oracle import Answers
 from tests.fuzz.world import World
 
 AT_ONCE = 12
 """Attacks that are carried out at the same time by one process."""
+
+LOITERERS = 40
+"""Connections that a process keeps beside them, on which nothing more comes after one of these beginnings."""
+
+BEGUN = (b"", b"POST /graphql HTTP/1.1\r\nHost: x\r\nX-Half: ", websocket.handshake())
+
+LOITERING, AGAIN = 600.0, 0.5
+"""Seconds that such a connection is kept at most, and after which it is tried again."""
 
 PATIENCE = 30.0
 """Seconds that the answer to a whole request may take."""
@@ -79,12 +88,13 @@ class Report(Struct):
     statuses: Counter[str]
 
 
-def main(plan: Plan, is_over: Event, to: Connection) -> None:
+def main(plan: Plan, is_over: Event, done: Any, to: Connection) -> None:
+    """Sends a `Report` when all is done, or *is_over* is set; *done*, a `multiprocessing.Value`, counts meanwhile."""
     os.nice(NICE)
-    to.send(asyncio.run(_attack(plan, is_over)))
+    to.send(asyncio.run(_attack(plan, is_over, done)))
 
 
-async def _attack(plan: Plan, is_over: Event) -> Report:
+async def _attack(plan: Plan, is_over: Event, done: Any) -> Report:
     report = Report([], Counter())
     numbers = plan.numbers()
 
@@ -95,11 +105,25 @@ async def _attack(plan: Plan, is_over: Event) -> Report:
             attack = attacks.attack(plan.seed, number, plan.world)
             outcome, answers = await carry_out(attack, plan.world, number)
             report.outcomes.append(outcome)
+            with done.get_lock():
+                done.value += 1
             for response in answers.responses:
                 report.statuses["refused: 503" if oracle.is_refusal(response) else str(response.status)] += 1
 
+    loitering = [asyncio.create_task(_loiter(plan.world, number)) for number in range(LOITERERS)]
     await asyncio.gather(*(some() for _ in range(AT_ONCE)))
+    for each in loitering:
+        each.cancel()
+    await asyncio.gather(*loitering, return_exceptions=True)
     return report
+
+
+async def _loiter(world: World, number: int) -> None:
+    """Keeps a connection on which nothing more comes; comes again when it is sent away."""
+    begun = Attack("loiterer", (Send(BEGUN[number % len(BEGUN)]),), End.READ, is_good=False, seconds=LOITERING)
+    while True:
+        await _Client(begun, _connection(begun, number)).run((world.host, world.port))
+        await asyncio.sleep(AGAIN)
 
 
 async def carry_out(attack: Attack, world: World, number: int) -> tuple[Outcome, Answers]:

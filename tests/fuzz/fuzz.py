@@ -131,7 +131,7 @@ def _attack(
     numbers: range,
     kinds: frozenset[str],
 ) -> tuple[list[Report], Pulse]:
-    is_over, is_calm = _processes.Event(), _processes.Event()
+    is_over, is_calm, done = _processes.Event(), _processes.Event(), _processes.Value("i")
     beating, beats = _started(heartbeat.main, server.pid, world.host, world.port, server.token, is_calm)
     beats.recv()  # it has begun
     plans = [
@@ -139,7 +139,7 @@ def _attack(
         for n in range(ATTACKERS)
         if n < len(numbers)
     ]
-    attackers = [_started(attacker.main, plan, is_over) for plan in plans]
+    attackers = [_started(attacker.main, plan, is_over, done) for plan in plans]
     told = began = time.monotonic()
     while not all(each.poll() for _, each in attackers):
         time.sleep(PAUSE)
@@ -149,7 +149,7 @@ def _attack(
             is_over.set()
         if time.monotonic() - told > NEWS:
             told = time.monotonic()
-            print(f"{told - began:.0f} s, {watch.peak / MIB:.0f} MiB at most", flush=True)
+            print(f"{told - began:.0f} s: {done.value:,} requests, {watch.peak / MIB:.0f} MiB at most", flush=True)
     reports = [each.recv() for _, each in attackers]
     is_calm.set()
     pulse: Pulse = beats.recv()
@@ -246,6 +246,16 @@ def _figures(count: int, seconds: float, statuses: Counter[str], pulse: Pulse, w
 _QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 
 
+def _keep(folder: Path, seed: int, result: Result) -> Path:
+    """Where the findings are from now on, with what was sent and the log of the server in *folder*."""
+    kept = Path(tempfile.mkdtemp(prefix="stageline-fuzz-"))
+    (kept / "findings").write_text("\n".join(result.findings))
+    (kept / "server.log").write_bytes((folder / "server.log").read_bytes())
+    for number in result.attacks:
+        (kept / f"{seed}-{number}").write_bytes(attacks.attack(seed, number, result.world).sent)
+    return kept
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=20_000)
@@ -257,13 +267,10 @@ def main() -> None:
     numbers = range(options.requests) if options.only is None else range(options.only, options.only + 1)
     with tempfile.TemporaryDirectory() as folder:
         result = fuzz(Path(folder), seed=options.seed, numbers=numbers, kinds=frozenset(options.kind))
-    if result.findings:
-        kept = Path(tempfile.mkdtemp(prefix="stageline-fuzz-"))
-        for number in result.attacks:
-            (kept / f"{options.seed}-{number}").write_bytes(attacks.attack(options.seed, number, result.world).sent)
-        (kept / "findings").write_text("\n".join(result.findings))
+        kept = _keep(Path(folder), options.seed, result) if result.findings else None
+    if kept is not None:
         print("\n".join(result.findings[:SHOWN]))
-        print(f"{len(result.findings)} findings; all of them, and what was sent, are in {kept}")
+        print(f"{len(result.findings)} findings; all of them, what was sent, and the server's log are in {kept}")
     print(result.figures)
     sys.exit(bool(result.findings))
 
