@@ -1,8 +1,8 @@
 """
 A process that asks small things all the time, and how long the answers took.
 
-A beat is due at fixed times: one that has to wait for the one before it has taken that time, too. Otherwise a second in
-which nobody is answered would count as one slow answer among many quick ones.
+While an answer is waited for, the beats go on that would have been: each of them takes until then, too. Otherwise a
+second in which nobody is answered would count as one slow answer among many quick ones.
 """
 
 import http.client
@@ -10,7 +10,6 @@ import json
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -23,9 +22,6 @@ PERIOD = 0.02
 """Seconds between two beats of a kind."""
 
 PATIENCE = 60.0
-SEEN = 10_000
-"""Beats that are remembered: more than are due while an answer is waited for."""
-
 QUERY = b'{"query": "{ cursor }"}'
 
 
@@ -94,9 +90,8 @@ def _beat(
     pulse: Pulse,
 ) -> None:
     connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
-    due = time.monotonic()
-    seen: deque[tuple[float, float]] = deque([(due, _waited(pid))], maxlen=SEEN)  # when, and how long until then
     while not is_over.is_set():
+        sent, before = time.monotonic(), _waited(pid)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
@@ -106,13 +101,12 @@ def _beat(
         except (OSError, http.client.HTTPException) as fault:
             pulse.faults.append(f"{method} {path}: {fault!r}")
             connection.close()  # it is opened again
-        now, waited = time.monotonic(), _waited(pid)
-        before = next((each for at, each in reversed(seen) if at <= due), seen[0][1])
-        seen.append((now, waited))
-        pulse.beats.append(Beat(due, now - due, waited - before))
-        due += PERIOD
-        if (early := due - now) > 0:
-            time.sleep(early)
+        taken, waited = time.monotonic() - sent, _waited(pid) - before
+        for missed in range(1 + int(taken / PERIOD)):
+            rest = taken - missed * PERIOD
+            pulse.beats.append(Beat(sent + missed * PERIOD, rest, min(waited, rest)))
+        if taken < PERIOD:
+            time.sleep(PERIOD - taken)
     connection.close()
 
 
