@@ -14,7 +14,7 @@ from websockets.streams import StreamReader
 
 LEAK = re.compile(
     r'Traceback|File "|\w+\.py\b|\bat 0x[0-9a-f]{6}|<class \'|/site-packages/'
-    r"|\b(?:gql|server|store|projections|domain|runner|strawberry|graphql|msgspec|uvicorn|starlette|asyncio|yaml)\.[a-z_]\w*"
+    r"|\b(?:gql|server|store|projections|domain|runner|strawberry|graphql|msgspec|uvicorn|starlette|asyncio)\.[a-z_]\w*"
     r"|\b[A-Z][a-z]\w*(?:Error|Exception|Warning)\b"
 )
 """Inner names: a place in the code, a module, a class of exceptions."""
