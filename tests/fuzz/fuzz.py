@@ -40,6 +40,9 @@ USUAL, LONGEST = 0.25, 1.0
 GROWTH = 1.5
 """Times the memory that the server had at the start, which it may have in the end."""
 
+OPENED = 8
+"""Files that the server opens when it first needs them, and keeps: each thread that reads rows has two of its own."""
+
 SETTLING = 60.0
 """Seconds that memory and connections may take to be given back."""
 
@@ -61,7 +64,8 @@ SHOWN = 20
 FAULT = re.compile(r"Traceback|^(ERROR|CRITICAL)|Task exception|never (awaited|retrieved)", re.MULTILINE)
 ENTRY = re.compile(r"^(?=[A-Z]+  )", re.MULTILINE)
 ID = re.compile(r"\b[0-9a-f]{8}-?[0-9a-f-]{20,28}\b|0x[0-9a-f]+")
-TRACED = 7
+NUMBER = re.compile(r"\d[\da-f-]*")
+TRACED = 6
 """Lines of a traceback's end that tell it from others."""
 
 MIB = 1024 * 1024
@@ -170,7 +174,9 @@ def _settle(process: psutil.Process, watch: Watch) -> None:
     deadline = time.monotonic() + SETTLING
     while True:
         watch.end, watch.files_at_end = process.memory_info().rss, process.num_fds()
-        if (watch.end <= GROWTH * watch.start and watch.files_at_end <= watch.files) or time.monotonic() > deadline:
+        if (
+            watch.end <= GROWTH * watch.start and watch.files_at_end <= watch.files + OPENED
+        ) or time.monotonic() > deadline:
             return
         time.sleep(PAUSE)
 
@@ -184,7 +190,7 @@ def _of_process(server: Serving, watch: Watch, is_alive: bool) -> Iterator[str]:
         return
     if watch.end > GROWTH * watch.start:
         yield f"memory: {watch.start / MIB:.0f} MiB at the start, {watch.end / MIB:.0f} MiB in the end"
-    if watch.files_at_end > watch.files:
+    if watch.files_at_end > watch.files + OPENED:
         yield f"open files: {watch.files} at the start, {watch.files_at_end} in the end"
 
 
@@ -199,9 +205,9 @@ def _of_log(server: Serving, start: int, seconds: float) -> Iterator[str]:
 
 
 def summary(entry: str) -> str:
-    """The first line of a log's *entry*, and the end of its traceback; ids and addresses are left out."""
+    """The first line of a log's *entry*, and the end of its traceback; ids, addresses and numbers are left out."""
     lines = ID.sub("…", entry).strip().splitlines()
-    return "\n".join(lines[:1] + lines[1:][-TRACED:])
+    return "\n".join(lines[:1] + lines[1:-1][-TRACED:] + [NUMBER.sub("…", lines[-1])])
 
 
 def of_pulse(pulse: Pulse, outcomes: Sequence[Outcome], is_alone: bool) -> Iterator[str]:

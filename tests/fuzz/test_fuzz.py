@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.fuzz.fuzz import fuzz
 
-REQUESTS = 500
+REQUESTS = 300
 
 
 def test_no_request_breaks_the_server_or_has_others_wait(tmp_path: Path) -> None:
