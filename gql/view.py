@@ -7,6 +7,7 @@ header, a WebSocket in the payload of connection_init. A browser's session may s
 """
 
 import json
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -252,7 +253,7 @@ class View(GraphQL[Context, None]):
         ):
             raise TooManyMarks(TOO_MANY, "", 0)
         try:
-            return msgspec.json.decode(data)
+            return _decoder.decode(data)
         except (ValueError, RecursionError) as fault:
             raise json.JSONDecodeError(str(fault), "", 0) from fault
 
@@ -308,6 +309,20 @@ def limited(scope: Scope, receive: Receive) -> Receive:
         return message
 
     return limited
+
+
+def to_float(text: str) -> float:
+    """Return the number in the JSON *text*; raises `ValueError` if it is too large.
+
+    msgspec's own way takes a hundred times as long for numbers like 1e308: 8 s for a body of 5 MiB.
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("Number out of range")
+    return number
+
+
+_decoder = msgspec.json.Decoder(float_hook=to_float)
 
 
 def check_size(size: int) -> None:

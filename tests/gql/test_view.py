@@ -1,5 +1,7 @@
 """GraphQL over HTTP: who is answered, how, and what is too much."""
 
+import json
+import time
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from gql.limit import MAX_TOKENS
 from gql.reading import MAX_KEPT
 from gql.representation import MEDIA_TYPE
-from gql.view import MAX_BODY, SUBSCRIPTIONS
+from gql.view import MAX_BODY, SUBSCRIPTIONS, View
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
 
@@ -258,3 +260,24 @@ def test_a_browser_gets_the_page_without_a_token(stageline: Stageline) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
     assert "GraphiQL" in answer.text
+
+
+def test_no_number_takes_long_to_read() -> None:
+    view = object.__new__(View)
+
+    def taken(number: str) -> float:
+        text = f"[{','.join([number] * 10_000)}]"
+        start = time.process_time()
+        view.decode_json(text)
+        return time.process_time() - start
+
+    usual = min(taken("1.5") for _ in range(5))
+    for number in ("1e308", "1.7976931348623157e308", "5e-324", "2.2250738585072012e-308"):
+        assert min(taken(number) for _ in range(5)) < 20 * usual  # it was 300 times as much
+
+
+def test_a_number_that_is_too_large_is_no_json() -> None:
+    view = object.__new__(View)
+    assert view.decode_json(b"[1e308, -0.0, 1E5, 0.1]") == [1e308, 0.0, 100000.0, 0.1]
+    with pytest.raises(json.JSONDecodeError):
+        view.decode_json(b"[1e309]")
