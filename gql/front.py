@@ -40,6 +40,7 @@ from gql.view import (
     ending,
     nobody,
     refusal,
+    to_float,
     unauthorized,
     unreachable,
 )
@@ -92,7 +93,7 @@ class Asked(Struct, dict=True):
             else:
                 parameters: dict[str, Any] = dict(parse_qsl(self.text.decode(), keep_blank_values=True))
                 for name in parameters.keys() & {"variables", "extensions"}:
-                    parameters[name] = msgspec.json.decode(parameters[name])
+                    parameters[name] = _values.decode(parameters[name])
                 asked = msgspec.convert(parameters, Operation)
             if asked.registers:
                 self.is_kept = False  # each time it is sent the document has to be registered
@@ -217,7 +218,8 @@ class Front:
             await response(scope, again, send)
 
 
-_decoder = msgspec.json.Decoder(Operation)
+_decoder = msgspec.json.Decoder(Operation, float_hook=to_float)
+_values = msgspec.json.Decoder(float_hook=to_float)
 
 
 def _may_be_short(method: str, headers: dict[bytes, bytes]) -> bool:
