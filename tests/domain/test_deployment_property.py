@@ -43,6 +43,7 @@ from domain.step import (
 )
 from tests.domain.given import stored
 from tests.domain.run import Run, service, stage
+from tests.examples import examples
 
 # Whether there is something to build, whether it is skipped, and its retries; a stage's concurrency and its services.
 services = st.tuples(st.booleans(), st.sampled_from([False, False, False, True]), st.integers(0, 2))
@@ -228,7 +229,7 @@ class Story:
                 self.tell(AdvanceDeployment(worker="worker-0"))
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(plans, fates, st.randoms(use_true_random=True))
 def test_a_deployment_comes_to_its_end_and_keeps_to_its_order(
     plan: list[tuple[int, list[tuple[bool, bool, int]]]], fate: tuple[float, float, float], random: Random

@@ -42,6 +42,7 @@ from domain.stage import (
 )
 from tests.domain.example import NOBODY, NOWHERE, PROJECT
 from tests.domain.given import stored
+from tests.examples import examples
 
 # So few that they meet: as taken and as free, as new and as known, and the same in another case or width.
 STAGES = [StageId(UUID(int=number)) for number in range(1, 10)]
@@ -220,5 +221,5 @@ class Pipelines(RuleBasedStateMachine):
         assert pipeline.decider.replay(self.log) == self.pipeline
 
 
-Pipelines.TestCase.settings = settings(max_examples=80, stateful_step_count=50)
+Pipelines.TestCase.settings = settings(max_examples=examples(80), stateful_step_count=50)
 test_a_pipeline_stays_a_pipeline_whatever_is_asked_of_it = Pipelines.TestCase

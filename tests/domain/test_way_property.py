@@ -14,6 +14,7 @@ from domain.stage import StageDeleted
 from domain.undo import without
 from domain.way import way
 from tests.domain.histories import Change, folded, histories, lived
+from tests.examples import examples
 
 places = st.integers(0, 10**6)
 
@@ -43,7 +44,7 @@ def test_events_one_by_one_lead_where_all_of_them_do(history: list[Change]) -> N
 
 @given(histories(), places, places)
 @example(lived([(0, 0, 0), (4, 0, 1), (5, 0, 1), (1, 1, 0)]), 0, 4)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_the_way_leads_there_and_is_never_longer_than_what_happened(
     history: list[Change], one: int, other: int
 ) -> None:
@@ -71,7 +72,7 @@ def test_there_is_a_way_between_pipelines_that_have_nothing_in_common(one: list[
 
 
 @given(histories(), places)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_the_last_change_is_always_taken_back_whole(history: list[Change], place: int) -> None:
     history = cut(history, place)
     assume(len(history) > 1)
@@ -80,7 +81,7 @@ def test_the_last_change_is_always_taken_back_whole(history: list[Change], place
 
 
 @given(histories(), places)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_a_change_that_is_taken_back_leaves_a_pipeline_or_names_what_stands_in_the_way(
     history: list[Change], place: int
 ) -> None:

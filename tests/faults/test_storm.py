@@ -1,4 +1,4 @@
-"""A short storm, for every run of the tests; `scripts/faults` lets one rage for as long as you like."""
+"""A short storm, and a longer one with `--long`; `scripts/faults` lets one rage for as long as you like."""
 
 import os
 import random
@@ -8,13 +8,13 @@ from pathlib import Path
 from tests.faults.storm import storm
 from tests.postgres import Server
 
-KILLS = 20
-"""At least; a rebuild kills a node, too."""
+KILLS, MANY_KILLS = 4, 20
+"""At least, in the short and in the long form; a rebuild kills a node, too."""
 
 
-async def test_no_promise_is_broken_while_everything_fails(server: Server, tmp_path: Path) -> None:
+async def test_no_promise_is_broken_while_everything_fails(server: Server, tmp_path: Path, is_long: bool) -> None:
     def is_enough(_: float, happened: Counter[str]) -> bool:
-        return happened["kill"] >= KILLS
+        return happened["kill"] >= (MANY_KILLS if is_long else KILLS)
 
     seed = int(os.environ.get("SEED", 0)) or random.randrange(1, 2**32)
     print(f"SEED={seed}")

@@ -11,6 +11,25 @@ from tests.gql.stageline import Stageline, served
 from tests.postgres import created
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Leave all sets of arguments but a test's first one on PostgreSQL to the long form.
+
+    The log and the read models are held to all of it on PostgreSQL in `tests/store` and `tests/projections`.
+    """
+    tried: set[str] = set()
+    for item in filter(_is_on_postgres, items):
+        test = item.nodeid.partition("[")[0]
+        if test in tried:
+            item.add_marker("long")
+        tried.add(test)
+
+
+def _is_on_postgres(item: pytest.Item) -> bool:
+    """Whether the shared application that *item* is tried on is."""
+    return hasattr(item, "callspec") and item.callspec.params.get("stageline") == "postgres"
+
+
 @pytest.fixture(scope="package", params=["sqlite", "postgres"])
 def stageline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stageline]:
     """On either store. It ends with these tests: others stop the database."""

@@ -22,6 +22,7 @@ from server.parts import running
 from server.settings import Settings
 from store import ids
 from store.log import Origin
+from tests.examples import examples
 from tests.gql.documents import CORE, VARIABLES, Selections, value
 from tests.gql.stageline import PATIENCE, document
 
@@ -57,7 +58,9 @@ def _document(data: st.DataObject, roots: list[str]) -> str:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 def test_whatever_resolvers_give_a_compiled_document_makes_of_it_what_graphql_core_does(data: st.DataObject) -> None:
     text = _document(data, [root.format(project="x", environment="x", deployment="x") for root in ROOTS])
     document = parse(text)
@@ -139,7 +142,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 def test_a_compiled_document_asks_the_same_resolvers(real: Real, data: st.DataObject) -> None:
     text = _document(data, [root.format(**real.ids) for root in ROOTS])
     assert msgspec.json.encode(real.compiled(text)) == msgspec.json.encode(real.executed(text, VARIABLES))

@@ -13,6 +13,7 @@ from gql import document as documents
 from gql.apply import DocumentFormat, written
 from store import ids
 from tests.domain.histories import folded, histories
+from tests.examples import examples
 
 letters = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 texts = st.text(letters, min_size=1, max_size=30).filter(str.strip)
@@ -36,7 +37,7 @@ specs = st.builds(
 
 
 @given(histories(most=15).map(folded), st.lists(specs, max_size=3), st.sampled_from(DocumentFormat), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_applying_what_was_exported_changes_nothing(
     pipeline: Pipeline, own: list[ServiceSpec], format_: DocumentFormat, has_ids: bool
 ) -> None:
@@ -52,7 +53,7 @@ def test_applying_what_was_exported_changes_nothing(
 
 
 @given(histories(most=15).map(folded), histories(most=15).map(folded))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_a_document_makes_of_any_pipeline_what_it_says(one: Pipeline, other: Pipeline) -> None:
     document = documents.of(other)
     becomes = apply.decider.replay(apply.decide(one, ApplyPipeline(wanted=documents.wanted(document, one))), one)

@@ -37,6 +37,7 @@ import cli
 from gql import cost, history, limit, source, view
 from gql.connection import DEFAULT_PAGE, MAX_PAGE
 from gql.cost import LISTS, MAX_COST, WEIGHTS, costs
+from tests.examples import examples
 from tests.gql.documents import CORE, Selections
 from tests.gql.stageline import Stageline, served
 
@@ -290,7 +291,7 @@ sizes = st.none() | st.integers(-5, 1000)
 
 
 @given(st.data(), st.dictionaries(st.sampled_from(["first", "last"]), sizes))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_document_is_measured_as_if_it_were_written_without_fragments(
     data: st.DataObject, variables: dict[str, int | None]
 ) -> None:

@@ -157,7 +157,7 @@ def test_another_version_than_the_expected_one_refuses_the_change_and_says_which
 NOT_IN_HISTORY = {"createProject", "setActorProfile", "forgetActor", "issueToken", "revokeToken"}
 
 
-@pytest.mark.parametrize("mutation", CHANGES.keys() - NOT_IN_HISTORY)
+@pytest.mark.parametrize("mutation", sorted(CHANGES.keys() - NOT_IN_HISTORY))
 def test_a_reason_is_kept_with_the_change(environment: Environment, mutation: str) -> None:
     stageline = environment.stageline
     changed = stageline.do(mutation, **CHANGES[mutation](environment), reason="because …")

@@ -46,6 +46,7 @@ from projections.sqlite import SqliteViews
 from projections.views import Place
 from store.memory import MemoryLog
 from tests.domain.run import ENVIRONMENT, WORKER, planned, service, service_id, stage, stage_id
+from tests.examples import examples
 from tests.projections.given import STREAM, at, folded
 from tests.projections.world import World
 
@@ -246,7 +247,7 @@ def test_the_newest_of_an_environment_sorts_last() -> None:
     assert deployment.projection.place(views[0]) == Place(str(ENVIRONMENT), "0000000002")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(story=st.lists(st.sampled_from(range(len(World.ACTS))), min_size=20, max_size=60), seed=st.integers(0, 2**32))
 async def test_a_view_never_disagrees_with_the_domain(story: list[int], seed: int) -> None:
     log = MemoryLog()

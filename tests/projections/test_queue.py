@@ -10,6 +10,7 @@ from projections import queue
 from store import ids
 from store.log import Change
 from store.memory import MemoryLog
+from tests.examples import examples
 from tests.projections.given import BY
 
 numbers = st.integers(0, 20)
@@ -17,7 +18,7 @@ numbers = st.integers(0, 20)
 
 @pytest.mark.parametrize("many", [1, 3, queue.MANY])
 @given(st.lists(st.tuples(st.booleans(), numbers), max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 async def test_at_every_version_it_is_what_the_rules_say(many: int, acts: list[tuple[bool, int]]) -> None:
     state, events = queues.decider.initial, list[QueueEvent]()
     for number, (is_request, which) in enumerate(acts):

@@ -11,6 +11,7 @@ from projections.sqlite import SqliteViews
 from store.log import EventLog
 from store.memory import MemoryLog
 from store.sqlite import SqliteLog
+from tests.examples import examples
 from tests.projections.rows import expected, project, stored
 from tests.projections.world import PROJECTIONS, World, all_of
 
@@ -21,14 +22,14 @@ seeds = st.integers(0, 2**32)
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@settings(unhurried, max_examples=15)
+@settings(unhurried, max_examples=examples(15))
 @given(stories, seeds)
 async def test_rows_made_live_are_those_made_anew(story: list[int], seed: int) -> None:
     with TemporaryDirectory() as folder:
         await check(MemoryLog(), Path(folder), story, seed)
 
 
-@settings(unhurried, max_examples=4)
+@settings(unhurried, max_examples=examples(4))
 @given(stories, seeds)
 async def test_rows_made_live_are_those_made_anew_on_sqlite(story: list[int], seed: int) -> None:
     with TemporaryDirectory() as folder:

@@ -31,6 +31,7 @@ from projections.views import (
     ViewsUnavailable,
 )
 from store import ids
+from tests.examples import examples
 from tests.postgres import pages as pages_of
 
 START = Checkpoint(kind="thing", version=1, generation=1, epoch="e", position=10, hash=b"10")
@@ -114,7 +115,7 @@ async def test_a_removed_row_is_gone(views: Views) -> None:
 LISTS = st.lists(st.sampled_from(["", "a", "ab", "b", "ß", "😀", "\uffff"]), max_size=9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(LISTS, st.integers(1, 4), st.booleans())
 async def test_pages_both_ways_are_the_whole_list(sorts: list[str], size: int, is_descending: bool) -> None:
     views = await SqliteViews.open(":memory:")
@@ -122,7 +123,7 @@ async def test_pages_both_ways_are_the_whole_list(sorts: list[str], size: int, i
     await views.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LISTS, st.integers(1, 4), st.booleans())
 async def test_pages_both_ways_are_the_whole_list_on_postgres(
     database: str, sorts: list[str], size: int, is_descending: bool

@@ -193,7 +193,7 @@ def lines_of(deployment: int) -> list[str]:
     return sorted(f"{doing[phase]} {deployment}.{name}" for _, name, phase, _ in marks)
 
 
-@pytest.mark.parametrize("run", range(3))
+@pytest.mark.parametrize("run", [0, *(pytest.param(run, marks=pytest.mark.long) for run in (1, 2))])
 async def test_deployments_go_on_where_a_killed_server_left_them(data: Path, run: int) -> None:
     seed = int(os.environ.get("SEED", 0)) or random.randrange(1, 2**32)
     print(f"SEED={seed}")

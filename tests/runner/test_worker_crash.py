@@ -1,7 +1,8 @@
 """
 Workers of one machine that are killed in the middle of deployments, again and again.
 
-They are processes of their own, `stageline worker`. KILLS says how often they are killed (12), and SEED repeats a run.
+They are processes of their own, `stageline worker`. KILLS says how often they are killed (4, or with `--long` 12),
+and SEED repeats a run.
 What steps leave behind is compared with the log as in test_crash.
 """
 
@@ -37,7 +38,10 @@ from tests.runner.test_crash import SERVICES, lines_in_store, lines_of, marks_in
 from tests.runner.world import ANN, World
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("KILLS", "12"))
+KILLS, MANY_KILLS = 4, 12
+HANGING = 100.0 + 20 * int(os.environ.get("KILLS", MANY_KILLS))
+"""Seconds after which a test is cancelled."""
+
 ENVIRONMENTS = 3
 LONGEST = 1.0
 """Seconds at most between a deployment's being taken up and a worker's being killed."""
@@ -49,7 +53,7 @@ data = test_crash.data
 async def opened(database: str) -> AsyncIterator[World]:
     log = await PostgresLog.open(database)
     await jobs.prepare(database)
-    async with World(log, await PostgresOutput.open(database)).standing(100 + 20 * KILLS) as world:
+    async with World(log, await PostgresOutput.open(database)).standing(HANGING) as world:
         yield world
 
 
@@ -120,8 +124,9 @@ async def deploy_on(here: World, place: EnvironmentId, done: list[DeploymentId],
 
 
 async def test_no_step_is_lost_or_carried_out_twice_when_workers_are_killed(
-    world: World, database: str, data: Path
+    world: World, database: str, data: Path, is_long: bool
 ) -> None:
+    kills = int(os.environ.get("KILLS", MANY_KILLS if is_long else KILLS))
     seed = int(os.environ.get("SEED", 0)) or random.randrange(1, 2**32)
     print(f"SEED={seed}")
     chance = random.Random(seed)
@@ -136,14 +141,14 @@ async def test_no_step_is_lost_or_carried_out_twice_when_workers_are_killed(
         async with asyncio.TaskGroup() as tasks:
             for place, theirs in zip(environments, done, strict=True):
                 tasks.create_task(deploy_on(world, place, theirs, enough))
-            for _ in range(KILLS):
+            for _ in range(kills):
                 await taken_up(world)
                 await asyncio.sleep(chance.uniform(0, LONGEST))
                 victim = chance.choice(workers)
                 await victim.end(SIGKILL)
                 await victim.start()
             enough.set()
-    print(f"{KILLS} kills in {sum(map(len, done))} deployments")
+    print(f"{kills} kills in {sum(map(len, done))} deployments")
     for folder, deployments in zip(folders, done, strict=True):
         marks = (folder / "marks").read_text().split()
         assert sorted(mark for number, _ in enumerate(deployments, 1) for mark in marks_of(number)) == sorted(marks)

@@ -16,6 +16,7 @@ from store.audit import MOST_FINDINGS, Finding, Flaw, Verifier, running
 from store.log import Author, Change, EventLog, Origin
 from store.memory import MemoryLog
 from store.sqlite import SqliteLog
+from tests.examples import examples
 from tests.store.sample import ANN, BOB, A, B, C, change, renamed
 
 EVENTS = 40
@@ -138,7 +139,7 @@ def test_a_head_of_any_moment_is_found_in_a_later_export() -> None:
 places = st.integers(0, EVENTS - 1)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 @given(places, st.data())
 def test_a_changed_byte_is_found(index: int, data: st.DataObject) -> None:
     line = bytearray(LINES[index])
@@ -147,7 +148,7 @@ def test_a_changed_byte_is_found(index: int, data: st.DataObject) -> None:
     assert names_it(verified(altered(index, bytes(line))), index)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(places, st.data())
 def test_a_byte_that_came_in_or_went_is_found(index: int, data: st.DataObject) -> None:
     line = LINES[index]

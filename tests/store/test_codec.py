@@ -14,6 +14,7 @@ from msgspec import inspect as shapes
 
 from store import codec, ids
 from store.log import Author, Event, Origin
+from tests.examples import examples
 from tests.store import golden
 
 GOLDEN = golden.read()
@@ -102,7 +103,7 @@ def values(shape: shapes.Type) -> st.SearchStrategy[Any]:
 events: st.SearchStrategy[Event] = st.one_of(*(values(shapes.type_info(type_)) for type_ in codec.TYPES.values()))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(events)
 def test_an_event_is_read_as_it_was_written(event: Event) -> None:
     assert event == codec.decode(codec.name(event), codec.encode(event))
