@@ -204,14 +204,19 @@ def sluggish(stageline: Stageline) -> Iterator[Socket]:
 
 
 LONG = "x" * 900
-CHANGES = 180
+CHANGES, AT_ONCE = 180, 60
 
 
 def describe(environment: Environment) -> None:
     """Has more recorded than a client that doesn't read can be sent."""
-    stage = environment.pipeline["stages"][0]["id"]
-    for number in range(CHANGES):
-        environment.do("editStage", stage=stage, description=f"{number} {LONG}")
+    where = f'environment: "{environment.id}", stage: "{environment.pipeline["stages"][0]["id"]}"'
+    for begin in range(0, CHANGES, AT_ONCE):
+        changes = " ".join(
+            f'n{number}: editStage({where}, description: "{number} {LONG}") {{ __typename }}'
+            for number in range(begin, begin + AT_ONCE)
+        )
+        done = environment.stageline.execute(f"mutation {{ {changes} }}").values()
+        assert [each["__typename"] for each in done] == ["Pipeline"] * AT_ONCE
 
 
 def test_a_slow_client_misses_nothing_and_keeps_nobody_waiting(
