@@ -9,6 +9,16 @@ from tests.gql.stageline import Data, Stageline
 STAGES = ["DATABASE DEFAULT", "JOB DEFAULT", "CONTAINER DEFAULT", "APPLICATION DEFAULT"]
 DATABASE, JOB, CONTAINER, APPLICATION = STAGES
 
+CREATE = """
+mutation ($name: String!, $project: ID!) {
+  createProject(name: $name) { ... on Project { id } }
+  createEnvironment(project: $project, name: "Production") { ... on Pipeline { environment { id } } }
+}
+"""
+OPEN = """
+query ($environment: ID!) { deployments(environment: $environment, first: 50) { edges { node { id finishedAt } } } }
+"""
+
 numbers = count(1)
 
 
@@ -17,8 +27,10 @@ class Environment:
         self.stageline = stageline
         self.number = next(numbers)
         self.project_name = f"Project {self.number}"
-        self.project = stageline.do("createProject", name=self.project_name)["id"]
-        self.id: str = stageline.do("createEnvironment", project=self.project, name="Production")["environment"]["id"]
+        # It is made for almost every test, so it asks for little.
+        made = stageline.execute(CREATE, name=self.project_name, project=self.project_name)
+        self.project: str = made["createProject"]["id"]
+        self.id: str = made["createEnvironment"]["environment"]["id"]
 
     def do(self, field: str, **arguments: object) -> Data:
         """A mutation of this environment that isn't refused."""
@@ -84,10 +96,10 @@ class Environment:
 
     def close(self) -> None:
         """Ends what runs."""
-        for deployment in self.deployments():
-            if deployment["finishedAt"] is None:
-                self.stageline.mutate("cancelDeployment", deployment=deployment["id"], force=True)
-                self.end(deployment)
+        for edge in self.stageline.execute(OPEN, environment=self.id)["deployments"]["edges"]:
+            if edge["node"]["finishedAt"] is None:
+                self.stageline.mutate("cancelDeployment", deployment=edge["node"]["id"], force=True)
+                self.end(edge["node"])
 
 
 def services(pipeline: Data) -> list[Data]:
