@@ -141,7 +141,12 @@ def packages() -> None:
     with lock.open() as one_at_a_time:
         fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
         if not installed.exists() or wanted(installed) != wanted(lock):
-            subprocess.run(["npm", "ci", "--silent"], cwd=CLIENTS, check=True, timeout=5 * PATIENCE)
+            subprocess.run(
+                ["npm", "ci", "--silent", "--prefer-offline", "--no-audit", "--no-fund"],
+                cwd=CLIENTS,
+                check=True,
+                timeout=5 * PATIENCE,
+            )
 
 
 @pytest.fixture(scope="module")

@@ -463,7 +463,7 @@ async def test_an_environment_goes_on_when_it_could_not_be_said_that_a_deploymen
 async def test_a_worker_begins_again_when_no_word_comes_of_a_job_that_it_asked_for(
     world: World, workers: Workers, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connection, "ANSWERING", 0.5)
+    monkeypatch.setattr(postgres_connection, "ANSWERING", 1.0)
     async with far(database) as (proxy, dsn), workers.one(database=dsn):
         await world.over(await world.request(await world.environment(["api"])))
         proxy.hushes = b"process"  # the queue
@@ -503,7 +503,7 @@ async def test_a_worker_whose_sign_of_life_is_not_taken_lets_go_of_what_it_drive
 ) -> None:
     """Though all else is answered."""
     caplog.set_level("INFO")
-    monkeypatch.setattr(worker, "ANSWERING", 0.2)
+    monkeypatch.setattr(worker, "ANSWERING", 1.0)
     id_, gate = driven
     connection = await asyncpg.connect(database)
     async with connection.transaction():

@@ -203,7 +203,7 @@ async def test_a_worker_that_was_taken_for_dead_can_write_nothing_more(world: Wo
         await world.reaches(id_, "BuildStarted", 2)
         async with worker(database, data / "machine"):
             first.send(SIGSTOP)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await world.reaches(id_, "DeploymentTakenUp", 2)
             first.send(SIGCONT)
             (data / "go").touch()
@@ -223,7 +223,7 @@ async def test_a_worker_whose_database_was_silent_writes_nothing_more_of_what_an
             proxy.hushes = b"BuildSucceeded"
             (data / "go").touch()
             await proxy.has_hushed.wait()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await world.reaches(id_, "DeploymentTakenUp", 2)
             assert (await world.over(id_)).status == Status.SUCCEEDED
             assert await second.end(SIGTERM) == 0

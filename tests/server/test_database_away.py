@@ -198,7 +198,7 @@ async def test_a_node_says_that_its_database_is_silent_and_goes_on_when_that_spe
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in ("CONNECTING", "ANSWERING"):
-        monkeypatch.setattr(postgres_connection, limit, 0.5)
+        monkeypatch.setattr(postgres_connection, limit, 1.0)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     loop = asyncio.get_running_loop()
     here = there = None

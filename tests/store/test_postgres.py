@@ -618,7 +618,7 @@ async def test_what_is_said_over_the_line_that_listens_is_not_heard(database: st
 async def test_a_database_that_does_not_answer_is_not_waited_for_twice(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connection, "ANSWERING", 0.2)
+    monkeypatch.setattr(postgres_connection, "ANSWERING", 1.0)
     async with far(database) as (proxy, dsn), opened(dsn) as [log]:
         await log.append([change(A, 0, "a1")], ANN)
         assert await log.position() == 1
@@ -634,7 +634,7 @@ async def test_a_database_that_does_not_answer_is_not_waited_for_twice(
 async def test_of_connections_that_have_gone_silent_one_is_waited_for(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connection, "ANSWERING", 0.5)
+    monkeypatch.setattr(postgres_connection, "ANSWERING", 1.0)
     async with far(database) as (proxy, dsn):
         pool = await Pool.open(dsn, 4)
         await asyncio.gather(*(pool.fetch("SELECT pg_sleep(0.1)") for _ in range(4)))
