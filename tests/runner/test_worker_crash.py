@@ -268,7 +268,7 @@ async def test_a_step_waits_for_the_machine_that_it_was_begun_on_and_says_so(
 
 
 async def test_a_worker_goes_on_when_the_database_is_back(data: Path) -> None:
-    with postgres.running() as server, postgres.created(server.dsn, "template0") as database:
+    with postgres.running(waits_for_disk=False) as server, postgres.created(server.dsn, "template0") as database:
         async with opened(database) as world:
             id_ = await waiting(world, data)
             async with worker(database, data / "machine"):

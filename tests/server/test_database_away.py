@@ -150,7 +150,7 @@ def story(server: Serving, database: Server, folder: Path) -> None:
 async def test_everything_goes_on_by_itself_when_the_database_is_back(data: Path) -> None:
     steps = data / "steps"
     steps.mkdir()
-    with postgres.running() as database, postgres.created(database.dsn, "template0") as dsn:
+    with postgres.running(waits_for_disk=False) as database, postgres.created(database.dsn, "template0") as dsn:
         with serving(data, "--database", dsn, "--no-worker") as server:
             async with worker(dsn, data / "machine"):
                 await asyncio.to_thread(story, server, database, steps)

@@ -40,7 +40,7 @@ def go_on(server: Serving, folder: Path) -> None:
 async def test_what_runs_ends_and_goes_on_with_what_is_there_when_it_is_started_again(data: Path) -> None:
     steps = data / "steps"
     steps.mkdir()
-    with postgres.running() as database, postgres.created(database.dsn, "template0") as dsn:
+    with postgres.running(waits_for_disk=False) as database, postgres.created(database.dsn, "template0") as dsn:
         options = "--database", dsn, "--no-worker"
         with serving(data, *options) as server:
             async with worker(dsn, data / "machine") as driving:

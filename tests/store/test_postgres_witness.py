@@ -23,7 +23,7 @@ PATIENCE = 30.0
 @pytest.fixture
 def own() -> Iterator[Server]:
     """A server for this test alone."""
-    with postgres.running() as server:
+    with postgres.running(waits_for_disk=False) as server:
         yield server
 
 
