@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from tests.gql import test_clients
-from tests.gql.environment import STAGES, Environment
-from tests.gql.stageline import document, served
+from tests.gql.environment import CREATE, STAGES, Environment
+from tests.gql.stageline import served
 from tests.gql.test_clients import CLIENTS, SUBSCRIPTION, Live
-from tests.gql.test_persisted import OWN
 from tests.serving import PATIENCE, ROOT, Serving
 
 GUIDE = (ROOT / "docs/frontend.md").read_text()
@@ -138,8 +137,7 @@ def test_its_codegen_makes_the_list_that_the_server_answers(
     programs: Path, generated: Path, tmp_path: Path, name: str
 ) -> None:
     documents = generated / "src/graphql/persisted-documents.json"
-    own = tuple(document("mutation", *asked) for asked in OWN)
-    with served(tmp_path / "server", documents=documents, own_documents=own) as listing:
+    with served(tmp_path / "server", documents=documents, own_documents=(CREATE,)) as listing:
         environment = Environment(listing)
         asked = f"{generated}/built/graphql.js#DashboardDocument"
         for answer in _asked(programs / name, environment, asked):

@@ -16,7 +16,7 @@ from gql import persisted
 from gql.persisted import DocumentsUnusable, NotPersisted, Persisted
 from gql.representation import MEDIA_TYPE
 from server import documents
-from tests.gql.environment import Environment
+from tests.gql.environment import CREATE, Environment
 from tests.gql.stageline import PATIENCE, Data, Stageline, document, served
 from tests.gql.test_broadcast import EVENTS
 from tests.gql.test_sse import COMPLETE, streamed
@@ -245,15 +245,8 @@ def listing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     folder = tmp_path_factory.mktemp("listing")
     file = folder / "documents.json"
     file.write_text(json.dumps(LISTED))
-    with served(folder, documents=file, own_documents=OWN_DOCUMENTS) as made:
+    with served(folder, documents=file, own_documents=(CREATE,)) as made:
         yield Environment(made)
-
-
-OWN = [
-    ("createProject", "name"),
-    ("createEnvironment", "project", "name"),
-]
-OWN_DOCUMENTS = tuple(document("mutation", *asked) for asked in OWN)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -325,7 +318,7 @@ def test_a_list_that_changes_counts_without_a_restart(
     monkeypatch.setattr(documents, "PAUSE", 0.02)
     file = tmp_path / "documents.json"
     file.write_text(json.dumps(LISTED))
-    with served(tmp_path, documents=file, own_documents=OWN_DOCUMENTS) as own, caplog.at_level(logging.INFO):
+    with served(tmp_path, documents=file, own_documents=(CREATE,)) as own, caplog.at_level(logging.INFO):
         environment = Environment(own)
         for _ in range(2):  # the second answer is one that is kept
             assert "data" in ask(environment, {"query": VERSION}).json()
