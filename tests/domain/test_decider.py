@@ -1,5 +1,6 @@
 """What holds of every aggregate that all environments, tokens or people are in."""
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -103,9 +104,11 @@ def _calls(decider: Decider[Any, Any, Any], events: Sequence[Any]) -> int:
         nonlocal calls
         calls += event in ("call", "c_call")
 
+    gc.disable()  # others have functions called whenever it collects
     sys.setprofile(count)
     try:
         decider.replay(events)
     finally:
         sys.setprofile(None)
+        gc.enable()
     return calls

@@ -72,7 +72,7 @@ def test_a_server_that_others_reach_without_tls_says_so(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def dsn() -> Iterator[str]:
     """The address of a database that wants `PASSWORD`, without it."""
-    with databases.running() as server:
+    with databases.running(waits_for_disk=False) as server:
         server.demand(PASSWORD)
         yield server.dsn
 

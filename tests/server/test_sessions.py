@@ -233,7 +233,7 @@ def test_a_session_of_one_node_is_good_on_the_other_and_signing_out_ends_what_is
 
 def test_while_the_database_is_away_who_signs_in_or_out_is_asked_to_come_back(tmp_path: Path) -> None:
     with (
-        postgres.running() as server,
+        postgres.running(waits_for_disk=False) as server,
         postgres.created(server.dsn, "template0") as dsn,
         served(tmp_path, database=dsn, works=False) as stageline,
     ):
