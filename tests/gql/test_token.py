@@ -129,7 +129,7 @@ def test_a_token_that_expires_grants_no_more_than_itself(stageline: Stageline) -
 
 def test_a_token_that_is_too_long_is_not_even_hashed(stageline: Stageline) -> None:
     why = "The token is too long: at most 4,096 characters are allowed."
-    assert_is_told(stageline, "x" * 10_000, why)
+    assert_is_told(stageline, "x" * 5_000, why)  # a header of more than 8,192 bytes is not read at all
 
 
 def test_what_is_open_with_a_token_ends_when_it_expires(stageline: Stageline) -> None:
