@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gql.admission import CONNECTION
@@ -72,6 +73,7 @@ class HttpProtocol(HttpToolsProtocol):
     _is_over = False  # nothing more is read
 
     _due = NOTHING  # what has to come, or it expires
+    _current: RequestResponseCycle | None = None  # what is answered now; `cycle` is the newest, which may wait for it
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as it is there
         super().connection_made(transport)
@@ -91,6 +93,17 @@ class HttpProtocol(HttpToolsProtocol):
         self._open.leave(self)
         self._extensions.clear()  # or it would hold on to itself
         super().connection_lost(exc)
+        if self._current is not None:  # uvicorn tells the newest request alone
+            self._current.disconnected = True
+            self._current.message_event.set()
+            self._current = None
+        for waiting, _ in self.pipeline:
+            waiting.on_response = _nothing  # or it would hold on to the connection
+        self.pipeline.clear()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
 
     @property
     def _is_answering(self) -> bool:
@@ -254,6 +267,9 @@ class HttpProtocol(HttpToolsProtocol):
             message = f"The WebSocket's address has {len(self.url):,} bytes; at most {MAX_SOCKET_URL:,} are allowed."
             self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, message)
             return
+        if self._is_answering:
+            self._refuse(HTTPStatus.BAD_REQUEST, "A WebSocket needs a connection on which no request waits.")
+            return
         self._is_over = True
         self._extensions.clear()
         self._open.leave(self)
@@ -270,12 +286,23 @@ class HttpProtocol(HttpToolsProtocol):
             self._answer(status, message)
         elif self._part != CONTENT:
             self.cycle.keep_alive = False
-        elif not self._is_answering or self.cycle.response_started or self.pipeline:
+        elif self.pipeline:
+            self._take_back()
+        elif not self._is_answering or self.cycle.response_started:
             self.transport.close()
         else:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             self._answer(status, message)
+
+    def _take_back(self) -> None:
+        """Drop the newest request, which waits for earlier ones, and close the connection after their answers."""
+        refused, _ = self.pipeline.popleft()
+        refused.on_response = _nothing
+        earlier = self.pipeline[0][0] if self.pipeline else self._current
+        assert earlier is not None, "the newest request waits for it"
+        self.cycle = earlier
+        earlier.keep_alive = False
 
     def _answer(self, status: HTTPStatus, message: str) -> None:
         text = message.encode()
@@ -285,6 +312,9 @@ class HttpProtocol(HttpToolsProtocol):
             % (STATUS_LINE[status], date, len(text), text)
         )
         self.transport.close()
+
+
+def _nothing() -> None: ...
 
 
 def _too_large(what: str) -> Unfit:

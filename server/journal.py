@@ -13,5 +13,8 @@ def begin(settings: Settings) -> None:
     handler.addFilter(is_news)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s  %(message)s", handlers=[handler])
     logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every job
+    logging.getLogger("strawberry.ws").setLevel(
+        logging.ERROR
+    )  # `server.websocket` logs each refused origin, with a limit
     # graphql-core leaves some of what is cancelled before it began
     warnings.filterwarnings("ignore", r"coroutine '(Executor|GraphQLCoreConverter)\.", RuntimeWarning)

@@ -56,6 +56,9 @@ MAX_GUEST_FRAMES = 32
 MAX_GUEST_MESSAGE = 16 * 1024
 """Maximum length of a message before a good token came, in bytes."""
 
+MAX_ORIGIN = 100
+"""Maximum length of an origin in the log, in characters."""
+
 SECOND = 1.0
 
 
@@ -198,8 +201,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return message
 
     async def send(self, message: ASGISendEvent) -> None:
-        if self.close_sent:  # by the client's fault; there is nobody to be told anything
+        await self.writable.wait()
+        if self.close_sent:  # by the client's fault, or by another task; there is nobody to be told anything
             raise ClientDisconnected
+        if message["type"] == "websocket.close" and not self.handshake_complete:
+            origin = dict(self.scope["headers"]).get(b"origin", b"").decode("latin-1")[:MAX_ORIGIN]
+            self._open.incidents.tell(
+                self, f"The WebSocket's origin {origin!r} is not allowed; allow it with --allow-origin"
+            )
         await super().send(message)
 
     def send_receive_event_to_app(self) -> None:

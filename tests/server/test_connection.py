@@ -16,6 +16,7 @@ from gql import view
 from server import connection, http, main, websocket
 from server.connection import Connections, Incidents
 from server.main import IDLE, MAX_MESSAGE
+from tests.fuzz.websocket import BINARY, CLOSE, frame, message
 from tests.gql.stageline import Socket, Stageline, served
 from tests.serving import ROOT, Serving
 
@@ -191,6 +192,35 @@ def test_a_body_that_breaks_off_is_not_carried_out(stageline: Stageline) -> None
         client.shutdown(socket.SHUT_WR)
         until_closed(client)
     assert stageline.mutate("createProject", name="Half")["name"] == "Half", "the name is free"
+
+
+PIPELINED = (
+    b"POST /graphql HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"GET / HTTP/1.1\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
+    b"\x16\x03",
+    HANDSHAKE + b"\r\n",
+)
+
+
+@pytest.mark.parametrize("bad", PIPELINED)
+def test_an_answer_comes_though_the_request_behind_it_is_refused(
+    stageline: Stageline, caplog: pytest.LogCaptureFixture, bad: bytes
+) -> None:
+    with connected(stageline) as client:
+        client.sendall(asking(stageline) * 2 + bad)
+        received = until_closed(client)
+    assert received.count(b"HTTP/1.1 200 OK") == 2
+    assert received.count(b"HTTP/1.1 ") == 2
+    assert good(stageline)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def asking(stageline: Stageline) -> bytes:
+    body = b'{"query": "{ history(first: 1) { edges { cursor } } }"}'
+    return (
+        b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+        b"Authorization: Bearer %s\r\n\r\n%s" % (len(body), stageline.token.encode(), body)
+    )
 
 
 def test_so_many_requests_wait_for_the_answers_to_earlier_ones(stageline: Stageline) -> None:
@@ -384,17 +414,49 @@ def test_what_is_malformed_is_one_line_with_its_address(
         b"\x88\x81\0\0\0\0a": "The WebSocket was closed with 1002: ",
         b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0": "The WebSocket was closed with 1009: ",
     }
-    for frame, said in malformed.items():
+    for sent, said in malformed.items():
         caplog.clear()
         with connected(stageline) as client:
             client.sendall(HANDSHAKE + b"\r\n")
             assert client.recv(65536).startswith(b"HTTP/1.1 101 ")
-            client.sendall(frame)
+            client.sendall(sent)
             until_closed(client)
         (record,) = caplog.records
         assert record.getMessage().startswith(f"127.0.0.1: {said}")
         assert record.exc_info is None
     assert good(stageline)
+
+
+def test_a_refused_origin_is_one_line_with_its_address(
+    stageline: Stageline, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MINUTE", 0.0)
+    with connected(stageline) as client:
+        client.sendall(HANDSHAKE + b"Origin: http://evil.example\r\n\r\n")
+        assert until_closed(client).startswith(b"HTTP/1.1 403 ")
+    told = "127.0.0.1: The WebSocket's origin 'http://evil.example' is not allowed; allow it with --allow-origin"
+    assert [record.getMessage() for record in caplog.records if record.name == "stageline.connections"] == [told]
+
+
+def test_messages_together_with_a_wrong_one_fail_in_silence(
+    stageline: Stageline, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = {"authorization": f"Bearer {stageline.token}"}
+    first, wrong = frame(message("connection_init", payload=known)), (frame(b"\xff"), frame(b"{}"), frame(b"[", BINARY))
+    subscribed = [frame(message("subscribe", id=str(n), payload={"query": "{ cursor }"})) for n in range(5)]
+    completed = [frame(message("complete", id=str(n))) for n in range(5)]
+    closing = frame((1000).to_bytes(2, "big"), CLOSE)
+    beginnings = [frame(b"{}"), frame(message("connection_init")), first, first + b"".join(subscribed + completed)]
+    for beginning in beginnings:
+        for end in (*wrong, closing):
+            with connected(stageline) as client:
+                client.sendall(HANDSHAKE + b"\r\n")
+                assert client.recv(65536).startswith(b"HTTP/1.1 101 ")
+                client.sendall(beginning + end)
+                client.shutdown(socket.SHUT_WR)
+                until_closed(client)
+    assert good(stageline)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_the_log_has_so_many_lines_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
