@@ -4,6 +4,7 @@ How large an operation may be (what it may cost is in `gql.cost`).
 It is measured before it is validated, with what its fragments stand for; each fragment is looked at once.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sized
@@ -59,6 +60,9 @@ MAX_VALUES = 10_000
 MAX_MARKS = 30_000
 """Maximum number of strings, commas and opening brackets in a request's JSON, outside of its strings."""
 
+MAX_NAME = 256
+"""Maximum length of an operation's name in a request, in characters."""
+
 MAX_LEVELS = 20
 """Maximum nesting of an operation's variables, in levels."""
 
@@ -70,9 +74,21 @@ MANY = 10**9
 
 ADVICE = "ask for less, or in several operations"
 
+TOO_MANY_MARKS = (
+    f"The request may have {MAX_MARKS:,} strings, commas and brackets: ask for less, or in several operations"
+)
+
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # or what is left, if it has no end
 
 Fragments = dict[str, FragmentDefinitionNode]
+Place = tuple[str, ...]
+
+
+class TooManyMarks(json.JSONDecodeError):
+    """A request's JSON has more in it than any request needs."""
+
+    def __init__(self) -> None:
+        super().__init__(TOO_MANY_MARKS, "", 0)
 
 
 class Size(Struct):
@@ -161,21 +177,21 @@ def size(selected: SelectionSetNode, fragments: Fragments, sizes: dict[str, Size
 
 def repeats(selected: SelectionSetNode, fragments: Fragments) -> tuple[str, int]:
     """The place in the answer that is asked for most often, and how often; for what isn't too large."""
-    found: Counter[tuple[str, ...]] = Counter()
-
-    def count(selected: SelectionSetNode, place: tuple[str, ...], within: frozenset[str]) -> None:
+    found: Counter[Place] = Counter()
+    waiting: list[tuple[SelectionSetNode, Place, frozenset[str]]] = [(selected, (), frozenset())]
+    while waiting:
+        selected, place, within = waiting.pop()
         for node in selected.selections:
             if isinstance(node, FieldNode):
                 here = (*place, node.alias.value if node.alias else node.name.value)
                 found[here] += 1
                 if node.selection_set is not None:
-                    count(node.selection_set, here, within)
+                    waiting.append((node.selection_set, here, within))
             elif isinstance(node, InlineFragmentNode):
-                count(node.selection_set, place, within)
+                waiting.append((node.selection_set, place, within))
             elif isinstance(node, FragmentSpreadNode) and node.name.value in fragments.keys() - within:
-                count(fragments[node.name.value].selection_set, place, within | {node.name.value})
-
-    count(selected, (), frozenset())
+                fragment = fragments[node.name.value]
+                waiting.append((fragment.selection_set, place, within | {node.name.value}))
     ((most, often),) = found.most_common(1) or (((), 0),)
     return ".".join(most), often
 

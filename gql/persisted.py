@@ -30,6 +30,9 @@ SENT_BYTES = 8 * 1024 * 1024
 REPORTED = 1000
 """Maximum number of documents that are not listed of which the log tells."""
 
+MAX_ID = 100
+"""Maximum length of a document's id in a message, in characters: the rest is left out."""
+
 SHA256 = "sha256:"
 """Stands before a hash in `documentId`."""
 
@@ -117,8 +120,8 @@ class Persisted:
         if hashed(query) != id_:
             raise NotPersisted(
                 "PERSISTED_QUERY_HASH_MISMATCH",
-                f"{id_!r} is not the SHA-256 (64 lower-case hexadecimal digits) of the document that was sent with it:"
-                " hash the very text that is sent, or send it without.",
+                f"{id_[:MAX_ID]!r} is not the SHA-256 (64 lower-case hexadecimal digits) of the document that was"
+                " sent with it: hash the very text that is sent, or send it without.",
             )
         if len(query) <= MAX_KEPT:
             self._sent.put(id_, query, sys.getsizeof(query))
@@ -132,8 +135,8 @@ class Persisted:
 def _not_listed(id_: str) -> NotPersisted:
     return NotPersisted(
         "DOCUMENT_NOT_LISTED",
-        f"This server answers listed documents only, and {id_!r} is none of them: it has to be added to the file of"
-        " `stageline serve --documents`.",
+        f"This server answers listed documents only, and {id_[:MAX_ID]!r} is none of them: it has to be added to the"
+        " file of `stageline serve --documents`.",
     )
 
 

@@ -7,7 +7,7 @@ that operation, and the others on the connection go on.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, suppress
 from typing import Annotated, Any, Protocol, cast
 
@@ -16,7 +16,7 @@ from graphql import GraphQLError
 from msgspec import Meta, Struct
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
-from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws import types as protocol
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 
@@ -26,12 +26,16 @@ from gql.context import Context
 from gql.errors import told
 from gql.hub import Hub
 from gql.identity import NotLetIn, TooManyAttempts
+from gql.limit import MAX_NAME, TOO_MANY_MARKS, TooManyMarks
 from gql.persisted import NotPersisted, Persisted
 from gql.reading import ready
 from gql.ring import Entry
 from gql.subscription import subscription
 
 logger = logging.getLogger("stageline.gql")
+
+INVALID = 4400
+"""What was sent is no message of the protocol."""
 
 MAX_REASON = 123
 """Bytes of a close frame's reason, RFC 6455 5.5."""
@@ -58,7 +62,7 @@ class Pong(Struct, tag_field="type", tag="pong"):
 class Asked(Struct, rename="camel"):
     query: str | None = None
     document_id: str | None = None
-    operation_name: str | None = None
+    operation_name: Annotated[str, Meta(max_length=MAX_NAME)] | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
 
@@ -131,6 +135,16 @@ def _prefix(id_: str) -> bytes:
 
 
 class Adapter(ASGIWebSocketAdapter):
+    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+        """Yield the client's messages; close the connection after one that goes beyond a limit, and name that."""
+        try:
+            async for message in super().iter_json(ignore_parsing_errors=ignore_parsing_errors):
+                yield message
+        except NonJsonMessageReceived as fault:
+            if not isinstance(fault.__cause__, TooManyMarks):
+                raise
+            await self.close(INVALID, TOO_MANY_MARKS)
+
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Sends a text frame, though JSON is encoded to bytes here."""
         await self.send_text(msgspec.json.encode(message).decode())
@@ -233,6 +247,13 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
                 return
             message["payload"]["query"] = query or ""
         await super().handle_subscribe(message)
+
+    async def cleanup_operation(self, operation_id: str) -> None:
+        """End an operation; nothing more is sent for it, even if its task is past being cancelled."""
+        operation = self.operations.get(operation_id)
+        if operation is not None:
+            operation.completed = True
+        await super().cleanup_operation(operation_id)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         try:

@@ -37,7 +37,7 @@ from gql.context import Application, Context
 from gql.errors import PASSING, answered, is_request_error, unavailable
 from gql.hub import Hub
 from gql.identity import MISSING, Credentials, Identity, NotLetIn, TooManyAttempts, client
-from gql.limit import MAX_MARKS, has_too_many_marks
+from gql.limit import MAX_MARKS, MAX_NAME, TOO_MANY_MARKS, TooManyMarks, has_too_many_marks
 from gql.persisted import NotPersisted, Persisted
 from gql.reading import changes, ready
 from gql.representation import MEDIA_TYPE, VARY, prefers_graphql
@@ -68,13 +68,6 @@ WAITED = "stageline.waited"
 
 Authenticate = Callable[[Credentials], Awaitable[Identity]]
 """Raises `NotLetIn`."""
-
-
-class TooManyMarks(json.JSONDecodeError):
-    """A request's JSON has more in it than any request needs."""
-
-
-TOO_MANY = f"The request may have {MAX_MARKS:,} strings, commas and brackets: ask for less, or in several operations"
 
 
 class Body(dict[str, Any]):
@@ -208,7 +201,7 @@ class View(GraphQL[Context, None]):
         """What strawberry says of a request, with the status that GraphQL over HTTP has for it."""
         match fault.__cause__:
             case TooManyMarks():
-                return refusal(HTTPException(400, TOO_MANY))
+                return refusal(HTTPException(400, TOO_MANY_MARKS))
             case CannotGetOperationTypeError() if not prefers_graphql(request.headers.get("accept", "")):
                 return refusal(HTTPException(200, fault.reason))
             case InvalidOperationTypeError(operation_type=OperationType.SUBSCRIPTION):
@@ -244,6 +237,8 @@ class View(GraphQL[Context, None]):
             raise HTTPException(400, "`documentId` must be a string or null, if provided.")
         if not isinstance(parameters.get("operationName"), str | None):
             raise HTTPException(400, "`operationName` must be a string or null, if provided.")
+        if len(parameters.get("operationName") or "") > MAX_NAME:
+            raise HTTPException(400, f"`operationName` is too long; at most {MAX_NAME} characters are allowed.")
         meant = {"query": self.persisted.text(query, document, extensions)}
         return parameters | meant | {"operationName": parameters.get("operationName") or None}
 
@@ -251,7 +246,7 @@ class View(GraphQL[Context, None]):
         if len(data) > MAX_MARKS and has_too_many_marks(
             data.encode(errors="replace") if isinstance(data, str) else data
         ):
-            raise TooManyMarks(TOO_MANY, "", 0)
+            raise TooManyMarks
         try:
             return _decoder.decode(data)
         except (ValueError, RecursionError) as fault:

@@ -11,13 +11,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gql import admission, view
+from gql import admission, limit, view
 from gql.actor import actor_name
 from gql.context import Context
 from gql.event import DeploymentEvent
 from gql.identity import MISSING, UNKNOWN
+from gql.socket import Handler
 from server import main, websocket
 from store.log import Origin
 from tests.gql.environment import Environment
@@ -110,7 +112,7 @@ def test_a_reason_is_no_longer_than_a_frame_allows(environment: Environment) -> 
         "",
         '{"type": "ping"',
         b'{"type": "ping"}',
-        "[" * 100_000,
+        "[" * 20_000,
         5,
         None,
         [],
@@ -144,6 +146,27 @@ def test_what_is_no_message_of_the_protocol_closes_the_connection(
     assert code == 4400
     assert "message" in reason
     assert caplog.records == []
+
+
+def test_a_limit_that_a_message_goes_beyond_is_named(stageline: Stageline) -> None:
+    with stageline.socket() as socket:
+        socket.send("[" + "1," * limit.MAX_MARKS + "1]")
+        assert closed(socket) == (4400, limit.TOO_MANY_MARKS)
+    with stageline.socket() as socket:
+        asked = {"query": "{ __typename }", "operationName": "x" * (limit.MAX_NAME + 1)}
+        socket.send({"type": "subscribe", "id": "1", "payload": asked})
+        code, reason = closed(socket)
+    assert (code, f"<= {limit.MAX_NAME}" in reason) == (4400, True)
+
+
+async def test_nothing_is_sent_for_an_operation_that_its_client_has_ended() -> None:
+    nobody: Any = None
+    handler = Handler(nobody, nobody, nobody, None, nobody, timedelta(seconds=1))
+    operation = Operation(handler, "1", "{ __typename }", None, None)
+    operation.task = asyncio.create_task(asyncio.Event().wait())
+    handler.operations["1"] = operation
+    await handler.cleanup_operation("1")
+    await operation.send_operation_message({"id": "1", "type": "complete"})
 
 
 def test_a_ping_is_answered_before_anything_else_was_said(stageline: Stageline) -> None:

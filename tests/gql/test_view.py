@@ -285,3 +285,14 @@ def test_a_number_that_is_too_large_is_no_json() -> None:
     assert view.decode_json(b"[1e308, -0.0, 1E5, 0.1]") == [1e308, 0.0, 100000.0, 0.1]
     with pytest.raises(json.JSONDecodeError):
         view.decode_json(b"[1e309]")
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_a_name_that_is_too_long_is_refused_and_not_repeated(stageline: Stageline, accept: str) -> None:
+    headers = {"authorization": f"Bearer {stageline.token}", "accept": accept}
+    asked = {"query": "query a { __typename }", "operationName": "x" * 100_000}
+    answer = stageline.send(json=asked, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["message"] == "`operationName` is too long; at most 256 characters are allowed."
+    named = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "x" * 100_000}}, "query": "{ __typename }"}
+    assert len(stageline.send(json=named, headers=headers).content) < 1000
