@@ -97,6 +97,11 @@ class Context:
         """Whether the log was asked for its position when the query was: what this node knows is new enough then."""
         return self.position is not None
 
+    @property
+    def holder(self) -> UUID | None:
+        """The id of the token that what stays open counts for."""
+        return None if self.identity is None else self.identity.token
+
     def reads(self, *streams: UUID) -> None:
         """Says that what a root field gives is made of *streams*: it stays the same until one gets another event.
 

@@ -110,6 +110,56 @@ class Cost(Struct, frozen=True):
         return [exceeding("QUERY_TOO_EXPENSIVE", may, "costs", MAX_COST, cost, advice)]
 
 
+class Terms:
+    """What is found in an operation that its cost depends on."""
+
+    def __init__(self, schema: GraphQLSchema, fragments: Fragments) -> None:
+        self.lists: list[Listed] = []
+        self.names: set[str] = set()
+        self.at_least: list[StringValueNode | VariableNode] = []
+        self.documents: list[int | str] = []
+        self.environments: list[int | str] = []
+        self._schema = schema
+        self._fragments = fragments
+
+    def levels(self, type_: GraphQLNamedType | None, selected: SelectionSetNode, around: tuple[Any, ...]) -> int:
+        """Return how deep *selected* is; note the lists in it."""
+        deepest = 0
+        for node in selected.selections:
+            if isinstance(node, FieldNode):
+                depth = self._of_field(type_, node, around)
+            else:
+                assert isinstance(node, FragmentSpreadNode | InlineFragmentNode)
+                fragment = self._fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else node
+                about = fragment.type_condition
+                meant = self._schema.type_map[about.name.value] if about is not None else type_
+                depth = self.levels(meant, fragment.selection_set, around)
+            deepest = max(deepest, depth)
+        return deepest
+
+    def _of_field(self, type_: GraphQLNamedType | None, node: FieldNode, around: tuple[Any, ...]) -> int:
+        name = node.name.value
+        self.names.add(name)
+        given = {each.name.value: each.value for each in node.arguments or ()}
+        waits = given.get("atLeast")
+        if isinstance(waits, StringValueNode | VariableNode):
+            self.at_least.append(waits)
+        if "document" in given:
+            self.documents.append(_given(given["document"]))
+        if "environments" in given:
+            self.environments.append(_given(given["environments"]))
+        if weight := WEIGHTS.get(name, MUTATION if type_ is self._schema.mutation_type else 0):
+            self.lists.append(Listed(weight, around))
+        field = _field(type_, name)
+        own = None if field is None else _own(field, node)
+        lengths = around if own is None else (*around, own)
+        below = get_named_type(field.type) if field is not None else None
+        depth = self.levels(below, node.selection_set, lengths) if node.selection_set else 0
+        if own is not None:
+            self.lists.append(Listed(depth, lengths))
+        return depth + 1
+
+
 def costs(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, Cost]:
     """What the operations of a valid document cost, by their names."""
     fragments = fragments_of(document)
@@ -120,47 +170,8 @@ def costs(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, Cos
 
 
 def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: Fragments) -> Cost:
-    lists: list[Listed] = []
-    names: set[str] = set()
-    at_least: list[StringValueNode | VariableNode] = []
-    documents: list[int | str] = []
-    environments: list[int | str] = []
-
-    def levels(type_: GraphQLNamedType | None, selected: SelectionSetNode, around: tuple[Any, ...]) -> int:
-        """How deep *selected* is; notes the lists in it."""
-        deepest = 0
-        for node in selected.selections:
-            if isinstance(node, FieldNode):
-                name = node.name.value
-                names.add(name)
-                given = {each.name.value: each.value for each in node.arguments or ()}
-                waits = given.get("atLeast")
-                if isinstance(waits, StringValueNode | VariableNode):
-                    at_least.append(waits)
-                if "document" in given:
-                    documents.append(_given(given["document"]))
-                if "environments" in given:
-                    environments.append(_given(given["environments"]))
-                if weight := WEIGHTS.get(name, MUTATION if type_ is schema.mutation_type else 0):
-                    lists.append(Listed(weight, around))
-                field = _field(type_, name)
-                own = None if field is None else _own(field, node)
-                lengths = around if own is None else (*around, own)
-                below = get_named_type(field.type) if field is not None else None
-                depth = levels(below, node.selection_set, lengths) if node.selection_set else 0
-                if own is not None:
-                    lists.append(Listed(depth, lengths))
-                depth += 1
-            else:
-                assert isinstance(node, FragmentSpreadNode | InlineFragmentNode)
-                fragment = fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else node
-                about = fragment.type_condition
-                meant = schema.type_map[about.name.value] if about is not None else type_
-                depth = levels(meant, fragment.selection_set, around)
-            deepest = max(deepest, depth)
-        return deepest
-
-    levels(schema.get_root_type(operation.operation), operation.selection_set, ())
+    terms = Terms(schema, fragments)
+    terms.levels(schema.get_root_type(operation.operation), operation.selection_set, ())
     defaults = {
         each.variable.name.value: int(each.default_value.value)
         for each in operation.variable_definitions or ()
@@ -168,13 +179,13 @@ def _cost(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: 
     }
     is_query = operation.operation is OperationType.QUERY
     return Cost(
-        tuple(lists),
-        tuple(documents),
-        tuple(environments),
+        tuple(terms.lists),
+        tuple(terms.documents),
+        tuple(terms.environments),
         defaults,
-        not names.isdisjoint(LONG_FIELDS),
+        not terms.names.isdisjoint(LONG_FIELDS),
         is_query,
-        tuple(at_least),
+        tuple(terms.at_least),
     )
 
 

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Annotated, ParamSpec, TypeVar
 
 import msgspec
+from graphql import GraphQLError
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
@@ -39,15 +41,33 @@ SCHEMA = Path("docs/pipeline.schema.json")
 AT_ONCE = 2
 """Maximum number of documents that are read or written at the same time; the others wait in order."""
 
+WAITING = 50
+"""Maximum number of documents that wait to be read or written."""
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _threads = ThreadPoolExecutor(AT_ONCE, "document", initializer=partial(sys.setswitchinterval, SWITCH))
+_places = BoundedSemaphore(AT_ONCE + WAITING)
+
+
+class TooManyDocuments(GraphQLError):
+    """Too many documents wait to be read or written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Too many documents wait on this node; at most {WAITING} may wait. Nothing was written: try again.",
+            extensions={"code": "UNAVAILABLE", "limit": WAITING},
+        )
 
 
 async def in_turn(work: Callable[Arguments, Result], *given: Arguments.args, **named: Arguments.kwargs) -> Result:
-    """Has *work*, which reads or writes a document, carried out in a thread: it may take a second."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, partial(work, *given, **named))
+    """Run *work*, which reads or writes a document, in a thread: it may take a second. Raises `TooManyDocuments`."""
+    if not _places.acquire(blocking=False):
+        raise TooManyDocuments
+    running = _threads.submit(partial(work, *given, **named))
+    running.add_done_callback(lambda _: _places.release())
+    return await asyncio.wrap_future(running)
 
 
 class Service(Part, frozen=True):

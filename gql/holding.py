@@ -6,7 +6,7 @@ A document counts once, however many subscriptions have it in common.
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
@@ -16,6 +16,9 @@ from gql.reading import Read
 
 OPEN_BYTES = 64 * 1024 * 1024
 """Maximum size of what all open subscriptions of a node hold, in bytes."""
+
+SHARE = 0.75
+"""Largest part of it that the subscriptions of one token may hold: 10,000 usual ones take half."""
 
 OPEN = 3000
 """Size of an open subscription, in bytes, beside its document and its variables."""
@@ -27,40 +30,70 @@ VARIABLE_BYTE = 20
 class TooManyOpen(GraphQLError):
     """Open subscriptions hold too much for one more."""
 
-    def __init__(self) -> None:
+    def __init__(self, whose: str, limit: int) -> None:
         super().__init__(
-            f"The documents and variables of this node's open subscriptions take {OPEN_BYTES // 1024 // 1024} MiB, and"
-            " no more are allowed: subscribe again later, with fewer variables or with documents that others share.",
-            extensions={"code": "TOO_MANY_OPEN", "limit": OPEN_BYTES},
+            f"The documents and variables of {whose}'s open subscriptions take {limit // 1024 // 1024} MiB, and no more"
+            " are allowed: subscribe again later, with fewer variables or with documents that others share.",
+            extensions={"code": "TOO_MANY_OPEN", "limit": limit},
         )
 
 
-class Holding:
-    """What is held, *limit* bytes at most."""
+class Held:
+    """Subscriptions of one kind: what they hold, in bytes, *limit* at most."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.weight = 0
         self._documents: Counter[int] = Counter()  # by the identities of those that are open
 
-    @contextmanager
-    def subscription(self, query: str, document: Read, variables: Mapping[str, object]) -> Iterator[None]:
-        """Count one that is open as long as this; raises `TooManyOpen`."""
-        own = OPEN + sys.getsizeof(query) + len(msgspec.json.encode(variables)) * VARIABLE_BYTE
-        if self.weight + own + (0 if id(document) in self._documents else document.weight) > self.limit:
-            raise TooManyOpen
+    def has_room(self, own: int, document: Read) -> bool:
+        return self.weight + own + (0 if id(document) in self._documents else document.weight) <= self.limit
+
+    def add(self, own: int, document: Read) -> None:
         if not self._documents[id(document)]:
             self.weight += document.weight
         self._documents[id(document)] += 1
         self.weight += own
+
+    def remove(self, own: int, document: Read) -> None:
+        self.weight -= own
+        self._documents[id(document)] -= 1
+        if not self._documents[id(document)]:
+            del self._documents[id(document)]
+            self.weight -= document.weight
+
+
+class Holding:
+    """What is held, *limit* bytes at most, and `SHARE` of them by one token."""
+
+    def __init__(self, limit: int) -> None:
+        self._all = Held(limit)
+        self._by_token: dict[Hashable, Held] = {}
+
+    @property
+    def weight(self) -> int:
+        return self._all.weight
+
+    @contextmanager
+    def subscription(
+        self, token: Hashable, query: str, document: Read, variables: Mapping[str, object]
+    ) -> Iterator[None]:
+        """Count one of *token* that is open as long as this; raises `TooManyOpen`."""
+        own = OPEN + sys.getsizeof(query) + len(msgspec.json.encode(variables)) * VARIABLE_BYTE
+        held = self._by_token.get(token) or Held(int(self._all.limit * SHARE))
+        for each, whose in ((held, "this token"), (self._all, "this node")):
+            if not each.has_room(own, document):
+                raise TooManyOpen(whose, each.limit)
+        self._by_token[token] = held
+        for each in (held, self._all):
+            each.add(own, document)
         try:
             yield
         finally:
-            self.weight -= own
-            self._documents[id(document)] -= 1
-            if not self._documents[id(document)]:
-                del self._documents[id(document)]
-                self.weight -= document.weight
+            for each in (held, self._all):
+                each.remove(own, document)
+            if not held.weight:
+                self._by_token.pop(token, None)
 
 
 holding = Holding(OPEN_BYTES)

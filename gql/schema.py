@@ -148,7 +148,8 @@ async def _held(query: str, options: Mapping[str, Any], results: Any) -> AsyncIt
     """The same *results*; what their subscription holds is counted meanwhile."""
     async with aclosing(results):
         try:
-            with holding.subscription(query, read(query), options.get("variable_values") or {}):
+            holder = options["context_value"].holder
+            with holding.subscription(holder, query, read(query), options.get("variable_values") or {}):
                 async for result in results:
                     yield result
         except TooManyOpen as refused:

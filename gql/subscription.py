@@ -118,7 +118,7 @@ class Subscription:
 
     def held(self) -> AbstractContextManager[None]:
         """Count what it holds as long as this; raises `TooManyOpen`."""
-        return holding.subscription(self._query, self._plan.known, self._variables)
+        return holding.subscription(self._context.holder, self._query, self._plan.known, self._variables)
 
     async def check(self) -> None:
         """Raises `InvalidArgument` if it would begin beyond the end of the log."""

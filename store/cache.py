@@ -33,6 +33,11 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
+def weight(value: object) -> int:
+    """Return the size of an immutable *value* that msgspec can encode, in bytes."""
+    return len(msgspec.json.encode(value)) * JSON_BYTE
+
+
 class Weighed(Struct, Generic[Value], frozen=True):
     """A value with its weight, in bytes."""
 
@@ -122,7 +127,7 @@ class Versions(Generic[Key, Value]):
         if known is not None and known.value is value:
             return
         if known is not None and known.weighed_at <= version < known.weighed_at * GROWTH:
-            weight, weighed_at = known.weight, known.weighed_at
+            size, weighed_at = known.weight, known.weighed_at
         else:
-            weight, weighed_at = len(msgspec.json.encode(value)) * JSON_BYTE, version
-        self._kept.put(key, Version(value, weight, weighed_at), weight)
+            size, weighed_at = weight(value), version
+        self._kept.put(key, Version(value, size, weighed_at), size)

@@ -14,11 +14,15 @@ from itertools import chain
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+from store.cache import weight
 from store.ends import Ends
 from store.log import Event, LogUnavailable, Recorded
 
 KEPT = 5_000
 """Events at most in the tail; when it is full, the older half goes."""
+
+KEPT_BYTES = 64 * 1024 * 1024
+"""Maximum size of the events in the tail, in bytes; then the older ones go, too."""
 
 BATCH = 1000
 """Events at most in a batch that a follower gets."""
@@ -64,6 +68,8 @@ class Feed:
     def __init__(self, fetch: Fetch, position: int, poll: float = POLL) -> None:
         self._fetch = fetch
         self._tail: list[Recorded] = []
+        self._weights: list[int] = []  # of the events in the tail
+        self._weight = 0
         self._first = position + 1  # the position of the tail's first event, there already or still to come
         self._poll = poll
         self._news = News()
@@ -88,13 +94,23 @@ class Feed:
         if not new or new[0].position != end + 1 or new[-1].position != end + len(new):
             return
         self._tail += new
-        if len(self._tail) > KEPT:
-            cut = len(self._tail) - KEPT // 2
-            del self._tail[:cut]
-            self._first += cut
+        weights = [weight(event.event) for event in new]
+        self._weights += weights
+        self._weight += sum(weights)
+        if len(self._tail) > KEPT or self._weight > KEPT_BYTES:
+            self._cut()
         self.ends.told(new)
         self._tell(new)
         self._news.spread(chain([None], (event.stream for event in new)))
+
+    def _cut(self) -> None:
+        """Drop the older half of the tail, by number or by bytes."""
+        cut = 0
+        while len(self._tail) - cut > KEPT // 2 or self._weight > KEPT_BYTES // 2:
+            self._weight -= self._weights[cut]
+            cut += 1
+        del self._tail[:cut], self._weights[:cut]
+        self._first += cut
 
     @property
     def wanted(self) -> frozenset[type[Event]] | None:

@@ -11,7 +11,6 @@ who have to would never have their turn.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from msgspec import Struct
 from domain.decider import Decider
 from domain.errors import Refused, VersionMismatch
 from store import codec, ids
-from store.cache import Versions
+from store.cache import Cache, Versions, weight
 from store.log import Author, Change, Event, EventLog, Key, Receipt, Recorded, StreamMoved
 
 State = TypeVar("State")
@@ -37,8 +36,11 @@ ATTEMPTS = 50
 STATES_BYTES = 64 * 1024 * 1024
 """Maximum size of the states that are kept, in bytes."""
 
-TOLD_STREAMS = 1000
-"""Maximum number of streams of which events are kept until their states are asked for."""
+TOLD_BYTES = 16 * 1024 * 1024
+"""Maximum size of the events that are kept until the states of their streams are asked for, in bytes."""
+
+TOLD = 1000
+"""Size of a stream's entry beside its events, in bytes."""
 
 FEW = 8
 """Events at most that are kept for a state that may be asked for: who writes more to a stream has it already."""
@@ -143,7 +145,7 @@ class States:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._kept: Versions[UUID, Loaded[Any]] = Versions(STATES_BYTES)
-        self._told: OrderedDict[UUID, list[Recorded]] = OrderedDict()
+        self._told: Cache[UUID, tuple[Recorded, ...]] = Cache(TOLD_BYTES)
 
     async def load(
         self, decider: Decider[State, Command, EventT], stream: UUID, *, has_asked: bool = False
@@ -164,7 +166,7 @@ class States:
     async def last_seen(self, decider: Decider[State, Command, EventT], stream: UUID) -> Loaded[State]:
         """The state as it was when it was seen here last, or told of: it may have moved on."""
         kept: Loaded[State] = self._kept.get(stream) or Loaded(stream, 0, decider.initial)
-        told = self._told.pop(stream, ())
+        told = self._told.pop(stream)
         if told and told[0].version == kept.version + 1:
             events = cast("Sequence[EventT]", [each.event for each in told])
             kept = Loaded(stream, told[-1].version, decider.replay(events, kept.state))
@@ -178,13 +180,14 @@ class States:
             if told is None:
                 kept = self._kept.get(each.stream)
                 if each.version == (kept.version if kept else 0) + 1:
-                    self._told[each.stream] = [each]
+                    self._tell((each,))
             elif len(told) < FEW and each.version == told[-1].version + 1:
-                told.append(each)
+                self._tell((*told, each))
             else:
-                del self._told[each.stream]
-        while len(self._told) > TOLD_STREAMS:
-            self._told.popitem(last=False)
+                self._told.pop(each.stream)
+
+    def _tell(self, told: tuple[Recorded, ...]) -> None:
+        self._told.put(told[0].stream, told, TOLD + sum(weight(each.event) for each in told))
 
     async def load_at(self, decider: Decider[State, Command, EventT], stream: UUID, version: int) -> Loaded[State]:
         """The state that the stream had at *version*, or has now if that is still to come."""
@@ -198,7 +201,7 @@ class States:
         kept = self._kept.get(loaded.stream)
         if kept is None or kept.version <= loaded.version:
             self._kept.put(loaded.stream, loaded, loaded.version)
-            self._told.pop(loaded.stream, None)
+            self._told.pop(loaded.stream)
 
 
 class Handler:

@@ -1,12 +1,14 @@
 """Pipelines said as a whole: restored, and applied from documents."""
 
 import json
+from threading import BoundedSemaphore
 from typing import Any
 
 import httpx
 import pytest
 import yaml
 
+from gql import document as documents
 from tests.gql.environment import APPLICATION, DATABASE, JOB, STAGES, Environment, names, services, types
 from tests.gql.stageline import Data
 
@@ -257,3 +259,19 @@ def test_the_schema_of_documents_is_served_to_editors(environment: Environment) 
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/schema+json"
     assert answer.json()["$defs"]["Stage"]["additionalProperties"] is False
+
+
+def test_so_many_documents_wait_for_their_turn(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    stageline = environment.stageline
+    asked = "query ($id: ID!, $document: String!) { documentDiff(environment: $id, document: $document) { message } }"
+    request: Data = {
+        "json": {"query": asked, "variables": {"id": environment.id, "document": DOCUMENT}},
+        "headers": {"authorization": f"Bearer {stageline.token}"},
+    }
+    with monkeypatch.context() as full:
+        full.setattr(documents, "_places", BoundedSemaphore(1))
+        documents._places.acquire()
+        answer = stageline.send(**request)
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+    assert "at most 50 may wait" in answer.json()["errors"][0]["message"]
+    assert stageline.send(**request).status_code == 200

@@ -4,7 +4,7 @@ import gc
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from weakref import ref
 
@@ -14,7 +14,7 @@ from msgspec import StructMeta
 
 from gql import compiled, compiler, limit, persisted, reading, subscription
 from gql.compiled import Query
-from gql.holding import OPEN_BYTES, Holding, TooManyOpen
+from gql.holding import Holding, TooManyOpen
 from gql.persisted import Persisted, hashed
 from gql.reading import Read, read
 from store.cache import Cache
@@ -237,18 +237,28 @@ def test_a_subscription_with_too_many_variables_is_refused(tmp_path: Path) -> No
 
 def test_open_subscriptions_hold_so_many_bytes_and_count_a_document_once() -> None:
     known = read(FOLLOW)
-    holding = Holding(100_000)
-    first = holding.subscription(FOLLOW, known, {"id": "x"})
-    with first:
+    holding = Holding(200_000)
+    with holding.subscription("a", FOLLOW, known, {"id": "x"}):
         alone = holding.weight
-        with holding.subscription(FOLLOW, known, {"id": "x"}):
+        with holding.subscription("a", FOLLOW, known, {"id": "x"}):
             assert holding.weight < 2 * alone
-        assert holding.weight == alone
-        with (
-            pytest.raises(TooManyOpen, match=f"{OPEN_BYTES // 2**20} MiB"),
-            holding.subscription(FOLLOW, known, {"id": "x" * 10_000}),
-        ):
-            pass
         assert holding.weight == alone
     assert holding.weight == 0
     assert limit.MAX_CHARACTERS > reading.MAX_KEPT
+
+
+def test_no_token_keeps_others_from_subscribing() -> None:
+    known = read(FOLLOW)
+    holding = Holding(200_000)
+
+    def follow(token: str, size: int) -> AbstractContextManager[None]:
+        return holding.subscription(token, FOLLOW, known, {"id": "x" * size})
+
+    with follow("a", 6_000):
+        held = holding.weight
+        with pytest.raises(TooManyOpen, match="this token's"), follow("a", 1_500):
+            pass
+        with follow("b", 1_500), pytest.raises(TooManyOpen, match="this node's"), follow("b", 3_000):
+            pass
+        assert holding.weight == held
+    assert holding.weight == 0

@@ -331,3 +331,13 @@ async def test_all_is_wanted_as_long_as_somebody_follows(shelf: Shelf) -> None:
     assert [made.wanted] == [None]
     await follower.aclose()
     assert made.wanted == some
+
+
+def test_the_tail_is_bounded_by_bytes(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "KEPT_BYTES", 1000)
+    made = Feed(shelf.fetch, 0, NEVER)
+    made.publish(shelf.write(3))
+    made.publish(shelf.write(100))
+    assert made.position == 103
+    assert 0 < len(made._tail) < 20
+    assert [each.position for each in made._tail] == list(range(104 - len(made._tail), 104))
