@@ -20,6 +20,7 @@ While the lock is held the pid is the shim's, and no later process's. The folder
 import asyncio
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -37,6 +38,9 @@ from store import disk
 SHIM = Path(__file__).with_name("shim.sh")
 GRACE = 10.0
 """Seconds that processes are given to end by themselves when they are stopped."""
+
+FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+"""Soft limit of open files that this process was started with, which the server raises for itself alone."""
 
 STAMP = "STAGELINE_STEP"
 """The environment variable that tells a process which attempt it belongs to."""
@@ -117,7 +121,7 @@ class Attempt:
             record.write(f"started {time.time()}\nports {' '.join(map(str, ports))}\n".encode())
             try:
                 shim = subprocess.Popen(
-                    ["/bin/sh", SHIM, *commands],
+                    ["/bin/sh", SHIM, "unlimited" if FILES == resource.RLIM_INFINITY else str(FILES), *commands],
                     stdin=record,
                     stdout=log,
                     stderr=log,

@@ -1,4 +1,5 @@
-# Runs the commands given as its arguments, one after another up to the first that fails, and keeps their record.
+# Runs the commands given as its arguments, one after another up to the first that fails, and keeps their record. The
+# first argument is the soft limit of open files that they get.
 #
 # It outlives the server that starts it. Its standard input is the record itself, opened for appending and locked: the
 # lock lasts as long as this shell, and no command gets hold of it. See attempt.py for what the record says.
@@ -8,6 +9,9 @@ stopped=
 trap 'stopped=143' HUP INT TERM
 
 echo "pid $$" >&0 || exit
+
+ulimit -S -n "$1"
+shift
 
 number=0
 code=143

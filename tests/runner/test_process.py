@@ -105,6 +105,15 @@ async def test_a_step_knows_what_it_is_of_and_none_of_our_secrets(
     }
 
 
+async def test_a_step_has_the_limit_of_open_files_that_the_server_was_started_with(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "FILES", 200)
+    printed = Printed()
+    await executor.build(build("ulimit -S -n"), printed)
+    assert printed.lines == ["200"]
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 async def test_what_is_kept_of_an_attempt_is_its_owners_alone_and_its_processes_have_the_users_umask(
     executor: ProcessExecutor, tmp_path: Path, umask: int
