@@ -186,7 +186,7 @@ class Keyring:
             return {}
         except OSError as error:
             raise KeyringUnusable(f"{self.path} can't be read: {error.strerror or error}.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise KeyringUnusable(f"{self.path} is no JSON ({error}): mend it or move it away.") from error
         if not isinstance(content, dict):
             raise KeyringUnusable(f"{self.path} is no JSON object: mend it or move it away.")

@@ -130,7 +130,7 @@ def test_a_file_that_is_a_link_stays_one(keyring: Keyring, tmp_path: Path) -> No
     assert json.loads(elsewhere.read_text())["tokens"] == {"http://a": "A"}
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '"text"'])
+@pytest.mark.parametrize("content", ["{", "[]", '"text"', "[" * 100_000])
 def test_a_file_that_makes_no_sense_is_left_as_it_is(keyring: Keyring, content: str) -> None:
     keyring.path.parent.mkdir()
     keyring.path.write_text(content)
