@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import strawberry
 from graphql import GraphQLError
@@ -87,6 +87,16 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.async_helpers: Any = None
+
+    def build_per_event_executor(self, payload: Any) -> "Execution":
+        """Return the execution of a subscription for one event, which shares nothing that grows with the others.
+
+        graphql-core (3.3.2) shares what it collected, and finds nothing of it again: an open subscription would
+        keep some thousand bytes for each event.
+        """
+        executor = cast("Execution", super().build_per_event_executor(payload))
+        executor._relevant_sub_fields = {}
+        return executor
 
 
 class Schema(strawberry.Schema):

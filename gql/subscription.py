@@ -35,7 +35,7 @@ from graphql import (
     located_error,
     visit,
 )
-from graphql.execution import Executor, create_source_event_stream, execute_subscription_event
+from graphql.execution import create_source_event_stream, execute_subscription_event
 from msgspec import Struct
 
 from domain.errors import InvalidArgument, Refused
@@ -48,7 +48,7 @@ from gql.limit import MAX_ERRORS
 from gql.mark import Lossless, Newest, delivery
 from gql.reading import MAX_KEPT, Read, read
 from gql.ring import Entry
-from gql.schema import schema
+from gql.schema import Execution, schema
 from store.cache import Cache
 
 AFTER = "after"
@@ -162,9 +162,9 @@ class Subscription:
         except Exception as fault:
             raise Broken([located_error(fault, [self._plan.node])]) from fault
 
-    def _executor(self, after: str | None) -> Executor[Context]:
+    def _executor(self, after: str | None) -> Execution:
         plan, name = self._plan, self._plan.operation.name
-        executor = Executor.build(
+        executor = Execution.build(
             schema._schema,
             plan.known.document,
             context_value=dataclasses.replace(self._context, connection_params=None),
@@ -174,11 +174,10 @@ class Subscription:
         )
         if isinstance(executor, list):
             raise Broken(executor)
-        executor.async_helpers = None  # type: ignore[assignment]  # see `gql.schema.Execution`
-        return executor
+        return cast("Execution", executor)
 
 
-async def _rendered(executor: Executor[Context], event: object) -> bytes:
+async def _rendered(executor: Execution, event: object) -> bytes:
     result = execute_subscription_event(executor.build_per_event_executor(event))
     if isawaitable(result):
         result = await result

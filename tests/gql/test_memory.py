@@ -10,6 +10,7 @@ from weakref import ref
 
 import pytest
 from graphql import GraphQLError, OperationDefinitionNode, get_operation_ast
+from graphql.execution.collect_fields import CollectedFields
 from msgspec import StructMeta
 
 from gql import compiled, compiler, limit, persisted, reading, subscription
@@ -18,7 +19,8 @@ from gql.holding import Holding, TooManyOpen
 from gql.persisted import Persisted, hashed
 from gql.reading import Read, read
 from store.cache import Cache
-from tests.gql.stageline import served
+from tests.gql.environment import Environment
+from tests.gql.stageline import Socket, served
 
 FIELDS = "stages { id name services { id name stage { id name } } }"
 
@@ -262,3 +264,30 @@ def test_no_token_keeps_others_from_subscribing() -> None:
             pass
         assert holding.weight == held
     assert holding.weight == 0
+
+
+def test_an_open_subscription_keeps_nothing_of_the_events_that_it_gave(tmp_path: Path) -> None:
+    asked = "subscription ($id: ID!) { pipelineEvents(environment: $id) { cursor message actor } }"
+    with served(tmp_path) as stageline, stageline.socket() as socket:
+        environment = Environment(stageline)
+        socket.subscribe("1", asked, id=environment.id)
+        _create_stages(environment, socket, 3)
+        before = _collected()
+        _create_stages(environment, socket, 30)
+        assert _collected() <= before + 10
+
+
+def _create_stages(environment: Environment, socket: Socket, count: int) -> None:
+    """Create so many stages, and take the event of each."""
+    for number in range(count):
+        name = f"{number + 1} of {count}"
+        environment.do("createStage", name=name)
+        message = socket.receive()
+        while name not in str(message):
+            assert message["type"] == "next", message
+            message = socket.receive()
+
+
+def _collected() -> int:
+    gc.collect()
+    return sum(isinstance(each, CollectedFields) for each in gc.get_objects())
