@@ -27,6 +27,9 @@ BUSY = 0.1
 TURN = 500
 """Followers that are written to before others have their turn."""
 
+IN_A_ROW = 16
+"""Payloads that a follower that is behind is sent before others have their turn."""
+
 
 class Over(Struct, frozen=True):
     """How an operation ended: by itself, or with *errors*."""
@@ -64,6 +67,7 @@ class Follower:
         self.direct = outlet if isinstance(outlet, DirectOutlet) else None
         self.position = subscription.start
         self.cursor = subscription.cursor
+        self._sent = 0
         self.released: asyncio.Future[None]  # while it is written to directly
 
     @property
@@ -71,8 +75,12 @@ class Follower:
         return self.position > self.subscription.start
 
     async def send(self, entry: Entry) -> None:
+        """Send *entry*; after some of them others have their turn, however fast the client reads."""
         await self.outlet.send(entry)
         self.position, self.cursor = entry.position, entry.cursor
+        self._sent += 1
+        if self._sent % IN_A_ROW == 0:
+            await asyncio.sleep(0)
 
     def over(self, errors: Sequence[GraphQLError] = ()) -> Over:
         """Its end; errors of a lossless subscription say where to resume."""
