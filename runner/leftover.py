@@ -31,19 +31,23 @@ class Leftovers:
 
     def __init__(self, handler: Handler, executors: Mapping[Target, Executor]) -> None:
         self._log, self._states, self._executors = handler.log, handler.states, executors
+        self._turns = asyncio.Lock()
         self._whole: dict[UUID, set[DeploymentId]] = {}  # by queue: those since whose request nothing was removed
 
     async def stop(self, environment: EnvironmentId, services: Collection[ServiceId] = ()) -> None:
         """Stops what nothing holds: of *services*, and of those that *environment* had when it was deleted."""
+        async with self._turns:  # where a thousand are removed at once, others have their turn between two of them
+            left = await self._left(environment, services)
+        await asyncio.gather(
+            *(executor.stop(environment, service) for service in left for executor in self._executors.values())
+        )
+
+    async def _left(self, environment: EnvironmentId, services: Collection[ServiceId]) -> set[ServiceId]:
         pipeline = (await self._states.load(pipelines.decider, environment)).state
         standing = {service.id for service in pipeline.services}
         held = standing if pipeline.exists else set()
         left = {*services, *standing} - held
-        if left:
-            left -= await self._awaited(environment)
-        await asyncio.gather(
-            *(executor.stop(environment, service) for service in left for executor in self._executors.values())
-        )
+        return left - await self._awaited(environment) if left else left
 
     def after(self, recorded: Recorded) -> Coroutine[Any, Any, None] | None:
         """What has to be done about an event, if anything."""
