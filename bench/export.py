@@ -24,7 +24,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import httpx
-import uvicorn
 import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -32,8 +31,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bench.log import BY, history
+from bench.serving import server
 from server import audit
-from server.main import config
 from store import ids
 from store.audit import Verifier
 from store.log import Change
@@ -70,10 +69,10 @@ async def serve(path: Path) -> None:
         await log.close()
 
     app = Starlette(routes=[Route("/log", export), Route("/bytes", plain)], lifespan=lifespan)
-    server = uvicorn.Server(config(app))
+    serving = server(app)
     bound = socket.create_server(("127.0.0.1", 0))
     print(bound.getsockname()[1], flush=True)
-    await server.serve([bound])
+    await serving.serve([bound])
 
 
 def download(url: str, target: Path) -> float:

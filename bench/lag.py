@@ -27,7 +27,6 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import uvicorn
 import uvloop
 from graphql import get_introspection_query
 from msgspec import Struct
@@ -35,6 +34,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bench import long
 from bench.fsck import settings
+from bench.serving import server
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import plan as plans
@@ -53,7 +53,6 @@ from gql.node import global_id
 from gql.reading import read
 from server.app import app
 from server.garbage import collect_rarely
-from server.main import config
 from server.parts import running
 from server.settings import Settings
 from store import ids
@@ -110,7 +109,7 @@ def serve(of: Settings, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)) as bound:
         served: Any = Watched(app(of, f"http://127.0.0.1:{port}"))
         collect_rarely()
-        uvicorn.Server(config(served)).run(sockets=[bound])
+        server(served).run(sockets=[bound])
 
 
 # The data

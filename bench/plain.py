@@ -12,13 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.main import config
+from bench.serving import server
 
 HEADERS = {"vary": "Accept"}
 
@@ -45,7 +44,7 @@ def serve(port: int, folder: Path) -> None:
         routes.append(route(f"/bytes/{file.stem}", lambda body=body: body))  # type: ignore[misc]
         routes.append(route(f"/orjson/{file.stem}", lambda data=data: orjson.dumps(data)))  # type: ignore[misc]
     with socket.create_server(("127.0.0.1", port)) as bound:
-        uvicorn.Server(config(Starlette(routes=routes))).run(sockets=[bound])
+        server(Starlette(routes=routes)).run(sockets=[bound])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from typing import Any
 
 import httpx
 import psutil
-import uvicorn
 import uvloop
 from msgspec import Struct
 from starlette.applications import Starlette
@@ -32,6 +31,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
+from bench.serving import server
 from bench.subscriber import Subscriber, Tally, handshake, init, subscribe
 from domain.deployment import DeploymentPlanned, DeploymentStarted
 from domain.environment import Target
@@ -47,7 +47,6 @@ from gql.persisted import Persisted
 from gql.schema import schema
 from gql.view import View
 from server.garbage import collect_rarely
-from server.main import config
 from server.parts import running
 from server.settings import Settings
 from store import ids
@@ -155,7 +154,7 @@ def serve(data: Path, port: int) -> None:
 
     collect_rarely()
     with socket.create_server(("127.0.0.1", port), backlog=4096) as bound:
-        uvicorn.Server(config(Starlette(lifespan=lifespan))).run(sockets=[bound])
+        server(Starlette(lifespan=lifespan)).run(sockets=[bound])
 
 
 @contextmanager
