@@ -29,6 +29,9 @@ PREFIX = "stageline_"
 MAX_AUTHORIZATION = 4096
 """Maximum length of an Authorization header or its counterpart in connection_init, in characters."""
 
+HEADERS = 1_000
+"""Maximum number of Authorization headers with good tokens that are kept: they need no hash when they come again."""
+
 TOO_LONG = f"The token is too long: at most {MAX_AUTHORIZATION:,} characters are allowed."
 
 
@@ -40,6 +43,7 @@ class Tokens:
         self._handler = handler
         self._known: dict[str, Identity] = {}  # by the token's hash
         self._by_id: dict[UUID, Identity] = {}
+        self._by_header: dict[str, Identity] = {}
         self._state = Access()
         self._version = -1  # of the state above
         self._is_stale = True
@@ -48,14 +52,23 @@ class Tokens:
 
     async def authenticate(self, credentials: Credentials) -> Identity:
         """Who has the token of *credentials*; raises `NotLetIn`."""
+        given = credentials.authorization
+        known = None if self._is_stale or given is None else self._by_header.get(given)
         try:
-            digest = _of_header(credentials.authorization)
-            known = await self._find(digest, credentials.client)
+            if known is None:
+                known = await self._find(_of_header(given), credentials.client)
+                self._keep(given, known)
             return _unexpired(known)
         except NotLetIn as refused:
-            if credentials.authorization:
+            if given:
                 self.guesses.failed(credentials.client, refused)
             raise
+
+    def _keep(self, given: str | None, known: Identity) -> None:
+        if given is not None and not self._is_stale:
+            if len(self._by_header) >= HEADERS:
+                self._by_header.clear()
+            self._by_header[given] = known
 
     async def of_id(self, token: UUID, client: str) -> Identity:
         """Who has the token with that id, which was good once; raises `NotLetIn`."""
@@ -100,6 +113,7 @@ class Tokens:
             known = [(each.hash, Identity(each.actor, each.id, each.expires_at)) for each in loaded.state.tokens]
             self._known = dict(known)
             self._by_id = {identity.token: identity for _, identity in known}
+            self._by_header.clear()
         if changes == self._changes:
             self._is_stale = False
 

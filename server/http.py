@@ -145,8 +145,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._feed(data)
         else:
             self._feed_in_pieces(data)
-        if self._due != PART and (self._part or self.is_idle):
-            self._expect(FIRST_BYTE if self._part != CONTENT else BODY if self._is_known else GUEST_BODY)
+        if self._part:
+            if self._due != PART:
+                self._expect(FIRST_BYTE if self._part == HEADER else BODY if self._is_known else GUEST_BODY)
+        elif self._due != PART and not self._is_answering:
+            self._expect(FIRST_BYTE)
 
     def _feed_in_pieces(self, data: bytes) -> None:
         for start in range(0, len(data), MAX_LINE):
@@ -217,7 +220,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._part = CONTENT
         self._fed = self._sent = self._chunks = 0
         if self._due:
-            self._expect_nothing()
+            self._due = NOTHING
+            self._open.expect_nothing(self)
         if not self.parser.should_upgrade():
             self.headers = []  # trailers are no part of the request's header
 
