@@ -243,7 +243,7 @@ def _resolve(query: Query, variables: VariableValues, root: Root) -> Resolve:
 
 async def _carry_out(call: Call, context: Context, encode: Callable[[object], bytes]) -> Made:
     contexts = [context.watched() for _ in call.fields]
-    work = [_part(root, resolve(own)) for (root, resolve), own in zip(call.fields, contexts, strict=True)]
+    work = [_part(root, resolve, own) for (root, resolve), own in zip(call.fields, contexts, strict=True)]
     parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
     for part in parts:
         if isinstance(part, BaseException):
@@ -256,9 +256,9 @@ async def _carry_out(call: Call, context: Context, encode: Callable[[object], by
     )
 
 
-async def _part(root: Root, resolved: Awaitable[Any]) -> Any:
-    """A root field's part of the answer."""
-    return root.make(await resolved)
+async def _part(root: Root, resolve: Resolve, context: Context) -> Any:
+    """Return a root field's part of the answer; nothing begins before this does, which may be cancelled before."""
+    return root.make(await resolve(context))
 
 
 def _forget(_: tuple[str, str | None], query: Query) -> None:

@@ -4,11 +4,13 @@ import asyncio
 import gc
 import sqlite3
 import threading
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -21,7 +23,8 @@ from starlette.types import Message
 
 from gql import cursor as cursors
 from gql.aside import AT_ONCE, Aside, Left, elsewhere, encoded
-from gql.context import Application
+from gql.compiled import Call, _carry_out
+from gql.context import Application, Context
 from gql.cost import LONG_COST
 from gql.front import Front
 from gql.identity import Credentials, Identity
@@ -356,3 +359,18 @@ async def test_who_waits_for_a_place_has_no_turn_meanwhile(asking: Callable[...,
     for each in ahead:
         each.answering.cancel()
         await each.answer()
+
+
+async def test_fields_that_are_cancelled_before_they_begin_leave_no_warning() -> None:
+    async def resolve(_: Context) -> None: ...
+
+    nobody: Any = SimpleNamespace(watched=lambda: None)
+    field: Any = SimpleNamespace(key="a"), resolve
+    work = asyncio.create_task(_carry_out(Call([field, field], is_long=False), nobody, lambda _: b""))
+    await asyncio.sleep(0)  # its fields are about to begin
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        gc.collect()
+    assert warned == []
