@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 MARKER = "stageline-demo.json"
 STARTING_SECONDS = 60.0
 STOPPING_SECONDS = 20.0
+
+PORTS = range(20_000, 32_000)
+"""Ports to choose from: below those that systems take for outgoing connections, which would come and go on them."""
 
 
 class Sandbox:
@@ -146,15 +151,15 @@ def _is_well(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on which nothing listens now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Return ports that nothing uses now, and that no outgoing connection takes later."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            found.append(port)
+    return found
 
 
 def server_port(wished: int | None, known: Iterable[str]) -> int:

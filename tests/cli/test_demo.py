@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ import psutil
 import pytest
 
 from cli.demo import EXAMPLE, _filled
-from cli.sandbox import MARKER, server_port
+from cli.sandbox import MARKER, free_ports, server_port
 from tests.cli.shell import Answer, Shell, finish, wait_for_line
 from tests.cli.test_announcement import FIRST, MOVED, RENAMED
 
@@ -28,8 +27,7 @@ main.main()
 
 
 def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return str(free.getsockname()[1])
+    return str(free_ports(1)[0])
 
 
 def run(shell: Shell, *program: str) -> Answer:

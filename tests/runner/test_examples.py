@@ -4,8 +4,6 @@ import asyncio
 import json
 import re
 import shutil
-import socket
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -13,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from cli.sandbox import free_ports
 from domain.spec import Check, CommandCheck, Health, HttpCheck, ServiceType, TcpCheck, Variable
 from domain.step import Phase
 from runner.executor import StepFailed, Work
@@ -53,12 +52,6 @@ def check_of(health: dict[str, Any]) -> Check:
             return TcpCheck(**options)
         case _:
             return CommandCheck(command=health["command"])
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
 
 
 async def get(port: int, path: str) -> str:
