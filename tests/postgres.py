@@ -14,7 +14,6 @@ import json
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL
 
+from cli.sandbox import free_ports
 from store.postgres_schema import migrate
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class Server:
         self._options = OPTIONS if waits_for_disk else f"{OPTIONS} {HASTY}"
         self._data = folder / "data"
         self._log = folder / "log"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         self._user = None if os.geteuid() else _unprivileged()  # PostgreSQL refuses to run as root
         if self._user:
             shutil.chown(folder, self._user)

@@ -16,7 +16,6 @@ When the test is over, however it went, the server and every process that it sta
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from cli.sandbox import free_ports
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 60.0
@@ -44,7 +45,7 @@ class Serving:
         self.data = folder / "data"
         self.log = folder / "server.log"
         self.config = folder / "config"
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_ports(1)[0]}"
         self._process: subprocess.Popen[bytes] | None = None
         self._client = httpx.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
 
@@ -175,12 +176,6 @@ def serving(folder: Path, *options: str) -> Iterator[Serving]:
 
 def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cli.main", *arguments]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 def _step_of(process: psutil.Process) -> str:
