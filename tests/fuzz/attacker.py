@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import socket
 import struct
 import sys
@@ -53,6 +54,9 @@ NICE = 10
 GOOD, BAD = ("127.0.0.{}", 2, 100), ("127.0.1.{}", 1, 8)
 """Addresses that attacks come from, by whether they have a good token; the heartbeat has another."""
 
+MEMORY = 4 * 2**30
+"""Maximum address space of an attacker, in bytes: an attack that takes more is a finding, and ends nothing else."""
+
 
 class Plan(Struct, frozen=True):
     """The numbers of attacks from *first* in steps of *step* until *until*; *kinds* are all there are, if empty."""
@@ -91,6 +95,7 @@ class Report(Struct):
 def main(plan: Plan, is_over: Event, done: Any, to: Connection) -> None:
     """Sends a `Report` when all is done, or *is_over* is set; *done*, a `multiprocessing.Value`, counts meanwhile."""
     os.nice(NICE)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     to.send(asyncio.run(_attack(plan, is_over, done)))
 
 
@@ -102,8 +107,14 @@ async def _attack(plan: Plan, is_over: Event, done: Any) -> Report:
         for number in numbers:
             if is_over.is_set():
                 return
-            attack = attacks.attack(plan.seed, number, plan.world)
-            outcome, answers = await carry_out(attack, plan.world, number)
+            began = time.monotonic()
+            try:
+                attack = attacks.attack(plan.seed, number, plan.world)
+                outcome, answers = await carry_out(attack, plan.world, number)
+            except MemoryError:
+                found = (f"it took the attacker more than {MEMORY // 2**30} GiB",)
+                kind = attacks.name(plan.seed, number)
+                outcome, answers = Outcome(number, kind, began, time.monotonic(), False, found), Answers()
             report.outcomes.append(outcome)
             with done.get_lock():
                 done.value += 1
