@@ -484,7 +484,7 @@ def test_the_guide_names_every_limit() -> None:
         f"| one header line | {http.MAX_LINE // 1024} KiB |",
         f"| the address of a request | {http.MAX_URL // 1024} KiB; for a WebSocket {http.MAX_SOCKET_URL:,} bytes |",
         f"| the body of a request | {request.MAX_BODY // 1024**2} MiB;",
-        f" {http.MAX_BODY_SENT // 1024**2} MiB as it is sent, {http.MAX_CHUNKS:,} chunks |",
+        f" {http.MAX_BODY_SENT // 1024**2} MiB with its chunks' framing, {http.MAX_CHUNKS:,} chunks |",
         f"| pipelined requests that wait on a connection | {http.MAX_PIPELINED} |",
         f"| from the first byte to the end of a header | {connection.FIRST_BYTE:.0f} s |",
         f"| time for a body | {connection.GUEST_BODY:.0f} s; with a valid token {connection.BODY:.0f} s |",
