@@ -10,9 +10,9 @@ import pytest
 
 from tests import examples
 from tests.browser import browser
-from tests.postgres import database, postgres, server
+from tests.postgres import database, postgres, postgres_server
 
-__all__ = ["browser", "database", "postgres", "server"]
+__all__ = ["browser", "database", "postgres", "postgres_server"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

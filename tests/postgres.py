@@ -148,7 +148,7 @@ def binaries() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def postgres_server() -> Iterator[Server]:
     """A server of our own, for what no other may be used for: a test may stop it, and starts it again."""
     with running(waits_for_disk=False) as server:
         yield server
@@ -157,7 +157,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a server, whose template for databases has the tables."""
-    dsn = os.environ.get("TEST_PG_DSN") or request.getfixturevalue("server").dsn
+    dsn = os.environ.get("TEST_PG_DSN") or request.getfixturevalue("postgres_server").dsn
     _execute(dsn, f"DROP DATABASE IF EXISTS {TEMPLATE}")
     _execute(dsn, f"CREATE DATABASE {TEMPLATE} TEMPLATE template0 ENCODING 'UTF8'")
     with ThreadPoolExecutor(1) as thread:  # this one's loop may be running: a fixture may be asked for by a coroutine

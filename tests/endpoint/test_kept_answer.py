@@ -176,12 +176,14 @@ def away(server: Server) -> Iterator[None]:
         server.start()
 
 
-def test_while_the_database_is_away_known_answers_are_given_with_their_age(server: Server, tmp_path: Path) -> None:
-    with created(server.dsn, "template0") as dsn, served(tmp_path, database=dsn, works=False) as own:
+def test_while_the_database_is_away_known_answers_are_given_with_their_age(
+    postgres_server: Server, tmp_path: Path
+) -> None:
+    with created(postgres_server.dsn, "template0") as dsn, served(tmp_path, database=dsn, works=False) as own:
         environment = Environment(own)
         before = send(environment)
         assert before.status_code == 200
-        with away(server):
+        with away(postgres_server):
             stale = send(environment)
             assert stale.status_code == 200
             assert stale.json()["data"] == before.json()["data"]

@@ -34,7 +34,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cli
-from endpoint.execution import cost, limits
+from endpoint.execution import cost, documents, limits
 from endpoint.execution.cost import MAX_COST
 from endpoint.http import request
 from gql.contract import argument
@@ -243,30 +243,32 @@ def _of_the_command_line() -> Iterator[DefinitionNode]:
 def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
     guide = GUIDE.read_text()
     for line in (
-        f"{request.MAX_BODY // 1024**2} MiB a request | `TOO_LARGE`",
-        f"{limits.MAX_CHARACTERS:,} characters a document | `TOO_MANY_CHARACTERS`",
-        f"{limits.MAX_TOKENS:,} tokens a document | `TOO_MANY_TOKENS`",
-        f"{limits.MAX_DIGITS} digits a whole number in it | `TOO_MANY_DIGITS`",
-        f"{limits.MAX_SELECTIONS:,} fields and fragments an operation | `TOO_MANY_SELECTIONS`",
-        f"{limits.MAX_DEPTH} levels of fields | `TOO_DEEP`",
-        f"{limits.MAX_ALIASES} aliases | `TOO_MANY_ALIASES`",
-        f"{limits.MAX_DIRECTIVES} directives | `TOO_MANY_DIRECTIVES`",
-        f"{limits.MAX_REPEATS} times the same field at one place of the answer | `TOO_MANY_REPEATS`",
-        f"a cost of {MAX_COST:,} | `QUERY_TOO_EXPENSIVE`",
-        f"{MAX_PAGE} things a page | `INVALID_ARGUMENT`",
-        f"{limits.MAX_MARKS:,} strings, commas and brackets in a request's JSON | `BAD_REQUEST`",
-        f"{limits.MAX_VALUES:,} values and names of fields in the variables | `TOO_MANY_VALUES`",
-        f"{limits.MAX_LEVELS} levels of variables | `VARIABLES_TOO_DEEP`",
-        f"{limits.MAX_STRING:,} characters a string in them, but for a pipeline's document | `STRING_TOO_LONG`",
-        f"{argument.MAX_LIST} things a list that is given: environments, and each of a history's filters | `INVALID",
-        f"{history.MAX_TEXT:,} characters that a history is searched for | `INVALID_ARGUMENT`",
-        f"{limits.MAX_ERRORS} errors told of one document |",
-        f"{source.MAX_TEXT:,} characters |",
-        f"{source.MAX_VALUES:,} values; an alias counts as all that it stands for |",
-        f"{source.MAX_COLLECTIONS:,} lists and mappings |",
-        f"{source.MAX_DEPTH} levels |",
-        f"{source.MAX_NUMBER} characters a number |",
-        f"{source.MAX_TAGS:,} `%TAG` directives |",
+        f"a request | {request.MAX_BODY // 1024**2} MiB | `TOO_LARGE`",
+        f"a document | {limits.MAX_CHARACTERS:,} characters | `TOO_MANY_CHARACTERS`",
+        f"a document | {limits.MAX_TOKENS:,} tokens | `TOO_MANY_TOKENS`",
+        f"a whole number in a document | {limits.MAX_DIGITS} digits | `TOO_MANY_DIGITS`",
+        f"fields and fragments in an operation | {limits.MAX_SELECTIONS:,} | `TOO_MANY_SELECTIONS`",
+        f"levels of fields | {limits.MAX_DEPTH} | `TOO_DEEP`",
+        f"aliases | {limits.MAX_ALIASES} | `TOO_MANY_ALIASES`",
+        f"directives | {limits.MAX_DIRECTIVES} | `TOO_MANY_DIRECTIVES`",
+        f"the same field at one place of the answer | {limits.MAX_REPEATS} times | `TOO_MANY_REPEATS`",
+        f"cost of an operation | {MAX_COST:,} | `QUERY_TOO_EXPENSIVE`",
+        f"items in a page | {MAX_PAGE} | `INVALID_ARGUMENT`",
+        f"strings, commas and brackets in the JSON of a request | {limits.MAX_MARKS:,} | `BAD_REQUEST`",
+        f"values and names of fields in the variables | {limits.MAX_VALUES:,} | `TOO_MANY_VALUES`",
+        f"levels of variables | {limits.MAX_LEVELS} | `VARIABLES_TOO_DEEP`",
+        f"a string in the variables, except a pipeline document | {limits.MAX_STRING:,} characters | `STRING_TOO_LONG`",
+        f"items in a list argument: environments, and each filter of a history | {argument.MAX_LIST} | `INVALID",
+        f"the search text of a history | {history.MAX_TEXT:,} characters | `INVALID_ARGUMENT`",
+        f"reported errors of one document | {limits.MAX_ERRORS} |",
+        f"the document of a subscription | {documents.MAX_KEPT:,} characters | `TOO_MANY_CHARACTERS`",
+        f"the variables of a subscription | {documents.MAX_FOLLOWED:,} bytes of JSON | `TOO_LARGE`",
+        f"length | {source.MAX_TEXT:,} characters |",
+        f"values; an alias counts as everything that it stands for | {source.MAX_VALUES:,} |",
+        f"lists and mappings | {source.MAX_COLLECTIONS:,} |",
+        f"levels | {source.MAX_DEPTH} |",
+        f"length of a number | {source.MAX_NUMBER} characters |",
+        f"`%TAG` directives | {source.MAX_TAGS:,} |",
     ):
         assert f"| {line}" in guide
     weights = {**cost.INTROSPECTION, **COSTS.weights}

@@ -229,11 +229,11 @@ def test_the_guide_for_operators_names_every_limit() -> None:
     said = (ROOT / "docs/operating.md").read_text()
     hours = session.LONGEST.total_seconds() / 3600
     for line in (
-        f"or its counterpart in `connection_init` | {MAX_AUTHORIZATION:,} characters;",
-        f"| unknown tokens a minute from one client (an IPv4 address, or an IPv6 /{PREFIX}) | {PER_CLIENT};",
-        f"| unknown tokens a minute from all clients | {IN_ALL:,};",
-        f"| lines a minute about failed authentications in the log, each with the client's address | {LINES};",
-        f"| a browser's session | {hours:.0f} h,",
+        f"or `authorization` in `connection_init` | {MAX_AUTHORIZATION:,} characters |",
+        f"| unknown tokens a minute from one client (an IPv4 address, or an IPv6 /{PREFIX}) | {PER_CLIENT} |",
+        f"| unknown tokens a minute from all clients | {IN_ALL:,} |",
+        f"| log lines a minute about failed authentications, each with the client's address | {LINES} |",
+        f"| a browser session | {hours:.0f} h,",
     ):
         assert line in said
     assert guesses.WINDOW == 60, "a minute"

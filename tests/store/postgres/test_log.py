@@ -832,11 +832,11 @@ async def test_what_is_read_over_a_connection_that_had_broken_is_read_over_anoth
 
 
 async def test_while_the_database_is_away_nothing_is_written_and_followers_wait(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    postgres_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "DOUBT_TIMEOUT", 0.1)
     monkeypatch.setattr(postgres, "POLL", 0.01)
-    with created(server.dsn, "template0") as dsn:
+    with created(postgres_server.dsn, "template0") as dsn:
         async with opened(dsn, dsn) as (one, other):
             await one.append([change(A, 0, "a1")], ANN)
             followers = [log.follow(after) for log in (one, other) for after in (0, 1)]
@@ -844,7 +844,7 @@ async def test_while_the_database_is_away_nothing_is_written_and_followers_wait(
             late, watching = [await PostgresLog.open(dsn) for _ in range(2)]
             heard = asyncio.Event()
             watching.watch(lambda _: heard.set(), [EnvironmentRenamed])
-            server.stop("immediate")
+            postgres_server.stop("immediate")
             from_the_store = asyncio.create_task(take(late.follow(), 3))  # it begins behind a1
             with pytest.raises(LogUnavailable, match=r"The database stageline_\w+ at 127.0.0.1:\d+: "):
                 await one.append([change(B, 0, "never")], ANN)
@@ -854,7 +854,7 @@ async def test_while_the_database_is_away_nothing_is_written_and_followers_wait(
             with pytest.raises(LogUnavailable):
                 await watching.position()
             assert not any(task.done() for task in (*following, from_the_store))
-            server.start()
+            postgres_server.start()
             await other.append([change(A, 1, "a2")], ANN)
             await one.append([change(A, 2, "a3")], ANN)
             for number, events in enumerate(await asyncio.gather(*following)):
@@ -866,10 +866,12 @@ async def test_while_the_database_is_away_nothing_is_written_and_followers_wait(
                 await log.close()
 
 
-async def test_a_server_waits_for_its_database_and_says_so(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    with created(server.dsn, "template0") as dsn:
+async def test_a_server_waits_for_its_database_and_says_so(
+    postgres_server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with created(postgres_server.dsn, "template0") as dsn:
         await migrate(dsn)
-        server.stop()
+        postgres_server.stop()
         with pytest.raises(LogUnavailable, match="The database"):
             await PostgresLog.open(dsn, patience=0)
         with caplog.at_level(logging.WARNING):
@@ -877,7 +879,7 @@ async def test_a_server_waits_for_its_database_and_says_so(server: Server, caplo
             while not caplog.messages:
                 await asyncio.sleep(0.01)
         assert not opening.done()
-        server.start()
+        postgres_server.start()
         log = await opening
         assert caplog.messages[0].startswith("Waiting for the database stageline_")
         assert len(caplog.messages) == 1
