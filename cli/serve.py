@@ -20,7 +20,7 @@ class UnlistedOption(StrEnum):
     REPORT = "report"
 
 
-class LogFormat(StrEnum):
+class LogFormatName(StrEnum):
     TEXT = "text"
     JSON = "json"
 
@@ -85,7 +85,7 @@ Level = Annotated[
     ),
 ]
 Format = Annotated[
-    LogFormat,
+    LogFormatName,
     typer.Option(
         "--log-format",
         envvar="STAGELINE_LOG_FORMAT",
@@ -121,7 +121,7 @@ def serve(
     ] = True,
     gone_after: Gone = 300.0,
     log_level: Level = LogLevel.INFO,
-    log_format: Format = LogFormat.TEXT,
+    log_format: Format = LogFormatName.TEXT,
     signing_key: Annotated[
         Path | None,
         typer.Option(
@@ -215,7 +215,7 @@ def worker(
     database: Shared = None,
     gone_after: Gone = 300.0,
     log_level: Level = LogLevel.INFO,
-    log_format: Format = LogFormat.TEXT,
+    log_format: Format = LogFormatName.TEXT,
 ) -> None:
     """Run deployments until Ctrl-C, together with other servers and workers on one PostgreSQL.
 

@@ -39,13 +39,13 @@ class EndSession(Struct, frozen=True, kw_only=True):
 SessionCommand = EndSession
 
 
-class Sessions(Struct, frozen=True, kw_only=True):
+class EndedSessions(Struct, frozen=True, kw_only=True):
     """The sessions that were ended early, by id, with when they expire. Those that have expired are dropped."""
 
     ended: dict[SessionId, datetime] = {}
 
 
-def decide(state: Sessions, command: SessionCommand) -> list[SessionEvent]:
+def decide(state: EndedSessions, command: SessionCommand) -> list[SessionEvent]:
     match command:
         case EndSession(session=session, expires_at=expires_at):
             return [] if session in state.ended else [SessionEnded(session=session, expires_at=expires_at)]
@@ -53,11 +53,11 @@ def decide(state: Sessions, command: SessionCommand) -> list[SessionEvent]:
             assert_never(command)
 
 
-def evolve(state: Sessions, event: SessionEvent) -> Sessions:
+def evolve(state: EndedSessions, event: SessionEvent) -> EndedSessions:
     return fold(state, (event,))
 
 
-def fold(state: Sessions, events: Iterable[SessionEvent]) -> Sessions:
+def fold(state: EndedSessions, events: Iterable[SessionEvent]) -> EndedSessions:
     ended = dict(state.ended)
     for event in events:
         match event:
@@ -67,7 +67,7 @@ def fold(state: Sessions, events: Iterable[SessionEvent]) -> Sessions:
                 assert_never(event)
     # The one that expires last was ended LONGEST before that at the earliest: what had expired then is over by itself.
     past = max(ended.values()) - LONGEST if ended else None
-    return Sessions(ended={each: expiry for each, expiry in ended.items() if past is None or expiry > past})
+    return EndedSessions(ended={each: expiry for each, expiry in ended.items() if past is None or expiry > past})
 
 
-decider = Decider("session", Sessions(), decide, evolve, (SessionEnded,), fold)
+decider = Decider("session", EndedSessions(), decide, evolve, (SessionEnded,), fold)

@@ -29,7 +29,7 @@ class Story(Protocol):
     def describe(self, recorded: RecordedEvent) -> EventView: ...
 
 
-class EventStream(Struct, frozen=True):
+class StreamKind(Struct, frozen=True):
     """A kind of stream: the events that *begin* and *end* it, and the story of the events after a version.
 
     *story* gets the first event of the stream, and the version.
@@ -64,13 +64,13 @@ async def _pipeline_story(context: Context, first: RecordedEvent, version: int) 
     return PipelineStory(view.pipeline) if view else PipelineStory()
 
 
-DEPLOYMENT = EventStream(
+DEPLOYMENT = StreamKind(
     DeploymentPlanned, (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled), _deployment_story
 )
-PIPELINE = EventStream(EnvironmentCreated, (EnvironmentDeleted,), _pipeline_story)
+PIPELINE = StreamKind(EnvironmentCreated, (EnvironmentDeleted,), _pipeline_story)
 
 
-async def page(context: Context, stream: UUID, kind: EventStream, slice_: Slice, missing: Refused) -> Page[EventView]:
+async def page(context: Context, stream: UUID, kind: StreamKind, slice_: Slice, missing: Refused) -> Page[EventView]:
     """Return a page of the events of *stream*; raises `InvalidArgument`, or *missing*."""
     log = context.application.log
     first = await kind.first(log, stream, missing)
@@ -105,7 +105,7 @@ async def _version(log: EventLog, stream: UUID, cursor: str) -> int:
 
 
 async def follow(
-    context: Context, stream: UUID, kind: EventStream, after: str | None, missing: Refused
+    context: Context, stream: UUID, kind: StreamKind, after: str | None, missing: Refused
 ) -> AsyncGenerator[EventView, None]:
     """Yield the events of *stream* after a cursor, existing and later ones, until the stream ends."""
     log = context.application.log
