@@ -42,7 +42,7 @@ async def _move(folder: Path, dsn: str) -> int:
                     if not await source.is_copied_to(connection, where):
                         if await connection.fetchval(IS_HELD):  # whoever has it knows this log by its epoch
                             raise LogUnavailable(f"{where.capitalize()} is in use: stop all servers and workers first.")
-                        async with jobs.taken_over(connection, machine(folder)):
+                        async with jobs.take_over(connection, machine(folder)):
                             await copy(source, connection, progress.tell)
             except DATA_ERRORS as fault:
                 raise LogUnavailable(
