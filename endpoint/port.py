@@ -51,7 +51,7 @@ class StreamEvent(Protocol):
     def position(self) -> int: ...
 
 
-class Feed(Protocol):
+class EventFeed(Protocol):
     """The log's position and its news."""
 
     @property
@@ -71,6 +71,6 @@ class Feed(Protocol):
 class Revocations(Protocol):
     """Tokens and sessions that end while connections are open."""
 
-    def telling(self, identity: Identity, end: Callable[[str], None]) -> AbstractContextManager[None]:
+    def notify(self, identity: Identity, end: Callable[[str], None]) -> AbstractContextManager[None]:
         """Call *end* with the reason when the identity's token or session ends within the context."""
         ...

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from endpoint.execution.compiled.query import Compiled
+from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.http import session as sessions
 from endpoint.http.admission import let_in
 from endpoint.http.backend import Backend
@@ -110,7 +110,7 @@ def app(settings: Settings, url: str) -> Starlette:
     page = graphiql.absence() if persisted.refuses else graphiql.page()
     if not settings.keeps_documents:
         schema.documents.keep_none()
-    compiled = Compiled(schema) if settings.compiles else None
+    compiled = CompiledQueries(schema) if settings.compiles else None
     view = View(schema, backend, authenticate, page, persisted, settings.origins, connection.streams(), compiled)
     routes: list[BaseRoute] = [
         Route("/", home),
@@ -122,7 +122,7 @@ def app(settings: Settings, url: str) -> Starlette:
         Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
     ]
-    made = Served(
+    made = FastPathApp(
         view,
         routes=routes,
         middleware=cors(settings.origins),
@@ -134,7 +134,7 @@ def app(settings: Settings, url: str) -> Starlette:
     return made
 
 
-class Served(Starlette):
+class FastPathApp(Starlette):
     """Requests to /graphql need no routing: most are answered from memory, and it would take as long again."""
 
     def __init__(self, graphql: ASGIApp, middleware: Sequence[Middleware], **options: Any) -> None:

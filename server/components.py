@@ -15,7 +15,7 @@ from domain.deployment.queue import DeploymentId
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
-from endpoint.execution.answers import Answers
+from endpoint.execution.answers import AnswerCache
 from endpoint.execution.aside import Aside
 from endpoint.http.backend import Backend
 from endpoint.identity import Identity
@@ -37,7 +37,7 @@ from runner.worker import WorkerEngine
 from server import signing
 from server.auth import Tokens
 from server.feed import LogFeed
-from server.revocation import Revocations
+from server.revocation import RevocationIndex
 from server.sessions import Sessions
 from server.settings import Settings
 from server.stores import Stores, on_postgres, on_sqlite
@@ -111,8 +111,8 @@ def _backend(settings: Settings, application: Application, aside: Aside[Context]
         return Context(application=application, identity=identity, claimed_origin=claimed, aside=aside)
 
     feed = LogFeed(application.log)
-    answers = Answers(feed, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None
-    return Backend(context, feed, Revocations(application.log), answers)
+    answers = AnswerCache(feed, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None
+    return Backend(context, feed, RevocationIndex(application.log), answers)
 
 
 def _application(stores: Stores, targets: frozenset[Target], signing_key: Ed25519PrivateKey) -> Application:

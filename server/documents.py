@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from endpoint.execution.persisted import DocumentsUnusable, Persisted, listed
+from endpoint.execution.persisted import DocumentsUnusable, PersistedDocuments, listed
 from gql.schema import schema
 from server.settings import Settings
 
@@ -30,7 +30,7 @@ class Documents:
         self._own = settings.own_documents
         self._read = None if self._file is None else _state(self._file)
         known = None if self._file is None else listed(schema.documents, self._file, self._own)
-        self.persisted = Persisted(known, refuses=settings.refuses_unlisted)
+        self.persisted = PersistedDocuments(known, refuses=settings.refuses_unlisted)
 
     @asynccontextmanager
     async def kept_up(self) -> AsyncIterator[None]:

@@ -21,14 +21,14 @@ End = Callable[[str], None]
 """Is given why."""
 
 
-class Revocations:
+class RevocationIndex:
     def __init__(self, log: EventLog) -> None:
         self._over: set[UUID] = set()  # tokens and sessions
         self._open: dict[UUID, dict[End, None]] = defaultdict(dict)
         log.watch(self._told, [TokenRevoked, SessionEnded])
 
     @contextmanager
-    def telling(self, identity: Identity, end: End) -> Iterator[None]:
+    def notify(self, identity: Identity, end: End) -> Iterator[None]:
         """Has *end* called when the token or session is ended or expires as long as this; at once if it was already."""
         session, expiry = identity.session, None
         if identity.ends_at is not None:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from application.handler import Handler
 from domain.session import LONGEST, SESSIONS, EndSession, SessionEnded, SessionId, decider
-from endpoint.http.session import Opened
+from endpoint.http.session import NewSession
 from endpoint.identity import SESSION_OVER, SESSION_UNKNOWN, Credentials, Identity, NotLetIn, Session
 from server.auth import Tokens
 from store.log import Author, Origin, RecordedEvent
@@ -45,12 +45,12 @@ class Sessions:
         self._changes = 0
         handler.log.watch(self._on_events, [SessionEnded])
 
-    def open(self, identity: Identity) -> Opened:
+    def open(self, identity: Identity) -> NewSession:
         """A session for who came in by a token."""
         longest = datetime.now(UTC) + LONGEST
         expires_at = longest if identity.expires_at is None else min(longest, identity.expires_at)
         statement = STATEMENT.pack(uuid4().bytes, identity.token.bytes, int(expires_at.timestamp()))
-        return Opened(
+        return NewSession(
             cookie=_text(statement + _mac(self._cookies, statement)),
             secret=_text(_mac(self._secrets, statement)),
             expires_at=_expiry(statement),

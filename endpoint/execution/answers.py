@@ -2,7 +2,7 @@
 Answers kept as bytes, for as long as they are right.
 
 An answer is made of streams of the log, and stays what it is until one of them gets another event. This node is told
-of every event (`Feed.watch`), and drops what was made of its stream. So a kept answer is as of the position that
+of every event (`EventFeed.watch`), and drops what was made of its stream. So a kept answer is as of the position that
 we were told up to: it is given to whoever asked when the log had nothing beyond that.
 
 Only what says of which streams it is made is kept (see `RequestContext.reads`).
@@ -20,7 +20,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from cache.lru import Cache
-from endpoint.port import Feed, StreamEvent, Unavailable
+from endpoint.port import EventFeed, StreamEvent, Unavailable
 
 WHOLE = UUID(int=0)
 """Stands for all streams of the log."""
@@ -48,7 +48,7 @@ class Answer:
         return urlsafe_b64encode(hashlib.sha256(self.body).digest()[:18]).decode()
 
 
-class KeptAnswer(Struct):
+class CachedAnswer(Struct):
     """An answer, and the streams that it was made of."""
 
     answer: Answer
@@ -62,15 +62,15 @@ class Computation:
         self.touched: set[UUID] = set()
 
 
-class Answers:
+class AnswerCache:
     """The answers of one node, *limit* bytes of them; those that are asked for least recently go first.
 
     *known_at* is when the log was last seen to have nothing that we weren't told of.
     """
 
-    def __init__(self, feed: Feed, limit: int = LIMIT) -> None:
+    def __init__(self, feed: EventFeed, limit: int = LIMIT) -> None:
         self._feed = feed
-        self._kept: Cache[Hashable, KeptAnswer] = Cache(limit, self._dropped)
+        self._kept: Cache[Hashable, CachedAnswer] = Cache(limit, self._dropped)
         self._made_of: dict[UUID, set[Hashable]] = {}
         self._makings: set[Computation] = set()
         self.known_at = datetime.now(UTC)
@@ -117,7 +117,7 @@ class Answers:
         """Keep *answer* to a request of so many bytes, unless one of the streams that it was made of has moved on."""
         if not making.touched.isdisjoint(reads):
             return
-        kept = KeptAnswer(answer, reads)
+        kept = CachedAnswer(answer, reads)
         size = len(answer.body) * 2 + request + OVERHEAD + len(reads) * STREAM  # with room for the same compressed
         self._kept.put(key, kept, size)
         if self._kept.get(key) is kept:  # it isn't too large
@@ -133,7 +133,7 @@ class Answers:
             for key in list(self._made_of.get(stream, ())):
                 self._kept.pop(key)
 
-    def _dropped(self, key: Hashable, kept: KeptAnswer) -> None:
+    def _dropped(self, key: Hashable, kept: CachedAnswer) -> None:
         for stream in kept.reads:
             of_stream = self._made_of[stream]
             of_stream.discard(key)

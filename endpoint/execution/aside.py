@@ -140,12 +140,12 @@ def encoded(value: Any) -> bytes:
     return msgspec.json.encode(value)
 
 
-def elsewhere(part: Part) -> Part:
+def on_current_loop(part: Part) -> Part:
     """*part*, for another thread: its coroutines run on the loop that runs now."""
-    return cast("Part", _Elsewhere(part, asyncio.get_running_loop()))
+    return cast("Part", _LoopProxy(part, asyncio.get_running_loop()))
 
 
-class _Elsewhere:
+class _LoopProxy:
     def __init__(self, part: object, home: asyncio.AbstractEventLoop) -> None:
         self._part = part
         self._home = home

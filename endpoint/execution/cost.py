@@ -37,16 +37,16 @@ MAX_COST = 10_000
 """About three pages of 500 things, with everything that is to be known of them."""
 
 LONG_COST = 250
-"""Cost from which a query takes so long, about 10 ms, that it is executed aside."""
+"""OperationCost from which a query takes so long, about 10 ms, that it is executed aside."""
 
 MUTATION = 100
-"""Cost of each mutation of an operation."""
+"""OperationCost of each mutation of an operation."""
 
 CHARACTERS = 200
 """Number of characters of a document in the arguments that cost 1."""
 
 INTROSPECTION = {"__schema": 500, "__type": 500}
-"""Cost of the fields of introspection, which are also long."""
+"""OperationCost of the fields of introspection, which are also long."""
 
 
 class CostSettings(Struct, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ class ListTerm(Struct, frozen=True):
     lengths: tuple[tuple[int | str, ...], ...]
 
 
-class Cost(Struct, frozen=True):
+class OperationCost(Struct, frozen=True):
     """What an operation costs, once its variables are known."""
 
     lists: tuple[ListTerm, ...]
@@ -122,7 +122,7 @@ class Cost(Struct, frozen=True):
         return [exceeding("QUERY_TOO_EXPENSIVE", may, "costs", MAX_COST, cost, advice)]
 
 
-def costs(schema: GraphQLSchema, document: DocumentNode, settings: CostSettings) -> dict[str | None, Cost]:
+def costs(schema: GraphQLSchema, document: DocumentNode, settings: CostSettings) -> dict[str | None, OperationCost]:
     """Return the costs of the operations of a valid document, by their names."""
     fragments = fragments_of(document)
     return {
@@ -133,7 +133,7 @@ def costs(schema: GraphQLSchema, document: DocumentNode, settings: CostSettings)
 
 def _cost(
     schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: Fragments, settings: CostSettings
-) -> Cost:
+) -> OperationCost:
     found = _Terms(schema, fragments, settings)
     found.levels(schema.get_root_type(operation.operation), operation.selection_set, ())
     defaults = {
@@ -141,7 +141,7 @@ def _cost(
         for each in operation.variable_definitions or ()
         if isinstance(each.default_value, IntValueNode)
     }
-    return Cost(
+    return OperationCost(
         tuple(found.lists),
         tuple(found.documents),
         tuple(found.items),

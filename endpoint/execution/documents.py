@@ -61,7 +61,7 @@ class ParsedDocument(Struct, frozen=True):
 
     document: DocumentNode
     errors: Sequence[GraphQLError]
-    costs: Mapping[str | None, cost.Cost]
+    costs: Mapping[str | None, cost.OperationCost]
     weight: int
 
     def exceeded(self, operation_name: object, variables: object) -> list[GraphQLError]:
@@ -104,7 +104,7 @@ class ParsedDocument(Struct, frozen=True):
         meant = self._meant(operation_name)
         return [] if meant is None else meant.awaited(variables if isinstance(variables, dict) else {})
 
-    def _meant(self, operation_name: object) -> cost.Cost | None:
+    def _meant(self, operation_name: object) -> cost.OperationCost | None:
         if operation_name is None:
             return next(iter(self.costs.values()), None)
         return self.costs.get(operation_name) if isinstance(operation_name, str) else None

@@ -38,7 +38,7 @@ class TooManyOpen(GraphQLError):
         )
 
 
-class Held:
+class Quota:
     """Subscriptions of one kind: what they hold, in bytes, *limit* at most."""
 
     def __init__(self, limit: int) -> None:
@@ -67,8 +67,8 @@ class Holding:
     """What is held, *limit* bytes at most, and `SHARE` of them by one token."""
 
     def __init__(self, limit: int) -> None:
-        self._all = Held(limit)
-        self._by_token: dict[Hashable, Held] = {}
+        self._all = Quota(limit)
+        self._by_token: dict[Hashable, Quota] = {}
 
     @property
     def weight(self) -> int:
@@ -80,7 +80,7 @@ class Holding:
     ) -> Iterator[None]:
         """Count one of *token* that is open as long as this; raises `TooManyOpen`."""
         own = OPEN + sys.getsizeof(query) + len(msgspec.json.encode(variables)) * VARIABLE_BYTE
-        held = self._by_token.get(token) or Held(int(self._all.limit * SHARE))
+        held = self._by_token.get(token) or Quota(int(self._all.limit * SHARE))
         for each, whose in ((held, "this token"), (self._all, "this node")):
             if not each.has_room(own, document):
                 raise TooManyOpen(whose, each.limit)

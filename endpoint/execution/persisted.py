@@ -60,7 +60,7 @@ class PersistedQuery(Struct, rename="camel"):
     sha256_hash: str
 
 
-class Persisted:
+class PersistedDocuments:
     """What can be named. *listed* are documents by their ids (None: there is no list, and everything is answered).
 
     *refuses* says what becomes of a document that isn't listed: it is refused, or answered and told of in the log.
@@ -198,7 +198,7 @@ def _read(file: Path) -> dict[str, str]:
         ) from None
 
 
-class Operation(Struct):
+class ManifestOperation(Struct):
     id: str
     body: str
 
@@ -207,7 +207,7 @@ class Manifest(Struct, tag_field="format", tag=MANIFEST):
     """What Apollo's tools write."""
 
     version: int
-    operations: list[Operation]
+    operations: list[ManifestOperation]
 
 
 def _fault(documents: DocumentCache, id_: str, text: str, known: Container[str]) -> str | None:

@@ -27,7 +27,7 @@ RETRY = 1.0, 10.0
 """Seconds between which clients are asked to come back."""
 
 
-class Crowded(Exception):
+class Overload(Exception):
     """There are too many; *retry* is when to try again, in seconds, and another for each."""
 
     def __init__(self, what: str) -> None:
@@ -51,7 +51,7 @@ def let_in(scope: Scope) -> None:
         connection.let_in()
 
 
-class Turns:
+class SetupQueue:
     """A queue of those that wait to be set up."""
 
     def __init__(self) -> None:
@@ -60,9 +60,9 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Lets others go first; raises `Crowded`."""
+        """Lets others go first; raises `Overload`."""
         if self._waiting >= WAITING:
-            raise Crowded(f"{WAITING} wait to be let in already")
+            raise Overload(f"{WAITING} wait to be let in already")
         self._waiting += 1
         try:
             await self._turns.acquire()
@@ -84,16 +84,16 @@ class Admission:
     def __init__(self, most: int = CONNECTIONS) -> None:
         self._most = most
         self._connections = 0
-        self._operations = Turns()
+        self._operations = SetupQueue()
         self.turn = self._operations.turn
-        self.guests = Turns()
+        self.guests = SetupQueue()
 
     @contextmanager
     def connection(self) -> Iterator[None]:
-        """One that is there as long as this; raises `Crowded`."""
+        """One that is there as long as this; raises `Overload`."""
         most = min(CONNECTIONS, self._most)
         if self._connections >= most:
-            raise Crowded(f"{most} connections at most")
+            raise Overload(f"{most} connections at most")
         self._connections += 1
         try:
             yield

@@ -27,7 +27,7 @@ HEADER = "stageline-session"
 PATH = "/graphql"
 
 
-class Opened(Struct, frozen=True):
+class NewSession(Struct, frozen=True):
     """A new session: what its cookie holds, and what only its page is told."""
 
     cookie: str
@@ -52,7 +52,7 @@ def cookie(request: HTTPConnection, origins: Collection[str]) -> str | None:
     return request.cookies.get(_name(request)) if is_admitted(request.headers, origins) else None
 
 
-def opened(request: Request, session: Opened) -> Response:
+def opened(request: Request, session: NewSession) -> Response:
     """The answer to who signed in."""
     told = {"expiresAt": session.expires_at.isoformat(), "secret": session.secret}
     response = JSONResponse(told, headers={"cache-control": "no-store"})

@@ -26,9 +26,9 @@ from strawberry.types.graphql import OperationType
 from endpoint.errors import TEMPORARY, payload
 from endpoint.execution.context import RequestContext
 from endpoint.execution.persisted import NotPersisted
-from endpoint.http.admission import Crowded
-from endpoint.http.websocket import SharedParts
-from endpoint.streams.ring import Entry
+from endpoint.http.admission import Overload
+from endpoint.http.websocket import ViewParts
+from endpoint.streams.ring import RingEntry
 
 logger = logging.getLogger("stageline.gql")
 
@@ -60,17 +60,17 @@ class EventOutlet:
     async def write_text(self, text: bytes) -> None:
         await self._send({"type": "http.response.body", "body": text, "more_body": True})
 
-    async def send(self, entry: Entry) -> None:
+    async def send(self, entry: RingEntry) -> None:
         place = b"" if entry.cursor is None else b"id: " + entry.cursor.encode() + b"\n"
         await self.write_text(b"event: next\n" + place + b"data: " + entry.payload + b"\n\n")
 
 
-class EventStream(Response):
+class EventStreamResponse(Response):
     """The answer to *data*, the operation as a request has it, or why it has none."""
 
     def __init__(
         self,
-        shared: SharedParts,
+        shared: ViewParts,
         context: RequestContext,
         request: Request,
         data: GraphQLRequestData | NotPersisted,
@@ -93,7 +93,7 @@ class EventStream(Response):
         try:
             with self._admission.connection():
                 await self._stream(receive, send)
-        except Crowded as crowded:
+        except Overload as crowded:
             refused = Response(str(crowded), 503, {"retry-after": str(round(crowded.retry))}, "text/plain")
             await refused(scope, receive, send)
 
@@ -107,7 +107,7 @@ class EventStream(Response):
         ends |= {asyncio.create_task(each) for each in (departure(receive), self._hub.stopping.wait())}
         comments = asyncio.create_task(_keep_alive(outlet))
         try:
-            with self._shared.revocations.telling(self._identity, partial(_say, let_out)):
+            with self._shared.revocations.notify(self._identity, partial(_say, let_out)):
                 await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 pass
@@ -130,7 +130,7 @@ class EventStream(Response):
     async def _answer_or_say_why(self, outlet: EventOutlet) -> None:
         try:
             await self._answer(outlet)
-        except Crowded:  # a status would be for good with an EventSource
+        except Overload:  # a status would be for good with an EventSource
             await _ask_back(outlet)
         except Exception as fault:
             await _fail(outlet, [error.formatted for error in self._schema.masked_fault(fault)])
@@ -193,7 +193,7 @@ async def _ask_back(outlet: EventOutlet) -> None:
 
 
 async def _next(outlet: EventOutlet, body: dict[str, Any]) -> None:
-    await outlet.send(Entry(0, None, msgspec.json.encode(body)))
+    await outlet.send(RingEntry(0, None, msgspec.json.encode(body)))
 
 
 def _say(to: asyncio.Future[str], why: str) -> None:

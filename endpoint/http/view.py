@@ -33,10 +33,10 @@ from strawberry.types.graphql import OperationType
 from endpoint.errors import TEMPORARY, is_request_error, payload
 from endpoint.execution.answers import Answer
 from endpoint.execution.aside import ClientGone
-from endpoint.execution.compiled.query import Compiled
+from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.execution.context import Behind, RequestContext
 from endpoint.execution.limits import TOO_MANY_MARKS, TooManyMarks
-from endpoint.execution.persisted import NotPersisted, Persisted
+from endpoint.execution.persisted import NotPersisted, PersistedDocuments
 from endpoint.execution.schema import Schema
 from endpoint.http import session, sse
 from endpoint.http.admission import CONNECTIONS, Admission, let_in
@@ -60,11 +60,11 @@ from endpoint.http.request import (
     read_body,
     replay,
 )
-from endpoint.http.websocket import Adapter, Handler
+from endpoint.http.websocket import Adapter, SocketHandler
 from endpoint.identity import Credentials, Identity, NotLetIn, client
 from endpoint.port import Authenticate, Revocations, Unavailable
 from endpoint.streams.hub import Hub
-from endpoint.streams.subscription import Plans
+from endpoint.streams.subscription import SubscriptionPlans
 
 INIT_TIMEOUT = timedelta(seconds=10)
 """Maximum time until a WebSocket's `connection_init`."""
@@ -108,7 +108,7 @@ class View(GraphQL[RequestContext, None]):
 
     request_adapter_class = RequestAdapter
     websocket_adapter_class = Adapter
-    graphql_transport_ws_handler_class = Handler
+    graphql_transport_ws_handler_class = SocketHandler
     schema: Schema
 
     def __init__(
@@ -117,10 +117,10 @@ class View(GraphQL[RequestContext, None]):
         backend: Callable[[], Backend],
         authenticate: Authenticate,
         page: Response,
-        persisted: Persisted,
+        persisted: PersistedDocuments,
         origins: Sequence[str] = (),
         streams: int = CONNECTIONS,
-        compiled: Compiled | None = None,
+        compiled: CompiledQueries | None = None,
     ) -> None:
         super().__init__(
             schema,
@@ -135,7 +135,7 @@ class View(GraphQL[RequestContext, None]):
         self._compiled = compiled
         self.persisted = persisted
         self.hub = Hub()
-        self.plans = Plans(schema)
+        self.plans = SubscriptionPlans(schema)
         self.admission = Admission(streams)
 
     @property
@@ -275,7 +275,7 @@ class View(GraphQL[RequestContext, None]):
             await documents.ready(requested.query or "")
             if documents.changes(requested.query or "", requested.operation_name):
                 return mutation_by_get()
-        return sse.EventStream(self, self._backend().context(request.headers, identity), request, requested)
+        return sse.EventStreamResponse(self, self._backend().context(request.headers, identity), request, requested)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> RequestContext:
         context = self._backend().context(request.headers, None)

@@ -22,15 +22,15 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 
 from endpoint.execution.context import RequestContext
 from endpoint.execution.limits import MAX_NAME, TOO_MANY_MARKS, TooManyMarks
-from endpoint.execution.persisted import NotPersisted, Persisted
+from endpoint.execution.persisted import NotPersisted, PersistedDocuments
 from endpoint.execution.schema import Schema
-from endpoint.http.admission import Admission, Crowded, let_in
+from endpoint.http.admission import Admission, Overload, let_in
 from endpoint.identity import NotLetIn, TooManyAttempts
 from endpoint.port import Revocations
-from endpoint.streams.broadcast import Outlet, Over
+from endpoint.streams.broadcast import Completion, Outlet
 from endpoint.streams.hub import Hub
-from endpoint.streams.ring import Entry
-from endpoint.streams.subscription import Plans
+from endpoint.streams.ring import RingEntry
+from endpoint.streams.subscription import SubscriptionPlans
 
 logger = logging.getLogger("stageline.gql")
 
@@ -105,10 +105,10 @@ class FrameOutlet:
         self._frames = frames
         self._prefix = _prefix(id_)
 
-    def write(self, entry: Entry) -> bool:
+    def write(self, entry: RingEntry) -> bool:
         return self._frames.write_text(self._prefix + entry.payload + b"}")
 
-    async def send(self, entry: Entry) -> None:
+    async def send(self, entry: RingEntry) -> None:
         await self.ready()
         self.write(entry)
 
@@ -126,7 +126,7 @@ class MessageOutlet:
         self._adapter = adapter
         self._prefix = _prefix(id_)
 
-    async def send(self, entry: Entry) -> None:
+    async def send(self, entry: RingEntry) -> None:
         await self._adapter.send_text((self._prefix + entry.payload + b"}").decode())
 
 
@@ -165,12 +165,12 @@ class Adapter(ASGIWebSocketAdapter):
             await super().close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
 
 
-class SharedParts(Protocol):
+class ViewParts(Protocol):
     """The parts of a view that its connections share."""
 
     hub: Hub
-    plans: Plans
-    persisted: Persisted
+    plans: SubscriptionPlans
+    persisted: PersistedDocuments
     admission: Admission
     schema: Schema
 
@@ -186,7 +186,7 @@ FORBIDDEN = 4403
 """The token isn't good, or no longer."""
 
 
-class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
+class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
     _ending: asyncio.Task[None] | None = None  # its token isn't good any more
 
     async def handle(self) -> None:
@@ -199,17 +199,17 @@ class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         was_let_in = self.connection_acknowledged
         try:
             await super().handle_connection_init(message)
-        except Crowded as crowded:
+        except Overload as crowded:
             await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
         except NotLetIn as refused:
             code = TRY_AGAIN_LATER if isinstance(refused, TooManyAttempts) else FORBIDDEN
             await self.websocket.close(code, str(refused))
         if self.connection_acknowledged and not was_let_in and self.context.identity is not None:
             revocations = self._shared.revocations
-            self._while_open.enter_context(revocations.telling(self.context.identity, self._let_out))
+            self._while_open.enter_context(revocations.notify(self.context.identity, self._let_out))
 
     async def send_message(self, message: protocol.Message) -> None:
-        """Send *message*; raises `Crowded` if it is to let in one too many."""
+        """Send *message*; raises `Overload` if it is to let in one too many."""
         if message["type"] == "connection_ack":
             self._while_open.enter_context(self._shared.admission.connection())
             let_in(cast("Adapter", self.websocket).ws.scope)
@@ -227,8 +227,8 @@ class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             await self.websocket.close(FORBIDDEN, why)
 
     @property
-    def _shared(self) -> SharedParts:
-        return cast("SharedParts", self.view)
+    def _shared(self) -> ViewParts:
+        return cast("ViewParts", self.view)
 
     async def handle_message(self, message: protocol.Message) -> None:
         if self._ending is not None:
@@ -263,7 +263,7 @@ class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
     async def run_operation(self, operation: Operation[RequestContext, None]) -> None:
         try:
             is_over = await self._deliver(operation)
-        except Crowded as crowded:
+        except Overload as crowded:
             await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
         except WebSocketDisconnected:  # a client that went away is no fault
             self.operations.pop(operation.id, None)
@@ -286,7 +286,7 @@ class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             await self._end(operation, over)
         return over is not None
 
-    async def _end(self, operation: Operation[RequestContext, None], over: Over) -> None:
+    async def _end(self, operation: Operation[RequestContext, None], over: Completion) -> None:
         if over.errors:
             payload: Any = {"data": None, "errors": over.errors}
             await operation.send_operation_message({"id": operation.id, "type": "next", "payload": payload})

@@ -15,8 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 from graphql import GraphQLError
 from msgspec import Struct
 
-from endpoint.streams.ring import ENTRIES, Budget, Entry, Ring
-from endpoint.streams.subscription import Broken, Subscription
+from endpoint.streams.ring import ENTRIES, Budget, Ring, RingEntry
+from endpoint.streams.subscription import SourceFailure, SubscriptionOperation
 
 UNSEEN = 200
 """Payloads at most that are rendered while nobody is near the end."""
@@ -31,7 +31,7 @@ IN_A_ROW = 16
 """Payloads that a follower that is behind is sent before others have their turn."""
 
 
-class Over(Struct, frozen=True):
+class Completion(Struct, frozen=True):
     """How an operation ended: by itself, or with *errors*."""
 
     errors: tuple[dict[str, Any], ...] = ()
@@ -40,7 +40,7 @@ class Over(Struct, frozen=True):
 class Outlet(Protocol):
     """Where the payloads of one operation go. `send` and `ready` raise when the client is gone."""
 
-    async def send(self, entry: Entry) -> None:
+    async def send(self, entry: RingEntry) -> None:
         """Waits until the client takes more."""
         ...
 
@@ -49,7 +49,7 @@ class Outlet(Protocol):
 class DirectOutlet(Outlet, Protocol):
     """One that can be written to without a coroutine for each payload."""
 
-    def write(self, entry: Entry) -> bool:
+    def write(self, entry: RingEntry) -> bool:
         """Writes at once; whether the client takes more. Not to be called again before `ready` if it doesn't."""
         ...
 
@@ -61,7 +61,7 @@ class DirectOutlet(Outlet, Protocol):
 class Follower:
     """One operation's way along a broadcast."""
 
-    def __init__(self, subscription: Subscription, outlet: Outlet) -> None:
+    def __init__(self, subscription: SubscriptionOperation, outlet: Outlet) -> None:
         self.subscription = subscription
         self.outlet = outlet
         self.direct = outlet if isinstance(outlet, DirectOutlet) else None
@@ -74,7 +74,7 @@ class Follower:
     def has_begun(self) -> bool:
         return self.position > self.subscription.start
 
-    async def send(self, entry: Entry) -> None:
+    async def send(self, entry: RingEntry) -> None:
         """Send *entry*; after some of them others have their turn, however fast the client reads."""
         await self.outlet.send(entry)
         self.position, self.cursor = entry.position, entry.cursor
@@ -82,10 +82,12 @@ class Follower:
         if self._sent % IN_A_ROW == 0:
             await asyncio.sleep(0)
 
-    def over(self, errors: Sequence[GraphQLError] = ()) -> Over:
+    def over(self, errors: Sequence[GraphQLError] = ()) -> Completion:
         """Its end; errors of a lossless subscription say where to resume."""
         place = {"cursor": self.cursor} if self.subscription.is_lossless else {}
-        return Over(tuple({**error.formatted, "extensions": {**(error.extensions or {}), **place}} for error in errors))
+        return Completion(
+            tuple({**error.formatted, "extensions": {**(error.extensions or {}), **place}} for error in errors)
+        )
 
 
 class Broadcast:
@@ -94,12 +96,12 @@ class Broadcast:
     With *other*, the ring that somebody else fills from later on, it ends where that one begins.
     """
 
-    def __init__(self, subscription: Subscription, budget: Budget, other: Ring | None = None) -> None:
+    def __init__(self, subscription: SubscriptionOperation, budget: Budget, other: Ring | None = None) -> None:
         self.followers = 0
         self.is_over = False
         self.has_met = False  # it is over because *other* goes on from there
         self._is_held = False  # it waits for its followers: none of them is near the end
-        self.broken: Broken | None = None
+        self.broken: SourceFailure | None = None
         self.ring = Ring(budget, subscription.start, ENTRIES if subscription.is_lossless else 1)
         self._subscription = subscription
         self._other = other
@@ -153,7 +155,7 @@ class Broadcast:
                     if self._unseen > UNSEEN:
                         await self._hold()
                     await asyncio.sleep(0)  # a long replay lets others have their turn
-        except Broken as broken:
+        except SourceFailure as broken:
             self.broken = broken
         self.is_over = True
         self._wake()
@@ -164,7 +166,7 @@ class Broadcast:
         await self._wanted.wait()
         self._is_held = False
 
-    async def _publish(self, entry: Entry) -> None:
+    async def _publish(self, entry: RingEntry) -> None:
         self.ring.append(entry)
         self._published = time.monotonic()
         self._unseen = 0 if self._direct or self._waiting else self._unseen + 1

@@ -11,9 +11,9 @@ from contextlib import aclosing, contextmanager
 from graphql import GraphQLError
 
 from endpoint.execution.holding import TooManyOpen
-from endpoint.streams.broadcast import Broadcast, Follower, Outlet, Over
-from endpoint.streams.ring import Budget, Entry, Ring
-from endpoint.streams.subscription import Broken, Subscription
+from endpoint.streams.broadcast import Broadcast, Completion, Follower, Outlet
+from endpoint.streams.ring import Budget, Ring, RingEntry
+from endpoint.streams.subscription import SourceFailure, SubscriptionOperation
 
 LINGER = 60.0
 """Seconds that a broadcast goes on when nobody follows it: those whose connection broke come back to its ring."""
@@ -32,12 +32,18 @@ BEHIND = 1000
 """Followers at most that are behind their ring; the next one is told to come back."""
 
 
-class Full(Exception):
-    """No more can be shared."""
+class TooManyBroadcasts(Exception):
+    """`BROADCASTS` are in use, so the subscription cannot be shared."""
 
 
-class Behind(Exception):
-    """Too many are."""
+class TooManyBehind(GraphQLError):
+    """`BEHIND` followers of this node are behind their ring already."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Too many subscriptions are behind; at most {BEHIND} of a node are allowed: resume from the cursor later.",
+            extensions={"code": "TOO_MANY_BEHIND"},
+        )
 
 
 class Hub:
@@ -53,7 +59,7 @@ class Hub:
         self._readers = asyncio.Semaphore(READERS)
         self._behind = 0
 
-    async def deliver(self, subscription: Subscription, outlet: Outlet) -> Over | None:
+    async def deliver(self, subscription: SubscriptionOperation, outlet: Outlet) -> Completion | None:
         """Sends what there is and what comes, to the end. None if it is for the schema to carry out, from the start.
 
         Raises `InvalidCursor` for a cursor beyond the end of the log.
@@ -66,7 +72,7 @@ class Hub:
         except TooManyOpen as refused:
             return follower.over([refused])
 
-    async def _deliver(self, subscription: Subscription, follower: Follower) -> Over | None:
+    async def _deliver(self, subscription: SubscriptionOperation, follower: Follower) -> Completion | None:
         try:
             if subscription.key is None:
                 return await self._alone(follower)
@@ -80,18 +86,18 @@ class Hub:
                     if over is not None:
                         return over
                 return await self._along(main, follower)
-        except Broken as broken:
+        except SourceFailure as broken:
             return follower.over(broken.errors) if follower.has_begun else None
-        except Behind:  # also who hasn't begun: to carry it out for each of them would be more work, and not less
-            return follower.over([TOO_MANY_BEHIND])
-        except Full:
+        except TooManyBehind as refused:  # before its first payload, too: executing each one alone would be more work
+            return follower.over([refused])
+        except TooManyBroadcasts:
             return None
 
     def close(self) -> None:
         for key in list(self._broadcasts):
             self._broadcasts.pop(key).close()
 
-    async def _main(self, subscription: Subscription) -> Broadcast:
+    async def _main(self, subscription: SubscriptionOperation) -> Broadcast:
         """The broadcast that is live: it began with the first to come, or near the end if that one came from far."""
         found = self._broadcasts.get(subscription.key)
         if found is None or found.lags(subscription.start):
@@ -101,7 +107,9 @@ class Hub:
                 found = self._made(subscription.key, first)
         return found
 
-    async def _along(self, broadcast: Broadcast, follower: Follower, main: Broadcast | None = None) -> Over | None:
+    async def _along(
+        self, broadcast: Broadcast, follower: Follower, main: Broadcast | None = None
+    ) -> Completion | None:
         """Follows *broadcast* to its end, or None: as far as *main* can go on."""
         while main is None or not main.covers(follower):
             if not broadcast.covers(follower):
@@ -122,7 +130,7 @@ class Hub:
     async def _catch_up(self, broadcast: Broadcast, follower: Follower) -> None:
         """Sends some of what the ring hasn't any more."""
         if self._behind >= BEHIND:
-            raise Behind
+            raise TooManyBehind
         self._behind += 1
         try:
             for entry in await self._stored(broadcast, follower):
@@ -130,8 +138,8 @@ class Hub:
         finally:
             self._behind -= 1
 
-    async def _stored(self, broadcast: Broadcast, follower: Follower) -> list[Entry]:
-        batch: list[Entry] = []
+    async def _stored(self, broadcast: Broadcast, follower: Follower) -> list[RingEntry]:
+        batch: list[RingEntry] = []
         size = 0
         async with (
             self._readers,
@@ -146,7 +154,7 @@ class Hub:
                 await asyncio.sleep(0)
         return batch
 
-    async def _alone(self, follower: Follower) -> Over:
+    async def _alone(self, follower: Follower) -> Completion:
         """What nobody else may get the bytes of."""
         async with aclosing(follower.subscription.entries(follower.cursor)) as entries:
             async for entry in entries:
@@ -154,11 +162,11 @@ class Hub:
                     await follower.send(entry)
         return follower.over()
 
-    def _made(self, key: Hashable, subscription: Subscription, other: Ring | None = None) -> Broadcast:
+    def _made(self, key: Hashable, subscription: SubscriptionOperation, other: Ring | None = None) -> Broadcast:
         if len(self._broadcasts) >= BROADCASTS:
             idle = next((each for each, broadcast in self._broadcasts.items() if not broadcast.followers), None)
             if idle is None:
-                raise Full
+                raise TooManyBroadcasts
             self._retire(idle, self._broadcasts[idle])
         made = self._broadcasts[key] = Broadcast(subscription, self._budget, other)
         return made
@@ -183,9 +191,3 @@ class Hub:
             del self._broadcasts[key]
         self._retiring.pop(broadcast, None)
         broadcast.close()
-
-
-TOO_MANY_BEHIND = GraphQLError(
-    f"More than {BEHIND} subscriptions of this node are behind; resume from the cursor in a while.",
-    extensions={"code": "TOO_MANY_BEHIND"},
-)

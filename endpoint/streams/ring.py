@@ -18,7 +18,7 @@ ENTRY = 250
 """Size of an entry, in bytes, beside its payload."""
 
 
-class Entry(Struct, frozen=True, gc=False):
+class RingEntry(Struct, frozen=True, gc=False):
     """The payload of the stream's event at *position*, and the cursor to resume after it."""
 
     position: int
@@ -43,26 +43,26 @@ class Ring:
         self._budget = budget
         self._limit = entries
         self._positions: list[int] = []
-        self._entries: list[Entry] = []
+        self._entries: list[RingEntry] = []
 
     @property
     def end(self) -> int:
         """The position of the last entry."""
         return self._positions[-1] if self._positions else self.start
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: RingEntry) -> None:
         self._positions.append(entry.position)
         self._entries.append(entry)
         self._count(len(entry.payload) + ENTRY)
         while len(self._entries) > 1 and self._is_full():
             self._drop(max(1, len(self._entries) // 2))
 
-    def after(self, position: int) -> Entry | None:
+    def after(self, position: int) -> RingEntry | None:
         """The next entry after *position*, which must not be before the ring's start; None at the end."""
         place = bisect_right(self._positions, position)
         return self._entries[place] if place < len(self._entries) else None
 
-    def find(self, position: int) -> Entry | None:
+    def find(self, position: int) -> RingEntry | None:
         """The entry at *position*."""
         found = self.after(position - 1)
         return found if found is not None and found.position == position else None

@@ -3,7 +3,7 @@ Subscriptions that can be shared: what a document asks to follow, and its payloa
 
 Two operations that differ in nothing but the cursor they begin after (a variable of the root field's argument `after`)
 get the same payloads, and so have the same key. Whatever isn't of this kind, or is wrong in any way, is no
-`Subscription`: it is for the schema to carry out, or to say what is wrong.
+`SubscriptionOperation`: it is for the schema to carry out, or to say what is wrong.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ from endpoint.execution.schema import Execution, Schema
 from endpoint.streams import cursor as places
 from endpoint.streams.cursor import InvalidCursor
 from endpoint.streams.mark import Lossless, Newest, delivery, is_personal
-from endpoint.streams.ring import Entry
+from endpoint.streams.ring import RingEntry
 
 AFTER = "after"
 
@@ -60,7 +60,7 @@ NEAR = 1000
 """What is further from the end of the log than so many positions is replayed apart from those who are live."""
 
 
-class Broken(Exception):
+class SourceFailure(Exception):
     """The source of a subscription failed."""
 
     def __init__(self, schema: Schema, causes: Sequence[GraphQLError]) -> None:
@@ -74,7 +74,7 @@ class Broken(Exception):
         return self._schema.masked(self._causes)
 
 
-class Plan(Struct, frozen=True):
+class SubscriptionPlan(Struct, frozen=True):
     """What is the same for every operation with one document.
 
     *after* names the variable with the cursor, where it is used for nothing else. *is_personal* says that a payload
@@ -91,12 +91,12 @@ class Plan(Struct, frozen=True):
     is_personal: bool
 
 
-class Subscription:
+class SubscriptionOperation:
     """One operation that follows something; *start* is the place to begin after."""
 
     def __init__(
         self,
-        plan: Plan,
+        plan: SubscriptionPlan,
         variables: dict[str, Any],
         arguments: dict[str, Any],
         context: RequestContext,
@@ -127,7 +127,7 @@ class Subscription:
             if 0 < end < self.start:
                 raise InvalidCursor(places.BEYOND)
 
-    async def near_end(self) -> "Subscription":
+    async def near_end(self) -> "SubscriptionOperation":
         """The same from the present end on, if that is far from its own start and it can begin anywhere."""
         delivery = self._plan.delivery
         if not isinstance(delivery, Lossless) or self._plan.after is None:
@@ -140,9 +140,9 @@ class Subscription:
         return later
 
     async def entries(
-        self, after: str | None, find: Callable[[int], Entry | None] = lambda position: None
-    ) -> AsyncGenerator[Entry, None]:
-        """The payloads behind the cursor *after*, rendered but for those that *find* has; raises `Broken`."""
+        self, after: str | None, find: Callable[[int], RingEntry | None] = lambda position: None
+    ) -> AsyncGenerator[RingEntry, None]:
+        """The payloads behind the cursor *after*, rendered but for those that *find* has; raises `SourceFailure`."""
         position = 0
         try:
             executor = self._executor(after)
@@ -150,16 +150,18 @@ class Subscription:
             if isawaitable(source):
                 source = await source
             if isinstance(source, ExecutionResult):
-                raise Broken(self._plan.schema, source.errors or ())
+                raise SourceFailure(self._plan.schema, source.errors or ())
             async with aclosing(cast("AsyncGenerator[Any, None]", source)):
                 async for event in source:
                     cursor = event.cursor if self.is_lossless else None
                     position = position + 1 if cursor is None else places.number(cursor)
-                    yield find(position) or Entry(position, cursor, await _rendered(self._plan.schema, executor, event))
-        except Broken:
+                    yield find(position) or RingEntry(
+                        position, cursor, await _rendered(self._plan.schema, executor, event)
+                    )
+        except SourceFailure:
             raise
         except Exception as fault:
-            raise Broken(self._plan.schema, [located_error(fault, [self._plan.node])]) from fault
+            raise SourceFailure(self._plan.schema, [located_error(fault, [self._plan.node])]) from fault
 
     def _executor(self, after: str | None) -> Execution:
         plan, name = self._plan, self._plan.operation.name
@@ -172,7 +174,7 @@ class Subscription:
             hide_suggestions=True,
         )
         if isinstance(executor, list):
-            raise Broken(plan.schema, executor)
+            raise SourceFailure(plan.schema, executor)
         return cast("Execution", executor)
 
 
@@ -186,12 +188,12 @@ async def _rendered(schema: Schema, executor: Execution, event: object) -> bytes
     return msgspec.json.encode(payload)
 
 
-class Plans:
+class SubscriptionPlans:
     """The plans of the documents of *schema*, kept while they are used."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self.kept: Cache[tuple[str, str | None], Plan] = Cache(PLANS_BYTES)
+        self.kept: Cache[tuple[str, str | None], SubscriptionPlan] = Cache(PLANS_BYTES)
 
     def subscription(
         self,
@@ -200,7 +202,7 @@ class Plans:
         variables: Mapping[str, Any] | None,
         context: RequestContext,
         resume: str | None = None,
-    ) -> Subscription | None:
+    ) -> SubscriptionOperation | None:
         """Return the subscription of an operation; None if the schema has to execute it.
 
         The cursor *resume* takes precedence over the one in the variables; raises `InvalidCursor` for a wrong one.
@@ -231,9 +233,9 @@ class Plans:
             raise
         distinct = {name: value for name, value in given.items() if name != plan.after}
         key = (query, operation_name, msgspec.json.encode(distinct, order="deterministic"), context.scope)
-        return Subscription(plan, given, arguments, context, key, start, cursor, query)
+        return SubscriptionOperation(plan, given, arguments, context, key, start, cursor, query)
 
-    def _plan(self, query: str, operation_name: str | None) -> Plan | None:
+    def _plan(self, query: str, operation_name: str | None) -> SubscriptionPlan | None:
         plan = self.kept.get((query, operation_name))
         if plan is None:
             plan = _new_plan(self._schema, query, operation_name)
@@ -242,7 +244,7 @@ class Plans:
         return plan
 
 
-def _new_plan(schema: Schema, query: str, operation_name: str | None) -> Plan | None:
+def _new_plan(schema: Schema, query: str, operation_name: str | None) -> SubscriptionPlan | None:
     try:
         known = schema.documents.read(query)
     except GraphQLError:
@@ -258,14 +260,16 @@ def _new_plan(schema: Schema, query: str, operation_name: str | None) -> Plan | 
     mark = delivery(field) if field else None
     if field is None or mark is None:
         return None
-    uses = Uses(TypeInfo(schema.core))
+    uses = DocumentUsage(TypeInfo(schema.core))
     visit(known.document, TypeInfoVisitor(uses.types, uses))
     if uses.is_personal and isinstance(mark, Newest):
         return None
-    return Plan(schema, known, operation, node, field, mark, _after(node, operation, uses), uses.is_personal)
+    return SubscriptionPlan(
+        schema, known, operation, node, field, mark, _after(node, operation, uses), uses.is_personal
+    )
 
 
-def _after(node: FieldNode, operation: OperationDefinitionNode, uses: "Uses") -> str | None:
+def _after(node: FieldNode, operation: OperationDefinitionNode, uses: "DocumentUsage") -> str | None:
     """The variable that is used once, for the cursor, and has no default."""
     argument = next((each for each in node.arguments or () if each.name.value == AFTER), None)
     if argument is None or not isinstance(argument.value, VariableNode):
@@ -275,7 +279,7 @@ def _after(node: FieldNode, operation: OperationDefinitionNode, uses: "Uses") ->
     return name if uses.variables[name] == 1 and defined.default_value is None else None
 
 
-class Uses(Visitor):
+class DocumentUsage(Visitor):
     """How often a document uses each variable, and whether it asks for what may have to be forgotten."""
 
     def __init__(self, types: TypeInfo) -> None:

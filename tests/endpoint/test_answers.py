@@ -3,7 +3,7 @@
 import asyncio
 
 from cache.lru import ENTRY, PART
-from endpoint.execution.answers import OVERHEAD, STREAM, WHOLE, Answer, Answers
+from endpoint.execution.answers import OVERHEAD, STREAM, WHOLE, Answer, AnswerCache
 from store.log import EventLog
 from store.memory import MemoryLog
 from store.postgres.log import PostgresLog
@@ -13,7 +13,7 @@ FIRST, SECOND = Answer(b"first"), Answer(b"second")
 FOREVER = 2**63
 
 
-async def kept(answers: Answers, key: str, answer: Answer, *reads: object) -> Answer | None:
+async def kept(answers: AnswerCache, key: str, answer: Answer, *reads: object) -> Answer | None:
     """What is found after *answer* was made and kept."""
     position = await answers.ask()
     with answers.making() as making:
@@ -21,13 +21,13 @@ async def kept(answers: Answers, key: str, answer: Answer, *reads: object) -> An
     return answers.find(key, position)
 
 
-async def found(answers: Answers, key: str) -> Answer | None:
+async def found(answers: AnswerCache, key: str) -> Answer | None:
     return answers.find(key, await answers.ask())
 
 
 async def test_an_answer_is_kept_until_a_stream_that_it_was_made_of_moves_on() -> None:
     log = MemoryLog()
-    answers = Answers(log)
+    answers = AnswerCache(log)
     assert await kept(answers, "of both", FIRST, A, B) is FIRST
     assert await kept(answers, "of b", SECOND, B) is SECOND
     await log.append([change(A, 0, "a1")], ANN)
@@ -39,7 +39,7 @@ async def test_an_answer_is_kept_until_a_stream_that_it_was_made_of_moves_on() -
 
 async def test_what_was_made_of_everything_is_kept_until_anything_happens() -> None:
     log = MemoryLog()
-    answers = Answers(log)
+    answers = AnswerCache(log)
     assert await kept(answers, "k", FIRST, WHOLE) is FIRST
     await log.append([change(A, 0, "a1")], ANN)
     assert await found(answers, "k") is None
@@ -47,7 +47,7 @@ async def test_what_was_made_of_everything_is_kept_until_anything_happens() -> N
 
 async def test_what_moved_on_while_it_was_made_is_not_kept() -> None:
     log = MemoryLog()
-    answers = Answers(log)
+    answers = AnswerCache(log)
     with answers.making() as making:
         await log.append([change(A, 0, "a1")], ANN)
     answers.keep("of a", FIRST, frozenset([A]), making)
@@ -57,14 +57,14 @@ async def test_what_moved_on_while_it_was_made_is_not_kept() -> None:
 
 
 async def test_an_answer_of_before_is_no_answer_to_who_asks_at_a_later_position() -> None:
-    answers = Answers(MemoryLog())
+    answers = AnswerCache(MemoryLog())
     assert await kept(answers, "k", FIRST, A) is FIRST
     assert answers.find("k", answers.position + 1) is None
 
 
 async def test_those_that_nobody_asked_for_longest_make_room_for_new_ones() -> None:
     body = b"x" * 1000
-    answers = Answers(MemoryLog(), limit=PART * (2 * len(body) + OVERHEAD + STREAM + ENTRY))
+    answers = AnswerCache(MemoryLog(), limit=PART * (2 * len(body) + OVERHEAD + STREAM + ENTRY))
     for number in range(PART):
         await kept(answers, str(number), Answer(body), A)
     assert await found(answers, "0") is not None
@@ -77,7 +77,7 @@ async def test_those_that_nobody_asked_for_longest_make_room_for_new_ones() -> N
 async def test_a_node_gives_no_answer_that_another_has_outdated(database: str) -> None:
     mine, theirs = await PostgresLog.open(database), await PostgresLog.open(database)
     try:
-        answers = Answers(mine)
+        answers = AnswerCache(mine)
         for version in range(30):
             assert await kept(answers, "k", FIRST, A) is FIRST
             await theirs.append([change(A, version, "a")], ANN)
@@ -91,7 +91,7 @@ async def test_a_node_gives_no_answer_that_another_has_outdated(database: str) -
 
 async def test_an_answer_says_since_when_it_may_be_outdated() -> None:
     log: EventLog = MemoryLog()
-    answers = Answers(log)
+    answers = AnswerCache(log)
     before = answers.known_at
     await answers.ask()
     assert before < answers.known_at

@@ -21,10 +21,10 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message
 
-from endpoint.execution.aside import AT_ONCE, Aside, ClientGone, elsewhere, encoded
-from endpoint.execution.compiled.query import Call, Compiled, _execute
+from endpoint.execution.aside import AT_ONCE, Aside, ClientGone, encoded, on_current_loop
+from endpoint.execution.compiled.query import Call, CompiledQueries, _execute
 from endpoint.execution.cost import LONG_COST
-from endpoint.execution.persisted import Persisted
+from endpoint.execution.persisted import PersistedDocuments
 from endpoint.http.view import View
 from endpoint.identity import Credentials, Identity
 from gql.context import Application, Context
@@ -181,7 +181,7 @@ async def test_a_part_is_used_on_the_loop_that_it_belongs_to(aside: Aside[str]) 
         async def fail(self) -> None:
             raise LookupError("as it is here")
 
-    part = elsewhere(Part())
+    part = on_current_loop(Part())
 
     async def work(_: str) -> tuple[str, bool]:
         with pytest.raises(LookupError, match="as it is here"):
@@ -310,8 +310,8 @@ async def asking(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         return Identity("admin", ids.new())
 
     async with running(Settings(data=tmp_path)) as parts:
-        compiled = Compiled(schema) if request.param else None
-        view = View(schema, lambda: parts.backend, authenticate, Response(), Persisted(), compiled=compiled)
+        compiled = CompiledQueries(schema) if request.param else None
+        view = View(schema, lambda: parts.backend, authenticate, Response(), PersistedDocuments(), compiled=compiled)
         yield lambda query=AHEAD: Asked(view, parts.application, query)
 
 

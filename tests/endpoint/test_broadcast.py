@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from endpoint.identity import Identity
 from endpoint.streams import broadcast, hub, ring, subscription
-from endpoint.streams.subscription import Subscription
+from endpoint.streams.subscription import SubscriptionOperation
 from tests.gql import stageline as stageline_
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, served
@@ -34,15 +34,15 @@ subscription ($deployment: ID!, $after: String) {
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The positions of the events that were rendered from now on, in order."""
     positions: list[int] = []
-    entries = Subscription.entries
+    entries = SubscriptionOperation.entries
 
-    async def watched(self: Subscription, after: str | None, find=lambda position: None):  # type: ignore[no-untyped-def]
+    async def watched(self: SubscriptionOperation, after: str | None, find=lambda position: None):  # type: ignore[no-untyped-def]
         async for entry in entries(self, after, find):
             if find(entry.position) is None:
                 positions.append(entry.position)
             yield entry
 
-    monkeypatch.setattr(Subscription, "entries", watched)
+    monkeypatch.setattr(SubscriptionOperation, "entries", watched)
     return positions
 
 
@@ -252,7 +252,7 @@ def test_when_too_many_are_behind_the_next_is_told_where_to_resume(
         assert list(behind) == []
     (error,) = json.loads(frame)["errors"]
     assert error["extensions"] == {"code": "TOO_MANY_BEHIND", "cursor": event(seen[-1])["cursor"]}
-    assert "0 subscriptions" in error["message"]
+    assert "at most 0 of a node are allowed" in error["message"]
     monkeypatch.setattr(hub, "BEHIND", 1)  # on a busy machine whoever reads it all may fall behind, too
     with environment.stageline.socket() as quick:
         following = frames(quick, EVENTS, environment=environment.id)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from domain.deployment.state import DeploymentSucceeded
 from endpoint.execution.compiled import compiler
-from endpoint.execution.compiled.query import Compiled
+from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.identity import Identity
 from gql.context import Application, Context
 from gql.contract.node import uuid_of
@@ -27,7 +27,7 @@ from tests.examples import examples
 from tests.gql.documents import CORE, VARIABLES, Selections, value
 from tests.gql.stageline import PATIENCE, document
 
-COMPILED = Compiled(schema)
+COMPILED = CompiledQueries(schema)
 
 ROOTS = [
     'project(id: "{project}")',

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from endpoint.execution.persisted import Persisted
+from endpoint.execution.persisted import PersistedDocuments
 from endpoint.http.backend import Backend
 from endpoint.http.view import View
 from endpoint.identity import Credentials, Identity
@@ -113,7 +113,7 @@ async def test_who_comes_while_tokens_cant_be_read_is_asked_to_try_again(caplog:
     def backend() -> Backend:
         raise AssertionError("nobody came in")
 
-    view = View(schema, backend, authenticate, Response(), Persisted())
+    view = View(schema, backend, authenticate, Response(), PersistedDocuments())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(view), base_url="http://stageline") as client:
         answer = await client.post("/graphql", json={"query": PROJECTS})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

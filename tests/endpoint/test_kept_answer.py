@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from endpoint.execution.compiled.query import Compiled
+from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.http.representation import MEDIA_TYPE
 from endpoint.identity import Identity
 from tests.gql.environment import Environment
@@ -56,13 +56,13 @@ def test_who_is_to_see_something_else_gets_an_answer_of_their_own(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
-    answer = Compiled.answer
+    answer = CompiledQueries.answer
 
-    async def watched(self: Compiled, query: str, *options: Any) -> Any:
+    async def watched(self: CompiledQueries, query: str, *options: Any) -> Any:
         made.append(query)
         return await answer(self, query, *options)
 
-    monkeypatch.setattr(Compiled, "answer", watched)
+    monkeypatch.setattr(CompiledQueries, "answer", watched)
     for scope in ("everything", "everything", "something"):
         monkeypatch.setattr(Identity, "scope", scope)
         assert send(environment).status_code == 200

@@ -17,10 +17,10 @@ from cache.lru import Cache
 from endpoint.execution import documents, limits, persisted
 from endpoint.execution.compiled import compiler
 from endpoint.execution.compiled import query as compiled
-from endpoint.execution.compiled.query import Compiled, CompiledQuery
+from endpoint.execution.compiled.query import CompiledQueries, CompiledQuery
 from endpoint.execution.documents import ParsedDocument
 from endpoint.execution.holding import Holding, TooManyOpen
-from endpoint.execution.persisted import Persisted, hashed
+from endpoint.execution.persisted import PersistedDocuments, hashed
 from gql.schema import schema
 from server import app
 from tests.gql.environment import Environment
@@ -38,7 +38,7 @@ def document(number: int, parts: int = 46) -> str:
     return f"{{ {' '.join(fields)} }}"
 
 
-COMPILED = Compiled(schema)
+COMPILED = CompiledQueries(schema)
 
 
 @pytest.fixture(autouse=True)
@@ -188,7 +188,7 @@ def test_a_document_of_too_many_structs_is_not_compiled(monkeypatch: pytest.Monk
 
 
 def test_compiled_documents_take_so_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "Compiled", lambda _: COMPILED)
+    monkeypatch.setattr(app, "CompiledQueries", lambda _: COMPILED)
     with served(tmp_path) as stageline:
         for number in range(30):
             for _ in range(2):
@@ -223,7 +223,7 @@ def test_compiled_documents_that_are_dropped_are_collected_before_they_are_many(
 
 
 def test_documents_that_clients_register_take_so_many_bytes() -> None:
-    known = Persisted()
+    known = PersistedDocuments()
     for number in range(2 * persisted.SENT_BYTES // 20_000):
         text = f"{{ a{number} }}{' ' * 19_000}"
         known.text(text, hashed(text), None)

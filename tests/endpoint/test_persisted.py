@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from endpoint.execution import persisted
-from endpoint.execution.persisted import DocumentsUnusable, NotPersisted, Persisted
+from endpoint.execution.persisted import DocumentsUnusable, NotPersisted, PersistedDocuments
 from endpoint.http.representation import MEDIA_TYPE
 from gql.schema import schema
 from server import documents
@@ -174,7 +174,7 @@ def test_a_socket_is_not_let_in_by_a_name(stageline: Stageline) -> None:
 
 
 def test_only_so_many_bytes_of_documents_are_known_from_clients() -> None:
-    known = Persisted()
+    known = PersistedDocuments()
     texts = [f"{{ a{number} }}{' ' * 19_000}" for number in range(persisted.SENT_BYTES // 19_000 + 1)]
     first, second, *_ = texts
     for number, text in enumerate(texts):
@@ -205,7 +205,7 @@ def as_manifest(text: str, id_: str) -> Data:
 def test_a_list_of_documents_is_read_as_tools_write_it(tmp_path: Path, shape: Any, id_: str) -> None:
     file = tmp_path / "documents.json"
     file.write_text(json.dumps(shape(VERSION, id_)))
-    known = Persisted(persisted.listed(schema.documents, file))
+    known = PersistedDocuments(persisted.listed(schema.documents, file))
     for asked in (id_, f"sha256:{hashed(VERSION)}"):
         assert known.text(None, asked, None) == VERSION
     assert known.text(None, None, by_apollo(VERSION)["extensions"]) == VERSION

@@ -3,7 +3,7 @@
 import pytest
 
 from endpoint.streams import ring
-from endpoint.streams.ring import Budget, Entry, Ring
+from endpoint.streams.ring import Budget, Ring, RingEntry
 
 SIZE = 100
 """Bytes of each payload here."""
@@ -14,14 +14,14 @@ WEIGHT = SIZE + ring.ENTRY
 
 def _fill(filled: Ring, entries: int) -> None:
     for position in range(filled.end + 1, filled.end + 1 + entries):
-        filled.append(Entry(position, None, b"x" * SIZE))
+        filled.append(RingEntry(position, None, b"x" * SIZE))
 
 
 def test_a_ring_keeps_its_newest_entries_and_knows_from_where() -> None:
     kept = Ring(Budget(), entries=10)
     _fill(kept, 25)
     assert 5 <= kept.end - kept.start <= 10
-    assert kept.after(kept.start) == kept.find(kept.start + 1) == Entry(kept.start + 1, None, b"x" * SIZE)
+    assert kept.after(kept.start) == kept.find(kept.start + 1) == RingEntry(kept.start + 1, None, b"x" * SIZE)
     assert (kept.end, kept.after(25)) == (25, None)
 
 
@@ -30,7 +30,7 @@ def test_a_ring_has_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Ring(Budget())
     _fill(kept, 25)
     assert kept.bytes <= 10 * WEIGHT
-    kept.append(Entry(26, None, b"x" * SIZE * 40))  # the newest is there, however long it is
+    kept.append(RingEntry(26, None, b"x" * SIZE * 40))  # the newest is there, however long it is
     assert kept.find(26) is not None
     assert kept.bytes == 40 * SIZE + ring.ENTRY
 

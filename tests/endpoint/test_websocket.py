@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from endpoint.execution import limits
 from endpoint.http import admission, view
-from endpoint.http.websocket import Handler
+from endpoint.http.websocket import SocketHandler
 from endpoint.identity import MISSING, UNKNOWN
 from gql.context import Context
 from gql.schema import schema
@@ -162,7 +162,7 @@ def test_a_limit_that_a_message_goes_beyond_is_named(stageline: Stageline) -> No
 
 async def test_nothing_is_sent_for_an_operation_that_its_client_has_ended() -> None:
     nobody: Any = None
-    handler = Handler(nobody, nobody, nobody, None, nobody, timedelta(seconds=1))
+    handler = SocketHandler(nobody, nobody, nobody, None, nobody, timedelta(seconds=1))
     operation = Operation(handler, "1", "{ __typename }", None, None)
     operation.task = asyncio.create_task(asyncio.Event().wait())
     handler.operations["1"] = operation

@@ -17,7 +17,7 @@ from domain import access
 from domain.access import ACCESS, RevokeToken, TokenId
 from endpoint.identity import Identity
 from server.auth import Tokens, new_token
-from server.revocation import Revocations
+from server.revocation import RevocationIndex
 from store import feed
 from store.log import Author, Origin
 from store.memory import MemoryLog
@@ -124,7 +124,7 @@ def test_nothing_is_carried_out_on_a_socket_whose_token_was_revoked(node: Stagel
 
 async def test_a_token_that_was_revoked_while_it_was_looked_up_is_told_at_once() -> None:
     log = MemoryLog()
-    tokens, revocations = Tokens(Handler(log)), Revocations(log)
+    tokens, revocations = Tokens(Handler(log)), RevocationIndex(log)
     ended: list[str] = []
     known: list[Identity] = []
     for name in ("laptop", "robot"):
@@ -134,8 +134,8 @@ async def test_a_token_that_was_revoked_while_it_was_looked_up_is_told_at_once()
         known.append(identity)
     laptop, robot = known
     await Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(laptop.token)), BY)
-    with revocations.telling(robot, lambda _: ended.append("robot")):
-        with revocations.telling(laptop, lambda _: ended.append("laptop")):
+    with revocations.notify(robot, lambda _: ended.append("robot")):
+        with revocations.notify(laptop, lambda _: ended.append("laptop")):
             assert ended == ["laptop"]
         await asyncio.wait_for(
             Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(robot.token)), BY), PATIENCE
