@@ -102,10 +102,10 @@ def app(settings: Settings, url: str) -> Starlette:
         if request.method == "POST":
             holder = await token_holder(request)
             let_in(request.scope)
-            return sessions.opened(request, parts[0].sessions.open(holder))
+            return sessions.sign_in(request, parts[0].sessions.open(holder))
         if kept := sessions.cookie(request, settings.origins):
             await parts[0].sessions.end(kept, client(request.scope))
-        return sessions.closed(request)
+        return sessions.sign_out(request)
 
     page = graphiql.absence() if persisted.refuses else graphiql.page()
     if not settings.keeps_documents:

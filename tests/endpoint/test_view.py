@@ -14,9 +14,9 @@ from endpoint.http.view import SUBSCRIPTIONS, View
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
 
-NEEDED = "A token is needed: send `Authorization: Bearer <token>`."
-NOT_KNOWN = "The token isn't known here: it is another server's, or not all of it."
-INVALID = f', error="invalid_token", error_description="{NOT_KNOWN}"'
+MISSING = "Missing token: send `Authorization: Bearer <token>`."
+UNKNOWN = "Unknown token: it belongs to another server, or is incomplete."
+INVALID = f', error="invalid_token", error_description="{UNKNOWN}"'
 
 
 def _with_token(stageline: Stageline, **headers: str) -> dict[str, str]:
@@ -26,8 +26,8 @@ def _with_token(stageline: Stageline, **headers: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("authorization", "why", "fault"),
     [
-        *((given, NEEDED, "") for given in (None, "", "Bearer", "Basic {token}", "{token}")),
-        *((given, NOT_KNOWN, INVALID) for given in ("Bearer nonsense", "Bearer {token}x")),
+        *((given, MISSING, "") for given in (None, "", "Bearer", "Basic {token}", "{token}")),
+        *((given, UNKNOWN, INVALID) for given in ("Bearer nonsense", "Bearer {token}x")),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS"])

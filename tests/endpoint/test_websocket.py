@@ -369,7 +369,7 @@ def test_where_there_are_too_many_connections_the_next_is_asked_to_come_back(
                 other.send({"type": "connection_init", "payload": {"authorization": f"Bearer {own.token}"}})
                 code, reason = closed(other)
             assert code == 1013
-            assert reason.startswith("1 connections at most: retry after ")
+            assert reason.startswith("Too many connections; at most 1 are allowed: retry after ")
             reasons.add(reason)
         assert len(reasons) > 1  # or all of them would come back at once
         one.send({"type": "ping"})
@@ -388,11 +388,11 @@ def test_where_too_many_wait_to_be_let_in_the_next_is_asked_to_come_back(
         socket_.send({"type": "connection_init", "payload": {"authorization": f"Bearer {own.token}"}})
         code, reason = closed(socket_)
     assert code == 1013
-    assert reason.startswith("0 wait to be let in already: retry after ")
+    assert reason.startswith("Too many connections and operations wait; at most 0 are allowed: retry after ")
     monkeypatch.undo()
     with own.socket() as socket_:
         monkeypatch.setattr(admission, "WAITING", 0)
         socket_.subscribe("1", "subscription { nonsense }")
         code, reason = closed(socket_)
     assert code == 1013
-    assert reason.startswith("0 wait to be let in already: retry after ")
+    assert reason.startswith("Too many connections and operations wait; at most 0 are allowed: retry after ")

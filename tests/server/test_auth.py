@@ -179,11 +179,11 @@ async def test_a_token_that_has_expired_is_no_longer_good() -> None:
 @pytest.mark.parametrize(
     ("authorization", "why"),
     [
-        (None, "is needed"),
-        ("", "is needed"),
-        ("Bearer", "is needed"),
-        ("Basic x", "is needed"),
-        ("Bearer stageline_", "isn't known"),
+        (None, "Missing token"),
+        ("", "Missing token"),
+        ("Bearer", "Missing token"),
+        ("Basic x", "Missing token"),
+        ("Bearer stageline_", "Unknown token"),
     ],
 )
 async def test_what_is_no_token_is_not_good(authorization: str | None, why: str) -> None:
