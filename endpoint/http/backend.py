@@ -16,4 +16,4 @@ class Backend:
     context: Callable[[Mapping[str, str], Identity | None], RequestContext]
     feed: EventFeed
     revocations: Revocations
-    answers: AnswerCache | None = None  # None: no answers are kept
+    answers: AnswerCache | None = None  # None: answers are not cached

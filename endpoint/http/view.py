@@ -5,7 +5,7 @@ HTTP is the GraphQL over HTTP specification (`application/graphql-response+json`
 be executed); subscriptions are graphql-transport-ws. Every request carries a token: HTTP in its Authorization header, a
 WebSocket in the payload of `connection_init`. A browser's session may replace it (see `endpoint.http.session`).
 
-A query is answered from the kept answers, by a compiled document, or by graphql-core: the bytes are the same.
+A query is answered from the cache, by a compiled document, or by graphql-core: the bytes are the same.
 """
 
 import asyncio
@@ -73,10 +73,10 @@ MAX_OPERATIONS = 100
 """Maximum number of operations at a time on one WebSocket."""
 
 PATIENCE = 2.0
-"""Maximum time that the log may take to confirm a kept answer, in seconds; then it is sent with its age."""
+"""Maximum time that the log may take to confirm a cached answer, in seconds; then it is sent with its age."""
 
 MAX_KEY = 20_000
-"""Maximum size of a request whose answer is kept, in bytes."""
+"""Maximum size of a request whose answer is cached, in bytes."""
 
 SUBSCRIPTIONS = (
     "Subscriptions go over a WebSocket (graphql-transport-ws), or as server-sent events: `Accept: text/event-stream`."
@@ -179,7 +179,7 @@ class View(GraphQL[RequestContext, None]):
             return await self._stream(Request(scope, replay(text, receive)), identity)
         key = identity.scope, self.persisted.edition, method, text
         request = HttpRequest(scope, receive, method, text, identity, key, Representation.of(method, headers))
-        return await self._kept(request) or await self._execute(request)
+        return await self._cached(request) or await self._execute(request)
 
     def _credentials(self, scope: Scope, headers: dict[bytes, bytes]) -> Credentials:
         given = headers.get(b"authorization")
@@ -187,18 +187,18 @@ class View(GraphQL[RequestContext, None]):
             return session.credentials(Request(scope), self.allowed_origins)
         return Credentials(given.decode("latin-1"), client(scope))
 
-    async def _kept(self, request: HttpRequest) -> ASGIApp | None:
-        """Return the kept answer: with its age if the log cannot confirm that it is still valid."""
+    async def _cached(self, request: HttpRequest) -> ASGIApp | None:
+        """Return the cached answer: with its age if the log cannot confirm that it is still valid."""
         answers = self._backend().answers
-        kept = None if answers is None else answers.find(request.key)
-        if kept is None or answers is None:
+        cached = None if answers is None else answers.find(request.key)
+        if cached is None or answers is None:
             return None
         try:
-            current = answers.find(request.key, await answers.ask(PATIENCE))
+            current = answers.find(request.key, await answers.confirm(PATIENCE))
         except Unavailable as failure:
             if not failure.allows_stale:
                 raise
-            return StaleResponse(kept.body, answers.known_at, request.representation)
+            return StaleResponse(cached.body, answers.known_at, request.representation)
         return None if current is None else AnswerResponse(current, request.representation)
 
     async def _execute(self, request: HttpRequest) -> ASGIApp:
@@ -231,19 +231,19 @@ class View(GraphQL[RequestContext, None]):
         if self._compiled is None or requested.query is None:
             return None
         own = context.watched()
-        with nullcontext() if answers is None else answers.making() as computation:
+        with nullcontext() if answers is None else answers.computation() as computation:
             data = await self._compiled.answer(
                 requested.query,
                 requested.operation_name,
                 requested.variables,
                 own,
-                backend.feed.position if answers is None else answers.ask,
+                backend.feed.position if answers is None else answers.confirm,
             )
             if data is None:
                 return None
             answer = Answer(b'{"data":%b}' % data)
-            is_kept = own.read and not requested.registers and len(request.text) <= MAX_KEY
-            if answers is not None and computation is not None and is_kept:
+            is_cacheable = own.read and not requested.registers and len(request.text) <= MAX_KEY
+            if answers is not None and computation is not None and is_cacheable:
                 answers.keep(request.key, answer, frozenset(own.read or ()), computation, len(request.text))
             return answer
 

@@ -15,14 +15,14 @@ FOREVER = 2**63
 
 async def kept(answers: AnswerCache, key: str, answer: Answer, *reads: object) -> Answer | None:
     """What is found after *answer* was made and kept."""
-    position = await answers.ask()
-    with answers.making() as making:
-        answers.keep(key, answer, frozenset(reads), making)  # type: ignore[arg-type]  # they are streams
+    position = await answers.confirm()
+    with answers.computation() as computation:
+        answers.keep(key, answer, frozenset(reads), computation)  # type: ignore[arg-type]  # they are streams
     return answers.find(key, position)
 
 
 async def found(answers: AnswerCache, key: str) -> Answer | None:
-    return answers.find(key, await answers.ask())
+    return answers.find(key, await answers.confirm())
 
 
 async def test_an_answer_is_kept_until_a_stream_that_it_was_made_of_moves_on() -> None:
@@ -48,11 +48,11 @@ async def test_what_was_made_of_everything_is_kept_until_anything_happens() -> N
 async def test_what_moved_on_while_it_was_made_is_not_kept() -> None:
     log = MemoryLog()
     answers = AnswerCache(log)
-    with answers.making() as making:
+    with answers.computation() as computation:
         await log.append([change(A, 0, "a1")], ANN)
-    answers.keep("of a", FIRST, frozenset([A]), making)
-    answers.keep("of all", FIRST, frozenset([WHOLE]), making)
-    answers.keep("of b", FIRST, frozenset([B]), making)
+    answers.keep("of a", FIRST, frozenset([A]), computation)
+    answers.keep("of all", FIRST, frozenset([WHOLE]), computation)
+    answers.keep("of b", FIRST, frozenset([B]), computation)
     assert [await found(answers, key) for key in ("of a", "of all", "of b")] == [None, None, FIRST]
 
 
@@ -82,8 +82,8 @@ async def test_a_node_gives_no_answer_that_another_has_outdated(database: str) -
             assert await kept(answers, "k", FIRST, A) is FIRST
             await theirs.append([change(A, version, "a")], ANN)
             assert await found(answers, "k") is None
-        asked = await asyncio.gather(*(answers.ask() for _ in range(100)))
-        assert set(asked) == {30}
+        positions = await asyncio.gather(*(answers.confirm() for _ in range(100)))
+        assert set(positions) == {30}
     finally:
         await theirs.close()
         await mine.close()
@@ -93,5 +93,5 @@ async def test_an_answer_says_since_when_it_may_be_outdated() -> None:
     log: EventLog = MemoryLog()
     answers = AnswerCache(log)
     before = answers.known_at
-    await answers.ask()
+    await answers.confirm()
     assert before < answers.known_at

@@ -57,10 +57,10 @@ GUIDE = Path(__file__).parents[2] / "docs/queries.md"
 BOMB = "{ ...F0 }" + "".join(
     f" fragment F{number} on Query {{ ...F{number + 1} ...F{number + 1} }}" for number in range(100)
 )
-SELECTIONS = "An operation may have 1,000 fields and fragments, each as often as it is used"
-REPEATS = "An operation may have 50 times the same field (projects.pageInfo.hasNextPage)"
-COUNTED = "the things in its lists, times the levels of fields asked of each, and its documents and mutations"
-COST = f"An operation may cost 10,000 ({COUNTED})"
+SELECTIONS = "An operation may have at most 1,000 fields and fragments, counted at each use"
+REPEATS = "An operation may have at most 50 selections of the same field (projects.pageInfo.hasNextPage)"
+COUNTED = "the items of its lists times the levels of fields selected from each, its documents and mutations"
+COST = f"An operation may cost at most 10,000 ({COUNTED})"
 EXPENSIVE = """
 query ($some: Int = 9, $most: Int!) {
   deployments(environment: 1, last: $most) {
@@ -69,13 +69,13 @@ query ($some: Int = 9, $most: Int!) {
   actors { pageInfo { endCursor } }
 }
 """
-ADVICE = "ask for less, or in several operations"
+ADVICE = "request less, or use several operations"
 TOO_MUCH = [
     *(
         (
             document,
             "TOO_MANY_DIGITS",
-            "A whole number in a document may have 100 digits; this one has 5,000: give a smaller one.",
+            "An integer in a document may have at most 100 digits; this one has 5,000: use a smaller number.",
             (100, 5000),
         )
         for document in (
@@ -99,38 +99,41 @@ TOO_MUCH = [
     (
         "{ __schema { types " + "{ ofType " * 19 + "{ name }" + "}" * 19 + " } }",
         "TOO_DEEP",
-        f"An operation may have 20 levels of fields; this one has 22: {ADVICE}.",
+        f"An operation may have at most 20 levels of fields; this one has 22: {ADVICE}.",
         (20, 22),
     ),
     (
         "{ " + " ".join(f"a{number}: cursor" for number in range(101)) + " }",
         "TOO_MANY_ALIASES",
-        f"An operation may have 100 aliases; this one has 101: {ADVICE}.",
+        f"An operation may have at most 100 aliases; this one has 101: {ADVICE}.",
         (100, 101),
     ),
     (
         "{ cursor " + "@x " * 101 + "}",
         "TOO_MANY_DIRECTIVES",
-        f"An operation may have 100 directives; this one has 101: {ADVICE}.",
+        f"An operation may have at most 100 directives; this one has 101: {ADVICE}.",
         (100, 101),
     ),
     (
         "{ projects { pageInfo { " + "hasNextPage " * 26 + "} } ...F } fragment F on Query { projects { pageInfo {"
         " hasNextPage " + "... { hasNextPage } " * 24 + "} } }",
         "TOO_MANY_REPEATS",
-        f"{REPEATS}; this one has 51: ask for each field once.",
+        f"{REPEATS}; this one has 51: select each field once.",
         (50, 51),
     ),
     (
         "{ cursor } fragment Unused on Query { " + "cursor " * 51 + "}",
         "TOO_MANY_REPEATS",
-        "An operation may have 50 times the same field (cursor); this one has 51: ask for each field once.",
+        (
+            "An operation may have at most 50 selections of the same field (cursor); this one has 51:"
+            " select each field once."
+        ),
         (50, 51),
     ),
     (
         EXPENSIVE,
         "QUERY_TOO_EXPENSIVE",
-        f"{COST}; this one costs 45,600: ask for smaller pages, or in several operations.",
+        f"{COST}; this one costs 45,600: request smaller pages, or use several operations.",
         (10_000, 500 * 7 + 500 * 4 * 3 + 500 * 4 * 9 * 2 + 50 * 2),
     ),
 ]
@@ -198,7 +201,8 @@ def test_no_more_is_told_of_what_is_wrong_than_helps(server: Stageline) -> None:
 def test_a_document_that_is_too_long_isnt_read(server: Stageline) -> None:
     document = "{ cursor }" + " " * limits.MAX_CHARACTERS
     told = {
-        "message": "A document may have 100,000 characters; this one has 100,010: give what is long as a variable.",
+        "message": "A document may have at most 100,000 characters; this one has 100,010:"
+        " send long texts as variables.",
         "extensions": {"code": "TOO_MANY_CHARACTERS", "limit": 100_000, "actual": 100_010},
     }
     assert server.ask(document) == {"errors": [told]}

@@ -217,13 +217,13 @@ def test_a_list_of_documents_is_read_as_tools_write_it(tmp_path: Path, shape: An
     ("content", "why"),
     [
         (None, "No such file"),
-        ("{", "can't be read as a list of documents"),
-        ("[]", "is no list of documents"),
-        ('{"a": 7}', "is no list of documents"),
-        ('{"format": "another", "operations": []}', "is no list of documents"),
+        ("{", "Cannot read the list of documents"),
+        ("[]", "Invalid list of documents"),
+        ('{"a": 7}', "Invalid list of documents"),
+        ('{"format": "another", "operations": []}', "Invalid list of documents"),
         ('{"abc": "{ nothing }"}', "- abc: Cannot query field 'nothing' on type 'Query'. (line 1)"),
         ('{"abc": "query {"}', "- abc: Syntax Error: Expected Name, found <EOF>. (line 1)"),
-        (f'{{"sha256:{"0" * 64}": "{{ __typename }}"}}', "its text has another hash"),
+        (f'{{"sha256:{"0" * 64}": "{{ __typename }}"}}', "the id is not the SHA-256 of the text"),
         (json.dumps({str(number): "{ a }" for number in range(12)}), "- and 2 more"),
     ],
 )
@@ -310,7 +310,7 @@ def test_a_list_can_be_tried_first(tmp_path: Path, caplog: pytest.LogCaptureFixt
             assert "data" in ask(environment, named(f"{VERSION} ")).json()
         environment.close()
     told = [message for message in caplog.messages if VERSION in message]
-    assert told == [f"Not a listed document: sha256:{hashed(f'{VERSION} ')} {VERSION}"]
+    assert told == [f"Document is not listed: sha256:{hashed(f'{VERSION} ')} {VERSION}"]
 
 
 def test_a_list_that_changes_counts_without_a_restart(

@@ -47,13 +47,25 @@ LISTS: dict[str, tuple[str, dict[str, object], str]] = {
 """A request for each list that can be given, with one thing more than it may have, and what its refusal says."""
 
 TOO_LARGE = [
-    ({"filter": {"types": ["SERVICE_ADDED"] * 200_000}}, "TOO_MANY_VALUES", "The variables may have 10,000 values"),
-    ({"filter": {"types": ["NONE"] * 20_000}}, "TOO_MANY_VALUES", "The variables may have 10,000 values"),
-    ({"filter": {f"x{n}": 1 for n in range(5_000)}}, "TOO_MANY_VALUES", "The variables may have 10,000 values"),
-    ({"filter": {}, "unused": [[]] * 10_000}, "TOO_MANY_VALUES", "The variables may have 10,000 values"),
-    ({"filter": {"text": "x" * 100_001}}, "STRING_TOO_LONG", "may have 100,000 characters; this one has 100,001"),
-    ({"filter": {"x" * 100_001: 1}}, "STRING_TOO_LONG", "may have 100,000 characters; this one has 100,001"),
-    ({"filter": json.loads('{"a":' * 20 + "1" + "}" * 20)}, "VARIABLES_TOO_DEEP", "may be nested 20 levels deep"),
+    (
+        {"filter": {"types": ["SERVICE_ADDED"] * 200_000}},
+        "TOO_MANY_VALUES",
+        "The variables may have at most 10,000 values",
+    ),
+    ({"filter": {"types": ["NONE"] * 20_000}}, "TOO_MANY_VALUES", "The variables may have at most 10,000 values"),
+    ({"filter": {f"x{n}": 1 for n in range(5_000)}}, "TOO_MANY_VALUES", "The variables may have at most 10,000 values"),
+    ({"filter": {}, "unused": [[]] * 10_000}, "TOO_MANY_VALUES", "The variables may have at most 10,000 values"),
+    (
+        {"filter": {"text": "x" * 100_001}},
+        "STRING_TOO_LONG",
+        "may have at most 100,000 characters; this one has 100,001",
+    ),
+    ({"filter": {"x" * 100_001: 1}}, "STRING_TOO_LONG", "may have at most 100,000 characters; this one has 100,001"),
+    (
+        {"filter": json.loads('{"a":' * 20 + "1" + "}" * 20)},
+        "VARIABLES_TOO_DEEP",
+        "may be nested at most 20 levels deep",
+    ),
 ]
 
 
@@ -116,7 +128,10 @@ def test_variables_that_are_too_large_are_refused_whichever_way_they_come(
     if code == "TOO_MANY_VALUES" and len(json.dumps(variables)) > 1_000_000:
         answer = server.send(json=asked, headers=headers)
         assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (400, "BAD_REQUEST")
-        assert f"may have {limits.MAX_MARKS:,} strings, commas and brackets" in answer.json()["errors"][0]["message"]
+        assert (
+            f"may have at most {limits.MAX_MARKS:,} strings, commas and brackets"
+            in answer.json()["errors"][0]["message"]
+        )
         return
     answer = server.send(json=asked, headers=headers)
     (error,) = answer.json()["errors"]
@@ -152,7 +167,7 @@ def test_a_request_with_more_marks_than_any_needs_is_refused(server: Stageline) 
     ):
         answer = server.send(content=body, headers=headers | {"content-type": "application/json"})
         assert answer.status_code == 400
-        assert "may have 30,000 strings, commas and brackets" in answer.json()["errors"][0]["message"]
+        assert "may have at most 30,000 strings, commas and brackets" in answer.json()["errors"][0]["message"]
 
 
 def test_marks_in_strings_are_none(server: Stageline) -> None:

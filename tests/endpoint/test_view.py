@@ -112,7 +112,7 @@ def _error(message: str, code: str = "BAD_REQUEST") -> Data:
         ({"content": b"[" * 20_000}, "Unable to parse request body as JSON"),
         (
             {"content": b"[" * 100_000},
-            "The request may have 30,000 strings, commas and brackets: ask for less, or in several operations",
+            "The request may have at most 30,000 strings, commas and brackets: request less, or use several operations",
         ),
         ({"json": None, "content": b"null"}, "The request's body must be a JSON object, with one operation"),
         ({"json": 1}, "The request's body must be a JSON object, with one operation"),
@@ -192,7 +192,7 @@ def test_there_are_two_methods(stageline: Stageline) -> None:
 )
 def test_a_document_has_a_limit_which_is_named(stageline: Stageline, document: str) -> None:
     (error,) = stageline.ask(document)["errors"]
-    told = "A document may have 2,000 tokens; this one has more: ask for less, or in several operations."
+    told = "A document may have at most 2,000 tokens; this one has more: request less, or use several operations."
     assert error == {"message": told, "extensions": {"code": "TOO_MANY_TOKENS", "limit": MAX_TOKENS}}
     with stageline.socket() as socket:
         socket.subscribe("1", document)
