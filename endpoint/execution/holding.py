@@ -97,5 +97,5 @@ class Holding:
                 self._by_token.pop(token, None)
 
 
-holding = Holding(OPEN_BYTES)
+open_subscriptions = Holding(OPEN_BYTES)
 """The memory of this process's subscriptions."""

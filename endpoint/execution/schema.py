@@ -24,7 +24,7 @@ from endpoint.execution.at_least import AtLeast, after_wait
 from endpoint.execution.context import RequestContext
 from endpoint.execution.cost import CostSettings
 from endpoint.execution.documents import DocumentCache, DocumentExtension
-from endpoint.execution.holding import TooManyOpen, holding
+from endpoint.execution.holding import TooManyOpen, open_subscriptions
 from endpoint.port import Explain
 
 
@@ -134,7 +134,7 @@ class Schema(strawberry.Schema):
         async with aclosing(results):
             try:
                 document, holder = self.documents.read(query), options["context_value"].holder
-                with holding.subscription(holder, query, document, options.get("variable_values") or {}):
+                with open_subscriptions.subscription(holder, query, document, options.get("variable_values") or {}):
                     async for result in results:
                         yield result
             except TooManyOpen as refused:

@@ -1,9 +1,10 @@
 """
-Subscriptions that can be shared: what a document asks to follow, and its payloads.
+Subscriptions that can be shared: the plan of a document, and the payloads of an operation.
 
-Two operations that differ in nothing but the cursor they begin after (a variable of the root field's argument `after`)
-get the same payloads, and so have the same key. Whatever isn't of this kind, or is wrong in any way, is no
-`SubscriptionOperation`: it is for the schema to carry out, or to say what is wrong.
+Two operations that differ only in the cursor to start after (a variable in the root field's argument `after`) get the
+same payloads, so they have the same key. The schema executes every other subscription, and reports every error.
+
+A cached plan saves the analysis of the document; the saving was not measured alone. There is no switch.
 """
 
 import dataclasses
@@ -40,7 +41,7 @@ from msgspec import Struct
 from cache.lru import Cache
 from endpoint.execution.context import RequestContext
 from endpoint.execution.documents import MAX_KEPT, ParsedDocument
-from endpoint.execution.holding import holding
+from endpoint.execution.holding import open_subscriptions
 from endpoint.execution.limits import MAX_ERRORS
 from endpoint.execution.schema import Execution, Schema
 from endpoint.streams import cursor as places
@@ -49,15 +50,16 @@ from endpoint.streams.mark import Lossless, Newest, delivery, is_personal
 from endpoint.streams.ring import RingEntry
 
 AFTER = "after"
+"""Name of the argument with the cursor to start after."""
 
 PLANS_BYTES = 4 * 1024 * 1024
-"""Maximum size of the plans that are kept, in bytes, with their documents: about 250 of a client's usual size."""
+"""Maximum size of the cached plans with their documents, in bytes: about 250 of a client's usual size."""
 
 PLAN = 2000
 """Size of a plan, in bytes, beside its document."""
 
 NEAR = 1000
-"""What is further from the end of the log than so many positions is replayed apart from those who are live."""
+"""Maximum distance of a start from the end of the log, in positions; beyond, a replay of its own catches up."""
 
 
 class SourceFailure(Exception):
@@ -70,15 +72,15 @@ class SourceFailure(Exception):
 
     @cached_property
     def errors(self) -> list[GraphQLError]:
-        """As clients may see them; what is masked is logged when somebody is told of it, and once for all of them."""
+        """The errors as clients may see them; masking logs a fault once for all clients."""
         return self._schema.masked(self._causes)
 
 
 class SubscriptionPlan(Struct, frozen=True):
-    """What is the same for every operation with one document.
+    """The part that all operations with one document share.
 
-    *after* names the variable with the cursor, where it is used for nothing else. *is_personal* says that a payload
-    holds what may have to be forgotten.
+    *after* names the variable with the cursor, if it has no other use. *is_personal* says that payloads have personal
+    data.
     """
 
     schema: Schema
@@ -92,7 +94,7 @@ class SubscriptionPlan(Struct, frozen=True):
 
 
 class SubscriptionOperation:
-    """One operation that follows something; *start* is the place to begin after."""
+    """One subscription operation; *start* is the position to start after, *key* is None if it is not shared."""
 
     def __init__(
         self,
@@ -115,12 +117,12 @@ class SubscriptionOperation:
         self._arguments = arguments
         self._context = context
 
-    def held(self) -> AbstractContextManager[None]:
-        """Count what it holds as long as this; raises `TooManyOpen`."""
-        return holding.subscription(self._context.holder, self._query, self._plan.known, self._variables)
+    def holding(self) -> AbstractContextManager[None]:
+        """Count the memory that it holds while it is open; raises `TooManyOpen`."""
+        return open_subscriptions.subscription(self._context.holder, self._query, self._plan.known, self._variables)
 
     async def check(self) -> None:
-        """Raise `InvalidCursor` if it would begin beyond the end of the log."""
+        """Raise `InvalidCursor` if it starts beyond the end of the log."""
         delivery = self._plan.delivery
         if self.start and isinstance(delivery, Lossless):
             end = await delivery.end(self._context, self._arguments)
@@ -128,7 +130,7 @@ class SubscriptionOperation:
                 raise InvalidCursor(places.BEYOND)
 
     async def near_end(self) -> "SubscriptionOperation":
-        """The same from the present end on, if that is far from its own start and it can begin anywhere."""
+        """Return the subscription from the log's end on, if its own start is far from it and a cursor can move it."""
         delivery = self._plan.delivery
         if not isinstance(delivery, Lossless) or self._plan.after is None:
             return self
@@ -142,7 +144,10 @@ class SubscriptionOperation:
     async def entries(
         self, after: str | None, find: Callable[[int], RingEntry | None] = lambda position: None
     ) -> AsyncGenerator[RingEntry, None]:
-        """The payloads behind the cursor *after*, rendered but for those that *find* has; raises `SourceFailure`."""
+        """Yield the payloads after the cursor *after*; *find* gives those that are rendered already.
+
+        Raises `SourceFailure`.
+        """
         position = 0
         try:
             executor = self._executor(after)
@@ -189,11 +194,11 @@ async def _rendered(schema: Schema, executor: Execution, event: object) -> bytes
 
 
 class SubscriptionPlans:
-    """The plans of the documents of *schema*, kept while they are used."""
+    """The cached plans of the documents of *schema*."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self.kept: Cache[tuple[str, str | None], SubscriptionPlan] = Cache(PLANS_BYTES)
+        self.cache: Cache[tuple[str, str | None], SubscriptionPlan] = Cache(PLANS_BYTES)
 
     def subscription(
         self,
@@ -228,7 +233,7 @@ class SubscriptionPlans:
             if isinstance(plan.delivery, Lossless) and cursor is not None:
                 start = places.decode(plan.delivery.origin(context, arguments), cursor)
         except Exception:
-            if resume is None:  # the schema meets it again, and reports it
+            if resume is None:  # the schema fails in the same way, and reports it
                 return None
             raise
         distinct = {name: value for name, value in given.items() if name != plan.after}
@@ -236,11 +241,11 @@ class SubscriptionPlans:
         return SubscriptionOperation(plan, given, arguments, context, key, start, cursor, query)
 
     def _plan(self, query: str, operation_name: str | None) -> SubscriptionPlan | None:
-        plan = self.kept.get((query, operation_name))
+        plan = self.cache.get((query, operation_name))
         if plan is None:
             plan = _new_plan(self._schema, query, operation_name)
             if plan is not None and len(query) <= MAX_KEPT:
-                self.kept.put((query, operation_name), plan, plan.known.weight + PLAN)
+                self.cache.put((query, operation_name), plan, plan.known.weight + PLAN)
         return plan
 
 
@@ -270,7 +275,7 @@ def _new_plan(schema: Schema, query: str, operation_name: str | None) -> Subscri
 
 
 def _after(node: FieldNode, operation: OperationDefinitionNode, uses: "DocumentUsage") -> str | None:
-    """The variable that is used once, for the cursor, and has no default."""
+    """Return the variable that is used once, as the cursor, and has no default."""
     argument = next((each for each in node.arguments or () if each.name.value == AFTER), None)
     if argument is None or not isinstance(argument.value, VariableNode):
         return None
@@ -280,7 +285,7 @@ def _after(node: FieldNode, operation: OperationDefinitionNode, uses: "DocumentU
 
 
 class DocumentUsage(Visitor):
-    """How often a document uses each variable, and whether it asks for what may have to be forgotten."""
+    """The number of uses of each variable in a document, and whether it selects personal data."""
 
     def __init__(self, types: TypeInfo) -> None:
         super().__init__()
