@@ -1,8 +1,8 @@
 """
-Tokens that are revoked, or expire, while something is open: a connection outlives the request its token came with.
-Likewise sessions that are ended, or expire.
+Revocation of tokens and sessions while connections are open: a connection outlives the request that authenticated it.
 
-Which ones are revoked the log says, whichever node it was done on.
+The log says which tokens are revoked and which sessions are ended, on whichever node that was done. Expiry needs no
+event.
 """
 
 import asyncio
@@ -18,18 +18,20 @@ from endpoint.identity import EXPIRED, REVOKED, SESSION_OVER, Identity
 from store.log import EventLog, RecordedEvent
 
 End = Callable[[str], None]
-"""Is given why."""
+"""A function that ends a connection; it is called with the reason."""
 
 
 class RevocationIndex:
+    """The open connections by their tokens and sessions, and the ids that have ended."""
+
     def __init__(self, log: EventLog) -> None:
-        self._over: set[UUID] = set()  # tokens and sessions
+        self._ended: set[UUID] = set()  # tokens and sessions
         self._open: dict[UUID, dict[End, None]] = defaultdict(dict)
-        log.watch(self._told, [TokenRevoked, SessionEnded])
+        log.watch(self._on_events, [TokenRevoked, SessionEnded])
 
     @contextmanager
     def notify(self, identity: Identity, end: End) -> Iterator[None]:
-        """Has *end* called when the token or session is ended or expires as long as this; at once if it was already."""
+        """Call *end* when the token or session of *identity* ends or expires within the context, or already has."""
         session, expiry = identity.session, None
         if identity.ends_at is not None:
             left = (identity.ends_at - datetime.now(UTC)).total_seconds()
@@ -47,7 +49,7 @@ class RevocationIndex:
 
     @contextmanager
     def _ending(self, id_: UUID, end: End, why: str) -> Iterator[None]:
-        if id_ in self._over:
+        if id_ in self._ended:
             end(why)
         self._open[id_][end] = None
         try:
@@ -57,7 +59,7 @@ class RevocationIndex:
             if not self._open[id_]:
                 del self._open[id_]
 
-    def _told(self, events: Sequence[RecordedEvent]) -> None:
+    def _on_events(self, events: Sequence[RecordedEvent]) -> None:
         for event in events:
             match event.event:
                 case TokenRevoked(token=token):
@@ -66,6 +68,6 @@ class RevocationIndex:
                     self._end(session, SESSION_OVER)
 
     def _end(self, id_: UUID, why: str) -> None:
-        self._over.add(id_)
+        self._ended.add(id_)
         for end in list(self._open.get(id_, ())):
             end(why)
