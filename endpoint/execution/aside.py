@@ -124,17 +124,17 @@ class Aside(Generic[Context]):
             runner.run(self._stopping.wait())
 
 
-def encoded(value: Any) -> bytes:
+def encode_pieces(value: Any) -> bytes:
     """Return *value* as JSON, piece by piece: one call that encodes or frees a large value blocks both threads.
 
     Empties the dictionaries and lists of *value*. Lists of scalars stay intact: a resolver may own them.
     """
     if isinstance(value, dict):
-        members = [msgspec.json.encode(key) + b":" + encoded(value.pop(key)) for key in list(value)]
+        members = [msgspec.json.encode(key) + b":" + encode_pieces(value.pop(key)) for key in list(value)]
         return b"{" + b",".join(members) + b"}"
     if isinstance(value, Struct):
         names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-        return encoded({key: getattr(value, name) for key, name in names})
+        return encode_pieces({key: getattr(value, name) for key, name in names})
     if isinstance(value, list) and len(value) >= MANY and isinstance(value[0], dict | list | Struct):
         value.reverse()
         items = [msgspec.json.encode(value.pop()) for _ in range(len(value))]

@@ -32,7 +32,7 @@ from graphql import (
 )
 from msgspec import Struct
 
-from endpoint.execution.limits import Fragments, exceeding, fragments_of, operations, variables_exceeded
+from endpoint.execution.limits import Fragments, fragments_of, limit_error, operations, variable_errors
 
 MAX_COST = 10_000
 """Maximum cost of an operation: about three pages of 500 items with all their fields."""
@@ -104,23 +104,23 @@ class OperationCost(Struct, frozen=True):
         """Whether it is a query that takes so long that it is executed aside."""
         return self.is_query and (self.has_long_field or self.of(variables) > LONG_COST)
 
-    def awaited(self, variables: Mapping[str, object]) -> list[str]:
+    def at_least_cursors(self, variables: Mapping[str, object]) -> list[str]:
         """Return the cursors of its arguments `atLeast`."""
         given = (
             variables.get(each.name.value) if isinstance(each, VariableNode) else each.value for each in self.at_least
         )
         return [cursor for cursor in given if isinstance(cursor, str)]
 
-    def exceeded(self, variables: Mapping[str, object]) -> list[GraphQLError]:
+    def limit_errors(self, variables: Mapping[str, object]) -> list[GraphQLError]:
         """Return the limits that the operation exceeds with *variables*, before they are coerced."""
-        too_large = variables_exceeded(variables, self.documents) if variables else []
+        too_large = variable_errors(variables, self.documents) if variables else []
         cost = self.of(variables)
         if too_large or cost <= MAX_COST:
             return too_large
         counted = "the items of its lists times the levels of fields selected from each, its documents and mutations"
         may = f"An operation may cost at most {MAX_COST:,} ({counted})"
         advice = "request smaller pages, or use several operations"
-        return [exceeding("QUERY_TOO_EXPENSIVE", may, "costs", MAX_COST, cost, advice)]
+        return [limit_error("QUERY_TOO_EXPENSIVE", may, "costs", MAX_COST, cost, advice)]
 
 
 def costs(schema: GraphQLSchema, document: DocumentNode, settings: CostSettings) -> dict[str | None, OperationCost]:

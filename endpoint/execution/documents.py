@@ -29,7 +29,7 @@ from strawberry.extensions import SchemaExtension
 
 from cache.lru import Cache
 from endpoint.execution import cost, limits
-from endpoint.execution.slim import detached, slim
+from endpoint.execution.slim import detach, slim
 
 MAX_KEPT = 20_000
 """Maximum length of a cached document, in characters."""
@@ -65,13 +65,15 @@ class ParsedDocument(Struct, frozen=True):
     costs: Mapping[str | None, cost.OperationCost]
     weight: int
 
-    def exceeded(self, operation_name: object, variables: object) -> list[GraphQLError]:
+    def limit_errors(self, operation_name: object, variables: object) -> list[GraphQLError]:
         """Return the limits that the selected operation exceeds; none if the selection is invalid."""
         selected = self._selected(operation_name)
         if selected is None:
             return []
         given = variables if isinstance(variables, dict) else {}
-        return selected.exceeded(given) or (self._subscription_exceeded(given) if self.follows(operation_name) else [])
+        return selected.limit_errors(given) or (
+            self._subscription_errors(given) if self.follows(operation_name) else []
+        )
 
     def follows(self, operation_name: object) -> bool:
         """Whether the selected operation is a subscription."""
@@ -81,18 +83,20 @@ class ParsedDocument(Struct, frozen=True):
         operation = get_operation_ast(self.document, operation_name if isinstance(operation_name, str) else None)
         return operation is not None and operation.operation is OperationType.SUBSCRIPTION
 
-    def _subscription_exceeded(self, variables: dict[str, object]) -> list[GraphQLError]:
+    def _subscription_errors(self, variables: dict[str, object]) -> list[GraphQLError]:
         """Return the limits that a subscription exceeds: its document and variables take memory while it is open."""
         size = len(msgspec.json.encode(variables))
         length = len(self.document.loc.source.body) if self.document.loc is not None else 0
         errors = []
         if size > MAX_FOLLOWED:
             may = f"The variables of a subscription may have at most {MAX_FOLLOWED:,} bytes of JSON"
-            errors.append(limits.exceeding("TOO_LARGE", may, "has", MAX_FOLLOWED, size, "subscribe with fewer values"))
+            errors.append(
+                limits.limit_error("TOO_LARGE", may, "has", MAX_FOLLOWED, size, "subscribe with fewer values")
+            )
         if length > MAX_KEPT:
             may = f"The document of a subscription may have at most {MAX_KEPT:,} characters"
             advice = "request less, or subscribe with several documents"
-            errors.append(limits.exceeding("TOO_MANY_CHARACTERS", may, "has", MAX_KEPT, length, advice))
+            errors.append(limits.limit_error("TOO_MANY_CHARACTERS", may, "has", MAX_KEPT, length, advice))
         return errors
 
     def is_long(self, operation_name: object, variables: object) -> bool:
@@ -100,10 +104,10 @@ class ParsedDocument(Struct, frozen=True):
         selected = self._selected(operation_name)
         return selected is not None and selected.is_long(variables if isinstance(variables, dict) else {})
 
-    def awaited(self, operation_name: object, variables: object) -> list[str]:
+    def at_least_cursors(self, operation_name: object, variables: object) -> list[str]:
         """Return the cursors that the selected operation waits for."""
         selected = self._selected(operation_name)
-        return [] if selected is None else selected.awaited(variables if isinstance(variables, dict) else {})
+        return [] if selected is None else selected.at_least_cursors(variables if isinstance(variables, dict) else {})
 
     def _selected(self, operation_name: object) -> cost.OperationCost | None:
         if operation_name is None:
@@ -130,7 +134,7 @@ class DocumentCache:
         if known is None:
             known = self._keep(query, self._parse(query))
         if isinstance(known, GraphQLError):
-            raise detached(known)  # a raised exception keeps the frames that it passes
+            raise detach(known)  # a raised exception keeps the frames that it passes
         return known
 
     async def ready(self, query: str) -> None:
@@ -163,13 +167,13 @@ class DocumentCache:
 
     def _parse(self, query: str) -> ParsedDocument | GraphQLError:
         try:
-            document = limits.parsed(query)
+            document = limits.parse_document(query)
         except GraphQLError as fault:
-            return detached(fault)
-        errors = limits.exceeded(document) or _invalid(self._schema, document)
+            return detach(fault)
+        errors = limits.size_errors(document) or _invalid(self._schema, document)
         costs = {} if errors else cost.costs(self._schema, document, self._costs)
         weight = sys.getsizeof(query) + slim(document) * NODE + len(errors) * ERROR
-        return ParsedDocument(document, [detached(each) for each in errors], costs, weight)
+        return ParsedDocument(document, [detach(each) for each in errors], costs, weight)
 
 
 class DocumentExtension(SchemaExtension):
@@ -189,7 +193,7 @@ class DocumentExtension(SchemaExtension):
         name = context._provided_operation_name  # read from strawberry 0.341.2
         if not self._errors and name is None and len(known.costs) > 1:  # strawberry would execute the first
             self._errors = [GraphQLError("Must provide operation name if query contains multiple operations.")]
-        self._errors = self._errors or known.exceeded(name, context.variables)
+        self._errors = self._errors or known.limit_errors(name, context.variables)
         yield
 
     def on_validate(self) -> Iterator[None]:

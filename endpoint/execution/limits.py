@@ -100,12 +100,12 @@ class Size(Struct):
     directives: int = 0
 
 
-def parsed(query: str) -> DocumentNode:
+def parse_document(query: str) -> DocumentNode:
     """Return the document of *query*; raises `GraphQLError` for a syntax error and for an exceeded limit."""
     if len(query) > MAX_CHARACTERS:
         may = f"A document may have at most {MAX_CHARACTERS:,} characters"
         advice = "send long texts as variables"
-        raise exceeding("TOO_MANY_CHARACTERS", may, "has", MAX_CHARACTERS, len(query), advice)
+        raise limit_error("TOO_MANY_CHARACTERS", may, "has", MAX_CHARACTERS, len(query), advice)
     try:
         document = parse(query, max_tokens=MAX_TOKENS)
     except GraphQLSyntaxError as fault:
@@ -116,7 +116,7 @@ def parsed(query: str) -> DocumentNode:
     digits = _longest_number(document)
     if digits > MAX_DIGITS:  # Python refuses to convert some thousands of digits
         may = f"An integer in a document may have at most {MAX_DIGITS} digits"
-        raise exceeding("TOO_MANY_DIGITS", may, "has", MAX_DIGITS, digits, "use a smaller number")
+        raise limit_error("TOO_MANY_DIGITS", may, "has", MAX_DIGITS, digits, "use a smaller number")
     return document
 
 
@@ -130,7 +130,7 @@ def _longest_number(document: DocumentNode) -> int:
     return longest
 
 
-def exceeded(document: DocumentNode) -> list[GraphQLError]:
+def size_errors(document: DocumentNode) -> list[GraphQLError]:
     """Return the limits that an operation or an unused fragment of *document* exceeds; it need not be valid."""
     fragments = fragments_of(document)
     sizes: dict[str, Size] = {}
@@ -204,17 +204,17 @@ def _too_large(measured: Size) -> Iterator[GraphQLError]:
         ("TOO_MANY_DIRECTIVES", measured.directives, MAX_DIRECTIVES, "directives"),
     ):
         if actual > limit:
-            yield exceeding(code, f"An operation may have at most {limit:,} {what}", "has", limit, actual, ADVICE)
+            yield limit_error(code, f"An operation may have at most {limit:,} {what}", "has", limit, actual, ADVICE)
 
 
 def _too_often(repeated: tuple[str, int]) -> Iterator[GraphQLError]:
     place, often = repeated
     if often > MAX_REPEATS:
         may = f"An operation may have at most {MAX_REPEATS} selections of the same field ({place})"
-        yield exceeding("TOO_MANY_REPEATS", may, "has", MAX_REPEATS, often, "select each field once")
+        yield limit_error("TOO_MANY_REPEATS", may, "has", MAX_REPEATS, often, "select each field once")
 
 
-def variables_exceeded(variables: Mapping[str, object], documents: Container[object]) -> list[GraphQLError]:
+def variable_errors(variables: Mapping[str, object], documents: Container[object]) -> list[GraphQLError]:
     """Return the limits that *variables* exceed, before they are coerced; *documents* names those with documents."""
     level = [value for name, value in variables.items() if not (name in documents and isinstance(value, str))]
     values = 0
@@ -228,7 +228,7 @@ def variables_exceeded(variables: Mapping[str, object], documents: Container[obj
                 below += value
             elif isinstance(value, str) and len(value) > MAX_STRING:
                 may = f"A string in the variables may have at most {MAX_STRING:,} characters"
-                return [exceeding("STRING_TOO_LONG", may, "has", MAX_STRING, len(value), "shorten it")]
+                return [limit_error("STRING_TOO_LONG", may, "has", MAX_STRING, len(value), "shorten it")]
             if values + len(level) + len(below) > MAX_VALUES:
                 message = f"The variables may have at most {MAX_VALUES:,} values; these have more: {ADVICE}."
                 return [GraphQLError(message, extensions={"code": "TOO_MANY_VALUES", "limit": MAX_VALUES})]
@@ -265,7 +265,7 @@ def operations(document: DocumentNode) -> Iterator[OperationDefinitionNode]:
     return (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
 
 
-def exceeding(code: str, may: str, does: str, limit: int, actual: int, advice: str) -> GraphQLError:
+def limit_error(code: str, may: str, does: str, limit: int, actual: int, advice: str) -> GraphQLError:
     """Return the error of an exceeded limit: *may* states the limit, *advice* what to do."""
     size = f"{actual:,}" if actual < MANY else f"more than {MANY:,}"
     return GraphQLError(

@@ -92,24 +92,24 @@ class PersistedDocuments:
         """
         id_ = _hash(extensions) if document is None else document.removeprefix(SHA256)
         if id_ is None:
-            return None if query is None else self._checked(query)
+            return None if query is None else self._check(query)
         if query:
-            checked = self._checked(query)
+            checked = self._check(query)
             self._keep(id_, checked)
             return checked
         if id_ in self._listed:
             return self._listed[id_]
         sent = self._sent.get(id_)
         if sent is None:
-            raise self._not_known(id_)
+            raise self._unknown(id_)
         return sent
 
-    def _checked(self, query: str) -> str:
+    def _check(self, query: str) -> str:
         if not self._has_list or query in self.listed:
             return query
-        id_ = hashed(query)
+        id_ = sha256(query)
         if self.refuses:
-            raise _not_listed(id_)
+            raise _unlisted(id_)
         if id_ not in self._reported and len(self._reported) < REPORTED:
             self._reported.add(id_)
             logger.warning("Document is not listed: %s%s %s", SHA256, id_, " ".join(query.split())[:200])
@@ -118,7 +118,7 @@ class PersistedDocuments:
     def _keep(self, id_: str, query: str) -> None:
         if self._listed.get(id_) == query:
             return
-        if hashed(query) != id_:
+        if sha256(query) != id_:
             raise NotPersisted(
                 "PERSISTED_QUERY_HASH_MISMATCH",
                 f"{id_[:MAX_ID]!r} is not the SHA-256 (64 lower-case hexadecimal digits) of the document that was"
@@ -127,13 +127,13 @@ class PersistedDocuments:
         if len(query) <= MAX_KEPT:
             self._sent.put(id_, query, sys.getsizeof(query))
 
-    def _not_known(self, id_: str) -> NotPersisted:
+    def _unknown(self, id_: str) -> NotPersisted:
         if self.refuses:
-            return _not_listed(id_)
+            return _unlisted(id_)
         return NotPersisted("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")  # the message that clients match
 
 
-def _not_listed(id_: str) -> NotPersisted:
+def _unlisted(id_: str) -> NotPersisted:
     return NotPersisted(
         "DOCUMENT_NOT_LISTED",
         f"This server answers listed documents only, and {id_[:MAX_ID]!r} is not listed: add it to the file of"
@@ -154,12 +154,14 @@ def _hash(extensions: Mapping[str, Any] | None) -> str | None:
     return query.sha256_hash.removeprefix(SHA256)
 
 
-def hashed(text: str) -> str:
+def sha256(text: str) -> str:
     """Return the SHA-256 of *text* in hexadecimal digits."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def listed(documents: DocumentCache, file: Path, own: Iterable[str] = (), known: Container[str] = ()) -> dict[str, str]:
+def read_list(
+    documents: DocumentCache, file: Path, own: Iterable[str] = (), known: Container[str] = ()
+) -> dict[str, str]:
     """Return the documents of *file* and the *own* ones, by id and by hash; raises `DocumentsUnusable`.
 
     Documents in *known* are valid, and are not checked again.
@@ -179,7 +181,7 @@ def listed(documents: DocumentCache, file: Path, own: Iterable[str] = (), known:
             )
         )
     by_id = {id_.removeprefix(SHA256): text for id_, text in found.items()}
-    return by_id | {hashed(text): text for text in (*found.values(), *own)}
+    return by_id | {sha256(text): text for text in (*found.values(), *own)}
 
 
 def _read(file: Path) -> dict[str, str]:
@@ -216,7 +218,7 @@ class Manifest(Struct, tag_field="format", tag=MANIFEST):
 
 def _fault(documents: DocumentCache, id_: str, text: str, known: Container[str]) -> str | None:
     """Return the errors of a document of the list; None if it is valid."""
-    if id_.startswith(SHA256) and id_ != SHA256 + hashed(text):
+    if id_.startswith(SHA256) and id_ != SHA256 + sha256(text):
         return "the id is not the SHA-256 of the text"
     if text in known:
         return None

@@ -12,7 +12,7 @@ import gc
 from graphql import DocumentNode, GraphQLError, NameNode, Node, SelectionSetNode, Token, TokenKind
 
 
-def detached(error: GraphQLError) -> GraphQLError:
+def detach(error: GraphQLError) -> GraphQLError:
     """Return a copy of *error* that refers to nothing but the document's text."""
     return GraphQLError(
         error.message,

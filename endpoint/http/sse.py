@@ -93,8 +93,8 @@ class EventStreamResponse(Response):
         try:
             with self._admission.connection():
                 await self._stream(receive, send)
-        except Overload as crowded:
-            refused = Response(str(crowded), 503, {"retry-after": str(round(crowded.retry))}, "text/plain")
+        except Overload as overload:
+            refused = Response(str(overload), 503, {"retry-after": str(round(overload.retry))}, "text/plain")
             await refused(scope, receive, send)
 
     async def _stream(self, receive: Receive, send: Send) -> None:
@@ -133,7 +133,7 @@ class EventStreamResponse(Response):
         except Overload:  # an EventSource would take an error status as final
             await _reconnect(outlet)
         except Exception as fault:
-            await _fail(outlet, [error.formatted for error in self._schema.masked_fault(fault)])
+            await _fail(outlet, [error.formatted for error in self._schema.mask_fault(fault)])
 
     async def _answer(self, outlet: EventOutlet) -> None:
         if self._refused is not None:

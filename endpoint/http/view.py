@@ -230,7 +230,7 @@ class View(GraphQL[RequestContext, None]):
         answers = backend.answers
         if self._compiled is None or requested.query is None:
             return None
-        own = context.watched()
+        own = context.collector()
         with nullcontext() if answers is None else answers.computation() as computation:
             data = await self._compiled.answer(
                 requested.query,

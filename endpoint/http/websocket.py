@@ -201,8 +201,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         was_acknowledged = self.connection_acknowledged
         try:
             await super().handle_connection_init(message)
-        except Overload as crowded:
-            await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
+        except Overload as overload:
+            await self.websocket.close(TRY_AGAIN_LATER, str(overload))
         except NotLetIn as refused:
             code = TRY_AGAIN_LATER if isinstance(refused, TooManyAttempts) else FORBIDDEN
             await self.websocket.close(code, str(refused))
@@ -265,13 +265,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
     async def run_operation(self, operation: Operation[RequestContext, None]) -> None:
         try:
             is_completed = await self._deliver(operation)
-        except Overload as crowded:
-            await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
+        except Overload as overload:
+            await self.websocket.close(TRY_AGAIN_LATER, str(overload))
         except WebSocketDisconnected:  # not a fault: the client is gone
             self.operations.pop(operation.id, None)
         except Exception as fault:
             with suppress(WebSocketDisconnected):
-                await operation.send_initial_errors(self._shared.schema.masked_fault(fault))
+                await operation.send_initial_errors(self._shared.schema.mask_fault(fault))
         else:
             if not is_completed:
                 await super().run_operation(operation)

@@ -73,7 +73,7 @@ class SourceFailure(Exception):
     @cached_property
     def errors(self) -> list[GraphQLError]:
         """The errors as clients may see them; masking logs a fault once for all clients."""
-        return self._schema.masked(self._causes)
+        return self._schema.mask_errors(self._causes)
 
 
 class SubscriptionPlan(Struct, frozen=True):
@@ -161,7 +161,7 @@ class SubscriptionOperation:
                     cursor = event.cursor if self.is_lossless else None
                     position = position + 1 if cursor is None else places.number(cursor)
                     yield find(position) or RingEntry(
-                        position, cursor, await _rendered(self._plan.schema, executor, event)
+                        position, cursor, await _render(self._plan.schema, executor, event)
                     )
         except SourceFailure:
             raise
@@ -183,13 +183,13 @@ class SubscriptionOperation:
         return cast("Execution", executor)
 
 
-async def _rendered(schema: Schema, executor: Execution, event: object) -> bytes:
+async def _render(schema: Schema, executor: Execution, event: object) -> bytes:
     result = execute_subscription_event(executor.build_per_event_executor(event))
     if isawaitable(result):
         result = await result
     payload: dict[str, Any] = {"data": result.data}
     if result.errors:
-        payload["errors"] = [error.formatted for error in schema.masked(result.errors)]
+        payload["errors"] = [error.formatted for error in schema.mask_errors(result.errors)]
     return msgspec.json.encode(payload)
 
 
@@ -220,7 +220,7 @@ class SubscriptionPlans:
             given[plan.after] = resume
         definitions = plan.operation.variable_definitions or ()
         try:
-            if plan.known.exceeded(operation_name, given):
+            if plan.known.limit_errors(operation_name, given):
                 return None
             values = get_variable_values(self._schema.core, definitions, given, MAX_ERRORS)
             if isinstance(values, list):

@@ -21,7 +21,7 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message
 
-from endpoint.execution.aside import AT_ONCE, Aside, ClientGone, encoded, on_current_loop
+from endpoint.execution.aside import AT_ONCE, Aside, ClientGone, encode_pieces, on_current_loop
 from endpoint.execution.compiled.query import Call, CompiledQueries, _execute
 from endpoint.execution.cost import LONG_COST
 from endpoint.execution.persisted import PersistedDocuments
@@ -217,7 +217,7 @@ json = st.recursive(
 
 @given(json)
 def test_what_is_encoded_piece_by_piece_is_what_it_is_at_once(value: Any) -> None:
-    assert encoded(deepcopy(value)) == msgspec.json.encode(value)
+    assert encode_pieces(deepcopy(value)) == msgspec.json.encode(value)
 
 
 PAGE = """query ($environment: ID!, $first: Int!) {

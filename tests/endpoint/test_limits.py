@@ -231,9 +231,9 @@ def test_what_our_own_client_asks_is_within_the_limits() -> None:
     assert len(operations) > 15
     for operation in operations:
         document = DocumentNode(definitions=(operation, *fragments.values()))
-        assert limits.exceeded(document) == []
+        assert limits.size_errors(document) == []
         (own,) = cost.costs(CORE, document, COSTS).values()
-        assert own.exceeded({"first": MAX_PAGE}) == []
+        assert own.limit_errors({"first": MAX_PAGE}) == []
 
 
 def _of_the_command_line() -> Iterator[DefinitionNode]:

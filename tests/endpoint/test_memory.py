@@ -20,7 +20,7 @@ from endpoint.execution.compiled import query as compiled
 from endpoint.execution.compiled.query import CompiledQueries, CompiledQuery
 from endpoint.execution.documents import ParsedDocument
 from endpoint.execution.holding import Holding, TooManyOpen
-from endpoint.execution.persisted import PersistedDocuments, hashed
+from endpoint.execution.persisted import PersistedDocuments, sha256
 from gql.schema import schema
 from server import app
 from tests.gql.environment import Environment
@@ -226,7 +226,7 @@ def test_documents_that_clients_register_take_so_many_bytes() -> None:
     known = PersistedDocuments()
     for number in range(2 * persisted.SENT_BYTES // 20_000):
         text = f"{{ a{number} }}{' ' * 19_000}"
-        known.text(text, hashed(text), None)
+        known.text(text, sha256(text), None)
     assert 0 < known._sent.weight <= persisted.SENT_BYTES
 
 
@@ -235,12 +235,12 @@ FOLLOW = "subscription ($id: ID!) { pipeline(environment: $id) { version } }"
 
 def test_a_subscription_with_too_many_variables_is_refused(tmp_path: Path) -> None:
     size = documents.MAX_FOLLOWED
-    (error,) = schema.documents.read(FOLLOW).exceeded(None, {"id": "x" * size})
+    (error,) = schema.documents.read(FOLLOW).limit_errors(None, {"id": "x" * size})
     assert (error.extensions or {})["code"] == "TOO_LARGE"
     assert f"{size:,}" in error.message
-    assert schema.documents.read(FOLLOW).exceeded(None, {"id": "x" * (size - 20)}) == []
+    assert schema.documents.read(FOLLOW).limit_errors(None, {"id": "x" * (size - 20)}) == []
     long = FOLLOW + "#" * documents.MAX_KEPT
-    (error,) = schema.documents.read(long).exceeded(None, {})
+    (error,) = schema.documents.read(long).limit_errors(None, {})
     assert (error.extensions or {})["code"] == "TOO_MANY_CHARACTERS"
 
 

@@ -205,7 +205,7 @@ def as_manifest(text: str, id_: str) -> Data:
 def test_a_list_of_documents_is_read_as_tools_write_it(tmp_path: Path, shape: Any, id_: str) -> None:
     file = tmp_path / "documents.json"
     file.write_text(json.dumps(shape(VERSION, id_)))
-    known = PersistedDocuments(persisted.listed(schema.documents, file))
+    known = PersistedDocuments(persisted.read_list(schema.documents, file))
     for asked in (id_, f"sha256:{hashed(VERSION)}"):
         assert known.text(None, asked, None) == VERSION
     assert known.text(None, None, by_apollo(VERSION)["extensions"]) == VERSION
@@ -232,7 +232,7 @@ def test_a_list_that_cant_be_answered_is_refused_at_the_start(tmp_path: Path, co
     if content is not None:
         file.write_text(content)
     with pytest.raises(DocumentsUnusable) as refused:
-        persisted.listed(schema.documents, file)
+        persisted.read_list(schema.documents, file)
     assert str(file) in str(refused.value)
     assert why in str(refused.value)
 

@@ -34,7 +34,7 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from cache.lru import Cache
-from endpoint.execution.aside import ClientGone, encoded
+from endpoint.execution.aside import ClientGone, encode_pieces
 from endpoint.execution.at_least import AtLeast, after_wait
 from endpoint.execution.compiled import compiler, selection
 from endpoint.execution.compiled.compiler import DEFINITION, CompiledField, TooManyStructs
@@ -162,10 +162,10 @@ class CompiledQueries:
             if context.aside is None or not call.is_long:
                 data, reads = await _execute(call, context, msgspec.json.encode)
             else:
-                context = await after_wait(context, compiled.cost.awaited(variables or {}))
+                context = await after_wait(context, compiled.cost.at_least_cursors(variables or {}))
                 assert context.aside is not None
                 data, reads = await context.aside.run(
-                    context, lambda own: _execute(call, own, encoded), context.departure
+                    context, lambda own: _execute(call, own, encode_pieces), context.departure
                 )
         except (Behind, ClientGone):
             raise
@@ -216,7 +216,7 @@ class CompiledQueries:
     def _new_call(self, query: CompiledQuery, given: bytes) -> Call | None:
         """Return the call with the variables that are *given* as JSON; None if they are invalid or not compiled."""
         variables = msgspec.json.decode(given)
-        if query.cost.exceeded(variables):
+        if query.cost.limit_errors(variables):
             return None
         definitions = query.operation.variable_definitions or ()
         values = get_variable_values(self._schema.core, definitions, variables, MAX_ERRORS)
@@ -275,7 +275,7 @@ async def _execute(
     call: Call, context: RequestContext, encode: Callable[[object], bytes]
 ) -> tuple[bytes, frozenset[UUID]]:
     """Return the JSON of the data, and the streams that it depends on: none if a root field declares none."""
-    contexts = [context.watched() for _ in call.fields]
+    contexts = [context.collector() for _ in call.fields]
     work = [_field(root, resolve, own) for (root, resolve), own in zip(call.fields, contexts, strict=True)]
     parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
     for part in parts:
