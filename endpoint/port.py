@@ -68,7 +68,7 @@ class EventFeed(Protocol):
         ...
 
 
-class Revocations(Protocol):
+class RevocationNotifier(Protocol):
     """Tokens and sessions that end while connections are open."""
 
     def notify(self, identity: Identity, end: Callable[[str], None]) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""The ASGI application: its routes, its authentication, and the first token."""
+"""The ASGI application: what is served at which address, and who gets in on the first start."""
 
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -37,9 +37,10 @@ logger = logging.getLogger("stageline")
 
 
 def app(settings: Settings, url: str) -> Starlette:
-    """Return the application, whose parts live as long as its lifespan; *url* is its address for clients.
+    """The application, whose parts live as long as its lifespan; *url* is where clients find it.
 
-    Raises `DocumentsUnusable`. Its start raises `LogUnavailable`, `KeyringUnusable` or `SigningKeyUnusable`.
+    Raises `DocumentsUnusable`; its start raises `LogUnavailable`, `KeyringUnusable` or `SigningKeyUnusable` when
+    something of the operator's is in the way.
     """
     parts: list[Components] = []
     documents = Documents(settings)
@@ -47,11 +48,11 @@ def app(settings: Settings, url: str) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with running(settings) as components, documents.kept_up():
-            parts.append(components)
+        async with running(settings) as made, documents.kept_up():
+            parts.append(made)
             if settings.database is not None:
-                await signing.agree(settings, settings.database, components.application.signing_key)
-            await _ensure_token(settings, url, components.tokens)
+                await signing.agree(settings, settings.database, made.application.signing_key)
+            await _welcome(settings, url, made.tokens)
             faces = "the API at /graphql" if persisted.refuses else "GraphiQL in a browser, the API at /graphql"
             logger.info(
                 "Stageline serves %(url)s (%(faces)s); its data is in %(data)s",
@@ -67,7 +68,7 @@ def app(settings: Settings, url: str) -> Starlette:
             raise unavailable(fault) from fault
 
     async def token_holder(request: Request) -> Identity:
-        """Return the identity of the request's token, for routes that accept no session."""
+        """Who sent *request* with a token, for doors that a session doesn't open."""
         return await authenticate(Credentials(request.headers.get("authorization"), client(request.scope)))
 
     def backend() -> Backend:
@@ -87,7 +88,7 @@ def app(settings: Settings, url: str) -> Starlette:
         let_in(request.scope)
         return await audit.export(application().log, request)
 
-    async def unauthenticated(_: Request, refused: Exception) -> Response:
+    async def not_let_in(_: Request, refused: Exception) -> Response:
         assert isinstance(refused, NotLetIn)
         return unauthorized(refused)
 
@@ -102,8 +103,8 @@ def app(settings: Settings, url: str) -> Starlette:
             holder = await token_holder(request)
             let_in(request.scope)
             return sessions.sign_in(request, parts[0].sessions.open(holder))
-        if cookie := sessions.cookie(request, settings.origins):
-            await parts[0].sessions.end(cookie, client(request.scope))
+        if kept := sessions.cookie(request, settings.origins):
+            await parts[0].sessions.end(kept, client(request.scope))
         return sessions.sign_out(request)
 
     page = graphiql.absence() if persisted.refuses else graphiql.page()
@@ -121,23 +122,20 @@ def app(settings: Settings, url: str) -> Starlette:
         Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
     ]
-    served = FastPathApp(
+    made = Served(
         view,
         routes=routes,
         middleware=cors(settings.origins),
-        exception_handlers={NotLetIn: unauthenticated, LogUnavailable: away, Unavailable: away},
+        exception_handlers={NotLetIn: not_let_in, LogUnavailable: away, Unavailable: away},
         lifespan=lifespan,
     )
-    served.state.stop = view.hub.stopping.set
-    served.state.is_lost = lambda: any(each.lost.is_set() for each in parts)
-    return served
+    made.state.stop = view.hub.stopping.set
+    made.state.is_lost = lambda: any(each.lost.is_set() for each in parts)
+    return made
 
 
-class FastPathApp(Starlette):
-    """An application whose requests to /graphql skip Starlette's routing.
-
-    That saves 6 µs of CPU a request, beside 50 µs for a cached answer (2026-11-30). There is no switch.
-    """
+class Served(Starlette):
+    """Requests to /graphql need no routing: most are answered from memory, and it would take as long again."""
 
     def __init__(self, graphql: ASGIApp, middleware: Sequence[Middleware], **options: Any) -> None:
         super().__init__(middleware=middleware, **options)
@@ -152,12 +150,12 @@ class FastPathApp(Starlette):
             await super().__call__(scope, receive, send)
 
 
-async def _ensure_token(settings: Settings, url: str, tokens: Tokens) -> None:
-    """Store a token for the operator's command line, or log how to create one."""
+async def _welcome(settings: Settings, url: str, tokens: Tokens) -> None:
+    """Sees to it that the user's own command line gets in, or says how it can."""
     keyring = Keyring()
     if settings.issue_token or await tokens.is_first_start():
         token = new_token()
-        keyring.keep(url, token)  # first: a valid token that nobody holds would be useless
+        keyring.keep(url, token)  # first: a good token that nobody has would be of no use
         await tokens.issue(token, "admin")
         logger.info("A new admin token is in %(file)s, where the command line finds it", {"file": keyring.path})
         return

@@ -37,7 +37,7 @@ from runner.worker import WorkerEngine
 from server import signing
 from server.auth import Tokens
 from server.feed import LogFeed
-from server.revocation import RevocationIndex
+from server.revocation import Revocations
 from server.sessions import Sessions
 from server.settings import Settings
 from server.stores import Stores, on_postgres, on_sqlite
@@ -112,7 +112,7 @@ def _backend(settings: Settings, application: Application, aside: Aside[Context]
 
     feed = LogFeed(application.log)
     answers = AnswerCache(feed, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None
-    return Backend(context, feed, RevocationIndex(application.log), answers)
+    return Backend(context, feed, Revocations(application.log), answers)
 
 
 def _application(stores: Stores, targets: frozenset[Target], signing_key: Ed25519PrivateKey) -> Application:

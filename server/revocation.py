@@ -1,8 +1,8 @@
 """
-Revocation of tokens and sessions while connections are open: a connection outlives the request that authenticated it.
+Tokens that are revoked, or expire, while something is open: a connection outlives the request its token came with.
+Likewise sessions that are ended, or expire.
 
-The log says which tokens are revoked and which sessions are ended, on whichever node that was done. Expiry needs no
-event.
+Which ones are revoked the log says, whichever node it was done on.
 """
 
 import asyncio
@@ -18,20 +18,18 @@ from endpoint.identity import EXPIRED, REVOKED, SESSION_OVER, Identity
 from store.log import EventLog, RecordedEvent
 
 End = Callable[[str], None]
-"""A function that ends a connection; it is called with the reason."""
+"""Is given why."""
 
 
-class RevocationIndex:
-    """The open connections by their tokens and sessions, and the ids that have ended."""
-
+class Revocations:
     def __init__(self, log: EventLog) -> None:
-        self._ended: set[UUID] = set()  # tokens and sessions
+        self._over: set[UUID] = set()  # tokens and sessions
         self._open: dict[UUID, dict[End, None]] = defaultdict(dict)
-        log.watch(self._on_events, [TokenRevoked, SessionEnded])
+        log.watch(self._told, [TokenRevoked, SessionEnded])
 
     @contextmanager
     def notify(self, identity: Identity, end: End) -> Iterator[None]:
-        """Call *end* when the token or session of *identity* ends or expires within the context, or already has."""
+        """Has *end* called when the token or session is ended or expires as long as this; at once if it was already."""
         session, expiry = identity.session, None
         if identity.ends_at is not None:
             left = (identity.ends_at - datetime.now(UTC)).total_seconds()
@@ -49,7 +47,7 @@ class RevocationIndex:
 
     @contextmanager
     def _ending(self, id_: UUID, end: End, why: str) -> Iterator[None]:
-        if id_ in self._ended:
+        if id_ in self._over:
             end(why)
         self._open[id_][end] = None
         try:
@@ -59,7 +57,7 @@ class RevocationIndex:
             if not self._open[id_]:
                 del self._open[id_]
 
-    def _on_events(self, events: Sequence[RecordedEvent]) -> None:
+    def _told(self, events: Sequence[RecordedEvent]) -> None:
         for event in events:
             match event.event:
                 case TokenRevoked(token=token):
@@ -68,6 +66,6 @@ class RevocationIndex:
                     self._end(session, SESSION_OVER)
 
     def _end(self, id_: UUID, why: str) -> None:
-        self._ended.add(id_)
+        self._over.add(id_)
         for end in list(self._open.get(id_, ())):
             end(why)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from endpoint.execution.answers import AnswerCache
 from endpoint.execution.context import RequestContext
 from endpoint.identity import Identity
-from endpoint.port import EventFeed, Revocations
+from endpoint.port import EventFeed, RevocationNotifier
 
 
 @dataclass(frozen=True)
@@ -15,5 +15,5 @@ class Backend:
 
     context: Callable[[Mapping[str, str], Identity | None], RequestContext]
     feed: EventFeed
-    revocations: Revocations
+    revocations: RevocationNotifier
     answers: AnswerCache | None = None  # None: answers are not cached

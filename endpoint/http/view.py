@@ -62,7 +62,7 @@ from endpoint.http.request import (
 )
 from endpoint.http.websocket import Adapter, SocketHandler
 from endpoint.identity import Credentials, Identity, NotLetIn, client
-from endpoint.port import Authenticate, Revocations, Unavailable
+from endpoint.port import Authenticate, RevocationNotifier, Unavailable
 from endpoint.streams.hub import Hub
 from endpoint.streams.subscription import SubscriptionPlans
 
@@ -139,7 +139,7 @@ class View(GraphQL[RequestContext, None]):
         self.admission = Admission(streams)
 
     @property
-    def revocations(self) -> Revocations:
+    def revocations(self) -> RevocationNotifier:
         return self._backend().revocations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

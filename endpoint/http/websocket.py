@@ -26,7 +26,7 @@ from endpoint.execution.persisted import NotPersisted, PersistedDocuments
 from endpoint.execution.schema import Schema
 from endpoint.http.admission import Admission, Overload, let_in
 from endpoint.identity import NotLetIn, TooManyAttempts
-from endpoint.port import Revocations
+from endpoint.port import RevocationNotifier
 from endpoint.streams.broadcast import Completion, Outlet
 from endpoint.streams.hub import Hub
 from endpoint.streams.ring import RingEntry
@@ -178,7 +178,7 @@ class ViewParts(Protocol):
     schema: Schema
 
     @property
-    def revocations(self) -> Revocations: ...
+    def revocations(self) -> RevocationNotifier: ...
 
 
 TRY_AGAIN_LATER = 1013

@@ -17,7 +17,7 @@ from domain import access
 from domain.access import ACCESS, RevokeToken, TokenId
 from endpoint.identity import Identity
 from server.auth import Tokens, new_token
-from server.revocation import RevocationIndex
+from server.revocation import Revocations
 from store import feed
 from store.log import Author, Origin
 from store.memory import MemoryLog
@@ -124,7 +124,7 @@ def test_nothing_is_carried_out_on_a_socket_whose_token_was_revoked(node: Stagel
 
 async def test_a_token_that_was_revoked_while_it_was_looked_up_is_told_at_once() -> None:
     log = MemoryLog()
-    tokens, revocations = Tokens(Handler(log)), RevocationIndex(log)
+    tokens, revocations = Tokens(Handler(log)), Revocations(log)
     ended: list[str] = []
     known: list[Identity] = []
     for name in ("laptop", "robot"):
