@@ -1,4 +1,4 @@
-"""Answers are kept for as long as they are right, and no longer."""
+"""The cache of answers: an answer is cached as long as it is valid, and no longer."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ FOREVER = 2**63
 
 
 async def kept(answers: AnswerCache, key: str, answer: Answer, *reads: object) -> Answer | None:
-    """What is found after *answer* was made and kept."""
+    """Cache *answer*; return the answer that is found then."""
     position = await answers.confirm()
     with answers.computation() as computation:
         answers.keep(key, answer, frozenset(reads), computation)  # type: ignore[arg-type]  # they are streams
@@ -25,7 +25,7 @@ async def found(answers: AnswerCache, key: str) -> Answer | None:
     return answers.find(key, await answers.confirm())
 
 
-async def test_an_answer_is_kept_until_a_stream_that_it_was_made_of_moves_on() -> None:
+async def test_an_answer_is_cached_until_a_stream_that_it_depends_on_changes() -> None:
     log = MemoryLog()
     answers = AnswerCache(log)
     assert await kept(answers, "of both", FIRST, A, B) is FIRST
@@ -37,7 +37,7 @@ async def test_an_answer_is_kept_until_a_stream_that_it_was_made_of_moves_on() -
     assert await found(answers, "of b") is None
 
 
-async def test_what_was_made_of_everything_is_kept_until_anything_happens() -> None:
+async def test_an_answer_that_depends_on_all_streams_is_dropped_at_any_event() -> None:
     log = MemoryLog()
     answers = AnswerCache(log)
     assert await kept(answers, "k", FIRST, WHOLE) is FIRST
@@ -45,7 +45,7 @@ async def test_what_was_made_of_everything_is_kept_until_anything_happens() -> N
     assert await found(answers, "k") is None
 
 
-async def test_what_moved_on_while_it_was_made_is_not_kept() -> None:
+async def test_an_answer_whose_stream_changed_during_the_computation_is_not_cached() -> None:
     log = MemoryLog()
     answers = AnswerCache(log)
     with answers.computation() as computation:
@@ -56,13 +56,13 @@ async def test_what_moved_on_while_it_was_made_is_not_kept() -> None:
     assert [await found(answers, key) for key in ("of a", "of all", "of b")] == [None, None, FIRST]
 
 
-async def test_an_answer_of_before_is_no_answer_to_who_asks_at_a_later_position() -> None:
+async def test_a_cached_answer_is_not_valid_at_a_later_position() -> None:
     answers = AnswerCache(MemoryLog())
     assert await kept(answers, "k", FIRST, A) is FIRST
     assert answers.find("k", answers.position + 1) is None
 
 
-async def test_those_that_nobody_asked_for_longest_make_room_for_new_ones() -> None:
+async def test_the_least_recently_used_answers_are_evicted() -> None:
     body = b"x" * 1000
     answers = AnswerCache(MemoryLog(), limit=PART * (2 * len(body) + OVERHEAD + STREAM + ENTRY))
     for number in range(PART):
@@ -74,7 +74,7 @@ async def test_those_that_nobody_asked_for_longest_make_room_for_new_ones() -> N
     assert await kept(answers, "too large", Answer(body + b"x"), A) is None
 
 
-async def test_a_node_gives_no_answer_that_another_has_outdated(database: str) -> None:
+async def test_a_node_sends_no_answer_that_another_node_made_stale(database: str) -> None:
     mine, theirs = await PostgresLog.open(database), await PostgresLog.open(database)
     try:
         answers = AnswerCache(mine)
@@ -89,7 +89,7 @@ async def test_a_node_gives_no_answer_that_another_has_outdated(database: str) -
         await mine.close()
 
 
-async def test_an_answer_says_since_when_it_may_be_outdated() -> None:
+async def test_an_answer_has_the_time_since_when_it_may_be_stale() -> None:
     log: EventLog = MemoryLog()
     answers = AnswerCache(log)
     before = answers.known_at

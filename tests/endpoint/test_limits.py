@@ -1,4 +1,4 @@
-"""What an operation may ask for, at most: each limit is named in its error, whichever way the operation comes."""
+"""Limits of operations: each is named in its error, over every transport."""
 
 import importlib
 import json
@@ -146,7 +146,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize(("document", "code", "message", "numbers"), TOO_MUCH, ids=[each[1] for each in TOO_MUCH])
-def test_each_limit_is_named_whichever_way_an_operation_comes(
+def test_each_limit_is_named_over_every_transport(
     server: Stageline, document: str, code: str, message: str, numbers: tuple[int, int]
 ) -> None:
     asked = {"query": document, "variables": {"most": 500}}
@@ -178,7 +178,7 @@ def test_a_subscription_has_the_same_limits(server: Stageline) -> None:
     }
 
 
-def test_what_an_operation_costs_may_be_just_the_limit(server: Stageline) -> None:
+def test_an_operation_may_cost_exactly_the_maximum(server: Stageline) -> None:
     def document(more: int) -> str:
         page = "deployments(environment: 1, first: $first) { edges { node { failure { stage { id } } } } }"
         rest = f"projects(first: {more}) {{ edges {{ __typename }} }}"
@@ -190,7 +190,7 @@ def test_what_an_operation_costs_may_be_just_the_limit(server: Stageline) -> Non
     assert error["extensions"] == {"code": "ENVIRONMENT_NOT_FOUND"}
 
 
-def test_no_more_is_told_of_what_is_wrong_than_helps(server: Stageline) -> None:
+def test_the_number_of_reported_errors_is_limited(server: Stageline) -> None:
     errors = server.ask("{ " + " ".join(f"wrong{number}" for number in range(50)) + " }")["errors"]
     assert [error["message"] for error in errors] == [
         *(f"Cannot query field 'wrong{number}' on type 'Query'." for number in range(limits.MAX_ERRORS)),
@@ -198,7 +198,7 @@ def test_no_more_is_told_of_what_is_wrong_than_helps(server: Stageline) -> None:
     ]
 
 
-def test_a_document_that_is_too_long_isnt_read(server: Stageline) -> None:
+def test_a_document_that_is_too_long_is_not_parsed(server: Stageline) -> None:
     document = "{ cursor }" + " " * limits.MAX_CHARACTERS
     told = {
         "message": "A document may have at most 100,000 characters; this one has 100,010:"
@@ -224,7 +224,7 @@ def test_the_usual_introspection_is_within_the_limits(server: Stageline) -> None
     assert len(server.execute(INTROSPECTION)["__schema"]["types"]) > 50
 
 
-def test_what_our_own_client_asks_is_within_the_limits() -> None:
+def test_the_documents_of_the_command_line_are_within_the_limits() -> None:
     asked = [*_of_the_command_line()]
     fragments = {each.name.value: each for each in asked if isinstance(each, FragmentDefinitionNode)}
     operations = [each for each in asked if isinstance(each, OperationDefinitionNode)]
@@ -237,7 +237,7 @@ def test_what_our_own_client_asks_is_within_the_limits() -> None:
 
 
 def _of_the_command_line() -> Iterator[DefinitionNode]:
-    """What is defined in the documents that stand in its modules."""
+    """Yield the definitions in the documents of the command line's modules."""
     for module in pkgutil.iter_modules(cli.__path__):
         for value in vars(importlib.import_module(f"cli.{module.name}")).values():
             with suppress(GraphQLSyntaxError):
@@ -339,7 +339,7 @@ def _without_fragments(
 
 
 class Model(Visitor):
-    """What a document without named fragments asks, found by walking through it once."""
+    """The size and cost of a document without named fragments, measured in one pass."""
 
     def __init__(self, types: TypeInfo, variables: dict[str, int | None]) -> None:
         super().__init__()
@@ -349,8 +349,8 @@ class Model(Visitor):
         self._variables = variables
         self._weight = 0
         self._way: list[str] = []
-        self._lists: list[tuple[int, int, int]] = []  # things, level, deepest level below
-        self._around: list[tuple[int, int]] = []  # the index in _lists, its things
+        self._lists: list[tuple[int, int, int]] = []  # items, level, deepest level below
+        self._around: list[tuple[int, int]] = []  # the index in _lists, its items
 
     @property
     def size(self) -> tuple[int, int, int, int]:
