@@ -35,7 +35,7 @@ from domain.project import EnvironmentId, ProjectId
 from domain.spec import ServiceSpec, ServiceType
 from runner.engine import LocalEngine
 from runner.runner import Runner
-from runner.targets.contract import StepOutput, Work
+from runner.targets.contract import StepOutput, StepRequest
 from store import codec, ids
 from store.log import Author, EventLog, Origin, RecordedEvent
 from store.memory import MemoryLog
@@ -54,12 +54,12 @@ class Nothing:
 
     is_local = True
 
-    async def build(self, work: Work, output: StepOutput) -> None: ...
+    async def build(self, request: StepRequest, output: StepOutput) -> None: ...
 
-    async def deploy(self, work: Work, output: StepOutput) -> tuple[int, ...]:
+    async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         return ()
 
-    async def abort(self, work: Work) -> None: ...
+    async def abort(self, request: StepRequest) -> None: ...
 
     async def stop(self, environment: UUID, service: UUID) -> None: ...
 

@@ -59,7 +59,7 @@ def main(events: int, stores: Sequence[str]) -> None:
         with settings(store) as of:
             asyncio.run(made(of, events))
             began, before = time.perf_counter(), used()
-            position, findings = asyncio.run(fsck.check(of, tell=long.Progress("checked").tell))
+            position, findings = asyncio.run(fsck.check(of, report=long.Progress("checked").tell))
             taken, own = time.perf_counter() - began, used() - before
         assert findings == []
         peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -44,7 +44,7 @@ from domain.project import EnvironmentId
 from runner import jobs
 from runner.machine import machine
 from runner.runner import Runner
-from runner.targets.contract import StepOutput, Work
+from runner.targets.contract import StepOutput, StepRequest
 from runner.worker import WorkerEngine
 from server.garbage import collect_rarely
 from store import ids
@@ -98,7 +98,7 @@ class Working(Nothing):
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    async def deploy(self, work: Work, output: StepOutput) -> tuple[int, ...]:
+    async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         await asyncio.sleep(self._seconds)
         return ()
 
@@ -307,7 +307,7 @@ if __name__ == "__main__":
         case "ours":
             uvloop.run(work(arguments.database, Path(arguments.folder), arguments.seconds))
         case "raw":
-            uvloop.run(work_raw(arguments.database, jobs.MOST))
+            uvloop.run(work_raw(arguments.database, jobs.MAX_DEPLOYMENTS))
         case "raw alone":
             uvloop.run(work_raw(arguments.database, 1))
         case _ if arguments.database:

@@ -270,8 +270,8 @@ def fsck(
 
 def _origins(named: list[str]) -> tuple[str, ...]:
     try:
-        return tuple(map(lazy.cors.checked, named))
-    except lazy.cors.OriginUnusable as fault:
+        return tuple(map(lazy.cors.normalize_origin, named))
+    except lazy.cors.InvalidOrigin as fault:
         raise Misused(str(fault)) from None
 
 

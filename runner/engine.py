@@ -32,6 +32,8 @@ StandingServices = Callable[[int], Awaitable[Mapping[EnvironmentId, Collection[S
 
 
 class Engine(Protocol):
+    """Something that runs deployments between its start and its stop."""
+
     async def start(self) -> None:
         """Resume the deployments of an earlier server, and from then on run each admitted one."""
         ...
@@ -88,8 +90,8 @@ class LocalEngine:
     def _react(self, recorded: RecordedEvent) -> None:
         if isinstance(recorded.event, DeploymentAdmitted):
             self._drive(recorded.event.deployment)
-        elif work := self._leftovers.after(recorded):
-            self._spawn(clean_up(work))
+        elif cleanup := self._leftovers.after(recorded):
+            self._spawn(clean_up(cleanup))
 
     async def _is_admitted(self, id_: DeploymentId) -> bool:
         states = self._runner.handler.states
@@ -127,16 +129,16 @@ class LocalEngine:
         standing = chain.from_iterable((await self._services(position)).values())
         await self._leftovers.sweep({*standing, *await self._leftovers.planned(open_)})
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
 
-async def clean_up(work: Coroutine[Any, Any, None]) -> None:
-    """Await *work*, and log its failure; the sweep of the next start does the rest."""
+async def clean_up(cleanup: Coroutine[Any, Any, None]) -> None:
+    """Await *cleanup*, and log its failure; the sweep of the next start does the rest."""
     try:
-        await work
+        await cleanup
     except Exception:
         logger.exception("Stopping unneeded services failed; the next start stops them")

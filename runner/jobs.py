@@ -39,21 +39,21 @@ STALLED = 4.0
 POLL = 0.5
 """Time between two polls for jobs without a notification, in seconds."""
 
-MOST = 200
+MAX_DEPLOYMENTS = 200
 """Maximum number of deployments that a worker runs at once."""
 
 VERSION = 8
 """Version of jobs.sql. Increase it with each change, so that an older Stageline refuses the database."""
 
 
-class Home(Struct, frozen=True):
+class MachineBinding(Struct, frozen=True):
     """The machine that an environment is bound to, and the name of the lost one before it, until that is noted."""
 
     machine: UUID
     lost: str | None
 
 
-Drive = Callable[[DeploymentId, Home | None], Awaitable[None]]
+Drive = Callable[[DeploymentId, MachineBinding | None], Awaitable[None]]
 
 
 class HandOver(BaseRetryStrategy):
@@ -74,7 +74,7 @@ class Jobs:
     def __init__(self, dsn: str, machine: Machine, gone: float, *prepare: Prepare) -> None:
         self._dsn, self._machine, self._gone = dsn, machine, gone
         self._connector = Connector(dsn, *prepare)
-        self._manager = Manager(self._connector, machine.id, gone, MOST)
+        self._manager = Manager(self._connector, machine.id, gone, MAX_DEPLOYMENTS)
         self._app = App(connector=self._connector)
         self._app.job_manager = self._manager
 
@@ -92,13 +92,13 @@ class Jobs:
 
         @self._app.task(name="drive", retry=HandOver())
         async def _(deployment: str, home: UUID | None, lost: str | None) -> None:
-            await drive(DeploymentId(UUID(deployment)), Home(home, lost) if home else None)
+            await drive(DeploymentId(UUID(deployment)), MachineBinding(home, lost) if home else None)
 
         try:
             await self._app.run_worker_async(
                 queues=list(queues),
                 name=self._machine.name,
-                concurrency=MOST,
+                concurrency=MAX_DEPLOYMENTS,
                 fetch_job_polling_interval=POLL,
                 update_heartbeat_interval=HEARTBEAT,
                 stalled_worker_timeout=STALLED,
@@ -162,7 +162,7 @@ async def prepare(dsn: str) -> None:
 
 
 @asynccontextmanager
-async def taken_over(connection: Connection, machine: Machine) -> AsyncIterator[None]:
+async def take_over(connection: Connection, machine: Machine) -> AsyncIterator[None]:
     """Defer the open deployments of a log that is copied into the database within the block, in its transaction.
 
     Its environments of local targets are bound to *machine*.

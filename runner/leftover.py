@@ -28,7 +28,7 @@ CONCERNING: Collection[type[Event]] = {DeploymentRequested, DeploymentClosed, Se
 
 
 class Leftovers:
-    """The leftovers on *executors*, and the work of stopping them."""
+    """The leftovers on *executors*, and how to stop them."""
 
     def __init__(self, handler: Handler, executors: Mapping[Target, Executor]) -> None:
         self._log, self._states, self._executors = handler.log, handler.states, executors
@@ -37,7 +37,7 @@ class Leftovers:
 
     async def stop(self, environment: EnvironmentId, services: Collection[ServiceId] = ()) -> None:
         """Stop the leftovers among *services* and the services of *environment*, if it was deleted."""
-        async with self._turns:  # lets others have their turn between two of a thousand removals
+        async with self._turns:  # one removal at a time, so that a thousand do not hold up other tasks
             left = await self._left(environment, services)
         await asyncio.gather(
             *(executor.stop(environment, service) for service in left for executor in self._executors.values())
@@ -51,13 +51,13 @@ class Leftovers:
         return left - await self._awaited(environment) if left else left
 
     def after(self, recorded: RecordedEvent) -> Coroutine[Any, Any, None] | None:
-        """Return the work that an event calls for, if any."""
+        """Return a coroutine that stops the leftovers after an event, if there can be any."""
         match recorded.event:
             case DeploymentRequested(deployment=deployment):
                 self._whole.setdefault(recorded.stream, set()).add(deployment)
                 return None
             case DeploymentClosed(deployment=deployment):
-                return None if self._is_whole(recorded.stream, deployment) else self.stop_after(deployment)
+                return None if self._has_no_removal(recorded.stream, deployment) else self.stop_after(deployment)
             case ServiceRemoved(service=service):
                 self._whole.pop(queues.stream(EnvironmentId(recorded.stream)), None)
                 return self.stop(EnvironmentId(recorded.stream), [service])
@@ -67,7 +67,7 @@ class Leftovers:
             case _:
                 return None
 
-    def _is_whole(self, queue: UUID, deployment: DeploymentId) -> bool:
+    def _has_no_removal(self, queue: UUID, deployment: DeploymentId) -> bool:
         """Return whether the finished *deployment* has no leftovers: the pipeline still has all its services."""
         whole = self._whole.get(queue, set())
         if deployment not in whole:

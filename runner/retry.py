@@ -1,4 +1,4 @@
-"""Retries of whatever needs a database that is unavailable, until it succeeds."""
+"""Retries of operations until the database is available again."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ from store.log import EventLog, LogUnavailable, RecordedEvent, StreamMoved
 T = TypeVar("T")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+"""Shortest and longest time between two tries, in seconds."""
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +25,13 @@ def backoff() -> Iterator[float]:
 
 
 async def retry(act: Callable[[], Awaitable[T]]) -> T:
-    """Call *act* until the database is available and no other writer conflicts; return its result."""
+    """Call *act* until the database is available and no other writer conflicts; return the result."""
     last = ""
     for pause in backoff():
         try:
             return await act()
         except (LogUnavailable, StreamMoved) as error:
-            last = _log_once("Recording failed, and is retried: %(reason)s", error, last)
+            last = _log_once("Recording failed; retrying: %(reason)s", error, last)
             await asyncio.sleep(pause)
     raise AssertionError("unreachable")
 
@@ -45,12 +46,12 @@ async def follow(log: EventLog, after: int, stream: UUID | None = None) -> Async
                 after, waits, last = batch[-1].position, backoff(), ""
             return
         except LogUnavailable as error:
-            last = _log_once("Following the log failed, and is retried: %(reason)s", error, last)
+            last = _log_once("Following the log failed; retrying: %(reason)s", error, last)
             await asyncio.sleep(next(waits))
 
 
-def _log_once(words: str, error: Exception, last: str) -> str:
+def _log_once(message: str, error: Exception, last: str) -> str:
     """Log *error*, unless it has the *last* text; return its text."""
     if str(error) != last:
-        logger.warning(words, {"reason": error})
+        logger.warning(message, {"reason": error})
     return str(error)

@@ -1,5 +1,5 @@
 """
-The runner: it keeps the running steps of a deployment equal to the due ones.
+The runner, which keeps the running steps of a deployment equal to the due ones.
 
 The runner reads a deployment's state, never the event that woke it, so a repeated, late or lost wake-up does no harm. A
 step is recorded as started before it begins. After a restart, the runner passes each running step to its target again,
@@ -32,7 +32,7 @@ from domain.errors import Fenced
 from domain.pipeline.environment import Target
 from runner.retry import retry
 from runner.step import StepExecution
-from runner.targets.contract import Executor, Work
+from runner.targets.contract import Executor, StepRequest
 from store.log import Author, Event, Origin, RecordedEvent
 from store.output import OutputStore
 
@@ -77,7 +77,7 @@ class Runner:
         for each in events if self._drives else ():
             drive = self._drives.get(DeploymentId(each.stream))
             if drive is not None:
-                drive.hear(each.version)
+                drive.note(each.version)
 
 
 class DeploymentExecution:
@@ -103,7 +103,7 @@ class DeploymentExecution:
         finally:
             await _cancel([*self._aborts.values(), *self._watches.values()])
 
-    def hear(self, version: int) -> None:
+    def note(self, version: int) -> None:
         """Note that the stream has reached *version*, and look again unless this process is appending."""
         self._newest = version
         if not self._is_recording:
@@ -160,8 +160,8 @@ class DeploymentExecution:
         if self._newest > self._now.version:
             self._woken.set()
 
-    def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
+    def _task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(coroutine)
         task.add_done_callback(lambda _: self._woken.set())
         return task
 
@@ -170,7 +170,7 @@ class DeploymentExecution:
         assert run is not None
         assert deployment.environment is not None
         assert deployment.plan is not None
-        work = Work(
+        request = StepRequest(
             environment=deployment.environment,
             deployment=self._id,
             number=deployment.number,
@@ -182,7 +182,7 @@ class DeploymentExecution:
             attempt=step.attempt,
         )
         executor = self._runner.executors.get(deployment.plan.target)
-        return StepExecution(work, executor, self._runner.outputs, self._runner.worker)
+        return StepExecution(request, executor, self._runner.outputs, self._runner.worker)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -11,10 +11,11 @@ from domain.deployment.step import AbortStep, FailStep, Phase, Step, StepCommand
 from domain.pipeline.ref import ServiceId
 from runner.output import BufferedOutput
 from runner.retry import backoff
-from runner.targets.contract import Executor, StepFailed, StepOutput, Work
+from runner.targets.contract import Executor, StepFailed, StepOutput, StepRequest
 from store.output import OutputStore
 
 ABORT_TRIES = 6
+"""Maximum number of tries to stop an attempt."""
 
 T = TypeVar("T")
 
@@ -22,28 +23,28 @@ logger = logging.getLogger(__name__)
 
 
 class StepExecution:
-    """The execution of *work* on *executor* for *worker*; None as executor means that the target is missing."""
+    """The execution of *request* on *executor* for *worker*; the executor is None if this server lacks the target."""
 
-    def __init__(self, work: Work, executor: Executor | None, store: OutputStore, worker: str) -> None:
-        self._work, self._executor, self._store, self._worker = work, executor, store, worker
-        self._step = Step(service=ServiceId(work.service), phase=work.phase, attempt=work.attempt)
+    def __init__(self, request: StepRequest, executor: Executor | None, store: OutputStore, worker: str) -> None:
+        self._request, self._executor, self._store, self._worker = request, executor, store, worker
+        self._step = Step(service=ServiceId(request.service), phase=request.phase, attempt=request.attempt)
 
     async def watch(self) -> StepCommand:
         """Begin or adopt the attempt, and return its outcome. Cancelling this does not stop it."""
         try:
-            async with BufferedOutput(self._store, self._work) as output:
+            async with BufferedOutput(self._store, self._request) as output:
                 try:
                     ports = await self._carry_out(output)
                 except StepFailed as failure:
-                    await output.note(self._last_line(failure.reason))
+                    await output.note(self._closing_note(failure.reason))
                     return self._failed(failure.reason)
             return SucceedStep(worker=self._worker, step=self._step, ports=ports)
         except Exception as error:
-            reason = self._fault(error)
+            reason = self._report(error)
         try:
             await self._stop()  # a failed step must leave nothing running
         except Exception as error:
-            self._fault(error)
+            self._report(error)
         return self._failed(reason)
 
     async def abort(self, watching: asyncio.Task[StepCommand] | None) -> StepCommand:
@@ -53,7 +54,7 @@ class StepExecution:
             try:
                 await self._stop()
             except Exception as error:
-                reason = self._fault(error)
+                reason = self._report(error)
                 await asyncio.sleep(pause)
             else:
                 outcome = await (watching or self.watch())
@@ -62,41 +63,43 @@ class StepExecution:
 
     async def _stop(self) -> None:
         if self._executor is not None:
-            await _unbroken(self._executor.abort(self._work))
+            await _unbroken(self._executor.abort(self._request))
 
     async def _carry_out(self, output: StepOutput) -> tuple[int, ...]:
         if self._executor is None:
-            raise StepFailed("this server lacks the target that the deployment was planned for")
-        if self._work.phase is Phase.BUILD:
-            await _unbroken(self._executor.build(self._work, output))
+            raise StepFailed("this server lacks the target of the deployment")
+        if self._request.phase is Phase.BUILD:
+            await _unbroken(self._executor.build(self._request, output))
             return ()
-        return await _unbroken(self._executor.deploy(self._work, output))
+        return await _unbroken(self._executor.deploy(self._request, output))
 
     def _failed(self, reason: str) -> FailStep:
         return FailStep(worker=self._worker, step=self._step, reason=reason)
 
-    def _last_line(self, reason: str) -> str:
-        attempts = 1 + self._work.spec.retries
-        return f"attempt {self._work.attempt} of {attempts} failed: {reason}" if attempts > 1 else f"failed: {reason}"
+    def _closing_note(self, reason: str) -> str:
+        attempts = 1 + self._request.spec.retries
+        return (
+            f"attempt {self._request.attempt} of {attempts} failed: {reason}" if attempts > 1 else f"failed: {reason}"
+        )
 
-    def _fault(self, error: Exception) -> str:
+    def _report(self, error: Exception) -> str:
         """Log *error* under an id, and return the reason for the user, which shows only that id."""
-        id_, work = uuid4().hex[:12], self._work
+        id_, request = uuid4().hex[:12], self._request
         fields = {
             "error_id": id_,
-            "phase": work.phase,
-            "service": work.service,
-            "attempt": work.attempt,
-            "deployment": work.deployment,
+            "phase": request.phase,
+            "service": request.service,
+            "attempt": request.attempt,
+            "deployment": request.deployment,
         }
         logger.error("Internal error %(error_id)s in a step", fields, exc_info=error)
         return f"internal error {id_}: see the server's log"
 
 
-async def _unbroken(asked: Awaitable[T]) -> T:
-    """Await *asked*; raise `RuntimeError` if the target cancels itself while this task is not cancelled."""
+async def _unbroken(call: Awaitable[T]) -> T:
+    """Await *call*; raise `RuntimeError` if the target cancels itself while this task is not cancelled."""
     try:
-        return await asked
+        return await call
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():

@@ -1,13 +1,13 @@
 """
-The engine of many machines: every worker drives the deployments whose jobs it gets.
+The engine of many workers: each runs the deployments whose jobs it fetches.
 
-A job is fetched by one worker at a time, and one of an environment. When a worker gives no sign of life for `STALLED`
-seconds, what it was about is fetched by another: that one takes the deployment up, and from then on the log accepts
-nothing of the first. So whether a worker is really dead need not be known.
+One worker at a time has a job, and an environment has one job at a time. After `STALLED` seconds without a heartbeat of
+a worker, another one fetches its jobs and resumes their deployments. From then on, the log fences the first worker. So
+nobody needs to know whether it is really dead.
 
-Processes are a machine's own. The environment whose target they are is on the machine that first drove it, and its
-jobs are that machine's, until it is gone for good: not heard of for a long time. Then its next job, or the one that
-was under way, is another machine's: what was running is said to be begun anew, and begun anew.
+A local target runs processes on the worker's own machine. Its environment is bound to the machine that first deployed
+it, and only workers there fetch its jobs. A machine without a heartbeat for a long time is lost. Then another machine
+takes over the environment, and restarts its running steps with a note in their output.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from domain.deployment.state import Deployment
 from domain.deployment.step import Step
 from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
 from runner.engine import OpenDeployments, StandingServices, clean_up
-from runner.jobs import HEARTBEAT, STALLED, Home, Jobs
+from runner.jobs import HEARTBEAT, STALLED, Jobs, MachineBinding
 from runner.leftover import CONCERNING, Leftovers
 from runner.machine import Machine
 from runner.retry import backoff, follow, retry
@@ -32,22 +32,22 @@ from store.output import LineKind
 from store.postgres.connection import STATEMENT_TIMEOUT, Prepare
 from store.postgres.output import PostgresOutput
 
-HANDING_OVER = 5.0
-"""Seconds that it may take to hand over when a worker ends; others see after `STALLED` seconds that it has ended."""
+RELEASE_TIMEOUT = 5.0
+"""Maximum time for releasing deployments when a worker stops, in seconds."""
 
 logger = logging.getLogger(__name__)
 
 
 class WrongMachine(Exception):
-    """The deployment is another machine's."""
+    """The environment of the deployment is bound to another machine."""
 
 
 class MachineReplaced(Exception):
-    """This machine was taken for gone, so others may have taken over what is here."""
+    """Other workers took this machine for lost, so its environments may be bound to other machines."""
 
 
 class WorkerEngine:
-    """See `Engine`. Drives deployments on *machine*, as one of many workers; what waits for it is in *dsn*."""
+    """The engine of one worker on *machine*; the database *dsn* has its jobs. A machine silent for *gone* s is lost."""
 
     def __init__(
         self,
@@ -66,27 +66,27 @@ class WorkerEngine:
         self._open_deployments, self._services = open_deployments, services
         self._leftovers = Leftovers(runner.handler, runner.executors)
         self._drives: dict[DeploymentId, asyncio.Task[Any]] = {}
-        self._tidying: set[asyncio.Task[None]] = set()
+        self._cleanups: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
-        self._fault: str | None = None  # why it doesn't go on just now, as far as that was said
+        self._fault: str | None = None  # the logged reason of the present interruption
 
     async def start(self) -> None:
         self._log.watch(self._on_events, CONCERNING)
         self._task = asyncio.create_task(self._persist(), name="worker")
 
     async def stop(self) -> None:
-        """Hands over what it drives."""
+        """Release the deployments, so that other workers resume them at once."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait([self._task], timeout=HANDING_OVER)
+            await asyncio.wait([self._task], timeout=RELEASE_TIMEOUT)
             if not self._task.done():
                 logger.warning(
                     "The worker did not release its deployments within %(timeout)g s; others resume them in "
                     "%(stalled)g s",
-                    {"timeout": HANDING_OVER, "stalled": STALLED},
+                    {"timeout": RELEASE_TIMEOUT, "stalled": STALLED},
                 )
-        for tidying in self._tidying:
-            tidying.cancel()
+        for cleanup in self._cleanups:
+            cleanup.cancel()
 
     async def _persist(self) -> None:
         waits = backoff()
@@ -106,13 +106,13 @@ class WorkerEngine:
                 reason = f"{type(error).__name__}: {error}"
             if asyncio.get_running_loop().time() - began > 60:
                 waits = backoff()
-            if self._fault != str(reason):  # it is said once, however long it lasts
+            if self._fault != str(reason):  # logged once, however long it lasts
                 logger.warning("The worker is interrupted, and retries: %(reason)s", {"reason": reason})
             self._fault = str(reason)
             await asyncio.sleep(next(waits))
 
     async def _work(self) -> None:
-        """Until something fails, or the database goes away."""
+        """Run jobs until something fails or the database is unavailable."""
         async with Jobs(self._dsn, self._machine, self._gone, *self._prepare).open() as jobs:
             self._machine.live()
             await jobs.heartbeat()
@@ -132,20 +132,20 @@ class WorkerEngine:
 
     # Driving
 
-    async def _drive(self, jobs: Jobs, id_: DeploymentId, home: Home | None) -> None:
-        """Returns when *id_* is over; whatever else it comes to, the job is handed on."""
-        if id_ in self._drives:  # this worker was taken for stalled, and has got its own job again
+    async def _drive(self, jobs: Jobs, id_: DeploymentId, binding: MachineBinding | None) -> None:
+        """Run the deployment *id_* to its end. Any exception releases the job."""
+        if id_ in self._drives:  # this worker was taken for stalled, and has fetched its own job again
             await asyncio.wait([self._drives[id_]])
             return
         self._drives[id_] = _current_task()
         try:
-            if home is not None:
-                await self._settle(jobs, id_, home)
+            if binding is not None:
+                await self._settle(jobs, id_, binding)
             await self._carry_out(id_)
         except (DeploymentNotFound, DeploymentNotAdmitted, DeploymentOver) as refusal:
             logger.info("Deployment %(deployment)s is not run here: %(reason)s", {"deployment": id_, "reason": refusal})
         except Fenced:
-            # Whoever drives it has the job now. It mustn't be said to be done before the deployment is.
+            # The other worker has the job now, which must not be deleted before the deployment is over.
             logger.warning("Deployment %(deployment)s was resumed by another worker", {"deployment": id_})
             await self._over(id_)
         finally:
@@ -176,31 +176,31 @@ class WorkerEngine:
 
     # Machines
 
-    async def _settle(self, jobs: Jobs, id_: DeploymentId, home: Home) -> None:
-        """Raises `WrongMachine` if the deployment's processes are another machine's."""
-        if home.machine != self._machine.id:
-            raise WrongMachine(f"deployment {id_} is carried out on machine {home.machine}")
-        if home.lost is not None:
-            text = f"the machine {home.lost} is gone: this step is begun anew on {self._machine.name}"
+    async def _settle(self, jobs: Jobs, id_: DeploymentId, binding: MachineBinding) -> None:
+        """Restart the steps of a lost machine; raise `WrongMachine` if the environment is bound to another machine."""
+        if binding.machine != self._machine.id:
+            raise WrongMachine(f"deployment {id_} runs on machine {binding.machine}")
+        if binding.lost is not None:
+            text = f"machine {binding.lost} is lost; the step restarts on {self._machine.name}"
             deployment = await self._load(id_)
             assert deployment.environment is not None
             for step in deployment.running:
-                await retry(partial(self._begin_anew, id_, step, text))
+                await retry(partial(self._restart, id_, step, text))
             await retry(partial(jobs.clear_lost, deployment.environment))
 
-    async def _begin_anew(self, id_: DeploymentId, step: Step, text: str) -> None:
+    async def _restart(self, id_: DeploymentId, step: Step, text: str) -> None:
         await self._outputs.reset_offset(id_, step.service, step.phase, step.attempt)
         await self._note(id_, step, text)
 
     async def _keep_up(self, jobs: Jobs) -> None:
-        """Gives signs of life, and hands on what others don't do any more."""
+        """Record heartbeats, and release stalled workers' jobs; raise `MachineReplaced` if this machine was lost."""
         while True:
             async with asyncio.timeout(STATEMENT_TIMEOUT):
                 if await jobs.heartbeat():
                     raise MachineReplaced
-                handed_on = await jobs.release_stalled()
+                released = await jobs.release_stalled()
             self._machine.live()
-            for id_, machine in handed_on:
+            for id_, machine in released:
                 if machine is None:
                     logger.warning(
                         "The worker of deployment %(deployment)s is stalled; another worker resumes it",
@@ -208,26 +208,26 @@ class WorkerEngine:
                     )
                 else:
                     logger.warning(
-                        "The worker of deployment %(deployment)s is stalled; it waits for the machine %(machine)s",
+                        "The worker of deployment %(deployment)s is stalled; only machine %(machine)s can resume it",
                         {"deployment": id_, "machine": machine},
                     )
-                    await self._tell_to_wait(id_, machine)
+                    await self._note_wait(id_, machine)
             await asyncio.sleep(HEARTBEAT)
 
-    async def _tell_to_wait(self, id_: DeploymentId, machine: str) -> None:
-        text = f"the machine {machine} does not answer: this step waits for it, for {self._gone:g} s at most"
+    async def _note_wait(self, id_: DeploymentId, machine: str) -> None:
+        text = f"machine {machine} does not answer; the step waits for it, at most {self._gone:g} s"
         for step in (await self._load(id_)).running:
             await self._note(id_, step, text)
 
     async def _note(self, id_: DeploymentId, step: Step, text: str) -> None:
         await self._outputs.append(id_, step.service, step.phase, step.attempt, [text], LineKind.NOTE)
 
-    # Tidying up
+    # Cleaning up
 
     async def _sweep(self, jobs: Jobs, position: int) -> None:
-        """Stops the processes that no pipeline and no plan holds, and those that are on another machine by now.
+        """Stop the services on this machine that no pipeline and no plan has, or whose environment is elsewhere.
 
-        The other targets are all workers' own: there nobody may sweep while others deploy.
+        Workers share every other target, so a sweep there could stop a deployment of another worker.
         """
         local = [executor for executor in self._runner.executors.values() if executor.is_local]
         if not local:
@@ -239,11 +239,11 @@ class WorkerEngine:
 
     def _on_events(self, events: Sequence[RecordedEvent]) -> None:
         for recorded in events if self._task is not None and not self._task.done() else ():
-            work = self._leftovers.after(recorded)
-            if work is not None:
-                task = asyncio.create_task(clean_up(work))
-                self._tidying.add(task)
-                task.add_done_callback(self._tidying.discard)
+            cleanup = self._leftovers.after(recorded)
+            if cleanup is not None:
+                task = asyncio.create_task(clean_up(cleanup))
+                self._cleanups.add(task)
+                task.add_done_callback(self._cleanups.discard)
 
 
 def _current_task() -> asyncio.Task[Any]:
@@ -252,9 +252,9 @@ def _current_task() -> asyncio.Task[Any]:
     return task
 
 
-async def _first(works: Collection[Coroutine[Any, Any, None]]) -> None:
-    """Returns when the first of *works* does, or raises what it raises; the others are cancelled."""
-    tasks = [asyncio.create_task(work) for work in works]
+async def _first(coroutines: Collection[Coroutine[Any, Any, None]]) -> None:
+    """Return or raise as the first of *coroutines* to end does, and cancel the others."""
+    tasks = [asyncio.create_task(each) for each in coroutines]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -1,4 +1,4 @@
-"""The ASGI application: what is served at which address, and who gets in on the first start."""
+"""The ASGI application: its routes, its errors, and the admin token of the first start."""
 
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -37,22 +37,22 @@ logger = logging.getLogger("stageline")
 
 
 def app(settings: Settings, url: str) -> Starlette:
-    """The application, whose parts live as long as its lifespan; *url* is where clients find it.
+    """Return the application, whose components live for its lifespan; *url* is its address for clients.
 
-    Raises `DocumentsUnusable`; its start raises `LogUnavailable`, `KeyringUnusable` or `SigningKeyUnusable` when
-    something of the operator's is in the way.
+    Raises `DocumentsUnusable`. The start of the lifespan raises `LogUnavailable`, `KeyringUnusable` or
+    `SigningKeyUnusable` for errors that the operator can mend.
     """
-    parts: list[Components] = []
+    started: list[Components] = []
     documents = Documents(settings)
     persisted = documents.persisted
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with running(settings) as made, documents.kept_up():
-            parts.append(made)
+        async with running(settings) as components, documents.watch():
+            started.append(components)
             if settings.database is not None:
-                await signing.agree(settings, settings.database, made.application.signing_key)
-            await _welcome(settings, url, made.tokens)
+                await signing.compare(settings, settings.database, components.application.signing_key)
+            await _provide_token(settings, url, components.tokens)
             faces = "the API at /graphql" if persisted.refuses else "GraphiQL in a browser, the API at /graphql"
             logger.info(
                 "Stageline serves %(url)s (%(faces)s); its data is in %(data)s",
@@ -61,21 +61,21 @@ def app(settings: Settings, url: str) -> Starlette:
             yield
 
     async def authenticate(credentials: Credentials) -> Identity:
-        known = parts[0].tokens if credentials.session is None else parts[0].sessions
+        known = started[0].tokens if credentials.session is None else started[0].sessions
         try:
             return await known.authenticate(credentials)
         except LogUnavailable as fault:
             raise unavailable(fault) from fault
 
     async def token_holder(request: Request) -> Identity:
-        """Who sent *request* with a token, for doors that a session doesn't open."""
+        """Return the identity of *request*, for routes that accept a token but no session."""
         return await authenticate(Credentials(request.headers.get("authorization"), client(request.scope)))
 
     def backend() -> Backend:
-        return parts[0].backend
+        return started[0].backend
 
     def application() -> Application:
-        return parts[0].application
+        return started[0].application
 
     async def home(_: Request) -> Response:
         return RedirectResponse("/graphql")
@@ -102,9 +102,9 @@ def app(settings: Settings, url: str) -> Starlette:
         if request.method == "POST":
             holder = await token_holder(request)
             let_in(request.scope)
-            return sessions.sign_in(request, parts[0].sessions.open(holder))
+            return sessions.sign_in(request, started[0].sessions.open(holder))
         if kept := sessions.cookie(request, settings.origins):
-            await parts[0].sessions.end(kept, client(request.scope))
+            await started[0].sessions.end(kept, client(request.scope))
         return sessions.sign_out(request)
 
     page = graphiql.absence() if persisted.refuses else graphiql.page()
@@ -122,20 +122,23 @@ def app(settings: Settings, url: str) -> Starlette:
         Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
     ]
-    made = Served(
+    served = StagelineApp(
         view,
         routes=routes,
         middleware=cors(settings.origins),
         exception_handlers={NotLetIn: not_let_in, LogUnavailable: away, Unavailable: away},
         lifespan=lifespan,
     )
-    made.state.stop = view.hub.stopping.set
-    made.state.is_lost = lambda: any(each.lost.is_set() for each in parts)
-    return made
+    served.state.stop = view.hub.stopping.set
+    served.state.is_lost = lambda: any(each.lost.is_set() for each in started)
+    return served
 
 
-class Served(Starlette):
-    """Requests to /graphql need no routing: most are answered from memory, and it would take as long again."""
+class StagelineApp(Starlette):
+    """An application that passes requests to /graphql on without routing.
+
+    Most of their answers come from memory, and routing would double the time for them.
+    """
 
     def __init__(self, graphql: ASGIApp, middleware: Sequence[Middleware], **options: Any) -> None:
         super().__init__(middleware=middleware, **options)
@@ -150,18 +153,18 @@ class Served(Starlette):
             await super().__call__(scope, receive, send)
 
 
-async def _welcome(settings: Settings, url: str, tokens: Tokens) -> None:
-    """Sees to it that the user's own command line gets in, or says how it can."""
+async def _provide_token(settings: Settings, url: str, tokens: Tokens) -> None:
+    """Save a valid token for the user's own command line, or log how to get one."""
     keyring = Keyring()
     if settings.issue_token or await tokens.is_first_start():
         token = new_token()
-        keyring.keep(url, token)  # first: a good token that nobody has would be of no use
+        keyring.save(url, token)  # first, since a valid token that nobody has would be useless
         await tokens.issue(token, "admin")
         logger.info("A new admin token is in %(file)s, where the command line finds it", {"file": keyring.path})
         return
     for token in dict.fromkeys(keyring.tokens().values()):
-        if await tokens.is_good(token):
-            keyring.keep(url, token)
+        if await tokens.is_valid(token):
+            keyring.save(url, token)
             return
     logger.warning(
         "%(file)s holds no token for this server; create one with `stageline serve --issue-token`",

@@ -1,4 +1,4 @@
-"""The log as a download: GET /audit/export, a line for each event (see `store.audit`)."""
+"""The export of the log by GET /audit/export, with a line for each event (see `store.audit`)."""
 
 from collections.abc import AsyncIterator
 
@@ -12,11 +12,11 @@ from gql.contract.errors import unavailable
 from store.log import EventLog, LogUnavailable
 
 BATCH = 500
-"""Events that are read at once: a few hundred kilobytes, and two milliseconds of a thread."""
+"""Number of events that are read at once: a few hundred kilobytes, in two milliseconds of a thread."""
 
 
 async def export(log: EventLog, request: Request) -> Response:
-    """The events after the position or cursor `after`, up to the log's last one now: that is in a header."""
+    """Return the events after the position or cursor `after`; a header has the log's position, where they end."""
     try:
         after = _after(log, request.query_params.get("after", "0"))
         until = await log.position()
@@ -38,7 +38,7 @@ def _after(log: EventLog, text: str) -> int:
 async def _lines(log: EventLog, after: int, until: int) -> AsyncIterator[bytes]:
     while after < until:
         part = await log.export(after, min(BATCH, until - after))
-        if not part.lines:  # there is no more, which is for who checks the export to judge
+        if not part.lines:  # events are missing, which the verification of the export reports
             return
         yield part.lines
         after = part.position

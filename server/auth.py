@@ -1,8 +1,8 @@
 """
-Tokens: who may come in.
+Authentication by tokens.
 
-On its first start the server makes an admin token, keeps its hash in the log, and writes the token itself to the
-user's configuration, where the command line finds it. Nothing is open without a token.
+On its first start, the server creates an admin token. The log has the hash of the token. The token itself is saved in
+the user's configuration file, where the command line finds it. Every request needs a token.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from application.handler import Handler
 from domain import access
 from domain.access import ACCESS, ADMIN, SERVER, Access, IssueToken, TokenId
 from endpoint.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Credentials, Identity, NotLetIn
-from server.guesses import Guesses
+from server.throttle import TokenThrottle
 from store import ids
 from store.log import Author, Origin, RecordedEvent
 
@@ -29,17 +29,17 @@ PREFIX = "stageline_"
 MAX_AUTHORIZATION = 4096
 """Maximum length of an Authorization header or its counterpart in connection_init, in characters."""
 
-HEADERS = 1_000
-"""Maximum number of Authorization headers with good tokens that are kept: they need no hash when they come again."""
+CACHED_HEADERS = 1_000
+"""Maximum number of cached Authorization headers with valid tokens, which need not be hashed again."""
 
 TOO_LONG = f"The token is too long: at most {MAX_AUTHORIZATION:,} characters are allowed."
 
 
 class Tokens:
-    """The good tokens, as the log has them: kept in memory until the log has something new about them."""
+    """The valid tokens, cached in memory until the log has new events about tokens."""
 
     def __init__(self, handler: Handler) -> None:
-        self.guesses = Guesses()
+        self.throttle = TokenThrottle()
         self._handler = handler
         self._known: dict[str, Identity] = {}  # by the token's hash
         self._by_id: dict[UUID, Identity] = {}
@@ -51,40 +51,40 @@ class Tokens:
         handler.log.watch(self._on_events, access.decider.events)
 
     async def authenticate(self, credentials: Credentials) -> Identity:
-        """Who has the token of *credentials*; raises `NotLetIn`."""
+        """Return the identity that the token in *credentials* stands for; raise `NotLetIn`."""
         given = credentials.authorization
         known = None if self._is_stale or given is None else self._by_header.get(given)
         try:
             if known is None:
-                known = await self._find(_of_header(given), credentials.client)
-                self._keep(given, known)
-            return _unexpired(known)
+                known = await self._find(_hash_in(given), credentials.client)
+                self._cache(given, known)
+            return _check_expiry(known)
         except NotLetIn as refused:
             if given:
-                self.guesses.failed(credentials.client, refused)
+                self.throttle.log_failure(credentials.client, refused)
             raise
 
-    def _keep(self, given: str | None, known: Identity) -> None:
+    def _cache(self, given: str | None, known: Identity) -> None:
         if given is not None and not self._is_stale:
-            if len(self._by_header) >= HEADERS:
+            if len(self._by_header) >= CACHED_HEADERS:
                 self._by_header.clear()
             self._by_header[given] = known
 
-    async def of_id(self, token: UUID, client: str) -> Identity:
-        """Who has the token with that id, which was good once; raises `NotLetIn`."""
+    async def find_by_id(self, token: UUID, client: str) -> Identity:
+        """Return the identity that the token with that id stands for; raise `NotLetIn`."""
         if self._is_stale:
             await self._refresh()
         known = self._by_id.get(token)
         if known is None:
-            with self.guesses.attempt(client):
+            with self.throttle.attempt(client):
                 await self._refresh()
                 known = self._by_id.get(token)
                 if known is None:
                     raise NotLetIn(REVOKED)
-        return _unexpired(known)
+        return _check_expiry(known)
 
-    async def is_good(self, token: str) -> bool:
-        """Whether *token*, which the operator has, lets in."""
+    async def is_valid(self, token: str) -> bool:
+        """Return whether *token* is valid, without a limit of attempts: it is the operator's own."""
         await self._refresh()
         known = self._known.get(_hash(token))
         return known is not None and (known.expires_at is None or known.expires_at > datetime.now(UTC))
@@ -97,7 +97,7 @@ class Tokens:
             return known
         if digest in self._state.revoked:
             raise NotLetIn(REVOKED)
-        with self.guesses.attempt(client):
+        with self.throttle.attempt(client):
             await self._refresh()  # another node may just have issued it
             known = self._known.get(digest)
             if known is None:
@@ -105,7 +105,7 @@ class Tokens:
             return known
 
     async def _refresh(self) -> None:
-        """Reads what the log has of tokens beyond what is known."""
+        """Read the new events about tokens."""
         changes, log = self._changes, self._handler.log
         loaded = await self._handler.states.load(access.decider, ACCESS, has_asked=not log.is_shared)
         if loaded.version > self._version:
@@ -122,22 +122,22 @@ class Tokens:
         self._is_stale = True
 
     async def issue(self, token: str, name: str, actor: str = ADMIN) -> None:
-        """Makes *token* good; only its hash is kept."""
+        """Record the hash of *token*, which is valid from now on."""
         command = IssueToken(token=TokenId(ids.new()), name=name, actor=actor, hash=_hash(token))
         await self._handler.handle(access.decider, ACCESS, command, Author(actor=SERVER, origin=Origin.ENGINE))
 
     async def is_first_start(self) -> bool:
-        """Whether no token was ever issued."""
+        """Return whether no token was ever issued."""
         return (await self._handler.states.load(access.decider, ACCESS)).version == 0
 
 
 def new_token() -> str:
-    """A token that nobody can guess, good for nothing yet."""
+    """Return a random token. It is valid after `Tokens.issue`."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
-def _of_header(authorization: str | None) -> str:
-    """The hash of the token in a header; raises `NotLetIn` if it has none."""
+def _hash_in(authorization: str | None) -> str:
+    """Return the hash of the token in an Authorization header; raise `NotLetIn` if it has none."""
     if authorization is not None and len(authorization) > MAX_AUTHORIZATION:
         raise NotLetIn(TOO_LONG)
     scheme, _, token = (authorization or "").partition(" ")
@@ -146,37 +146,37 @@ def _of_header(authorization: str | None) -> str:
     return _hash(token.strip())
 
 
-def _unexpired(known: Identity) -> Identity:
+def _check_expiry(known: Identity) -> Identity:
+    """Return the identity; raise `NotLetIn` if its token has expired."""
     if known.expires_at is not None and known.expires_at <= datetime.now(UTC):
         raise NotLetIn(EXPIRED)
     return known
 
 
 def _hash(token: str) -> str:
-    # A token is 256 random bits: nothing is gained by hashing it slowly.
+    # A token has 256 random bits, so a slow hash would not make it safer.
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
 class KeyringUnusable(Exception):
-    """The file can't be read or written; the message says what to do."""
+    """The configuration file can't be read or written; the message says what to do."""
 
 
 class Keyring:
-    """The user's configuration file, in which the command line looks a server's token up by its address."""
+    """The user's configuration file, where the command line finds a server's token by its address."""
 
     def __init__(self, path: Path | None = None) -> None:
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
         self.path = path or home / "stageline" / "config.json"
 
     def tokens(self) -> dict[str, str]:
-        """The known tokens by server address."""
+        """Return the tokens by server address."""
         return _tokens(self._read())
 
-    def keep(self, url: str, token: str) -> None:
-        """Writes *token* down for *url*, readable by the user alone; whatever else the file holds stays.
+    def save(self, url: str, token: str) -> None:
+        """Save *token* for *url*, readable by the user alone; leave the other content of the file unchanged.
 
-        The folder's lock is the one that the command line takes: whoever writes at the same time waits.
-        Raises `KeyringUnusable`.
+        A lock on the folder, which the command line also takes, orders concurrent writers. Raises `KeyringUnusable`.
         """
         target = self.path.resolve()
         try:
@@ -201,9 +201,9 @@ class Keyring:
         except OSError as error:
             raise KeyringUnusable(f"{self.path} can't be read: {error.strerror or error}.") from error
         except (ValueError, RecursionError) as error:
-            raise KeyringUnusable(f"{self.path} is no JSON ({error}): mend it or move it away.") from error
+            raise KeyringUnusable(f"{self.path} is not valid JSON ({error}). Repair or remove it.") from error
         if not isinstance(content, dict):
-            raise KeyringUnusable(f"{self.path} is no JSON object: mend it or move it away.")
+            raise KeyringUnusable(f"{self.path} is not a JSON object. Repair or remove it.")
         return content
 
 
@@ -214,8 +214,8 @@ def _tokens(content: dict[str, object]) -> dict[str, str]:
 
 
 def _replace(target: Path, content: dict[str, object]) -> None:
-    """In one step: whoever reads sees the old file or the new one."""
-    handle, name = tempfile.mkstemp(prefix=".config-", dir=target.parent)  # made with mode 0600
+    """Replace the file atomically, so that a reader sees the old content or the new one."""
+    handle, name = tempfile.mkstemp(prefix=".config-", dir=target.parent)  # has mode 0600
     try:
         with os.fdopen(handle, "w") as file:
             json.dump(content, file, indent=2)

@@ -48,7 +48,7 @@ from store.sqlite import disk
 from store.sqlite.output import SqliteOutput
 
 CATCHING_UP = 3600.0
-"""Maximum time of a rebuild of all read models at a start, in seconds."""
+"""Maximum time for a rebuild of all read models at a start, in seconds."""
 
 logger = logging.getLogger("stageline")
 
@@ -78,10 +78,10 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
     async with opened as stores, AsyncExitStack() as stack:
         views, output, projector = stores.views, stores.output, stores.projector
         executors: Mapping[Target, Executor] = {Target.PROCESS: ProcessExecutor(settings.data)}
-        there = _application(stores.elsewhere(), frozenset(executors), signing_key)
-        aside = Aside[Context](lambda context: replace(context, application=there))
+        threaded = _application(stores.elsewhere(), frozenset(executors), signing_key)
+        aside = Aside[Context](lambda context: replace(context, application=threaded))
         stack.push_async_callback(aside.stop)
-        application = _application(stores, there.targets, signing_key)
+        application = _application(stores, threaded.targets, signing_key)
         await application.profiles.forget_all()
         await projector.start()
         stack.push_async_callback(projector.stop)
@@ -93,7 +93,7 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         async def standing_services(position: int) -> Mapping[EnvironmentId, Collection[ServiceId]]:
             await projector.wait_for(position, CATCHING_UP)
             if any(parked.kind == standing.standing.name for parked in await views.parked()):
-                raise RuntimeError("An event of the standing services is parked: nobody can say what is left over.")
+                raise RuntimeError("The leftovers are unknown, because an event of the standing services is parked.")
             return {row.environment: row.services for row in await RowList(views, standing.standing).list()}
 
         engine = _engine(settings, application.handler, executors, output, open_deployments, standing_services)

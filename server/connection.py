@@ -1,10 +1,10 @@
 """
-The open connections of a server: how many there may be, how long one may take, and which one makes room for another.
+The open connections of a server: their number, their time limits, and which one is closed to make room.
 
-A connection is a guest until a good token came over it. Guests are not refused by number: a proxy or a NAT has one
-address for everybody. When no connection is free, the oldest guest of the address that has the most guests is closed.
-So an address with many idle connections only closes its own, and whoever has a token, or asks at once, gets in. When
-there are no guests, the oldest idle connection is closed, and when none is idle, the new one.
+A connection is a guest until a valid token comes over it. There is no limit of guests for one address, since a proxy or
+a NAT has one address for all its clients. When no connection is free, the address with the most guests loses its oldest
+guest. So an address with many idle connections only loses its own, and clients with a token or a prompt request get in.
+Without guests, the oldest idle connection is closed. If none is idle, the new connection is closed.
 """
 
 import logging
@@ -20,30 +20,31 @@ MAX_CONNECTIONS = 12_000
 """Maximum number of open connections of a server: 10,000 streams, and room for requests."""
 
 RESERVED_FILES = 256
-"""Number of files that are kept for everything else: databases, steps, and what is being closed."""
+"""Number of files that are reserved for databases, steps, and connections that are closing."""
 
 BACKLOG = 2048
-"""Maximum number of connections that wait to be accepted; an eighth of the files, if that is less."""
+"""Maximum number of connections that wait to be accepted; an eighth of the files if that is less."""
 
 FIRST_BYTE = 10.0
 """Maximum time from the start of a connection, or of a request, to the end of the request's header, in seconds."""
 
 GUEST_BODY = 10.0
-"""Maximum time that a request's body may take while no good token came over the connection, in seconds."""
+"""Maximum time for a request's body on a connection without a valid token, in seconds."""
 
 BODY = 60.0
-"""Maximum time that a request's body may take, in seconds."""
+"""Maximum time for a request's body, in seconds."""
 
 LINES = 30
-"""Maximum number of lines a minute in the log about connections that were refused or closed."""
+"""Maximum number of log lines a minute about refused and closed connections."""
 
 MINUTE = 60.0
+"""Time after which the lines are counted from zero again, in seconds."""
 
 logger = logging.getLogger("stageline.connections")
 
 
-def allow_files() -> None:
-    """Raise the limit of open files as far as `MAX_CONNECTIONS` needs it, if the system allows that."""
+def raise_file_limit() -> None:
+    """Raise the soft limit of open files for `MAX_CONNECTIONS`, as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + RESERVED_FILES + BACKLOG
     if hard != resource.RLIM_INFINITY:
@@ -59,56 +60,58 @@ def _files() -> int:
 
 
 def backlog() -> int:
-    """Return how many connections may wait to be accepted: each takes a file before an older one has lost its own."""
+    """Return the maximum number of waiting connections: accepting one takes a file before an old one is closed."""
     return min(BACKLOG, _files() // 8)
 
 
 def capacity() -> int:
-    """Return the maximum number of open connections, which the limit of open files has room for."""
+    """Return the maximum number of open connections within the limit of open files."""
     return max(16, min(MAX_CONNECTIONS, _files() - RESERVED_FILES - backlog()))
 
 
 def streams() -> int:
-    """Return how many of the connections may be WebSockets and event streams: the others are for requests."""
+    """Return the maximum number of WebSockets and event streams; the other connections are for requests."""
     return capacity() * 5 // 6
 
 
 class ClientConnection(Protocol):
+    """An open connection of a client, over HTTP or a WebSocket."""
+
     @property
     def client(self) -> tuple[str, int] | None: ...
 
     @property
     def is_idle(self) -> bool:
-        """Whether it waits for a request."""
+        """Whether the connection waits for a request."""
         ...
 
     def abort(self) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
         ...
 
     def expire(self) -> None:
-        """Close it because its client took too long, and tell the client."""
+        """Close the connection because a time limit has passed, and tell the client."""
         ...
 
 
 class Incidents:
-    """What is logged of refused and closed connections: one line each, `LINES` a minute, then their number."""
+    """The log of refused and closed connections: at most `LINES` lines a minute, then the number of the others."""
 
     def __init__(self) -> None:
         self._since = 0.0
         self._reported = 0
         self._left_out = 0
 
-    def report(self, connection: ClientConnection, what: str) -> None:
+    def report(self, connection: ClientConnection, incident: str) -> None:
         self.sum_up()
         if self._reported < LINES:
             self._reported += 1
-            logger.warning("%(client)s: %(incident)s", {"client": _address(connection), "incident": what})
+            logger.warning("%(client)s: %(incident)s", {"client": _address(connection), "incident": incident})
         else:
             self._left_out += 1
 
     def sum_up(self) -> None:
-        """Start the next minute, if the last one is over."""
+        """Start the next minute if the last one is over, and log the number of lines that it left out."""
         now = time.monotonic()
         if now - self._since < MINUTE:
             return
@@ -120,52 +123,55 @@ class Incidents:
 
 
 class Connections(ServerState):
-    """What uvicorn's protocols share, with the open connections of guests and of those with a good token."""
+    """The state that uvicorn's protocols share, with the open connections of guests and of authenticated clients."""
 
     def __init__(self) -> None:
         super().__init__()
         self.incidents = Incidents()
-        self._most = capacity()
+        self._capacity = capacity()
         self._guests: dict[str, dict[ClientConnection, None]] = {}
-        self._known: dict[ClientConnection, None] = {}
+        self._authenticated: dict[ClientConnection, None] = {}
         self._count = 0
         self._due: dict[ClientConnection, float] = {}
 
     def join(self, connection: ClientConnection) -> None:
-        """Count a new connection as a guest, and close another one where there are too many."""
-        while self._count >= self._most:
-            least = self._least()
-            self.incidents.report(least or connection, f"closed to make room: {self._most:,} connections are open")
-            if least is None:
+        """Add a new connection as a guest, and close another one if there are too many."""
+        while self._count >= self._capacity:
+            expendable = self._expendable()
+            message = f"closed to make room: {self._capacity:,} connections are open"
+            self.incidents.report(expendable or connection, message)
+            if expendable is None:
                 connection.abort()
                 return
-            self.leave(least)
-            least.abort()
+            self.leave(expendable)
+            expendable.abort()
         self._guests.setdefault(_network(connection), {})[connection] = None
         self._count += 1
 
     def let_in(self, connection: ClientConnection) -> None:
-        """A good token came over it."""
+        """Record that a valid token came over *connection*: it is no longer a guest."""
         if self._forget_guest(connection):
-            self._known[connection] = None
+            self._authenticated[connection] = None
 
     def leave(self, connection: ClientConnection) -> None:
+        """Remove a closed connection."""
         self._due.pop(connection, None)
         if self._forget_guest(connection):
             self._count -= 1
-        elif connection in self._known:
-            del self._known[connection]
+        elif connection in self._authenticated:
+            del self._authenticated[connection]
             self._count -= 1
 
     def expect(self, connection: ClientConnection, seconds: float) -> None:
-        """Have it expire after *seconds*, unless `expect_nothing` is called before."""
+        """Let *connection* expire after *seconds*, unless `expect_nothing` is called before."""
         self._due[connection] = time.monotonic() + seconds
 
     def expect_nothing(self, connection: ClientConnection) -> None:
+        """Cancel the time limit of *connection*."""
         self._due.pop(connection, None)
 
     def sweep(self) -> None:
-        """Close what has expired."""
+        """Close the connections that have expired."""
         self.incidents.sum_up()
         now = time.monotonic()
         for connection in [each for each, due in self._due.items() if due <= now]:
@@ -182,11 +188,11 @@ class Connections(ServerState):
             del self._guests[network]
         return True
 
-    def _least(self) -> ClientConnection | None:
-        """Return the connection that can best be missed."""
+    def _expendable(self) -> ClientConnection | None:
+        """Return the connection to close when room is needed, if any."""
         if self._guests:
             return next(iter(self._guests[max(self._guests, key=lambda each: len(self._guests[each]))]))
-        return next((each for each in self._known if each.is_idle), None)
+        return next((each for each in self._authenticated if each.is_idle), None)
 
 
 def _address(connection: ClientConnection) -> str:
@@ -194,7 +200,7 @@ def _address(connection: ClientConnection) -> str:
 
 
 def _network(connection: ClientConnection) -> str:
-    """Return who has the address: for IPv6 its first 64 bits, since a single host has all that begin with them."""
+    """Return the address, or the first 64 bits of an IPv6 address, since a host usually has that whole network."""
     address = _address(connection)
     if ":" in address:
         with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""What pages of other origins may do over HTTP, if the operator names any (see `endpoint.http.origin`)."""
+"""CORS for the origins that the operator allows (see `endpoint.http.origin`)."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from strawberry.http.websocket_origin import normalize_allowed_origins
 
-SENT = (
+REQUEST_HEADERS = (
     "Accept",
     "Authorization",
     "Content-Type",
@@ -17,26 +17,27 @@ SENT = (
 )
 """Headers that a page may send."""
 
-READ = "Age", "ETag", "Retry-After", "Stageline-Stale"
-"""Headers that a page may read, beside those that it always may."""
+RESPONSE_HEADERS = "Age", "ETag", "Retry-After", "Stageline-Stale"
+"""Headers that a page may read in addition to those that browsers always allow."""
 
 
-class OriginUnusable(Exception):
-    """What was named is no origin; the message says what is one."""
+class InvalidOrigin(Exception):
+    """The text is not an origin; the message shows the form of one."""
 
 
-def checked(text: str) -> str:
-    """The origin *text* as browsers write it; raises `OriginUnusable`."""
+def normalize_origin(text: str) -> str:
+    """Return the origin *text* as browsers write it; raise `InvalidOrigin`."""
     try:
         (origin,) = normalize_allowed_origins([text])
     except ValueError:
         origin = ""
     if not origin.startswith(("http://", "https://")):
-        raise OriginUnusable(f"{text!r} is no origin: name it as https://app.example, or http://localhost:3000.")
+        raise InvalidOrigin(f"{text!r} is not an origin. Write it as https://app.example or http://localhost:3000.")
     return origin
 
 
 def cors(origins: Sequence[str]) -> list[Middleware]:
+    """Return the middleware that lets pages of *origins* use the API; none without origins."""
     if not origins:
         return []
     return [
@@ -44,8 +45,8 @@ def cors(origins: Sequence[str]) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=("GET", "POST", "DELETE"),
-            allow_headers=SENT,
-            allow_credentials=True,  # a session's cookie
-            expose_headers=READ,
+            allow_headers=REQUEST_HEADERS,
+            allow_credentials=True,  # for the cookie of a session
+            expose_headers=RESPONSE_HEADERS,
         )
     ]

@@ -1,9 +1,9 @@
 """
-The operator's list of documents, as its file has it just now.
+The operator's list of documents, which is reloaded when its file changes.
 
-A new frontend brings new documents, and no server is started again for that: the file is looked at each second, and
-read anew when it has become another. It may be written in place, replaced, or be a link that leads elsewhere, as a
-file of a Kubernetes ConfigMap is. A list that can't be used changes nothing, and the log says why.
+A new frontend brings new documents, without a restart of the server. The file is polled each second, and read when it
+has changed. It may be written in place, replaced, or be a link with a new target, as the files of a Kubernetes
+ConfigMap are. An invalid list changes nothing, and the log has the reason.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from gql.schema import schema
 from server.settings import Settings
 
 PAUSE = 1.0
-"""Seconds between two looks at the file; one that has changed has to be as it is for so long before it is read."""
+"""Time between two polls of the file, in seconds; a changed file must stay the same for so long before it is read."""
 
 logger = logging.getLogger("stageline")
 
 
 class Documents:
-    """What *settings* name; raises `DocumentsUnusable` if it can't be used as it is."""
+    """The list of documents that *settings* name; raises `DocumentsUnusable` if it is invalid."""
 
     def __init__(self, settings: Settings) -> None:
         self._file = settings.documents
@@ -33,45 +33,45 @@ class Documents:
         self.persisted = PersistedDocuments(known, refuses=settings.refuses_unlisted)
 
     @asynccontextmanager
-    async def kept_up(self) -> AsyncIterator[None]:
-        """The file is looked at meanwhile."""
+    async def watch(self) -> AsyncIterator[None]:
+        """Reload the list during the block whenever its file changes."""
         if self._file is None:
             yield
             return
-        looking = asyncio.create_task(self._look_at(self._file))
+        task = asyncio.create_task(self._poll(self._file))
         try:
             yield
         finally:
-            looking.cancel()
+            task.cancel()
 
-    async def _look_at(self, file: Path) -> None:
+    async def _poll(self, file: Path) -> None:
         seen = self._read
         while True:
             await asyncio.sleep(PAUSE)
             before, seen = seen, _state(file)
             if seen == before and seen != self._read:
                 self._read = seen
-                await self._read_anew(file)
+                await self._reload(file)
 
-    async def _read_anew(self, file: Path) -> None:
+    async def _reload(self, file: Path) -> None:
         try:
             found = await asyncio.to_thread(read_list, schema.documents, file, self._own, self.persisted.listed)
         except DocumentsUnusable as reason:
             logger.error(
-                "The document list was not reloaded; the previous one stays in force: %(reason)s", {"reason": reason}
+                "The document list is not reloaded; the previous one stays in force: %(reason)s", {"reason": reason}
             )
             return
-        added, gone = self.persisted.renew(found)
+        added, removed = self.persisted.renew(found)
         logger.info(
             "The document list %(file)s was reloaded (documents: %(added)d added, %(removed)d removed)",
-            {"file": file, "added": added, "removed": gone},
+            {"file": file, "added": added, "removed": removed},
         )
 
 
 def _state(file: Path) -> tuple[int, ...] | None:
-    """Another one for another content; None for a file that isn't there."""
+    """Return a value that changes with the content; None for a missing file."""
     try:
-        found = file.stat()
+        stat = file.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns

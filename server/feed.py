@@ -8,7 +8,7 @@ from store.log import EventLog, LogUnavailable
 
 
 class LogFeed:
-    """The position and the news of *log*; its exceptions become the endpoint's `Unavailable`."""
+    """The position and the new events of *log*; its exceptions become the endpoint's `Unavailable`."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log

@@ -1,10 +1,10 @@
 """
-Whether what is stored is whole: the log by itself, and the read models against the log.
+A check of all stored data: of the log by itself, and of the read models against the log.
 
-The log's positions, versions and hash chains are checked as an auditor's are (see `store.audit`). The rows of the read
-models are those of one moment, and are made again from the log, up to where they say they are. A long log is shared
-out by rows over as many processes as there are processors. No more rows are in memory than there is room for: the
-others are put away in a file of SQLite's that is gone with the process.
+The log's positions, versions and hash chains are verified as in an audit (see `store.audit`). The rows of the read
+models come from one snapshot. They are compared with rows that are rebuilt from the log up to the same position. For a
+long log, the rows are divided among as many processes as there are processors. Memory is bounded: rows beyond
+`MAX_ROWS` are spilled to a temporary file.
 """
 
 import asyncio
@@ -41,27 +41,29 @@ from store.sqlite.log import SqliteLog
 from store.sqlite.snapshot import SqliteSnapshot, read_only
 
 BATCH = 5_000
-SMALL = 50_000
-"""Events up to which one process is the quickest."""
+"""Maximum number of events or rows that are read at once."""
 
-MOST = 20
-"""Wrong rows that are named."""
+SINGLE_PROCESS_EVENTS = 50_000
+"""Number of events up to which one process is faster than several."""
 
-ROOM = 5_000
-"""Rows of a read model that are in memory at most, for each process."""
+MAX_FINDINGS = 20
+"""Maximum number of invalid rows in the findings."""
+
+MAX_ROWS = 5_000
+"""Maximum number of rows of a read model in memory, for each process."""
 
 PAUSE = 0.5
-"""Seconds between two words about how far it has come."""
+"""Time between two progress reports, in seconds."""
 
-Done = Any
-"""How many events all processes have been through: a `multiprocessing.Value`, which has no type of its own."""
+EventCounter = Any
+"""The number of events that all processes have handled: a `multiprocessing.Value`, which has no type."""
 
-_done: Done = None
+_counter: EventCounter = None
 
 projections = {projection.name: projection for projection in PROJECTIONS}
 
 
-class Moment(Struct, frozen=True):
+class StoreSnapshot(Struct, frozen=True):
     """A snapshot of the log and of the read models; other processes can open it by its *name*."""
 
     name: str | None
@@ -69,30 +71,30 @@ class Moment(Struct, frozen=True):
     read_models: RowReader
 
 
-class Share(Struct, frozen=True):
-    """The *number*-th of *count* parts of all rows, in the moment of the database that has the name *moment*.
+class RowShare(Struct, frozen=True):
+    """Part *number* of *count* of all rows, in the snapshot named *snapshot*.
 
-    Of each read model there are no more rows in memory than there is *room* for.
+    *max_rows* is the maximum number of rows of each read model in memory.
     """
 
     number: int
     count: int
-    moment: str | None
-    room: int
+    snapshot: str | None
+    max_rows: int
 
-    def has(self, key: UUID | None) -> bool:
+    def includes(self, key: UUID | None) -> bool:
         return key is not None and key.int % self.count == self.number
 
 
 class CheckResult(Struct):
-    """How many rows each generation should have, and what is wrong with them."""
+    """The number of rows that each generation should have, and the problems found."""
 
     rows: dict[int, int]
     findings: list[str]
 
 
-class Report(Struct, kw_only=True, rename="camel"):
-    """What `--json` answers."""
+class FsckReport(Struct, kw_only=True, rename="camel"):
+    """The output with `--json`."""
 
     position: int
     read_models: int
@@ -101,18 +103,18 @@ class Report(Struct, kw_only=True, rename="camel"):
 
 
 def fsck(settings: Settings, as_json: bool = False) -> None:
-    """Says what was found; ends the program with 1 if anything is wrong, or can't be read."""
+    """Check everything, and print the findings. Exit with 1 if there are any, or if the data can't be read."""
     began = time.monotonic()
     try:
-        position, findings = asyncio.run(check(settings, tell=progress.tell))
+        position, findings = asyncio.run(check(settings, report=progress.show))
     except LogUnavailable as reason:
         sys.exit(str(reason))
     taken = time.monotonic() - began
     if as_json:
-        report = Report(position=position, read_models=len(PROJECTIONS), seconds=round(taken, 3), findings=findings)
+        report = FsckReport(position=position, read_models=len(PROJECTIONS), seconds=round(taken, 3), findings=findings)
         print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
-        verdict = f"{len(findings) or 'nothing'} wrong"
+        verdict = f"{len(findings) or 'no'} problem{'' if len(findings) == 1 else 's'} found"
         print(
             *findings, f"{position:,} events and {len(PROJECTIONS)} read models in {taken:.1f} s: {verdict}", sep="\n"
         )
@@ -120,103 +122,111 @@ def fsck(settings: Settings, as_json: bool = False) -> None:
 
 
 async def check(
-    settings: Settings, small: int = SMALL, room: int = ROOM, tell: Callable[[float], None] | None = None
+    settings: Settings,
+    single_process: int = SINGLE_PROCESS_EVENTS,
+    max_rows: int = MAX_ROWS,
+    report: Callable[[float], None] | None = None,
 ) -> tuple[int, list[str]]:
-    """The log's last position, and what is wrong; raises `LogUnavailable`. *tell* is told how much of it is done."""
+    """Return the log's last position and the findings; raise `LogUnavailable`.
+
+    A log of up to *single_process* events is checked in one process, with *max_rows* of each read model in memory.
+    *report* is called with the finished share, from 0 to 1.
+    """
     if settings.database is None:
-        log: EventLog = await SqliteLog.open(settings.data / "log.db")  # while we have it, nobody else writes
+        log: EventLog = await SqliteLog.open(settings.data / "log.db")  # locked, so that no server writes
     else:
         log = await PostgresLog.open(settings.database)
-    done: Done = multiprocessing.get_context("spawn").Value("q", 0)
-    telling: asyncio.Task[None] | None = None
+    counter: EventCounter = multiprocessing.get_context("spawn").Value("q", 0)
+    reporting: asyncio.Task[None] | None = None
     try:
         position = await log.position()
-        count = 1 if position <= small else os.cpu_count() or 1
-        if tell is not None:
-            telling = asyncio.create_task(_watch(done, position * (1 + count), tell))
+        count = 1 if position <= single_process else os.cpu_count() or 1
+        if report is not None:
+            reporting = asyncio.create_task(_report_progress(counter, position * (1 + count), report))
         if settings.database is None and not (settings.data / "views.db").exists():
-            return position, await links(log, done)
-        async with _moment(settings) as stored:
-            shares = [Share(number, count, stored.name, room) for number in range(count)]
-            checked: Sequence[CheckResult]
+            return position, await check_links(log, counter)
+        async with _open_snapshot(settings) as stored:
+            shares = [RowShare(number, count, stored.name, max_rows) for number in range(count)]
+            results: Sequence[CheckResult]
             if count == 1:
-                wrong, checked = await links(log, done), [await rows(stored, log.epoch, shares[0], done)]
+                problems = await check_links(log, counter)
+                results = [await check_rows(stored, log.epoch, shares[0], counter)]
             else:
-                wrong, checked = await _side_by_side(settings, log, shares, done)
-            return position, [*wrong, *await _together(stored, checked)]
+                problems, results = await _check_in_parallel(settings, log, shares, counter)
+            return position, [*problems, *await _combine(stored, results)]
     finally:
-        if telling is not None:
-            telling.cancel()
-            await asyncio.wait([telling])
+        if reporting is not None:
+            reporting.cancel()
+            await asyncio.wait([reporting])
         await log.close()
 
 
-async def _watch(done: Done, all_: int, tell: Callable[[float], None]) -> None:
+async def _report_progress(counter: EventCounter, total: int, report: Callable[[float], None]) -> None:
     try:
         while True:
-            tell(min(0.99, done.value / max(1, all_)))
+            report(min(0.99, counter.value / max(1, total)))
             await asyncio.sleep(PAUSE)
     finally:
-        tell(1.0)
+        report(1.0)
 
 
 @asynccontextmanager
-async def _moment(settings: Settings, name: str | None = None) -> AsyncIterator[Moment]:
-    """Open the snapshot *name*, or a new one; raises `LogUnavailable`."""
+async def _open_snapshot(settings: Settings, name: str | None = None) -> AsyncIterator[StoreSnapshot]:
+    """Open the snapshot *name*, or a new one; raise `LogUnavailable`."""
     if settings.database is not None:
         async with snapshot(settings.database, name) as stored:
-            yield Moment(stored.name, stored, PostgresRowReader(stored.connection))
+            yield StoreSnapshot(stored.name, stored, PostgresRowReader(stored.connection))
     else:
         with read_only(settings.data / "log.db") as log, read_only(settings.data / "views.db") as views:
-            yield Moment(None, SqliteSnapshot(log), SqliteRowReader(views))
+            yield StoreSnapshot(None, SqliteSnapshot(log), SqliteRowReader(views))
 
 
-async def _side_by_side(
-    settings: Settings, log: EventLog, shares: Sequence[Share], done: Done
+async def _check_in_parallel(
+    settings: Settings, log: EventLog, shares: Sequence[RowShare], counter: EventCounter
 ) -> tuple[list[str], Sequence[CheckResult]]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(shares), context, _begin, (done,)) as processes:
+    with ProcessPoolExecutor(len(shares), context, _init_process, (counter,)) as processes:
         loop = asyncio.get_running_loop()
-        works = [loop.run_in_executor(processes, _alone, settings, log.epoch, share) for share in shares]
-        return await links(log, done), await asyncio.gather(*works)
+        futures = [loop.run_in_executor(processes, _check_in_process, settings, log.epoch, share) for share in shares]
+        return await check_links(log, counter), await asyncio.gather(*futures)
 
 
-def _begin(done: Done) -> None:
-    """The count that all processes have together; it can only be handed on when they begin."""
-    global _done
-    _done = done
-    gc.disable()  # nothing here goes in circles, and looking for them takes a tenth of the time
+def _init_process(counter: EventCounter) -> None:
+    """Set the counter that all processes share: it can only be passed to a process when it starts."""
+    global _counter
+    _counter = counter
+    gc.disable()  # nothing here has reference cycles, and collections take a tenth of the time
 
 
-def _alone(settings: Settings, epoch: str, share: Share) -> CheckResult:
-    """The work of a process of its own."""
+def _check_in_process(settings: Settings, epoch: str, share: RowShare) -> CheckResult:
+    """Check *share* in a process of its own."""
 
     async def work() -> CheckResult:
-        async with _moment(settings, share.moment) as stored:
-            return await rows(stored, epoch, share, _done)
+        async with _open_snapshot(settings, share.snapshot) as stored:
+            return await check_rows(stored, epoch, share, _counter)
 
     return asyncio.run(work())
 
 
-async def links(log: EventLog, done: Done) -> list[str]:
-    """What is wrong with the log's own order."""
+async def check_links(log: EventLog, counter: EventCounter) -> list[str]:
+    """Return the problems of the log itself."""
     verifier, after, end = Verifier(), 0, await log.position()
     while after < end and (part := await log.export(after, min(BATCH, end - after))).lines:
         verifier.take(part.lines.splitlines(keepends=True))
-        _add(done, part.position - after)
+        _add(counter, part.position - after)
         after = part.position
     if verifier.position < end and not verifier.findings:
-        return [f"the log ends at position {verifier.position}, and not at {end}"]
+        return [f"the log ends at position {verifier.position} instead of {end}"]
     return [f"the log, {finding}" for finding in verifier.findings]
 
 
-def _add(done: Done, events: int) -> None:
-    with done.get_lock():
-        done.value += events
+def _add(counter: EventCounter, events: int) -> None:
+    with counter.get_lock():
+        counter.value += events
 
 
-async def rows(stored: Moment, epoch: str, share: Share, done: Done) -> CheckResult:
-    """What is wrong with the rows of *share*. A read model of another log, or yet to be made anew, isn't wrong."""
+async def check_rows(stored: StoreSnapshot, epoch: str, share: RowShare, counter: EventCounter) -> CheckResult:
+    """Return the problems of the rows in *share*, without read models of another log or before a rebuild."""
     checks = [
         RowCheck(projections[each.kind], each.generation, each.position)
         for each in await stored.read_models.checkpoints()
@@ -226,8 +236,8 @@ async def rows(stored: Moment, epoch: str, share: Share, done: Done) -> CheckRes
     after, end = 0, max((check.end for check in checks), default=0)
     while after < end and (events := await stored.log.events(after, BATCH)):
         for check in checks:
-            await _compare(stored, check, check.beside(events, share), checked)
-        _add(done, events[-1].position - after)
+            await _compare(stored, check, check.fold(events, share), checked)
+        _add(counter, events[-1].position - after)
         after = events[-1].position
     for check in checks:
         for some in check.rows():
@@ -235,54 +245,54 @@ async def rows(stored: Moment, epoch: str, share: Share, done: Done) -> CheckRes
     return checked
 
 
-async def _compare(stored: Moment, check: "RowCheck", expected: Sequence[ViewRow], checked: CheckResult) -> None:
+async def _compare(stored: StoreSnapshot, check: "RowCheck", expected: Sequence[ViewRow], checked: CheckResult) -> None:
     checked.rows[check.generation] += len(expected)
     found = await stored.read_models.rows(check.generation, [row.key for row in expected]) if expected else {}
     for row in expected:
         if found.get(row.key) != (row.place, row.position, row.document, sorted(row.tags)):
-            what = "has something else in" if row.key in found else "lacks"
-            checked.findings.append(f"the read model {check.kind} {what} row {row.key}")
+            fault = "differs in" if row.key in found else "lacks"
+            checked.findings.append(f"the read model {check.kind} {fault} row {row.key}")
 
 
-async def _together(stored: Moment, checked: Sequence[CheckResult]) -> list[str]:
-    """What the shares have found, and whether there is more stored than all of them expect."""
-    findings = [finding for each in checked for finding in each.findings]
-    findings[MOST:] = [f"and {len(findings) - MOST} more rows"] if len(findings) > MOST else []
+async def _combine(stored: StoreSnapshot, results: Sequence[CheckResult]) -> list[str]:
+    """Return the findings of all shares, with the read models that have more rows than these expect."""
+    findings = [finding for each in results for finding in each.findings]
+    findings[MAX_FINDINGS:] = [f"and {len(findings) - MAX_FINDINGS} more rows"] if len(findings) > MAX_FINDINGS else []
     for checkpoint in await stored.read_models.checkpoints():
         generation = checkpoint.generation
-        expected = [each.rows[generation] for each in checked if generation in each.rows]
+        expected = [each.rows[generation] for each in results if generation in each.rows]
         extra = await stored.read_models.count(generation) - sum(expected) if expected else 0
         if extra > 0:
-            findings.append(f"the read model {checkpoint.kind} has rows that the log tells nothing of: {extra}")
+            findings.append(f"the read model {checkpoint.kind} has rows without events: {extra}")
     return findings
 
 
 class RowCheck:
-    """Makes the rows of a read model again, from the events up to position *end*."""
+    """A rebuild of the rows of a read model from the events up to position *end*."""
 
     def __init__(self, projection: Projection[Any], generation: int, end: int) -> None:
         self.kind, self.generation, self.end = projection.name, generation, end
         self._projection = projection
-        self._sheet = RowBuffer(projection)
-        self._away = Spill()
+        self._buffer = RowBuffer(projection)
+        self._spill = Spill()
 
-    def beside(self, events: Sequence[RecordedEvent], share: Share) -> list[ViewRow]:
-        """Folds the events of *share*; the rows that are written once, beside theirs."""
-        own = [each for each in events if each.position <= self.end and self._is_of(share, each)]
-        self._sheet.fold(own, self._away.documents(self._sheet.missing(own)))
-        self._away.put(self._sheet.evict(share.room))
-        return self._sheet.take_beside()
+    def fold(self, events: Sequence[RecordedEvent], share: RowShare) -> list[ViewRow]:
+        """Fold the events of *share*, and return the rows beside others, which are written only once."""
+        own = [each for each in events if each.position <= self.end and self._is_in(share, each)]
+        self._buffer.fold(own, self._spill.documents(self._buffer.missing(own)))
+        self._spill.put(self._buffer.evict(share.max_rows))
+        return self._buffer.take_beside()
 
     def rows(self) -> Iterator[list[ViewRow]]:
-        """All the other rows, some at a time, when all is folded."""
-        while self._sheet.is_changed:
-            rows, removed = self._sheet.take(BATCH)
-            self._away.put(rows)
-            self._away.remove(removed)
-        return self._away.rows()
+        """Yield all other rows in batches, after the last event."""
+        while self._buffer.is_changed:
+            rows, removed = self._buffer.take(BATCH)
+            self._spill.put(rows)
+            self._spill.remove(removed)
+        return self._spill.rows()
 
-    def _is_of(self, share: Share, recorded: RecordedEvent) -> bool:
+    def _is_in(self, share: RowShare, recorded: RecordedEvent) -> bool:
         try:
-            return share.has(self._projection.key(recorded))
-        except Exception:  # it is parked when it is folded
+            return share.includes(self._projection.key(recorded))
+        except Exception:  # folding it parks it
             return share.number == 0

@@ -1,26 +1,26 @@
 """
-When Python looks for garbage that refers to itself: rarely among what is old, because everything stands still then.
+Thresholds of Python's garbage collector: full collections are rare, because the process stops for them.
 
-A full collection looks at every object that there is, a thousand of them in up to 0.7 ms. To keep each below 100 ms:
+A full collection visits every object, and takes up to 0.7 ms for a thousand of them. To keep each one below 100 ms:
 
-- What is there at the start is never looked at again.
-- Caches are bounded by bytes (see `cache.lru`), and so in their objects, which are 100 bytes and more.
-- Nearly everything is freed without a collection. Documents keep no tokens, and executions don't refer to themselves
-  (see `endpoint.execution.slim`, `endpoint.execution.schema`). Of a connection that was closed nothing is left over.
-- Compiled documents that were dropped are collected before they are many (see `endpoint.execution.compiled.query`).
+- Objects from the start of the server are never visited again.
+- Caches are limited in bytes (see `cache.lru`), and so in the number of their objects, which have at least 100 bytes.
+- Nearly everything is freed without a collection. Documents keep no tokens, and executions have no reference cycles
+  (see `endpoint.execution.slim`, `endpoint.execution.schema`). A closed connection leaves nothing behind.
+- Evicted compiled documents are collected before there are many (see `endpoint.execution.compiled.query`).
 """
 
 import gc
 
 THRESHOLDS = 2_000, 10, 100
-"""As `gc.set_threshold` has them: no full collection before two million objects came and stayed (Python: 70,000).
+"""Arguments of `gc.set_threshold`: a full collection needs two million new objects that stay (Python: 70,000).
 
-For a million it came behind each long answer.
+With one million, there was a full collection after each long answer.
 """
 
 
 def collect_rarely() -> None:
-    """Apply the thresholds, and never look at what is there already again."""
+    """Set the thresholds, and exclude all present objects from later collections."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

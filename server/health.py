@@ -1,9 +1,9 @@
 """
-Whether the server is well: for load balancers and operators, without a token.
+The health of the server, for load balancers and operators, without a token.
 
-`/health` says whether it can do all that it is for, `/health/live` that it is there at all. Nobody should be restarted,
-nor left out by a load balancer, for the first: while the database is away that is so on every node, and each of them
-goes on by itself when it is back.
+`/health` says whether the server can do all its work, and `/health/live` whether it runs at all. An unavailable
+`/health` is no reason to restart a node or to take it out of a load balancer. When the database is away, every node is
+unavailable, and recovers by itself.
 """
 
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from store.log import LogUnavailable
 
 
 async def health(application: Application) -> Response:
-    """How far the read models are; 503 when the log can't be read, or they can't be kept up."""
+    """Return the positions of the read models; 503 if the log can't be read or a projection is stalled."""
     try:
         status = await application.projector.status()
     except LogUnavailable as fault:
@@ -42,4 +42,5 @@ async def health(application: Application) -> Response:
 
 
 async def live(_: Request) -> Response:
+    """Return 200."""
     return JSONResponse({"status": "ok"})

@@ -1,11 +1,11 @@
 """
-HTTP connections as uvicorn serves them: what a request may have, and what the system is told of each connection.
+HTTP connections of uvicorn, with limits for requests and socket options for each connection.
 
-- A request is bounded before it is parsed: httptools keeps the header as long as the client goes on with it.
-- A request has to come in time; see `server.connection`.
-- A client that doesn't read has kilobytes waiting for it and not megabytes. (A ping would also wait behind them.)
-- A client that acknowledges nothing of what is sent to it, for longer than a ping may take, is gone: an event stream
-  has no pings, but comments are sent on it. Where a system knows no such limit, TCP's own ends it after minutes.
+- The size of a request is limited before it is parsed, since httptools buffers a header of any length.
+- The time of a request is limited; see `server.connection`.
+- The system buffers kilobytes instead of megabytes for a client that does not read. A ping would wait behind them.
+- A client that acknowledges nothing for longer than a ping may take is gone. Event streams have no pings, but comments
+  that must be acknowledged. On systems without this option, TCP's own timeout ends the connection after minutes.
 
 The private names of uvicorn that are used here were read from uvicorn 0.54.
 """
@@ -24,41 +24,44 @@ from endpoint.http.request import MAX_BODY
 from server.connection import BODY, FIRST_BYTE, GUEST_BODY, Connections
 
 MAX_LINE = 8192
-"""Maximum length of a header line, in bytes: what `websockets` takes, too."""
+"""Maximum length of a header line, in bytes; the same as in `websockets`."""
 
 MAX_HEADERS = 100
-"""Maximum number of header lines of a request; also of the trailer lines after its body."""
+"""Maximum number of header lines of a request, and of trailer lines after its body."""
 
 MAX_URL = 32 * 1024
 """Maximum length of a request's address, in bytes."""
 
 MAX_SOCKET_URL = 8000
-"""Maximum length of the address of a WebSocket, in bytes: `websockets` bounds its request line."""
+"""Maximum length of a WebSocket's address, in bytes: `websockets` limits the request line."""
 
 MAX_HEADER = 64 * 1024
-"""Maximum length of the header with its request line, in bytes; also of anything in a body that is not its content."""
+"""Maximum length of the header with the request line, and of anything in a body that is not content, in bytes."""
 
 MAX_CHUNKS = 20_000
 """Maximum number of chunks of a body."""
 
 MAX_BODY_SENT = MAX_BODY + 1024 * 1024
-"""Maximum length of a body as it is sent, with what stands around its chunks, in bytes."""
+"""Maximum length of a body as it is sent, with the framing of its chunks, in bytes."""
 
 MAX_PIPELINED = 100
-"""Maximum number of requests that wait on a connection for the answers to earlier ones."""
+"""Maximum number of pipelined requests that wait on a connection."""
 
 UNSENT = 64 * 1024
-"""Bytes that the system holds for a client before they are on their way; as many again are held here."""
+"""Maximum size of the system's buffer of unsent data for a client, in bytes; uvicorn's own buffer is as large."""
 
 UNACKNOWLEDGED = 15_000
-"""Milliseconds; with the time between two comments it is less than half a minute."""
+"""Maximum time without an acknowledgement, in milliseconds; with a comment's interval it is less than 30 s."""
 
 IDLE, HEADER, CONTENT = range(3)
+"""The part of a request that comes next on a connection."""
+
 NOTHING, PART, REQUEST = range(3)
+"""The object of a connection's time limit."""
 
 
 class RequestRefused(Exception):
-    """A request that goes beyond a limit."""
+    """A request that exceeds a limit."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
         self.status = status
@@ -66,24 +69,26 @@ class RequestRefused(Exception):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    _part = IDLE  # which one of a request comes next
-    _fed = 0  # bytes of the header, or of a body since the last of its content
+    """An HTTP connection of uvicorn with limits."""
+
+    _part = IDLE
+    _fed = 0  # bytes of the header, or of the body since its last content
     _sent = 0  # bytes of the body
     _chunks = 0
     _may_be_long = False
-    _is_known = False
-    _is_over = False  # nothing more is read
+    _is_authenticated = False
+    _is_over = False  # if true, nothing more is read
 
-    _due = NOTHING  # what has to come, or it expires
-    _current: RequestResponseCycle | None = None  # what is answered now; `cycle` is the newest, which may wait for it
+    _due = NOTHING  # what the time limit is for
+    _current: RequestResponseCycle | None = None  # the request in progress; `cycle` is the newest one
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as it is there
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # uvicorn has it too
         super().connection_made(transport)
-        self._open = cast("Connections", self.server_state)
+        self._connections = cast("Connections", self.server_state)
         self._extensions: dict[Any, Any] = {CONNECTION: self}
         self._expect(FIRST_BYTE)
-        self._open.join(self)
-        if not transport.get_extra_info("peername"):  # no TCP
+        self._connections.join(self)
+        if not transport.get_extra_info("peername"):  # a Unix socket
             return
         connection = transport.get_extra_info("socket")
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -92,15 +97,15 @@ class HttpProtocol(HttpToolsProtocol):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._open.leave(self)
-        self._extensions.clear()  # or it would hold on to itself
+        self._connections.leave(self)
+        self._extensions.clear()  # breaks a reference cycle
         super().connection_lost(exc)
-        if self._current is not None:  # uvicorn tells the newest request alone
+        if self._current is not None:  # uvicorn notifies only the newest request
             self._current.disconnected = True
             self._current.message_event.set()
             self._current = None
         for waiting, _ in self.pipeline:
-            waiting.on_response = _nothing  # or it would hold on to the connection
+            waiting.on_response = _nothing  # breaks a reference cycle
         self.pipeline.clear()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -117,10 +122,10 @@ class HttpProtocol(HttpToolsProtocol):
         return self._part == IDLE and not self._is_answering
 
     def let_in(self) -> None:
-        """A good token came over this connection."""
-        if not self._is_known:
-            self._is_known = True
-            self._open.let_in(self)
+        """Record that a valid token came over this connection."""
+        if not self._is_authenticated:
+            self._is_authenticated = True
+            self._connections.let_in(self)
             if self._part == CONTENT:
                 self._expect(BODY)
 
@@ -134,7 +139,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         part, seconds = ("header", FIRST_BYTE) if self._part == HEADER else ("body", BODY)
-        if self._part == CONTENT and not self._is_known:
+        if self._part == CONTENT and not self._is_authenticated:
             seconds = GUEST_BODY
         self._refuse(
             HTTPStatus.REQUEST_TIMEOUT, f"The request's {part} took too long; at most {seconds:.0f} s are allowed."
@@ -149,7 +154,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._feed_in_pieces(data)
         if self._part:
             if self._due != PART:
-                self._expect(FIRST_BYTE if self._part == HEADER else BODY if self._is_known else GUEST_BODY)
+                self._expect(FIRST_BYTE if self._part == HEADER else BODY if self._is_authenticated else GUEST_BODY)
         elif self._due != PART and not self._is_answering:
             self._expect(FIRST_BYTE)
 
@@ -159,14 +164,14 @@ class HttpProtocol(HttpToolsProtocol):
             if self._is_over:
                 return
 
-    def _expect(self, seconds: float, what: int = PART) -> None:
+    def _expect(self, seconds: float, due: int = PART) -> None:
         if not self._is_over:
-            self._due = what
-            self._open.expect(self, seconds)
+            self._due = due
+            self._connections.expect(self, seconds)
 
     def _expect_nothing(self) -> None:
         self._due = NOTHING
-        self._open.expect_nothing(self)
+        self._connections.expect_nothing(self)
 
     def _feed(self, data: bytes) -> None:
         size = len(data)
@@ -175,8 +180,8 @@ class HttpProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
             if self._part:
                 self._check(size)
-        except RequestRefused as unfit:
-            self._refuse(unfit.status, str(unfit))
+        except RequestRefused as refusal:
+            self._refuse(refusal.status, str(refusal))
         except httptools.HttpParserUpgrade:
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
@@ -185,10 +190,10 @@ class HttpProtocol(HttpToolsProtocol):
             if isinstance(cause, RequestRefused):
                 self._refuse(cause.status, str(cause))
             else:
-                self._refuse(HTTPStatus.BAD_REQUEST, "The request is no HTTP.")
+                self._refuse(HTTPStatus.BAD_REQUEST, "The request is not HTTP.")
 
     def _check(self, size: int) -> None:
-        """Bound what is left open after another *size* bytes; raises `RequestRefused`."""
+        """Check the limits after another *size* bytes of an unfinished request; raise `RequestRefused`."""
         self._fed += size
         if self._fed > MAX_HEADER:
             raise _too_large(f"more than {MAX_HEADER:,} bytes; at most {MAX_HEADER:,} are allowed")
@@ -223,9 +228,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._fed = self._sent = self._chunks = 0
         if self._due:
             self._due = NOTHING
-            self._open.expect_nothing(self)
+            self._connections.expect_nothing(self)
         if not self.parser.should_upgrade():
-            self.headers = []  # trailers are no part of the request's header
+            self.headers = []  # trailers do not belong to the header
 
     def _check_lengths(self) -> None:
         if len(self.url) > MAX_URL:
@@ -258,7 +263,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request. uvicorn would start a timer of its own when there is none."""
+        """Start the next request. Without one, uvicorn would start a timer of its own."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -274,17 +279,17 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, message)
             return
         if self._is_answering:
-            self._refuse(HTTPStatus.BAD_REQUEST, "A WebSocket needs a connection on which no request waits.")
+            self._refuse(HTTPStatus.BAD_REQUEST, "A WebSocket needs a connection without unanswered requests.")
             return
         self._is_over = True
         self._extensions.clear()
-        self._open.leave(self)
+        self._connections.leave(self)
         super().handle_websocket_upgrade()
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
-        """Answer *message*, if nothing else is being answered, and close the connection after the last answer."""
+        """Answer with *message* unless another answer is in progress; close the connection after the last answer."""
         self._is_over = True
-        self._open.incidents.report(self, message)
+        self._connections.incidents.report(self, message)
         self._expect_nothing()
         if self.transport.is_closing():
             return
@@ -293,7 +298,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif self._part != CONTENT:
             self.cycle.keep_alive = False
         elif self.pipeline:
-            self._take_back()
+            self._drop_newest()
         elif not self._is_answering or self.cycle.response_started:
             self.transport.close()
         else:
@@ -301,12 +306,12 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
             self._answer(status, message)
 
-    def _take_back(self) -> None:
-        """Drop the newest request, which waits for earlier ones, and close the connection after their answers."""
+    def _drop_newest(self) -> None:
+        """Drop the newest request, which waits for earlier ones; close the connection after the answers to these."""
         refused, _ = self.pipeline.popleft()
         refused.on_response = _nothing
         earlier = self.pipeline[0][0] if self.pipeline else self._current
-        assert earlier is not None, "the newest request waits for it"
+        assert earlier is not None, "the newest request waits for an earlier one"
         self.cycle = earlier
         earlier.keep_alive = False
 
@@ -323,5 +328,5 @@ class HttpProtocol(HttpToolsProtocol):
 def _nothing() -> None: ...
 
 
-def _too_large(what: str) -> RequestRefused:
-    return RequestRefused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's header has {what}.")
+def _too_large(excess: str) -> RequestRefused:
+    return RequestRefused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's header has {excess}.")

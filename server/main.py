@@ -1,4 +1,4 @@
-"""The server as a program: bound to its address, served by uvicorn, stopped by a signal."""
+"""The server program, which serves the application with uvicorn until a signal stops it."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from runner.targets.process.executor import ProcessExecutor
 from server import journal
 from server.app import app
 from server.auth import KeyringUnusable
-from server.connection import Connections, allow_files, backlog
+from server.connection import Connections, backlog, raise_file_limit
 from server.garbage import collect_rarely
 from server.http import HttpProtocol
 from server.settings import Settings
@@ -30,13 +30,13 @@ MAX_MESSAGE = 1024 * 1024
 """Maximum length of a WebSocket message, in bytes."""
 
 IDLE = 75
-"""Seconds that a connection may be idle between two requests: proxies keep theirs for less, and so close them first."""
+"""Maximum idle time between two requests, in seconds. It is longer than that of proxies, so that they close first."""
 
 GRACE = 5
-"""Time that open requests get to end when the server stops, in seconds."""
+"""Maximum time for open requests to end when the server stops, in seconds."""
 
 TICKS = 10
-"""Ticks of uvicorn between two looks at what has expired: a second."""
+"""Number of uvicorn's ticks between two sweeps of expired connections: a second."""
 
 logger = logging.getLogger("stageline")
 
@@ -44,7 +44,7 @@ logger = logging.getLogger("stageline")
 def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. Exit with 1 and the reason if the start fails."""
     journal.begin(settings)
-    allow_files()
+    raise_file_limit()
     bound = _bind(settings)
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host
     url = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
@@ -55,19 +55,22 @@ def serve(settings: Settings) -> None:
             {"host": settings.host or "all addresses"},
         )
     try:
-        served = app(settings, url)
+        application = app(settings, url)
         collect_rarely()
-        Server(config(_explained(served)), served.state).run(sockets=[bound])
-        if served.state.is_lost():  # which was said
+        Server(config(_report_start_errors(application)), application.state).run(sockets=[bound])
+        if application.state.is_lost():  # the log has the reason
             sys.exit(1)
     except DocumentsUnusable as reason:
         sys.exit(str(reason))
-    except SystemExit:  # uvicorn has logged the reason, and would end with a code of its own
+    except SystemExit:  # uvicorn has logged the reason, but would exit with its own code
         sys.exit(1)
 
 
 class Server(uvicorn.Server):
-    """Ends when *state* (see `app`) is lost, too, and has it stop before it waits for what is open."""
+    """A server of uvicorn that also ends when the application's *state* is lost.
+
+    It stops the application before it waits for open requests.
+    """
 
     def __init__(self, config: uvicorn.Config, state: State) -> None:
         super().__init__(config)
@@ -81,7 +84,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is lost by that: it is as if it were killed
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C quits at once, which loses nothing
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         logger.info(
@@ -91,10 +94,10 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def config(served: ASGIApp) -> uvicorn.Config:
-    """Return the configuration of uvicorn for *served*."""
+def config(application: ASGIApp) -> uvicorn.Config:
+    """Return the configuration of uvicorn for *application*."""
     return uvicorn.Config(
-        served,
+        application,
         loop="uvloop",
         backlog=backlog(),
         http=HttpProtocol,
@@ -110,14 +113,15 @@ def config(served: ASGIApp) -> uvicorn.Config:
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=IDLE,
         server_header=False,
-        proxy_headers=False,  # nothing asks where a client is; the one that asks for its scheme knows proxies itself
+        # Nothing uses the address of a client behind a proxy, and `endpoint.http.session` reads the scheme itself.
+        proxy_headers=False,
     )
 
 
-def _explained(served: ASGIApp) -> ASGIApp:
-    """Has a start that something of the operator's is in the way of fail with that, and not with a traceback."""
+def _report_start_errors(application: ASGIApp) -> ASGIApp:
+    """Return *application* with a message instead of a traceback for start errors that the operator can mend."""
 
-    async def explained(scope: Scope, receive: Receive, send: Send) -> None:
+    async def reporting(scope: Scope, receive: Receive, send: Send) -> None:
         failed: list[Message] = []
 
         async def hold(message: Message) -> None:
@@ -127,7 +131,7 @@ def _explained(served: ASGIApp) -> ASGIApp:
                 await send(message)
 
         try:
-            await served(scope, receive, hold if scope["type"] == "lifespan" else send)
+            await application(scope, receive, hold if scope["type"] == "lifespan" else send)
         except (LogUnavailable, KeyringUnusable, SigningKeyUnusable) as reason:
             if not failed:
                 raise
@@ -137,7 +141,7 @@ def _explained(served: ASGIApp) -> ASGIApp:
                 await send(message)
             raise
 
-    return explained
+    return reporting
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -1,4 +1,4 @@
-"""What a server kept in SQLite's files, moved into a PostgreSQL, for many to go on with."""
+"""The move of a server's data from SQLite to PostgreSQL, where several servers can share it."""
 
 import asyncio
 import sys
@@ -17,39 +17,39 @@ from store.postgres.writer import DATA_ERRORS
 
 
 def move(folder: Path, dsn: str) -> None:
-    """Says what was moved; ends the program with 1, and says why, when it can't be: then everything is as it was."""
+    """Move the data in *folder* to the database *dsn*. Exit with 1 and the reason if that fails, without a change."""
     try:
         events = asyncio.run(_move(folder, dsn))
     except LogUnavailable as reason:
         sys.exit(str(reason))
     except KeyboardInterrupt:
-        sys.exit("Interrupted. Start it again: it moves all of it, or ends what it had come to.")
-    print(f"{events:,} events, and all that goes with them, have moved to {describe_database(dsn)}.")
-    print(f"Start servers and workers with --database from now on, one of each with --data {folder}:")
-    print("there are the signing key, and what processes of services need.")
+        sys.exit("Interrupted. Run the command again: it moves everything, or completes the move.")
+    print(f"Moved {events:,} events, and all other data of the server, to {describe_database(dsn)}.")
+    print(f"Start servers and workers with --database from now on, and one of each with --data {folder}:")
+    print("that folder has the signing key and the state of running services.")
 
 
 async def _move(folder: Path, dsn: str) -> int:
-    """All of it, or nothing; how many events it was."""
+    """Move everything or nothing; return the number of events."""
     check_address(dsn)
     where = describe_database(dsn)
     with DataFolder(folder) as source:
         await prepare(dsn)
         with translate_errors(dsn):
-            connection = await connect(dsn, timeout=None)  # it takes as long as it takes
+            connection = await connect(dsn, timeout=None)  # a copy may take long
             try:
                 async with connection.transaction():
                     if not await source.is_copied_to(connection, where):
-                        if await connection.fetchval(IS_HELD):  # whoever has it knows this log by its epoch
-                            raise LogUnavailable(f"{where.capitalize()} is in use: stop all servers and workers first.")
-                        async with jobs.taken_over(connection, machine(folder)):
-                            await copy(source, connection, progress.tell)
+                        if await connection.fetchval(IS_HELD):  # a running server caches this log's epoch
+                            raise LogUnavailable(f"{where.capitalize()} is in use. Stop all servers and workers first.")
+                        async with jobs.take_over(connection, machine(folder)):
+                            await copy(source, connection, progress.show)
             except DATA_ERRORS as fault:
                 raise LogUnavailable(
-                    f"Something in {folder} can't be kept in a PostgreSQL: {describe_error(fault)}."
+                    f"PostgreSQL can't store the data in {folder}: {describe_error(fault)}."
                 ) from fault
             finally:
                 await connection.close(timeout=1)
         source.retire(where)
-        progress.tell(1)
+        progress.show(1)
         return source.tip()[0]

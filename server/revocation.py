@@ -1,8 +1,7 @@
 """
-Tokens that are revoked, or expire, while something is open: a connection outlives the request its token came with.
-Likewise sessions that are ended, or expire.
+The end of open streams whose token is revoked or expires, or whose session ends or expires.
 
-Which ones are revoked the log says, whichever node it was done on.
+A stream outlives the authentication of its request. The log reports revocations by any node.
 """
 
 import asyncio
@@ -18,23 +17,25 @@ from endpoint.identity import EXPIRED, REVOKED, SESSION_OVER, Identity
 from store.log import EventLog, RecordedEvent
 
 End = Callable[[str], None]
-"""Is given why."""
+"""End a stream for the given reason."""
 
 
 class Revocations:
+    """The tokens and sessions that have ended, and the open streams of the others."""
+
     def __init__(self, log: EventLog) -> None:
         self._over: set[UUID] = set()  # tokens and sessions
         self._open: dict[UUID, dict[End, None]] = defaultdict(dict)
-        log.watch(self._told, [TokenRevoked, SessionEnded])
+        log.watch(self._on_events, [TokenRevoked, SessionEnded])
 
     @contextmanager
     def notify(self, identity: Identity, end: End) -> Iterator[None]:
-        """Has *end* called when the token or session is ended or expires as long as this; at once if it was already."""
+        """Call *end* when the token or session ends or expires during the block; at once if it has ended before."""
         session, expiry = identity.session, None
         if identity.ends_at is not None:
             left = (identity.ends_at - datetime.now(UTC)).total_seconds()
-            why = EXPIRED if session is None else SESSION_OVER
-            expiry = asyncio.get_running_loop().call_later(max(0.0, left), end, why)
+            reason = EXPIRED if session is None else SESSION_OVER
+            expiry = asyncio.get_running_loop().call_later(max(0.0, left), end, reason)
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._ending(identity.token, end, REVOKED))
@@ -46,9 +47,9 @@ class Revocations:
                 expiry.cancel()
 
     @contextmanager
-    def _ending(self, id_: UUID, end: End, why: str) -> Iterator[None]:
+    def _ending(self, id_: UUID, end: End, reason: str) -> Iterator[None]:
         if id_ in self._over:
-            end(why)
+            end(reason)
         self._open[id_][end] = None
         try:
             yield
@@ -57,7 +58,7 @@ class Revocations:
             if not self._open[id_]:
                 del self._open[id_]
 
-    def _told(self, events: Sequence[RecordedEvent]) -> None:
+    def _on_events(self, events: Sequence[RecordedEvent]) -> None:
         for event in events:
             match event.event:
                 case TokenRevoked(token=token):
@@ -65,7 +66,7 @@ class Revocations:
                 case SessionEnded(session=session):
                     self._end(session, SESSION_OVER)
 
-    def _end(self, id_: UUID, why: str) -> None:
+    def _end(self, id_: UUID, reason: str) -> None:
         self._over.add(id_)
         for end in list(self._open.get(id_, ())):
-            end(why)
+            end(reason)

@@ -1,9 +1,9 @@
 """
-Sessions of browsers: statements that the server signs, so that any node takes them and none keeps them.
+Sessions of browsers, as signed statements that any node accepts and none stores.
 
-A session says of which token it is, until when it is good, and its own id. Its cookie is that with a MAC, and its
-page's secret is another MAC of the same: who has one can't make the other. The key of both is derived from the signing
-key, which all nodes share. Sessions that are ended early are in the log.
+A session's statement has its id, the id of its token, and its expiry. The cookie is the statement with a MAC. The
+page's secret is another MAC of the statement, so neither can be computed from the other. Both MAC keys are derived from
+the signing key, which all nodes share. The log has the sessions that ended early.
 """
 
 import hmac
@@ -28,25 +28,25 @@ STATEMENT = struct.Struct(">16s16sQ")
 """The ids of the session and of its token, and when it expires, in seconds since 1970."""
 
 MAC = 32
-"""Bytes of a MAC: HMAC with SHA-256."""
+"""Length of a MAC (HMAC with SHA-256), in bytes."""
 
 LENGTH = 4 * (STATEMENT.size + MAC) // 3
-"""Characters of a cookie, in base64 without padding: three bytes are four of them."""
+"""Length of a cookie, in characters of base64 without padding."""
 
 
 class Sessions:
-    """Opens and ends sessions, and says whose they are."""
+    """The sessions of browsers: opened, authenticated and ended."""
 
     def __init__(self, handler: Handler, tokens: Tokens, key: Ed25519PrivateKey) -> None:
         self._handler = handler
         self._tokens = tokens
-        self._cookies, self._secrets = (_derived(key, use) for use in (b"cookie", b"secret"))
-        self._ended: frozenset[UUID] | None = None  # None: to be read
+        self._cookies, self._secrets = (_derive(key, use) for use in (b"cookie", b"secret"))
+        self._ended: frozenset[UUID] | None = None  # None if it must be read again
         self._changes = 0
         handler.log.watch(self._on_events, [SessionEnded])
 
     def open(self, identity: Identity) -> NewSession:
-        """A session for who came in by a token."""
+        """Return a new session of *identity*, which came with a token."""
         longest = datetime.now(UTC) + LONGEST
         expires_at = longest if identity.expires_at is None else min(longest, identity.expires_at)
         statement = STATEMENT.pack(uuid4().bytes, identity.token.bytes, int(expires_at.timestamp()))
@@ -57,11 +57,11 @@ class Sessions:
         )
 
     async def authenticate(self, credentials: Credentials) -> Identity:
-        """Who has the session; raises `NotLetIn`."""
+        """Return the identity that the session in *credentials* stands for; raise `NotLetIn`."""
         try:
             return await self._identity(credentials.session or "", credentials.secret, credentials.client)
         except NotLetIn as refused:
-            self._tokens.guesses.failed(credentials.client, refused)
+            self._tokens.throttle.log_failure(credentials.client, refused)
             raise
 
     async def _identity(self, cookie: str, secret: str | None, client: str) -> Identity:
@@ -72,13 +72,13 @@ class Sessions:
             raise NotLetIn(SESSION_UNKNOWN)
         id_, token, _ = STATEMENT.unpack(statement)
         session = Session(UUID(bytes=id_), _expiry(statement))
-        if session.expires_at <= datetime.now(UTC) or session.id in await self._over():
+        if session.expires_at <= datetime.now(UTC) or session.id in await self._ended_sessions():
             raise NotLetIn(SESSION_OVER)
-        known = await self._tokens.of_id(UUID(bytes=token), client)
+        known = await self._tokens.find_by_id(UUID(bytes=token), client)
         return Identity(known.actor, known.token, known.expires_at, session)
 
     async def end(self, cookie: str, client: str) -> None:
-        """Ends the session of *cookie* on all nodes, if it is one that isn't over."""
+        """End the session of *cookie* on all nodes, unless it is invalid or over."""
         try:
             identity = await self._identity(cookie, None, client)
         except NotLetIn:
@@ -89,7 +89,7 @@ class Sessions:
         await self._handler.handle(decider, SESSIONS, command, by)
 
     def _statement(self, cookie: str) -> bytes:
-        """What *cookie* states, if it was made here; raises `NotLetIn`."""
+        """Return the statement in *cookie*; raise `NotLetIn` if its MAC is invalid."""
         if len(cookie) != LENGTH or not cookie.isascii():
             raise NotLetIn(SESSION_UNKNOWN)
         try:
@@ -104,7 +104,7 @@ class Sessions:
     def _secret(self, statement: bytes) -> bytes:
         return _text(_mac(self._secrets, statement)).encode()
 
-    async def _over(self) -> frozenset[UUID]:
+    async def _ended_sessions(self) -> frozenset[UUID]:
         if self._ended is not None:
             return self._ended
         changes = self._changes
@@ -118,8 +118,8 @@ class Sessions:
         self._ended = None
 
 
-def _derived(key: Ed25519PrivateKey, use: bytes) -> bytes:
-    """A key for MACs of one *use* (RFC 5869)."""
+def _derive(key: Ed25519PrivateKey, use: bytes) -> bytes:
+    """Return the MAC key for one *use*, derived from the signing key (RFC 5869)."""
     return HKDF(SHA256(), MAC, salt=None, info=b"stageline session " + use).derive(key.private_bytes_raw())
 
 

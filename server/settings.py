@@ -14,23 +14,20 @@ class LogFormat(StrEnum):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """*data* holds everything the server keeps; *issue_token* makes a new admin token, when the first was lost.
+    """The settings of a server or worker.
 
-    *signing_key* is the file of the key that heads of the log are signed with (None: one of its own, in *data*).
-
-    *database* is the address of a PostgreSQL (None: SQLite, in *data*). Deployments that wait there are driven by any
-    number of workers, *works* says whether this is one; a machine is *gone* for good when none of its workers has been
-    heard of for so many seconds.
-
-    *documents* is a file with the only documents that are answered, beside our *own_documents*; with
-    *refuses_unlisted* off, others are only told of in the log.
-
-    With *keeps_documents* off, every document is read each time that it is asked.
-
-    *compiles* has GraphQL documents carried out as compiled ones; of their answers *kept_answers* MiB are kept, while
-    they are right.
-
-    Pages of *origins* may use it as its own pages may.
+    - *data*: the folder with everything that the server stores
+    - *issue_token*: create a new admin token, if the first one was lost
+    - *signing_key*: the file of the key that signs heads of the log; None for the server's own key, in *data*
+    - *database*: the address of a PostgreSQL database; None for SQLite, in *data*
+    - *works*: run deployments of that database, as one of any number of workers
+    - *gone*: time without a heartbeat after which a machine is lost, in seconds
+    - *documents*: a file with the only documents that are allowed, besides our *own_documents*
+    - *refuses_unlisted*: refuse other documents; if off, only log them
+    - *keeps_documents*: cache parsed documents; if off, parse each one at every request
+    - *compiles*: execute GraphQL documents as compiled ones
+    - *kept_answers*: size of the cache of their answers, in MiB
+    - *origins*: the origins whose pages may use the API as the server's own pages do
     """
 
     host: str = "127.0.0.1"

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from projections.engine.views import ListPlace, ViewRow
 
-SOME = 1_000
+BATCH = 1_000
+"""Maximum number of rows that are read at once."""
 
 
 class Spill:
@@ -17,7 +18,7 @@ class Spill:
         self._file.execute(
             "CREATE TABLE rows (key BLOB PRIMARY KEY, parent TEXT, sort TEXT, position INTEGER, document BLOB)"
         )
-        self._file.execute("BEGIN")  # never committed: nothing outlives the process
+        self._file.execute("BEGIN")  # never committed, since nothing outlives the process
 
     def put(self, rows: Sequence[ViewRow]) -> None:
         values = [
@@ -35,9 +36,9 @@ class Spill:
         return {key: row[0] for key, rows in found for row in rows}
 
     def rows(self) -> Iterator[list[ViewRow]]:
-        """Yield all rows, in batches of `SOME`."""
+        """Yield all rows, in batches of `BATCH`."""
         found = self._file.execute("SELECT key, parent, sort, position, document FROM rows")
-        while some := found.fetchmany(SOME):
+        while batch := found.fetchmany(BATCH):
             yield [
                 ViewRow(
                     key=UUID(bytes=key),
@@ -45,5 +46,5 @@ class Spill:
                     position=position,
                     document=document,
                 )
-                for key, parent, sort, position, document in some
+                for key, parent, sort, position, document in batch
             ]

@@ -33,11 +33,12 @@ PROJECTIONS = (
     standing.standing,
     audit.projection,
 )
+"""The projections of every read model."""
 
 
 @dataclass(frozen=True)
 class Stores:
-    """The open stores, with a projector that is not started yet. The process has to end when *lost* is set."""
+    """The open stores, with a projector that is not started yet. The process must end when *lost* is set."""
 
     log: EventLog
     views: Views

@@ -1,12 +1,12 @@
 """
-WebSockets as uvicorn serves them, and what it leaves open.
+WebSockets of uvicorn, with limits and with fast writes.
 
-- Text frames are written as bytes that are ready, without a coroutine for each: this is what many followers of one
-  stream are sent by (see `endpoint.http.websocket.Frames`).
-- A client that is gone without a word is let go of at once when it misses a ping, whatever is still to be sent to it.
-- Whoever is connected when the server stops is told when to come back, each at another time.
-- Frames are parsed in slices, and between two slices others have their turn. Who sends more than its share is read more
-  slowly. Until a good token came, a connection may only send what it needs to show one.
+- Text frames can be written as bytes, without a coroutine for each. The many followers of one stream get their frames
+  this way (see `endpoint.http.websocket.Frames`).
+- A connection is cut at once when the client misses a ping, even if data for it is still unsent.
+- When the server stops, each client gets another random time for its reconnection.
+- Frames are parsed in slices, so that a long message does not hold up other connections. A client that sends too much
+  is read more slowly. Before a valid token, a connection may send only a few frames.
 
 The private names of uvicorn that are used here were read from uvicorn 0.54.
 """
@@ -32,40 +32,41 @@ from endpoint.http.admission import CONNECTION
 from server.connection import Connections
 
 PING = 12.0
-"""Seconds between pings, and that an answer may take: who is gone is found within twice as many."""
+"""Time between two pings, and maximum time for a pong, in seconds; a lost client is found within twice this time."""
 
 RETRY = 1.0, 10.0
-"""Seconds between which clients are asked to come back when the server stops."""
+"""Shortest and longest time until a client should reconnect after the server stops, in seconds."""
 
 RESTARTING = 1012
-"""RFC 6455's registry of close codes: the service restarts."""
+"""Close code for a service restart, from the registry of RFC 6455."""
 
 SLICE = 4096
-"""Bytes that are parsed before others have their turn: 680 of the smallest frames, some milliseconds."""
+"""Number of bytes that are parsed without a pause: up to 680 small frames, which take a few milliseconds."""
 
 MAX_FRAMES = 1000
-"""Maximum number of frames, pings and pongs among them, that are read of a connection in a second."""
+"""Maximum number of frames that are read from a connection in a second, with pings and pongs."""
 
 MAX_BYTES = 8 * 1024 * 1024
-"""Maximum number of bytes that are read of a connection in a second."""
+"""Maximum number of bytes that are read from a connection in a second."""
 
 MAX_FRAGMENTS = 1000
-"""Maximum number of frames that a message may come in."""
+"""Maximum number of frames of a message."""
 
 MAX_GUEST_FRAMES = 32
-"""Maximum number of frames of a connection over which no good token came."""
+"""Maximum number of frames on a connection without a valid token."""
 
 MAX_GUEST_MESSAGE = 16 * 1024
-"""Maximum length of a message before a good token came, in bytes."""
+"""Maximum length of a message on a connection without a valid token, in bytes."""
 
 MAX_ORIGIN = 100
 """Maximum length of an origin in the log, in characters."""
 
 SECOND = 1.0
+"""Interval in which frames and bytes are counted, in seconds."""
 
 
 class Framing(ServerProtocol):
-    """Counts the frames that come in, and closes the connection when they are too many."""
+    """The framing of a WebSocket, which counts incoming frames and closes the connection beyond a limit."""
 
     is_guest = True
     frames = 0
@@ -83,13 +84,15 @@ class Framing(ServerProtocol):
             self._fragments = 0
         super().recv_frame(frame)
 
-    def _refuse(self, why: str) -> None:
-        self.fail(CloseCode.POLICY_VIOLATION, why)
-        raise ProtocolError(why)
+    def _refuse(self, reason: str) -> None:
+        self.fail(CloseCode.POLICY_VIOLATION, reason)
+        raise ProtocolError(reason)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    _held = b""  # what is still to be parsed
+    """A WebSocket of uvicorn with limits."""
+
+    _unparsed = b""
     _is_scheduled = False
     _since = 0.0
     _bytes = 0
@@ -98,17 +101,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
-        self._open = cast("Connections", server_state)
-        self._most = config.ws_max_size
-        self.conn = Framing(max_size=min(MAX_GUEST_MESSAGE, self._most), logger=logging.getLogger("uvicorn.error"))
+        self._connections = cast("Connections", server_state)
+        self._max_size = config.ws_max_size
+        self.conn = Framing(max_size=min(MAX_GUEST_MESSAGE, self._max_size), logger=logging.getLogger("uvicorn.error"))
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
-        self._open.join(self)
+        self._connections.join(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._open.leave(self)
-        self._held = b""
+        self._connections.leave(self)
+        self._unparsed = b""
         if self._later is not None:
             self._later.cancel()
         super().connection_lost(exc)
@@ -116,11 +119,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     is_idle = False
 
     def let_in(self) -> None:
-        """A good token came over this connection."""
+        """Record that a valid token came over this connection, and lift the limits of guests."""
         protocol = cast("Framing", self.conn)
         protocol.is_guest = False
-        protocol.max_message_size = self._most
-        self._open.let_in(self)
+        protocol.max_message_size = self._max_size
+        self._connections.let_in(self)
 
     def abort(self) -> None:
         self.transport.abort()
@@ -134,10 +137,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             if not self.handshake_initiated:
                 self._refuse_handshake()
             return
-        if not self._held and len(data) <= SLICE and self._may_go_on(len(data)):
+        if not self._unparsed and len(data) <= SLICE and self._is_within_rate(len(data)):
             self._parse(data)
             return
-        self._held += data
+        self._unparsed += data
         self._pause()
         self._schedule()
 
@@ -147,8 +150,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().data_received(data)
         self._frames += protocol.frames - before
 
-    def _may_go_on(self, size: int) -> bool:
-        """Whether it has not sent more than its share; what goes beyond counts for the next seconds."""
+    def _is_within_rate(self, size: int) -> bool:
+        """Count *size* bytes; return whether the client is within its rate. The excess counts for the next second."""
         now = time.monotonic()
         passed = now - self._since
         if passed >= SECOND:
@@ -166,27 +169,27 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _schedule(self, delay: float = 0.0) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
-            self._later = self.loop.call_later(delay, self._go_on) if delay else None
+            self._later = self.loop.call_later(delay, self._parse_next) if delay else None
             if not delay:
-                self.loop.call_soon(self._go_on)
+                self.loop.call_soon(self._parse_next)
 
-    def _go_on(self) -> None:
-        """Parse another slice, when the application has taken the messages of the last one."""
+    def _parse_next(self) -> None:
+        """Parse the next slice after the application has received the messages of the last one."""
         self._is_scheduled = False
         if self.disconnected or self.transport.is_closing():
-            self._held = b""
+            self._unparsed = b""
             return
         if not self.queue.empty() and not self.close_sent:
-            return  # `receive` comes back to it
-        piece = self._held[:SLICE]
-        if not self._may_go_on(len(piece)):
+            return  # `receive` schedules this again
+        piece = self._unparsed[:SLICE]
+        if not self._is_within_rate(len(piece)):
             self._bytes -= len(piece)
             self._schedule(max(0.001, self._since + SECOND - time.monotonic()))
             return
-        self._held = self._held[SLICE:]
+        self._unparsed = self._unparsed[SLICE:]
         if piece:
             self._parse(piece)
-        if self._held:
+        if self._unparsed:
             self._schedule()
         elif self.read_paused and self.queue.empty() and not self.transport.is_closing():
             self.read_paused = False
@@ -195,7 +198,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def receive(self) -> ASGIReceiveEvent:
         message = await self.queue.get()
         if self.read_paused and self.queue.empty():
-            if self._held:
+            if self._unparsed:
                 self._schedule()
             else:
                 self.read_paused = False
@@ -204,11 +207,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: ASGISendEvent) -> None:
         await self.writable.wait()
-        if self.close_sent:  # by the client's fault, or by another task; there is nobody to be told anything
+        if self.close_sent:  # after a fault of the client, or by another task
             raise ClientDisconnected
         if message["type"] == "websocket.close" and not self.handshake_complete:
             origin = dict(self.scope["headers"]).get(b"origin", b"").decode("latin-1")[:MAX_ORIGIN]
-            self._open.incidents.report(
+            self._connections.incidents.report(
                 self, f"The WebSocket's origin {origin!r} is not allowed; allow it with --allow-origin"
             )
         await super().send(message)
@@ -228,21 +231,21 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.writable.is_set():
             super().handle_ping()
         else:
-            self.conn.data_to_send()  # nobody reads the answers to the pings before either
+            self.conn.data_to_send()  # the client does not read the earlier pongs either
 
     def handle_parser_exception(self) -> None:
         closing = self.conn.close_sent
         if closing is None or self.close_sent:
             self.transport.abort()
             return
-        self._open.incidents.report(
+        self._connections.incidents.report(
             self, f"The WebSocket was closed with {closing.code}: {closing.reason or 'no reason'}"
         )
         super().handle_parser_exception()
 
     def _refuse_handshake(self) -> None:
-        """Answer a handshake that `websockets` could not read; uvicorn would keep the connection open."""
-        self._open.incidents.report(self, "The WebSocket's handshake is invalid")
+        """Answer a handshake that `websockets` could not parse; uvicorn would keep the connection open."""
+        self._connections.incidents.report(self, "The WebSocket's handshake is invalid")
         self.handshake_complete = self.close_sent = True
         answer = b"".join(self.conn.data_to_send())
         text = b"The WebSocket's handshake is invalid."
@@ -259,14 +262,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         try:
             await super().run_asgi()
         finally:
-            extensions.clear()  # or it would hold on to itself
+            extensions.clear()  # breaks a reference cycle
 
     @property
     def is_open(self) -> bool:
+        """Whether frames can be sent."""
         return self.handshake_complete and not (self.disconnected or self.close_sent or self.transport.is_closing())
 
     def write_text(self, text: bytes) -> bool:
-        """Writes a text frame (RFC 6455, 5.2), if the connection is open; whether the client takes more."""
+        """Write a text frame (RFC 6455, 5.2) if the connection is open; return whether the client reads fast enough."""
         if not self.is_open:
             return False
         size = len(text)
@@ -280,16 +284,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return self.writable.is_set()
 
     async def drained(self) -> None:
-        """Returns when the client takes more; raises `ClientDisconnected` when it is gone."""
+        """Wait until the client has read enough; raise `ClientDisconnected` when it is gone."""
         await self.writable.wait()
         if not self.is_open:
             raise ClientDisconnected
 
     def keepalive_timeout(self) -> None:
-        """Cuts the connection without a close frame.
+        """Cut the connection without a close frame.
 
-        uvicorn would send 1011, and a client that only slept would find that when it wakes up: graphql-ws takes it for
-        the end, and doesn't come back.
+        uvicorn would send the close code 1011. A client that was only asleep would read it on waking, and graphql-ws
+        does not reconnect after 1011.
         """
         self.stop_keepalive()
         self.transport.abort()

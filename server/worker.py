@@ -25,7 +25,7 @@ def work(settings: Settings) -> None:
         is_lost = uvloop.run(_work(settings))
     except (LogUnavailable, SigningKeyUnusable) as reason:
         sys.exit(str(reason))
-    if is_lost:  # which was said
+    if is_lost:  # the log has the reason
         sys.exit(1)
 
 
@@ -35,19 +35,19 @@ async def _work(settings: Settings) -> bool:
 
     def end() -> None:
         loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is lost by that: it is as if it were killed
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C quits at once, which loses nothing
         if not ended.is_set():
             logger.info("The worker is stopping; other workers resume its deployments. Press Ctrl-C again to quit")
         ended.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end)
-    async with running(settings) as parts:
+    async with running(settings) as components:
         collect_rarely()
         logger.info("The worker is running; its data is in %(data)s", {"data": settings.data})
-        reasons = [asyncio.create_task(each.wait()) for each in (ended, parts.lost)]
+        reasons = [asyncio.create_task(each.wait()) for each in (ended, components.lost)]
         await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
-    return parts.lost.is_set()
+    return components.lost.is_set()
 
 
 def migrate(dsn: str) -> None:

@@ -6,13 +6,9 @@ holder checks that its token is still the newest. So a node that lost the lease 
 """
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from projections.engine.views import ViewsUnavailable
-from store.postgres.connection import Pool
-
-if TYPE_CHECKING:
-    from store.postgres.connection import Connection
+from store.postgres.connection import Connection, Pool
 
 TERM = timedelta(seconds=3)
 """Term of a lease that is not renewed."""
@@ -56,7 +52,7 @@ class Lease:
         """Release the lease, so that another node can take it at once."""
         await self._pool.fetch(RELEASE, self._token)
 
-    async def check(self, connection: "Connection") -> None:
+    async def check(self, connection: Connection) -> None:
         """Raise `LeaseLost` if another node holds the lease; else keep it until this transaction ends."""
         if self._token is not None and await connection.fetchval(CHECK) != self._token:
             raise LeaseLost("Another node holds the lease of the read models.")

@@ -1,13 +1,9 @@
 """Pages of a list in PostgreSQL, found by the places of their first and last rows."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from projections.engine.views import Page, PageEdge, Slice, decode_cursor, encode_cursor
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from store.postgres.connection import Record
+from store.postgres.connection import Record
 
 # One statement sees one state of the database. It returns a row without a key if the page is empty.
 SELECT = """
@@ -51,7 +47,7 @@ class PostgresListing:
             order=self._order,
         )
 
-    def page(self, found: "Sequence[Record]") -> Page[bytes]:
+    def page(self, found: Sequence[Record]) -> Page[bytes]:
         """Return the page of the rows that the statement returned."""
         rows = [row for row in found if row["key"] is not None]
         has_more = len(rows) > self._size

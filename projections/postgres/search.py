@@ -1,14 +1,10 @@
 """Pages of a list in PostgreSQL that filters narrow."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from projections.engine.views import Page, RowFilter, Slice
 from projections.postgres.listing import LISTED, PostgresListing, rows
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from store.postgres.connection import Record
+from store.postgres.connection import Record
 
 # Rows that pass a filter are frequent, and soon met on a walk along the list; or rare, and soon found by their tags.
 # Nobody knows beforehand: rows may have been frequent once and missing for years, and the statistics may be old. So the
@@ -67,9 +63,7 @@ class PostgresSearch(PostgresListing):
 
     is_narrowed = True
 
-    def __init__(
-        self, kind: str, parent: str, part: Slice, is_descending: bool, filters: "Sequence[RowFilter]"
-    ) -> None:
+    def __init__(self, kind: str, parent: str, part: Slice, is_descending: bool, filters: Sequence[RowFilter]) -> None:
         super().__init__(kind, parent, part, is_descending)
         self._count = len(filters)
         self.statement = FILTERS.format(
@@ -80,7 +74,7 @@ class PostgresSearch(PostgresListing):
             until=self._parameter([each.until for each in filters]),
         )
 
-    def pages(self, found: "Sequence[Record]") -> list[Page[bytes]]:
+    def pages(self, found: Sequence[Record]) -> list[Page[bytes]]:
         """Return the page of each filter, of the rows that the statement returned."""
         by_filter: list[list[Record]] = [[] for _ in range(self._count)]
         for row in found:

@@ -7,7 +7,7 @@ taken the lease. All nodes read.
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import Self
 from uuid import UUID
 
 import msgspec
@@ -28,11 +28,8 @@ from projections.postgres.lease import Lease
 from projections.postgres.listing import PostgresListing
 from projections.postgres.search import NarrowedListing, PostgresSearch
 from store.log import LogUnavailable
-from store.postgres.connection import Pool, Prepare
+from store.postgres.connection import Connection, Pool, Prepare, Record
 from store.postgres.schema import migrate
-
-if TYPE_CHECKING:
-    from store.postgres.connection import Connection, Record
 
 CONNECTIONS = 4
 """Connections of the pool."""
@@ -167,7 +164,7 @@ class PostgresViews(Views):
             found[generation][key] = document
         return found
 
-    async def _read(self, statement: str, *parameters: object) -> "Sequence[Record]":
+    async def _read(self, statement: str, *parameters: object) -> Sequence[Record]:
         with _unavailable():
             self._check_open()
             return await self._pool.fetch(statement, *parameters)
@@ -254,7 +251,7 @@ def _unavailable() -> Iterator[None]:
         raise ViewsUnavailable(str(fault)) from fault
 
 
-async def _prepare(connection: "Connection") -> None:
+async def _prepare(connection: Connection) -> None:
     """Register an encoder of tags for COPY. Tags are never read back."""
     await connection.set_type_codec("tsvector", schema="pg_catalog", encoder=_vector, decoder=bytes, format="binary")
 
@@ -267,7 +264,7 @@ def _vector(tags: Sequence[str]) -> bytes:
     return len(tags).to_bytes(4, "big") + ("\0\0\0".join(tags) + "\0\0\0").encode()
 
 
-def _checkpoint(row: "Record") -> Checkpoint:
+def _checkpoint(row: Record) -> Checkpoint:
     return Checkpoint(**dict(row))
 
 
@@ -280,7 +277,7 @@ def _check(advances: Sequence[Advance], found: Mapping[str, Checkpoint]) -> None
             raise ValueError(f"A checkpoint only moves forward, not from {before.position} to {after.position}.")
 
 
-async def _put(connection: "Connection", advances: Sequence[Advance]) -> None:
+async def _put(connection: Connection, advances: Sequence[Advance]) -> None:
     """Write all changes, with one statement for each table and kind of change."""
     rows = [(each.after.generation, *_row(row), " ".join(row.tags) or None) for each in advances for row in each.rows]
     removed = [(each.after.generation, key) for each in advances for key in each.removed]

@@ -1,8 +1,8 @@
 """
-What the runner asks of a target: to build and deploy services, and to stop them.
+The contract between the runner and a target, which builds, deploys and stops services.
 
-A step is at-least-once: the same `Work` may be asked for again, by another server after the first was killed. An
-executor finds by the work's identity what it began then, and takes it up where it is: it never begins it twice.
+Steps are requested at least once: after a crash, another server sends the same `StepRequest` again. The executor finds
+the attempt by the identity of the request, and adopts it. It never begins an attempt twice.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,8 +15,8 @@ from domain.deployment.step import Phase
 from domain.spec import ServiceSpec, ServiceType
 
 
-class Work(Struct, frozen=True, kw_only=True, gc=False):
-    """One attempt at one step. It is identified by (deployment, service, phase, attempt), whoever asks for it."""
+class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
+    """A request for one attempt at a step. Its identity is (deployment, service, phase, attempt)."""
 
     environment: UUID
     deployment: UUID
@@ -30,23 +30,23 @@ class Work(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class StepOutput(Protocol):
-    """Where the lines of one attempt go, in order."""
+    """The stored output of one attempt."""
 
     async def offset(self) -> int:
-        """How many bytes of the attempt's output were kept already: whoever takes it up goes on behind them."""
+        """Return how many bytes of the attempt's output are stored; an adopted attempt continues after them."""
         ...
 
     async def write(self, lines: Sequence[str], upto: int) -> None:
-        """Keeps *lines*, together with the fact that they end at byte *upto* of the attempt's output."""
+        """Store *lines*, which end at byte *upto* of the attempt's output."""
         ...
 
     async def note(self, text: str) -> None:
-        """Keeps a line of Stageline's own, such as that the old instance is stopped first."""
+        """Store a line of Stageline's own, such as that the old instance is stopped first."""
         ...
 
 
 class StepFailed(Exception):
-    """The step came to nothing; *reason* tells the user why."""
+    """The step failed; *reason* is for the user."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -56,9 +56,8 @@ class StepFailed(Exception):
 class Executor(Protocol):
     """A target: where steps run.
 
-    `build` and `deploy` return, or raise `StepFailed`, after everything that the step printed has been written to
-    its output. Cancelling either one only stops watching: what runs goes on, and a later call with the same work
-    takes it up. To stop it is `abort`.
+    `build` and `deploy` write everything that the step prints to its output, then return or raise `StepFailed`.
+    Cancelling either one does not stop the attempt: a later call with the same request adopts it. `abort` stops it.
     """
 
     @property
@@ -69,23 +68,25 @@ class Executor(Protocol):
         """
         ...
 
-    async def build(self, work: Work, output: StepOutput) -> None: ...
-
-    async def deploy(self, work: Work, output: StepOutput) -> tuple[int, ...]:
-        """The ports that the service listens on now. A JOB has run to its end, anything else is up and healthy."""
+    async def build(self, request: StepRequest, output: StepOutput) -> None:
+        """Run the build commands to their end."""
         ...
 
-    async def abort(self, work: Work) -> None:
-        """Stops what runs for *work*, and sees to it that it never begins if it hasn't.
+    async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
+        """Run a JOB to its end, or replace the service with a healthy new instance; return the ports it listens on."""
+        ...
 
-        Whoever watches it gets a `StepFailed`. What the service ran before is left alone.
+    async def abort(self, request: StepRequest) -> None:
+        """Stop the attempt, or prevent it from ever beginning.
+
+        `build` and `deploy` of the same request then raise `StepFailed`. The old instance of the service keeps running.
         """
         ...
 
     async def stop(self, environment: UUID, service: UUID) -> None:
-        """Stops everything that runs for the service."""
+        """Stop everything that runs for *service*."""
         ...
 
     async def sweep(self, keep: Collection[UUID]) -> None:
-        """Stops everything that runs for services other than *keep*, and forgets them."""
+        """Stop everything that runs for services other than *keep*, and forget them."""
         ...

@@ -1,4 +1,4 @@
-"""GraphiQL, for browsers: one page and its files, which need nothing from any other host."""
+"""GraphiQL for browsers: a page and its files, which need no other host."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from starlette.types import Scope
 
 HERE = Path(__file__).parent
 
-# The page holds a token: it runs this server's scripts only, and sends nothing elsewhere. connect-src 'self' is good
-# for WebSockets, too (CSP 3). The hash is of the one style that GraphiQL inserts, while a menu or dialog is open.
+# The page holds a token, so it runs only this server's scripts and connects only to this server. connect-src 'self'
+# includes WebSockets (CSP 3). The hash is of the one style that GraphiQL inserts while a menu or dialog is open.
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -29,12 +29,12 @@ ASK_EACH_TIME = "no-cache"
 
 
 def page() -> Response:
-    """The page; the same address answers programs with GraphQL, so caches have to look at *Accept*."""
+    """Return the page. It depends on the Accept header, since the same address serves GraphQL to programs."""
     return _page((HERE / "index.html").read_bytes(), 200)
 
 
 def absence() -> Response:
-    """Where only listed documents are answered: there the page, which asks what its user writes, could do nothing."""
+    """Return the page for servers that answer only listed documents, where GraphiQL is of no use."""
     return _page((HERE / "absence.html").read_bytes(), 403)
 
 
@@ -55,7 +55,7 @@ def _page(content: bytes, status: int) -> Response:
 
 
 def routes() -> list[BaseRoute]:
-    """The page's files, open to everyone: there is nothing of the server's data in them."""
+    """Return the routes of the page's files. They need no token, since they contain no data of the server."""
     return [Mount("/graphiql/assets", _Assets(directory=HERE / "assets"), name="graphiql")]
 
 

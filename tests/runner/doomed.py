@@ -11,24 +11,24 @@ from pathlib import Path
 import msgspec
 
 from domain.deployment.step import Phase
-from runner.targets.contract import Work
+from runner.targets.contract import StepRequest
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import Printed
 
 
-async def carry_out(work: Work, data: Path) -> None:
+async def carry_out(request: StepRequest, data: Path) -> None:
     executor = ProcessExecutor(data)
-    if work.phase is Phase.BUILD:
-        await executor.build(work, Printed())
+    if request.phase is Phase.BUILD:
+        await executor.build(request, Printed())
     else:
-        await executor.deploy(work, Printed())
+        await executor.deploy(request, Printed())
 
 
 def main(data: Path) -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            asyncio.run(carry_out(msgspec.json.decode(line, type=Work), data))
+            asyncio.run(carry_out(msgspec.json.decode(line, type=StepRequest), data))
             os._exit(0)
         print(child, flush=True)
         os.waitpid(child, 0)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domain.deployment.step import Phase
 from domain.spec import ServiceSpec, ServiceType
-from runner.targets.contract import Work
+from runner.targets.contract import StepRequest
 
 ENVIRONMENT = UUID(int=1)
 SERVICE = UUID(int=2)
@@ -44,11 +44,11 @@ class Printed:
         self.notes.append(text)
 
 
-def work(
+def request(
     phase: Phase, *, number: int = 1, service: UUID = SERVICE, type: ServiceType = ServiceType.APPLICATION, **spec: Any
-) -> Work:
+) -> StepRequest:
     """The first attempt of a step of deployment *number*."""
-    return Work(
+    return StepRequest(
         environment=ENVIRONMENT,
         deployment=UUID(int=100 + number),
         number=number,
@@ -61,16 +61,16 @@ def work(
     )
 
 
-def build(*commands: str, **spec: Any) -> Work:
-    return work(Phase.BUILD, build=commands, **spec)
+def build(*commands: str, **spec: Any) -> StepRequest:
+    return request(Phase.BUILD, build=commands, **spec)
 
 
-def job(command: str, **spec: Any) -> Work:
-    return work(Phase.DEPLOY, type=ServiceType.JOB, run=command, **spec)
+def job(command: str, **spec: Any) -> StepRequest:
+    return request(Phase.DEPLOY, type=ServiceType.JOB, run=command, **spec)
 
 
-def deploy(command: str, **spec: Any) -> Work:
-    return work(Phase.DEPLOY, run=command, **spec)
+def deploy(command: str, **spec: Any) -> StepRequest:
+    return request(Phase.DEPLOY, run=command, **spec)
 
 
 def server(folder: Path) -> str:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from domain.spec import CommandCheck, Health
-from runner.targets.contract import StepFailed, Work
+from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import SERVICE, Printed, ask, build, deploy, job, server, until
@@ -28,9 +28,9 @@ class Doomed:
         self._stdin, self._stdout = program.stdin, program.stdout
 
     @asynccontextmanager
-    async def carrying_out(self, work: Work) -> AsyncIterator[None]:
-        """A server carries *work* out meanwhile, and is killed then."""
-        self._stdin.write(msgspec.json.encode(work) + b"\n")
+    async def carrying_out(self, request: StepRequest) -> AsyncIterator[None]:
+        """A server carries *request* out meanwhile, and is killed then."""
+        self._stdin.write(msgspec.json.encode(request) + b"\n")
         pid = int(await self._stdout.readline())
         gone = asyncio.create_task(self._stdout.readline())
         try:
@@ -69,11 +69,11 @@ async def test_a_step_is_done_once_whenever_its_server_is_killed(
     marks.touch()
     late = 0
     for kill, moment in enumerate(moments(first=0.0005, growth=1.15)):
-        work = build("echo $STAGELINE_DEPLOYMENT_NUMBER >> marks; echo done", number=kill, directory=str(tmp_path))
-        async with doomed.carrying_out(work):
+        request = build("echo $STAGELINE_DEPLOYMENT_NUMBER >> marks; echo done", number=kill, directory=str(tmp_path))
+        async with doomed.carrying_out(request):
             await asyncio.sleep(moment)
             late += str(kill) in marks.read_text().split()
-        await executor.build(work, printed := Printed())
+        await executor.build(request, printed := Printed())
         assert printed.lines == ["done"]
         assert marks.read_text().split() == [str(done) for done in range(kill + 1)]
         if late == 3:
@@ -88,11 +88,11 @@ async def test_a_service_is_started_once_whenever_its_server_is_killed(
     marks.touch()
     late = 0
     for kill, moment in enumerate(moments(first=0.002, growth=1.6)):
-        work = deploy(command, number=kill, directory=str(tmp_path), ports=(0,))
-        async with doomed.carrying_out(work):
+        request = deploy(command, number=kill, directory=str(tmp_path), ports=(0,))
+        async with doomed.carrying_out(request):
             await asyncio.sleep(moment)
             late += str(kill) in marks.read_text().split()
-        (port,) = await executor.deploy(work, Printed())
+        (port,) = await executor.deploy(request, Printed())
         assert await ask(port) == str(kill)
         assert len([attempt for attempt in attempts(tmp_path) if attempt.is_alive]) == 1
         assert marks.read_text().split() == [str(done) for done in range(kill + 1)]
@@ -103,53 +103,53 @@ async def test_a_service_is_started_once_whenever_its_server_is_killed(
 async def test_what_runs_is_watched_on_from_the_line_behind_those_kept(
     doomed: Doomed, executor: ProcessExecutor, tmp_path: Path
 ) -> None:
-    work = build("echo one", "touch begun; until test -e go; do sleep 0.01; done; echo two", directory=str(tmp_path))
-    async with doomed.carrying_out(work):
+    request = build("echo one", "touch begun; until test -e go; do sleep 0.01; done; echo two", directory=str(tmp_path))
+    async with doomed.carrying_out(request):
         await until((tmp_path / "begun").exists)
-    watching = asyncio.create_task(executor.build(work, printed := Printed(kept=len("one\n"))))
+    watching = asyncio.create_task(executor.build(request, printed := Printed(kept=len("one\n"))))
     (tmp_path / "go").touch()
     await watching
     assert printed.lines == ["two"]
 
 
 async def test_what_ended_meanwhile_has_ended_so(doomed: Doomed, executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = job("touch begun; until test -e go; do sleep 0.01; done; exit 4", directory=str(tmp_path))
-    async with doomed.carrying_out(work):
+    request = job("touch begun; until test -e go; do sleep 0.01; done; exit 4", directory=str(tmp_path))
+    async with doomed.carrying_out(request):
         await until((tmp_path / "begun").exists)
     (tmp_path / "go").touch()
     await until(lambda: not attempts(tmp_path)[0].is_running)
     with pytest.raises(StepFailed, match="the job ended with exit code 4"):
-        await executor.deploy(work, Printed())
+        await executor.deploy(request, Printed())
 
 
 async def test_a_timeout_counts_from_the_start_over_servers(
     doomed: Doomed, executor: ProcessExecutor, tmp_path: Path
 ) -> None:
-    work = build("touch begun; sleep 60", directory=str(tmp_path), build_timeout=60)
-    async with doomed.carrying_out(work):
+    request = build("touch begun; sleep 60", directory=str(tmp_path), build_timeout=60)
+    async with doomed.carrying_out(request):
         await until((tmp_path / "begun").exists)
     record = attempts(tmp_path)[0].folder / "record"
     record.write_text(record.read_text().replace("started ", "started -"))
-    with pytest.raises(StepFailed, match="not done within 60 s"):
-        await executor.build(work, Printed())
+    with pytest.raises(StepFailed, match="timeout after 60 s"):
+        await executor.build(request, Printed())
 
 
 async def test_what_was_killed_together_with_its_shim_has_vanished(executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = build("true", "touch begun; sleep 60", directory=str(tmp_path))
-    watching = asyncio.create_task(executor.build(work, Printed()))
+    request = build("true", "touch begun; sleep 60", directory=str(tmp_path))
+    watching = asyncio.create_task(executor.build(request, Printed()))
     await until((tmp_path / "begun").exists)
     os.killpg(attempts(tmp_path)[0].record.pid or 0, signal.SIGKILL)
-    with pytest.raises(StepFailed, match=r"^build command 2 \(touch begun; sleep 60\) vanished: it left no exit code"):
+    with pytest.raises(StepFailed, match=r"^build command 2 \(touch begun; sleep 60\) vanished without an exit code"):
         await watching
     with pytest.raises(StepFailed, match="vanished"):
-        await executor.build(work, Printed())
+        await executor.build(request, Printed())
 
 
 async def test_what_has_lost_only_its_shim_is_stopped(executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = deploy(
+    request = deploy(
         "touch begun; exec sleep 60", directory=str(tmp_path), health=Health(check=CommandCheck(command="false"))
     )
-    watching = asyncio.create_task(executor.deploy(work, Printed()))
+    watching = asyncio.create_task(executor.deploy(request, Printed()))
     await until((tmp_path / "begun").exists)
     (attempt,) = attempts(tmp_path)
     os.kill(attempt.record.pid or 0, signal.SIGKILL)
@@ -161,10 +161,10 @@ async def test_what_has_lost_only_its_shim_is_stopped(executor: ProcessExecutor,
 async def test_a_second_server_starts_nothing_that_the_first_has_started(
     executor: ProcessExecutor, tmp_path: Path
 ) -> None:
-    work = build("echo once; until test -e go; do sleep 0.01; done", directory=str(tmp_path))
+    request = build("echo once; until test -e go; do sleep 0.01; done", directory=str(tmp_path))
     second = ProcessExecutor(tmp_path / "data")
     outputs = [Printed(), Printed()]
-    both = asyncio.gather(executor.build(work, outputs[0]), second.build(work, outputs[1]))
+    both = asyncio.gather(executor.build(request, outputs[0]), second.build(request, outputs[1]))
     (tmp_path / "go").touch()
     await both
     assert [printed.lines for printed in outputs] == [["once"], ["once"]]
@@ -174,7 +174,7 @@ async def test_an_attempt_that_has_ended_does_not_begin_again(tmp_path: Path) ->
     attempt = ProcessAttempt(tmp_path / "attempt")
     for _ in range(2):
         attempt.begin(["echo once"], tmp_path, {})
-        await attempt.exited()
+        await attempt.wait()
     assert attempt.log.read_text() == "once\n"
 
 

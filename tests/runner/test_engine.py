@@ -15,7 +15,7 @@ from domain.pipeline.environment import DeleteEnvironment, EnvironmentCreated
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from runner.engine import LocalEngine, OpenDeployments
-from runner.targets.contract import StepOutput, Work
+from runner.targets.contract import StepOutput, StepRequest
 from store.memory import MemoryLog
 from store.sqlite.output import MemoryOutput
 from tests.runner.world import ANN, Gate, World
@@ -98,8 +98,8 @@ async def test_a_deployment_requested_while_it_starts_is_carried_out_once(world:
 
 
 async def test_a_failed_deployment_lets_the_next_one_have_its_turn(world: World) -> None:
-    async def fail_first(work: Work, output: StepOutput) -> None:
-        if work.number == 1:
+    async def fail_first(request: StepRequest, output: StepOutput) -> None:
+        if request.number == 1:
             raise RuntimeError
 
     world.target.on("build api", fail_first)
@@ -118,7 +118,7 @@ async def test_a_failed_deployment_lets_the_next_one_have_its_turn(world: World)
 async def test_environments_are_deployed_side_by_side(world: World) -> None:
     all_there = asyncio.Barrier(3)
 
-    async def meet(work: Work, output: StepOutput) -> None:
+    async def meet(request: StepRequest, output: StepOutput) -> None:
         await all_there.wait()
 
     world.target.on("deploy api", meet)

@@ -14,9 +14,9 @@ import pytest
 from cli.sandbox import free_ports
 from domain.deployment.step import Phase
 from domain.spec import Check, CommandCheck, Health, HttpCheck, ServiceType, TcpCheck, Variable
-from runner.targets.contract import StepFailed, Work
+from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process.executor import ProcessExecutor
-from tests.runner.target import Printed, work
+from tests.runner.target import Printed, request
 
 EXAMPLE = Path(__file__).parents[2] / "examples/announcement"
 STAGES = [["Redis", "DB"], ["Rabbitmq"], ["Backend"], ["Frontend", "Pablo Backend App", "API gateway"]]
@@ -33,7 +33,7 @@ class Example:
         text = re.sub(r"\$\{port:(.+?)\}", lambda found: str(self.ports[found[1]]), text)
         self._services = {service["name"]: service for service in json.loads(text)}
 
-    def work(self, name: str, phase: Phase) -> Work:
+    def request(self, name: str, phase: Phase) -> StepRequest:
         service = self._services[name]
         spec = {
             **service["spec"],
@@ -41,7 +41,7 @@ class Example:
             "env": tuple(Variable(name=name, value=value) for name, value in service["spec"].get("env", {}).items()),
             "health": Health(check=check_of(service["spec"]["health"])),
         }
-        return work(phase, service=UUID(int=self.ports[name]), type=ServiceType(service["type"]), **spec)
+        return request(phase, service=UUID(int=self.ports[name]), type=ServiceType(service["type"]), **spec)
 
 
 def check_of(health: dict[str, Any]) -> Check:
@@ -67,9 +67,9 @@ async def test_a_visit_of_the_gateway_goes_through_all_seven(executor: ProcessEx
     example = Example(tmp_path / "example")
 
     async def carry_out(name: str) -> None:
-        await executor.build(example.work(name, Phase.BUILD), built := Printed())
+        await executor.build(example.request(name, Phase.BUILD), built := Printed())
         assert built.lines, f"nobody sees {name} being built"
-        await executor.deploy(example.work(name, Phase.DEPLOY), Printed())
+        await executor.deploy(example.request(name, Phase.DEPLOY), Printed())
 
     for stage in STAGES:
         await asyncio.gather(*map(carry_out, stage))
@@ -83,7 +83,7 @@ async def test_a_visit_of_the_gateway_goes_through_all_seven(executor: ProcessEx
 
 
 async def test_backend_does_not_start_before_what_it_needs(executor: ProcessExecutor, tmp_path: Path) -> None:
-    backend = Example(tmp_path / "example").work("Backend", Phase.DEPLOY)
+    backend = Example(tmp_path / "example").request("Backend", Phase.DEPLOY)
     with pytest.raises(StepFailed, match="the process ended with exit code 1 before it was healthy"):
         await executor.deploy(backend, printed := Printed())
     assert printed.lines[-1].startswith("Backend needs Redis and DB to be up before it starts")

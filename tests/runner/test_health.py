@@ -12,7 +12,7 @@ import pytest
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
 from runner.targets.contract import StepFailed
-from runner.targets.process.health import Instance, healthy
+from runner.targets.process.health import Instance, wait_until_healthy
 from tests.runner.target import until
 
 
@@ -53,7 +53,7 @@ async def check(
 ) -> None:
     health = Health(check=check, interval=0.01, timeout=timeout)
     place = Instance(ports=ports, directory=directory, variables={"PATH": os.environ["PATH"], "WORD": "yes"})
-    await healthy(health, place, since=time.time(), within=within)
+    await wait_until_healthy(health, place, since=time.time(), within=within)
 
 
 async def reason(asked: Awaitable[None]) -> str:
@@ -91,9 +91,9 @@ async def test_http_asks_for_its_path_on_its_port(nobody: int) -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        ("HTTP/1.1 503 Service Unavailable\r\n\r\n", "GET / on port {} answered 503 Service Unavailable"),
-        ("HTTP/1.1 400\r\n\r\n", "GET / on port {} answered 400"),
-        ("220 mail.example.org\r\n", "no HTTP on port {}"),
+        ("HTTP/1.1 503 Service Unavailable\r\n\r\n", "GET / on port {} returned 503 Service Unavailable"),
+        ("HTTP/1.1 400\r\n\r\n", "GET / on port {} returned 400"),
+        ("220 mail.example.org\r\n", "no HTTP response on port {}"),
     ],
 )
 async def test_http_says_what_was_wrong_with_the_answer(answer: str, expected: str) -> None:
@@ -105,7 +105,7 @@ async def test_http_says_what_was_wrong_with_the_answer(answer: str, expected: s
 async def test_http_without_an_answer_is_not_waited_for_longer_than_its_timeout() -> None:
     async with listening(saying("")) as port:
         why = await reason(check(HttpCheck(), port, timeout=0.1))
-        assert why == "not healthy within 0.05 s: no answer to the check within 0.1 s"
+        assert why == "not healthy within 0.05 s: no response to the check within 0.1 s"
 
 
 @pytest.mark.parametrize("kind", [HttpCheck(), TcpCheck()])
@@ -131,7 +131,7 @@ async def test_a_command_that_fails_says_how() -> None:
 
 async def test_a_command_that_hangs_is_killed(tmp_path: Path) -> None:
     why = await reason(check(CommandCheck(command="echo $$ > pid; sleep 60 & wait"), directory=tmp_path, timeout=0.5))
-    assert why == "not healthy within 0.05 s: no answer to the check within 0.5 s"
+    assert why == "not healthy within 0.05 s: no response to the check within 0.5 s"
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -148,4 +148,4 @@ async def test_it_is_tried_until_it_succeeds(tmp_path: Path) -> None:
 async def test_it_is_tried_once_however_late_it_is() -> None:
     async with listening(saying("")) as port:
         health = Health(check=TcpCheck())
-        await healthy(health, Instance(ports=[port], directory=Path(), variables={}), since=0.0, within=1.0)
+        await wait_until_healthy(health, Instance(ports=[port], directory=Path(), variables={}), since=0.0, within=1.0)

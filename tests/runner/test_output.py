@@ -10,7 +10,7 @@ from domain.deployment.step import Phase
 from domain.spec import ServiceSpec, ServiceType
 from runner import output as outputs
 from runner.output import BufferedOutput
-from runner.targets.contract import Work
+from runner.targets.contract import StepRequest
 from store.ids import new
 from store.output import LineKind
 from store.sqlite.output import MemoryOutput
@@ -52,8 +52,8 @@ async def store() -> AsyncIterator[Counting]:
     await store.close()
 
 
-def attempt(number: int = 1) -> Work:
-    return Work(
+def attempt(number: int = 1) -> StepRequest:
+    return StepRequest(
         environment=new(),
         deployment=DEPLOYMENT,
         number=1,

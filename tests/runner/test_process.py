@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.spec import CommandCheck, Health, TcpCheck, Variable
-from runner.targets.contract import StepFailed, Work
+from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process import attempt
 from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
@@ -24,9 +24,9 @@ from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, ask, build
 BEGUN = Health(check=CommandCheck(command="test -s pid"))
 
 
-def attempt_of(work: Work, tmp_path: Path) -> ProcessAttempt:
-    service = tmp_path / "data" / "processes" / str(work.environment) / str(work.service)
-    return ProcessAttempt(service / f"{work.deployment}.{work.phase.lower()}.{work.attempt}")
+def attempt_of(request: StepRequest, tmp_path: Path) -> ProcessAttempt:
+    service = tmp_path / "data" / "processes" / str(request.environment) / str(request.service)
+    return ProcessAttempt(service / f"{request.deployment}.{request.phase.lower()}.{request.attempt}")
 
 
 def is_alive(file: Path) -> bool:
@@ -59,10 +59,10 @@ async def test_a_build_that_fails_says_which_command_did(executor: ProcessExecut
 
 
 async def test_a_build_that_takes_too_long_is_stopped(executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = build("true", "echo $$ > pid; echo begun; sleep 60", directory=str(tmp_path), build_timeout=0.6)
+    request = build("true", "echo $$ > pid; echo begun; sleep 60", directory=str(tmp_path), build_timeout=0.6)
     printed = Printed()
-    reason = await failure(executor.build(work, printed))
-    assert re.fullmatch(r"not done within 0.6 s: build command 2 \(echo \$\$ .* sleep 60\) was stopped", reason)
+    reason = await failure(executor.build(request, printed))
+    assert re.fullmatch(r"timeout after 0.6 s: build command 2 \(echo \$\$ .* sleep 60\) was stopped", reason)
     assert printed.lines[0] == "begun"
     assert not is_alive(tmp_path / "pid")
 
@@ -80,7 +80,7 @@ async def test_what_a_build_leaves_running_is_stopped(executor: ProcessExecutor,
 
 async def test_a_directory_that_is_not_there_is_named(executor: ProcessExecutor, tmp_path: Path) -> None:
     reason = await failure(executor.build(build("true", directory=str(tmp_path / "gone")), Printed()))
-    assert reason == f"there is no directory {tmp_path / 'gone'}"
+    assert reason == f"directory {tmp_path / 'gone'} does not exist"
 
 
 async def test_a_step_knows_what_it_is_of_and_none_of_our_secrets(
@@ -108,7 +108,7 @@ async def test_a_step_knows_what_it_is_of_and_none_of_our_secrets(
 async def test_a_step_has_the_limit_of_open_files_that_the_server_was_started_with(
     executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "FILES", 200)
+    monkeypatch.setattr(attempt, "OPEN_FILES", 200)
     printed = Printed()
     await executor.build(build("ulimit -S -n"), printed)
     assert printed.lines == ["200"]
@@ -118,26 +118,26 @@ async def test_a_step_has_the_limit_of_open_files_that_the_server_was_started_wi
 async def test_what_is_kept_of_an_attempt_is_its_owners_alone_and_its_processes_have_the_users_umask(
     executor: ProcessExecutor, tmp_path: Path, umask: int
 ) -> None:
-    work = build("umask; touch made", directory=str(tmp_path))
-    service = attempt_of(work, tmp_path).folder.parent
+    request = build("umask; touch made", directory=str(tmp_path))
+    service = attempt_of(request, tmp_path).folder.parent
     service.mkdir(parents=True, mode=0o755)
     kept = os.umask(umask)
     try:
-        await executor.build(work, printed := Printed())
+        await executor.build(request, printed := Printed())
     finally:
         os.umask(kept)
     modes = {path.name: S_IMODE(path.stat().st_mode) for path in service.rglob("*")}
-    assert modes == {attempt_of(work, tmp_path).folder.name: 0o700, "record": 0o600, "log": 0o600}
+    assert modes == {attempt_of(request, tmp_path).folder.name: 0o700, "record": 0o600, "log": 0o600}
     assert printed.lines == [f"{umask:04o}"]
     assert S_IMODE((tmp_path / "made").stat().st_mode) == 0o666 & ~umask
 
 
 async def test_the_folders_above_an_attempt_are_their_owners_alone(executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = build("true")
+    request = build("true")
     kept = os.umask(0)
     try:
-        await executor.abort(work)  # it leaves why
-        await executor.build(replace(work, attempt=2), Printed())
+        await executor.abort(request)  # it leaves why
+        await executor.build(replace(request, attempt=2), Printed())
     finally:
         os.umask(kept)
     made = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
@@ -148,10 +148,10 @@ async def test_a_step_has_no_file_of_ours_open(executor: ProcessExecutor, tmp_pa
     secret = tmp_path / "secret"
     with secret.open("w") as file:
         os.set_inheritable(file.fileno(), True)
-        work = build("ls -l /proc/$$/fd; true", directory=str(tmp_path))
-        await executor.build(work, printed := Printed())
+        request = build("ls -l /proc/$$/fd; true", directory=str(tmp_path))
+        await executor.build(request, printed := Printed())
     opened = {line.partition(" -> ")[2] for line in printed.lines if " -> " in line}
-    assert opened == {"/dev/null", str(attempt_of(work, tmp_path).log)}
+    assert opened == {"/dev/null", str(attempt_of(request, tmp_path).log)}
 
 
 # Jobs
@@ -168,7 +168,7 @@ async def test_a_job_has_succeeded_when_it_ends_with_0(executor: ProcessExecutor
     [
         ("exit 3", "the job ended with exit code 3"),
         ("kill -KILL $$", "the job ended with exit code 137 (SIGKILL)"),
-        ("sleep 60", "not done within 0.2 s: the job was stopped"),
+        ("sleep 60", "timeout after 0.2 s: the job was stopped"),
     ],
 )
 async def test_a_job_that_fails_says_how(executor: ProcessExecutor, command: str, reason: str) -> None:
@@ -176,9 +176,9 @@ async def test_a_job_that_fails_says_how(executor: ProcessExecutor, command: str
 
 
 async def test_nothing_that_has_ended_stays_a_zombie(executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = job("true")
-    await executor.deploy(work, Printed())
-    shim = attempt_of(work, tmp_path).record.pid or 0
+    request = job("true")
+    await executor.deploy(request, Printed())
+    shim = attempt_of(request, tmp_path).record.pid or 0
     await until(lambda: not psutil.pid_exists(shim))
 
 
@@ -186,11 +186,11 @@ async def test_nothing_that_has_ended_stays_a_zombie(executor: ProcessExecutor, 
 
 
 async def test_a_service_gets_a_free_port_and_stays_up(executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = deploy(server(tmp_path), ports=(0, 0))
-    ports = await executor.deploy(work, Printed())
+    request = deploy(server(tmp_path), ports=(0, 0))
+    ports = await executor.deploy(request, Printed())
     assert len(set(ports)) == 2
     assert await ask(ports[0]) == "1"
-    assert await executor.deploy(work, Printed()) == ports
+    assert await executor.deploy(request, Printed()) == ports
 
 
 async def test_a_service_without_port_and_check_is_up_when_it_stays(executor: ProcessExecutor) -> None:
@@ -249,14 +249,14 @@ async def test_the_old_one_is_stopped_first_where_both_need_the_same_port(
     printed = Printed()
     assert await executor.deploy(deploy(server(tmp_path), ports=(port,), number=2), printed) == (port,)
     assert await ask(port) == "2"
-    assert printed.notes == [f"port {port} is fixed: the old instance is stopped before the new one starts"]
+    assert printed.notes == [f"port {port} is fixed; the old instance is stopped before the new one starts"]
 
 
 async def test_an_instance_that_has_lost_its_shim_makes_way_too(executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = deploy(server(tmp_path), ports=(0,))
-    (port,) = await executor.deploy(work, Printed())
-    os.kill(attempt_of(work, tmp_path).record.pid or 0, signal.SIGKILL)
-    await until(lambda: not attempt_of(work, tmp_path).is_running)
+    request = deploy(server(tmp_path), ports=(0,))
+    (port,) = await executor.deploy(request, Printed())
+    os.kill(attempt_of(request, tmp_path).record.pid or 0, signal.SIGKILL)
+    await until(lambda: not attempt_of(request, tmp_path).is_running)
     assert await ask(port) == "1"
     await executor.deploy(deploy(server(tmp_path), ports=(port,), number=2), Printed())
     assert await ask(port) == "2"
@@ -265,8 +265,8 @@ async def test_an_instance_that_has_lost_its_shim_makes_way_too(executor: Proces
 async def test_a_port_that_is_somebody_elses_is_not_fought_for(executor: ProcessExecutor, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         port = foreign.getsockname()[1]
-        work = deploy("touch begun", directory=str(tmp_path), ports=(port,))
-        assert await failure(executor.deploy(work, Printed())) == f"port {port} is in use by another process"
+        request = deploy("touch begun", directory=str(tmp_path), ports=(port,))
+        assert await failure(executor.deploy(request, Printed())) == f"port {port} is in use by another process"
     assert not (tmp_path / "begun").exists()
 
 
@@ -283,31 +283,31 @@ async def test_what_is_long_over_is_forgotten(executor: ProcessExecutor, tmp_pat
 
 
 async def test_an_aborted_step_is_stopped_after_its_last_words(executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = build("trap 'echo bye; exit' TERM; echo $$ > pid; while :; do sleep 0.01; done", directory=str(tmp_path))
-    watching = asyncio.create_task(executor.build(work, printed := Printed()))
+    request = build("trap 'echo bye; exit' TERM; echo $$ > pid; while :; do sleep 0.01; done", directory=str(tmp_path))
+    watching = asyncio.create_task(executor.build(request, printed := Printed()))
     await until(lambda: is_alive(tmp_path / "pid"))
-    await executor.abort(work)
+    await executor.abort(request)
     assert await failure(watching) == "it was cancelled"
     assert printed.lines[-1] == "bye"
     assert not is_alive(tmp_path / "pid")
 
 
 async def test_a_step_that_was_aborted_before_it_began_never_does(executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = deploy("touch begun", directory=str(tmp_path))
-    await executor.abort(work)
-    assert await failure(executor.deploy(work, Printed())) == "it was cancelled"
+    request = deploy("touch begun", directory=str(tmp_path))
+    await executor.abort(request)
+    assert await failure(executor.deploy(request, Printed())) == "it was cancelled"
     assert not (tmp_path / "begun").exists()
 
 
 async def test_to_stop_watching_stops_nothing(executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = build("echo $$ > pid; until test -e go; do sleep 0.01; done; echo done", directory=str(tmp_path))
-    watching = asyncio.create_task(executor.build(work, Printed()))
+    request = build("echo $$ > pid; until test -e go; do sleep 0.01; done; echo done", directory=str(tmp_path))
+    watching = asyncio.create_task(executor.build(request, Printed()))
     await until(lambda: is_alive(tmp_path / "pid"))
     watching.cancel()
     await asyncio.wait([watching])
     assert is_alive(tmp_path / "pid")
     (tmp_path / "go").touch()
-    await executor.build(work, printed := Printed())
+    await executor.build(request, printed := Printed())
     assert printed.lines == ["done"]
 
 
@@ -322,10 +322,10 @@ async def test_what_does_not_listen_is_killed(
 
 
 async def test_what_outlives_its_shim_is_stopped_with_the_service(executor: ProcessExecutor, tmp_path: Path) -> None:
-    work = deploy("echo $$ > pid; exec sleep 60", directory=str(tmp_path), health=BEGUN)
-    await executor.deploy(work, Printed())
-    os.kill(attempt_of(work, tmp_path).record.pid or 0, signal.SIGKILL)
-    await until(lambda: not attempt_of(work, tmp_path).is_running)
+    request = deploy("echo $$ > pid; exec sleep 60", directory=str(tmp_path), health=BEGUN)
+    await executor.deploy(request, Printed())
+    os.kill(attempt_of(request, tmp_path).record.pid or 0, signal.SIGKILL)
+    await until(lambda: not attempt_of(request, tmp_path).is_running)
     assert is_alive(tmp_path / "pid")
     await executor.stop(ENVIRONMENT, SERVICE)
     assert not is_alive(tmp_path / "pid")
@@ -334,12 +334,12 @@ async def test_what_outlives_its_shim_is_stopped_with_the_service(executor: Proc
 async def test_a_number_that_was_given_to_another_process_is_left_alone(
     executor: ProcessExecutor, tmp_path: Path
 ) -> None:
-    work = job("true")
-    await executor.deploy(work, Printed())
+    request = job("true")
+    await executor.deploy(request, Printed())
     foreign = await asyncio.create_subprocess_exec("sleep", "60", start_new_session=True)
     try:
-        (attempt_of(work, tmp_path).folder / "record").write_text(f"started 1.0\npid {foreign.pid}\n")
-        assert "vanished" in await failure(executor.deploy(work, Printed()))
+        (attempt_of(request, tmp_path).folder / "record").write_text(f"started 1.0\npid {foreign.pid}\n")
+        assert "vanished" in await failure(executor.deploy(request, Printed()))
         await executor.stop(ENVIRONMENT, SERVICE)
         assert psutil.Process(foreign.pid).status() != psutil.STATUS_ZOMBIE
     finally:

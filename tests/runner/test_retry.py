@@ -37,7 +37,7 @@ async def test_what_the_database_refuses_for_a_while_is_done_in_the_end(
         return "done"
 
     assert await retry(act) == "done"
-    assert caplog.messages == [f"Recording failed, and is retried: {refusal}"]  # what lasts is said once
+    assert caplog.messages == [f"Recording failed; retrying: {refusal}"]  # what lasts is said once
 
 
 async def test_who_follows_gets_every_event_once_though_the_database_goes_away() -> None:

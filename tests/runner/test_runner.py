@@ -13,7 +13,7 @@ from domain.deployment.queue import DeploymentId
 from domain.deployment.step import BuildSucceeded, Phase, Status
 from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
 from domain.pipeline.environment import Target
-from runner.targets.contract import StepOutput, Work
+from runner.targets.contract import StepOutput, StepRequest
 from store.log import Author, IdempotencyKey, Receipt, StreamChange
 from store.memory import MemoryLog
 from store.sqlite.log import SqliteLog
@@ -46,7 +46,7 @@ async def test_the_stages_run_one_after_another(world: World) -> None:
 async def test_the_services_of_a_stage_run_at_once(world: World) -> None:
     all_there = asyncio.Barrier(3)
 
-    async def meet(work: Work, output: StepOutput) -> None:
+    async def meet(request: StepRequest, output: StepOutput) -> None:
         await all_there.wait()
 
     names = ["api", "web", "worker"]
@@ -60,7 +60,7 @@ async def test_the_services_of_a_stage_run_at_once(world: World) -> None:
 async def test_no_more_services_are_worked_on_at_once_than_the_environment_allows(world: World) -> None:
     names = [f"s{number}" for number in range(7)]
 
-    async def take_turns(work: Work, output: StepOutput) -> None:
+    async def take_turns(request: StepRequest, output: StepOutput) -> None:
         for _ in range(20):
             await asyncio.sleep(0)
 
@@ -259,7 +259,7 @@ async def test_a_deployment_that_is_cancelled_while_it_waits_leaves_the_queue(wo
 async def test_a_fault_of_the_target_fails_the_step_with_a_masked_reason(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def buggy(work: Work, output: StepOutput) -> None:
+    async def buggy(request: StepRequest, output: StepOutput) -> None:
         raise ValueError("the password is hunter2")
 
     world.target.on("build api", buggy)
@@ -275,7 +275,7 @@ async def test_a_fault_of_the_target_fails_the_step_with_a_masked_reason(
 
 
 async def test_a_target_that_breaks_off_by_itself_fails_the_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def break_off(work: Work, output: StepOutput) -> tuple[int, ...]:
+    async def break_off(request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(world.target, "deploy", break_off)
@@ -284,7 +284,7 @@ async def test_a_target_that_breaks_off_by_itself_fails_the_step(world: World, m
 
 
 async def test_output_that_can_not_be_kept_fails_the_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def print_(work: Work, output: StepOutput) -> None:
+    async def print_(request: StepRequest, output: StepOutput) -> None:
         await output.write(["hello"], 6)
 
     async def append(*_: object, **__: object) -> None:
@@ -299,7 +299,7 @@ async def test_output_that_can_not_be_kept_fails_the_step(world: World, monkeypa
 async def test_a_step_that_can_not_be_stopped_does_not_hang_the_deployment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def abort(work: Work) -> None:
+    async def abort(request: StepRequest) -> None:
         raise OSError("the engine is gone")
 
     monkeypatch.setattr(world.target, "abort", abort)
@@ -323,7 +323,7 @@ async def test_a_target_that_the_server_lacks_fails_the_steps(world: World) -> N
 
 
 async def test_what_a_step_printed_is_kept_before_its_outcome_is_recorded(world: World) -> None:
-    async def print_(work: Work, output: StepOutput) -> None:
+    async def print_(request: StepRequest, output: StepOutput) -> None:
         position = await output.offset()
         for number in range(500):
             position += 1

@@ -2,50 +2,50 @@
 
 from pathlib import Path
 
-from runner.targets.process.tail import LINE, Tail, cut
+from runner.targets.process.tail import MAX_LINE, Tail, split_lines
 from tests.runner.target import Printed
 
 
 def test_an_unfinished_line_waits_for_its_end() -> None:
-    assert cut(b"one\ntw", rest=False) == (["one"], 4)
-    assert cut(b"one\ntw", rest=True) == (["one", "tw"], 6)
+    assert split_lines(b"one\ntw", rest=False) == (["one"], 4)
+    assert split_lines(b"one\ntw", rest=True) == (["one", "tw"], 6)
 
 
 def test_lines_may_be_empty_and_may_end_as_on_windows() -> None:
-    assert cut(b"\n\r\none\r\n", rest=False) == (["", "", "one"], 8)
+    assert split_lines(b"\n\r\none\r\n", rest=False) == (["", "", "one"], 8)
 
 
 def test_what_is_no_utf_8_is_replaced() -> None:
-    assert cut("é".encode() + b"\xff\n", rest=False) == (["é\ufffd"], 4)
+    assert split_lines("é".encode() + b"\xff\n", rest=False) == (["é\ufffd"], 4)
 
 
 def test_a_long_line_is_cut_between_two_characters() -> None:
-    data = b"a" + "é".encode() * LINE + b"\n"
-    lines, length = cut(data, rest=False)
+    data = b"a" + "é".encode() * MAX_LINE + b"\n"
+    lines, length = split_lines(data, rest=False)
     assert "".join(lines) == data.decode().strip()
-    assert max(len(line.encode()) for line in lines) <= LINE
+    assert max(len(line.encode()) for line in lines) <= MAX_LINE
     assert length == len(data)
 
 
 def test_a_line_of_the_full_length_is_one() -> None:
-    data = b"a" * LINE
-    assert cut(data, rest=False) == ([], 0)
-    assert cut(data + b"\n", rest=False) == ([data.decode()], LINE + 1)
-    assert cut(data + b"b", rest=False) == ([data.decode()], LINE)
+    data = b"a" * MAX_LINE
+    assert split_lines(data, rest=False) == ([], 0)
+    assert split_lines(data + b"\n", rest=False) == ([data.decode()], MAX_LINE + 1)
+    assert split_lines(data + b"b", rest=False) == ([data.decode()], MAX_LINE)
 
 
 async def test_each_line_comes_with_the_place_that_it_ends_at(tmp_path: Path) -> None:
     file = tmp_path / "log"
     file.write_bytes(b"kept\nnew\nunfini")
     tail = Tail(file, printed := Printed(), len("kept\n"))
-    assert await tail.pull()
+    assert await tail.copy()
     assert (printed.lines, printed.upto) == (["new"], 9)
-    assert not await tail.pull()
+    assert not await tail.copy()
     with file.open("ab") as log:
         log.write(b"shed\nlast")
-    await tail.pull(rest=True)
+    await tail.copy(rest=True)
     assert (printed.lines, printed.upto) == (["new", "unfinished", "last"], file.stat().st_size)
 
 
 async def test_a_file_that_is_not_there_has_no_lines(tmp_path: Path) -> None:
-    assert not await Tail(tmp_path / "log", Printed(), 0).pull(rest=True)
+    assert not await Tail(tmp_path / "log", Printed(), 0).copy(rest=True)

@@ -23,7 +23,7 @@ from runner import jobs, worker
 from runner.connector import Connector, Manager
 from runner.jobs import Jobs
 from runner.machine import machine
-from runner.targets.contract import Executor, StepOutput, Work
+from runner.targets.contract import Executor, StepOutput, StepRequest
 from runner.targets.process.executor import ProcessExecutor
 from runner.worker import WorkerEngine
 from store import ids
@@ -227,9 +227,9 @@ async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(
 
     monkeypatch.setattr(world.outputs, "reset_offset", falter)
 
-    async def print_and_wait(work: Work, output: StepOutput) -> None:
+    async def print_and_wait(request: StepRequest, output: StepOutput) -> None:
         await output.write(["working"], upto=8)
-        await gate(work, output)
+        await gate(request, output)
 
     gate = Gate()
     world.target.on("build api", print_and_wait)
@@ -243,7 +243,7 @@ async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(
     await execute(database, GONE)
     async with workers.one(on="second"):
         async for lines in world.outputs.follow(id_, after=1):
-            assert "is gone: this step is begun anew on" in lines[0].text
+            assert "is lost; the step restarts on" in lines[0].text
             break
         assert await world.outputs.offset(id_, api, Phase.BUILD, 1) == 0
         gate.opened.set()
@@ -264,7 +264,7 @@ async def test_that_a_step_is_begun_anew_is_said_again_when_the_connection_broke
     await world.outputs.close()
     async with far(database) as (proxy, dsn):
         world.outputs = await PostgresOutput.open(dsn)
-        proxy.hushes = b"this step is begun anew"
+        proxy.hushes = b"the step restarts on"
         async with workers.one(on="second") as engine:
             await proxy.has_hushed.wait()
             proxy.cut()
@@ -273,7 +273,7 @@ async def test_that_a_step_is_begun_anew_is_said_again_when_the_connection_broke
                 await engine.start()
             proxy.speak()
             async for lines in world.outputs.follow(id_):
-                assert ["is gone: this step is begun anew on" in line.text for line in lines] == [True]
+                assert ["is lost; the step restarts on" in line.text for line in lines] == [True]
                 break
             gate.opened.set()
             assert (await world.over(id_)).status == Status.SUCCEEDED
@@ -478,7 +478,7 @@ async def test_a_worker_begins_again_when_no_word_comes_of_a_job_that_it_asked_f
 async def test_a_worker_whose_database_does_not_let_it_hand_over_ends_all_the_same_and_says_so(
     world: World, workers: Workers, database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(worker, "HANDING_OVER", 0.1)
+    monkeypatch.setattr(worker, "RELEASE_TIMEOUT", 0.1)
     gate = Gate()
     world.target.on("build api", gate)
     id_ = await world.request(await world.environment(["api"]))

@@ -260,7 +260,7 @@ async def test_a_step_waits_for_the_machine_that_it_was_begun_on_and_says_so(
         await first.end(SIGKILL)
         async with worker(database, data / "second"):
             async for lines in world.outputs.follow(id_):
-                if any("does not answer: this step waits for it" in line.text for line in lines):
+                if any("does not answer; the step waits for it" in line.text for line in lines):
                     break
             await first.start()
             (data / "go").touch()

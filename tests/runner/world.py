@@ -19,13 +19,13 @@ from domain.pipeline.stage import CreateStage
 from domain.project import EnvironmentId, ProjectId
 from domain.spec import ServiceSpec, ServiceType
 from runner.runner import Runner
-from runner.targets.contract import StepFailed, StepOutput, Work
+from runner.targets.contract import StepFailed, StepOutput, StepRequest
 from store.ids import new
 from store.log import Author, EventLog, IdempotencyKey, LogUnavailable, Origin, Receipt, RecordedEvent, StreamChange
 from store.memory import MemoryLog
 from store.output import OutputStore
 
-Do = Callable[[Work, StepOutput], Awaitable[None]]
+Do = Callable[[StepRequest, StepOutput], Awaitable[None]]
 
 HANGING = 30.0
 """Seconds after which a test is not going to end."""
@@ -57,19 +57,19 @@ class Functions:
         """Has *step*, such as `deploy api` or `build api 2`, do something."""
         self._do[step] = do
 
-    async def build(self, work: Work, output: StepOutput) -> None:
-        await self._watch(work, output)
+    async def build(self, request: StepRequest, output: StepOutput) -> None:
+        await self._watch(request, output)
 
-    async def deploy(self, work: Work, output: StepOutput) -> tuple[int, ...]:
-        await self._watch(work, output)
-        self.up.add(work.service)
+    async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
+        await self._watch(request, output)
+        self.up.add(request.service)
         return (8000,)
 
-    async def abort(self, work: Work) -> None:
-        name = _name(work)
+    async def abort(self, request: StepRequest) -> None:
+        name = _name(request)
         self.marks.append(f"abort {name}")
         never = asyncio.get_running_loop().create_future()
-        task = self.running.setdefault(f"{work.deployment} {name}", asyncio.ensure_future(_wait(never)))
+        task = self.running.setdefault(f"{request.deployment} {name}", asyncio.ensure_future(_wait(never)))
         task.cancel()
 
     async def stop(self, environment: UUID, service: UUID) -> None:
@@ -87,30 +87,30 @@ class Functions:
         for service in self.up - set(keep):
             await self.stop(uuid4(), service)
 
-    async def _watch(self, work: Work, output: StepOutput) -> None:
-        identity = f"{work.deployment} {_name(work)}"
-        self.watched[_name(work)] += 1
+    async def _watch(self, request: StepRequest, output: StepOutput) -> None:
+        identity = f"{request.deployment} {_name(request)}"
+        self.watched[_name(request)] += 1
         if identity not in self.running:
-            self.running[identity] = asyncio.create_task(self._run(work, output))
+            self.running[identity] = asyncio.create_task(self._run(request, output))
         task = self.running[identity]
         await asyncio.wait([task])
         if task.cancelled():
             raise StepFailed("it was cancelled")
         task.result()
 
-    async def _run(self, work: Work, output: StepOutput) -> None:
-        name = _name(work)
+    async def _run(self, request: StepRequest, output: StepOutput) -> None:
+        name = _name(request)
         self.marks.append(f"begin {name}")
         self.most = max(self.most, sum(not task.done() for task in self.running.values()))
         for step in (name, name.rsplit(" ", 1)[0]):
             if do := self._do.get(step):
-                await do(work, output)
+                await do(request, output)
                 break
         self.marks.append(f"end {name}")
 
 
-def _name(work: Work) -> str:
-    return f"{work.phase.lower()} {work.name} {work.attempt}"
+def _name(request: StepRequest) -> str:
+    return f"{request.phase.lower()} {request.name} {request.attempt}"
 
 
 async def _wait(never: asyncio.Future[None]) -> None:
@@ -123,13 +123,13 @@ class Gate:
     def __init__(self) -> None:
         self.reached, self.opened = asyncio.Event(), asyncio.Event()
 
-    async def __call__(self, work: Work, output: StepOutput) -> None:
+    async def __call__(self, request: StepRequest, output: StepOutput) -> None:
         self.reached.set()
         await self.opened.wait()
 
 
 def failing(reason: str) -> Do:
-    async def fail(work: Work, output: StepOutput) -> None:
+    async def fail(request: StepRequest, output: StepOutput) -> None:
         raise StepFailed(reason)
 
     return fail

@@ -97,7 +97,7 @@ def test_the_token_of_another_server_is_left_alone_and_no_use(stageline: Stageli
     with served(tmp_path / "another") as another:
         assert not _is_good(stageline, another.token)
         kept = Keyring().tokens()
-    Keyring().keep("http://another", kept[another.url])
+    Keyring().save("http://another", kept[another.url])
     before = Keyring().tokens()
     stageline.restart()
     assert Keyring().tokens() == before | {stageline.url: stageline.token}
@@ -114,9 +114,9 @@ def test_what_else_is_in_the_file_stays(keyring: Keyring) -> None:
         "tokens": {"http://a": "A", "http://odd": 1},
         "contexts": {"default": {"project": "P"}},
     }
-    keyring.keep("http://a", "A")
+    keyring.save("http://a", "A")
     keyring.path.write_text(json.dumps(content))
-    keyring.keep("http://b", "B")
+    keyring.save("http://b", "B")
     assert json.loads(keyring.path.read_text()) == content | {"tokens": {"http://a": "A", "http://b": "B"}}
     assert (_mode(keyring.path), _mode(keyring.path.parent)) == (0o600, 0o700)
 
@@ -125,7 +125,7 @@ def test_a_file_that_is_a_link_stays_one(keyring: Keyring, tmp_path: Path) -> No
     keyring.path.parent.mkdir()
     elsewhere = tmp_path / "dotfiles/config.json"
     keyring.path.symlink_to(elsewhere)
-    keyring.keep("http://a", "A")
+    keyring.save("http://a", "A")
     assert keyring.path.is_symlink()
     assert json.loads(elsewhere.read_text())["tokens"] == {"http://a": "A"}
 
@@ -134,17 +134,17 @@ def test_a_file_that_is_a_link_stays_one(keyring: Keyring, tmp_path: Path) -> No
 def test_a_file_that_makes_no_sense_is_left_as_it_is(keyring: Keyring, content: str) -> None:
     keyring.path.parent.mkdir()
     keyring.path.write_text(content)
-    with pytest.raises(KeyringUnusable, match="mend it or move it away"):
+    with pytest.raises(KeyringUnusable, match="Repair or remove it"):
         keyring.tokens()
-    with pytest.raises(KeyringUnusable, match="mend it or move it away"):
-        keyring.keep("http://a", "A")
+    with pytest.raises(KeyringUnusable, match="Repair or remove it"):
+        keyring.save("http://a", "A")
     assert keyring.path.read_text() == content
 
 
 def test_a_file_that_cant_be_written_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(KeyringUnusable, match=r"can't be (written|read): "):
-        Keyring(tmp_path / "file/config.json").keep("http://a", "A")
+        Keyring(tmp_path / "file/config.json").save("http://a", "A")
 
 
 async def test_a_revoked_token_is_no_longer_good() -> None:

@@ -107,7 +107,7 @@ def get(*lines: bytes, url: bytes = b"/health/live") -> bytes:
             414,
             "The WebSocket's address has 8,009 bytes; at most 8,000 are allowed.",
         ),
-        (b"\x16\x03\x01\x02\x00", 400, "The request is no HTTP."),
+        (b"\x16\x03\x01\x02\x00", 400, "The request is not HTTP."),
         (HANDSHAKE + b"Content-Length: 3\r\n\r\nabc", 400, "The WebSocket's handshake is invalid."),
         (HANDSHAKE + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "The WebSocket's handshake is invalid."),
     ],
@@ -469,9 +469,9 @@ def test_the_log_has_so_many_lines_a_minute(caplog: pytest.LogCaptureFixture, mo
 
     incidents = Incidents()
     for _ in range(connection.LINES + 12):
-        incidents.report(Client(), "The request is no HTTP.")
+        incidents.report(Client(), "The request is not HTTP.")
     assert [record.getMessage() for record in caplog.records] == [
-        "10.0.0.1: The request is no HTTP."
+        "10.0.0.1: The request is not HTTP."
     ] * connection.LINES
     monkeypatch.setattr(connection, "MINUTE", 0.0)
     incidents.sum_up()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from server.cors import OriginUnusable, checked
+from server.cors import InvalidOrigin, normalize_origin
 from tests.gql.stageline import Stageline, served
 from tests.serving import Serving
 
@@ -107,16 +107,16 @@ def test_the_cookie_counts_for_pages_of_the_servers_own_and_of_allowed_origins_o
     ],
 )
 def test_an_origin_is_taken_as_browsers_write_it(named: str, origin: str) -> None:
-    assert checked(named) == origin
+    assert normalize_origin(named) == origin
 
 
 @pytest.mark.parametrize("named", ["", "*", "null", "app.example", "ftp://app.example", "https://app.example/page"])
 def test_what_is_no_origin_is_refused(named: str) -> None:
-    with pytest.raises(OriginUnusable, match="is no origin: name it as https://"):
-        checked(named)
+    with pytest.raises(InvalidOrigin, match=r"is not an origin\. Write it as https://"):
+        normalize_origin(named)
 
 
 def test_the_command_line_says_what_is_no_origin(tmp_path: Path) -> None:
     said = Serving(tmp_path).stageline("serve", "--allow-origin", ALLOWED, "--allow-origin", "*")
     assert (said.returncode, said.stdout) == (2, "")
-    assert "'*' is no origin" in said.stderr
+    assert "'*' is not an origin" in said.stderr

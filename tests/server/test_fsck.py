@@ -81,8 +81,8 @@ async def test_an_event_that_was_removed_is_found(settings: Settings, damage: Da
 @pytest.mark.parametrize(
     ("statement", "finding"),
     [
-        ("UPDATE {documents} SET position = position + 1", "has something else in row"),
-        ("UPDATE {documents} SET {tags} = NULL WHERE {tags} IS NOT NULL", "has something else in row"),
+        ("UPDATE {documents} SET position = position + 1", "differs in row"),
+        ("UPDATE {documents} SET {tags} = NULL WHERE {tags} IS NOT NULL", "differs in row"),
         ("DELETE FROM {documents}", "lacks row"),
     ],
 )
@@ -102,23 +102,23 @@ async def test_a_row_of_nothing_is_found(settings: Settings, damage: Damage) -> 
     )
     await asyncio.to_thread(damage, copies)
     (finding,) = await wrong(settings)
-    assert "has rows that the log tells nothing of: 1" in finding
+    assert "has rows without events: 1" in finding
 
 
 async def test_several_processes_find_the_same(settings: Settings, damage: Damage) -> None:
-    assert (await check(settings, small=0))[1] == []
+    assert (await check(settings, single_process=0))[1] == []
     await asyncio.to_thread(damage, "DELETE FROM {documents}")
-    assert sorted((await check(settings, small=0))[1]) == sorted(await wrong(settings))
+    assert sorted((await check(settings, single_process=0))[1]) == sorted(await wrong(settings))
 
 
 async def test_rows_that_there_is_no_room_for_are_checked_all_the_same(settings: Settings, damage: Damage) -> None:
-    assert (await check(settings, room=0))[1] == []
+    assert (await check(settings, max_rows=0))[1] == []
     await asyncio.to_thread(damage, "UPDATE {documents} SET position = position + 1 WHERE {tags} IS NULL")
-    assert sorted((await check(settings, room=0))[1]) == sorted(await wrong(settings)) != []
+    assert sorted((await check(settings, max_rows=0))[1]) == sorted(await wrong(settings)) != []
 
 
 async def test_how_much_is_done_is_told(settings: Settings) -> None:
     shares: list[float] = []
-    await check(settings, tell=shares.append)
+    await check(settings, report=shares.append)
     assert shares[0] == 0
     assert shares[-1] == 1

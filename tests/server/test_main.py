@@ -84,7 +84,7 @@ def test_a_configuration_that_makes_no_sense_is_named(tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text("nonsense")
     said = _not_started(unstarted, port=0, data=unstarted.data)
-    assert said.partition(" ")[2].startswith(f"ERROR {file} is no JSON (")
+    assert said.partition(" ")[2].startswith(f"ERROR {file} is not valid JSON (")
     assert file.read_text() == "nonsense"
 
 
@@ -122,7 +122,7 @@ def test_a_deployment_goes_on_when_it_is_started_again_after_ctrl_c(data: Path) 
         until(lambda: server.execute(STATUS, id=deployment)["deployment"]["status"] == "SUCCEEDED")
         server.stop()
         done = server.stageline("fsck", "--data", str(server.data))
-        assert done.stdout.endswith("nothing wrong\n"), done
+        assert done.stdout.endswith("no problems found\n"), done
         assert "Traceback" not in server.log.read_text()
     assert (data / "marks").read_text() == "build\n"
 

@@ -108,7 +108,7 @@ def test_everything_goes_on_where_it_has_moved_to(node: Serving, empty: str) -> 
     moved = node.stageline("migrate", "--from", str(node.data), "--database", empty)
     assert (moved.returncode, moved.stderr) == (0, "")
     events = (
-        f"{count(empty, 'stored_events')} events, and all that goes with them, have moved to {describe_database(empty)}"
+        f"Moved {count(empty, 'stored_events')} events, and all other data of the server, to {describe_database(empty)}"
     )
     assert moved.stdout.startswith(events)
     assert count(empty, "procrastinate_jobs") == 1  # the first deployment's isn't done again
@@ -130,7 +130,7 @@ def test_what_has_moved_is_not_served_from_there_any_more(
 ) -> None:
     """Nor are keys left there, by which somebody could be known who was forgotten."""
     move(folder, empty)
-    assert capsys.readouterr().out.startswith("4 events")
+    assert capsys.readouterr().out.startswith("Moved 4 events")
     assert [count(empty, table) for table in ("stored_events", "keys", "actor_keys")] == [4, 1, 1]
     assert keys(folder) == []
     with pytest.raises(SystemExit, match=r"log\.db was moved to the database .*: name that database"):
@@ -157,7 +157,7 @@ def test_a_database_that_a_worker_is_at_work_in_is_left_alone(folder: Path, empt
     worker = subprocess.Popen([sys.executable, *arguments], cwd=ROOT)
     try:
         wait_until(lambda: count(empty, "leases WHERE expires_at >= clock_timestamp()"), "the worker is at work")
-        with pytest.raises(SystemExit, match="is in use: stop all servers and workers first"):
+        with pytest.raises(SystemExit, match=r"is in use\. Stop all servers and workers first"):
             move(folder, empty)
     finally:
         worker.terminate()
@@ -204,7 +204,7 @@ def test_what_a_postgresql_can_not_keep_is_told_of(folder: Path, empty: str) -> 
         await log.close()
 
     asyncio.run(write())
-    with pytest.raises(SystemExit, match=rf"Something in {folder} can't be kept in a PostgreSQL: .*0x00"):
+    with pytest.raises(SystemExit, match=rf"PostgreSQL can't store the data in {folder}: .*0x00"):
         move(folder, empty)
     assert [count(empty, "stored_events"), keys(folder)] == [0, ["ann"]]
 
@@ -213,7 +213,7 @@ def test_what_is_there_without_a_log_is_told_of(folder: Path, empty: str) -> Non
     asyncio.run(prepare(empty))
     with psycopg.connect(empty) as database:
         database.execute("INSERT INTO actor_keys VALUES ('ann', '')")
-    with pytest.raises(SystemExit, match=r"can't be kept in a PostgreSQL: duplicate key"):
+    with pytest.raises(SystemExit, match=r"PostgreSQL can't store the data in .*: duplicate key"):
         move(folder, empty)
     assert [count(empty, "stored_events"), keys(folder)] == [0, ["ann"]]
 

@@ -1,20 +1,20 @@
 """
-An attempt at a step as local processes: a folder, and what it proves.
+An attempt at a step as local processes, with its state in a folder.
 
-    record   what became of the attempt, a line each: started, ports, pid, command, ended, failed
-    log      what its processes print
+    record   the state of the attempt, in lines: started, ports, pid, command, ended, failed
+    log      the output of its processes
 
-Whoever may run the attempt holds a lock on the record (flock): the server while it starts the shim, and from then on
-the shim, whose standard input the open file is. The kernel drops the lock with its last holder, so no moment at which
-a server or a shim is killed, or the machine restarts, leaves open what happened:
+The process that may run the attempt holds a lock on the record (flock). The server holds it while it starts the shim.
+From then on the shim holds it, because the open file is its standard input. The kernel releases the lock when its last
+holder dies. So the state is known even if the server, the shim or the machine stops at any moment:
 
-    lock   pid     ended
-    held   any     any     it runs
-    free   none    none    it never began
-    free   given   given   it has ended, with that exit code
-    free   given   none    it vanished: killed, or gone with the machine
+    lock   pid       ended
+    held   any       any       running
+    free   missing   missing   never begun
+    free   present   present   ended with that exit code
+    free   present   missing   vanished: killed, or the machine restarted
 
-While the lock is held the pid is the shim's, and no later process's. The folder belongs on a local file system.
+While the lock is held, the pid is the shim's, and not a later process's. The folder must be on a local file system.
 """
 
 import asyncio
@@ -36,18 +36,20 @@ from runner.targets.contract import StepFailed
 from store.sqlite import disk
 
 SHIM = Path(__file__).with_name("shim.sh")
-GRACE = 10.0
-"""Seconds that processes are given to end by themselves when they are stopped."""
+"""The script that runs the commands of an attempt, and outlives the server."""
 
-FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-"""Soft limit of open files that this process was started with, which the server raises for itself alone."""
+GRACE = 10.0
+"""Time between the signals TERM and KILL, in seconds."""
+
+OPEN_FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+"""Soft limit of open files at the start of this process. The server raises its own limit, but not that of steps."""
 
 STAMP = "STAGELINE_STEP"
-"""The environment variable that tells a process which attempt it belongs to."""
+"""Name of the environment variable that holds the folder of a process's attempt."""
 
 
-class Record(Struct, frozen=True, kw_only=True):
-    """What is written of an attempt. *started* is in seconds since the epoch, *command* counts from 1."""
+class AttemptRecord(Struct, frozen=True, kw_only=True):
+    """The record of an attempt. *started* is in seconds since the epoch, and *command* counts from 1."""
 
     started: float = 0.0
     ports: tuple[int, ...] = ()
@@ -58,12 +60,12 @@ class Record(Struct, frozen=True, kw_only=True):
 
     @property
     def is_begun(self) -> bool:
-        """Whether it is too late to begin: the commands were begun, or are not to be."""
+        """Whether the commands have begun, or must not begin."""
         return self.pid is not None or self.failed is not None
 
 
 class ProcessAttempt:
-    """The attempt whose files are in *folder*."""
+    """An attempt with its files in *folder*."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,12 +73,12 @@ class ProcessAttempt:
         self._record = folder / "record"
 
     @property
-    def record(self) -> Record:
+    def record(self) -> AttemptRecord:
         try:
             written = dict(line.split(" ", 1) for line in self._record.read_text().splitlines())
         except FileNotFoundError:
-            return Record()
-        return Record(
+            return AttemptRecord()
+        return AttemptRecord(
             started=float(written.get("started", 0)),
             ports=tuple(int(port) for port in written.get("ports", "").split()),
             pid=int(written["pid"]) if "pid" in written else None,
@@ -102,13 +104,13 @@ class ProcessAttempt:
 
     @property
     def is_alive(self) -> bool:
-        """Whether any process of it lives, be it one that its shim left behind."""
+        """Whether any of its processes is alive, even one that the shim left behind."""
         return self.is_running or bool(self._processes())
 
     def begin(
         self, commands: Sequence[str], directory: Path, variables: Mapping[str, str], ports: Sequence[int] = ()
     ) -> None:
-        """Has the shim run *commands*, unless it does or did already; raises `StepFailed` if it can't be started."""
+        """Start *commands*, unless the attempt has begun already; raise `StepFailed` if that is impossible."""
         disk.make_folder(self.folder)
         with self._recording() as record, open(self.log, "ab", opener=disk.open_private) as log:
             try:
@@ -121,7 +123,12 @@ class ProcessAttempt:
             record.write(f"started {time.time()}\nports {' '.join(map(str, ports))}\n".encode())
             try:
                 shim = subprocess.Popen(
-                    ["/bin/sh", SHIM, "unlimited" if FILES == resource.RLIM_INFINITY else str(FILES), *commands],
+                    [
+                        "/bin/sh",
+                        SHIM,
+                        "unlimited" if OPEN_FILES == resource.RLIM_INFINITY else str(OPEN_FILES),
+                        *commands,
+                    ],
                     stdin=record,
                     stdout=log,
                     stderr=log,
@@ -130,11 +137,11 @@ class ProcessAttempt:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise StepFailed(f"it can't be started in {directory}: {error.strerror}") from error
+                raise StepFailed(f"cannot start a process in {directory}: {error.strerror}") from error
         _reap(shim)
 
     def fail(self, reason: str) -> None:
-        """Writes down that the attempt has failed, whatever its processes make of it; the first reason stays."""
+        """Record that the attempt has failed, whatever its exit code; the first recorded reason stays."""
         if self.record.failed is None:
             disk.make_folder(self.folder)
             with self._recording() as record:
@@ -143,8 +150,8 @@ class ProcessAttempt:
     def _recording(self) -> FileIO:
         return open(self._record, "ab", buffering=0, opener=disk.open_private)
 
-    async def exited(self) -> None:
-        """Returns when the shim is no more."""
+    async def wait(self) -> None:
+        """Wait until the shim has exited."""
         while (pid := await self._pid()) and self.is_running:
             if not hasattr(os, "pidfd_open"):
                 await asyncio.sleep(0.05)
@@ -152,13 +159,13 @@ class ProcessAttempt:
             with suppress(ProcessLookupError):
                 descriptor = os.pidfd_open(pid)
                 try:
-                    if self.is_running:  # only then the descriptor is surely the shim's
-                        await _readable(descriptor)
+                    if self.is_running:  # otherwise the descriptor may be another process's
+                        await _wait_until_readable(descriptor)
                 finally:
                     os.close(descriptor)
 
     async def end(self) -> None:
-        """Ends all of its processes: TERM to the group, and KILL to what is left of it after `GRACE` seconds."""
+        """Stop all processes of the group: signal TERM, and KILL after `GRACE` seconds."""
         group = await self._pid()
         for number in (signal.SIGTERM, signal.SIGKILL):
             if group is None or not self._processes():
@@ -171,29 +178,29 @@ class ProcessAttempt:
                 pause = min(2 * pause, 0.1)
 
     async def _pid(self) -> int | None:
-        """The shim's number; a shim that has just been started is given the time to write it down."""
+        """Return the shim's process id; wait for a shim that has just started to record it."""
         while self.record.pid is None and self.is_running:
             await asyncio.sleep(0.002)
         return self.record.pid
 
     def _processes(self) -> list[psutil.Process]:
-        """The living processes of the shim's group.
+        """Return the living processes of the shim's group.
 
-        The number of a group is taken until its last process is gone, and may be another's from then on. So when the
-        shim is no more, the group is the attempt's only if one of its processes carries the stamp.
+        The system may reuse the number of a group after its last process has ended. So without a running shim, the
+        group belongs to the attempt only if one of its processes has the stamp.
         """
         group = self.record.pid
         found = _group(group) if group else []
-        return found if self.is_running or any(self._has_stamped(process) for process in found) else []
+        return found if self.is_running or any(self._has_stamp(process) for process in found) else []
 
-    def _has_stamped(self, process: psutil.Process) -> bool:
+    def _has_stamp(self, process: psutil.Process) -> bool:
         with suppress(psutil.Error):
             return bool(process.environ().get(STAMP) == str(self.folder))
         return False
 
 
 def _group(number: int) -> list[psutil.Process]:
-    """The processes of a group that are no zombies."""
+    """Return the processes of a group, without zombies."""
     with suppress(PermissionError):
         try:
             os.killpg(number, 0)
@@ -208,9 +215,9 @@ def _group(number: int) -> list[psutil.Process]:
 
 
 def _reap(child: subprocess.Popen[bytes]) -> None:
-    """Keeps *child* from staying a zombie, however long it lives and whoever watches it."""
+    """Reap *child* when it exits, so that it does not stay a zombie."""
     if not hasattr(os, "pidfd_open"):
-        return  # subprocess reaps it when it starts the next one
+        return  # subprocess reaps it when it starts the next child
     loop = asyncio.get_running_loop()
     descriptor = os.pidfd_open(child.pid)
 
@@ -222,7 +229,7 @@ def _reap(child: subprocess.Popen[bytes]) -> None:
     loop.add_reader(descriptor, reap)
 
 
-async def _readable(descriptor: int) -> None:
+async def _wait_until_readable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(descriptor, ready.set)

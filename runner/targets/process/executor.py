@@ -2,8 +2,8 @@
 The target that runs services as processes of the server's own machine.
 
 Every attempt has a folder, `processes/<environment>/<service>/<deployment>.<phase>.<attempt>`, and a shim that
-outlives the server (see attempt.py). A new instance of a service replaces the old one in this order: start it, wait
-until it is healthy, stop the old one. Only where a fixed port leaves no other way the old one is stopped first.
+outlives the server (see attempt.py). A new instance of a service replaces the old one in this order: start the new one,
+wait until it is healthy, stop the old one. Only if they need the same fixed port, the old one is stopped first.
 """
 
 import asyncio
@@ -22,67 +22,67 @@ from uuid import UUID
 
 from domain.deployment.step import Phase
 from domain.spec import Health, ServiceType, TcpCheck
-from runner.targets.contract import StepFailed, StepOutput, Work
-from runner.targets.process.attempt import ProcessAttempt, Record
-from runner.targets.process.health import Instance, healthy
+from runner.targets.contract import StepFailed, StepOutput, StepRequest
+from runner.targets.process.attempt import AttemptRecord, ProcessAttempt
+from runner.targets.process.health import Instance, wait_until_healthy
 from runner.targets.process.tail import Tail
 
-STEADY = 1.0
-"""Seconds that a service with neither a check nor a port has to stay up to count as healthy."""
+STEADY_TIME = 1.0
+"""Time after which a running service without a check and without a port counts as healthy, in seconds."""
 
-OURS = ("PORT", "DATABASE_URL", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLKEY")
-"""Variables that a service would take for its own: all but the first are how Stageline comes to its database."""
+OWN_VARIABLES = ("PORT", "DATABASE_URL", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLKEY")
+"""Variables of Stageline's own that a service must not inherit. All but the first lead to Stageline's database."""
 
-LETTING_GO = 1.0
-"""Seconds until the port of a process that has ended is free, at most: its last thread may end a little later."""
+PORT_RELEASE = 1.0
+"""Maximum time until the port of an ended process is free, in seconds: its last thread may end a little later."""
 
 
 class ProcessExecutor:
-    """Runs services as processes; what is to be remembered of them is kept in the folder *data*.
+    """The executor that runs services as processes, with their state in the folder *data*.
 
-    A spec's directory, where relative, is meant from the server's working directory; a service without one runs
-    there. Its commands have the server's umask, none of its files open, and its environment without the variables that
-    are Stageline's (`OURS`, and all that begin with STAGELINE_). Beyond it they see PORT and PORT_0, PORT_1 … (when it
-    is deployed: a build listens nowhere), STAGELINE_ENVIRONMENT, STAGELINE_DEPLOYMENT, STAGELINE_DEPLOYMENT_NUMBER,
-    STAGELINE_SERVICE, STAGELINE_SERVICE_ID, STAGELINE_ATTEMPT and STAGELINE_STEP (the attempt's folder). The spec's
-    own variables come over all of these but the last.
+    A spec's relative directory starts at the server's working directory, which is also the default. Commands have the
+    server's umask and none of its open files. They inherit the server's environment without Stageline's own variables
+    (`OWN_VARIABLES`, and all that begin with STAGELINE_). In addition they get STAGELINE_ENVIRONMENT,
+    STAGELINE_DEPLOYMENT, STAGELINE_DEPLOYMENT_NUMBER, STAGELINE_SERVICE, STAGELINE_SERVICE_ID, STAGELINE_ATTEMPT and
+    STAGELINE_STEP (the attempt's folder). A deployed service also gets PORT and PORT_0, PORT_1 …. The spec's own
+    variables override all of these but STAGELINE_STEP.
 
-    An environment has one deployment at a time. So when a deployment begins with a service, whatever its earlier
-    deployments left there and no longer runs is removed: nobody will ask for it any more.
+    An environment has one deployment at a time. So the first attempt of a deployment at a service removes the ended
+    attempts of earlier deployments: nothing will adopt them again.
     """
 
     is_local = True
 
     def __init__(self, data: Path) -> None:
         self._root = data.resolve() / "processes"
-        self._given: deque[int] = deque(maxlen=1000)  # free ports picked of late: not everyone listens at once
+        self._recent: deque[int] = deque(maxlen=1000)  # assigned ports, on which a service may not listen yet
 
-    async def build(self, work: Work, output: StepOutput) -> None:
-        attempt = self._attempt(work)
+    async def build(self, request: StepRequest, output: StepOutput) -> None:
+        attempt = self._attempt(request)
         if not attempt.is_begun:
-            self._forget_earlier(work)
-            attempt.begin(work.spec.build, _directory(work), _variables(work, ()))
-        await _run_out(work, attempt, output, work.spec.build_timeout)
+            self._forget_earlier(request)
+            attempt.begin(request.spec.build, _directory(request), _variables(request, ()))
+        await _run_to_end(request, attempt, output, request.spec.build_timeout)
 
-    async def deploy(self, work: Work, output: StepOutput) -> tuple[int, ...]:
-        if work.spec.run is None:
-            raise StepFailed("it has no run command, and a process needs one")
-        attempt = self._attempt(work)
+    async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
+        if request.spec.run is None:
+            raise StepFailed("the service has no run command; a process needs one")
+        attempt = self._attempt(request)
         if not attempt.is_begun:
-            self._forget_earlier(work)
-            directory = _directory(work)
-            await self._make_way(work, output)
-            ports = tuple(port or self._free_port() for port in work.spec.ports)
-            attempt.begin((work.spec.run,), directory, _variables(work, ports), ports)
-        if work.type is ServiceType.JOB:
-            await _run_out(work, attempt, output, work.spec.deploy_timeout)
+            self._forget_earlier(request)
+            directory = _directory(request)
+            await self._free_fixed_ports(request, output)
+            ports = tuple(port or self._free_port() for port in request.spec.ports)
+            attempt.begin((request.spec.run,), directory, _variables(request, ports), ports)
+        if request.type is ServiceType.JOB:
+            await _run_to_end(request, attempt, output, request.spec.deploy_timeout)
         else:
-            await _come_up(work, attempt, output)
-            await self._end(old for old in self._instances(work) if old.folder != attempt.folder)
+            await _wait_for_service(request, attempt, output)
+            await self._end(old for old in self._instances(request) if old.folder != attempt.folder)
         return attempt.record.ports
 
-    async def abort(self, work: Work) -> None:
-        attempt = self._attempt(work)
+    async def abort(self, request: StepRequest) -> None:
+        attempt = self._attempt(request)
         attempt.fail("it was cancelled")
         await attempt.end()
 
@@ -95,41 +95,41 @@ class ProcessExecutor:
                 if UUID(service.name) not in keep:
                     await self._end(_attempts(service))
                     shutil.rmtree(service, ignore_errors=True)
-            with suppress(OSError):  # it still holds services
+            with suppress(OSError):  # it still has services
                 folder.rmdir()
 
     def _service(self, environment: UUID, service: UUID) -> Path:
         return self._root / str(environment) / str(service)
 
-    def _attempt(self, work: Work) -> ProcessAttempt:
-        name = f"{work.deployment}.{work.phase.lower()}.{work.attempt}"
-        return ProcessAttempt(self._service(work.environment, work.service) / name)
+    def _attempt(self, request: StepRequest) -> ProcessAttempt:
+        name = f"{request.deployment}.{request.phase.lower()}.{request.attempt}"
+        return ProcessAttempt(self._service(request.environment, request.service) / name)
 
-    def _instances(self, work: Work) -> Iterator[ProcessAttempt]:
-        """What was started of the service so far, by whichever deployment."""
-        for attempt in _attempts(self._service(work.environment, work.service)):
+    def _instances(self, request: StepRequest) -> Iterator[ProcessAttempt]:
+        """Yield the attempts of all deployments to start the service."""
+        for attempt in _attempts(self._service(request.environment, request.service)):
             if f".{Phase.DEPLOY.lower()}." in attempt.folder.name:
                 yield attempt
 
     async def _end(self, attempts: Iterator[ProcessAttempt]) -> None:
         await asyncio.gather(*(attempt.end() for attempt in attempts))
 
-    def _forget_earlier(self, work: Work) -> None:
-        for attempt in _attempts(self._service(work.environment, work.service)):
-            if not attempt.folder.name.startswith(str(work.deployment)) and not attempt.is_alive:
+    def _forget_earlier(self, request: StepRequest) -> None:
+        for attempt in _attempts(self._service(request.environment, request.service)):
+            if not attempt.folder.name.startswith(str(request.deployment)) and not attempt.is_alive:
                 shutil.rmtree(attempt.folder, ignore_errors=True)
 
-    async def _make_way(self, work: Work, output: StepOutput) -> None:
-        """Frees the fixed ports of what the service itself still runs; raises `StepFailed` if another has one."""
-        for port in filter(None, work.spec.ports):
-            patience = time.monotonic()
-            for old in self._instances(work):
+    async def _free_fixed_ports(self, request: StepRequest, output: StepOutput) -> None:
+        """Stop old instances that listen on the fixed ports; raise `StepFailed` if another process has such a port."""
+        for port in filter(None, request.spec.ports):
+            deadline = time.monotonic()
+            for old in self._instances(request):
                 if port in old.record.ports and old.is_alive:
-                    await output.note(f"port {port} is fixed: the old instance is stopped before the new one starts")
+                    await output.note(f"port {port} is fixed; the old instance is stopped before the new one starts")
                     await old.end()
-                    patience = time.monotonic() + LETTING_GO
+                    deadline = time.monotonic() + PORT_RELEASE
             while _is_in_use(port):
-                if time.monotonic() >= patience:
+                if time.monotonic() >= deadline:
                     raise StepFailed(f"port {port} is in use by another process")
                 await asyncio.sleep(0.01)
 
@@ -137,14 +137,14 @@ class ProcessExecutor:
         while True:
             with socket.create_server(("", 0)) as free:
                 port: int = free.getsockname()[1]
-            if port not in self._given:
-                self._given.append(port)
+            if port not in self._recent:
+                self._recent.append(port)
                 return port
 
 
 @asynccontextmanager
 async def _watching(attempt: ProcessAttempt, output: StepOutput) -> AsyncIterator[Tail]:
-    """Hands over every line that *attempt* prints meanwhile, and ends what is left of it when it has failed."""
+    """Copy the output of *attempt* during the block; if that raises `StepFailed`, record it and stop the attempt."""
     tail = Tail(attempt.log, output, await output.offset())
     try:
         if reason := attempt.record.failed:
@@ -153,92 +153,94 @@ async def _watching(attempt: ProcessAttempt, output: StepOutput) -> AsyncIterato
     except StepFailed as failure:
         attempt.fail(failure.reason)
         await attempt.end()
-        await tail.pull(rest=True)
+        await tail.copy(rest=True)
         raise StepFailed(attempt.record.failed or failure.reason) from None
-    await tail.pull(rest=True)
+    await tail.copy(rest=True)
 
 
-async def _run_out(work: Work, attempt: ProcessAttempt, output: StepOutput, seconds: float) -> None:
-    """Lets a build or a job run to its end; raises `StepFailed` when that is a bad one, or is *seconds* away."""
+async def _run_to_end(request: StepRequest, attempt: ProcessAttempt, output: StepOutput, seconds: float) -> None:
+    """Wait for a build or job; raise `StepFailed` if it fails or takes longer than *seconds*."""
     async with _watching(attempt, output) as tail:
-        await tail.follow(attempt.exited(), _until(attempt.record.started + seconds))
+        await tail.follow(attempt.wait(), _sleep_until(attempt.record.started + seconds))
         record = attempt.record
         if attempt.is_running:
-            raise StepFailed(f"not done within {seconds:g} s: {_what(work, record)} was stopped")
+            raise StepFailed(f"timeout after {seconds:g} s: {_subject(request, record)} was stopped")
         if record.ended != 0:
-            raise StepFailed(f"{_what(work, record)} {_end_of(record)}")
-        await attempt.end()  # what it left behind
+            raise StepFailed(f"{_subject(request, record)} {_outcome(record)}")
+        await attempt.end()  # stops background processes that it left
 
 
-async def _come_up(work: Work, attempt: ProcessAttempt, output: StepOutput) -> None:
-    """Waits until the service is healthy; raises `StepFailed` when it won't be."""
+async def _wait_for_service(request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
+    """Wait until the service is healthy; raise `StepFailed` if it ends before or the time is up."""
     async with _watching(attempt, output) as tail:
-        await tail.follow(attempt.exited(), _is_up(work, attempt.record))
+        await tail.follow(attempt.wait(), _wait_until_up(request, attempt.record))
         if not attempt.is_running:
-            raise StepFailed(f"{_what(work, attempt.record)} {_end_of(attempt.record)} before it was healthy")
+            raise StepFailed(f"{_subject(request, attempt.record)} {_outcome(attempt.record)} before it was healthy")
 
 
-def _is_up(work: Work, record: Record) -> Coroutine[Any, Any, None]:
-    health = work.spec.health
+def _wait_until_up(request: StepRequest, record: AttemptRecord) -> Coroutine[Any, Any, None]:
+    health = request.spec.health
     if health is None and not record.ports:
-        return _until(record.started + STEADY)
+        return _sleep_until(record.started + STEADY_TIME)
     health = health or Health(check=TcpCheck())
-    instance = Instance(ports=record.ports, directory=_directory(work), variables=_variables(work, record.ports))
-    return healthy(health, instance, since=record.started, within=min(health.start_period, work.spec.deploy_timeout))
+    instance = Instance(ports=record.ports, directory=_directory(request), variables=_variables(request, record.ports))
+    return wait_until_healthy(
+        health, instance, since=record.started, within=min(health.start_period, request.spec.deploy_timeout)
+    )
 
 
-async def _until(moment: float) -> None:
-    """Returns at *moment*, in seconds since the epoch."""
+async def _sleep_until(moment: float) -> None:
+    """Sleep until *moment*, in seconds since the epoch."""
     await asyncio.sleep(moment - time.time())
 
 
-def _what(work: Work, record: Record) -> str:
-    if work.phase is Phase.BUILD:
-        command = work.spec.build[record.command - 1].split("\n")[0]
+def _subject(request: StepRequest, record: AttemptRecord) -> str:
+    if request.phase is Phase.BUILD:
+        command = request.spec.build[record.command - 1].split("\n")[0]
         return f"build command {record.command} ({command[:80]})"
-    return "the job" if work.type is ServiceType.JOB else "the process"
+    return "the job" if request.type is ServiceType.JOB else "the process"
 
 
-def _end_of(record: Record) -> str:
+def _outcome(record: AttemptRecord) -> str:
     if record.ended is None:
-        return "vanished: it left no exit code, as when it is killed or the machine restarts"
-    with suppress(ValueError):  # a shell's way to say that it was a signal
+        return "vanished without an exit code; it was killed or the machine restarted"
+    with suppress(ValueError):  # a shell reports a signal as 128 plus its number
         return f"ended with exit code {record.ended} ({signal.Signals(record.ended - 128).name})"
     return f"ended with exit code {record.ended}"
 
 
-def _directory(work: Work) -> Path:
-    directory = Path(work.spec.directory or ".").absolute()
+def _directory(request: StepRequest) -> Path:
+    directory = Path(request.spec.directory or ".").absolute()
     if not directory.is_dir():
-        raise StepFailed(f"there is no directory {directory}")
+        raise StepFailed(f"directory {directory} does not exist")
     return directory
 
 
-def _variables(work: Work, ports: Sequence[int]) -> dict[str, str]:
+def _variables(request: StepRequest, ports: Sequence[int]) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name not in OURS and not name.startswith(("PORT_", "STAGELINE_"))
+        if name not in OWN_VARIABLES and not name.startswith(("PORT_", "STAGELINE_"))
     }
     listening = {"PORT": str(ports[0])} if ports else {}
     listening |= {f"PORT_{index}": str(port) for index, port in enumerate(ports)}
     identity = {
-        "STAGELINE_ENVIRONMENT": str(work.environment),
-        "STAGELINE_DEPLOYMENT": str(work.deployment),
-        "STAGELINE_DEPLOYMENT_NUMBER": str(work.number),
-        "STAGELINE_SERVICE": work.name,
-        "STAGELINE_SERVICE_ID": str(work.service),
-        "STAGELINE_ATTEMPT": str(work.attempt),
+        "STAGELINE_ENVIRONMENT": str(request.environment),
+        "STAGELINE_DEPLOYMENT": str(request.deployment),
+        "STAGELINE_DEPLOYMENT_NUMBER": str(request.number),
+        "STAGELINE_SERVICE": request.name,
+        "STAGELINE_SERVICE_ID": str(request.service),
+        "STAGELINE_ATTEMPT": str(request.attempt),
     }
-    return inherited | listening | identity | {variable.name: variable.value for variable in work.spec.env}
+    return inherited | listening | identity | {variable.name: variable.value for variable in request.spec.env}
 
 
 def _is_in_use(port: int) -> bool:
-    """Whether something listens on the port, on whichever address."""
+    """Return whether a process listens on the port, on any address."""
     for family, address in ((socket.AF_INET, ""), (socket.AF_INET6, "::")):
         try:
             with socket.socket(family) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger don't count
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignores connections in TIME_WAIT
                 probe.bind((address, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:

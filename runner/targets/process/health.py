@@ -1,8 +1,8 @@
 """
-Whether a started service is up.
+Health checks of a started service.
 
-The first tries follow each other quicker than the check's interval, so that a service which is up at once isn't kept
-waiting for it: the pauses double from `FIRST` seconds up to the interval.
+The pause between two tries doubles from `FIRST_PAUSE` up to the check's interval, so that a service which starts fast
+does not wait for the interval.
 """
 
 import asyncio
@@ -20,12 +20,15 @@ from msgspec import Struct
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
 from runner.targets.contract import StepFailed
 
-FIRST = 0.02
-HOSTS = ("127.0.0.1", "::1")  # a service on this machine may listen on either
+FIRST_PAUSE = 0.02
+"""Pause before the second try, in seconds."""
+
+HOSTS = ("127.0.0.1", "::1")
+"""Addresses that a check tries: a service may listen on either."""
 
 
 class Instance(Struct, frozen=True, kw_only=True):
-    """Where a service is to be found and its command check runs."""
+    """A started service: its ports, and the directory and variables of its check's command."""
 
     ports: Sequence[int]
     directory: Path
@@ -33,27 +36,27 @@ class Instance(Struct, frozen=True, kw_only=True):
 
 
 class Unhealthy(Exception):
-    """A try that failed, and why."""
+    """A failed try, with the reason."""
 
 
-async def healthy(health: Health, instance: Instance, *, since: float, within: float) -> None:
-    """Returns at the first success; raises `StepFailed` when there is none *within* so many seconds.
+async def wait_until_healthy(health: Health, instance: Instance, *, since: float, within: float) -> None:
+    """Wait for the first success; raise `StepFailed` if there is none *within* so many seconds after *since*.
 
-    *since* is when the service was started, in seconds since the epoch. At least one try is made, however late it is,
-    the last one when the time is up, and a try begun in time is let end.
+    *since* is the start of the service, in seconds since the epoch. There is at least one try, and a last one when the
+    time is up. A try that began in time may end later.
     """
-    pause = min(FIRST, health.interval)
+    pause = min(FIRST_PAUSE, health.interval)
     while True:
         try:
             async with asyncio.timeout(health.timeout):
                 return await _try(health.check, instance)
         except TimeoutError:
-            why = f"no answer to the check within {health.timeout:g} s"
+            reason = f"no response to the check within {health.timeout:g} s"
         except Unhealthy as unhealthy:
-            why = str(unhealthy)
+            reason = str(unhealthy)
         left = since + within - time.time()
         if left <= 0:
-            raise StepFailed(f"not healthy within {within:g} s: {why}")
+            raise StepFailed(f"not healthy within {within:g} s: {reason}")
         await asyncio.sleep(min(pause, left))
         pause = min(2 * pause, health.interval)
 
@@ -79,7 +82,7 @@ async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 async def _http(path: str, port: int) -> None:
-    """A GET of its own: it needs the status line and nothing else."""
+    """Send a GET request, and read only the status line: an HTTP client would do much more."""
     reader, writer = await _connect(port)
     try:
         target = quote(path, safe="/?&=%:;,@+$!*'()~")
@@ -90,9 +93,9 @@ async def _http(path: str, port: int) -> None:
     finally:
         writer.close()
     if not version.startswith("HTTP/"):
-        raise Unhealthy(f"no HTTP on port {port}")
+        raise Unhealthy(f"no HTTP response on port {port}")
     if not "200" <= status[:3] < "400":
-        raise Unhealthy(f"GET {path} on port {port} answered {status.strip()}")
+        raise Unhealthy(f"GET {path} on port {port} returned {status.strip()}")
 
 
 async def _command(command: str, instance: Instance) -> None:

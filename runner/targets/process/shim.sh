@@ -1,10 +1,10 @@
-# Runs the commands given as its arguments, one after another up to the first that fails, and keeps their record. The
-# first argument is the soft limit of open files that they get.
+# Run the commands in the arguments one after another, until one fails, and record their progress. The first argument is
+# the soft limit of open files for the commands.
 #
-# It outlives the server that starts it. Its standard input is the record itself, opened for appending and locked: the
-# lock lasts as long as this shell, and no command gets hold of it. See attempt.py for what the record says.
+# The shim outlives the server that starts it. Its standard input is the record, opened for appending and locked. The
+# lock lasts as long as this shell, and no command inherits it. See attempt.py for the lines of the record.
 
-# A signal to the group ends the commands; this shell stays to write down how. (Ignored signals would be inherited.)
+# A signal to the group ends the commands; this shell stays and records the end. (Commands would inherit ignored signals.)
 stopped=
 trap 'stopped=143' HUP INT TERM
 

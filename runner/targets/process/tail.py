@@ -1,4 +1,4 @@
-"""A step's output file, carried over line by line while it grows."""
+"""The tail of a step's output file, copied line by line while it grows."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,15 +7,18 @@ from typing import Any
 
 from runner.targets.contract import StepOutput
 
-LINE = 16 * 1024
-"""The most bytes of a line: a longer one is cut there and goes on as the next."""
+MAX_LINE = 16 * 1024
+"""Maximum length of a line, in bytes; the rest of a longer one becomes the next line."""
 
-CHUNK = 4 * LINE
-QUICK, SLOW = 0.02, 0.2  # seconds between looks at the file: while lines come, and after a while without any
+MAX_READ = 4 * MAX_LINE
+"""Maximum number of bytes that are read at once."""
+
+SHORT_PAUSE, LONG_PAUSE = 0.02, 0.2
+"""Time between two reads of the file while it grows, and when it has not grown for a while, in seconds."""
 
 
 class Tail:
-    """Carries the lines of *file* over to *output*, from byte *position* on."""
+    """A copier of the lines of *file* to *output*, from byte *position* on."""
 
     def __init__(self, file: Path, output: StepOutput, position: int) -> None:
         self._file = file
@@ -23,13 +26,13 @@ class Tail:
         self._position = position
 
     async def follow(self, *until: Coroutine[Any, Any, None]) -> None:
-        """Carries whole lines over until one of *until* returns, or raises; what it raises is raised here."""
+        """Copy complete lines until one of *until* returns; raise the exception that it raises."""
         waits = [asyncio.ensure_future(each) for each in until]
-        pause = QUICK
+        pause = SHORT_PAUSE
         try:
             while not any(wait.done() for wait in waits):
                 await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-                pause = QUICK if await self.pull() else min(2 * pause, SLOW)
+                pause = SHORT_PAUSE if await self.copy() else min(2 * pause, LONG_PAUSE)
         finally:
             for wait in waits:
                 wait.cancel()
@@ -38,12 +41,12 @@ class Tail:
             if not wait.cancelled():
                 wait.result()
 
-    async def pull(self, *, rest: bool = False) -> bool:
-        """Carries over what is in the file by now, with *rest* an unfinished line too; whether there was anything."""
+    async def copy(self, *, rest: bool = False) -> bool:
+        """Copy the complete lines in the file, and with *rest* an unfinished one; return whether there was any."""
         before, size = self._position, self._size()
         while self._position < size:
-            data = self._read(min(CHUNK, size - self._position))
-            lines, length = cut(data, rest=rest and self._position + len(data) == size)
+            data = self._read(min(MAX_READ, size - self._position))
+            lines, length = split_lines(data, rest=rest and self._position + len(data) == size)
             if not lines:
                 break
             await self._output.write(lines, self._position + length)
@@ -59,24 +62,24 @@ class Tail:
             return file.read(length)
 
 
-def cut(data: bytes, *, rest: bool) -> tuple[list[str], int]:
-    """The whole lines of *data*, with *rest* its unfinished last one too, and how many bytes they take up."""
+def split_lines(data: bytes, *, rest: bool) -> tuple[list[str], int]:
+    """Return the complete lines of *data*, with *rest* also an unfinished last one, and their length in bytes."""
     lines = []
     start = 0
     while start < len(data):
-        end = data.find(b"\n", start, start + LINE + 1)
-        behind = end + 1
-        if end < 0 and len(data) - start > LINE:
-            end = behind = _character(data, start + LINE)
+        end = data.find(b"\n", start, start + MAX_LINE + 1)
+        following = end + 1
+        if end < 0 and len(data) - start > MAX_LINE:
+            end = following = _character_start(data, start + MAX_LINE)
         elif end < 0 and rest:
-            end = behind = len(data)
+            end = following = len(data)
         elif end < 0:
             break
         lines.append(data[start:end].removesuffix(b"\r").decode(errors="replace"))
-        start = behind
+        start = following
     return lines, start
 
 
-def _character(data: bytes, place: int) -> int:
-    """*place*, or the few bytes before it at which its UTF-8 character begins."""
-    return next((at for at in range(place, place - 4, -1) if data[at] & 0xC0 != 0x80), place)
+def _character_start(data: bytes, index: int) -> int:
+    """Return where the UTF-8 character at *index* begins; *index* itself for invalid UTF-8."""
+    return next((start for start in range(index, index - 4, -1) if data[start] & 0xC0 != 0x80), index)

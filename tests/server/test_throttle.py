@@ -1,4 +1,4 @@
-"""Guesses: what unknown tokens cost, how many may be tried, and what the log says of them."""
+"""Unknown tokens: their cost, the limit of attempts, and the lines in the log."""
 
 import asyncio
 import re
@@ -11,9 +11,9 @@ from application.handler import Handler
 from domain import access, session
 from domain.access import ACCESS, IssueToken, TokenId, TokenIssued
 from endpoint.identity import Credentials, NotLetIn, TooManyAttempts
-from server import guesses
+from server import throttle
 from server.auth import MAX_AUTHORIZATION, Tokens, new_token
-from server.guesses import IN_ALL, LINES, PER_CLIENT, PREFIX, Guesses, network
+from server.throttle import IN_ALL, LINES, PER_CLIENT, PREFIX, TokenThrottle, network
 from store import ids
 from store.log import Author, Event, LogUnavailable, Origin, StreamChange
 from store.memory import MemoryLog
@@ -80,7 +80,7 @@ async def test_after_too_many_guesses_a_client_waits_and_nothing_is_looked_up_fo
     for _ in range(1000):
         with pytest.raises(TooManyAttempts, match="Too many attempts with unknown tokens: retry after") as refused:
             await tokens.authenticate(bearer(new_token(), MALLORY))
-        assert 1 <= refused.value.retry <= guesses.WINDOW
+        assert 1 <= refused.value.retry <= throttle.WINDOW
     assert log.asked == before
     assert (await tokens.authenticate(bearer(good, MALLORY))).actor == "admin"  # behind the same NAT
     with pytest.raises(NotLetIn, match="Unknown token"):
@@ -100,7 +100,7 @@ async def test_guesses_from_many_addresses_are_limited_together_and_counted_in_b
     for number in range(3 * IN_ALL):
         await guess(tokens, f"10.0.{number >> 8}.{number & 255}")
     assert log.asked <= IN_ALL + 1
-    assert len(tokens.guesses._window.clients) <= IN_ALL
+    assert len(tokens.throttle._window.clients) <= IN_ALL
 
 
 async def test_a_token_that_another_node_has_just_issued_is_no_guess() -> None:
@@ -136,7 +136,7 @@ async def test_tokens_that_were_good_once_and_those_that_are_missing_are_no_gues
             assert not isinstance(refused.value, TooManyAttempts)
 
 
-def tried(counted: Guesses) -> bool:
+def tried(counted: TokenThrottle) -> bool:
     """Whether one more guess was let through."""
     try:
         with counted.attempt(MALLORY):
@@ -148,7 +148,7 @@ def tried(counted: Guesses) -> bool:
 
 
 async def test_who_waited_may_try_again() -> None:
-    counted = Guesses(length=0.05)
+    counted = TokenThrottle(length=0.05)
     async with asyncio.timeout(PATIENCE):
         for _ in range(3):  # windows
             while tried(counted):
@@ -160,9 +160,9 @@ async def test_who_waited_may_try_again() -> None:
 async def test_the_log_has_a_line_for_some_failures_and_a_summary_of_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    counted = Guesses(length=1.0)
+    counted = TokenThrottle(length=1.0)
     for _ in range(LINES + 5):
-        counted.failed(MALLORY, NotLetIn("The token isn't known here: it is another server's. Ask for one."))
+        counted.log_failure(MALLORY, NotLetIn("The token isn't known here: it is another server's. Ask for one."))
     lines = caplog.messages
     reason = "The token isn't known here: it is another server's"
     assert lines == [f'Authentication failed: client={MALLORY} reason="{reason}"'] * LINES
@@ -236,4 +236,4 @@ def test_the_guide_for_operators_names_every_limit() -> None:
         f"| a browser's session | {hours:.0f} h,",
     ):
         assert line in said
-    assert guesses.WINDOW == 60, "a minute"
+    assert throttle.WINDOW == 60, "a minute"

@@ -1,11 +1,11 @@
 """
-Attempts to come in with a token that nobody knows: limited, and told of in the log.
+The throttle of unknown tokens, and the log lines of failed authentications.
 
-A token that isn't known costs a look at the log, since another node may just have issued it. So many are looked up in
-a window for one client, and so many for all; who goes beyond waits for the next window. A known token is never limited,
-whatever comes from the same address.
+An unknown token costs a read of the log, since another node may just have issued it. The number of these reads in a
+window is limited, for each client and for all clients together. Beyond the limit, a client waits for the next window.
+A known token is never limited, whatever else comes from the same address.
 
-Nothing grows here: only those that are looked up are counted.
+Memory is bounded: only tokens that cost a read are counted.
 """
 
 import asyncio
@@ -33,21 +33,23 @@ LINES = 20
 """Maximum number of lines about failed authentications in the log, in a window."""
 
 PREFIX = 64
-"""Bits of an IPv6 address that stand for one client: who has one address has as a rule that whole network."""
+"""Length of an IPv6 prefix that counts as one client, in bits: a client usually has the whole network."""
 
 logger = logging.getLogger("stageline")
 
 
 @dataclass
 class Window:
+    """The counts of one window: attempts by client, and lines that were logged and left out."""
+
     ends: float
     clients: Counter[str] = field(default_factory=Counter)
     logged: int = 0
     unlogged: int = 0
 
 
-class Guesses:
-    """What was tried lately. *length* is that of a window, in seconds."""
+class TokenThrottle:
+    """A throttle of unknown tokens, with windows of *length* seconds."""
 
     def __init__(self, length: float = WINDOW) -> None:
         self._length = length
@@ -56,22 +58,22 @@ class Guesses:
 
     @contextmanager
     def attempt(self, client: str) -> Iterator[None]:
-        """Counts what is done meanwhile, if it raises `NotLetIn`; raises `TooManyAttempts` if it may not be tried."""
-        window, who = self._now(), network(client)
-        if window.clients[who] >= PER_CLIENT or window.clients.total() >= IN_ALL:
+        """Count the block as an attempt if it raises `NotLetIn`; raise `TooManyAttempts` beyond the limit."""
+        window, source = self._now(), network(client)
+        if window.clients[source] >= PER_CLIENT or window.clients.total() >= IN_ALL:
             raise TooManyAttempts(max(1, math.ceil(window.ends - time.monotonic())))
-        window.clients[who] += 1  # now, for others try at the same time
+        window.clients[source] += 1  # at once, since concurrent attempts count too
         try:
             yield
         except NotLetIn:
             raise
         except BaseException:
-            window.clients[who] -= 1
+            window.clients[source] -= 1
             raise
-        window.clients[who] -= 1
+        window.clients[source] -= 1
 
-    def failed(self, client: str, refused: NotLetIn) -> None:
-        """Writes a line to the log; a summary, at the window's end, of those that are too many."""
+    def log_failure(self, client: str, refused: NotLetIn) -> None:
+        """Log a line. Beyond `LINES`, log only a summary at the end of the window."""
         window = self._now()
         if window.logged < LINES:
             window.logged += 1
@@ -109,7 +111,7 @@ class Guesses:
 
 
 def network(client: str) -> str:
-    """What is counted as one client: an IPv4 address, or the network of an IPv6 one."""
+    """Return what counts as one client: an IPv4 address, or the network of an IPv6 address."""
     try:
         address = ip_address(client.partition("%")[0])
     except ValueError:
