@@ -16,14 +16,14 @@ SESSION_UNKNOWN = "Unknown session. Sign in again: POST /graphql/session with a 
 SESSION_OVER = "The session is over. Sign in again: POST /graphql/session with a token."
 
 
-class NotLetIn(Exception):
+class Unauthenticated(Exception):
     """A request has no token, or an invalid one: the message says which, and what to do.
 
     The message may say that a token was revoked or has expired. It never names the owner or the revoker.
     """
 
 
-class TooManyAttempts(NotLetIn):
+class TooManyAttempts(Unauthenticated):
     """Too many unknown tokens came from this client, or from all; retry after *retry* seconds."""
 
     def __init__(self, retry: int) -> None:

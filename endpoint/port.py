@@ -15,7 +15,7 @@ from msgspec import Struct
 from endpoint.identity import Credentials, Identity
 
 Authenticate = Callable[[Credentials], Awaitable[Identity]]
-"""Returns the identity for credentials; raises `NotLetIn` or `Unavailable`."""
+"""Returns the identity for credentials; raises `Unauthenticated` or `Unavailable`."""
 
 
 class Unavailable(Exception):

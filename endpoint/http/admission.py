@@ -38,18 +38,18 @@ class Overload(Exception):
 class Guest(Protocol):
     """A connection without a valid token so far; `server.http` offers it among the extensions of an ASGI scope."""
 
-    def let_in(self) -> None: ...
+    def admit(self) -> None: ...
 
 
 CONNECTION = "stageline.connection"
 """Name of the ASGI extension that holds the connection of a request."""
 
 
-def let_in(scope: Scope) -> None:
+def admit(scope: Scope) -> None:
     """Tell the connection of *scope* that it has sent a valid token: its limits are wider from now on."""
     connection: Guest | None = (scope.get("extensions") or {}).get(CONNECTION)
     if connection is not None:
-        connection.let_in()
+        connection.admit()
 
 
 class SetupQueue:

@@ -39,7 +39,7 @@ from endpoint.execution.limits import TOO_MANY_MARKS, TooManyMarks
 from endpoint.execution.persisted import NotPersisted, PersistedDocuments
 from endpoint.execution.schema import Schema
 from endpoint.http import session, sse
-from endpoint.http.admission import CONNECTIONS, Admission, let_in
+from endpoint.http.admission import CONNECTIONS, Admission, admit
 from endpoint.http.backend import Backend
 from endpoint.http.error import RETRY_AFTER, client_gone, mutation_by_get, refusal, shutdown, unauthorized, unreachable
 from endpoint.http.representation import (
@@ -61,7 +61,7 @@ from endpoint.http.request import (
     replay,
 )
 from endpoint.http.websocket import Adapter, SocketHandler
-from endpoint.identity import Credentials, Identity, NotLetIn, client
+from endpoint.identity import Credentials, Identity, Unauthenticated, client
 from endpoint.port import Authenticate, RevocationNotifier, Unavailable
 from endpoint.streams.hub import Hub
 from endpoint.streams.subscription import SubscriptionPlans
@@ -151,7 +151,7 @@ class View(GraphQL[RequestContext, None]):
             response = await self._respond(scope, receive)
         except HTTPException as fault:
             response = self._invalid(Request(scope), fault)
-        except NotLetIn as refused:
+        except Unauthenticated as refused:
             response = unauthorized(refused)
         except (ClientDisconnect, ClientGone):
             response = client_gone()
@@ -169,7 +169,7 @@ class View(GraphQL[RequestContext, None]):
         if method == "GET" and b"text/html" in accept:
             return self._page
         identity = await self._authenticate(self._credentials(scope, headers))
-        let_in(scope)
+        admit(scope)
         is_stream = b"text/event-stream" in accept and prefers_events(accept.decode("latin-1"))
         if is_stream and method not in ("GET", "POST"):
             check_request(method, None)

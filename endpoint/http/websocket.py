@@ -24,8 +24,8 @@ from endpoint.execution.context import RequestContext
 from endpoint.execution.limits import MAX_NAME, TOO_MANY_MARKS, TooManyMarks
 from endpoint.execution.persisted import NotPersisted, PersistedDocuments
 from endpoint.execution.schema import Schema
-from endpoint.http.admission import Admission, Overload, let_in
-from endpoint.identity import NotLetIn, TooManyAttempts
+from endpoint.http.admission import Admission, Overload, admit
+from endpoint.identity import TooManyAttempts, Unauthenticated
 from endpoint.port import RevocationNotifier
 from endpoint.streams.broadcast import Completion, Outlet
 from endpoint.streams.hub import Hub
@@ -203,7 +203,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             await super().handle_connection_init(message)
         except Overload as overload:
             await self.websocket.close(TRY_AGAIN_LATER, str(overload))
-        except NotLetIn as refused:
+        except Unauthenticated as refused:
             code = TRY_AGAIN_LATER if isinstance(refused, TooManyAttempts) else FORBIDDEN
             await self.websocket.close(code, str(refused))
         if self.connection_acknowledged and not was_acknowledged and self.context.identity is not None:
@@ -214,7 +214,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         """Send *message*; raises `Overload` if it acknowledges one connection too many."""
         if message["type"] == "connection_ack":
             self._while_open.enter_context(self._shared.admission.connection())
-            let_in(cast("Adapter", self.websocket).ws.scope)
+            admit(cast("Adapter", self.websocket).ws.scope)
         await super().send_message(message)
 
     def _revoke(self, why: str) -> None:
