@@ -281,7 +281,7 @@ def allowed(text: str, variables: dict[str, object]) -> dict[str, object]:
     for end in variables.keys() & {"first", "last"}:
         pages = range(MAX_PAGE, 0, -1)
         document = schema.documents.read(text)
-        variables[end] = next(page for page in pages if not document.exceeded(None, {**variables, end: page}))
+        variables[end] = next(page for page in pages if not document.limit_errors(None, {**variables, end: page}))
     return variables
 
 

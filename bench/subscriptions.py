@@ -41,7 +41,7 @@ from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
 from domain.spec import ServiceSpec, ServiceType
-from endpoint.execution.persisted import Persisted
+from endpoint.execution.persisted import PersistedDocuments
 from endpoint.http.view import View
 from gql.contract import cursor as cursors
 from gql.schema import schema
@@ -141,7 +141,7 @@ def serve(data: Path, port: int) -> None:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with running(Settings(data=data)) as parts:
             await parts.tokens.issue(TOKEN, "bench")
-            view = View(schema, lambda: parts.backend, parts.tokens.authenticate, Response(), Persisted())
+            view = View(schema, lambda: parts.backend, parts.tokens.authenticate, Response(), PersistedDocuments())
             app.router.routes += [WebSocketRoute("/graphql", view), Route("/rate", set_rate)]
             log = app.state.log = parts.application.log
             plan = Plan(pipeline_version=1, target=Target.PROCESS, stages=(stage,))

@@ -1,1 +1,1 @@
-"""Caches that are bounded by the bytes that they take; they know nothing of Stageline."""
+"""Caches bounded in bytes; they know nothing of Stageline."""

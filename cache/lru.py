@@ -1,8 +1,8 @@
 """
-The one cache: values by keys, bounded by the bytes that they take.
+The only cache implementation: least recently used values are evicted, and the size is bounded in bytes.
 
-The values that were used least recently go first, and of the last few of those the heaviest. It weighs keys, tells who
-wants to know what went, and may be used by several threads, which the caches of libraries don't do.
+Of the few least recently used values the largest is evicted first. Unlike the caches of libraries it weighs keys, calls
+back on eviction, and is safe for several threads.
 """
 
 from collections import OrderedDict
@@ -15,19 +15,19 @@ import msgspec
 from msgspec import Struct
 
 PART = 8
-"""Fraction of a cache that one value may take: an eighth. What is heavier is not kept."""
+"""Divisor of a cache's limit: a value that takes more than this part, an eighth, is not cached."""
 
 LAST = 4
-"""Number of values used least recently of which the heaviest goes first."""
+"""Number of least recently used values of which the largest is evicted."""
 
 ENTRY = 300
-"""Bytes that an entry takes beside its key and its value."""
+"""Size of an entry, in bytes, beside its key and its value."""
 
 JSON_BYTE = 4
 """Size of an immutable value for each byte of its JSON, in bytes."""
 
 GROWTH = 1.25
-"""Factor by which a version grows until its value is weighed again: what is weighed each time takes long."""
+"""Factor by which a version grows until its value is weighed again; weighing is slow."""
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -38,7 +38,7 @@ def weight(value: object) -> int:
     return len(msgspec.json.encode(value)) * JSON_BYTE
 
 
-class Weighed(Struct, Generic[Value], frozen=True):
+class WeighedValue(Struct, Generic[Value], frozen=True):
     """A value with its weight, in bytes."""
 
     value: Value
@@ -46,61 +46,62 @@ class Weighed(Struct, Generic[Value], frozen=True):
 
 
 class Cache(Generic[Key, Value]):
-    """Values that take at most *limit* bytes together. *dropped* is called with each one that goes, and its key."""
+    """Values of at most *limit* bytes in all. *on_drop* is called with the key and the value of each dropped one."""
 
-    def __init__(self, limit: int, dropped: Callable[[Key, Value], None] = lambda key, value: None) -> None:
+    def __init__(self, limit: int, on_drop: Callable[[Key, Value], None] = lambda key, value: None) -> None:
         self.limit = limit
         self.weight = 0
-        self._dropped = dropped
-        self._kept: OrderedDict[Key, Weighed[Value]] = OrderedDict()
+        self._on_drop = on_drop
+        self._entries: OrderedDict[Key, WeighedValue[Value]] = OrderedDict()
         self._lock = RLock()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)
 
     def get(self, key: Key) -> Value | None:
-        """Return the value, as the one that was used last."""
+        """Return the value, and mark it as used."""
         with self._lock:
-            found = self._kept.get(key)
+            found = self._entries.get(key)
             if found is None:
                 return None
-            self._kept.move_to_end(key)
+            self._entries.move_to_end(key)
             return found.value
 
     def put(self, key: Key, value: Value, weight: int) -> None:
-        """Keep *value*, which takes *weight* bytes together with its key, unless that is too much."""
+        """Cache *value*, which takes *weight* bytes with its key, unless that is too much."""
         weight += ENTRY
         with self._lock:
-            before = self._kept.get(key)
+            before = self._entries.get(key)
             if before is None or before.value is not value or weight * PART > self.limit:
                 self.pop(key)
-            else:  # it is only weighed again
-                self.weight -= self._kept.pop(key).weight
+            else:  # the same value with another weight
+                self.weight -= self._entries.pop(key).weight
             if weight * PART > self.limit:
                 return
-            self._kept[key] = Weighed(value, weight)
+            self._entries[key] = WeighedValue(value, weight)
             self.weight += weight
             while self.weight > self.limit:
-                self.pop(max(islice(self._kept, LAST), key=lambda each: self._kept[each].weight))
+                self.pop(max(islice(self._entries, LAST), key=lambda each: self._entries[each].weight))
 
     def pop(self, key: Key) -> Value | None:
-        """Drop the value."""
+        """Drop the value and return it."""
         with self._lock:
-            found = self._kept.pop(key, None)
+            found = self._entries.pop(key, None)
             if found is None:
                 return None
             self.weight -= found.weight
-            self._dropped(key, found.value)
+            self._on_drop(key, found.value)
             return found.value
 
     def clear(self) -> None:
+        """Drop all values."""
         with self._lock:
-            for key in list(self._kept):
+            for key in list(self._entries):
                 self.pop(key)
 
 
 class Version(Struct, Generic[Value], frozen=True):
-    """A value that grows with its *version*, and what it weighed at another."""
+    """A value that grows with its version, and its *weight* at the version *weighed_at*."""
 
     value: Value
     weight: int
@@ -108,26 +109,26 @@ class Version(Struct, Generic[Value], frozen=True):
 
 
 class Versions(Generic[Key, Value]):
-    """The newest versions of values, which take at most *limit* bytes together."""
+    """The newest versions of values, of at most *limit* bytes in all."""
 
     def __init__(self, limit: int) -> None:
-        self._kept: Cache[Key, Version[Value]] = Cache(limit)
+        self._entries: Cache[Key, Version[Value]] = Cache(limit)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)
 
     def get(self, key: Key) -> Value | None:
-        """Return the value, as the one that was used last."""
-        found = self._kept.get(key)
+        """Return the value, and mark it as used."""
+        found = self._entries.get(key)
         return None if found is None else found.value
 
     def put(self, key: Key, value: Value, version: int) -> None:
-        """Keep *value*, which msgspec can encode, unless it takes too much."""
-        known = self._kept.get(key)
+        """Cache *value*, which msgspec can encode, unless it takes too much."""
+        known = self._entries.get(key)
         if known is not None and known.value is value:
             return
         if known is not None and known.weighed_at <= version < known.weighed_at * GROWTH:
             size, weighed_at = known.weight, known.weighed_at
         else:
             size, weighed_at = weight(value), version
-        self._kept.put(key, Version(value, size, weighed_at), size)
+        self._entries.put(key, Version(value, size, weighed_at), size)

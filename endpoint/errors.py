@@ -67,16 +67,16 @@ def explanation(fault: BaseException | None, explain: Explain) -> Explanation | 
     return fault if isinstance(fault, Unavailable) else explain(fault)
 
 
-def masked(errors: Iterable[GraphQLError], explain: Explain) -> list[GraphQLError]:
+def mask_errors(errors: Iterable[GraphQLError], explain: Explain) -> list[GraphQLError]:
     """Return *errors* as clients may see them."""
     mask = MaskFaults(explain)
     return [error if _is_of_request(error) else mask.anonymise_error(error) for error in errors]
 
 
-def masked_fault(fault: Exception, explain: Explain) -> list[GraphQLError]:
+def mask_fault(fault: Exception, explain: Explain) -> list[GraphQLError]:
     """Return what clients may see of an exception that ended an operation."""
     error = fault if isinstance(fault, GraphQLError) else GraphQLError(str(fault), original_error=fault)
-    return masked([error], explain)
+    return mask_errors([error], explain)
 
 
 def unavailable(failure: Unavailable) -> Explanation:

@@ -1,4 +1,4 @@
-"""Who is asking, or why nobody may."""
+"""The identity of a client, the credentials that prove it, and the errors when they do not."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from uuid import UUID
 
 from msgspec import Struct
 
-MISSING = "A token is needed: send `Authorization: Bearer <token>`."
-UNKNOWN = "The token isn't known here: it is another server's, or not all of it."
+MISSING = "Missing token: send `Authorization: Bearer <token>`."
+UNKNOWN = "Unknown token: it belongs to another server, or is incomplete."
 REVOKED = "The token was revoked. Ask for another, made with `stageline token create`."
 EXPIRED = "The token has expired. Ask for another, made with `stageline token create`."
-SESSION_UNKNOWN = "The session isn't known here. Sign in again: POST /graphql/session with a token."
+SESSION_UNKNOWN = "Unknown session. Sign in again: POST /graphql/session with a token."
 SESSION_OVER = "The session is over. Sign in again: POST /graphql/session with a token."
 
 
-class NotLetIn(Exception):
-    """No token came, or one that isn't good: the message says which, and what to do.
+class Unauthenticated(Exception):
+    """A request has no token, or an invalid one: the message says which, and what to do.
 
-    Who has the token itself may know what became of it; whose it was, and who revoked it, is not told.
+    The message may say that a token was revoked or has expired. It never names the owner or the revoker.
     """
 
 
-class TooManyAttempts(NotLetIn):
-    """Too many unknown tokens came from the client's address, or from all; *retry* is when to try again, in seconds."""
+class TooManyAttempts(Unauthenticated):
+    """Too many unknown tokens came from this client, or from all; retry after *retry* seconds."""
 
     def __init__(self, retry: int) -> None:
         super().__init__(f"Too many attempts with unknown tokens: retry after {retry} s.")
@@ -32,10 +32,10 @@ class TooManyAttempts(NotLetIn):
 
 
 class Credentials(Struct, frozen=True):
-    """What a request brings to be let in with.
+    """The credentials of a request.
 
-    *client* is its network address. *session* is a session's cookie, and *secret* what only the page that signed in
-    has; without the secret, the session is good for reading event streams alone.
+    *client* is its network address. *session* is the cookie of a session. *secret* is known only to the page that
+    signed in; without it the session can only read event streams.
     """
 
     authorization: str | None
@@ -45,13 +45,13 @@ class Credentials(Struct, frozen=True):
 
 
 def client(scope: Mapping[str, Any]) -> str:
-    """The network address of the client of an ASGI *scope*; empty if it has none."""
+    """Return the network address of the client of an ASGI *scope*; empty if it has none."""
     peer = scope.get("client")
     return str(peer[0]) if peer else ""
 
 
 class Session(Struct, frozen=True):
-    """A browser's session, which expires with its token at the latest."""
+    """A browser's session; it expires no later than its token."""
 
     id: UUID
     expires_at: datetime
@@ -59,7 +59,7 @@ class Session(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Identity:
-    """Who came in, by which token, and until when that is good; *session* is set if its cookie came in its place."""
+    """An authenticated actor with the token, and when it expires; *session* is set if a cookie replaced the token."""
 
     actor: str
     token: UUID
@@ -68,10 +68,10 @@ class Identity:
 
     @property
     def ends_at(self) -> datetime | None:
-        """Until when what is open with it may stay open."""
+        """The time at which connections of this identity must end; None if never."""
         return self.expires_at if self.session is None else self.session.expires_at
 
     @property
     def scope(self) -> Hashable:
-        """What there is to be seen with it: those with equal scopes see the same. So far everybody does."""
+        """The data that the identity may see: equal scopes see the same. So far there is one scope for everybody."""
         return None

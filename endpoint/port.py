@@ -15,7 +15,7 @@ from msgspec import Struct
 from endpoint.identity import Credentials, Identity
 
 Authenticate = Callable[[Credentials], Awaitable[Identity]]
-"""Returns the identity for credentials; raises `NotLetIn` or `Unavailable`."""
+"""Returns the identity for credentials; raises `Unauthenticated` or `Unavailable`."""
 
 
 class Unavailable(Exception):
@@ -51,7 +51,7 @@ class StreamEvent(Protocol):
     def position(self) -> int: ...
 
 
-class Feed(Protocol):
+class EventFeed(Protocol):
     """The log's position and its news."""
 
     @property
@@ -68,9 +68,9 @@ class Feed(Protocol):
         ...
 
 
-class Revocations(Protocol):
+class RevocationNotifier(Protocol):
     """Tokens and sessions that end while connections are open."""
 
-    def telling(self, identity: Identity, end: Callable[[str], None]) -> AbstractContextManager[None]:
+    def notify(self, identity: Identity, end: Callable[[str], None]) -> AbstractContextManager[None]:
         """Call *end* with the reason when the identity's token or session ends within the context."""
         ...

@@ -29,7 +29,7 @@ from store.log import Author, EventLog, Origin
 from store.output import OutputStore
 
 SHOWN_BYTES = 16 * 1024 * 1024
-"""Maximum size of the kept pipelines, as GraphQL objects, in bytes: about 10,000 services in all."""
+"""Maximum size of the cached pipelines, as GraphQL objects, in bytes: about 10,000 services in all."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Application:
     shown: Cache[UUID, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # pipelines: see `gql.types.pipeline`
 
     async def settled(self) -> None:
-        """Wait until the read models contain everything that the log contained at the call."""
+        """Wait until the read models contain everything that the log contains now."""
         await self.projector.wait_for(await self.log.position())
 
 
@@ -95,7 +95,7 @@ class Context(RequestContext):
         return ids.new()
 
     def author(self, reason: str | None) -> Author:
-        assert self.identity is not None, "a request without a valid token is refused before"
+        assert self.identity is not None, "requests without a valid token are refused earlier"
         return Author(
             actor=self.identity.actor,
             origin=self.origin,

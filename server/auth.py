@@ -19,7 +19,7 @@ from uuid import UUID
 from application.handler import Handler
 from domain import access
 from domain.access import ACCESS, ADMIN, SERVER, Access, IssueToken, TokenId
-from endpoint.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Credentials, Identity, NotLetIn
+from endpoint.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Credentials, Identity, Unauthenticated
 from server.throttle import TokenThrottle
 from store import ids
 from store.log import Author, Origin, RecordedEvent
@@ -51,7 +51,7 @@ class Tokens:
         handler.log.watch(self._on_events, access.decider.events)
 
     async def authenticate(self, credentials: Credentials) -> Identity:
-        """Return the identity that the token in *credentials* stands for; raise `NotLetIn`."""
+        """Return the identity that the token in *credentials* stands for; raise `Unauthenticated`."""
         given = credentials.authorization
         known = None if self._is_stale or given is None else self._by_header.get(given)
         try:
@@ -59,7 +59,7 @@ class Tokens:
                 known = await self._find(_hash_in(given), credentials.client)
                 self._cache(given, known)
             return _check_expiry(known)
-        except NotLetIn as refused:
+        except Unauthenticated as refused:
             if given:
                 self.throttle.log_failure(credentials.client, refused)
             raise
@@ -71,7 +71,7 @@ class Tokens:
             self._by_header[given] = known
 
     async def find_by_id(self, token: UUID, client: str) -> Identity:
-        """Return the identity that the token with that id stands for; raise `NotLetIn`."""
+        """Return the identity that the token with that id stands for; raise `Unauthenticated`."""
         if self._is_stale:
             await self._refresh()
         known = self._by_id.get(token)
@@ -80,7 +80,7 @@ class Tokens:
                 await self._refresh()
                 known = self._by_id.get(token)
                 if known is None:
-                    raise NotLetIn(REVOKED)
+                    raise Unauthenticated(REVOKED)
         return _check_expiry(known)
 
     async def is_valid(self, token: str) -> bool:
@@ -96,12 +96,12 @@ class Tokens:
         if known is not None:
             return known
         if digest in self._state.revoked:
-            raise NotLetIn(REVOKED)
+            raise Unauthenticated(REVOKED)
         with self.throttle.attempt(client):
             await self._refresh()  # another node may just have issued it
             known = self._known.get(digest)
             if known is None:
-                raise NotLetIn(REVOKED if digest in self._state.revoked else UNKNOWN)
+                raise Unauthenticated(REVOKED if digest in self._state.revoked else UNKNOWN)
             return known
 
     async def _refresh(self) -> None:
@@ -137,19 +137,19 @@ def new_token() -> str:
 
 
 def _hash_in(authorization: str | None) -> str:
-    """Return the hash of the token in an Authorization header; raise `NotLetIn` if it has none."""
+    """Return the hash of the token in an Authorization header; raise `Unauthenticated` if it has none."""
     if authorization is not None and len(authorization) > MAX_AUTHORIZATION:
-        raise NotLetIn(TOO_LONG)
+        raise Unauthenticated(TOO_LONG)
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise NotLetIn(MISSING)
+        raise Unauthenticated(MISSING)
     return _hash(token.strip())
 
 
 def _check_expiry(known: Identity) -> Identity:
-    """Return the identity; raise `NotLetIn` if its token has expired."""
+    """Return the identity; raise `Unauthenticated` if its token has expired."""
     if known.expires_at is not None and known.expires_at <= datetime.now(UTC):
-        raise NotLetIn(EXPIRED)
+        raise Unauthenticated(EXPIRED)
     return known
 
 

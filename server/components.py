@@ -15,7 +15,7 @@ from domain.deployment.queue import DeploymentId
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
-from endpoint.execution.answers import Answers
+from endpoint.execution.answers import AnswerCache
 from endpoint.execution.aside import Aside
 from endpoint.http.backend import Backend
 from endpoint.identity import Identity
@@ -111,7 +111,7 @@ def _backend(settings: Settings, application: Application, aside: Aside[Context]
         return Context(application=application, identity=identity, claimed_origin=claimed, aside=aside)
 
     feed = LogFeed(application.log)
-    answers = Answers(feed, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None
+    answers = AnswerCache(feed, settings.kept_answers * 1024 * 1024) if settings.kept_answers else None
     return Backend(context, feed, Revocations(application.log), answers)
 
 

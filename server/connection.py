@@ -148,7 +148,7 @@ class Connections(ServerState):
         self._guests.setdefault(_network(connection), {})[connection] = None
         self._count += 1
 
-    def let_in(self, connection: ClientConnection) -> None:
+    def admit(self, connection: ClientConnection) -> None:
         """Record that a valid token came over *connection*: it is no longer a guest."""
         if self._forget_guest(connection):
             self._authenticated[connection] = None

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from endpoint.execution.persisted import DocumentsUnusable, Persisted, listed
+from endpoint.execution.persisted import DocumentsUnusable, PersistedDocuments, read_list
 from gql.schema import schema
 from server.settings import Settings
 
@@ -29,8 +29,8 @@ class Documents:
         self._file = settings.documents
         self._own = settings.own_documents
         self._read = None if self._file is None else _state(self._file)
-        known = None if self._file is None else listed(schema.documents, self._file, self._own)
-        self.persisted = Persisted(known, refuses=settings.refuses_unlisted)
+        known = None if self._file is None else read_list(schema.documents, self._file, self._own)
+        self.persisted = PersistedDocuments(known, refuses=settings.refuses_unlisted)
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[None]:
@@ -55,7 +55,7 @@ class Documents:
 
     async def _reload(self, file: Path) -> None:
         try:
-            found = await asyncio.to_thread(listed, schema.documents, file, self._own, self.persisted.listed)
+            found = await asyncio.to_thread(read_list, schema.documents, file, self._own, self.persisted.listed)
         except DocumentsUnusable as reason:
             logger.error(
                 "The document list is not reloaded; the previous one stays in force: %(reason)s", {"reason": reason}

@@ -121,11 +121,11 @@ class HttpProtocol(HttpToolsProtocol):
     def is_idle(self) -> bool:
         return self._part == IDLE and not self._is_answering
 
-    def let_in(self) -> None:
+    def admit(self) -> None:
         """Record that a valid token came over this connection."""
         if not self._is_authenticated:
             self._is_authenticated = True
-            self._connections.let_in(self)
+            self._connections.admit(self)
             if self._part == CONTENT:
                 self._expect(BODY)
 

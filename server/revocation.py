@@ -29,7 +29,7 @@ class Revocations:
         log.watch(self._on_events, [TokenRevoked, SessionEnded])
 
     @contextmanager
-    def telling(self, identity: Identity, end: End) -> Iterator[None]:
+    def notify(self, identity: Identity, end: End) -> Iterator[None]:
         """Call *end* when the token or session ends or expires during the block; at once if it has ended before."""
         session, expiry = identity.session, None
         if identity.ends_at is not None:

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from application.handler import Handler
 from domain.session import LONGEST, SESSIONS, EndSession, SessionEnded, SessionId, decider
-from endpoint.http.session import Opened
-from endpoint.identity import SESSION_OVER, SESSION_UNKNOWN, Credentials, Identity, NotLetIn, Session
+from endpoint.http.session import NewSession
+from endpoint.identity import SESSION_OVER, SESSION_UNKNOWN, Credentials, Identity, Session, Unauthenticated
 from server.auth import Tokens
 from store.log import Author, Origin, RecordedEvent
 
@@ -45,22 +45,22 @@ class Sessions:
         self._changes = 0
         handler.log.watch(self._on_events, [SessionEnded])
 
-    def open(self, identity: Identity) -> Opened:
+    def open(self, identity: Identity) -> NewSession:
         """Return a new session of *identity*, which came with a token."""
         longest = datetime.now(UTC) + LONGEST
         expires_at = longest if identity.expires_at is None else min(longest, identity.expires_at)
         statement = STATEMENT.pack(uuid4().bytes, identity.token.bytes, int(expires_at.timestamp()))
-        return Opened(
+        return NewSession(
             cookie=_text(statement + _mac(self._cookies, statement)),
             secret=_text(_mac(self._secrets, statement)),
             expires_at=_expiry(statement),
         )
 
     async def authenticate(self, credentials: Credentials) -> Identity:
-        """Return the identity that the session in *credentials* stands for; raise `NotLetIn`."""
+        """Return the identity that the session in *credentials* stands for; raise `Unauthenticated`."""
         try:
             return await self._identity(credentials.session or "", credentials.secret, credentials.client)
-        except NotLetIn as refused:
+        except Unauthenticated as refused:
             self._tokens.throttle.log_failure(credentials.client, refused)
             raise
 
@@ -69,11 +69,11 @@ class Sessions:
         if secret is not None and not hmac.compare_digest(
             secret.encode(errors="surrogatepass"), self._secret(statement)
         ):
-            raise NotLetIn(SESSION_UNKNOWN)
+            raise Unauthenticated(SESSION_UNKNOWN)
         id_, token, _ = STATEMENT.unpack(statement)
         session = Session(UUID(bytes=id_), _expiry(statement))
         if session.expires_at <= datetime.now(UTC) or session.id in await self._ended_sessions():
-            raise NotLetIn(SESSION_OVER)
+            raise Unauthenticated(SESSION_OVER)
         known = await self._tokens.find_by_id(UUID(bytes=token), client)
         return Identity(known.actor, known.token, known.expires_at, session)
 
@@ -81,7 +81,7 @@ class Sessions:
         """End the session of *cookie* on all nodes, unless it is invalid or over."""
         try:
             identity = await self._identity(cookie, None, client)
-        except NotLetIn:
+        except Unauthenticated:
             return
         assert identity.session is not None
         command = EndSession(session=SessionId(identity.session.id), expires_at=identity.session.expires_at)
@@ -89,16 +89,16 @@ class Sessions:
         await self._handler.handle(decider, SESSIONS, command, by)
 
     def _statement(self, cookie: str) -> bytes:
-        """Return the statement in *cookie*; raise `NotLetIn` if its MAC is invalid."""
+        """Return the statement in *cookie*; raise `Unauthenticated` if its MAC is invalid."""
         if len(cookie) != LENGTH or not cookie.isascii():
-            raise NotLetIn(SESSION_UNKNOWN)
+            raise Unauthenticated(SESSION_UNKNOWN)
         try:
             signed = urlsafe_b64decode(cookie)
         except ValueError as error:
-            raise NotLetIn(SESSION_UNKNOWN) from error
+            raise Unauthenticated(SESSION_UNKNOWN) from error
         statement, mac = signed[: STATEMENT.size], signed[STATEMENT.size :]
         if not hmac.compare_digest(mac, _mac(self._cookies, statement)):
-            raise NotLetIn(SESSION_UNKNOWN)
+            raise Unauthenticated(SESSION_UNKNOWN)
         return statement
 
     def _secret(self, statement: bytes) -> bytes:

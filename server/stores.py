@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from endpoint.execution.aside import elsewhere
+from endpoint.execution.aside import on_current_loop
 from projections import audit, deployment, environment, pipeline, project, standing
 from projections.engine.projector import Projector
 from projections.engine.views import Views
@@ -50,11 +50,11 @@ class Stores:
     def elsewhere(self) -> "Stores":
         """Return the same stores for use in another thread."""
         return Stores(
-            elsewhere(self.log),
-            elsewhere(self.views),
-            elsewhere(self.output),
-            elsewhere(self.keys),
-            elsewhere(self.projector),
+            on_current_loop(self.log),
+            on_current_loop(self.views),
+            on_current_loop(self.output),
+            on_current_loop(self.keys),
+            on_current_loop(self.projector),
             self.lost,
         )
 

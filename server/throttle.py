@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 
-from endpoint.identity import NotLetIn, TooManyAttempts
+from endpoint.identity import TooManyAttempts, Unauthenticated
 
 PER_CLIENT = 30
 """Maximum number of unknown tokens from one client in a window."""
@@ -58,21 +58,21 @@ class TokenThrottle:
 
     @contextmanager
     def attempt(self, client: str) -> Iterator[None]:
-        """Count the block as an attempt if it raises `NotLetIn`; raise `TooManyAttempts` beyond the limit."""
+        """Count the block as an attempt if it raises `Unauthenticated`; raise `TooManyAttempts` beyond the limit."""
         window, source = self._now(), network(client)
         if window.clients[source] >= PER_CLIENT or window.clients.total() >= IN_ALL:
             raise TooManyAttempts(max(1, math.ceil(window.ends - time.monotonic())))
         window.clients[source] += 1  # at once, since concurrent attempts count too
         try:
             yield
-        except NotLetIn:
+        except Unauthenticated:
             raise
         except BaseException:
             window.clients[source] -= 1
             raise
         window.clients[source] -= 1
 
-    def log_failure(self, client: str, refused: NotLetIn) -> None:
+    def log_failure(self, client: str, refused: Unauthenticated) -> None:
         """Log a line. Beyond `LINES`, log only a summary at the end of the window."""
         window = self._now()
         if window.logged < LINES:

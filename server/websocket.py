@@ -118,12 +118,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     is_idle = False
 
-    def let_in(self) -> None:
+    def admit(self) -> None:
         """Record that a valid token came over this connection, and lift the limits of guests."""
         protocol = cast("Framing", self.conn)
         protocol.is_guest = False
         protocol.max_message_size = self._max_size
-        self._connections.let_in(self)
+        self._connections.admit(self)
 
     def abort(self) -> None:
         self.transport.abort()

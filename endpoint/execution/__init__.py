@@ -1,1 +1,1 @@
-"""From a document to an answer: parsing, limits, cost and execution."""
+"""Execution of documents: parsing, limits, cost, caches and the schema."""

@@ -1,11 +1,14 @@
 """
-Answers kept as bytes, for as long as they are right.
+A cache of answers, as bytes, which is never stale.
 
-An answer is made of streams of the log, and stays what it is until one of them gets another event. This node is told
-of every event (`Feed.watch`), and drops what was made of its stream. So a kept answer is as of the position that
-we were told up to: it is given to whoever asked when the log had nothing beyond that.
+An answer depends on streams of the log, and stays valid until one of them gets an event. The node sees every event in
+order (`EventFeed.watch`) and drops the answers that depend on its stream. So a cached answer is valid at the position
+that the node has seen. It is sent if the log has no later event when the request arrives.
 
-Only what says of which streams it is made is kept (see `RequestContext.reads`).
+Only answers that declare their streams are cached (see `RequestContext.reads`).
+
+A cached answer takes 0.050 ms of CPU instead of 0.130 ms for 5 KB, and 0.070 ms instead of 0.472 ms for 119 KB
+(`bench.query`). `serve --answers 0` turns the cache off.
 """
 
 import asyncio
@@ -20,23 +23,23 @@ from uuid import UUID
 from msgspec import Struct
 
 from cache.lru import Cache
-from endpoint.port import Feed, StreamEvent, Unavailable
+from endpoint.port import EventFeed, StreamEvent, Unavailable
 
 WHOLE = UUID(int=0)
-"""Stands for all streams of the log."""
+"""The id that stands for all streams of the log."""
 
 LIMIT = 64 * 1024 * 1024
-"""Bytes of kept answers on one node, by default."""
+"""Default maximum size of the cached answers of a node, in bytes."""
 
 OVERHEAD = 1000
-"""Bytes that an answer takes beside its own and its request's."""
+"""Size of a cached answer, in bytes, beside its body and its request."""
 
 STREAM = 400
-"""Bytes that an answer takes for each stream that it was made of."""
+"""Size that each stream adds to a cached answer, in bytes."""
 
 
 class Answer:
-    """The body of an answer; *packed* is the same compressed, once somebody wants it."""
+    """The body of an answer; *packed* is the compressed body, once a client has asked for it."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -44,98 +47,100 @@ class Answer:
 
     @cached_property
     def tag(self) -> str:
-        """Tells it from any other."""
+        """The hash of the body, for ETags."""
         return urlsafe_b64encode(hashlib.sha256(self.body).digest()[:18]).decode()
 
 
-class KeptAnswer(Struct):
-    """An answer, and the streams that it was made of."""
+class CachedAnswer(Struct):
+    """An answer, and the streams that it depends on."""
 
     answer: Answer
     reads: frozenset[UUID]
 
 
 class Computation:
-    """An answer that is being made; *touched* are the streams that got events meanwhile."""
+    """The computation of an answer; *touched* are the streams that have got events since its start."""
 
     def __init__(self) -> None:
         self.touched: set[UUID] = set()
 
 
-class Answers:
-    """The answers of one node, *limit* bytes of them; those that are asked for least recently go first.
+class AnswerCache:
+    """The cached answers of a node, at most *limit* bytes; the least recently used are evicted first.
 
-    *known_at* is when the log was last seen to have nothing that we weren't told of.
+    *known_at* is the last time at which the log had no event that this node had not seen.
     """
 
-    def __init__(self, feed: Feed, limit: int = LIMIT) -> None:
+    def __init__(self, feed: EventFeed, limit: int = LIMIT) -> None:
         self._feed = feed
-        self._kept: Cache[Hashable, KeptAnswer] = Cache(limit, self._dropped)
-        self._made_of: dict[UUID, set[Hashable]] = {}
-        self._makings: set[Computation] = set()
+        self._cached: Cache[Hashable, CachedAnswer] = Cache(limit, self._on_drop)
+        self._keys_of: dict[UUID, set[Hashable]] = {}
+        self._computations: set[Computation] = set()
         self.known_at = datetime.now(UTC)
-        self.position = feed.watch(self._news)
+        self.position = feed.watch(self._on_events)
 
-    async def ask(self, patience: float | None = None) -> int:
-        """A position up to which the log is known just now; raises `Unavailable`, at the latest in *patience* s."""
-        asked_at = datetime.now(UTC)
+    async def confirm(self, patience: float | None = None) -> int:
+        """Return a position that the log has reached now; raises `Unavailable` after *patience* seconds."""
+        started_at = datetime.now(UTC)
         if self._feed.is_shared:
-            position = await self._asked(patience)
+            position = await self._position(patience)
         else:
-            position = await self._feed.position()  # at once: to set a time for it would cost more than all the rest
+            position = await self._feed.position()  # in memory: a timeout would cost more than the rest
         if position <= self.position:
-            self.known_at = asked_at
+            self.known_at = started_at
         return max(position, self.position)
 
-    async def _asked(self, patience: float | None) -> int:
+    async def _position(self, patience: float | None) -> int:
         try:
             async with asyncio.timeout(patience):
                 return await self._feed.position()
         except TimeoutError:
-            raise Unavailable(f"The log has not said in {patience:g} s how far it is.") from None
+            raise Unavailable(f"The log did not return its position within {patience:g} s.") from None
 
     def find(self, key: Hashable, position: int = 0) -> Answer | None:
-        """The answer that is kept under *key*, if it is right at *position*."""
-        kept = self._kept.get(key)
-        if kept is None or position > self.position:
+        """Return the answer cached under *key*, if it is valid at *position*."""
+        cached = self._cached.get(key)
+        if cached is None or position > self.position:
             return None
-        return kept.answer
+        return cached.answer
 
     @contextmanager
-    def making(self) -> Iterator[Computation]:
-        """While an answer is made of what there is at the position that `ask` has just given, and later."""
-        making = Computation()
-        self._makings.add(making)
+    def computation(self) -> Iterator[Computation]:
+        """Track the events during the computation of an answer; enter it before anything is read."""
+        computation = Computation()
+        self._computations.add(computation)
         try:
-            yield making
+            yield computation
         finally:
-            self._makings.discard(making)
+            self._computations.discard(computation)
 
     def keep(
-        self, key: Hashable, answer: Answer, reads: frozenset[UUID], making: Computation, request: int = 0
+        self, key: Hashable, answer: Answer, reads: frozenset[UUID], computation: Computation, request: int = 0
     ) -> None:
-        """Keep *answer* to a request of so many bytes, unless one of the streams that it was made of has moved on."""
-        if not making.touched.isdisjoint(reads):
+        """Cache *answer* to a request of *request* bytes, unless a stream in *reads* has got an event meanwhile."""
+        if not computation.touched.isdisjoint(reads):
             return
-        kept = KeptAnswer(answer, reads)
-        size = len(answer.body) * 2 + request + OVERHEAD + len(reads) * STREAM  # with room for the same compressed
-        self._kept.put(key, kept, size)
-        if self._kept.get(key) is kept:  # it isn't too large
+        cached = CachedAnswer(answer, reads)
+        size = (
+            len(answer.body) * 2 + request + OVERHEAD + len(reads) * STREAM
+        )  # twice: with room for the compressed body
+        self._cached.put(key, cached, size)
+        if self._cached.get(key) is cached:  # it was not too large
             for stream in reads:
-                self._made_of.setdefault(stream, set()).add(key)
+                self._keys_of.setdefault(stream, set()).add(key)
 
-    def _news(self, events: Sequence[StreamEvent]) -> None:
+    def _on_events(self, events: Sequence[StreamEvent]) -> None:
         streams = {event.stream for event in events} | {WHOLE}
         self.position = events[-1].position
-        for making in self._makings:
-            making.touched |= streams
+        for computation in self._computations:
+            computation.touched |= streams
         for stream in streams:
-            for key in list(self._made_of.get(stream, ())):
-                self._kept.pop(key)
+            for key in list(self._keys_of.get(stream, ())):
+                self._cached.pop(key)
 
-    def _dropped(self, key: Hashable, kept: KeptAnswer) -> None:
-        for stream in kept.reads:
-            of_stream = self._made_of[stream]
+    def _on_drop(self, key: Hashable, cached: CachedAnswer) -> None:
+        for stream in cached.reads:
+            of_stream = self._keys_of[stream]
             of_stream.discard(key)
             if not of_stream:
-                del self._made_of[stream]
+                del self._keys_of[stream]

@@ -1,9 +1,12 @@
 """
-Long queries, carried out beside the node's event loop.
+Execution of long queries in a thread beside the node's event loop.
 
-There they would hold up everybody else. So they have a thread with a loop of its own, and the interpreter takes turns
-between the two. All parts are there a second time, on the same stores; what is wanted from those is still fetched on
-the node's loop, which their connections and locks belong to.
+On the node's loop they would block every other request. The thread has an event loop of its own, and the interpreter
+switches between the two threads. The application's parts exist twice, on the same stores. Calls to the stores run on
+the node's loop, which owns their connections and locks.
+
+The delay of other requests beside a query of 500 deployments fell from 11 s to tens of milliseconds (`bench.lag`).
+A query runs here if its cost exceeds `cost.LONG_COST` or it has a long field; there is no switch.
 """
 
 import asyncio
@@ -19,20 +22,19 @@ import msgspec
 from msgspec import Struct
 
 AT_ONCE = 4
-"""Long queries that are carried out at the same time, at most; the others wait in order."""
+"""Maximum number of long queries that run at the same time; the others wait in order."""
 
 SWITCH = 0.0005
-"""Seconds for which a thread keeps the interpreter while another one wants it: a tenth of what is usual, since each
-step of the node's loop may have to wait for it."""
+"""Interpreter's switch interval, in seconds: a tenth of Python's default, which each step of the loop may wait for."""
 
 PUT_OFF = 10
-"""How many times as many objects come between two full collections of garbage meanwhile."""
+"""Factor by which full garbage collections are rarer while a long query runs."""
 
 MANY = 20
-"""Things of one list that are encoded one by one."""
+"""Minimum length of a list whose items are encoded one by one."""
 
 Departure = Callable[[], Coroutine[Any, Any, object]]
-"""Returns when the client of a request is gone."""
+"""A function that returns when the client of a request disconnects."""
 
 Context = TypeVar("Context")
 Part = TypeVar("Part")
@@ -40,24 +42,24 @@ Result = TypeVar("Result")
 
 
 class ClientGone(Exception):
-    """The client left before its answer was ready."""
+    """The client disconnected before its answer was ready."""
 
 
 class Aside(Generic[Context]):
-    """The thread for long queries; *move* gives a request's context with the parts that belong to the thread."""
+    """The thread for long queries; *move* returns a request's context with the parts of the thread."""
 
     def __init__(self, move: Callable[[Context], Context]) -> None:
         self._move = move
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._running = 0
         self._thresholds: tuple[int, int, int]  # of the garbage collector, while no query runs here
-        self._loop: asyncio.AbstractEventLoop | None = None  # until the first query
+        self._loop: asyncio.AbstractEventLoop | None = None  # None until the first query
         self._thread: Thread
         self._stopping = asyncio.Event()  # of the thread's loop, where it is waited for
         self._is_stopped = False
 
     async def stop(self) -> None:
-        """Cancel the queries that run and those that wait for their turn."""
+        """Cancel the queries that run and those that wait."""
         self._is_stopped = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
@@ -91,7 +93,7 @@ class Aside(Generic[Context]):
             if self._is_stopped:
                 raise asyncio.CancelledError
             with self._fewer_collections():
-                started = asyncio.run_coroutine_threadsafe(work(self._move(context)), self._started())
+                started = asyncio.run_coroutine_threadsafe(work(self._move(context)), self._start())
                 return await asyncio.wrap_future(started)
 
     @contextmanager
@@ -108,7 +110,7 @@ class Aside(Generic[Context]):
             if not self._running:
                 gc.set_threshold(*self._thresholds)
 
-    def _started(self) -> asyncio.AbstractEventLoop:
+    def _start(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             sys.setswitchinterval(SWITCH)
             loop = asyncio.new_event_loop()
@@ -122,17 +124,17 @@ class Aside(Generic[Context]):
             runner.run(self._stopping.wait())
 
 
-def encoded(value: Any) -> bytes:
-    """*value* as JSON. It is taken apart, a little at a time: what encodes, and what frees memory, takes no turns.
+def encode_pieces(value: Any) -> bytes:
+    """Return *value* as JSON, piece by piece: one call that encodes or frees a large value blocks both threads.
 
-    Lists of leaves stay as they are: they may be those that a resolver gave.
+    Empties the dictionaries and lists of *value*. Lists of scalars stay intact: a resolver may own them.
     """
     if isinstance(value, dict):
-        members = [msgspec.json.encode(key) + b":" + encoded(value.pop(key)) for key in list(value)]
+        members = [msgspec.json.encode(key) + b":" + encode_pieces(value.pop(key)) for key in list(value)]
         return b"{" + b",".join(members) + b"}"
     if isinstance(value, Struct):
         names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-        return encoded({key: getattr(value, name) for key, name in names})
+        return encode_pieces({key: getattr(value, name) for key, name in names})
     if isinstance(value, list) and len(value) >= MANY and isinstance(value[0], dict | list | Struct):
         value.reverse()
         items = [msgspec.json.encode(value.pop()) for _ in range(len(value))]
@@ -140,12 +142,14 @@ def encoded(value: Any) -> bytes:
     return msgspec.json.encode(value)
 
 
-def elsewhere(part: Part) -> Part:
-    """*part*, for another thread: its coroutines run on the loop that runs now."""
-    return cast("Part", _Elsewhere(part, asyncio.get_running_loop()))
+def on_current_loop(part: Part) -> Part:
+    """Return a proxy of *part* for another thread: its coroutines run on the event loop of this call."""
+    return cast("Part", _LoopProxy(part, asyncio.get_running_loop()))
 
 
-class _Elsewhere:
+class _LoopProxy:
+    """A proxy that runs the coroutines of *part* on the loop *home*."""
+
     def __init__(self, part: object, home: asyncio.AbstractEventLoop) -> None:
         self._part = part
         self._home = home

@@ -1,8 +1,8 @@
 """
-Things that many fields of an answer want, loaded together.
+Batches: values that many fields of an answer need, loaded together.
 
-Nothing of a batch is left when it is over; strawberry's DataLoader keeps the last one, and graphql-core leaves it in
-garbage that refers to itself.
+strawberry's DataLoader keeps its last batch, in objects that only a garbage collection frees. A batch here is freed
+when it is done.
 """
 
 import asyncio
@@ -14,22 +14,23 @@ Value = TypeVar("Value")
 
 
 class Batch(Generic[Key, Value]):
-    """What is wanted until it is carried out; *load* gives a value for each key."""
+    """The keys that fields wait for; *load* returns a value for each key, in their order."""
 
     def __init__(self, load: Callable[[list[Key]], Awaitable[Sequence[Value]]]) -> None:
         self._load = load
         self._wanted: list[tuple[Key, asyncio.Future[Value]]] = []
 
     def want(self, key: Key) -> asyncio.Future[Value]:
+        """Add *key*; the future gets its value."""
         value: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
         self._wanted.append((key, value))
         return value
 
     async def load(self) -> None:
-        """To be called in a task of its own: who wanted something may be cancelled, and the others get theirs."""
+        """Load all values. Runs in a task of its own: one waiting field may be cancelled without the others."""
         try:
             values = await self._load([key for key, _ in self._wanted])
-            assert len(values) == len(self._wanted), "there is a value for each key"
+            assert len(values) == len(self._wanted), "load returns a value for each key"
         except asyncio.CancelledError:
             for _, waiting in self._wanted:
                 waiting.cancel()

@@ -80,7 +80,7 @@ class RequestContext(ABC):
         if self.read is not None:
             self.read.update(streams)
 
-    def watched(self) -> Self:
+    def collector(self) -> Self:
         """Return a context for one root field, which collects the streams that the field reads."""
         return replace(self, read=set())
 

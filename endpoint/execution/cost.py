@@ -1,7 +1,8 @@
 """
-What an operation costs: the things in the lists that it asks for, each as long as it may get.
+The cost of an operation: the number of items in its lists, at their maximum lengths, times the fields selected.
 
-It is known before it is carried out, worked out once a document as terms that the variables are put into.
+The cost is known before execution. Each document is analysed once, into terms; the variables of a request are filled
+in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,31 +32,31 @@ from graphql import (
 )
 from msgspec import Struct
 
-from endpoint.execution.limits import Fragments, exceeding, fragments_of, operations, variables_exceeded
+from endpoint.execution.limits import Fragments, fragments_of, limit_error, operations, variable_errors
 
 MAX_COST = 10_000
-"""About three pages of 500 things, with everything that is to be known of them."""
+"""Maximum cost of an operation: about three pages of 500 items with all their fields."""
 
 LONG_COST = 250
-"""Cost from which a query takes so long, about 10 ms, that it is executed aside."""
+"""OperationCost from which a query takes so long, about 10 ms, that it is executed aside."""
 
 MUTATION = 100
-"""Cost of each mutation of an operation."""
+"""OperationCost of each mutation of an operation."""
 
 CHARACTERS = 200
 """Number of characters of a document in the arguments that cost 1."""
 
 INTROSPECTION = {"__schema": 500, "__type": 500}
-"""Cost of the fields of introspection, which are also long."""
+"""OperationCost of the fields of introspection, which are also long."""
 
 
 class CostSettings(Struct, frozen=True, kw_only=True):
     """What a schema's fields cost.
 
-    *default_page* and *max_page* are the sizes of pages. *lists* is the size that counts for a list field without
-    pages; other lists without pages cost nothing. *weights* is the cost of a field beside its lists. *long_fields* are
-    executed aside whatever they cost. *documents* are arguments with long texts, and *items* the cost of each value in
-    a list argument.
+    *default_page* and *max_page* are the sizes of pages, in items. *lists* is the assumed length of a list field
+    without pages; other lists without pages cost nothing. *weights* is the cost of a field beside its lists.
+    *long_fields* are executed aside whatever they cost. *documents* are arguments with long texts, and *items* is the
+    cost of each value in a list argument.
     """
 
     default_page: int
@@ -68,17 +69,17 @@ class CostSettings(Struct, frozen=True, kw_only=True):
 
 
 class ListTerm(Struct, frozen=True):
-    """One list: how many levels are asked of each thing, and how many things are in those around it and in its own.
+    """One list: *depth* is the number of levels selected from each item, *lengths* the lengths of the lists around it.
 
-    Of a page that is what stands in `first` and `last`: numbers, or names of variables.
+    The last length is the list's own. A length is given by `first` and `last`: numbers, or names of variables.
     """
 
     depth: int
     lengths: tuple[tuple[int | str, ...], ...]
 
 
-class Cost(Struct, frozen=True):
-    """What an operation costs, once its variables are known."""
+class OperationCost(Struct, frozen=True):
+    """The terms of an operation's cost, before its variables are known."""
 
     lists: tuple[ListTerm, ...]
     documents: tuple[int | str, ...]
@@ -90,7 +91,7 @@ class Cost(Struct, frozen=True):
     settings: CostSettings
 
     def of(self, variables: Mapping[str, object]) -> int:
-        """The things in each list, times the levels of fields that are asked of each, and what else costs."""
+        """Return the cost with *variables*: of lists, of documents in arguments, and of items in list arguments."""
         given = {**self.defaults, **variables}
         listed = sum(
             each.depth * prod(_length(length, given, self.settings) for length in each.lengths) for each in self.lists
@@ -100,29 +101,29 @@ class Cost(Struct, frozen=True):
         return listed + characters // CHARACTERS + items
 
     def is_long(self, variables: Mapping[str, object]) -> bool:
-        """Whether it is a query that takes so long that others are not to wait for it."""
+        """Whether it is a query that takes so long that it is executed aside."""
         return self.is_query and (self.has_long_field or self.of(variables) > LONG_COST)
 
-    def awaited(self, variables: Mapping[str, object]) -> list[str]:
-        """The cursors that are given as `atLeast`."""
+    def at_least_cursors(self, variables: Mapping[str, object]) -> list[str]:
+        """Return the cursors of its arguments `atLeast`."""
         given = (
             variables.get(each.name.value) if isinstance(each, VariableNode) else each.value for each in self.at_least
         )
         return [cursor for cursor in given if isinstance(cursor, str)]
 
-    def exceeded(self, variables: Mapping[str, object]) -> list[GraphQLError]:
-        """Why the operation isn't carried out with *variables*, which aren't coerced yet."""
-        too_large = variables_exceeded(variables, self.documents) if variables else []
+    def limit_errors(self, variables: Mapping[str, object]) -> list[GraphQLError]:
+        """Return the limits that the operation exceeds with *variables*, before they are coerced."""
+        too_large = variable_errors(variables, self.documents) if variables else []
         cost = self.of(variables)
         if too_large or cost <= MAX_COST:
             return too_large
-        counted = "the things in its lists, times the levels of fields asked of each, and its documents and mutations"
-        may = f"An operation may cost {MAX_COST:,} ({counted})"
-        advice = "ask for smaller pages, or in several operations"
-        return [exceeding("QUERY_TOO_EXPENSIVE", may, "costs", MAX_COST, cost, advice)]
+        counted = "the items of its lists times the levels of fields selected from each, its documents and mutations"
+        may = f"An operation may cost at most {MAX_COST:,} ({counted})"
+        advice = "request smaller pages, or use several operations"
+        return [limit_error("QUERY_TOO_EXPENSIVE", may, "costs", MAX_COST, cost, advice)]
 
 
-def costs(schema: GraphQLSchema, document: DocumentNode, settings: CostSettings) -> dict[str | None, Cost]:
+def costs(schema: GraphQLSchema, document: DocumentNode, settings: CostSettings) -> dict[str | None, OperationCost]:
     """Return the costs of the operations of a valid document, by their names."""
     fragments = fragments_of(document)
     return {
@@ -133,7 +134,7 @@ def costs(schema: GraphQLSchema, document: DocumentNode, settings: CostSettings)
 
 def _cost(
     schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: Fragments, settings: CostSettings
-) -> Cost:
+) -> OperationCost:
     found = _Terms(schema, fragments, settings)
     found.levels(schema.get_root_type(operation.operation), operation.selection_set, ())
     defaults = {
@@ -141,7 +142,7 @@ def _cost(
         for each in operation.variable_definitions or ()
         if isinstance(each.default_value, IntValueNode)
     }
-    return Cost(
+    return OperationCost(
         tuple(found.lists),
         tuple(found.documents),
         tuple(found.items),
@@ -209,12 +210,12 @@ class _Terms:
 
 
 def _field(type_: GraphQLNamedType | None, name: str) -> GraphQLField | None:
-    """None for introspection, which has no pages."""
+    """Return the field of that name; None for introspection, which has no pages."""
     return type_.fields.get(name) if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType) else None
 
 
 def _own(field: GraphQLField, node: FieldNode, settings: CostSettings) -> tuple[int | str, ...] | None:
-    """What says how long the field's list is; None if it is none."""
+    """Return the terms of the length of the field's list; None if it is not a list."""
     if "first" in field.args:
         given = (each.value for each in node.arguments or () if each.name.value in ("first", "last"))
         return tuple(size for value in given if (size := _size_of(value)) is not None)
@@ -223,7 +224,7 @@ def _own(field: GraphQLField, node: FieldNode, settings: CostSettings) -> tuple[
 
 
 def _given(value: ValueNode) -> int | str:
-    """The length of a string or list, or the variable that has it."""
+    """Return the length of a string or list, or the name of its variable."""
     match value:
         case VariableNode():
             return value.name.value
@@ -236,7 +237,7 @@ def _given(value: ValueNode) -> int | str:
 
 
 def _size(given: int | str, variables: Mapping[str, object]) -> int:
-    """The length of what is given; what is of another type is refused when it is coerced."""
+    """Return the length of a term; a value of another type is refused when it is coerced."""
     value = variables.get(given) if isinstance(given, str) else None
     if isinstance(given, int):
         return given
@@ -250,7 +251,7 @@ def _size_of(value: ValueNode) -> int | str | None:
 
 
 def _length(sizes: Sequence[int | str], variables: Mapping[str, object], settings: CostSettings) -> int:
-    """Return the number of things in a list; a value that is no size is refused at its execution."""
+    """Return the number of items in a list; an invalid size is refused at execution."""
     given = [variables.get(size) if isinstance(size, str) else size for size in sizes]
     numbers = [number for number in given if isinstance(number, int | float)]
     return int(min(max(*numbers, 0), settings.max_page)) if numbers else settings.default_page

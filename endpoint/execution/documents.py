@@ -1,8 +1,8 @@
 """
-Documents: parsed and validated once, and kept while they are used.
+A cache of documents that are parsed and validated.
 
 Parsing takes up to a hundred times as long as executing. The errors of a document and the costs of its operations are
-kept with it. Limits (see `endpoint.execution.limits`) are checked before validation. Invalid and very long documents
+cached with it. Limits (see `endpoint.execution.limits`) are checked before validation. Invalid and very long documents
 have a cache of their own, so that they displace no others.
 """
 
@@ -29,89 +29,94 @@ from strawberry.extensions import SchemaExtension
 
 from cache.lru import Cache
 from endpoint.execution import cost, limits
-from endpoint.execution.slim import detached, slim
+from endpoint.execution.slim import detach, slim
 
 MAX_KEPT = 20_000
-"""Characters of the longest document that is kept for when it is asked again."""
+"""Maximum length of a cached document, in characters."""
 
 MAX_FOLLOWED = 16 * 1024
-"""Maximum size of a subscription's variables, in bytes of JSON: they are held for as long as it is open."""
+"""Maximum size of a subscription's variables, in bytes of JSON: they take memory while it is open."""
 
 GOOD_BYTES = 8 * 1024 * 1024
-"""Maximum size of the valid documents that are kept, in bytes: about 500 of a client's usual size."""
+"""Maximum size of the cached valid documents, in bytes: about 500 of a client's usual size."""
 
 OTHER_BYTES = 8 * 1024 * 1024
-"""Maximum size of the documents that are kept while they are answered, being invalid or very long, in bytes."""
+"""Maximum size of the cached invalid or very long documents, in bytes: they are needed while they are answered."""
 
 NODE = 300
-"""Size of a kept document's node, in bytes, as measured with its place in the text."""
+"""Size of a node of a cached document with its location, in bytes, as measured."""
 
 ERROR = 1000
-"""Size of a kept error, in bytes, beside the text that it is about."""
+"""Size of a cached error, in bytes, beside the document's text."""
 
 QUICK = 1000
-"""Characters of a document that is read so soon (in less than about 10 ms) that others can wait for it."""
+"""Maximum length of a document that is parsed on the event loop, in characters: that takes less than about 10 ms."""
 
 
 class ParsedDocument(Struct, frozen=True):
-    """A document that was read, what is wrong with it, and what its operations cost, by their names.
+    """A parsed document with its errors, and the costs of its operations by their names.
 
-    *weight* is its size in bytes, with its text.
+    *weight* is its size in bytes, with its text. The methods take the operation's name and variables as a client sent
+    them, before they are checked.
     """
 
     document: DocumentNode
     errors: Sequence[GraphQLError]
-    costs: Mapping[str | None, cost.Cost]
+    costs: Mapping[str | None, cost.OperationCost]
     weight: int
 
-    def exceeded(self, operation_name: object, variables: object) -> list[GraphQLError]:
-        """Why the operation that is meant costs too much; nothing if it doesn't, or if it isn't clear what is meant."""
-        meant = self._meant(operation_name)
-        if meant is None:
+    def limit_errors(self, operation_name: object, variables: object) -> list[GraphQLError]:
+        """Return the limits that the selected operation exceeds; none if the selection is invalid."""
+        selected = self._selected(operation_name)
+        if selected is None:
             return []
         given = variables if isinstance(variables, dict) else {}
-        return meant.exceeded(given) or (self._held_too_much(given) if self.follows(operation_name) else [])
+        return selected.limit_errors(given) or (
+            self._subscription_errors(given) if self.follows(operation_name) else []
+        )
 
     def follows(self, operation_name: object) -> bool:
-        """Whether a subscription is meant."""
-        meant = self._meant(operation_name)
-        if meant is None or meant.is_query:
+        """Whether the selected operation is a subscription."""
+        selected = self._selected(operation_name)
+        if selected is None or selected.is_query:
             return False
         operation = get_operation_ast(self.document, operation_name if isinstance(operation_name, str) else None)
         return operation is not None and operation.operation is OperationType.SUBSCRIPTION
 
-    def _held_too_much(self, variables: dict[str, object]) -> list[GraphQLError]:
-        """Why a subscription would hold too much for as long as it is open."""
+    def _subscription_errors(self, variables: dict[str, object]) -> list[GraphQLError]:
+        """Return the limits that a subscription exceeds: its document and variables take memory while it is open."""
         size = len(msgspec.json.encode(variables))
         length = len(self.document.loc.source.body) if self.document.loc is not None else 0
         errors = []
         if size > MAX_FOLLOWED:
-            may = f"The variables of a subscription may have {MAX_FOLLOWED:,} bytes of JSON"
-            errors.append(limits.exceeding("TOO_LARGE", may, "has", MAX_FOLLOWED, size, "subscribe with fewer values"))
+            may = f"The variables of a subscription may have at most {MAX_FOLLOWED:,} bytes of JSON"
+            errors.append(
+                limits.limit_error("TOO_LARGE", may, "has", MAX_FOLLOWED, size, "subscribe with fewer values")
+            )
         if length > MAX_KEPT:
-            may = f"The document of a subscription may have {MAX_KEPT:,} characters"
-            advice = "ask for less, or subscribe with several documents"
-            errors.append(limits.exceeding("TOO_MANY_CHARACTERS", may, "has", MAX_KEPT, length, advice))
+            may = f"The document of a subscription may have at most {MAX_KEPT:,} characters"
+            advice = "request less, or subscribe with several documents"
+            errors.append(limits.limit_error("TOO_MANY_CHARACTERS", may, "has", MAX_KEPT, length, advice))
         return errors
 
     def is_long(self, operation_name: object, variables: object) -> bool:
-        """Whether it is clear that a query is meant, and that others are not to wait for it."""
-        meant = self._meant(operation_name)
-        return meant is not None and meant.is_long(variables if isinstance(variables, dict) else {})
+        """Whether the selected operation is a query that is executed aside."""
+        selected = self._selected(operation_name)
+        return selected is not None and selected.is_long(variables if isinstance(variables, dict) else {})
 
-    def awaited(self, operation_name: object, variables: object) -> list[str]:
-        """The cursors that the operation that is meant waits for."""
-        meant = self._meant(operation_name)
-        return [] if meant is None else meant.awaited(variables if isinstance(variables, dict) else {})
+    def at_least_cursors(self, operation_name: object, variables: object) -> list[str]:
+        """Return the cursors that the selected operation waits for."""
+        selected = self._selected(operation_name)
+        return [] if selected is None else selected.at_least_cursors(variables if isinstance(variables, dict) else {})
 
-    def _meant(self, operation_name: object) -> cost.Cost | None:
+    def _selected(self, operation_name: object) -> cost.OperationCost | None:
         if operation_name is None:
             return next(iter(self.costs.values()), None)
         return self.costs.get(operation_name) if isinstance(operation_name, str) else None
 
 
 class DocumentCache:
-    """The parsed documents of one schema, kept while they are used.
+    """The cached documents of one schema.
 
     A cached document saves up to a hundred times the time of its execution. `keep_none` turns the cache off
     (`serve --no-keep-documents`).
@@ -129,7 +134,7 @@ class DocumentCache:
         if known is None:
             known = self._keep(query, self._parse(query))
         if isinstance(known, GraphQLError):
-            raise detached(known)  # a raised exception keeps the frames that it passes, with all their variables
+            raise detach(known)  # a raised exception keeps the frames that it passes
         return known
 
     async def ready(self, query: str) -> None:
@@ -162,13 +167,13 @@ class DocumentCache:
 
     def _parse(self, query: str) -> ParsedDocument | GraphQLError:
         try:
-            document = limits.parsed(query)
+            document = limits.parse_document(query)
         except GraphQLError as fault:
-            return detached(fault)
-        errors = limits.exceeded(document) or _invalid(self._schema, document)
+            return detach(fault)
+        errors = limits.size_errors(document) or _invalid(self._schema, document)
         costs = {} if errors else cost.costs(self._schema, document, self._costs)
         weight = sys.getsizeof(query) + slim(document) * NODE + len(errors) * ERROR
-        return ParsedDocument(document, [detached(each) for each in errors], costs, weight)
+        return ParsedDocument(document, [detach(each) for each in errors], costs, weight)
 
 
 class DocumentExtension(SchemaExtension):
@@ -186,9 +191,9 @@ class DocumentExtension(SchemaExtension):
         known = self._documents.read(context.query or "")
         context.graphql_document, self._errors = known.document, known.errors
         name = context._provided_operation_name  # read from strawberry 0.341.2
-        if not self._errors and name is None and len(known.costs) > 1:  # strawberry would carry out the first
+        if not self._errors and name is None and len(known.costs) > 1:  # strawberry would execute the first
             self._errors = [GraphQLError("Must provide operation name if query contains multiple operations.")]
-        self._errors = self._errors or known.exceeded(name, context.variables)
+        self._errors = self._errors or known.limit_errors(name, context.variables)
         yield
 
     def on_validate(self) -> Iterator[None]:
@@ -197,7 +202,7 @@ class DocumentExtension(SchemaExtension):
 
 
 def _invalid(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
-    """What is invalid in *document*. The rules that looked at it are emptied: they refer to each other in circles."""
+    """Return the validation errors of *document*; clear the rules, which refer to each other in circles."""
     used: list[ASTValidationRule] = []
 
     def use(rule: type[ASTValidationRule], context: ValidationContext) -> ASTValidationRule:

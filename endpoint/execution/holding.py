@@ -1,7 +1,7 @@
 """
-What open subscriptions hold: their documents and variables, for as long as they are open, bounded by bytes.
+The memory that open subscriptions hold: their documents and variables, bounded in bytes.
 
-A document counts once, however many subscriptions have it in common.
+A document counts once, however many subscriptions share it.
 """
 
 import sys
@@ -15,38 +15,39 @@ from graphql import GraphQLError
 from endpoint.execution.documents import ParsedDocument
 
 OPEN_BYTES = 64 * 1024 * 1024
-"""Maximum size of what all open subscriptions of a node hold, in bytes."""
+"""Maximum size of the documents and variables of all open subscriptions of a node, in bytes."""
 
 SHARE = 0.75
-"""Largest part of it that the subscriptions of one token may hold: 10,000 usual ones take half."""
+"""Maximum fraction of it for the subscriptions of one token: 10,000 usual ones take half."""
 
 OPEN = 3000
 """Size of an open subscription, in bytes, beside its document and its variables."""
 
 VARIABLE_BYTE = 20
-"""Size of a variable for each byte of its JSON, in bytes: a list of small numbers takes as much."""
+"""Size of a variable for each byte of its JSON, in bytes, as for a list of small numbers."""
 
 
 class TooManyOpen(GraphQLError):
-    """Open subscriptions hold too much for one more."""
+    """The open subscriptions take all the memory that they may hold."""
 
-    def __init__(self, whose: str, limit: int) -> None:
+    def __init__(self, owner: str, limit: int) -> None:
         super().__init__(
-            f"The documents and variables of {whose}'s open subscriptions take {limit // 1024 // 1024} MiB, and no more"
-            " are allowed: subscribe again later, with fewer variables or with documents that others share.",
+            f"Too many open subscriptions of {owner}: their documents and variables may take at most"
+            f" {limit // 1024 // 1024} MiB. Subscribe again later, with fewer variables or with shared documents.",
             extensions={"code": "TOO_MANY_OPEN", "limit": limit},
         )
 
 
-class Held:
-    """Subscriptions of one kind: what they hold, in bytes, *limit* at most."""
+class Quota:
+    """The memory that a set of subscriptions holds, at most *limit* bytes."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.weight = 0
-        self._documents: Counter[int] = Counter()  # by the identities of those that are open
+        self._documents: Counter[int] = Counter()  # subscriptions by the identity of their document
 
     def has_room(self, own: int, document: ParsedDocument) -> bool:
+        """Whether a subscription fits that takes *own* bytes beside its document."""
         return self.weight + own + (0 if id(document) in self._documents else document.weight) <= self.limit
 
     def add(self, own: int, document: ParsedDocument) -> None:
@@ -64,11 +65,11 @@ class Held:
 
 
 class Holding:
-    """What is held, *limit* bytes at most, and `SHARE` of them by one token."""
+    """The memory that all open subscriptions hold: at most *limit* bytes, and `SHARE` of them for one token."""
 
     def __init__(self, limit: int) -> None:
-        self._all = Held(limit)
-        self._by_token: dict[Hashable, Held] = {}
+        self._all = Quota(limit)
+        self._by_token: dict[Hashable, Quota] = {}
 
     @property
     def weight(self) -> int:
@@ -78,23 +79,23 @@ class Holding:
     def subscription(
         self, token: Hashable, query: str, document: ParsedDocument, variables: Mapping[str, object]
     ) -> Iterator[None]:
-        """Count one of *token* that is open as long as this; raises `TooManyOpen`."""
+        """Count a subscription of *token* while it is open; raises `TooManyOpen`."""
         own = OPEN + sys.getsizeof(query) + len(msgspec.json.encode(variables)) * VARIABLE_BYTE
-        held = self._by_token.get(token) or Held(int(self._all.limit * SHARE))
-        for each, whose in ((held, "this token"), (self._all, "this node")):
+        quota = self._by_token.get(token) or Quota(int(self._all.limit * SHARE))
+        for each, owner in ((quota, "this token"), (self._all, "this node")):
             if not each.has_room(own, document):
-                raise TooManyOpen(whose, each.limit)
-        self._by_token[token] = held
-        for each in (held, self._all):
+                raise TooManyOpen(owner, each.limit)
+        self._by_token[token] = quota
+        for each in (quota, self._all):
             each.add(own, document)
         try:
             yield
         finally:
-            for each in (held, self._all):
+            for each in (quota, self._all):
                 each.remove(own, document)
-            if not held.weight:
+            if not quota.weight:
                 self._by_token.pop(token, None)
 
 
-holding = Holding(OPEN_BYTES)
-"""Of this process."""
+open_subscriptions = Holding(OPEN_BYTES)
+"""The memory of this process's subscriptions."""

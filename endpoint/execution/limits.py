@@ -1,7 +1,7 @@
 """
-How large an operation may be (what it may cost is in `endpoint.execution.cost`).
+Limits of the size of an operation; its cost is limited in `endpoint.execution.cost`.
 
-It is measured before it is validated, with what its fragments stand for; each fragment is looked at once.
+The size is measured before validation, with fragments expanded; each fragment is visited once.
 """
 
 import json
@@ -25,35 +25,37 @@ from graphql import (
 from msgspec import Struct
 
 MAX_CHARACTERS = 100_000
-"""Of a document, whatever they are; what is long has its place in the variables."""
+"""Maximum length of a document, in characters; long texts belong in the variables."""
 
 MAX_TOKENS = 2000
-"""Tokens of one document: ten times what the largest query of our own clients has."""
+"""Maximum number of tokens of a document: ten times the largest query of the project's own clients."""
 
 MAX_DIGITS = 100
-"""Of a whole number; the largest that means anything has ten."""
+"""Maximum length of an integer literal, in digits; the largest valid one has ten."""
 
 MAX_SELECTIONS = 1000
-"""Fields and fragments, each as often as it is asked for."""
+"""Maximum number of fields and fragments of an operation, counted at each use."""
 
 MAX_DEPTH = 20
-"""Levels of fields: the introspection of graphql-js has 15, the deepest path in our own schema fewer."""
+"""Maximum nesting of fields, in levels: the introspection of graphql-js has 15, the schema fewer."""
 
 MAX_ALIASES = 100
+"""Maximum number of aliases of an operation."""
 
 MAX_DIRECTIVES = 100
+"""Maximum number of directives of an operation."""
 
 MAX_REPEATS = 50
-"""How often one field may be asked for at one place of the answer; a fragment for each kind of event is below it."""
+"""Maximum number of selections of one response key at one place; one fragment for each kind of event stays below."""
 
 MAX_ERRORS = 5
-"""What is wrong with a document, or with its variables, is told up to so many times."""
+"""Maximum number of reported errors of a document, or of its variables."""
 
 MAX_VALUES = 10_000
-"""Maximum number of values in an operation's variables: twenty times what the largest service has."""
+"""Maximum number of values in an operation's variables: twenty times those of the largest service."""
 
 MAX_MARKS = 30_000
-"""Maximum number of strings, commas and opening brackets in a request's JSON, outside of its strings."""
+"""Maximum number of strings, commas and opening brackets in the JSON of a request, outside of its strings."""
 
 MAX_NAME = 256
 """Maximum length of an operation's name in a request, in characters."""
@@ -62,32 +64,35 @@ MAX_LEVELS = 20
 """Maximum nesting of an operation's variables, in levels."""
 
 MAX_STRING = 100_000
-"""Maximum length of a string in the variables, in characters; a pipeline's document has a limit of its own."""
+"""Maximum length of a string in the variables, in characters; a pipeline document has a limit of its own."""
 
 MANY = 10**9
-"""More is not told: some documents are the size of a number with a hundred digits."""
+"""Largest size that a message states: fragments can expand to numbers with a hundred digits."""
 
-ADVICE = "ask for less, or in several operations"
+ADVICE = "request less, or use several operations"
+"""Advice for an operation that is too large."""
 
 TOO_MANY_MARKS = (
-    f"The request may have {MAX_MARKS:,} strings, commas and brackets: ask for less, or in several operations"
+    f"The request may have at most {MAX_MARKS:,} strings, commas and brackets: request less, or use several operations"
 )
 
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # or what is left, if it has no end
+_STRING = re.compile(
+    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL
+)  # or up to the end, if the string is not closed
 
 Fragments = dict[str, FragmentDefinitionNode]
 Place = tuple[str, ...]
 
 
 class TooManyMarks(json.JSONDecodeError):
-    """A request's JSON has more in it than any request needs."""
+    """The JSON of a request has more than `MAX_MARKS` strings, commas and brackets."""
 
     def __init__(self) -> None:
         super().__init__(TOO_MANY_MARKS, "", 0)
 
 
 class Size(Struct):
-    """How much a set of selections is, with all below it and what its fragments stand for."""
+    """The size of a selection set, with everything below it and fragments expanded."""
 
     selections: int = 0
     depth: int = 0
@@ -95,28 +100,28 @@ class Size(Struct):
     directives: int = 0
 
 
-def parsed(query: str) -> DocumentNode:
-    """The document; raises `GraphQLError` for what is too long, and for what is none."""
+def parse_document(query: str) -> DocumentNode:
+    """Return the document of *query*; raises `GraphQLError` for a syntax error and for an exceeded limit."""
     if len(query) > MAX_CHARACTERS:
-        may = f"A document may have {MAX_CHARACTERS:,} characters"
-        advice = "give what is long as a variable"
-        raise exceeding("TOO_MANY_CHARACTERS", may, "has", MAX_CHARACTERS, len(query), advice)
+        may = f"A document may have at most {MAX_CHARACTERS:,} characters"
+        advice = "send long texts as variables"
+        raise limit_error("TOO_MANY_CHARACTERS", may, "has", MAX_CHARACTERS, len(query), advice)
     try:
         document = parse(query, max_tokens=MAX_TOKENS)
     except GraphQLSyntaxError as fault:
         if "tokens" not in fault.description:
             raise
-        told = f"A document may have {MAX_TOKENS:,} tokens; this one has more: {ADVICE}."
-        raise GraphQLError(told, extensions={"code": "TOO_MANY_TOKENS", "limit": MAX_TOKENS}) from None
+        message = f"A document may have at most {MAX_TOKENS:,} tokens; this one has more: {ADVICE}."
+        raise GraphQLError(message, extensions={"code": "TOO_MANY_TOKENS", "limit": MAX_TOKENS}) from None
     digits = _longest_number(document)
-    if digits > MAX_DIGITS:  # Python refuses to read one of some thousands, wherever it is met
-        may = f"A whole number in a document may have {MAX_DIGITS} digits"
-        raise exceeding("TOO_MANY_DIGITS", may, "has", MAX_DIGITS, digits, "give a smaller one")
+    if digits > MAX_DIGITS:  # Python refuses to convert some thousands of digits
+        may = f"An integer in a document may have at most {MAX_DIGITS} digits"
+        raise limit_error("TOO_MANY_DIGITS", may, "has", MAX_DIGITS, digits, "use a smaller number")
     return document
 
 
 def _longest_number(document: DocumentNode) -> int:
-    """The length of the longest whole number in it."""
+    """Return the number of digits of the longest integer literal."""
     longest, token = 0, document.loc.start_token if document.loc else None
     while token is not None:
         if token.kind is TokenKind.INT:
@@ -125,8 +130,8 @@ def _longest_number(document: DocumentNode) -> int:
     return longest
 
 
-def exceeded(document: DocumentNode) -> list[GraphQLError]:
-    """What is too large in one of the operations of *document*, which need not be valid, or in an unused fragment."""
+def size_errors(document: DocumentNode) -> list[GraphQLError]:
+    """Return the limits that an operation or an unused fragment of *document* exceeds; it need not be valid."""
     fragments = fragments_of(document)
     sizes: dict[str, Size] = {}
     for each in [*operations(document), *fragments.values()]:
@@ -140,9 +145,9 @@ def exceeded(document: DocumentNode) -> list[GraphQLError]:
 
 
 def size(selected: SelectionSetNode, fragments: Fragments, sizes: dict[str, Size]) -> Size:
-    """The size of *selected*; *sizes* are those of the fragments that are known already.
+    """Return the size of *selected*; *sizes* caches the sizes of fragments.
 
-    It calls itself for each level: the parser sees to it that there are no more than a document's tokens allow.
+    Recurses at each level: `MAX_TOKENS` bounds the depth.
     """
     total = Size()
     for node in selected.selections:
@@ -152,7 +157,7 @@ def size(selected: SelectionSetNode, fragments: Fragments, sizes: dict[str, Size
         if isinstance(node, FragmentSpreadNode):
             name = node.name.value
             if name not in sizes and name in fragments:
-                sizes[name] = below  # for a fragment in itself, which is for the validation to find
+                sizes[name] = below  # for a fragment that spreads itself; validation reports it
                 sizes[name] = size(fragments[name].selection_set, fragments, sizes)
             below = sizes.get(name, below)
             total.depth = max(total.depth, below.depth)
@@ -171,7 +176,7 @@ def size(selected: SelectionSetNode, fragments: Fragments, sizes: dict[str, Size
 
 
 def repeats(selected: SelectionSetNode, fragments: Fragments) -> tuple[str, int]:
-    """The place in the answer that is asked for most often, and how often; for what isn't too large."""
+    """Return the response path that is selected most often, and how often; *selected* must not be too large."""
     found: Counter[Place] = Counter()
     waiting: list[tuple[SelectionSetNode, Place, frozenset[str]]] = [(selected, (), frozenset())]
     while waiting:
@@ -191,26 +196,26 @@ def repeats(selected: SelectionSetNode, fragments: Fragments) -> tuple[str, int]
     return ".".join(most), often
 
 
-def _too_large(asked: Size) -> Iterator[GraphQLError]:
+def _too_large(measured: Size) -> Iterator[GraphQLError]:
     for code, actual, limit, what in (
-        ("TOO_MANY_SELECTIONS", asked.selections, MAX_SELECTIONS, "fields and fragments, each as often as it is used"),
-        ("TOO_DEEP", asked.depth, MAX_DEPTH, "levels of fields"),
-        ("TOO_MANY_ALIASES", asked.aliases, MAX_ALIASES, "aliases"),
-        ("TOO_MANY_DIRECTIVES", asked.directives, MAX_DIRECTIVES, "directives"),
+        ("TOO_MANY_SELECTIONS", measured.selections, MAX_SELECTIONS, "fields and fragments, counted at each use"),
+        ("TOO_DEEP", measured.depth, MAX_DEPTH, "levels of fields"),
+        ("TOO_MANY_ALIASES", measured.aliases, MAX_ALIASES, "aliases"),
+        ("TOO_MANY_DIRECTIVES", measured.directives, MAX_DIRECTIVES, "directives"),
     ):
         if actual > limit:
-            yield exceeding(code, f"An operation may have {limit:,} {what}", "has", limit, actual, ADVICE)
+            yield limit_error(code, f"An operation may have at most {limit:,} {what}", "has", limit, actual, ADVICE)
 
 
 def _too_often(repeated: tuple[str, int]) -> Iterator[GraphQLError]:
     place, often = repeated
     if often > MAX_REPEATS:
-        may = f"An operation may have {MAX_REPEATS} times the same field ({place})"
-        yield exceeding("TOO_MANY_REPEATS", may, "has", MAX_REPEATS, often, "ask for each field once")
+        may = f"An operation may have at most {MAX_REPEATS} selections of the same field ({place})"
+        yield limit_error("TOO_MANY_REPEATS", may, "has", MAX_REPEATS, often, "select each field once")
 
 
-def variables_exceeded(variables: Mapping[str, object], documents: Container[object]) -> list[GraphQLError]:
-    """What is too large in *variables*, looked at before they are coerced; *documents* names those with documents."""
+def variable_errors(variables: Mapping[str, object], documents: Container[object]) -> list[GraphQLError]:
+    """Return the limits that *variables* exceed, before they are coerced; *documents* names those with documents."""
     level = [value for name, value in variables.items() if not (name in documents and isinstance(value, str))]
     values = 0
     for _ in range(MAX_LEVELS):
@@ -222,27 +227,27 @@ def variables_exceeded(variables: Mapping[str, object], documents: Container[obj
             elif isinstance(value, list):
                 below += value
             elif isinstance(value, str) and len(value) > MAX_STRING:
-                may = f"A string in the variables may have {MAX_STRING:,} characters"
-                return [exceeding("STRING_TOO_LONG", may, "has", MAX_STRING, len(value), "give a shorter one")]
+                may = f"A string in the variables may have at most {MAX_STRING:,} characters"
+                return [limit_error("STRING_TOO_LONG", may, "has", MAX_STRING, len(value), "shorten it")]
             if values + len(level) + len(below) > MAX_VALUES:
-                told = f"The variables may have {MAX_VALUES:,} values; these have more: {ADVICE}."
-                return [GraphQLError(told, extensions={"code": "TOO_MANY_VALUES", "limit": MAX_VALUES})]
+                message = f"The variables may have at most {MAX_VALUES:,} values; these have more: {ADVICE}."
+                return [GraphQLError(message, extensions={"code": "TOO_MANY_VALUES", "limit": MAX_VALUES})]
         if not below:
             return []
         values += len(level)
         level = below
-    told = f"The variables may be nested {MAX_LEVELS} levels deep; these are deeper: nest them less."
-    return [GraphQLError(told, extensions={"code": "VARIABLES_TOO_DEEP", "limit": MAX_LEVELS})]
+    message = f"The variables may be nested at most {MAX_LEVELS} levels deep; these are deeper: nest them less."
+    return [GraphQLError(message, extensions={"code": "VARIABLES_TOO_DEEP", "limit": MAX_LEVELS})]
 
 
 def has_too_many_marks(text: bytes) -> bool:
-    """Whether the JSON *text* has more than `MAX_MARKS`, which is seen before anything is made of it."""
+    """Whether the JSON *text* has more than `MAX_MARKS`; it is checked before it is decoded."""
     if _marks(text, 0, len(text)) <= MAX_MARKS:
         return False
     found = place = 0
     while found <= MAX_MARKS and (start := text.find(b'"', place)) >= 0:
         string = _STRING.match(text, start)
-        assert string is not None, "it begins with a quotation mark"
+        assert string is not None, "the match starts at a quotation mark"
         found += 1 + _marks(text, place, start)
         place = string.end()
     return found + _marks(text, place, len(text)) > MAX_MARKS
@@ -260,9 +265,10 @@ def operations(document: DocumentNode) -> Iterator[OperationDefinitionNode]:
     return (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
 
 
-def exceeding(code: str, may: str, does: str, limit: int, actual: int, advice: str) -> GraphQLError:
-    told = f"{actual:,}" if actual < MANY else f"more than {MANY:,}"
+def limit_error(code: str, may: str, does: str, limit: int, actual: int, advice: str) -> GraphQLError:
+    """Return the error of an exceeded limit: *may* states the limit, *advice* what to do."""
+    size = f"{actual:,}" if actual < MANY else f"more than {MANY:,}"
     return GraphQLError(
-        f"{may}; this one {does} {told}: {advice}.",
+        f"{may}; this one {does} {size}: {advice}.",
         extensions={"code": code, "limit": limit, "actual": min(actual, MANY)},
     )

@@ -18,13 +18,13 @@ from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from endpoint.errors import MaskFaults, masked, masked_fault
-from endpoint.execution.aside import encoded
+from endpoint.errors import MaskFaults, mask_errors, mask_fault
+from endpoint.execution.aside import encode_pieces
 from endpoint.execution.at_least import AtLeast, after_wait
 from endpoint.execution.context import RequestContext
 from endpoint.execution.cost import CostSettings
 from endpoint.execution.documents import DocumentCache, DocumentExtension
-from endpoint.execution.holding import TooManyOpen, holding
+from endpoint.execution.holding import TooManyOpen, open_subscriptions
 from endpoint.port import Explain
 
 
@@ -82,13 +82,13 @@ class Schema(strawberry.Schema):
         if context.aside is None or not self._is_long(query, options):
             return await execute()
         document = self.documents.read(query or "")
-        cursors = document.awaited(options.get("operation_name"), options.get("variable_values"))
+        cursors = document.at_least_cursors(options.get("operation_name"), options.get("variable_values"))
         context = await after_wait(context, cursors)
 
         async def execute_aside(own: RequestContext) -> ExecutionResult:
             result = await execute(context_value=own)
             if result.data is not None:
-                result.data = Raw(encoded(result.data))  # type: ignore[assignment]  # it is JSON, too
+                result.data = Raw(encode_pieces(result.data))  # type: ignore[assignment]  # it is JSON, too
             return result
 
         assert context.aside is not None
@@ -107,13 +107,13 @@ class Schema(strawberry.Schema):
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Log nothing: `MaskFaults` logs the server's faults, and the other errors are the client's."""
 
-    def masked(self, errors: Iterable[GraphQLError]) -> list[GraphQLError]:
+    def mask_errors(self, errors: Iterable[GraphQLError]) -> list[GraphQLError]:
         """Return *errors* as clients may see them."""
-        return masked(errors, self._explain)
+        return mask_errors(errors, self._explain)
 
-    def masked_fault(self, fault: Exception) -> list[GraphQLError]:
+    def mask_fault(self, fault: Exception) -> list[GraphQLError]:
         """Return what clients may see of an exception that ended an operation."""
-        return masked_fault(fault, self._explain)
+        return mask_fault(fault, self._explain)
 
     async def _syntax_error(self, query: str | None) -> PreExecutionError | None:
         """Return the answer to a document that cannot be parsed: strawberry would parse it again."""
@@ -134,7 +134,7 @@ class Schema(strawberry.Schema):
         async with aclosing(results):
             try:
                 document, holder = self.documents.read(query), options["context_value"].holder
-                with holding.subscription(holder, query, document, options.get("variable_values") or {}):
+                with open_subscriptions.subscription(holder, query, document, options.get("variable_values") or {}):
                     async for result in results:
                         yield result
             except TooManyOpen as refused:

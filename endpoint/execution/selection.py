@@ -7,10 +7,10 @@ from strawberry.types import Info
 
 
 def names(info: Info[Any, Any]) -> frozenset[str]:
-    """The names of all fields that are selected below a resolver's own, at whatever depth, if only on a condition."""
-    asked = info._raw_info
+    """Return the names of all fields selected below a resolver's own, at any depth, conditional ones included."""
+    raw = info._raw_info
     found: set[str] = set()
-    waiting = [node.selection_set for node in asked.field_nodes]
+    waiting = [node.selection_set for node in raw.field_nodes]
     spread: set[str] = set()
     while waiting:
         selected = waiting.pop()
@@ -18,7 +18,7 @@ def names(info: Info[Any, Any]) -> frozenset[str]:
             if isinstance(node, FragmentSpreadNode):
                 if node.name.value not in spread:
                     spread.add(node.name.value)
-                    waiting.append(asked.fragments[node.name.value].selection_set)
+                    waiting.append(raw.fragments[node.name.value].selection_set)
                 continue
             if isinstance(node, FieldNode):
                 found.add(node.name.value)

@@ -1,9 +1,9 @@
 """
-Parsed documents in little memory, which no garbage collection has to visit.
+Parsed documents without their tokens, which garbage collections do not visit.
 
-A parsed document loses its tokens, which only the parser needs: they are most of its memory and refer to each other in
-a circle. What is left is a tree, which Python's collector is told to leave alone. This saves 50 ms in each full
-collection of 50,000 nodes.
+The parser's tokens take most of a document's memory, and refer to each other in circles. Without them the document is a
+tree, so reference counting frees it, and it is untracked. This saves 50 ms in each full collection of 50,000 nodes.
+There is no switch.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ import gc
 from graphql import DocumentNode, GraphQLError, NameNode, Node, SelectionSetNode, Token, TokenKind
 
 
-def detached(error: GraphQLError) -> GraphQLError:
+def detach(error: GraphQLError) -> GraphQLError:
     """Return a copy of *error* that refers to nothing but the document's text."""
     return GraphQLError(
         error.message,

@@ -1,9 +1,9 @@
 """
-Who is let in when everybody comes at once, as after a restart.
+Admission of connections and operations when many arrive at once, as after a restart.
 
-A connection costs most while it is set up, and so does what is asked for on it. So many are set up at a time, the
-others wait in the order they came in, and between two of them those who are in already have their turn. Beyond the
-bounds a client is asked to come back.
+The set-up of a connection or operation costs most. So at most `AT_ONCE` are set up at a time; the others wait in
+order of arrival. Between two set-ups the event loop serves the clients that are connected already. Beyond the limits
+a client is told when to retry.
 """
 
 import asyncio
@@ -15,44 +15,45 @@ from typing import Protocol
 from starlette.types import Scope
 
 AT_ONCE = 16
-"""Connections and operations that are set up at the same time."""
+"""Maximum number of connections and operations that are set up at the same time."""
 
 WAITING = 5000
-"""Those at most that wait for it."""
+"""Maximum number of connections and operations that wait to be set up."""
 
 CONNECTIONS = 10_000
-"""WebSockets and event streams at most on a node."""
+"""Maximum number of open WebSockets and event streams of a node."""
 
 RETRY = 1.0, 10.0
-"""Seconds between which clients are asked to come back."""
+"""Shortest and longest time after which a client is told to retry, in seconds."""
 
 
-class Crowded(Exception):
-    """There are too many; *retry* is when to try again, in seconds, and another for each."""
+class Overload(Exception):
+    """Too many of *what*, of which *limit* are allowed; *retry* is a random time until the next try, in seconds."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, limit: int) -> None:
         self.retry = random.uniform(*RETRY)
-        super().__init__(f"{what}: retry after {self.retry:.1f} s")
+        super().__init__(f"Too many {what}; at most {limit:,} are allowed: retry after {self.retry:.1f} s")
 
 
 class Guest(Protocol):
-    """A connection that takes note of a good token, as `server.http` offers it among a scope's extensions."""
+    """A connection without a valid token so far; `server.http` offers it among the extensions of an ASGI scope."""
 
-    def let_in(self) -> None: ...
+    def admit(self) -> None: ...
 
 
 CONNECTION = "stageline.connection"
+"""Name of the ASGI extension that holds the connection of a request."""
 
 
-def let_in(scope: Scope) -> None:
-    """Tell the connection of *scope* that a good token came over it: it may do more from now on."""
+def admit(scope: Scope) -> None:
+    """Tell the connection of *scope* that it has sent a valid token: its limits are wider from now on."""
     connection: Guest | None = (scope.get("extensions") or {}).get(CONNECTION)
     if connection is not None:
-        connection.let_in()
+        connection.admit()
 
 
-class Turns:
-    """A queue of those that wait to be set up."""
+class SetupQueue:
+    """A queue of connections or operations that wait to be set up."""
 
     def __init__(self) -> None:
         self._waiting = 0
@@ -60,9 +61,9 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Lets others go first; raises `Crowded`."""
+        """Wait for a turn, after everything that waits already; raises `Overload`."""
         if self._waiting >= WAITING:
-            raise Crowded(f"{WAITING} wait to be let in already")
+            raise Overload("connections and operations wait", WAITING)
         self._waiting += 1
         try:
             await self._turns.acquire()
@@ -76,24 +77,24 @@ class Turns:
 
 
 class Admission:
-    """*most* is how many connections there may be at most, if they may not be `CONNECTIONS`.
+    """The open connections, at most *most* and `CONNECTIONS`, and the queues for set-ups.
 
-    Those that have shown no good token wait in a queue of their own (*guests*), and are not counted.
+    Connections without a valid token wait in a queue of their own (*guests*), and are not counted.
     """
 
     def __init__(self, most: int = CONNECTIONS) -> None:
         self._most = most
         self._connections = 0
-        self._operations = Turns()
+        self._operations = SetupQueue()
         self.turn = self._operations.turn
-        self.guests = Turns()
+        self.guests = SetupQueue()
 
     @contextmanager
     def connection(self) -> Iterator[None]:
-        """One that is there as long as this; raises `Crowded`."""
+        """Count a connection while it is open; raises `Overload`."""
         most = min(CONNECTIONS, self._most)
         if self._connections >= most:
-            raise Crowded(f"{most} connections at most")
+            raise Overload("connections", most)
         self._connections += 1
         try:
             yield

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from endpoint.execution.answers import Answers
+from endpoint.execution.answers import AnswerCache
 from endpoint.execution.context import RequestContext
 from endpoint.identity import Identity
-from endpoint.port import Feed, Revocations
+from endpoint.port import EventFeed, RevocationNotifier
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,6 @@ class Backend:
     """The parts of a running application; *context* makes the context of a request from its headers."""
 
     context: Callable[[Mapping[str, str], Identity | None], RequestContext]
-    feed: Feed
-    revocations: Revocations
-    answers: Answers | None = None  # None: no answers are kept
+    feed: EventFeed
+    revocations: RevocationNotifier
+    answers: AnswerCache | None = None  # None: answers are not cached

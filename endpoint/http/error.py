@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from endpoint.errors import unavailable
 from endpoint.http.representation import MEDIA_TYPE, VARY, prefers_graphql
-from endpoint.identity import MISSING, NotLetIn, TooManyAttempts
+from endpoint.identity import MISSING, TooManyAttempts, Unauthenticated
 from endpoint.port import Unavailable
 
 RETRY_AFTER = {"retry-after": "1"}
@@ -60,7 +60,7 @@ def unreachable(failure: Unavailable) -> Response:
     return response
 
 
-def unauthorized(refused: NotLetIn) -> Response:
+def unauthorized(refused: Unauthenticated) -> Response:
     """Return the response to a request without a valid token; its header says why one is invalid (RFC 6750, 3)."""
     why = str(refused)
     if isinstance(refused, TooManyAttempts):

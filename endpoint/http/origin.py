@@ -1,7 +1,7 @@
 """
-Pages of other origins. A browser sends a site's cookies for whichever page asks, and opens WebSockets for any.
+Pages of other origins: a browser sends a site's cookies with the requests of any page, and lets any open a WebSocket.
 
-The server's own pages may use both, and those of the origins that the operator names.
+Only pages of the server's own origin, and of origins that the operator allows, may use the cookies.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,9 +10,9 @@ from strawberry.http.websocket_origin import is_same_origin, normalize_origin
 
 
 def is_admitted(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
-    """Whether the request of a browser with *headers* is that of a page which may use the browser's cookies.
+    """Whether the page that sent *headers* may use the browser's cookies.
 
-    Who is no browser sends none of these headers, and gains nothing by sending others.
+    Other clients send none of these headers, and gain nothing by forging them.
     """
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is None:

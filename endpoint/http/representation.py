@@ -1,8 +1,8 @@
 """
-How an answer is sent: its media type, compressed or not, or not at all where the client has it already.
+The representation of an answer: its media type, its compression, or 304 if the client has it already.
 
-Answers are private, and may be kept by whoever asked by GET, if they ask each time whether they are still right: each
-representation has a strong ETag (RFC 9110 8.8.3), made of its bytes, and who has it already gets 304 and no bytes.
+Answers are private. A client may cache the answer to a GET if it revalidates it each time: every representation has a
+strong ETag (RFC 9110 8.8.3), a hash of its bytes. A client that has the current one gets 304 without a body.
 """
 
 import asyncio
@@ -27,22 +27,22 @@ VARY = b"Accept, Accept-Encoding, Authorization"
 ALWAYS = ((b"cache-control", b"private, no-cache"), (b"vary", VARY))
 
 PACKED = 1024
-"""Bytes from which on an answer is compressed for those who take that."""
+"""Minimum size of an answer that is compressed for a client that accepts gzip, in bytes."""
 
 IN_A_THREAD = 64 * 1024
-"""Bytes from which on compressing takes so long (more than about a millisecond) that others would wait."""
+"""Minimum size of an answer that is compressed in a thread, in bytes: it takes more than about a millisecond."""
 
 MAX_HEADERS = 1000
-"""Maximum size of the headers that are read once for all requests that have the same, in bytes."""
+"""Maximum size of the headers whose parsed form is cached, in bytes."""
 
 LEVEL = 1
-"""Of 9: it takes the least time by far, and the others make JSON only a little smaller."""
+"""Compression level of gzip, 1 to 9: the first is by far the fastest, and the others shrink JSON little more."""
 
 Headers = Mapping[bytes, bytes]
 
 
 class Representation(Struct, frozen=True):
-    """The representation that a request wants; *has* are the ETags that its client has, None for other methods."""
+    """The representation that a request asks for; *has* is its If-None-Match, None if the method is not GET."""
 
     media_type: bytes
     packed: bool
@@ -85,7 +85,7 @@ class StaleResponse(Struct, frozen=True):
 
 
 async def _send(answer: Answer, wanted: Representation, out: Send) -> None:
-    """Sends *answer* with status 200, or 304 where the client has it."""
+    """Send *answer* with status 200, or 304 if the client has it."""
     body = answer.body
     encoding = b"gzip" if wanted.packed and len(body) >= PACKED else None
     tag = None if wanted.has is None else _tag(answer, wanted, encoding)
@@ -115,10 +115,10 @@ def _etag(tag: str) -> tuple[bytes, bytes]:
 
 
 async def _send_stale(body: bytes, since: datetime, wanted: Representation, out: Send) -> None:
-    """Sends what was right at the time *since*, and says so: in the headers, and in the answer's `extensions`."""
+    """Send an answer that was valid at *since*, with that time in the headers and in its `extensions`."""
     at = since.isoformat().encode()
-    told = b'{"stale":{"since":"%b"}}' % at
-    body = b'%b,"extensions":%b}' % (body[:-1], told)
+    extensions = b'{"stale":{"since":"%b"}}' % at
+    body = b'%b,"extensions":%b}' % (body[:-1], extensions)
     headers = [
         (b"cache-control", b"no-store"),
         (b"age", b"%d" % (datetime.now(UTC) - since).total_seconds()),
@@ -132,7 +132,7 @@ async def _send_stale(body: bytes, since: datetime, wanted: Representation, out:
 
 
 def _tag(answer: Answer, wanted: Representation, encoding: bytes | None) -> str:
-    """Another media type is another representation, and so is the same compressed."""
+    """Return the ETag, which differs for each media type and encoding."""
     return answer.tag + "-graphql" * (wanted.media_type == GRAPHQL) + "-gzip" * (encoding is not None)
 
 
@@ -151,7 +151,7 @@ def _gzip(body: bytes) -> bytes:
 
 
 def _is_among(tag: str, tags: str) -> bool:
-    """Whether *tag* is among those of an If-None-Match, which compares weakly (RFC 9110 13.1.2)."""
+    """Whether *tag* is in the If-None-Match header *tags*; the comparison is weak (RFC 9110 13.1.2)."""
     return tags.strip() == "*" or tag in re.findall(r'(?:W/)?"([^"]*)"', tags)
 
 
@@ -163,13 +163,13 @@ def prefers_graphql(accept: str) -> bool:
 
 
 def prefers_events(accept: str) -> bool:
-    """Whether *accept* puts an event stream before JSON; who takes either gets JSON."""
+    """Whether *accept* prefers an event stream to JSON; a tie gives JSON."""
     quality = qualities(accept)
     return quality.get(EVENT_STREAM, 0.0) > max(quality.get(MEDIA_TYPE, 0.0), quality.get("application/json", 0.0))
 
 
 def qualities(header: str) -> dict[str, float]:
-    """What a header like Accept names, and how much each is wanted (RFC 9110 12.4.2)."""
+    """Return the quality of each value in a header like Accept (RFC 9110 12.4.2)."""
     quality: dict[str, float] = {}
     for part in header.split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))

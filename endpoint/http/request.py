@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope
 from strawberry.http import GraphQLRequestData
 
 from endpoint.execution.limits import MAX_MARKS, MAX_NAME, TooManyMarks, has_too_many_marks
-from endpoint.execution.persisted import Persisted
+from endpoint.execution.persisted import PersistedDocuments
 
 MAX_BODY = 5 * 1024 * 1024
 """Maximum size of a request's body, in bytes; the largest document takes less."""
@@ -51,7 +51,7 @@ def check_request(method: str, content_type: str | None) -> None:
         raise HTTPException(415, f"The request's Content-Type must be {JSON}, and is {given or 'missing'}.")
 
 
-def operation(parameters: Mapping[str, Any], persisted: Persisted) -> RequestedOperation:
+def operation(parameters: Mapping[str, Any], persisted: PersistedDocuments) -> RequestedOperation:
     """Return the operation that *parameters* name; raises `HTTPException` and `NotPersisted`."""
     query, variables, extensions, document, name = (
         parameters.get(each) for each in ("query", "variables", "extensions", "documentId", "operationName")

@@ -1,12 +1,12 @@
 """
-A browser's session: a cookie that stands for a token.
+Sessions of browsers: cookies that replace tokens.
 
-An EventSource can't send an Authorization header. `POST /graphql/session`, with a token, sets a cookie and answers with
-a secret. The cookie alone lets GET requests for event streams in, which change nothing. With the secret, in the header
-`Stageline-Session` or as `session` in the payload of connection_init, it lets in wherever a token does: cookies ignore
-ports, so that another program on the same host may come to have the cookie, but not the secret.
+An EventSource cannot send an Authorization header. `POST /graphql/session` with a token sets a cookie and returns a
+secret. The cookie alone admits GET requests for event streams, which change nothing. With the secret it replaces a
+token everywhere; the secret is sent in the header `Stageline-Session`, or as `session` in the payload of
+`connection_init`. Cookies ignore ports: another program on the same host may receive the cookie, but not the secret.
 
-Either counts for pages of the server's own and of allowed origins only (see `endpoint.http.origin`).
+Both count only for pages of the server's own origin and of allowed origins (see `endpoint.http.origin`).
 """
 
 from collections.abc import Collection
@@ -21,14 +21,17 @@ from endpoint.http.representation import prefers_events
 from endpoint.identity import Credentials, client
 
 COOKIE = "stageline_session"
+"""Name of the cookie; over HTTPS it has the prefix `__Host-`."""
 
 HEADER = "stageline-session"
+"""Name of the header with the secret."""
 
 PATH = "/graphql"
+"""Path that the cookie is sent to, without HTTPS."""
 
 
-class Opened(Struct, frozen=True):
-    """A new session: what its cookie holds, and what only its page is told."""
+class NewSession(Struct, frozen=True):
+    """A new session: the value of its cookie, and the secret for the page that signed in."""
 
     cookie: str
     secret: str
@@ -36,7 +39,7 @@ class Opened(Struct, frozen=True):
 
 
 def credentials(request: HTTPConnection, origins: Collection[str] = ()) -> Credentials:
-    """What *request* brings: its Authorization header, or else its session's cookie where that counts."""
+    """Return the credentials of *request*: its Authorization header, or else its session if that is admitted."""
     given, from_ = request.headers.get("authorization"), client(request.scope)
     kept = request.cookies.get(_name(request))
     if given is not None or not kept or not is_admitted(request.headers, origins):
@@ -48,14 +51,14 @@ def credentials(request: HTTPConnection, origins: Collection[str] = ()) -> Crede
 
 
 def cookie(request: HTTPConnection, origins: Collection[str]) -> str | None:
-    """The session's cookie that *request* brings, if its page may use it."""
+    """Return the session's cookie of *request*, if the page may use it."""
     return request.cookies.get(_name(request)) if is_admitted(request.headers, origins) else None
 
 
-def opened(request: Request, session: Opened) -> Response:
-    """The answer to who signed in."""
-    told = {"expiresAt": session.expires_at.isoformat(), "secret": session.secret}
-    response = JSONResponse(told, headers={"cache-control": "no-store"})
+def sign_in(request: Request, session: NewSession) -> Response:
+    """Return the response that opens *session*."""
+    body = {"expiresAt": session.expires_at.isoformat(), "secret": session.secret}
+    response = JSONResponse(body, headers={"cache-control": "no-store"})
     response.set_cookie(
         _name(request),
         session.cookie,
@@ -67,8 +70,8 @@ def opened(request: Request, session: Opened) -> Response:
     return response
 
 
-def closed(request: Request) -> Response:
-    """The answer to who signed out."""
+def sign_out(request: Request) -> Response:
+    """Return the response that deletes the session's cookie."""
     response = Response(status_code=204)
     response.delete_cookie(
         _name(request), path=_path(request), secure=_is_secure(request), httponly=True, samesite="strict"
@@ -85,9 +88,9 @@ def _is_secure(request: HTTPConnection) -> bool:
 
 
 def _name(request: HTTPConnection) -> str:
-    """Over https one that browsers take from this very host alone (RFC 6265bis, 4.1.3.2)."""
+    """Return the cookie's name; over HTTPS with the prefix that binds it to this host (RFC 6265bis, 4.1.3.2)."""
     return f"__Host-{COOKIE}" if _is_secure(request) else COOKIE
 
 
 def _path(request: HTTPConnection) -> str:
-    return "/" if _is_secure(request) else PATH  # the prefix __Host- asks for it
+    return "/" if _is_secure(request) else PATH  # the prefix __Host- requires it

@@ -1,11 +1,11 @@
 """
-GraphQL over server-sent events: graphql-sse's "distinct connections", at the same address as everything else.
+GraphQL over server-sent events: the "distinct connections" of graphql-sse, at the address of the HTTP endpoint.
 
-https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. Who accepts `text/event-stream` gets its operation's
-payloads as `next` events, then `complete`. Each event that can be resumed after has its cursor as `id`; a browser's
-EventSource sends the last one back as `Last-Event-ID`, which counts for more than the cursor in the variables.
+See https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. A client that accepts `text/event-stream` gets
+the payloads of its operation as `next` events, then `complete`. An event's `id` is the cursor to resume after, if it
+has one. A browser's EventSource returns the last one as `Last-Event-ID`; it overrides the cursor in the variables.
 
-An EventSource can't send an Authorization header: it is let in by a session's cookie (see `endpoint.http.session`).
+An EventSource cannot send an Authorization header: a session's cookie admits it (see `endpoint.http.session`).
 """
 
 import asyncio
@@ -26,20 +26,20 @@ from strawberry.types.graphql import OperationType
 from endpoint.errors import TEMPORARY, payload
 from endpoint.execution.context import RequestContext
 from endpoint.execution.persisted import NotPersisted
-from endpoint.http.admission import Crowded
-from endpoint.http.websocket import SharedParts
-from endpoint.streams.ring import Entry
+from endpoint.http.admission import Overload
+from endpoint.http.websocket import ViewParts
+from endpoint.streams.ring import RingEntry
 
 logger = logging.getLogger("stageline.gql")
 
 KEEP_ALIVE = 12.0
-"""Seconds between comments, which keep proxies from closing an idle stream."""
+"""Time between comments that keep proxies from closing an idle stream, in seconds."""
 
 RETRY = 1000, 10_000
-"""Milliseconds between which clients are asked to come back, when the server stops or has too much to do."""
+"""Shortest and longest time after which a client is told to reconnect, in milliseconds."""
 
 COME_BACK = TEMPORARY | {"TOO_MANY_BEHIND", "TOO_MANY_OPEN"}
-"""Codes of errors after which a stream ends without `complete`: clients then come back by themselves."""
+"""Codes of errors after which a stream ends without `complete`, so that clients reconnect by themselves."""
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -60,17 +60,17 @@ class EventOutlet:
     async def write_text(self, text: bytes) -> None:
         await self._send({"type": "http.response.body", "body": text, "more_body": True})
 
-    async def send(self, entry: Entry) -> None:
+    async def send(self, entry: RingEntry) -> None:
         place = b"" if entry.cursor is None else b"id: " + entry.cursor.encode() + b"\n"
         await self.write_text(b"event: next\n" + place + b"data: " + entry.payload + b"\n\n")
 
 
-class EventStream(Response):
-    """The answer to *data*, the operation as a request has it, or why it has none."""
+class EventStreamResponse(Response):
+    """The event stream of an operation; *data* is the operation of the request, or the reason that it has none."""
 
     def __init__(
         self,
-        shared: SharedParts,
+        shared: ViewParts,
         context: RequestContext,
         request: Request,
         data: GraphQLRequestData | NotPersisted,
@@ -81,7 +81,7 @@ class EventStream(Response):
         self._schema = shared.schema
         self._admission = shared.admission
         self._context = context
-        assert context.identity is not None, "nobody comes this far without a token"
+        assert context.identity is not None, "the request is authenticated"
         self._identity = context.identity
         self._refused = data if isinstance(data, NotPersisted) else None
         operation = GraphQLRequestData(None, None, None, None) if isinstance(data, NotPersisted) else data
@@ -93,47 +93,47 @@ class EventStream(Response):
         try:
             with self._admission.connection():
                 await self._stream(receive, send)
-        except Crowded as crowded:
-            refused = Response(str(crowded), 503, {"retry-after": str(round(crowded.retry))}, "text/plain")
+        except Overload as overload:
+            refused = Response(str(overload), 503, {"retry-after": str(round(overload.retry))}, "text/plain")
             await refused(scope, receive, send)
 
     async def _stream(self, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         outlet = EventOutlet(send)
         await outlet.write_text(b":\n\n")
-        working = asyncio.create_task(self._answer_or_say_why(outlet))
-        let_out: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # with the reason
-        ends: set[asyncio.Future[Any]] = {let_out}
+        working = asyncio.create_task(self._answer_or_fail(outlet))
+        revoked: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # with the reason
+        ends: set[asyncio.Future[Any]] = {revoked}
         ends |= {asyncio.create_task(each) for each in (departure(receive), self._hub.stopping.wait())}
         comments = asyncio.create_task(_keep_alive(outlet))
         try:
-            with self._shared.revocations.telling(self._identity, partial(_say, let_out)):
+            with self._shared.revocations.notify(self._identity, partial(_set, revoked)):
                 await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 pass
-            elif let_out.done():
+            elif revoked.done():
                 working.cancel()
-                error = {"message": let_out.result(), "extensions": {"code": "UNAUTHENTICATED"}}
+                error = {"message": revoked.result(), "extensions": {"code": "UNAUTHENTICATED"}}
                 await _fail(outlet, [error])
             elif self._hub.stopping.is_set() and self._schema.documents.changes(self._query, self._name):
-                await working  # who is asked to come back would make the change again
+                await working  # a client that reconnects would repeat the change
             elif self._hub.stopping.is_set():
-                await _ask_back(outlet)
+                await _reconnect(outlet)
         finally:
             for task in (working, comments, *ends):
                 task.cancel()
             (fault, *_) = await asyncio.gather(working, comments, *ends, return_exceptions=True)
             if isinstance(fault, Exception):
-                logger.error("An event stream broke off", exc_info=fault)
+                logger.error("Event stream failed", exc_info=fault)
         await send({"type": "http.response.body", "body": b""})
 
-    async def _answer_or_say_why(self, outlet: EventOutlet) -> None:
+    async def _answer_or_fail(self, outlet: EventOutlet) -> None:
         try:
             await self._answer(outlet)
-        except Crowded:  # a status would be for good with an EventSource
-            await _ask_back(outlet)
+        except Overload:  # an EventSource would take an error status as final
+            await _reconnect(outlet)
         except Exception as fault:
-            await _fail(outlet, [error.formatted for error in self._schema.masked_fault(fault)])
+            await _fail(outlet, [error.formatted for error in self._schema.mask_fault(fault)])
 
     async def _answer(self, outlet: EventOutlet) -> None:
         if self._refused is not None:
@@ -143,17 +143,17 @@ class EventStream(Response):
             followed = self._shared.plans.subscription(
                 self._query, self._name, self._variables, self._context, self._resume
             )
-        over = None if followed is None else await self._hub.deliver(followed, outlet)
-        if over is None:
-            errors = await self._carry_out(outlet)
-            await _end(outlet, errors if followed is not None else ())  # no client is to make a change again by itself
-        elif over.errors:
-            await _fail(outlet, over.errors)
+        completion = None if followed is None else await self._hub.deliver(followed, outlet)
+        if completion is None:
+            errors = await self._execute(outlet)
+            await _end(outlet, errors if followed is not None else ())  # a reconnect would repeat a mutation
+        elif completion.errors:
+            await _fail(outlet, completion.errors)
         else:
             await _end(outlet)
 
-    async def _carry_out(self, outlet: EventOutlet) -> list[Any]:
-        """Sends what there is; the errors that it ended with."""
+    async def _execute(self, outlet: EventOutlet) -> list[Any]:
+        """Send the results of the operation; return the errors of the last one."""
         allowed = {
             OperationType.QUERY,
             OperationType.SUBSCRIPTION,
@@ -168,7 +168,7 @@ class EventStream(Response):
         )
         errors: list[Any] = []
         async for result in results:
-            assert isinstance(result, ExecutionResult), "nothing is delivered by and by"
+            assert isinstance(result, ExecutionResult), "results are not incremental"
             body = payload(result)
             errors = body.get("errors", [])
             await _next(outlet, body)
@@ -181,28 +181,28 @@ async def _fail(outlet: EventOutlet, errors: Sequence[Any]) -> None:
 
 
 async def _end(outlet: EventOutlet, errors: Sequence[Any] = ()) -> None:
-    """Says that it is over, unless the *errors* that it ended with may soon be: then clients are to come back."""
+    """Send `complete`; after temporary *errors*, tell the client to reconnect instead."""
     if any(error.get("extensions", {}).get("code") in COME_BACK for error in errors):
-        await _ask_back(outlet)
+        await _reconnect(outlet)
     else:
         await outlet.write_text(COMPLETE)
 
 
-async def _ask_back(outlet: EventOutlet) -> None:
+async def _reconnect(outlet: EventOutlet) -> None:
     await outlet.write_text(b"retry: %d\n\n" % random.randint(*RETRY))
 
 
 async def _next(outlet: EventOutlet, body: dict[str, Any]) -> None:
-    await outlet.send(Entry(0, None, msgspec.json.encode(body)))
+    await outlet.send(RingEntry(0, None, msgspec.json.encode(body)))
 
 
-def _say(to: asyncio.Future[str], why: str) -> None:
-    if not to.done():
-        to.set_result(why)
+def _set(future: asyncio.Future[str], why: str) -> None:
+    if not future.done():
+        future.set_result(why)
 
 
 async def departure(receive: Receive) -> None:
-    """Returns when the client of a request, whose body was read, is gone."""
+    """Return when the client of a request disconnects; the body was read before."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -5,7 +5,7 @@ HTTP is the GraphQL over HTTP specification (`application/graphql-response+json`
 be executed); subscriptions are graphql-transport-ws. Every request carries a token: HTTP in its Authorization header, a
 WebSocket in the payload of `connection_init`. A browser's session may replace it (see `endpoint.http.session`).
 
-A query is answered from the kept answers, by a compiled document, or by graphql-core: the bytes are the same.
+A query is answered from the cache, by a compiled document, or by graphql-core: the bytes are the same.
 """
 
 import asyncio
@@ -33,13 +33,13 @@ from strawberry.types.graphql import OperationType
 from endpoint.errors import TEMPORARY, is_request_error, payload
 from endpoint.execution.answers import Answer
 from endpoint.execution.aside import ClientGone
-from endpoint.execution.compiled.query import Compiled
+from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.execution.context import Behind, RequestContext
 from endpoint.execution.limits import TOO_MANY_MARKS, TooManyMarks
-from endpoint.execution.persisted import NotPersisted, Persisted
+from endpoint.execution.persisted import NotPersisted, PersistedDocuments
 from endpoint.execution.schema import Schema
 from endpoint.http import session, sse
-from endpoint.http.admission import CONNECTIONS, Admission, let_in
+from endpoint.http.admission import CONNECTIONS, Admission, admit
 from endpoint.http.backend import Backend
 from endpoint.http.error import RETRY_AFTER, client_gone, mutation_by_get, refusal, shutdown, unauthorized, unreachable
 from endpoint.http.representation import (
@@ -60,11 +60,11 @@ from endpoint.http.request import (
     read_body,
     replay,
 )
-from endpoint.http.websocket import Adapter, Handler
-from endpoint.identity import Credentials, Identity, NotLetIn, client
-from endpoint.port import Authenticate, Revocations, Unavailable
+from endpoint.http.websocket import Adapter, SocketHandler
+from endpoint.identity import Credentials, Identity, Unauthenticated, client
+from endpoint.port import Authenticate, RevocationNotifier, Unavailable
 from endpoint.streams.hub import Hub
-from endpoint.streams.subscription import Plans
+from endpoint.streams.subscription import SubscriptionPlans
 
 INIT_TIMEOUT = timedelta(seconds=10)
 """Maximum time until a WebSocket's `connection_init`."""
@@ -73,10 +73,10 @@ MAX_OPERATIONS = 100
 """Maximum number of operations at a time on one WebSocket."""
 
 PATIENCE = 2.0
-"""Maximum time that the log may take to confirm a kept answer, in seconds; then it is sent with its age."""
+"""Maximum time that the log may take to confirm a cached answer, in seconds; then it is sent with its age."""
 
 MAX_KEY = 20_000
-"""Maximum size of a request whose answer is kept, in bytes."""
+"""Maximum size of a request whose answer is cached, in bytes."""
 
 SUBSCRIPTIONS = (
     "Subscriptions go over a WebSocket (graphql-transport-ws), or as server-sent events: `Accept: text/event-stream`."
@@ -108,7 +108,7 @@ class View(GraphQL[RequestContext, None]):
 
     request_adapter_class = RequestAdapter
     websocket_adapter_class = Adapter
-    graphql_transport_ws_handler_class = Handler
+    graphql_transport_ws_handler_class = SocketHandler
     schema: Schema
 
     def __init__(
@@ -117,10 +117,10 @@ class View(GraphQL[RequestContext, None]):
         backend: Callable[[], Backend],
         authenticate: Authenticate,
         page: Response,
-        persisted: Persisted,
+        persisted: PersistedDocuments,
         origins: Sequence[str] = (),
         streams: int = CONNECTIONS,
-        compiled: Compiled | None = None,
+        compiled: CompiledQueries | None = None,
     ) -> None:
         super().__init__(
             schema,
@@ -135,11 +135,11 @@ class View(GraphQL[RequestContext, None]):
         self._compiled = compiled
         self.persisted = persisted
         self.hub = Hub()
-        self.plans = Plans(schema)
+        self.plans = SubscriptionPlans(schema)
         self.admission = Admission(streams)
 
     @property
-    def revocations(self) -> Revocations:
+    def revocations(self) -> RevocationNotifier:
         return self._backend().revocations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,7 +151,7 @@ class View(GraphQL[RequestContext, None]):
             response = await self._respond(scope, receive)
         except HTTPException as fault:
             response = self._invalid(Request(scope), fault)
-        except NotLetIn as refused:
+        except Unauthenticated as refused:
             response = unauthorized(refused)
         except (ClientDisconnect, ClientGone):
             response = client_gone()
@@ -169,7 +169,7 @@ class View(GraphQL[RequestContext, None]):
         if method == "GET" and b"text/html" in accept:
             return self._page
         identity = await self._authenticate(self._credentials(scope, headers))
-        let_in(scope)
+        admit(scope)
         is_stream = b"text/event-stream" in accept and prefers_events(accept.decode("latin-1"))
         if is_stream and method not in ("GET", "POST"):
             check_request(method, None)
@@ -179,7 +179,7 @@ class View(GraphQL[RequestContext, None]):
             return await self._stream(Request(scope, replay(text, receive)), identity)
         key = identity.scope, self.persisted.edition, method, text
         request = HttpRequest(scope, receive, method, text, identity, key, Representation.of(method, headers))
-        return await self._kept(request) or await self._execute(request)
+        return await self._cached(request) or await self._execute(request)
 
     def _credentials(self, scope: Scope, headers: dict[bytes, bytes]) -> Credentials:
         given = headers.get(b"authorization")
@@ -187,18 +187,18 @@ class View(GraphQL[RequestContext, None]):
             return session.credentials(Request(scope), self.allowed_origins)
         return Credentials(given.decode("latin-1"), client(scope))
 
-    async def _kept(self, request: HttpRequest) -> ASGIApp | None:
-        """Return the kept answer: with its age if the log cannot confirm that it is still valid."""
+    async def _cached(self, request: HttpRequest) -> ASGIApp | None:
+        """Return the cached answer: with its age if the log cannot confirm that it is still valid."""
         answers = self._backend().answers
-        kept = None if answers is None else answers.find(request.key)
-        if kept is None or answers is None:
+        cached = None if answers is None else answers.find(request.key)
+        if cached is None or answers is None:
             return None
         try:
-            current = answers.find(request.key, await answers.ask(PATIENCE))
+            current = answers.find(request.key, await answers.confirm(PATIENCE))
         except Unavailable as failure:
             if not failure.allows_stale:
                 raise
-            return StaleResponse(kept.body, answers.known_at, request.representation)
+            return StaleResponse(cached.body, answers.known_at, request.representation)
         return None if current is None else AnswerResponse(current, request.representation)
 
     async def _execute(self, request: HttpRequest) -> ASGIApp:
@@ -230,20 +230,20 @@ class View(GraphQL[RequestContext, None]):
         answers = backend.answers
         if self._compiled is None or requested.query is None:
             return None
-        own = context.watched()
-        with nullcontext() if answers is None else answers.making() as computation:
+        own = context.collector()
+        with nullcontext() if answers is None else answers.computation() as computation:
             data = await self._compiled.answer(
                 requested.query,
                 requested.operation_name,
                 requested.variables,
                 own,
-                backend.feed.position if answers is None else answers.ask,
+                backend.feed.position if answers is None else answers.confirm,
             )
             if data is None:
                 return None
             answer = Answer(b'{"data":%b}' % data)
-            is_kept = own.read and not requested.registers and len(request.text) <= MAX_KEY
-            if answers is not None and computation is not None and is_kept:
+            is_cacheable = own.read and not requested.registers and len(request.text) <= MAX_KEY
+            if answers is not None and computation is not None and is_cacheable:
                 answers.keep(request.key, answer, frozenset(own.read or ()), computation, len(request.text))
             return answer
 
@@ -275,7 +275,7 @@ class View(GraphQL[RequestContext, None]):
             await documents.ready(requested.query or "")
             if documents.changes(requested.query or "", requested.operation_name):
                 return mutation_by_get()
-        return sse.EventStream(self, self._backend().context(request.headers, identity), request, requested)
+        return sse.EventStreamResponse(self, self._backend().context(request.headers, identity), request, requested)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> RequestContext:
         context = self._backend().context(request.headers, None)

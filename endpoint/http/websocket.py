@@ -1,8 +1,8 @@
 """
 graphql-transport-ws: GraphQL over WebSockets, https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md.
 
-Whatever isn't a message of the protocol closes the connection with 4400. What is wrong with one operation is told to
-that operation, and the others on the connection go on.
+A message that breaks the protocol closes the connection with 4400. An error of one operation is sent to that operation;
+the other operations of the connection continue.
 """
 
 import asyncio
@@ -22,24 +22,23 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 
 from endpoint.execution.context import RequestContext
 from endpoint.execution.limits import MAX_NAME, TOO_MANY_MARKS, TooManyMarks
-from endpoint.execution.persisted import NotPersisted, Persisted
+from endpoint.execution.persisted import NotPersisted, PersistedDocuments
 from endpoint.execution.schema import Schema
-from endpoint.http.admission import Admission, Crowded, let_in
-from endpoint.identity import NotLetIn, TooManyAttempts
-from endpoint.port import Revocations
-from endpoint.streams.broadcast import Outlet, Over
+from endpoint.http.admission import Admission, Overload, admit
+from endpoint.identity import TooManyAttempts, Unauthenticated
+from endpoint.port import RevocationNotifier
+from endpoint.streams.broadcast import Completion, Outlet
 from endpoint.streams.hub import Hub
-from endpoint.streams.ring import Entry
-from endpoint.streams.subscription import Plans
+from endpoint.streams.ring import RingEntry
+from endpoint.streams.subscription import SubscriptionPlans
 
 logger = logging.getLogger("stageline.gql")
 
 INVALID = 4400
-"""What was sent is no message of the protocol."""
+"""Close code for an invalid message."""
 
 MAX_REASON = 123
-"""Bytes of a close frame's reason, RFC 6455 5.5."""
-
+"""Maximum size of the reason in a close frame, in bytes (RFC 6455 5.5)."""
 
 MAX_ID = 256
 """Maximum length of an operation's id, in characters."""
@@ -68,7 +67,7 @@ class OperationPayload(Struct, rename="camel"):
 
     def __post_init__(self) -> None:
         if not (self.query or self.document_id or self.extensions):
-            raise ValueError("its payload has neither `query` nor `documentId`")
+            raise ValueError("the payload must have `query` or `documentId`")
 
 
 class Subscribe(Struct, tag_field="type", tag="subscribe"):
@@ -84,31 +83,35 @@ Message = ConnectionInit | Ping | Pong | Subscribe | Complete
 
 
 class Frames(Protocol):
-    """A WebSocket that takes ready frames, as `server.websocket` offers it among a scope's extensions."""
+    """A WebSocket that takes text frames as bytes; `server.websocket` offers it among the extensions of a scope."""
 
     def write_text(self, text: bytes) -> bool:
-        """Writes at once, if anybody is there; whether the client takes more."""
+        """Write at once, unless the client is gone; return whether the client takes more."""
         ...
 
     async def drained(self) -> None:
-        """Returns when the client takes more; raises `OSError` when it is gone."""
+        """Wait until the client takes more; raises `OSError` when it is gone."""
         ...
 
 
 FRAMES = "stageline.frames"
+"""Name of the ASGI extension that holds the `Frames` of a connection."""
 
 
 class FrameOutlet:
-    """Writes an operation's messages as frames, without a coroutine for each."""
+    """Writes an operation's messages as frames, without a coroutine for each: half the CPU (decision 0014).
+
+    Without the extension `FRAMES`, as under another ASGI server, `MessageOutlet` replaces it.
+    """
 
     def __init__(self, frames: Frames, id_: str) -> None:
         self._frames = frames
         self._prefix = _prefix(id_)
 
-    def write(self, entry: Entry) -> bool:
+    def write(self, entry: RingEntry) -> bool:
         return self._frames.write_text(self._prefix + entry.payload + b"}")
 
-    async def send(self, entry: Entry) -> None:
+    async def send(self, entry: RingEntry) -> None:
         await self.ready()
         self.write(entry)
 
@@ -120,13 +123,13 @@ class FrameOutlet:
 
 
 class MessageOutlet:
-    """Sends an operation's messages through ASGI, as any server has it."""
+    """Sends an operation's messages through ASGI, under any server."""
 
     def __init__(self, adapter: "Adapter", id_: str) -> None:
         self._adapter = adapter
         self._prefix = _prefix(id_)
 
-    async def send(self, entry: Entry) -> None:
+    async def send(self, entry: RingEntry) -> None:
         await self._adapter.send_text((self._prefix + entry.payload + b"}").decode())
 
 
@@ -136,7 +139,7 @@ def _prefix(id_: str) -> bytes:
 
 class Adapter(ASGIWebSocketAdapter):
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
-        """Yield the client's messages; close the connection after one that goes beyond a limit, and name that."""
+        """Yield the client's messages; close the connection after one that exceeds a limit, and name the limit."""
         try:
             async for message in super().iter_json(ignore_parsing_errors=ignore_parsing_errors):
                 yield message
@@ -146,7 +149,7 @@ class Adapter(ASGIWebSocketAdapter):
             await self.close(INVALID, TOO_MANY_MARKS)
 
     async def send_json(self, message: Mapping[str, object]) -> None:
-        """Sends a text frame, though JSON is encoded to bytes here."""
+        """Send *message* as a text frame."""
         await self.send_text(msgspec.json.encode(message).decode())
 
     async def send_text(self, text: str) -> None:
@@ -158,36 +161,35 @@ class Adapter(ASGIWebSocketAdapter):
             raise WebSocketDisconnected from gone
 
     async def close(self, code: int, reason: str) -> None:
-        """Close it, unless it is closed."""
+        """Close the connection, unless it is closed."""
         if self.ws.application_state is WebSocketState.DISCONNECTED:
             return
         with suppress(WebSocketDisconnect):
             await super().close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
 
 
-class SharedParts(Protocol):
-    """The parts of a view that its connections share."""
+class ViewParts(Protocol):
+    """The parts of a view that its connections use."""
 
     hub: Hub
-    plans: Plans
-    persisted: Persisted
+    plans: SubscriptionPlans
+    persisted: PersistedDocuments
     admission: Admission
     schema: Schema
 
     @property
-    def revocations(self) -> Revocations: ...
+    def revocations(self) -> RevocationNotifier: ...
 
 
 TRY_AGAIN_LATER = 1013
-"""RFC 6455's registry of close codes; clients try again after it, as they don't after a 44xx."""
-
+"""Close code of RFC 6455's registry: clients reconnect after it, unlike after a 44xx."""
 
 FORBIDDEN = 4403
-"""The token isn't good, or no longer."""
+"""Close code for a token that is missing, invalid, revoked or expired."""
 
 
-class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
-    _ending: asyncio.Task[None] | None = None  # its token isn't good any more
+class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
+    _ending: asyncio.Task[None] | None = None  # set when its token ends
 
     async def handle(self) -> None:
         with ExitStack() as self._while_open:
@@ -195,40 +197,40 @@ class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
 
     async def handle_connection_init(self, message: protocol.ConnectionInitMessage) -> None:
         if self.connection_init_timeout_task:
-            self.connection_init_timeout_task.cancel()  # it is the server that lets wait from now on
-        was_let_in = self.connection_acknowledged
+            self.connection_init_timeout_task.cancel()  # from now on the client waits for the server
+        was_acknowledged = self.connection_acknowledged
         try:
             await super().handle_connection_init(message)
-        except Crowded as crowded:
-            await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
-        except NotLetIn as refused:
+        except Overload as overload:
+            await self.websocket.close(TRY_AGAIN_LATER, str(overload))
+        except Unauthenticated as refused:
             code = TRY_AGAIN_LATER if isinstance(refused, TooManyAttempts) else FORBIDDEN
             await self.websocket.close(code, str(refused))
-        if self.connection_acknowledged and not was_let_in and self.context.identity is not None:
+        if self.connection_acknowledged and not was_acknowledged and self.context.identity is not None:
             revocations = self._shared.revocations
-            self._while_open.enter_context(revocations.telling(self.context.identity, self._let_out))
+            self._while_open.enter_context(revocations.notify(self.context.identity, self._revoke))
 
     async def send_message(self, message: protocol.Message) -> None:
-        """Send *message*; raises `Crowded` if it is to let in one too many."""
+        """Send *message*; raises `Overload` if it acknowledges one connection too many."""
         if message["type"] == "connection_ack":
             self._while_open.enter_context(self._shared.admission.connection())
-            let_in(cast("Adapter", self.websocket).ws.scope)
+            admit(cast("Adapter", self.websocket).ws.scope)
         await super().send_message(message)
 
-    def _let_out(self, why: str) -> None:
+    def _revoke(self, why: str) -> None:
         if self._ending is None:
             self._ending = asyncio.create_task(self._end_all(why))
 
     async def _end_all(self, why: str) -> None:
-        """Nothing more is carried out; the client learns of it as soon as it reads."""
+        """Cancel all operations, then close the connection with the reason *why*."""
         for id_ in list(self.operations):
             await self.cleanup_operation(id_)
         with suppress(WebSocketDisconnected, WebSocketDisconnect):
             await self.websocket.close(FORBIDDEN, why)
 
     @property
-    def _shared(self) -> SharedParts:
-        return cast("SharedParts", self.view)
+    def _shared(self) -> ViewParts:
+        return cast("ViewParts", self.view)
 
     async def handle_message(self, message: protocol.Message) -> None:
         if self._ending is not None:
@@ -236,17 +238,17 @@ class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         try:
             msgspec.convert(message, Message)
         except msgspec.ValidationError as fault:
-            await self.handle_invalid_message(f"No message of graphql-transport-ws: {fault}")
+            await self.handle_invalid_message(f"Invalid graphql-transport-ws message: {fault}")
             return
         if message["type"] == "connection_init" and message.get("payload") is None:
-            message = {"type": "connection_init"}  # the protocol allows null, too
+            message = {"type": "connection_init"}  # the protocol allows null
         await super().handle_message(message)
 
     async def handle_subscribe(self, message: protocol.SubscribeMessage) -> None:
         if self.connection_acknowledged and message["id"] not in self.operations:
-            asked = msgspec.convert(message["payload"], OperationPayload)
+            payload = msgspec.convert(message["payload"], OperationPayload)
             try:
-                query = self._shared.persisted.text(asked.query, asked.document_id, asked.extensions)
+                query = self._shared.persisted.text(payload.query, payload.document_id, payload.extensions)
             except NotPersisted as refused:
                 await self.send_message({"id": message["id"], "type": "error", "payload": [refused.formatted]})
                 return
@@ -254,7 +256,7 @@ class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         await super().handle_subscribe(message)
 
     async def cleanup_operation(self, operation_id: str) -> None:
-        """End an operation; nothing more is sent for it, even if its task is past being cancelled."""
+        """End an operation; nothing more is sent for it, even if its task cannot be cancelled any more."""
         operation = self.operations.get(operation_id)
         if operation is not None:
             operation.completed = True
@@ -262,33 +264,33 @@ class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
 
     async def run_operation(self, operation: Operation[RequestContext, None]) -> None:
         try:
-            is_over = await self._deliver(operation)
-        except Crowded as crowded:
-            await self.websocket.close(TRY_AGAIN_LATER, str(crowded))
-        except WebSocketDisconnected:  # a client that went away is no fault
+            is_completed = await self._deliver(operation)
+        except Overload as overload:
+            await self.websocket.close(TRY_AGAIN_LATER, str(overload))
+        except WebSocketDisconnected:  # not a fault: the client is gone
             self.operations.pop(operation.id, None)
         except Exception as fault:
             with suppress(WebSocketDisconnected):
-                await operation.send_initial_errors(self._shared.schema.masked_fault(fault))
+                await operation.send_initial_errors(self._shared.schema.mask_fault(fault))
         else:
-            if not is_over:
+            if not is_completed:
                 await super().run_operation(operation)
 
     async def _deliver(self, operation: Operation[RequestContext, None]) -> bool:
-        """Whether the operation was carried out here, to its end: a subscription that is shared with others."""
+        """Deliver a shared subscription to its end; return whether the operation is one."""
         await self._shared.schema.documents.ready(operation.query)
         async with self._shared.admission.turn():
             followed = self._shared.plans.subscription(
                 operation.query, operation.operation_name, operation.variables, self.context
             )
-        over = None if followed is None else await self._shared.hub.deliver(followed, self._outlet(operation.id))
-        if over is not None:
-            await self._end(operation, over)
-        return over is not None
+        completion = None if followed is None else await self._shared.hub.deliver(followed, self._outlet(operation.id))
+        if completion is not None:
+            await self._end(operation, completion)
+        return completion is not None
 
-    async def _end(self, operation: Operation[RequestContext, None], over: Over) -> None:
-        if over.errors:
-            payload: Any = {"data": None, "errors": over.errors}
+    async def _end(self, operation: Operation[RequestContext, None], completion: Completion) -> None:
+        if completion.errors:
+            payload: Any = {"data": None, "errors": completion.errors}
             await operation.send_operation_message({"id": operation.id, "type": "next", "payload": payload})
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
@@ -298,9 +300,9 @@ class Handler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         return MessageOutlet(adapter, id_) if frames is None else FrameOutlet(frames, id_)
 
     async def handle_task_exception(self, error: Exception) -> None:
-        if not isinstance(error, WebSocketDisconnected):  # a client that went away is no fault
-            logger.error("A WebSocket's operation broke off", exc_info=error)
+        if not isinstance(error, WebSocketDisconnected):  # not a fault: the client is gone
+            logger.error("WebSocket operation failed", exc_info=error)
 
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
-        return None  # also a document that can't be read is told to its own operation
+        return None  # a syntax error, too, is sent to its own operation

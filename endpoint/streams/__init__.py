@@ -1,1 +1,1 @@
-"""Subscriptions that many clients share."""
+"""Subscriptions: one execution serves many clients."""

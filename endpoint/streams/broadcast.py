@@ -1,9 +1,12 @@
 """
-One reader for all who follow the same thing: each payload is rendered once, and its bytes are everybody's.
+Broadcasts: one execution for all followers of a subscription, with each payload rendered once.
 
-A follower keeps its place and nothing else. At the end of the ring it is written to as soon as there is something; if
-its client takes no more, it goes on from the ring when there is room again, and where the ring has moved on, from the
-store. Where only the newest counts, the ring has room for one, and so has nothing to catch up with.
+A follower holds its position and nothing else. At the end of the ring, new payloads are written to it at once. When its
+client takes no more, the follower waits, then continues from the ring. If the ring has dropped its position, it reads
+the store. If only the newest payload counts, the ring holds one entry, so nobody catches up.
+
+An execution for each client collapses at 500 clients (decision 0014); `bench.subscriptions` measures thousands. There
+is no switch.
 """
 
 import asyncio
@@ -15,91 +18,94 @@ from typing import Any, Protocol, runtime_checkable
 from graphql import GraphQLError
 from msgspec import Struct
 
-from endpoint.streams.ring import ENTRIES, Budget, Entry, Ring
-from endpoint.streams.subscription import Broken, Subscription
+from endpoint.streams.ring import ENTRIES, Budget, Ring, RingEntry
+from endpoint.streams.subscription import SourceFailure, SubscriptionOperation
 
 UNSEEN = 200
-"""Payloads at most that are rendered while nobody is near the end."""
+"""Maximum number of payloads that are rendered while no follower is near the end."""
 
 BUSY = 0.1
-"""Seconds within which a broadcast that has something to render has rendered it."""
+"""Time since the last payload after which a broadcast has nothing left to render, in seconds."""
 
 TURN = 500
-"""Followers that are written to before others have their turn."""
+"""Number of followers that are written to before other tasks run."""
 
 IN_A_ROW = 16
-"""Payloads that a follower that is behind is sent before others have their turn."""
+"""Number of payloads that are sent to a follower that is behind before other tasks run."""
 
 
-class Over(Struct, frozen=True):
-    """How an operation ended: by itself, or with *errors*."""
+class Completion(Struct, frozen=True):
+    """The end of an operation: normal, or with *errors*."""
 
     errors: tuple[dict[str, Any], ...] = ()
 
 
 class Outlet(Protocol):
-    """Where the payloads of one operation go. `send` and `ready` raise when the client is gone."""
+    """The destination of an operation's payloads. `send` and `ready` raise when the client is gone."""
 
-    async def send(self, entry: Entry) -> None:
-        """Waits until the client takes more."""
+    async def send(self, entry: RingEntry) -> None:
+        """Send *entry*; return when the client takes more."""
         ...
 
 
 @runtime_checkable
 class DirectOutlet(Outlet, Protocol):
-    """One that can be written to without a coroutine for each payload."""
+    """An outlet that is written to without a coroutine for each payload."""
 
-    def write(self, entry: Entry) -> bool:
-        """Writes at once; whether the client takes more. Not to be called again before `ready` if it doesn't."""
+    def write(self, entry: RingEntry) -> bool:
+        """Write at once; return whether the client takes more. If not, wait for `ready` before the next call."""
         ...
 
     async def ready(self) -> None:
-        """Returns when the client takes more."""
+        """Wait until the client takes more."""
         ...
 
 
 class Follower:
-    """One operation's way along a broadcast."""
+    """One operation that follows a broadcast, and its position."""
 
-    def __init__(self, subscription: Subscription, outlet: Outlet) -> None:
+    def __init__(self, subscription: SubscriptionOperation, outlet: Outlet) -> None:
         self.subscription = subscription
         self.outlet = outlet
         self.direct = outlet if isinstance(outlet, DirectOutlet) else None
         self.position = subscription.start
         self.cursor = subscription.cursor
         self._sent = 0
-        self.released: asyncio.Future[None]  # while it is written to directly
+        self.released: asyncio.Future[None]  # set while it is written to directly
 
     @property
     def has_begun(self) -> bool:
+        """Whether a payload was sent."""
         return self.position > self.subscription.start
 
-    async def send(self, entry: Entry) -> None:
-        """Send *entry*; after some of them others have their turn, however fast the client reads."""
+    async def send(self, entry: RingEntry) -> None:
+        """Send *entry*; let other tasks run after some of them, however fast the client reads."""
         await self.outlet.send(entry)
         self.position, self.cursor = entry.position, entry.cursor
         self._sent += 1
         if self._sent % IN_A_ROW == 0:
             await asyncio.sleep(0)
 
-    def over(self, errors: Sequence[GraphQLError] = ()) -> Over:
-        """Its end; errors of a lossless subscription say where to resume."""
+    def completion(self, errors: Sequence[GraphQLError] = ()) -> Completion:
+        """Return the end of the operation; errors of a lossless subscription have the cursor to resume from."""
         place = {"cursor": self.cursor} if self.subscription.is_lossless else {}
-        return Over(tuple({**error.formatted, "extensions": {**(error.extensions or {}), **place}} for error in errors))
+        return Completion(
+            tuple({**error.formatted, "extensions": {**(error.extensions or {}), **place}} for error in errors)
+        )
 
 
 class Broadcast:
-    """The payloads of *subscription*, from its start on, for all that have its key.
+    """The payloads of *subscription*, from its start on, for all subscriptions with its key.
 
-    With *other*, the ring that somebody else fills from later on, it ends where that one begins.
+    With *other*, the ring of a broadcast that started later, it ends where that ring begins.
     """
 
-    def __init__(self, subscription: Subscription, budget: Budget, other: Ring | None = None) -> None:
+    def __init__(self, subscription: SubscriptionOperation, budget: Budget, other: Ring | None = None) -> None:
         self.followers = 0
-        self.is_over = False
-        self.has_met = False  # it is over because *other* goes on from there
-        self._is_held = False  # it waits for its followers: none of them is near the end
-        self.broken: Broken | None = None
+        self.is_finished = False
+        self.has_met = False  # finished because *other* continues from there
+        self._is_paused = False  # waits for its followers: none of them is near the end
+        self.failure: SourceFailure | None = None
         self.ring = Ring(budget, subscription.start, ENTRIES if subscription.is_lossless else 1)
         self._subscription = subscription
         self._other = other
@@ -112,15 +118,15 @@ class Broadcast:
         self._reader = asyncio.create_task(self._read())
 
     def lags(self, position: int) -> bool:
-        """Whether there is much to be rendered before what comes after *position*."""
-        return self._is_held or (position > self.ring.end + UNSEEN and time.monotonic() < self._published + BUSY)
+        """Whether many payloads must be rendered before the one after *position*."""
+        return self._is_paused or (position > self.ring.end + UNSEEN and time.monotonic() < self._published + BUSY)
 
     def covers(self, follower: Follower) -> bool:
-        """Whether all that comes next for *follower* is in the ring, or still to come."""
+        """Whether the next payload for *follower* is in the ring or still to come."""
         return follower.position >= self.ring.start or not self._subscription.is_lossless
 
     async def more(self, follower: Follower) -> None:
-        """Waits at the end of the ring; a direct follower is written to meanwhile, as long as its client takes more."""
+        """Wait at the end of the ring for a payload; a direct follower is written to until its client takes no more."""
         self._wanted.set()
         if follower.direct is None:
             self._waiting += 1
@@ -138,6 +144,7 @@ class Broadcast:
         await follower.direct.ready()
 
     def close(self) -> None:
+        """Stop the execution and free the ring."""
         self._reader.cancel()
         self.ring.clear()
 
@@ -151,20 +158,20 @@ class Broadcast:
                         self.has_met = True
                         break
                     if self._unseen > UNSEEN:
-                        await self._hold()
-                    await asyncio.sleep(0)  # a long replay lets others have their turn
-        except Broken as broken:
-            self.broken = broken
-        self.is_over = True
+                        await self._pause()
+                    await asyncio.sleep(0)  # other tasks run during a long replay
+        except SourceFailure as failure:
+            self.failure = failure
+        self.is_finished = True
         self._wake()
 
-    async def _hold(self) -> None:
+    async def _pause(self) -> None:
         self._wanted.clear()
-        self._is_held = True
+        self._is_paused = True
         await self._wanted.wait()
-        self._is_held = False
+        self._is_paused = False
 
-    async def _publish(self, entry: Entry) -> None:
+    async def _publish(self, entry: RingEntry) -> None:
         self.ring.append(entry)
         self._published = time.monotonic()
         self._unseen = 0 if self._direct or self._waiting else self._unseen + 1

@@ -1,7 +1,7 @@
 """
-All that is followed on a node, and how each follower gets from its cursor to what is live.
+The broadcasts of a node, and the path of each follower from its cursor to the live end.
 
-A follower is written to by a broadcast as long as its ring has what comes next, and gets the rest from the store.
+A follower gets payloads from a broadcast's ring, and those that the ring has dropped from the store.
 """
 
 import asyncio
@@ -11,41 +11,49 @@ from contextlib import aclosing, contextmanager
 from graphql import GraphQLError
 
 from endpoint.execution.holding import TooManyOpen
-from endpoint.streams.broadcast import Broadcast, Follower, Outlet, Over
-from endpoint.streams.ring import Budget, Entry, Ring
-from endpoint.streams.subscription import Broken, Subscription
+from endpoint.streams.broadcast import Broadcast, Completion, Follower, Outlet
+from endpoint.streams.ring import Budget, Ring, RingEntry
+from endpoint.streams.subscription import SourceFailure, SubscriptionOperation
 
 LINGER = 60.0
-"""Seconds that a broadcast goes on when nobody follows it: those whose connection broke come back to its ring."""
+"""Time for which a broadcast without followers continues, in seconds: clients that reconnect find its ring."""
 
 BROADCASTS = 1000
-"""Different subscriptions at most that are shared at a time; what is beyond is carried out for each client anew."""
+"""Maximum number of broadcasts; subscriptions beyond are executed for each client."""
 
 BATCH = 100
+"""Maximum number of payloads that a follower reads from the store at a time."""
+
 BATCH_BYTES = 64 * 1024
-"""What a follower that is behind gets from the store at a time."""
+"""Maximum size of the payloads that a follower reads from the store at a time, in bytes."""
 
 READERS = 8
-"""Followers at most that read the store at the same time; the others wait in order."""
+"""Maximum number of followers that read the store at the same time; the others wait in order."""
 
 BEHIND = 1000
-"""Followers at most that are behind their ring; the next one is told to come back."""
+"""Maximum number of followers that are behind their ring; the next one is told to resume later."""
 
 
-class Full(Exception):
-    """No more can be shared."""
+class TooManyBroadcasts(Exception):
+    """`BROADCASTS` are in use, so the subscription cannot be shared."""
 
 
-class Behind(Exception):
-    """Too many are."""
+class TooManyBehind(GraphQLError):
+    """`BEHIND` followers of this node are behind their ring already."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Too many subscriptions are behind; at most {BEHIND} of a node are allowed: resume from the cursor later.",
+            extensions={"code": "TOO_MANY_BEHIND"},
+        )
 
 
 class Hub:
-    """All broadcasts of a node, by what they are about: a subscription's key, with a cursor if it ends at another."""
+    """The broadcasts of a node by the key of their subscription; a replay's key has its cursor, too."""
 
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
-        """The server stops: streams are to end, for their clients to come back later."""
+        """Set when the server stops: streams end, and their clients reconnect later."""
 
         self._broadcasts: dict[Hashable, Broadcast] = {}
         self._retiring: dict[Broadcast, asyncio.TimerHandle] = {}
@@ -53,85 +61,88 @@ class Hub:
         self._readers = asyncio.Semaphore(READERS)
         self._behind = 0
 
-    async def deliver(self, subscription: Subscription, outlet: Outlet) -> Over | None:
-        """Sends what there is and what comes, to the end. None if it is for the schema to carry out, from the start.
+    async def deliver(self, subscription: SubscriptionOperation, outlet: Outlet) -> Completion | None:
+        """Send all payloads to the end; None if the schema has to execute the subscription from the start.
 
         Raises `InvalidCursor` for a cursor beyond the end of the log.
         """
         follower = Follower(subscription, outlet)
         try:
-            with subscription.held():
+            with subscription.holding():
                 await subscription.check()
                 return await self._deliver(subscription, follower)
         except TooManyOpen as refused:
-            return follower.over([refused])
+            return follower.completion([refused])
 
-    async def _deliver(self, subscription: Subscription, follower: Follower) -> Over | None:
+    async def _deliver(self, subscription: SubscriptionOperation, follower: Follower) -> Completion | None:
         try:
             if subscription.key is None:
                 return await self._alone(follower)
             main = await self._main(subscription)
-            with self._followed(subscription.key, main):
+            with self._following(subscription.key, main):
                 if not main.covers(follower):
                     key = (subscription.key, subscription.cursor)
-                    replay = self._broadcasts.get(key) or self._made(key, subscription, main.ring)
-                    with self._followed(key, replay):
-                        over = await self._along(replay, follower, main)
-                    if over is not None:
-                        return over
-                return await self._along(main, follower)
-        except Broken as broken:
-            return follower.over(broken.errors) if follower.has_begun else None
-        except Behind:  # also who hasn't begun: to carry it out for each of them would be more work, and not less
-            return follower.over([TOO_MANY_BEHIND])
-        except Full:
+                    replay = self._broadcasts.get(key) or self._new_broadcast(key, subscription, main.ring)
+                    with self._following(key, replay):
+                        completion = await self._follow(replay, follower, main)
+                    if completion is not None:
+                        return completion
+                return await self._follow(main, follower)
+        except SourceFailure as failure:
+            return follower.completion(failure.errors) if follower.has_begun else None
+        except TooManyBehind as refused:  # before its first payload, too: executing each one alone would be more work
+            return follower.completion([refused])
+        except TooManyBroadcasts:
             return None
 
     def close(self) -> None:
+        """Stop all broadcasts."""
         for key in list(self._broadcasts):
             self._broadcasts.pop(key).close()
 
-    async def _main(self, subscription: Subscription) -> Broadcast:
-        """The broadcast that is live: it began with the first to come, or near the end if that one came from far."""
+    async def _main(self, subscription: SubscriptionOperation) -> Broadcast:
+        """Return the live broadcast; start one at the subscription's cursor, or near the end if that is far off."""
         found = self._broadcasts.get(subscription.key)
         if found is None or found.lags(subscription.start):
             first = await subscription.near_end()
-            found = self._broadcasts.get(subscription.key)  # another one may have come first
+            found = self._broadcasts.get(subscription.key)  # another follower may have started it
             if found is None or found.lags(subscription.start):
-                found = self._made(subscription.key, first)
+                found = self._new_broadcast(subscription.key, first)
         return found
 
-    async def _along(self, broadcast: Broadcast, follower: Follower, main: Broadcast | None = None) -> Over | None:
-        """Follows *broadcast* to its end, or None: as far as *main* can go on."""
+    async def _follow(
+        self, broadcast: Broadcast, follower: Follower, main: Broadcast | None = None
+    ) -> Completion | None:
+        """Follow *broadcast* to its end; None as soon as *main* can continue."""
         while main is None or not main.covers(follower):
             if not broadcast.covers(follower):
                 await self._catch_up(broadcast, follower)
             elif entry := broadcast.ring.after(follower.position):
                 await follower.send(entry)
-            elif not broadcast.is_over:
+            elif not broadcast.is_finished:
                 await broadcast.more(follower)
-            elif broadcast.broken is not None:
-                raise broadcast.broken.with_traceback(None)  # or it would keep every follower
+            elif broadcast.failure is not None:
+                raise broadcast.failure.with_traceback(None)  # the traceback would keep every follower
             elif main is not None and broadcast.has_met:
-                # It was kept for those who come late, and *main* has moved on since.
+                # The replay lingered for later followers, and *main* has dropped its first entries since.
                 await self._catch_up(main, follower)
             else:
-                return follower.over()
+                return follower.completion()
         return None
 
     async def _catch_up(self, broadcast: Broadcast, follower: Follower) -> None:
-        """Sends some of what the ring hasn't any more."""
+        """Send a batch of the payloads that the ring has dropped."""
         if self._behind >= BEHIND:
-            raise Behind
+            raise TooManyBehind
         self._behind += 1
         try:
-            for entry in await self._stored(broadcast, follower):
+            for entry in await self._read_batch(broadcast, follower):
                 await follower.send(entry)
         finally:
             self._behind -= 1
 
-    async def _stored(self, broadcast: Broadcast, follower: Follower) -> list[Entry]:
-        batch: list[Entry] = []
+    async def _read_batch(self, broadcast: Broadcast, follower: Follower) -> list[RingEntry]:
+        batch: list[RingEntry] = []
         size = 0
         async with (
             self._readers,
@@ -146,26 +157,28 @@ class Hub:
                 await asyncio.sleep(0)
         return batch
 
-    async def _alone(self, follower: Follower) -> Over:
-        """What nobody else may get the bytes of."""
+    async def _alone(self, follower: Follower) -> Completion:
+        """Execute a subscription that is not shared."""
         async with aclosing(follower.subscription.entries(follower.cursor)) as entries:
             async for entry in entries:
                 if entry.position > follower.position:
                     await follower.send(entry)
-        return follower.over()
+        return follower.completion()
 
-    def _made(self, key: Hashable, subscription: Subscription, other: Ring | None = None) -> Broadcast:
+    def _new_broadcast(
+        self, key: Hashable, subscription: SubscriptionOperation, other: Ring | None = None
+    ) -> Broadcast:
         if len(self._broadcasts) >= BROADCASTS:
             idle = next((each for each, broadcast in self._broadcasts.items() if not broadcast.followers), None)
             if idle is None:
-                raise Full
+                raise TooManyBroadcasts
             self._retire(idle, self._broadcasts[idle])
-        made = self._broadcasts[key] = Broadcast(subscription, self._budget, other)
-        return made
+        broadcast = self._broadcasts[key] = Broadcast(subscription, self._budget, other)
+        return broadcast
 
     @contextmanager
-    def _followed(self, key: Hashable, broadcast: Broadcast) -> Iterator[None]:
-        """Keeps *broadcast* going on as long as this, and for a while after the last one left."""
+    def _following(self, key: Hashable, broadcast: Broadcast) -> Iterator[None]:
+        """Count a follower of *broadcast*; after the last one it lingers for `LINGER` seconds."""
         broadcast.followers += 1
         if broadcast in self._retiring:
             self._retiring.pop(broadcast).cancel()
@@ -174,7 +187,7 @@ class Hub:
         finally:
             broadcast.followers -= 1
             if not broadcast.followers:
-                wait = 0 if broadcast.broken else LINGER
+                wait = 0 if broadcast.failure else LINGER
                 loop = asyncio.get_running_loop()
                 self._retiring[broadcast] = loop.call_later(wait, self._retire, key, broadcast)
 
@@ -183,9 +196,3 @@ class Hub:
             del self._broadcasts[key]
         self._retiring.pop(broadcast, None)
         broadcast.close()
-
-
-TOO_MANY_BEHIND = GraphQLError(
-    f"More than {BEHIND} subscriptions of this node are behind; resume from the cursor in a while.",
-    extensions={"code": "TOO_MANY_BEHIND"},
-)

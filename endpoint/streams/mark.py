@@ -4,7 +4,7 @@ Marks of fields, given as metadata where the field is defined:
     @strawberry.subscription(description="…", metadata=LOSSLESS)
 
 A subscription without a mark is executed for each subscriber. A field with `PERSONAL` holds personal data, which may
-have to be forgotten: payloads with such a field are never shared or kept.
+have to be erased: payloads with such a field are never shared or kept.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +14,7 @@ from graphql import GraphQLField
 from msgspec import Struct
 
 DELIVERY = "delivery"
+"""Key of the metadata that holds the mark of a subscription's field."""
 
 
 class Lossless(Struct, frozen=True):
@@ -28,11 +29,14 @@ class Lossless(Struct, frozen=True):
 
 
 class Newest(Struct, frozen=True):
-    """A subscription that yields one thing again after each change: only the newest payload counts."""
+    """A subscription that yields an object again after each change: only the newest payload counts."""
 
 
 NEWEST = {DELIVERY: Newest()}
+"""Metadata of a subscription whose newest payload counts."""
+
 PERSONAL = {"personal": True}
+"""Metadata of a field with personal data."""
 
 
 def delivery(field: GraphQLField) -> Lossless | Newest | None:

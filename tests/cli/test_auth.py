@@ -18,7 +18,7 @@ def test_a_token_that_is_not_good_is_not_kept(shell: Shell) -> None:
     shell.config.unlink()
     answer = shell("auth", "--token", "wrong")
     assert (answer.code, answer.out) == (3, "")
-    assert f"Error: The server at {shell.server.url} rejected the token. The token isn't known here" in answer.err
+    assert f"Error: The server at {shell.server.url} rejected the token. Unknown token" in answer.err
     assert not shell.config.exists()
 
 

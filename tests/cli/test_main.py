@@ -106,7 +106,9 @@ def test_a_list_of_documents_that_cant_be_answered_keeps_the_server_from_startin
     shell.setenv("STAGELINE_DOCUMENTS", str(listed))
     answer = finish(shell.process("serve", "--port", "0", "--data", str(shell.home / "data")))
     assert (answer.code, answer.out) == (1, "")
-    assert f"{listed} has documents that this server can't answer:\n- f5c3: Cannot query field 'nothing'" in answer.err
+    assert (
+        f"{listed} has documents that are invalid for this server:\n- f5c3: Cannot query field 'nothing'" in answer.err
+    )
     assert "Traceback" not in answer.err
 
 

@@ -1,3 +1,3 @@
-"""The fixtures of the schema's tests: the endpoint is tried with them."""
+"""The fixtures of the schema's tests, which the endpoint's tests share."""
 
 from tests.gql.conftest import *  # noqa: F403

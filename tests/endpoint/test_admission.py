@@ -1,11 +1,11 @@
-"""Who is let in when many come at once."""
+"""Admission when many clients arrive at once."""
 
 import asyncio
 
 from endpoint.http.admission import AT_ONCE, Admission
 
 
-async def test_so_many_are_set_up_at_a_time_in_the_order_they_came() -> None:
+async def test_set_ups_run_at_most_a_limited_number_at_a_time_in_order() -> None:
     admission, done = Admission(), asyncio.Event()
     begun: list[int] = []
 
@@ -25,7 +25,7 @@ async def test_so_many_are_set_up_at_a_time_in_the_order_they_came() -> None:
     assert begun == list(range(3 * AT_ONCE))
 
 
-async def test_guests_that_wait_keep_no_place_from_those_who_are_in() -> None:
+async def test_waiting_guests_do_not_delay_authenticated_connections() -> None:
     admission, done = Admission(), asyncio.Event()
 
     async def come() -> None:

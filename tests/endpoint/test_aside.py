@@ -1,4 +1,4 @@
-"""Long queries: they hold nobody up, and answer what they would have answered."""
+"""Long queries: they do not delay others, and give the same answers."""
 
 import asyncio
 import gc
@@ -21,10 +21,10 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message
 
-from endpoint.execution.aside import AT_ONCE, Aside, ClientGone, elsewhere, encoded
-from endpoint.execution.compiled.query import Call, Compiled, _execute
+from endpoint.execution.aside import AT_ONCE, Aside, ClientGone, encode_pieces, on_current_loop
+from endpoint.execution.compiled.query import Call, CompiledQueries, _execute
 from endpoint.execution.cost import LONG_COST
-from endpoint.execution.persisted import Persisted
+from endpoint.execution.persisted import PersistedDocuments
 from endpoint.http.view import View
 from endpoint.identity import Credentials, Identity
 from gql.context import Application, Context
@@ -48,13 +48,13 @@ async def aside() -> AsyncIterator[Aside[str]]:
     await asyncio.wait_for(made.stop(), PATIENCE)
 
 
-async def test_others_go_on_while_something_long_is_carried_out(aside: Aside[str]) -> None:
+async def test_other_requests_run_while_a_long_query_runs(aside: Aside[str]) -> None:
     begun, others = threading.Event(), threading.Event()
 
     async def work(context: str) -> bool:
         assert context == THERE
         begun.set()
-        return others.wait(PATIENCE)  # as long as that, nothing else goes on in this thread
+        return others.wait(PATIENCE)  # it blocks this thread meanwhile
 
     long = asyncio.create_task(aside.run(HERE, work))
     while not begun.is_set():
@@ -63,7 +63,7 @@ async def test_others_go_on_while_something_long_is_carried_out(aside: Aside[str
     assert await long
 
 
-async def test_what_is_too_much_at_once_waits_in_order(aside: Aside[str]) -> None:
+async def test_long_queries_beyond_the_limit_wait_in_order(aside: Aside[str]) -> None:
     begun: list[int] = []
     may_end = [threading.Event() for _ in range(AT_ONCE + 2)]
 
@@ -86,7 +86,7 @@ async def test_what_is_too_much_at_once_waits_in_order(aside: Aside[str]) -> Non
     assert begun == [*range(AT_ONCE + 2)]
 
 
-async def test_what_nobody_waits_for_any_more_is_cancelled(aside: Aside[str]) -> None:
+async def test_a_long_query_is_cancelled_with_its_caller(aside: Aside[str]) -> None:
     begun, cancelled = threading.Event(), threading.Event()
 
     async def work(_: str) -> None:
@@ -106,7 +106,7 @@ async def test_what_nobody_waits_for_any_more_is_cancelled(aside: Aside[str]) ->
     assert await asyncio.to_thread(cancelled.wait, PATIENCE)
 
 
-async def test_what_is_not_over_at_the_end_is_cancelled() -> None:
+async def test_a_running_query_is_cancelled_at_the_stop() -> None:
     aside, begun = Aside[str](lambda context: THERE), threading.Event()
 
     async def work(_: str) -> None:
@@ -121,7 +121,7 @@ async def test_what_is_not_over_at_the_end_is_cancelled() -> None:
         await long
 
 
-async def test_what_has_not_begun_at_the_end_never_does() -> None:
+async def test_a_waiting_query_does_not_start_after_the_stop() -> None:
     aside, begun = Aside[str](lambda context: THERE), threading.Semaphore(0)
 
     async def work(_: str) -> None:
@@ -138,7 +138,7 @@ async def test_what_has_not_begun_at_the_end_never_does() -> None:
     assert not begun.acquire(blocking=False)
 
 
-async def test_a_turn_is_given_back_by_who_left(aside: Aside[str]) -> None:
+async def test_a_query_whose_client_left_frees_its_turn(aside: Aside[str]) -> None:
     begun, cancelled = threading.Semaphore(0), threading.Semaphore(0)
     has_left = asyncio.Event()
 
@@ -167,11 +167,11 @@ async def test_a_turn_is_given_back_by_who_left(aside: Aside[str]) -> None:
     assert await aside.run(HERE, short, departure=asyncio.Event().wait) == 1
 
 
-async def test_nothing_has_to_be_stopped_that_was_never_wanted() -> None:
+async def test_a_thread_that_never_started_can_be_stopped() -> None:
     await Aside[str](lambda context: THERE).stop()
 
 
-async def test_a_part_is_used_on_the_loop_that_it_belongs_to(aside: Aside[str]) -> None:
+async def test_a_part_runs_on_the_loop_that_owns_it(aside: Aside[str]) -> None:
     class Part:
         name = "part"
 
@@ -181,7 +181,7 @@ async def test_a_part_is_used_on_the_loop_that_it_belongs_to(aside: Aside[str]) 
         async def fail(self) -> None:
             raise LookupError("as it is here")
 
-    part = elsewhere(Part())
+    part = on_current_loop(Part())
 
     async def work(_: str) -> tuple[str, bool]:
         with pytest.raises(LookupError, match="as it is here"):
@@ -192,7 +192,7 @@ async def test_a_part_is_used_on_the_loop_that_it_belongs_to(aside: Aside[str]) 
     assert await part.loop() is asyncio.get_running_loop()
 
 
-async def test_full_collections_of_garbage_are_put_off_meanwhile_and_no_longer(aside: Aside[str]) -> None:
+async def test_full_garbage_collections_are_postponed_while_a_long_query_runs(aside: Aside[str]) -> None:
     usual = gc.get_threshold()
 
     async def work(_: str) -> tuple[int, ...]:
@@ -216,8 +216,8 @@ json = st.recursive(
 
 
 @given(json)
-def test_what_is_encoded_piece_by_piece_is_what_it_is_at_once(value: Any) -> None:
-    assert encoded(deepcopy(value)) == msgspec.json.encode(value)
+def test_a_value_encoded_in_pieces_equals_the_value_encoded_at_once(value: Any) -> None:
+    assert encode_pieces(deepcopy(value)) == msgspec.json.encode(value)
 
 
 PAGE = """query ($environment: ID!, $first: Int!) {
@@ -230,7 +230,7 @@ DIFFERENCE = """query ($environment: ID!, $to: Int!) {
 
 @pytest.fixture
 def environment(stageline: Stageline) -> str:
-    """One whose pipeline is at version 8."""
+    """An environment whose pipeline is at version 8."""
     project = stageline.do("createProject", name=f"Shop {ids.new()}")["id"]
     made: str = stageline.do("createEnvironment", project=project, name="Production")["environment"]["id"]
     for number in range(3):
@@ -238,7 +238,7 @@ def environment(stageline: Stageline) -> str:
     return made
 
 
-def test_a_long_query_has_the_same_answer_whichever_way_it_comes(stageline: Stageline, environment: str) -> None:
+def test_a_long_query_has_the_same_answer_over_every_transport(stageline: Stageline, environment: str) -> None:
     asked = {"environment": environment, "first": 500}
     assert LONG_COST < 500 * 5
     whole = stageline.execute(PAGE, **asked)
@@ -252,14 +252,14 @@ def test_a_long_query_has_the_same_answer_whichever_way_it_comes(stageline: Stag
         assert socket.receive()["payload"] == {"data": whole}
 
 
-def test_a_long_query_knows_what_was_done_before_it(stageline: Stageline, environment: str) -> None:
+def test_a_long_query_contains_earlier_changes(stageline: Stageline, environment: str) -> None:
     for number in range(20):
         stageline.do("createStage", environment=environment, name=f"Another {number}")
         edges = stageline.execute(PAGE, environment=environment, first=500)["pipelineHistory"]["edges"]
         assert edges[0]["node"]["version"] == 9 + number
 
 
-def test_what_is_wrong_with_a_long_query_is_told_as_usual(stageline: Stageline, environment: str) -> None:
+def test_errors_of_a_long_query_are_reported_as_usual(stageline: Stageline, environment: str) -> None:
     (error,) = stageline.ask(DIFFERENCE, environment=environment, to=99)["errors"]
     assert error["extensions"]["code"] == "VERSION_NOT_FOUND"
     assert error["path"] == ["pipelineDiff"]
@@ -270,11 +270,11 @@ def test_what_is_wrong_with_a_long_query_is_told_as_usual(stageline: Stageline, 
 LONG = "{ history(first: 500) { edges { node { id message } } } }"
 
 AHEAD = """query ($at: String!) { history(first: 500, atLeast: $at) { edges { node { id message } } } }"""
-"""One that isn't over before it is at a place that isn't there yet."""
+"""A query that waits for a position that the log has not reached."""
 
 
-class Asked:
-    """A request for `AHEAD`, that is sent to *view*."""
+class PendingRequest:
+    """A request that is sent to *view*."""
 
     def __init__(self, view: View, application: Application, query: str) -> None:
         self.application = application
@@ -291,43 +291,43 @@ class Asked:
         self._sent.append(message)
 
     async def answer(self) -> tuple[int, dict[bytes, bytes]]:
-        """The answer's status and headers."""
+        """Return the status and the headers of the answer."""
         async with asyncio.timeout(PATIENCE):
             await self.answering
         return self._sent[0]["status"], dict(self._sent[0]["headers"])
 
     @property
     def message(self) -> str:
-        """Of the answer's one error."""
+        """The message of the answer's only error."""
         (error,) = msgspec.json.decode(self._sent[1]["body"])["errors"]
         told: str = error["message"]
         return told
 
 
 @pytest.fixture(params=[True, False], ids=["compiled", "not compiled"])
-async def asking(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., Asked]]:
+async def asking(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., PendingRequest]]:
     async def authenticate(_: Credentials) -> Identity:
         return Identity("admin", ids.new())
 
     async with running(Settings(data=tmp_path)) as parts:
-        compiled = Compiled(schema) if request.param else None
-        view = View(schema, lambda: parts.backend, authenticate, Response(), Persisted(), compiled=compiled)
-        yield lambda query=AHEAD: Asked(view, parts.application, query)
+        compiled = CompiledQueries(schema) if request.param else None
+        view = View(schema, lambda: parts.backend, authenticate, Response(), PersistedDocuments(), compiled=compiled)
+        yield lambda query=AHEAD: PendingRequest(view, parts.application, query)
 
 
-async def _begun(asked: Asked) -> None:
-    """Returns when the query is known, and waits for its place."""
+async def _begun(asked: PendingRequest) -> None:
+    """Wait until the query is parsed and waits for its position."""
     while not asked.messages.empty() or not asked.application.projector._waiters:
         await asyncio.sleep(0)
 
 
-async def test_nothing_is_carried_out_for_a_client_that_left(asking: Callable[..., Asked]) -> None:
+async def test_a_query_of_a_client_that_left_is_not_executed(asking: Callable[..., PendingRequest]) -> None:
     asked = asking(LONG)
     asked.messages.put_nowait({"type": "http.disconnect"})
     assert (await asked.answer())[0] == 499
 
 
-async def test_a_client_is_told_when_the_server_ends_and_does_not_wait(asking: Callable[..., Asked]) -> None:
+async def test_a_stopping_server_answers_a_waiting_client(asking: Callable[..., PendingRequest]) -> None:
     asked = asking()
     await _begun(asked)
     asked.answering.cancel()
@@ -336,11 +336,11 @@ async def test_a_client_is_told_when_the_server_ends_and_does_not_wait(asking: C
     assert asked.message.startswith("Temporarily unavailable, and nothing was written: try again; ")
 
 
-async def test_of_a_change_that_the_server_ended_in_it_is_said_that_it_may_be_done(
-    asking: Callable[..., Asked], tmp_path: Path
+async def test_a_mutation_interrupted_by_the_stop_is_reported_as_possibly_done(
+    asking: Callable[..., PendingRequest], tmp_path: Path
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")  # nobody else can write meanwhile
+        other.execute("BEGIN IMMEDIATE")  # blocks other writers
         asked = asking('mutation { createProject(name: "Shop") { __typename } }')
         while cast("SqliteLog", asked.application.log)._writing is None:
             await asyncio.sleep(0)
@@ -349,7 +349,7 @@ async def test_of_a_change_that_the_server_ended_in_it_is_said_that_it_may_be_do
     assert asked.message.startswith("The outcome is unknown: try again with the same idempotencyKey")
 
 
-async def test_who_waits_for_a_place_has_no_turn_meanwhile(asking: Callable[..., Asked]) -> None:
+async def test_a_query_that_waits_for_a_position_takes_no_turn(asking: Callable[..., PendingRequest]) -> None:
     ahead = [asking() for _ in range(AT_ONCE + 1)]
     await _begun(ahead[-1])
     assert (await asking(LONG).answer())[0] == 200
@@ -359,13 +359,13 @@ async def test_who_waits_for_a_place_has_no_turn_meanwhile(asking: Callable[...,
         await each.answer()
 
 
-async def test_fields_that_are_cancelled_before_they_begin_leave_no_warning() -> None:
+async def test_fields_cancelled_before_they_start_leave_no_warning() -> None:
     async def resolve(_: Context) -> None: ...
 
     nobody: Any = SimpleNamespace(watched=lambda: None)
     field: Any = SimpleNamespace(key="a"), resolve
     work = asyncio.create_task(_execute(Call([field, field], is_long=False), nobody, lambda _: b""))
-    await asyncio.sleep(0)  # its fields are about to begin
+    await asyncio.sleep(0)  # its fields are about to start
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         work.cancel()

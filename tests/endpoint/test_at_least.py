@@ -1,4 +1,4 @@
-"""Queries that wait for what was written: `atLeast`, on every root field."""
+"""Queries that wait for earlier changes: `atLeast`, on every root field."""
 
 import base64
 import json
@@ -18,18 +18,18 @@ query ($id: ID!, $atLeast: String) { pipeline(environment: $id, atLeast: $atLeas
 
 
 def ahead(cursor: str, by: int) -> str:
-    """A place in the log that nothing was written to yet."""
+    """Return a cursor beyond the end of the log."""
     epoch, place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     return base64.urlsafe_b64encode(json.dumps([epoch, place + by]).encode()).decode().rstrip("=")
 
 
-def test_every_query_can_be_asked_to_be_as_new_as_a_cursor() -> None:
+def test_every_query_field_takes_a_cursor_to_wait_for() -> None:
     query = schema._schema.query_type
     assert isinstance(query, GraphQLObjectType)
     assert [name for name, field in query.fields.items() if "atLeast" not in field.args] == []
 
 
-def test_an_answer_contains_what_its_cursor_stands_for(environment: Environment) -> None:
+def test_an_answer_contains_the_changes_up_to_its_cursor(environment: Environment) -> None:
     for number in range(3):
         changed = environment.do("createStage", name=f"Stage {number}")
         answer = environment.stageline.execute(ASKED, id=environment.id, atLeast=changed["cursor"])
@@ -40,7 +40,7 @@ def test_an_answer_contains_what_its_cursor_stands_for(environment: Environment)
 
 @pytest.mark.parametrize("extensions", [None, {"long": True}], ids=["the short way", "the long way"])
 @pytest.mark.parametrize(("field", "status"), [("pipeline", 200), ("pipelineEvents", 503)])
-def test_a_place_that_is_not_reached_in_time_is_an_error_that_says_how_far_the_node_is(
+def test_a_position_not_reached_in_time_is_an_error_with_the_position_of_the_node(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, field: str, status: int, extensions: Data | None
 ) -> None:
     waits: list[float] = []
@@ -63,15 +63,13 @@ def test_a_place_that_is_not_reached_in_time_is_an_error_that_says_how_far_the_n
     assert error["extensions"]["code"] == "BEHIND"
     assert error["path"] == [field]
     assert "atLeast" in error["message"]
-    assert waits.count(0.1) == 1  # and not once more on the way that the answer took in the end
+    assert waits.count(0.1) == 1  # and not once more by graphql-core
     monkeypatch.undo()
     again = stageline.execute(ASKED, id=environment.id, atLeast=error["extensions"]["cursor"])
     assert again["pipeline"]["version"] == environment.version
 
 
-def test_a_place_that_the_log_does_not_come_to_is_refused(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_position_beyond_the_log_is_refused(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(at_least, "PATIENCE", 0.1)
     lost = ahead(environment.pipeline["cursor"], 1000)
     (error,) = environment.stageline.ask(ASKED, id=environment.id, atLeast=lost)["errors"]
@@ -79,7 +77,7 @@ def test_a_place_that_the_log_does_not_come_to_is_refused(
     assert "beyond the end of the log" in error["message"]
 
 
-def test_what_is_no_cursor_of_this_log_is_refused_at_once(environment: Environment) -> None:
+def test_a_cursor_of_another_log_is_refused_at_once(environment: Environment) -> None:
     for cursor in ("nonsense", environment.pipeline["cursor"][:-3]):
         (error,) = environment.stageline.ask(ASKED, id=environment.id, atLeast=cursor)["errors"]
         assert error["extensions"]["code"] == "INVALID_ARGUMENT"

@@ -1,4 +1,4 @@
-"""What many fields want is loaded together."""
+"""Batches: values that many fields need are loaded together."""
 
 import asyncio
 import gc
@@ -14,7 +14,7 @@ PATIENCE = 10.0
 
 
 class Loads:
-    """Batches that were asked for; each key's value is the key itself, once it *may_end*."""
+    """The batches that were loaded; each key is its own value, once `may_end` is set."""
 
     def __init__(self) -> None:
         self.asked: list[list[int]] = []
@@ -34,21 +34,21 @@ class Loads:
         return await self.context.together(self.load, key)
 
 
-async def test_what_is_wanted_at_the_same_time_is_asked_for_once() -> None:
+async def test_keys_wanted_at_the_same_time_are_loaded_together() -> None:
     loads = Loads()
     assert await asyncio.gather(*map(loads.want, [3, 1, 2])) == [3, 1, 2]
     assert await loads.want(4) == 4
     assert loads.asked == [[3, 1, 2], [4]]
 
 
-async def test_a_fault_is_told_to_all_who_wanted_something() -> None:
+async def test_a_fault_of_a_load_reaches_every_waiting_field() -> None:
     loads = Loads()
     told = await asyncio.gather(*map(loads.want, [1, 0]), return_exceptions=True)
     assert [str(each) for each in told] == ["there is no 0"] * 2
     assert await loads.want(1) == 1
 
 
-async def test_who_is_cancelled_takes_nothing_from_the_others() -> None:
+async def test_a_cancelled_field_leaves_the_others_their_values() -> None:
     loads = Loads()
     loads.may_end.clear()
     first, second = asyncio.create_task(loads.want(1)), asyncio.create_task(loads.want(2))
@@ -62,7 +62,7 @@ async def test_who_is_cancelled_takes_nothing_from_the_others() -> None:
     assert loads.asked == [[1, 2]]
 
 
-async def test_nobody_waits_for_a_batch_that_was_cancelled() -> None:
+async def test_a_cancelled_batch_cancels_its_waiting_fields() -> None:
     async def load(_: Context, keys: list[int]) -> Sequence[int]:
         raise asyncio.CancelledError
 
@@ -72,7 +72,7 @@ async def test_nobody_waits_for_a_batch_that_was_cancelled() -> None:
     assert [each.cancelled() for each in waiting] == [True, True]
 
 
-async def test_nothing_is_kept_of_what_was_loaded() -> None:
+async def test_a_batch_is_freed_when_it_is_done() -> None:
     class Value:
         pass
 

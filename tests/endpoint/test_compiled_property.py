@@ -1,4 +1,4 @@
-"""A compiled document comes to what graphql-core comes to, byte by byte."""
+"""A compiled document gives the same bytes as graphql-core."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from domain.deployment.state import DeploymentSucceeded
 from endpoint.execution.compiled import compiler
-from endpoint.execution.compiled.query import Compiled
+from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.identity import Identity
 from gql.context import Application, Context
 from gql.contract.node import uuid_of
@@ -27,7 +27,7 @@ from tests.examples import examples
 from tests.gql.documents import CORE, VARIABLES, Selections, value
 from tests.gql.stageline import PATIENCE, document
 
-COMPILED = Compiled(schema)
+COMPILED = CompiledQueries(schema)
 
 ROOTS = [
     'project(id: "{project}")',
@@ -55,8 +55,8 @@ ROOTS = [
 
 def _document(data: st.DataObject, roots: list[str]) -> str:
     text = Selections(data.draw).document(roots)
-    operation = COMPILED.find(text, None) or COMPILED.find(text, None)  # a long one is compiled the second time
-    assume(operation is not None)  # two fields may have the same key and not go together
+    operation = COMPILED.find(text, None) or COMPILED.find(text, None)  # a long document is compiled the second time
+    assume(operation is not None)  # two fields with one key may conflict
     return text
 
 
@@ -64,7 +64,7 @@ def _document(data: st.DataObject, roots: list[str]) -> str:
 @settings(
     max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
-def test_whatever_resolvers_give_a_compiled_document_makes_of_it_what_graphql_core_does(data: st.DataObject) -> None:
+def test_a_compiled_document_gives_the_same_answer_as_graphql_core_for_any_values(data: st.DataObject) -> None:
     text = _document(data, [root.format(project="x", environment="x", deployment="x") for root in ROOTS])
     document = parse(text)
     operation = get_operation_ast(document)
@@ -80,7 +80,7 @@ def test_whatever_resolvers_give_a_compiled_document_makes_of_it_what_graphql_co
 
 
 def _giving(values: dict[str, Any]) -> GraphQLSchema:
-    """Our schema, whose root fields give *values*."""
+    """Return the schema with root fields that return *values*."""
     assert CORE.query_type is not None
     fields = {
         name: GraphQLField(field.type, field.args, resolve=lambda _, info, **__: values[info.path.key])
@@ -91,7 +91,7 @@ def _giving(values: dict[str, Any]) -> GraphQLSchema:
 
 
 class Real:
-    """An application with something in it, and the ids of that."""
+    """A running application with data, and the ids of the data."""
 
     def __init__(self, application: Application, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -109,7 +109,7 @@ class Real:
         return self.executed(document("mutation", field, *arguments), arguments)[field]
 
     def executed(self, text: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """What graphql-core makes of *text*."""
+        """Return the answer of graphql-core to *text*."""
         result = self.loop.run_until_complete(
             schema.execute(text, variable_values=variables, context_value=self.context)
         )
@@ -147,6 +147,6 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
 @settings(
     max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
-def test_a_compiled_document_asks_the_same_resolvers(real: Real, data: st.DataObject) -> None:
+def test_a_compiled_document_calls_the_same_resolvers(real: Real, data: st.DataObject) -> None:
     text = _document(data, [root.format(**real.ids) for root in ROOTS])
     assert msgspec.json.encode(real.compiled(text)) == msgspec.json.encode(real.executed(text, VARIABLES))

@@ -1,4 +1,4 @@
-"""Documents are read once, unless none is to be kept."""
+"""The cache of documents, and its switch."""
 
 from pathlib import Path
 
@@ -14,8 +14,10 @@ WRONG, BROKEN = "{ nothing }", "{ cursor"
 
 
 @pytest.mark.parametrize("keeps", [True, False])
-def test_documents_are_kept_unless_none_is_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool) -> None:
-    good = f"{{ cursor }} # {keeps}"  # or it might be known already as it was compiled
+def test_documents_are_cached_unless_the_cache_is_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool
+) -> None:
+    good = f"{{ cursor }} # {keeps}"  # unique, since other tests may have cached it
     kept: list[Cache[str, ParsedDocument | GraphQLError]] = [Cache(100_000), Cache(100_000)]
     for name, each in zip(("good", "others"), kept, strict=True):
         monkeypatch.setattr(schema.documents, name, each)

@@ -1,4 +1,4 @@
-"""Faults: what nobody expected is masked, and known again in the server's log by its id."""
+"""Faults: unexpected errors are masked, and the server's log has them under an id."""
 
 import logging
 import re
@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from endpoint.execution.persisted import Persisted
+from endpoint.execution.persisted import PersistedDocuments
 from endpoint.http.backend import Backend
 from endpoint.http.view import View
 from endpoint.identity import Credentials, Identity
@@ -24,19 +24,19 @@ ID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 def _damage(stageline: Stageline, database: str, statement: str) -> None:
-    stageline.query("projects")  # so that the read models are as new as the log
+    stageline.query("projects")  # so that the read models have caught up
     with closing(sqlite3.connect(stageline.data / database)) as connection, connection:
         connection.execute(statement)
 
 
 def _logged(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The errors in the server's log, with where they come from."""
+    """The errors in the server's log, with their tracebacks."""
     formatter = logging.Formatter()
     return [formatter.format(record) for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def _known(errors: list[Data], code: str, message: str) -> str:
-    """The id of the one error, of which nothing but *message* is said."""
+    """Return the id in the only error, whose text is otherwise *message*."""
     (error,) = errors
     assert error.keys() == {"message", "locations", "path", "extensions"}
     assert error["extensions"] == {"code": code}
@@ -65,7 +65,7 @@ def test_a_fault_of_one_field_leaves_the_others_their_answers(own: Stageline) ->
 
 
 @pytest.mark.parametrize("statement", ["UPDATE rows SET document = 'nonsense'", "DROP TABLE rows"])
-def test_what_fails_in_many_fields_of_one_answer_is_logged_once(
+def test_a_fault_in_many_fields_of_an_answer_is_logged_once(
     own: Stageline, caplog: pytest.LogCaptureFixture, statement: str
 ) -> None:
     made = own.do("createProject", name="Shop")
@@ -78,7 +78,7 @@ def test_what_fails_in_many_fields_of_one_answer_is_logged_once(
         assert len([each for each in _logged(caplog) if each.startswith(("fault ", "unavailable "))]) == times
 
 
-def test_a_database_that_cant_be_read_is_unavailable_and_no_more_is_said(
+def test_an_unreadable_database_is_unavailable_without_details(
     own: Stageline, caplog: pytest.LogCaptureFixture
 ) -> None:
     _damage(own, "views.db", "DROP TABLE rows")
@@ -106,14 +106,14 @@ def test_a_fault_of_a_subscription_is_masked_and_ends_it(own: Stageline, caplog:
     assert logged.startswith(f"fault {found[0]} at ")
 
 
-async def test_who_comes_while_tokens_cant_be_read_is_asked_to_try_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_request_while_tokens_cannot_be_read_is_told_to_retry(caplog: pytest.LogCaptureFixture) -> None:
     async def authenticate(_: Credentials) -> Identity:
         raise Unavailable("/data/log.db: the disk failed")
 
     def backend() -> Backend:
         raise AssertionError("nobody came in")
 
-    view = View(schema, backend, authenticate, Response(), Persisted())
+    view = View(schema, backend, authenticate, Response(), PersistedDocuments())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(view), base_url="http://stageline") as client:
         answer = await client.post("/graphql", json={"query": PROJECTS})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

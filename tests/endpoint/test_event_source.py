@@ -1,4 +1,4 @@
-"""EventSource as a browser has it: it comes back by itself to where it was, and for pages that are allowed to."""
+"""EventSource in a browser: it resumes by itself, and only for pages of allowed origins."""
 
 import http.server
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ mutation ($environment: ID!, $name: String!) { createStage(environment: $environ
 """
 DELETE = "mutation ($environment: ID!) { deleteEnvironment(environment: $environment) { __typename } }"
 
-# As docs/streams.md has it. A page keeps what it was sent, and whether it still wants more.
+# As in docs/streams.md. A page keeps the events that it received, and a flag to stop.
 FOLLOW = """
 async ([url, token, query, environment]) => {
   const authorization = `Bearer ${token}`;
@@ -41,7 +41,7 @@ async ([url, token, query, environment]) => {
   source.addEventListener("complete", () => source.close());
 }
 """
-# What a page tries that may not: each is refused, and it can't tell by what.
+# The attempts of a page that is not allowed: each is refused, without a reason that the page can read.
 HIJACK = """
 async ([url, query, environment]) => {
   const parameters = new URLSearchParams({ query, variables: JSON.stringify({ environment }) });
@@ -63,7 +63,7 @@ async ([url, query, environment]) => {
 
 @contextmanager
 def pages() -> Iterator[str]:
-    """An origin that has an empty page."""
+    """Serve an empty page; yield its origin."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -105,9 +105,7 @@ def positions(server: Serving, environment: str) -> list[int]:
     return [edge["node"]["position"] for edge in edges]
 
 
-def test_a_page_of_the_servers_own_and_one_that_is_allowed_come_back_without_a_gap_or_a_repeat(
-    page: Page, tmp_path: Path
-) -> None:
+def test_pages_of_the_own_and_an_allowed_origin_resume_without_a_gap_or_a_repeat(page: Page, tmp_path: Path) -> None:
     with pages() as allowed, serving(tmp_path, "--allow-origin", allowed) as server:
         environment = str(server.execute(CREATE)["createEnvironment"]["environment"]["id"])
         other = page.context.new_page()

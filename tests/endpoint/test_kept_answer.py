@@ -1,4 +1,4 @@
-"""The short way to an answer: what it gives is what there is, however often it is asked."""
+"""Cached answers and compiled queries over HTTP: always valid, and the same bytes as without them."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from endpoint.execution.compiled.query import Compiled
+from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.http.representation import MEDIA_TYPE
 from endpoint.identity import Identity
 from tests.gql.environment import Environment
@@ -34,7 +34,7 @@ def send(environment: Environment, method: str = "GET", query: str = PIPELINE, *
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_answer_is_the_same_until_something_changes_it(environment: Environment, method: str) -> None:
+def test_an_answer_is_cached_until_a_change(environment: Environment, method: str) -> None:
     first, second = send(environment, method), send(environment, method)
     assert first.content == second.content
     assert first.headers.get("etag") == second.headers.get("etag")
@@ -45,31 +45,31 @@ def test_an_answer_is_the_same_until_something_changes_it(environment: Environme
     assert "etag" not in third.headers or third.headers["etag"] != first.headers["etag"]
 
 
-def test_an_answer_shows_the_new_name_of_what_it_is_in(environment: Environment) -> None:
+def test_an_answer_has_the_new_name_of_its_environment(environment: Environment) -> None:
     query = "query ($environment: ID!) { environment(id: $environment) { name project { name } } }"
     for name in ("Production", "Production", "Live", "Live"):
         environment.do("editEnvironment", name=name)
         assert send(environment, query=query).json()["data"]["environment"]["name"] == name
 
 
-def test_who_is_to_see_something_else_gets_an_answer_of_their_own(
+def test_identities_of_different_scopes_get_separate_answers(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
-    answer = Compiled.answer
+    answer = CompiledQueries.answer
 
-    async def watched(self: Compiled, query: str, *options: Any) -> Any:
+    async def watched(self: CompiledQueries, query: str, *options: Any) -> Any:
         made.append(query)
         return await answer(self, query, *options)
 
-    monkeypatch.setattr(Compiled, "answer", watched)
+    monkeypatch.setattr(CompiledQueries, "answer", watched)
     for scope in ("everything", "everything", "something"):
         monkeypatch.setattr(Identity, "scope", scope)
         assert send(environment).status_code == 200
     assert len(made) == 2
 
 
-def test_who_has_the_answer_gets_no_bytes(environment: Environment) -> None:
+def test_a_client_with_the_current_etag_gets_304(environment: Environment) -> None:
     answer = send(environment)
     assert answer.headers["cache-control"] == "private, no-cache"
     assert answer.headers["vary"] == "Accept, Accept-Encoding, Authorization"
@@ -95,7 +95,7 @@ def test_each_representation_has_a_tag_of_its_own(environment: Environment) -> N
     assert [answer.headers.get("content-encoding") for answer in answers] == [None, "gzip"] * 2
 
 
-def test_a_large_answer_is_compressed_for_who_takes_that(environment: Environment) -> None:
+def test_a_large_answer_is_compressed_for_clients_that_accept_gzip(environment: Environment) -> None:
     plain = send(environment)
     for accepted, is_packed in [("gzip", True), ("br, gzip;q=0.5", True), ("gzip;q=0", False), ("br", False)]:
         for _ in range(2):
@@ -107,7 +107,7 @@ def test_a_large_answer_is_compressed_for_who_takes_that(environment: Environmen
     assert "content-encoding" not in small.headers
 
 
-def test_what_goes_the_long_way_is_sent_the_same_way(environment: Environment) -> None:
+def test_an_answer_of_graphql_core_is_sent_with_the_same_headers(environment: Environment) -> None:
     introspection = "{ __schema { types { name description fields { name description } } } }"
     first = send(environment, query=introspection, accept_encoding="gzip")
     assert first.headers["content-encoding"] == "gzip"
@@ -117,8 +117,8 @@ def test_what_goes_the_long_way_is_sent_the_same_way(environment: Environment) -
     )
 
 
-def test_whoever_was_told_of_a_change_sees_it(environment: Environment) -> None:
-    """Many ask while one changes: no answer is older than the change that was acknowledged before it was asked for."""
+def test_an_answer_contains_every_change_acknowledged_before_the_request(environment: Environment) -> None:
+    """Many requests run during changes: each answer contains every change acknowledged before its request."""
     acknowledged = [environment.version]
 
     def ask(_: int) -> tuple[int, int]:
@@ -135,7 +135,7 @@ def test_whoever_was_told_of_a_change_sees_it(environment: Environment) -> None:
     assert ask(0) == (acknowledged[-1], acknowledged[-1])
 
 
-def test_a_name_that_was_forgotten_is_in_no_answer_any_more(stageline: Stageline) -> None:
+def test_an_erased_name_is_in_no_answer(stageline: Stageline) -> None:
     actor = "jane-of-the-front"
     stageline.do("setActorProfile", actor=actor, name="Jane")
     everyone = "{ actors { edges { node { id name } } } }"
@@ -149,14 +149,14 @@ def test_the_time_of_a_signed_head_is_that_of_the_answer(stageline: Stageline) -
     assert first < second
 
 
-def test_a_wrong_request_is_told_so_on_the_short_way_too(environment: Environment) -> None:
+def test_an_invalid_request_is_refused_on_the_fast_path_too(environment: Environment) -> None:
     for _ in range(2):
         answer = send(environment, query='{ environments(project: "nowhere") { edges { cursor } } }')
         assert answer.json()["errors"][0]["extensions"]["code"] == "PROJECT_NOT_FOUND"
 
 
 @pytest.mark.parametrize("options", [{"compiles": False}, {"kept_answers": 0}])
-def test_without_the_short_way_the_answers_are_the_same(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_the_answers_are_the_same_without_the_fast_path(tmp_path: Path, options: dict[str, Any]) -> None:
     with served(tmp_path, **options) as own:
         environment = Environment(own)
         first, second = send(environment), send(environment)

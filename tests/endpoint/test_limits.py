@@ -1,4 +1,4 @@
-"""What an operation may ask for, at most: each limit is named in its error, whichever way the operation comes."""
+"""Limits of operations: each is named in its error, over every transport."""
 
 import importlib
 import json
@@ -57,10 +57,10 @@ GUIDE = Path(__file__).parents[2] / "docs/queries.md"
 BOMB = "{ ...F0 }" + "".join(
     f" fragment F{number} on Query {{ ...F{number + 1} ...F{number + 1} }}" for number in range(100)
 )
-SELECTIONS = "An operation may have 1,000 fields and fragments, each as often as it is used"
-REPEATS = "An operation may have 50 times the same field (projects.pageInfo.hasNextPage)"
-COUNTED = "the things in its lists, times the levels of fields asked of each, and its documents and mutations"
-COST = f"An operation may cost 10,000 ({COUNTED})"
+SELECTIONS = "An operation may have at most 1,000 fields and fragments, counted at each use"
+REPEATS = "An operation may have at most 50 selections of the same field (projects.pageInfo.hasNextPage)"
+COUNTED = "the items of its lists times the levels of fields selected from each, its documents and mutations"
+COST = f"An operation may cost at most 10,000 ({COUNTED})"
 EXPENSIVE = """
 query ($some: Int = 9, $most: Int!) {
   deployments(environment: 1, last: $most) {
@@ -69,13 +69,13 @@ query ($some: Int = 9, $most: Int!) {
   actors { pageInfo { endCursor } }
 }
 """
-ADVICE = "ask for less, or in several operations"
+ADVICE = "request less, or use several operations"
 TOO_MUCH = [
     *(
         (
             document,
             "TOO_MANY_DIGITS",
-            "A whole number in a document may have 100 digits; this one has 5,000: give a smaller one.",
+            "An integer in a document may have at most 100 digits; this one has 5,000: use a smaller number.",
             (100, 5000),
         )
         for document in (
@@ -99,38 +99,41 @@ TOO_MUCH = [
     (
         "{ __schema { types " + "{ ofType " * 19 + "{ name }" + "}" * 19 + " } }",
         "TOO_DEEP",
-        f"An operation may have 20 levels of fields; this one has 22: {ADVICE}.",
+        f"An operation may have at most 20 levels of fields; this one has 22: {ADVICE}.",
         (20, 22),
     ),
     (
         "{ " + " ".join(f"a{number}: cursor" for number in range(101)) + " }",
         "TOO_MANY_ALIASES",
-        f"An operation may have 100 aliases; this one has 101: {ADVICE}.",
+        f"An operation may have at most 100 aliases; this one has 101: {ADVICE}.",
         (100, 101),
     ),
     (
         "{ cursor " + "@x " * 101 + "}",
         "TOO_MANY_DIRECTIVES",
-        f"An operation may have 100 directives; this one has 101: {ADVICE}.",
+        f"An operation may have at most 100 directives; this one has 101: {ADVICE}.",
         (100, 101),
     ),
     (
         "{ projects { pageInfo { " + "hasNextPage " * 26 + "} } ...F } fragment F on Query { projects { pageInfo {"
         " hasNextPage " + "... { hasNextPage } " * 24 + "} } }",
         "TOO_MANY_REPEATS",
-        f"{REPEATS}; this one has 51: ask for each field once.",
+        f"{REPEATS}; this one has 51: select each field once.",
         (50, 51),
     ),
     (
         "{ cursor } fragment Unused on Query { " + "cursor " * 51 + "}",
         "TOO_MANY_REPEATS",
-        "An operation may have 50 times the same field (cursor); this one has 51: ask for each field once.",
+        (
+            "An operation may have at most 50 selections of the same field (cursor); this one has 51:"
+            " select each field once."
+        ),
         (50, 51),
     ),
     (
         EXPENSIVE,
         "QUERY_TOO_EXPENSIVE",
-        f"{COST}; this one costs 45,600: ask for smaller pages, or in several operations.",
+        f"{COST}; this one costs 45,600: request smaller pages, or use several operations.",
         (10_000, 500 * 7 + 500 * 4 * 3 + 500 * 4 * 9 * 2 + 50 * 2),
     ),
 ]
@@ -143,7 +146,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize(("document", "code", "message", "numbers"), TOO_MUCH, ids=[each[1] for each in TOO_MUCH])
-def test_each_limit_is_named_whichever_way_an_operation_comes(
+def test_each_limit_is_named_over_every_transport(
     server: Stageline, document: str, code: str, message: str, numbers: tuple[int, int]
 ) -> None:
     asked = {"query": document, "variables": {"most": 500}}
@@ -175,7 +178,7 @@ def test_a_subscription_has_the_same_limits(server: Stageline) -> None:
     }
 
 
-def test_what_an_operation_costs_may_be_just_the_limit(server: Stageline) -> None:
+def test_an_operation_may_cost_exactly_the_maximum(server: Stageline) -> None:
     def document(more: int) -> str:
         page = "deployments(environment: 1, first: $first) { edges { node { failure { stage { id } } } } }"
         rest = f"projects(first: {more}) {{ edges {{ __typename }} }}"
@@ -187,7 +190,7 @@ def test_what_an_operation_costs_may_be_just_the_limit(server: Stageline) -> Non
     assert error["extensions"] == {"code": "ENVIRONMENT_NOT_FOUND"}
 
 
-def test_no_more_is_told_of_what_is_wrong_than_helps(server: Stageline) -> None:
+def test_the_number_of_reported_errors_is_limited(server: Stageline) -> None:
     errors = server.ask("{ " + " ".join(f"wrong{number}" for number in range(50)) + " }")["errors"]
     assert [error["message"] for error in errors] == [
         *(f"Cannot query field 'wrong{number}' on type 'Query'." for number in range(limits.MAX_ERRORS)),
@@ -195,10 +198,11 @@ def test_no_more_is_told_of_what_is_wrong_than_helps(server: Stageline) -> None:
     ]
 
 
-def test_a_document_that_is_too_long_isnt_read(server: Stageline) -> None:
+def test_a_document_that_is_too_long_is_not_parsed(server: Stageline) -> None:
     document = "{ cursor }" + " " * limits.MAX_CHARACTERS
     told = {
-        "message": "A document may have 100,000 characters; this one has 100,010: give what is long as a variable.",
+        "message": "A document may have at most 100,000 characters; this one has 100,010:"
+        " send long texts as variables.",
         "extensions": {"code": "TOO_MANY_CHARACTERS", "limit": 100_000, "actual": 100_010},
     }
     assert server.ask(document) == {"errors": [told]}
@@ -220,20 +224,20 @@ def test_the_usual_introspection_is_within_the_limits(server: Stageline) -> None
     assert len(server.execute(INTROSPECTION)["__schema"]["types"]) > 50
 
 
-def test_what_our_own_client_asks_is_within_the_limits() -> None:
+def test_the_documents_of_the_command_line_are_within_the_limits() -> None:
     asked = [*_of_the_command_line()]
     fragments = {each.name.value: each for each in asked if isinstance(each, FragmentDefinitionNode)}
     operations = [each for each in asked if isinstance(each, OperationDefinitionNode)]
     assert len(operations) > 15
     for operation in operations:
         document = DocumentNode(definitions=(operation, *fragments.values()))
-        assert limits.exceeded(document) == []
+        assert limits.size_errors(document) == []
         (own,) = cost.costs(CORE, document, COSTS).values()
-        assert own.exceeded({"first": MAX_PAGE}) == []
+        assert own.limit_errors({"first": MAX_PAGE}) == []
 
 
 def _of_the_command_line() -> Iterator[DefinitionNode]:
-    """What is defined in the documents that stand in its modules."""
+    """Yield the definitions in the documents of the command line's modules."""
     for module in pkgutil.iter_modules(cli.__path__):
         for value in vars(importlib.import_module(f"cli.{module.name}")).values():
             with suppress(GraphQLSyntaxError):
@@ -337,7 +341,7 @@ def _without_fragments(
 
 
 class Model(Visitor):
-    """What a document without named fragments asks, found by walking through it once."""
+    """The size and cost of a document without named fragments, measured in one pass."""
 
     def __init__(self, types: TypeInfo, variables: dict[str, int | None]) -> None:
         super().__init__()
@@ -347,8 +351,8 @@ class Model(Visitor):
         self._variables = variables
         self._weight = 0
         self._way: list[str] = []
-        self._lists: list[tuple[int, int, int]] = []  # things, level, deepest level below
-        self._around: list[tuple[int, int]] = []  # the index in _lists, its things
+        self._lists: list[tuple[int, int, int]] = []  # items, level, deepest level below
+        self._around: list[tuple[int, int]] = []  # the index in _lists, its items
 
     @property
     def size(self) -> tuple[int, int, int, int]:

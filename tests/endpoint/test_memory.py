@@ -1,4 +1,4 @@
-"""What a node keeps of what it is asked is bounded by bytes, and is freed without a collection of garbage."""
+"""Memory: the caches of a node are bounded in bytes, and are freed without a garbage collection."""
 
 import gc
 import sys
@@ -17,10 +17,10 @@ from cache.lru import Cache
 from endpoint.execution import documents, limits, persisted
 from endpoint.execution.compiled import compiler
 from endpoint.execution.compiled import query as compiled
-from endpoint.execution.compiled.query import Compiled, CompiledQuery
+from endpoint.execution.compiled.query import CompiledQueries, CompiledQuery
 from endpoint.execution.documents import ParsedDocument
 from endpoint.execution.holding import Holding, TooManyOpen
-from endpoint.execution.persisted import Persisted, hashed
+from endpoint.execution.persisted import PersistedDocuments, sha256
 from gql.schema import schema
 from server import app
 from tests.gql.environment import Environment
@@ -29,21 +29,21 @@ from tests.gql.stageline import Socket, served
 FIELDS = "stages { id name services { id name stage { id name } } }"
 
 PARTS = 20
-"""Fields of a document that is compiled."""
+"""Fields of a document that can be compiled."""
 
 
 def document(number: int, parts: int = 46) -> str:
-    """A valid document of 5 KB that no other number gives."""
+    """Return a valid document of 5 KB, different for each number."""
     fields = [f'a{part}: pipeline(environment: "{number:08}{part:024}") {{ {FIELDS} }}' for part in range(parts)]
     return f"{{ {' '.join(fields)} }}"
 
 
-COMPILED = Compiled(schema)
+COMPILED = CompiledQueries(schema)
 
 
 @pytest.fixture(autouse=True)
 def caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Empty caches, as long as one test."""
+    """Empty caches for one test."""
     documents_ = schema.documents
     for owner, name in ((documents_, "good"), (documents_, "others"), (COMPILED, "_asked_once")):
         monkeypatch.setattr(owner, name, Cache[object, object](getattr(owner, name).limit))
@@ -52,7 +52,7 @@ def caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def taken(keep: Callable[[], object]) -> int:
-    """The bytes that are taken by what is kept."""
+    """Return the memory that the result of *keep* takes, in bytes."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -65,7 +65,7 @@ def taken(keep: Callable[[], object]) -> int:
     return size
 
 
-def test_a_document_takes_no_more_than_it_is_weighed_as() -> None:
+def test_a_document_takes_no_more_memory_than_its_weight() -> None:
     schema.documents.read(document(0))
     size = taken(lambda: [schema.documents._parse(document(number)) for number in range(1, 6)])
     known = schema.documents._parse(document(1))
@@ -74,7 +74,7 @@ def test_a_document_takes_no_more_than_it_is_weighed_as() -> None:
     assert known.weight < 50 * len(document(1))
 
 
-def test_a_compiled_document_takes_no_more_than_it_is_weighed_as() -> None:
+def test_a_compiled_document_takes_no_more_memory_than_its_weight() -> None:
     def queries(first: int) -> list[CompiledQuery]:
         made = []
         for number in range(first, first + 5):
@@ -90,21 +90,21 @@ def test_a_compiled_document_takes_no_more_than_it_is_weighed_as() -> None:
     assert taken(lambda: queries(10)) / 5 < weight * 1.1
 
 
-def test_however_many_documents_are_asked_those_that_are_kept_take_so_many_bytes() -> None:
+def test_the_cached_documents_are_bounded_in_bytes() -> None:
     for number in range(100):
         schema.documents.read(document(number))
     assert 0 < schema.documents.good.weight <= documents.GOOD_BYTES
     assert len(schema.documents.good) < 100
 
 
-def test_documents_that_are_kept_are_nothing_that_a_collection_looks_at() -> None:
+def test_garbage_collections_do_not_visit_cached_documents() -> None:
     schema.documents.read(document(0))
     gc.collect()
     before = len(gc.get_objects())
     for number in range(1, 20):
         schema.documents.read(document(number))
     gc.collect()
-    assert len(gc.get_objects()) - before < 19 * 200  # of some 1,200 each
+    assert len(gc.get_objects()) - before < 19 * 200  # a document has some 1,200
 
 
 def test_a_document_is_freed_without_a_collection() -> None:
@@ -120,7 +120,7 @@ def test_a_document_is_freed_without_a_collection() -> None:
         gc.enable()
 
 
-def test_a_document_that_was_carried_out_is_freed_without_a_collection(tmp_path: Path) -> None:
+def test_an_executed_document_is_freed_without_a_collection(tmp_path: Path) -> None:
     with served(tmp_path) as stageline:
         stageline.execute(document(0))
         gc.collect()
@@ -134,7 +134,7 @@ def test_a_document_that_was_carried_out_is_freed_without_a_collection(tmp_path:
             gc.enable()
 
 
-def test_an_error_names_its_place_though_the_tokens_are_gone() -> None:
+def test_an_error_has_its_location_without_the_tokens() -> None:
     known = schema.documents.read("{\n  cursor\n}")
     operation = get_operation_ast(known.document, None)
     assert operation is not None
@@ -148,12 +148,12 @@ def test_an_error_names_its_place_though_the_tokens_are_gone() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["{ cursor", "{ nothing }"])
-def test_what_is_wrong_with_a_document_keeps_nothing_of_who_asked(wrong: str) -> None:
-    class Asked:
-        """What somebody asks, with variables of any size."""
+def test_the_errors_of_a_document_keep_nothing_of_the_request(wrong: str) -> None:
+    class SentRequest:
+        """A request with variables of any size."""
 
-    def ask() -> "ref[Asked]":
-        asked = Asked()
+    def ask() -> "ref[SentRequest]":
+        asked = SentRequest()
         with suppress(GraphQLError):
             schema.documents.read(wrong)
         return ref(asked)
@@ -163,7 +163,7 @@ def test_what_is_wrong_with_a_document_keeps_nothing_of_who_asked(wrong: str) ->
     assert gone() is None
 
 
-def test_invalid_documents_take_so_many_bytes_and_push_out_no_valid_one() -> None:
+def test_invalid_documents_are_bounded_in_bytes_and_displace_no_valid_one() -> None:
     schema.documents.read("{ cursor }")
     for number in range(300):
         with pytest.raises(GraphQLError):
@@ -172,7 +172,7 @@ def test_invalid_documents_take_so_many_bytes_and_push_out_no_valid_one() -> Non
     assert schema.documents.good.get("{ cursor }") is not None
 
 
-def test_a_long_document_is_compiled_when_it_is_asked_again() -> None:
+def test_a_long_document_is_compiled_when_it_is_sent_again() -> None:
     assert COMPILED.find(document(1), None) is None
     assert COMPILED.find(document(1), None) is not None
     assert COMPILED.find("{ cursor }", None) is not None
@@ -187,8 +187,8 @@ def test_a_document_of_too_many_structs_is_not_compiled(monkeypatch: pytest.Monk
     assert CompiledQuery(schema.core, known, operation, ("", None)).roots(()) is None
 
 
-def test_compiled_documents_take_so_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "Compiled", lambda _: COMPILED)
+def test_compiled_documents_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "CompiledQueries", lambda _: COMPILED)
     with served(tmp_path) as stageline:
         for number in range(30):
             for _ in range(2):
@@ -199,14 +199,14 @@ def test_compiled_documents_take_so_many_bytes(tmp_path: Path, monkeypatch: pyte
 
 
 def structs() -> int:
-    """The number of struct classes that there are, garbage among them."""
+    """Return the number of struct classes, garbage included."""
     return sum(isinstance(each, StructMeta) for each in gc.get_objects())
 
 
-def test_compiled_documents_that_are_dropped_are_collected_before_they_are_many(
+def test_dropped_compiled_documents_are_collected_before_they_are_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They refer to themselves, and to free many at once would take long."""
+    """Struct classes refer to themselves, and freeing many at once is slow."""
     monkeypatch.setattr(compiler, "MAX_STRUCTS", 50)
     monkeypatch.setattr(compiled, "GARBAGE", 3 * 50 * compiler.STRUCT)
     gc.collect()
@@ -222,11 +222,11 @@ def test_compiled_documents_that_are_dropped_are_collected_before_they_are_many(
         gc.enable()
 
 
-def test_documents_that_clients_register_take_so_many_bytes() -> None:
-    known = Persisted()
+def test_documents_that_clients_register_are_bounded_in_bytes() -> None:
+    known = PersistedDocuments()
     for number in range(2 * persisted.SENT_BYTES // 20_000):
         text = f"{{ a{number} }}{' ' * 19_000}"
-        known.text(text, hashed(text), None)
+        known.text(text, sha256(text), None)
     assert 0 < known._sent.weight <= persisted.SENT_BYTES
 
 
@@ -235,16 +235,16 @@ FOLLOW = "subscription ($id: ID!) { pipeline(environment: $id) { version } }"
 
 def test_a_subscription_with_too_many_variables_is_refused(tmp_path: Path) -> None:
     size = documents.MAX_FOLLOWED
-    (error,) = schema.documents.read(FOLLOW).exceeded(None, {"id": "x" * size})
+    (error,) = schema.documents.read(FOLLOW).limit_errors(None, {"id": "x" * size})
     assert (error.extensions or {})["code"] == "TOO_LARGE"
     assert f"{size:,}" in error.message
-    assert schema.documents.read(FOLLOW).exceeded(None, {"id": "x" * (size - 20)}) == []
+    assert schema.documents.read(FOLLOW).limit_errors(None, {"id": "x" * (size - 20)}) == []
     long = FOLLOW + "#" * documents.MAX_KEPT
-    (error,) = schema.documents.read(long).exceeded(None, {})
+    (error,) = schema.documents.read(long).limit_errors(None, {})
     assert (error.extensions or {})["code"] == "TOO_MANY_CHARACTERS"
 
 
-def test_open_subscriptions_hold_so_many_bytes_and_count_a_document_once() -> None:
+def test_open_subscriptions_are_bounded_in_bytes_and_count_a_document_once() -> None:
     known = schema.documents.read(FOLLOW)
     holding = Holding(200_000)
     with holding.subscription("a", FOLLOW, known, {"id": "x"}):
@@ -265,15 +265,15 @@ def test_no_token_keeps_others_from_subscribing() -> None:
 
     with follow("a", 6_000):
         held = holding.weight
-        with pytest.raises(TooManyOpen, match="this token's"), follow("a", 1_500):
+        with pytest.raises(TooManyOpen, match="of this token"), follow("a", 1_500):
             pass
-        with follow("b", 1_500), pytest.raises(TooManyOpen, match="this node's"), follow("b", 3_000):
+        with follow("b", 1_500), pytest.raises(TooManyOpen, match="of this node"), follow("b", 3_000):
             pass
         assert holding.weight == held
     assert holding.weight == 0
 
 
-def test_an_open_subscription_keeps_nothing_of_the_events_that_it_gave(tmp_path: Path) -> None:
+def test_an_open_subscription_keeps_nothing_of_its_earlier_events(tmp_path: Path) -> None:
     asked = "subscription ($id: ID!) { pipelineEvents(environment: $id) { cursor message actor } }"
     with served(tmp_path) as stageline, stageline.socket() as socket:
         environment = Environment(stageline)
@@ -285,7 +285,7 @@ def test_an_open_subscription_keeps_nothing_of_the_events_that_it_gave(tmp_path:
 
 
 def _create_stages(environment: Environment, socket: Socket, count: int) -> None:
-    """Create so many stages, and take the event of each."""
+    """Create *count* stages, and receive the event of each."""
     for number in range(count):
         name = f"{number + 1} of {count}"
         environment.do("createStage", name=name)

@@ -1,4 +1,4 @@
-"""Documents that are named by their hashes, on every way in; and a server that answers listed documents only."""
+"""Persisted documents over every transport, and a server that answers listed documents only."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from endpoint.execution import persisted
-from endpoint.execution.persisted import DocumentsUnusable, NotPersisted, Persisted
+from endpoint.execution.persisted import DocumentsUnusable, NotPersisted, PersistedDocuments
 from endpoint.http.representation import MEDIA_TYPE
 from gql.schema import schema
 from server import documents
@@ -34,7 +34,7 @@ def hashed(text: str) -> str:
 
 
 def named(text: str) -> Data:
-    """As GraphQL over HTTP has it."""
+    """Return the parameters of GraphQL over HTTP that name *text*."""
     return {"documentId": f"sha256:{hashed(text)}"}
 
 
@@ -43,12 +43,12 @@ def by_apollo(text: str) -> Data:
 
 
 def fresh(text: str) -> str:
-    """The same, as no other test has sent it."""
+    """Return *text* with a comment, so that no other test has sent it."""
     return f"# {next(numbers)}\n{text}"
 
 
 numbers = iter(range(1000))
-"""How documents are told from each other."""
+"""Numbers that make documents unique."""
 
 each_naming = pytest.mark.parametrize("naming", [named, by_apollo])
 
@@ -73,9 +73,7 @@ def code(answer: httpx.Response) -> str:
 
 @each_naming
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_document_that_was_sent_with_its_hash_is_known_by_it(
-    environment: Environment, naming: Any, method: str
-) -> None:
+def test_a_document_sent_with_its_hash_is_found_by_the_hash(environment: Environment, naming: Any, method: str) -> None:
     text = fresh(PIPELINE)
     for _ in range(2):
         assert ask(environment, naming(text), method).json() == {"errors": NOT_FOUND}
@@ -86,7 +84,7 @@ def test_a_document_that_was_sent_with_its_hash_is_known_by_it(
             assert ask(environment, naming_(text), method).content == whole.content
 
 
-def test_an_unknown_document_is_a_wrong_request_for_clients_of_the_specification(environment: Environment) -> None:
+def test_an_unknown_document_has_status_400_for_clients_of_the_specification(environment: Environment) -> None:
     statuses = [
         ask(environment, named("{ a }"), method, accept=accept).status_code
         for method in ("GET", "POST")
@@ -95,7 +93,7 @@ def test_an_unknown_document_is_a_wrong_request_for_clients_of_the_specification
     assert statuses == [400, 200, 400, 200]
 
 
-def test_what_is_named_by_its_hash_is_cached_like_what_is_sent(environment: Environment) -> None:
+def test_an_answer_to_a_hash_is_cached_like_one_to_a_text(environment: Environment) -> None:
     text = fresh(PIPELINE)
     sent = ask(environment, {"query": text, **named(text)}, "GET")
     tag = ask(environment, named(text), "GET").headers["etag"]
@@ -124,17 +122,17 @@ def test_a_hash_of_something_else_registers_nothing(environment: Environment, na
         ({"documentId": ""}, 200, "PERSISTED_QUERY_NOT_FOUND"),
     ],
 )
-def test_a_name_that_is_none_is_refused(environment: Environment, asked: Data, status: int, wanted: str) -> None:
+def test_an_invalid_hash_is_refused(environment: Environment, asked: Data, status: int, wanted: str) -> None:
     answer = ask(environment, asked)
     assert (answer.status_code, code(answer)) == (status, wanted)
 
 
-def test_other_extensions_are_nobodys_business(environment: Environment) -> None:
+def test_other_extensions_are_ignored(environment: Environment) -> None:
     others = {"clientLibrary": {"name": "mine"}, "persistedQuery": None}
     assert "data" in ask(environment, {"query": VERSION, "extensions": others}).json()
 
 
-def test_a_change_by_its_hash_is_made_by_post_only(environment: Environment) -> None:
+def test_a_mutation_named_by_its_hash_needs_post(environment: Environment) -> None:
     text = fresh(RENAME)
     assert "data" in ask(environment, {"query": text, **named(text)}).json()
     refused = ask(environment, named(text), "GET", accept=MEDIA_TYPE)
@@ -145,7 +143,7 @@ def test_a_change_by_its_hash_is_made_by_post_only(environment: Environment) -> 
     assert ask(environment, named(text)).json()["data"]["editEnvironment"]["__typename"] == "Pipeline"
 
 
-def test_a_name_is_good_for_every_way_in(environment: Environment) -> None:
+def test_a_hash_works_over_every_transport(environment: Environment) -> None:
     text = fresh(EVENTS)
     variables = {"variables": {"environment": environment.id}}
     (first, *_) = environment.events()
@@ -164,7 +162,7 @@ def test_a_name_is_good_for_every_way_in(environment: Environment) -> None:
     assert (json.loads(refused["data"])["errors"], end) == (NOT_FOUND, COMPLETE)
 
 
-def test_a_socket_is_not_let_in_by_a_name(stageline: Stageline) -> None:
+def test_a_hash_does_not_authenticate_a_websocket(stageline: Stageline) -> None:
     with stageline.open() as opened:
         opened.send({"id": "1", "type": "subscribe", "payload": named(VERSION)})
         with pytest.raises(ConnectionClosed) as closed:
@@ -173,19 +171,19 @@ def test_a_socket_is_not_let_in_by_a_name(stageline: Stageline) -> None:
     assert closed.value.rcvd.code == 4401
 
 
-def test_only_so_many_bytes_of_documents_are_known_from_clients() -> None:
-    known = Persisted()
+def test_the_least_recently_named_documents_are_evicted() -> None:
+    known = PersistedDocuments()
     texts = [f"{{ a{number} }}{' ' * 19_000}" for number in range(persisted.SENT_BYTES // 19_000 + 1)]
     first, second, *_ = texts
     for number, text in enumerate(texts):
         assert known.text(text, hashed(text), None) == text
         if number:
-            assert known.text(None, hashed(first), None) == first  # so it is the second that was named least recently
+            assert known.text(None, hashed(first), None) == first  # so the second is the least recently named
     with pytest.raises(NotPersisted):
         known.text(None, hashed(second), None)
 
 
-def test_a_document_that_is_too_long_is_answered_and_not_known(environment: Environment) -> None:
+def test_a_document_that_is_too_long_is_answered_but_not_registered(environment: Environment) -> None:
     text = f"{VERSION} #{'x' * 20_000}"
     assert "data" in ask(environment, {"query": text, **named(text)}).json()
     assert code(ask(environment, named(text))) == "PERSISTED_QUERY_NOT_FOUND"
@@ -202,10 +200,10 @@ def as_manifest(text: str, id_: str) -> Data:
 
 @pytest.mark.parametrize("shape", [as_object, as_manifest])
 @pytest.mark.parametrize("id_", ["f5c3", hashed(VERSION), f"sha256:{hashed(VERSION)}"])
-def test_a_list_of_documents_is_read_as_tools_write_it(tmp_path: Path, shape: Any, id_: str) -> None:
+def test_a_list_of_documents_is_read_in_the_formats_of_the_tools(tmp_path: Path, shape: Any, id_: str) -> None:
     file = tmp_path / "documents.json"
     file.write_text(json.dumps(shape(VERSION, id_)))
-    known = Persisted(persisted.listed(schema.documents, file))
+    known = PersistedDocuments(persisted.read_list(schema.documents, file))
     for asked in (id_, f"sha256:{hashed(VERSION)}"):
         assert known.text(None, asked, None) == VERSION
     assert known.text(None, None, by_apollo(VERSION)["extensions"]) == VERSION
@@ -217,22 +215,22 @@ def test_a_list_of_documents_is_read_as_tools_write_it(tmp_path: Path, shape: An
     ("content", "why"),
     [
         (None, "No such file"),
-        ("{", "can't be read as a list of documents"),
-        ("[]", "is no list of documents"),
-        ('{"a": 7}', "is no list of documents"),
-        ('{"format": "another", "operations": []}', "is no list of documents"),
+        ("{", "Cannot read the list of documents"),
+        ("[]", "Invalid list of documents"),
+        ('{"a": 7}', "Invalid list of documents"),
+        ('{"format": "another", "operations": []}', "Invalid list of documents"),
         ('{"abc": "{ nothing }"}', "- abc: Cannot query field 'nothing' on type 'Query'. (line 1)"),
         ('{"abc": "query {"}', "- abc: Syntax Error: Expected Name, found <EOF>. (line 1)"),
-        (f'{{"sha256:{"0" * 64}": "{{ __typename }}"}}', "its text has another hash"),
+        (f'{{"sha256:{"0" * 64}": "{{ __typename }}"}}', "the id is not the SHA-256 of the text"),
         (json.dumps({str(number): "{ a }" for number in range(12)}), "- and 2 more"),
     ],
 )
-def test_a_list_that_cant_be_answered_is_refused_at_the_start(tmp_path: Path, content: str | None, why: str) -> None:
+def test_an_invalid_list_is_refused_at_the_start(tmp_path: Path, content: str | None, why: str) -> None:
     file = tmp_path / "documents.json"
     if content is not None:
         file.write_text(content)
     with pytest.raises(DocumentsUnusable) as refused:
-        persisted.listed(schema.documents, file)
+        persisted.read_list(schema.documents, file)
     assert str(file) in str(refused.value)
     assert why in str(refused.value)
 
@@ -242,7 +240,7 @@ LISTED = {"pipeline": PIPELINE, "events": EVENTS, hashed(VERSION): VERSION}
 
 @pytest.fixture(scope="module")
 def listing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    """An environment of a server that answers listed documents only, and those of our own."""
+    """An environment of a server that answers listed documents and its own only."""
     folder = tmp_path_factory.mktemp("listing")
     file = folder / "documents.json"
     file.write_text(json.dumps(LISTED))
@@ -251,7 +249,7 @@ def listing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_listed_document_is_answered_however_it_is_meant(listing: Environment, method: str) -> None:
+def test_a_listed_document_is_answered_by_text_and_by_id(listing: Environment, method: str) -> None:
     by_text = ask(listing, {"query": PIPELINE}, method)
     assert by_text.json()["data"]["pipeline"]["environment"]["id"] == listing.id
     for asked in ({"documentId": "pipeline"}, named(PIPELINE), by_apollo(PIPELINE)):
@@ -273,7 +271,7 @@ def test_a_listed_document_is_answered_however_it_is_meant(listing: Environment,
         by_apollo("{ __typename }"),
     ],
 )
-def test_what_is_not_listed_is_refused_with_what_to_do(listing: Environment, asked: Data, method: str) -> None:
+def test_an_unlisted_document_is_refused_with_advice(listing: Environment, asked: Data, method: str) -> None:
     for _ in range(2):
         answer = ask(listing, asked, method)
         assert code(answer) == "DOCUMENT_NOT_LISTED"
@@ -283,7 +281,7 @@ def test_what_is_not_listed_is_refused_with_what_to_do(listing: Environment, ask
     }
 
 
-def test_sockets_and_streams_have_listed_documents_only(listing: Environment) -> None:
+def test_websockets_and_event_streams_accept_listed_documents_only(listing: Environment) -> None:
     variables = {"variables": {"environment": listing.id}}
     with listing.stageline.socket() as opened:
         opened.send({"id": "1", "type": "subscribe", "payload": {"query": f"{EVENTS} ", **variables}})
@@ -298,7 +296,7 @@ def test_sockets_and_streams_have_listed_documents_only(listing: Environment) ->
         assert json.loads(next(events)["data"])["data"]["pipelineEvents"]["version"] == 1
 
 
-def test_a_list_can_be_tried_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unlisted_documents_can_be_logged_instead_of_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "documents.json"
     file.write_text(json.dumps(LISTED))
     with served(tmp_path, documents=file, refuses_unlisted=False) as own, caplog.at_level(logging.WARNING):
@@ -310,10 +308,10 @@ def test_a_list_can_be_tried_first(tmp_path: Path, caplog: pytest.LogCaptureFixt
             assert "data" in ask(environment, named(f"{VERSION} ")).json()
         environment.close()
     told = [message for message in caplog.messages if VERSION in message]
-    assert told == [f"Not a listed document: sha256:{hashed(f'{VERSION} ')} {VERSION}"]
+    assert told == [f"Document is not listed: sha256:{hashed(f'{VERSION} ')} {VERSION}"]
 
 
-def test_a_list_that_changes_counts_without_a_restart(
+def test_a_changed_list_applies_without_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(documents, "PAUSE", 0.02)
@@ -321,7 +319,7 @@ def test_a_list_that_changes_counts_without_a_restart(
     file.write_text(json.dumps(LISTED))
     with served(tmp_path, documents=file, own_documents=(CREATE,)) as own, caplog.at_level(logging.INFO):
         environment = Environment(own)
-        for _ in range(2):  # the second answer is one that is kept
+        for _ in range(2):  # the second answer comes from the cache
             assert "data" in ask(environment, {"query": VERSION}).json()
         with own.socket() as opened:
             opened.send({"id": "1", "type": "subscribe", "payload": subscribing(environment)})
@@ -340,7 +338,7 @@ def test_a_list_that_changes_counts_without_a_restart(
                 pass
             assert message["payload"][0]["extensions"] == {"code": "DOCUMENT_NOT_LISTED"}
             assert "data" in ask(environment, {"documentId": "rename"}).json()
-            assert opened.receive()["id"] == "1"  # what has begun goes on
+            assert opened.receive()["id"] == "1"  # a running operation continues
 
 
 def subscribing(environment: Environment) -> Data:

@@ -29,7 +29,7 @@ from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Stageline, document, served
 
 SO_ATTACH_FILTER = 26
-"""Of Linux, see socket(7); Python has no name for it."""
+"""A socket option of Linux, see socket(7); Python has no name for it."""
 
 COMPLETE = {"event": "complete", "data": ""}
 
@@ -38,14 +38,14 @@ COMPLETE = {"event": "complete", "data": ""}
 def stream(
     stageline: Stageline, query: str, variables: Data, method: str = "POST", **headers: str
 ) -> Iterator[Iterator[Data]]:
-    """The events of the answer, each by its fields; *headers* that are empty aren't sent."""
+    """Yield the events of the answer as dictionaries of fields; empty *headers* are not sent."""
     with streamed(stageline, {"query": query, "variables": variables}, method, **headers) as events:
         yield events
 
 
 @contextmanager
 def streamed(stageline: Stageline, asked: Data, method: str = "POST", **headers: str) -> Iterator[Iterator[Data]]:
-    """The events of the answer to a request with the parameters *asked*."""
+    """Return the events of the answer to a request with the parameters *asked*."""
     headers = {"accept": "text/event-stream", "authorization": f"Bearer {stageline.token}"} | headers
     headers = {name: value for name, value in headers.items() if value}
     request: dict[str, Any] = {"json": asked}
@@ -101,7 +101,7 @@ def test_a_stream_has_the_bytes_of_a_websocket_and_cursors_for_ids(environment: 
         document("subscription", "pipelineEvents", "environment", "after"),
     ],
 )
-def test_the_last_event_id_is_where_a_stream_goes_on(environment: Environment, query: str) -> None:
+def test_a_stream_resumes_after_the_last_event_id(environment: Environment, query: str) -> None:
     change(environment, 3)
     events = environment.events()
     variables = {"environment": environment.id, "after": events[0]["cursor"]}
@@ -132,7 +132,7 @@ def test_a_last_event_id_that_is_no_cursor_is_an_error_and_the_end(environment: 
         (f'subscription {{ pipelineEvents(environment: "environment_{"0" * 32}") {{ id }} }}', "ENVIRONMENT_NOT_FOUND"),
     ],
 )
-def test_what_is_wrong_is_told_by_an_event(stageline: Stageline, query: str, code: str | None) -> None:
+def test_an_error_is_sent_as_an_event(stageline: Stageline, query: str, code: str | None) -> None:
     with stream(stageline, query, {}) as events:
         error, end = events
     payload = json.loads(error["data"])
@@ -142,7 +142,7 @@ def test_what_is_wrong_is_told_by_an_event(stageline: Stageline, query: str, cod
     assert end == COMPLETE
 
 
-def test_what_is_wrong_with_a_field_leaves_its_data_null(stageline: Stageline) -> None:
+def test_an_error_of_a_field_leaves_its_data_null(stageline: Stageline) -> None:
     with stream(stageline, "{ tokens(first: 10000) { pageInfo { hasNextPage } } }", {}) as events:
         answer, end = events
     payload = json.loads(answer["data"])
@@ -150,7 +150,7 @@ def test_what_is_wrong_with_a_field_leaves_its_data_null(stageline: Stageline) -
     assert end == COMPLETE
 
 
-def test_a_fault_before_anything_was_sent_is_told_and_the_end(
+def test_a_fault_before_the_first_payload_is_sent_and_ends_the_stream(
     stageline: Stageline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema.documents, "ready", stumble)
@@ -161,7 +161,7 @@ def test_a_fault_before_anything_was_sent_is_told_and_the_end(
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
-def test_an_operations_name_is_a_text(stageline: Stageline, accept: str) -> None:
+def test_an_operation_name_must_be_a_string(stageline: Stageline, accept: str) -> None:
     headers = {"authorization": f"Bearer {stageline.token}", "accept": accept}
     answer = stageline.send(json={"query": "{ cursor }", "operationName": []}, headers=headers)
     assert answer.status_code == 400
@@ -200,8 +200,8 @@ def test_an_idle_stream_is_kept_alive_by_comments(environment: Environment, monk
         assert list(islice(answer.iter_lines(), 6)) == [":", ""] * 3
 
 
-def test_an_event_source_is_let_in_by_its_sites_cookie(environment: Environment) -> None:
-    """An EventSource sends cookies and no headers; the cookie is good for nothing but streams that change nothing."""
+def test_a_session_cookie_authenticates_an_event_source(environment: Environment) -> None:
+    """An EventSource sends cookies and no headers; the cookie works only for streams that change nothing."""
     stageline = environment.stageline
     made = httpx.post(f"{stageline.url}/graphql/session", headers={"authorization": f"Bearer {stageline.token}"})
     assert made.is_success
@@ -223,14 +223,14 @@ def test_an_event_source_is_let_in_by_its_sites_cookie(environment: Environment)
             assert refused.status_code == 401
 
 
-def test_without_a_good_token_there_is_no_stream(stageline: Stageline) -> None:
+def test_a_stream_needs_a_valid_token(stageline: Stageline) -> None:
     for headers in ({}, {"authorization": "Bearer nonsense"}, {"cookie": f"{COOKIE}=nonsense"}):
         params = {"query": "subscription { __typename }"}
         answer = stageline.send("GET", params=params, headers={"accept": "text/event-stream"} | headers)
         assert answer.status_code == 401
 
 
-def test_where_too_many_wait_for_their_stream_the_next_is_asked_to_come_back(
+def test_when_too_many_streams_wait_the_next_client_is_told_to_reconnect(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "WAITING", 0)
@@ -240,10 +240,10 @@ def test_where_too_many_wait_for_their_stream_the_next_is_asked_to_come_back(
     assert 1000 <= int(end["retry"]) <= 10_000
 
 
-def test_what_may_soon_be_over_ends_a_stream_so_that_its_client_comes_back(
+def test_a_temporary_error_ends_a_stream_so_that_its_client_reconnects(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that is too far behind for now: here one that comes after a replay whose beginning isn't kept."""
+    """The client is too far behind: the replay has dropped its position."""
     monkeypatch.setattr(broadcast, "ENTRIES", 2)
     change(environment, 6)
     variables = {"environment": environment.id}
@@ -260,9 +260,9 @@ def test_what_may_soon_be_over_ends_a_stream_so_that_its_client_comes_back(
     assert end.keys() == {"retry"}
 
 
-def test_a_database_that_is_away_ends_a_stream_so_that_its_client_comes_back(own: Stageline) -> None:
+def test_an_unreachable_database_ends_a_stream_so_that_its_client_reconnects(own: Stageline) -> None:
     following = {"environment": Environment(own).id}
-    own.query("projects")  # so that the read models are as new as the log
+    own.query("projects")  # so that the read models have caught up
     with closing(sqlite3.connect(own.data / "views.db")) as views, views:
         views.execute("DROP TABLE rows")
     listed = "subscription ($environment: ID!) { deployments(environment: $environment) { pageInfo { hasNextPage } } }"
@@ -273,8 +273,8 @@ def test_a_database_that_is_away_ends_a_stream_so_that_its_client_comes_back(own
     assert end.keys() == {"retry"}
 
 
-def test_a_client_that_vanished_without_a_word_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its machine is gone: nothing that is sent to it is acknowledged, and nothing comes back."""
+def test_the_connection_of_a_vanished_client_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's machine is gone: it acknowledges nothing and sends nothing."""
     assert sse.KEEP_ALIVE + server_http.UNACKNOWLEDGED / 1000 < 30
     monkeypatch.setattr(sse, "KEEP_ALIVE", 0.05)
     monkeypatch.setattr(server_http, "UNACKNOWLEDGED", 300)
@@ -297,12 +297,12 @@ def test_a_client_that_vanished_without_a_word_is_let_go_of(tmp_path: Path, monk
 
 
 def _deafen(connection: socket.socket) -> None:
-    """Has the system drop whatever comes for *connection*, unacknowledged: a socket filter that takes 0 bytes of it."""
+    """Have the system drop all packets for *connection* unacknowledged, by a socket filter that takes 0 bytes."""
     drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF_RET | BPF_K
     connection.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(drop)))
 
 
-def test_a_server_that_stops_asks_its_clients_to_come_back_each_at_another_time(own: Stageline) -> None:
+def test_a_stopping_server_tells_each_client_another_time_to_reconnect(own: Stageline) -> None:
     environment = Environment(own)
     after = {"environment": environment.id, "after": environment.pipeline["cursor"]}
     with ExitStack() as stack:
@@ -321,7 +321,7 @@ def test_a_server_that_stops_asks_its_clients_to_come_back_each_at_another_time(
     assert len({reason for _, reason in ended}) > 1
 
 
-def test_a_change_is_brought_to_its_end_when_the_server_stops(own: Stageline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopping_server_finishes_a_mutation(own: Stageline, monkeypatch: pytest.MonkeyPatch) -> None:
     released, stopping = threading.Event(), threading.Thread(target=own.stop)
 
     async def held(_: str) -> None:

@@ -1,4 +1,4 @@
-"""What variables may hold, at most: it is looked at before anything is made of it."""
+"""Limits of variables, which are checked before the variables are coerced."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -44,16 +44,28 @@ LISTS: dict[str, tuple[str, dict[str, object], str]] = {
     "ServiceSpecInput.ports": (SERVICE, {"spec": {"ports": [0] * 21}}, "21 ports; at most 20 are allowed"),
     "Mutation.applyPipelineToAll.environments": (APPLY, {"environments": ["x"] * 101}, "101 are given; at most 100"),
 }
-"""A request for each list that can be given, with one thing more than it may have, and what its refusal says."""
+"""For each list argument: a request with one item too many, and its error message."""
 
 TOO_LARGE = [
-    ({"filter": {"types": ["SERVICE_ADDED"] * 200_000}}, "TOO_MANY_VALUES", "The variables may have 10,000 values"),
-    ({"filter": {"types": ["NONE"] * 20_000}}, "TOO_MANY_VALUES", "The variables may have 10,000 values"),
-    ({"filter": {f"x{n}": 1 for n in range(5_000)}}, "TOO_MANY_VALUES", "The variables may have 10,000 values"),
-    ({"filter": {}, "unused": [[]] * 10_000}, "TOO_MANY_VALUES", "The variables may have 10,000 values"),
-    ({"filter": {"text": "x" * 100_001}}, "STRING_TOO_LONG", "may have 100,000 characters; this one has 100,001"),
-    ({"filter": {"x" * 100_001: 1}}, "STRING_TOO_LONG", "may have 100,000 characters; this one has 100,001"),
-    ({"filter": json.loads('{"a":' * 20 + "1" + "}" * 20)}, "VARIABLES_TOO_DEEP", "may be nested 20 levels deep"),
+    (
+        {"filter": {"types": ["SERVICE_ADDED"] * 200_000}},
+        "TOO_MANY_VALUES",
+        "The variables may have at most 10,000 values",
+    ),
+    ({"filter": {"types": ["NONE"] * 20_000}}, "TOO_MANY_VALUES", "The variables may have at most 10,000 values"),
+    ({"filter": {f"x{n}": 1 for n in range(5_000)}}, "TOO_MANY_VALUES", "The variables may have at most 10,000 values"),
+    ({"filter": {}, "unused": [[]] * 10_000}, "TOO_MANY_VALUES", "The variables may have at most 10,000 values"),
+    (
+        {"filter": {"text": "x" * 100_001}},
+        "STRING_TOO_LONG",
+        "may have at most 100,000 characters; this one has 100,001",
+    ),
+    ({"filter": {"x" * 100_001: 1}}, "STRING_TOO_LONG", "may have at most 100,000 characters; this one has 100,001"),
+    (
+        {"filter": json.loads('{"a":' * 20 + "1" + "}" * 20)},
+        "VARIABLES_TOO_DEEP",
+        "may be nested at most 20 levels deep",
+    ),
 ]
 
 
@@ -66,7 +78,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _lists() -> Iterator[str]:
-    """The lists that can be given: arguments, and fields of input types."""
+    """Return the list arguments of the schema, and the lists in its input types."""
     for type_ in CORE.type_map.values():
         if isinstance(type_, GraphQLInputObjectType):
             yield from (f"{type_.name}.{name}" for name, field in type_.fields.items() if _is_list(field.type))
@@ -79,12 +91,12 @@ def _is_list(type_: GraphQLInputType) -> bool:
     return isinstance(type_.of_type if isinstance(type_, GraphQLNonNull) else type_, GraphQLList)
 
 
-def test_every_list_that_can_be_given_is_known_here() -> None:
+def test_every_list_of_the_schema_is_tested_here() -> None:
     assert sorted(_lists()) == sorted(LISTS)
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_every_list_that_can_be_given_has_a_limit(server: Stageline, name: str) -> None:
+def test_every_list_argument_has_a_limit(server: Stageline, name: str) -> None:
     query, variables, told = LISTS[name]
     query = query.replace('"x", name', json.dumps(_environment(server)) + ", name")
     answer = server.ask(query, **variables)
@@ -108,7 +120,7 @@ def _environment(server: Stageline) -> str:
 @pytest.mark.parametrize(
     ("variables", "code", "told"), TOO_LARGE, ids=[each[1] + str(n) for n, each in enumerate(TOO_LARGE)]
 )
-def test_variables_that_are_too_large_are_refused_whichever_way_they_come(
+def test_variables_that_are_too_large_are_refused_over_every_transport(
     server: Stageline, variables: dict[str, object], code: str, told: str
 ) -> None:
     headers = {"authorization": f"Bearer {server.token}", "accept": "application/graphql-response+json"}
@@ -116,7 +128,10 @@ def test_variables_that_are_too_large_are_refused_whichever_way_they_come(
     if code == "TOO_MANY_VALUES" and len(json.dumps(variables)) > 1_000_000:
         answer = server.send(json=asked, headers=headers)
         assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (400, "BAD_REQUEST")
-        assert f"may have {limits.MAX_MARKS:,} strings, commas and brackets" in answer.json()["errors"][0]["message"]
+        assert (
+            f"may have at most {limits.MAX_MARKS:,} strings, commas and brackets"
+            in answer.json()["errors"][0]["message"]
+        )
         return
     answer = server.send(json=asked, headers=headers)
     (error,) = answer.json()["errors"]
@@ -134,7 +149,7 @@ def test_variables_that_are_too_large_are_refused_whichever_way_they_come(
         assert socket.receive() == {"id": "2", "type": "error", "payload": [error]}
 
 
-def test_variables_may_be_just_as_large(server: Stageline) -> None:
+def test_variables_may_be_exactly_as_large_as_the_limits(server: Stageline) -> None:
     variables = {"filter": {"actors": ["x"] * 100}, "unused": [1] * 9_895}
     assert "errors" not in server.ask(HISTORY, **variables)
     assert (
@@ -143,7 +158,7 @@ def test_variables_may_be_just_as_large(server: Stageline) -> None:
     )
 
 
-def test_a_request_with_more_marks_than_any_needs_is_refused(server: Stageline) -> None:
+def test_a_request_with_too_many_marks_is_refused(server: Stageline) -> None:
     headers = {"authorization": f"Bearer {server.token}"}
     for body in (
         b'{"query":"{ cursor }","variables":{"a":[' + b"{}," * 1_000_000 + b"1]}}",
@@ -152,24 +167,24 @@ def test_a_request_with_more_marks_than_any_needs_is_refused(server: Stageline) 
     ):
         answer = server.send(content=body, headers=headers | {"content-type": "application/json"})
         assert answer.status_code == 400
-        assert "may have 30,000 strings, commas and brackets" in answer.json()["errors"][0]["message"]
+        assert "may have at most 30,000 strings, commas and brackets" in answer.json()["errors"][0]["message"]
 
 
-def test_marks_in_strings_are_none(server: Stageline) -> None:
+def test_marks_in_strings_do_not_count(server: Stageline) -> None:
     text = 'stages: [{name: a, description: "' + '\\",[{' * 40 + '"}]\n#' + ',[{"' * 100_000
     assert "errors" not in server.ask(DIFF.replace('"x"', json.dumps(_environment(server))), text=text)
 
 
 @pytest.mark.parametrize("depth", [50_000, 1_000_000])
 @pytest.mark.parametrize("place", ["variables", "extensions", "else"])
-def test_a_request_that_is_nested_deeply_is_refused(server: Stageline, place: str, depth: int) -> None:
+def test_a_deeply_nested_request_is_refused(server: Stageline, place: str, depth: int) -> None:
     headers = {"authorization": f"Bearer {server.token}", "content-type": "application/json"}
     body = b'{"query":"{ cursor }","%b":{"a":' % place.encode() + b"[" * depth + b"]" * depth + b"}}"
     answer = server.send(content=body, headers=headers)
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (400, "BAD_REQUEST")
 
 
-def test_a_cursor_that_is_nested_deeply_is_damaged(server: Stageline) -> None:
+def test_a_deeply_nested_cursor_is_invalid(server: Stageline) -> None:
     cursor = urlsafe_b64encode(b"[" * 70_000).decode()
     for field in ("history(after: $cursor)", "projects(after: $cursor)", "history(atLeast: $cursor)"):
         (error,) = server.ask(f"query ($cursor: String) {{ {field} {{ pageInfo {{ hasNextPage }} }} }}", cursor=cursor)[
@@ -202,7 +217,7 @@ def test_every_mutation_costs(server: Stageline) -> None:
     assert error["extensions"] == {"code": "QUERY_TOO_EXPENSIVE", "limit": 10_000, "actual": 2 * (100 + 100 * 50)}
 
 
-def test_what_is_searched_for_has_a_limit(server: Stageline) -> None:
+def test_a_search_text_has_a_limit(server: Stageline) -> None:
     assert "errors" not in server.ask(HISTORY, filter={"text": "a b " * 250})
     (error,) = server.ask(HISTORY, filter={"text": "x" * 1001})["errors"]
     assert error["message"] == "Invalid text: 1,001 characters; at most 1,000 are allowed."

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: who is answered, how, and what is too much."""
+"""GraphQL over HTTP: authentication, representations and limits."""
 
 import json
 import time
@@ -14,9 +14,9 @@ from endpoint.http.view import SUBSCRIPTIONS, View
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
 
-NEEDED = "A token is needed: send `Authorization: Bearer <token>`."
-NOT_KNOWN = "The token isn't known here: it is another server's, or not all of it."
-INVALID = f', error="invalid_token", error_description="{NOT_KNOWN}"'
+MISSING = "Missing token: send `Authorization: Bearer <token>`."
+UNKNOWN = "Unknown token: it belongs to another server, or is incomplete."
+INVALID = f', error="invalid_token", error_description="{UNKNOWN}"'
 
 
 def _with_token(stageline: Stageline, **headers: str) -> dict[str, str]:
@@ -26,12 +26,12 @@ def _with_token(stageline: Stageline, **headers: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("authorization", "why", "fault"),
     [
-        *((given, NEEDED, "") for given in (None, "", "Bearer", "Basic {token}", "{token}")),
-        *((given, NOT_KNOWN, INVALID) for given in ("Bearer nonsense", "Bearer {token}x")),
+        *((given, MISSING, "") for given in (None, "", "Bearer", "Basic {token}", "{token}")),
+        *((given, UNKNOWN, INVALID) for given in ("Bearer nonsense", "Bearer {token}x")),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS"])
-def test_without_a_good_token_nothing_is_answered(
+def test_a_request_needs_a_valid_token(
     stageline: Stageline, method: str, authorization: str | None, why: str, fault: str
 ) -> None:
     headers = {} if authorization is None else {"authorization": authorization.format(token=stageline.token)}
@@ -42,7 +42,7 @@ def test_without_a_good_token_nothing_is_answered(
     assert answer.headers["www-authenticate"] == f'Bearer realm="stageline"{fault}'
 
 
-def test_a_token_is_good_whatever_the_case_of_its_scheme(stageline: Stageline) -> None:
+def test_the_case_of_the_authorization_scheme_does_not_matter(stageline: Stageline) -> None:
     headers = {"authorization": f"bearer   {stageline.token}"}
     assert stageline.send(json={"query": "{ __typename }"}, headers=headers).json() == {"data": {"__typename": "Query"}}
 
@@ -60,7 +60,7 @@ def test_a_token_is_good_whatever_the_case_of_its_scheme(stageline: Stageline) -
         ("text/html", "application/json", 200),
     ],
 )
-def test_an_answer_is_of_the_type_that_is_asked_for(
+def test_an_answer_has_the_media_type_that_the_client_prefers(
     stageline: Stageline, accept: str, media_type: str, status: int
 ) -> None:
     headers = _with_token(stageline, accept=accept)
@@ -74,7 +74,7 @@ def test_an_answer_is_of_the_type_that_is_asked_for(
         assert answer.headers["vary"] == "Accept, Accept-Encoding, Authorization"
 
 
-def test_an_error_in_a_field_is_no_error_of_the_request(stageline: Stageline) -> None:
+def test_an_error_of_a_field_is_not_a_request_error(stageline: Stageline) -> None:
     headers = _with_token(stageline, accept=MEDIA_TYPE)
     answer = stageline.send(json={"query": "{ __typename projects(first: 0) { edges { cursor } } }"}, headers=headers)
     assert answer.status_code == 200
@@ -82,7 +82,7 @@ def test_an_error_in_a_field_is_no_error_of_the_request(stageline: Stageline) ->
     assert answer.json()["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT"}
 
 
-def test_a_query_may_be_asked_by_get_and_nothing_else(environment: Environment) -> None:
+def test_get_accepts_queries_only(environment: Environment) -> None:
     stageline = environment.stageline
     params = {
         "query": "query ($id: ID!) { pipeline(environment: $id) { version } }",
@@ -112,7 +112,7 @@ def _error(message: str, code: str = "BAD_REQUEST") -> Data:
         ({"content": b"[" * 20_000}, "Unable to parse request body as JSON"),
         (
             {"content": b"[" * 100_000},
-            "The request may have 30,000 strings, commas and brackets: ask for less, or in several operations",
+            "The request may have at most 30,000 strings, commas and brackets: request less, or use several operations",
         ),
         ({"json": None, "content": b"null"}, "The request's body must be a JSON object, with one operation"),
         ({"json": 1}, "The request's body must be a JSON object, with one operation"),
@@ -129,7 +129,7 @@ def _error(message: str, code: str = "BAD_REQUEST") -> Data:
         ),
     ],
 )
-def test_what_is_no_request_is_told_so(
+def test_an_invalid_request_is_refused(
     stageline: Stageline, body: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = {"content": body["content"]} if "content" in body else body
@@ -148,20 +148,20 @@ def test_what_is_no_request_is_told_so(
         ({"query": "fragment F on Query { __typename }"}, "Can't get GraphQL operation type"),
     ],
 )
-def test_which_operation_is_meant_is_a_matter_of_the_document(stageline: Stageline, asked: Data, message: str) -> None:
+def test_a_document_without_the_named_operation_is_refused(stageline: Stageline, asked: Data, message: str) -> None:
     for accept, status in (("*/*", 200), (MEDIA_TYPE, 400)):
         answer = stageline.send(json=asked, headers=_with_token(stageline, accept=accept))
         assert (answer.status_code, answer.json()) == (status, _error(message))
 
 
-def test_an_operation_without_a_name_may_be_named_by_nothing(stageline: Stageline) -> None:
+def test_an_empty_operation_name_selects_the_only_operation(stageline: Stageline) -> None:
     asked = {"query": "query A { __typename }", "operationName": ""}
     wanted = {"data": {"__typename": "Query"}}
     assert stageline.send("GET", params=asked, headers=_with_token(stageline)).json() == wanted
     assert stageline.send(json=asked, headers=_with_token(stageline)).json() == wanted
 
 
-def test_a_body_is_json_whatever_the_case_of_its_media_type(stageline: Stageline) -> None:
+def test_the_case_of_the_media_type_does_not_matter(stageline: Stageline) -> None:
     content = b'{"query": "{ __typename }"}'
     headers = _with_token(stageline)
     answer = stageline.send(content=content, headers=headers | {"content-type": "Application/JSON; charset=utf-8"})
@@ -173,7 +173,7 @@ def test_a_body_is_json_whatever_the_case_of_its_media_type(stageline: Stageline
     assert stageline.send(content=content, headers=headers).json()["errors"][0]["message"].endswith("and is missing.")
 
 
-def test_there_are_two_methods(stageline: Stageline) -> None:
+def test_get_and_post_are_the_only_methods(stageline: Stageline) -> None:
     for method in ("PUT", "DELETE", "PATCH"):
         answer = stageline.send(method, headers=_with_token(stageline))
         told = _error("GraphQL only supports GET and POST requests.", "METHOD_NOT_ALLOWED")
@@ -190,9 +190,9 @@ def test_there_are_two_methods(stageline: Stageline) -> None:
         "query (" + "$a: Int " * MAX_TOKENS + ") { __typename }",
     ],
 )
-def test_a_document_has_a_limit_which_is_named(stageline: Stageline, document: str) -> None:
+def test_the_limit_of_a_document_is_named(stageline: Stageline, document: str) -> None:
     (error,) = stageline.ask(document)["errors"]
-    told = "A document may have 2,000 tokens; this one has more: ask for less, or in several operations."
+    told = "A document may have at most 2,000 tokens; this one has more: request less, or use several operations."
     assert error == {"message": told, "extensions": {"code": "TOO_MANY_TOKENS", "limit": MAX_TOKENS}}
     with stageline.socket() as socket:
         socket.subscribe("1", document)
@@ -211,7 +211,7 @@ def test_a_document_that_is_nested_too_deeply_is_refused(
     assert caplog.records == []
 
 
-def test_a_request_has_a_limit_which_is_named(stageline: Stageline) -> None:
+def test_the_limit_of_a_request_is_named(stageline: Stageline) -> None:
     headers = _with_token(stageline, **{"content-type": "application/json"})
     told = _error(f"The request's body may have {MAX_BODY} bytes", "TOO_LARGE")
 
@@ -243,7 +243,7 @@ def test_an_operation_among_several_is_named(stageline: Stageline) -> None:
     }
 
 
-def test_a_mistake_in_a_request_is_told_as_it_is_and_logged_as_no_error(
+def test_a_request_error_is_sent_unmasked_and_not_logged(
     stageline: Stageline, caplog: pytest.LogCaptureFixture
 ) -> None:
     at = 'query ($at: DateTime) { pipeline(environment: "x", asOf: $at) { version } }'
@@ -267,7 +267,7 @@ def test_a_browser_gets_the_page_without_a_token(stageline: Stageline) -> None:
     assert "GraphiQL" in answer.text
 
 
-def test_no_number_takes_long_to_read() -> None:
+def test_no_number_is_slow_to_decode() -> None:
     view = object.__new__(View)
 
     def taken(number: str) -> float:
@@ -281,7 +281,7 @@ def test_no_number_takes_long_to_read() -> None:
         assert min(taken(number) for _ in range(5)) < 20 * usual  # it was 300 times as much
 
 
-def test_a_number_that_is_too_large_is_no_json() -> None:
+def test_a_number_that_is_too_large_is_invalid_json() -> None:
     view = object.__new__(View)
     assert view.decode_json(b"[1e308, -0.0, 1E5, 0.1]") == [1e308, 0.0, 100000.0, 0.1]
     with pytest.raises(json.JSONDecodeError):

@@ -1,4 +1,4 @@
-"""graphql-transport-ws as the protocol has it: who is let in, what closes a connection, and what doesn't."""
+"""graphql-transport-ws: authentication, errors of operations, and the reasons to close a connection."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from endpoint.execution import limits
 from endpoint.http import admission, view
-from endpoint.http.websocket import Handler
+from endpoint.http.websocket import SocketHandler
 from endpoint.identity import MISSING, UNKNOWN
 from gql.context import Context
 from gql.schema import schema
@@ -30,7 +30,7 @@ LIVE = document("subscription", "pipelineEvents", "environment")
 
 
 def closed(socket: Socket) -> tuple[int, str]:
-    """The code and the reason with which the server closes the connection, and says nothing before."""
+    """Return the code and the reason with which the server closes the connection, without a message before."""
     with pytest.raises(ConnectionClosed) as ended:
         socket.receive()
     assert ended.value.rcvd is not None
@@ -38,7 +38,7 @@ def closed(socket: Socket) -> tuple[int, str]:
 
 
 def _follow(socket: Socket, id_: str, environment: Environment) -> None:
-    """Subscribes, and takes what there is already."""
+    """Subscribe, and receive the events so far."""
     socket.subscribe(id_, LIVE, environment=environment.id)
     for _ in environment.events():
         assert socket.receive()["type"] == "next"
@@ -56,26 +56,26 @@ def _follow(socket: Socket, id_: str, environment: Environment) -> None:
         ({"payload": {"authorization": "{token}"}}, MISSING),
     ],
 )
-def test_without_a_good_token_nobody_is_let_in(stageline: Stageline, payload: Data, why: str) -> None:
+def test_a_connection_needs_a_valid_token(stageline: Stageline, payload: Data, why: str) -> None:
     with stageline.open() as socket:
         socket.send({"type": "connection_init", **payload})
         assert closed(socket) == (4403, why)
 
 
-def test_the_token_may_be_named_as_a_header_may(stageline: Stageline) -> None:
+def test_the_case_of_the_token_parameter_does_not_matter(stageline: Stageline) -> None:
     with stageline.open() as socket:
         socket.send({"type": "connection_init", "payload": {"Authorization": f"Bearer {stageline.token}"}})
         assert socket.receive()["type"] == "connection_ack"
 
 
-def test_who_doesnt_say_who_it_is_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_without_connection_init_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert timedelta() < view.INIT_TIMEOUT <= timedelta(seconds=10)
     monkeypatch.setattr(view, "INIT_TIMEOUT", timedelta(milliseconds=10))
     with served(tmp_path) as hasty, hasty.open() as socket:
         assert closed(socket) == (4408, "Connection initialisation timeout")
 
 
-def test_nothing_is_carried_out_before_the_token_was_seen(stageline: Stageline) -> None:
+def test_no_operation_is_executed_before_authentication(stageline: Stageline) -> None:
     before = stageline.position
     with stageline.open() as socket:
         socket.subscribe("1", 'mutation { createProject(name: "Nobody’s") { __typename } }')
@@ -89,7 +89,7 @@ def test_a_connection_is_initialised_once(stageline: Stageline) -> None:
         assert closed(socket) == (4429, "Too many initialisation requests")
 
 
-def test_an_id_belongs_to_one_operation_until_it_is_over(environment: Environment) -> None:
+def test_an_id_belongs_to_one_operation_until_its_end(environment: Environment) -> None:
     with environment.stageline.socket() as socket:
         for _ in range(2):
             socket.subscribe("1", "{ __typename }")
@@ -99,7 +99,7 @@ def test_an_id_belongs_to_one_operation_until_it_is_over(environment: Environmen
         assert closed(socket) == (4409, "Subscriber for 1 already exists")
 
 
-def test_a_reason_is_no_longer_than_a_frame_allows(environment: Environment) -> None:
+def test_a_close_reason_fits_its_frame(environment: Environment) -> None:
     with environment.stageline.socket() as socket:
         _follow(socket, "1" * 200, environment)
         socket.subscribe("1" * 200, "{ __typename }")
@@ -138,7 +138,7 @@ def test_a_reason_is_no_longer_than_a_frame_allows(environment: Environment) -> 
         {"type": "connection_init", "payload": "x"},
     ],
 )
-def test_what_is_no_message_of_the_protocol_closes_the_connection(
+def test_an_invalid_message_closes_the_connection(
     stageline: Stageline, message: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     with stageline.socket() as socket:
@@ -149,7 +149,7 @@ def test_what_is_no_message_of_the_protocol_closes_the_connection(
     assert caplog.records == []
 
 
-def test_a_limit_that_a_message_goes_beyond_is_named(stageline: Stageline) -> None:
+def test_the_limit_that_a_message_exceeds_is_named(stageline: Stageline) -> None:
     with stageline.socket() as socket:
         socket.send("[" + "1," * limits.MAX_MARKS + "1]")
         assert closed(socket) == (4400, limits.TOO_MANY_MARKS)
@@ -160,9 +160,9 @@ def test_a_limit_that_a_message_goes_beyond_is_named(stageline: Stageline) -> No
     assert (code, f"<= {limits.MAX_NAME}" in reason) == (4400, True)
 
 
-async def test_nothing_is_sent_for_an_operation_that_its_client_has_ended() -> None:
+async def test_nothing_is_sent_for_an_operation_that_its_client_has_completed() -> None:
     nobody: Any = None
-    handler = Handler(nobody, nobody, nobody, None, nobody, timedelta(seconds=1))
+    handler = SocketHandler(nobody, nobody, nobody, None, nobody, timedelta(seconds=1))
     operation = Operation(handler, "1", "{ __typename }", None, None)
     operation.task = asyncio.create_task(asyncio.Event().wait())
     handler.operations["1"] = operation
@@ -170,7 +170,7 @@ async def test_nothing_is_sent_for_an_operation_that_its_client_has_ended() -> N
     await operation.send_operation_message({"id": "1", "type": "complete"})
 
 
-def test_a_ping_is_answered_before_anything_else_was_said(stageline: Stageline) -> None:
+def test_a_ping_is_answered_before_connection_init(stageline: Stageline) -> None:
     with stageline.open() as socket:
         for ping in ({"type": "ping"}, {"type": "ping", "payload": {"at": 1}}):
             socket.send(ping)
@@ -188,7 +188,7 @@ def test_a_ping_is_answered_before_anything_else_was_said(stageline: Stageline) 
         (LIVE, "Variable '$environment' has invalid value: Expected a value of non-null type 'ID!' to be"),
     ],
 )
-def test_what_is_wrong_with_one_operation_is_told_to_it_and_the_others_go_on(
+def test_an_error_of_one_operation_leaves_the_others_running(
     environment: Environment, wrong: str, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with environment.stageline.socket() as socket:
@@ -242,7 +242,7 @@ def test_many_subscriptions_share_a_connection_and_end_one_by_one(environment: E
         assert complete == {"id": "b", "type": "complete"}
 
 
-def test_a_connection_has_so_many_operations_at_a_time(environment: Environment) -> None:
+def test_the_number_of_operations_of_a_connection_is_limited(environment: Environment) -> None:
     document_ = document("subscription", "pipelineEvents", "environment")
     count = len(environment.events())
     with environment.stageline.socket() as socket:
@@ -255,7 +255,7 @@ def test_a_connection_has_so_many_operations_at_a_time(environment: Environment)
         assert socket.receive() == {"id": "one more", "type": "error", "payload": [error]}
 
 
-def test_a_fault_before_anything_was_sent_is_told_to_its_operation_and_the_others_go_on(
+def test_a_fault_before_the_first_payload_leaves_the_other_operations_running(
     stageline: Stageline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with stageline.socket() as socket:
@@ -290,13 +290,13 @@ def test_another_protocol_is_refused(stageline: Stageline, protocol: str) -> Non
         lambda url: "null",
     ],
 )
-def test_a_page_from_elsewhere_is_refused(stageline: Stageline, origin: Callable[[str], str]) -> None:
+def test_a_page_of_another_origin_is_refused(stageline: Stageline, origin: Callable[[str], str]) -> None:
     with pytest.raises(InvalidStatus) as refused, stageline.open(origin=origin(stageline.url)):
         pass
     assert refused.value.response.status_code == 403
 
 
-def test_a_page_of_the_servers_own_is_let_in(stageline: Stageline) -> None:
+def test_a_page_of_the_own_origin_is_accepted(stageline: Stageline) -> None:
     with stageline.open(origin=stageline.url) as socket:
         socket.send({"type": "connection_init", "payload": {"authorization": f"Bearer {stageline.token}"}})
         assert socket.receive()["type"] == "connection_ack"
@@ -309,7 +309,7 @@ def test_a_message_has_a_limit(stageline: Stageline) -> None:
     assert code == 1009
 
 
-def test_a_client_that_is_suddenly_gone_is_no_fault(environment: Environment, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_lost_client_is_not_a_fault(environment: Environment, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with environment.stageline.socket() as socket:
         _follow(socket, "1", environment)
@@ -321,7 +321,7 @@ def test_a_client_that_is_suddenly_gone_is_no_fault(environment: Environment, ca
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_an_operation_that_is_cancelled_while_it_asks_for_a_name_keeps_none_from_the_others() -> None:
+async def test_an_operation_cancelled_while_it_loads_a_name_leaves_the_others_theirs() -> None:
     async def names(actors: list[str]) -> list[str]:
         return [actor.title() for actor in actors]
 
@@ -330,14 +330,16 @@ async def test_an_operation_that_is_cancelled_while_it_asks_for_a_name_keeps_non
     ann = DeploymentEvent.__new__(DeploymentEvent)
     ann.actor = "ann"
     cancelled = asyncio.create_task(actor_name(ann, connection))
-    await asyncio.sleep(0)  # it has asked, and was not answered
+    await asyncio.sleep(0)  # the load has started, and has no result yet
     cancelled.cancel()
     await asyncio.wait([cancelled])
     assert await asyncio.wait_for(actor_name(ann, connection), PATIENCE) == "Ann"
 
 
-def test_a_client_that_answers_no_ping_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may be gone without a word, as behind a router that forgot the connection."""
+def test_the_connection_of_a_client_that_answers_no_ping_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client may be gone without notice, as behind a router that dropped the connection."""
     assert 2 * websocket.PING < 30
     monkeypatch.setattr(main, "PING", 0.2)
     with served(tmp_path) as stageline, socket.create_connection(_address(stageline)) as gone:
@@ -358,7 +360,7 @@ def _address(stageline: Stageline) -> tuple[str, int]:
     return "127.0.0.1", int(stageline.url.rpartition(":")[2])
 
 
-def test_where_there_are_too_many_connections_the_next_is_asked_to_come_back(
+def test_when_too_many_connections_are_open_the_next_client_is_told_to_retry(
     own: Stageline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "CONNECTIONS", 1)
@@ -369,9 +371,9 @@ def test_where_there_are_too_many_connections_the_next_is_asked_to_come_back(
                 other.send({"type": "connection_init", "payload": {"authorization": f"Bearer {own.token}"}})
                 code, reason = closed(other)
             assert code == 1013
-            assert reason.startswith("1 connections at most: retry after ")
+            assert reason.startswith("Too many connections; at most 1 are allowed: retry after ")
             reasons.add(reason)
-        assert len(reasons) > 1  # or all of them would come back at once
+        assert len(reasons) > 1  # else all clients would return at once
         one.send({"type": "ping"})
         assert one.receive() == {"type": "pong"}
         headers = {"accept": "text/event-stream", "authorization": f"Bearer {own.token}"}
@@ -380,7 +382,7 @@ def test_where_there_are_too_many_connections_the_next_is_asked_to_come_back(
         assert 1 <= int(refused.headers["retry-after"]) <= 10
 
 
-def test_where_too_many_wait_to_be_let_in_the_next_is_asked_to_come_back(
+def test_when_too_many_connections_wait_the_next_client_is_told_to_retry(
     own: Stageline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "WAITING", 0)
@@ -388,11 +390,11 @@ def test_where_too_many_wait_to_be_let_in_the_next_is_asked_to_come_back(
         socket_.send({"type": "connection_init", "payload": {"authorization": f"Bearer {own.token}"}})
         code, reason = closed(socket_)
     assert code == 1013
-    assert reason.startswith("0 wait to be let in already: retry after ")
+    assert reason.startswith("Too many connections and operations wait; at most 0 are allowed: retry after ")
     monkeypatch.undo()
     with own.socket() as socket_:
         monkeypatch.setattr(admission, "WAITING", 0)
         socket_.subscribe("1", "subscription { nonsense }")
         code, reason = closed(socket_)
     assert code == 1013
-    assert reason.startswith("0 wait to be let in already: retry after ")
+    assert reason.startswith("Too many connections and operations wait; at most 0 are allowed: retry after ")

@@ -9,7 +9,7 @@ import pytest
 
 from domain.deployment import queue
 from domain.project import EnvironmentId
-from endpoint.streams.subscription import Plans
+from endpoint.streams.subscription import SubscriptionPlans
 from store import feed
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data
@@ -114,7 +114,7 @@ def test_what_happens_in_the_queue_is_told(environment: Environment) -> None:
 def test_a_cursor_beyond_the_end_of_the_log_is_refused(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Plans, "subscription", lambda *_: None)  # by who carries it out, too
+    monkeypatch.setattr(SubscriptionPlans, "subscription", lambda *_: None)  # by who carries it out, too
     with environment.stageline.socket() as following:
         following.subscribe("1", FOLLOW, environment=environment.id, after=lost(environment.pipeline["cursor"]))
         (error,) = following.receive()["payload"]["errors"]

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from endpoint.streams.subscription import Plans
+from endpoint.streams.subscription import SubscriptionPlans
 from tests.gql.environment import Environment, types
 from tests.gql.stageline import Data, Stageline, document
 
@@ -95,7 +95,7 @@ def test_a_cursor_beyond_the_end_of_the_log_is_refused_though_others_follow(
     environment: Environment, field: str, is_shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_shared:
-        monkeypatch.setattr(Plans, "subscription", lambda *_: None)
+        monkeypatch.setattr(SubscriptionPlans, "subscription", lambda *_: None)
     subject, id_ = ("environment", environment.id)
     if field == "deploymentEvents":
         subject, id_ = "deployment", environment.block()["id"]

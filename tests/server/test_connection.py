@@ -324,7 +324,7 @@ def test_an_address_with_many_guests_closes_its_own(monkeypatch: pytest.MonkeyPa
     assert quiet.is_open
     assert [each.is_open for each in crowd] == [False] * 25 + [True] * 15
     for each in [quiet, *crowd[25:]]:
-        connections.let_in(each)
+        connections.admit(each)
     connections.join(Guest("10.0.0.2"))
     assert not quiet.is_open, "it is idle, and came first"
 

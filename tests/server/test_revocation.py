@@ -134,8 +134,8 @@ async def test_a_token_that_was_revoked_while_it_was_looked_up_is_told_at_once()
         known.append(identity)
     laptop, robot = known
     await Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(laptop.token)), BY)
-    with revocations.telling(robot, lambda _: ended.append("robot")):
-        with revocations.telling(laptop, lambda _: ended.append("laptop")):
+    with revocations.notify(robot, lambda _: ended.append("robot")):
+        with revocations.notify(laptop, lambda _: ended.append("laptop")):
             assert ended == ["laptop"]
         await asyncio.wait_for(
             Handler(log).handle(access.decider, ACCESS, RevokeToken(token=TokenId(robot.token)), BY), PATIENCE

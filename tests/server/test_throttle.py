@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from application.handler import Handler
 from domain import access, session
 from domain.access import ACCESS, IssueToken, TokenId, TokenIssued
-from endpoint.identity import Credentials, NotLetIn, TooManyAttempts
+from endpoint.identity import Credentials, TooManyAttempts, Unauthenticated
 from server import throttle
 from server.auth import MAX_AUTHORIZATION, Tokens, new_token
 from server.throttle import IN_ALL, LINES, PER_CLIENT, PREFIX, TokenThrottle, network
@@ -46,7 +46,7 @@ class Reads(MemoryLog):
 
 
 async def guess(tokens: Tokens, client: str = MALLORY) -> None:
-    with pytest.raises(NotLetIn):
+    with pytest.raises(Unauthenticated):
         await tokens.authenticate(bearer(new_token(), client))
 
 
@@ -83,7 +83,7 @@ async def test_after_too_many_guesses_a_client_waits_and_nothing_is_looked_up_fo
         assert 1 <= refused.value.retry <= throttle.WINDOW
     assert log.asked == before
     assert (await tokens.authenticate(bearer(good, MALLORY))).actor == "admin"  # behind the same NAT
-    with pytest.raises(NotLetIn, match="isn't known"):
+    with pytest.raises(Unauthenticated, match="Unknown token"):
         await tokens.authenticate(bearer(new_token(), BOB))
 
 
@@ -131,7 +131,7 @@ async def test_tokens_that_were_good_once_and_those_that_are_missing_are_no_gues
     tokens = Tokens(Handler(MemoryLog()))
     for _ in range(2 * PER_CLIENT):
         for authorization in (None, "", "Basic x", "Bearer " + "x" * 5000):
-            with pytest.raises(NotLetIn) as refused:
+            with pytest.raises(Unauthenticated) as refused:
                 await tokens.authenticate(Credentials(authorization, MALLORY))
             assert not isinstance(refused.value, TooManyAttempts)
 
@@ -140,10 +140,10 @@ def tried(counted: TokenThrottle) -> bool:
     """Whether one more guess was let through."""
     try:
         with counted.attempt(MALLORY):
-            raise NotLetIn("The token isn't known here.")
+            raise Unauthenticated("The token isn't known here.")
     except TooManyAttempts:
         return False
-    except NotLetIn:
+    except Unauthenticated:
         return True
 
 
@@ -162,7 +162,9 @@ async def test_the_log_has_a_line_for_some_failures_and_a_summary_of_the_others(
 ) -> None:
     counted = TokenThrottle(length=1.0)
     for _ in range(LINES + 5):
-        counted.log_failure(MALLORY, NotLetIn("The token isn't known here: it is another server's. Ask for one."))
+        counted.log_failure(
+            MALLORY, Unauthenticated("The token isn't known here: it is another server's. Ask for one.")
+        )
     lines = caplog.messages
     reason = "The token isn't known here: it is another server's"
     assert lines == [f'Authentication failed: client={MALLORY} reason="{reason}"'] * LINES

@@ -1,1 +1,1 @@
-"""Queries compiled to msgspec structs: an optional short cut past graphql-core."""
+"""Queries compiled to msgspec structs: an optional shortcut past graphql-core."""

@@ -1,16 +1,18 @@
 """
-From a GraphQL document to Python types: for each object that it selects from, a struct of what is selected.
+The compiler from GraphQL documents to Python types: a struct for each object, with the selected fields.
 
-msgspec fills it from the attributes of what a resolver gives, looks at the type of each value, and encodes it, all of
-it in C. For `{ key: id isDeleted services { name } }` the struct is this:
+msgspec fills the struct from the attributes of a resolver's value, checks the type of each, and encodes it, all in C.
+`{ key: id isDeleted services { name } }` becomes this struct:
 
     class Stage(Struct, rename={"id": "key", "is_deleted": "isDeleted"}):
         id: str
         is_deleted: bool
         services: list[Service]
 
-Compiled are fields that are plain attributes. A value that isn't quite of its field's type raises something, be it
-`Doubt` or what Python and msgspec raise: graphql-core then has to say what it comes to.
+Only fields that are plain attributes are compiled. A value of another type than its field's raises an exception:
+`Doubt`, or one of Python or msgspec. Then graphql-core executes the query.
+
+For the figure and the switch see `endpoint.execution.compiled.query`.
 """
 
 import sys
@@ -41,18 +43,19 @@ from msgspec import Meta, Struct, StructMeta
 from endpoint.execution.compiled.selection import Selection, Unsupported
 
 PIECE = 4
-"""Things of a list that are made at once: between them other threads may go on. The largest take half a millisecond."""
+"""Number of items of a list that are converted at once, before other threads can run: at most half a millisecond."""
 
 MAX_STRUCTS = 300
-"""Maximum number of structs that a document is compiled to; to make so many takes about 50 ms."""
+"""Maximum number of structs that a document is compiled to: that takes about 50 ms."""
 
 STRUCT = 5500
-"""Size of a struct, in bytes, with what makes it, as measured."""
+"""Size of a struct with its converter, in bytes, as measured."""
 
 FIELD = 300
 """Size of a struct's field, in bytes."""
 
 DEFINITION = "strawberry-definition"
+"""Key of the extension that holds strawberry's definition of a type or field."""
 
 LEAVES: dict[str, Any] = {
     "Boolean": bool,
@@ -61,10 +64,10 @@ LEAVES: dict[str, Any] = {
     "Int": Annotated[int, Meta(ge=-(2**31), lt=2**31)],
     "String": str,
 }
-
+"""Python types of GraphQL's scalars, with their ranges."""
 
 Make = Callable[[Any], Any]
-"""Turns the value of a field into its part of the answer."""
+"""A function from the value of a field to its part of the answer."""
 
 
 class SelectedField(Struct, frozen=True):
@@ -77,7 +80,7 @@ class SelectedField(Struct, frozen=True):
 
 
 class Doubt(Exception):
-    """Something is not as it was expected to be."""
+    """A value is not of the expected type."""
 
 
 class TooManyStructs(Unsupported):
@@ -85,7 +88,7 @@ class TooManyStructs(Unsupported):
 
 
 class CompiledField(Struct, frozen=True):
-    """A root field; *make* makes its part of the answer of what its resolver gives."""
+    """A root field; *make* converts its resolver's value to its part of the answer."""
 
     key: str
     field: GraphQLField
@@ -100,7 +103,7 @@ def roots(
     operation: OperationDefinitionNode,
     conditions: Mapping[str, object],
 ) -> tuple[CompiledField, ...]:
-    """The root fields of a valid document, when the variables in @skip and @include are *conditions*.
+    """Return the root fields of a valid document, if *conditions* are the values of variables in @skip and @include.
 
     Raises `Unsupported`.
     """
@@ -154,7 +157,7 @@ class _Compiler:
         return partial(_object, _kind(type_), fill, later)
 
     def _has_list(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> bool:
-        """Whether there is a list of things that have fields, and only objects on the way there."""
+        """Whether the value contains a list of objects, reached through objects only."""
         match type_:
             case GraphQLNonNull():
                 return self._has_list(type_.of_type, nodes)
@@ -166,7 +169,7 @@ class _Compiler:
                 return False
 
     def _type(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Any:
-        """The Python type of what is selected of a value."""
+        """Return the Python type of the selected part of a value."""
         if isinstance(type_, str):
             return _by(lambda _: type_)
         if not isinstance(type_, GraphQLNonNull):
@@ -197,7 +200,7 @@ class _Compiler:
         return parts
 
     def _counted(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[SelectedField]:
-        """The parts of one more struct; raises `Unsupported` if there are too many."""
+        """Return the fields of one more struct; raises `TooManyStructs`."""
         parts = self._parts(type_, nodes)
         self._structs += 1
         self._fields += len(parts)
@@ -206,7 +209,7 @@ class _Compiler:
         return parts
 
     def _struct(self, type_: GraphQLObjectType, nodes: list[FieldNode], apart: Collection[str] = ()) -> Any:
-        """A struct that takes what has one of the keys *apart* as it is."""
+        """Return the struct of a type; it takes values with one of the keys *apart* without conversion."""
         parts = [
             (part.key, part.attribute, Any if part.key in apart else self._type(part.type, part.nodes))
             for part in self._counted(type_, nodes)
@@ -218,7 +221,7 @@ class _Compiler:
         return msgspec.defstruct(type_.name, fields, rename=keys, gc=False)
 
     def _possible(self, type_: GraphQLInterfaceType | GraphQLUnionType, nodes: list[FieldNode]) -> dict[type, Make]:
-        """How each of the possible types' objects is made, by its class."""
+        """Return the converter of each possible type, by its class."""
         makes = {}
         for possible in self._schema.get_possible_types(type_):
             definition = possible.extensions[DEFINITION]
@@ -228,7 +231,7 @@ class _Compiler:
         return makes
 
 
-# On the spine: from the root to the items of the first lists
+# The spine: from the root to the items of the first lists
 
 
 def _or_none(make: Make, value: Any) -> Any:
@@ -253,11 +256,11 @@ def _in_pieces(make: Make, values: Any) -> list[Any]:
     return made
 
 
-# Below it
+# Below the spine
 
 
-class _Made(type):
-    """The types of what is made by a function of ours: msgspec takes whatever that gives for one of them."""
+class _Converted(type):
+    """The metaclass of types whose values a converter returns: msgspec accepts any value as one of them."""
 
     make: Make
 
@@ -266,15 +269,14 @@ class _Made(type):
 
 
 def _by(make: Make) -> type:
-    return _Made("Made", (), {"make": staticmethod(make)})
+    return _Converted("Converted", (), {"make": staticmethod(make)})
 
 
 def _filling(kind: Any) -> Make:
-    """Makes one of *kind* of what it is given. Structs are what msgspec knows how to make; other types it looks into
-    each time, so they are made within one."""
+    """Return a converter to *kind*. msgspec analyses types other than structs at each call, so a struct wraps them."""
     if isinstance(kind, StructMeta):
         return partial(msgspec.convert, type=kind, from_attributes=True, dec_hook=_make)
-    fill = _filling(msgspec.defstruct("Held", [("value", kind)]))
+    fill = _filling(msgspec.defstruct("Wrapper", [("value", kind)]))
     return lambda value: fill({"value": value}).value
 
 
@@ -291,7 +293,7 @@ def _dict(makes: Sequence[tuple[str, str, Make]], value: Any) -> dict[str, Any]:
 
 
 def _kind(type_: GraphQLObjectType) -> type | None:
-    """The class that objects must be of, where that is looked at."""
+    """Return the class that objects must have, if the type checks it."""
     return type_.extensions[DEFINITION].origin if type_.is_type_of is not None else None
 
 
@@ -309,13 +311,13 @@ def _scalar(serialize: Callable[[Any], Any], value: Any) -> Any:
 
 
 def _enum(type_: GraphQLEnumType) -> Any:
-    """The enum itself if JSON has its members as GraphQL does, by their names; else what gives those."""
+    """Return the enum itself if its values are the GraphQL names; else a converter to the names."""
     members = getattr(type_, "wrapped_cls", None)
     if members is None:
         raise Unsupported
     names: dict[Any, str] = {}
     for name, value in type_.values.items():
-        names.setdefault(members(value.value), name)  # the first where several are the same
+        names.setdefault(members(value.value), name)  # the first of several equal values
     if all(member.value == name for member, name in names.items()):
         return members
     return _by(names.__getitem__)

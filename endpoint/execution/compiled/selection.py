@@ -1,4 +1,4 @@
-"""What a GraphQL document selects from an object, with its fragments, @skip and @include carried out."""
+"""The fields that a document selects from an object, with fragments, @skip and @include applied."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -26,17 +26,19 @@ from endpoint.execution.limits import fragments_of
 
 
 class Unsupported(Exception):
-    """The document has something that isn't compiled."""
+    """The document has a part that cannot be compiled."""
 
 
 def conditions(document: DocumentNode) -> frozenset[str]:
-    """The names of the variables in the document's @skip and @include."""
+    """Return the names of the variables in the document's @skip and @include."""
     visitor = _Conditions()
     visit(document, visitor)
     return frozenset(visitor.names)
 
 
 class _Conditions(Visitor):
+    """The variables in the directives of a document."""
+
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
@@ -47,7 +49,7 @@ class _Conditions(Visitor):
 
 
 class Selection:
-    """A valid document, when the variables in its @skip and @include are *conditions*."""
+    """A valid document with *conditions*, the values of the variables in its @skip and @include."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, conditions: Mapping[str, object]) -> None:
         self._schema = schema
@@ -55,7 +57,7 @@ class Selection:
         self._fragments = fragments_of(document)
 
     def fields(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode]) -> dict[str, list[FieldNode]]:
-        """What is selected from an object of *type_*, by response key."""
+        """Return the fields selected from an object of *type_*, by response key."""
         found: dict[str, list[FieldNode]] = {}
         spread: set[str] = set()
 
@@ -76,7 +78,7 @@ class Selection:
                 else:
                     assert isinstance(node, InlineFragmentNode)
                     fragment = node
-                if self._is_about(fragment, type_):
+                if self._applies(fragment, type_):
                     collect(fragment.selection_set.selections)
 
         for each in sets:
@@ -99,7 +101,7 @@ class Selection:
                 return False
         return True
 
-    def _is_about(self, fragment: FragmentDefinitionNode | InlineFragmentNode, type_: GraphQLObjectType) -> bool:
+    def _applies(self, fragment: FragmentDefinitionNode | InlineFragmentNode, type_: GraphQLObjectType) -> bool:
         if fragment.type_condition is None:
             return True
         wanted = type_from_ast(self._schema, fragment.type_condition)
