@@ -19,7 +19,7 @@ from server import journal
 from server.app import app
 from server.auth import KeyringUnusable
 from server.connection import Connections, allow_files, backlog
-from server.garbage import collect_rarely
+from server.garbage import collect_rarely, give_back, keep_little_free
 from server.http import HttpProtocol
 from server.settings import Settings
 from server.signing import SigningKeyUnusable
@@ -38,11 +38,15 @@ GRACE = 5
 TICKS = 10
 """Ticks of uvicorn between two looks at what has expired: a second."""
 
+TRIMMING = 100
+"""Ticks of uvicorn between two times that free memory is given back: ten seconds, and each takes up to 4 ms."""
+
 logger = logging.getLogger("stageline")
 
 
 def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. Exit with 1 and the reason if the start fails."""
+    keep_little_free()
     journal.begin(settings)
     allow_files()
     bound = _bind(settings)
@@ -77,6 +81,8 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS == 0:
             self._connections.sweep()
+        if counter % TRIMMING == 0:
+            give_back()
         return await super().on_tick(counter) or self._state.is_lost()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

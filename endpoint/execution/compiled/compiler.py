@@ -15,8 +15,8 @@ Compiled are fields that are plain attributes. A value that isn't quite of its f
 
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
-from typing import Annotated, Any, Optional
+from functools import cache, partial
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from graphql import (
@@ -38,6 +38,7 @@ from graphql import (
 )
 from msgspec import Meta, Struct, StructMeta
 
+from endpoint.execution.compiled.dropped import dropped
 from endpoint.execution.compiled.selection import Selection, Unsupported
 
 PIECE = 4
@@ -63,6 +64,8 @@ LEAVES: dict[str, Any] = {
 }
 
 
+Type = TypeVar("Type", bound=type)
+
 Make = Callable[[Any], Any]
 """Turns the value of a field into its part of the answer."""
 
@@ -84,6 +87,13 @@ class TooManyStructs(Unsupported):
     """The document would be compiled to more structs than are allowed."""
 
 
+class CompiledRoots(Struct, frozen=True):
+    """The root fields of an operation, and the types that were made for them."""
+
+    fields: tuple["CompiledField", ...]
+    types: list[type]
+
+
 class CompiledField(Struct, frozen=True):
     """A root field; *make* makes its part of the answer of what its resolver gives."""
 
@@ -99,18 +109,24 @@ def roots(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     conditions: Mapping[str, object],
-) -> tuple[CompiledField, ...]:
+) -> CompiledRoots:
     """The root fields of a valid document, when the variables in @skip and @include are *conditions*.
 
     Raises `Unsupported`.
     """
-    return _Compiler(schema, Selection(schema, document, conditions)).roots(operation)
+    compiler = _Compiler(schema, Selection(schema, document, conditions))
+    try:
+        return CompiledRoots(compiler.roots(operation), compiler.types)
+    except Unsupported:
+        dropped.add(compiler.types)
+        raise
 
 
 class _Compiler:
     def __init__(self, schema: GraphQLSchema, selection: Selection) -> None:
         self._schema = schema
         self._selection = selection
+        self.types: list[type] = []
         self._structs = 0
         self._fields = 0
 
@@ -133,12 +149,14 @@ class _Compiler:
 
     def _spine(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Make:
         if not self._has_list(type_, nodes):
-            return _filling(self._type(type_, nodes))
+            if isinstance(type_, GraphQLNonNull | str):
+                return self._filling(self._type(type_, nodes))
+            return partial(_or_none, self._filling(self._type(GraphQLNonNull(type_), nodes)))
         match type_:
             case GraphQLNonNull(of_type=GraphQLObjectType() as inner):
                 return self._spine_of_object(inner, nodes)
             case GraphQLNonNull():
-                return partial(_in_pieces, _filling(self._type(type_, nodes)))
+                return partial(_in_pieces, self._filling(self._type(type_, nodes)))
             case _:
                 assert not isinstance(type_, str)
                 return partial(_or_none, self._spine(GraphQLNonNull(type_), nodes))
@@ -149,7 +167,7 @@ class _Compiler:
             makes = [(part.key, part.attribute, self._spine(part.type, part.nodes)) for part in parts]
             return partial(_object, _kind(type_), partial(_dict, makes), ())
         apart = [part for part in parts if self._has_list(part.type, part.nodes)]
-        fill = _filling(self._struct(type_, nodes, {part.key for part in apart}))
+        fill = self._filling(self._struct(type_, nodes, {part.key for part in apart}))
         later = [(part.attribute, self._spine(part.type, part.nodes)) for part in apart]
         return partial(_object, _kind(type_), fill, later)
 
@@ -168,17 +186,17 @@ class _Compiler:
     def _type(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Any:
         """The Python type of what is selected of a value."""
         if isinstance(type_, str):
-            return _by(lambda _: type_)
+            return _typename(type_)
         if not isinstance(type_, GraphQLNonNull):
-            return Optional[self._type(GraphQLNonNull(type_), nodes)]  # noqa: UP045  # it is made, and not written
+            return self._type(GraphQLNonNull(type_), nodes) | None  # `Optional` would keep it in a cache of its own
         match type_.of_type:
             case GraphQLList() as inner:
                 return list[self._type(inner.of_type, nodes)]  # type: ignore[misc]  # it is made, and not written
             case GraphQLObjectType() as inner:
                 struct, kind = self._struct(inner, nodes), _kind(inner)
-                return struct if kind is None else _by(partial(_one_of, {kind: _filling(struct)}))
+                return struct if kind is None else self._by(partial(_one_of, {kind: self._filling(struct)}))
             case GraphQLInterfaceType() | GraphQLUnionType() as inner:
-                return _by(partial(_one_of, self._possible(inner, nodes)))
+                return self._by(partial(_one_of, self._possible(inner, nodes)))
             case inner:
                 return _leaf(inner)
 
@@ -213,9 +231,9 @@ class _Compiler:
         ]
         keys = {attribute: key for key, attribute, _ in parts}
         if len(keys) < len(parts):  # the same attribute under two keys: a struct has it once
-            return _by(partial(_dict, [(key, attribute, _filling(kind)) for key, attribute, kind in parts]))
+            return self._by(partial(_dict, [(key, attribute, self._filling(kind)) for key, attribute, kind in parts]))
         fields = [(attribute, kind) for _, attribute, kind in parts]
-        return msgspec.defstruct(type_.name, fields, rename=keys, gc=False)
+        return self._own(msgspec.defstruct(type_.name, fields, rename=keys, gc=False))
 
     def _possible(self, type_: GraphQLInterfaceType | GraphQLUnionType, nodes: list[FieldNode]) -> dict[type, Make]:
         """How each of the possible types' objects is made, by its class."""
@@ -224,8 +242,29 @@ class _Compiler:
             definition = possible.extensions[DEFINITION]
             if definition.concrete_of is not None or definition.is_graphql_generic:
                 raise Unsupported
-            makes[definition.origin] = _filling(self._struct(possible, nodes))
+            makes[definition.origin] = self._filling(self._struct(possible, nodes))
         return makes
+
+    def _filling(self, kind: Any) -> Make:
+        """Return a function that makes one of *kind*.
+
+        msgspec knows structs. It would look into other types each time, so those are made within a struct.
+        """
+        if isinstance(kind, StructMeta):
+            return _filling_struct(kind)
+        if isinstance(kind, _Made):
+            return kind.make
+        if kind in LEAVES.values():
+            return _filling_leaf(kind)
+        return _filling_holder(self._own(_holder(kind)))
+
+    def _by(self, make: Make) -> type:
+        return self._own(_by(make))
+
+    def _own(self, type_: Type) -> Type:
+        """Return *type_*, which no other document has."""
+        self.types.append(type_)
+        return type_
 
 
 # On the spine: from the root to the items of the first lists
@@ -266,16 +305,31 @@ class _Made(type):
 
 
 def _by(make: Make) -> type:
-    return _Made("Made", (), {"make": staticmethod(make)})
+    return _Made("Made", (), {"__slots__": (), "make": staticmethod(make)})
 
 
-def _filling(kind: Any) -> Make:
-    """Makes one of *kind* of what it is given. Structs are what msgspec knows how to make; other types it looks into
-    each time, so they are made within one."""
-    if isinstance(kind, StructMeta):
-        return partial(msgspec.convert, type=kind, from_attributes=True, dec_hook=_make)
-    fill = _filling(msgspec.defstruct("Held", [("value", kind)]))
+@cache
+def _typename(name: str) -> type:
+    return _by(lambda _: name)
+
+
+def _filling_struct(kind: StructMeta) -> Make:
+    return partial(msgspec.convert, type=kind, from_attributes=True, dec_hook=_make)
+
+
+def _holder(kind: Any) -> StructMeta:
+    return msgspec.defstruct("Held", [("value", kind)])
+
+
+def _filling_holder(holder: StructMeta) -> Make:
+    fill = _filling_struct(holder)
     return lambda value: fill({"value": value}).value
+
+
+@cache
+def _filling_leaf(kind: Any) -> Make:
+    """One for all documents."""
+    return _filling_holder(_holder(kind))
 
 
 def _make(kind: Any, value: Any) -> Any:
@@ -295,7 +349,9 @@ def _kind(type_: GraphQLObjectType) -> type | None:
     return type_.extensions[DEFINITION].origin if type_.is_type_of is not None else None
 
 
+@cache
 def _leaf(type_: GraphQLLeafType) -> Any:
+    """The Python type of a leaf, which all documents have in common."""
     if isinstance(type_, GraphQLEnumType):
         return _enum(type_)
     return LEAVES.get(type_.name) or _by(partial(_scalar, type_.coerce_output_value))

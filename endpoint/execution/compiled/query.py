@@ -7,7 +7,6 @@ error is graphql-core's own.
 """
 
 import asyncio
-import gc
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -37,15 +36,16 @@ from cache.lru import Cache
 from endpoint.execution.aside import ClientGone, encoded
 from endpoint.execution.at_least import AtLeast, after_wait
 from endpoint.execution.compiled import compiler, selection
-from endpoint.execution.compiled.compiler import DEFINITION, CompiledField, TooManyStructs
+from endpoint.execution.compiled.compiler import DEFINITION, CompiledField
+from endpoint.execution.compiled.dropped import dropped
 from endpoint.execution.compiled.selection import Unsupported
 from endpoint.execution.context import Behind, RequestContext
 from endpoint.execution.documents import MAX_KEPT, QUICK, ParsedDocument
 from endpoint.execution.limits import MAX_ERRORS, fragments_of
 from endpoint.execution.schema import Schema
 
-BYTES = 16 * 1024 * 1024
-"""Maximum size of the compiled documents that are kept, in bytes: about 300 of a client's usual size."""
+BYTES = 8 * 1024 * 1024
+"""Maximum size of the compiled documents that are kept, in bytes: about 150 of a client's usual size."""
 
 CALLS_BYTES = 4 * 1024 * 1024
 """Maximum size of what is kept to call their resolvers with variables that come again, in bytes."""
@@ -59,9 +59,6 @@ VARIABLE_BYTE = 20
 ASKED_ONCE = 128 * 1024
 """Maximum size of the memory of which long documents were asked once, in bytes: about 400 of them."""
 
-GARBAGE = 4 * 1024 * 1024
-"""Maximum size of compiled documents that were dropped and not collected, in bytes: to free so many takes 30 ms."""
-
 MAX_VARIABLES = 1000
 """Bytes of the largest variables that are kept, as resolvers are given them, for when they come again."""
 
@@ -74,8 +71,8 @@ MAX_CONDITIONS = 4
 class CompiledQuery:
     """The operation of a valid document that a request names.
 
-    *weight* is its size in bytes, with its document and the structs that it was compiled to so far. *calls* are the
-    variables whose calls are kept.
+    *weight* is its size in bytes, with its document and the structs that it was compiled to so far. *types* are those
+    structs, and *calls* are the variables whose calls are kept.
     """
 
     def __init__(
@@ -90,6 +87,7 @@ class CompiledQuery:
         self.key = key
         self.weight = known.weight
         self.calls: set[bytes] = set()
+        self.types: list[type] = []
         self.operation = operation
         self.cost = known.costs[operation.name.value if operation.name else None]
         self.fragments = fragments_of(document)
@@ -103,13 +101,12 @@ class CompiledQuery:
             met = dict(zip(self.conditions, conditions, strict=True))
             try:
                 made = compiler.roots(self._core, self._document, self.operation, met)
-            except TooManyStructs:
-                made = None
-                dropped.count(compiler.MAX_STRUCTS * compiler.STRUCT)
             except Unsupported:
-                made = None
-            self._roots[conditions] = made
-            self.weight += sum(root.weight for root in made or ())
+                self._roots[conditions] = None
+            else:
+                self._roots[conditions] = made.fields
+                self.types += made.types
+                self.weight += sum(root.weight for root in made.fields)
         return self._roots[conditions]
 
 
@@ -234,7 +231,7 @@ class Compiled:
         """Drop the calls of a query that was dropped."""
         for given in list(query.calls):
             self.calls.pop((query, given))
-        dropped.count(query.weight)
+        dropped.add(query.types)
 
 
 def _resolve(schema: Schema, query: CompiledQuery, variables: VariableValues, root: CompiledField) -> Resolve:
@@ -288,20 +285,3 @@ async def _execute(
 async def _field(root: CompiledField, resolve: Resolve, context: RequestContext) -> Any:
     """Return a root field's part of the answer; it starts nothing before it runs, because it may be cancelled first."""
     return root.make(await resolve(context))
-
-
-class DroppedStructs:
-    """A count of compiled structs that were dropped: they refer to themselves, so only a collection frees them."""
-
-    def __init__(self) -> None:
-        self.weight = 0
-
-    def count(self, weight: int) -> None:
-        """Count *weight* bytes; collect before a collection would take longer than `GARBAGE` allows."""
-        self.weight += weight
-        if self.weight > GARBAGE:
-            self.weight = 0
-            gc.collect()
-
-
-dropped = DroppedStructs()
