@@ -8,21 +8,15 @@ have a cache of their own, so that they displace no others.
 
 import asyncio
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from graphql import (
-    ASTValidationRule,
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
     OperationType,
-    ValidationContext,
     get_operation_ast,
-    specified_rules,
-    validate,
 )
 from msgspec import Struct
 from strawberry.extensions import SchemaExtension
@@ -30,6 +24,7 @@ from strawberry.extensions import SchemaExtension
 from cache.lru import Cache
 from endpoint.execution import cost, limits
 from endpoint.execution.slim import detached, slim
+from endpoint.execution.validation import invalid
 
 MAX_KEPT = 20_000
 """Characters of the longest document that is kept for when it is asked again."""
@@ -165,7 +160,7 @@ class DocumentCache:
             document = limits.parsed(query)
         except GraphQLError as fault:
             return detached(fault)
-        errors = limits.exceeded(document) or _invalid(self._schema, document)
+        errors = limits.exceeded(document) or invalid(self._schema, document)
         costs = {} if errors else cost.costs(self._schema, document, self._costs)
         weight = sys.getsizeof(query) + slim(document) * NODE + len(errors) * ERROR
         return ParsedDocument(document, [detached(each) for each in errors], costs, weight)
@@ -194,21 +189,3 @@ class DocumentExtension(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         self.execution_context.pre_execution_errors = list(self._errors)
         yield
-
-
-def _invalid(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
-    """What is invalid in *document*. The rules that looked at it are emptied: they refer to each other in circles."""
-    used: list[ASTValidationRule] = []
-
-    def use(rule: type[ASTValidationRule], context: ValidationContext) -> ASTValidationRule:
-        used.append(rule(context))
-        return used[-1]
-
-    rules = cast("Collection[type[ASTValidationRule]]", [partial(use, rule) for rule in specified_rules])
-    try:
-        return validate(schema, document, rules, max_errors=limits.MAX_ERRORS)
-    finally:
-        for rule in used:
-            vars(rule.context).clear()
-        for rule in used:
-            vars(rule).clear()

@@ -32,7 +32,6 @@ from graphql import (
     get_operation_ast,
     get_variable_values,
     located_error,
-    visit,
 )
 from graphql.execution import create_source_event_stream, execute_subscription_event
 from msgspec import Struct
@@ -43,6 +42,7 @@ from endpoint.execution.documents import MAX_KEPT, ParsedDocument
 from endpoint.execution.holding import holding
 from endpoint.execution.limits import MAX_ERRORS
 from endpoint.execution.schema import Execution, Schema
+from endpoint.execution.validation import walk
 from endpoint.streams import cursor as places
 from endpoint.streams.cursor import InvalidCursor
 from endpoint.streams.mark import Lossless, Newest, delivery, is_personal
@@ -259,7 +259,7 @@ def _new_plan(schema: Schema, query: str, operation_name: str | None) -> Plan | 
     if field is None or mark is None:
         return None
     uses = Uses(TypeInfo(schema.core))
-    visit(known.document, TypeInfoVisitor(uses.types, uses))
+    walk(known.document, TypeInfoVisitor(uses.types, uses), uses)
     if uses.is_personal and isinstance(mark, Newest):
         return None
     return Plan(schema, known, operation, node, field, mark, _after(node, operation, uses), uses.is_personal)

@@ -15,7 +15,7 @@ from msgspec import StructMeta, ValidationError, convert
 
 from cache.lru import Cache
 from endpoint.execution import documents, limits, persisted
-from endpoint.execution.compiled import compiler
+from endpoint.execution.compiled import compiler, selection
 from endpoint.execution.compiled import dropped as dropping
 from endpoint.execution.compiled import query as compiled
 from endpoint.execution.compiled.dropped import dropped
@@ -122,6 +122,36 @@ def test_a_document_is_freed_without_a_collection() -> None:
         gc.enable()
 
 
+@pytest.mark.usefixtures("no_collections")
+@pytest.mark.parametrize(
+    "query",
+    [
+        document(1),
+        "{ nothing }",
+        "query ($n: Int) { projects(first: $n) { edges { ...F } } } fragment F on ProjectEdge { node { id } }",
+        "{ " + " ".join(f"a{number}: nothing" for number in range(30)) + " }",
+    ],
+)
+def test_to_read_a_document_leaves_no_garbage(query: str) -> None:
+    schema.documents._parse(query)  # what is made once
+    gc.collect()
+    schema.documents._parse(f"{query} #")
+    assert gc.collect() == 0
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_to_look_at_a_selection_leaves_no_garbage() -> None:
+    document_ = schema.documents.read(EVERY_KIND).document
+    operation = get_operation_ast(document_, None)
+    query = schema.core.query_type
+    assert operation is not None
+    assert query is not None
+    gc.collect()
+    assert selection.conditions(document_) == set()
+    assert "cursor" in selection.Selection(schema.core, document_, {}).fields(query, [operation.selection_set])
+    assert gc.collect() == 0
+
+
 def test_a_document_that_was_carried_out_is_freed_without_a_collection(tmp_path: Path) -> None:
     with served(tmp_path) as stageline:
         stageline.execute(document(0))
@@ -222,7 +252,7 @@ def no_collections() -> Iterator[None]:
 
 
 EVERY_KIND = f"""{{
-  cursor
+  cursor @include(if: true)
   projects(first: 5) {{ edges {{ node {{ __typename key: id id name }} }} }}
   pipeline(environment: "x") {{ {FIELDS} again: {FIELDS} }}
   history(first: 5) {{ edges {{ node {{ cursor stage {{ id name }} a: service {{ id }} service {{ name }} }} }} }}
