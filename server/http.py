@@ -280,6 +280,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._extensions.clear()
         self._open.leave(self)
         super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]  # or it would hold on to this, which no transport ends any more
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
         """Answer *message*, if nothing else is being answered, and close the connection after the last answer."""

@@ -69,7 +69,7 @@ def test_whatever_resolvers_give_a_compiled_document_makes_of_it_what_graphql_co
     document = parse(text)
     operation = get_operation_ast(document)
     assert operation is not None
-    roots = compiler.roots(CORE, document, operation, VARIABLES)
+    roots = compiler.roots(CORE, document, operation, VARIABLES).fields
     values = {root.key: value(data.draw, root.field.type) for root in roots}
     reference = execute(_giving(values), document, variable_values=VARIABLES)
     assert isinstance(reference, ExecutionResult)

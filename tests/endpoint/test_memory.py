@@ -130,6 +130,9 @@ def test_a_document_is_freed_without_a_collection() -> None:
         "{ nothing }",
         "query ($n: Int) { projects(first: $n) { edges { ...F } } } fragment F on ProjectEdge { node { id } }",
         "{ " + " ".join(f"a{number}: nothing" for number in range(30)) + " }",
+        "{ " + "a " * limits.MAX_TOKENS + " }",
+        "{ a { b ",
+        "{ a " * 600,
     ],
 )
 def test_to_read_a_document_leaves_no_garbage(query: str) -> None:
