@@ -112,6 +112,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self._later is not None:
             self._later.cancel()
         super().connection_lost(exc)
+        self.conn.parser.close()  # or it would hold on to itself
 
     is_idle = False
 
