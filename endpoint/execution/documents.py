@@ -32,8 +32,8 @@ MAX_KEPT = 20_000
 MAX_FOLLOWED = 16 * 1024
 """Maximum size of a subscription's variables, in bytes of JSON: they are held for as long as it is open."""
 
-GOOD_BYTES = 8 * 1024 * 1024
-"""Maximum size of the valid documents that are kept, in bytes: about 500 of a client's usual size."""
+GOOD_BYTES = 4 * 1024 * 1024
+"""Maximum size of the valid documents that are kept, in bytes: about 250 of a client's usual size."""
 
 OTHER_BYTES = 8 * 1024 * 1024
 """Maximum size of the documents that are kept while they are answered, being invalid or very long, in bytes."""

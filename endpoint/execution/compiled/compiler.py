@@ -44,10 +44,10 @@ from endpoint.execution.compiled.selection import Selection, Unsupported
 PIECE = 4
 """Things of a list that are made at once: between them other threads may go on. The largest take half a millisecond."""
 
-MAX_STRUCTS = 300
-"""Maximum number of structs that a document is compiled to; to make so many takes about 50 ms."""
+MAX_STRUCTS = 200
+"""Maximum number of structs that a document is compiled to; to make so many takes about 35 ms."""
 
-STRUCT = 5500
+STRUCT = 3000
 """Size of a struct, in bytes, with what makes it, as measured."""
 
 FIELD = 300

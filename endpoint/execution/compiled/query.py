@@ -32,7 +32,7 @@ from strawberry.types import Info
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
-from cache.lru import Cache
+from cache.lru import ENTRY, PART, Cache
 from endpoint.execution.aside import ClientGone, encoded
 from endpoint.execution.at_least import AtLeast, after_wait
 from endpoint.execution.compiled import compiler, selection
@@ -44,10 +44,10 @@ from endpoint.execution.documents import MAX_KEPT, QUICK, ParsedDocument
 from endpoint.execution.limits import MAX_ERRORS, fragments_of
 from endpoint.execution.schema import Schema
 
-BYTES = 8 * 1024 * 1024
+BYTES = 6 * 1024 * 1024
 """Maximum size of the compiled documents that are kept, in bytes: about 150 of a client's usual size."""
 
-CALLS_BYTES = 4 * 1024 * 1024
+CALLS_BYTES = 2 * 1024 * 1024
 """Maximum size of what is kept to call their resolvers with variables that come again, in bytes."""
 
 CALL = 2500
@@ -104,9 +104,14 @@ class CompiledQuery:
             except Unsupported:
                 self._roots[conditions] = None
             else:
-                self._roots[conditions] = made.fields
-                self.types += made.types
-                self.weight += sum(root.weight for root in made.fields)
+                weight = sum(root.weight for root in made.fields)
+                if (self.weight + weight + ENTRY) * PART > BYTES:  # it would be compiled for each request
+                    self._roots[conditions] = None
+                    dropped.add(made.types)
+                else:
+                    self._roots[conditions] = made.fields
+                    self.types += made.types
+                    self.weight += weight
         return self._roots[conditions]
 
 
@@ -276,7 +281,10 @@ async def _execute(
     parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
     for part in parts:
         if isinstance(part, BaseException):
-            raise part
+            try:
+                raise part
+            finally:
+                del part, parts  # or it would hold on to this frame, which holds on to it
     reads = [own.read for own in contexts if own.read]
     data = {root.key: part for (root, _), part in zip(call.fields, parts, strict=True)}
     return encode(data), frozenset().union(*reads) if len(reads) == len(contexts) else frozenset()
