@@ -44,6 +44,12 @@ class MaskFaults(MaskErrors):
         self._logged.clear()
         yield from super().on_stream_result(result)
 
+    def _process_errors(self, errors: list[GraphQLError]) -> list[GraphQLError]:  # read from strawberry 0.341.2
+        processed = super()._process_errors(errors)
+        for error in errors:
+            _clear_tracebacks(error)
+        return processed
+
     def anonymise_error(self, error: GraphQLError) -> GraphQLError:
         explained = explanation(error.original_error, self._explain)
         if not isinstance(explained, Explanation):
@@ -100,6 +106,15 @@ def payload(result: ExecutionResult) -> dict[str, Any]:
     """Return the JSON object that a client gets for *result*."""
     data = {} if is_request_error(result) else {"data": result.data}
     return data | ({"errors": [error.formatted for error in result.errors]} if result.errors else {})
+
+
+def _clear_tracebacks(fault: BaseException | None) -> None:
+    """Clear the tracebacks of *fault* and its causes: their frames refer to the execution, and it to the errors."""
+    seen: set[int] = set()
+    while fault is not None and id(fault) not in seen:
+        seen.add(id(fault))
+        fault.__traceback__ = None
+        fault = getattr(fault, "original_error", None) or fault.__cause__ or fault.__context__
 
 
 def _place(fault: BaseException | None) -> Hashable:

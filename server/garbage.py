@@ -7,16 +7,39 @@ A full collection visits every object, and takes up to 0.7 ms for a thousand of 
 - Caches are limited in bytes (see `cache.lru`), and so in the number of their objects, which have at least 100 bytes.
 - Nearly everything is freed without a collection. Documents keep no tokens, and executions have no reference cycles
   (see `endpoint.execution.slim`, `endpoint.execution.schema`). A closed connection leaves nothing behind.
-- Evicted compiled documents are collected before there are many (see `endpoint.execution.compiled.query`).
+- Evicted compiled documents are collected alone (see `endpoint.execution.compiled.dropped`).
+
+glibc keeps freed memory, in a separate arena for each thread. So all threads share one arena, and every ten seconds its
+free memory is returned to the system. After 20,000 hostile requests the server is 45 MiB smaller with it.
 """
 
+import ctypes
 import gc
+import platform
 
 THRESHOLDS = 2_000, 10, 100
 """Arguments of `gc.set_threshold`: a full collection needs two million new objects that stay (Python: 70,000).
 
 With one million, there was a full collection after each long answer.
 """
+
+
+_ARENA_MAX = -8
+"""M_ARENA_MAX of glibc's malloc.h."""
+
+_libc = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+
+
+def share_arena() -> None:
+    """Make all threads share one arena of malloc. The GIL lets only one of them allocate, nearly always."""
+    if _libc is not None:
+        _libc.mallopt(_ARENA_MAX, 1)
+
+
+def return_free_memory() -> None:
+    """Return free memory to the system."""
+    if _libc is not None:
+        _libc.malloc_trim(0)
 
 
 def collect_rarely() -> None:

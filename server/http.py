@@ -285,6 +285,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._extensions.clear()
         self._connections.leave(self)
         super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]  # the parser refers to this protocol, whose `connection_lost` is not called any more
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
         """Answer with *message* unless another answer is in progress; close the connection after the last answer."""

@@ -115,6 +115,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self._later is not None:
             self._later.cancel()
         super().connection_lost(exc)
+        self.conn.parser.close()  # the parser is a generator that refers to itself
 
     is_idle = False
 

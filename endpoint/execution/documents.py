@@ -8,21 +8,15 @@ have a cache of their own, so that they displace no others.
 
 import asyncio
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from graphql import (
-    ASTValidationRule,
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
     OperationType,
-    ValidationContext,
     get_operation_ast,
-    specified_rules,
-    validate,
 )
 from msgspec import Struct
 from strawberry.extensions import SchemaExtension
@@ -30,6 +24,7 @@ from strawberry.extensions import SchemaExtension
 from cache.lru import Cache
 from endpoint.execution import cost, limits
 from endpoint.execution.slim import detach, slim
+from endpoint.execution.validation import validation_errors
 
 MAX_KEPT = 20_000
 """Maximum length of a cached document, in characters."""
@@ -37,8 +32,8 @@ MAX_KEPT = 20_000
 MAX_FOLLOWED = 16 * 1024
 """Maximum size of a subscription's variables, in bytes of JSON: they take memory while it is open."""
 
-GOOD_BYTES = 8 * 1024 * 1024
-"""Maximum size of the cached valid documents, in bytes: about 500 of a client's usual size."""
+GOOD_BYTES = 4 * 1024 * 1024
+"""Maximum size of the cached valid documents, in bytes: about 250 of a client's usual size."""
 
 OTHER_BYTES = 8 * 1024 * 1024
 """Maximum size of the cached invalid or very long documents, in bytes: they are needed while they are answered."""
@@ -170,7 +165,7 @@ class DocumentCache:
             document = limits.parse_document(query)
         except GraphQLError as fault:
             return detach(fault)
-        errors = limits.size_errors(document) or _invalid(self._schema, document)
+        errors = limits.size_errors(document) or validation_errors(self._schema, document)
         costs = {} if errors else cost.costs(self._schema, document, self._costs)
         weight = sys.getsizeof(query) + slim(document) * NODE + len(errors) * ERROR
         return ParsedDocument(document, [detach(each) for each in errors], costs, weight)
@@ -199,21 +194,3 @@ class DocumentExtension(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         self.execution_context.pre_execution_errors = list(self._errors)
         yield
-
-
-def _invalid(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
-    """Return the validation errors of *document*; clear the rules, which refer to each other in circles."""
-    used: list[ASTValidationRule] = []
-
-    def use(rule: type[ASTValidationRule], context: ValidationContext) -> ASTValidationRule:
-        used.append(rule(context))
-        return used[-1]
-
-    rules = cast("Collection[type[ASTValidationRule]]", [partial(use, rule) for rule in specified_rules])
-    try:
-        return validate(schema, document, rules, max_errors=limits.MAX_ERRORS)
-    finally:
-        for rule in used:
-            vars(rule.context).clear()
-        for rule in used:
-            vars(rule).clear()

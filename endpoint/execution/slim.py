@@ -23,6 +23,14 @@ def detach(error: GraphQLError) -> GraphQLError:
     )
 
 
+def unlink(token: Token | None) -> None:
+    """Clear the links between *token* and all tokens before and after it: they are reference cycles."""
+    while token is not None and token.next is not None:
+        token = token.next
+    while token is not None:
+        token.next, token.prev, token = None, None, token.prev
+
+
 def slim(document: DocumentNode) -> int:
     """Remove the tokens of *document*, and share equal names; return the number of its nodes.
 

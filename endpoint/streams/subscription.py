@@ -33,7 +33,6 @@ from graphql import (
     get_operation_ast,
     get_variable_values,
     located_error,
-    visit,
 )
 from graphql.execution import create_source_event_stream, execute_subscription_event
 from msgspec import Struct
@@ -44,6 +43,7 @@ from endpoint.execution.documents import MAX_KEPT, ParsedDocument
 from endpoint.execution.holding import open_subscriptions
 from endpoint.execution.limits import MAX_ERRORS
 from endpoint.execution.schema import Execution, Schema
+from endpoint.execution.validation import walk
 from endpoint.streams import cursor as places
 from endpoint.streams.cursor import InvalidCursor
 from endpoint.streams.mark import Lossless, Newest, delivery, is_personal
@@ -266,7 +266,7 @@ def _new_plan(schema: Schema, query: str, operation_name: str | None) -> Subscri
     if field is None or mark is None:
         return None
     uses = DocumentUsage(TypeInfo(schema.core))
-    visit(known.document, TypeInfoVisitor(uses.types, uses))
+    walk(known.document, TypeInfoVisitor(uses.types, uses), uses)
     if uses.is_personal and isinstance(mark, Newest):
         return None
     return SubscriptionPlan(

@@ -69,7 +69,7 @@ def test_a_compiled_document_gives_the_same_answer_as_graphql_core_for_any_value
     document = parse(text)
     operation = get_operation_ast(document)
     assert operation is not None
-    roots = compiler.roots(CORE, document, operation, VARIABLES)
+    roots = compiler.roots(CORE, document, operation, VARIABLES).fields
     values = {root.key: value(data.draw, root.field.type) for root in roots}
     reference = execute(_giving(values), document, variable_values=VARIABLES)
     assert isinstance(reference, ExecutionResult)

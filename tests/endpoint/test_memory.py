@@ -11,12 +11,14 @@ from weakref import ref
 import pytest
 from graphql import GraphQLError, OperationDefinitionNode, get_operation_ast
 from graphql.execution.collect_fields import CollectedFields
-from msgspec import StructMeta
+from msgspec import StructMeta, ValidationError, convert
 
 from cache.lru import Cache
 from endpoint.execution import documents, limits, persisted
-from endpoint.execution.compiled import compiler
+from endpoint.execution.compiled import compiler, selection
+from endpoint.execution.compiled import dropped as dropping
 from endpoint.execution.compiled import query as compiled
+from endpoint.execution.compiled.dropped import dropped
 from endpoint.execution.compiled.query import CompiledQueries, CompiledQuery
 from endpoint.execution.documents import ParsedDocument
 from endpoint.execution.holding import Holding, TooManyOpen
@@ -120,6 +122,39 @@ def test_a_document_is_freed_without_a_collection() -> None:
         gc.enable()
 
 
+@pytest.mark.usefixtures("no_collections")
+@pytest.mark.parametrize(
+    "query",
+    [
+        document(1),
+        "{ nothing }",
+        "query ($n: Int) { projects(first: $n) { edges { ...F } } } fragment F on ProjectEdge { node { id } }",
+        "{ " + " ".join(f"a{number}: nothing" for number in range(30)) + " }",
+        "{ " + "a " * limits.MAX_TOKENS + " }",
+        "{ a { b ",
+        "{ a " * 600,
+    ],
+)
+def test_parsing_a_document_leaves_no_garbage(query: str) -> None:
+    schema.documents._parse(query)  # create what is cached
+    gc.collect()
+    schema.documents._parse(f"{query} #")
+    assert gc.collect() == 0
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_reading_a_selection_leaves_no_garbage() -> None:
+    document_ = schema.documents.read(EVERY_KIND).document
+    operation = get_operation_ast(document_, None)
+    query = schema.core.query_type
+    assert operation is not None
+    assert query is not None
+    gc.collect()
+    assert selection.conditions(document_) == set()
+    assert "cursor" in selection.Selection(schema.core, document_, {}).fields(query, [operation.selection_set])
+    assert gc.collect() == 0
+
+
 def test_an_executed_document_is_freed_without_a_collection(tmp_path: Path) -> None:
     with served(tmp_path) as stageline:
         stageline.execute(document(0))
@@ -203,23 +238,89 @@ def structs() -> int:
     return sum(isinstance(each, StructMeta) for each in gc.get_objects())
 
 
+class Cycle:
+    """A reference cycle."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """No automatic collections."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+EVERY_KIND = f"""{{
+  cursor @include(if: true)
+  projects(first: 5) {{ edges {{ node {{ __typename key: id id name }} }} }}
+  pipeline(environment: "x") {{ {FIELDS} again: {FIELDS} }}
+  history(first: 5) {{ edges {{ node {{ cursor stage {{ id name }} a: service {{ id }} service {{ name }} }} }} }}
+  node(id: "x") {{ __typename id ... on Project {{ name }} ... on Pipeline {{ version }} }}
+}}"""
+
+
+def compiled_query(text: str) -> CompiledQuery:
+    """The query, compiled, with structs that msgspec has described as if they had been used."""
+    known = schema.documents.read(text)
+    operation = get_operation_ast(known.document, None)
+    assert operation is not None
+    query = CompiledQuery(schema.core, known, operation, (text, None))
+    assert query.roots(()) is not None
+    for each in query.types:
+        if isinstance(each, StructMeta):
+            with suppress(ValidationError):
+                convert({}, each)
+    return query
+
+
+@pytest.mark.usefixtures("no_collections")
+@pytest.mark.parametrize("query", [document(1, PARTS), EVERY_KIND])
+def test_dropped_types_are_freed_by_a_collection_of_the_youngest_generation(query: str) -> None:
+    dropped.add(compiled_query(query).types)  # what all have in common stays
+    dropped.collect()
+    before = structs()
+    queries = [compiled_query(f"{query}#{number}") for number in range(3)]
+    cycle = Cycle()
+    gone = ref(cycle)
+    gc.collect()
+    del cycle
+    while queries:
+        dropped.add(queries.pop().types)
+    assert structs() > before
+    dropped.collect()
+    assert structs() == before
+    assert gone() is not None
+
+
+@pytest.mark.usefixtures("no_collections")
 def test_dropped_compiled_documents_are_collected_before_they_are_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Struct classes refer to themselves, and freeing many at once is slow."""
     monkeypatch.setattr(compiler, "MAX_STRUCTS", 50)
-    monkeypatch.setattr(compiled, "GARBAGE", 3 * 50 * compiler.STRUCT)
+    monkeypatch.setattr(dropping, "GARBAGE", 3 * 50)
+    dropped.collect()
+    before = structs()
+    for number in range(12):
+        query = COMPILED.find(document(number, PARTS), None) or COMPILED.find(document(number, PARTS), None)
+        assert query is not None
+        assert query.roots(()) is None
+    assert structs() - before < 5 * 50
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_a_dropped_type_that_is_in_use_goes_on_working() -> None:
+    query = compiled_query(EVERY_KIND)
+    (cursor, *_) = query.roots(()) or ()
+    dropped.add(query.types)
+    dropped.collect()
+    assert cursor.make("c") == "c"
     gc.collect()
-    gc.disable()
-    try:
-        before = structs()
-        for number in range(12):
-            query = COMPILED.find(document(number, PARTS), None) or COMPILED.find(document(number, PARTS), None)
-            assert query is not None
-            assert query.roots(()) is None
-        assert structs() - before < 6 * 50
-    finally:
-        gc.enable()
+    assert cursor.make("c") == "c"
 
 
 def test_documents_that_clients_register_are_bounded_in_bytes() -> None:

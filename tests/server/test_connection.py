@@ -1,5 +1,6 @@
 """What a client may send before anything is known of it, and how long it may take: over real sockets."""
 
+import gc
 import json
 import logging
 import resource
@@ -457,6 +458,29 @@ def test_messages_together_with_a_wrong_one_fail_in_silence(
                 until_closed(client)
     assert good(stageline)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_a_closed_websocket_is_freed_without_a_collection(stageline: Stageline) -> None:
+    def parts() -> int:
+        kinds = http.HttpProtocol, websocket.WebSocketProtocol, websocket.Framing
+        return sum(issubclass(type(each), kinds) for each in gc.get_objects())
+
+    with stageline.socket():  # what is made once
+        pass
+    gc.collect()
+    gc.disable()
+    try:
+        before = parts()
+        for _ in range(5):
+            with stageline.socket() as client:
+                client.subscribe("1", "{ cursor }")
+                client.receive()
+        deadline = time.monotonic() + PATIENCE
+        while parts() > before:
+            assert time.monotonic() < deadline, f"{parts() - before} parts are left"
+            time.sleep(0.05)
+    finally:
+        gc.enable()
 
 
 def test_the_log_has_so_many_lines_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

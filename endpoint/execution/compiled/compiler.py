@@ -17,8 +17,8 @@ For the figure and the switch see `endpoint.execution.compiled.query`.
 
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
-from typing import Annotated, Any, Optional
+from functools import cache, partial
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from graphql import (
@@ -40,15 +40,16 @@ from graphql import (
 )
 from msgspec import Meta, Struct, StructMeta
 
+from endpoint.execution.compiled.dropped import dropped
 from endpoint.execution.compiled.selection import Selection, Unsupported
 
 PIECE = 4
 """Number of items of a list that are converted at once, before other threads can run: at most half a millisecond."""
 
-MAX_STRUCTS = 300
-"""Maximum number of structs that a document is compiled to: that takes about 50 ms."""
+MAX_STRUCTS = 200
+"""Maximum number of structs that a document is compiled to: that takes about 35 ms."""
 
-STRUCT = 5500
+STRUCT = 3000
 """Size of a struct with its converter, in bytes, as measured."""
 
 FIELD = 300
@@ -65,6 +66,8 @@ LEAVES: dict[str, Any] = {
     "String": str,
 }
 """Python types of GraphQL's scalars, with their ranges."""
+
+Type = TypeVar("Type", bound=type)
 
 Make = Callable[[Any], Any]
 """A function from the value of a field to its part of the answer."""
@@ -87,6 +90,13 @@ class TooManyStructs(Unsupported):
     """The document would be compiled to more structs than are allowed."""
 
 
+class CompiledRoots(Struct, frozen=True):
+    """The root fields of an operation, and the types that were made for them."""
+
+    fields: tuple["CompiledField", ...]
+    types: list[type]
+
+
 class CompiledField(Struct, frozen=True):
     """A root field; *make* converts its resolver's value to its part of the answer."""
 
@@ -102,18 +112,24 @@ def roots(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     conditions: Mapping[str, object],
-) -> tuple[CompiledField, ...]:
+) -> CompiledRoots:
     """Return the root fields of a valid document, if *conditions* are the values of variables in @skip and @include.
 
     Raises `Unsupported`.
     """
-    return _Compiler(schema, Selection(schema, document, conditions)).roots(operation)
+    compiler = _Compiler(schema, Selection(schema, document, conditions))
+    try:
+        return CompiledRoots(compiler.roots(operation), compiler.types)
+    except Unsupported:
+        dropped.add(compiler.types)
+        raise
 
 
 class _Compiler:
     def __init__(self, schema: GraphQLSchema, selection: Selection) -> None:
         self._schema = schema
         self._selection = selection
+        self.types: list[type] = []
         self._structs = 0
         self._fields = 0
 
@@ -136,12 +152,14 @@ class _Compiler:
 
     def _spine(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Make:
         if not self._has_list(type_, nodes):
-            return _filling(self._type(type_, nodes))
+            if isinstance(type_, GraphQLNonNull | str):
+                return self._filling(self._type(type_, nodes))
+            return partial(_or_none, self._filling(self._type(GraphQLNonNull(type_), nodes)))
         match type_:
             case GraphQLNonNull(of_type=GraphQLObjectType() as inner):
                 return self._spine_of_object(inner, nodes)
             case GraphQLNonNull():
-                return partial(_in_pieces, _filling(self._type(type_, nodes)))
+                return partial(_in_pieces, self._filling(self._type(type_, nodes)))
             case _:
                 assert not isinstance(type_, str)
                 return partial(_or_none, self._spine(GraphQLNonNull(type_), nodes))
@@ -152,7 +170,7 @@ class _Compiler:
             makes = [(part.key, part.attribute, self._spine(part.type, part.nodes)) for part in parts]
             return partial(_object, _kind(type_), partial(_dict, makes), ())
         apart = [part for part in parts if self._has_list(part.type, part.nodes)]
-        fill = _filling(self._struct(type_, nodes, {part.key for part in apart}))
+        fill = self._filling(self._struct(type_, nodes, {part.key for part in apart}))
         later = [(part.attribute, self._spine(part.type, part.nodes)) for part in apart]
         return partial(_object, _kind(type_), fill, later)
 
@@ -171,17 +189,17 @@ class _Compiler:
     def _type(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Any:
         """Return the Python type of the selected part of a value."""
         if isinstance(type_, str):
-            return _by(lambda _: type_)
+            return _typename(type_)
         if not isinstance(type_, GraphQLNonNull):
-            return Optional[self._type(GraphQLNonNull(type_), nodes)]  # noqa: UP045  # it is made, and not written
+            return self._type(GraphQLNonNull(type_), nodes) | None  # `Optional` would keep it in a cache of its own
         match type_.of_type:
             case GraphQLList() as inner:
                 return list[self._type(inner.of_type, nodes)]  # type: ignore[misc]  # it is made, and not written
             case GraphQLObjectType() as inner:
                 struct, kind = self._struct(inner, nodes), _kind(inner)
-                return struct if kind is None else _by(partial(_one_of, {kind: _filling(struct)}))
+                return struct if kind is None else self._by(partial(_one_of, {kind: self._filling(struct)}))
             case GraphQLInterfaceType() | GraphQLUnionType() as inner:
-                return _by(partial(_one_of, self._possible(inner, nodes)))
+                return self._by(partial(_one_of, self._possible(inner, nodes)))
             case inner:
                 return _leaf(inner)
 
@@ -216,9 +234,9 @@ class _Compiler:
         ]
         keys = {attribute: key for key, attribute, _ in parts}
         if len(keys) < len(parts):  # the same attribute under two keys: a struct has it once
-            return _by(partial(_dict, [(key, attribute, _filling(kind)) for key, attribute, kind in parts]))
+            return self._by(partial(_dict, [(key, attribute, self._filling(kind)) for key, attribute, kind in parts]))
         fields = [(attribute, kind) for _, attribute, kind in parts]
-        return msgspec.defstruct(type_.name, fields, rename=keys, gc=False)
+        return self._own(msgspec.defstruct(type_.name, fields, rename=keys, gc=False))
 
     def _possible(self, type_: GraphQLInterfaceType | GraphQLUnionType, nodes: list[FieldNode]) -> dict[type, Make]:
         """Return the converter of each possible type, by its class."""
@@ -227,8 +245,29 @@ class _Compiler:
             definition = possible.extensions[DEFINITION]
             if definition.concrete_of is not None or definition.is_graphql_generic:
                 raise Unsupported
-            makes[definition.origin] = _filling(self._struct(possible, nodes))
+            makes[definition.origin] = self._filling(self._struct(possible, nodes))
         return makes
+
+    def _filling(self, kind: Any) -> Make:
+        """Return a function that makes one of *kind*.
+
+        msgspec knows structs. It would look into other types each time, so those are made within a struct.
+        """
+        if isinstance(kind, StructMeta):
+            return _filling_struct(kind)
+        if isinstance(kind, _Converted):
+            return kind.make
+        if kind in LEAVES.values():
+            return _filling_leaf(kind)
+        return _filling_wrapper(self._own(_wrapper(kind)))
+
+    def _by(self, make: Make) -> type:
+        return self._own(_by(make))
+
+    def _own(self, type_: Type) -> Type:
+        """Return *type_*, which no other document has."""
+        self.types.append(type_)
+        return type_
 
 
 # The spine: from the root to the items of the first lists
@@ -269,15 +308,31 @@ class _Converted(type):
 
 
 def _by(make: Make) -> type:
-    return _Converted("Converted", (), {"make": staticmethod(make)})
+    return _Converted("Converted", (), {"__slots__": (), "make": staticmethod(make)})
 
 
-def _filling(kind: Any) -> Make:
-    """Return a converter to *kind*. msgspec analyses types other than structs at each call, so a struct wraps them."""
-    if isinstance(kind, StructMeta):
-        return partial(msgspec.convert, type=kind, from_attributes=True, dec_hook=_make)
-    fill = _filling(msgspec.defstruct("Wrapper", [("value", kind)]))
+@cache
+def _typename(name: str) -> type:
+    return _by(lambda _: name)
+
+
+def _filling_struct(kind: StructMeta) -> Make:
+    return partial(msgspec.convert, type=kind, from_attributes=True, dec_hook=_make)
+
+
+def _wrapper(kind: Any) -> StructMeta:
+    return msgspec.defstruct("Wrapper", [("value", kind)])
+
+
+def _filling_wrapper(wrapper: StructMeta) -> Make:
+    fill = _filling_struct(wrapper)
     return lambda value: fill({"value": value}).value
+
+
+@cache
+def _filling_leaf(kind: Any) -> Make:
+    """One for all documents."""
+    return _filling_wrapper(_wrapper(kind))
 
 
 def _make(kind: Any, value: Any) -> Any:
@@ -297,7 +352,9 @@ def _kind(type_: GraphQLObjectType) -> type | None:
     return type_.extensions[DEFINITION].origin if type_.is_type_of is not None else None
 
 
+@cache
 def _leaf(type_: GraphQLLeafType) -> Any:
+    """The Python type of a leaf, which all documents have in common."""
     if isinstance(type_, GraphQLEnumType):
         return _enum(type_)
     return LEAVES.get(type_.name) or _by(partial(_scalar, type_.coerce_output_value))

@@ -7,7 +7,6 @@ is graphql-core's own.
 """
 
 import asyncio
-import gc
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -33,21 +32,22 @@ from strawberry.types import Info
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
-from cache.lru import Cache
+from cache.lru import ENTRY, PART, Cache
 from endpoint.execution.aside import ClientGone, encode_pieces
 from endpoint.execution.at_least import AtLeast, after_wait
 from endpoint.execution.compiled import compiler, selection
-from endpoint.execution.compiled.compiler import DEFINITION, CompiledField, TooManyStructs
+from endpoint.execution.compiled.compiler import DEFINITION, CompiledField
+from endpoint.execution.compiled.dropped import dropped
 from endpoint.execution.compiled.selection import Unsupported
 from endpoint.execution.context import Behind, RequestContext
 from endpoint.execution.documents import MAX_KEPT, QUICK, ParsedDocument
 from endpoint.execution.limits import MAX_ERRORS, fragments_of
 from endpoint.execution.schema import Schema
 
-BYTES = 16 * 1024 * 1024
-"""Maximum size of the cached compiled documents, in bytes: about 300 of a client's usual size."""
+BYTES = 6 * 1024 * 1024
+"""Maximum size of the cached compiled documents, in bytes: about 150 of a client's usual size."""
 
-CALLS_BYTES = 4 * 1024 * 1024
+CALLS_BYTES = 2 * 1024 * 1024
 """Maximum size of the cached calls (queries with their variables), in bytes."""
 
 CALL = 2500
@@ -58,9 +58,6 @@ VARIABLE_BYTE = 20
 
 ASKED_ONCE = 128 * 1024
 """Maximum size of the record of long documents that were sent once, in bytes: about 400 of them."""
-
-GARBAGE = 4 * 1024 * 1024
-"""Size of dropped compiled documents at which they are collected, in bytes: that takes 30 ms."""
 
 MAX_VARIABLES = 1000
 """Maximum size of the variables of a cached call, in bytes of JSON."""
@@ -75,8 +72,8 @@ MAX_CONDITIONS = 4
 class CompiledQuery:
     """The selected operation of a valid document.
 
-    *weight* is its size in bytes, with its document and the structs that it was compiled to so far. *calls* are the
-    variables whose calls are cached.
+    *weight* is its size in bytes, with its document and the structs that it was compiled to so far. *types* are those
+    structs, and *calls* are the variables whose calls are cached.
     """
 
     def __init__(
@@ -91,6 +88,7 @@ class CompiledQuery:
         self.key = key
         self.weight = known.weight
         self.calls: set[bytes] = set()
+        self.types: list[type] = []
         self.operation = operation
         self.cost = known.costs[operation.name.value if operation.name else None]
         self.fragments = fragments_of(document)
@@ -104,13 +102,19 @@ class CompiledQuery:
             met = dict(zip(self.conditions, conditions, strict=True))
             try:
                 made = compiler.roots(self._core, self._document, self.operation, met)
-            except TooManyStructs:
-                made = None
-                dropped.count(compiler.MAX_STRUCTS * compiler.STRUCT)
             except Unsupported:
-                made = None
-            self._roots[conditions] = made
-            self.weight += sum(root.weight for root in made or ())
+                self._roots[conditions] = None
+            else:
+                weight = sum(root.weight for root in made.fields)
+                if (
+                    self.weight + weight + ENTRY
+                ) * PART > BYTES:  # it can't be cached, so each request would compile it
+                    self._roots[conditions] = None
+                    dropped.add(made.types)
+                else:
+                    self._roots[conditions] = made.fields
+                    self.types += made.types
+                    self.weight += weight
         return self._roots[conditions]
 
 
@@ -235,7 +239,7 @@ class CompiledQueries:
         """Drop the calls of a dropped query."""
         for given in list(query.calls):
             self.calls.pop((query, given))
-        dropped.count(query.weight)
+        dropped.add(query.types)
 
 
 def _resolve(schema: Schema, query: CompiledQuery, variables: VariableValues, root: CompiledField) -> Resolve:
@@ -280,7 +284,10 @@ async def _execute(
     parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
     for part in parts:
         if isinstance(part, BaseException):
-            raise part
+            try:
+                raise part
+            finally:
+                del part, parts  # the exception refers to this frame, and the frame to the exception
     reads = [own.read for own in contexts if own.read]
     data = {root.key: part for (root, _), part in zip(call.fields, parts, strict=True)}
     return encode(data), frozenset().union(*reads) if len(reads) == len(contexts) else frozenset()
@@ -289,21 +296,3 @@ async def _execute(
 async def _field(root: CompiledField, resolve: Resolve, context: RequestContext) -> Any:
     """Return a root field's part of the answer; it starts nothing before it runs, because it may be cancelled first."""
     return root.make(await resolve(context))
-
-
-class DroppedStructs:
-    """A count of compiled structs that were dropped: they refer to themselves, so only a collection frees them."""
-
-    def __init__(self) -> None:
-        self.weight = 0
-
-    def count(self, weight: int) -> None:
-        """Count *weight* bytes; collect before a collection would take longer than `GARBAGE` allows."""
-        self.weight += weight
-        if self.weight > GARBAGE:
-            self.weight = 0
-            gc.collect()
-
-
-dropped = DroppedStructs()
-"""The dropped structs of this process."""

@@ -19,10 +19,10 @@ from graphql import (
     VariableNode,
     Visitor,
     type_from_ast,
-    visit,
 )
 
 from endpoint.execution.limits import fragments_of
+from endpoint.execution.validation import walk
 
 
 class Unsupported(Exception):
@@ -32,7 +32,7 @@ class Unsupported(Exception):
 def conditions(document: DocumentNode) -> frozenset[str]:
     """Return the names of the variables in the document's @skip and @include."""
     visitor = _Conditions()
-    visit(document, visitor)
+    walk(document, visitor)
     return frozenset(visitor.names)
 
 
@@ -60,30 +60,36 @@ class Selection:
         """Return the fields selected from an object of *type_*, by response key."""
         found: dict[str, list[FieldNode]] = {}
         spread: set[str] = set()
-
-        def collect(nodes: Sequence[SelectionNode]) -> None:
-            for node in nodes:
-                if not self._is_included(node):
-                    continue
-                if isinstance(node, FieldNode):
-                    key = node.alias.value if node.alias else node.name.value
-                    found.setdefault(key, []).append(node)
-                    continue
-                fragment: FragmentDefinitionNode | InlineFragmentNode
-                if isinstance(node, FragmentSpreadNode):
-                    if node.name.value in spread:
-                        continue
-                    spread.add(node.name.value)
-                    fragment = self._fragments[node.name.value]
-                else:
-                    assert isinstance(node, InlineFragmentNode)
-                    fragment = node
-                if self._applies(fragment, type_):
-                    collect(fragment.selection_set.selections)
-
         for each in sets:
-            collect(each.selections)
+            self._collect(type_, each.selections, found, spread)
         return found
+
+    def _collect(
+        self,
+        type_: GraphQLObjectType,
+        nodes: Sequence[SelectionNode],
+        found: dict[str, list[FieldNode]],
+        spread: set[str],
+    ) -> None:
+        """Add the fields of *nodes* to *found*; *spread* are the names of the fragments that are in it."""
+        for node in nodes:
+            if not self._is_included(node):
+                continue
+            if isinstance(node, FieldNode):
+                key = node.alias.value if node.alias else node.name.value
+                found.setdefault(key, []).append(node)
+                continue
+            fragment: FragmentDefinitionNode | InlineFragmentNode
+            if isinstance(node, FragmentSpreadNode):
+                if node.name.value in spread:
+                    continue
+                spread.add(node.name.value)
+                fragment = self._fragments[node.name.value]
+            else:
+                assert isinstance(node, InlineFragmentNode)
+                fragment = node
+            if self._applies(fragment, type_):
+                self._collect(type_, fragment.selection_set.selections, found, spread)
 
     def _is_included(self, node: SelectionNode) -> bool:
         for directive in node.directives or ():
