@@ -15,7 +15,9 @@ free memory is returned to the system. After 20,000 hostile requests the server 
 
 import ctypes
 import gc
+import logging
 import platform
+import time
 
 THRESHOLDS = 2_000, 10, 100
 """Arguments of `gc.set_threshold`: a full collection needs two million new objects that stay (Python: 70,000).
@@ -23,9 +25,13 @@ THRESHOLDS = 2_000, 10, 100
 With one million, there was a full collection after each long answer.
 """
 
+SLOW = 0.1
+"""CPU time of a collection from which it is logged, in seconds."""
 
 _ARENA_MAX = -8
 """M_ARENA_MAX of glibc's malloc.h."""
+
+logger = logging.getLogger("stageline")
 
 _libc = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 
@@ -47,3 +53,20 @@ def collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+    gc.callbacks.append(SlowCollections())
+
+
+class SlowCollections:
+    """A callback of the collector that logs collections of `SLOW` or longer: nothing else runs during one."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+
+    def __call__(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._start = time.thread_time()
+        elif (seconds := time.thread_time() - self._start) >= SLOW:
+            logger.warning(
+                "A garbage collection stopped the process for %(milliseconds)d ms",
+                {"milliseconds": 1000 * seconds, **info},
+            )

@@ -61,8 +61,10 @@ SUSPECTS = 12
 SHOWN = 20
 """Findings of a kind that are printed."""
 
-FAULT = re.compile(r"Traceback|^(ERROR|CRITICAL)|Task exception|never (awaited|retrieved)", re.MULTILINE)
-ENTRY = re.compile(r"^(?=[A-Z]+  )", re.MULTILINE)
+FAULT = re.compile(
+    r"Traceback|^\S+ (ERROR|CRITICAL) |garbage collection|Task exception|never (awaited|retrieved)", re.MULTILINE
+)
+ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\dT\S+ [A-Z]+ )", re.MULTILINE)
 ID = re.compile(r"\b[0-9a-f]{8}-?[0-9a-f-]{20,28}\b|0x[0-9a-f]+")
 NUMBER = re.compile(r"\d[\da-f-]*")
 TRACED = 6

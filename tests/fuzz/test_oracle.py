@@ -1,12 +1,14 @@
 """The oracle finds what it is there for, and nothing else."""
 
-from collections import Counter
+from collections import logging
 
+import Counter
 import pytest
 
+from server.journal import TextFormatter
 from tests.fuzz import attacks
 from tests.fuzz.attacker import Outcome
-from tests.fuzz.fuzz import of_pulse, summary
+from tests.fuzz.fuzz import ENTRY, FAULT, of_pulse, summary
 from tests.fuzz.heartbeat import Beat, Pulse, quantile
 from tests.fuzz.oracle import Answers, findings
 from tests.fuzz.world import World
@@ -114,3 +116,13 @@ def test_a_part_of_the_beats_is_within_its_quantile() -> None:
 def test_the_same_fault_is_told_once_whatever_ids_it_has() -> None:
     first = "ERROR  fault 0193c1a2b3c4d5e6f708192a3b4c5d6e at ['x']\nTraceback\n  File\nValueError: x\n"
     assert len(Counter(summary(each) for each in (first, first.replace("0193", "0194")))) == 1
+
+
+def test_faults_are_found_in_the_log_as_the_server_writes_it() -> None:
+    def line(level: int, message: str) -> str:
+        return TextFormatter().format(logging.LogRecord("stageline", level, "", 1, message, None, None)) + "\n"
+
+    log = line(logging.WARNING, "Refused") + line(logging.ERROR, "Broken") + line(logging.INFO, "Served")
+    entries = [each for each in ENTRY.split(log) if each]
+    assert len(entries) == 3
+    assert [each for each in entries if FAULT.search(each)] == [entries[1]]
