@@ -1,8 +1,8 @@
 """The oracle finds what it is there for, and nothing else."""
 
-from collections import logging
+import logging
+from collections import Counter
 
-import Counter
 import pytest
 
 from server.journal import TextFormatter
