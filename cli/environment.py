@@ -39,8 +39,8 @@ Concurrency = Annotated[
 
 CREATE = mutation(
     "createEnvironment",
-    "... on Pipeline { ...PipelineFields }",
-    pipeline.PIPELINE,
+    pipeline.RESULT,
+    pipeline.FRAGMENTS,
     project="ID!",
     name="String!",
     target="Target!",

@@ -23,14 +23,18 @@ from gql.contract.refusal import Refusal
 from gql.document import pipeline as documents
 from gql.types.document import DocumentArgument
 from gql.types.environment import known_environment, pipeline_view
-from gql.types.pipeline import Pipeline, from_view
+from gql.types.pipeline import Pipeline, PipelineSnapshot, from_view, snapshot_of
 from gql.types.ref import EnvironmentArgument
 from projections.pipeline import PipelineView
 from store.log import Event
 
 PipelineResult = Annotated[
-    Pipeline | Refusal,
-    strawberry.union("PipelineResult", description="The pipeline after the change, or a refusal."),
+    Pipeline | PipelineSnapshot | Refusal,
+    strawberry.union(
+        "PipelineResult",
+        description="The pipeline after the change, or a refusal. A dry run, and a repeat of a request after which the"
+        " pipeline was changed again, return a snapshot: it is not the live pipeline.",
+    ),
 ]
 
 
@@ -99,9 +103,20 @@ class Pipelines:
     )
 
 
+@strawberry.type(description="The pipelines of several environments after one change, as they are not now.")
+class PipelineSnapshots:
+    pipelines: list[PipelineSnapshot] = strawberry.field(
+        description="One pipeline for each environment, in the order of the request."
+    )
+
+
 PipelinesResult = Annotated[
-    Pipelines | Refusal,
-    strawberry.union("PipelinesResult", description="The pipelines after the change, or a refusal."),
+    Pipelines | PipelineSnapshots | Refusal,
+    strawberry.union(
+        "PipelinesResult",
+        description="The pipelines after the change, or a refusal. A dry run, and a repeat of a request, return"
+        " snapshots: they are not the live pipelines.",
+    ),
 ]
 
 
@@ -135,14 +150,21 @@ async def apply_pipeline_to_all(
     outcome = await write.transact(work, pipelines.decider)
     if results:
         changed = [Outcome(subject=after, receipt=outcome.receipt, events=events) for after, events in results.values()]
-        return Pipelines(pipelines=[await _answer(write, each) for each in changed])
+        return _all([await _answer(write, each) for each in changed])
     # the idempotency key was known: return the pipelines as of the first request
     (last,) = await write.context.application.log.read_all(after=outcome.receipt.position - 1, limit=1)
     then = [await pipeline_view(write.context, each, as_of=last.recorded_at) for each in dict.fromkeys(environments)]
-    return Pipelines(pipelines=[await from_view(write.context, view) for view in then if view])
+    return _all([await snapshot_of(write.context, view) for view in then if view])
 
 
-async def change(write: Write, environment: str, command: PipelineCommand) -> Pipeline:
+def _all(answers: list[Pipeline | PipelineSnapshot]) -> Pipelines | PipelineSnapshots:
+    snapshots = [each for each in answers if isinstance(each, PipelineSnapshot)]
+    if snapshots:  # all of them are, because one request made them
+        return PipelineSnapshots(pipelines=snapshots)
+    return Pipelines(pipelines=[each for each in answers if isinstance(each, Pipeline)])
+
+
+async def change(write: Write, environment: str, command: PipelineCommand) -> Pipeline | PipelineSnapshot:
     """Carry out one command on the pipeline of an environment."""
     own = await known_environment(write.context, environment)
     return await transact(
@@ -150,20 +172,25 @@ async def change(write: Write, environment: str, command: PipelineCommand) -> Pi
     )
 
 
-async def transact(write: Write, use_case: Callable[[Transaction], Awaitable[UUID]]) -> Pipeline:
+async def transact(write: Write, use_case: Callable[[Transaction], Awaitable[UUID]]) -> Pipeline | PipelineSnapshot:
     """Carry out a use case of a pipeline, and return the pipeline after it."""
     return await _answer(write, await write.transact(use_case, pipelines.decider))
 
 
-async def _answer(write: Write, outcome: Outcome[PipelineState]) -> Pipeline:
-    """Return the pipeline after the change, or after the change that a dry run would make."""
-    environment = EnvironmentId(outcome.subject.stream)
+async def _answer(write: Write, outcome: Outcome[PipelineState]) -> Pipeline | PipelineSnapshot:
+    """Return the pipeline after the change, or a snapshot of one that is not the live pipeline.
+
+    That is the pipeline after a dry run, and the first answer to a repeated request if there was a change since.
+    """
+    environment, version = EnvironmentId(outcome.subject.stream), outcome.subject.version
     views = write.context.application.pipelines
+    now = await views.get(environment)
     if write.dry_run and outcome.events:
-        return await from_view(write.context, _preview(outcome, await views.get(environment)))
-    view = await views.get(environment, outcome.subject.version)
+        return await snapshot_of(write.context, _preview(outcome, now))
+    view = await views.get(environment, version)
     assert view is not None, "a pipeline exists after a command"
-    return await from_view(write.context, view)
+    is_live = not write.dry_run and (outcome.receipt.recorded or now is None or now.version == version)
+    return await (from_view if is_live else snapshot_of)(write.context, view)
 
 
 def _preview(outcome: Outcome[PipelineState], now: PipelineView | None) -> PipelineView:
