@@ -48,7 +48,8 @@ query DocumentDiff($environment: ID!, $document: String!) {
 APPLY = pipeline.mutation("applyPipeline", document="String!")
 APPLY_TO_ALL = mutation(
     "applyPipelineToAll",
-    "... on Pipelines { pipelines { ...PipelineFields } } ... on PipelineSnapshots { pipelines { ...SnapshotFields } }",
+    """... on PipelineList { pipelines { ...PipelineFields } }
+    ... on PipelineSnapshotList { pipelines { ...SnapshotFields } }""",
     pipeline.FRAGMENTS,
     environments="[ID!]!",
     document="String!",

@@ -97,21 +97,21 @@ async def apply_pipeline(write: Write, environment: EnvironmentArgument, documen
 
 
 @strawberry.type(description="The pipelines of several environments after one change.")
-class Pipelines:
+class PipelineList:
     pipelines: list[Pipeline] = strawberry.field(
         description="One pipeline for each environment, in the order of the request."
     )
 
 
 @strawberry.type(description="The pipelines of several environments after one change, as they are not now.")
-class PipelineSnapshots:
+class PipelineSnapshotList:
     pipelines: list[PipelineSnapshot] = strawberry.field(
         description="One pipeline for each environment, in the order of the request."
     )
 
 
 PipelinesResult = Annotated[
-    Pipelines | PipelineSnapshots | Refusal,
+    PipelineList | PipelineSnapshotList | Refusal,
     strawberry.union(
         "PipelinesResult",
         description="The pipelines after the change, or a refusal. A dry run, and a repeat of a request, return"
@@ -157,11 +157,11 @@ async def apply_pipeline_to_all(
     return _all([await snapshot_of(write.context, view) for view in then if view])
 
 
-def _all(answers: list[Pipeline | PipelineSnapshot]) -> Pipelines | PipelineSnapshots:
+def _all(answers: list[Pipeline | PipelineSnapshot]) -> PipelineList | PipelineSnapshotList:
     snapshots = [each for each in answers if isinstance(each, PipelineSnapshot)]
     if snapshots:  # all of them are, because one request made them
-        return PipelineSnapshots(pipelines=snapshots)
-    return Pipelines(pipelines=[each for each in answers if isinstance(each, Pipeline)])
+        return PipelineSnapshotList(pipelines=snapshots)
+    return PipelineList(pipelines=[each for each in answers if isinstance(each, Pipeline)])
 
 
 async def change(write: Write, environment: str, command: PipelineCommand) -> Pipeline | PipelineSnapshot:

@@ -123,8 +123,8 @@ def as_snapshot(answer: Data) -> Data:
     match answer:
         case {"__typename": "Pipeline"}:
             return snapshot(answer) | {"__typename": "PipelineSnapshot"}
-        case {"__typename": "Pipelines", "pipelines": pipelines}:
-            return {"__typename": "PipelineSnapshots", "pipelines": [snapshot(each) for each in pipelines]}
+        case {"__typename": "PipelineList", "pipelines": pipelines}:
+            return {"__typename": "PipelineSnapshotList", "pipelines": [snapshot(each) for each in pipelines]}
         case _:
             return answer
 
