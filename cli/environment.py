@@ -48,11 +48,11 @@ CREATE = mutation(
 )
 EDIT = pipeline.mutation("editEnvironment", name="String", target="Target", concurrency="Int")
 DELETE = pipeline.mutation("deleteEnvironment")
-DEPLOY = mutation("deploy", "... on Deployment { ...DeploymentFields }", run.DEPLOYMENT, environment="ID!")
+DEPLOY = mutation("deploy", run.RESULT, run.DEPLOYMENT + run.SNAPSHOT, environment="ID!")
 CANCEL = mutation(
     "cancelDeployment",
-    "... on Deployment { ...DeploymentFields }",
-    run.DEPLOYMENT,
+    run.RESULT,
+    run.DEPLOYMENT + run.SNAPSHOT,
     deployment="ID!",
     force="Boolean!",
 )

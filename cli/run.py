@@ -95,6 +95,26 @@ class DeploymentJson(DeploymentSummaryJson, rename="camel"):
     cursor: str
 
 
+SNAPSHOT = """
+fragment SnapshotFields on DeploymentSnapshot {
+  id: deploymentId environment { id name } number action status actor reason pipelineVersion
+  requestedAt startedAt finishedAt cancellation
+  failure { stage { id: stageId name } service { id: serviceId name type } phase reason }
+  stages {
+    id: stageId position name status startedAt finishedAt
+    services {
+      id: serviceId name type status ports
+      build { status attempt startedAt finishedAt reason }
+      deploy { status attempt startedAt finishedAt reason }
+    }
+  }
+  version cursor
+}
+"""
+
+RESULT = "... on Deployment { ...DeploymentFields } ... on DeploymentSnapshot { ...SnapshotFields }"
+"""Selection of the answer of a mutation: a dry run answers a snapshot."""
+
 SUMMARY = """
 fragment SummaryFields on Deployment {
   id environment { id name } number action status actor reason pipelineVersion

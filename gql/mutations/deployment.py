@@ -13,15 +13,19 @@ from domain.deployment.queue import DeploymentId
 from domain.errors import DeploymentNotFound
 from gql.contract.mutation import Write, mutation
 from gql.contract.refusal import Refusal
-from gql.types.deployment import Deployment, deployment_id, from_view
+from gql.types.deployment import Deployment, DeploymentSnapshot, deployment_id, from_view, snapshot_of
 from gql.types.environment import known_environment
 from gql.types.ref import DeploymentArgument, EnvironmentArgument
 from projections.deployment import projection
 from store import ids
 
 DeploymentResult = Annotated[
-    Deployment | Refusal,
-    strawberry.union("DeploymentResult", description="The deployment after the change, or a refusal."),
+    Deployment | DeploymentSnapshot | Refusal,
+    strawberry.union(
+        "DeploymentResult",
+        description="The deployment after the change, or a refusal. A dry run, and a repeat of a request after which"
+        " the deployment went on, return a snapshot: it is not the live deployment.",
+    ),
 ]
 
 
@@ -52,12 +56,20 @@ async def cancel_deployment(
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
-async def _answer(write: Write, outcome: Outcome[deployments.Deployment]) -> Deployment:
-    """Return the deployment after the change, or after the change that a dry run would make."""
-    version = outcome.subject.version - (len(outcome.events) if write.dry_run else 0)
-    view = await write.context.application.deployments.read(DeploymentId(outcome.subject.stream), version)
+async def _answer(write: Write, outcome: Outcome[deployments.Deployment]) -> Deployment | DeploymentSnapshot:
+    """Return the deployment after the change, or a snapshot of one that is not the live deployment.
+
+    That is the deployment after a dry run, and the first answer to a repeated request if the deployment went on.
+    """
+    own, version = DeploymentId(outcome.subject.stream), outcome.subject.version
+    runs = write.context.application.deployments
     if write.dry_run and outcome.events:
-        view = projection.replay(outcome.preview(write.context.author(write.reason)), view)
-        view = view and replace(view, position=outcome.receipt.position)  # a position that exists
+        before = await runs.read(own, version - len(outcome.events))
+        view = projection.replay(outcome.preview(write.context.author(write.reason)), before)
+        assert view is not None, "a deployment exists after a command"
+        return await snapshot_of(write.context, replace(view, position=outcome.receipt.position))  # which exists
+    view = await runs.read(own, version)
     assert view is not None, "a deployment exists after a command"
-    return await from_view(write.context, view)
+    now = None if outcome.receipt.recorded else await runs.read(own)
+    is_live = not write.dry_run and (now is None or now.version == version)
+    return await (from_view if is_live else snapshot_of)(write.context, view)

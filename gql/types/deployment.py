@@ -145,6 +145,99 @@ class Deployment(Node):
         return environment_id(self.environment.id), self.pipeline_version
 
 
+@strawberry.type(description="A service in the plan of a deployment snapshot.")
+class DeploymentServiceSnapshot:
+    service_id: ID = strawberry.field(description="Id of the service, which may be removed.")
+    name: str = strawberry.field(description="Name of the service in the plan.")
+    type: ServiceType = strawberry.field(description="Type of the service.")
+    status: Status = strawberry.field(description="Status of the service in the deployment.")
+    ports: list[int] = strawberry.field(description="The ports of the deployed service.")
+    build: Step = strawberry.field(description="The build step.")
+    deploy: Step = strawberry.field(description="The deploy step.")
+
+
+@strawberry.type(description="A stage in the plan of a deployment snapshot.")
+class DeploymentStageSnapshot:
+    stage_id: ID = strawberry.field(description="Id of the stage, which may be deleted.")
+    position: int = strawberry.field(description="Position in the plan, from 1.")
+    name: str = strawberry.field(description="Name of the stage in the plan.")
+    status: Status = strawberry.field(description="Status of the stage in the deployment.")
+    started_at: datetime | None = strawberry.field(description="When the stage started; null if it had not.")
+    finished_at: datetime | None = strawberry.field(description="When the stage ended; null if it had not.")
+    services: list[DeploymentServiceSnapshot] = strawberry.field(description="The services of the stage.")
+
+
+@strawberry.type(
+    description="A deployment as it was, or as a dry run would make it. It is not the live deployment, so it has no id."
+)
+class DeploymentSnapshot:
+    deployment_id: ID = strawberry.field(description="Id of the deployment; in a dry run of deploy, of none.")
+    environment: Environment = strawberry.field(description="The environment of the deployment.")
+    number: int = strawberry.field(description="Number of the deployment in its environment, from 1.")
+    action: Action = strawberry.field(description="The effect on the services of the plan.")
+    status: Status = strawberry.field(description="Status of the deployment.")
+    actor: str = strawberry.field(description="Id of the actor who requested the deployment.")
+    reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")
+    pipeline_version: int = strawberry.field(description="Version of the pinned pipeline.")
+    requested_at: datetime = strawberry.field(description="When the deployment was requested.")
+    started_at: datetime | None = strawberry.field(description="When the deployment started; null if it had not.")
+    finished_at: datetime | None = strawberry.field(description="When the deployment ended; null if it had not.")
+    cancellation: Cancellation | None = strawberry.field(
+        description="The kind of cancellation that was requested, if any."
+    )
+    failure: StepFailure | None = strawberry.field(description="The first failed step, if any.")
+    stages: list[DeploymentStageSnapshot] = strawberry.field(description="The stages of the plan in order.")
+    version: int = strawberry.field(description="Number of events of the deployment.")
+    cursor: str = strawberry.field(
+        description="Position of the last event in the log, to follow deploymentEvents after it."
+    )
+
+
+async def snapshot_of(context: Context, view: DeploymentView) -> DeploymentSnapshot:
+    return DeploymentSnapshot(
+        deployment_id=global_id("deployment", view.id),
+        environment=await environment_of(context, view.environment),
+        number=view.number,
+        action=view.action,
+        status=view.status,
+        actor=view.actor,
+        reason=view.reason,
+        pipeline_version=view.pipeline_version,
+        requested_at=view.requested_at,
+        started_at=view.started_at,
+        finished_at=view.finished_at,
+        cancellation=view.cancellation,
+        failure=_failure(view),
+        stages=[_stage_snapshot(stage) for stage in view.stages],
+        version=view.version,
+        cursor=cursors.of_position(context.application.log.epoch, view.position),
+    )
+
+
+def _stage_snapshot(view: StageView) -> DeploymentStageSnapshot:
+    return DeploymentStageSnapshot(
+        stage_id=global_id("stage", view.id),
+        position=view.position,
+        name=view.name,
+        status=view.status,
+        started_at=view.started_at,
+        finished_at=view.finished_at,
+        services=[_service_snapshot(service) for service in view.services],
+    )
+
+
+def _service_snapshot(view: ServiceView) -> DeploymentServiceSnapshot:
+    return DeploymentServiceSnapshot(
+        service_id=global_id("service", view.id),
+        name=view.name,
+        type=view.type,
+        status=view.status,
+        ports=list(view.ports),
+        build=_step(view.build),
+        deploy=_step(view.deploy),
+    )
+
+
 async def from_view(context: Context, view: DeploymentView) -> Deployment:
     return convert(view, await environment_of(context, view.environment), context.application.log.epoch)
 

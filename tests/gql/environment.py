@@ -120,12 +120,23 @@ def snapshot(pipeline: Data) -> Data:
 
 def _stage_snapshot(stage: Data) -> Data:
     snapshots = [
-        {name: value for name, value in each.items() if name not in ("id", "stage")}
-        | {"serviceId": each["id"], "stageId": stage["id"]}
-        for each in stage["services"]
+        _without(each, "id", "stage") | {"serviceId": each["id"], "stageId": stage["id"]} for each in stage["services"]
     ]
-    rest = {name: value for name, value in stage.items() if name != "id"}
-    return rest | {"stageId": stage["id"], "services": snapshots}
+    return _without(stage, "id") | {"stageId": stage["id"], "services": snapshots}
+
+
+def deployment_snapshot(deployment: Data) -> Data:
+    """The live *deployment* as a dry run answers it."""
+    stages = [
+        _without(stage, "id", "stage") | {"services": [_without(each, "id", "service") for each in stage["services"]]}
+        for stage in deployment["stages"]
+    ]
+    rest = _without(deployment, "id", "actorName", "pipeline")
+    return rest | {"deploymentId": deployment["id"], "stages": stages}
+
+
+def _without(thing: Data, *fields: str) -> Data:
+    return {name: value for name, value in thing.items() if name not in fields}
 
 
 def services(pipeline: Data) -> list[Data]:

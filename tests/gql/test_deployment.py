@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.gql.environment import DATABASE, JOB, STAGES, Environment, names, types
+from tests.gql.environment import DATABASE, JOB, STAGES, Environment, deployment_snapshot, names, types
 from tests.gql.stageline import Data
 
 
@@ -88,7 +88,8 @@ def test_a_second_request_waits_and_the_same_once_more_is_the_same(environment: 
     waiting = environment.do("deploy")
     assert (waiting["number"], waiting["status"]) == (2, "QUEUED")
     assert environment.do("deploy") == waiting
-    assert environment.do("deploy", dryRun=True) == waiting
+    dry = environment.do("deploy", dryRun=True)
+    assert dry == deployment_snapshot(waiting) | {"__typename": "DeploymentSnapshot"}
     environment.do("createStage", name="Checks")
     third = environment.do("deploy")
     assert (third["number"], len(third["stages"])) == (3, 5)
@@ -161,3 +162,24 @@ def test_the_id_of_something_else_is_no_deployment(environment: Environment) -> 
 
 def _events(environment: Environment, deployment: Data) -> list[Data]:
     return environment.stageline.everything("deploymentEvents", deployment=deployment["id"])
+
+
+def test_a_repeated_request_answers_a_snapshot_once_the_deployment_went_on(environment: Environment) -> None:
+    environment.add("api")
+    key = f"once {environment.id}"
+    queued = environment.do("deploy", idempotencyKey=key)
+    over = environment.end(queued)
+    again = environment.do("deploy", idempotencyKey=key)
+    assert again == deployment_snapshot(queued) | {"__typename": "DeploymentSnapshot"}
+    assert (again["status"], over["status"]) == ("QUEUED", "SUCCEEDED")
+
+
+def test_a_dry_run_of_a_cancellation_is_not_the_live_deployment(environment: Environment) -> None:
+    running = environment.block()
+    dry = environment.stageline.do("cancelDeployment", deployment=running["id"], force=True, dryRun=True)
+    assert (dry["__typename"], dry["deploymentId"], dry["cancellation"]) == (
+        "DeploymentSnapshot",
+        running["id"],
+        "FORCED",
+    )
+    assert environment.deployment(running) == running
