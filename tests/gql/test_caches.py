@@ -125,6 +125,13 @@ query nodesQuery($stage: ID!, $environment: ID!) {
   b: node(id: $environment) { id ... on Environment { name isDeleted } }
 }
 
+mutation deployMutation($environment: ID!) {
+  deploy(environment: $environment, dryRun: true) {
+    __typename ... on Deployment { RUN }
+    ... on DeploymentSnapshot { number status stages { stageId name services { serviceId name } } }
+  }
+}
+
 mutation dryMutation($environment: ID!) {
   moveService(environment: $environment, service: "api", stage: "APPLICATION DEFAULT", dryRun: true) {
     __typename ... on Pipeline { id version STAGES } ... on PipelineSnapshot { SNAPSHOT }
