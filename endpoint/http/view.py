@@ -286,10 +286,11 @@ class View(GraphQL[RequestContext, None]):
     async def on_ws_connect(self, context: RequestContext) -> None:
         params = context.connection_params
         named = {name.lower(): each for name, each in params.items()} if isinstance(params, dict) else {}
-        authorization, secret = (
+        authorization, secret, origin = (
             value if isinstance(value, str) else None
-            for value in (named.get("authorization"), named.get("session"))  # in any case, as headers may be named
+            for value in map(named.get, ("authorization", "session", "origin"))  # in any case, as headers may be named
         )
+        context.claimed_origin = origin or context.claimed_origin  # a browser sends no headers of its own
         brought = context.credentials
         assert brought is not None, "get_context sets them"
         if authorization is not None or secret is None or brought.session is None:
