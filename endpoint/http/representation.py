@@ -20,6 +20,9 @@ from endpoint.execution.answers import Answer
 MEDIA_TYPE = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
 
+PARTS = re.compile(r"subscriptionspec=[\"']?1\.0[\"']?")
+"""The parameter of `multipart/mixed` for multipart subscriptions, in lower case."""
+
 GRAPHQL = f"{MEDIA_TYPE}; charset=utf-8".encode()
 JSON = b"application/json"
 
@@ -166,6 +169,20 @@ def prefers_events(accept: str) -> bool:
     """Whether *accept* prefers an event stream to JSON; a tie gives JSON."""
     quality = qualities(accept)
     return quality.get(EVENT_STREAM, 0.0) > max(quality.get(MEDIA_TYPE, 0.0), quality.get("application/json", 0.0))
+
+
+def prefers_parts(accept: str) -> bool:
+    """Whether *accept* wants the answer in parts, as Apollo's clients want those of subscriptions only."""
+    for part in accept.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        if name == "multipart/mixed" and any(PARTS.fullmatch(each) for each in parameters):
+            return True
+    return False
+
+
+def accepts_events(accept: str) -> bool:
+    """Whether *accept* allows an event stream, for an operation that has no other answer."""
+    return qualities(accept).get(EVENT_STREAM, 0.0) > 0
 
 
 def qualities(header: str) -> dict[str, float]:
