@@ -2,7 +2,8 @@
 The representation of an answer: its media type, its compression, or 304 if the client has it already.
 
 Answers are private. A client may cache the answer to a GET if it revalidates it each time: every representation has a
-strong ETag (RFC 9110 8.8.3), a hash of its bytes. A client that has the current one gets 304 without a body.
+strong ETag (RFC 9110 8.8.3), a hash of its bytes. A client that has the current one gets 304 without a body. An answer
+that never changes may be used without another request (RFC 8246).
 """
 
 import asyncio
@@ -26,8 +27,10 @@ PARTS = re.compile(r"subscriptionspec=[\"']?1\.0[\"']?")
 GRAPHQL = f"{MEDIA_TYPE}; charset=utf-8".encode()
 JSON = b"application/json"
 
-VARY = b"Accept, Accept-Encoding, Authorization"
-ALWAYS = ((b"cache-control", b"private, no-cache"), (b"vary", VARY))
+VARY = b"Accept, Accept-Encoding, Authorization, Stageline-Session"
+CHANGING = ((b"cache-control", b"private, no-cache"), (b"vary", VARY))
+IMMUTABLE = ((b"cache-control", b"private, max-age=86400, immutable"), (b"vary", VARY))
+"""Headers of an answer that never changes: for a day, since a backup may be restored and a server upgraded."""
 
 PACKED = 1024
 """Minimum size of an answer that is compressed for a client that accepts gzip, in bytes."""
@@ -93,19 +96,23 @@ async def _send(answer: Answer, wanted: Representation, out: Send) -> None:
     encoding = b"gzip" if wanted.packed and len(body) >= PACKED else None
     tag = None if wanted.has is None else _tag(answer, wanted, encoding)
     if tag is not None and wanted.has is not None and _is_among(tag, wanted.has):
-        await out({"type": "http.response.start", "status": 304, "headers": [*ALWAYS, _etag(tag)]})
+        always = IMMUTABLE if answer.is_immutable else CHANGING
+        await out({"type": "http.response.start", "status": 304, "headers": [*always, _etag(tag)]})
         await out({"type": "http.response.body", "body": b""})
         return
     if encoding is not None:
         body = await _packed(answer)
-    headers = _headers(tag, len(body), wanted.media_type, encoding)
+    always = IMMUTABLE if answer.is_immutable and wanted.has is not None else CHANGING  # POST is not cached
+    headers = _headers(always, tag, len(body), wanted.media_type, encoding)
     await out({"type": "http.response.start", "status": 200, "headers": headers})
     await out({"type": "http.response.body", "body": body})
 
 
 @lru_cache(maxsize=1024)
-def _headers(tag: str | None, length: int, media_type: bytes, encoding: bytes | None) -> Sequence[tuple[bytes, bytes]]:
-    headers = [*ALWAYS]
+def _headers(
+    always: Sequence[tuple[bytes, bytes]], tag: str | None, length: int, media_type: bytes, encoding: bytes | None
+) -> Sequence[tuple[bytes, bytes]]:
+    headers = [*always]
     if tag is not None:
         headers.append(_etag(tag))
     if encoding is not None:

@@ -31,7 +31,7 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from endpoint.errors import TEMPORARY, is_request_error, payload
-from endpoint.execution.answers import Answer
+from endpoint.execution.answers import PAST, Answer
 from endpoint.execution.aside import ClientGone
 from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.execution.context import Behind, RequestContext
@@ -248,7 +248,7 @@ class View(GraphQL[RequestContext, None]):
             )
             if data is None:
                 return None
-            answer = Answer(b'{"data":%b}' % data)
+            answer = Answer(b'{"data":%b}' % data, is_immutable=own.read == {PAST})
             is_cacheable = own.read and not requested.registers and len(request.text) <= MAX_KEY
             if answers is not None and computation is not None and is_cacheable:
                 answers.keep(request.key, answer, frozenset(own.read or ()), computation, len(request.text))
