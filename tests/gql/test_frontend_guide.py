@@ -75,7 +75,7 @@ def test_its_documents_are_answered(environment: Environment) -> None:
     assert event["pipelineEvent"] == "STAGE_CREATED"
 
 
-@pytest.mark.parametrize("name", ["apollo.js", "urql.js", "sse.js"])
+@pytest.mark.parametrize("name", ["apollo.js", "apollo-http.js", "urql.js", "sse.js"])
 def test_its_clients_resume_after_torn_connections_and_a_restart(programs: Path, deployment: Live, name: str) -> None:
     url, variables = f"{deployment.server.url}/graphql", json.dumps({"deployment": deployment.id})
     command = ["node", "follow.mjs", str(programs / name), url, deployment.server.token, SUBSCRIPTION, variables]
@@ -91,6 +91,22 @@ def test_its_clients_resume_after_torn_connections_and_a_restart(programs: Path,
     patience.cancel()
     seen = [json.loads(line)["deploymentEvents"] for line in lines]
     assert [event["position"] for event in seen] == [event["position"] for event in deployment.events()]
+
+
+RETRIES = """
+const { retryWait } = await import(process.argv[1]);
+const waits = [];
+globalThis.setTimeout = (done, wait) => (waits.push(wait), done());
+for (const retries of [0, 1, 2, 10, 2000]) await retryWait(retries);
+console.log(JSON.stringify(waits));
+"""
+
+
+def test_its_clients_wait_longer_each_time_but_not_for_long(programs: Path) -> None:
+    command = ["node", "--input-type=module", "-e", RETRIES, str(programs / "resume.js")]
+    ran = subprocess.run(command, cwd=CLIENTS, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    longest = [500, 1000, 2000, 10_000, 10_000]
+    assert all(most / 2 <= wait <= most for wait, most in zip(json.loads(ran.stdout), longest, strict=True))
 
 
 def test_its_python_program_resumes_over_a_restart(programs: Path, deployment: Live) -> None:
