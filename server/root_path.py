@@ -15,6 +15,9 @@ MAX_ROOT_PATH = 200
 
 SEGMENTS = re.compile(r"(?:/(?!\.\.?(?:/|$))[\w.~-]+)+", re.ASCII)
 
+OWN = "/audit/", "/graphiql/", "/graphql/", "/health/", "/schemas/"
+"""Beginnings of the application's own paths, which could not be told from a root path."""
+
 PREFIX, PROTO = b"x-forwarded-prefix", b"x-forwarded-proto"
 
 
@@ -30,6 +33,8 @@ def normalize_root_path(text: str) -> str:
             f"{text[: MAX_ROOT_PATH + 1]!r} is not a root path. Write it as /stageline, with letters, digits and -._~ "
             f"between slashes; at most {MAX_ROOT_PATH} characters are allowed."
         )
+    if f"{path}/".startswith(OWN):
+        raise InvalidRootPath(f"{text!r} is not a root path: the application has that path itself. Choose another one.")
     return path
 
 

@@ -163,6 +163,12 @@ def test_what_is_no_root_path_is_refused(given: str) -> None:
         normalize_root_path(given)
 
 
+@pytest.mark.parametrize("given", ["/graphql", "/health/", "/audit/a"])
+def test_a_root_path_is_none_of_the_servers_own(given: str) -> None:
+    with pytest.raises(InvalidRootPath, match="the application has that path itself"):
+        normalize_root_path(given)
+
+
 def test_the_command_line_and_a_person_use_a_server_below_a_path(tmp_path: Path, browser: Browser) -> None:
     with serving(tmp_path, "--root-path", PATH) as server, forwarding(server.url, PATH) as proxy:
         assert f"behind a proxy below {PATH}" in server.log.read_text()
