@@ -121,7 +121,9 @@ class SubscriptionFeed:
         return _Broken(reason or "it was closed")
 
     def _credentials(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._server.token}"} if self._server.token else {}
+        """Return the payload of `connection_init`."""
+        token = {"authorization": f"Bearer {self._server.token}"} if self._server.token else {}
+        return {"origin": "CLI", **token}
 
     def _received(self, socket: "lazy.client.ClientConnection", tick: float) -> Iterator[Data | None]:
         while True:

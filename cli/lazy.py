@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from server import fsck as fsck
     from server import main as main
     from server import move as move
+    from server import root_path as root_path
     from server import settings as settings
     from server import worker as worker
     from store import audit as audit
@@ -39,6 +40,7 @@ else:
         "fsck": "server.fsck",
         "main": "server.main",
         "move": "server.move",
+        "root_path": "server.root_path",
         "settings": "server.settings",
         "worker": "server.worker",
         "audit": "store.audit",

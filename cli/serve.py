@@ -180,6 +180,16 @@ def serve(
             help="An origin whose pages may use the API, such as https://app.example. Repeatable.",
         ),
     ] = None,
+    root_path: Annotated[
+        str,
+        typer.Option(
+            "--root-path",
+            envvar="STAGELINE_ROOT_PATH",
+            metavar="PATH",
+            show_default="none, or X-Forwarded-Prefix from a proxy on this machine",
+            help="The path below which a proxy serves the API, such as /stageline.",
+        ),
+    ] = "",
     issue_token: Annotated[
         bool, typer.Option("--issue-token", help="Issue another admin token, if the first was lost.")
     ] = False,
@@ -205,6 +215,7 @@ def serve(
         compiles=compiled,
         kept_answers=answers,
         origins=_origins(allow_origin or []),
+        root_path=_root_path(root_path),
         signing_key=None if signing_key is None else signing_key.expanduser().absolute(),
     )
     lazy.main.serve(settings)
@@ -272,6 +283,13 @@ def _origins(named: list[str]) -> tuple[str, ...]:
     try:
         return tuple(map(lazy.cors.normalize_origin, named))
     except lazy.cors.InvalidOrigin as fault:
+        raise Misused(str(fault)) from None
+
+
+def _root_path(named: str) -> str:
+    try:
+        return lazy.root_path.normalize_root_path(named)
+    except lazy.root_path.InvalidRootPath as fault:
         raise Misused(str(fault)) from None
 
 

@@ -11,6 +11,7 @@ from endpoint.execution.schema import Schema
 from gql import root
 from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE
 from gql.contract.errors import explain
+from gql.contract.scalar import SCALARS
 from gql.types import change, event
 from gql.types.pipeline import Pipeline
 
@@ -46,7 +47,7 @@ schema = Schema(
     mutation=Mutation,
     subscription=Subscription,
     types=[Pipeline, event.PipelineEvent, event.DeploymentEvent, event.QueueEvent, *change.TYPES],
-    config=StrawberryConfig(disable_field_suggestions=True),
+    config=StrawberryConfig(disable_field_suggestions=True, scalar_map=SCALARS),
     explain=explain,
     costs=COSTS,
 )

@@ -30,6 +30,7 @@ from server.components import Components, running
 from server.cors import cors
 from server.documents import Documents
 from server.health import health, live
+from server.root_path import locate
 from server.settings import Settings
 from store.log import LogUnavailable
 
@@ -54,6 +55,8 @@ def app(settings: Settings, url: str) -> Starlette:
                 await signing.compare(settings, settings.database, components.application.signing_key)
             await _provide_token(settings, url, components.tokens)
             faces = "the API at /graphql" if persisted.refuses else "GraphiQL in a browser, the API at /graphql"
+            if settings.root_path:
+                faces += f"; behind a proxy below {settings.root_path}"
             logger.info(
                 "Stageline serves %(url)s (%(faces)s); its data is in %(data)s",
                 {"url": url, "faces": faces, "data": settings.data},
@@ -77,8 +80,8 @@ def app(settings: Settings, url: str) -> Starlette:
     def application() -> Application:
         return started[0].application
 
-    async def home(_: Request) -> Response:
-        return RedirectResponse("/graphql")
+    async def home(request: Request) -> Response:
+        return RedirectResponse(f"{request.scope['root_path']}/graphql")
 
     async def health_(_: Request) -> Response:
         return await health(application())
@@ -124,6 +127,7 @@ def app(settings: Settings, url: str) -> Starlette:
     ]
     served = StagelineApp(
         view,
+        settings.root_path,
         routes=routes,
         middleware=cors(settings.origins),
         exception_handlers={Unauthenticated: unauthenticated, LogUnavailable: away, Unavailable: away},
@@ -135,19 +139,22 @@ def app(settings: Settings, url: str) -> Starlette:
 
 
 class StagelineApp(Starlette):
-    """An application that passes requests to /graphql on without routing.
+    """An application that passes requests to /graphql, below *root_path*, on without routing.
 
     That saves 6 µs of CPU a request, beside 50 µs for a cached answer (2026-11-30). There is no switch.
     """
 
-    def __init__(self, graphql: ASGIApp, middleware: Sequence[Middleware], **options: Any) -> None:
+    def __init__(self, graphql: ASGIApp, root_path: str, middleware: Sequence[Middleware], **options: Any) -> None:
         super().__init__(middleware=middleware, **options)
+        self._root_path = root_path
         self._graphql = graphql
         for each in reversed(middleware):
             self._graphql = each.cls(self._graphql, *each.args, **each.kwargs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/graphql":
+        if scope["type"] != "lifespan":
+            locate(scope, self._root_path)
+        if scope["type"] == "http" and scope["path"] == scope["root_path"] + "/graphql":
             await self._graphql(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

@@ -119,7 +119,7 @@ def config(application: ASGIApp) -> uvicorn.Config:
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=IDLE,
         server_header=False,
-        # Nothing uses the address of a client behind a proxy, and `endpoint.http.session` reads the scheme itself.
+        # Nothing uses the address of a client behind a proxy, and `server.root_path` reads the scheme itself.
         proxy_headers=False,
     )
 

@@ -27,6 +27,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *keeps_documents*: cache parsed documents; if off, parse each one at every request
     - *compiles*: execute GraphQL documents as compiled ones
     - *kept_answers*: size of the cache of their answers, in MiB
+    - *root_path*: the path below which a proxy serves the API, such as /stageline
     - *origins*: the origins whose pages may use the API as the server's own pages do
     """
 
@@ -46,4 +47,5 @@ class Settings(Struct, frozen=True, kw_only=True):
     keeps_documents: bool = True
     compiles: bool = True
     kept_answers: int = 64
+    root_path: str = ""
     origins: tuple[str, ...] = ()

@@ -28,6 +28,9 @@ from endpoint.port import EventFeed, StreamEvent, Unavailable
 WHOLE = UUID(int=0)
 """The id that stands for all streams of the log."""
 
+PAST = UUID(int=1)
+"""The id that stands for events that are in the log already: an answer that depends on them alone never changes."""
+
 LIMIT = 64 * 1024 * 1024
 """Default maximum size of the cached answers of a node, in bytes."""
 
@@ -39,10 +42,11 @@ STREAM = 400
 
 
 class Answer:
-    """The body of an answer; *packed* is the compressed body, once a client has asked for it."""
+    """The body of an answer, which may be *immutable*; *packed* is the compressed body, once a client asked for it."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, *, is_immutable: bool = False) -> None:
         self.body = body
+        self.is_immutable = is_immutable
         self.packed: bytes | None = None
 
     @cached_property

@@ -74,6 +74,8 @@ class RequestContext(ABC):
     def reads(self, *streams: UUID) -> None:
         """Declare that a root field's answer depends on *streams* only: it stays valid until one gets an event.
 
+        An answer that depends on `PAST` alone never changes, and clients may cache it.
+
         A root field that declares nothing is computed each time. So are answers that depend on the time, on the user,
         on personal data, or on anything else outside the log.
         """

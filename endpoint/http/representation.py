@@ -2,7 +2,8 @@
 The representation of an answer: its media type, its compression, or 304 if the client has it already.
 
 Answers are private. A client may cache the answer to a GET if it revalidates it each time: every representation has a
-strong ETag (RFC 9110 8.8.3), a hash of its bytes. A client that has the current one gets 304 without a body.
+strong ETag (RFC 9110 8.8.3), a hash of its bytes. A client that has the current one gets 304 without a body. An answer
+that never changes may be used without another request (RFC 8246).
 """
 
 import asyncio
@@ -20,11 +21,16 @@ from endpoint.execution.answers import Answer
 MEDIA_TYPE = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
 
+PARTS = re.compile(r"subscriptionspec=[\"']?1\.0[\"']?")
+"""The parameter of `multipart/mixed` for multipart subscriptions, in lower case."""
+
 GRAPHQL = f"{MEDIA_TYPE}; charset=utf-8".encode()
 JSON = b"application/json"
 
-VARY = b"Accept, Accept-Encoding, Authorization"
-ALWAYS = ((b"cache-control", b"private, no-cache"), (b"vary", VARY))
+VARY = b"Accept, Accept-Encoding, Authorization, Stageline-Session"
+CHANGING = ((b"cache-control", b"private, no-cache"), (b"vary", VARY))
+IMMUTABLE = ((b"cache-control", b"private, max-age=86400, immutable"), (b"vary", VARY))
+"""Headers of an answer that never changes: for a day, since a backup may be restored and a server upgraded."""
 
 PACKED = 1024
 """Minimum size of an answer that is compressed for a client that accepts gzip, in bytes."""
@@ -90,19 +96,23 @@ async def _send(answer: Answer, wanted: Representation, out: Send) -> None:
     encoding = b"gzip" if wanted.packed and len(body) >= PACKED else None
     tag = None if wanted.has is None else _tag(answer, wanted, encoding)
     if tag is not None and wanted.has is not None and _is_among(tag, wanted.has):
-        await out({"type": "http.response.start", "status": 304, "headers": [*ALWAYS, _etag(tag)]})
+        always = IMMUTABLE if answer.is_immutable else CHANGING
+        await out({"type": "http.response.start", "status": 304, "headers": [*always, _etag(tag)]})
         await out({"type": "http.response.body", "body": b""})
         return
     if encoding is not None:
         body = await _packed(answer)
-    headers = _headers(tag, len(body), wanted.media_type, encoding)
+    always = IMMUTABLE if answer.is_immutable and wanted.has is not None else CHANGING  # POST is not cached
+    headers = _headers(always, tag, len(body), wanted.media_type, encoding)
     await out({"type": "http.response.start", "status": 200, "headers": headers})
     await out({"type": "http.response.body", "body": body})
 
 
 @lru_cache(maxsize=1024)
-def _headers(tag: str | None, length: int, media_type: bytes, encoding: bytes | None) -> Sequence[tuple[bytes, bytes]]:
-    headers = [*ALWAYS]
+def _headers(
+    always: Sequence[tuple[bytes, bytes]], tag: str | None, length: int, media_type: bytes, encoding: bytes | None
+) -> Sequence[tuple[bytes, bytes]]:
+    headers = [*always]
     if tag is not None:
         headers.append(_etag(tag))
     if encoding is not None:
@@ -166,6 +176,20 @@ def prefers_events(accept: str) -> bool:
     """Whether *accept* prefers an event stream to JSON; a tie gives JSON."""
     quality = qualities(accept)
     return quality.get(EVENT_STREAM, 0.0) > max(quality.get(MEDIA_TYPE, 0.0), quality.get("application/json", 0.0))
+
+
+def prefers_parts(accept: str) -> bool:
+    """Whether *accept* wants the answer in parts, as Apollo's clients want those of subscriptions only."""
+    for part in accept.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        if name == "multipart/mixed" and any(PARTS.fullmatch(each) for each in parameters):
+            return True
+    return False
+
+
+def accepts_events(accept: str) -> bool:
+    """Whether *accept* allows an event stream, for an operation that has no other answer."""
+    return qualities(accept).get(EVENT_STREAM, 0.0) > 0
 
 
 def qualities(header: str) -> dict[str, float]:

@@ -21,13 +21,13 @@ from endpoint.http.representation import prefers_events
 from endpoint.identity import Credentials, client
 
 COOKIE = "stageline_session"
-"""Name of the cookie; over HTTPS it has the prefix `__Host-`."""
+"""Name of the cookie; over HTTPS it has the prefix `__Host-`, and the root path as its end."""
 
 HEADER = "stageline-session"
 """Name of the header with the secret."""
 
 PATH = "/graphql"
-"""Path that the cookie is sent to, without HTTPS."""
+"""Path that the cookie is sent to, without HTTPS, below the application's root path."""
 
 
 class NewSession(Struct, frozen=True):
@@ -84,13 +84,17 @@ def _reads_events(request: HTTPConnection) -> bool:
 
 
 def _is_secure(request: HTTPConnection) -> bool:
-    return request.url.scheme in ("https", "wss") or request.headers.get("x-forwarded-proto") == "https"
+    return request.scope["scheme"] in ("https", "wss")
 
 
 def _name(request: HTTPConnection) -> str:
-    """Return the cookie's name; over HTTPS with the prefix that binds it to this host (RFC 6265bis, 4.1.3.2)."""
-    return f"__Host-{COOKIE}" if _is_secure(request) else COOKIE
+    """Return the cookie's name; over HTTPS with the prefix that binds it to this host (RFC 6265bis, 4.1.3.2).
+
+    Such a cookie is sent to all paths, so its name tells applications with different root paths apart.
+    """
+    root_path: str = request.scope.get("root_path", "")
+    return f"__Host-{COOKIE}{root_path.replace('/', '.')}" if _is_secure(request) else COOKIE
 
 
 def _path(request: HTTPConnection) -> str:
-    return "/" if _is_secure(request) else PATH  # the prefix __Host- requires it
+    return "/" if _is_secure(request) else request.scope.get("root_path", "") + PATH  # the prefix __Host- requires it

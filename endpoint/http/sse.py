@@ -41,18 +41,21 @@ RETRY = 1000, 10_000
 COME_BACK = TEMPORARY | {"TOO_MANY_BEHIND", "TOO_MANY_OPEN"}
 """Codes of errors after which a stream ends without `complete`, so that clients reconnect by themselves."""
 
-HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
     (b"vary", b"Accept"),
-]
-
-COMPLETE = b"event: complete\ndata: \n\n"
+)
 
 
 class EventOutlet:
     """Sends payloads as `next` events."""
+
+    media_type = b"text/event-stream; charset=utf-8"
+    start = b":\n\n"
+    beat = b":\n\n"
+    """Bytes without a payload, which keep proxies from closing an idle stream."""
+    end = b"event: complete\ndata: \n\n"
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -61,12 +64,23 @@ class EventOutlet:
         await self._send({"type": "http.response.body", "body": text, "more_body": True})
 
     async def send(self, entry: RingEntry) -> None:
+        await self.write_text(self.next(entry))
+
+    def next(self, entry: RingEntry) -> bytes:
+        """Return the bytes of a payload."""
         place = b"" if entry.cursor is None else b"id: " + entry.cursor.encode() + b"\n"
-        await self.write_text(b"event: next\n" + place + b"data: " + entry.payload + b"\n\n")
+        return b"event: next\n" + place + b"data: " + entry.payload + b"\n\n"
+
+    def retry(self, milliseconds: int) -> bytes:
+        """Return the end of a stream whose client should reconnect after that time."""
+        return b"retry: %d\n\n" % milliseconds
 
 
 class EventStreamResponse(Response):
-    """The event stream of an operation; *data* is the operation of the request, or the reason that it has none."""
+    """The stream of an operation in the form of *outlet*.
+
+    *data* is the operation of the request, or the reason that it has none.
+    """
 
     def __init__(
         self,
@@ -74,8 +88,10 @@ class EventStreamResponse(Response):
         context: RequestContext,
         request: Request,
         data: GraphQLRequestData | NotPersisted,
+        outlet: type[EventOutlet] = EventOutlet,
     ) -> None:
         self.background = None
+        self._outlet = outlet
         self._shared = shared
         self._hub = shared.hub
         self._schema = shared.schema
@@ -98,9 +114,10 @@ class EventStreamResponse(Response):
             await refused(scope, receive, send)
 
     async def _stream(self, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        outlet = EventOutlet(send)
-        await outlet.write_text(b":\n\n")
+        outlet = self._outlet(send)
+        headers = [(b"content-type", outlet.media_type), *HEADERS]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await outlet.write_text(outlet.start)
         working = asyncio.create_task(self._answer_or_fail(outlet))
         revoked: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # with the reason
         ends: set[asyncio.Future[Any]] = {revoked}
@@ -185,11 +202,11 @@ async def _end(outlet: EventOutlet, errors: Sequence[Any] = ()) -> None:
     if any(error.get("extensions", {}).get("code") in COME_BACK for error in errors):
         await _reconnect(outlet)
     else:
-        await outlet.write_text(COMPLETE)
+        await outlet.write_text(outlet.end)
 
 
 async def _reconnect(outlet: EventOutlet) -> None:
-    await outlet.write_text(b"retry: %d\n\n" % random.randint(*RETRY))
+    await outlet.write_text(outlet.retry(random.randint(*RETRY)))
 
 
 async def _next(outlet: EventOutlet, body: dict[str, Any]) -> None:
@@ -210,4 +227,4 @@ async def departure(receive: Receive) -> None:
 async def _keep_alive(outlet: EventOutlet) -> None:
     while True:
         await asyncio.sleep(KEEP_ALIVE)
-        await outlet.write_text(b":\n\n")
+        await outlet.write_text(outlet.beat)

@@ -31,7 +31,7 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from endpoint.errors import TEMPORARY, is_request_error, payload
-from endpoint.execution.answers import Answer
+from endpoint.execution.answers import PAST, Answer
 from endpoint.execution.aside import ClientGone
 from endpoint.execution.compiled.query import CompiledQueries
 from endpoint.execution.context import Behind, RequestContext
@@ -42,13 +42,14 @@ from endpoint.http import session, sse
 from endpoint.http.admission import CONNECTIONS, Admission, admit
 from endpoint.http.backend import Backend
 from endpoint.http.error import RETRY_AFTER, client_gone, mutation_by_get, refusal, shutdown, unauthorized, unreachable
+from endpoint.http.multipart import preferred_outlet
 from endpoint.http.representation import (
     MEDIA_TYPE,
     VARY,
     AnswerResponse,
     Representation,
     StaleResponse,
-    prefers_events,
+    accepts_events,
     prefers_graphql,
 )
 from endpoint.http.request import (
@@ -79,7 +80,8 @@ MAX_KEY = 20_000
 """Maximum size of a request whose answer is cached, in bytes."""
 
 SUBSCRIPTIONS = (
-    "Subscriptions go over a WebSocket (graphql-transport-ws), or as server-sent events: `Accept: text/event-stream`."
+    "Subscriptions go over a WebSocket (graphql-transport-ws), as server-sent events (`Accept: text/event-stream`), or"
+    " in parts (`Accept: multipart/mixed;subscriptionSpec=1.0`)."
 )
 
 
@@ -170,16 +172,21 @@ class View(GraphQL[RequestContext, None]):
             return self._page
         identity = await self._authenticate(self._credentials(scope, headers))
         admit(scope)
-        is_stream = b"text/event-stream" in accept and prefers_events(accept.decode("latin-1"))
-        if is_stream and method not in ("GET", "POST"):
+        outlet = preferred_outlet(accept)
+        if outlet is not None and method not in ("GET", "POST"):
             check_request(method, None)
         check_request(method, headers.get(b"content-type", b"").decode("latin-1") or None)
         text = scope["query_string"] if method == "GET" else await read_body(scope, receive)
-        if is_stream:
-            return await self._stream(Request(scope, replay(text, receive)), identity)
+        if outlet is not None:
+            return await self._stream(Request(scope, replay(text, receive)), identity, outlet)
         key = identity.scope, self.persisted.edition, method, text
         request = HttpRequest(scope, receive, method, text, identity, key, Representation.of(method, headers))
-        return await self._cached(request) or await self._execute(request)
+        try:
+            return await self._cached(request) or await self._execute(request)
+        except HTTPException as fault:
+            if not _is_subscription(fault) or not accepts_events(accept.decode("latin-1")):
+                raise
+            return await self._stream(Request(scope, replay(text, receive)), identity, sse.EventOutlet)
 
     def _credentials(self, scope: Scope, headers: dict[bytes, bytes]) -> Credentials:
         given = headers.get(b"authorization")
@@ -241,7 +248,7 @@ class View(GraphQL[RequestContext, None]):
             )
             if data is None:
                 return None
-            answer = Answer(b'{"data":%b}' % data)
+            answer = Answer(b'{"data":%b}' % data, is_immutable=own.read == {PAST})
             is_cacheable = own.read and not requested.registers and len(request.text) <= MAX_KEY
             if answers is not None and computation is not None and is_cacheable:
                 answers.keep(request.key, answer, frozenset(own.read or ()), computation, len(request.text))
@@ -264,7 +271,7 @@ class View(GraphQL[RequestContext, None]):
             return AnswerResponse(Answer(bytes(response.body)), request.representation)
         return response
 
-    async def _stream(self, request: Request, identity: Identity) -> Response:
+    async def _stream(self, request: Request, identity: Identity, outlet: type[sse.EventOutlet]) -> Response:
         requested: RequestedOperation | NotPersisted
         try:
             requested = await self.parse_http_body(RequestAdapter(request))
@@ -275,7 +282,8 @@ class View(GraphQL[RequestContext, None]):
             await documents.ready(requested.query or "")
             if documents.changes(requested.query or "", requested.operation_name):
                 return mutation_by_get()
-        return sse.EventStreamResponse(self, self._backend().context(request.headers, identity), request, requested)
+        context = self._backend().context(request.headers, identity)
+        return sse.EventStreamResponse(self, context, request, requested, outlet)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> RequestContext:
         context = self._backend().context(request.headers, None)
@@ -286,10 +294,11 @@ class View(GraphQL[RequestContext, None]):
     async def on_ws_connect(self, context: RequestContext) -> None:
         params = context.connection_params
         named = {name.lower(): each for name, each in params.items()} if isinstance(params, dict) else {}
-        authorization, secret = (
+        authorization, secret, origin = (
             value if isinstance(value, str) else None
-            for value in (named.get("authorization"), named.get("session"))  # in any case, as headers may be named
+            for value in map(named.get, ("authorization", "session", "origin"))  # in any case, as headers may be named
         )
+        context.claimed_origin = origin or context.claimed_origin  # a browser sends no headers of its own
         brought = context.credentials
         assert brought is not None, "get_context sets them"
         if authorization is not None or secret is None or brought.session is None:
@@ -306,7 +315,7 @@ class View(GraphQL[RequestContext, None]):
                 return refusal(HTTPException(400, TOO_MANY_MARKS))
             case CannotGetOperationTypeError() if not prefers_graphql(request.headers.get("accept", "")):
                 return refusal(HTTPException(200, fault.reason))
-            case InvalidOperationTypeError(operation_type=OperationType.SUBSCRIPTION):
+            case InvalidOperationTypeError() if _is_subscription(fault):
                 return refusal(HTTPException(400, SUBSCRIPTIONS))
             case InvalidOperationTypeError():
                 return mutation_by_get()
@@ -347,3 +356,8 @@ class View(GraphQL[RequestContext, None]):
                 response.status_code = 400
         response.headers["vary"] = VARY.decode()
         return response
+
+
+def _is_subscription(fault: HTTPException) -> bool:
+    cause = fault.__cause__
+    return isinstance(cause, InvalidOperationTypeError) and cause.operation_type is OperationType.SUBSCRIPTION

@@ -188,6 +188,17 @@ FORBIDDEN = 4403
 """Close code for a token that is missing, invalid, revoked or expired."""
 
 
+class TooManyOperations(GraphQLError):
+    """A connection has *limit* operations already."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"Too many operations on this connection; at most {limit} are allowed. Complete one, or open another"
+            " connection.",
+            extensions={"code": "TOO_MANY_OPERATIONS", "limit": limit},
+        )
+
+
 class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
     _ending: asyncio.Task[None] | None = None  # set when its token ends
 
@@ -247,6 +258,11 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
     async def handle_subscribe(self, message: protocol.SubscribeMessage) -> None:
         if self.connection_acknowledged and message["id"] not in self.operations:
             payload = msgspec.convert(message["payload"], OperationPayload)
+            most = self.max_subscriptions_per_connection
+            if most is not None and len(self.operations) >= most:
+                refusal = TooManyOperations(most)
+                await self.send_message({"id": message["id"], "type": "error", "payload": [refusal.formatted]})
+                return
             try:
                 query = self._shared.persisted.text(payload.query, payload.document_id, payload.extensions)
             except NotPersisted as refused:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import strawberry
 
 from gql.context import Info
+from gql.contract.scalar import LogPosition
 from store import head as heads
 
 
@@ -12,7 +13,7 @@ from store import head as heads
     description="The current state of the whole log, signed. A later export of the log can be verified against it."
 )
 class AuditHead:
-    position: int = strawberry.field(description="Number of events in the log.")
+    position: LogPosition = strawberry.field(description="Number of events in the log.")
     hash: str = strawberry.field(description="The running hash over all events in order.")
     epoch: str = strawberry.field(description="Id of the log.")
     at: datetime = strawberry.field(description="When the head was signed.")
@@ -39,7 +40,7 @@ class Query:
             key=heads.key_id(public),
         ).sign(application.signing_key)
         return AuditHead(
-            position=head.position,
+            position=LogPosition(head.position),
             hash=head.hash,
             epoch=head.epoch,
             at=head.at,

@@ -13,7 +13,8 @@ from domain.pipeline import stage as stages
 from domain.pipeline.service import ServiceAdded
 from domain.pipeline.stage import StageCreated
 from domain.pipeline.state import PipelineEvent
-from endpoint.execution.answers import WHOLE
+from endpoint.execution.answers import PAST, WHOLE
+from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.contract.connection import After, Before, Connection, First, Last, part
 from gql.types import change as changes
@@ -21,8 +22,8 @@ from gql.types.change import Change
 from gql.types.environment import pipeline_view
 from gql.types.event import PipelineEvent as PipelineEventNode
 from gql.types.history import pages
-from gql.types.moment import PipelineMoment, at_moment
-from gql.types.pipeline import PipelineSnapshot, snapshot
+from gql.types.moment import PipelineMoment, at_moment, is_fixed
+from gql.types.pipeline import LIVE, PipelineSnapshot, snapshot
 from gql.types.project import Project, project_of
 from gql.types.ref import EnvironmentArgument
 from projections.engine.views import Slice
@@ -133,5 +134,6 @@ class Query:
             raise EnvironmentNotFound(environment=environment)
         source = await at_moment(info.context, now.environment, "from", from_)
         target = now if to is None else await at_moment(info.context, now.environment, "to", to)
-        info.context.reads(WHOLE)
+        is_past = is_fixed(from_) and to is not None and is_fixed(to) and LIVE.isdisjoint(names(info))
+        info.context.reads(PAST if is_past else WHOLE)
         return await between(info.context, source, target, await project_of(info.context, now.project))

@@ -8,6 +8,7 @@ from domain.errors import EnvironmentNotFound
 from domain.pipeline import apply
 from domain.pipeline.apply import ApplyPipeline
 from domain.pipeline.state import Pipeline
+from endpoint.execution.answers import PAST
 from gql.context import Info
 from gql.contract import enum
 from gql.document import format as formats
@@ -54,7 +55,7 @@ class Query:
         view = await pipeline_view(info.context, environment, version)
         if view is None:
             return None
-        info.context.reads(view.environment)
+        info.context.reads(view.environment if version is None else PAST)
         return await documents.in_thread(_export, view.pipeline, format, has_ids=ids)
 
     @strawberry.field(description="List the changes that applyPipeline would make.")

@@ -21,6 +21,7 @@ from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.enum import describe_values, value_name
 from gql.contract.node import Node, global_id
+from gql.contract.scalar import LogPosition
 from gql.types import change as changes
 from gql.types.actor import ACTOR_NAME, actor_name
 from gql.types.change import Change, PipelineEventType
@@ -97,7 +98,7 @@ class Event(Node):
     cursor: str = strawberry.field(
         description="Cursor of the event, to resume environmentEvents, deploymentEvents or pipelineEvents after it."
     )
-    position: int = strawberry.field(description="Position in the log.")
+    position: LogPosition = strawberry.field(description="Position in the log.")
     version: int = strawberry.field(description="Number of the event in its deployment, pipeline or queue, from 1.")
     recorded_at: datetime = strawberry.field(description="When the event was recorded.")
     actor: str = strawberry.field(description="Id of the actor, which contains no personal data.")
@@ -169,7 +170,7 @@ def deployment_event(view: EventView, epoch: str) -> DeploymentEvent:
     return DeploymentEvent(
         id=event_id(recorded),
         cursor=cursors.of_position(epoch, recorded.position),
-        position=recorded.position,
+        position=LogPosition(recorded.position),
         version=recorded.version,
         type=DeploymentEventType(type(recorded.event).__name__),
         deployment=DeploymentRef(deployment_id=global_id("deployment", recorded.stream), number=view.number),
@@ -205,7 +206,7 @@ def convert(
     return PipelineEvent(
         id=event_id(recorded),
         cursor=cursors.of_position(epoch, recorded.position),
-        position=recorded.position,
+        position=LogPosition(recorded.position),
         version=recorded.version,
         version_before=recorded.version - 1,
         type=change.type,
@@ -244,7 +245,7 @@ def queue_event(view: EventView, epoch: str) -> QueueEvent:
     return QueueEvent(
         id=event_id(recorded),
         cursor=cursors.of_position(epoch, recorded.position),
-        position=recorded.position,
+        position=LogPosition(recorded.position),
         version=recorded.version,
         type=QueueEventType(type(event).__name__),
         deployment=DeploymentRef(deployment_id=global_id("deployment", event.deployment), number=view.number),

@@ -61,6 +61,11 @@ async def find_moment(context: Context, environment: EnvironmentId, given: Pipel
         return None
 
 
+def is_fixed(given: PipelineMoment) -> bool:
+    """Whether a moment always names the same version; a time does not while it is not over."""
+    return not isinstance(given.as_of, datetime)
+
+
 def zoned(argument: str, moment: datetime | None) -> datetime | None:
     """Return *moment*; raises `InvalidArgument` if it has no time zone."""
     if moment is not None and moment.tzinfo is None:

@@ -11,6 +11,8 @@ from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service as DomainService
 from domain.pipeline.stage import Stage as DomainStage
 from domain.project import EnvironmentId
+from endpoint.execution.answers import PAST
+from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.node import Node, global_id
@@ -18,12 +20,15 @@ from gql.types import environment as environments
 from gql.types import service as services
 from gql.types import stage as stages
 from gql.types.environment import Environment, EnvironmentSnapshot, pipeline_view
-from gql.types.moment import PipelineMoment, find_moment
+from gql.types.moment import PipelineMoment, find_moment, is_fixed
 from gql.types.project import Project, project_of, projects_of
 from gql.types.ref import EnvironmentArgument, ServiceArgument, to_service
 from gql.types.service import Service
 from gql.types.stage import Stage, StageSnapshot
 from projections.pipeline import PipelineView
+
+LIVE = frozenset({"project"})
+"""Fields of a past pipeline that show something of the present."""
 
 CACHED_OBJECT = 1500
 """Size of a service or stage of a cached pipeline, in bytes."""
@@ -168,7 +173,10 @@ class Query:
         if now is None:
             return None
         view = await find_moment(context, now.environment, at)
-        context.reads(now.environment, now.project)
+        if view is not None and is_fixed(at) and LIVE.isdisjoint(names(info)):
+            context.reads(PAST)
+        else:
+            context.reads(now.environment, now.project)
         return None if view is None else await snapshot_of(context, view)
 
     @strawberry.field(description="Return a service of an environment.")

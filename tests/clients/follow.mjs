@@ -27,7 +27,7 @@ globalThis.fetch = async (...request) => {
 };
 
 const { follow } = await import(pathToFileURL(module));
-const address = module.endsWith("sse.js") ? url : url.replace(/^http/, "ws");
+const address = /(sse|http)\.js$/.test(module) ? url : url.replace(/^http/, "ws");
 const client = follow(address, token, document, JSON.parse(variables), {
   next(payload) {
     console.log(JSON.stringify(payload.data));

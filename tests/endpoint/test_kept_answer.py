@@ -72,7 +72,7 @@ def test_identities_of_different_scopes_get_separate_answers(
 def test_a_client_with_the_current_etag_gets_304(environment: Environment) -> None:
     answer = send(environment)
     assert answer.headers["cache-control"] == "private, no-cache"
-    assert answer.headers["vary"] == "Accept, Accept-Encoding, Authorization"
+    assert answer.headers["vary"] == "Accept, Accept-Encoding, Authorization, Stageline-Session"
     tag = answer.headers["etag"]
     for has in (tag, f"W/{tag}", f'"another", {tag}', "*"):
         again = send(environment, if_none_match=has)

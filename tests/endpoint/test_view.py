@@ -71,7 +71,7 @@ def test_an_answer_has_the_media_type_that_the_client_prefers(
     assert (wrong.status_code, wrong.headers["content-type"]) == (status, media_type)
     assert wrong.json().keys() == {"errors"}
     for answer in (good, wrong):
-        assert answer.headers["vary"] == "Accept, Accept-Encoding, Authorization"
+        assert answer.headers["vary"] == "Accept, Accept-Encoding, Authorization, Stageline-Session"
 
 
 def test_an_error_of_a_field_is_not_a_request_error(stageline: Stageline) -> None:

@@ -27,6 +27,7 @@ from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, document, served
 
 LIVE = document("subscription", "pipelineEvents", "environment")
+CREATE_STAGE = 'mutation ($environment: ID!) { createStage(environment: $environment, name: "New") { __typename } }'
 
 
 def closed(socket: Socket) -> tuple[int, str]:
@@ -66,6 +67,22 @@ def test_the_case_of_the_token_parameter_does_not_matter(stageline: Stageline) -
     with stageline.open() as socket:
         socket.send({"type": "connection_init", "payload": {"Authorization": f"Bearer {stageline.token}"}})
         assert socket.receive()["type"] == "connection_ack"
+
+
+@pytest.mark.parametrize(
+    ("payload", "origin"),
+    [({"origin": "CLI"}, "CLI"), ({"Origin": "cli"}, "CLI"), ({"origin": "CONSOLE"}, "API"), ({"origin": 1}, "API")],
+)
+def test_connection_init_says_the_origin_of_changes(environment: Environment, payload: Data, origin: str) -> None:
+    """The console has a session: see `tests.server.test_sessions`."""
+    stageline = environment.stageline
+    with stageline.open() as socket:
+        token = {"authorization": f"Bearer {stageline.token}"}
+        socket.send({"type": "connection_init", "payload": token | payload})
+        assert socket.receive()["type"] == "connection_ack"
+        socket.subscribe("1", CREATE_STAGE, environment=environment.id)
+        assert socket.receive()["payload"] == {"data": {"createStage": {"__typename": "Pipeline"}}}
+    assert environment.events()[-1]["origin"] == origin
 
 
 def test_a_connection_without_connection_init_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +268,11 @@ def test_the_number_of_operations_of_a_connection_is_limited(environment: Enviro
         for _ in range(view.MAX_OPERATIONS * count):
             assert socket.receive()["type"] == "next"
         socket.subscribe("one more", document_, environment=environment.id)
-        error = {"message": "Subscription limit reached"}
+        error = {
+            "message": "Too many operations on this connection; at most 100 are allowed. Complete one, or open another "
+            "connection.",
+            "extensions": {"code": "TOO_MANY_OPERATIONS", "limit": view.MAX_OPERATIONS},
+        }
         assert socket.receive() == {"id": "one more", "type": "error", "payload": [error]}
 
 

@@ -14,6 +14,7 @@ from tests.fuzz.world import World
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
 EVENTS = "text/event-stream"
+PARTS = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0"
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -72,6 +73,10 @@ def _extras(chance: Random) -> Headers:
                 ("Cookie", "a=" + "b" * odd.size(chance, 5_000)),
                 ("If-None-Match", '"' + "0" * 40 + '"'),
                 ("X-Forwarded-Proto", "https"),
+                (
+                    "X-Forwarded-Prefix",
+                    chance.choice(("/a", "/a/b/", "//evil.example", "/..", "/" + "x" * 5000, "\xff")),
+                ),
                 ("Last-Event-ID", "WyJ4IiwxXQ"),
                 ("Expect", "100-continue"),
                 ("Content-Encoding", "gzip"),
@@ -134,7 +139,7 @@ def by_get(chance: Random, world: World) -> Attack:
 def events(chance: Random, world: World) -> Attack:
     """An event stream, read for a little while."""
     asked = grammar.operation(chance, world, chance.choice(("subscription", "subscription", "query", "mutation")))
-    attack = posted(chance, world, encoded(parameters(asked)), "event stream", EVENTS)
+    attack = posted(chance, world, encoded(parameters(asked)), "event stream", chance.choice((EVENTS, EVENTS, PARTS)))
     end = chance.choice((End.READ, End.READ, End.ABORTED, End.DEAF, End.HALF_CLOSED))
     return Attack(attack.kind, attack.steps, end, attack.is_good)
 

@@ -22,7 +22,7 @@ LEAK = re.compile(
 INTERNAL = '"code":"INTERNAL"'
 """In the answer to what failed in a way that nobody has thought of (see `gql.contract.errors`)."""
 
-TEXTS = ("json", "text/plain", "event-stream")
+TEXTS = ("json", "text/plain", "event-stream", "multipart/mixed")
 """Components of the media types of what the server says itself, rather than its pages."""
 
 INTERNAL_ERROR = 1011
@@ -120,6 +120,10 @@ def _of_response(response: Response, sent: bytes) -> Iterator[str]:
         for line in body.splitlines():
             if line.startswith(b"data: ") and line != b"data: ":
                 yield from _of_json(line.removeprefix(b"data: "))
+    elif "multipart/mixed" in media:
+        for line in body.splitlines():
+            if line.startswith(b"{"):
+                yield from _of_json(line)
     elif "ndjson" in media:
         for line in body.splitlines():
             yield from _of_json(line)

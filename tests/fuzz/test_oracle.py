@@ -67,6 +67,7 @@ def test_what_a_server_should_answer_is_no_finding(data: bytes) -> None:
         (response(400, b'{"message":"RecursionError"}'), "an inner name"),
         (response(400, b'{"message":"in view.py"}'), "an inner name"),
         (response(200, b'event: next\ndata: {"data"\n\n', "text/event-stream"), "no JSON"),
+        (response(200, b'--graphql\r\n\r\n{"payload"\r\n--graphql--', "multipart/mixed"), "no JSON"),
         (b"HTTP/1.1 nonsense\r\n\r\n", "no HTTP"),
         (UPGRADED + b"\x81\x01{", "no JSON"),
         (UPGRADED + b"\x88\x02\x03\xf3", "closed with 1011"),

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -25,7 +26,7 @@ DOCUMENTS = {text.split()[1].partition("(")[0]: text for text in re.findall(r"``
 
 LAST = "DEPLOYMENT_SUCCEEDED"
 
-COMPILED = ["--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler", "--strict"]
+COMPILED = ["--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler", "--strict", "--skipLibCheck"]
 LIBRARIES = "es2023,dom,dom.iterable,dom.asynciterable"
 """What browsers have."""
 
@@ -76,7 +77,7 @@ def test_its_documents_are_answered(environment: Environment) -> None:
     assert event["pipelineEvent"] == "STAGE_CREATED"
 
 
-@pytest.mark.parametrize("name", ["apollo.js", "urql.js", "sse.js"])
+@pytest.mark.parametrize("name", ["apollo.js", "apollo-http.js", "urql.js", "sse.js"])
 def test_its_clients_resume_after_torn_connections_and_a_restart(programs: Path, deployment: Live, name: str) -> None:
     url, variables = f"{deployment.server.url}/graphql", json.dumps({"deployment": deployment.id})
     command = ["node", "follow.mjs", str(programs / name), url, deployment.server.token, SUBSCRIPTION, variables]
@@ -92,6 +93,22 @@ def test_its_clients_resume_after_torn_connections_and_a_restart(programs: Path,
     patience.cancel()
     seen = [json.loads(line)["deploymentEvents"] for line in lines]
     assert [event["position"] for event in seen] == [event["position"] for event in deployment.events()]
+
+
+RETRIES = """
+const { retryWait } = await import(process.argv[1]);
+const waits = [];
+globalThis.setTimeout = (done, wait) => (waits.push(wait), done());
+for (const retries of [0, 1, 2, 10, 2000]) await retryWait(retries);
+console.log(JSON.stringify(waits));
+"""
+
+
+def test_its_clients_wait_longer_each_time_but_not_for_long(programs: Path) -> None:
+    command = ["node", "--input-type=module", "-e", RETRIES, str(programs / "resume.js")]
+    ran = subprocess.run(command, cwd=CLIENTS, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    longest = [500, 1000, 2000, 10_000, 10_000]
+    assert all(most / 2 <= wait <= most for wait, most in zip(json.loads(ran.stdout), longest, strict=True))
 
 
 def test_its_python_program_resumes_over_a_restart(programs: Path, deployment: Live) -> None:
@@ -114,6 +131,80 @@ def test_its_clients_name_their_documents(programs: Path, environment: Environme
     assert [request["isWhole"] for request in first["requests"]] == [False, True]
     assert [(request["isWhole"], request["status"]) for request in second["requests"]] == [(False, 200)]
     assert {request["method"] for request in second["requests"]} == {"GET"}
+
+
+@contextmanager
+def _states(*command: str) -> Iterator[Iterator[Any]]:
+    """Yield the states of a board that a client prints meanwhile."""
+    with subprocess.Popen(["node", *command], cwd=CLIENTS, stdout=subprocess.PIPE, text=True) as client:
+        patience = Timer(PATIENCE, client.kill)
+        patience.start()
+        try:
+            assert client.stdout is not None
+            yield map(json.loads, client.stdout)
+        finally:
+            patience.cancel()
+            client.kill()
+
+
+def _follows(environment: Environment, *command: str) -> None:
+    """Check that a client shows the board, and each change of it, and asks no more than once."""
+    environment.add("api")
+    with _states(*command) as states:
+        for stage in ("CONTAINER DEFAULT", "APPLICATION DEFAULT", "CONTAINER DEFAULT"):
+            wanted = environment.stageline.execute(DOCUMENTS["Board"], environment=environment.id)
+            assert any(_without_typename(state) == wanted for state in states), "the client ended"
+            environment.do("moveService", service="api", stage=stage)
+
+
+def _without_typename(state: Any) -> Any:
+    if isinstance(state, list):
+        return [_without_typename(each) for each in state]
+    if isinstance(state, dict):
+        return {key: _without_typename(each) for key, each in state.items() if key != "__typename"}
+    return state
+
+
+@pytest.fixture(scope="module")
+def apollo_3(programs: Path) -> Path:
+    """The guide's program for Apollo Client 4, with the imports of version 3."""
+    text = (programs / "cache-apollo.js").read_text()
+    text = text.replace('"@apollo/client"', '"apollo-client-3/core/index.js"')
+    text = text.replace('"@apollo/client/link/subscriptions"', '"apollo-client-3/link/subscriptions/index.js"')
+    (programs / "cache-apollo-3.js").write_text(text)
+    return programs
+
+
+@pytest.mark.parametrize("name", ["cache-apollo.js", "cache-apollo-3.js", "cache-urql.js"])
+def test_its_default_caches_show_each_change(apollo_3: Path, environment: Environment, name: str) -> None:
+    stageline, variables = environment.stageline, json.dumps({"environment": environment.id})
+    documents = DOCUMENTS["Board"], DOCUMENTS["BoardChanges"]
+    arguments = f"{stageline.url}/graphql", stageline.token, *documents, variables
+    _follows(environment, "cache.mjs", str(apollo_3 / name), *arguments)
+
+
+def test_its_relay_environment_shows_each_change(programs: Path, environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "node_modules").symlink_to(CLIENTS / "node_modules")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "schema.graphql").write_text((ROOT / "gql/schema.graphql").read_text())
+    config = {"src": "./src", "schema": "./schema.graphql", "language": "javascript", "eagerEsModules": True}
+    (tmp_path / "relay.config.json").write_text(json.dumps(config))
+    (tmp_path / "src").mkdir()
+    documents = (
+        DOCUMENTS["Board"].replace("query Board", "query BoardQuery"),
+        DOCUMENTS["BoardChanges"].replace("subscription BoardChanges", "subscription BoardSubscription"),
+    )
+    (tmp_path / "src/Board.js").write_text("\n".join(f"graphql`{document}`;" for document in documents))
+    _run(tmp_path, "relay-compiler")
+    text = (programs / "relay.js").read_text()
+    (named,) = re.findall(r"import (\{.*?\}) from \"relay-runtime\";", text)  # a bundler finds them, and Node does not
+    text = text.replace(f"import {named} from", "import relay from").replace(
+        '"relay-runtime";', f'"relay-runtime";const {named} = relay;'
+    )
+    (programs / "relay-node.js").write_text(text)
+    stageline, variables = environment.stageline, json.dumps({"environment": environment.id})
+    generated, url = str(tmp_path / "src/__generated__"), f"{stageline.url}/graphql"
+    _follows(environment, "relay.mjs", str(programs / "relay-node.js"), generated, url, stageline.token, variables)
 
 
 @pytest.fixture(scope="module")

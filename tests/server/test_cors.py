@@ -15,6 +15,25 @@ ALLOWED = "https://app.example"
 EVENTS = {"accept": "text/event-stream"}
 ASKED = {"query": "subscription ($id: ID!) { deployment(id: $id) { id } }", "variables": json.dumps({"id": "x"})}
 
+HEADERS = {
+    "apollo-require-preflight",
+    "apollographql-client-name",
+    "apollographql-client-version",
+    "authorization",
+    "baggage",
+    "content-type",
+    "if-none-match",
+    "last-event-id",
+    "sentry-trace",
+    "stageline-origin",
+    "stageline-session",
+    "traceparent",
+    "tracestate",
+    "x-apollo-operation-name",
+    "x-requested-with",
+}
+"""Headers that clients and their tracing send."""
+
 
 @pytest.fixture(scope="module")
 def open_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stageline]:
@@ -46,6 +65,13 @@ def test_a_page_of_an_allowed_origin_may_ask_with_a_token_and_read_the_answer(op
     assert "Origin" in told.headers["vary"]
     refused = open_.send(json={"query": "{ __typename }"}, headers={"origin": ALLOWED})
     assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, ALLOWED)
+
+
+def test_a_page_of_an_allowed_origin_may_send_the_headers_that_clients_add(open_: Stageline) -> None:
+    named = ",".join(sorted(HEADERS))
+    asked = {"origin": ALLOWED, "access-control-request-method": "POST", "access-control-request-headers": named}
+    answer = open_.send("OPTIONS", headers=asked)
+    assert (answer.status_code, answer.headers["access-control-allow-headers"]) == (200, named)
 
 
 @pytest.mark.parametrize(

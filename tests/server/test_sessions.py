@@ -158,6 +158,18 @@ def test_the_console_is_who_has_a_session(stageline: Stageline) -> None:
         assert environment.events()[-1]["origin"] == origin
 
 
+def test_the_console_says_so_in_connection_init(stageline: Stageline) -> None:
+    browser, environment = sign_in(stageline), Environment(stageline)
+    with stageline.open(additional_headers=browser.kept) as socket:
+        socket.send({"type": "connection_init", "payload": {"session": browser.secret, "origin": "CONSOLE"}})
+        assert socket.receive()["type"] == "connection_ack"
+        socket.subscribe(
+            "1", f'mutation {{ createStage(environment: "{environment.id}", name: "S") {{ __typename }} }}'
+        )
+        assert socket.receive()["payload"] == {"data": {"createStage": {"__typename": "Pipeline"}}}
+    assert environment.events()[-1]["origin"] == "CONSOLE"
+
+
 def test_a_session_issues_tokens_as_long_as_its_token_may(stageline: Stageline) -> None:
     token, made = issue(stageline, expiresAt=soon(48 * 3600))
     browser = sign_in(stageline, token)

@@ -1,0 +1,34 @@
+"""Scalars of the schema, each with its specification."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NewType
+
+import strawberry
+from strawberry.schema.types.base_scalars import DateTimeDefinition
+from strawberry.types.scalar import ScalarDefinition
+
+LogPosition = NewType("LogPosition", int)
+"""A position in the log, or a number of its events; GraphQL's Int would end at 2,147,483,647."""
+
+SCALARS: Mapping[object, ScalarDefinition] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description=(
+            "A date and time with the offset from UTC, as in RFC 3339: 2026-11-30T08:44:21.123456+00:00. Answers are "
+            "in UTC, with six digits for the fraction of the second, or none if it is zero."
+        ),
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
+        serialize=datetime.isoformat,
+        parse_value=DateTimeDefinition.parse_value,
+    ),
+    LogPosition: strawberry.scalar(
+        name="LogPosition",
+        description=(
+            "A position in the log, or a number of its events: a whole number from 0 to 9,007,199,254,740,991, as a "
+            "number in JSON. Every such number is exact in JavaScript. It may exceed the range of Int."
+        ),
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc7493#section-2.2",
+        serialize=int,
+    ),
+}
