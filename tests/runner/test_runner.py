@@ -16,6 +16,7 @@ from domain.pipeline.environment import Target
 from runner.targets.contract import StepOutput, StepRequest
 from store.log import Author, IdempotencyKey, Receipt, StreamChange
 from store.memory import MemoryLog
+from store.output import OutputSelection
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import MemoryOutput, SqliteOutput
 from tests.runner.world import BUILT, UNBUILT, Faltering, Gate, World, failing
@@ -113,7 +114,7 @@ async def test_a_failed_step_is_tried_again_and_the_output_says_so(world: World)
     id_ = await world.request(environment)
     assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
     service = await world.service(environment, "api")
-    assert [line.text for line in await world.outputs.read(id_, service)] == [
+    assert [line.text for line in await world.outputs.read(id_, OutputSelection(service=service))] == [
         "attempt 1 of 3 failed: no network",
         "attempt 2 of 3 failed: still none",
     ]
@@ -337,7 +338,7 @@ async def test_what_a_step_printed_is_kept_before_its_outcome_is_recorded(world:
     async for batch in world.log.follow(0, id_):
         if any(recorded.name == "deployment.BuildSucceeded" for recorded in batch):
             break
-    kept = [line.text for line in await world.outputs.read(id_, service, limit=1000)]
+    kept = [line.text for line in await world.outputs.read(id_, OutputSelection(service=service), limit=1000)]
     assert [f"line {number}" for number in range(500)] == kept
     await driving
 

@@ -47,5 +47,41 @@ async def test_each_line_comes_with_the_place_that_it_ends_at(tmp_path: Path) ->
     assert (printed.lines, printed.upto) == (["new", "unfinished", "last"], file.stat().st_size)
 
 
+def test_a_progress_line_is_its_last_state() -> None:
+    assert split_lines(b"10%\r20%\r100%\n", rest=False) == (["100%"], 13)
+    assert split_lines(b"\r10%\r100%\r\nnext", rest=True) == (["100%", "next"], 15)
+    assert split_lines(b"\r\r\n", rest=False) == ([""], 3)
+
+
+def test_the_states_of_a_long_progress_line_are_no_lines() -> None:
+    data = b"".join(b"\r%07d" % number for number in range(3 * MAX_LINE // 8))
+    lines, length = split_lines(data, rest=False)
+    assert (lines, data[length:]) == ([], data[-7:])
+    assert split_lines(data + b"\r", rest=False) == ([], length)
+    assert split_lines(data, rest=True) == ([data[-7:].decode()], len(data))
+
+
+async def test_a_line_without_an_end_is_shown_as_it_grows(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    tail = Tail(file, printed := Printed(), 0)
+    for text in (b"one\nPass", b"word: ", b"", b"\n", b"\r10%", b"\r20%", b"\r", b"\n"):
+        with file.open("ab") as log:
+            log.write(text)
+        await tail.copy()
+    assert printed.lines == ["one", "Password: ", "20%"]
+    assert printed.unfinished == ["Pass", "Password: ", "10%", "20%"]
+
+
+async def test_a_deleted_file_is_the_end_of_the_output(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"one\ntwo")
+    tail = Tail(file, printed := Printed(), 0)
+    await tail.copy()
+    file.unlink()
+    await tail.copy()
+    await tail.copy(rest=True)
+    assert printed.lines == ["one"]
+
+
 async def test_a_file_that_is_not_there_has_no_lines(tmp_path: Path) -> None:
     assert not await Tail(tmp_path / "log", Printed(), 0).copy(rest=True)
