@@ -1,7 +1,11 @@
 """Bytes of an output file made lines."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from runner.targets.process import tail as tails
 from runner.targets.process.tail import MAX_LINE, Tail, split_lines
 from tests.runner.target import Printed
 
@@ -72,6 +76,37 @@ async def test_a_line_without_an_end_is_shown_as_it_grows(tmp_path: Path) -> Non
     assert printed.unfinished == ["Pass", "Password: ", "10%", "20%"]
 
 
+async def test_a_file_that_was_truncated_is_copied_from_its_beginning(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"one\ntwo\n")
+    tail = Tail(file, printed := Printed(), 0)
+    await tail.copy()
+    file.write_bytes(b"three\n")
+    await tail.copy()
+    with file.open("ab") as log:
+        log.write(b"four\n")
+    await tail.copy()
+    assert (printed.lines, printed.upto) == (["one", "two", "three", "four"], 19)
+
+
+async def test_output_beyond_the_stored_bytes_does_not_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tails, "MAX_BYTES", 100)
+    monkeypatch.setattr(tails, "MAX_LOG", 60)
+    file = tmp_path / "log"
+    tail = Tail(file, printed := Printed(), 0)
+    sizes = []
+    for number in range(30):
+        with file.open("ab") as log:
+            log.write(b"line %04d\n" % number)
+        await tail.copy()
+        sizes.append(file.stat().st_size)
+    assert printed.lines == [f"line {number:04}" for number in range(30)]
+    assert printed.upto == 300
+    assert (max(sizes[:10]), max(sizes[11:])) == (100, 60)
+
+
 async def test_a_deleted_file_is_the_end_of_the_output(tmp_path: Path) -> None:
     file = tmp_path / "log"
     file.write_bytes(b"one\ntwo")
@@ -81,6 +116,21 @@ async def test_a_deleted_file_is_the_end_of_the_output(tmp_path: Path) -> None:
     await tail.copy()
     await tail.copy(rest=True)
     assert printed.lines == ["one"]
+
+
+async def test_a_file_may_be_deleted_while_it_is_copied(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"line\n" * MAX_LINE * 10)
+
+    class Deleting(Printed):
+        async def write(self, lines: Sequence[str], upto: int) -> None:
+            await super().write(lines, upto)
+            file.unlink(missing_ok=True)
+
+    tail = Tail(file, printed := Deleting(), 0)
+    await tail.copy()
+    await tail.copy(rest=True)
+    assert printed.lines[0] == "line"
 
 
 async def test_a_file_that_is_not_there_has_no_lines(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """The tail of a step's output file, copied line by line while it grows."""
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from runner.targets.contract import StepOutput
+from runner.targets.process.attempt import MAX_LOG
+from store.output import MAX_BYTES
 
 MAX_LINE = 16 * 1024
 """Maximum length of a line, in bytes; the rest of a longer one becomes the next line."""
@@ -25,6 +28,7 @@ class Tail:
         self._file = file
         self._output = output
         self._position = position
+        self._begin = 0  # of the file in the attempt's output: what was before it was cut off
         self._unfinished = ""
 
     async def follow(self, *until: Coroutine[Any, Any, None]) -> None:
@@ -54,6 +58,7 @@ class Tail:
             self._position += length
             if not length or len(data) < MAX_READ:
                 await self._show_unfinished(data[length:])
+                self._limit_size()
                 break
         return self._position > before
 
@@ -66,9 +71,18 @@ class Tail:
     def _read(self, length: int) -> bytes:
         """Return the next bytes of the file; none if it was deleted."""
         with suppress(FileNotFoundError), self._file.open("rb") as file:
-            file.seek(self._position)
+            if os.fstat(file.fileno()).st_size < self._position - self._begin:  # somebody has truncated it
+                self._begin = self._position
+            file.seek(self._position - self._begin)
             return file.read(length)
         return b""
+
+    def _limit_size(self) -> None:
+        """Truncate a file that is large, once the store drops what comes: `MAX_BYTES` of the attempt were read."""
+        if self._position > MAX_BYTES and self._position - self._begin > MAX_LOG:
+            with suppress(FileNotFoundError):
+                os.truncate(self._file, 0)
+            self._begin = self._position
 
 
 def split_lines(data: bytes, *, rest: bool) -> tuple[list[str], int]:
