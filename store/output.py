@@ -141,6 +141,12 @@ class OutputBatch(Struct, frozen=True, kw_only=True):
     chunks: Sequence[OutputChunk]
     unfinished: Sequence[UnfinishedLine]
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more lines may be stored already."""
+        lines = sum(chunk.stop - chunk.start for chunk in self.chunks)
+        return lines >= BATCH_LINES or sum(len(chunk.encoded) for chunk in self.chunks) >= BATCH_BYTES
+
     def lines(self) -> list[OutputLine]:
         return [line for chunk in self.chunks for line in chunk.lines()]
 

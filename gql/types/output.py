@@ -261,7 +261,7 @@ class DeploymentOutput:
                 while (batch := await _next(following, end)) is not None:
                     last, number = batch, batch.chunks[-1].last if batch.chunks else number
                     yield self._batch(batch, number)
-                    await asyncio.sleep(PACE)
+                    await asyncio.sleep(0 if batch.is_full else PACE)
             while (batch := await self._store.batch(self._id, self._selection, number, last)) is not None:
                 last, number = batch, batch.chunks[-1].last if batch.chunks else number
                 yield self._batch(batch, number)

@@ -23,7 +23,6 @@ import errno
 import fcntl
 import os
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -50,8 +49,11 @@ KILL_TIME = 10.0
 PORT_RELEASE = 1.0
 """Maximum time until the port of an ended process is free, in seconds: its last thread may end a little later."""
 
+PIECE = 1024 * 1024
+"""Size of a part of a log that is copied at once, in bytes."""
+
 MAX_LOG = 16 * 1024 * 1024
-"""Size of a log from which it is rotated, in bytes; as much of it stays in log.1."""
+"""Size of a log from which it is rotated, in bytes; as much of it stays in log.1, or twice as much of a fast one."""
 
 OPEN_FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 """Soft limit of open files at the start of this process. The server raises its own limit, but not that of steps."""
@@ -237,13 +239,17 @@ class ProcessAttempt:
         return table.own(rows, self.folder, group, known)
 
     def rotate(self) -> None:
-        """Move the end of a log that is larger than `MAX_LOG` to log.1. Output of that moment may be lost."""
+        """Move the end of a log that is larger than `MAX_LOG` to log.1, and what is printed meanwhile, up to as much.
+
+        Output of the moment of the truncation is lost.
+        """
         with suppress(FileNotFoundError):
             size = self.log.stat().st_size
             if size > MAX_LOG:
                 with self.log.open("rb") as log, open(self.folder / "log.1", "wb", opener=disk.open_private) as old:
                     log.seek(size - MAX_LOG)
-                    shutil.copyfileobj(log, old)
+                    while old.tell() < 2 * MAX_LOG and (part := log.read(min(PIECE, MAX_LOG))):
+                        old.write(part)
                 os.truncate(self.log, 0)
 
 

@@ -7,7 +7,7 @@ their own inherit, too, and by their parents. A daemon that overwrites its envir
 
 import asyncio
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,25 +35,37 @@ class ProcessRow(Struct, frozen=True):
         return self.pid, self.started
 
 
+_stamps: dict[tuple[int, int], str | None] = {}
+"""The stamps of the processes in the last table: a process keeps its stamp, even if it overwrites its environment."""
+
+
 def read() -> list[ProcessRow]:
-    """Return the living processes, without zombies: 10 µs each."""
-    return list(_from_proc() if PROC.exists() else _from_psutil())
+    """Return the living processes, without zombies: 10 µs each, and 10 µs more for a new one."""
+    if not PROC.exists():
+        return list(_from_psutil())
+    rows = list(_from_proc(dict(_stamps)))
+    _stamps.clear()
+    _stamps.update((row.identity, row.stamp) for row in rows)
+    return rows
 
 
-def _from_proc() -> Iterator[ProcessRow]:
+def _from_proc(stamps: Mapping[tuple[int, int], str | None]) -> Iterator[ProcessRow]:
     """See proc_pid_stat(5): the name of the program is in parentheses, and may contain some."""
-    marker = f"\0{STAMP}=".encode()
     for pid in psutil.pids():
         with suppress(OSError):
             state, parent, group, *others = _bytes(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-            if state in (b"Z", b"X"):
-                continue
-            environment = b""
-            with suppress(OSError):  # a process of another user
-                environment = b"\0" + _bytes(f"/proc/{pid}/environ")
-            _, found, rest = environment.partition(marker)
-            stamp = os.fsdecode(rest.partition(b"\0")[0]) if found else None
-            yield ProcessRow(pid, int(parent), int(group), int(others[16]), stamp)
+            if state not in (b"Z", b"X"):
+                started = int(others[16])
+                stamp = stamps[pid, started] if (pid, started) in stamps else _stamp(pid)
+                yield ProcessRow(pid, int(parent), int(group), started, stamp)
+
+
+def _stamp(pid: int) -> str | None:
+    environment = b""
+    with suppress(OSError):  # a process of another user
+        environment = b"\0" + _bytes(f"/proc/{pid}/environ")
+    _, found, rest = environment.partition(f"\0{STAMP}=".encode())
+    return os.fsdecode(rest.partition(b"\0")[0]) if found else None
 
 
 def _bytes(path: str) -> bytes:
