@@ -14,7 +14,7 @@ import typer
 from msgspec import Struct, convert
 
 from cli import lazy, verify
-from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client, ServerAddress, document, fault
+from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client, ServerAddress, document
 from cli.command import command, group
 from cli.errors import READER_GONE, Failed, Misused
 from cli.output import Output, encoded, moment, say
@@ -159,21 +159,13 @@ def _download(server: ServerAddress, after: str) -> Iterator[tuple[int, Iterator
             lazy.httpx.Client(base_url=server.url, headers=server.headers, verify=is_secret, timeout=timeout) as client,
             client.stream("GET", "/audit/export", params={"after": after}) as response,
         ):
-            if response.status_code == lazy.httpx.codes.UNAUTHORIZED:
-                raise server.not_authorized(response)
             until = response.headers.get("stageline-position")
             if until is None:
-                raise _refused(server, response.status_code, response.read())
+                response.read()
+                raise server.refusal(response)
             yield int(until), response.iter_raw()
     except (lazy.httpx.HTTPError, lazy.httpx.InvalidURL) as error:
         raise server.not_reachable(f"the export broke off, run it again to continue: {error}") from error
-
-
-def _refused(server: ServerAddress, status: int, body: bytes) -> Failed:
-    try:
-        return fault(json.loads(body)["errors"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return server.not_reachable(f"the answer is not from Stageline: HTTP {status}")
 
 
 @command(app, "head", "stageline audit head", "stageline audit head -o january.json")

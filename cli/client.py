@@ -75,6 +75,15 @@ class ServerAddress:
         why = WHY.search(response.headers.get("www-authenticate", ""))
         return NotAuthorized(self.url, known=self.token is not None, why=why[1] if why else "")
 
+    def refusal(self, response: "lazy.httpx.Response") -> Failed:
+        """Return the error for a response that has been read and is not the requested one."""
+        if response.status_code == lazy.httpx.codes.UNAUTHORIZED:
+            return self.not_authorized(response)
+        try:
+            return fault(response.json()["errors"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return self.not_reachable(f"the answer is not from Stageline: HTTP {response.status_code}")
+
     def not_reachable(self, why: str) -> NotReachable:
         return NotReachable(
             f"No server answers at {self.url} ({why}).",

@@ -1,20 +1,19 @@
 """`stageline deployment`: deployments, their events and their output."""
 
 from collections.abc import Callable
-from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from msgspec import Struct, convert
 
-from cli import progress, run
+from cli import log, progress, run
 from cli import watch as watching
-from cli.client import Client, Data, Document, document
+from cli.client import Client, Data, Document
 from cli.command import command, group
-from cli.errors import Interrupted
+from cli.errors import Interrupted, Misused
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, moment, say, table, write
-from cli.run import ServiceRefJson
 from cli.scope import Scope
 
 app = group(
@@ -34,46 +33,10 @@ Follow = Annotated[bool, typer.Option("-f", "--follow", help="Print new ones, to
 
 TICK = 0.5
 
-LINE = """
-fragment LineFields on LogLine { cursor at service { id: serviceId name type } phase attempt kind text }
-"""
 
-LOGS = document(
-    """
-subscription DeploymentLogs($deployment: ID!, $service: ID, $after: String) {
-  deploymentLogs(deployment: $deployment, service: $service, after: $after) { ...LineFields }
-}
-""",
-    LINE,
-)
-
-PAST_LOGS = document(
-    """
-query DeploymentLogs($deployment: ID!, $service: ID, $first: Int, $after: String) {
-  deploymentLogs(deployment: $deployment, service: $service, first: $first, after: $after) {
-    edges { node { ...LineFields } }
-    pageInfo { hasNextPage endCursor }
-  }
-}
-""",
-    LINE,
-)
-
-
-class LogLineJson(Struct, rename="camel"):
-    """A line of a step's output, or (kind NOTE) a note of Stageline about it."""
-
-    cursor: str
-    at: datetime
-    service: ServiceRefJson
-    phase: str
-    attempt: int
-    kind: str
-    text: str
-
-    def line(self) -> str:
-        note = "# " if self.kind == "NOTE" else ""
-        return f"{self.at.astimezone():%H:%M:%S}  {self.service.name} {self.phase.lower()} | {note}{self.text}"
+class PhaseName(StrEnum):
+    BUILD = "build"
+    DEPLOY = "deploy"
 
 
 @command(app, "list", "stageline deployment list --limit 5")
@@ -140,7 +103,7 @@ def events(scope: Scope, output: Output, number: Number = None, follow: Follow =
             write(encoded(event) if output.as_json else event.line())
 
         if follow:
-            _followed(client, progress.EVENTS, deployment, {}, show)
+            _followed(client, progress.EVENTS, deployment, show)
         else:
             for data in client.pages(progress.PAST_EVENTS, {"deployment": deployment}):
                 show(data)
@@ -151,7 +114,9 @@ def events(scope: Scope, output: Output, number: Number = None, follow: Follow =
     "logs",
     "stageline deployment logs",
     "stageline deployment logs Backend -f",
-    "stageline deployment logs 3 Backend",
+    "stageline deployment logs 3 Backend --phase build --last 50",
+    "stageline deployment logs --text error",
+    "stageline deployment logs 3 -o deployment-3.log.gz",
 )
 def logs(
     scope: Scope,
@@ -169,32 +134,62 @@ def logs(
         ),
     ] = None,
     follow: Follow = False,
+    phase: Annotated[
+        PhaseName | None,
+        typer.Option("--phase", case_sensitive=False, help="Only the output of this step.", show_default=False),
+    ] = None,
+    attempt: Annotated[
+        int | None,
+        typer.Option("--attempt", metavar="N", min=1, help="Only attempts with this number.", show_default=False),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", metavar="TEXT", help="Only lines with this text, in either case.", show_default=False),
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option("--last", metavar="N", min=1, max=log.MAX_LAST, help="Only the last N lines.", show_default=False),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            dir_okay=False,
+            help="Write all lines to FILE, compressed with gzip.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Print the output of a deployment's build and deploy steps. With --json each line is an object."""
+    """Print the output of a deployment's build and deploy steps. With --json each line is an object.
+
+    On a terminal -f also shows lines that have no end yet, such as a progress bar.
+    """
     if number is not None and service is None and not (run.is_id(number) or run.is_number(number)):
         number, service = None, number
+    if follow and (target or last):
+        raise Misused("-f can't be combined with -o and --last.")
+    if target and (last or text):
+        raise Misused("-o can't be combined with --last and --text: it writes all lines.")
     with Client.known() as client:
         deployment = run.find(client, scope.find(client).id, number)
-        variables = {"service": service}
-
-        def show(data: Data) -> None:
-            line = convert(data, LogLineJson)
-            write(encoded(line) if output.as_json else line.line())
-
-        if follow:
-            _followed(client, LOGS, deployment, variables, show)
+        selection = {"service": service, "phase": phase and phase.value.upper(), "attempt": attempt}
+        if target is not None:
+            size = log.download(client, deployment, selection, target)
+            output.answer({"file": str(target), "bytes": size}, f"{size:,} bytes in {target}")
+        elif follow:
+            log.follow(client, deployment, selection, text, output)
         else:
-            for data in client.pages(PAST_LOGS, {"deployment": deployment, **variables}):
-                show(data)
+            for data in log.show(client, deployment, selection, text, last):
+                log.print_line(data, output)
 
 
-def _followed(
-    client: Client, document: Document, deployment: str, variables: dict[str, str | None], show: Callable[[Data], None]
-) -> None:
+def _followed(client: Client, document: Document, deployment: str, show: Callable[[Data], None]) -> None:
     feed = SubscriptionFeed(
         client.server,
         document,
-        {"deployment": deployment, **variables},
+        {"deployment": deployment},
         is_over=lambda: run.get(client, deployment).is_over,
         tell=say,
     )

@@ -92,7 +92,7 @@ SPEC = """
 fragment SpecFields on ServiceSpec {
   image context dockerfile directory build run env { name value } ports
   health { http { path port } tcp { port } command interval timeout startPeriod }
-  buildTimeout deployTimeout retries
+  buildTimeout deployTimeout stopGrace retries
 }
 """
 

@@ -40,6 +40,7 @@ class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     health: HealthJson | None = None
     build_timeout: float = 1800.0
     deploy_timeout: float = 600.0
+    stop_grace: float = 10.0
     retries: int = 0
 
     def input(self) -> dict[str, object]:

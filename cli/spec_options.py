@@ -77,6 +77,10 @@ class SpecOptions:
     deploy_timeout: Annotated[
         float | None, _option("--deploy-timeout", metavar="S", help="Timeout of a deploy, in seconds. Default: 600.")
     ] = None
+    stop_grace: Annotated[
+        float | None,
+        _option("--stop-grace", metavar="S", help="Seconds between TERM and KILL when it stops. Default: 10."),
+    ] = None
     retries: Annotated[
         int | None, _option("--retries", metavar="N", help="How often a failed step is retried. Default: 0.")
     ] = None
@@ -95,7 +99,7 @@ class SpecOptions:
         for name in ("directory", "context"):
             if (value := getattr(self, name)) is not None:
                 changes[name] = str(Path(value).expanduser().absolute()) if value else None
-        for name in ("build_timeout", "deploy_timeout", "retries"):
+        for name in ("build_timeout", "deploy_timeout", "stop_grace", "retries"):
             if (value := getattr(self, name)) is not None:
                 changes[name] = value
         if self.build is not None:

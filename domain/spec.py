@@ -32,6 +32,9 @@ MIN_SECONDS = 0.01
 MAX_SECONDS = 24 * 3600
 """Maximum of every time, in seconds."""
 
+STOP_GRACE = 10.0
+"""Default time between the signals TERM and KILL when a service stops, in seconds."""
+
 MAX_RETRIES = 10
 """Maximum number of retries of a failed step."""
 
@@ -101,7 +104,8 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     It has one of three sources: *image* (an existing image), *context* with *dockerfile* (an image to build), or
     *directory* with *build* and *run* (processes). *ports* are TCP ports; 0 asks for a free one at each deployment.
-    Timeouts are in seconds; *retries* is the number of retries of a failed step.
+    Timeouts are in seconds; *stop_grace* is the time between the signals TERM and KILL when a process stops, in
+    seconds. *retries* is the number of retries of a failed step.
     """
 
     image: str | None = None
@@ -115,6 +119,7 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     health: Health | None = None
     build_timeout: float = 1800.0
     deploy_timeout: float = 600.0
+    stop_grace: float = STOP_GRACE
     retries: int = 0
 
     @property
@@ -194,7 +199,7 @@ def _numbers(spec: ServiceSpec) -> None:
             raise InvalidSpec(field="ports", why=f"{port} is not between 0 and 65535, or is given twice")
     if not 0 <= spec.retries <= MAX_RETRIES:
         raise InvalidSpec(field="retries", why=f"{spec.retries} is not between 0 and {MAX_RETRIES}")
-    seconds = [("build_timeout", spec.build_timeout), ("deploy_timeout", spec.deploy_timeout)]
+    seconds = [(name, getattr(spec, name)) for name in ("build_timeout", "deploy_timeout", "stop_grace")]
     if spec.health is not None:
         seconds += [(f"health.{name}", getattr(spec.health, name)) for name in ("interval", "timeout", "start_period")]
     for field, value in seconds:

@@ -26,6 +26,7 @@ COSTS = CostSettings(
     long_fields=frozenset({"pipelineDiff", "changedSince", "documentDiff", "exportPipeline"}),
     documents=frozenset({"document"}),
     items={"environments": 50},
+    arguments={"text": 1000},
 )
 
 Query = type("Query", root.queries(), {})

@@ -7,7 +7,7 @@ from typing import Self
 
 from runner.retry import retry
 from runner.targets.contract import StepRequest
-from store.output import LineKind, OutputStore
+from store.output import MAX_UNFINISHED, LineKind, OutputSelection, OutputStore
 
 LINES = 200
 """Number of buffered lines that are stored at once."""
@@ -26,6 +26,8 @@ class BufferedOutput:
         self._store, self._request = store, request
         self._lines: list[str] = []
         self._upto = 0
+        self._unfinished = ""
+        self._shown = ""  # the stored unfinished line
         self._lock = asyncio.Lock()
         self._later: asyncio.Task[None] | None = None
 
@@ -40,6 +42,7 @@ class BufferedOutput:
             return
         try:
             if not isinstance(error, asyncio.CancelledError):
+                self._unfinished = ""
                 await self._store_lines()
                 self._check(later)
         finally:
@@ -56,19 +59,31 @@ class BufferedOutput:
         self._check(self._later)
         self._lines += lines
         self._upto = upto
+        self._unfinished = ""
         if len(self._lines) >= LINES:
             await self._store_lines()
-        elif self._later is None or self._later.done():
-            self._later = asyncio.create_task(self._store_soon())
+        else:
+            self._store_later()
 
-    async def note(self, text: str) -> None:
+    async def show_unfinished(self, text: str) -> None:
+        """Store the first characters of *text*, at most `MAX_UNFINISHED`, as the unfinished line."""
+        self._check(self._later)
+        self._unfinished = text[:MAX_UNFINISHED]
+        self._store_later()
+
+    async def note(self, text: str, kind: LineKind = LineKind.NOTE) -> None:
         """Store *text* as a note, unless it is the last line already, as after the attempt was resumed."""
         await self._store_lines()
         request, text = self._request, " ".join(text.split())
-        last = await retry(lambda: self._store.read(request.deployment, request.service, limit=1, newest=True))
-        same = (request.phase, request.attempt, LineKind.NOTE, text)
+        of_service = OutputSelection(service=request.service)
+        last = await retry(lambda: self._store.read(request.deployment, of_service, limit=1, newest=True))
+        same = (request.phase, request.attempt, kind, text)
         if [same] != [(line.phase, line.attempt, line.kind, line.text) for line in last]:
-            await self._append([text], LineKind.NOTE)
+            await self._append([text], kind)
+
+    def _store_later(self) -> None:
+        if self._later is None or self._later.done():
+            self._later = asyncio.create_task(self._store_soon())
 
     async def _store_soon(self) -> None:
         await asyncio.sleep(PAUSE)
@@ -84,6 +99,17 @@ class BufferedOutput:
             while self._lines:
                 lines, self._lines = self._lines, []
                 await self._append(lines, LineKind.LINE, self._upto)
+            if self._unfinished != self._shown:
+                await self._show(self._unfinished)
+
+    async def _show(self, text: str) -> None:
+        request = self._request
+        await retry(
+            lambda: self._store.set_unfinished(
+                request.deployment, request.service, request.phase, request.attempt, text
+            )
+        )
+        self._shown = text
 
     async def _append(self, lines: Sequence[str], kind: LineKind, upto: int | None = None) -> None:
         request = self._request
@@ -92,3 +118,4 @@ class BufferedOutput:
                 request.deployment, request.service, request.phase, request.attempt, lines, kind=kind, offset=upto
             )
         )
+        self._shown = ""  # the store has removed it

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping,
 from functools import partial
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from application import deployment as writing
 from application.handler import Handler, StreamState, Transaction
 from domain import deployment as deployments
@@ -27,7 +29,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentTakenUp,
 )
-from domain.deployment.step import Step, StepCommand
+from domain.deployment.step import FailStep, Step, StepCommand
 from domain.errors import Fenced
 from domain.pipeline.environment import Target
 from runner.retry import retry
@@ -45,6 +47,9 @@ CONCERNING: Collection[type[Event]] = {
     *queues.decider.events,
 }
 """Types of the events by which others change a deployment that runs here."""
+
+FIRST_HOLD, LONGEST_HOLD = 1.0, 30.0
+"""Time between a failed attempt and the next one, in seconds: it doubles with each attempt up to the longest."""
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +98,7 @@ class DeploymentExecution:
         self._is_recording = False
         self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
         self._aborts: dict[Step, asyncio.Task[StepCommand]] = {}
+        self._held: dict[Step, asyncio.TimerHandle] = {}  # attempts that wait after a failed one
 
     async def carry_out(self) -> Deployment:
         await self._transact(self._take_up)
@@ -101,6 +107,8 @@ class DeploymentExecution:
                 await self._woken.wait()
             return deployment
         finally:
+            for timer in self._held.values():
+                timer.cancel()
             await _cancel([*self._aborts.values(), *self._watches.values()])
 
     def note(self, version: int) -> None:
@@ -128,13 +136,25 @@ class DeploymentExecution:
         if not ended:
             if self._newest > self._now.version:
                 await self._load()
-            if not self._now.state.startable:
+            if self._held.keys() >= set(self._now.state.startable):
                 return self._now.state
+        for step, outcome in ended.items():
+            if isinstance(outcome, FailStep):
+                self._hold(replace(step, attempt=step.attempt + 1))
         await self._transact(partial(self._report, tuple(ended.values())))
         for tasks_of in (self._watches, self._aborts):
             for step in tasks_of.keys() & ended.keys():
                 tasks_of.pop(step).cancel()
         return self._now.state
+
+    def _hold(self, step: Step) -> None:
+        """Let *step* wait before it starts, if it is tried again at all."""
+        pause = min(LONGEST_HOLD, FIRST_HOLD * 2 ** (step.attempt - 2))
+        self._held[step] = asyncio.get_running_loop().call_later(pause, self._release, step)
+
+    def _release(self, step: Step) -> None:
+        del self._held[step]
+        self._woken.set()
 
     async def _load(self) -> None:
         states = self._runner.handler.states
@@ -147,7 +167,7 @@ class DeploymentExecution:
         return await self._report((), transaction)
 
     async def _report(self, outcomes: tuple[StepCommand, ...], transaction: Transaction) -> DeploymentId:
-        advance = AdvanceDeployment(worker=self._runner.worker, outcomes=outcomes)
+        advance = AdvanceDeployment(worker=self._runner.worker, outcomes=outcomes, held=tuple(self._held))
         return await writing.report(transaction, self._id, advance)
 
     async def _transact(self, work: Callable[[Transaction], Awaitable[DeploymentId]]) -> None:

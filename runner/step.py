@@ -12,7 +12,7 @@ from domain.pipeline.ref import ServiceId
 from runner.output import BufferedOutput
 from runner.retry import backoff
 from runner.targets.contract import Executor, StepFailed, StepOutput, StepRequest
-from store.output import OutputStore
+from store.output import LineKind, OutputStore
 
 ABORT_TRIES = 6
 """Maximum number of tries to stop an attempt."""
@@ -36,7 +36,7 @@ class StepExecution:
                 try:
                     ports = await self._carry_out(output)
                 except StepFailed as failure:
-                    await output.note(self._closing_note(failure.reason))
+                    await output.note(self._closing_note(failure.reason), LineKind.FAILURE)
                     return self._failed(failure.reason)
             return SucceedStep(worker=self._worker, step=self._step, ports=ports)
         except Exception as error:

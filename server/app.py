@@ -24,7 +24,7 @@ from gql.context import Application
 from gql.contract.errors import unavailable
 from gql.document import pipeline
 from gql.schema import schema
-from server import audit, connection, graphiql, signing
+from server import audit, connection, graphiql, logs, signing
 from server.auth import Keyring, Tokens, new_token
 from server.components import Components, running
 from server.cors import cors
@@ -91,6 +91,11 @@ def app(settings: Settings, url: str) -> Starlette:
         admit(request.scope)
         return await audit.export(application().log, request)
 
+    async def download(request: Request) -> Response:
+        await authenticate(sessions.credentials(request, settings.origins))
+        admit(request.scope)
+        return await logs.download(application(), request)
+
     async def unauthenticated(_: Request, refused: Exception) -> Response:
         assert isinstance(refused, Unauthenticated)
         return unauthorized(refused)
@@ -122,6 +127,7 @@ def app(settings: Settings, url: str) -> Starlette:
         WebSocketRoute("/graphql", view),
         Route("/graphql/session", session, methods=["POST", "DELETE"]),
         Route("/audit/export", export),
+        Route("/logs/{deployment}", download),
         Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
     ]

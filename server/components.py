@@ -32,7 +32,7 @@ from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.machine import machine
 from runner.runner import Runner
 from runner.targets.contract import Executor
-from runner.targets.process.executor import ProcessExecutor
+from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.worker import WorkerEngine
 from server import signing
 from server.auth import Tokens
@@ -49,6 +49,9 @@ from store.sqlite.output import SqliteOutput
 
 CATCHING_UP = 3600.0
 """Maximum time for a rebuild of all read models at a start, in seconds."""
+
+MAX_NAMED = 20
+"""Maximum number of running services that are named when the server stops."""
 
 logger = logging.getLogger("stageline")
 
@@ -77,7 +80,8 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
     opened = on_postgres(settings.database) if settings.database is not None else on_sqlite(settings.data)
     async with opened as stores, AsyncExitStack() as stack:
         views, output, projector = stores.views, stores.output, stores.projector
-        executors: Mapping[Target, Executor] = {Target.PROCESS: ProcessExecutor(settings.data)}
+        processes = ProcessExecutor(settings.data)
+        executors: Mapping[Target, Executor] = {Target.PROCESS: processes}
         threaded = _application(stores.elsewhere(), frozenset(executors), signing_key)
         aside = Aside[Context](lambda context: replace(context, application=threaded))
         stack.push_async_callback(aside.stop)
@@ -98,11 +102,42 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
 
         engine = _engine(settings, application.handler, executors, output, open_deployments, standing_services)
         if engine is not None:
+            stack.callback(_report_services, processes)
             await engine.start()
             stack.push_async_callback(engine.stop)
+            stack.push_async_callback(_cancel, asyncio.create_task(_keep_logs_small(processes)))
         tokens = Tokens(application.handler)
         backend = _backend(settings, application, aside)
         yield Components(application, backend, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)
+
+
+async def _keep_logs_small(processes: ProcessExecutor) -> None:
+    while True:
+        try:
+            await processes.keep_logs_small()
+        except Exception:
+            logger.exception("Rotating the output of services failed; retrying in %(pause)g s", {"pause": ROTATION})
+            await asyncio.sleep(ROTATION)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _report_services(processes: ProcessExecutor) -> None:
+    """Log which services and steps keep running without this server, and how to stop them."""
+    running = [each for each in processes.running() if each.pid is not None]
+    if not running:
+        return
+    names = ", ".join(f"{each.name} (process group {each.pid})" for each in running[:MAX_NAMED])
+    more = f" and {len(running) - MAX_NAMED} more" if len(running) > MAX_NAMED else ""
+    groups = " ".join(f"-{each.pid}" for each in running[:MAX_NAMED])
+    logger.info(
+        "%(count)d of this server's services and steps keep running: %(names)s%(more)s. To stop them now: "
+        "kill -- %(groups)s",
+        {"count": len(running), "names": names, "more": more, "groups": groups},
+    )
 
 
 def _backend(settings: Settings, application: Application, aside: Aside[Context]) -> Backend:

@@ -66,8 +66,12 @@ def _chunk(deployment: str, service: str, phase: str, attempt: int, kind: str, a
 
 
 def _attempt(deployment: str, service: str, phase: str, *columns: Any) -> Row:
-    *counts, is_cut = columns
-    return UUID(deployment), UUID(service), phase, *counts, bool(is_cut)
+    attempt, upto, lines, bytes_, is_cut, *counts = columns
+    return UUID(deployment), UUID(service), phase, attempt, upto, lines, bytes_, bool(is_cut), *counts
+
+
+def _unfinished(deployment: str, service: str, phase: str, attempt: int, text: str) -> Row:
+    return UUID(deployment), UUID(service), phase, attempt, text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 COPIES = (
@@ -91,8 +95,15 @@ COPIES = (
         "output.db",
         "SELECT * FROM attempts",
         "output_attempts",
-        "deployment service phase attempt upto lines bytes is_cut",
+        "deployment service phase attempt upto lines bytes is_cut notes first last failure",
         _attempt,
+    ),
+    TableCopy(
+        "output.db",
+        "SELECT * FROM unfinished",
+        "output_unfinished",
+        "deployment service phase attempt text",
+        _unfinished,
     ),
 )
 

@@ -90,7 +90,7 @@ def _report(deployment: Deployment, command: AdvanceDeployment) -> Decided:
             ended += (decided := _decide_step(deployment, outcome))
             events += decided
     events, deployment = _with_consequences(events, fold(deployment, ended))
-    started = [_started(step) for step in deployment.startable]
+    started = [_started(step) for step in deployment.startable if step not in command.held]
     return events + started, fold(deployment, started)
 
 

@@ -113,10 +113,14 @@ class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
-    """Report the outcomes of steps, and start the steps that are due then; late outcomes are ignored."""
+    """Report the outcomes of steps, and start the steps that are due then; late outcomes are ignored.
+
+    Steps in *held* are not started yet: they wait before they are tried again.
+    """
 
     worker: str
     outcomes: tuple[StepCommand, ...] = ()
+    held: tuple[Step, ...] = ()
 
 
 class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):

@@ -56,7 +56,7 @@ class CostSettings(Struct, frozen=True, kw_only=True):
     *default_page* and *max_page* are the sizes of pages, in items. *lists* is the assumed length of a list field
     without pages; other lists without pages cost nothing. *weights* is the cost of a field beside its lists.
     *long_fields* are executed aside whatever they cost. *documents* are arguments with long texts, and *items* is the
-    cost of each value in a list argument.
+    cost of each value in a list argument. *arguments* is the cost of an argument that is given.
     """
 
     default_page: int
@@ -66,6 +66,7 @@ class CostSettings(Struct, frozen=True, kw_only=True):
     long_fields: frozenset[str] = frozenset()
     documents: frozenset[str] = frozenset()
     items: Mapping[str, int] = {}
+    arguments: Mapping[str, int] = {}
 
 
 class ListTerm(Struct, frozen=True):
@@ -185,7 +186,7 @@ class _Terms:
     def _field(self, type_: GraphQLNamedType | None, node: FieldNode, around: tuple[Any, ...]) -> int:
         name = node.name.value
         self.names.add(name)
-        self._arguments(node)
+        self._arguments(node, around)
         weights, mutation = {**INTROSPECTION, **self._settings.weights}, self._schema.mutation_type
         if weight := weights.get(name, MUTATION if type_ is mutation else 0):
             self.lists.append(ListTerm(weight, around))
@@ -198,9 +199,11 @@ class _Terms:
             self.lists.append(ListTerm(depth, lengths))
         return depth + 1
 
-    def _arguments(self, node: FieldNode) -> None:
+    def _arguments(self, node: FieldNode, around: tuple[Any, ...]) -> None:
         for each in node.arguments or ():
             name, value = each.name.value, each.value
+            if weight := self._settings.arguments.get(name):
+                self.lists.append(ListTerm(weight, around))
             if name == "atLeast" and isinstance(value, StringValueNode | VariableNode):
                 self.at_least.append(value)
             if name in self._settings.documents:

@@ -161,7 +161,7 @@ class Hub:
         """Execute a subscription that is not shared."""
         async with aclosing(follower.subscription.entries(follower.cursor)) as entries:
             async for entry in entries:
-                if entry.position > follower.position:
+                if entry.position >= follower.position:
                     await follower.send(entry)
         return follower.completion()
 

@@ -21,11 +21,14 @@ class Lossless(Struct, frozen=True):
     """A subscription that yields objects with a `cursor`, each once and in order, after the argument `after`.
 
     *origin* names the list of its cursors, and *end* gives the list's last position, 0 if it need not be known. Both
-    get the request's context and the field's arguments.
+    get the request's context and the field's arguments. A subscription whose objects hold several positions is not
+    shared: where an object begins depends on the cursor that its client started after. Such an object may also come
+    again with the same cursor.
     """
 
     origin: Callable[[Any, Mapping[str, Any]], str]
     end: Callable[[Any, Mapping[str, Any]], Awaitable[int]]
+    is_shared: bool = True
 
 
 class Newest(Struct, frozen=True):

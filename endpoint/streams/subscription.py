@@ -107,7 +107,8 @@ class SubscriptionOperation:
         cursor: str | None,
         query: str,
     ) -> None:
-        self.key = None if plan.is_personal else key
+        is_shared = not isinstance(plan.delivery, Lossless) or plan.delivery.is_shared
+        self.key = key if is_shared and not plan.is_personal else None
         self.start = start
         self.cursor = cursor
         self.is_lossless = isinstance(plan.delivery, Lossless)

@@ -59,6 +59,9 @@ class SpecDocument(DocumentPart, frozen=True):
     health: HealthDocument | None = None
     build_timeout: float = specs.ServiceSpec().build_timeout
     deploy_timeout: float = specs.ServiceSpec().deploy_timeout
+    stop_grace: Annotated[
+        float, Meta(description="Seconds between the signals TERM and KILL when a process of the service stops.")
+    ] = specs.STOP_GRACE
     retries: Annotated[int, Meta(description="Number of retries of a failed step.")] = 0
 
 
@@ -81,6 +84,7 @@ def to_domain(spec: SpecDocument) -> specs.ServiceSpec:
         health=None if spec.health is None else _health_to_domain(spec.health),
         build_timeout=spec.build_timeout,
         deploy_timeout=spec.deploy_timeout,
+        stop_grace=spec.stop_grace,
         retries=spec.retries,
     )
 
@@ -113,6 +117,7 @@ def from_domain(spec: specs.ServiceSpec) -> SpecDocument:
         health=None if spec.health is None else _health_from_domain(spec.health),
         build_timeout=spec.build_timeout,
         deploy_timeout=spec.deploy_timeout,
+        stop_grace=spec.stop_grace,
         retries=spec.retries,
     )
 

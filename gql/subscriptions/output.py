@@ -9,7 +9,14 @@ import strawberry
 from endpoint.streams.mark import DELIVERY, Lossless
 from gql.context import Context, Info
 from gql.types.deployment import deployment_id
-from gql.types.output import DeploymentOutput, LogLine, PlannedServiceArgument, output_list
+from gql.types.output import (
+    AttemptArgument,
+    DeploymentOutput,
+    LogBatch,
+    PhaseArgument,
+    PlannedServiceArgument,
+    output_list,
+)
 from gql.types.ref import DeploymentArgument
 
 
@@ -24,21 +31,23 @@ async def _begin(context: Context, arguments: Mapping[str, Any]) -> int:
 @strawberry.type
 class Subscription:
     @strawberry.subscription(
-        description="The output of a deployment's steps after a cursor; completes when the deployment ends."
+        description="The output of a deployment's steps after a cursor, in batches; completes when the deployment ends."
         " No line is left out.",
-        metadata={DELIVERY: Lossless(origin=_list, end=_begin)},
+        metadata={DELIVERY: Lossless(origin=_list, end=_begin, is_shared=False)},
     )
     async def deployment_logs(
         self,
         info: Info,
         deployment: DeploymentArgument,
         service: PlannedServiceArgument = None,
+        phase: PhaseArgument = None,
+        attempt: AttemptArgument = None,
         after: Annotated[
             str | None,
             strawberry.argument(description="Begin after this cursor of a line; null for the first line."),
         ] = None,
-    ) -> AsyncGenerator[LogLine, None]:
-        output = await DeploymentOutput.of(info.context, deployment, service)
+    ) -> AsyncGenerator[LogBatch, None]:
+        output = await DeploymentOutput.of(info.context.application, deployment, service, phase, attempt)
         async with aclosing(output.follow(after)) as following:
-            async for line in following:
-                yield output.convert(line)
+            async for batch in following:
+                yield batch

@@ -40,6 +40,10 @@ _PORTS = "TCP ports; 0 asks for a free port at each deployment."
 _HEALTH = "How the service is checked for health; null: it is healthy as soon as it has started."
 _BUILD_TIMEOUT = "Maximum duration of the build step, in seconds."
 _DEPLOY_TIMEOUT = "Maximum duration of the deploy step, in seconds."
+_STOP_GRACE = (
+    "Seconds between the signals TERM and KILL when a process of the service stops. The next one on the same port"
+    " starts when all its processes have ended."
+)
 _RETRIES = "Number of retries of a failed step."
 
 
@@ -77,6 +81,7 @@ class ServiceSpec:
     ports: list[int] = strawberry.field(description=_PORTS)
     build_timeout: float = strawberry.field(description=_BUILD_TIMEOUT)
     deploy_timeout: float = strawberry.field(description=_DEPLOY_TIMEOUT)
+    stop_grace: float = strawberry.field(description=_STOP_GRACE)
     retries: int = strawberry.field(description=_RETRIES)
     image: str | None = strawberry.field(default=None, description=_IMAGE)
     context: str | None = strawberry.field(default=None, description=_CONTEXT)
@@ -126,6 +131,7 @@ class ServiceSpecInput:
     health: HealthInput | None = strawberry.field(default=None, description=_HEALTH)
     build_timeout: float = strawberry.field(default=DEFAULT.build_timeout, description=_BUILD_TIMEOUT)
     deploy_timeout: float = strawberry.field(default=DEFAULT.deploy_timeout, description=_DEPLOY_TIMEOUT)
+    stop_grace: float = strawberry.field(default=DEFAULT.stop_grace, description=_STOP_GRACE)
     retries: int = strawberry.field(default=DEFAULT.retries, description=_RETRIES)
 
 
@@ -145,6 +151,7 @@ def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
         health=_health_to_domain(given.health),
         build_timeout=given.build_timeout,
         deploy_timeout=given.deploy_timeout,
+        stop_grace=given.stop_grace,
         retries=given.retries,
     )
 
@@ -179,6 +186,7 @@ def from_domain(spec: specs.ServiceSpec) -> ServiceSpec:
         health=None if spec.health is None else _health_from_domain(spec.health),
         build_timeout=spec.build_timeout,
         deploy_timeout=spec.deploy_timeout,
+        stop_grace=spec.stop_grace,
         retries=spec.retries,
     )
 

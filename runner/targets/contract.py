@@ -40,6 +40,10 @@ class StepOutput(Protocol):
         """Store *lines*, which end at byte *upto* of the attempt's output."""
         ...
 
+    async def show_unfinished(self, text: str) -> None:
+        """Show *text* as the last line, which has no end yet, until the next lines come."""
+        ...
+
     async def note(self, text: str) -> None:
         """Store a line of Stageline's own, such as that the old instance is stopped first."""
         ...

@@ -1,20 +1,34 @@
 """The output of steps in PostgreSQL: written by the worker of a deployment, followed on any node."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import chain
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-import msgspec
+from msgspec.structs import astuple
 
 from domain.deployment.step import Phase
 from store.batch import Clock, now
 from store.feed import Notifier
 from store.log import LogUnavailable
-from store.output import CHUNK, NEWEST, AttemptOutput, LineKind, OutputLine, fit, line_size, truncation_note
+from store.output import (
+    BATCH_LINES,
+    CHUNK,
+    COUNTED,
+    EVERYTHING,
+    NEWEST,
+    AttemptOutput,
+    LineKind,
+    OutputBatch,
+    OutputChunk,
+    OutputSelection,
+    OutputStore,
+    OutputSummary,
+    UnfinishedLine,
+    addition,
+)
 from store.postgres.connection import Connection, Pool, Prepare, Record
 from store.postgres.listener import Listener
 from store.postgres.locks import LOCK_OUTPUT
@@ -28,30 +42,36 @@ PAUSE = 0.02
 RETRY_INTERVAL = 0.2
 """Interval of the attempts to read for a follower while the database can't be reached, in seconds."""
 
+MOST_ROWS = 2000
+"""Maximum number of rows that are read at once."""
+
 OF_ATTEMPT = "deployment = $1 AND service = $2 AND phase = $3 AND attempt = $4"
-SAVE = """
-    INSERT INTO output_attempts (deployment, service, phase, attempt, upto, lines, bytes, is_cut)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+COLUMNS = f"upto, lines, bytes, is_cut, {', '.join(COUNTED)}"
+SAVE = f"""
+    INSERT INTO output_attempts (deployment, service, phase, attempt, {COLUMNS})
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     ON CONFLICT (deployment, service, phase, attempt) DO UPDATE
-    SET upto = excluded.upto, lines = excluded.lines, bytes = excluded.bytes, is_cut = excluded.is_cut
+    SET upto = excluded.upto, lines = excluded.lines, bytes = excluded.bytes, is_cut = excluded.is_cut,
+    {", ".join(f"{column} = excluded.{column}" for column in COUNTED)}
 """
 INSERT = """
     INSERT INTO output_chunks (deployment, service, phase, attempt, kind, at, first, last, texts)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
-READ = """
-    SELECT service, phase, attempt, kind, at, first, texts FROM output_chunks
-    WHERE deployment = $1 AND last > $2 AND last < $3::bigint + $5::int AND first < $3
+SET_UNFINISHED = """
+    INSERT INTO output_unfinished (deployment, service, phase, attempt, text) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (deployment, service, phase, attempt) DO UPDATE SET text = excluded.text
+"""
+SELECTED = """
+    deployment = $1 AND ($2::uuid IS NULL OR service = $2) AND ($3::text IS NULL OR phase = $3)
+    AND ($4::int IS NULL OR attempt = $4)
 """
 
 AttemptKey = tuple[UUID, UUID, str, int]
 """Deployment, service, phase and attempt."""
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(list[str]).decode
 
-
-class PostgresOutput:
+class PostgresOutput(OutputStore):
     """See `OutputStore`. A lock for each deployment orders the numbers of its lines over all nodes."""
 
     def __init__(self, dsn: str, pool: Pool, clock: Clock) -> None:
@@ -86,11 +106,28 @@ class PostgresOutput:
         lock = self._locks.setdefault(deployment, asyncio.Lock())  # its waiters hold no connection
         async with lock, self._pool.transaction() as connection:
             await connection.execute(LOCK_OUTPUT, str(deployment))
-            if kind is LineKind.NOTE:
-                await self._insert(connection, key, lines, kind)
-            else:
-                await self._append(connection, key, lines, offset)
+            await self._append(connection, key, lines, kind, offset)
             await connection.execute("SELECT pg_notify('step_output', $1)", str(deployment))
+
+    async def set_unfinished(self, deployment: UUID, service: UUID, phase: Phase, attempt: int, text: str) -> None:
+        self._check_open()
+        key = (deployment, service, phase.value, attempt)
+        async with self._pool.transaction() as connection:
+            if text:
+                stored = text.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL refuses NUL in a text
+                await connection.execute(SET_UNFINISHED, *key, stored)
+            else:
+                await connection.execute(f"DELETE FROM output_unfinished WHERE {OF_ATTEMPT}", *key)
+            await connection.execute("SELECT pg_notify('step_output', $1)", str(deployment))
+
+    async def unfinished(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> Sequence[UnfinishedLine]:
+        self._check_open()
+        statement = f"""SELECT service, phase, attempt, text FROM output_unfinished WHERE {SELECTED}
+        ORDER BY service, phase, attempt"""
+        return tuple(
+            UnfinishedLine(service=service, phase=Phase(phase), attempt=attempt, text=text)
+            for service, phase, attempt, text in await self._pool.fetch(statement, *_parameters(deployment, selection))
+        )
 
     async def offset(self, deployment: UUID, service: UUID, phase: Phase, attempt: int) -> int:
         self._check_open()
@@ -104,45 +141,54 @@ class PostgresOutput:
             f"UPDATE output_attempts SET upto = 0 WHERE {OF_ATTEMPT}", deployment, service, phase.value, attempt
         )
 
-    async def read(
+    async def summary(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> OutputSummary:
+        self._check_open()
+        statement = f"""SELECT coalesce(sum(lines + notes), 0)::bigint, min(nullif(failure, 0)) FROM output_attempts
+        WHERE {SELECTED}"""
+        [row] = await self._pool.fetch(statement, *_parameters(deployment, selection))
+        return OutputSummary(*row)
+
+    async def chunks(
         self,
         deployment: UUID,
-        service: UUID | None = None,
+        selection: OutputSelection = EVERYTHING,
         after: int = 0,
         before: int | None = None,
-        limit: int = 1000,
+        limit: int = BATCH_LINES,
         newest: bool = False,
-    ) -> Sequence[OutputLine]:
-        """See `OutputStore`. The chunk of line *before* - 1 may end up to `CHUNK` lines after it."""
+        size: int = NEWEST,
+    ) -> Sequence[OutputChunk]:
+        """See `OutputStore`. The chunk of line *before* - 1 may end up to `CHUNK` lines after it.
+
+        The first statement part reads no texts, to find the last chunk within the limits.
+        """
         self._check_open()
+        if limit <= 0:
+            return []
         end = NEWEST if before is None else before
-        statement = f"{READ} {'AND service = $6' if service else ''} ORDER BY last {'DESC' if newest else ''} LIMIT $4"
-        parameters: list[Any] = [deployment, after, end, limit, CHUNK]  # each row has at least one matching line
-        found: list[list[OutputLine]] = []
-        missing = limit
-        for row in await self._pool.fetch(statement, *parameters, *([service] if service else [])):
-            if missing <= 0:
-                break
-            lines = [line for line in _lines(row) if after < line.number < end]
-            found.append(lines[-missing:] if newest else lines[:missing])
-            missing -= len(found[-1])
-        return list(chain.from_iterable(reversed(found) if newest else found))
+        statement = chunks_statement(selection, newest)
+        parameters = (*_parameters(deployment, selection), after, end, CHUNK, min(limit, MOST_ROWS), limit, size)
+        rows = await self._pool.fetch(statement, *parameters)
+        found = [_chunk(row).between(after, end) for row in rows]
+        return found[::-1] if newest else found
 
     async def follow(
-        self, deployment: UUID, service: UUID | None = None, after: int = 0
-    ) -> AsyncGenerator[Sequence[OutputLine], None]:
+        self, deployment: UUID, selection: OutputSelection = EVERYTHING, after: int = 0
+    ) -> AsyncGenerator[OutputBatch, None]:
         self._check_open()
+        batch: OutputBatch | None = None
         async with self._notifications():
             while not self._is_closed:
                 notified = self._notifier.event(deployment)
                 try:
-                    lines = await self.read(deployment, service, after)
+                    following = await self.batch(deployment, selection, after, batch)
                 except LogUnavailable:  # followers wait for the database
                     await asyncio.sleep(RETRY_INTERVAL)
                     continue
-                if lines:
-                    after = lines[-1].number
-                    yield lines
+                if following is not None:
+                    batch = following
+                    after = batch.chunks[-1].last if batch.chunks else after
+                    yield batch
                 else:
                     await notified.wait()
 
@@ -189,46 +235,68 @@ class PostgresOutput:
         else:
             self._notifier.notify(map(UUID, deployments))
 
-    async def _append(self, connection: Connection, key: AttemptKey, lines: Sequence[str], offset: int | None) -> None:
+    async def _append(
+        self, connection: Connection, key: AttemptKey, lines: Sequence[str], kind: LineKind, offset: int | None
+    ) -> None:
         before = await _attempt(connection, key)
-        if offset is not None and offset <= before.offset:
-            return
-        stored = [] if before.is_cut else fit(before, lines)
-        is_cut = len(stored) < len(lines)
-        await self._insert(connection, key, stored, LineKind.LINE)
-        if is_cut and not before.is_cut:
-            await self._insert(connection, key, [truncation_note()], LineKind.NOTE)
-        size = before.bytes + sum(map(line_size, stored))
-        end = before.offset if offset is None else offset
-        await connection.execute(SAVE, *key, end, before.lines + len(stored), size, is_cut or before.is_cut)
-
-    async def _insert(self, connection: Connection, key: AttemptKey, texts: Sequence[str], kind: LineKind) -> None:
-        if not texts:
-            return
         newest = "SELECT last FROM output_chunks WHERE deployment = $1 ORDER BY last DESC LIMIT 1"
         number = await connection.fetchval(newest, key[0]) or 0
-        rows = []
-        for start in range(0, len(texts), CHUNK):
-            chunk = texts[start : start + CHUNK]
-            rows.append((*key, kind.value, self._clock(), number + 1, number + len(chunk), _encode(chunk)))
-            number += len(chunk)
-        await connection.executemany(INSERT, rows)
+        after, chunks = addition(before, number, lines, kind, offset)
+        if chunks:
+            at = self._clock()
+            await connection.executemany(
+                INSERT, [(*key, each.kind.value, at, each.first, each.last, each.encoded) for each in chunks]
+            )
+        if after != before:
+            await connection.execute(SAVE, *key, *astuple(after))
+            await connection.execute(f"DELETE FROM output_unfinished WHERE {OF_ATTEMPT}", *key)
 
 
 async def _attempt(connection: Connection, key: AttemptKey) -> AttemptOutput:
-    row = await connection.fetchrow(f"SELECT upto, lines, bytes, is_cut FROM output_attempts WHERE {OF_ATTEMPT}", *key)
+    row = await connection.fetchrow(f"SELECT {COLUMNS} FROM output_attempts WHERE {OF_ATTEMPT}", *key)
     return AttemptOutput(*row) if row else AttemptOutput()
 
 
-def _lines(row: Record) -> Iterator[OutputLine]:
-    service, phase, attempt, kind, at, first, texts = row
-    for number, text in enumerate(_decode(texts), first):
-        yield OutputLine(
-            number=number,
-            at=at,
-            service=service,
-            phase=Phase(phase),
-            attempt=attempt,
-            kind=LineKind(kind),
-            text=text,
+def _parameters(deployment: UUID, selection: OutputSelection) -> tuple[Any, ...]:
+    """Return the parameters of `SELECTED`."""
+    return deployment, selection.service, selection.phase and selection.phase.value, selection.attempt
+
+
+def chunks_statement(selection: OutputSelection, newest: bool) -> str:
+    """Return the statement that reads chunks: within the limits, which it finds without reading their texts."""
+    selected, order = SELECTED, "DESC" if newest else "ASC"
+    if selection.service is not None:  # so that the plan may use its index
+        selected = selected.replace("($2::uuid IS NULL OR service = $2)", "service = $2")
+    own = f"FROM output_attempts WHERE {selected}"
+    if selection.phase is not None or selection.attempt is not None:  # they follow each other in a service
+        selected += f" AND last >= (SELECT min(first) {own}) AND first <= (SELECT max(last) {own})"
+    within = f"{selected} AND last > $5 AND last < $6::bigint + $7::int AND first < $6"
+    end = ">= (SELECT min(last)" if newest else "<= (SELECT max(last)"
+    return f"""
+        WITH near AS MATERIALIZED (
+            SELECT last, last - first + 1 AS lines, octet_length(texts) AS size FROM output_chunks
+            WHERE {within} ORDER BY last {order} LIMIT $8
+        ), sums AS (
+            SELECT last, sum(lines) OVER earlier AS lines, sum(size) OVER earlier AS size FROM near
+            WINDOW earlier AS (ORDER BY last {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
         )
+        SELECT service, phase, attempt, kind, at, first, last, texts FROM output_chunks
+        WHERE {within} AND last {end} FROM sums
+            WHERE lines IS NULL OR (lines < $9::bigint + $7::int AND size < $10::bigint))
+        ORDER BY last {order}
+    """
+
+
+def _chunk(row: Record) -> OutputChunk:
+    service, phase, attempt, kind, at, first, last, texts = row
+    return OutputChunk(
+        first=first,
+        at=at,
+        service=service,
+        phase=Phase(phase),
+        attempt=attempt,
+        kind=LineKind(kind),
+        encoded=texts,
+        start=0,
+        stop=last - first + 1,
+    )

@@ -2,24 +2,38 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-import msgspec
+from msgspec.structs import astuple
 
 from domain.deployment.step import Phase
 from store.batch import Clock, now
 from store.feed import Notifier
 from store.log import LogUnavailable
-from store.output import CHUNK, NEWEST, AttemptOutput, LineKind, OutputLine, fit, line_size, truncation_note
+from store.output import (
+    BATCH_LINES,
+    CHUNK,
+    COUNTED,
+    EVERYTHING,
+    NEWEST,
+    AttemptOutput,
+    LineKind,
+    OutputBatch,
+    OutputChunk,
+    OutputSelection,
+    OutputStore,
+    OutputSummary,
+    UnfinishedLine,
+    addition,
+)
 from store.sqlite import disk
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the tables."""
 
 TABLES = (
@@ -30,16 +44,33 @@ TABLES = (
     """CREATE TABLE attempts (deployment TEXT, service TEXT, phase TEXT, attempt INTEGER, upto INTEGER NOT NULL,
     lines INTEGER NOT NULL, bytes INTEGER NOT NULL, is_cut INTEGER NOT NULL,
     PRIMARY KEY (deployment, service, phase, attempt)) WITHOUT ROWID""",
+)
+
+COUNTS = (
+    *(f"ALTER TABLE attempts ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0" for column in COUNTED),
+    """INSERT INTO attempts
+    (deployment, service, phase, attempt, upto, lines, bytes, is_cut, notes, first, last, failure)
+    SELECT deployment, service, phase, attempt, 0, 0, 0, 0, sum((kind = 'NOTE') * (last - first + 1)), min(first),
+    max(last), coalesce(min(first) FILTER (WHERE kind = 'NOTE' AND (CAST(texts AS TEXT) LIKE '["failed: %'
+    OR CAST(texts AS TEXT) LIKE '["attempt % failed: %')), 0)
+    FROM chunks WHERE true GROUP BY deployment, service, phase, attempt
+    ON CONFLICT DO UPDATE SET notes = excluded.notes, first = excluded.first, last = excluded.last,
+    failure = excluded.failure""",
+    """CREATE TABLE unfinished (deployment TEXT, service TEXT, phase TEXT, attempt INTEGER, text TEXT NOT NULL,
+    PRIMARY KEY (deployment, service, phase, attempt)) WITHOUT ROWID""",
     f"PRAGMA user_version = {SCHEMA}",
 )
+"""The step to version 2: what `summary` needs, and unfinished lines."""
+
+OF_ATTEMPT = "deployment = ? AND service = ? AND phase = ? AND attempt = ?"
+
+AttemptKey = tuple[str, str, str, int]
+"""Deployment, service, phase and attempt."""
 
 T = TypeVar("T")
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(list[str]).decode
 
-
-class SqliteOutput:
+class SqliteOutput(OutputStore):
     """See `OutputStore`. One thread reads and writes, which numbers the lines in order."""
 
     def __init__(self, database: sqlite3.Connection, path: Path, clock: Clock = now) -> None:
@@ -69,31 +100,51 @@ class SqliteOutput:
         await self._do(lambda: self._append(key, lines, kind, offset))
         self._notifier.notify([deployment])
 
+    async def set_unfinished(self, deployment: UUID, service: UUID, phase: Phase, attempt: int, text: str) -> None:
+        key = (deployment.hex, service.hex, phase.value, attempt)
+        await self._do(lambda: self._set_unfinished(key, text))
+        self._notifier.notify([deployment])
+
+    async def unfinished(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> Sequence[UnfinishedLine]:
+        return await self._do(lambda: self._unfinished(deployment, selection))
+
     async def offset(self, deployment: UUID, service: UUID, phase: Phase, attempt: int) -> int:
         key = (deployment.hex, service.hex, phase.value, attempt)
         return (await self._do(lambda: self._attempt(key))).offset
 
-    async def read(
+    async def summary(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> OutputSummary:
+        return await self._do(lambda: self._summary(deployment, selection))
+
+    async def chunks(
         self,
         deployment: UUID,
-        service: UUID | None = None,
+        selection: OutputSelection = EVERYTHING,
         after: int = 0,
         before: int | None = None,
-        limit: int = 1000,
+        limit: int = BATCH_LINES,
         newest: bool = False,
-    ) -> Sequence[OutputLine]:
+        size: int = NEWEST,
+    ) -> Sequence[OutputChunk]:
         end = NEWEST if before is None else before
-        return await self._do(lambda: self._read(deployment, service, after, end, limit, newest))
+        return await self._do(lambda: self._chunks(deployment, selection, after, end, limit, newest, size))
 
     async def follow(
-        self, deployment: UUID, service: UUID | None = None, after: int = 0
-    ) -> AsyncGenerator[Sequence[OutputLine], None]:
+        self, deployment: UUID, selection: OutputSelection = EVERYTHING, after: int = 0
+    ) -> AsyncGenerator[OutputBatch, None]:
         self._check_open()
+        batch: OutputBatch | None = None
         while not self._is_closed:
             notified = self._notifier.event(deployment)
-            if lines := await self.read(deployment, service, after):
-                after = lines[-1].number
-                yield lines
+            try:
+                following = await self.batch(deployment, selection, after, batch)
+            except LogUnavailable:
+                if self._was_closed():
+                    return
+                raise
+            if following is not None:
+                batch = following
+                after = batch.chunks[-1].last if batch.chunks else after
+                yield batch
             else:
                 await notified.wait()
 
@@ -103,6 +154,10 @@ class SqliteOutput:
             self._notifier.notify_all()
             await asyncio.to_thread(self._thread.shutdown)
             self._database.close()
+
+    def _was_closed(self) -> bool:
+        """Whether the store was closed during an await."""
+        return self._is_closed
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -119,62 +174,74 @@ class SqliteOutput:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, do)
 
-    def _append(self, key: tuple[str, str, str, int], lines: Sequence[str], kind: LineKind, offset: int | None) -> None:
-        if kind is LineKind.NOTE:
-            self._insert(key, lines, kind)
-            return
+    def _append(self, key: AttemptKey, lines: Sequence[str], kind: LineKind, offset: int | None) -> None:
         before = self._attempt(key)
-        if offset is not None and offset <= before.offset:
-            return
-        stored = [] if before.is_cut else fit(before, lines)
-        is_cut = len(stored) < len(lines)
-        self._insert(key, stored, kind)
-        if is_cut and not before.is_cut:
-            self._insert(key, [truncation_note()], LineKind.NOTE)
-        row = (
-            *key,
-            before.offset if offset is None else offset,
-            before.lines + len(stored),
-            before.bytes + sum(map(line_size, stored)),
-            is_cut or before.is_cut,
-        )
-        self._database.execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-
-    def _insert(self, key: tuple[str, str, str, int], texts: Sequence[str], kind: LineKind) -> None:
+        (newest,) = self._database.execute("SELECT max(last) FROM chunks WHERE deployment = ?", key[:1]).fetchone()
+        after, chunks = addition(before, newest or 0, lines, kind, offset)
         at = self._clock().isoformat(timespec="microseconds")
-        (last,) = self._database.execute("SELECT max(last) FROM chunks WHERE deployment = ?", key[:1]).fetchone()
-        number = last or 0
-        for start in range(0, len(texts), CHUNK):
-            chunk = texts[start : start + CHUNK]
-            row = (*key, kind.value, at, number + 1, number + len(chunk), _encode(chunk))
+        for chunk in chunks:
+            row = (*key, chunk.kind.value, at, chunk.first, chunk.last, chunk.encoded)
             self._database.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-            number += len(chunk)
+        if after != before:
+            places = ", ".join("?" * (len(key) + len(astuple(after))))
+            self._database.execute(f"INSERT OR REPLACE INTO attempts VALUES ({places})", (*key, *astuple(after)))
+            self._database.execute(f"DELETE FROM unfinished WHERE {OF_ATTEMPT}", key)
 
-    def _attempt(self, key: tuple[str, str, str, int]) -> AttemptOutput:
-        statement = """SELECT upto, lines, bytes, is_cut FROM attempts
-        WHERE deployment = ? AND service = ? AND phase = ? AND attempt = ?"""
+    def _set_unfinished(self, key: AttemptKey, text: str) -> None:
+        if text:
+            self._database.execute("INSERT OR REPLACE INTO unfinished VALUES (?, ?, ?, ?, ?)", (*key, text))
+        else:
+            self._database.execute(f"DELETE FROM unfinished WHERE {OF_ATTEMPT}", key)
+
+    def _attempt(self, key: AttemptKey) -> AttemptOutput:
+        statement = f"SELECT upto, lines, bytes, is_cut, {', '.join(COUNTED)} FROM attempts WHERE {OF_ATTEMPT}"
         row = self._database.execute(statement, key).fetchone()
         return AttemptOutput(*row) if row else AttemptOutput()
 
-    def _read(
-        self, deployment: UUID, service: UUID | None, after: int, before: int, limit: int, newest: bool
-    ) -> list[OutputLine]:
-        """Read chunks by their last line; the chunk of line *before* - 1 may end up to `CHUNK` lines after it."""
-        of_service, parameters = ("AND service = ?", [service.hex]) if service else ("", [])
-        rows = self._database.execute(
-            f"""SELECT service, phase, attempt, kind, at, first, texts FROM chunks
-            WHERE deployment = ? {of_service} AND last > ? AND last < ? ORDER BY last {"DESC" if newest else "ASC"}""",
-            (deployment.hex, *parameters, after, before + CHUNK),
+    def _unfinished(self, deployment: UUID, selection: OutputSelection) -> Sequence[UnfinishedLine]:
+        where, parameters = _where(deployment, selection)
+        rows = self._database.execute(f"SELECT service, phase, attempt, text FROM unfinished WHERE {where}", parameters)
+        return tuple(
+            UnfinishedLine(service=UUID(service), phase=Phase(phase), attempt=attempt, text=text)
+            for service, phase, attempt, text in rows
         )
-        found: list[list[OutputLine]] = []
-        missing = limit
-        for row in rows:
-            if missing <= 0:
-                break
-            lines = [line for line in _lines(*row) if after < line.number < before]
-            found.append(lines[-missing:] if newest else lines[:missing])
-            missing -= len(found[-1])
-        return list(chain.from_iterable(reversed(found) if newest else found))
+
+    def _summary(self, deployment: UUID, selection: OutputSelection) -> OutputSummary:
+        where, parameters = _where(deployment, selection)
+        statement = f"SELECT sum(lines + notes), min(nullif(failure, 0)) FROM attempts WHERE {where}"
+        lines, failure = self._database.execute(statement, parameters).fetchone()
+        return OutputSummary(lines or 0, failure)
+
+    def _chunks(
+        self,
+        deployment: UUID,
+        selection: OutputSelection,
+        after: int,
+        before: int,
+        limit: int,
+        newest: bool,
+        size: int,
+    ) -> list[OutputChunk]:
+        """Read chunks by their last line; the chunk of line *before* - 1 may end up to `CHUNK` lines after it."""
+        where, parameters = _where(deployment, selection)
+        if selection.phase is not None or selection.attempt is not None:  # they follow each other in a service
+            own = f"FROM attempts WHERE {where}"
+            limits = f"AND last >= (SELECT min(first) {own}) AND first <= (SELECT max(last) {own})"
+            where, parameters = f"{where} {limits}", parameters * 3
+        rows = self._database.execute(
+            f"""SELECT service, phase, attempt, kind, at, first, last, texts FROM chunks
+            WHERE {where} AND last > ? AND last < ? AND first < ? ORDER BY last {"DESC" if newest else "ASC"}""",
+            (*parameters, after, before + CHUNK, before),
+        )
+        found: list[OutputChunk] = []
+        if limit > 0:
+            for row in rows:
+                found.append(_chunk(*row).between(after, before))
+                limit -= found[-1].stop - found[-1].start
+                size -= len(found[-1].encoded)
+                if limit <= 0 or size <= 0:
+                    break
+        return found[::-1] if newest else found
 
 
 class MemoryOutput(SqliteOutput):
@@ -204,18 +271,36 @@ def _connect(path: str) -> sqlite3.Connection:
     database.execute("PRAGMA synchronous = NORMAL")  # lines lost by a power failure are read again from the offset
     with database:
         database.execute("BEGIN IMMEDIATE")
-        if database.execute("PRAGMA user_version").fetchone() == (0,):
-            for statement in TABLES:
-                database.execute(statement)
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        for statement in [(*TABLES, *COUNTS), COUNTS][version] if version < SCHEMA else ():
+            database.execute(statement)
     return database
 
 
-def _lines(
-    service: str, phase: str, attempt: int, kind: str, at: str, first: int, texts: bytes
-) -> Iterable[OutputLine]:
-    """Return the lines of a row of the table of chunks."""
-    moment, service_id, phase_, kind_ = datetime.fromisoformat(at), UUID(service), Phase(phase), LineKind(kind)
-    for number, text in enumerate(_decode(texts), first):
-        yield OutputLine(
-            number=number, at=moment, service=service_id, phase=phase_, attempt=attempt, kind=kind_, text=text
-        )
+def _where(deployment: UUID, selection: OutputSelection) -> tuple[str, tuple[str | int, ...]]:
+    """Return the condition for the selected rows of a table, and its parameters."""
+    given: dict[str, str | int | None] = {
+        "deployment": deployment.hex,
+        "service": selection.service.hex if selection.service else None,
+        "phase": selection.phase and selection.phase.value,
+        "attempt": selection.attempt,
+    }
+    wanted = [(column, value) for column, value in given.items() if value is not None]
+    return " AND ".join(f"{column} = ?" for column, _ in wanted), tuple(value for _, value in wanted)
+
+
+def _chunk(
+    service: str, phase: str, attempt: int, kind: str, at: str, first: int, last: int, texts: bytes
+) -> OutputChunk:
+    """Return a row of the table of chunks."""
+    return OutputChunk(
+        first=first,
+        at=datetime.fromisoformat(at),
+        service=UUID(service),
+        phase=Phase(phase),
+        attempt=attempt,
+        kind=LineKind(kind),
+        encoded=texts,
+        start=0,
+        stop=last - first + 1,
+    )

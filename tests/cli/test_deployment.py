@@ -1,5 +1,12 @@
+import fcntl
+import gzip
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,7 +90,59 @@ def test_logs_are_printed_of_all_services_or_of_one(deployed: Shell) -> None:
     (line,) = deployed.done("deployment", "logs", "Other job").lines
     assert line.endswith("  Other job deploy | other")
     (line,) = deployed.done("deployment", "logs", "Other job", "--json").objects
-    assert {"cursor", "at", "service", "phase", "attempt", "kind", "text"} == set(line)
+    assert {"number", "at", "service", "phase", "attempt", "kind", "text"} == set(line)
+
+
+def test_logs_of_a_step_are_selected_searched_and_downloaded(deployed: Shell, tmp_path: Path) -> None:
+    def texts(*words: str) -> list[str]:
+        return [line["text"] for line in deployed.done("deployment", "logs", *words, "--json").objects]
+
+    assert texts("1", "--phase", "build") == ["made"]
+    assert texts("1", "--phase", "deploy", "--attempt", "1") == ["no", "failed: the job ended with exit code 7"]
+    assert texts("--attempt", "2") == []
+    assert texts("--text", "ON") == texts("--text", "ON", "-f") == ["one"]
+    assert texts("2", "--last", "2") == ["one", "two"]
+    assert [line["number"] for line in deployed.done("deployment", "logs", "--json").objects] == [1, 2, 3]
+
+    target = tmp_path / "one.log.gz"
+    answer = deployed.done("deployment", "logs", "1", "--phase", "deploy", "-o", str(target))
+    assert answer.out == f"{target.stat().st_size:,} bytes in {target}\n"
+    assert target.stat().st_mode & 0o777 == 0o600
+    lines = gzip.decompress(target.read_bytes()).decode().splitlines()
+    assert [line.partition(" ")[2] for line in lines] == [
+        "Migrate deploy | no",
+        "Migrate deploy | # failed: the job ended with exit code 7",
+    ]
+    refused = deployed("deployment", "logs", "1", "Nobody", "-o", str(tmp_path / "none"))
+    assert (refused.code, "no service 'Nobody'" in refused.err, (tmp_path / "none").exists()) == (1, True, False)
+    for words in (["-f", "--last", "3"], ["-f", "-o", "x"], ["-o", "x", "--text", "y"]):
+        assert deployed("deployment", "logs", *words).code == 2
+
+
+def test_a_line_without_an_end_is_shown_on_a_terminal(staging: Shell, tmp_path: Path) -> None:
+    gate = tmp_path / "go"
+    run = rf"echo first; printf '\r10%%'; while [ ! -e {gate} ]; do sleep 0.05; done; printf '\r30%%\n'"
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", run)
+    staging.done("environment", "deploy")
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    program = [sys.executable, "-m", "cli.main", "deployment", "logs", "-f"]
+    environment = {**staging.env, "TERM": "xterm"}
+    with subprocess.Popen(program, env=environment, stdout=terminal, stderr=terminal, stdin=terminal) as following:
+        os.close(terminal)
+        seen = b""
+        while b"Migrate deploy | 10%" not in seen:
+            seen += os.read(main, 4096)
+        assert b"Migrate deploy | first" in seen
+        gate.touch()
+        with suppress(OSError):  # the other end is closed
+            while part := os.read(main, 4096):
+                seen += part
+    os.close(main)
+    assert following.returncode == 0
+    *_, after = seen.partition(b"10%")
+    assert b"\x1b[1F\x1b[J" in after
+    assert b"Migrate deploy | 30%" in after
 
 
 def test_logs_are_followed_while_they_come_and_end_by_themselves(staging: Shell, tmp_path: Path) -> None:

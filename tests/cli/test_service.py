@@ -17,7 +17,7 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
         *("--build", "make deps", "--build", "make", "--run", "./backend", "--port", "0", "--port", "8443"),
         *("--env", "A=1", "--env", "B=x=y", "--health-http", "/healthz", "--health-port", "1"),
         *("--health-interval", "0.5", "--health-timeout", "2", "--health-start-period", "9"),
-        *("--build-timeout", "60", "--deploy-timeout", "30.5", "--retries", "2"),
+        *("--build-timeout", "60", "--deploy-timeout", "30.5", "--stop-grace", "60", "--retries", "2"),
     )
     assert answer.out == "Service added successfully\n"
     assert {
@@ -39,6 +39,7 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
         },
         "buildTimeout": 60.0,
         "deployTimeout": 30.5,
+        "stopGrace": 60.0,
         "retries": 2,
     } == spec(staging, "backend")
 

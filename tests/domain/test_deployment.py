@@ -1,6 +1,7 @@
 """Whole deployments: what starts when, and how they end. Single reports are in test_step."""
 
 import pytest
+from msgspec.structs import replace
 
 from domain import deployment
 from domain.deployment.plan import PlannedStage
@@ -36,6 +37,7 @@ from domain.deployment.step import (
     ServiceDeployStarted,
     StartStep,
     Status,
+    StepRetried,
     SucceedStep,
 )
 from domain.errors import DeploymentNotFound, DeploymentOver, Fenced
@@ -103,6 +105,17 @@ def test_of_several_failures_the_first_one_is_the_deployments() -> None:
         deployment.decide(run.state, AdvanceDeployment(worker=WORKER, outcomes=outcomes)), run.state
     )
     assert (state.status, state.failure and state.failure.reason) == (Status.FAILED, "web")
+
+
+def test_a_held_step_does_not_start_until_it_is_released() -> None:
+    run = Run(stage("Ship", service("api", retries=3), service("web"))).take_up().start(build("api"), build("web"))
+    failed = FailStep(worker=WORKER, step=build("api"), reason="no network")
+    again = replace(build("api"), attempt=2)
+    reported = AdvanceDeployment(worker=WORKER, outcomes=(failed,), held=(again,))
+    retried = StepRetried(service=API, phase=Phase.BUILD, attempt=1, reason="no network")
+    given(*run.events).when(reported).then(retried)
+    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER, held=(again,))).then()
+    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER)).then(BuildStarted(service=API, attempt=2))
 
 
 def test_nothing_to_report_and_nothing_to_start_changes_nothing() -> None:

@@ -152,7 +152,8 @@ def test_a_variable_is_given_once() -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, 0.009, 86_400.1, math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize(
-    "field", ["build_timeout", "deploy_timeout", "health.interval", "health.timeout", "health.start_period"]
+    "field",
+    ["build_timeout", "deploy_timeout", "stop_grace", "health.interval", "health.timeout", "health.start_period"],
 )
 def test_every_time_has_its_limits(field: str, seconds: float) -> None:
     spec = ServiceSpec(health=Health(check=CommandCheck(command="true")))

@@ -19,7 +19,7 @@ from tests.gql.environment import Environment
 from tests.gql.stageline import Data, Stageline
 
 PROJECTS = "{ projects { edges { node { name } } } }"
-FOLLOW = "subscription ($deployment: ID!) { deploymentLogs(deployment: $deployment) { text } }"
+FOLLOW = "subscription ($deployment: ID!) { deploymentLogs(deployment: $deployment) { chunks { texts } } }"
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 

@@ -34,6 +34,7 @@ specs = st.builds(
     ports=st.lists(st.integers(1, 65535), min_size=1, max_size=3, unique=True).map(tuple),
     health=st.none() | st.builds(Health, check=checks, interval=numbers, timeout=numbers, start_period=numbers),
     build_timeout=numbers,
+    stop_grace=numbers,
     retries=st.integers(0, 10),
 )
 

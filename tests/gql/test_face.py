@@ -29,6 +29,7 @@ SPEC = ServiceSpec(
     health=HEALTH,
     build_timeout=5.0,
     deploy_timeout=6.0,
+    stop_grace=7.0,
     retries=8,
 )
 CHECKS = {HttpCheck: "http", TcpCheck: "tcp", CommandCheck: "command"}

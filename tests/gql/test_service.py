@@ -9,6 +9,7 @@ WHOLE: Data = {
     "ports": [0, 8080],
     "buildTimeout": 60.5,
     "deployTimeout": 30.0,
+    "stopGrace": 45.0,
     "retries": 2,
     "image": None,
     "context": None,

@@ -31,6 +31,7 @@ class Printed:
     def __init__(self, kept: int = 0) -> None:
         self.lines: list[str] = []
         self.notes: list[str] = []
+        self.unfinished: list[str] = []
         self.upto = kept
 
     async def offset(self) -> int:
@@ -39,6 +40,9 @@ class Printed:
     async def write(self, lines: Sequence[str], upto: int) -> None:
         self.lines += lines
         self.upto = upto
+
+    async def show_unfinished(self, text: str) -> None:
+        self.unfinished.append(text)
 
     async def note(self, text: str) -> None:
         self.notes.append(text)

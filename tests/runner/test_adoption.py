@@ -129,7 +129,7 @@ async def test_a_timeout_counts_from_the_start_over_servers(
     async with doomed.carrying_out(request):
         await until((tmp_path / "begun").exists)
     record = attempts(tmp_path)[0].folder / "record"
-    record.write_text(record.read_text().replace("started ", "started -"))
+    record.write_text(record.read_text().replace("began ", "began -"))
     with pytest.raises(StepFailed, match="timeout after 60 s"):
         await executor.build(request, Printed())
 

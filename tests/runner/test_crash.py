@@ -33,7 +33,7 @@ from domain.deployment.step import (
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import AddService
 from domain.spec import CommandCheck, Health, ServiceSpec, ServiceType
-from runner.targets.process.attempt import STAMP
+from runner.targets.process.table import STAMP
 from server.components import running
 from server.settings import Settings
 from store import ids

@@ -53,7 +53,7 @@ async def check(
 ) -> None:
     health = Health(check=check, interval=0.01, timeout=timeout)
     place = Instance(ports=ports, directory=directory, variables={"PATH": os.environ["PATH"], "WORD": "yes"})
-    await wait_until_healthy(health, place, since=time.time(), within=within)
+    await wait_until_healthy(health, place, since=time.monotonic(), within=within)
 
 
 async def reason(asked: Awaitable[None]) -> str:
@@ -73,6 +73,31 @@ async def nobody() -> int:
 async def test_http_is_healthy_at_an_answer_from_200_to_399(status: str) -> None:
     async with listening(saying(f"HTTP/1.1 {status}\r\n\r\n")) as port:
         await check(HttpCheck(), port)
+
+
+@pytest.mark.parametrize("early", ["100 Continue", "103 Early Hints\r\nLink: </a.css>; rel=preload", "102\r\nX: y"])
+async def test_http_passes_over_informational_answers(early: str) -> None:
+    async with listening(saying(f"HTTP/1.1 {early}\r\n\r\n" * 2 + "HTTP/1.1 200 OK\r\n\r\n")) as port:
+        await check(HttpCheck(), port)
+    async with listening(saying(f"HTTP/1.1 {early}\r\n\r\nHTTP/1.1 503 No\r\n\r\n")) as port:
+        assert "returned 503 No" in await reason(check(HttpCheck(), port))
+    async with listening(saying(f"HTTP/1.1 {early}\r\n\r\n")) as port:
+        assert "no HTTP response" in await reason(check(HttpCheck(), port))
+
+
+@pytest.mark.parametrize("step", [-7200.0, 300.0])
+async def test_a_step_of_the_wall_clock_changes_nothing(
+    nobody: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    checking = asyncio.create_task(check(CommandCheck(command="test -e up"), directory=tmp_path, within=30))
+    failing = asyncio.create_task(reason(check(TcpCheck(), nobody, within=0.3)))
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + step)
+    async with asyncio.timeout(20):
+        assert "not healthy within 0.3 s" in await failing
+        assert not checking.done()
+        (tmp_path / "up").touch()
+        await checking
 
 
 async def test_http_asks_for_its_path_on_its_port(nobody: int) -> None:

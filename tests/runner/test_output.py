@@ -12,8 +12,9 @@ from runner import output as outputs
 from runner.output import BufferedOutput
 from runner.targets.contract import StepRequest
 from store.ids import new
-from store.output import LineKind
+from store.output import MAX_UNFINISHED, LineKind, OutputSelection
 from store.sqlite.output import MemoryOutput
+from tests.store.sample import followed, take
 
 DEPLOYMENT, SERVICE = new(), new()
 
@@ -42,7 +43,7 @@ class Counting(MemoryOutput):
         self.appends += 1
 
     async def texts(self) -> list[str]:
-        return [line.text for line in await self.read(DEPLOYMENT, SERVICE)]
+        return [line.text for line in await self.read(DEPLOYMENT, OutputSelection(service=SERVICE))]
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ async def test_lines_are_kept_a_little_later_and_together(store: Counting) -> No
         await output.write(["two", "three"], 14)
         assert await store.texts() == []
         async with asyncio.timeout(5):
-            async for lines in store.follow(DEPLOYMENT):
+            async for lines in followed(store, DEPLOYMENT):
                 assert [line.text for line in lines] == ["one", "two", "three"]
                 break
         assert await output.offset() == 14
@@ -118,6 +119,33 @@ async def test_a_note_is_not_repeated_by_who_takes_the_attempt_up(store: Countin
         async with BufferedOutput(store, attempt(number)) as output:
             await output.note("failed")
     assert await store.texts() == ["failed", "failed"]
+
+
+async def test_an_unfinished_line_is_kept_until_its_end_comes(store: Counting) -> None:
+    async def unfinished() -> list[str]:
+        return [line.text for line in await store.unfinished(DEPLOYMENT)]
+
+    async with BufferedOutput(store, attempt()) as output, asyncio.timeout(5):
+        await output.write(["one"], 4)
+        await output.show_unfinished("10%")
+        await output.show_unfinished("x" * 2000)
+        await take(followed(store, DEPLOYMENT), 1)
+        while await unfinished() != ["x" * MAX_UNFINISHED]:
+            await asyncio.sleep(0)
+        await output.note("still at it")
+        assert await unfinished() == []
+        await output.show_unfinished("20%")
+        await output.write(["30%"], 8)
+    assert await unfinished() == []
+    assert await store.texts() == ["one", "still at it", "30%"]
+
+
+async def test_an_unfinished_line_does_not_outlive_its_step(store: Counting) -> None:
+    async with BufferedOutput(store, attempt()) as output, asyncio.timeout(5):
+        await output.show_unfinished("10%")
+        while not await store.unfinished(DEPLOYMENT):
+            await asyncio.sleep(0)
+    assert await store.unfinished(DEPLOYMENT) == ()
 
 
 async def interrupted(store: Counting, lines: Sequence[str]) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
 from stat import S_IMODE
@@ -17,9 +19,47 @@ from msgspec.structs import replace
 from domain.spec import CommandCheck, Health, TcpCheck, Variable
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process import attempt
+from runner.targets.process import executor as executors
 from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, ask, build, deploy, job, server, until
+
+DAEMON = """
+import os, sys, time
+if os.fork():
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+    os._exit(0)
+os.setsid()
+if os.fork():
+    os._exit(0)
+with open("writing", "w") as file:
+    file.write(str(os.getpid()))
+os.rename("writing", sys.argv[1])
+time.sleep(60)
+"""
+"""A program that leaves a daemon, and writes its number into the file in the argument."""
+
+PARENT = """
+import os, signal, socket, sys, time
+server = socket.create_server(("", int(sys.argv[1])))
+child = os.fork()
+if child:
+    server.close()
+    with open("child", "w") as file:
+        file.write(str(child))
+    signal.signal(signal.SIGTERM, lambda *_: (os.kill(child, signal.SIGTERM), os._exit(0)))
+    time.sleep(60)
+os.setsid()
+def end(*_):
+    time.sleep(1)
+    with open("ended", "a") as file:
+        file.write("child\\n")
+    os._exit(0)
+signal.signal(signal.SIGTERM, end)
+time.sleep(60)
+"""
+"""A server whose child listens in a session of its own, and takes a second to end."""
 
 BEGUN = Health(check=CommandCheck(command="test -s pid"))
 
@@ -314,11 +354,111 @@ async def test_to_stop_watching_stops_nothing(executor: ProcessExecutor, tmp_pat
 async def test_what_does_not_listen_is_killed(
     executor: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "GRACE", 0.1)
     stubborn = "trap '' TERM; echo $$ > pid; while :; do sleep 0.01; done"
-    await executor.deploy(deploy(stubborn, directory=str(tmp_path), health=BEGUN), Printed())
+    await executor.deploy(deploy(stubborn, directory=str(tmp_path), health=BEGUN, stop_grace=0.1), Printed())
     await executor.stop(ENVIRONMENT, SERVICE)
     assert not is_alive(tmp_path / "pid")
+
+
+async def test_a_service_has_its_grace_to_stop(executor: ProcessExecutor, tmp_path: Path) -> None:
+    tidy = "trap 'sleep 1; touch tidied; exit' TERM; echo $$ > pid; while :; do sleep 0.01; done"
+    await executor.deploy(deploy(tidy, directory=str(tmp_path), health=BEGUN, stop_grace=30), Printed())
+    await executor.stop(ENVIRONMENT, SERVICE)
+    assert (tmp_path / "tidied").exists()
+    assert not is_alive(tmp_path / "pid")
+
+
+async def test_the_next_instance_waits_for_children_in_sessions_of_their_own_and_their_port(
+    executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    """As PostgreSQL's: the parent ends at once, a child has the port for a while longer and is named otherwise."""
+    with socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "parent.py").write_text(PARENT)
+    command = f"exec {sys.executable} -IS {tmp_path / 'parent.py'} {port}"
+    health = Health(check=TcpCheck(), start_period=20)
+    for number in (1, 2):
+        request = deploy(command, number=number, directory=str(tmp_path), ports=(port,), health=health)
+        assert await executor.deploy(request, Printed()) == (port,)
+    await executor.stop(ENVIRONMENT, SERVICE)
+    assert (tmp_path / "ended").read_text() == "child\nchild\n"
+    assert not is_alive(tmp_path / "child")
+
+
+async def test_daemons_in_sessions_of_their_own_are_stopped_with_the_service(
+    executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    (tmp_path / "daemon.py").write_text(DAEMON)
+    daemon = f"{sys.executable} -IS {tmp_path / 'daemon.py'} pid"
+    await executor.deploy(deploy(f"{daemon}; exec sleep 60", directory=str(tmp_path), health=BEGUN), Printed())
+    assert is_alive(tmp_path / "pid")
+    await executor.stop(ENVIRONMENT, SERVICE)
+    assert not is_alive(tmp_path / "pid")
+
+
+async def test_daemons_that_a_build_or_a_failed_job_leaves_are_stopped(
+    executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    (tmp_path / "daemon.py").write_text(DAEMON)
+    daemon = f"{sys.executable} -IS {tmp_path / 'daemon.py'}"
+    await executor.build(build(f"{daemon} built", directory=str(tmp_path)), Printed())
+    assert not is_alive(tmp_path / "built")
+    await failure(executor.deploy(job(f"{daemon} failed; exit 3", directory=str(tmp_path)), Printed()))
+    assert not is_alive(tmp_path / "failed")
+    assert int((tmp_path / "failed").read_text()) > 0
+
+
+async def test_a_service_whose_folder_was_deleted_is_stopped(executor: ProcessExecutor, tmp_path: Path) -> None:
+    request = job("echo $$ > pid; exec sleep 60", directory=str(tmp_path))
+    running = asyncio.create_task(failure(executor.deploy(request, Printed())))
+    await until(lambda: is_alive(tmp_path / "pid"))
+    shutil.rmtree(attempt_of(request, tmp_path).folder)
+    await executor.abort(request)
+    assert await running == "it was cancelled"
+    assert not is_alive(tmp_path / "pid")
+
+
+async def test_a_log_that_was_deleted_during_a_job_does_no_harm(executor: ProcessExecutor, tmp_path: Path) -> None:
+    request = job("echo one; until test -e go; do sleep 0.01; done; echo two", directory=str(tmp_path))
+    running = asyncio.create_task(executor.deploy(request, printed := Printed()))
+    await until(lambda: printed.lines == ["one"])
+    (attempt_of(request, tmp_path).log).unlink()
+    (tmp_path / "go").touch()
+    await running
+
+
+async def test_the_log_of_a_service_is_rotated(
+    executor: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "MAX_LOG", 10_000)
+    monkeypatch.setattr(executors, "ROTATION", 0.01)
+    printing = "echo $$ > pid; n=0; while :; do n=$((n + 1)); echo line $n; sleep 0.001; done"
+    request = deploy(printing, directory=str(tmp_path), health=BEGUN)
+    await executor.deploy(request, Printed())
+    log = attempt_of(request, tmp_path).log
+    keeping = asyncio.create_task(executor.keep_logs_small())
+    try:
+        before = ""
+        for _ in range(3):
+            await until(lambda: (old := log.with_name("log.1")).exists() and old.read_text() != before)  # noqa: B023
+            old = log.with_name("log.1")
+            before = old.read_text()
+            assert old.stat().st_size <= 20_000
+            assert S_IMODE(old.stat().st_mode) == 0o600
+        assert log.stat().st_size < 1_000_000
+    finally:
+        keeping.cancel()
+    await executor.stop(ENVIRONMENT, SERVICE)
+
+
+async def test_what_runs_is_told_with_its_name_and_group(executor: ProcessExecutor, tmp_path: Path) -> None:
+    request = deploy("echo $$ > pid; exec sleep 60", directory=str(tmp_path), health=BEGUN)
+    await executor.deploy(request, Printed())
+    [running] = executor.running()
+    assert running.name == "api"
+    assert os.getpgid(int((tmp_path / "pid").read_text())) == running.pid
+    await executor.stop(ENVIRONMENT, SERVICE)
+    assert executor.running() == []
 
 
 async def test_what_outlives_its_shim_is_stopped_with_the_service(executor: ProcessExecutor, tmp_path: Path) -> None:

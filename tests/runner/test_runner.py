@@ -13,9 +13,11 @@ from domain.deployment.queue import DeploymentId
 from domain.deployment.step import BuildSucceeded, Phase, Status
 from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
 from domain.pipeline.environment import Target
+from runner import runner as runners
 from runner.targets.contract import StepOutput, StepRequest
 from store.log import Author, IdempotencyKey, Receipt, StreamChange
 from store.memory import MemoryLog
+from store.output import OutputSelection
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import MemoryOutput, SqliteOutput
 from tests.runner.world import BUILT, UNBUILT, Faltering, Gate, World, failing
@@ -113,10 +115,41 @@ async def test_a_failed_step_is_tried_again_and_the_output_says_so(world: World)
     id_ = await world.request(environment)
     assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
     service = await world.service(environment, "api")
-    assert [line.text for line in await world.outputs.read(id_, service)] == [
+    assert [line.text for line in await world.outputs.read(id_, OutputSelection(service=service))] == [
         "attempt 1 of 3 failed: no network",
         "attempt 2 of 3 failed: still none",
     ]
+
+
+async def test_a_failed_step_waits_longer_each_time_before_it_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "FIRST_HOLD", 0.2)
+    monkeypatch.setattr(runners, "LONGEST_HOLD", 0.4)
+    world.target.on("build api", failing("no network"))
+    id_ = await world.request(await world.environment(["api"], spec=replace(BUILT, retries=3)))
+    await world.runner().drive(id_)
+    recorded = await world.log.read(id_)
+    starts = [each.recorded_at for each in recorded if each.name == "deployment.BuildStarted"]
+    ends = [each.recorded_at for each in recorded if each.name == "deployment.StepRetried"]
+    pauses = [(start - end).total_seconds() for end, start in zip(ends, starts[1:], strict=True)]
+    assert [pause >= least for pause, least in zip(pauses, (0.19, 0.39, 0.39), strict=True)] == [True] * 3
+
+
+async def test_others_start_and_a_cancellation_ends_while_a_step_waits_for_its_retry(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "FIRST_HOLD", 3600.0)
+    gate = Gate()
+    world.target.on("build api", failing("no network"))
+    world.target.on("deploy web", gate)
+    id_ = await world.request(await world.environment(["api", "web"], spec=replace(BUILT, retries=1)))
+    driving = asyncio.create_task(world.runner().drive(id_))
+    await gate.reached.wait()
+    await world.cancel(id_)
+    gate.opened.set()
+    assert (await driving).status == Status.CANCELLED
+    assert "begin build api 2" not in world.target.marks
 
 
 async def test_a_step_that_fails_every_time_fails_the_deployment(world: World) -> None:
@@ -337,7 +370,7 @@ async def test_what_a_step_printed_is_kept_before_its_outcome_is_recorded(world:
     async for batch in world.log.follow(0, id_):
         if any(recorded.name == "deployment.BuildSucceeded" for recorded in batch):
             break
-    kept = [line.text for line in await world.outputs.read(id_, service, limit=1000)]
+    kept = [line.text for line in await world.outputs.read(id_, OutputSelection(service=service), limit=1000)]
     assert [f"line {number}" for number in range(500)] == kept
     await driving
 

@@ -1,7 +1,11 @@
 """Bytes of an output file made lines."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from runner.targets.process import tail as tails
 from runner.targets.process.tail import MAX_LINE, Tail, split_lines
 from tests.runner.target import Printed
 
@@ -45,6 +49,88 @@ async def test_each_line_comes_with_the_place_that_it_ends_at(tmp_path: Path) ->
         log.write(b"shed\nlast")
     await tail.copy(rest=True)
     assert (printed.lines, printed.upto) == (["new", "unfinished", "last"], file.stat().st_size)
+
+
+def test_a_progress_line_is_its_last_state() -> None:
+    assert split_lines(b"10%\r20%\r100%\n", rest=False) == (["100%"], 13)
+    assert split_lines(b"\r10%\r100%\r\nnext", rest=True) == (["100%", "next"], 15)
+    assert split_lines(b"\r\r\n", rest=False) == ([""], 3)
+
+
+def test_the_states_of_a_long_progress_line_are_no_lines() -> None:
+    data = b"".join(b"\r%07d" % number for number in range(3 * MAX_LINE // 8))
+    lines, length = split_lines(data, rest=False)
+    assert (lines, data[length:]) == ([], data[-7:])
+    assert split_lines(data + b"\r", rest=False) == ([], length)
+    assert split_lines(data, rest=True) == ([data[-7:].decode()], len(data))
+
+
+async def test_a_line_without_an_end_is_shown_as_it_grows(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    tail = Tail(file, printed := Printed(), 0)
+    for text in (b"one\nPass", b"word: ", b"", b"\n", b"\r10%", b"\r20%", b"\r", b"\n"):
+        with file.open("ab") as log:
+            log.write(text)
+        await tail.copy()
+    assert printed.lines == ["one", "Password: ", "20%"]
+    assert printed.unfinished == ["Pass", "Password: ", "10%", "20%"]
+
+
+async def test_a_file_that_was_truncated_is_copied_from_its_beginning(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"one\ntwo\n")
+    tail = Tail(file, printed := Printed(), 0)
+    await tail.copy()
+    file.write_bytes(b"three\n")
+    await tail.copy()
+    with file.open("ab") as log:
+        log.write(b"four\n")
+    await tail.copy()
+    assert (printed.lines, printed.upto) == (["one", "two", "three", "four"], 19)
+
+
+async def test_output_beyond_the_stored_bytes_does_not_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tails, "MAX_BYTES", 100)
+    monkeypatch.setattr(tails, "MAX_LOG", 60)
+    file = tmp_path / "log"
+    tail = Tail(file, printed := Printed(), 0)
+    sizes = []
+    for number in range(30):
+        with file.open("ab") as log:
+            log.write(b"line %04d\n" % number)
+        await tail.copy()
+        sizes.append(file.stat().st_size)
+    assert printed.lines == [f"line {number:04}" for number in range(30)]
+    assert printed.upto == 300
+    assert (max(sizes[:10]), max(sizes[11:])) == (100, 60)
+
+
+async def test_a_deleted_file_is_the_end_of_the_output(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"one\ntwo")
+    tail = Tail(file, printed := Printed(), 0)
+    await tail.copy()
+    file.unlink()
+    await tail.copy()
+    await tail.copy(rest=True)
+    assert printed.lines == ["one"]
+
+
+async def test_a_file_may_be_deleted_while_it_is_copied(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"line\n" * MAX_LINE * 10)
+
+    class Deleting(Printed):
+        async def write(self, lines: Sequence[str], upto: int) -> None:
+            await super().write(lines, upto)
+            file.unlink(missing_ok=True)
+
+    tail = Tail(file, printed := Deleting(), 0)
+    await tail.copy()
+    await tail.copy(rest=True)
+    assert printed.lines[0] == "line"
 
 
 async def test_a_file_that_is_not_there_has_no_lines(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from store.postgres.schema import migrate
 from tests.postgres import created, pages
 from tests.proxy import far
 from tests.runner.world import Gate, World
+from tests.store.sample import followed
 
 
 @pytest.fixture
@@ -238,11 +239,11 @@ async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(
     id_ = await world.request(environment)
     async with workers.one(on="first"):
         await gate.reached.wait()
-        async for _ in world.outputs.follow(id_):
+        async for _ in followed(world.outputs, id_):
             break
     await execute(database, GONE)
     async with workers.one(on="second"):
-        async for lines in world.outputs.follow(id_, after=1):
+        async for lines in followed(world.outputs, id_, after=1):
             assert "is lost; the step restarts on" in lines[0].text
             break
         assert await world.outputs.offset(id_, api, Phase.BUILD, 1) == 0
@@ -272,7 +273,7 @@ async def test_that_a_step_is_begun_anew_is_said_again_when_the_connection_broke
                 await engine.stop()
                 await engine.start()
             proxy.speak()
-            async for lines in world.outputs.follow(id_):
+            async for lines in followed(world.outputs, id_):
                 assert ["is lost; the step restarts on" in line.text for line in lines] == [True]
                 break
             gate.opened.set()

@@ -37,6 +37,7 @@ from tests.proxy import far
 from tests.runner import test_crash
 from tests.runner.test_crash import SERVICES, lines_in_store, lines_of, marks_in_log, marks_of, spec, stamped
 from tests.runner.world import ANN, World
+from tests.store.sample import followed
 
 ROOT = Path(__file__).parents[2]
 KILLS, MANY_KILLS = 4, 12
@@ -259,7 +260,7 @@ async def test_a_step_waits_for_the_machine_that_it_was_begun_on_and_says_so(
         await world.reaches(id_, "BuildStarted", 2)
         await first.end(SIGKILL)
         async with worker(database, data / "second"):
-            async for lines in world.outputs.follow(id_):
+            async for lines in followed(world.outputs, id_):
                 if any("does not answer; the step waits for it" in line.text for line in lines):
                     break
             await first.start()

@@ -1,6 +1,8 @@
 """The server as a program: how it starts, why it doesn't, and how it ends."""
 
 import json
+import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,7 +117,12 @@ def test_a_deployment_goes_on_when_it_is_started_again_after_ctrl_c(data: Path) 
         process = psutil.Process(server.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 130
-        assert "running steps continue, and the next start resumes them" in server.log.read_text()
+        said = server.log.read_text()
+        assert "running steps continue, and the next start resumes them" in said
+        found = re.search(r"1 of this server's services and steps keep running: api \(process group (\d+)\)", said)
+        assert found, said
+        assert f"To stop them now: kill -- -{found[1]}" in said
+        assert os.getpgid(int(found[1])) == int(found[1])
         server.stop()
         server.start()
         (data / "go").touch()

@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.pipeline.environment import EnvironmentRenamed
 from store import ids
 from store.log import Author, Event, Origin, RecordedEvent, StreamChange
+from store.output import EVERYTHING, OutputLine, OutputSelection, OutputStore
 
 ANN = Author(actor="ann", origin=Origin.CLI)
 BOB = Author(
@@ -46,3 +47,13 @@ async def take(follower: AsyncGenerator[Sequence[Item], None], count: int) -> li
         while len(taken) < count:
             taken += await anext(follower)
     return taken
+
+
+async def followed(
+    store: OutputStore, deployment: UUID, selection: OutputSelection = EVERYTHING, after: int = 0
+) -> AsyncGenerator[Sequence[OutputLine], None]:
+    """The lines of the batches that a follower of the output gets."""
+    async with aclosing(store.follow(deployment, selection, after)) as following:
+        async for batch in following:
+            if batch.chunks:
+                yield batch.lines()

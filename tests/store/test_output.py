@@ -1,11 +1,13 @@
 """What steps print: numbered, kept with how far it is kept, read both ways, followed."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
+from contextlib import aclosing, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,13 +15,16 @@ import pytest
 from domain.deployment.step import Phase
 from store import output
 from store.log import LogUnavailable
-from store.output import CHUNK, LineKind, OutputLine, OutputStore
+from store.output import CHUNK, EVERYTHING, LineKind, OutputLine, OutputSelection, OutputStore, OutputSummary
 from store.postgres.output import PostgresOutput
+from store.sqlite import output as sqlite
 from store.sqlite.output import MemoryOutput, SqliteOutput
-from tests.store.sample import A, B, C, take
+from tests.store.sample import A, B, C, followed, take
 
 API, WEB = B, C
 """Services."""
+
+OF_API, OF_WEB = OutputSelection(service=API), OutputSelection(service=WEB)
 
 
 @pytest.fixture(params=["sqlite", "memory", "postgres"])
@@ -69,14 +74,14 @@ async def test_the_lines_of_a_deployment_are_numbered_through(store: OutputStore
     for deployment in (A, B):
         lines = await store.read(deployment)
         assert numbers(lines) == list(range(1, 61))
-        of_api = await store.read(deployment, API)
+        of_api = await store.read(deployment, OF_API)
         assert texts(of_api) == [f"{API} {n}" for n in range(10) for _ in range(3)]
         assert list(of_api) == [line for line in lines if line.service == API]
 
 
 async def test_an_empty_store_has_no_lines(store: OutputStore) -> None:
     assert list(await store.read(A)) == []
-    assert list(await store.read(A, API, newest=True)) == []
+    assert list(await store.read(A, OF_API, newest=True)) == []
     assert await store.offset(A, API, Phase.BUILD, 1) == 0
 
 
@@ -152,12 +157,13 @@ async def test_lines_are_read_in_pages_either_way(many: OutputStore) -> None:
     assert texts(every) == [f"{n}" for n in range(1, 2501)]
     for service in (None, API, WEB):
         expected = [line for line in every if service in (None, line.service)]
+        chosen = OutputSelection(service=service)
         for after in (0, 1, 2, 3, 500, 1002, 1500, 2210, 2499, 2500):
             for before in (None, 1, 2, 900, 1003, 2210, 2500, 2501, 9999):
                 span = [line for line in expected if after < line.number < (before or 9999)]
                 for limit in (1, 7, 1100):
-                    assert span[:limit] == await many.read(A, service, after, before, limit)
-                    assert span[-limit:] == await many.read(A, service, after, before, limit, newest=True)
+                    assert span[:limit] == await many.read(A, chosen, after, before, limit)
+                    assert span[-limit:] == await many.read(A, chosen, after, before, limit, newest=True)
 
 
 async def test_a_thousand_lines_come_unless_more_are_asked_for(many: OutputStore) -> None:
@@ -166,13 +172,130 @@ async def test_a_thousand_lines_come_unless_more_are_asked_for(many: OutputStore
     assert list(await many.read(A, limit=0)) == []
 
 
+# Selecting, counting, searching
+
+
+@pytest.fixture
+async def several(store: OutputStore) -> OutputStore:
+    """Two services, the first of which fails once, with lines of both in turn."""
+    await store.append(A, API, Phase.BUILD, 1, ["a one", "a two"])
+    await store.append(A, WEB, Phase.BUILD, 1, ["w one"])
+    await store.append(A, API, Phase.BUILD, 1, ["failed: it broke"], LineKind.FAILURE)
+    await store.append(A, WEB, Phase.BUILD, 1, ["w two"])
+    await store.append(A, API, Phase.BUILD, 2, ["a three"])
+    await store.append(A, WEB, Phase.DEPLOY, 1, ["old one stops"], LineKind.NOTE)
+    await store.append(A, API, Phase.DEPLOY, 1, ["a FOUR", "ünïcode"])
+    await store.append(A, API, Phase.DEPLOY, 1, ["failed: again"], LineKind.FAILURE)
+    await store.append(B, API, Phase.BUILD, 1, ["other"])
+    return store
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected", "failure"),
+    [
+        (OutputSelection(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 4),
+        (OF_WEB, [3, 5, 7], None),
+        (OutputSelection(phase=Phase.BUILD), [1, 2, 3, 4, 5, 6], 4),
+        (OutputSelection(service=API, phase=Phase.BUILD, attempt=1), [1, 2, 4], 4),
+        (OutputSelection(service=API, phase=Phase.DEPLOY), [8, 9, 10], 10),
+        (OutputSelection(attempt=2), [6], None),
+        (OutputSelection(attempt=3), [], None),
+    ],
+)
+async def test_the_lines_of_a_step_are_read_and_counted(
+    several: OutputStore, chosen: OutputSelection, expected: list[int], failure: int | None
+) -> None:
+    assert numbers(await several.read(A, chosen)) == expected
+    assert numbers(await several.read(A, chosen, newest=True, limit=2)) == expected[-2:]
+    assert await several.summary(A, chosen) == OutputSummary(len(expected), failure)
+    assert numbers(await take(followed(several, A, chosen), len(expected))) == expected
+
+
+async def test_lines_are_found_by_their_text_in_either_case(several: OutputStore) -> None:
+    async def found(text: str, chosen: OutputSelection = EVERYTHING, **part: Any) -> list[int]:
+        result = await several.search(A, text, chosen, **part)
+        assert result.reached is None
+        return numbers(result.lines)
+
+    assert await found("ONE") == [1, 3, 7]
+    assert await found("four") == [8]
+    assert await found("ÜNÏ") == [9]
+    assert await found("one", OF_WEB) == [3, 7]
+    assert await found("one", after=1, before=7) == [3]
+    assert await found("one", limit=2) == [1, 3]
+    assert numbers((await several.search(A, "one", limit=2, newest=True)).lines) == [3, 7]
+    assert await found("none of them") == []
+    assert await several.count(A, "one") == 3
+    assert await several.count(A, "one", OF_API) == 1
+
+
+@pytest.mark.parametrize("text", ['"', "\\", "\x1b[31m", "\t", "\x00"])
+async def test_a_text_with_special_characters_is_found(store: OutputStore, text: str) -> None:
+    await store.append(A, API, Phase.BUILD, 1, ["plain", f"a{text}b"])
+    assert numbers((await store.search(A, text)).lines) == [2]
+
+
+async def test_a_search_ends_after_so_many_bytes_and_says_where(
+    many: OutputStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "MAX_SEARCHED", 1)
+    monkeypatch.setattr(output, "PART", 1)
+    reached, found, after = [], list[int](), 0
+    while (part := await many.search(A, "99", after=after)).reached is not None:
+        after = part.reached
+        found += numbers(part.lines)
+        reached.append(after)
+    assert reached == [1, 3, 1002, 1005, 2005, 2210, 2250, 2500]
+    assert found == [n for n in range(1, 2501) if "99" in str(n)]
+    assert (await many.search(A, "99", newest=True)).reached == 2251
+    assert await many.count(A, "99") is None
+
+
+async def test_chunks_are_read_up_to_a_size(many: OutputStore) -> None:
+    assert [chunk.last for chunk in await many.chunks(A, limit=10_000, size=1)] == [1]
+    assert [chunk.last for chunk in await many.chunks(A, after=1, limit=10_000, size=50)] == [3, 1002]
+    assert [chunk.last for chunk in await many.chunks(A, limit=10_000, newest=True, size=1)] == [2500]
+
+
+# Lines without an end
+
+
+async def test_an_unfinished_line_is_replaced_and_goes_with_the_next_line(store: OutputStore) -> None:
+    async def unfinished(chosen: OutputSelection = EVERYTHING) -> list[str]:
+        return sorted(line.text for line in await store.unfinished(A, chosen))
+
+    await store.set_unfinished(A, API, Phase.BUILD, 1, "10 %")
+    await store.set_unfinished(A, API, Phase.BUILD, 1, "20 %")
+    await store.set_unfinished(A, WEB, Phase.BUILD, 1, "Password: ")
+    assert await unfinished() == ["20 %", "Password: "]
+    assert await unfinished(OF_WEB) == ["Password: "]
+    assert list(await store.read(A)) == []
+    await store.append(A, API, Phase.BUILD, 1, ["100 %"])
+    assert await unfinished() == ["Password: "]
+    await store.set_unfinished(A, WEB, Phase.BUILD, 1, "")
+    assert await unfinished() == []
+
+
+async def test_a_follower_gets_unfinished_lines_as_they_change(store: OutputStore) -> None:
+    async with asyncio.timeout(30), aclosing(store.follow(A)) as following:
+        for text in ("10 %", "20 %"):
+            coming = asyncio.ensure_future(anext(following))
+            await store.set_unfinished(A, API, Phase.BUILD, 1, text)
+            batch = await coming
+            assert ([line.text for line in batch.unfinished], batch.lines()) == ([text], [])
+        coming = asyncio.ensure_future(anext(following))
+        await store.append(A, API, Phase.BUILD, 1, ["100 %"])
+        batch = await coming
+        assert (batch.unfinished, texts(batch.lines())) == ((), ["100 %"])
+
+
 # Following
 
 
 async def test_a_follower_gets_the_lines_that_are_there_and_those_that_come(store: OutputStore) -> None:
     await store.append(A, API, Phase.BUILD, 1, ["1", "2"])
-    following = asyncio.create_task(take(store.follow(A, after=1), 4))
-    of_web = asyncio.create_task(take(store.follow(A, WEB), 1))
+    following = asyncio.create_task(take(followed(store, A, after=1), 4))
+    of_web = asyncio.create_task(take(followed(store, A, OF_WEB), 1))
     await store.append(B, API, Phase.BUILD, 1, ["of another deployment"])
     await store.append(A, API, Phase.BUILD, 1, ["3", "4"])
     await store.append(A, WEB, Phase.BUILD, 1, ["5"])
@@ -185,8 +308,8 @@ async def test_followers_miss_nothing_while_many_append(store: OutputStore) -> N
         for n in range(50):
             await store.append(A, service, Phase.BUILD, 1, [f"{service} {n}"] * (1 + n % 3), offset=n + 1)
 
-    followers = [asyncio.create_task(take(store.follow(A, service), 99)) for service in (API, WEB)]
-    followers += [asyncio.create_task(take(store.follow(A, after=after), 198 - after)) for after in (0, 1, 150)]
+    followers = [asyncio.create_task(take(followed(store, A, chosen), 99)) for chosen in (OF_API, OF_WEB)]
+    followers += [asyncio.create_task(take(followed(store, A, after=after), 198 - after)) for after in (0, 1, 150)]
     await asyncio.gather(print_(API), print_(WEB))
     every = list(await store.read(A))
     of_api, of_web, *of_all = await asyncio.gather(*followers)
@@ -196,12 +319,12 @@ async def test_followers_miss_nothing_while_many_append(store: OutputStore) -> N
 
 
 async def test_followers_end_when_the_store_is_closed(store: OutputStore) -> None:
-    ends = asyncio.create_task(anext(store.follow(A), "ended"))
+    ends = asyncio.create_task(anext(followed(store, A), "ended"))
     await store.read(A)
     await store.close()
     assert await ends == "ended"
     with pytest.raises(LogUnavailable, match="closed"):
-        await anext(store.follow(A))
+        await anext(followed(store, A))
     with pytest.raises(LogUnavailable, match="closed"):
         await store.read(A)
 
@@ -246,9 +369,36 @@ async def test_exactly_the_most_is_kept_whole(store: OutputStore, monkeypatch: p
 
 async def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "output.db")) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
     with pytest.raises(LogUnavailable, match="newer version of Stageline"):
         await SqliteOutput.open(tmp_path / "output.db")
+
+
+async def test_a_store_of_the_version_before_gets_its_counts(tmp_path: Path) -> None:
+    path = tmp_path / "output.db"
+    with closing(sqlite3.connect(path)) as database:
+        for statement in sqlite.TABLES:
+            database.execute(statement)
+        rows = [
+            ("LINE", 1, 2, ["one", "two"]),
+            ("NOTE", 3, 3, ["the old instance is stopped"]),
+            ("NOTE", 4, 4, ["attempt 1 of 2 failed: it broke"]),
+        ]
+        for kind, first, last, lines in rows:
+            key = A.hex, API.hex, "BUILD", 1, kind, "2026-01-01T00:00:00+00:00"
+            chunk = (*key, first, last, json.dumps(lines).encode())
+            database.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", chunk)
+        database.execute("INSERT INTO attempts VALUES (?, ?, 'BUILD', 1, 8, 2, 8, 0)", (A.hex, API.hex))
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    store = await SqliteOutput.open(path)
+    await store.append(A, API, Phase.BUILD, 2, ["three"], offset=6)
+    assert await store.summary(A) == OutputSummary(5, 4)
+    of_first = OutputSelection(attempt=1)
+    assert await store.summary(A, of_first) == OutputSummary(4, 4)
+    assert numbers(await store.read(A, of_first)) == [1, 2, 3, 4]
+    assert await store.offset(A, API, Phase.BUILD, 1) == 8
+    await store.close()
 
 
 async def test_lines_have_the_time_at_which_they_were_kept() -> None:

@@ -1,8 +1,9 @@
 """
 An attempt at a step as local processes, with its state in a folder.
 
-    record   the state of the attempt, in lines: started, ports, pid, command, ended, failed
+    record   the state of the attempt, in lines: name, began, grace, ports, pid, command, ended, failed
     log      the output of its processes
+    log.1    the output before that, if there was more than `MAX_LOG`
 
 The process that may run the attempt holds a lock on the record (flock). The server holds it while it starts the shim.
 From then on the shim holds it, because the open file is its standard input. The kernel releases the lock when its last
@@ -18,40 +19,55 @@ While the lock is held, the pid is the shim's, and not a later process's. The fo
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import resource
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-import psutil
 from msgspec import Struct
 
+from domain.spec import STOP_GRACE
 from runner.targets.contract import StepFailed
+from runner.targets.process import table
+from runner.targets.process.table import STAMP, ProcessRow
 from store.sqlite import disk
 
 SHIM = Path(__file__).with_name("shim.sh")
 """The script that runs the commands of an attempt, and outlives the server."""
 
-GRACE = 10.0
-"""Time between the signals TERM and KILL, in seconds."""
+KILL_TIME = 10.0
+"""Maximum time for processes to vanish after the signal KILL, in seconds."""
+
+PORT_RELEASE = 1.0
+"""Maximum time until the port of an ended process is free, in seconds: its last thread may end a little later."""
+
+PIECE = 1024 * 1024
+"""Size of a part of a log that is copied at once, in bytes."""
+
+MAX_LOG = 16 * 1024 * 1024
+"""Size of a log from which it is rotated, in bytes; as much of it stays in log.1, or twice as much of a fast one."""
 
 OPEN_FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 """Soft limit of open files at the start of this process. The server raises its own limit, but not that of steps."""
 
-STAMP = "STAGELINE_STEP"
-"""Name of the environment variable that holds the folder of a process's attempt."""
-
 
 class AttemptRecord(Struct, frozen=True, kw_only=True):
-    """The record of an attempt. *started* is in seconds since the epoch, and *command* counts from 1."""
+    """The record of an attempt. *began* is in seconds of the monotonic clock, and *command* counts from 1.
 
-    started: float = 0.0
+    *grace* is the time between the signals TERM and KILL, in seconds.
+    """
+
+    name: str = ""
+    began: float = 0.0
+    grace: float = STOP_GRACE
     ports: tuple[int, ...] = ()
     pid: int | None = None
     command: int = 1
@@ -79,7 +95,9 @@ class ProcessAttempt:
         except FileNotFoundError:
             return AttemptRecord()
         return AttemptRecord(
-            started=float(written.get("started", 0)),
+            name=written.get("name", ""),
+            began=float(written.get("began", time.monotonic())),
+            grace=float(written.get("grace", STOP_GRACE)),
             ports=tuple(int(port) for port in written.get("ports", "").split()),
             pid=int(written["pid"]) if "pid" in written else None,
             command=int(written.get("command", 1)),
@@ -105,10 +123,20 @@ class ProcessAttempt:
     @property
     def is_alive(self) -> bool:
         """Whether any of its processes is alive, even one that the shim left behind."""
-        return self.is_running or bool(self._processes())
+        return self.is_alive_in(table.read())
+
+    def is_alive_in(self, rows: Sequence[ProcessRow]) -> bool:
+        return self.is_running or bool(self._own(rows))
 
     def begin(
-        self, commands: Sequence[str], directory: Path, variables: Mapping[str, str], ports: Sequence[int] = ()
+        self,
+        commands: Sequence[str],
+        directory: Path,
+        variables: Mapping[str, str],
+        ports: Sequence[int] = (),
+        *,
+        name: str = "",
+        grace: float = STOP_GRACE,
     ) -> None:
         """Start *commands*, unless the attempt has begun already; raise `StepFailed` if that is impossible."""
         disk.make_folder(self.folder)
@@ -120,7 +148,13 @@ class ProcessAttempt:
             if self.record.is_begun:
                 return
             record.truncate(0)
-            record.write(f"started {time.time()}\nports {' '.join(map(str, ports))}\n".encode())
+            state = {
+                "name": " ".join(name.split()),
+                "began": time.monotonic(),
+                "grace": grace,
+                "ports": " ".join(map(str, ports)),
+            }
+            record.write("".join(f"{key} {value}\n" for key, value in state.items()).encode())
             try:
                 shim = subprocess.Popen(
                     [
@@ -165,17 +199,27 @@ class ProcessAttempt:
                     os.close(descriptor)
 
     async def end(self) -> None:
-        """Stop all processes of the group: signal TERM, and KILL after `GRACE` seconds."""
-        group = await self._pid()
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if group is None or not self._processes():
-                return
-            with suppress(ProcessLookupError):
-                os.killpg(group, number)
-            deadline, pause = time.monotonic() + GRACE, 0.005
-            while self._processes() and time.monotonic() < deadline:
+        """Stop all its processes: signal TERM, and KILL after its grace. Wait until they and their ports are gone."""
+        await self._pid()
+        record, known = self.record, set[tuple[int, int]]()
+        for number, seconds in ((signal.SIGTERM, record.grace), (signal.SIGKILL, KILL_TIME)):
+            deadline, pause, signalled = time.monotonic() + seconds, 0.005, set[tuple[int, int]]()
+            while living := self._own(await table.tables.read(), known):
+                known.update(row.identity for row in living)
+                wanted = [row for row in living if row.identity not in signalled and _is_due(number, row, living)]
+                if not signalled or number == signal.SIGKILL:  # what a process starts to tidy up is left alone
+                    _signal_group(number, record.pid, living)
+                _signal(number, [row for row in wanted if row.group != record.pid])
+                signalled.update(row.identity for row in wanted)
+                if time.monotonic() >= deadline:
+                    break
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 0.1)
+            else:
+                break
+        deadline = time.monotonic() + PORT_RELEASE
+        while known and any(map(is_in_use, record.ports)) and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
 
     async def _pid(self) -> int | None:
         """Return the shim's process id; wait for a shim that has just started to record it."""
@@ -183,35 +227,60 @@ class ProcessAttempt:
             await asyncio.sleep(0.002)
         return self.record.pid
 
-    def _processes(self) -> list[psutil.Process]:
-        """Return the living processes of the shim's group.
+    def _own(self, rows: Sequence[ProcessRow], known: Collection[tuple[int, int]] = ()) -> list[ProcessRow]:
+        """Return the living processes of the attempt.
 
         The system may reuse the number of a group after its last process has ended. So without a running shim, the
         group belongs to the attempt only if one of its processes has the stamp.
         """
-        group = self.record.pid
-        found = _group(group) if group else []
-        return found if self.is_running or any(self._has_stamp(process) for process in found) else []
+        group, stamp = self.record.pid, str(self.folder)
+        if not self.is_running and not any(row.group == group and row.stamp == stamp for row in rows):
+            group = None
+        return table.own(rows, self.folder, group, known)
 
-    def _has_stamp(self, process: psutil.Process) -> bool:
-        with suppress(psutil.Error):
-            return bool(process.environ().get(STAMP) == str(self.folder))
-        return False
+    def rotate(self) -> None:
+        """Move the end of a log that is larger than `MAX_LOG` to log.1, and what is printed meanwhile, up to as much.
+
+        Output of the moment of the truncation is lost.
+        """
+        with suppress(FileNotFoundError):
+            size = self.log.stat().st_size
+            if size > MAX_LOG:
+                with self.log.open("rb") as log, open(self.folder / "log.1", "wb", opener=disk.open_private) as old:
+                    log.seek(size - MAX_LOG)
+                    while old.tell() < 2 * MAX_LOG and (part := log.read(min(PIECE, MAX_LOG))):
+                        old.write(part)
+                os.truncate(self.log, 0)
 
 
-def _group(number: int) -> list[psutil.Process]:
-    """Return the processes of a group, without zombies."""
-    with suppress(PermissionError):
+def _is_due(number: int, row: ProcessRow, living: Sequence[ProcessRow]) -> bool:
+    """Whether a process outside the group gets the signal: TERM only without a living parent, which passes it on."""
+    return number == signal.SIGKILL or all(row.parent != other.pid for other in living)
+
+
+def _signal_group(number: int, group: int | None, living: Sequence[ProcessRow]) -> None:
+    if any(row.group == group for row in living):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group or 0, number)
+
+
+def _signal(number: int, rows: Sequence[ProcessRow]) -> None:
+    for row in rows:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(row.pid, number)
+
+
+def is_in_use(port: int) -> bool:
+    """Return whether a process listens on the port, on any address."""
+    for family, address in ((socket.AF_INET, ""), (socket.AF_INET6, "::")):
         try:
-            os.killpg(number, 0)
-        except ProcessLookupError:
-            return []
-    found = []
-    for pid in psutil.pids():
-        with suppress(psutil.Error, ProcessLookupError, PermissionError):
-            if os.getpgid(pid) == number and (process := psutil.Process(pid)).status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignores connections in TIME_WAIT
+                probe.bind((address, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True
+    return False
 
 
 def _reap(child: subprocess.Popen[bytes]) -> None:

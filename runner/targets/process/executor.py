@@ -7,7 +7,6 @@ wait until it is healthy, stop the old one. Only if they need the same fixed por
 """
 
 import asyncio
-import errno
 import os
 import shutil
 import signal
@@ -23,18 +22,19 @@ from uuid import UUID
 from domain.deployment.step import Phase
 from domain.spec import Health, ServiceType, TcpCheck
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
-from runner.targets.process.attempt import AttemptRecord, ProcessAttempt
+from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_use
 from runner.targets.process.health import Instance, wait_until_healthy
+from runner.targets.process.table import tables
 from runner.targets.process.tail import Tail
 
 STEADY_TIME = 1.0
 """Time after which a running service without a check and without a port counts as healthy, in seconds."""
 
+ROTATION = 10.0
+"""Time between two looks at the sizes of logs, in seconds."""
+
 OWN_VARIABLES = ("PORT", "DATABASE_URL", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLKEY")
 """Variables of Stageline's own that a service must not inherit. All but the first lead to Stageline's database."""
-
-PORT_RELEASE = 1.0
-"""Maximum time until the port of an ended process is free, in seconds: its last thread may end a little later."""
 
 
 class ProcessExecutor:
@@ -56,28 +56,42 @@ class ProcessExecutor:
     def __init__(self, data: Path) -> None:
         self._root = data.resolve() / "processes"
         self._recent: deque[int] = deque(maxlen=1000)  # assigned ports, on which a service may not listen yet
+        self._tailed: set[Path] = set()  # folders of attempts whose log is being copied
 
     async def build(self, request: StepRequest, output: StepOutput) -> None:
         attempt = self._attempt(request)
         if not attempt.is_begun:
-            self._forget_earlier(request)
-            attempt.begin(request.spec.build, _directory(request), _variables(request, ()))
-        await _run_to_end(request, attempt, output, request.spec.build_timeout)
+            await self._forget_earlier(request)
+            attempt.begin(
+                request.spec.build,
+                _directory(request),
+                _variables(request, ()),
+                name=request.name,
+                grace=request.spec.stop_grace,
+            )
+        await self._run_to_end(request, attempt, output, request.spec.build_timeout)
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         if request.spec.run is None:
             raise StepFailed("the service has no run command; a process needs one")
         attempt = self._attempt(request)
         if not attempt.is_begun:
-            self._forget_earlier(request)
+            await self._forget_earlier(request)
             directory = _directory(request)
             await self._free_fixed_ports(request, output)
             ports = tuple(port or self._free_port() for port in request.spec.ports)
-            attempt.begin((request.spec.run,), directory, _variables(request, ports), ports)
+            attempt.begin(
+                (request.spec.run,),
+                directory,
+                _variables(request, ports),
+                ports,
+                name=request.name,
+                grace=request.spec.stop_grace,
+            )
         if request.type is ServiceType.JOB:
-            await _run_to_end(request, attempt, output, request.spec.deploy_timeout)
+            await self._run_to_end(request, attempt, output, request.spec.deploy_timeout)
         else:
-            await _wait_for_service(request, attempt, output)
+            await self._wait_for_service(request, attempt, output)
             await self._end(old for old in self._instances(request) if old.folder != attempt.folder)
         return attempt.record.ports
 
@@ -98,6 +112,67 @@ class ProcessExecutor:
             with suppress(OSError):  # it still has services
                 folder.rmdir()
 
+    def running(self) -> list[AttemptRecord]:
+        """Return the records of the attempts that run, also without this server."""
+        found = []
+        for environment in _folders(self._root):
+            for service in _folders(environment):
+                found += [attempt.record for attempt in _attempts(service) if attempt.is_running]
+        return found
+
+    async def keep_logs_small(self) -> None:
+        """Rotate the logs of running services that no step copies any more, again and again."""
+        while True:
+            await asyncio.to_thread(self._rotate)
+            await asyncio.sleep(ROTATION)
+
+    def _rotate(self) -> None:
+        for environment in _folders(self._root):
+            for service in _folders(environment):
+                for attempt in _attempts(service):
+                    if attempt.folder not in self._tailed:
+                        attempt.rotate()
+
+    @asynccontextmanager
+    async def _watching(self, attempt: ProcessAttempt, output: StepOutput) -> AsyncIterator[Tail]:
+        """Copy the output of *attempt* during the block; at `StepFailed`, record it and stop the attempt."""
+        self._tailed.add(attempt.folder)
+        try:
+            tail = Tail(attempt.log, output, await output.offset())
+            try:
+                if reason := attempt.record.failed:
+                    raise StepFailed(reason)
+                yield tail
+            except StepFailed as failure:
+                attempt.fail(failure.reason)
+                await attempt.end()
+                await tail.copy(rest=True)
+                raise StepFailed(attempt.record.failed or failure.reason) from None
+            await tail.copy(rest=True)
+        finally:
+            self._tailed.discard(attempt.folder)
+
+    async def _run_to_end(
+        self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput, seconds: float
+    ) -> None:
+        """Wait for a build or job; raise `StepFailed` if it fails or takes longer than *seconds*."""
+        async with self._watching(attempt, output) as tail:
+            await tail.follow(attempt.wait(), _sleep_until(attempt.record.began + seconds))
+            record = attempt.record
+            if attempt.is_running:
+                raise StepFailed(f"timeout after {seconds:g} s: {_subject(request, record)} was stopped")
+            if record.ended != 0:
+                raise StepFailed(f"{_subject(request, record)} {_outcome(record)}")
+            await attempt.end()  # stops background processes that it left
+
+    async def _wait_for_service(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
+        """Wait until the service is healthy; raise `StepFailed` if it ends before or the time is up."""
+        async with self._watching(attempt, output) as tail:
+            await tail.follow(attempt.wait(), _wait_until_up(request, attempt.record))
+            if not attempt.is_running:
+                record = attempt.record
+                raise StepFailed(f"{_subject(request, record)} {_outcome(record)} before it was healthy")
+
     def _service(self, environment: UUID, service: UUID) -> Path:
         return self._root / str(environment) / str(service)
 
@@ -114,24 +189,23 @@ class ProcessExecutor:
     async def _end(self, attempts: Iterator[ProcessAttempt]) -> None:
         await asyncio.gather(*(attempt.end() for attempt in attempts))
 
-    def _forget_earlier(self, request: StepRequest) -> None:
-        for attempt in _attempts(self._service(request.environment, request.service)):
-            if not attempt.folder.name.startswith(str(request.deployment)) and not attempt.is_alive:
+    async def _forget_earlier(self, request: StepRequest) -> None:
+        attempts = _attempts(self._service(request.environment, request.service))
+        earlier = [each for each in attempts if not each.folder.name.startswith(str(request.deployment))]
+        rows = await tables.read() if earlier else []
+        for attempt in earlier:
+            if not attempt.is_alive_in(rows):
                 shutil.rmtree(attempt.folder, ignore_errors=True)
 
     async def _free_fixed_ports(self, request: StepRequest, output: StepOutput) -> None:
         """Stop old instances that listen on the fixed ports; raise `StepFailed` if another process has such a port."""
         for port in filter(None, request.spec.ports):
-            deadline = time.monotonic()
             for old in self._instances(request):
                 if port in old.record.ports and old.is_alive:
                     await output.note(f"port {port} is fixed; the old instance is stopped before the new one starts")
                     await old.end()
-                    deadline = time.monotonic() + PORT_RELEASE
-            while _is_in_use(port):
-                if time.monotonic() >= deadline:
-                    raise StepFailed(f"port {port} is in use by another process")
-                await asyncio.sleep(0.01)
+            if is_in_use(port):
+                raise StepFailed(f"port {port} is in use by another process")
 
     def _free_port(self) -> int:
         while True:
@@ -142,56 +216,20 @@ class ProcessExecutor:
                 return port
 
 
-@asynccontextmanager
-async def _watching(attempt: ProcessAttempt, output: StepOutput) -> AsyncIterator[Tail]:
-    """Copy the output of *attempt* during the block; if that raises `StepFailed`, record it and stop the attempt."""
-    tail = Tail(attempt.log, output, await output.offset())
-    try:
-        if reason := attempt.record.failed:
-            raise StepFailed(reason)
-        yield tail
-    except StepFailed as failure:
-        attempt.fail(failure.reason)
-        await attempt.end()
-        await tail.copy(rest=True)
-        raise StepFailed(attempt.record.failed or failure.reason) from None
-    await tail.copy(rest=True)
-
-
-async def _run_to_end(request: StepRequest, attempt: ProcessAttempt, output: StepOutput, seconds: float) -> None:
-    """Wait for a build or job; raise `StepFailed` if it fails or takes longer than *seconds*."""
-    async with _watching(attempt, output) as tail:
-        await tail.follow(attempt.wait(), _sleep_until(attempt.record.started + seconds))
-        record = attempt.record
-        if attempt.is_running:
-            raise StepFailed(f"timeout after {seconds:g} s: {_subject(request, record)} was stopped")
-        if record.ended != 0:
-            raise StepFailed(f"{_subject(request, record)} {_outcome(record)}")
-        await attempt.end()  # stops background processes that it left
-
-
-async def _wait_for_service(request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
-    """Wait until the service is healthy; raise `StepFailed` if it ends before or the time is up."""
-    async with _watching(attempt, output) as tail:
-        await tail.follow(attempt.wait(), _wait_until_up(request, attempt.record))
-        if not attempt.is_running:
-            raise StepFailed(f"{_subject(request, attempt.record)} {_outcome(attempt.record)} before it was healthy")
-
-
 def _wait_until_up(request: StepRequest, record: AttemptRecord) -> Coroutine[Any, Any, None]:
     health = request.spec.health
     if health is None and not record.ports:
-        return _sleep_until(record.started + STEADY_TIME)
+        return _sleep_until(record.began + STEADY_TIME)
     health = health or Health(check=TcpCheck())
     instance = Instance(ports=record.ports, directory=_directory(request), variables=_variables(request, record.ports))
     return wait_until_healthy(
-        health, instance, since=record.started, within=min(health.start_period, request.spec.deploy_timeout)
+        health, instance, since=record.began, within=min(health.start_period, request.spec.deploy_timeout)
     )
 
 
 async def _sleep_until(moment: float) -> None:
-    """Sleep until *moment*, in seconds since the epoch."""
-    await asyncio.sleep(moment - time.time())
+    """Sleep until *moment* of the monotonic clock, in seconds."""
+    await asyncio.sleep(moment - time.monotonic())
 
 
 def _subject(request: StepRequest, record: AttemptRecord) -> str:
@@ -233,19 +271,6 @@ def _variables(request: StepRequest, ports: Sequence[int]) -> dict[str, str]:
         "STAGELINE_ATTEMPT": str(request.attempt),
     }
     return inherited | listening | identity | {variable.name: variable.value for variable in request.spec.env}
-
-
-def _is_in_use(port: int) -> bool:
-    """Return whether a process listens on the port, on any address."""
-    for family, address in ((socket.AF_INET, ""), (socket.AF_INET6, "::")):
-        try:
-            with socket.socket(family) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignores connections in TIME_WAIT
-                probe.bind((address, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return True
-    return False
 
 
 def _attempts(service: Path) -> Iterator[ProcessAttempt]:

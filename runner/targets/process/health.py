@@ -42,8 +42,8 @@ class Unhealthy(Exception):
 async def wait_until_healthy(health: Health, instance: Instance, *, since: float, within: float) -> None:
     """Wait for the first success; raise `StepFailed` if there is none *within* so many seconds after *since*.
 
-    *since* is the start of the service, in seconds since the epoch. There is at least one try, and a last one when the
-    time is up. A try that began in time may end later.
+    *since* is the start of the service, in seconds of the monotonic clock. There is at least one try, and a last one
+    when the time is up. A try that began in time may end later.
     """
     pause = min(FIRST_PAUSE, health.interval)
     while True:
@@ -54,7 +54,7 @@ async def wait_until_healthy(health: Health, instance: Instance, *, since: float
             reason = f"no response to the check within {health.timeout:g} s"
         except Unhealthy as unhealthy:
             reason = str(unhealthy)
-        left = since + within - time.time()
+        left = since + within - time.monotonic()
         if left <= 0:
             raise StepFailed(f"not healthy within {within:g} s: {reason}")
         await asyncio.sleep(min(pause, left))
@@ -82,12 +82,19 @@ async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 async def _http(path: str, port: int) -> None:
-    """Send a GET request, and read only the status line: an HTTP client would do much more."""
+    """Send a GET request, and read only the status line: an HTTP client would do much more.
+
+    Informational responses (100 to 199) come before it, each with headers that end with an empty line.
+    """
     reader, writer = await _connect(port)
     try:
         target = quote(path, safe="/?&=%:;,@+$!*'()~")
         writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
         version, _, status = (await reader.readline()).decode("latin-1").partition(" ")
+        while version.startswith("HTTP/") and "100" <= status[:3] < "200":
+            while (await reader.readline()).strip():
+                pass
+            version, _, status = (await reader.readline()).decode("latin-1").partition(" ")
     except (OSError, ValueError):
         raise Unhealthy(f"connection lost on port {port}") from None
     finally:

@@ -1,11 +1,15 @@
 """The tail of a step's output file, copied line by line while it grows."""
 
 import asyncio
+import os
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from runner.targets.contract import StepOutput
+from runner.targets.process.attempt import MAX_LOG
+from store.output import MAX_BYTES
 
 MAX_LINE = 16 * 1024
 """Maximum length of a line, in bytes; the rest of a longer one becomes the next line."""
@@ -13,7 +17,7 @@ MAX_LINE = 16 * 1024
 MAX_READ = 4 * MAX_LINE
 """Maximum number of bytes that are read at once."""
 
-SHORT_PAUSE, LONG_PAUSE = 0.02, 0.2
+SHORT_PAUSE, LONG_PAUSE = 0.02, 0.08
 """Time between two reads of the file while it grows, and when it has not grown for a while, in seconds."""
 
 
@@ -24,6 +28,8 @@ class Tail:
         self._file = file
         self._output = output
         self._position = position
+        self._begin = 0  # of the file in the attempt's output: what was before it was cut off
+        self._unfinished = ""
 
     async def follow(self, *until: Coroutine[Any, Any, None]) -> None:
         """Copy complete lines until one of *until* returns; raise the exception that it raises."""
@@ -43,41 +49,75 @@ class Tail:
 
     async def copy(self, *, rest: bool = False) -> bool:
         """Copy the complete lines in the file, and with *rest* an unfinished one; return whether there was any."""
-        before, size = self._position, self._size()
-        while self._position < size:
-            data = self._read(min(MAX_READ, size - self._position))
-            lines, length = split_lines(data, rest=rest and self._position + len(data) == size)
-            if not lines:
-                break
-            await self._output.write(lines, self._position + length)
+        before = self._position
+        while data := self._read(MAX_READ):
+            lines, length = split_lines(data, rest=rest and len(data) < MAX_READ)
+            if lines:
+                await self._output.write(lines, self._position + length)
+                self._unfinished = ""
             self._position += length
+            if not length or len(data) < MAX_READ:
+                await self._show_unfinished(data[length:])
+                self._limit_size()
+                break
         return self._position > before
 
-    def _size(self) -> int:
-        return self._file.stat().st_size if self._file.exists() else 0
+    async def _show_unfinished(self, data: bytes) -> None:
+        text = last_state(data)
+        if text != self._unfinished:
+            self._unfinished = text
+            await self._output.show_unfinished(text)
 
     def _read(self, length: int) -> bytes:
-        with self._file.open("rb") as file:
-            file.seek(self._position)
+        """Return the next bytes of the file; none if it was deleted."""
+        with suppress(FileNotFoundError), self._file.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < self._position - self._begin:  # somebody has truncated it
+                self._begin = self._position
+            file.seek(self._position - self._begin)
             return file.read(length)
+        return b""
+
+    def _limit_size(self) -> None:
+        """Truncate a file that is large, once the store drops what comes: `MAX_BYTES` of the attempt were read."""
+        if self._position > MAX_BYTES and self._position - self._begin > MAX_LOG:
+            with suppress(FileNotFoundError):
+                os.truncate(self._file, 0)
+            self._begin = self._position
 
 
 def split_lines(data: bytes, *, rest: bool) -> tuple[list[str], int]:
-    """Return the complete lines of *data*, with *rest* also an unfinished last one, and their length in bytes."""
-    lines = []
+    """Return the complete lines of *data*, with *rest* also an unfinished last one, and their length in bytes.
+
+    Earlier states of a progress line, which end with a carriage return, are left out. Those of an unfinished line
+    are in the length, if it is longer than `MAX_LINE`.
+    """
+    lines: list[str] = []
     start = 0
     while start < len(data):
-        end = data.find(b"\n", start, start + MAX_LINE + 1)
+        end = data.find(b"\n", start)
         following = end + 1
-        if end < 0 and len(data) - start > MAX_LINE:
-            end = following = _character_start(data, start + MAX_LINE)
-        elif end < 0 and rest:
+        if end < 0 and rest:
             end = following = len(data)
+        begin = _state_start(data, start, len(data) if end < 0 else end)
+        if (len(data) if end < 0 else end) - begin > MAX_LINE:
+            end = following = _character_start(data, begin + MAX_LINE)
         elif end < 0:
-            break
-        lines.append(data[start:end].removesuffix(b"\r").decode(errors="replace"))
+            return lines, begin if len(data) - start > MAX_LINE else start
+        lines.append(last_state(data[begin:end]))
         start = following
     return lines, start
+
+
+def last_state(data: bytes) -> str:
+    """Return the text that a terminal shows of a line: the one after the last carriage return before it."""
+    return data[_state_start(data, 0, len(data)) :].rstrip(b"\r").decode(errors="replace")
+
+
+def _state_start(data: bytes, start: int, end: int) -> int:
+    """Return where the last state of the line from *start* to *end* begins."""
+    while end > start and data[end - 1] == 13:  # a carriage return, after which nothing has come yet
+        end -= 1
+    return data.rfind(b"\r", start, end) + 1 or start
 
 
 def _character_start(data: bytes, index: int) -> int:

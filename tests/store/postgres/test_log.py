@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from domain.access import TokenId, TokenRevoked
+from domain.deployment.step import Phase
 from domain.errors import IdempotencyKeyReused
 from domain.pipeline.environment import EnvironmentRenamed
 from store import codec, ends, ids
@@ -31,6 +32,7 @@ from store.log import (
     StreamChange,
     StreamMoved,
 )
+from store.output import OutputSelection
 from store.postgres import connection as postgres_connection
 from store.postgres import log as postgres
 from store.postgres import output, reader, schema, writer
@@ -64,6 +66,8 @@ async def opened(*dsns: str, probe: float = 10.0) -> AsyncIterator[list[Postgres
         await log.close()
 
 
+OF_B, OF_STEP = OutputSelection(service=B), OutputSelection(service=B, phase=Phase.BUILD, attempt=1)
+
 READ = {
     reader.ALL: "10, 10",
     reader.SOME: "10, 10, '{none}'",
@@ -76,7 +80,9 @@ READ = {
         ARRAY[ROW(1, '{A}', 0, '')]::believed[], ARRAY[ROW(2, gen_random_uuid()::text, '', '{A}')]::keyed[],
         '{{}}', now()
     """,
-    output.READ + "AND service = $6 ORDER BY last DESC LIMIT $4": f"'{A}', 0, 50, 10, 100, '{B}'",
+    output.chunks_statement(OutputSelection(), newest=False): f"'{A}', NULL, NULL, NULL, 50, 100, 10, 10, 10, 1000",
+    output.chunks_statement(OF_B, newest=True): f"'{A}', '{B}', NULL, NULL, 0, 50, 10, 10, 10, 1000",
+    output.chunks_statement(OF_STEP, newest=True): f"'{A}', '{B}', 'BUILD', 1, 0, 50, 10, 10, 10, 1000",
 }
 """What is read, and with which parameters; of the appends one is refused, and the other keeps a key."""
 

@@ -12,11 +12,11 @@ import pytest
 from domain.deployment.step import Phase
 from store import ids
 from store.log import LogUnavailable
-from store.output import OutputLine
+from store.output import OutputChunk, OutputLine
 from store.postgres import connection
 from store.postgres.output import PostgresOutput
 from tests.proxy import far
-from tests.store.sample import A, B, C, take
+from tests.store.sample import A, B, C, followed, take
 
 API, WEB = B, C
 """Services; A is a deployment."""
@@ -35,14 +35,14 @@ async def nodes(database: str) -> AsyncIterator[Nodes]:
 async def test_who_follows_on_another_node_gets_every_line_as_it_was_printed(nodes: Nodes) -> None:
     first, second = nodes
     await first.append(A, API, Phase.BUILD, 1, ["before"], offset=7)
-    following = asyncio.create_task(take(second.follow(A), 3))
+    following = asyncio.create_task(take(followed(second, A), 3))
     await first.append(A, API, Phase.BUILD, 1, ["a\x00b", "\N{GRINNING FACE}"], offset=20)
     assert [line.text for line in await following] == ["before", "a\x00b", "\N{GRINNING FACE}"]
 
 
 async def test_who_waits_on_another_node_is_told_of_each_line(nodes: Nodes) -> None:
     first, second = nodes
-    follower = second.follow(A)
+    follower = followed(second, A)
     async with asyncio.timeout(30):
         for number in range(10):
             following = asyncio.create_task(take_next(follower))
@@ -61,7 +61,7 @@ async def test_who_follows_goes_on_when_the_database_is_back(
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.1)
     async with far(database) as (proxy, dsn):
         away = await PostgresOutput.open(dsn)
-        follower = away.follow(A)
+        follower = followed(away, A)
         await nodes[0].append(A, API, Phase.BUILD, 1, ["before"], offset=7)
         assert await take_next(follower) == ["before"]
         proxy.hush()
@@ -102,14 +102,14 @@ async def test_who_follows_a_deployment_is_not_woken_by_what_others_print(databa
     asked: Counter[UUID] = Counter()
 
     class Counting(PostgresOutput):
-        async def read(self, deployment: UUID, *arguments: Any, **named: Any) -> Sequence[OutputLine]:
+        async def chunks(self, deployment: UUID, *arguments: Any, **named: Any) -> Sequence[OutputChunk]:
             asked[deployment] += 1
-            return await super().read(deployment, *arguments, **named)
+            return await super().chunks(deployment, *arguments, **named)
 
     first, _ = nodes
     third = await Counting.open(database)
-    printing = third.follow(A)
-    quiet = [asyncio.create_task(take(third.follow(ids.new()), 1)) for _ in range(10)]
+    printing = followed(third, A)
+    quiet = [asyncio.create_task(take(followed(third, ids.new()), 1)) for _ in range(10)]
     for number in range(5):
         await first.append(A, API, Phase.BUILD, 1, [f"{number}"])
         assert [line.text for line in await anext(printing)] == [f"{number}"]
@@ -133,7 +133,7 @@ async def test_a_connection_listens_only_while_somebody_follows(database: str, n
     await first.append(A, API, Phase.BUILD, 1, ["line"])
     assert await second.read(A)
     assert await listening() == 0
-    followers = [second.follow(A), second.follow(A)]
+    followers = [followed(second, A), followed(second, A)]
     for follower in followers:
         await anext(follower)
     while await listening() == 0:
