@@ -35,6 +35,9 @@ STRINGS = (
     "environment_" + "f" * 32,
     "stage_" + "0" * 32,
 )
+MAX_REPEATED = 6_000_000
+"""Maximum length of a string that is repeated in a list, in characters together: more than the largest request."""
+
 NUMBERS = (0, 1, -1, 2, 49, 50, 500, 501, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**53, 2**63, 2**64, -(2**63) - 1)
 TIMES = (
     "2026-01-31T12:00:00Z",
@@ -98,7 +101,9 @@ def value(chance: Random, depth: int = 3) -> object:
         case 7:
             return {string(chance)[:50]: value(chance, depth - 1) for _ in range(chance.randrange(4))}
         case _:
-            return [value(chance, 0)] * size(chance, 10_000)
+            item = value(chance, 0)
+            most = MAX_REPEATED // max(1, len(item)) if isinstance(item, str) else 10_000
+            return [item] * size(chance, min(10_000, most))
 
 
 def mutated(chance: Random, text: str) -> str:
