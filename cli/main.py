@@ -128,6 +128,9 @@ command(
     "stageline migrate --from ./data --database postgresql://stageline@db/stageline",
 )(serve.migrate)
 command(app, "fsck", "stageline fsck", "stageline fsck --database postgresql://stageline@db/stageline")(serve.fsck)
+command(app, "backup", "stageline backup ./backups/2026-11-30", "stageline fsck --data ./backups/2026-11-30")(
+    serve.backup
+)
 command(app, "demo", "stageline demo", "stageline demo --exit")(demo.demo)
 
 

@@ -263,9 +263,30 @@ def fsck(
 ) -> None:
     """Check the stored data: the order and the hashes of the log, and the read models against it.
 
-    With SQLite the server must be stopped. With PostgreSQL servers and workers may run.
+    Servers and workers may run meanwhile. A backup is checked like the folder of a server.
     """
     lazy.fsck.fsck(lazy.settings.Settings(data=_folder(data), database=database), as_json)
+
+
+def backup(
+    context: typer.Context,
+    target: Annotated[
+        Path, typer.Argument(metavar="DIR", file_okay=False, help="The folder of the backup: a new one, or empty.")
+    ],
+    data: Data = None,
+    database: Database = None,
+) -> None:
+    """Copy the data of a server on SQLite: its log, the output of steps, and its keys.
+
+    The server may run meanwhile. To restore a backup, stop the server and name the copy as its data folder.
+    """
+    source = context.get_parameter_source("data")
+    if database is not None and (source is None or source.name != "COMMANDLINE"):
+        raise Misused(
+            "The data is in PostgreSQL: back up the database with pg_dump, and the signing key.",
+            hint="See docs/operating.md, Back up.",
+        )
+    lazy.backup.back_up(_folder(data), target.expanduser().absolute())
 
 
 def _origins(named: list[str]) -> tuple[str, ...]:
