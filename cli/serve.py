@@ -180,6 +180,17 @@ def serve(
             help="An origin whose pages may use the API, such as https://app.example. Repeatable.",
         ),
     ] = None,
+    admin_token: Annotated[
+        Path | None,
+        typer.Option(
+            "--admin-token",
+            envvar="STAGELINE_ADMIN_TOKEN_FILE",
+            metavar="FILE",
+            dir_okay=False,
+            show_default="one is created and saved for the command line",
+            help="A file with the first admin token, of at least 32 characters; no other file is written for it.",
+        ),
+    ] = None,
     issue_token: Annotated[
         bool, typer.Option("--issue-token", help="Issue another admin token, if the first was lost.")
     ] = False,
@@ -198,6 +209,7 @@ def serve(
         log_level=log_level.value,
         log_format=lazy.settings.LogFormat(log_format),
         issue_token=issue_token,
+        admin_token=None if admin_token is None else admin_token.expanduser().absolute(),
         documents=None if documents is None else documents.expanduser().absolute(),
         own_documents=tuple(OWN),
         refuses_unlisted=unlisted is UnlistedOption.REFUSE,
