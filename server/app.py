@@ -87,7 +87,7 @@ def app(settings: Settings, url: str) -> Starlette:
         return RedirectResponse("/graphql")
 
     async def health_(_: Request) -> Response:
-        return await health(application())
+        return await health(application(), settings.data if settings.database is None else None)
 
     async def export(request: Request) -> Response:
         await token_holder(request)
