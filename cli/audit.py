@@ -1,5 +1,6 @@
 """`stageline audit`: the export of the log, and the proof that it was not altered."""
 
+import fcntl
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ import typer
 from msgspec import Struct, convert
 
 from cli import lazy, verify
-from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client, ServerAddress, document
+from cli.client import Client, ServerAddress, document
 from cli.command import command, group
 from cli.errors import READER_GONE, Failed, Misused
 from cli.output import Output, encoded, moment, say
@@ -83,17 +84,31 @@ def export(
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(READER_GONE) from None
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Failed(f"Can't write the export: {error.strerror or error}.") from error
         say(f"{count:,} events")
         return
     try:
-        with open(target, "ab+", opener=private) as file:
-            start, last = _end(file, target)
+        is_device = target.exists() and not target.is_file()  # such as /dev/stdout, which has no end to read
+        with open(target, "wb" if is_device else "ab+", opener=private) as file:
+            if not is_device:
+                _lock(file, target)
+            start, last = (0, b"") if is_device else _end(file, target)
             if last and after is not None:
                 raise Misused(f"{target} exists, and the export continues it: leave --after out, or name another file.")
             count = _copy(server, str(start - 1) if last else after or "0", file, last)
     except OSError as error:
         raise Failed(f"Can't write {target}: {error.strerror or error}.") from error
     output.answer({"file": str(target), "events": count}, f"{count:,} new events in {target}")
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Keep other exports from writing to *file* until it is closed. Raise `Failed` if one does."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Failed(f"Another export writes to {path}: wait for its end, or name another file.") from None
 
 
 def _end(file: BinaryIO, path: Path) -> tuple[int, bytes]:
@@ -152,11 +167,9 @@ def _without(known: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 @contextmanager
 def _download(server: ServerAddress, after: str) -> Iterator[tuple[int, Iterator[bytes]]]:
     """Return the last position of the export, and its bytes. Raise `NotReachable` also if they break off."""
-    is_secret = server.url.startswith("https:")  # certificates are slow to load, and http needs none
-    timeout = lazy.httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
     try:
         with (
-            lazy.httpx.Client(base_url=server.url, headers=server.headers, verify=is_secret, timeout=timeout) as client,
+            server.http() as client,
             client.stream("GET", "/audit/export", params={"after": after}) as response,
         ):
             until = response.headers.get("stageline-position")
@@ -202,6 +215,7 @@ def _keep(target: Path, text: str) -> None:
     app,
     "verify",
     "stageline audit verify log.jsonl",
+    "stageline audit verify --after 120000 rest.jsonl.gz",
     "stageline audit verify january.jsonl february.jsonl --head january.json --key public.pem",
     "stageline audit verify --live --head january.json --key public.pem",
 )
@@ -220,8 +234,14 @@ def verify_(
         Path | None,
         typer.Option("--key", metavar="PUBLIC", help="The public key of the heads.", show_default=False),
     ] = None,
+    after: Annotated[
+        int,
+        typer.Option(
+            "--after", metavar="POSITION", min=0, help="The exports begin after this position.", show_default=False
+        ),
+    ] = 0,
 ) -> None:
-    """Find every event that was changed, removed, inserted or moved. Files need no server.
+    """Find every event that was changed, removed, inserted or moved. Files need no server; they may end in .gz.
 
     A log that was forged from one event to its end is consistent in itself. Only a head that was kept elsewhere shows
     the forgery.
@@ -230,7 +250,9 @@ def verify_(
         raise Misused("Nothing to verify: give a FILE, or --live.")
     if bool(heads) is not bool(key):
         raise Misused("A head is verified with a key: give both --head and --key.")
-    proof = verify.Proof(heads or [], key)
+    if after and (live or heads):
+        raise Misused("Only a log from its first event on can be verified against a head: leave --after out.")
+    proof = verify.Proof(heads or [], key, after)
     if live:
         _take_live(proof)
     else:

@@ -1,8 +1,11 @@
 """GraphQL over HTTP. Subscriptions are in `cli.feed`."""
 
+import os
 import re
+import time
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
@@ -10,12 +13,17 @@ from typing import Any, NewType
 from urllib.parse import urlsplit
 
 from cli import config, lazy
-from cli.errors import Failed, MutationRefused, NotAuthorized, NotReachable
-from cli.output import warn
+from cli.errors import Failed, Misused, MutationRefused, NotAuthorized, NotReachable, Unavailable
+from cli.output import say, warn
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 PAGE = 200
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 5.0
+DEFAULT_PATIENCE = 120.0
+UNAVAILABLE_STATUSES = (502, 503, 504)
+"""HTTP statuses of a server, or of a proxy before it, that may go away."""
 
 WHY = re.compile(r'error_description="([^"]*)"')
 
@@ -64,11 +72,40 @@ class ServerAddress:
     @property
     def _is_overheard(self) -> bool:
         """Whether requests leave this machine without TLS."""
-        url = urlsplit(self.url)
-        host = url.hostname or ""
+        return urlsplit(self.url).scheme == "http" and not self.is_local
+
+    @property
+    def is_local(self) -> bool:
+        """Whether requests stay on this machine, where no proxy can be meant."""
+        host = urlsplit(self.url).hostname or ""
         with suppress(ValueError):  # a name
-            return url.scheme == "http" and not ip_address(host).is_loopback
-        return url.scheme == "http" and host != "localhost"
+            return ip_address(host).is_loopback
+        return host == "localhost"
+
+    def http(self, **headers: str) -> "lazy.httpx.Client":
+        """Return an HTTP client. Raise `Misused` if a proxy of the environment can't be used."""
+        verify = self.url.startswith("https:")  # certificates are slow to load, and http needs none
+        with self.proxied():
+            return lazy.httpx.Client(
+                base_url=self.url,
+                headers={**self.headers, **headers},
+                verify=verify,
+                timeout=lazy.httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+                transport=lazy.httpx.HTTPTransport(verify=verify) if self.is_local else None,  # without a proxy
+            )
+
+    @contextmanager
+    def proxied(self) -> Iterator[None]:
+        """Raise `Misused` for a proxy of the environment that can't be used."""
+        try:
+            yield
+        except (ImportError, ValueError) as error:
+            if isinstance(error, ValueError) and "proxy" not in str(error).lower():
+                raise
+            raise Misused(
+                f"The proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY can't be used: {error}",
+                hint=f"Name an http:// proxy, or none for this server: NO_PROXY={urlsplit(self.url).hostname}",
+            ) from error
 
     def not_authorized(self, response: "lazy.httpx.Response") -> NotAuthorized:
         """Return the error for a 401. Its header has the cause (RFC 6750, section 3)."""
@@ -110,17 +147,14 @@ class Client:
 
     @cached_property
     def _http(self) -> "lazy.httpx.Client":
-        return lazy.httpx.Client(
-            base_url=self.server.url,
-            headers={**self.server.headers, "accept": "application/graphql-response+json, application/json;q=0.9"},
-            verify=self.server.url.startswith("https:"),  # certificates are slow to load, and http needs none
-            timeout=lazy.httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-        )
+        return self.server.http(accept="application/graphql-response+json, application/json;q=0.9")
 
     def execute(self, document: Document, variables: Variables | None = None) -> Data:
         """Return the `data` of the answer. Raise `Failed` with the server's message if it has errors."""
         try:
             response = self._http.post("/graphql", json={"query": document, "variables": dict(variables or {})})
+        except (lazy.httpx.ReadError, lazy.httpx.WriteError, lazy.httpx.RemoteProtocolError) as error:
+            raise Unavailable(self.server.url, str(error) or "the connection broke") from error
         except lazy.httpx.TimeoutException as error:
             raise self.server.not_reachable("it took too long") from error
         except (lazy.httpx.HTTPError, lazy.httpx.InvalidURL) as error:
@@ -131,7 +165,11 @@ class Client:
             answer = response.json()
         except (ValueError, RecursionError):
             answer = None
-        if not isinstance(answer, dict) or not answer.keys() & {"data", "errors"}:
+        is_ours = isinstance(answer, dict) and bool(answer.keys() & {"data", "errors"})
+        if response.status_code in UNAVAILABLE_STATUSES:
+            why = str(fault(answer["errors"])) if is_ours and answer.get("errors") else f"HTTP {response.status_code}"
+            raise Unavailable(self.server.url, why)
+        if not is_ours:
             raise self.server.not_reachable(f"the answer is not from Stageline: HTTP {response.status_code}")
         if answer.get("errors"):
             raise fault(answer["errors"])
@@ -139,12 +177,36 @@ class Client:
         return data
 
     def change(self, document: Document, variables: Variables) -> Data:
-        """Return the answer of a mutation. Raise `MutationRefused` if it is a refusal."""
-        (result,) = self.execute(document, variables).values()
+        """Return the answer of a mutation. Raise `MutationRefused` if it is a refusal.
+
+        While the server is unavailable, send it again with the same idempotency key, for STAGELINE_PATIENCE seconds.
+        """
+        if "idempotencyKey" in variables and variables["idempotencyKey"] is None and not variables.get("dryRun"):
+            variables = {**variables, "idempotencyKey": str(uuid.uuid4())}
+        (result,) = self._persist(document, variables).values()
         if result["__typename"] == "Refusal":
             raise MutationRefused(result["code"], result["message"], result["currentVersion"])
         data: Data = result
         return data
+
+    def _persist(self, document: Document, variables: Variables) -> Data:
+        began: float | None = None
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return self.execute(document, variables)
+            except NotReachable as error:
+                if isinstance(error, NotAuthorized) or (began is None and not isinstance(error, Unavailable)):
+                    raise
+                if "idempotencyKey" not in variables:
+                    raise
+                if began is None:
+                    began = time.monotonic()
+                    say(f"{error.message} Retrying …")
+                if time.monotonic() + pause - began > patience():
+                    raise
+            time.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
 
     def pages(self, document: Document, variables: Variables, *, limit: int | None = None) -> Iterator[Data]:
         """Yield at most *limit* nodes of the connection that *document* selects with `$first` and `$after`."""
@@ -157,6 +219,15 @@ class Client:
                 return
             after = page["pageInfo"]["endCursor"]
             left = None if left is None else left - len(page["edges"])
+
+
+def patience() -> float:
+    """Return how long to retry, in seconds. Raise `Misused` for an invalid STAGELINE_PATIENCE."""
+    text = os.environ.get("STAGELINE_PATIENCE") or str(DEFAULT_PATIENCE)
+    try:
+        return float(text)
+    except ValueError:
+        raise Misused(f"Invalid STAGELINE_PATIENCE {text!r}: give a number of seconds.") from None
 
 
 def fault(errors: list[Data]) -> Failed:

@@ -105,7 +105,7 @@ def _play(run_command: RunCommand, sandbox: Sandbox, url: str, before: Config, h
     """Run the example, wait for Ctrl-C unless *exit_*, and return the exit code."""
     try:
         sandbox.start(int(url.rpartition(":")[2]))
-        config.update(lambda kept: _keep(kept, before, url))
+        config.update(lambda kept: _keep(kept, before, url, sandbox.token))
         os.environ["STAGELINE_CONTEXT"] = CONTEXT
         code = _tell(run_command, sandbox.folder)
         if exit_ or code == Interrupted.exit_code:
@@ -118,8 +118,9 @@ def _play(run_command: RunCommand, sandbox: Sandbox, url: str, before: Config, h
     raise Failed("The server ended unexpectedly.", hint=f"See its log: {sandbox.log}")
 
 
-def _keep(kept: Config, before: Config, url: str) -> None:
-    """Add the demo's context to the user's own. Make it the current one if there is no other."""
+def _keep(kept: Config, before: Config, url: str, token: str) -> None:
+    """Add the demo's token and context to the user's own. Make it the current context if there is no other."""
+    kept.tokens[url] = token
     kept.contexts[CONTEXT] = ContextConfig(project=PROJECT, environment=ENVIRONMENT, url=url)
     if not before.contexts.keys() - {CONTEXT}:
         kept.context = CONTEXT
@@ -130,6 +131,12 @@ def _forget(kept: Config, before: Config, url: str) -> None:
     """Remove the demo from the config, and keep what the user changed meanwhile."""
     kept.tokens.pop(url, None)
     kept.contexts.pop(CONTEXT, None)
+    own = before.contexts.get(CONTEXT)
+    is_left_over = own is not None and (own.project, own.environment) == (PROJECT, ENVIRONMENT)
+    if own is not None and not is_left_over:
+        kept.contexts[CONTEXT] = own
+    if url in before.tokens and not (is_left_over and own is not None and own.url == url):
+        kept.tokens[url] = before.tokens[url]
     if kept.context == CONTEXT:
         kept.context = before.context if before.context in kept.contexts else config.DEFAULT_CONTEXT
     if kept.url == url:

@@ -5,7 +5,8 @@ The errors of commands, with their exit codes.
     ├── MutationRefused                1    the server refused it
     ├── Misused                        2    the command line is invalid
     ├── NotReachable                   3    no server answers
-    │   └── NotAuthorized              3    a server answers, but rejects the token
+    │   ├── NotAuthorized              3    a server answers, but rejects the token
+    │   └── Unavailable                3    a server or its proxy answers that it can't work now
     ├── WatchedDeploymentFailed        4    the watched deployment failed
     ├── WatchedDeploymentCancelled     5    the watched deployment was cancelled
     ├── WatchTimedOut                124    the time to watch is over; the deployment continues
@@ -68,6 +69,17 @@ class NotAuthorized(NotReachable):
             f"The server at {url} {what}.",
             hint="Save one with: stageline auth. Or set STAGELINE_TOKEN or STAGELINE_TOKEN_FILE.",
             code="NOT_AUTHORIZED",
+        )
+
+
+class Unavailable(NotReachable):
+    """A server that can't work now, or a connection that broke: a retry may succeed."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"The server at {url} is unavailable ({why}).",
+            hint="Run the command again later. GET /health of the server says what is wrong.",
+            code="UNAVAILABLE",
         )
 
 

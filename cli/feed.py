@@ -5,7 +5,6 @@ The protocol: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 """
 
 import json
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from cli import lazy
-from cli.client import Data, Document, ServerAddress, Variables, fault
-from cli.errors import Failed, Misused, NotAuthorized, NotReachable
+from cli.client import Data, Document, ServerAddress, Variables, fault, patience
+from cli.errors import Failed, NotAuthorized, NotReachable
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
 HANDSHAKE_SECONDS = 10.0
-DEFAULT_PATIENCE = 120.0
 
 UNAUTHORIZED_CODES = (4401, 4403)
 OWN_FAULT_CODES = (4400, 4406, 4409)
@@ -49,7 +47,7 @@ class SubscriptionFeed:
         self._tell = tell
         self._cursor = variables.get("after")
         self._pause = 0.0
-        self._patience = _patience()
+        self._patience = patience()
 
     def events(self, tick: float) -> Iterator[Data | None]:
         """Yield each event until the subscription ends, and None after *tick* seconds without one."""
@@ -97,6 +95,7 @@ class SubscriptionFeed:
                 open_timeout=HANDSHAKE_SECONDS,
                 close_timeout=1,
                 compression=None,
+                proxy=None if self._server.is_local else True,
             ) as socket:
                 _send(socket, {"type": "connection_init", "payload": self._credentials()})
                 acknowledged = self._receive(socket, HANDSHAKE_SECONDS)
@@ -105,6 +104,9 @@ class SubscriptionFeed:
                 payload = {"query": self._document, "variables": {**self._variables, "after": self._cursor}}
                 _send(socket, {"id": "1", "type": "subscribe", "payload": payload})
                 yield socket
+        except (ImportError, lazy.websockets.InvalidProxy) as error:
+            with self._server.proxied():
+                raise ImportError(str(error)) from error
         except lazy.websockets.ConnectionClosed as error:
             raise self._closed(error) from error
         except (OSError, TimeoutError, EOFError, lazy.websockets.InvalidHandshake, lazy.websockets.InvalidURI) as error:
@@ -153,14 +155,6 @@ class SubscriptionFeed:
             return json.loads(socket.recv(timeout=seconds))
         except TimeoutError:
             return None
-
-
-def _patience() -> float:
-    text = os.environ.get("STAGELINE_PATIENCE") or str(DEFAULT_PATIENCE)
-    try:
-        return float(text)
-    except ValueError:
-        raise Misused(f"Invalid STAGELINE_PATIENCE {text!r}: give a number of seconds.") from None
 
 
 class _Broken(Exception):

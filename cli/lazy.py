@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import websockets as websockets
     from websockets.sync import client as client
 
+    from server import backup as backup
     from server import cors as cors
     from server import fsck as fsck
     from server import main as main
@@ -36,6 +37,7 @@ else:
         "psutil": "psutil",
         "websockets": "websockets",
         "client": "websockets.sync.client",
+        "backup": "server.backup",
         "cors": "server.cors",
         "fsck": "server.fsck",
         "main": "server.main",

@@ -47,7 +47,7 @@ Exit codes:
   0    done; the watched deployment succeeded
   1    refused by the server, or failed
   2    the command line is invalid
-  3    no server answers, or it rejects the token
+  3    no server answers, it is unavailable, or it rejects the token
   4    the watched deployment failed
   5    the watched deployment was cancelled
   124  the time to watch is over; the deployment continues
@@ -128,14 +128,28 @@ command(
     "stageline migrate --from ./data --database postgresql://stageline@db/stageline",
 )(serve.migrate)
 command(app, "fsck", "stageline fsck", "stageline fsck --database postgresql://stageline@db/stageline")(serve.fsck)
+command(app, "backup", "stageline backup ./backups/2026-11-30", "stageline fsck --data ./backups/2026-11-30")(
+    serve.backup
+)
 command(app, "demo", "stageline demo", "stageline demo --exit")(demo.demo)
 
 
 def main() -> None:
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 shows escapes
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """Give closed standard streams (`>&-`) a file, so that no other file takes their descriptor."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 @cache

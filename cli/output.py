@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cli.errors import READER_GONE
+from cli.errors import READER_GONE, Failed
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,11 @@ def write(text: str) -> None:
     """Print to stdout and flush. If its reader is gone, as with `| head`, exit without a message."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest of the buffer goes there at exit
-        raise SystemExit(READER_GONE) from None
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(READER_GONE) from None
+        raise Failed(f"Can't write the output: {error.strerror or error}.") from error
 
 
 def say(text: str) -> None:

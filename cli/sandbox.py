@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -80,12 +81,23 @@ class Sandbox:
         if self.data.is_dir():
             stop_services(self.data)
 
+    @property
+    def token(self) -> str:
+        """The admin token, which only this server accepts."""
+        return self._token.read_text(encoding="ascii").strip()
+
+    @property
+    def _token(self) -> Path:
+        return self.folder / "token"
+
     def start(self, port: int) -> None:
         """Start the server, and wait until it answers. Raise `Failed` with the end of its log if it doesn't."""
+        with open(self._token, "w", opener=private.private, encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
         command = [sys.executable, "-P", "-m", "cli.main", "serve", "--host", "127.0.0.1"]
         with open(self.log, "wb", opener=private.private) as log:
             self._server = subprocess.Popen(
-                [*command, "--port", str(port), "--data", str(self.data)],
+                [*command, "--port", str(port), "--data", str(self.data), "--admin-token", str(self._token)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -93,7 +105,7 @@ class Sandbox:
             )
         self._mark(demo=os.getpid(), server=self._server.pid)
         deadline = time.monotonic() + STARTING_SECONDS
-        while not _is_well(port):
+        while not _is_well(port, self.token):
             if self._server.poll() is not None or time.monotonic() > deadline:
                 raise Failed(f"The server didn't start:\n{self._last_words()}", hint=f"See its log: {self.log}")
             time.sleep(0.05)
@@ -128,10 +140,13 @@ class Sandbox:
         return "\n".join(f"  {line}" for line in lines[-10:])
 
 
-def _is_well(port: int) -> bool:
+def _is_well(port: int, token: str) -> bool:
+    """Return whether the server that accepts *token* answers, and not another one."""
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/health")
+        body = json.dumps({"query": "{ __typename }"})
+        headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
+        connection.request("POST", "/graphql", body, headers)
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False
@@ -152,15 +167,22 @@ def free_ports(count: int) -> list[int]:
 
 
 def server_port(wished: int | None, known: Iterable[str]) -> int:
-    """Return *wished*, else port 8000 if it is free and no token is saved for it, else a free port."""
+    """Return *wished*, else port 8000 if it is free and no token is saved for it, else a free port.
+
+    Raise `Failed` if *wished* is in use.
+    """
     if wished is not None:
+        if not _is_free(wished):
+            raise Failed(f"Port {wished} is in use.", hint="Choose another with --port, or leave --port out.")
         return wished
+    return 8000 if config.DEFAULT_URL not in known and _is_free(8000) else free_ports(1)[0]
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            if config.DEFAULT_URL not in known:
-                probe.bind(("127.0.0.1", 8000))
-                return 8000
+            probe.bind(("127.0.0.1", port))
         except OSError:
-            pass
-    return free_ports(1)[0]
+            return False
+    return True

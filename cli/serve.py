@@ -190,6 +190,17 @@ def serve(
             help="The path below which a proxy serves the API, such as /stageline.",
         ),
     ] = "",
+    admin_token: Annotated[
+        Path | None,
+        typer.Option(
+            "--admin-token",
+            envvar="STAGELINE_ADMIN_TOKEN_FILE",
+            metavar="FILE",
+            dir_okay=False,
+            show_default="one is created and saved for the command line",
+            help="A file with the first admin token, of at least 32 characters; no other file is written for it.",
+        ),
+    ] = None,
     issue_token: Annotated[
         bool, typer.Option("--issue-token", help="Issue another admin token, if the first was lost.")
     ] = False,
@@ -208,6 +219,7 @@ def serve(
         log_level=log_level.value,
         log_format=lazy.settings.LogFormat(log_format),
         issue_token=issue_token,
+        admin_token=None if admin_token is None else admin_token.expanduser().absolute(),
         documents=None if documents is None else documents.expanduser().absolute(),
         own_documents=tuple(OWN),
         refuses_unlisted=unlisted is UnlistedOption.REFUSE,
@@ -274,9 +286,30 @@ def fsck(
 ) -> None:
     """Check the stored data: the order and the hashes of the log, and the read models against it.
 
-    With SQLite the server must be stopped. With PostgreSQL servers and workers may run.
+    Servers and workers may run meanwhile. A backup is checked like the folder of a server.
     """
     lazy.fsck.fsck(lazy.settings.Settings(data=_folder(data), database=database), as_json)
+
+
+def backup(
+    context: typer.Context,
+    target: Annotated[
+        Path, typer.Argument(metavar="DIR", file_okay=False, help="The folder of the backup: a new one, or empty.")
+    ],
+    data: Data = None,
+    database: Database = None,
+) -> None:
+    """Copy the data of a server on SQLite: its log, the output of steps, and its keys.
+
+    The server may run meanwhile. To restore a backup, stop the server and name the copy as its data folder.
+    """
+    source = context.get_parameter_source("data")
+    if database is not None and (source is None or source.name != "COMMANDLINE"):
+        raise Misused(
+            "The data is in PostgreSQL: back up the database with pg_dump, and the signing key.",
+            hint="See docs/operating.md, Back up.",
+        )
+    lazy.backup.back_up(_folder(data), target.expanduser().absolute())
 
 
 def _origins(named: list[str]) -> tuple[str, ...]:

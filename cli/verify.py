@@ -4,11 +4,13 @@ The verification of an export, which needs no server.
 It uses `store.audit` and `store.head`, which need no database.
 """
 
-from collections.abc import Iterable
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from itertools import chain
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from msgspec import DecodeError, ValidationError, convert, json
 
@@ -16,11 +18,15 @@ from cli import lazy
 from cli.errors import Failed, Misused
 from cli.output import moment
 
+GZIP = b"\x1f\x8b"
+"""Beginning of a file that gzip compressed."""
+
 
 class Proof:
     """The verification of an export against its hashes and signed heads. Raise `Misused` for invalid files."""
 
-    def __init__(self, heads: list[Path], key: Path | None) -> None:
+    def __init__(self, heads: list[Path], key: Path | None, after: int = 0) -> None:
+        self._after = after
         self._heads: list[tuple[str, lazy.head.SignedHead]] = []
         if key is not None:
             public = _read(key)
@@ -46,7 +52,7 @@ class Proof:
 
     @cached_property
     def _verifier(self) -> "lazy.audit.Verifier":
-        return lazy.audit.Verifier(head.position for _, head in self._heads)
+        return lazy.audit.Verifier((head.position for _, head in self._heads), self._after)
 
     @property
     def findings(self) -> "list[lazy.audit.Finding]":
@@ -57,20 +63,27 @@ class Proof:
 
     def read(self, paths: list[Path]) -> None:
         """Verify the lines of files, each the continuation of the one before."""
+        reading = ""
+
+        def lines() -> Iterator[bytes]:
+            nonlocal reading
+            for path in paths:
+                reading = str(path)
+                with _open(path) as file:
+                    yield from file
+
         try:
-            files = [path.open("rb", buffering=1 << 20) for path in paths]
-            self.take(chain.from_iterable(files))
-        except OSError as error:
-            raise Misused(f"Can't read {error.filename}: {error.strerror}.") from error
-        for file in files:
-            file.close()
+            self.take(lines())
+        except (OSError, EOFError, zlib.error) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise Misused(f"Can't read {reading}: {why}.") from error
 
     def end(self) -> dict[str, object]:
         """Verify against the heads, and return the result for programs."""
         for name, head in self._heads:
             self._verifier.check(head.position, head.hash, f"{name} was signed {moment(head.at)}")
         return {
-            "events": self._verifier.position,
+            "events": self._verifier.position - self._after,
             "isGood": not self.findings,
             "findings": self.findings,
             "heads": [{"name": name, "position": head.position, "at": head.at} for name, head in self._heads],
@@ -80,9 +93,22 @@ class Proof:
         """Return the result for people."""
         if self.findings:
             return "\n".join(map(str, self.findings))
-        lines = [f"{self._verifier.position:,} events, none of them altered"]
+        lines = [f"{self._verifier.position - self._after:,} events, none of them altered"]
         lines += [f"{head.position:,} of them as {name} has them, {moment(head.at)}" for name, head in self._heads]
+        if self._after:
+            lines.append(f"This proves nothing about the events up to position {self._after:,}, nor the links to them.")
+        elif not self._heads:
+            lines.append(
+                "Without a head this can't prove that the log was not rewritten as a whole, or cut at its end. "
+                "Keep heads (stageline audit head), and verify with --head and --key."
+            )
         return "\n".join(lines)
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open an export, which gzip may have compressed."""
+    file = cast("BufferedReader", path.open("rb", buffering=1 << 20))
+    return cast("BinaryIO", gzip.GzipFile(fileobj=file)) if file.peek(2)[:2] == GZIP else file
 
 
 def _read(path: Path) -> bytes:

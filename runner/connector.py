@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any, LiteralString
 from uuid import UUID
 
+import asyncpg
 from procrastinate.connector import BaseAsyncConnector, Notify
 from procrastinate.exceptions import ConnectorException, NoResult
 from procrastinate.jobs import Job, Status
@@ -123,8 +124,12 @@ class Manager(JobManager):
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         if not self._fetched:
             count = max(1, min(MAX_FETCHED, self._free))
-            with _connector_errors():
-                rows = await self._connector.pool.fetch(FETCH_JOBS, queues, worker_id, count, self._machine, self._gone)
+            arguments = queues, worker_id, count, self._machine, self._gone
+            try:
+                with _connector_errors():
+                    rows = await self._connector.pool.fetch(FETCH_JOBS, *arguments)
+            except asyncpg.ForeignKeyViolationError as error:  # its row of the workers was deleted
+                raise ConnectorException from LogUnavailable(f"Other workers took this one for stalled ({error}).")
             self._fetched = [_job(row) for row in reversed(rows)]
         if not self._fetched:
             return None

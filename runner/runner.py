@@ -29,7 +29,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentTakenUp,
 )
-from domain.deployment.step import FailStep, Step, StepCommand
+from domain.deployment.step import FailStep, Status, Step, StepCommand
 from domain.errors import Fenced
 from domain.pipeline.environment import Target
 from runner.retry import retry
@@ -72,7 +72,10 @@ class Runner:
         """
         drive = self._drives[deployment] = DeploymentExecution(self, deployment)
         try:
-            return await drive.carry_out()
+            over = await drive.carry_out()
+            if over.status is Status.FAILED:
+                logger.warning("A deployment failed", {"deployment": deployment, "environment": over.environment})
+            return over
         finally:
             if self._drives.get(deployment) is drive:
                 del self._drives[deployment]

@@ -36,6 +36,7 @@ class StepExecution:
                 try:
                     ports = await self._carry_out(output)
                 except StepFailed as failure:
+                    logger.warning("A step failed: %(reason)s", {"reason": failure.reason, **self._fields})
                     await output.note(self._closing_note(failure.reason), LineKind.FAILURE)
                     return self._failed(failure.reason)
             return SucceedStep(worker=self._worker, step=self._step, ports=ports)
@@ -84,16 +85,20 @@ class StepExecution:
 
     def _report(self, error: Exception) -> str:
         """Log *error* under an id, and return the reason for the user, which shows only that id."""
-        id_, request = uuid4().hex[:12], self._request
-        fields = {
-            "error_id": id_,
+        id_ = uuid4().hex[:12]
+        logger.error("Internal error %(error_id)s in a step", {"error_id": id_, **self._fields}, exc_info=error)
+        return f"internal error {id_}: see the server's log"
+
+    @property
+    def _fields(self) -> dict[str, object]:
+        """The fields of a log line."""
+        request = self._request
+        return {
             "phase": request.phase,
             "service": request.service,
             "attempt": request.attempt,
             "deployment": request.deployment,
         }
-        logger.error("Internal error %(error_id)s in a step", fields, exc_info=error)
-        return f"internal error {id_}: see the server's log"
 
 
 async def _unbroken(call: Awaitable[T]) -> T:

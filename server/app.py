@@ -1,8 +1,11 @@
 """The ASGI application: its routes, its errors, and the admin token of the first start."""
 
+import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,7 +28,7 @@ from gql.contract.errors import unavailable
 from gql.document import pipeline
 from gql.schema import schema
 from server import audit, connection, graphiql, logs, signing
-from server.auth import Keyring, Tokens, new_token
+from server.auth import AdminTokenUnusable, Keyring, Tokens, new_token, read_admin_token
 from server.components import Components, running
 from server.cors import cors
 from server.documents import Documents
@@ -49,6 +52,9 @@ def app(settings: Settings, url: str) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        served.state.abandon = partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel)
         async with running(settings) as components, documents.watch():
             started.append(components)
             if settings.database is not None:
@@ -84,7 +90,7 @@ def app(settings: Settings, url: str) -> Starlette:
         return RedirectResponse(f"{request.scope['root_path']}/graphql")
 
     async def health_(_: Request) -> Response:
-        return await health(application())
+        return await health(application(), settings.data if settings.database is None else None)
 
     async def export(request: Request) -> Response:
         await token_holder(request)
@@ -139,6 +145,7 @@ def app(settings: Settings, url: str) -> Starlette:
         exception_handlers={Unauthenticated: unauthenticated, LogUnavailable: away, Unavailable: away},
         lifespan=lifespan,
     )
+    served.state.abandon = partial(sys.exit, 1)  # until the lifespan begins
     served.state.stop = view.hub.stopping.set
     served.state.is_lost = lambda: any(each.lost.is_set() for each in started)
     return served
@@ -167,7 +174,14 @@ class StagelineApp(Starlette):
 
 
 async def _provide_token(settings: Settings, url: str, tokens: Tokens) -> None:
-    """Save a valid token for the user's own command line, or log how to get one."""
+    """Save a valid token for the user's own command line, or log how to get one.
+
+    Raises `AdminTokenUnusable` or `KeyringUnusable`.
+    """
+    if settings.admin_token is not None:
+        if not await tokens.provide(read_admin_token(settings.admin_token)):
+            raise AdminTokenUnusable(f"The token in {settings.admin_token} was revoked: put another one into the file.")
+        return
     keyring = Keyring()
     if settings.issue_token or await tokens.is_first_start():
         token = new_token()

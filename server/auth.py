@@ -12,6 +12,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -19,6 +20,7 @@ from uuid import UUID
 from application.handler import Handler
 from domain import access
 from domain.access import ACCESS, ADMIN, SERVER, Access, IssueToken, TokenId
+from domain.errors import InvalidArgument
 from endpoint.identity import EXPIRED, MISSING, REVOKED, UNKNOWN, Credentials, Identity, Unauthenticated
 from server.throttle import TokenThrottle
 from store import ids
@@ -28,6 +30,12 @@ PREFIX = "stageline_"
 
 MAX_AUTHORIZATION = 4096
 """Maximum length of an Authorization header or its counterpart in connection_init, in characters."""
+
+MIN_ADMIN_TOKEN = 32
+"""Minimum length of an admin token that the operator chooses, in characters."""
+
+MAX_ADMIN_TOKEN = 1024
+"""Maximum length of such a token, in characters."""
 
 CACHED_HEADERS = 1_000
 """Maximum number of cached Authorization headers with valid tokens, which need not be hashed again."""
@@ -88,6 +96,15 @@ class Tokens:
         await self._refresh()
         known = self._known.get(_hash(token))
         return known is not None and (known.expires_at is None or known.expires_at > datetime.now(UTC))
+
+    async def provide(self, token: str) -> bool:
+        """Issue *token* to the admin unless it is known; return whether it is valid now."""
+        await self._refresh()
+        digest = _hash(token)
+        if digest not in self._known and digest not in self._state.revoked:
+            with suppress(InvalidArgument):  # another node was faster
+                await self.issue(token, ADMIN)
+        return await self.is_valid(token)
 
     async def _find(self, digest: str, client: str) -> Identity:
         if self._is_stale:
@@ -156,6 +173,26 @@ def _check_expiry(known: Identity) -> Identity:
 def _hash(token: str) -> str:
     # A token has 256 random bits, so a slow hash would not make it safer.
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+class AdminTokenUnusable(Exception):
+    """The file with the admin token can't be read, or holds no safe token; the message says what to do."""
+
+
+def read_admin_token(path: Path) -> str:
+    """Return the token in the file *path*; raise `AdminTokenUnusable`."""
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise AdminTokenUnusable(f"The admin token {path} can't be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError:
+        token = ""
+    if not (MIN_ADMIN_TOKEN <= len(token) <= MAX_ADMIN_TOKEN) or not token.isprintable() or " " in token:
+        raise AdminTokenUnusable(
+            f"{path} holds no usable token: it must be {MIN_ADMIN_TOKEN} to {MAX_ADMIN_TOKEN:,} ASCII characters "
+            "without spaces. Create one with: openssl rand -hex 32"
+        )
+    return token
 
 
 class KeyringUnusable(Exception):

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import shlex
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
 
 from application.actor import Profiles
 from application.handler import Handler
@@ -23,6 +25,7 @@ from gql.context import Application, Context
 from projections import standing
 from projections.audit import RunningHash
 from projections.deployment import Deployments
+from projections.engine.views import ViewsDamaged
 from projections.environment import Environments
 from projections.history import History
 from projections.pipeline import Pipelines
@@ -53,6 +56,8 @@ CATCHING_UP = 3600.0
 MAX_NAMED = 20
 """Maximum number of running services that are named when the server stops."""
 
+Row = TypeVar("Row", bound=Struct)
+
 logger = logging.getLogger("stageline")
 
 
@@ -70,8 +75,10 @@ class Components:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Components]:
     """Open the stores, run the projections and the engine, and close everything in reverse order."""
-    disk.make_folder(settings.data)
-    if disk.is_open_to_others(settings.data):
+    with disk.translate_errors(settings.data):
+        disk.make_folder(settings.data)
+        is_open = disk.is_open_to_others(settings.data)
+    if is_open:
         logger.warning(
             "Other users of this machine have access to the data folder %(data)s; deny it with chmod -R go= %(quoted)s",
             {"data": settings.data, "quoted": shlex.quote(str(settings.data))},
@@ -90,15 +97,22 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         await projector.start()
         stack.push_async_callback(projector.stop)
 
+        async def listed(rows: RowList[Row], position: int) -> Sequence[Row]:
+            while True:
+                await projector.wait_for(position, CATCHING_UP)
+                try:
+                    return await rows.list()
+                except ViewsDamaged:
+                    await projector.review()  # from here on, its position is that of the new store
+
         async def open_deployments(position: int) -> Collection[DeploymentId]:
-            await projector.wait_for(position, CATCHING_UP)
-            return [row.deployment for row in await RowList(views, standing.unfinished).list()]
+            return [row.deployment for row in await listed(RowList(views, standing.unfinished), position)]
 
         async def standing_services(position: int) -> Mapping[EnvironmentId, Collection[ServiceId]]:
-            await projector.wait_for(position, CATCHING_UP)
+            rows = await listed(RowList(views, standing.standing), position)
             if any(parked.kind == standing.standing.name for parked in await views.parked()):
                 raise RuntimeError("The leftovers are unknown, because an event of the standing services is parked.")
-            return {row.environment: row.services for row in await RowList(views, standing.standing).list()}
+            return {row.environment: row.services for row in rows}
 
         engine = _engine(settings, application.handler, executors, output, open_deployments, standing_services)
         if engine is not None:

@@ -11,12 +11,12 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -24,21 +24,16 @@ from msgspec import Struct
 
 from projections.engine.buffer import RowBuffer
 from projections.engine.projection import Projection
-from projections.engine.rows import RowReader
 from projections.engine.views import ViewRow
-from projections.postgres.rows import PostgresRowReader
-from projections.sqlite.rows import SqliteRowReader
 from server import progress
 from server.settings import Settings
 from server.spill import Spill
+from server.stored import StoreSnapshot, open_data, open_snapshot
 from server.stores import PROJECTIONS
 from store.audit import Verifier
-from store.log import EventLog, LogUnavailable, RecordedEvent
-from store.postgres.log import PostgresLog
-from store.postgres.snapshot import snapshot
-from store.snapshot import LogSnapshot
-from store.sqlite.log import SqliteLog
-from store.sqlite.snapshot import SqliteSnapshot, read_only
+from store.codec import DamagedEvent, UnknownEvent
+from store.log import LogUnavailable, RecordedEvent
+from store.snapshot import ExportSource
 
 BATCH = 5_000
 """Maximum number of events or rows that are read at once."""
@@ -60,15 +55,12 @@ EventCounter = Any
 
 _counter: EventCounter = None
 
+DAMAGE = (DamagedEvent, UnknownEvent, ValueError, TypeError, AttributeError, sqlite3.DatabaseError)
+"""Errors by which the row of an event can't be read."""
+
+Result = TypeVar("Result")
+
 projections = {projection.name: projection for projection in PROJECTIONS}
-
-
-class StoreSnapshot(Struct, frozen=True):
-    """A snapshot of the log and of the read models; other processes can open it by its *name*."""
-
-    name: str | None
-    log: LogSnapshot
-    read_models: RowReader
 
 
 class RowShare(Struct, frozen=True):
@@ -129,23 +121,21 @@ async def check(
 ) -> tuple[int, list[str]]:
     """Return the log's last position and the findings; raise `LogUnavailable`.
 
-    A log of up to *single_process* events is checked in one process, with *max_rows* of each read model in memory.
-    *report* is called with the finished share, from 0 to 1.
+    A log of up to *single_process* events is checked in one process, with *max_rows* of each read model in memory. So
+    is an SQLite log that a server uses, since processes can't share its snapshot. *report* is called with the finished
+    share, from 0 to 1.
     """
-    if settings.database is None:
-        log: EventLog = await SqliteLog.open(settings.data / "log.db")  # locked, so that no server writes
-    else:
-        log = await PostgresLog.open(settings.database)
     counter: EventCounter = multiprocessing.get_context("spawn").Value("q", 0)
     reporting: asyncio.Task[None] | None = None
-    try:
-        position = await log.position()
-        count = 1 if position <= single_process else os.cpu_count() or 1
-        if report is not None:
-            reporting = asyncio.create_task(_report_progress(counter, position * (1 + count), report))
-        if settings.database is None and not (settings.data / "views.db").exists():
-            return position, await check_links(log, counter)
-        async with _open_snapshot(settings) as stored:
+    async with open_data(settings) as data:
+        try:
+            log, stored, position = data.log, data.snapshot, await data.log.position()
+            count = os.cpu_count() or 1 if position > single_process and data.is_shared else 1
+            if report is not None:
+                reporting = asyncio.create_task(_report_progress(counter, position * (1 + count), report))
+                await asyncio.sleep(0)  # it begins
+            if stored is None:
+                return position, [*data.findings, *await check_links(log, counter)]
             shares = [RowShare(number, count, stored.name, max_rows) for number in range(count)]
             results: Sequence[CheckResult]
             if count == 1:
@@ -153,12 +143,12 @@ async def check(
                 results = [await check_rows(stored, log.epoch, shares[0], counter)]
             else:
                 problems, results = await _check_in_parallel(settings, log, shares, counter)
-            return position, [*problems, *await _combine(stored, results)]
-    finally:
-        if reporting is not None:
-            reporting.cancel()
-            await asyncio.wait([reporting])
-        await log.close()
+            lost = await _lost_events(stored, log)
+            return position, [*data.findings, *lost, *problems, *await _combine(stored, results)]
+        finally:
+            if reporting is not None:
+                reporting.cancel()
+                await asyncio.wait([reporting])
 
 
 async def _report_progress(counter: EventCounter, total: int, report: Callable[[float], None]) -> None:
@@ -170,19 +160,19 @@ async def _report_progress(counter: EventCounter, total: int, report: Callable[[
         report(1.0)
 
 
-@asynccontextmanager
-async def _open_snapshot(settings: Settings, name: str | None = None) -> AsyncIterator[StoreSnapshot]:
-    """Open the snapshot *name*, or a new one; raise `LogUnavailable`."""
-    if settings.database is not None:
-        async with snapshot(settings.database, name) as stored:
-            yield StoreSnapshot(stored.name, stored, PostgresRowReader(stored.connection))
-    else:
-        with read_only(settings.data / "log.db") as log, read_only(settings.data / "views.db") as views:
-            yield StoreSnapshot(None, SqliteSnapshot(log), SqliteRowReader(views))
+async def _lost_events(stored: StoreSnapshot, log: ExportSource) -> list[str]:
+    """Return a finding if the log ends before its read models do."""
+    position = await log.position()
+    known = max(
+        (each.position for each in await stored.read_models.checkpoints() if each.epoch == log.epoch), default=0
+    )
+    if known <= position:
+        return []
+    return [f"the log ends at position {position}, but its read models have events up to {known}: it lost the others"]
 
 
 async def _check_in_parallel(
-    settings: Settings, log: EventLog, shares: Sequence[RowShare], counter: EventCounter
+    settings: Settings, log: ExportSource, shares: Sequence[RowShare], counter: EventCounter
 ) -> tuple[list[str], Sequence[CheckResult]]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(shares), context, _init_process, (counter,)) as processes:
@@ -202,22 +192,51 @@ def _check_in_process(settings: Settings, epoch: str, share: RowShare) -> CheckR
     """Check *share* in a process of its own."""
 
     async def work() -> CheckResult:
-        async with _open_snapshot(settings, share.snapshot) as stored:
+        async with open_snapshot(settings, share.snapshot) as stored:
             return await check_rows(stored, epoch, share, _counter)
 
     return asyncio.run(work())
 
 
-async def check_links(log: EventLog, counter: EventCounter) -> list[str]:
+async def check_links(log: ExportSource, counter: EventCounter) -> list[str]:
     """Return the problems of the log itself."""
-    verifier, after, end = Verifier(), 0, await log.position()
-    while after < end and (part := await log.export(after, min(BATCH, end - after))).lines:
+    verifier, after, end, damaged = Verifier(), 0, await log.position(), list[str]()
+    while after < end and len(damaged) < MAX_FINDINGS:
+        try:
+            part = await _read(log.export, after, min(BATCH, end - after))
+        except EventUnreadable as fault:
+            damaged.append(f"the log, {fault}")
+            after = fault.position
+            continue
+        if not part.lines:
+            break
         verifier.take(part.lines.splitlines(keepends=True))
         _add(counter, part.position - after)
         after = part.position
+    if damaged:
+        return damaged  # the events after it don't link to it
     if verifier.position < end and not verifier.findings:
         return [f"the log ends at position {verifier.position} instead of {end}"]
     return [f"the log, {finding}" for finding in verifier.findings]
+
+
+class EventUnreadable(Exception):
+    """The event at *position* can't be read."""
+
+    def __init__(self, position: int, fault: Exception) -> None:
+        super().__init__(f"position {position} can't be read: {fault}")
+        self.position = position
+
+
+async def _read(read: Callable[[int, int], Awaitable[Result]], after: int, limit: int) -> Result:
+    """Return *limit* events after a position, or fewer before damage; raise `EventUnreadable` for the first event."""
+    while True:
+        try:
+            return await read(after, limit)
+        except DAMAGE as fault:
+            if limit == 1:
+                raise EventUnreadable(after + 1, fault) from fault
+            limit //= 2
 
 
 def _add(counter: EventCounter, events: int) -> None:
@@ -234,7 +253,14 @@ async def check_rows(stored: StoreSnapshot, epoch: str, share: RowShare, counter
     ]
     checked = CheckResult({check.generation: 0 for check in checks}, [])
     after, end = 0, max((check.end for check in checks), default=0)
-    while after < end and (events := await stored.log.events(after, BATCH)):
+    while after < end:
+        try:
+            events = await _read(stored.log.events, after, BATCH)
+        except EventUnreadable as fault:
+            checked.findings.append(f"the read models can't be checked: the log, {fault}")
+            return CheckResult({}, checked.findings)
+        if not events:
+            break
         for check in checks:
             await _compare(stored, check, check.fold(events, share), checked)
         _add(counter, events[-1].position - after)
@@ -256,7 +282,7 @@ async def _compare(stored: StoreSnapshot, check: "RowCheck", expected: Sequence[
 
 async def _combine(stored: StoreSnapshot, results: Sequence[CheckResult]) -> list[str]:
     """Return the findings of all shares, with the read models that have more rows than these expect."""
-    findings = [finding for each in results for finding in each.findings]
+    findings = list(dict.fromkeys(finding for each in results for finding in each.findings))
     findings[MAX_FINDINGS:] = [f"and {len(findings) - MAX_FINDINGS} more rows"] if len(findings) > MAX_FINDINGS else []
     for checkpoint in await stored.read_models.checkpoints():
         generation = checkpoint.generation

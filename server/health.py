@@ -6,24 +6,35 @@ The health of the server, for load balancers and operators, without a token.
 unavailable, and recovers by itself.
 """
 
+import shutil
+from pathlib import Path
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gql.context import Application
 from store.log import LogUnavailable
 
+MIN_FREE = 10 * 1024 * 1024
+"""Free space of the data folder's disk below which it counts as full, in bytes."""
 
-async def health(application: Application) -> Response:
-    """Return the positions of the read models; 503 if the log can't be read or a projection is stalled."""
+
+async def health(application: Application, data: Path | None = None) -> Response:
+    """Return the positions of the read models.
+
+    The answer is 503 if the log can't be read, if a projection is stalled, or if the disk of the folder *data* of a
+    server on SQLite is full.
+    """
     try:
         status = await application.projector.status()
     except LogUnavailable as fault:
         return JSONResponse({"status": "unavailable", "fault": str(fault)}, 503)
+    stalled = status.fault or _disk_fault(data)
     body = {
-        "status": "ok" if status.fault is None else "unavailable",
+        "status": "ok" if stalled is None else "unavailable",
         "position": status.position,
         "lag": status.lag,
-        "fault": status.fault,
+        "fault": stalled,
         "projections": {
             each.kind: {
                 "version": each.version,
@@ -38,7 +49,12 @@ async def health(application: Application) -> Response:
             for each in status.parked
         ],
     }
-    return JSONResponse(body, 200 if status.fault is None else 503)
+    return JSONResponse(body, 200 if stalled is None else 503)
+
+
+def _disk_fault(data: Path | None) -> str | None:
+    free = MIN_FREE if data is None else shutil.disk_usage(data).free
+    return None if free >= MIN_FREE else f"The disk of {data} is full ({free // 1024:,} KiB are free): free some space."
 
 
 async def live(_: Request) -> Response:

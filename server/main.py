@@ -17,7 +17,7 @@ from endpoint.execution.persisted import DocumentsUnusable
 from runner.targets.process.executor import ProcessExecutor
 from server import journal
 from server.app import app
-from server.auth import KeyringUnusable
+from server.auth import AdminTokenUnusable, KeyringUnusable
 from server.connection import Connections, backlog, raise_file_limit
 from server.garbage import collect_rarely, return_free_memory, share_arena
 from server.http import HttpProtocol
@@ -41,6 +41,11 @@ TICKS = 10
 TRIMMING = 100
 """Number of uvicorn's ticks between two returns of free memory: ten seconds. A return takes up to 4 ms."""
 
+STARTUP_FAILED = "Application startup failed. Exiting."
+"""Log line of uvicorn after the reason, which says it all."""
+
+ABANDONED = "A signal ended the server before its start was complete. Earlier log lines say what it waited for."
+
 logger = logging.getLogger("stageline")
 
 
@@ -48,6 +53,7 @@ def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. Exit with 1 and the reason if the start fails."""
     share_arena()
     journal.begin(settings)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != STARTUP_FAILED)
     raise_file_limit()
     bound = _bind(settings)
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host
@@ -89,6 +95,9 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) or self._state.is_lost()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.started:  # uvicorn would wait for the start to end
+            self._state.abandon()
+            return
         super().handle_exit(sig, frame)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C quits at once, which loses nothing
 
@@ -138,10 +147,14 @@ def _report_start_errors(application: ASGIApp) -> ASGIApp:
 
         try:
             await application(scope, receive, hold if scope["type"] == "lifespan" else send)
-        except (LogUnavailable, KeyringUnusable, SigningKeyUnusable) as reason:
+        except (LogUnavailable, AdminTokenUnusable, KeyringUnusable, SigningKeyUnusable) as reason:
             if not failed:
                 raise
             await send({**failed[0], "message": str(reason)})
+        except asyncio.CancelledError:
+            if not failed:
+                raise
+            await send({**failed[0], "message": ABANDONED})
         except Exception:
             for message in failed:
                 await send(message)

@@ -18,6 +18,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     - *data*: the folder with everything that the server stores
     - *issue_token*: create a new admin token, if the first one was lost
+    - *admin_token*: a file with an admin token, which is issued if it is unknown; nothing is saved for the command line
     - *signing_key*: the file of the key that signs heads of the log; None for the server's own key, in *data*
     - *database*: the address of a PostgreSQL database; None for SQLite, in *data*
     - *works*: run deployments of that database, as one of any number of workers
@@ -37,6 +38,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     log_format: LogFormat = LogFormat.TEXT
     issue_token: bool = False
+    admin_token: Path | None = None
     signing_key: Path | None = None
     database: str | None = None
     works: bool = True

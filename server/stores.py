@@ -71,7 +71,9 @@ async def on_sqlite(data: Path) -> AsyncIterator[Stores]:
         stack.push_async_callback(output.close)
         keys = await SqliteKeys.open(data / "keys.db")
         stack.push_async_callback(keys.close)
-        yield Stores(log, views, output, keys, Projector(log, views, PROJECTIONS), asyncio.Event())
+        projector = Projector(log, views, PROJECTIONS)
+        views.on_replaced = projector.review
+        yield Stores(log, views, output, keys, projector, asyncio.Event())
 
 
 @asynccontextmanager

@@ -25,24 +25,31 @@ def work(settings: Settings) -> None:
         is_lost = uvloop.run(_work(settings))
     except (LogUnavailable, SigningKeyUnusable) as reason:
         sys.exit(str(reason))
+    except asyncio.CancelledError:
+        sys.exit("A signal ended the worker before its start was complete. Earlier log lines say what it waited for.")
     if is_lost:  # the log has the reason
         sys.exit(1)
 
 
 async def _work(settings: Settings) -> bool:
     """Run the worker; return whether it ended because its database is lost."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop, ended, started = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    task = asyncio.current_task()
+    assert task is not None
 
     def end() -> None:
         loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C quits at once, which loses nothing
-        if not ended.is_set():
+        if not started.is_set():
+            task.cancel()
+        elif not ended.is_set():
             logger.info("The worker is stopping; other workers resume its deployments. Press Ctrl-C again to quit")
         ended.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end)
     async with running(settings) as components:
+        started.set()
         collect_rarely()
         logger.info("The worker is running; its data is in %(data)s", {"data": settings.data})
         reasons = [asyncio.create_task(each.wait()) for each in (ended, components.lost)]

@@ -77,11 +77,13 @@ class Finding(Struct, kw_only=True):
 class Verifier:
     """Verifies an export from its first event; the running hashes at *marks* are kept for `running_at`.
 
-    It continues after a finding, up to `MAX_FINDINGS`.
+    An export that begins *after* a position is verified without its links to earlier events. The verification continues
+    after a finding, up to `MAX_FINDINGS`.
     """
 
-    def __init__(self, marks: Iterable[int] = ()) -> None:
-        self.position = 0
+    def __init__(self, marks: Iterable[int] = (), after: int = 0) -> None:
+        self.position = after
+        self._is_partial = after > 0
         self.findings: list[Finding] = []
         self._running = b""
         self._heads: dict[bytes, tuple[int, bytes]] = {}
@@ -128,7 +130,10 @@ class Verifier:
                 if (
                     int(place) != position + 1
                     or sha256(link).hexdigest().encode() != digest
-                    or heads.get(stream, NO_HEAD) != (version - 1, previous)
+                    or (
+                        heads.get(stream, NO_HEAD) != (version - 1, previous)
+                        and not self._is_linked_before(stream, version)
+                    )
                 ):
                     return text
                 heads[stream] = (version, digest)
@@ -186,10 +191,16 @@ class Verifier:
         version, (last, digest) = int(found[6]), self._heads.get(found[5], NO_HEAD)
         if sha256(found[3]).hexdigest().encode() != found[2]:
             self._find(Flaw.CHANGED, text, place, "the event does not match its hash")
+        elif self._is_linked_before(found[5], version):
+            return
         elif version != last + 1:
             self._missed(text, place, last)
         elif found[4] != digest:
             self._find(Flaw.CHANGED, text, place, f"the event does not link to version {last} of its stream")
+
+    def _is_linked_before(self, stream: bytes, version: int) -> bool:
+        """Return whether an event links to one before the export."""
+        return self._is_partial and version > 1 and stream not in self._heads
 
     def _missed(self, text: bytes, place: int, last: int) -> None:
         """Handle a gap after version *last* of a stream: name it in the finding of a removal, or add a finding."""

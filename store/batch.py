@@ -5,8 +5,10 @@ Every log numbers, dates and chains its events here and detects conflicts here, 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
 from msgspec import Struct
@@ -16,6 +18,11 @@ from store import codec, ids
 from store.log import Author, Event, IdempotencyKey, Receipt, RecordedEvent, StreamChange, StreamMoved
 
 Clock = Callable[[], datetime]
+
+CLOCK_TOLERANCE = timedelta(seconds=2)
+"""Time by which a clock may be behind the last event without a log line."""
+
+logger = logging.getLogger(__name__)
 
 
 def now() -> datetime:
@@ -60,6 +67,15 @@ class EventRow(Struct, frozen=True, gc=False):
     recorded: RecordedEvent
 
 
+@lru_cache(1)  # logged once for each last event, whose time the next ones get
+def _warn_of_clock(last: datetime) -> None:
+    logger.warning(
+        "The clock has gone back: the last event was recorded at %(last)s, which is in the future. New events get that "
+        "time until the clock has reached it. Check the system's clock",
+        {"last": last.isoformat()},
+    )
+
+
 class AppendBatch:
     """Appends that are written in one transaction, each as if it came after the one before.
 
@@ -73,7 +89,10 @@ class AppendBatch:
         head: Callable[[UUID], StreamHead],
         key_record: Callable[[str], KeyRecord | None],
     ) -> None:
-        self.tip = Tip(tip.position, max(clock(), tip.recorded_at))
+        at = clock()
+        if tip.recorded_at - at > CLOCK_TOLERANCE:
+            _warn_of_clock(tip.recorded_at)
+        self.tip = Tip(tip.position, max(at, tip.recorded_at))
         self.heads: dict[UUID, StreamHead] = {}
         self.key_records: dict[str, KeyRecord] = {}
         self.rows: list[EventRow] = []

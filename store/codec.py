@@ -44,6 +44,10 @@ class UnknownEvent(LogUnavailable):
     """The log holds an event that this version of Stageline can't decode; a newer version wrote it."""
 
 
+class DamagedEvent(LogUnavailable):
+    """The log holds an event that is no JSON."""
+
+
 def name(event: Event) -> str:
     return NAMES[type(event)]
 
@@ -53,7 +57,7 @@ def encode(event: Event) -> bytes:
 
 
 def decode(name: str, state: bytes) -> Event:
-    """Return the event stored as *name* and *state*; raises `UnknownEvent`."""
+    """Return the event stored as *name* and *state*; raises `UnknownEvent` or `DamagedEvent`."""
     decoder = _decoders.get(name)
     if decoder is None:
         raise UnknownEvent(f"Unknown event {name!r}: a newer version of Stageline wrote it. Update this one.")
@@ -62,6 +66,10 @@ def decode(name: str, state: bytes) -> Event:
     except msgspec.ValidationError as fault:
         raise UnknownEvent(
             f"Event {name!r} has an unknown form ({fault}): a newer version of Stageline wrote it. Update this one."
+        ) from fault
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise DamagedEvent(
+            f"Event {name!r} is damaged ({fault}). Run `stageline fsck` for its position, and restore a backup."
         ) from fault
 
 

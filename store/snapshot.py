@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from store.log import RecordedEvent
+from store.log import ExportPage, RecordedEvent
 
 
 class LogSnapshot(Protocol):
@@ -11,4 +11,18 @@ class LogSnapshot(Protocol):
 
     async def events(self, after: int, limit: int) -> Sequence[RecordedEvent]:
         """Return at most *limit* events with positions above *after*, in order."""
+        ...
+
+
+class ExportSource(Protocol):
+    """A log that can be exported."""
+
+    epoch: str
+
+    async def position(self) -> int:
+        """Return the position of the last event."""
+        ...
+
+    async def export(self, after: int = 0, limit: int = 1000) -> ExportPage:
+        """Return at most *limit* events with positions above *after*, as lines of an export."""
         ...

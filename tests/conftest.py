@@ -6,6 +6,8 @@ time; storms and series of crashes are brief; and what GraphQL answers from Post
 arguments of several. With `--long` all of it is tried.
 """
 
+import signal
+
 import pytest
 
 from tests import examples
@@ -13,6 +15,10 @@ from tests.browser import browser
 from tests.postgres import database, postgres, postgres_server
 
 __all__ = ["browser", "database", "postgres", "postgres_server"]
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as nohup and a shell's & leave it; programs would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -95,6 +96,19 @@ def test_the_locks_hold_what_the_project_asks_for_and_agree() -> None:
 @pytest.mark.parametrize("lock", LOCKS)
 def test_the_package_that_would_hide_our_gql_is_not_installed(lock: str) -> None:
     assert "gql" not in locked(lock)
+
+
+def test_programs_that_tests_start_take_ctrl_c_even_if_the_tests_ignore_it() -> None:
+    """As `nohup scripts/test &` does."""
+    started = subprocess.run(
+        [sys.executable, "-c", "import signal, tests.conftest; print(signal.getsignal(signal.SIGINT).__name__)"],
+        cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert started.stdout == "default_int_handler\n"
 
 
 def test_every_folder_of_tests_is_a_package() -> None:

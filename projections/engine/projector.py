@@ -9,7 +9,8 @@ fault reports it in the status, and starts again after a pause.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from projections.engine.projection import Projection
 from projections.engine.rebuild import Rebuild, chunks
 from projections.engine.status import ProjectionStatus, ProjectorStatus
 from projections.engine.views import Advance, Checkpoint, Views, ViewsUnavailable
+from store.codec import DamagedEvent, UnknownEvent
 from store.log import EventLog, LogUnavailable, RecordedEvent
 
 PAUSE = 1.0
@@ -29,6 +31,9 @@ TIMEOUT = 5.0
 
 BATCH = 1_000
 """Events that a rebuild reads at once, and rows that it writes at once."""
+
+REPORT_INTERVAL = 5.0
+"""Time between two log lines about the progress of a rebuild, in seconds."""
 
 ROOM = 5_000
 """Maximum number of rows that a rebuild keeps in memory for each projection, beside one batch."""
@@ -80,6 +85,8 @@ class Projector:
         self._waiters: dict[asyncio.Future[None], int] = {}
         self._faults: dict[str, str] = {}
         self._logged: set[str] = set()  # faults that were logged since the last recovery
+        self._lost = 0  # the last position of events that the log lost
+        self._reported = 0.0  # when the progress of the rebuild was logged
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -111,7 +118,10 @@ class Projector:
         return self._live[kind].position if kind in self._live else self._outdated.get(kind, 0)
 
     async def wait_for(self, position: int, timeout: float = TIMEOUT) -> None:
-        """Wait until every read model contains the log up to *position*; raise `ViewsBehind` after *timeout* s."""
+        """Wait until every read model contains the log up to *position*; raise `ViewsBehind` after *timeout* s.
+
+        Raises `DamagedEvent` or `UnknownEvent` if such an event is before *position*.
+        """
         if self.position >= position:
             return
         waiter = asyncio.get_running_loop().create_future()
@@ -162,6 +172,10 @@ class Projector:
                     level = logging.WARNING if trace is None else logging.ERROR
                     logger.log(level, "Projection is stalled: %s; retrying in %g s", text, self._pause, exc_info=trace)
                 self._logged.add(text)
+                if isinstance(fault, (DamagedEvent, UnknownEvent)):  # waiting is in vain
+                    for waiter in self._waiters:
+                        if not waiter.done():
+                            waiter.set_exception(fault)
                 self._faults[name] = text
                 self._is_reviewed.set()
                 await asyncio.sleep(self._pause)
@@ -173,10 +187,11 @@ class Projector:
             logger.info("Projection has recovered")
             self._logged.clear()
 
-    async def _review(self) -> None:
+    async def review(self) -> None:
         """Read the checkpoints, and find the rows that need a rebuild."""
         async with self._moving:
             found = await self._views.checkpoints()
+            await self._check_end(found.values())
             ours = {kind for kind, checkpoint in found.items() if await self._is_of_this_log(checkpoint)}
             self._live, self._stale = {}, {}
             for kind, projection in self._projections.items():
@@ -188,6 +203,18 @@ class Projector:
             self._outdated = {kind: found[kind].position for kind in ours & self._stale.keys()}
             self._notify()
             self._is_reviewed.set()
+
+    async def _check_end(self, found: Iterable[Checkpoint]) -> None:
+        """Report that the log has lost its last events, as by a restore of an earlier copy."""
+        known = max((each.position for each in found if each.epoch == self._log.epoch), default=0)
+        end = await self._log.position()
+        if known > end and known != self._lost:
+            self._lost = known
+            logger.error(
+                "The log ends at position %(end)d, but its read models have events up to %(known)d: it lost the "
+                "others. If this is no backup that you restored on purpose, stop the server and restore a newer one",
+                {"end": end, "known": known},
+            )
 
     async def _is_of_this_log(self, checkpoint: Checkpoint) -> bool:
         if checkpoint.epoch != self._log.epoch or not checkpoint.position:
@@ -210,7 +237,7 @@ class Projector:
     # Following
 
     async def _follow(self) -> None:
-        await self._review()
+        await self.review()
         await self._has_live.wait()
         after = min((checkpoint.position for checkpoint in self._live.values()), default=0)
         if after == await self._log.position():
@@ -253,7 +280,7 @@ class Projector:
             await self._views.forget(kind)
         while True:
             await self._views.prune()
-            await self._review()
+            await self.review()
             replaced = await self._rebuild() if self._stale else ()
             self._recover("_renew")
             if replaced:
@@ -266,6 +293,7 @@ class Projector:
         generations = {kind: await self._views.begin(kind) for kind in stale}
         projections = [self._projections[kind] for kind in stale]
         rebuild = Rebuild(self._views, projections, generations, self._batch, self._room)
+        self._reported = time.monotonic()
         last = await self._read_on(rebuild, None)
         await rebuild.flush()
         async with self._moving:
@@ -293,7 +321,18 @@ class Projector:
         while events := await self._log.read_all(last.position if last else 0, self._batch):
             await rebuild.fold(events)
             last = events[-1]
+            await self._report(last.position)
         return last
+
+    async def _report(self, position: int) -> None:
+        """Log the progress of a rebuild, at most once in `REPORT_INTERVAL`."""
+        if time.monotonic() - self._reported >= REPORT_INTERVAL:
+            self._reported = time.monotonic()
+            end = max(position, await self._log.position())
+            logger.info(
+                "Rebuilding the read models: %(share)d%%, %(position)d of %(end)d events",
+                {"share": 100 * position // end, "position": position, "end": end},
+            )
 
 
 def _advance(buffer: RowBuffer[Any], before: Checkpoint | None, after: Checkpoint) -> Advance:

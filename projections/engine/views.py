@@ -145,6 +145,10 @@ class ViewsUnavailable(LogUnavailable):
     """The store of read models can't be read or written to; its message says what to do."""
 
 
+class ViewsDamaged(ViewsUnavailable):
+    """The store was damaged. An empty one replaces it, and can be read after the next save."""
+
+
 class CheckpointMoved(Exception):
     """Another writer moved the checkpoint of *kind*; nothing was saved."""
 

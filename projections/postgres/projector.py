@@ -107,7 +107,7 @@ class SharedProjector(Projector):
             self._live = found
             self._notify()
         else:
-            await self._review()
+            await self.review()
         self._seen = found
 
 

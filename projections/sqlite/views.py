@@ -7,9 +7,10 @@ checkpoint; the projector then writes them again.
 """
 
 import asyncio
+import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from projections.engine.views import (
     Slice,
     ViewRow,
     Views,
+    ViewsDamaged,
     ViewsUnavailable,
     decode_cursor,
 )
@@ -33,6 +35,7 @@ from projections.sqlite import search, tables
 from projections.sqlite.listing import SqliteListing
 from projections.sqlite.search import SqliteSearch
 from projections.sqlite.tables import transaction
+from store.log import LogUnavailable
 from store.sqlite import disk
 
 Result = TypeVar("Result")
@@ -45,6 +48,9 @@ READERS = 3
 
 PRUNED = 500
 """Rows that are pruned in one transaction; more would let a save wait."""
+
+DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""SQLite's result codes for a damaged file, https://www.sqlite.org/rescode.html."""
 
 ADVICE = "If the file is damaged, stop the server and delete it. Its content is rebuilt from the log."
 
@@ -60,12 +66,23 @@ PARKED = """
 """
 
 
+logger = logging.getLogger(__name__)
+
+
 class SqliteViews(Views):
-    """The store of read models in a file of SQLite."""
+    """The store of read models in a file of SQLite.
+
+    A damaged file is set aside and replaced. `on_replaced` is called then, in the event loop. Reads raise
+    `ViewsUnavailable` until the first save of new rows.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._is_closed = False
+        self.on_replaced: Callable[[], Awaitable[None]] | None = None
+        self._notification: asyncio.Future[None] | None = None
+        self._file = 0  # how often the file was replaced
+        self._is_empty = False  # since it was replaced
         self._connections: list[sqlite3.Connection] = []
         self._local = threading.local()
         self._writer = ThreadPoolExecutor(1, "views-writer")
@@ -80,6 +97,8 @@ class SqliteViews(Views):
             await asyncio.to_thread(disk.make_file, Path(path))  # readable by its owner only, like the log
         try:
             await views._write(tables.make)
+        except ViewsDamaged:
+            pass  # the new file has its tables
         except BaseException:
             await views.close()
             raise
@@ -170,6 +189,7 @@ class SqliteViews(Views):
                     _save(db, advance)
 
         await self._write(save)
+        self._is_empty = False
 
     async def begin(self, kind: str) -> int:
         def begin(db: sqlite3.Connection) -> int:
@@ -201,6 +221,8 @@ class SqliteViews(Views):
     # Threads
 
     async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        if self._is_empty:
+            raise ViewsDamaged(f"{self._path} was damaged, and its content is being rebuilt from the log.")
         return await self._run(self._readers, work)
 
     async def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
@@ -209,20 +231,53 @@ class SqliteViews(Views):
     async def _run(self, threads: ThreadPoolExecutor, work: Callable[[sqlite3.Connection], Result]) -> Result:
         if self._is_closed:
             raise ViewsUnavailable(f"The store of read models {self._path} is closed.")
+        loop, file = asyncio.get_running_loop(), self._file
         try:
-            return await asyncio.get_running_loop().run_in_executor(threads, lambda: work(self._connection()))
+            return await loop.run_in_executor(threads, lambda: work(self._connection()))
         except (OSError, sqlite3.Error) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGES and self._path != MEMORY:
+                await self._replace(file, error)
+                raise ViewsDamaged(f"{self._path} was damaged ({error}); it is being rebuilt from the log.") from error
             raise ViewsUnavailable(f"{self._path}: {error}. {ADVICE}") from error
+
+    async def _replace(self, file: int, fault: Exception) -> None:
+        """Replace the damaged *file*, unless another task has; raise `ViewsUnavailable`."""
+        path, aside = Path(self._path), Path(f"{self._path}-damaged")
+
+        def replace() -> bool:
+            if file != self._file:
+                return False
+            self._is_empty = True
+            for suffix in ("-wal", "-shm"):
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
+            path.replace(aside)
+            disk.make_file(path)
+            self._file += 1
+            tables.make(self._connection())
+            return True
+
+        try:
+            is_new = await asyncio.get_running_loop().run_in_executor(self._writer, replace)
+        except (OSError, sqlite3.Error, LogUnavailable) as error:
+            raise ViewsUnavailable(f"{path} is damaged ({fault}) and can't be replaced: {error}.") from error
+        if is_new:
+            logger.error(
+                "%(file)s is damaged and was moved to %(aside)s: %(error)s. The read models are rebuilt from the log",
+                {"file": path, "aside": aside, "error": fault},
+            )
+            if self.on_replaced is not None:  # its caller may hold what the projector needs
+                self._notification = asyncio.ensure_future(self.on_replaced())
 
     def _connection(self) -> sqlite3.Connection:
         """Return the connection of this thread."""
         known: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if known is None:
+        if known is None or self._local.file != self._file:
+            file = self._file
             # `close` closes it from another thread, after this one has ended
             known = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
             known.execute("PRAGMA journal_mode = WAL")
             known.execute("PRAGMA synchronous = NORMAL")
-            self._local.connection = known
+            self._local.connection, self._local.file = known, file
             self._connections.append(known)
         return known
 

@@ -88,7 +88,7 @@ class Executor(Protocol):
         ...
 
     async def stop(self, environment: UUID, service: UUID) -> None:
-        """Stop everything that runs for *service*."""
+        """Stop everything that runs for *service*, which was removed, and forget it."""
         ...
 
     async def sweep(self, keep: Collection[UUID]) -> None:

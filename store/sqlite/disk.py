@@ -1,5 +1,6 @@
 """Private files and folders, and SQLite's errors as messages for the operator."""
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -27,6 +28,20 @@ ADVICE = {
     sqlite3.SQLITE_NOTADB: f"the file is not an SQLite database: {_RESTORE}",
 }
 """Messages by SQLite's primary result code, https://www.sqlite.org/rescode.html."""
+
+_NOT_ALLOWED = "the server's user may not write there: make that user the owner, or name another folder (--data)"
+_NO_FOLDER = "a part of the path is a file: name another folder (--data)"
+
+SYSTEM_ADVICE = {
+    errno.EACCES: _NOT_ALLOWED,
+    errno.EPERM: _NOT_ALLOWED,
+    errno.EROFS: "the file system is read-only: name another folder (--data)",
+    errno.ENOSPC: ADVICE[sqlite3.SQLITE_FULL],
+    errno.EDQUOT: "the disk quota is used up: free some space, then try again",
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EEXIST: _NO_FOLDER,
+}
+"""Messages by the number of a system's error."""
 
 
 def open_private(path: str, flags: int) -> int:
@@ -88,4 +103,5 @@ def translate_errors(path: Path) -> Iterator[None]:
     except (OSError, sqlite3.Error, PersistenceError) as error:
         cause = error if isinstance(error, sqlite3.Error) else error.__cause__
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the primary code
-        raise LogUnavailable(f"{path}: {ADVICE.get(code, str(error))}.") from error
+        advice = SYSTEM_ADVICE.get(getattr(error, "errno", None) or 0, str(error))
+        raise LogUnavailable(f"{path}: {ADVICE.get(code, advice)}.") from error

@@ -1,7 +1,11 @@
+import fcntl
+import gzip
 import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,7 +92,7 @@ def test_an_export_needs_a_token(staging: Shell) -> None:
 
 def test_a_log_that_was_not_altered_is_found_good(staging: Shell, log: Path, head: tuple[str, ...]) -> None:
     count = len(events(log))
-    assert staging.done("audit", "verify", str(log)).out == f"{count:,} events, none of them altered\n"
+    assert staging.done("audit", "verify", str(log)).lines[0] == f"{count:,} events, none of them altered"
     answer = staging.done("audit", "verify", str(log), *head, "--json").json
     assert (answer["events"], answer["isGood"], answer["findings"]) == (count, True, [])
     assert [(each["name"], each["position"]) for each in answer["heads"]] == [("head.json", count)]
@@ -206,3 +210,64 @@ def breaking_off(url: str, after: int) -> Iterator[str]:
         carrier.start()
         yield f"http://127.0.0.1:{door.getsockname()[1]}"
         carrier.join()
+
+
+def test_a_second_export_to_the_same_file_is_refused(staging: Shell, log: Path) -> None:
+    before = log.read_bytes()
+    with log.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        refused = audit(staging, "export", "-o", str(log))
+    assert (refused.code, log.read_bytes()) == (1, before)
+    assert f"Another export writes to {log}" in refused.err
+
+
+@pytest.mark.parametrize("words", [("-o", "/dev/full"), ()])
+def test_an_export_to_a_full_device_fails_at_once(staging: Shell, words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", "audit", "export", *words],
+            env=staging.env,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "should not have happened" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_compressed_export_verifies(staging: Shell, log: Path, head: tuple[str, ...]) -> None:
+    packed = log.with_suffix(".jsonl.gz")
+    packed.write_bytes(gzip.compress(log.read_bytes()))
+    assert "none of them altered" in staging("audit", "verify", str(packed)).out
+    packed.write_bytes(gzip.compress(log.read_bytes().replace(b'"admin"', b'"eve"')))
+    assert staging("audit", "verify", str(packed)).code == 1
+    packed.write_bytes(gzip.compress(log.read_bytes())[:-20])
+    assert f"Can't read {packed}" in staging("audit", "verify", str(packed)).err
+
+
+def test_an_export_after_a_position_verifies_when_that_is_named(staging: Shell, log: Path) -> None:
+    end = len(events(log))
+    rest = staging.home / "rest.jsonl"
+    staging.done("audit", "export", "--after", str(end - 3), "-o", str(rest))
+    answer = staging("audit", "verify", "--after", str(end - 3), str(rest))
+    assert answer.code == 0
+    assert answer.lines == [
+        "3 events, none of them altered",
+        f"This proves nothing about the events up to position {end - 3:,}, nor the links to them.",
+    ]
+    assert "removed" in staging("audit", "verify", str(rest)).out
+    rest.write_bytes(b"".join(rest.read_bytes().splitlines(keepends=True)[::2]))
+    assert "removed" in staging("audit", "verify", "--after", str(end - 3), str(rest)).out
+
+
+def test_a_verification_without_a_head_says_what_it_can_not_prove(
+    staging: Shell, log: Path, head: tuple[str, ...]
+) -> None:
+    why = "Without a head this can't prove that the log was not rewritten as a whole, or cut at its end."
+    assert why in staging("audit", "verify", str(log)).out
+    staging.done("audit", "export", "-o", str(log))
+    assert why not in staging("audit", "verify", str(log), *head).out

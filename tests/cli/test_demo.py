@@ -136,6 +136,30 @@ def test_what_a_killed_demo_left_is_ended_by_the_next(newcomer: Shell, tmp_path:
     assert working_in(newcomer.home) == []
 
 
+def test_a_demo_on_the_port_of_another_server_ends_and_changes_nothing(staging: Shell) -> None:
+    before = staging.config.read_text()
+    projects = staging("project", "list").out
+    answer = run(staging, "-m", "cli.main", "demo", "--exit", "--port", staging.server.url.rpartition(":")[2])
+    assert answer.code == 1
+    assert answer.err.count("is in use") == 1
+    assert staging.config.read_text() == before
+    assert staging("project", "list").out == projects
+
+
+def test_the_demo_keeps_a_token_and_a_context_that_were_there(staging: Shell, tmp_path: Path) -> None:
+    example = light(tmp_path / "example", {})
+    port = free_port()
+    content = json.loads(staging.config.read_text())
+    content["contexts"]["demo"] = {"project": "Mine", "environment": "mine"}
+    content["tokens"][f"http://127.0.0.1:{port}"] = "stageline_kept"
+    staging.config.write_text(json.dumps(content))
+    assert run(staging, "-c", ALTERED, example, "demo", "--exit", "--port", port).code == 0
+    after = json.loads(staging.config.read_text())
+    assert after["tokens"] == content["tokens"]
+    assert after["contexts"] == content["contexts"]
+    assert after["context"] == content["context"]
+
+
 def test_a_folder_of_somebody_elses_is_left_alone(newcomer: Shell) -> None:
     (newcomer.home / "precious").write_text("data")
     answer = run(newcomer, "-m", "cli.main", "demo", "--exit", "--data", ".")

@@ -487,6 +487,16 @@ async def test_a_number_that_was_given_to_another_process_is_left_alone(
         await foreign.wait()
 
 
+async def test_what_a_removed_service_wrote_is_freed_at_once(executor: ProcessExecutor, tmp_path: Path) -> None:
+    request = deploy("echo $$ > pid; seq 100000; exec sleep 60", directory=str(tmp_path))
+    await executor.deploy(request, Printed())
+    folder = tmp_path / "data" / "processes" / str(ENVIRONMENT)
+    assert list(folder.rglob("*"))
+    await executor.stop(ENVIRONMENT, SERVICE)
+    assert not is_alive(tmp_path / "pid")
+    assert not folder.exists()
+
+
 async def test_a_sweep_stops_and_forgets_all_but_what_is_kept(executor: ProcessExecutor, tmp_path: Path) -> None:
     kept, left = deploy(server(tmp_path), ports=(0,)), deploy(server(tmp_path), ports=(0,), service=OTHER)
     (port,), (swept,) = await asyncio.gather(executor.deploy(kept, Printed()), executor.deploy(left, Printed()))

@@ -59,6 +59,17 @@ async def test_the_services_of_a_stage_run_at_once(world: World) -> None:
     assert over.status == Status.SUCCEEDED
 
 
+async def test_a_failed_step_and_its_deployment_leave_a_line_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.target.on("build broken", failing("no compiler"))
+    id_ = await world.request(await world.environment(["broken"]))
+    await world.runner().drive(id_)
+    lines = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert [record.getMessage() for record in lines] == ["A step failed: no compiler", "A deployment failed"]
+    assert all(isinstance(record.args, dict) and record.args["deployment"] == id_ for record in lines)
+
+
 async def test_no_more_services_are_worked_on_at_once_than_the_environment_allows(world: World) -> None:
     names = [f"s{number}" for number in range(7)]
 

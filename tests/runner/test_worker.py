@@ -424,6 +424,20 @@ async def test_a_worker_that_falls_silent_while_it_hands_on_keeps_no_other_from_
         assert await asking == []
 
 
+async def test_a_worker_that_was_taken_for_stalled_begins_again(
+    world: World, workers: Workers, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment = await world.environment(["api"])
+    async with workers.one():
+        assert (await world.over(await world.request(environment))).status == Status.SUCCEEDED
+        connection = await asyncpg.connect(database)
+        await connection.execute("DELETE FROM procrastinate_workers")  # as others do with a stalled one
+        await connection.close()
+        assert (await world.over(await world.request(environment))).status == Status.SUCCEEDED
+    assert "The worker failed" not in caplog.messages
+    assert any("Other workers took this one for stalled" in each for each in caplog.messages)
+
+
 async def test_what_a_living_worker_drives_is_its_own(
     world: World, workers: Workers, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,15 @@ async def test_health_says_that_the_log_is_out_of_reach(tmp_path: Path) -> None:
     assert b'"status":"unavailable"' in bytes(answer.body)
 
 
+async def test_health_says_that_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(Settings(data=tmp_path)) as parts:
+        assert (await health(parts.application, tmp_path)).status_code == 200
+        monkeypatch.setattr("server.health.MIN_FREE", 2**62)
+        answer = await health(parts.application, tmp_path)
+    assert answer.status_code == 503
+    assert f"The disk of {tmp_path} is full" in bytes(answer.body).decode()
+
+
 async def test_health_says_what_is_wrong_with_the_read_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parked = ParkedEvent(
         kind="project", position=2, stream=ids.new(), name="project.ProjectCreated", error="KeyError: 7"

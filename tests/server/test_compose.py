@@ -99,3 +99,7 @@ def test_no_two_containers_share_a_folder() -> None:
         each.partition(":")[0] for service in SERVICES.values() for each in service.get("volumes", []) if ":" in each
     ]
     assert sorted(whole) == sorted(COMPOSE["volumes"])
+
+
+def test_an_image_is_well_while_its_server_runs_even_if_the_database_is_away() -> None:
+    assert "/health/live'" in (ROOT / "Dockerfile").read_text(encoding="utf-8").partition("HEALTHCHECK")[2]

@@ -1,19 +1,26 @@
 """Damage to the log and to the read models is found, on both stores."""
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
 
+from domain.deployment.step import Phase
 from server.components import running
 from server.fsck import check
 from server.settings import Settings
+from store import ids
+from store.log import LogUnavailable
+from store.sqlite.log import SqliteLog
 from store.sqlite.output import MemoryOutput
 from tests.runner.world import World
+from tests.store.sample import ANN, A, change
 
 Damage = Callable[[str], None]
 
@@ -122,3 +129,86 @@ async def test_how_much_is_done_is_told(settings: Settings) -> None:
     await check(settings, report=shares.append)
     assert shares[0] == 0
     assert shares[-1] == 1
+
+
+async def test_an_event_that_is_no_json_is_named_by_its_position(settings: Settings, damage: Damage) -> None:
+    await asyncio.to_thread(damage, "UPDATE stored_events SET state = '{{' WHERE {position} = 4")
+    findings = await wrong(settings)
+    assert "position 4" in findings[0]
+    assert "the read models can't be checked: the log, position 4 can't be read" in findings[1]
+
+
+async def use(settings: Settings) -> UUID:
+    """Has a stream with output; the environment's is as good as a deployment's."""
+    async with running(settings) as parts:
+        world = World(parts.application.log, parts.application.output)
+        stream = await world.environment(["api"])
+        await world.outputs.append(stream, ids.new(), Phase.BUILD, 1, ["built"])
+        await parts.application.projector.wait_for(await world.log.position(), 30)
+    return stream
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> Settings:
+    """The data folder of a server on SQLite that has run."""
+    settings = Settings(data=tmp_path / "data")
+    await use(settings)
+    return settings
+
+
+async def test_a_server_may_run_meanwhile(folder: Settings) -> None:
+    async with running(folder):
+        assert await check(folder, single_process=0) == (await position(folder), [])
+
+
+async def position(settings: Settings) -> int:
+    return (await check(settings))[0]
+
+
+async def test_a_folder_that_is_none_is_refused_and_not_created(tmp_path: Path) -> None:
+    with pytest.raises(LogUnavailable, match="holds no log"):
+        await check(Settings(data=tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+async def test_a_log_that_was_copied_without_its_write_ahead_log_is_found(folder: Settings, tmp_path: Path) -> None:
+    early = tmp_path / "early"
+    early.mkdir()
+    shutil.copy(folder.data / "log.db", early)
+    deployment = await use(folder)
+    before, after = await position(Settings(data=early)), await position(folder)
+    shutil.copy(early / "log.db", folder.data)
+    findings = await wrong(folder)
+    assert f"the log lacks deployments that have output: 1, such as {deployment}" in findings
+    assert (
+        f"the log ends at position {before}, but its read models have events up to {after}: it lost the others"
+        in findings
+    )
+
+
+async def test_a_log_that_lost_all_its_events_is_refused(folder: Settings) -> None:
+    (folder.data / "log.db").write_bytes(b"")
+    with pytest.raises(LogUnavailable, match="copied without its write-ahead log"):
+        await check(folder)
+
+
+async def test_damaged_pages_of_the_log_are_named_by_the_position_of_their_first_event(folder: Settings) -> None:
+    log = await SqliteLog.open(folder.data / "log.db")
+    await log.append([change(A, 0, *map(str, range(300)))], ANN)  # more than fit into one page
+    await log.close()
+    with closing(sqlite3.connect(folder.data / "log.db", isolation_level=None)) as database:
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+        (leaf,) = database.execute(
+            "SELECT min(pageno) FROM dbstat WHERE name = 'stored_events' AND pagetype = 'leaf'"
+        ).fetchone()
+    content = bytearray((folder.data / "log.db").read_bytes())
+    content[(leaf - 1) * size : leaf * size] = bytes(size)
+    (folder.data / "log.db").write_bytes(content)
+    findings = await wrong(folder)
+    assert findings[0].startswith("the log, position 1 can't be read: database disk image is malformed")
+
+
+async def test_damaged_read_models_are_a_finding(folder: Settings) -> None:
+    (folder.data / "views.db").write_bytes(b"no database" * 1000)
+    (finding,) = await wrong(folder)
+    assert "the read models can't be read, and the next start of the server rebuilds them" in finding

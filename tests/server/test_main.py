@@ -4,16 +4,21 @@ import json
 import os
 import re
 import signal
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from cli.sandbox import free_ports
 from tests.runner import test_crash
 from tests.server.test_database_away import until
 from tests.serving import PATIENCE, Serving, serving
@@ -34,6 +39,7 @@ mutation ($environment: ID!, $directory: String!) {
 }
 """
 DEPLOY = "mutation ($environment: ID!) { deploy(environment: $environment) { ... on Deployment { id } } }"
+GET = "query ($id: ID!) { environment(id: $id) { name } }"
 STATUS = "query ($id: ID!) { deployment(id: $id) { status } }"
 FOLLOW = "subscription ($environment: ID!) { pipelineEvents(environment: $environment) { type } }"
 
@@ -88,6 +94,106 @@ def test_a_configuration_that_makes_no_sense_is_named(tmp_path: Path) -> None:
     said = _not_started(unstarted, port=0, data=unstarted.data)
     assert said.partition(" ")[2].startswith(f"ERROR {file} is not valid JSON (")
     assert file.read_text() == "nonsense"
+
+
+@pytest.mark.parametrize("option", ["--data", "--signing-key"])
+def test_a_folder_that_can_not_be_written_to_is_named_in_one_line(tmp_path: Path, option: str) -> None:
+    unstarted = Serving(tmp_path)
+    (tmp_path / "file").touch()
+    options = ["--data", str(unstarted.data), option, str(tmp_path / "file" / "below")]
+    ended = unstarted.stageline("serve", "--port", "0", *options)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert f"{tmp_path / 'file' / 'below'}" in line
+    assert ("a part of the path is a file" if option == "--data" else "Not a directory") in line
+
+
+def test_a_configuration_folder_that_can_not_be_written_to_is_named_in_one_line(tmp_path: Path) -> None:
+    unstarted = Serving(tmp_path)
+    unstarted.config.touch()
+    said = _not_started(unstarted, port=0, data=unstarted.data)
+    (line,) = said.splitlines()
+    assert str(unstarted.config) in line
+
+
+def test_a_token_of_the_operators_choice_needs_no_configuration_folder(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("too short")
+    unstarted = Serving(tmp_path)
+    unstarted.config.touch()
+    options = {"port": 0, "data": unstarted.data, "admin-token": token}
+    assert f"{token} holds no usable token: it must be 32 to 1,024" in _not_started(unstarted, **options)
+    token.write_text("0123456789abcdef" * 4 + "\n")
+    for _ in range(2):  # the second time, the token is known
+        with serving(tmp_path, "--admin-token", str(token)) as server:
+            headers = {"authorization": f"Bearer {token.read_text().strip()}"}
+            answer = httpx.post(f"{server.url}/graphql", json={"query": "{ __typename }"}, headers=headers)
+            assert answer.json() == {"data": {"__typename": "Query"}}
+
+
+def test_damaged_read_models_are_rebuilt_at_the_start(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        environment = server.execute(CREATE)["createEnvironment"]["environment"]["id"]
+        server.stop()
+        views = bytearray((server.data / "views.db").read_bytes())
+        views[100:] = bytes(len(views) - 100)
+        (server.data / "views.db").write_bytes(views)
+        server.start()
+        assert server.execute(GET, id=environment) == {"environment": {"name": "staging"}}
+        assert "is damaged and was moved to" in server.log.read_text()
+
+
+def test_read_models_that_are_damaged_while_it_runs_are_rebuilt(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        environment = server.execute(CREATE)["createEnvironment"]["environment"]["id"]
+        server.stop()
+        with closing(sqlite3.connect(server.data / "views.db")) as database:
+            (size,) = database.execute("PRAGMA page_size").fetchone()
+            roots = "SELECT rootpage FROM sqlite_master WHERE tbl_name = 'rows' AND rootpage > 0"
+            pages = [page for (page,) in database.execute(roots)]
+        views = bytearray((server.data / "views.db").read_bytes())
+        for page in pages:
+            views[(page - 1) * size : page * size] = b"\xff" * size
+        (server.data / "views.db").write_bytes(views)
+        server.start()
+        until(lambda: _has_name(server, environment, "staging"))
+        assert "is damaged and was moved to" in server.log.read_text()
+
+
+def test_an_event_of_a_newer_version_ends_the_start_and_says_what_to_do(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.execute(CREATE)
+        server.stop()
+        with closing(sqlite3.connect(server.data / "log.db")) as database, database:
+            database.execute(
+                "INSERT INTO stored_events SELECT rowid + 1, originator_id, originator_version + 1, 'pipeline.Flown', "
+                "state, id, recorded_at, actor, origin, token, correlation, causation, reason, hash, hash "
+                "FROM stored_events ORDER BY rowid DESC LIMIT 1"
+            )
+        (server.data / "views.db").unlink()
+        said = _not_started(server, port=0, data=server.data)
+    assert "Unknown event 'pipeline.Flown': a newer version of Stageline wrote it. Update this one." in said
+    assert "serves" not in said
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_signal_ends_a_start_that_waits_for_its_database(tmp_path: Path, command: str) -> None:
+    waiting = Serving(tmp_path)
+    options = ["--data", str(waiting.data), "--database", f"postgresql://127.0.0.1:{free_ports(1)[0]}/stageline"]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "cli.main", command, *options, *(["--port", "0"] if command == "serve" else [])],
+            env=waiting.env,
+            stderr=log,
+        ) as process,
+    ):
+        until(lambda: "Waiting for the database" in (tmp_path / "log").read_text())
+        process.terminate()
+        assert process.wait(PATIENCE) == 1
+    said = (tmp_path / "log").read_text()
+    assert "before its start was complete" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
@@ -147,3 +253,12 @@ def _following(server: Serving, environment: str) -> Iterator[ClientConnection]:
         for _ in ["connection_ack", "ENVIRONMENT_CREATED", *["STAGE_CREATED"] * 4]:
             connection.recv(PATIENCE)
         yield connection
+
+
+def _has_name(server: Serving, environment: str, name: str) -> bool:
+    """Whether the environment is read, and right; it may be unavailable, and is never missing."""
+    headers = {"authorization": f"Bearer {server.token}"}
+    request = {"query": GET, "variables": {"id": environment}}
+    answer = httpx.post(f"{server.url}/graphql", json=request, headers=headers, timeout=PATIENCE).json()
+    assert "errors" in answer or answer["data"] == {"environment": {"name": name}}
+    return "errors" not in answer

@@ -101,14 +101,13 @@ class ProcessExecutor:
         await attempt.end()
 
     async def stop(self, environment: UUID, service: UUID) -> None:
-        await self._end(_attempts(self._service(environment, service)))
+        await self._remove(self._service(environment, service))
 
     async def sweep(self, keep: Collection[UUID]) -> None:
         for folder in _folders(self._root):
             for service in _folders(folder):
                 if UUID(service.name) not in keep:
-                    await self._end(_attempts(service))
-                    shutil.rmtree(service, ignore_errors=True)
+                    await self._remove(service)
             with suppress(OSError):  # it still has services
                 folder.rmdir()
 
@@ -172,6 +171,13 @@ class ProcessExecutor:
             if not attempt.is_running:
                 record = attempt.record
                 raise StepFailed(f"{_subject(request, record)} {_outcome(record)} before it was healthy")
+
+    async def _remove(self, service: Path) -> None:
+        """Stop the service, and delete its files and the empty folder of its environment."""
+        await self._end(_attempts(service))
+        await asyncio.to_thread(shutil.rmtree, service, ignore_errors=True)
+        with suppress(OSError):  # the environment still has services, or never had any
+            service.parent.rmdir()
 
     def _service(self, environment: UUID, service: UUID) -> Path:
         return self._root / str(environment) / str(service)

@@ -429,7 +429,23 @@ async def test_rows_of_another_log_are_rebuilt(views: Views) -> None:
     assert rows(views) == expected(await all_of(other), PROJECTIONS)
 
 
-async def test_rows_from_beyond_the_end_of_a_restored_log_are_rebuilt(views: Views, tmp_path: Path) -> None:
+async def test_a_rebuild_logs_its_progress(
+    memory: MemoryLog, views: Views, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("projections.engine.projector.REPORT_INTERVAL", 0.0)
+    caplog.set_level("INFO")
+    await build_world(memory)
+    end = await memory.position()
+    projector = Projector(memory, views, PROJECTIONS, batch=end // 2)
+    await projector.start()
+    await projector.wait_for(end, 30)
+    await projector.stop()
+    assert f"Rebuilding the read models: {100 * (end // 2) // end}%, {end // 2} of {end} events" in caplog.messages
+
+
+async def test_rows_from_beyond_the_end_of_a_restored_log_are_rebuilt(
+    views: Views, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A restored copy of the log has the same epoch, but another history since."""
     path, copy = tmp_path / "log.db", tmp_path / "copy.db"
     log = await SqliteLog.open(path)
@@ -453,6 +469,7 @@ async def test_rows_from_beyond_the_end_of_a_restored_log_are_rebuilt(views: Vie
             await projector.wait_for(await log.position())
             assert (await projector.status()).lag == 0
         assert rows(views) == expected(await all_of(log), PROJECTIONS)
+        assert ("it lost the others" in caplog.text) == (not more)
         await log.close()
 
 

@@ -120,16 +120,20 @@ async def test_the_store_is_for_its_owner_only(tmp_path: Path) -> None:
     await views.close()
 
 
-async def test_a_file_that_is_no_store_is_left_alone_and_the_error_says_what_to_do(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_store_is_set_aside_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "views.db"
     path.write_bytes(b"something else\n" * 100)
-    with pytest.raises(ViewsUnavailable) as caught:
-        await SqliteViews.open(path)
-    assert str(caught.value) == (
-        f"{path}: file is not a database. If the file is damaged, stop the server and delete it. "
-        "Its content is rebuilt from the log."
-    )
-    assert path.read_bytes() == b"something else\n" * 100
+    views = await SqliteViews.open(path)
+    assert await views.checkpoints() == {}
+    with pytest.raises(ViewsUnavailable, match="was damaged, and its content is being rebuilt from the log"):
+        await views.get("thing", UUID(int=1))  # an empty answer would be wrong
+    await save_rows(views, row(1))
+    assert await views.get("thing", UUID(int=1)) is not None
+    await views.close()
+    assert path.with_name("views.db-damaged").read_bytes() == b"something else\n" * 100
+    assert "views.db is damaged and was moved to" in caplog.text
 
 
 async def test_a_full_store_recovers_when_there_is_space_again(in_memory: SqliteViews) -> None:

@@ -1,0 +1,125 @@
+"""
+A consistent copy of a data folder, also while a server uses it.
+
+Copying the files themselves loses the events in the write-ahead log. This copies through SQLite: each file as it stood
+in one read transaction. The output of steps is read before the log, so the copied log has every deployment with output.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from store.log import LogUnavailable
+from store.sqlite import disk
+from store.sqlite.snapshot import LOG, OUTPUT, check_folder
+
+KEYS = "keys.db"
+SIGNING_KEY = "signing-key.pem"
+
+PART = "-part"
+"""Ending of a file's name until the backup is complete; the log is renamed last."""
+
+PAGES = 2_000
+"""Number of pages that are copied between two reports of the progress."""
+
+ReportProgress = Callable[[float], None]
+"""Is called with the progress, from 0 to 1."""
+
+
+def back_up(data: Path, target: Path, report: ReportProgress) -> tuple[int, tuple[str, ...]]:
+    """Copy the folder *data* into the new or empty folder *target*; return the number of events, and the copied files.
+
+    Raises `LogUnavailable`, and leaves no partial copy behind.
+    """
+    check_folder(data)
+    with disk.translate_errors(target):
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise LogUnavailable(f"{target} is not empty: name a new folder for the backup.")
+        disk.make_folder(target)
+    try:
+        with disk.translate_errors(target):
+            events, copied = _copy(data, target, report)
+            _complete(target, copied)
+    except BaseException:
+        for path in target.iterdir():
+            path.unlink()
+        raise
+    report(1)
+    return events, tuple(copied)
+
+
+def _copy(data: Path, target: Path, report: ReportProgress) -> tuple[int, list[str]]:
+    """Copy all files under temporary names; return the number of events and the names of the files."""
+    copied: list[str] = []
+    with _snapshots(data) as snapshots:
+        for name, source in snapshots.items():
+            copied.append(name)
+            with disk.translate_errors(data / name), closing(_create(target, name)) as copy:
+                source.backup(copy, pages=PAGES, progress=partial(_report, report, len(copied) / len(snapshots)))
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file each, without a write-ahead log
+        with disk.translate_errors(data / LOG):
+            (events,) = snapshots[LOG].execute("SELECT coalesce(max(rowid), 0) FROM stored_events").fetchone()
+        if (data / KEYS).exists():  # after the log: a destroyed key must not come back
+            copied.append(KEYS)
+            with (
+                disk.translate_errors(data / KEYS),
+                closing(_open(data / KEYS)) as keys,
+                closing(_create(target, KEYS)) as copy,
+            ):
+                keys.backup(copy)
+    if (data / SIGNING_KEY).exists():
+        copied.append(SIGNING_KEY)
+        path = target / f"{SIGNING_KEY}{PART}"
+        disk.make_file(path)
+        shutil.copyfile(data / SIGNING_KEY, path)
+    return int(events), copied
+
+
+@contextmanager
+def _snapshots(data: Path) -> Iterator[dict[str, sqlite3.Connection]]:
+    """Open read transactions on the output and then on the log."""
+    with ExitStack() as stack:
+        opened = {}
+        for name in (OUTPUT, LOG):
+            if (data / name).exists():
+                with disk.translate_errors(data / name):
+                    opened[name] = stack.enter_context(closing(_open(data / name)))
+                    opened[name].execute("BEGIN")
+                    opened[name].execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        yield opened
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Connect to an existing file. SQLite may have to write to it: to recover it after a crash."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+
+
+def _create(target: Path, name: str) -> sqlite3.Connection:
+    path = target / f"{name}{PART}"
+    disk.make_file(path)
+    return sqlite3.connect(path, isolation_level=None)
+
+
+def _report(report: ReportProgress, share: float, _: int, remaining: int, total: int) -> None:
+    report(min(0.99, share * (1 - remaining / max(1, total))))
+
+
+def _complete(target: Path, names: Sequence[str]) -> None:
+    """Give the files their names once they are on the disk."""
+    for name in names:
+        _sync(target / f"{name}{PART}")
+    for name in sorted(names, key=lambda each: each == LOG):
+        (target / f"{name}{PART}").rename(target / name)
+    _sync(target)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
