@@ -3,9 +3,9 @@
 from typing import Annotated
 
 import typer
-from msgspec import Struct, convert
+from msgspec import convert
 
-from cli.change import ChangeOptions, mutation
+from cli.change import AnswerJson, ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.output import Output, table
@@ -36,14 +36,13 @@ query Actors($first: Int, $after: String) {
 """,
     ACTOR,
 )
-SELECTION = "... on Actor { ...ActorFields }"
-SET = mutation("setActorProfile", SELECTION, ACTOR, actor="ID!", name="String", address="String")
-FORGET = mutation("forgetActor", SELECTION, ACTOR, actor="ID!")
+SET = mutation("setActorProfile", "ActorPayload", "...ActorFields", ACTOR, actor="ID!", name="String", address="String")
+FORGET = mutation("forgetActor", "ActorPayload", "...ActorFields", ACTOR, actor="ID!")
 
 ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The actor's id, as `stageline history` shows it.")]
 
 
-class ActorJson(Struct, rename="camel"):
+class ActorJson(AnswerJson, rename="camel"):
     id: str
     name: str | None
     address: str | None
@@ -80,7 +79,9 @@ def set_(
     with Client.known() as client:
         variables = {"actor": actor, "name": name, "address": address, **change.variables}
         after = convert(client.change(SET, variables), ActorJson)
-    output.answer(after, change.text("Actor updated successfully", table(("Actor", "Name", "Address"), [after.row()])))
+    output.answer(
+        after, change.text(after, "Actor updated successfully", table(("Actor", "Name", "Address"), [after.row()]))
+    )
 
 
 @command(app, "forget", "stageline actor forget admin --yes")
@@ -89,4 +90,4 @@ def forget(actor: ActorId, change: ChangeOptions, output: Output, yes: Yes = Fal
     confirm(f"Forget the name and address of {actor!r} for ever?", yes or change.dry_run)
     with Client.known() as client:
         after = convert(client.change(FORGET, {"actor": actor, **change.variables}), ActorJson)
-    output.answer(after, change.text(f"Actor {actor} forgotten", f"Actor {actor} forgotten"))
+    output.answer(after, change.text(after, f"Actor {actor} forgotten", f"Actor {actor} forgotten"))

@@ -4,9 +4,19 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from msgspec import UNSET, Struct, UnsetType
 
 from cli.client import Document, document
 from cli.output import say
+
+NOTHING = "Nothing changed: it is already so"
+"""The answer to a change that was not needed."""
+
+
+class AnswerJson(Struct, rename="camel", kw_only=True):
+    """The subject of a change; *changed* is only in answers to changes."""
+
+    changed: bool | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -47,16 +57,23 @@ class ChangeOptions:
             "dryRun": self.dry_run,
         }
 
-    def text(self, done: str, result: str) -> str:
-        """Return the answer for a person: *done*, or in a dry run the *result*."""
-        if not self.dry_run:
-            return done
-        say("Dry run: nothing was changed. The result would be:")
-        return result
+    def text(self, after: AnswerJson, done: str, result: str) -> str:
+        """Return the answer for a person: *done*, or in a dry run the *result*, if anything changed."""
+        if self.dry_run:
+            say(
+                "Dry run: nothing was changed. The result would be:" if after.changed else "Dry run: nothing to change."
+            )
+            return result
+        return done if after.changed else NOTHING
 
 
-def mutation(field: str, selection: str, fragments: str = "", **arguments: str) -> Document:
-    """Return the document of the mutation *field*, with *arguments* (name: type) and those of every change."""
+def mutation(field: str, payload: str, selection: str, fragments: str = "", **arguments: str) -> Document:
+    """Return the document of the mutation *field*, with *arguments* (name: type) and those of every change.
+
+    *selection* is of the subject in the type *payload*.
+    """
+    subject = payload[0].lower() + payload.removesuffix("Payload")[1:]
+    merged = " merged" if payload == "DeploymentPayload" else ""
     types = arguments | {
         "expectedVersion": "Int",
         "reason": "String",
@@ -69,7 +86,7 @@ def mutation(field: str, selection: str, fragments: str = "", **arguments: str) 
 mutation {field[0].upper()}{field[1:]}({variables}) {{
   {field}({passed}) {{
     __typename
-    {selection}
+    ... on {payload} {{ changed{merged} subject: {subject} {{ {selection} }} }}
     ... on Refusal {{ code message currentVersion }}
   }}
 }}

@@ -130,12 +130,12 @@ class Client:
         return data
 
     def change(self, document: Document, variables: Variables) -> Data:
-        """Return the answer of a mutation. Raise `MutationRefused` if it is a refusal."""
+        """Return the subject of a mutation with the rest of its payload. Raise `MutationRefused` if it is a refusal."""
         (result,) = self.execute(document, variables).values()
-        if result["__typename"] == "Refusal":
+        if result.pop("__typename") == "Refusal":
             raise MutationRefused(result["code"], result["message"], result["currentVersion"])
-        data: Data = result
-        return data
+        subject: Data | list[Data] = result.pop("subject")
+        return {"subjects": subject, **result} if isinstance(subject, list) else {**subject, **result}
 
     def pages(self, document: Document, variables: Variables, *, limit: int | None = None) -> Iterator[Data]:
         """Yield at most *limit* nodes of the connection that *document* selects with `$first` and `$after`."""

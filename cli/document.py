@@ -12,7 +12,7 @@ import yaml.resolver
 from msgspec import convert
 
 from cli import diff, pipeline
-from cli.change import ChangeOptions, mutation
+from cli.change import AnswerJson, ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.diff import CHANGE, ExitCode
@@ -48,7 +48,8 @@ query DocumentDiff($environment: ID!, $document: String!) {
 APPLY = pipeline.mutation("applyPipeline", document="String!")
 APPLY_TO_ALL = mutation(
     "applyPipelineToAll",
-    "... on Pipelines { pipelines { ...PipelineFields } }",
+    "PipelinesPayload",
+    "...PipelineFields",
     pipeline.PIPELINE,
     environments="[ID!]!",
     document="String!",
@@ -154,16 +155,17 @@ def apply(
         answer = client.change(APPLY, {"environment": environment, "document": document, **change.variables})
         after = pipeline.read(answer)
     text = diff.text(differences)
-    output.answer(after, change.text(f"{text}\nPipeline applied; it is version {after.version} now", text))
+    output.answer(after, change.text(after, f"{text}\nPipeline applied; it is version {after.version} now", text))
 
 
 def _apply_to_all(document: str, scopes: list[Scope], change: ChangeOptions, output: Output) -> None:
     with Client.known() as client:
         environments = [scope.find(client).id for scope in scopes]
         answer = client.change(APPLY_TO_ALL, {"environments": environments, "document": document, **change.variables})
-    after = [pipeline.read(each) for each in answer["pipelines"]]
+    after = [pipeline.read(each) for each in answer["subjects"]]
     lines = [f"{each.environment.name}: version {each.version}" for each in after]
-    output.answer({"pipelines": after}, change.text("\n".join(["Pipeline applied", *lines]), "\n".join(lines)))
+    text = change.text(convert(answer, AnswerJson), "\n".join(["Pipeline applied", *lines]), "\n".join(lines))
+    output.answer({"pipelines": after, "changed": answer["changed"]}, text)
 
 
 @command(app, "diff", "stageline pipeline diff -f pipeline.yaml", "stageline pipeline diff -f - --exit-code < p.yaml")
@@ -197,7 +199,9 @@ def clone(
 ) -> None:
     """Create an environment with the same stages and services."""
     after = pipeline.change(CLONE, scope, change, name=name, project=into)
-    output.answer(after, change.text(f"Environment {after.environment.name} created successfully", after.listing()))
+    output.answer(
+        after, change.text(after, f"Environment {after.environment.name} created successfully", after.listing())
+    )
 
 
 def _read(file: Path) -> str:

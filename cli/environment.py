@@ -39,7 +39,8 @@ Concurrency = Annotated[
 
 CREATE = mutation(
     "createEnvironment",
-    "... on Pipeline { ...PipelineFields }",
+    "PipelinePayload",
+    "...PipelineFields",
     pipeline.PIPELINE,
     project="ID!",
     name="String!",
@@ -48,10 +49,11 @@ CREATE = mutation(
 )
 EDIT = pipeline.mutation("editEnvironment", name="String", target="Target", concurrency="Int")
 DELETE = pipeline.mutation("deleteEnvironment")
-DEPLOY = mutation("deploy", "... on Deployment { ...DeploymentFields }", run.DEPLOYMENT, environment="ID!")
+DEPLOY = mutation("deploy", "DeploymentPayload", "...DeploymentFields", run.DEPLOYMENT, environment="ID!")
 CANCEL = mutation(
     "cancelDeployment",
-    "... on Deployment { ...DeploymentFields }",
+    "DeploymentPayload",
+    "...DeploymentFields",
     run.DEPLOYMENT,
     deployment="ID!",
     force="Boolean!",
@@ -95,7 +97,7 @@ def create(
             **change.variables,
         }
         after = pipeline.read(client.change(CREATE, variables))
-    output.answer(after, change.text("Environment created successfully", after.listing()))
+    output.answer(after, change.text(after, "Environment created successfully", after.listing()))
     made = after.environment
     if not config.load().scope.environment:
         output.hint(f'Next: stageline context set --project "{made.project.name}" --environment "{made.name}"')
@@ -124,7 +126,7 @@ def edit(
     if new_name is None and target is None and concurrency is None:
         raise Misused("Nothing to change: give --new-name, --target or --concurrency.")
     after = pipeline.change(EDIT, scope, change, name=new_name, target=target, concurrency=concurrency)
-    output.answer(after, change.text("Environment updated successfully", _described(after)))
+    output.answer(after, change.text(after, "Environment updated successfully", _described(after)))
 
 
 def _described(after: PipelineJson) -> str:
@@ -149,7 +151,7 @@ def delete(
         found = scope.find(client)
         confirm(f"Delete environment {found.name!r} of project {found.project!r}?", yes or change.dry_run)
         after = pipeline.read(client.change(DELETE, {"environment": found.id, **change.variables}))
-    output.answer(after, change.text("Environment deleted successfully", f"Environment {found.name} deleted"))
+    output.answer(after, change.text(after, "Environment deleted successfully", f"Environment {found.name} deleted"))
 
 
 @command(
@@ -175,7 +177,9 @@ def deploy(
         deployment = run.read(answer)
         if change.dry_run or not watching.is_wanted:
             requested = f"Deployment {deployment.number} of {environment.name} requested"
-            output.answer(deployment, change.text(requested, run.described(deployment)))
+            if deployment.merged:
+                requested = f"Request merged into deployment {deployment.number} of {environment.name}, which waits"
+            output.answer(deployment, change.text(deployment, requested, run.described(deployment)))
             if not change.dry_run:
                 output.hint(f"Watch it: stageline deployment watch {deployment.number}")
             return
@@ -210,6 +214,6 @@ def cancel(
         deployment = run.read(client.change(CANCEL, variables))
         if change.dry_run or not watching.is_wanted:
             requested = f"Cancellation of deployment {deployment.number} requested"
-            output.answer(deployment, change.text(requested, run.described(deployment)))
+            output.answer(deployment, change.text(deployment, requested, run.described(deployment)))
             return
         watch.follow(client, deployment, output, watching.timeout, wanted="CANCELLED")

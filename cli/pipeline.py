@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct, convert
 
 from cli import change as changes
-from cli.change import ChangeOptions
+from cli.change import AnswerJson, ChangeOptions
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed, MutationRefused
 from cli.scope import Scope
@@ -50,7 +50,7 @@ class StageJson(Struct, rename="camel"):
     services: list[ServiceJson]
 
 
-class PipelineJson(Struct, rename="camel"):
+class PipelineJson(AnswerJson, rename="camel"):
     environment: EnvironmentJson
     version: int
     cursor: str
@@ -142,7 +142,7 @@ def read(data: Data) -> PipelineJson:
 
 def mutation(field: str, **arguments: str) -> Document:
     """Return the document of a mutation of an environment's pipeline, for `change`."""
-    return changes.mutation(field, "... on Pipeline { ...PipelineFields }", PIPELINE, environment="ID!", **arguments)
+    return changes.mutation(field, "PipelinePayload", "...PipelineFields", PIPELINE, environment="ID!", **arguments)
 
 
 def change(document: Document, scope: Scope, how: ChangeOptions, **arguments: object) -> PipelineJson:

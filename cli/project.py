@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from msgspec import Struct, convert
+from msgspec import convert
 
-from cli.change import ChangeOptions, mutation
+from cli.change import AnswerJson, ChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
 from cli.output import Output, moment, table
@@ -18,10 +18,10 @@ app = group(
     "stageline project list",
 )
 
-CREATE = mutation("createProject", "... on Project { id name createdAt }", name="String!")
+CREATE = mutation("createProject", "ProjectPayload", "id name createdAt", name="String!")
 
 
-class ProjectJson(Struct, rename="camel"):
+class ProjectJson(AnswerJson, rename="camel"):
     id: str
     name: str
     created_at: datetime
@@ -45,4 +45,4 @@ def create(
     """Create a project."""
     with Client.known() as client:
         project = convert(client.change(CREATE, {"name": name, **change.variables}), ProjectJson)
-    output.answer(project, change.text("Project created successfully", f"Project {project.name}"))
+    output.answer(project, change.text(project, "Project created successfully", f"Project {project.name}"))

@@ -27,7 +27,7 @@ def restore(
     """
     after = pipeline.change(RESTORE, scope, change, version=version)
     done = f"Pipeline restored to version {version}; it is version {after.version} now"
-    output.answer(after, change.text(done, after.listing()))
+    output.answer(after, change.text(after, done, after.listing()))
 
 
 def undo(scope: Scope, change: ChangeOptions, output: Output) -> None:
@@ -36,4 +36,4 @@ def undo(scope: Scope, change: ChangeOptions, output: Output) -> None:
     A second undo makes the change again.
     """
     after = pipeline.change(UNDO, scope, change)
-    output.answer(after, change.text(f"Last change undone; it is version {after.version} now", after.listing()))
+    output.answer(after, change.text(after, f"Last change undone; it is version {after.version} now", after.listing()))

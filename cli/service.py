@@ -159,7 +159,7 @@ def confirm(question: str, yes: bool) -> None:
 
 
 def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
-    output.answer(after, change.text(done, after.listing()))
+    output.answer(after, change.text(after, done, after.listing()))
 
 
 def _document(stage: StageJson, service: ServiceJson) -> dict[str, object]:

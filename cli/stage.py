@@ -226,4 +226,4 @@ def unskip(name: ServiceName, scope: Scope, change: ChangeOptions, output: Outpu
 
 
 def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
-    output.answer(after, change.text(done, after.listing()))
+    output.answer(after, change.text(after, done, after.listing()))

@@ -11,10 +11,11 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 import strawberry
+from msgspec.structs import replace
 
 from application.handler import Outcome, Transaction
 from domain.decider import Decider
@@ -32,6 +33,16 @@ MAX_KEY = 200
 
 MAX_REASON = 1000
 """Maximum length of a reason, in characters."""
+
+
+@strawberry.interface(description="The answer to a mutation that was not refused.")
+class Payload:
+    """The common part of all payloads; the subject of the mutation is a field with the name of its type."""
+
+    changed: bool = strawberry.field(
+        description="Whether the mutation changed anything, or in a dry run would change it; false if everything was"
+        " already as wanted."
+    )
 
 
 @dataclass(frozen=True)
@@ -56,13 +67,16 @@ class Write:
         *work* checks the expected version itself, because it belongs to one of the streams.
         """
         author = self.context.author(self.reason)
-        assert author.token is not None
+        token = author.token
+        assert token is not None
+        if self.key is not None:
+            author = replace(author, correlation=uuid5(token, self.key))
         try:
             return await self.context.application.handler.transact(
                 work,
                 answer,
                 author,
-                key=None if self.key is None else f"{author.token.hex}:{self.key}",
+                key=None if self.key is None else f"{token.hex}:{self.key}",
                 request=self.request,
                 dry_run=self.dry_run,
             )

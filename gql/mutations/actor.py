@@ -11,12 +11,18 @@ from application import actor as use_cases
 from application.handler import Outcome
 from domain import name as names
 from domain.actor import ActorId, Actors, decider
-from gql.contract.mutation import Write, mutation
+from gql.contract.mutation import Payload, Write, mutation
 from gql.contract.refusal import Refusal
 from gql.types.actor import Actor, convert
 
+
+@strawberry.type(description="The answer to a mutation of an actor.")
+class ActorPayload(Payload):
+    actor: Actor = strawberry.field(description="The actor after the change.")
+
+
 ActorResult = Annotated[
-    Actor | Refusal,
+    ActorPayload | Refusal,
     strawberry.union("ActorResult", description="The actor after the change, or a refusal."),
 ]
 
@@ -50,7 +56,8 @@ async def forget_actor(write: Write, actor: ActorArgument) -> ActorResult:
     return _answer(write, subject, outcome, None)
 
 
-def _answer(write: Write, actor: ActorId, outcome: Outcome[Actors], key: bytes | None) -> Actor:
+def _answer(write: Write, actor: ActorId, outcome: Outcome[Actors], key: bytes | None) -> ActorPayload:
     known = outcome.state.find(actor)
     profile = use_cases.unseal(key, actor, known.sealed) if key and known and known.sealed else None
-    return convert(write.context, actor, profile, outcome.state, outcome.subject.version, outcome.receipt.position)
+    after = convert(write.context, actor, profile, outcome.state, outcome.subject.version, outcome.receipt.position)
+    return ActorPayload(changed=outcome.has_changed, actor=after)

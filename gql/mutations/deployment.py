@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from application import deployment as use_cases
 from application.handler import Outcome
 from domain import deployment as deployments
-from domain.deployment.queue import DeploymentId
+from domain.deployment.queue import DeploymentId, DeploymentMerged
 from domain.errors import DeploymentNotFound
-from gql.contract.mutation import Write, mutation
+from gql.contract.mutation import Payload, Write, mutation
 from gql.contract.refusal import Refusal
 from gql.types.deployment import Deployment, deployment_id, from_view
 from gql.types.environment import known_environment
@@ -19,8 +19,17 @@ from gql.types.ref import DeploymentArgument, EnvironmentArgument
 from projections.deployment import projection
 from store import ids
 
+
+@strawberry.type(description="The answer to a mutation of a deployment.")
+class DeploymentPayload(Payload):
+    merged: bool = strawberry.field(
+        description="Whether the request was merged into a waiting deployment that does the same, which is the answer."
+    )
+    deployment: Deployment = strawberry.field(description="The deployment after the change.")
+
+
 DeploymentResult = Annotated[
-    Deployment | Refusal,
+    DeploymentPayload | Refusal,
     strawberry.union("DeploymentResult", description="The deployment after the change, or a refusal."),
 ]
 
@@ -52,7 +61,7 @@ async def cancel_deployment(
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
-async def _answer(write: Write, outcome: Outcome[deployments.Deployment]) -> Deployment:
+async def _answer(write: Write, outcome: Outcome[deployments.Deployment]) -> DeploymentPayload:
     """Return the deployment after the change, or after the change that a dry run would make."""
     version = outcome.subject.version - (len(outcome.events) if write.dry_run else 0)
     view = await write.context.application.deployments.read(DeploymentId(outcome.subject.stream), version)
@@ -60,4 +69,8 @@ async def _answer(write: Write, outcome: Outcome[deployments.Deployment]) -> Dep
         view = projection.replay(outcome.preview(write.context.author(write.reason)), view)
         view = view and replace(view, position=outcome.receipt.position)  # a position that exists
     assert view is not None, "a deployment exists after a command"
-    return await from_view(write.context, view)
+    return DeploymentPayload(
+        changed=outcome.has_changed,
+        merged=isinstance(outcome.last, DeploymentMerged),
+        deployment=await from_view(write.context, view),
+    )

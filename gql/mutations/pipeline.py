@@ -18,7 +18,7 @@ from domain.pipeline.state import Pipeline as PipelineState
 from domain.pipeline.state import PipelineCommand
 from domain.project import EnvironmentId
 from gql.contract.argument import check_list
-from gql.contract.mutation import Write, mutation
+from gql.contract.mutation import Payload, Write, mutation
 from gql.contract.refusal import Refusal
 from gql.document import pipeline as documents
 from gql.types.document import DocumentArgument
@@ -28,8 +28,14 @@ from gql.types.ref import EnvironmentArgument
 from projections.pipeline import PipelineView
 from store.log import Event
 
+
+@strawberry.type(description="The answer to a mutation of a pipeline.")
+class PipelinePayload(Payload):
+    pipeline: Pipeline = strawberry.field(description="The pipeline after the change.")
+
+
 PipelineResult = Annotated[
-    Pipeline | Refusal,
+    PipelinePayload | Refusal,
     strawberry.union("PipelineResult", description="The pipeline after the change, or a refusal."),
 ]
 
@@ -92,15 +98,15 @@ async def apply_pipeline(write: Write, environment: EnvironmentArgument, documen
     return await transact(write, work)
 
 
-@strawberry.type(description="The pipelines of several environments after one change.")
-class Pipelines:
+@strawberry.type(description="The answer to a mutation of several pipelines.")
+class PipelinesPayload(Payload):
     pipelines: list[Pipeline] = strawberry.field(
         description="One pipeline for each environment, in the order of the request."
     )
 
 
 PipelinesResult = Annotated[
-    Pipelines | Refusal,
+    PipelinesPayload | Refusal,
     strawberry.union("PipelinesResult", description="The pipelines after the change, or a refusal."),
 ]
 
@@ -134,15 +140,19 @@ async def apply_pipeline_to_all(
 
     outcome = await write.transact(work, pipelines.decider)
     if results:
-        changed = [Outcome(subject=after, receipt=outcome.receipt, events=events) for after, events in results.values()]
-        return Pipelines(pipelines=[await _answer(write, each) for each in changed])
+        outcomes = [
+            Outcome(subject=state, receipt=outcome.receipt, events=events) for state, events in results.values()
+        ]
+        after = [await _pipeline(write, each) for each in outcomes]
+        return PipelinesPayload(changed=outcome.has_changed, pipelines=after)
     # the idempotency key was known: return the pipelines as of the first request
     (last,) = await write.context.application.log.read_all(after=outcome.receipt.position - 1, limit=1)
     then = [await pipeline_view(write.context, each, as_of=last.recorded_at) for each in dict.fromkeys(environments)]
-    return Pipelines(pipelines=[await from_view(write.context, view) for view in then if view])
+    after = [await from_view(write.context, view) for view in then if view]
+    return PipelinesPayload(changed=outcome.has_changed, pipelines=after)
 
 
-async def change(write: Write, environment: str, command: PipelineCommand) -> Pipeline:
+async def change(write: Write, environment: str, command: PipelineCommand) -> PipelinePayload:
     """Carry out one command on the pipeline of an environment."""
     own = await known_environment(write.context, environment)
     return await transact(
@@ -150,12 +160,13 @@ async def change(write: Write, environment: str, command: PipelineCommand) -> Pi
     )
 
 
-async def transact(write: Write, use_case: Callable[[Transaction], Awaitable[UUID]]) -> Pipeline:
+async def transact(write: Write, use_case: Callable[[Transaction], Awaitable[UUID]]) -> PipelinePayload:
     """Carry out a use case of a pipeline, and return the pipeline after it."""
-    return await _answer(write, await write.transact(use_case, pipelines.decider))
+    outcome = await write.transact(use_case, pipelines.decider)
+    return PipelinePayload(changed=outcome.has_changed, pipeline=await _pipeline(write, outcome))
 
 
-async def _answer(write: Write, outcome: Outcome[PipelineState]) -> Pipeline:
+async def _pipeline(write: Write, outcome: Outcome[PipelineState]) -> Pipeline:
     """Return the pipeline after the change, or after the change that a dry run would make."""
     environment = EnvironmentId(outcome.subject.stream)
     views = write.context.application.pipelines

@@ -10,14 +10,20 @@ from application import project as use_cases
 from application.handler import Outcome
 from domain import project as projects
 from domain.project import ProjectId
-from gql.contract.mutation import Write, mutation
+from gql.contract.mutation import Payload, Write, mutation
 from gql.contract.refusal import Refusal
 from gql.types.project import Project, from_view
 from projections.project import ProjectView
 from store import ids
 
+
+@strawberry.type(description="The answer to a mutation of a project.")
+class ProjectPayload(Payload):
+    project: Project = strawberry.field(description="The project after the change.")
+
+
 ProjectResult = Annotated[
-    Project | Refusal,
+    ProjectPayload | Refusal,
     strawberry.union("ProjectResult", description="The project after the change, or a refusal."),
 ]
 
@@ -31,7 +37,7 @@ async def create_project(
     return await _answer(write, await write.transact(use_case, projects.decider))
 
 
-async def _answer(write: Write, outcome: Outcome[projects.Project]) -> Project:
+async def _answer(write: Write, outcome: Outcome[projects.Project]) -> ProjectPayload:
     """Return the project after the change, or after the change that a dry run would make."""
     created = await write.context.application.log.read(outcome.subject.stream, until=1)
     view = ProjectView(
@@ -40,4 +46,4 @@ async def _answer(write: Write, outcome: Outcome[projects.Project]) -> Project:
         created_at=created[0].recorded_at if created else datetime.now(UTC),
         position=outcome.receipt.position,
     )
-    return from_view(write.context, view)
+    return ProjectPayload(changed=outcome.has_changed, project=from_view(write.context, view))

@@ -41,6 +41,16 @@ def test_a_stage_is_edited_in_what_is_said(staging: Shell) -> None:
     assert (edited["name"], edited["description"], edited["policy"]) == ("jobs", "", {"concurrency": None})
 
 
+def test_a_change_that_is_not_needed_says_that_nothing_changed(staging: Shell) -> None:
+    assert stage(staging, "edit", "-n", "JOB DEFAULT", "--new-name", "jobs", "--json").json["changed"] is True
+    again = stage(staging, "edit", "-n", "jobs", "--new-name", "jobs")
+    assert (again.code, again.out) == (0, "Nothing changed: it is already so\n")
+    assert stage(staging, "edit", "-n", "jobs", "--new-name", "jobs", "--json").json["changed"] is False
+    dry = stage(staging, "edit", "-n", "jobs", "--new-name", "jobs", "--dry-run")
+    assert (dry.code, dry.err) == (0, "Dry run: nothing to change.\n")
+    assert "changed" not in stage(staging, "list", "--json").json
+
+
 def test_an_edit_of_a_name_leaves_the_policy_as_it_is(staging: Shell) -> None:
     stage(staging, "edit", "-n", "JOB DEFAULT", "--concurrency", "2")
     stage(staging, "edit", "-n", "JOB DEFAULT", "--new-name", "jobs")

@@ -137,17 +137,26 @@ class Stageline:
         return {"code": error["extensions"]["code"], "message": error["message"]}
 
     def mutate(self, field: str, /, **arguments: object) -> Data:
-        """The answer of a mutation, be it a refusal or not."""
+        """The subject of a mutation after it, or the refusal."""
         return self.mutate_as(self.token, field, **arguments)
 
     def mutate_as(self, token: str, field: str, /, **arguments: object) -> Data:
+        return subject(self._answer(token, field, arguments))
+
+    def payload(self, field: str, /, **arguments: object) -> Data:
+        """The payload of a mutation that isn't refused, with all that it says beside its subject."""
+        answer = self._answer(self.token, field, arguments)
+        assert answer["__typename"] != "Refusal", answer
+        return answer
+
+    def _answer(self, token: str, field: str, arguments: Data) -> Data:
         answer = self.ask_as(token, document("mutation", field, *arguments), **arguments)
         assert "errors" not in answer, answer["errors"]
         data: Data = answer["data"][field]
         return data
 
     def do(self, field: str, **arguments: object) -> Data:
-        """The answer of a mutation that isn't refused."""
+        """The subject of a mutation that isn't refused, after it."""
         answer = self.mutate(field, **arguments)
         assert answer["__typename"] != "Refusal", answer
         return answer
@@ -220,6 +229,15 @@ def served(folder: Path, **options: Any) -> Iterator[Stageline]:
             yield made
         finally:
             made.close()
+
+
+def subject(answer: Data) -> Data:
+    """The subject in the payload of a mutation; a refusal as it is."""
+    kind = answer["__typename"].removesuffix("Payload")
+    if kind == answer["__typename"]:
+        return answer
+    found = answer[kind[0].lower() + kind[1:]]
+    return {"__typename": kind, "pipelines": found} if isinstance(found, list) else {"__typename": kind, **found}
 
 
 @cache

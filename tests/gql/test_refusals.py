@@ -45,7 +45,7 @@ def _in_a_full_pipeline(environment: Environment) -> Asked:
         for number in range(96)
     )
     made = environment.stageline.execute(f"mutation {{ {stages} }}")
-    assert [stage["__typename"] for stage in made.values()] == ["Pipeline"] * 96
+    assert [stage["__typename"] for stage in made.values()] == ["PipelinePayload"] * 96
     return _in("createStage", name="One more")(environment)
 
 

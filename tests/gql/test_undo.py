@@ -16,7 +16,7 @@ from server.components import running
 from server.settings import Settings
 from store import ids
 from tests.gql.environment import APPLICATION, DATABASE, JOB, STAGES, names
-from tests.gql.stageline import Data, document
+from tests.gql.stageline import Data, document, subject
 
 ANN, BOB = (Identity(actor=actor, token=UUID(int=number)) for number, actor in enumerate(("ann", "bob"), 1))
 
@@ -39,8 +39,7 @@ class Shared:
             document("mutation", field, *arguments), variable_values=arguments, context_value=context
         )
         assert result.errors is None, result.errors
-        answer: Data = result.data[field]
-        return answer
+        return subject(result.data[field])
 
     async def do(self, who: Identity, field: str, **arguments: object) -> Data:
         return await self.mutate(who, field, environment=self.id, **arguments)

@@ -197,6 +197,45 @@ def test_the_same_key_for_something_else_is_refused(environment: Environment, mu
     assert stageline.position == before
 
 
+@changes
+def test_every_answer_says_that_something_changed_also_before_it_does_and_when_it_is_repeated(
+    environment: Environment, mutation: str
+) -> None:
+    stageline, key = environment.stageline, f"{mutation} {environment.id}"
+    arguments = CHANGES[mutation](environment)
+    assert stageline.payload(mutation, **arguments, dryRun=True)["changed"] is True
+    assert stageline.payload(mutation, **arguments, idempotencyKey=key)["changed"] is True
+    stageline.mutate("createStage", environment=environment.id, name="Later")
+    assert stageline.payload(mutation, **arguments, idempotencyKey=key)["changed"] is True
+
+
+@silent
+def test_every_answer_says_that_nothing_changed_also_before_and_when_it_is_repeated(
+    environment: Environment, mutation: str
+) -> None:
+    stageline, key = environment.stageline, f"{mutation} {environment.id}"
+    arguments = SILENT[mutation](environment)
+    assert stageline.payload(mutation, **arguments, dryRun=True)["changed"] is False
+    assert stageline.payload(mutation, **arguments, idempotencyKey=key)["changed"] is False
+    assert stageline.payload(mutation, **arguments, idempotencyKey=key)["changed"] is False
+    stageline.mutate("createStage", environment=environment.id, name="Later")
+    assert stageline.payload(mutation, **arguments, idempotencyKey=key)["changed"] is False
+
+
+def test_a_merged_request_says_so_also_when_it_is_repeated(environment: Environment) -> None:
+    environment.block()
+    asked: Data = {"environment": environment.id}
+    waiting = environment.stageline.payload("deploy", **asked, idempotencyKey=f"first {environment.id}")
+    assert (waiting["changed"], waiting["merged"]) == (True, False)
+    key = f"second {environment.id}"
+    for more in ({"dryRun": True}, {"idempotencyKey": key}, {"idempotencyKey": key}):
+        again = environment.stageline.payload("deploy", **asked, **more)
+        assert (again["changed"], again["merged"]) == (True, True)
+        assert again["deployment"]["id"] == waiting["deployment"]["id"]
+    again = environment.stageline.payload("deploy", **asked, idempotencyKey=f"first {environment.id}")
+    assert again["merged"] is False
+
+
 @silent
 def test_nothing_is_written_where_there_is_nothing_to_change(environment: Environment, mutation: str) -> None:
     stageline, arguments = environment.stageline, SILENT[mutation](environment)

@@ -21,7 +21,7 @@ data = test_crash.data
 CREATE = """
 mutation {
   createProject(name: "Shop") { __typename }
-  createEnvironment(project: "Shop", name: "staging") { ... on Pipeline { environment { id } } }
+  createEnvironment(project: "Shop", name: "staging") { ... on PipelinePayload { pipeline { environment { id } } } }
 }
 """
 ADD = """
@@ -31,7 +31,9 @@ mutation ($environment: ID!, $directory: String!) {
   }) { __typename }
 }
 """
-DEPLOY = "mutation ($environment: ID!) { deploy(environment: $environment) { ... on Deployment { id } } }"
+DEPLOY = """
+mutation ($environment: ID!) { deploy(environment: $environment) { ... on DeploymentPayload { deployment { id } } } }
+"""
 STATUS = "query ($id: ID!) { deployment(id: $id) { status } }"
 FOLLOW = "subscription ($environment: ID!) { pipelineEvents(environment: $environment) { type } }"
 
@@ -91,7 +93,7 @@ def test_a_configuration_that_makes_no_sense_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
 def test_a_signal_ends_it_while_clients_follow(tmp_path: Path, number: signal.Signals, code: int) -> None:
     with serving(tmp_path) as server:
-        environment = server.execute(CREATE)["createEnvironment"]["environment"]["id"]
+        environment = server.execute(CREATE)["createEnvironment"]["pipeline"]["environment"]["id"]
         with _following(server, environment) as one, _following(server, environment) as other:
             process = psutil.Process(server.pid)
             process.send_signal(number)
@@ -108,9 +110,9 @@ def test_a_signal_ends_it_while_clients_follow(tmp_path: Path, number: signal.Si
 
 def test_a_deployment_goes_on_when_it_is_started_again_after_ctrl_c(data: Path) -> None:
     with serving(data) as server:
-        environment = server.execute(CREATE)["createEnvironment"]["environment"]["id"]
+        environment = server.execute(CREATE)["createEnvironment"]["pipeline"]["environment"]["id"]
         server.execute(ADD, environment=environment, directory=str(data))
-        deployment = server.execute(DEPLOY, environment=environment)["deploy"]["id"]
+        deployment = server.execute(DEPLOY, environment=environment)["deploy"]["deployment"]["id"]
         until((data / "marks").exists)
         process = psutil.Process(server.pid)
         process.send_signal(signal.SIGINT)
