@@ -7,7 +7,7 @@ version of the environment's pipeline, None for any.
 
 from msgspec.structs import replace as replaced
 
-from application.handler import Transaction
+from application.handler import Transaction, mismatch
 from application.pipeline import Targets, check_target, existing, replace
 from domain import pipeline as pipelines
 from domain import project as projects
@@ -25,12 +25,11 @@ async def create(
     environment: EnvironmentId,
     command: CreateEnvironment,
     targets: Targets,
-    expected: int | None = None,
 ) -> EnvironmentId:
     """Create *environment*; raises `TargetUnavailable` or `NameTaken`."""
     check_target(targets, command.target)
     await transaction.do(projects.decider, command.project, NameEnvironment(environment=environment, name=command.name))
-    await transaction.do(pipelines.decider, environment, command, expected)
+    await transaction.do(pipelines.decider, environment, command)
     return environment
 
 
@@ -72,12 +71,18 @@ async def clone(
     targets: Targets,
     expected: int | None = None,
 ) -> EnvironmentId:
-    """Create *clone* with the stages, services and settings of *source*, in its project if *project* is None."""
+    """Create *clone* with the stages, services and settings of *source*, in its project if *project* is None.
+
+    *expected* is the expected version of *source*.
+    """
     pipeline = await existing(transaction, source)
+    version = (await transaction.load(pipelines.decider, source)).version
+    if expected is not None and expected != version:
+        raise mismatch(source, expected, version)
     owner = project or _project(pipeline)
     await transaction.do(projects.decider, owner, NameEnvironment(environment=clone, name=name))
     wanted = replaced(_with_new_ids(pipeline), project=owner, name=name)
-    await replace(transaction, clone, wanted, targets, expected)
+    await replace(transaction, clone, wanted, targets)
     return clone
 
 

@@ -19,6 +19,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cache.lru import Cache, Versions, weight
 from domain.decider import Decider
@@ -98,6 +99,13 @@ class Outcome(Struct, Generic[State], frozen=True, kw_only=True):
         ]
 
 
+def mismatch(stream: UUID, expected: int, current: int) -> VersionMismatch:
+    """Return the refusal of a command that expected another version of *stream*, with the events in between."""
+    refused = VersionMismatch(expected=expected, current=current)
+    refused.about(stream, range(expected + 1, current + 1))
+    return refused
+
+
 class Transaction:
     """The streams that a decision read, and the events that it wants to append; *cached* states may be stale."""
 
@@ -106,6 +114,7 @@ class Transaction:
         self._read: dict[UUID, int] = {}
         self._now: dict[UUID, StreamState[Any]] = {}
         self._events: dict[UUID, list[Event]] = {}
+        self.cause: UUID | None = None  # an event, for the envelope
 
     async def load(self, decider: Decider[State, Command, EventT], stream: UUID) -> StreamState[State]:
         """Return the state of *stream*, including the events that this transaction has decided."""
@@ -120,7 +129,7 @@ class Transaction:
         """Decide *command* on *stream*; raises the refusal of the decider, or `VersionMismatch`."""
         loaded = await self.load(decider, stream)
         if expected is not None and expected != loaded.version:
-            raise VersionMismatch(expected=expected, current=loaded.version)
+            raise mismatch(stream, expected, loaded.version)
         events, state = decider.carry_out(loaded.state, command)
         self._events.setdefault(stream, []).extend(events)
         after = StreamState(stream, loaded.version + len(events), state)
@@ -285,6 +294,8 @@ class Handler:
             await self.log.append(transaction.reads, by)
             raise
         loaded = await transaction.load(answer, subject)
+        if transaction.cause is not None:
+            by = replace(by, causation=transaction.cause)
         if dry_run:
             receipt = await self.log.append(transaction.reads, by)
             return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject), last=transaction.last)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from msgspec import convert
 
-from cli.change import AnswerJson, ChangeOptions, mutation
+from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.output import Output, table
@@ -36,8 +36,17 @@ query Actors($first: Int, $after: String) {
 """,
     ACTOR,
 )
-SET = mutation("setActorProfile", "ActorPayload", "...ActorFields", ACTOR, actor="ID!", name="String", address="String")
-FORGET = mutation("forgetActor", "ActorPayload", "...ActorFields", ACTOR, actor="ID!")
+SET = mutation(
+    "setActorProfile",
+    "ActorPayload",
+    "...ActorFields",
+    ACTOR,
+    actor="ID!",
+    name="String",
+    address="String",
+    **VERSIONED,
+)
+FORGET = mutation("forgetActor", "ActorPayload", "...ActorFields", ACTOR, actor="ID!", **VERSIONED)
 
 ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The actor's id, as `stageline history` shows it.")]
 
@@ -66,7 +75,7 @@ def list_(output: Output) -> None:
 @command(app, "set", "stageline actor set admin --name 'Ann Example' --address ann@example.org")
 def set_(
     actor: ActorId,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="The name of the person.", show_default=False)
@@ -85,7 +94,7 @@ def set_(
 
 
 @command(app, "forget", "stageline actor forget admin --yes")
-def forget(actor: ActorId, change: ChangeOptions, output: Output, yes: Yes = False) -> None:
+def forget(actor: ActorId, change: VersionedChangeOptions, output: Output, yes: Yes = False) -> None:
     """Destroy the key to an actor's name and address. This can't be undone, so it asks first."""
     confirm(f"Forget the name and address of {actor!r} for ever?", yes or change.dry_run)
     with Client.known() as client:

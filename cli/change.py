@@ -27,16 +27,6 @@ class ChangeOptions:
         str | None,
         typer.Option("--reason", metavar="TEXT", help="The reason; the history keeps it.", show_default=False),
     ] = None
-    expected_version: Annotated[
-        int | None,
-        typer.Option(
-            "--expected-version",
-            metavar="N",
-            min=0,
-            help="Refuse the change unless this is the current version.",
-            show_default=False,
-        ),
-    ] = None
     idempotency_key: Annotated[
         str | None,
         typer.Option(
@@ -51,7 +41,6 @@ class ChangeOptions:
     @property
     def variables(self) -> dict[str, object]:
         return {
-            "expectedVersion": self.expected_version,
             "reason": self.reason,
             "idempotencyKey": self.idempotency_key,
             "dryRun": self.dry_run,
@@ -67,6 +56,30 @@ class ChangeOptions:
         return done if after.changed else NOTHING
 
 
+@dataclass(frozen=True)
+class VersionedChangeOptions(ChangeOptions):
+    """The options of a change to an object that has a version."""
+
+    expected_version: Annotated[
+        int | None,
+        typer.Option(
+            "--expected-version",
+            metavar="N",
+            min=0,
+            help="Refuse the change unless this is the current version.",
+            show_default=False,
+        ),
+    ] = None
+
+    @property
+    def variables(self) -> dict[str, object]:
+        return {**super().variables, "expectedVersion": self.expected_version}
+
+
+VERSIONED = {"expectedVersion": "Int"}
+"""The argument of a mutation for an object that has a version."""
+
+
 def mutation(field: str, payload: str, selection: str, fragments: str = "", **arguments: str) -> Document:
     """Return the document of the mutation *field*, with *arguments* (name: type) and those of every change.
 
@@ -75,7 +88,6 @@ def mutation(field: str, payload: str, selection: str, fragments: str = "", **ar
     subject = payload[0].lower() + payload.removesuffix("Payload")[1:]
     merged = " merged" if payload == "DeploymentPayload" else ""
     types = arguments | {
-        "expectedVersion": "Int",
         "reason": "String",
         "idempotencyKey": "String",
         "dryRun": "Boolean!",

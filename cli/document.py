@@ -12,7 +12,7 @@ import yaml.resolver
 from msgspec import convert
 
 from cli import diff, pipeline
-from cli.change import AnswerJson, ChangeOptions, mutation
+from cli.change import AnswerJson, VersionedChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.diff import CHANGE, ExitCode
@@ -128,7 +128,7 @@ def export(
 def apply(
     file: File,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     to: Annotated[
         list[str] | None,
@@ -158,10 +158,14 @@ def apply(
     output.answer(after, change.text(after, f"{text}\nPipeline applied; it is version {after.version} now", text))
 
 
-def _apply_to_all(document: str, scopes: list[Scope], change: ChangeOptions, output: Output) -> None:
+def _apply_to_all(document: str, scopes: list[Scope], change: VersionedChangeOptions, output: Output) -> None:
+    if change.expected_version is not None:
+        raise Misused("--expected-version is for one environment; give --to once.")
+    variables = {**change.variables}
+    del variables["expectedVersion"]
     with Client.known() as client:
         environments = [scope.find(client).id for scope in scopes]
-        answer = client.change(APPLY_TO_ALL, {"environments": environments, "document": document, **change.variables})
+        answer = client.change(APPLY_TO_ALL, {"environments": environments, "document": document, **variables})
     after = [pipeline.read(each) for each in answer["subjects"]]
     lines = [f"{each.environment.name}: version {each.version}" for each in after]
     text = change.text(convert(answer, AnswerJson), "\n".join(["Pipeline applied", *lines]), "\n".join(lines))
@@ -188,7 +192,7 @@ def _differences(client: Client, environment: str, document: str) -> list[diff.C
 def clone(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new environment's name.")],
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     into: Annotated[
         str | None,

@@ -8,7 +8,7 @@ import typer
 from msgspec import convert
 
 from cli import config, pipeline, run, stage, watch
-from cli.change import ChangeOptions, mutation
+from cli.change import VERSIONED, ChangeOptions, VersionedChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
@@ -49,7 +49,7 @@ CREATE = mutation(
 )
 EDIT = pipeline.mutation("editEnvironment", name="String", target="Target", concurrency="Int")
 DELETE = pipeline.mutation("deleteEnvironment")
-DEPLOY = mutation("deploy", "DeploymentPayload", "...DeploymentFields", run.DEPLOYMENT, environment="ID!")
+DEPLOY = mutation("deploy", "DeploymentPayload", "...DeploymentFields", run.DEPLOYMENT, environment="ID!", **VERSIONED)
 CANCEL = mutation(
     "cancelDeployment",
     "DeploymentPayload",
@@ -57,6 +57,7 @@ CANCEL = mutation(
     run.DEPLOYMENT,
     deployment="ID!",
     force="Boolean!",
+    **VERSIONED,
 )
 
 
@@ -106,7 +107,7 @@ def create(
 @command(app, "edit", "stageline environment edit --new-name production --concurrency 4")
 def edit(
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     new_name: Annotated[
         str | None, typer.Option("--new-name", metavar="NAME", help="The new name.", show_default=False)
@@ -137,7 +138,7 @@ def _described(after: PipelineJson) -> str:
 @command(app, "delete", "stageline environment delete --environment staging --yes")
 def delete(
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     name: Annotated[
         str | None,
@@ -163,7 +164,7 @@ def delete(
 )
 def deploy(
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
 ) -> None:
@@ -189,7 +190,7 @@ def deploy(
 @command(app, "cancel", "stageline environment cancel", "stageline environment cancel --force --watch")
 def cancel(
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
     number: Annotated[

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct, convert
 
 from cli import change as changes
-from cli.change import AnswerJson, ChangeOptions
+from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed, MutationRefused
 from cli.scope import Scope
@@ -142,10 +142,12 @@ def read(data: Data) -> PipelineJson:
 
 def mutation(field: str, **arguments: str) -> Document:
     """Return the document of a mutation of an environment's pipeline, for `change`."""
-    return changes.mutation(field, "PipelinePayload", "...PipelineFields", PIPELINE, environment="ID!", **arguments)
+    return changes.mutation(
+        field, "PipelinePayload", "...PipelineFields", PIPELINE, environment="ID!", **VERSIONED, **arguments
+    )
 
 
-def change(document: Document, scope: Scope, how: ChangeOptions, **arguments: object) -> PipelineJson:
+def change(document: Document, scope: Scope, how: VersionedChangeOptions, **arguments: object) -> PipelineJson:
     """Send the mutation *document*, and return the changed pipeline. Raise `MutationRefused`."""
     with Client.known() as client:
         environment = scope.find(client)
@@ -154,7 +156,10 @@ def change(document: Document, scope: Scope, how: ChangeOptions, **arguments: ob
 
 
 def edit(
-    document: Document, scope: Scope, how: ChangeOptions, arguments: Callable[[PipelineJson], dict[str, object]]
+    document: Document,
+    scope: Scope,
+    how: VersionedChangeOptions,
+    arguments: Callable[[PipelineJson], dict[str, object]],
 ) -> PipelineJson:
     """Return the pipeline after *document* changed it, with what *arguments* makes of the present pipeline.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import pipeline
-from cli.change import ChangeOptions
+from cli.change import VersionedChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Failed, Misused
@@ -81,7 +81,7 @@ def add(
     ],
     given: SpecOptions,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     stage: Annotated[
         str | None,
@@ -115,7 +115,7 @@ def edit(
     name: ServiceName,
     given: SpecOptions,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     new_name: Annotated[
         str | None, typer.Option("--new-name", metavar="NAME", help="The new name.", show_default=False)
@@ -139,7 +139,7 @@ def edit(
 
 
 @command(app, "remove", "stageline service remove -n Redis --yes")
-def remove(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output, yes: Yes = False) -> None:
+def remove(name: ServiceName, scope: Scope, change: VersionedChangeOptions, output: Output, yes: Yes = False) -> None:
     """Remove a service with its specification. This asks first, unless --yes is given."""
     confirm(f"Remove service {name!r}?", yes or change.dry_run)
     after = pipeline.change(REMOVE, scope, change, service=name)
@@ -158,7 +158,7 @@ def confirm(question: str, yes: bool) -> None:
         raise Failed("Nothing was changed.", code="NOT_CONFIRMED")
 
 
-def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
+def _answer(output: Output, change: VersionedChangeOptions, after: PipelineJson, done: str) -> None:
     output.answer(after, change.text(after, done, after.listing()))
 
 

@@ -9,7 +9,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from cli import pipeline
-from cli.change import ChangeOptions
+from cli.change import VersionedChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
@@ -110,7 +110,7 @@ def create(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new stage's name.")],
     place: PlaceOptions,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     description: Annotated[
         str,
@@ -131,7 +131,7 @@ def create(
 def edit(
     name: StageName,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     new_name: Annotated[
         str | None, typer.Option("--new-name", metavar="NAME", help="The new name.", show_default=False)
@@ -167,7 +167,7 @@ def edit(
 def delete(
     name: StageName,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     move_services_to: Annotated[
         str | None,
@@ -188,7 +188,7 @@ def move(
         str, typer.Option("-s", "--stage", metavar="STAGE", help="The stage that gets the service: name or id.")
     ],
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
 ) -> None:
     """Move a service into another stage."""
@@ -202,7 +202,7 @@ def move(
     'stageline environment stage reorder -n "fifth stage" --position 1',
     'stageline environment stage reorder -n "fifth stage" --before "second stage"',
 )
-def reorder(name: StageName, place: PlaceOptions, scope: Scope, change: ChangeOptions, output: Output) -> None:
+def reorder(name: StageName, place: PlaceOptions, scope: Scope, change: VersionedChangeOptions, output: Output) -> None:
     """Move a stage to another place in the order."""
     if place.input is None:
         raise Misused("No place is given: use --position, --before or --after.")
@@ -212,18 +212,18 @@ def reorder(name: StageName, place: PlaceOptions, scope: Scope, change: ChangeOp
 
 
 @command(app, "skip", "stageline environment stage skip -n Frontend")
-def skip(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output) -> None:
+def skip(name: ServiceName, scope: Scope, change: VersionedChangeOptions, output: Output) -> None:
     """Exclude a service from future deployments. It stays in its stage."""
     after = pipeline.change(SKIP, scope, change, service=name)
     _answer(output, change, after, f'Service "{after.placed(name)[1].name}" will be skipped')
 
 
 @command(app, "unskip", "stageline environment stage unskip -n Frontend")
-def unskip(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output) -> None:
+def unskip(name: ServiceName, scope: Scope, change: VersionedChangeOptions, output: Output) -> None:
     """Include a skipped service in future deployments again."""
     after = pipeline.change(UNSKIP, scope, change, service=name)
     _answer(output, change, after, f'Service "{after.placed(name)[1].name}" will be deployed')
 
 
-def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
+def _answer(output: Output, change: VersionedChangeOptions, after: PipelineJson, done: str) -> None:
     output.answer(after, change.text(after, done, after.listing()))

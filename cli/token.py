@@ -32,7 +32,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 TOKEN = """
 fragment TokenFields on Token {
-  id name actor issuedAt issuedBy expiresAt revokedAt revokedBy isGood version cursor
+  id name actor issuedAt issuedBy expiresAt revokedAt revokedBy isGood cursor
 }
 """
 LIST = document(
@@ -71,7 +71,6 @@ class TokenJson(AnswerJson, rename="camel"):
     revoked_at: datetime | None
     revoked_by: str | None
     is_good: bool
-    version: int
     cursor: str
 
     def row(self) -> tuple[str, ...]:

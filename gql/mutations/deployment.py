@@ -11,11 +11,11 @@ from application.handler import Outcome
 from domain import deployment as deployments
 from domain.deployment.queue import DeploymentId, DeploymentMerged
 from domain.errors import DeploymentNotFound
-from gql.contract.mutation import Payload, Write, mutation
-from gql.contract.refusal import Refusal
+from gql.mutation import Payload, Write, mutation
 from gql.types.deployment import Deployment, deployment_id, from_view
 from gql.types.environment import known_environment
 from gql.types.ref import DeploymentArgument, EnvironmentArgument
+from gql.types.refusal import Refusal
 from projections.deployment import projection
 from store import ids
 
@@ -34,7 +34,7 @@ DeploymentResult = Annotated[
 ]
 
 
-@mutation("Deploy an environment: pin its current pipeline, and queue the deployment.")
+@mutation("Deploy an environment: pin its current pipeline, and queue the deployment.", of="pipeline")
 async def deploy(write: Write, environment: EnvironmentArgument) -> DeploymentResult:
     use_case = partial(
         use_cases.request,
@@ -46,7 +46,7 @@ async def deploy(write: Write, environment: EnvironmentArgument) -> DeploymentRe
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
-@mutation("Cancel a deployment.")
+@mutation("Cancel a deployment.", of="deployment")
 async def cancel_deployment(
     write: Write,
     deployment: DeploymentArgument,

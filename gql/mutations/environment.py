@@ -10,7 +10,7 @@ from application import environment as use_cases
 from domain.pipeline.environment import DEFAULT_CONCURRENCY, CreateEnvironment, EditEnvironment, Target
 from domain.pipeline.ref import StageId
 from domain.project import EnvironmentId
-from gql.contract.mutation import Write, mutation
+from gql.mutation import Write, mutation
 from gql.mutations.pipeline import PipelineResult, transact
 from gql.types.environment import known_environment
 from gql.types.project import find as find_project
@@ -44,12 +44,11 @@ async def create_environment(
             environment=EnvironmentId(ids.new()),
             command=command,
             targets=write.context.application.targets,
-            expected=write.expected_version,
         ),
     )
 
 
-@mutation("Change the name, the target or the concurrency of an environment.")
+@mutation("Change the name, the target or the concurrency of an environment.", of="pipeline", is_part=True)
 async def edit_environment(
     write: Write,
     environment: EnvironmentArgument,
@@ -71,13 +70,13 @@ async def edit_environment(
     )
 
 
-@mutation("Delete an environment, and stop its services. Its history is kept.")
+@mutation("Delete an environment, and stop its services. Its history is kept.", of="pipeline")
 async def delete_environment(write: Write, environment: EnvironmentArgument) -> PipelineResult:
     own = await known_environment(write.context, environment)
     return await transact(write, partial(use_cases.delete, environment=own, expected=write.expected_version))
 
 
-@mutation("Create an environment with the stages, services, target and concurrency of another.")
+@mutation("Create an environment with the stages, services, target and concurrency of another.", of="pipeline")
 async def clone_environment(
     write: Write,
     environment: EnvironmentArgument,

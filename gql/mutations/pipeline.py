@@ -13,18 +13,19 @@ from application import pipeline as use_cases
 from application import undo as undoing
 from application.handler import Outcome, StreamState, Transaction
 from domain import pipeline as pipelines
-from domain.errors import InvalidArgument
+from domain.errors import ChangeNotFound, InvalidArgument
 from domain.pipeline.state import Pipeline as PipelineState
 from domain.pipeline.state import PipelineCommand
 from domain.project import EnvironmentId
 from gql.contract.argument import check_list
-from gql.contract.mutation import Payload, Write, mutation
-from gql.contract.refusal import Refusal
+from gql.contract.node import uuid_of
 from gql.document import pipeline as documents
+from gql.mutation import Payload, Write, mutation
 from gql.types.document import DocumentArgument
 from gql.types.environment import known_environment, pipeline_view
 from gql.types.pipeline import Pipeline, from_view
 from gql.types.ref import EnvironmentArgument
+from gql.types.refusal import Refusal
 from projections.pipeline import PipelineView
 from store.log import Event
 
@@ -40,7 +41,7 @@ PipelineResult = Annotated[
 ]
 
 
-@mutation("Restore a past version of a pipeline, in one append. The environment keeps its name.")
+@mutation("Restore a past version of a pipeline, in one append. The environment keeps its name.", of="pipeline")
 async def restore_pipeline(
     write: Write,
     environment: EnvironmentArgument,
@@ -60,17 +61,27 @@ async def restore_pipeline(
     )
 
 
+ChangeArgument = Annotated[
+    ID | None,
+    strawberry.argument(
+        description="Id of any event of the change; null for one's last change that is neither an undo nor undone."
+    ),
+]
+
+
 @mutation(
-    "Undo the last change that the requesting actor made to a pipeline, and keep the later changes of others."
-    " The undo is itself a change: a second undo reverts the first."
+    "Undo a change that the requesting actor made to a pipeline, and keep all later changes. It is refused if one of"
+    " these stands on it. An undo is itself a change, so it can be undone by its id.",
+    of="pipeline",
 )
-async def undo(write: Write, environment: EnvironmentArgument) -> PipelineResult:
+async def undo(write: Write, environment: EnvironmentArgument, change: ChangeArgument = None) -> PipelineResult:
     application = write.context.application
     return await transact(
         write,
         partial(
             undoing.undo,
             environment=await known_environment(write.context, environment),
+            change=None if change is None else _event_id(change),
             actor=write.context.author(None).actor,
             log=application.log,
             views=application.pipelines,
@@ -80,7 +91,14 @@ async def undo(write: Write, environment: EnvironmentArgument) -> PipelineResult
     )
 
 
-@mutation("Make the pipeline of an environment equal to a pipeline document, in one append.")
+def _event_id(text: str) -> UUID:
+    found = uuid_of("event", text)
+    if found is None:
+        raise ChangeNotFound(change=text)
+    return found
+
+
+@mutation("Make the pipeline of an environment equal to a pipeline document, in one append.", of="pipeline")
 async def apply_pipeline(write: Write, environment: EnvironmentArgument, document: DocumentArgument) -> PipelineResult:
     read = await documents.in_thread(documents.read, document)
     own = await known_environment(write.context, environment)
@@ -120,8 +138,6 @@ async def apply_pipeline_to_all(
     if not environments:
         raise InvalidArgument(argument="environments", why="at least one is required")
     check_list("environments", environments)
-    if write.expected_version is not None and len(environments) > 1:
-        raise InvalidArgument(argument="expectedVersion", why="it is allowed for one environment only")
     read = await documents.in_thread(documents.read, document)
     own = [await known_environment(write.context, environment) for environment in environments]
     results: dict[EnvironmentId, tuple[StreamState[PipelineState], tuple[Event, ...]]] = {}
@@ -133,7 +149,6 @@ async def apply_pipeline_to_all(
             own,
             partial(documents.revise, read),
             write.context.application.targets,
-            write.expected_version,
         )
         results.update({each: (state, transaction.events(each)) for each, state in after.items()})
         return own[0]
@@ -162,7 +177,17 @@ async def change(write: Write, environment: str, command: PipelineCommand) -> Pi
 
 async def transact(write: Write, use_case: Callable[[Transaction], Awaitable[UUID]]) -> PipelinePayload:
     """Carry out a use case of a pipeline, and return the pipeline after it."""
-    outcome = await write.transact(use_case, pipelines.decider)
+
+    async def work(transaction: Transaction) -> UUID:
+        environment = EnvironmentId(await use_case(transaction))
+        if write.unchanged_since is not None:
+            application = write.context.application
+            await use_cases.check_unchanged(
+                transaction, environment, write.unchanged_since, application.log, application.pipelines
+            )
+        return environment
+
+    outcome = await write.transact(work, pipelines.decider)
     return PipelinePayload(changed=outcome.has_changed, pipeline=await _pipeline(write, outcome))
 
 

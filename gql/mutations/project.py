@@ -10,9 +10,9 @@ from application import project as use_cases
 from application.handler import Outcome
 from domain import project as projects
 from domain.project import ProjectId
-from gql.contract.mutation import Payload, Write, mutation
-from gql.contract.refusal import Refusal
+from gql.mutation import Payload, Write, mutation
 from gql.types.project import Project, from_view
+from gql.types.refusal import Refusal
 from projections.project import ProjectView
 from store import ids
 
@@ -33,7 +33,7 @@ async def create_project(
     write: Write,
     name: Annotated[str, strawberry.argument(description="Name of the project; unique in the server, in any case.")],
 ) -> ProjectResult:
-    use_case = partial(use_cases.create, project=ProjectId(ids.new()), name=name, expected=write.expected_version)
+    use_case = partial(use_cases.create, project=ProjectId(ids.new()), name=name)
     return await _answer(write, await write.transact(use_case, projects.decider))
 
 

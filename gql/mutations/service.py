@@ -8,7 +8,7 @@ from strawberry import ID
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import AddService, EditService, MoveService, RemoveService, SkipService, UnskipService
 from domain.spec import ServiceType
-from gql.contract.mutation import Write, mutation
+from gql.mutation import Write, mutation
 from gql.mutations.pipeline import PipelineResult, change
 from gql.types import spec as specs
 from gql.types.ref import EnvironmentArgument, ServiceArgument, to_service, to_stage
@@ -16,7 +16,7 @@ from gql.types.spec import ServiceSpecInput
 from store import ids
 
 
-@mutation("Add a service to an environment.")
+@mutation("Add a service to an environment.", of="pipeline")
 async def add_service(
     write: Write,
     environment: EnvironmentArgument,
@@ -43,7 +43,7 @@ async def add_service(
     return await change(write, environment, command)
 
 
-@mutation("Change the name of a service, or replace its specification.")
+@mutation("Change the name of a service, or replace its specification.", of="pipeline", is_part=True)
 async def edit_service(
     write: Write,
     environment: EnvironmentArgument,
@@ -58,7 +58,7 @@ async def edit_service(
     return await change(write, environment, EditService(service=to_service(service), name=name, spec=replacement))
 
 
-@mutation("Move a service to the end of a stage.")
+@mutation("Move a service to the end of a stage.", of="pipeline", is_part=True)
 async def move_service(
     write: Write,
     environment: EnvironmentArgument,
@@ -68,16 +68,16 @@ async def move_service(
     return await change(write, environment, MoveService(service=to_service(service), stage=to_stage(stage)))
 
 
-@mutation("Skip a service in the deployments of its environment.")
+@mutation("Skip a service in the deployments of its environment.", of="pipeline", is_part=True)
 async def skip_service(write: Write, environment: EnvironmentArgument, service: ServiceArgument) -> PipelineResult:
     return await change(write, environment, SkipService(service=to_service(service)))
 
 
-@mutation("Include a skipped service in the deployments of its environment again.")
+@mutation("Include a skipped service in the deployments of its environment again.", of="pipeline", is_part=True)
 async def unskip_service(write: Write, environment: EnvironmentArgument, service: ServiceArgument) -> PipelineResult:
     return await change(write, environment, UnskipService(service=to_service(service)))
 
 
-@mutation("Remove a service from its environment, and stop it.")
+@mutation("Remove a service from its environment, and stop it.", of="pipeline", is_part=True)
 async def remove_service(write: Write, environment: EnvironmentArgument, service: ServiceArgument) -> PipelineResult:
     return await change(write, environment, RemoveService(service=to_service(service)))

@@ -7,14 +7,14 @@ from strawberry import ID
 
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import CreateStage, DeleteStage, EditStage, MoveStage
-from gql.contract.mutation import Write, mutation
+from gql.mutation import Write, mutation
 from gql.mutations.pipeline import PipelineResult, change
 from gql.types.ref import EnvironmentArgument, StageArgument, to_stage
 from gql.types.stage import PlaceInput, StagePolicyInput, place_to_domain, policy_to_domain
 from store import ids
 
 
-@mutation("Create a stage.")
+@mutation("Create a stage.", of="pipeline")
 async def create_stage(
     write: Write,
     environment: EnvironmentArgument,
@@ -29,7 +29,7 @@ async def create_stage(
     return await change(write, environment, command)
 
 
-@mutation("Change the name, the description or the policy of a stage.")
+@mutation("Change the name, the description or the policy of a stage.", of="pipeline", is_part=True)
 async def edit_stage(
     write: Write,
     environment: EnvironmentArgument,
@@ -47,7 +47,7 @@ async def edit_stage(
     return await change(write, environment, command)
 
 
-@mutation("Move a stage to another position.")
+@mutation("Move a stage to another position.", of="pipeline")
 async def move_stage(
     write: Write,
     environment: EnvironmentArgument,
@@ -57,7 +57,7 @@ async def move_stage(
     return await change(write, environment, MoveStage(stage=to_stage(stage), place=place_to_domain(to)))
 
 
-@mutation("Delete a stage, after moving its services to another stage.")
+@mutation("Delete a stage, after moving its services to another stage.", of="pipeline", is_part=True)
 async def delete_stage(
     write: Write,
     environment: EnvironmentArgument,

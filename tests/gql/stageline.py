@@ -256,12 +256,14 @@ def document(operation: str, field: str, *arguments: str) -> str:
 def selection(field: GraphQLField) -> str:
     """Every field below *field*."""
     type_ = get_named_type(field.type)
+    if isinstance(type_, GraphQLInterfaceType) and type_.name == "Event":
+        return _fields(type_)  # the kinds of events have fields of the same name and other types
     if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
         kinds = schema._schema.get_possible_types(type_)
         return "{ __typename " + " ".join(f"... on {kind.name} {_fields(kind)}" for kind in kinds) + " }"
     return _fields(type_) if isinstance(type_, GraphQLObjectType) else ""
 
 
-def _fields(type_: GraphQLObjectType) -> str:
+def _fields(type_: GraphQLObjectType | GraphQLInterfaceType) -> str:
     asked = {name: field for name, field in type_.fields.items() if name not in ASKED_ALONE}
     return "{ " + " ".join(f"{name} {selection(field)}" for name, field in asked.items()) + " }"

@@ -209,6 +209,7 @@ CASES: list[tuple[str, Wrong, str]] = [
         "The pipeline has no version 6: it has 1 to 5.",
     ),
     ("NOTHING_TO_UNDO", _in("undo"), "There is no change of yours to undo."),
+    ("CHANGE_NOT_FOUND", _in("undo", change="event_1"), "The pipeline has no change with the event 'event_1'."),
     ("DEPLOYMENT_OVER", _when_it_is_over, "The deployment has already ended: succeeded."),
     (
         "VERSION_MISMATCH",
@@ -243,14 +244,21 @@ def test_a_refusal_has_its_code_says_what_is_wrong_and_writes_nothing(
         "code": code,
         "message": message.replace("{project}", environment.project_name),
         "currentVersion": 5 if code == "VERSION_MISMATCH" else None,
+        "events": refused["events"],
     }
+    assert bool(refused["events"]) == (code == "VERSION_MISMATCH")
     assert stageline.mutate(mutation, **arguments, dryRun=True) == refused
     assert stageline.position == before
 
 
 def test_every_code_is_here() -> None:
-    of_two_actors = {"CHANGED_SINCE"}  # see test_undo.py
-    assert {code for code, *_ in CASES} | of_two_actors == {code.value for code in RefusalCode}
+    elsewhere = {
+        "CHANGED_SINCE",
+        "NOT_YOUR_CHANGE",
+        "ALREADY_UNDONE",
+        "CHANGED_MEANWHILE",
+    }  # test_undo.py, test_write.py
+    assert {code for code, *_ in CASES} | elsewhere == {code.value for code in RefusalCode}
 
 
 def test_a_change_of_two_streams_is_refused_as_a_whole(environment: Environment) -> None:

@@ -81,7 +81,7 @@ def test_every_mutation_answers_with_a_payload_or_a_refusal_and_has_the_common_a
         noun = payload.name.removesuffix("Payload")
         assert union.name == f"{noun}Result", name
         assert noun[0].lower() + noun[1:] in payload.fields, name
-        assert {"expectedVersion", "reason", "idempotencyKey", "dryRun"} <= field.args.keys(), name
+        assert {"reason", "idempotencyKey", "dryRun"} <= field.args.keys(), name
 
 
 def test_every_list_that_grows_is_a_connection_both_ways() -> None:

@@ -102,6 +102,9 @@ SILENT: dict[str, Asked] = {
 
 GIVEN_ANEW = {"id", "cursor", "createdAt", "updatedAt", "requestedAt", "finishedAt", "issuedAt", "revokedAt"}
 
+ROOT = schema._schema.mutation_type
+assert ROOT is not None
+
 changes = pytest.mark.parametrize("mutation", CHANGES)
 silent = pytest.mark.parametrize("mutation", SILENT)
 
@@ -134,7 +137,16 @@ def test_a_dry_run_answers_with_what_would_be_and_writes_nothing(environment: En
     assert told(imagined) == told(done)
 
 
-@changes
+VERSIONED = [name for name in CHANGES if "expectedVersion" in ROOT.fields[name].args]
+
+
+def test_only_what_has_a_version_is_expected_to_be_at_one() -> None:
+    """A new thing has no version yet, a project and a token have none, and several environments have several."""
+    without = {"issueToken", "revokeToken", "createProject", "createEnvironment", "applyPipelineToAll"}
+    assert set(VERSIONED) == CHANGES.keys() - without
+
+
+@pytest.mark.parametrize("mutation", VERSIONED)
 def test_another_version_than_the_expected_one_refuses_the_change_and_says_which_it_is(
     environment: Environment, mutation: str
 ) -> None:
@@ -147,6 +159,7 @@ def test_another_version_than_the_expected_one_refuses_the_change_and_says_which
         "message": f"Version 99 was expected, but the current version is {refused['currentVersion']}: "
         "read it again, then retry.",
         "currentVersion": refused["currentVersion"],
+        "events": [],
     }
     assert stageline.position == before
     stageline.do(mutation, **arguments, expectedVersion=refused["currentVersion"])
@@ -190,7 +203,7 @@ def test_the_same_key_for_something_else_is_refused(environment: Environment, mu
     arguments = CHANGES[mutation](environment)
     stageline.do(mutation, **arguments, idempotencyKey=key)
     before = stageline.position
-    for asked, other in [(mutation, arguments | {"expectedVersion": 1}), ("createProject", {"name": "Other"})]:
+    for asked, other in [("createProject", {"name": "Other"}), ("createProject", {"name": "Another"})]:
         refused = stageline.mutate(asked, **other, idempotencyKey=key)
         assert refused["code"] == "IDEMPOTENCY_KEY_REUSED"
         assert refused["message"] == f"The idempotency key {key!r} was already used for another request."
@@ -253,6 +266,75 @@ def test_a_key_remembers_that_there_was_nothing_to_change(environment: Environme
     before = environment.stageline.position
     assert environment.do("moveStage", **stay) == first
     assert environment.stageline.position == before
+
+
+def test_a_mismatch_carries_the_events_in_between(environment: Environment) -> None:
+    environment.add("api")
+    seen = environment.version
+    assert environment.stageline.mutate("deploy", environment=environment.id, expectedVersion=seen + 1)["events"] == []
+    environment.do("moveService", service="api", stage=APPLICATION)
+    environment.do("editStage", stage=JOB, name="jobs", description="")
+    refused = environment.stageline.mutate("deploy", environment=environment.id, expectedVersion=seen)
+    assert (refused["code"], refused["currentVersion"]) == ("VERSION_MISMATCH", seen + 3)
+    assert [event["message"] for event in refused["events"]] == [
+        "api moved from JOB DEFAULT to APPLICATION DEFAULT",
+        "JOB DEFAULT renamed to jobs",
+        "jobs: description removed",
+    ]
+    assert [event["version"] for event in refused["events"]] == [seen + 1, seen + 2, seen + 3]
+
+
+def test_a_mismatch_of_a_deployment_carries_its_events(environment: Environment) -> None:
+    running = environment.block()
+    asked: Data = {"deployment": running["id"], "expectedVersion": running["version"] - 2}
+    refused = environment.stageline.mutate("cancelDeployment", **asked)
+    assert [event["message"] for event in refused["events"]][-1] == "gate: deploy started"
+    assert len(refused["events"]) == 2
+
+
+def test_a_mismatch_carries_the_last_of_many_events(environment: Environment) -> None:
+    where = f'environment: "{environment.id}", stage: "{JOB}"'
+    fields = [f'n{number}: editStage({where}, description: "{number}") {{ __typename }}' for number in range(99)]
+    environment.stageline.execute(f"mutation {{ {' '.join(fields)} }}")
+    refused = environment.stageline.mutate("deploy", environment=environment.id, expectedVersion=2)
+    assert [event["version"] for event in refused["events"]] == list(range(5, 105))
+
+
+def test_moves_of_two_services_seen_at_one_version_both_succeed_if_they_ask_for_it(environment: Environment) -> None:
+    for name in ("api", "web"):
+        environment.add(name)
+    seen = environment.version
+    first: Data = {"service": "api", "stage": APPLICATION}
+    second: Data = {"service": "web", "stage": APPLICATION}
+    environment.do("moveService", **first, expectedVersion=seen)
+    assert environment.refusal("moveService", **second, expectedVersion=seen) == "VERSION_MISMATCH"
+    after = environment.do("moveService", **second, unchangedSince=seen)
+    assert [service["name"] for service in after["stages"][3]["services"]] == ["api", "web"]
+
+
+def test_a_change_of_the_same_property_is_refused_and_named(environment: Environment) -> None:
+    environment.add("api")
+    environment.add("web")
+    seen = environment.version
+    environment.do("editService", service="api", name="API")
+    environment.do("moveService", service="web", stage=DATABASE)
+    environment.do("moveService", service="api", stage=APPLICATION)
+    asked: Data = {"environment": environment.id, "service": "api", "stage": DATABASE, "unchangedSince": seen}
+    refused = environment.stageline.mutate("moveService", **asked)
+    assert (refused["code"], refused["currentVersion"]) == ("CHANGED_MEANWHILE", seen + 3)
+    assert refused["message"] == (
+        f"The same was changed after version {seen}: API moved from JOB DEFAULT to APPLICATION DEFAULT"
+        f" (version {seen + 3}). Read it again, then retry."
+    )
+    assert [event["version"] for event in refused["events"]] == [seen + 3]
+    assert environment.stageline.mutate("moveService", **asked, dryRun=True) == refused
+    assert environment.do("skipService", service="api", unchangedSince=seen)
+    assert environment.refusal("removeService", service="api", unchangedSince=seen) == "CHANGED_MEANWHILE"
+    assert environment.refusal("skipService", service="web", unchangedSince=99) == "VERSION_NOT_FOUND"
+    already = environment.stageline.payload(
+        "moveService", environment=environment.id, service="web", stage=DATABASE, unchangedSince=seen
+    )
+    assert already["changed"] is False
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """
 The common part of all mutations.
 
-`@mutation` gives a resolver the four common arguments (expectedVersion, reason, idempotencyKey, dryRun), passes them to
-it as a `Write`, and returns a refusal as data.
+`@mutation` gives a resolver the common arguments (reason, idempotencyKey, dryRun) and, if its subject has a version,
+expectedVersion and unchangedSince. It passes them to the resolver as a `Write`, and returns a refusal as data.
 """
 
 import functools
@@ -22,7 +22,7 @@ from domain.decider import Decider
 from domain.errors import IdempotencyKeyReused, InvalidArgument, Refused
 from domain.spec import UNSTORABLE
 from gql.context import Context, Info
-from gql.contract.refusal import Refusal, refusal
+from gql.types.refusal import Refusal, refusal
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -54,6 +54,7 @@ class Write:
 
     context: Context
     expected_version: int | None
+    unchanged_since: int | None
     reason: str | None
     key: str | None
     request: str
@@ -84,9 +85,6 @@ class Write:
             raise IdempotencyKeyReused(key=self.key) from None  # without the token's id
 
 
-ExpectedVersion = Annotated[
-    int | None, strawberry.argument(description="Refuse the change unless this is the current version of the object.")
-]
 Reason = Annotated[
     str | None,
     strawberry.argument(
@@ -104,8 +102,15 @@ DryRun = Annotated[
     bool, strawberry.argument(description="Return the answer that the change would have, and write nothing.")
 ]
 
+UnchangedSince = Annotated[
+    int | None,
+    strawberry.argument(
+        description="A version of the pipeline. Refuse the change if the same property of the same stage, service or"
+        " environment was changed after it; other changes do not matter."
+    ),
+]
+
 _COMMON: tuple[tuple[str, Any, Any], ...] = (
-    ("expected_version", ExpectedVersion, None),
     ("reason", Reason, None),
     ("idempotency_key", IdempotencyKey, None),
     ("dry_run", DryRun, False),
@@ -113,9 +118,14 @@ _COMMON: tuple[tuple[str, Any, Any], ...] = (
 
 
 def mutation(
-    description: str,
+    description: str, *, of: str | None = None, is_part: bool = False
 ) -> Callable[[Callable[Concatenate[Write, Arguments], Awaitable[Answer]]], Any]:
-    """Make a GraphQL mutation of a function that takes a `Write` and its own arguments."""
+    """Make a GraphQL mutation of a function that takes a `Write` and its own arguments.
+
+    *of* names the subject if it has a version: "pipeline". *is_part* says that the mutation changes an existing part
+    of a pipeline, which others leave alone when they change other parts.
+    """
+    optional = _versions(of, is_part)
 
     def wrap(work: Callable[Concatenate[Write, Arguments], Awaitable[Answer]]) -> Any:
         own = inspect.signature(work)
@@ -126,7 +136,7 @@ def mutation(
                 write = _write(info, arguments)
                 return await work(write, **arguments)  # type: ignore[call-arg]  # GraphQL checks them by the signature
             except Refused as refused:
-                return refusal(refused)
+                return await refusal(info.context, refused)
 
         own_parameters = [
             each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in list(own.parameters.values())[1:]
@@ -136,7 +146,7 @@ def mutation(
             *own_parameters,
             *(
                 inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-                for name, annotation, default in _COMMON
+                for name, annotation, default in (*optional, *_COMMON)
             ),
         ]
         resolver.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # as functools does
@@ -149,9 +159,19 @@ def mutation(
     return wrap
 
 
+def _versions(of: str | None, is_part: bool) -> list[tuple[str, Any, Any]]:
+    """Return the arguments of a mutation for the version of its subject."""
+    if of is None:
+        return []
+    text = f"Refuse the change unless this is the current version of the {of}."
+    expected = ("expected_version", Annotated[int | None, strawberry.argument(description=text)], None)
+    return [expected, ("unchanged_since", UnchangedSince, None)] if is_part else [expected]
+
+
 def _write(info: Info, arguments: dict[str, Any]) -> Write:
     """Remove the common arguments from *arguments*, and return them."""
-    expected, reason, key, dry_run = (arguments.pop(name, default) for name, _, default in _COMMON)
+    reason, key, dry_run = (arguments.pop(name, default) for name, _, default in _COMMON)
+    expected, since = (arguments.pop(name, None) for name in ("expected_version", "unchanged_since"))
     if reason is not None and len(reason) > MAX_REASON:
         raise InvalidArgument(argument="reason", why=f"{len(reason):,} characters; at most {MAX_REASON:,} are allowed")
     if key is not None and not 1 <= len(key) <= MAX_KEY:
@@ -159,10 +179,12 @@ def _write(info: Info, arguments: dict[str, Any]) -> Write:
     for argument, text in ("reason", reason), ("idempotencyKey", key):
         if text is not None and UNSTORABLE.search(text):
             raise InvalidArgument(argument=argument, why="NUL and lone surrogates are not allowed")
-    request = msgspec.json.encode([info.field_name, arguments, expected], enc_hook=str)
+    told = [info.field_name, arguments, expected] + ([] if since is None else [since])
+    request = msgspec.json.encode(told, enc_hook=str)
     return Write(
         context=info.context,
         expected_version=expected,
+        unchanged_since=since,
         reason=reason,
         key=key,
         request=hashlib.sha256(request).hexdigest(),
