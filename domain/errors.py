@@ -114,6 +114,10 @@ class NameTaken(Conflict):
     message = "The name {name!r} is taken by another {kind}."
 
 
+class ProjectNotEmpty(Conflict):
+    message = "Project {project!r} still has environments ({environments}): delete them first."
+
+
 class StageNotEmpty(Conflict):
     message = "Stage {stage!r} still has services ({services}): move them first, or name a stage to move them to."
 

@@ -30,6 +30,7 @@ REFUSALS = {
     "ACTOR_NOT_FOUND": "There is no profile of such an actor.",
     "TOKEN_NOT_FOUND": "There is no such token, or it was already revoked.",
     "NAME_TAKEN": "Another object of the same kind has the name.",
+    "PROJECT_NOT_EMPTY": "The project still has environments.",
     "STAGE_NOT_EMPTY": "The stage still has services.",
     "LAST_STAGE": "The stage is the last one of the pipeline.",
     "OWN_DESTINATION": "The services of a deleted stage can't move to that stage.",

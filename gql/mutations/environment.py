@@ -7,14 +7,12 @@ import strawberry
 from strawberry import ID
 
 from application import environment as use_cases
-from domain.pipeline.environment import DEFAULT_CONCURRENCY, CreateEnvironment, EditEnvironment, Target
-from domain.pipeline.ref import StageId
+from domain.pipeline.environment import DEFAULT_CONCURRENCY, EditEnvironment, Target
 from domain.project import EnvironmentId
 from gql.mutation import Write, mutation
 from gql.mutations.pipeline import PipelineResult, transact
 from gql.types.environment import known_environment
-from gql.types.project import find as find_project
-from gql.types.ref import EnvironmentArgument, ProjectArgument
+from gql.types.ref import EnvironmentArgument, ProjectArgument, to_project
 from store import ids
 
 
@@ -30,19 +28,15 @@ async def create_environment(
         int, strawberry.argument(description="Number of services that are built or deployed at once, 1 to 100.")
     ] = DEFAULT_CONCURRENCY,
 ) -> PipelineResult:
-    command = CreateEnvironment(
-        project=await find_project(write.context, project),
-        name=name,
-        stages=(StageId(ids.new()), StageId(ids.new()), StageId(ids.new()), StageId(ids.new())),
-        target=target,
-        concurrency=concurrency,
-    )
     return await transact(
         write,
         partial(
             use_cases.create,
             environment=EnvironmentId(ids.new()),
-            command=command,
+            project=to_project(project),
+            name=name,
+            target=target,
+            concurrency=concurrency,
             targets=write.context.application.targets,
         ),
     )
@@ -95,7 +89,7 @@ async def clone_environment(
             source=await known_environment(write.context, environment),
             clone=EnvironmentId(ids.new()),
             name=name,
-            project=None if project is None else await find_project(write.context, project),
+            project=None if project is None else to_project(project),
             targets=write.context.application.targets,
             expected=write.expected_version,
         ),

@@ -81,6 +81,12 @@ async def project_refs(context: Context, projects: Collection[ProjectId]) -> dic
     return {project: ProjectRef(id=global_id("project", project), name=name) for project, name in names.items()}
 
 
+def to_project(text: str) -> ProjectId | str:
+    """Return the id of a project if *text* is one, else *text* as a name."""
+    found = reference("project", text)
+    return ProjectId(found) if isinstance(found, UUID) else found
+
+
 def to_stage(text: str) -> StageId | str:
     """Return the id of a stage if *text* is one, else *text* as a name."""
     found = reference("stage", text)

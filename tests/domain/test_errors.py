@@ -157,6 +157,12 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
         "The pipeline has no version 9: it has 1 to 4.",
     ),
     (
+        Conflict,
+        errors.ProjectNotEmpty(project="Shop", environments="staging, qa"),
+        "PROJECT_NOT_EMPTY",
+        "Project 'Shop' still has environments (staging, qa): delete them first.",
+    ),
+    (
         NotFound,
         errors.ChangeNotFound(change="event_1"),
         "CHANGE_NOT_FOUND",

@@ -166,6 +166,11 @@ CASES: list[tuple[str, Wrong, str]] = [
         "The name 'api' is taken by another service.",
     ),
     (
+        "PROJECT_NOT_EMPTY",
+        lambda e: ("deleteProject", {"project": e.project}),
+        "Project '{project}' still has environments (Production): delete them first.",
+    ),
+    (
         "STAGE_NOT_EMPTY",
         _with_services("deleteStage", stage=JOB),
         "Stage 'JOB DEFAULT' still has services (api, web): move them first, or name a stage to move them to.",
