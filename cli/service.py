@@ -1,7 +1,6 @@
 """`stageline service`: the services of an environment."""
 
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ from cli.errors import Failed, Misused
 from cli.output import Output, encoded, table
 from cli.pipeline import PipelineJson, ServiceJson, StageJson
 from cli.scope import Scope
-from cli.spec import SpecJson
+from cli.spec import ServiceTypeOption, SpecJson
 from cli.spec_options import SpecOptions
 
 app = group(
@@ -24,13 +23,6 @@ app = group(
     "stageline service add -n Backend -t application -f backend.yaml",
     "stageline service edit -n Backend --env LOG_LEVEL=debug --retries 2",
 )
-
-
-class ServiceTypeOption(StrEnum):
-    DATABASE = "DATABASE"
-    JOB = "JOB"
-    CONTAINER = "CONTAINER"
-    APPLICATION = "APPLICATION"
 
 
 ServiceName = Annotated[

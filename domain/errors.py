@@ -122,6 +122,10 @@ class StageNotEmpty(Conflict):
     message = "Stage {stage!r} still has services ({services}): move them first, or name a stage to move them to."
 
 
+class DefaultTaken(Conflict):
+    message = "Stage {stage!r} is already the default for type {type}: choose another stage for one of the types."
+
+
 class LastStage(Conflict):
     message = "{stage!r} is the last stage, and a pipeline needs at least one."
 

@@ -32,6 +32,7 @@ REFUSALS = {
     "NAME_TAKEN": "Another object of the same kind has the name.",
     "PROJECT_NOT_EMPTY": "The project still has environments.",
     "STAGE_NOT_EMPTY": "The stage still has services.",
+    "DEFAULT_TAKEN": "The stage is the default for new services of another type.",
     "LAST_STAGE": "The stage is the last one of the pipeline.",
     "OWN_DESTINATION": "The services of a deleted stage can't move to that stage.",
     "LIMIT_REACHED": "A limit is reached; the message names it.",

@@ -12,6 +12,7 @@ from gql.mutation import Write, mutation
 from gql.mutations.pipeline import PipelineResult, change
 from gql.types import spec as specs
 from gql.types.ref import EnvironmentArgument, ServiceArgument, to_service, to_stage
+from gql.types.service import ServicePlaceInput, place_to_domain
 from gql.types.spec import ServiceSpecInput
 from store import ids
 
@@ -58,14 +59,23 @@ async def edit_service(
     return await change(write, environment, EditService(service=to_service(service), name=name, spec=replacement))
 
 
-@mutation("Move a service to the end of a stage.", of="pipeline", is_part=True)
+@mutation("Move a service to a stage, or to a place in the list of its stage.", of="pipeline", is_part=True)
 async def move_service(
     write: Write,
     environment: EnvironmentArgument,
     service: ServiceArgument,
-    stage: Annotated[ID, strawberry.argument(description="Id or name of the new stage.")],
+    stage: Annotated[ID, strawberry.argument(description="Id or name of the stage.")],
+    to: Annotated[
+        ServicePlaceInput | None,
+        strawberry.argument(
+            description="Position in the list of the stage; null for the end, or for no change within the same stage."
+        ),
+    ] = None,
 ) -> PipelineResult:
-    return await change(write, environment, MoveService(service=to_service(service), stage=to_stage(stage)))
+    place = None if to is None else place_to_domain(to)
+    return await change(
+        write, environment, MoveService(service=to_service(service), stage=to_stage(stage), place=place)
+    )
 
 
 @mutation("Skip a service in the deployments of its environment.", of="pipeline", is_part=True)

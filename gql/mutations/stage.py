@@ -6,7 +6,8 @@ import strawberry
 from strawberry import ID
 
 from domain.pipeline.ref import StageId
-from domain.pipeline.stage import CreateStage, DeleteStage, EditStage, MoveStage
+from domain.pipeline.stage import CreateStage, DeleteStage, EditStage, MoveStage, SetDefaultStage
+from domain.spec import ServiceType
 from gql.mutation import Write, mutation
 from gql.mutations.pipeline import PipelineResult, change
 from gql.types.ref import EnvironmentArgument, StageArgument, to_stage
@@ -69,3 +70,17 @@ async def delete_stage(
 ) -> PipelineResult:
     target = None if services_to is None else to_stage(services_to)
     return await change(write, environment, DeleteStage(stage=to_stage(stage), services_to=target))
+
+
+@mutation("Set the stage that new services of a type are added to.", of="pipeline", is_part=True)
+async def set_default_stage(
+    write: Write,
+    environment: EnvironmentArgument,
+    type: Annotated[ServiceType, strawberry.argument(description="Type of the services.")],
+    stage: Annotated[
+        ID | None,
+        strawberry.argument(description="Id or name of the stage; null for none: they are added to the last stage."),
+    ] = None,
+) -> PipelineResult:
+    target = None if stage is None else to_stage(stage)
+    return await change(write, environment, SetDefaultStage(type=type, stage=target))

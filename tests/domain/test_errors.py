@@ -158,6 +158,12 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Conflict,
+        errors.DefaultTaken(stage="Build", type="JOB"),
+        "DEFAULT_TAKEN",
+        "Stage 'Build' is already the default for type JOB: choose another stage for one of the types.",
+    ),
+    (
+        Conflict,
         errors.ProjectNotEmpty(project="Shop", environments="staging, qa"),
         "PROJECT_NOT_EMPTY",
         "Project 'Shop' still has environments (staging, qa): delete them first.",

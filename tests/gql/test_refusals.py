@@ -175,6 +175,11 @@ CASES: list[tuple[str, Wrong, str]] = [
         _with_services("deleteStage", stage=JOB),
         "Stage 'JOB DEFAULT' still has services (api, web): move them first, or name a stage to move them to.",
     ),
+    (
+        "DEFAULT_TAKEN",
+        _in("setDefaultStage", type="JOB", stage=DATABASE),
+        "Stage 'DATABASE DEFAULT' is already the default for type DATABASE: choose another stage for one of the types.",
+    ),
     ("LAST_STAGE", _in_a_last_stage, "'APPLICATION DEFAULT' is the last stage, and a pipeline needs at least one."),
     (
         "OWN_DESTINATION",

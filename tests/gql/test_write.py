@@ -50,6 +50,11 @@ def _added_to(environment: Environment) -> Data:
     return {"environment": environment.id}
 
 
+def _created(environment: Environment) -> str:
+    environment.do("createStage", name="Jobs")
+    return "Jobs"
+
+
 def _empty(environment: Environment) -> str:
     name: str = environment.stageline.do("createProject", name=f"Empty {environment.number}")["name"]
     return name
@@ -77,6 +82,7 @@ CHANGES: dict[str, Asked] = {
     "editStage": lambda e: {"environment": e.id, "stage": DATABASE, "name": "First", "policy": {"concurrency": 1}},
     "moveStage": lambda e: {"environment": e.id, "stage": DATABASE, "to": {"position": 4}},
     "deleteStage": lambda e: {"environment": e.id, "stage": DATABASE},
+    "setDefaultStage": lambda e: {"environment": e.id, "type": "JOB", "stage": _created(e)},
     "addService": lambda e: {"environment": e.id, "name": "web", "type": "APPLICATION", "spec": {"run": "true"}},
     "editService": lambda e: {"environment": e.id, "service": e.add("api"), "name": "API"},
     "moveService": lambda e: {"environment": e.id, "service": e.add("api"), "stage": DATABASE},
@@ -98,6 +104,7 @@ SILENT: dict[str, Asked] = {
     "editEnvironment": lambda e: {"environment": e.id, "name": " Production ", "concurrency": 8, "target": "PROCESS"},
     "editStage": lambda e: {"environment": e.id, "stage": DATABASE, "name": DATABASE, "policy": {"concurrency": None}},
     "moveStage": lambda e: {"environment": e.id, "stage": DATABASE, "to": {"before": JOB}},
+    "setDefaultStage": lambda e: {"environment": e.id, "type": "JOB", "stage": JOB},
     "editService": lambda e: {"environment": e.id, "service": e.add("api"), "name": "api", "spec": {"run": "true"}},
     "moveService": lambda e: {"environment": e.id, "service": e.add("api"), "stage": JOB},
     "skipService": lambda e: {"environment": e.id, "service": _skipped(e)},
