@@ -11,7 +11,7 @@ QUERY = """
 subscription Events($deployment: ID!, $after: String) {
   deploymentEvents(deployment: $deployment, after: $after) {
     id cursor position version type recordedAt actor origin reason message
-    stage { id name } service { id name type } phase attempt detail ports
+    stage { stageId name } service { serviceId name type } phase attempt detail ports
   }
 }
 """

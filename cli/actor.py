@@ -39,14 +39,14 @@ query Actors($first: Int, $after: String) {
 SET = mutation(
     "setActorProfile",
     "ActorPayload",
-    "...ActorFields",
+    "subject: actor { ...ActorFields }",
     ACTOR,
     actor="ID!",
     name="String",
     address="String",
     **VERSIONED,
 )
-FORGET = mutation("forgetActor", "ActorPayload", "...ActorFields", ACTOR, actor="ID!", **VERSIONED)
+FORGET = mutation("forgetActor", "ActorPayload", "subject: actor { ...ActorFields }", ACTOR, actor="ID!", **VERSIONED)
 
 ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The actor's id, as `stageline history` shows it.")]
 

@@ -83,10 +83,8 @@ VERSIONED = {"expectedVersion": "Int"}
 def mutation(field: str, payload: str, selection: str, fragments: str = "", **arguments: str) -> Document:
     """Return the document of the mutation *field*, with *arguments* (name: type) and those of every change.
 
-    *selection* is of the subject in the type *payload*.
+    *selection* is of the type *payload*: `subject` and, if there is one, `snapshot`, for `Client.change`.
     """
-    subject = payload[0].lower() + payload.removesuffix("Payload")[1:]
-    merged = " merged" if payload == "DeploymentPayload" else ""
     types = arguments | {
         "reason": "String",
         "idempotencyKey": "String",
@@ -98,7 +96,7 @@ def mutation(field: str, payload: str, selection: str, fragments: str = "", **ar
 mutation {field[0].upper()}{field[1:]}({variables}) {{
   {field}({passed}) {{
     __typename
-    ... on {payload} {{ changed{merged} subject: {subject} {{ {selection} }} }}
+    ... on {payload} {{ changed {selection} }}
     ... on Refusal {{ code message currentVersion }}
   }}
 }}

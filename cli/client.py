@@ -134,7 +134,8 @@ class Client:
         (result,) = self.execute(document, variables).values()
         if result.pop("__typename") == "Refusal":
             raise MutationRefused(result["code"], result["message"], result["currentVersion"])
-        subject: Data | list[Data] = result.pop("subject")
+        live, snapshot = result.pop("subject"), result.pop("snapshot", None)
+        subject: Data | list[Data] = snapshot if live is None else live
         return {"subjects": subject, **result} if isinstance(subject, list) else {**subject, **result}
 
     def pages(self, document: Document, variables: Variables, *, limit: int | None = None) -> Iterator[Data]:

@@ -35,7 +35,7 @@ Follow = Annotated[bool, typer.Option("-f", "--follow", help="Print new ones, to
 TICK = 0.5
 
 LINE = """
-fragment LineFields on LogLine { cursor at service { id name type } phase attempt kind text }
+fragment LineFields on LogLine { cursor at service { id: serviceId name type } phase attempt kind text }
 """
 
 LOGS = document(

@@ -16,7 +16,7 @@ from cli.scope import Scope, ScopedEnvironment
 
 CHANGE = """
 fragment ChangeFields on Change {
-  type message stage { id name } service { id name type }
+  type message stage { id: stageId name } service { id: serviceId name type }
   ... on ServiceConfigured { fields { field before after } }
 }
 """

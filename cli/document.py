@@ -49,8 +49,8 @@ APPLY = pipeline.mutation("applyPipeline", document="String!")
 APPLY_TO_ALL = mutation(
     "applyPipelineToAll",
     "PipelinesPayload",
-    "...PipelineFields",
-    pipeline.PIPELINE,
+    "subject: pipelines { ...PipelineFields } snapshot: snapshots { ...SnapshotFields }",
+    pipeline.FRAGMENTS,
     environments="[ID!]!",
     document="String!",
 )

@@ -40,8 +40,8 @@ Concurrency = Annotated[
 CREATE = mutation(
     "createEnvironment",
     "PipelinePayload",
-    "...PipelineFields",
-    pipeline.PIPELINE,
+    pipeline.SUBJECT,
+    pipeline.FRAGMENTS,
     project="ID!",
     name="String!",
     target="Target!",
@@ -49,11 +49,19 @@ CREATE = mutation(
 )
 EDIT = pipeline.mutation("editEnvironment", name="String", target="Target", concurrency="Int")
 DELETE = pipeline.mutation("deleteEnvironment")
-DEPLOY = mutation("deploy", "DeploymentPayload", "...DeploymentFields", run.DEPLOYMENT, environment="ID!", **VERSIONED)
+SUBJECT = "merged subject: deployment { ...DeploymentFields }"
+DEPLOY = mutation(
+    "deploy",
+    "DeploymentPayload",
+    SUBJECT,
+    run.DEPLOYMENT,
+    environment="ID!",
+    **VERSIONED,
+)
 CANCEL = mutation(
     "cancelDeployment",
     "DeploymentPayload",
-    "...DeploymentFields",
+    SUBJECT,
     run.DEPLOYMENT,
     deployment="ID!",
     force="Boolean!",

@@ -17,9 +17,10 @@ from cli.scope import Scope, ScopedEnvironment, find_project
 from cli.watch import TICK
 
 EVENT = """
-fragment HistoryFields on HistoryEvent {
+fragment HistoryFields on PipelineEvent {
   id cursor position type version message recordedAt actor actorName origin reason
-  correlation versionBefore token { id name } environment { id name } stage { id name } service { id name type }
+  correlation versionBefore token { id: tokenId name } environment { id: environmentId name }
+  stage { id: stageId name } service { id: serviceId name type }
 }
 """
 
@@ -45,20 +46,20 @@ query History($project: ID, $filter: HistoryFilter, $first: Int, $after: String)
     EVENT,
 )
 
-LIVE = document("""
+LIVE = document(
+    """
 subscription PipelineEvents($environment: ID!, $after: String) {
-  pipelineEvents(environment: $environment, after: $after) {
-    id cursor position type version message recordedAt actor actorName origin reason
-    stage { id name } service { id name type }
-  }
+  pipelineEvents(environment: $environment, after: $after) { ...HistoryFields }
 }
-""")
+""",
+    EVENT,
+)
 
 IS_DELETED = document("query IsDeleted($id: ID) { environment(id: $id) { isDeleted } }")
 
 
-class HistoryEventJson(Struct, rename="camel", omit_defaults=True):
-    """An event. The fields with defaults are missing from live events."""
+class HistoryEventJson(Struct, rename="camel"):
+    """An event of a pipeline."""
 
     id: str
     cursor: str
@@ -73,14 +74,14 @@ class HistoryEventJson(Struct, rename="camel", omit_defaults=True):
     reason: str | None
     stage: RefJson | None
     service: ServiceRefJson | None
-    correlation: str | None = None
-    version_before: int | None = None
-    token: RefJson | None = None
-    environment: RefJson | None = None
+    correlation: str | None
+    version_before: int
+    token: RefJson | None
+    environment: RefJson
 
     def line(self, *, has_place: bool = False) -> str:
         """Return the event as a line; with *has_place* it names the environment."""
-        place = f"{self.environment.name}: " if has_place and self.environment else ""
+        place = f"{self.environment.name}: " if has_place else ""
         reason = painted(f"  ({self.reason})", is_dim=True) if self.reason else ""
         return (
             f"{painted(moment(self.recorded_at), is_dim=True)}  {painted(f'v{self.version}'.ljust(4), 'yellow')}  "

@@ -88,14 +88,17 @@ def _lines(stage: StageJson) -> Iterator[str]:
         yield f"{service.type} | {service.name}{' (skipped)' if service.is_skipped else ''}"
 
 
-ENVIRONMENT = """
-fragment EnvironmentFields on Environment { id name target concurrency project { id name } }
+SPEC = """
+fragment SpecFields on ServiceSpec {
+  image context dockerfile directory build run env { name value } ports
+  health { http { path port } tcp { port } command interval timeout startPeriod }
+  buildTimeout deployTimeout retries
+}
 """
 
-PIPELINE = (
-    """
+PIPELINE = """
 fragment PipelineFields on Pipeline {
-  environment { ...EnvironmentFields }
+  environment { id name target concurrency project { id name } }
   version
   cursor
   stages {
@@ -104,29 +107,55 @@ fragment PipelineFields on Pipeline {
     services { id name type isSkipped spec { ...SpecFields } }
   }
 }
+"""
 
-fragment SpecFields on ServiceSpec {
-  image context dockerfile directory build run env { name value } ports
-  health { http { path port } tcp { port } command interval timeout startPeriod }
-  buildTimeout deployTimeout retries
+SNAPSHOT = """
+fragment SnapshotFields on PipelineSnapshot {
+  environment { id: environmentId name target concurrency project { id name } }
+  version
+  cursor
+  stages {
+    id: stageId position name description homeOf
+    policy { concurrency }
+    services { id: serviceId name type isSkipped spec { ...SpecFields } }
+  }
 }
 """
-    + ENVIRONMENT
-)
+
+SUBJECT = "subject: pipeline { ...PipelineFields } snapshot { ...SnapshotFields }"
+"""Selection of the pipeline in the payload of a mutation: a dry run answers a snapshot."""
+
+FRAGMENTS = PIPELINE + SNAPSHOT + SPEC
+"""The fragments of `SUBJECT`."""
 
 GET = document(
     """
-query Pipeline($environment: ID!, $version: Int, $asOf: DateTime) {
-  pipeline(environment: $environment, version: $version, asOf: $asOf) { ...PipelineFields }
+query Pipeline($environment: ID!) {
+  pipeline(environment: $environment) { ...PipelineFields }
 }
 """,
     PIPELINE,
+    SPEC,
+)
+
+GET_SNAPSHOT = document(
+    """
+query PipelineSnapshot($environment: ID!, $at: PipelineMoment!) {
+  pipelineSnapshot(environment: $environment, at: $at) { ...SnapshotFields }
+}
+""",
+    SNAPSHOT,
+    SPEC,
 )
 
 
 def get(client: Client, environment: str, *, version: int | None = None, as_of: str | None = None) -> PipelineJson:
     """Return the pipeline of the environment with that id, now or at a past moment."""
-    found = client.execute(GET, {"environment": environment, "version": version, "asOf": as_of})["pipeline"]
+    moment = {"version": version} if version is not None else {"asOf": as_of} if as_of is not None else None
+    if moment is None:
+        found = client.execute(GET, {"environment": environment})["pipeline"]
+    else:
+        found = client.execute(GET_SNAPSHOT, {"environment": environment, "at": moment})["pipelineSnapshot"]
     if found is None and version is not None:
         raise Failed(f"The pipeline has no version {version}.", code="VERSION_NOT_FOUND")
     if found is None and as_of is not None:
@@ -142,9 +171,7 @@ def read(data: Data) -> PipelineJson:
 
 def mutation(field: str, **arguments: str) -> Document:
     """Return the document of a mutation of an environment's pipeline, for `change`."""
-    return changes.mutation(
-        field, "PipelinePayload", "...PipelineFields", PIPELINE, environment="ID!", **VERSIONED, **arguments
-    )
+    return changes.mutation(field, "PipelinePayload", SUBJECT, FRAGMENTS, environment="ID!", **VERSIONED, **arguments)
 
 
 def change(document: Document, scope: Scope, how: VersionedChangeOptions, **arguments: object) -> PipelineJson:

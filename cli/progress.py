@@ -12,7 +12,7 @@ from cli.run import DeploymentJson, DeploymentServiceJson, DeploymentStageJson, 
 EVENT = """
 fragment EventFields on DeploymentEvent {
   id cursor position version type recordedAt actor origin reason message
-  stage { id name } service { id name type } phase attempt detail ports
+  stage { id: stageId name } service { id: serviceId name type } phase attempt detail ports
 }
 """
 

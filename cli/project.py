@@ -21,9 +21,10 @@ app = group(
     "stageline project delete -n Store",
 )
 
-CREATE = mutation("createProject", "ProjectPayload", "id name createdAt", name="String!")
-RENAME = mutation("renameProject", "ProjectPayload", "id name createdAt", project="ID!", name="String!")
-DELETE = mutation("deleteProject", "ProjectPayload", "id name createdAt", project="ID!")
+SUBJECT = "subject: project { id name createdAt }"
+CREATE = mutation("createProject", "ProjectPayload", SUBJECT, name="String!")
+RENAME = mutation("renameProject", "ProjectPayload", SUBJECT, project="ID!", name="String!")
+DELETE = mutation("deleteProject", "ProjectPayload", SUBJECT, project="ID!")
 
 ProjectName = Annotated[
     str, typer.Option("-n", "--name", metavar="PROJECT", help="The project's name (in any case) or id.")

@@ -101,7 +101,7 @@ SUMMARY = """
 fragment SummaryFields on Deployment {
   id environment { id name } number action status actor reason pipelineVersion
   requestedAt startedAt finishedAt cancellation
-  failure { stage { id name } service { id name type } phase reason }
+  failure { stage { id: stageId name } service { id: serviceId name type } phase reason }
 }
 """
 
@@ -110,9 +110,9 @@ DEPLOYMENT = (
 fragment DeploymentFields on Deployment {
   ...SummaryFields
   stages {
-    id position name status startedAt finishedAt
+    id: stageId position name status startedAt finishedAt
     services {
-      id name type status ports
+      id: serviceId name type status ports
       build { status attempt startedAt finishedAt reason }
       deploy { status attempt startedAt finishedAt reason }
     }

@@ -49,14 +49,14 @@ query Tokens($first: Int, $after: String) {
 ISSUE = mutation(
     "issueToken",
     "TokenPayload",
-    "...TokenFields",
+    "subject: token { ...TokenFields }",
     TOKEN,
     name="String!",
     hash="String!",
     actor="ID",
     expiresAt="DateTime",
 )
-REVOKE = mutation("revokeToken", "TokenPayload", "...TokenFields", TOKEN, token="ID!")
+REVOKE = mutation("revokeToken", "TokenPayload", "subject: token { ...TokenFields }", TOKEN, token="ID!")
 
 HEAD = ("Name", "Actor", "Made", "Good until", "Id")
 

@@ -15,12 +15,16 @@ from store.log import RecordedEvent
 
 
 class EventView(Struct, frozen=True, kw_only=True):
-    """An event with its words and subject; *number* is that of its deployment, 0 for an event of a pipeline."""
+    """An event with its words and subject.
+
+    *number* is that of its deployment. *before* is the pipeline before an event of a pipeline.
+    """
 
     recorded: RecordedEvent
     message: str
     subject: EventSubject
     number: int = 0
+    before: Pipeline = pipelines.decider.initial
 
 
 class PipelineStory:
@@ -34,7 +38,7 @@ class PipelineStory:
         event = cast("PipelineEvent", recorded.event)
         before, self._state = self._state, pipelines.evolve(self._state, event)
         words = pipeline_event_words(before, event)
-        return EventView(recorded=recorded, message=words.message, subject=words.subject)
+        return EventView(recorded=recorded, message=words.message, subject=words.subject, before=before)
 
 
 class DeploymentStory:

@@ -10,8 +10,8 @@ import { WebSocketServer } from "ws";
 
 const text = { type: new GraphQLNonNull(GraphQLString) };
 const number = { type: new GraphQLNonNull(GraphQLInt) };
-const Stage = new GraphQLObjectType({ name: "StageRef", fields: { id: text, name: text } });
-const Service = new GraphQLObjectType({ name: "ServiceRef", fields: { id: text, name: text, type: text } });
+const Stage = new GraphQLObjectType({ name: "StageRef", fields: { stageId: text, name: text } });
+const Service = new GraphQLObjectType({ name: "ServiceRef", fields: { serviceId: text, name: text, type: text } });
 const Event = new GraphQLObjectType({
   name: "DeploymentEvent",
   fields: {
@@ -82,8 +82,8 @@ function tick() {
     origin: "ENGINE",
     reason: null,
     message: `Backend: build attempt ${position} failed and will be tried again: no reason`,
-    stage: { id: "stage_0193c1a2b3c40193c1a2b3c40193c1a2", name: "APPLICATION DEFAULT" },
-    service: { id: "service_0193c1a2b3c40193c1a2b3c40193c1a2", name: "Backend", type: "APPLICATION" },
+    stage: { stageId: "stage_0193c1a2b3c40193c1a2b3c40193c1a2", name: "APPLICATION DEFAULT" },
+    service: { serviceId: "service_0193c1a2b3c40193c1a2b3c40193c1a2", name: "Backend", type: "APPLICATION" },
     phase: "BUILD",
     attempt: position,
     detail: "no reason",

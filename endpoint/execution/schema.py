@@ -27,6 +27,9 @@ from endpoint.execution.documents import DocumentCache, DocumentExtension
 from endpoint.execution.holding import TooManyOpen, open_subscriptions
 from endpoint.port import Explain
 
+NODE = "node"
+"""The root field that finds an object by its id, as GraphQL's Global Object Identification says."""
+
 
 class Execution(StrawberryGraphQLCoreExecutionContext):
     """An execution that does not refer to itself: its document is freed without a garbage collection.
@@ -52,12 +55,14 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
 class Schema(strawberry.Schema):
     """A strawberry schema with *costs*, whose errors *explain* explains.
 
-    Every root field of its queries has the argument `atLeast`.
+    Every root field of its queries has the argument `atLeast`, but for `node`: Relay's compiler wants that to take an
+    id and nothing else.
     """
 
     def __init__(self, query: type, *, explain: Explain, costs: CostSettings, **options: Any) -> None:
         for field in query.__strawberry_definition__.fields:  # type: ignore[attr-defined]  # strawberry's own
-            field.extensions.append(AtLeast())
+            if field.python_name != NODE:
+                field.extensions.append(AtLeast())
         super().__init__(
             query,
             extensions=[lambda: DocumentExtension(self.documents), lambda: MaskFaults(explain)],

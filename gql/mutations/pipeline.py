@@ -1,6 +1,6 @@
 """Mutations of whole pipelines, and the answer of all mutations of a pipeline."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
@@ -18,12 +18,12 @@ from domain.pipeline.state import Pipeline as PipelineState
 from domain.pipeline.state import PipelineCommand
 from domain.project import EnvironmentId
 from gql.contract.argument import check_list
-from gql.contract.node import uuid_of
+from gql.contract.node import parse
 from gql.document import pipeline as documents
 from gql.mutation import Payload, Write, mutation
 from gql.types.document import DocumentArgument
 from gql.types.environment import known_environment, pipeline_view
-from gql.types.pipeline import Pipeline, from_view
+from gql.types.pipeline import Pipeline, PipelineSnapshot, from_view, snapshot_of
 from gql.types.ref import EnvironmentArgument
 from gql.types.refusal import Refusal
 from projections.pipeline import PipelineView
@@ -32,7 +32,13 @@ from store.log import Event
 
 @strawberry.type(description="The answer to a mutation of a pipeline.")
 class PipelinePayload(Payload):
-    pipeline: Pipeline = strawberry.field(description="The pipeline after the change.")
+    pipeline: Pipeline | None = strawberry.field(
+        description="The live pipeline after the change; null after a dry run, and after a repeat of a request if the"
+        " pipeline was changed since."
+    )
+    snapshot: PipelineSnapshot | None = strawberry.field(
+        description="If pipeline is null: the pipeline as a dry run would make it, or as it was at first."
+    )
 
 
 PipelineResult = Annotated[
@@ -92,10 +98,10 @@ async def undo(write: Write, environment: EnvironmentArgument, change: ChangeArg
 
 
 def _event_id(text: str) -> UUID:
-    found = uuid_of("event", text)
-    if found is None:
+    found = parse(text)
+    if found is None or found.kind != "event":
         raise ChangeNotFound(change=text)
-    return found
+    return found.value
 
 
 @mutation("Make the pipeline of an environment equal to a pipeline document, in one append.", of="pipeline")
@@ -118,8 +124,13 @@ async def apply_pipeline(write: Write, environment: EnvironmentArgument, documen
 
 @strawberry.type(description="The answer to a mutation of several pipelines.")
 class PipelinesPayload(Payload):
-    pipelines: list[Pipeline] = strawberry.field(
-        description="One pipeline for each environment, in the order of the request."
+    pipelines: list[Pipeline] | None = strawberry.field(
+        description="The live pipelines after the change, one for each environment, in the order of the request; null"
+        " after a dry run, and after a repeat of a request."
+    )
+    snapshots: list[PipelineSnapshot] | None = strawberry.field(
+        description="If pipelines is null, the pipelines as a dry run would make them, or as they were after the first"
+        " request."
     )
 
 
@@ -158,13 +169,20 @@ async def apply_pipeline_to_all(
         outcomes = [
             Outcome(subject=state, receipt=outcome.receipt, events=events) for state, events in results.values()
         ]
-        after = [await _pipeline(write, each) for each in outcomes]
-        return PipelinesPayload(changed=outcome.has_changed, pipelines=after)
+        return _payload_of_all(outcome, [await _pipeline(write, each) for each in outcomes])
     # the idempotency key was known: return the pipelines as of the first request
     (last,) = await write.context.application.log.read_all(after=outcome.receipt.position - 1, limit=1)
     then = [await pipeline_view(write.context, each, as_of=last.recorded_at) for each in dict.fromkeys(environments)]
-    after = [await from_view(write.context, view) for view in then if view]
-    return PipelinesPayload(changed=outcome.has_changed, pipelines=after)
+    return _payload_of_all(outcome, [await snapshot_of(write.context, view) for view in then if view])
+
+
+def _payload_of_all(outcome: Outcome[PipelineState], after: Sequence[Pipeline | PipelineSnapshot]) -> PipelinesPayload:
+    live = [each for each in after if isinstance(each, Pipeline)]
+    snapshots = [each for each in after if isinstance(each, PipelineSnapshot)]
+    # one request made them: all are live, or none is
+    return PipelinesPayload(
+        changed=outcome.has_changed, pipelines=None if snapshots else live, snapshots=snapshots or None
+    )
 
 
 async def change(write: Write, environment: str, command: PipelineCommand) -> PipelinePayload:
@@ -188,18 +206,28 @@ async def transact(write: Write, use_case: Callable[[Transaction], Awaitable[UUI
         return environment
 
     outcome = await write.transact(work, pipelines.decider)
-    return PipelinePayload(changed=outcome.has_changed, pipeline=await _pipeline(write, outcome))
+    after = await _pipeline(write, outcome)
+    return PipelinePayload(
+        changed=outcome.has_changed,
+        pipeline=after if isinstance(after, Pipeline) else None,
+        snapshot=after if isinstance(after, PipelineSnapshot) else None,
+    )
 
 
-async def _pipeline(write: Write, outcome: Outcome[PipelineState]) -> Pipeline:
-    """Return the pipeline after the change, or after the change that a dry run would make."""
-    environment = EnvironmentId(outcome.subject.stream)
+async def _pipeline(write: Write, outcome: Outcome[PipelineState]) -> Pipeline | PipelineSnapshot:
+    """Return the pipeline after the change, or a snapshot of one that is not the live pipeline.
+
+    That is the pipeline after a dry run, and the first answer to a repeated request if there was a change since.
+    """
+    environment, version = EnvironmentId(outcome.subject.stream), outcome.subject.version
     views = write.context.application.pipelines
+    now = await views.get(environment)
     if write.dry_run and outcome.events:
-        return await from_view(write.context, _preview(outcome, await views.get(environment)))
-    view = await views.get(environment, outcome.subject.version)
+        return await snapshot_of(write.context, _preview(outcome, now))
+    view = await views.get(environment, version)
     assert view is not None, "a pipeline exists after a command"
-    return await from_view(write.context, view)
+    is_live = not write.dry_run and (outcome.receipt.recorded or now is None or now.version == version)
+    return await (from_view if is_live else snapshot_of)(write.context, view)
 
 
 def _preview(outcome: Outcome[PipelineState], now: PipelineView | None) -> PipelineView:

@@ -16,9 +16,11 @@ from gql.context import Context, Info
 from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE, Connection, connection, part
 from gql.contract.cursor import LOSSLESS, AfterEvent
 from gql.contract.newest import RATE, Reading, newest
+from gql.types import environment as environments
 from gql.types.deployment import Deployment, convert, deployment_id, from_view
 from gql.types.environment import environment_id
 from gql.types.event import DeploymentEvent, deployment_event
+from gql.types.project import project_of
 from gql.types.ref import DeploymentArgument, EnvironmentArgument
 from gql.types.stream import DEPLOYMENT, follow
 from store.log import RecordedEvent
@@ -59,8 +61,8 @@ class DeploymentList:
         await application.projector.wait_for(position)
         page = await application.deployments.list(self._environment, self._part)
         self._streams = {self._environment, queues.stream(self._environment), *(edge.node.id for edge in page.edges)}
-        name = owner.pipeline.name
-        value = connection(page, lambda view: convert(view, name, application.log.epoch))
+        environment = environments.from_view(owner, await project_of(self._context, owner.project))
+        value = connection(page, lambda view: convert(view, environment, application.log.epoch))
         return Reading(value=value, position=position, is_final=owner.pipeline.is_deleted)
 
     def concerns(self, recorded: RecordedEvent) -> bool:

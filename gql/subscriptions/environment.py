@@ -75,7 +75,7 @@ class Chronicle:
             del self._stories[stream]
         view = story.describe(recorded)
         if stream == self._environment:
-            return pipeline_event(view, epoch)
+            return await pipeline_event(self._context, view)
         return queue_event(view, epoch) if stream == self._queue else deployment_event(view, epoch)
 
     async def _recorded(self) -> AsyncGenerator[RecordedEvent, None]:

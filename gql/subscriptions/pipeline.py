@@ -54,7 +54,6 @@ class Subscription:
         self, info: Info, environment: EnvironmentArgument, after: AfterEvent = None
     ) -> AsyncGenerator[PipelineEvent, None]:
         stream, missing = environment_id(environment), EnvironmentNotFound(environment=environment)
-        epoch = info.context.application.log.epoch
         async with aclosing(follow(info.context, stream, PIPELINE, after, missing)) as events:
             async for view in events:
-                yield pipeline_event(view, epoch)
+                yield await pipeline_event(info.context, view)

@@ -13,10 +13,11 @@ from domain.actor import ACTORS, ActorId, Actors, decider
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.connection import After, Before, Connection, First, Last, connection, cut, part
+from gql.contract.node import Node
 
 
 @strawberry.type(description="A person or a program that makes changes. Events contain only its id.")
-class Actor:
+class Actor(Node):
     id: ID = strawberry.field(description="Id of the actor, as in events. It contains no personal data.")
     name: str | None = strawberry.field(description="Name of the actor; null if unknown or forgotten.")
     address: str | None = strawberry.field(description="Address of the actor; null if unknown or forgotten.")
@@ -53,6 +54,20 @@ def convert(context: Context, actor: ActorId, profile: Profile | None, state: Ac
         version=state.version(actor),
         cursor=cursors.of_position(context.application.log.epoch, position),
     )
+
+
+async def find(context: Context, actor: str) -> Actor | None:
+    """Return the actor with that id; None if it has no token and no profile, and was not forgotten."""
+    application, states = context.application, context.application.handler.states
+    position = await application.log.position()
+    known = await states.load(decider, ACTORS)
+    tokens = (await states.load(access.decider, ACCESS)).state.tokens
+    own = ActorId(actor)
+    is_known = own in known.state.forgotten or known.state.find(own) or any(token.actor == own for token in tokens)
+    if not is_known:
+        return None
+    profiles = await application.profiles.profiles({own})
+    return convert(context, own, profiles.get(own), known.state, position)
 
 
 @strawberry.type

@@ -11,7 +11,6 @@ from domain import pipeline as pipelines
 from domain.pipeline import environment as environments
 from domain.pipeline import service as services
 from domain.pipeline import stage as stages
-from domain.pipeline.environment import Target
 from domain.pipeline.state import Pipeline
 from domain.spec import ServiceSpec as DomainSpec
 from domain.spec import ServiceType
@@ -20,6 +19,7 @@ from gql.types import spec as specs
 from gql.types.ref import ServiceRef, StageRef, service_ref, stage_ref
 from gql.types.spec import ServiceSpec
 from gql.types.stage import StagePolicy, policy_from_domain
+from gql.types.target import Target
 from projections.words.pipeline import pipeline_event_words
 from store.log import Origin
 

@@ -3,12 +3,12 @@
 from datetime import datetime
 
 import strawberry
-from strawberry import ID
+from strawberry import ID, Private
 
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import Cancellation
-from domain.deployment.step import Phase, Status
 from domain.errors import DeploymentNotFound, EnvironmentNotFound
+from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
 from domain.spec import ServiceType
 from endpoint.execution.answers import WHOLE
@@ -19,20 +19,27 @@ from gql.contract import cursor as cursors
 from gql.contract import enum
 from gql.contract.connection import After, Before, Connection, First, Last, connection, part
 from gql.contract.node import Node, global_id, uuid_of
+from gql.types import environment as environments
 from gql.types import pipeline as pipelines
 from gql.types.actor import ACTOR_NAME, actor_name
 from gql.types.diff import PipelineDiff, between
-from gql.types.environment import environment_id, pipeline_view
-from gql.types.pipeline import Pipeline, versions
+from gql.types.environment import Environment, environment_id, environment_of, pipeline_view
+from gql.types.event import DeploymentEvent, deployment_event
+from gql.types.pipeline import PipelineSnapshot, live_services, live_stages, versions
+from gql.types.project import project_of
 from gql.types.ref import (
     DeploymentArgument,
     EnvironmentArgument,
-    EnvironmentRef,
     ServiceRef,
     StageRef,
     service_ref,
     stage_ref,
 )
+from gql.types.service import Service
+from gql.types.stage import Stage
+from gql.types.step import Phase, Status
+from gql.types.stream import DEPLOYMENT
+from gql.types.stream import page as event_page
 from projections.deployment import DeploymentSummary, DeploymentView, StageView
 from projections.step import ServiceView, StepView
 
@@ -40,22 +47,6 @@ enum.describe(
     Action,
     "The effect of a deployment on the services of its plan.",
     DEPLOY="Build and deploy the services, stage by stage.",
-)
-enum.describe(
-    Status,
-    "The status of a deployment, a stage, a service or a step.",
-    QUEUED="Waiting for its turn.",
-    RUNNING="In progress.",
-    SUCCEEDED="Ended successfully.",
-    FAILED="Failed, with no retry left.",
-    SKIPPED="Left out: skipped in the pipeline, or nothing to do.",
-    CANCELLED="Cancelled before it ended.",
-)
-enum.describe(
-    Phase,
-    "A step of a service.",
-    BUILD="The service is built.",
-    DEPLOY="The service is started; a job runs to its end.",
 )
 enum.describe(
     Cancellation,
@@ -83,30 +74,40 @@ class Step:
 
 
 @strawberry.type(description="A service in the plan of a deployment.")
-class DeploymentService:
-    id: ID = strawberry.field(description="Id of the service.")
+class DeploymentService(Node):
+    service_id: ID = strawberry.field(description="Id of the service, which may be removed.")
     name: str = strawberry.field(description="Name of the service in the plan.")
     type: ServiceType = strawberry.field(description="Type of the service.")
     status: Status = strawberry.field(description="Status of the service in the deployment.")
     ports: list[int] = strawberry.field(description="The ports of the deployed service.")
     build: Step = strawberry.field(description="The build step.")
     deploy: Step = strawberry.field(description="The deploy step.")
+    live: Private[tuple[EnvironmentId, ServiceId]]
+
+    @strawberry.field(description="The service as it is now; null once it is removed.")
+    async def service(self, info: Info) -> Service | None:
+        return await info.context.together(live_services, self.live)
 
 
 @strawberry.type(description="A stage in the plan of a deployment.")
-class DeploymentStage:
-    id: ID = strawberry.field(description="Id of the stage.")
+class DeploymentStage(Node):
+    stage_id: ID = strawberry.field(description="Id of the stage, which may be deleted.")
     position: int = strawberry.field(description="Position in the plan, from 1.")
     name: str = strawberry.field(description="Name of the stage in the plan.")
     status: Status = strawberry.field(description="Status of the stage in the deployment.")
     started_at: datetime | None = strawberry.field(description="When the stage started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the stage ended; null if it has not.")
     services: list[DeploymentService] = strawberry.field(description="The services of the stage.")
+    live: Private[tuple[EnvironmentId, StageId]]
+
+    @strawberry.field(description="The stage as it is now; null once it is deleted.")
+    async def stage(self, info: Info) -> Stage | None:
+        return await info.context.together(live_stages, self.live)
 
 
 @strawberry.type(description="One numbered run of a pipeline, which was pinned when the deployment was requested.")
 class Deployment(Node):
-    environment: EnvironmentRef = strawberry.field(description="The environment of the deployment.")
+    environment: Environment = strawberry.field(description="The environment of the deployment.")
     number: int = strawberry.field(description="Number of the deployment in its environment, from 1.")
     action: Action = strawberry.field(description="The effect on the services of the plan.")
     status: Status = strawberry.field(description="Status of the deployment.")
@@ -128,9 +129,9 @@ class Deployment(Node):
     )
 
     @strawberry.field(description="The pinned pipeline.")
-    async def pipeline(self, info: Info) -> Pipeline | None:
+    async def pipeline(self, info: Info) -> PipelineSnapshot | None:
         pinned = await info.context.together(versions, self._pinned)
-        return None if pinned is None else pipelines.convert(*pinned, info.context.application.log.epoch)
+        return None if pinned is None else pipelines.snapshot(*pinned, info.context.application.log.epoch)
 
     @strawberry.field(description="The differences between the pinned pipeline and the current one.")
     async def changed_since(self, info: Info) -> PipelineDiff | None:
@@ -145,23 +146,21 @@ class Deployment(Node):
 
 
 async def from_view(context: Context, view: DeploymentView) -> Deployment:
-    environment = await context.application.pipelines.get(view.environment)
-    name = "" if environment is None else environment.pipeline.name
-    return convert(view, name, context.application.log.epoch)
+    return convert(view, await environment_of(context, view.environment), context.application.log.epoch)
 
 
 STEPS = frozenset({"stages", "failure"})
 """The fields that need the steps of a deployment."""
 
 
-def convert(view: DeploymentSummary, environment: str, epoch: str) -> Deployment:
-    """Return the deployment of *view* in the environment of that name.
+def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> Deployment:
+    """Return the deployment of *view* in its environment.
 
     A summary is enough if no field of `STEPS` is selected.
     """
     return Deployment(
         id=global_id("deployment", view.id),
-        environment=EnvironmentRef(id=global_id("environment", view.environment), name=environment),
+        environment=environment,
         number=view.number,
         action=view.action,
         status=view.status,
@@ -173,7 +172,7 @@ def convert(view: DeploymentSummary, environment: str, epoch: str) -> Deployment
         finished_at=view.finished_at,
         cancellation=view.cancellation,
         failure=_failure(view) if isinstance(view, DeploymentView) else None,
-        stages=[_stage(stage) for stage in view.stages] if isinstance(view, DeploymentView) else [],
+        stages=[_stage(view, stage) for stage in view.stages] if isinstance(view, DeploymentView) else [],
         version=view.version,
         cursor=cursors.of_position(epoch, view.position),
     )
@@ -193,27 +192,31 @@ def _failure(view: DeploymentView) -> StepFailure | None:
     )
 
 
-def _stage(view: StageView) -> DeploymentStage:
+def _stage(run: DeploymentView, view: StageView) -> DeploymentStage:
     return DeploymentStage(
-        id=global_id("stage", view.id),
+        id=global_id("deploymentstage", run.id, view.id),
+        stage_id=global_id("stage", view.id),
         position=view.position,
         name=view.name,
         status=view.status,
         started_at=view.started_at,
         finished_at=view.finished_at,
-        services=[_service(service) for service in view.services],
+        services=[_service(run, service) for service in view.services],
+        live=(run.environment, view.id),
     )
 
 
-def _service(view: ServiceView) -> DeploymentService:
+def _service(run: DeploymentView, view: ServiceView) -> DeploymentService:
     return DeploymentService(
-        id=global_id("service", view.id),
+        id=global_id("deploymentservice", run.id, view.id),
+        service_id=global_id("service", view.id),
         name=view.name,
         type=view.type,
         status=view.status,
         ports=list(view.ports),
         build=_step(view.build),
         deploy=_step(view.deploy),
+        live=(run.environment, view.id),
     )
 
 
@@ -268,5 +271,21 @@ class Query:
         page = await application.deployments.list(
             owner.environment, part(first, after, last, before), has_steps=not STEPS.isdisjoint(names(info))
         )
-        name = owner.pipeline.name
-        return connection(page, lambda view: convert(view, name, application.log.epoch))
+        environment_now = environments.from_view(owner, await project_of(info.context, owner.project))
+        return connection(page, lambda view: convert(view, environment_now, application.log.epoch))
+
+    @strawberry.field(description="List the events of a deployment in order.")
+    async def deployment_events(
+        self,
+        info: Info,
+        deployment: DeploymentArgument,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[DeploymentEvent]:
+        stream, missing = deployment_id(deployment), DeploymentNotFound(deployment=deployment)
+        page = await event_page(info.context, stream, DEPLOYMENT, part(first, after, last, before), missing)
+        info.context.reads(stream)
+        epoch = info.context.application.log.epoch
+        return connection(page, lambda view: deployment_event(view, epoch))

@@ -19,10 +19,12 @@ from gql.contract.connection import After, Before, Connection, First, Last, part
 from gql.types import change as changes
 from gql.types.change import Change
 from gql.types.environment import pipeline_view
-from gql.types.history import HistoryEvent, pages
+from gql.types.event import PipelineEvent as PipelineEventNode
+from gql.types.history import pages
 from gql.types.moment import PipelineMoment, at_moment
-from gql.types.pipeline import Pipeline, convert
-from gql.types.ref import EnvironmentArgument, ProjectRef, project_ref
+from gql.types.pipeline import PipelineSnapshot, snapshot
+from gql.types.project import Project, project_of
+from gql.types.ref import EnvironmentArgument
 from projections.engine.views import Slice
 from projections.history import HistoryQuery
 from projections.pipeline import PipelineView
@@ -48,20 +50,20 @@ class Difference:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[HistoryEvent]:
+    ) -> Connection[PipelineEventNode]:
         return await info.context.together(_events, (self.made_by, part(first, after, last, before)))
 
 
 @strawberry.type(description="The differences between two moments of a pipeline.")
 class PipelineDiff:
-    from_: Pipeline = strawberry.field(name="from", description="The pipeline at the first moment.")
-    to: Pipeline = strawberry.field(description="The pipeline at the second moment.")
+    from_: PipelineSnapshot = strawberry.field(name="from", description="The pipeline at the first moment.")
+    to: PipelineSnapshot = strawberry.field(description="The pipeline at the second moment.")
     differences: list[Difference] = strawberry.field(
         description="The shortest list of changes from the first moment to the second, in order."
     )
 
 
-async def _events(context: Context, requests: list[tuple[Searches, Slice]]) -> list[Connection[HistoryEvent]]:
+async def _events(context: Context, requests: list[tuple[Searches, Slice]]) -> list[Connection[PipelineEventNode]]:
     """Return pages of the events that made differences, read at once."""
     history = context.application.history
     nearer = list(dict.fromkeys(each for made_by, _ in requests for each in made_by[:-1]))
@@ -69,7 +71,7 @@ async def _events(context: Context, requests: list[tuple[Searches, Slice]]) -> l
     wanted = [
         (next((each for each in made_by[:-1] if found[each].edges), made_by[-1]), cut) for made_by, cut in requests
     ]
-    read: dict[tuple[HistoryQuery, Slice], Connection[HistoryEvent]] = {}
+    read: dict[tuple[HistoryQuery, Slice], Connection[PipelineEventNode]] = {}
     for cut in {cut for _, cut in wanted}:
         queries = list(dict.fromkeys(each for each, own in wanted if own == cut))
         connections = await pages(context, queries, cut)
@@ -77,15 +79,15 @@ async def _events(context: Context, requests: list[tuple[Searches, Slice]]) -> l
     return [read[each] for each in wanted]
 
 
-async def between(context: Context, source: PipelineView, target: PipelineView, project: ProjectRef) -> PipelineDiff:
+async def between(context: Context, source: PipelineView, target: PipelineView, project: Project) -> PipelineDiff:
     """Return the differences between two views of a pipeline."""
     events = diff.diff(source.pipeline, target.pipeline)
     first, last = sorted((source.position, target.position))
     span = HistoryQuery(environment=source.environment, first=first + 1, last=last)
     epoch = context.application.log.epoch
     return PipelineDiff(
-        from_=convert(source, project, epoch),
-        to=convert(target, project, epoch),
+        from_=snapshot(source, project, epoch),
+        to=snapshot(target, project, epoch),
         differences=[
             Difference(change=change, message=change.message, made_by=_searches(span, event))
             for change, event in zip(changes.changes(source.pipeline, events), events, strict=True)
@@ -132,4 +134,4 @@ class Query:
         source = await at_moment(info.context, now.environment, "from", from_)
         target = now if to is None else await at_moment(info.context, now.environment, "to", to)
         info.context.reads(WHOLE)
-        return await between(info.context, source, target, await project_ref(info.context, now.project))
+        return await between(info.context, source, target, await project_of(info.context, now.project))

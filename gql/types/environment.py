@@ -8,25 +8,17 @@ from strawberry import ID
 
 from domain import project as projects
 from domain.errors import EnvironmentNotFound, InvalidArgument, NotFound
-from domain.pipeline.environment import Target
 from domain.project import EnvironmentId
 from endpoint.execution.answers import WHOLE
 from gql.context import Context, Info
-from gql.contract import enum
 from gql.contract.connection import After, Before, Connection, First, Last, connection, part
 from gql.contract.node import Node, global_id, uuid_of
+from gql.types.project import Project, project_of
 from gql.types.project import find as find_project
-from gql.types.ref import ProjectArgument, ProjectRef, project_ref
+from gql.types.ref import ProjectArgument
+from gql.types.target import Target
 from projections.environment import EnvironmentView
 from projections.pipeline import PipelineView
-
-enum.describe(
-    Target,
-    "The place where the steps of a deployment run.",
-    PROCESS="Processes on a machine of Stageline.",
-    DOCKER="Containers of a Docker engine.",
-    KUBERNETES="Workloads of a Kubernetes cluster.",
-)
 
 
 @strawberry.type(
@@ -34,7 +26,7 @@ enum.describe(
 )
 class Environment(Node):
     name: str = strawberry.field(description="Name of the environment, unique in its project.")
-    project: ProjectRef = strawberry.field(description="The project of the environment.")
+    project: Project = strawberry.field(description="The project of the environment.")
     target: Target = strawberry.field(description="Where the steps of its deployments run.")
     concurrency: int = strawberry.field(description="Number of services that are built or deployed at once.")
     is_deleted: bool = strawberry.field(description="Whether the environment was deleted. Its history is kept.")
@@ -42,7 +34,32 @@ class Environment(Node):
     updated_at: datetime = strawberry.field(description="When the environment or its pipeline was last changed.")
 
 
-def from_view(view: EnvironmentView | PipelineView, project: ProjectRef) -> Environment:
+@strawberry.type(description="An environment as it was at a version of its pipeline. It is not the live environment.")
+class EnvironmentSnapshot:
+    environment_id: ID = strawberry.field(description="Id of the environment.")
+    name: str = strawberry.field(description="Name of the environment at this version.")
+    project: Project = strawberry.field(description="The project of the environment.")
+    target: Target = strawberry.field(description="Where the steps of its deployments ran.")
+    concurrency: int = strawberry.field(description="Number of services that were built or deployed at once.")
+    is_deleted: bool = strawberry.field(description="Whether the environment was deleted.")
+    created_at: datetime = strawberry.field(description="When the environment was created.")
+    updated_at: datetime = strawberry.field(description="When this version was made.")
+
+
+def snapshot(view: PipelineView, project: Project) -> EnvironmentSnapshot:
+    return EnvironmentSnapshot(
+        environment_id=global_id("environment", view.environment),
+        name=view.pipeline.name,
+        project=project,
+        target=view.pipeline.target,
+        concurrency=view.pipeline.concurrency,
+        is_deleted=view.pipeline.is_deleted,
+        created_at=view.created_at,
+        updated_at=view.updated_at,
+    )
+
+
+def from_view(view: EnvironmentView | PipelineView, project: Project) -> Environment:
     id_, state = (view.environment, view.pipeline) if isinstance(view, PipelineView) else (view.id, view)
     return Environment(
         id=global_id("environment", id_),
@@ -75,6 +92,13 @@ async def pipeline_view(
     return await pipelines.get(EnvironmentId(found), version, as_of, has_asked=context.has_asked)
 
 
+async def environment_of(context: Context, environment: EnvironmentId) -> Environment:
+    """Return an environment that exists or was deleted, as it is now."""
+    view = await context.application.pipelines.get(environment, has_asked=context.has_asked)
+    assert view is not None, "a deployment is of an environment that exists or was deleted"
+    return from_view(view, await project_of(context, view.project))
+
+
 async def known_environment(context: Context, text: str) -> EnvironmentId:
     """Return the environment with that id, which may be deleted; raises `EnvironmentNotFound`."""
     view = await pipeline_view(context, text)  # None also for an id of another kind of object
@@ -99,7 +123,7 @@ class Query:
         await info.context.settled()
         info.context.reads(WHOLE)
         owner = await find_project(info.context, project)
-        own = await project_ref(info.context, owner)
+        own = await project_of(info.context, owner)
         page = await application.environments.list(owner, part(first, after, last, before))
         return connection(page, lambda view: from_view(view, own))
 
@@ -123,7 +147,7 @@ class Query:
             return None
         if id is not None:
             info.context.reads(view.environment, view.project)
-        return from_view(view, await project_ref(info.context, view.project))
+        return from_view(view, await project_of(info.context, view.project))
 
 
 async def _find(context: Context, id: str | None, project: str | None, name: str | None) -> EnvironmentId | None:

@@ -1,40 +1,43 @@
 """Events of pipelines, deployments and queues."""
 
 import enum
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import get_args
+from typing import cast, get_args
+from uuid import UUID
 
 import strawberry
-from strawberry import ID
+from strawberry import ID, Private
 
+from domain import pipeline as pipelines
 from domain.deployment import queue as queues
 from domain.deployment import state as deployments
 from domain.deployment import step as steps
-from domain.deployment.step import Phase
-from domain.errors import DeploymentNotFound, EnvironmentNotFound
+from domain.pipeline.environment import EnvironmentCreated
+from domain.pipeline.state import Pipeline
+from domain.project import EnvironmentId, ProjectId
 from endpoint.streams.mark import PERSONAL
-from gql.context import Info
+from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.contract.connection import After, Before, Connection, First, Last, connection, part
 from gql.contract.enum import describe_values, value_name
-from gql.contract.node import global_id
+from gql.contract.node import Node, global_id
+from gql.types import change as changes
 from gql.types.actor import ACTOR_NAME, actor_name
-from gql.types.change import PipelineEventType
-from gql.types.deployment import deployment_id
-from gql.types.environment import environment_id
+from gql.types.change import Change, PipelineEventType
+from gql.types.project import Project, projects_of
 from gql.types.ref import (
-    DeploymentArgument,
     DeploymentRef,
-    EnvironmentArgument,
+    EnvironmentRef,
     ServiceRef,
     StageRef,
+    TokenRef,
     service_ref,
     stage_ref,
 )
-from gql.types.stream import DEPLOYMENT, PIPELINE
-from gql.types.stream import page as event_page
+from gql.types.step import Phase
 from projections.event import EventView
-from store.log import Origin
+from projections.history import HistoryView
+from store.log import Origin, RecordedEvent
 
 DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     deployments.DeploymentPlanned: "The deployment was queued, with the current pipeline as its plan.",
@@ -90,8 +93,7 @@ describe_values(QueueEventType, {value_name(event): text for event, text in QUEU
 
 
 @strawberry.interface(description="An event of an environment: of its pipeline, of a deployment, or of its queue.")
-class Event:
-    id: ID = strawberry.field(description="Global id of the event; it never changes.")
+class Event(Node):
     cursor: str = strawberry.field(
         description="Cursor of the event, to resume environmentEvents, deploymentEvents or pipelineEvents after it."
     )
@@ -120,12 +122,32 @@ class DeploymentEvent(Event):
     ports: list[int] | None = strawberry.field(description="The ports of a deployed service.")
 
 
+async def project(root: strawberry.Parent["PipelineEvent"], info: Info) -> Project:
+    """Return the project of an event's environment, as it is now."""
+    info.context.reads(root.owner)
+    return await info.context.together(_projects, root.owner)
+
+
+async def _projects(context: Context, wanted: list[ProjectId]) -> list[Project]:
+    found = await projects_of(context, set(wanted))
+    return [found[each] for each in wanted]
+
+
 @strawberry.type(description="An event of an environment or its pipeline.")
 class PipelineEvent(Event):
     version: int = strawberry.field(description="Version of the pipeline after the event.")
+    version_before: int = strawberry.field(description="Version of the pipeline before the event.")
     type: PipelineEventType = strawberry.field(description="The kind of event, for programs.")
+    token: TokenRef | None = strawberry.field(description="The token of the request; null for the server itself.")
+    correlation: ID | None = strawberry.field(description="A text that all events of a request share.")
+    environment: EnvironmentRef = strawberry.field(description="The environment, with its name before the event.")
+    project: Project = strawberry.field(resolver=project, description="The project of the environment.")
     stage: StageRef | None = strawberry.field(description="The stage that the event is about, if any.")
     service: ServiceRef | None = strawberry.field(description="The service that the event is about, if any.")
+    change: Change = strawberry.field(
+        description="The change, with the previous values. A client can apply it to the pipeline before the event."
+    )
+    owner: Private[ProjectId]
 
 
 @strawberry.type(description="An event of an environment's queue, which admits one deployment at a time.")
@@ -137,22 +159,29 @@ class QueueEvent(Event):
     )
 
 
+def event_id(recorded: RecordedEvent | HistoryView) -> ID:
+    """Return the global id of an event; its position is the way to find it."""
+    return global_id("event", recorded.id, recorded.position)
+
+
 def deployment_event(view: EventView, epoch: str) -> DeploymentEvent:
     recorded, subject = view.recorded, view.subject
     return DeploymentEvent(
-        id=global_id("event", recorded.id),
+        id=event_id(recorded),
         cursor=cursors.of_position(epoch, recorded.position),
         position=recorded.position,
         version=recorded.version,
         type=DeploymentEventType(type(recorded.event).__name__),
-        deployment=DeploymentRef(id=global_id("deployment", recorded.stream), number=view.number),
+        deployment=DeploymentRef(deployment_id=global_id("deployment", recorded.stream), number=view.number),
         recorded_at=recorded.recorded_at,
         actor=recorded.by.actor,
         origin=recorded.by.origin,
         reason=recorded.by.reason,
         message=view.message,
-        stage=_stage(view),
-        service=_service(view),
+        stage=None if subject.stage is None else stage_ref(subject.stage.id, subject.stage.name),
+        service=None
+        if subject.service is None
+        else service_ref(subject.service.id, subject.service.name, subject.service.type),
         phase=subject.phase,
         attempt=subject.attempt,
         detail=subject.detail,
@@ -160,85 +189,68 @@ def deployment_event(view: EventView, epoch: str) -> DeploymentEvent:
     )
 
 
-def pipeline_event(view: EventView, epoch: str) -> PipelineEvent:
-    recorded = view.recorded
+def convert(
+    recorded: RecordedEvent | HistoryView,
+    environment: EnvironmentId,
+    before: Pipeline,
+    tokens: Mapping[UUID, str],
+    epoch: str,
+) -> PipelineEvent:
+    """Return an event of a pipeline; *before* is the pipeline before it, and *tokens* has the name of its token."""
+    event, by = cast("pipelines.PipelineEvent", recorded.event), recorded.by
+    change = changes.change(before, event)
+    project = event.project if isinstance(event, EnvironmentCreated) else before.project
+    assert project is not None, "an environment that exists has a project"
+    name = event.name if isinstance(event, EnvironmentCreated) else before.name
     return PipelineEvent(
-        id=global_id("event", recorded.id),
+        id=event_id(recorded),
         cursor=cursors.of_position(epoch, recorded.position),
         position=recorded.position,
         version=recorded.version,
-        type=PipelineEventType(type(recorded.event).__name__),
+        version_before=recorded.version - 1,
+        type=change.type,
+        message=change.message,
         recorded_at=recorded.recorded_at,
-        actor=recorded.by.actor,
-        origin=recorded.by.origin,
-        reason=recorded.by.reason,
-        message=view.message,
-        stage=_stage(view),
-        service=_service(view),
+        actor=by.actor,
+        origin=by.origin,
+        reason=by.reason,
+        token=None
+        if by.token is None or by.token not in tokens
+        else TokenRef(token_id=global_id("token", by.token), name=tokens[by.token]),
+        correlation=None if by.correlation is None else ID(by.correlation.hex),
+        environment=EnvironmentRef(environment_id=global_id("environment", environment), name=name),
+        stage=change.stage,
+        service=change.service,
+        change=change,
+        owner=project,
     )
+
+
+async def pipeline_events(context: Context, views: Sequence[EventView]) -> list[PipelineEvent]:
+    """Return events of pipelines that `PipelineStory` described."""
+    recorded = [view.recorded for view in views]
+    tokens = await context.application.history.token_names({each.by.token for each in recorded if each.by.token})
+    epoch = context.application.log.epoch
+    return [convert(view.recorded, EnvironmentId(view.recorded.stream), view.before, tokens, epoch) for view in views]
+
+
+async def pipeline_event(context: Context, view: EventView) -> PipelineEvent:
+    return (await pipeline_events(context, [view]))[0]
 
 
 def queue_event(view: EventView, epoch: str) -> QueueEvent:
     recorded = view.recorded
-    event = recorded.event
+    event = cast("queues.QueueEvent", recorded.event)
     return QueueEvent(
-        id=global_id("event", recorded.id),
+        id=event_id(recorded),
         cursor=cursors.of_position(epoch, recorded.position),
         position=recorded.position,
         version=recorded.version,
         type=QueueEventType(type(event).__name__),
-        deployment=DeploymentRef(
-            id=global_id("deployment", event.deployment),  # type: ignore[attr-defined]  # all events of a queue have it
-            number=view.number,
-        ),
+        deployment=DeploymentRef(deployment_id=global_id("deployment", event.deployment), number=view.number),
         recorded_at=recorded.recorded_at,
         actor=recorded.by.actor,
         origin=recorded.by.origin,
         reason=recorded.by.reason,
         message=view.message,
     )
-
-
-def _stage(view: EventView) -> StageRef | None:
-    stage = view.subject.stage
-    return None if stage is None else stage_ref(stage.id, stage.name)
-
-
-def _service(view: EventView) -> ServiceRef | None:
-    service = view.subject.service
-    return None if service is None else service_ref(service.id, service.name, service.type)
-
-
-@strawberry.type
-class Query:
-    @strawberry.field(description="List the events of a deployment in order.")
-    async def deployment_events(
-        self,
-        info: Info,
-        deployment: DeploymentArgument,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
-    ) -> Connection[DeploymentEvent]:
-        stream, missing = deployment_id(deployment), DeploymentNotFound(deployment=deployment)
-        page = await event_page(info.context, stream, DEPLOYMENT, part(first, after, last, before), missing)
-        info.context.reads(stream)
-        epoch = info.context.application.log.epoch
-        return connection(page, lambda view: deployment_event(view, epoch))
-
-    @strawberry.field(description="List the events of an environment and its pipeline in order.")
-    async def pipeline_events(
-        self,
-        info: Info,
-        environment: EnvironmentArgument,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
-    ) -> Connection[PipelineEvent]:
-        stream, missing = environment_id(environment), EnvironmentNotFound(environment=environment)
-        page = await event_page(info.context, stream, PIPELINE, part(first, after, last, before), missing)
-        info.context.reads(stream)
-        epoch = info.context.application.log.epoch
-        return connection(page, lambda view: pipeline_event(view, epoch))

@@ -1,6 +1,6 @@
 """The history of pipelines, newest first and without a time limit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -10,63 +10,28 @@ from msgspec.structs import replace
 from strawberry import ID
 
 from domain.errors import EnvironmentNotFound, InvalidArgument, ServiceNotFound, StageNotFound
-from domain.pipeline.environment import EnvironmentCreated
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import ProjectId
 from endpoint.execution.answers import WHOLE
-from endpoint.streams.mark import PERSONAL
 from gql.context import Context, Info
-from gql.contract import cursor as cursors
 from gql.contract.argument import check_list
 from gql.contract.connection import After, Before, Connection, First, Last, connection, part
-from gql.contract.node import global_id
-from gql.types import change as changes
-from gql.types.actor import ACTOR_NAME, actor_name
-from gql.types.change import Change, PipelineEventType
-from gql.types.environment import pipeline_view
+from gql.types import event as events
+from gql.types.change import PipelineEventType
+from gql.types.environment import environment_id, pipeline_view
+from gql.types.event import PipelineEvent
 from gql.types.moment import zoned
 from gql.types.project import find as find_project
-from gql.types.ref import (
-    EnvironmentArgument,
-    EnvironmentRef,
-    ProjectRef,
-    ServiceRef,
-    StageRef,
-    TokenRef,
-    project_refs,
-    to_service,
-    to_stage,
-)
-from projections.engine.views import Slice
-from projections.history import HistoryQuery, HistoryView
+from gql.types.ref import EnvironmentArgument, to_service, to_stage
+from gql.types.stream import PIPELINE
+from gql.types.stream import page as event_page
+from projections.engine.views import Page, PageEdge, Slice
+from projections.history import HistoryQuery
 from projections.pipeline import PipelineView
 from store.log import Origin
 
 MAX_TEXT = 1000
 """Maximum length of the text to search for, in characters."""
-
-
-@strawberry.type(description="An event of an environment or its pipeline, with its context.")
-class HistoryEvent:
-    id: ID = strawberry.field(description="Global id of the event; it never changes.")
-    cursor: str = strawberry.field(description="Cursor of the event, to follow pipelineEvents after it.")
-    position: int = strawberry.field(description="Position in the log.")
-    type: PipelineEventType = strawberry.field(description="The kind of event, for programs.")
-    message: str = strawberry.field(description="The event in words.")
-    recorded_at: datetime = strawberry.field(description="When the event was recorded.")
-    actor: str = strawberry.field(description="Id of the actor, which contains no personal data.")
-    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME, metadata=PERSONAL)
-    origin: Origin = strawberry.field(description="Where the change came from.")
-    reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")
-    token: TokenRef | None = strawberry.field(description="The token of the request; null for the server itself.")
-    correlation: ID | None = strawberry.field(description="An id that all events of a request share.")
-    version_before: int = strawberry.field(description="Version of the pipeline before the event.")
-    version: int = strawberry.field(description="Version of the pipeline after the event.")
-    project: ProjectRef = strawberry.field(description="The project of the environment.")
-    environment: EnvironmentRef = strawberry.field(description="The environment, with its name at that time.")
-    stage: StageRef | None = strawberry.field(description="The stage that the event is about, if any.")
-    service: ServiceRef | None = strawberry.field(description="The service that the event is about, if any.")
-    change: Change = strawberry.field(description="The change, with the previous values.")
 
 
 _REFS = "Their ids; in the history of one environment, their current names are also accepted."
@@ -133,53 +98,23 @@ def _service(text: str, view: PipelineView | None) -> ServiceId:
     return view.pipeline.service(found).id
 
 
-async def page(context: Context, query: HistoryQuery, slice_: Slice) -> Connection[HistoryEvent]:
+async def page(context: Context, query: HistoryQuery, slice_: Slice) -> Connection[PipelineEvent]:
     """Return a page of the history, which contains everything that was recorded before the request."""
     (only,) = await pages(context, [query], slice_)
     return only
 
 
-async def pages(context: Context, queries: Sequence[HistoryQuery], slice_: Slice) -> list[Connection[HistoryEvent]]:
+async def pages(context: Context, queries: Sequence[HistoryQuery], slice_: Slice) -> list[Connection[PipelineEvent]]:
     """Return the same page of several lists, read at once."""
     await context.settled()
     found = await context.application.history.list_all(queries, slice_)
     views = [edge.node for page in found for edge in page.edges]
     tokens = await context.application.history.token_names({view.by.token for view in views if view.by.token})
-    projects = await project_refs(context, {view.project for view in views})
     epoch = context.application.log.epoch
-    return [connection(page, lambda view: _from_view(view, tokens, projects[view.project], epoch)) for page in found]
-
-
-def _from_view(view: HistoryView, tokens: Mapping[UUID, str], project: ProjectRef, epoch: str) -> HistoryEvent:
-    event = view.event
-    change = changes.change(view.before, event)
-    name = event.name if isinstance(event, EnvironmentCreated) else view.before.name
-    return HistoryEvent(
-        id=global_id("event", view.id),
-        cursor=cursors.of_position(epoch, view.position),
-        position=view.position,
-        type=change.type,
-        message=change.message,
-        recorded_at=view.recorded_at,
-        actor=view.by.actor,
-        origin=view.by.origin,
-        reason=view.by.reason,
-        token=_token(view.by.token, tokens),
-        correlation=None if view.by.correlation is None else ID(view.by.correlation.hex),
-        version_before=view.version - 1,
-        version=view.version,
-        project=project,
-        environment=EnvironmentRef(id=global_id("environment", view.environment), name=name),
-        stage=change.stage,
-        service=change.service,
-        change=change,
-    )
-
-
-def _token(token: UUID | None, names: Mapping[UUID, str]) -> TokenRef | None:
-    if token is None or token not in names:
-        return None
-    return TokenRef(id=global_id("token", token), name=names[token])
+    return [
+        connection(page, lambda view: events.convert(view, view.environment, view.before, tokens, epoch))
+        for page in found
+    ]
 
 
 @strawberry.type
@@ -194,7 +129,7 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[HistoryEvent]:
+    ) -> Connection[PipelineEvent]:
         view = await pipeline_view(info.context, environment)
         if view is None:
             raise EnvironmentNotFound(environment=environment)
@@ -216,7 +151,25 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[HistoryEvent]:
+    ) -> Connection[PipelineEvent]:
         owner: ProjectId | None = None if project is None else await find_project(info.context, project)
         info.context.reads(WHOLE)
         return await page(info.context, replace(history_query(filter), project=owner), part(first, after, last, before))
+
+    @strawberry.field(description="List the events of an environment and its pipeline in order.")
+    async def pipeline_events(
+        self,
+        info: Info,
+        environment: EnvironmentArgument,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[PipelineEvent]:
+        stream, missing = environment_id(environment), EnvironmentNotFound(environment=environment)
+        found = await event_page(info.context, stream, PIPELINE, part(first, after, last, before), missing)
+        info.context.reads(stream)
+        nodes = await events.pipeline_events(info.context, [edge.node for edge in found.edges])
+        edges = tuple(PageEdge(edge.cursor, node) for edge, node in zip(found.edges, nodes, strict=True))
+        converted = Page(edges=edges, has_previous=found.has_previous, has_next=found.has_next)
+        return connection(converted, lambda node: node)

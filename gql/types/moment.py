@@ -7,7 +7,7 @@ from strawberry import ID
 
 from application import pipeline as pipelines
 from domain.deployment.queue import DeploymentId
-from domain.errors import DeploymentNotFound, InvalidArgument
+from domain.errors import DeploymentNotFound, InvalidArgument, NotFound
 from domain.project import EnvironmentId
 from gql.context import Context
 from gql.contract.node import uuid_of
@@ -37,13 +37,28 @@ async def at_moment(context: Context, environment: EnvironmentId, argument: str,
         case PipelineMoment(version=int(version)):
             return await pipelines.at_version(views, environment, version)
         case PipelineMoment(deployment=str(text)):
-            found = uuid_of("deployment", text)
-            run = None if found is None else await context.application.deployments.read(DeploymentId(found))
-            if run is None or run.environment != environment:
-                raise DeploymentNotFound(deployment=text)
-            return await pipelines.at_version(views, environment, run.pipeline_version)
+            return await pipelines.at_version(views, environment, await _pinned(context, environment, text))
         case _:
             raise InvalidArgument(argument=argument, why="a version, a time or a deployment is required")
+
+
+async def _pinned(context: Context, environment: EnvironmentId, text: str) -> int:
+    """Return the version that a deployment pinned; raises `DeploymentNotFound`."""
+    found = uuid_of("deployment", text)
+    run = None if found is None else await context.application.deployments.read(DeploymentId(found))
+    if run is None or run.environment != environment:
+        raise DeploymentNotFound(deployment=text)
+    return run.pipeline_version
+
+
+async def find_moment(context: Context, environment: EnvironmentId, given: PipelineMoment) -> PipelineView | None:
+    """Return the pipeline at a moment, None if there was no such moment; raises `InvalidArgument`."""
+    if isinstance(given.as_of, datetime):
+        return await context.application.pipelines.get(environment, as_of=zoned("at", given.as_of))
+    try:
+        return await at_moment(context, environment, "at", given)
+    except NotFound:
+        return None
 
 
 def zoned(argument: str, moment: datetime | None) -> datetime | None:

@@ -1,28 +1,35 @@
-"""Pipelines."""
+"""Pipelines: live ones, and snapshots of them."""
 
-from datetime import datetime
+from collections.abc import Collection
 from typing import Annotated
 
 import strawberry
+from strawberry import ID
 
-from domain.errors import InvalidArgument
+from domain.errors import ServiceNotFound
+from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.service import Service as DomainService
+from domain.pipeline.stage import Stage as DomainStage
 from domain.project import EnvironmentId
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.node import Node, global_id
 from gql.types import environment as environments
+from gql.types import service as services
 from gql.types import stage as stages
-from gql.types.environment import Environment, pipeline_view
-from gql.types.moment import zoned
-from gql.types.ref import EnvironmentArgument, ProjectRef, project_ref, project_refs
-from gql.types.stage import Stage
+from gql.types.environment import Environment, EnvironmentSnapshot, pipeline_view
+from gql.types.moment import PipelineMoment, find_moment
+from gql.types.project import Project, project_of, projects_of
+from gql.types.ref import EnvironmentArgument, ServiceArgument, to_service
+from gql.types.service import Service
+from gql.types.stage import Stage, StageSnapshot
 from projections.pipeline import PipelineView
 
 CACHED_OBJECT = 1500
 """Size of a service or stage of a cached pipeline, in bytes."""
 
 
-@strawberry.type(description="The ordered stages of an environment, and the services of each.")
+@strawberry.type(description="The ordered stages of an environment, and the services of each, as they are now.")
 class Pipeline(Node):
     environment: Environment = strawberry.field(description="The environment of the pipeline.")
     version: int = strawberry.field(description="Number of changes to the environment, for expectedVersion.")
@@ -32,7 +39,21 @@ class Pipeline(Node):
     stages: list[Stage] = strawberry.field(description="The stages in order.")
 
 
-def convert(view: PipelineView, project: ProjectRef, epoch: str) -> Pipeline:
+@strawberry.type(
+    description="A pipeline as it was at a version, or as a dry run would make it. It is not the live pipeline, so it"
+    " has no id, and no cache mixes the two."
+)
+class PipelineSnapshot:
+    pipeline_id: ID = strawberry.field(description="Id of the pipeline.")
+    environment: EnvironmentSnapshot = strawberry.field(description="The environment at this version.")
+    version: int = strawberry.field(description="The version.")
+    cursor: str = strawberry.field(
+        description="Position of the last change in the log, to follow pipelineEvents or environmentEvents after it."
+    )
+    stages: list[StageSnapshot] = strawberry.field(description="The stages in order.")
+
+
+def convert(view: PipelineView, project: Project, epoch: str) -> Pipeline:
     return Pipeline(
         id=global_id("pipeline", view.environment),
         environment=environments.from_view(view, project),
@@ -42,8 +63,22 @@ def convert(view: PipelineView, project: ProjectRef, epoch: str) -> Pipeline:
     )
 
 
+def snapshot(view: PipelineView, project: Project, epoch: str) -> PipelineSnapshot:
+    return PipelineSnapshot(
+        pipeline_id=global_id("pipeline", view.environment),
+        environment=environments.snapshot(view, project),
+        version=view.version,
+        cursor=cursors.of_position(epoch, view.position),
+        stages=[stages.snapshot(position, each) for position, each in enumerate(view.pipeline.stages, 1)],
+    )
+
+
 async def from_view(context: Context, view: PipelineView) -> Pipeline:
-    return convert(view, await project_ref(context, view.project), context.application.log.epoch)
+    return convert(view, await project_of(context, view.project), context.application.log.epoch)
+
+
+async def snapshot_of(context: Context, view: PipelineView) -> PipelineSnapshot:
+    return snapshot(view, await project_of(context, view.project), context.application.log.epoch)
 
 
 async def _cached(context: Context, view: PipelineView) -> Pipeline:
@@ -51,10 +86,10 @@ async def _cached(context: Context, view: PipelineView) -> Pipeline:
 
     Making the objects of 200 services takes 0.9 ms of an answer (`bench.query`); `SHOWN_BYTES = 0` turns it off.
     """
-    project = await project_ref(context, view.project)
+    project = await project_of(context, view.project)
     cache = context.application.shown
     of, pipeline = cache.get(view.environment) or (None, None)
-    if of is not view or pipeline is None or pipeline.environment.project != project:
+    if of is not view or pipeline is None or pipeline.environment.project is not project:
         pipeline = convert(view, project, context.application.log.epoch)
         services = sum(len(stage.services) for stage in view.pipeline.stages)
         cache.put(view.environment, (view, pipeline), CACHED_OBJECT * (services + len(view.pipeline.stages)))
@@ -63,7 +98,7 @@ async def _cached(context: Context, view: PipelineView) -> Pipeline:
 
 async def versions(
     context: Context, wanted: list[tuple[EnvironmentId, int | None]]
-) -> list[tuple[PipelineView, ProjectRef] | None]:
+) -> list[tuple[PipelineView, Project] | None]:
     """Return pipelines at a version, or now for None, each with its project; all are read at once."""
     pipelines = context.application.pipelines
     views: dict[tuple[EnvironmentId, int | None], PipelineView | None] = {}
@@ -73,33 +108,77 @@ async def versions(
         numbers = {version for each, version in wanted if each == environment and version is not None}
         found = await pipelines.at(environment, numbers)
         views |= {(environment, version): view for version, view in found.items()}
-    projects = await project_refs(context, {view.project for view in views.values() if view is not None})
+    projects = await projects_of(context, {view.project for view in views.values() if view is not None})
     return [None if (view := views.get(each)) is None else (view, projects[view.project]) for each in wanted]
+
+
+async def live_stages(context: Context, wanted: list[tuple[EnvironmentId, StageId]]) -> list[Stage | None]:
+    """Return stages as they are now, None for deleted ones; all are read at once."""
+    places = {
+        (environment, stage.id): (position, stage)
+        for environment, view in (await _now(context, {environment for environment, _ in wanted})).items()
+        for position, stage in enumerate(view.pipeline.stages, 1)
+    }
+    return [stages.from_domain(*places[each]) if each in places else None for each in wanted]
+
+
+async def live_services(context: Context, wanted: list[tuple[EnvironmentId, ServiceId]]) -> list[Service | None]:
+    """Return services as they are now, None for removed ones; all are read at once."""
+    places = {
+        (environment, service.id): (service, position, stage)
+        for environment, view in (await _now(context, {environment for environment, _ in wanted})).items()
+        for position, stage in enumerate(view.pipeline.stages, 1)
+        for service in stage.services
+    }
+    return [_service(*places[each]) if each in places else None for each in wanted]
+
+
+def _service(service: DomainService, position: int, stage: DomainStage) -> Service:
+    return services.from_domain(service, stages.from_domain(position, stage))
+
+
+async def _now(context: Context, environments: Collection[EnvironmentId]) -> dict[EnvironmentId, PipelineView]:
+    pipelines = context.application.pipelines
+    views = {each: await pipelines.get(each, has_asked=context.has_asked) for each in environments}
+    return {environment: view for environment, view in views.items() if view is not None}
 
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="Return the pipeline of an environment: the current one, or a past one.")
-    async def pipeline(
-        self,
-        info: Info,
-        environment: EnvironmentArgument,
-        version: Annotated[
-            int | None,
-            strawberry.argument(description="Return the pipeline at this version; null for the current one."),
-        ] = None,
-        as_of: Annotated[
-            datetime | None,
-            strawberry.argument(
-                description="Return the pipeline at this time, which needs a time zone; version must not be given."
-            ),
-        ] = None,
-    ) -> Pipeline | None:
-        if version is not None and as_of is not None:
-            raise InvalidArgument(argument="version", why="it must not be given together with asOf")
+    @strawberry.field(description="Return the pipeline of an environment as it is now.")
+    async def pipeline(self, info: Info, environment: EnvironmentArgument) -> Pipeline | None:
         context = info.context
-        view = await pipeline_view(context, environment, version, zoned("asOf", as_of))
+        view = await pipeline_view(context, environment)
         if view is None:
             return None
         context.reads(view.environment, view.project)
         return await _cached(context, view)
+
+    @strawberry.field(
+        description="Return the pipeline of an environment as it was at a moment; null if it had no such moment."
+    )
+    async def pipeline_snapshot(
+        self,
+        info: Info,
+        environment: EnvironmentArgument,
+        at: Annotated[PipelineMoment, strawberry.argument(description="The moment.")],
+    ) -> PipelineSnapshot | None:
+        context = info.context
+        now = await pipeline_view(context, environment)
+        if now is None:
+            return None
+        view = await find_moment(context, now.environment, at)
+        context.reads(now.environment, now.project)
+        return None if view is None else await snapshot_of(context, view)
+
+    @strawberry.field(description="Return a service of an environment.")
+    async def service(self, info: Info, environment: EnvironmentArgument, service: ServiceArgument) -> Service | None:
+        view = await pipeline_view(info.context, environment)
+        if view is None:
+            return None
+        info.context.reads(view.environment)
+        try:
+            found = view.pipeline.service(to_service(service))
+        except ServiceNotFound:
+            return None
+        return (await live_services(info.context, [(view.environment, found.id)]))[0]

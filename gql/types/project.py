@@ -1,5 +1,6 @@
 """Projects."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 import strawberry
@@ -13,7 +14,10 @@ from gql.contract import cursor as cursors
 from gql.contract.connection import After, Before, Connection, First, Last, connection, part
 from gql.contract.node import Node, global_id, uuid_of
 from gql.types.ref import ProjectArgument
-from projections.project import ProjectView
+from projections.project import ProjectView, projection
+
+CACHED_PROJECT = 1000
+"""Size of a cached project, in bytes."""
 
 
 @strawberry.type(description="A namespace of environments.")
@@ -32,6 +36,31 @@ def from_view(context: Context, view: ProjectView) -> Project:
         created_at=view.created_at,
         cursor=cursors.of_position(context.application.log.epoch, view.position),
     )
+
+
+async def project_of(context: Context, project: ProjectId) -> Project:
+    """Return a project that exists, as it is now.
+
+    Nothing is read if the stream has no new event: the pipelines of a project need it again and again.
+    """
+    application = context.application
+    version = (await application.handler.states.load(projects.decider, project, has_asked=context.has_asked)).version
+    cached: tuple[int, ProjectView | None, Project | None] = application.shown.get(project) or (0, None, None)
+    known, view, found = cached
+    if found is None or known != version:
+        view = projection.replay(await application.log.read(project, after=known, until=version), view)
+        assert view is not None, "an environment is in a project that exists"
+        found = from_view(context, view)
+        application.shown.put(project, (version, view, found), CACHED_PROJECT)
+    return found
+
+
+async def projects_of(context: Context, wanted: Collection[ProjectId]) -> dict[ProjectId, Project]:
+    """Return several projects that exist, read at once."""
+    if len(wanted) == 1:
+        return {project: await project_of(context, project) for project in wanted}
+    found = await context.application.projects.find(wanted)
+    return {project: from_view(context, found[project]) for project in wanted}
 
 
 async def find(context: Context, ref: str) -> ProjectId:

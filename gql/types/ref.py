@@ -1,17 +1,18 @@
-"""References to objects by id and name, and the arguments that take them."""
+"""
+References to objects by the name that they had, and the arguments that take objects.
 
-from collections.abc import Collection
+A reference has no field `id`: a client's cache would take its name for that of the live object.
+"""
+
 from typing import Annotated
 from uuid import UUID
 
 import strawberry
 from strawberry import ID
 
-from domain import project as projects
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import ProjectId
 from domain.spec import ServiceType
-from gql.context import Context
 from gql.contract.node import global_id, reference
 
 EnvironmentArgument = Annotated[ID, strawberry.argument(description="Id of the environment, or of its pipeline.")]
@@ -21,64 +22,43 @@ ServiceArgument = Annotated[ID, strawberry.argument(description="Id or name of t
 DeploymentArgument = Annotated[ID, strawberry.argument(description="Id of the deployment.")]
 
 
-@strawberry.type(description="A reference to a project.")
-class ProjectRef:
-    id: ID = strawberry.field(description="Id of the project.")
-    name: str = strawberry.field(description="Name of the project.")
-
-
-@strawberry.type(description="A reference to an environment.")
+@strawberry.type(description="An environment by the name that it had. It is not the live environment.")
 class EnvironmentRef:
-    id: ID = strawberry.field(description="Id of the environment.")
-    name: str = strawberry.field(description="Name of the environment.")
+    environment_id: ID = strawberry.field(description="Id of the environment.")
+    name: str = strawberry.field(description="Name of the environment at that time.")
 
 
-@strawberry.type(description="A reference to a stage.")
+@strawberry.type(description="A stage by the name that it had. It is not the live stage.")
 class StageRef:
-    id: ID = strawberry.field(description="Id of the stage.")
-    name: str = strawberry.field(description="Name of the stage.")
+    stage_id: ID = strawberry.field(description="Id of the stage, which may be deleted.")
+    name: str = strawberry.field(description="Name of the stage at that time.")
 
 
-@strawberry.type(description="A reference to a service.")
+@strawberry.type(description="A service by the name that it had. It is not the live service.")
 class ServiceRef:
-    id: ID = strawberry.field(description="Id of the service.")
-    name: str = strawberry.field(description="Name of the service.")
+    service_id: ID = strawberry.field(description="Id of the service, which may be removed.")
+    name: str = strawberry.field(description="Name of the service at that time.")
     type: ServiceType = strawberry.field(description="Type of the service.")
 
 
-@strawberry.type(description="A reference to a deployment.")
+@strawberry.type(description="A deployment by its number.")
 class DeploymentRef:
-    id: ID = strawberry.field(description="Id of the deployment.")
+    deployment_id: ID = strawberry.field(description="Id of the deployment.")
     number: int = strawberry.field(description="Number of the deployment in its environment, from 1.")
 
 
-@strawberry.type(description="A reference to a token.")
+@strawberry.type(description="A token by its name.")
 class TokenRef:
-    id: ID = strawberry.field(description="Id of the token.")
+    token_id: ID = strawberry.field(description="Id of the token.")
     name: str = strawberry.field(description="Name of the token.")
 
 
 def stage_ref(id_: UUID, name: str) -> StageRef:
-    return StageRef(id=global_id("stage", id_), name=name)
+    return StageRef(stage_id=global_id("stage", id_), name=name)
 
 
 def service_ref(id_: UUID, name: str, type_: ServiceType) -> ServiceRef:
-    return ServiceRef(id=global_id("service", id_), name=name, type=type_)
-
-
-async def project_ref(context: Context, project: ProjectId) -> ProjectRef:
-    states = context.application.handler.states
-    state = (await states.load(projects.decider, project, has_asked=context.has_asked)).state
-    return ProjectRef(id=global_id("project", project), name=state.name or "")
-
-
-async def project_refs(context: Context, projects: Collection[ProjectId]) -> dict[ProjectId, ProjectRef]:
-    """Return references to several projects, read at once."""
-    if len(projects) == 1:
-        return {project: await project_ref(context, project) for project in projects}
-    found = await context.application.projects.find(projects)
-    names = {project: found[project].name if project in found else "" for project in projects}
-    return {project: ProjectRef(id=global_id("project", project), name=name) for project, name in names.items()}
+    return ServiceRef(service_id=global_id("service", id_), name=name, type=type_)
 
 
 def to_project(text: str) -> ProjectId | str:

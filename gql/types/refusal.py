@@ -7,7 +7,7 @@ from domain.errors import ChangedMeanwhile, Refused, VersionMismatch
 from domain.pipeline.environment import EnvironmentCreated
 from gql.context import Context
 from gql.contract.refusal import RefusalCode
-from gql.types.event import Event, deployment_event, pipeline_event
+from gql.types.event import Event, deployment_event, pipeline_events
 from gql.types.stream import DEPLOYMENT, PIPELINE
 
 MAX_EVENTS = 100
@@ -56,4 +56,4 @@ async def _events(context: Context, refused: Refused) -> list[Event]:
     assert isinstance(first.event, EnvironmentCreated), "a refusal is about a deployment or a pipeline"
     story = await PIPELINE.story(context, first, start)
     views = [story.describe(each) for each in found]
-    return [pipeline_event(view, log.epoch) for view in views if view.recorded.version in versions]
+    return list(await pipeline_events(context, [view for view in views if view.recorded.version in versions]))

@@ -1,31 +1,34 @@
 """Services of a pipeline."""
 
+from typing import Any
+
 import strawberry
 from strawberry import ID
+from strawberry.types.lazy_type import LazyType
 
-from domain.errors import InvalidArgument, ServiceNotFound
+from domain.errors import InvalidArgument
 from domain.pipeline.service import AfterService, AtPosition, BeforeService, ServicePlace
 from domain.pipeline.service import Service as DomainService
 from domain.spec import ServiceType
-from gql.context import Info
-from gql.contract.node import global_id
+from gql.contract.node import Node, global_id
 from gql.types import spec as specs
-from gql.types.environment import pipeline_view
-from gql.types.ref import EnvironmentArgument, ServiceArgument, StageRef, stage_ref, to_service
+from gql.types.ref import to_service
 from gql.types.spec import ServiceSpec
+
+STAGE: LazyType[Any, Any] = LazyType("Stage", "gql.types.stage")
+"""The type of a stage, which has services itself."""
 
 
 @strawberry.type(description="A unit of deployment. A service stands in exactly one stage.")
-class Service:
-    id: ID = strawberry.field(description="Id of the service.")
+class Service(Node):
     name: str = strawberry.field(description="Name of the service, unique in its environment.")
     type: ServiceType = strawberry.field(description="Type of the service.")
     is_skipped: bool = strawberry.field(description="Whether deployments of the environment skip the service.")
-    stage: StageRef = strawberry.field(description="The stage of the service.")
+    stage: Node = strawberry.field(graphql_type=STAGE, description="The stage of the service.")
     spec: ServiceSpec = strawberry.field(description="How the service is built, run and checked for health.")
 
 
-def from_domain(service: DomainService, stage: StageRef) -> Service:
+def from_domain(service: DomainService, stage: Node) -> Service:
     return Service(
         id=global_id("service", service.id),
         name=service.name,
@@ -63,17 +66,22 @@ def place_to_domain(given: ServicePlaceInput) -> ServicePlace:
             raise InvalidArgument(argument="to", why="a position, or a service to stand before or after, is required")
 
 
-@strawberry.type
-class Query:
-    @strawberry.field(description="Return a service of an environment.")
-    async def service(self, info: Info, environment: EnvironmentArgument, service: ServiceArgument) -> Service | None:
-        view = await pipeline_view(info.context, environment)
-        if view is None:
-            return None
-        info.context.reads(view.environment)
-        try:
-            found = view.pipeline.service(to_service(service))
-        except ServiceNotFound:
-            return None
-        stage = view.pipeline.stage_of(found.id)
-        return from_domain(found, stage_ref(stage.id, stage.name))
+@strawberry.type(description="A service as it was at a version of a pipeline. It is not the live service.")
+class ServiceSnapshot:
+    service_id: ID = strawberry.field(description="Id of the service, which may be removed.")
+    name: str = strawberry.field(description="Name of the service at this version.")
+    type: ServiceType = strawberry.field(description="Type of the service.")
+    is_skipped: bool = strawberry.field(description="Whether deployments of the environment skipped the service.")
+    stage_id: ID = strawberry.field(description="Id of the stage of the service.")
+    spec: ServiceSpec = strawberry.field(description="How the service was built, run and checked for health.")
+
+
+def snapshot(service: DomainService, stage: ID) -> ServiceSnapshot:
+    return ServiceSnapshot(
+        service_id=global_id("service", service.id),
+        name=service.name,
+        type=service.type,
+        is_skipped=service.is_skipped,
+        stage_id=stage,
+        spec=specs.from_domain(service.spec),
+    )

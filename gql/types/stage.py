@@ -1,16 +1,19 @@
 """Stages of a pipeline."""
 
+from functools import cached_property
+
 import strawberry
-from strawberry import ID
+from strawberry import ID, Private
 
 from domain.errors import InvalidArgument
 from domain.pipeline.stage import After, At, Before, Place
 from domain.pipeline.stage import Stage as DomainStage
 from domain.pipeline.stage import StagePolicy as DomainStagePolicy
 from domain.spec import ServiceType
+from gql.contract.node import Node, global_id
 from gql.types import service as services
-from gql.types.ref import stage_ref, to_stage
-from gql.types.service import Service
+from gql.types.ref import to_stage
+from gql.types.service import Service, ServiceSnapshot
 
 _CONCURRENCY = "Number of services that are built or deployed at once; null for the number of the environment."
 
@@ -33,27 +36,68 @@ def policy_to_domain(given: StagePolicyInput) -> DomainStagePolicy:
     return DomainStagePolicy(concurrency=given.concurrency)
 
 
+_SERVICES = strawberry.field(description="The services of the stage.")
+_SERVICES.init = False
+
+
 @strawberry.type(description="A step of the order of deployment. The services of a stage are deployed side by side.")
-class Stage:
-    id: ID = strawberry.field(description="Id of the stage.")
+class Stage(Node):
     position: int = strawberry.field(description="Position in the pipeline, from 1.")
     name: str = strawberry.field(description="Name of the stage, unique in its pipeline.")
     description: str = strawberry.field(description="A text for people; it may be empty.")
     home_of: ServiceType | None = strawberry.field(description="New services of this type are added to the stage.")
     policy: StagePolicy = strawberry.field(description="How the stage is carried out.")
-    services: list[Service] = strawberry.field(description="The services of the stage.")
+    services: list[Service] = _SERVICES  # see `_services`
+    domain: Private[DomainStage]
 
 
 def from_domain(position: int, stage: DomainStage) -> Stage:
-    own = stage_ref(stage.id, stage.name)
     return Stage(
-        id=own.id,
+        id=global_id("stage", stage.id),
         position=position,
         name=stage.name,
         description=stage.description,
         home_of=stage.home_of,
         policy=policy_from_domain(stage.policy),
-        services=[services.from_domain(each, own) for each in stage.services],
+        domain=stage,
+    )
+
+
+def _services(stage: Stage) -> list[Service]:
+    """Return the services of a stage, which refer to another object of the same stage.
+
+    They are converted when they are first needed: objects that refer to each other would be freed by a garbage
+    collection only.
+    """
+    own = from_domain(stage.position, stage.domain)
+    return [services.from_domain(each, own) for each in stage.domain.services]
+
+
+Stage.services = cached_property(_services)  # type: ignore[assignment]  # strawberry needs the annotation of a field
+Stage.services.__set_name__(Stage, "services")  # type: ignore[attr-defined]
+
+
+@strawberry.type(description="A stage as it was at a version of a pipeline. It is not the live stage.")
+class StageSnapshot:
+    stage_id: ID = strawberry.field(description="Id of the stage, which may be deleted.")
+    position: int = strawberry.field(description="Position in the pipeline, from 1.")
+    name: str = strawberry.field(description="Name of the stage at this version.")
+    description: str = strawberry.field(description="A text for people; it may be empty.")
+    home_of: ServiceType | None = strawberry.field(description="New services of this type were added to the stage.")
+    policy: StagePolicy = strawberry.field(description="How the stage was carried out.")
+    services: list[ServiceSnapshot] = strawberry.field(description="The services of the stage.")
+
+
+def snapshot(position: int, stage: DomainStage) -> StageSnapshot:
+    own = global_id("stage", stage.id)
+    return StageSnapshot(
+        stage_id=own,
+        position=position,
+        name=stage.name,
+        description=stage.description,
+        home_of=stage.home_of,
+        policy=policy_from_domain(stage.policy),
+        services=[services.snapshot(each, own) for each in stage.services],
     )
 
 

@@ -6,19 +6,17 @@ from uuid import UUID
 
 import strawberry
 from msgspec import Struct
-from strawberry import ID
 
 from domain.access import ACCESS, TokenIssued, TokenRevoked
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.connection import After, Before, Connection, First, Last, connection, cut, part
-from gql.contract.node import global_id
+from gql.contract.node import Node, global_id
 from store.log import RecordedEvent
 
 
 @strawberry.type(description="A token of an actor. The server stores only its hash, and does not show it.")
-class Token:
-    id: ID = strawberry.field(description="Global id of the token; it never changes.")
+class Token(Node):
     name: str = strawberry.field(description="Name of the token.")
     actor: str = strawberry.field(description="Id of the actor who uses the token.")
     issued_at: datetime = strawberry.field(description="When the token was issued.")
@@ -65,6 +63,14 @@ def convert(context: Context, record: TokenRecord, position: int) -> Token:
         is_good=revoked is None and not has_expired,
         cursor=cursors.of_position(context.application.log.epoch, position),
     )
+
+
+async def find(context: Context, id_: UUID) -> Token | None:
+    """Return the token with that id."""
+    log = context.application.log
+    position, events = await log.position(), await log.read(ACCESS)
+    records = (record for record in token_records(events) if record.fact.token == id_)
+    return next((convert(context, record, position) for record in records), None)
 
 
 def _cursor(record: TokenRecord) -> str:

@@ -26,7 +26,8 @@ def ahead(cursor: str, by: int) -> str:
 def test_every_query_field_takes_a_cursor_to_wait_for() -> None:
     query = schema._schema.query_type
     assert isinstance(query, GraphQLObjectType)
-    assert [name for name, field in query.fields.items() if "atLeast" not in field.args] == []
+    assert [name for name, field in query.fields.items() if "atLeast" not in field.args] == ["node"]
+    assert list(query.fields["node"].args) == ["id"]
 
 
 def test_an_answer_contains_the_changes_up_to_its_cursor(environment: Environment) -> None:

@@ -35,7 +35,7 @@ ROOTS = [
     'environments(project: "{project}", last: 2)',
     'environment(id: "{environment}")',
     'pipeline(environment: "{environment}")',
-    'pipeline(environment: "{environment}", version: 2)',
+    'pipelineSnapshot(environment: "{environment}", at: {{version: 2}})',
     'service(environment: "{environment}", service: "api")',
     'node(id: "{environment}")',
     'node(id: "{deployment}")',

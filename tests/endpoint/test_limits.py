@@ -180,7 +180,7 @@ def test_a_subscription_has_the_same_limits(server: Stageline) -> None:
 
 def test_an_operation_may_cost_exactly_the_maximum(server: Stageline) -> None:
     def document(more: int) -> str:
-        page = "deployments(environment: 1, first: $first) { edges { node { failure { stage { id } } } } }"
+        page = "deployments(environment: 1, first: $first) { edges { node { failure { stage { stageId } } } } }"
         rest = f"projects(first: {more}) {{ edges {{ __typename }} }}"
         return f"query ($first: Int) {{ a: {page} b: {page} c: {page} d: {page} {rest} }}"
 
@@ -297,7 +297,7 @@ PAGED = [
 ]
 NESTED = [
     "fragment Since on Deployment { changedSince { differences { events(first: $first) { edges { ...History } } } } }",
-    "fragment History on HistoryEventEdge { node { id change { stage { id } } } }",
+    "fragment History on PipelineEventEdge { node { id change { stage { stageId } } } }",
 ]
 sizes = st.none() | st.integers(-5, 1000)
 

@@ -258,7 +258,9 @@ EVERY_KIND = f"""{{
   cursor @include(if: true)
   projects(first: 5) {{ edges {{ node {{ __typename key: id id name }} }} }}
   pipeline(environment: "x") {{ {FIELDS} again: {FIELDS} }}
-  history(first: 5) {{ edges {{ node {{ cursor stage {{ id name }} a: service {{ id }} service {{ name }} }} }} }}
+  history(first: 5) {{
+    edges {{ node {{ cursor stage {{ stageId name }} a: service {{ serviceId }} service {{ name }} }} }}
+  }}
   node(id: "x") {{ __typename id ... on Project {{ name }} ... on Pipeline {{ version }} }}
 }}"""
 

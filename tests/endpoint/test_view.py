@@ -246,14 +246,17 @@ def test_an_operation_among_several_is_named(stageline: Stageline) -> None:
 def test_a_request_error_is_sent_unmasked_and_not_logged(
     stageline: Stageline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    at = 'query ($at: DateTime) { pipeline(environment: "x", asOf: $at) { version } }'
+    at = 'query ($at: DateTime) { pipelineSnapshot(environment: "x", at: {asOf: $at}) { version } }'
     for answer, message in [
         (stageline.ask("{ projcts { edges { cursor } } }"), "Cannot query field 'projcts' on type 'Query'."),
         (stageline.ask("{ projects { edges"), "Syntax Error: Expected Name, found <EOF>."),
         (stageline.ask("{ projects }"), "Field 'projects' of type 'ProjectConnection!' must have a selection"),
         (stageline.ask("{ projects(first: 1.5) { edges { cursor } } }"), "Int cannot represent non-integer value: 1.5"),
         (stageline.ask(at, at="yesterday"), "Variable '$at' has invalid value: Value cannot represent a DateTime"),
-        (stageline.ask('{ pipeline(environment: "x", asOf: "") { version } }'), "Value cannot represent a DateTime"),
+        (
+            stageline.ask('{ pipelineSnapshot(environment: "x", at: {asOf: ""}) { version } }'),
+            "Value cannot represent a DateTime",
+        ),
     ]:
         assert answer.keys() == {"errors"}
         assert [error["message"].startswith(message) for error in answer["errors"]] == [True], answer

@@ -52,6 +52,11 @@ class Environment:
         pipeline: Data = self.stageline.query("pipeline", environment=self.id)
         return pipeline
 
+    def at(self, **moment: object) -> Data | None:
+        """The pipeline as it was at a moment."""
+        found: Data | None = self.stageline.query("pipelineSnapshot", environment=self.id, at=moment)
+        return found
+
     @property
     def version(self) -> int:
         version: int = self.pipeline["version"]
@@ -102,6 +107,27 @@ class Environment:
             if edge["node"]["finishedAt"] is None:
                 self.stageline.mutate("cancelDeployment", deployment=edge["node"]["id"], force=True)
                 self.end(edge["node"])
+
+
+def snapshot(pipeline: Data) -> Data:
+    """The live *pipeline* as `pipelineSnapshot` answers it."""
+    return {
+        "pipelineId": pipeline["id"],
+        "environment": {"environmentId" if key == "id" else key: each for key, each in pipeline["environment"].items()},
+        "version": pipeline["version"],
+        "cursor": pipeline["cursor"],
+        "stages": [_stage_snapshot(stage) for stage in pipeline["stages"]],
+    }
+
+
+def _stage_snapshot(stage: Data) -> Data:
+    snapshots = [
+        {name: value for name, value in each.items() if name not in ("id", "stage")}
+        | {"serviceId": each["id"], "stageId": stage["id"]}
+        for each in stage["services"]
+    ]
+    rest = {name: value for name, value in stage.items() if name != "id"}
+    return rest | {"stageId": stage["id"], "services": snapshots}
 
 
 def services(pipeline: Data) -> list[Data]:

@@ -16,7 +16,15 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from graphql import GraphQLField, GraphQLInterfaceType, GraphQLObjectType, GraphQLUnionType, get_named_type
+from graphql import (
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLUnionType,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
+)
 from websockets.sync.client import ClientConnection, connect
 
 from gql.schema import schema
@@ -30,6 +38,9 @@ PATIENCE = 60.0
 PROTOCOL: Any = "graphql-transport-ws"
 
 Data = dict[str, Any]
+
+LIVE = {"Stage", "Service"}
+"""Types of which an object below another's field is asked for its id only, unless it is a part of it."""
 
 ASKED_ALONE = {"changedSince"}
 """Fields whose value is that of now, whatever they are a part of."""
@@ -124,6 +135,14 @@ class Stageline:
 
     def query(self, field: str, **arguments: object) -> Any:
         return self.execute(document("query", field, *arguments), **arguments)[field]
+
+    def node(self, kind: str, id_: str) -> Data | None:
+        """The object with that id, every field of the type *kind*."""
+        type_ = schema._schema.type_map[kind]
+        assert isinstance(type_, GraphQLObjectType)
+        asked = f"query ($id: ID!) {{ node(id: $id) {{ __typename ... on {kind} {_fields(type_, frozenset())} }} }}"
+        found: Data | None = self.execute(asked, id=id_)["node"]
+        return found
 
     def everything(self, field: str, **arguments: object) -> list[Any]:
         """The nodes of a connection that fits on a page."""
@@ -237,6 +256,9 @@ def subject(answer: Data) -> Data:
     if kind == answer["__typename"]:
         return answer
     found = answer[kind[0].lower() + kind[1:]]
+    if kind.startswith("Pipeline") and found is None:
+        found = answer["snapshots" if kind == "Pipelines" else "snapshot"]
+        kind = kind.replace("Pipeline", "PipelineSnapshot")
     return {"__typename": kind, "pipelines": found} if isinstance(found, list) else {"__typename": kind, **found}
 
 
@@ -253,17 +275,22 @@ def document(operation: str, field: str, *arguments: str) -> str:
     return f"{operation} ({variables}) {{ {field}({given}) {selection(asked)} }}"
 
 
-def selection(field: GraphQLField) -> str:
-    """Every field below *field*."""
+def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
+    """Every field below *field*; of a link to a live object, or to a type that is *above* it, only id and name."""
     type_ = get_named_type(field.type)
     if isinstance(type_, GraphQLInterfaceType) and type_.name == "Event":
-        return _fields(type_)  # the kinds of events have fields of the same name and other types
+        return _fields(type_, above)  # the kinds of events have fields of the same name and other types
+    if above and type_.name in LIVE and not is_list_type(get_nullable_type(field.type)):
+        return "{ id name }"
     if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
         kinds = schema._schema.get_possible_types(type_)
-        return "{ __typename " + " ".join(f"... on {kind.name} {_fields(kind)}" for kind in kinds) + " }"
-    return _fields(type_) if isinstance(type_, GraphQLObjectType) else ""
+        return "{ __typename " + " ".join(f"... on {kind.name} {_fields(kind, above)}" for kind in kinds) + " }"
+    return _fields(type_, above) if isinstance(type_, GraphQLObjectType) else ""
 
 
-def _fields(type_: GraphQLObjectType | GraphQLInterfaceType) -> str:
+def _fields(type_: GraphQLObjectType | GraphQLInterfaceType, above: frozenset[str]) -> str:
+    if type_.name in above:
+        return "{ id }"
     asked = {name: field for name, field in type_.fields.items() if name not in ASKED_ALONE}
-    return "{ " + " ".join(f"{name} {selection(field)}" for name, field in asked.items()) + " }"
+    below = above | {type_.name}
+    return "{ " + " ".join(f"{name} {selection(field, below)}" for name, field in asked.items()) + " }"

@@ -20,7 +20,7 @@ CLIENTS = ROOT / "tests/clients"
 
 EVENT = """
   id cursor position version type recordedAt actor origin reason message
-  stage { id name } service { id name type } phase attempt detail ports
+  stage { stageId name } service { serviceId name type } phase attempt detail ports
 """
 SUBSCRIPTION = f"""
 subscription ($deployment: ID!, $after: String) {{

@@ -18,7 +18,7 @@ def test_a_deployment_is_planned_at_once_and_carried_out(environment: Environmen
         "because",
         environment.version,
     )
-    assert planned["environment"] == {"id": environment.id, "name": "Production"}
+    assert planned["environment"] == environment.pipeline["environment"]
     assert planned["startedAt"] is planned["finishedAt"] is planned["cancellation"] is planned["failure"] is None
     assert names(planned["stages"]) == STAGES
 

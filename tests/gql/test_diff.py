@@ -1,6 +1,6 @@
 """What differs between two moments of a pipeline, and which events made it so."""
 
-from tests.gql.environment import APPLICATION, DATABASE, JOB, Environment, types
+from tests.gql.environment import APPLICATION, DATABASE, JOB, Environment, snapshot, types
 from tests.gql.stageline import Data
 
 SINCE = """
@@ -40,7 +40,7 @@ def test_the_fewest_changes_are_told_each_with_the_events_that_made_it(environme
     environment.do("editStage", stage="Checks", name="Tests")
     environment.do("moveStage", stage=JOB, to={"position": 1})
     found = diff(environment, **{"from": {"version": before}})
-    assert (found["from"]["version"], found["to"]) == (before, environment.pipeline)
+    assert (found["from"]["version"], found["to"]) == (before, snapshot(environment.pipeline))
     assert messages(found["differences"]) == [
         "JOB DEFAULT moved from position 2 to 1",
         "Tests created at position 5",
@@ -77,7 +77,7 @@ def test_what_came_to_a_place_by_the_moves_of_others_names_those(environment: En
 def test_a_moment_is_a_version_a_time_or_a_deployment(environment: Environment) -> None:
     environment.add("api")
     deployment = environment.end(environment.do("deploy"))
-    pinned = environment.pipeline
+    pinned = snapshot(environment.pipeline)
     environment.do("skipService", service="api")
     for moment in (
         {"version": pinned["version"]},

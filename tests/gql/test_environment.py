@@ -15,7 +15,7 @@ def test_a_new_environment_has_the_four_default_stages(environment: Environment)
         3,
         False,
     )
-    assert about["project"] == {"id": environment.project, "name": environment.project_name}
+    assert about["project"] == environment.stageline.query("project", id=environment.project)
     assert made == environment.stageline.query("pipeline", environment=about["id"])
 
 

@@ -19,10 +19,10 @@ from tests.gql.test_event import lost
 FOLLOW = """
 subscription ($environment: ID!, $after: String) {
   environmentEvents(environment: $environment, after: $after) {
-    __typename cursor position version message
+    __typename id cursor position version message
     ... on PipelineEvent { happened: type }
-    ... on DeploymentEvent { did: type deployment { id number } }
-    ... on QueueEvent { queued: type deployment { id number } }
+    ... on DeploymentEvent { did: type deployment { deploymentId number } }
+    ... on QueueEvent { queued: type deployment { deploymentId number } }
   }
 }
 """
@@ -73,7 +73,7 @@ def test_an_environments_events_come_in_one_order_from_every_cursor_until_it_is_
     assert [event["position"] for event in events] == written(environment)
     assert events[-1]["happened"] == "ENVIRONMENT_DELETED"
     told = [event for event in events if "deployment" in event]
-    ids = {(event["deployment"]["id"], event["deployment"]["number"]) for event in told}
+    ids = {(event["deployment"]["deploymentId"], event["deployment"]["number"]) for event in told}
     assert ids == {(each["id"], each["number"]) for each in environment.deployments()}
     for place in range(0, len(events), 5):
         assert list(follow(environment, events[place]["cursor"])) == events[place + 1 :]

@@ -46,7 +46,7 @@ def test_everything_is_told_the_newest_first(lived: Environment) -> None:
         "Production created",
     ]
     assert [(event["versionBefore"], event["version"]) for event in events] == [(v - 1, v) for v in range(13, 0, -1)]
-    assert messages(events) == messages(lived.events()[::-1])
+    assert events == lived.events()[::-1]
 
 
 def test_an_event_says_who_did_it_how_and_why_and_where(lived: Environment) -> None:
@@ -54,14 +54,14 @@ def test_an_event_says_who_did_it_how_and_why_and_where(lived: Environment) -> N
     about = moved["change"]
     assert (moved["actor"], moved["origin"], moved["reason"]) == ("admin", "API", "Überholt die Datenbank")
     assert moved["token"]["name"] == "admin"
-    assert moved["project"] == {"id": lived.project, "name": lived.project_name}
-    assert moved["environment"] == {"id": lived.id, "name": "Production"}
+    assert moved["project"] == lived.pipeline["environment"]["project"]
+    assert moved["environment"] == {"environmentId": lived.id, "name": "Production"}
     assert (moved["stage"]["name"], moved["service"]["name"]) == ("third stage", "Backend")
     assert about["__typename"] == "ServiceMoved"
     assert (about["fromStage"]["name"], about["toStage"]["name"]) == (APPLICATION, "third stage")
-    assert (
-        lived.stageline.query("pipeline", environment=lived.id, version=moved["version"])["cursor"] == moved["cursor"]
-    )
+    then = lived.at(version=moved["version"])
+    assert then is not None
+    assert then["cursor"] == moved["cursor"]
 
 
 def test_a_request_has_one_correlation(lived: Environment) -> None:
@@ -162,10 +162,10 @@ def test_a_project_has_the_history_of_its_environments_and_all_have_one(lived: E
     other = stageline.do("createEnvironment", project=lived.project, name="Staging")["environment"]["id"]
     own = stageline.everything("history", project=lived.project_name)
     assert messages(own[:1]) == ["APPLICATION DEFAULT created at position 4"]
-    assert [event["environment"]["id"] for event in own] == [other] * 5 + [lived.id] * 13
+    assert [event["environment"]["environmentId"] for event in own] == [other] * 5 + [lived.id] * 13
     page = stageline.query("history", first=20)
     assert [edge["node"] for edge in page["edges"]][: len(own)] == own
-    service = own[5]["service"]["id"]
+    service = own[5]["service"]["serviceId"]
     assert len(stageline.everything("history", filter={"services": [service]})) == 5
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from tests.gql.environment import APPLICATION, DATABASE, JOB, Environment, types
+from tests.gql.environment import APPLICATION, DATABASE, JOB, Environment, snapshot, types
 from tests.gql.stageline import Data
 
 
@@ -29,43 +29,38 @@ def _story(environment: Environment) -> list[Data]:
 
 
 def test_an_old_version_is_as_the_mutation_that_made_it_answered(environment: Environment) -> None:
-    ask = environment.stageline.query
     story = _story(environment)
-    assert [ask("pipeline", environment=environment.id, version=then["version"]) for then in story] == story
+    assert [environment.at(version=then["version"]) for then in story] == [snapshot(then) for then in story]
     assert environment.pipeline == story[-1]
 
 
 def test_the_pipeline_as_of_a_time_is_that_of_the_last_change_until_then(environment: Environment) -> None:
-    ask = environment.stageline.query
     story = _story(environment)
     for then in story:
-        at = then["environment"]["updatedAt"]
-        assert ask("pipeline", environment=environment.id, asOf=at) == then
+        assert environment.at(asOf=then["environment"]["updatedAt"]) == snapshot(then)
     about = story[-1]["environment"]
     early = datetime.fromisoformat(about["createdAt"]) - timedelta(microseconds=1)
     late = datetime.fromisoformat(about["updatedAt"]) + timedelta(days=1)
-    assert ask("pipeline", environment=environment.id, asOf=early.isoformat()) is None
-    assert ask("pipeline", environment=environment.id, asOf=late.isoformat()) == story[-1]
+    assert environment.at(asOf=early.isoformat()) is None
+    assert environment.at(asOf=late.isoformat()) == snapshot(story[-1])
 
 
 def test_a_pipeline_that_is_not_there_is_null(environment: Environment) -> None:
     ask = environment.stageline.query
     for version in (0, -1, 6, 2**31 - 1):
-        assert ask("pipeline", environment=environment.id, version=version) is None
+        assert environment.at(version=version) is None
+    assert environment.at(deployment=f"deployment_{'0' * 32}") is None
     others = (environment.project, f"environment_{environment.project.partition('_')[2]}", "Production")
     for nothing in (f"environment_{'0' * 32}", *others):
         assert ask("pipeline", environment=nothing) is None
+        assert ask("pipelineSnapshot", environment=nothing, at={"version": 1}) is None
 
 
-def test_a_version_and_a_time_are_not_asked_for_together_and_a_time_has_a_zone(environment: Environment) -> None:
-    error, now = environment.stageline.error, environment.pipeline["environment"]["updatedAt"]
-    assert error("pipeline", environment=environment.id, version=1, asOf=now) == {
+def test_the_time_of_a_snapshot_has_a_zone(environment: Environment) -> None:
+    now = environment.pipeline["environment"]["updatedAt"].partition("+")[0]
+    assert environment.stageline.error("pipelineSnapshot", environment=environment.id, at={"asOf": now}) == {
         "code": "INVALID_ARGUMENT",
-        "message": "Invalid version: it must not be given together with asOf.",
-    }
-    assert error("pipeline", environment=environment.id, asOf=now.partition("+")[0]) == {
-        "code": "INVALID_ARGUMENT",
-        "message": "Invalid asOf: it needs a time zone, as in 2026-01-31T12:00:00Z.",
+        "message": "Invalid at: it needs a time zone, as in 2026-01-31T12:00:00Z.",
     }
 
 

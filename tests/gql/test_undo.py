@@ -49,7 +49,7 @@ class Shared:
         stream = uuid_of("environment", self.id)
         assert stream is not None
         (recorded,) = await self.application.log.read(stream, version - 1, version)
-        return global_id("event", recorded.id)
+        return global_id("event", recorded.id, recorded.position)
 
 
 @pytest.fixture

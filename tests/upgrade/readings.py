@@ -23,7 +23,9 @@ query ($environment: ID!) {
 """,
     "first pipeline": """
 query ($environment: ID!) {
-  pipeline(environment: $environment, version: 4) { version stages { id name services { id name } } }
+  pipeline: pipelineSnapshot(environment: $environment, at: {version: 4}) {
+    version stages { id: stageId name services { id: serviceId name } }
+  }
 }
 """,
     "history": """
@@ -64,11 +66,18 @@ query ($environment: ID!, $after: String) {
 """
 
 
+def event_id(id_: str) -> str:
+    """Return the id of an event without the position, which old versions did not have in it."""
+    return id_[: len("event_") + 32]
+
+
 def read(execute: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """Return the answers to all readings, with the output of the first deployment."""
     answers = execute(ENVIRONMENT)
     environment = answers["environment"]["id"]
     answers |= {name: execute(document, environment=environment) for name, document in READINGS.items()}
+    for edge in answers["history"]["pipelineHistory"]["edges"]:
+        edge["node"]["id"] = event_id(edge["node"]["id"])
     deployments = answers["deployments"]["deployments"]["edges"]
     first = next(edge["node"] for edge in deployments if edge["node"]["number"] == 1)
     return answers | {"output": execute(LOGS, deployment=first["id"])}

@@ -168,11 +168,11 @@ class _Compiler:
         parts = self._parts(type_, nodes)
         if len({part.attribute for part in parts}) < len(parts):  # see `_struct`
             makes = [(part.key, part.attribute, self._spine(part.type, part.nodes)) for part in parts]
-            return partial(_object, _kind(type_), partial(_dict, makes), ())
+            return partial(_object, partial(_dict, makes), ())
         apart = [part for part in parts if self._has_list(part.type, part.nodes)]
         fill = self._filling(self._struct(type_, nodes, {part.key for part in apart}))
         later = [(part.attribute, self._spine(part.type, part.nodes)) for part in apart]
-        return partial(_object, _kind(type_), fill, later)
+        return partial(_object, fill, later)
 
     def _has_list(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> bool:
         """Whether the value contains a list of objects, reached through objects only."""
@@ -196,8 +196,7 @@ class _Compiler:
             case GraphQLList() as inner:
                 return list[self._type(inner.of_type, nodes)]  # type: ignore[misc]  # it is made, and not written
             case GraphQLObjectType() as inner:
-                struct, kind = self._struct(inner, nodes), _kind(inner)
-                return struct if kind is None else self._by(partial(_one_of, {kind: self._filling(struct)}))
+                return self._struct(inner, nodes)
             case GraphQLInterfaceType() | GraphQLUnionType() as inner:
                 return self._by(partial(_one_of, self._possible(inner, nodes)))
             case inner:
@@ -277,9 +276,7 @@ def _or_none(make: Make, value: Any) -> Any:
     return None if value is None else make(value)
 
 
-def _object(kind: type | None, fill: Make, later: Sequence[tuple[str, Make]], value: Any) -> Any:
-    if kind is not None and type(value) is not kind:
-        raise Doubt
+def _object(fill: Make, later: Sequence[tuple[str, Make]], value: Any) -> Any:
     made = fill(value)
     for attribute, make in later:
         setattr(made, attribute, make(getattr(made, attribute)))
@@ -345,11 +342,6 @@ def _one_of(makes: Mapping[type, Make], value: Any) -> Any:
 
 def _dict(makes: Sequence[tuple[str, str, Make]], value: Any) -> dict[str, Any]:
     return {key: make(getattr(value, attribute)) for key, attribute, make in makes}
-
-
-def _kind(type_: GraphQLObjectType) -> type | None:
-    """Return the class that objects must have, if the type checks it."""
-    return type_.extensions[DEFINITION].origin if type_.is_type_of is not None else None
 
 
 @cache

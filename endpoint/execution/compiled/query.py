@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from inspect import isawaitable
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -262,14 +262,16 @@ def _resolve(schema: Schema, query: CompiledQuery, variables: VariableValues, ro
         query.operation,
         variables,
     )
-    (at_least,) = field.extensions
-    assert isinstance(at_least, AtLeast), "a root field has this extension alone"
     resolver = field.base_resolver
     assert resolver is not None
+    at_least = field.extensions[0] if field.extensions else None
+    assert isinstance(at_least, AtLeast | None), "a root field has this extension, or none"
 
     def resolve(context: RequestContext) -> Awaitable[Any]:
         # The last argument is for resolvers that start background work.
         info = Info(graphql_info(context, isawaitable, None, None), field)  # type: ignore[arg-type]
+        if at_least is None:
+            return cast("Callable[..., Awaitable[Any]]", resolver)(None, info, **arguments)
         return at_least.resolve_async(resolver, None, info, **arguments)
 
     return resolve
