@@ -19,7 +19,7 @@ from msgspec import Struct
 from application.handler import States, Transaction
 from domain import name as names
 from domain.actor import ACTORS, ActorId, Actors, ForgetActor, SetProfile, decider
-from domain.errors import InvalidArgument, InvalidDescription
+from domain.errors import InvalidArgument, InvalidDescription, VersionMismatch
 from store.keys import KEY_LENGTH, Keys
 
 NONCE = 12
@@ -87,18 +87,28 @@ async def set_profile(
     transaction: Transaction, actor: ActorId, profile: Profile, key: bytes, expected: int | None = None
 ) -> UUID:
     """Replace the profile of *actor*, sealed with *key*. An equal profile is not sealed again."""
-    known = (await transaction.load(decider, ACTORS)).state.find(actor)
+    state = await _checked(transaction, actor, expected)
+    known = state.find(actor)
     text = None if known is None else known.sealed
     if text is None or unseal(key, actor, text) != profile:
         text = seal(key, actor, profile)
-    await transaction.do(decider, ACTORS, SetProfile(actor=actor, sealed=text), expected)
+    await transaction.do(decider, ACTORS, SetProfile(actor=actor, sealed=text))
     return ACTORS
 
 
 async def forget(transaction: Transaction, actor: ActorId, expected: int | None = None) -> UUID:
     """Forget *actor*; `Profiles.forget` destroys the key afterwards. Raises `ActorNotFound`."""
-    await transaction.do(decider, ACTORS, ForgetActor(actor=actor), expected)
+    await _checked(transaction, actor, expected)
+    await transaction.do(decider, ACTORS, ForgetActor(actor=actor))
     return ACTORS
+
+
+async def _checked(transaction: Transaction, actor: ActorId, expected: int | None) -> Actors:
+    """Return all actors; raises `VersionMismatch` unless *expected* is the version of *actor*, or None."""
+    state = (await transaction.load(decider, ACTORS)).state
+    if expected is not None and expected != state.version(actor):
+        raise VersionMismatch(expected=expected, current=state.version(actor))
+    return state
 
 
 def seal(key: bytes, actor: ActorId, profile: Profile) -> str:

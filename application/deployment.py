@@ -6,7 +6,7 @@ in the queue and admits the next one. Each function returns its subject's stream
 `Handler.transact`.
 """
 
-from application.handler import StreamState, Transaction
+from application.handler import StreamState, Transaction, mismatch
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain.deployment import plan as plans
@@ -25,7 +25,6 @@ from domain.errors import (
     DeploymentNotFound,
     DeploymentOver,
     EnvironmentNotFound,
-    VersionMismatch,
 )
 from domain.project import EnvironmentId
 
@@ -47,7 +46,7 @@ async def request(
     if not pipeline.state.exists:
         raise EnvironmentNotFound(environment=pipeline.state.name or str(environment))
     if expected is not None and expected != pipeline.version:
-        raise VersionMismatch(expected=expected, current=pipeline.version)
+        raise mismatch(environment, expected, pipeline.version)
     plan = plans.make(pipeline.state, pipeline.version)
     wish = RequestDeployment(deployment=deployment, action=action, actor=actor, pipeline_version=pipeline.version)
     stream = queues.stream(environment)
@@ -91,7 +90,7 @@ async def cancel(
     """
     loaded = await transaction.load(deployments.decider, deployment)
     if expected is not None and expected != loaded.version:
-        raise VersionMismatch(expected=expected, current=loaded.version)
+        raise mismatch(deployment, expected, loaded.version)
     await _do(transaction, deployment, CancelDeployment(forced=forced))
     return deployment
 

@@ -7,13 +7,14 @@ version of the environment's pipeline, None for any.
 
 from msgspec.structs import replace as replaced
 
-from application.handler import Transaction
+from application.handler import Transaction, mismatch
 from application.pipeline import Targets, check_target, existing, replace
+from application.project import ProjectRef, find
 from domain import pipeline as pipelines
 from domain import project as projects
 from domain.deployment import queue as queues
 from domain.errors import EnvironmentBusy
-from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment
+from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment, Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.state import Pipeline
 from domain.project import EnvironmentId, FreeEnvironmentName, NameEnvironment, ProjectId
@@ -23,14 +24,19 @@ from store import ids
 async def create(
     transaction: Transaction,
     environment: EnvironmentId,
-    command: CreateEnvironment,
+    project: ProjectRef,
+    name: str,
+    target: Target,
+    concurrency: int,
     targets: Targets,
-    expected: int | None = None,
 ) -> EnvironmentId:
-    """Create *environment*; raises `TargetUnavailable` or `NameTaken`."""
-    check_target(targets, command.target)
-    await transaction.do(projects.decider, command.project, NameEnvironment(environment=environment, name=command.name))
-    await transaction.do(pipelines.decider, environment, command, expected)
+    """Create *environment*; raises `ProjectNotFound`, `TargetUnavailable` or `NameTaken`."""
+    owner = await find(transaction, project)
+    check_target(targets, target)
+    stages = (StageId(ids.new()), StageId(ids.new()), StageId(ids.new()), StageId(ids.new()))
+    created = CreateEnvironment(project=owner, name=name, stages=stages, target=target, concurrency=concurrency)
+    await transaction.do(projects.decider, owner, NameEnvironment(environment=environment, name=name))
+    await transaction.do(pipelines.decider, environment, created)
     return environment
 
 
@@ -68,16 +74,22 @@ async def clone(
     source: EnvironmentId,
     clone: EnvironmentId,
     name: str,
-    project: ProjectId | None,
+    project: ProjectRef | None,
     targets: Targets,
     expected: int | None = None,
 ) -> EnvironmentId:
-    """Create *clone* with the stages, services and settings of *source*, in its project if *project* is None."""
+    """Create *clone* with the stages, services and settings of *source*, in its project if *project* is None.
+
+    *expected* is the expected version of *source*.
+    """
     pipeline = await existing(transaction, source)
-    owner = project or _project(pipeline)
+    version = (await transaction.load(pipelines.decider, source)).version
+    if expected is not None and expected != version:
+        raise mismatch(source, expected, version)
+    owner = _project(pipeline) if project is None else await find(transaction, project)
     await transaction.do(projects.decider, owner, NameEnvironment(environment=clone, name=name))
     wanted = replaced(_with_new_ids(pipeline), project=owner, name=name)
-    await replace(transaction, clone, wanted, targets, expected)
+    await replace(transaction, clone, wanted, targets)
     return clone
 
 

@@ -19,6 +19,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cache.lru import Cache, Versions, weight
 from domain.decider import Decider
@@ -60,12 +61,19 @@ class StreamState(Struct, Generic[State], frozen=True):
 class Outcome(Struct, Generic[State], frozen=True, kw_only=True):
     """The outcome of a command: the state of its subject afterwards, and the receipt of the append.
 
-    *events* are those that were decided on the subject's own stream; none if the idempotency key was known.
+    *events* are those that were decided on the subject's own stream; none if the idempotency key was known. *last* is
+    the last event that was decided on any stream, also if the key was known.
     """
 
     subject: StreamState[State]
     receipt: Receipt
     events: tuple[Event, ...] = ()
+    last: Event | None = None
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the command changed anything, or in a dry run would change it."""
+        return self.last is not None
 
     @property
     def state(self) -> State:
@@ -91,6 +99,13 @@ class Outcome(Struct, Generic[State], frozen=True, kw_only=True):
         ]
 
 
+def mismatch(stream: UUID, expected: int, current: int) -> VersionMismatch:
+    """Return the refusal of a command that expected another version of *stream*, with the events in between."""
+    refused = VersionMismatch(expected=expected, current=current)
+    refused.about(stream, range(expected + 1, current + 1))
+    return refused
+
+
 class Transaction:
     """The streams that a decision read, and the events that it wants to append; *cached* states may be stale."""
 
@@ -99,6 +114,7 @@ class Transaction:
         self._read: dict[UUID, int] = {}
         self._now: dict[UUID, StreamState[Any]] = {}
         self._events: dict[UUID, list[Event]] = {}
+        self.cause: UUID | None = None  # an event, for the envelope
 
     async def load(self, decider: Decider[State, Command, EventT], stream: UUID) -> StreamState[State]:
         """Return the state of *stream*, including the events that this transaction has decided."""
@@ -113,7 +129,7 @@ class Transaction:
         """Decide *command* on *stream*; raises the refusal of the decider, or `VersionMismatch`."""
         loaded = await self.load(decider, stream)
         if expected is not None and expected != loaded.version:
-            raise VersionMismatch(expected=expected, current=loaded.version)
+            raise mismatch(stream, expected, loaded.version)
         events, state = decider.carry_out(loaded.state, command)
         self._events.setdefault(stream, []).extend(events)
         after = StreamState(stream, loaded.version + len(events), state)
@@ -131,6 +147,11 @@ class Transaction:
             StreamChange(stream=stream, expected=version, events=self.events(stream))
             for stream, version in self._read.items()
         ]
+
+    @property
+    def last(self) -> Event | None:
+        """The last event to append, or None."""
+        return next((change.events[-1] for change in reversed(self.changes) if change.events), None)
 
     @property
     def reads(self) -> list[StreamChange]:
@@ -236,8 +257,8 @@ class Handler:
     ) -> Outcome[State]:
         """Run *work*, which decides in its transaction and returns the subject's stream; append the decided events.
 
-        An idempotency *key* that is known for the same *request* gives the first outcome again. *dry_run* writes
-        nothing. With *cached* the first attempt uses cached states.
+        An idempotency *key* that is known for the same *request* gives the first outcome again; each key needs a
+        correlation of its own in *by*. *dry_run* writes nothing. With *cached* the first attempt uses cached states.
         Raises the refusal of *work*, `IdempotencyKeyReused`, or `StreamMoved` after `ATTEMPTS` conflicts.
         """
         turn: asyncio.Lock | nullcontext[None] = nullcontext()
@@ -263,27 +284,29 @@ class Handler:
         cached: bool,
     ) -> Outcome[State]:
         if key and (first := await self.log.find(key, request)):
-            return await self._again(answer, first)
+            return await self._again(answer, first, by)
         transaction = Transaction(self.states, cached)
         try:
             subject = await work(transaction)
         except Refused:
             if key and (first := await self.log.find(key, request)):  # a concurrent duplicate was executed meanwhile
-                return await self._again(answer, first)
+                return await self._again(answer, first, by)
             await self.log.append(transaction.reads, by)
             raise
         loaded = await transaction.load(answer, subject)
+        if transaction.cause is not None:
+            by = replace(by, causation=transaction.cause)
         if dry_run:
             receipt = await self.log.append(transaction.reads, by)
-            return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject))
+            return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject), last=transaction.last)
         receipt = await self.log.append(
             transaction.changes, by, IdempotencyKey(key=key, request=request, subject=subject) if key else None
         )
         if receipt.is_repeat:
-            return await self._again(answer, receipt)
+            return await self._again(answer, receipt, by)
         for each in transaction.loaded:
             self.states.keep(each)
-        return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject))
+        return Outcome(subject=loaded, receipt=receipt, events=transaction.events(subject), last=transaction.last)
 
     async def handle(
         self, decider: Decider[State, Command, EventT], stream: UUID, command: Command, by: Author
@@ -296,6 +319,14 @@ class Handler:
 
         return await self.transact(work, decider, by)
 
-    async def _again(self, answer: Decider[State, Any, Any], first: Receipt) -> Outcome[State]:
+    async def _again(self, answer: Decider[State, Any, Any], first: Receipt, by: Author) -> Outcome[State]:
+        """Return the outcome of the *first* request with a key.
+
+        The requests with a key have a correlation of their own, which tells the first one's last event from an event
+        that was there before it.
+        """
         assert first.subject is not None
-        return Outcome(subject=await self.states.load_at(answer, first.subject, first.version), receipt=first)
+        last = await self.log.read_all(after=first.position - 1, limit=1) if first.position else ()
+        own = next((each.event for each in last if each.by.correlation == by.correlation), None)
+        subject = await self.states.load_at(answer, first.subject, first.version)
+        return Outcome(subject=subject, receipt=first, last=own)

@@ -5,17 +5,24 @@ Each function returns the environment, so that it can be the work of `Handler.tr
 version of the pipeline, None for any.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 from application.handler import StreamState, Transaction
 from domain import pipeline as pipelines
-from domain.errors import EnvironmentNotFound, TargetUnavailable, VersionNotFound
+from domain.errors import ChangedMeanwhile, EnvironmentNotFound, TargetUnavailable, VersionNotFound
 from domain.pipeline import apply as applying
 from domain.pipeline.apply import ApplyPipeline
+from domain.pipeline.aspect import collide
 from domain.pipeline.environment import Target
-from domain.pipeline.state import Pipeline, PipelineCommand
+from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
 from domain.project import EnvironmentId
+from projections.event import PipelineStory
 from projections.pipeline import Pipelines, PipelineView
+from store.log import EventLog
+
+MAX_NAMED = 10
+"""Maximum number of events that the message of a refusal names."""
 
 Targets = frozenset[Target]
 """The targets that this server offers."""
@@ -36,6 +43,48 @@ async def change(
     await existing(transaction, environment)
     await transaction.do(pipelines.decider, environment, command, expected)
     return environment
+
+
+async def check_unchanged(
+    transaction: Transaction, environment: EnvironmentId, since: int, log: EventLog, views: Pipelines
+) -> None:
+    """Check the events that *transaction* has decided on the pipeline against those after the version *since*.
+
+    Raises `ChangedMeanwhile` if one of these changed the same property, and `VersionNotFound` if there is no such
+    version.
+    """
+    decided = transaction.events(environment)
+    last = (await transaction.load(pipelines.decider, environment)).version - len(decided)
+    if not 1 <= since <= last:
+        raise VersionNotFound(version=since, last=last)
+    if not decided:
+        return
+    mine = cast("Sequence[PipelineEvent]", decided)
+    theirs = cast("Sequence[PipelineEvent]", await log.events(environment, since, last))
+    versions = [at for at, event in enumerate(theirs, since + 1) if any(collide(each, event) for each in mine)]
+    if versions:
+        named = await messages(log, views, environment, versions)
+        numbered = [f"{each} (version {version})" for each, version in zip(named, versions, strict=False)]
+        refused = ChangedMeanwhile(since=since, later=joined(numbered, len(versions)), current=last)
+        refused.about(environment, versions)
+        raise refused
+
+
+async def messages(
+    log: EventLog, views: Pipelines, environment: EnvironmentId, versions: Sequence[int]
+) -> Sequence[str]:
+    """Return the events with the first `MAX_NAMED` of *versions*, which ascend, in words."""
+    named = versions[:MAX_NAMED]
+    before = await views.get(environment, named[0] - 1) if named[0] > 1 else None
+    story = PipelineStory(before.pipeline) if before else PipelineStory()
+    events = [story.describe(each) for each in await log.read(environment, named[0] - 1, named[-1])]
+    return [each.message for each in events if each.recorded.version in named]
+
+
+def joined(texts: Sequence[str], count: int) -> str:
+    """Return *texts* as one; they are the first of *count*."""
+    more = count - len(texts)
+    return "; ".join(texts) + (f"; and {more:,} more" if more else "")
 
 
 async def replace(

@@ -2,11 +2,41 @@
 
 from application.handler import Transaction
 from domain import project as projects
-from domain.project import CreateProject, NameProject, ProjectId
+from domain.errors import ProjectNotFound
+from domain.project import CreateProject, DeleteProject, FreeProjectName, NameProject, ProjectId, RenameProject
+
+ProjectRef = ProjectId | str
+"""The id of a project, or its name in any case."""
 
 
-async def create(transaction: Transaction, project: ProjectId, name: str, expected: int | None = None) -> ProjectId:
+async def find(transaction: Transaction, ref: ProjectRef) -> ProjectId:
+    """Return the project with that id or name; raises `ProjectNotFound` if there is none or it is deleted."""
+    catalog = (await transaction.load(projects.catalog, projects.CATALOG)).state
+    if isinstance(ref, str):
+        return catalog.find(ref)
+    if all(entry.id != ref for entry in catalog.projects):
+        raise ProjectNotFound(project=f"project_{ref.hex}")
+    return ref
+
+
+async def create(transaction: Transaction, project: ProjectId, name: str) -> ProjectId:
     """Create *project*; raises `NameTaken`."""
     await transaction.do(projects.catalog, projects.CATALOG, NameProject(project=project, name=name))
-    await transaction.do(projects.decider, project, CreateProject(name=name), expected)
+    await transaction.do(projects.decider, project, CreateProject(name=name))
+    return project
+
+
+async def rename(transaction: Transaction, ref: ProjectRef, name: str) -> ProjectId:
+    """Rename a project; raises `ProjectNotFound` or `NameTaken`."""
+    project = await find(transaction, ref)
+    await transaction.do(projects.catalog, projects.CATALOG, NameProject(project=project, name=name))
+    await transaction.do(projects.decider, project, RenameProject(name=name))
+    return project
+
+
+async def delete(transaction: Transaction, ref: ProjectRef) -> ProjectId:
+    """Delete a project; raises `ProjectNotFound`, or `ProjectNotEmpty` while it has environments."""
+    project = await find(transaction, ref)
+    await transaction.do(projects.catalog, projects.CATALOG, FreeProjectName(project=project))
+    await transaction.do(projects.decider, project, DeleteProject())
     return project

@@ -1,4 +1,4 @@
-"""Use cases of tokens: issue, revoke. *expected* is the expected version of all tokens, None for any."""
+"""Use cases of tokens: issue, revoke."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -27,13 +27,13 @@ def checked_expiry(expires_at: datetime | None) -> datetime | None:
     return expires_at.astimezone(UTC)
 
 
-async def issue(transaction: Transaction, command: IssueToken, expected: int | None = None) -> UUID:
+async def issue(transaction: Transaction, command: IssueToken) -> UUID:
     """Issue a token."""
-    await transaction.do(decider, ACCESS, command, expected)
+    await transaction.do(decider, ACCESS, command)
     return ACCESS
 
 
-async def revoke(transaction: Transaction, token: TokenId, expected: int | None = None) -> UUID:
+async def revoke(transaction: Transaction, token: TokenId) -> UUID:
     """Revoke a token; raises `TokenNotFound`."""
-    await transaction.do(decider, ACCESS, RevokeToken(token=token), expected)
+    await transaction.do(decider, ACCESS, RevokeToken(token=token))
     return ACCESS

@@ -1,46 +1,64 @@
-"""The use case of undo: the last change of an actor to a pipeline."""
+"""
+The use case of undo: a chosen change of an actor to a pipeline, or the last one.
 
-from collections.abc import Sequence
+An undo is itself a change, whose cause is the change that it undoes. So an undo can be undone, and each undo without a
+choice goes one change further back.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import cast
 from uuid import UUID
 
+from msgspec import Struct
+
 from application.handler import Transaction
-from application.pipeline import Targets, existing, replace
+from application.pipeline import Targets, existing, joined, messages, replace
 from domain import pipeline as pipelines
 from domain import project as projects
-from domain.errors import ChangedSince, NothingToUndo
+from domain.errors import AlreadyUndone, ChangedSince, ChangeNotFound, InvalidArgument, NothingToUndo, NotYourChange
 from domain.pipeline.environment import EditEnvironment
-from domain.pipeline.state import Pipeline, PipelineEvent
-from domain.pipeline.undo import without
+from domain.pipeline.state import PipelineEvent
+from domain.pipeline.undo import conflicts, without
 from domain.project import EnvironmentId, NameEnvironment
-from projections.event import PipelineStory
 from projections.pipeline import Pipelines
 from store.log import EventLog, RecordedEvent
 
 CHUNK = 200
-"""Number of events that are read at once in search of the last change."""
+"""Number of events that are read at once in search of a change."""
+
+
+class Undoable(Struct, frozen=True):
+    """The events of one append, and the *later* events that are in effect."""
+
+    change: Sequence[RecordedEvent]
+    later: Sequence[RecordedEvent]
 
 
 async def undo(
     transaction: Transaction,
     environment: EnvironmentId,
+    change: UUID | None,
     actor: str,
     log: EventLog,
     views: Pipelines,
     targets: Targets,
     expected: int | None = None,
 ) -> EnvironmentId:
-    """Undo the last change of *actor*, and keep later changes of others; raises `NothingToUndo` or `ChangedSince`."""
+    """Undo the change with the event *change*, or the last change of *actor*, and keep later changes.
+
+    Raises `ChangedSince`, and the refusals of `_choose`.
+    """
     await existing(transaction, environment)
     now = await transaction.load(pipelines.decider, environment)
-    change, later = await _last_change(log, environment, now.version, actor)
-    if not change or change[0].version == 1:
-        raise NothingToUndo()
-    before = await views.get(environment, change[0].version - 1)
+    chosen = await _choose(log, environment, now.version, actor, change)
+    first = chosen.change[0]
+    before = await views.get(environment, first.version - 1)
     assert before is not None, "a later version has an earlier one"
-    wanted, conflicts = without(before.pipeline, _events(change), _events(later))
-    if conflicts:
-        raise _changed_since(before.pipeline, change, later, conflicts)
+    events = _events(chosen.change)
+    if found := conflicts(before.pipeline, events, _events(chosen.later)):
+        raise await _changed_since(log, views, environment, chosen, found)
+    wanted = without(now.state, before.pipeline, events)
     is_renamed = wanted.name != now.state.name
     if is_renamed:
         assert wanted.project is not None, "an environment that exists has a project"
@@ -49,43 +67,84 @@ async def undo(
     await replace(transaction, environment, wanted, targets, expected)
     if is_renamed:
         await transaction.do(pipelines.decider, environment, EditEnvironment(name=wanted.name))
+    transaction.cause = first.id
     return environment
 
 
-async def _last_change(
-    log: EventLog, stream: UUID, version: int, actor: str
-) -> tuple[Sequence[RecordedEvent], Sequence[RecordedEvent]]:
-    """Return the events of the last append of *actor* to the stream, which is at *version*, and all events after it.
+async def _choose(log: EventLog, stream: UUID, version: int, actor: str, change: UUID | None) -> Undoable:
+    """Return the change with the event *change*, or the last one of *actor* that is neither undone nor an undo.
 
-    The events of one append have the same time and correlation, and consecutive versions.
+    Raises `NothingToUndo`, `ChangeNotFound`, `NotYourChange`, `AlreadyUndone`, and `InvalidArgument` for the creation
+    of the environment.
     """
-    events: list[RecordedEvent] = []
-    end = start = 0  # of the change, as indexes into *events*
-    while not start and (first := version - len(events)) > 0:
-        more = await log.read(stream, after=max(0, first - CHUNK), until=first)
-        events[:0] = more
-        end = next((place for place in range(len(events), 0, -1) if events[place - 1].by.actor == actor), 0)
-        start = end
-        while start and _append(events[start - 1]) == _append(events[end - 1]):
-            start -= 1
-    return events[start:end], events[end:]
+    undone: set[UUID] = set()  # by undos that are themselves in effect
+    passed: set[UUID] = set()
+    in_effect: list[Sequence[RecordedEvent]] = []
+    async with aclosing(_appends(log, stream, version)) as appends:
+        async for append in appends:
+            first = append[0]
+            is_own = first.by.actor == actor
+            is_undone = first.id in undone
+            if change is None and is_own and not is_undone and first.by.causation is None and first.version > 1:
+                break
+            if any(each.id == change for each in append):
+                _check(first, is_own, is_undone)
+                break
+            passed.add(first.id)
+            if not is_undone:
+                in_effect.append(append)
+                if first.by.causation is not None:
+                    undone.add(first.by.causation)
+        else:
+            raise NothingToUndo() if change is None else ChangeNotFound(change=str(change))
+    # an undo and its change cancel each other, if both are later
+    later = [append for append in reversed(in_effect) if append[0].by.causation not in passed]
+    return Undoable(append, [event for append in later for event in append])
 
 
-def _append(recorded: RecordedEvent) -> tuple[object, ...]:
+def _check(first: RecordedEvent, is_own: bool, is_undone: bool) -> None:
+    if not is_own:
+        raise NotYourChange(actor=first.by.actor)
+    if is_undone:
+        raise AlreadyUndone()
+    if first.version == 1:
+        raise InvalidArgument(argument="change", why="it created the environment; delete that")
+
+
+async def _appends(log: EventLog, stream: UUID, version: int) -> AsyncGenerator[Sequence[RecordedEvent], None]:
+    """Yield the events of the stream up to *version*, those of each append together, the last append first.
+
+    The events of one append have the same time and author, and consecutive versions.
+    """
+    append: list[RecordedEvent] = []
+    while version > 0:
+        first = max(0, version - CHUNK)
+        for recorded in reversed(await log.read(stream, after=first, until=version)):
+            if append and _author(recorded) != _author(append[0]):
+                yield append
+                append = []
+            append.insert(0, recorded)
+        version = first
+    if append:
+        yield append
+
+
+def _author(recorded: RecordedEvent) -> tuple[object, ...]:
     return recorded.by, recorded.recorded_at
+
+
+async def _changed_since(
+    log: EventLog, views: Pipelines, environment: EnvironmentId, chosen: Undoable, places: Sequence[int]
+) -> ChangedSince:
+    """Return the refusal that names the change, and the later events at *places*."""
+    own = await messages(log, views, environment, [each.version for each in chosen.change])
+    versions = [chosen.later[place].version for place in places]
+    later = await messages(log, views, environment, versions)
+    numbered = [f"{each} (version {version})" for each, version in zip(later, versions, strict=False)]
+    refused = ChangedSince(change=joined(own, len(chosen.change)), later=joined(numbered, len(versions)))
+    refused.about(environment, versions)
+    return refused
 
 
 def _events(recorded: Sequence[RecordedEvent]) -> list[PipelineEvent]:
     return [cast("PipelineEvent", each.event) for each in recorded]
-
-
-def _changed_since(
-    before: Pipeline, change: Sequence[RecordedEvent], later: Sequence[RecordedEvent], conflicts: Sequence[int]
-) -> ChangedSince:
-    story = PipelineStory(before)
-    own = "; ".join(story.describe(each).message for each in change)
-    described = [story.describe(each) for each in later]
-    dependent = (described[place] for place in conflicts)
-    return ChangedSince(
-        change=own, later="; ".join(f"{each.message} (version {each.recorded.version})" for each in dependent)
-    )

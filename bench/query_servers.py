@@ -48,7 +48,7 @@ query Pipeline($environment: ID!) {
 """
 CREATE = """
 mutation ($name: String!) {
-  createEnvironment(project: "bench", name: $name) { ... on Pipeline { environment { id } } }
+  createEnvironment(project: "bench", name: $name) { ... on PipelinePayload { pipeline { environment { id } } } }
 }
 """
 APPLY = """
@@ -114,7 +114,7 @@ def _made(folder: Path, sizes: Services, database: str | None) -> Made:
 
         execute('mutation { createProject(name: "bench") { __typename } }')
         for name, stages in sizes.items():
-            id_ = execute(CREATE, name=name)["createEnvironment"]["environment"]["id"]
+            id_ = execute(CREATE, name=name)["createEnvironment"]["pipeline"]["environment"]["id"]
             applied = execute(APPLY, environment=id_, document=_document(stages))
             assert applied == {"applyPipeline": {"__typename": "Pipeline"}}, applied
             made.environments[name] = id_

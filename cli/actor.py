@@ -3,9 +3,9 @@
 from typing import Annotated
 
 import typer
-from msgspec import Struct, convert
+from msgspec import convert
 
-from cli.change import ChangeOptions, mutation
+from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.output import Output, table
@@ -36,14 +36,22 @@ query Actors($first: Int, $after: String) {
 """,
     ACTOR,
 )
-SELECTION = "... on Actor { ...ActorFields }"
-SET = mutation("setActorProfile", SELECTION, ACTOR, actor="ID!", name="String", address="String")
-FORGET = mutation("forgetActor", SELECTION, ACTOR, actor="ID!")
+SET = mutation(
+    "setActorProfile",
+    "ActorPayload",
+    "subject: actor { ...ActorFields }",
+    ACTOR,
+    actor="ID!",
+    name="String",
+    address="String",
+    **VERSIONED,
+)
+FORGET = mutation("forgetActor", "ActorPayload", "subject: actor { ...ActorFields }", ACTOR, actor="ID!", **VERSIONED)
 
 ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The actor's id, as `stageline history` shows it.")]
 
 
-class ActorJson(Struct, rename="camel"):
+class ActorJson(AnswerJson, rename="camel"):
     id: str
     name: str | None
     address: str | None
@@ -67,7 +75,7 @@ def list_(output: Output) -> None:
 @command(app, "set", "stageline actor set admin --name 'Ann Example' --address ann@example.org")
 def set_(
     actor: ActorId,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="The name of the person.", show_default=False)
@@ -80,13 +88,15 @@ def set_(
     with Client.known() as client:
         variables = {"actor": actor, "name": name, "address": address, **change.variables}
         after = convert(client.change(SET, variables), ActorJson)
-    output.answer(after, change.text("Actor updated successfully", table(("Actor", "Name", "Address"), [after.row()])))
+    output.answer(
+        after, change.text(after, "Actor updated successfully", table(("Actor", "Name", "Address"), [after.row()]))
+    )
 
 
 @command(app, "forget", "stageline actor forget admin --yes")
-def forget(actor: ActorId, change: ChangeOptions, output: Output, yes: Yes = False) -> None:
+def forget(actor: ActorId, change: VersionedChangeOptions, output: Output, yes: Yes = False) -> None:
     """Destroy the key to an actor's name and address. This can't be undone, so it asks first."""
     confirm(f"Forget the name and address of {actor!r} for ever?", yes or change.dry_run)
     with Client.known() as client:
         after = convert(client.change(FORGET, {"actor": actor, **change.variables}), ActorJson)
-    output.answer(after, change.text(f"Actor {actor} forgotten", f"Actor {actor} forgotten"))
+    output.answer(after, change.text(after, f"Actor {actor} forgotten", f"Actor {actor} forgotten"))

@@ -177,17 +177,18 @@ class Client:
         return data
 
     def change(self, document: Document, variables: Variables) -> Data:
-        """Return the answer of a mutation. Raise `MutationRefused` if it is a refusal.
+        """Return the subject of a mutation with the rest of its payload. Raise `MutationRefused` if it is a refusal.
 
         While the server is unavailable, send it again with the same idempotency key, for STAGELINE_PATIENCE seconds.
         """
         if "idempotencyKey" in variables and variables["idempotencyKey"] is None and not variables.get("dryRun"):
             variables = {**variables, "idempotencyKey": str(uuid.uuid4())}
         (result,) = self._persist(document, variables).values()
-        if result["__typename"] == "Refusal":
+        if result.pop("__typename") == "Refusal":
             raise MutationRefused(result["code"], result["message"], result["currentVersion"])
-        data: Data = result
-        return data
+        live, snapshot = result.pop("subject"), result.pop("snapshot", None)
+        subject: Data | list[Data] = snapshot if live is None else live
+        return {"subjects": subject, **result} if isinstance(subject, list) else {**subject, **result}
 
     def _persist(self, document: Document, variables: Variables) -> Data:
         began: float | None = None

@@ -12,7 +12,7 @@ import yaml.resolver
 from msgspec import convert
 
 from cli import diff, pipeline
-from cli.change import ChangeOptions, mutation
+from cli.change import AnswerJson, VersionedChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.diff import CHANGE, ExitCode
@@ -48,8 +48,8 @@ query DocumentDiff($environment: ID!, $document: String!) {
 APPLY = pipeline.mutation("applyPipeline", document="String!")
 APPLY_TO_ALL = mutation(
     "applyPipelineToAll",
-    """... on PipelineList { pipelines { ...PipelineFields } }
-    ... on PipelineSnapshotList { pipelines { ...SnapshotFields } }""",
+    "PipelinesPayload",
+    "subject: pipelines { ...PipelineFields } snapshot: snapshots { ...SnapshotFields }",
     pipeline.FRAGMENTS,
     environments="[ID!]!",
     document="String!",
@@ -128,7 +128,7 @@ def export(
 def apply(
     file: File,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     to: Annotated[
         list[str] | None,
@@ -155,16 +155,21 @@ def apply(
         answer = client.change(APPLY, {"environment": environment, "document": document, **change.variables})
         after = pipeline.read(answer)
     text = diff.text(differences)
-    output.answer(after, change.text(f"{text}\nPipeline applied; it is version {after.version} now", text))
+    output.answer(after, change.text(after, f"{text}\nPipeline applied; it is version {after.version} now", text))
 
 
-def _apply_to_all(document: str, scopes: list[Scope], change: ChangeOptions, output: Output) -> None:
+def _apply_to_all(document: str, scopes: list[Scope], change: VersionedChangeOptions, output: Output) -> None:
+    if change.expected_version is not None:
+        raise Misused("--expected-version is for one environment; give --to once.")
+    variables = {**change.variables}
+    del variables["expectedVersion"]
     with Client.known() as client:
         environments = [scope.find(client).id for scope in scopes]
-        answer = client.change(APPLY_TO_ALL, {"environments": environments, "document": document, **change.variables})
-    after = [pipeline.read(each) for each in answer["pipelines"]]
+        answer = client.change(APPLY_TO_ALL, {"environments": environments, "document": document, **variables})
+    after = [pipeline.read(each) for each in answer["subjects"]]
     lines = [f"{each.environment.name}: version {each.version}" for each in after]
-    output.answer({"pipelines": after}, change.text("\n".join(["Pipeline applied", *lines]), "\n".join(lines)))
+    text = change.text(convert(answer, AnswerJson), "\n".join(["Pipeline applied", *lines]), "\n".join(lines))
+    output.answer({"pipelines": after, "changed": answer["changed"]}, text)
 
 
 @command(app, "diff", "stageline pipeline diff -f pipeline.yaml", "stageline pipeline diff -f - --exit-code < p.yaml")
@@ -187,7 +192,7 @@ def _differences(client: Client, environment: str, document: str) -> list[diff.C
 def clone(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new environment's name.")],
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     into: Annotated[
         str | None,
@@ -198,7 +203,9 @@ def clone(
 ) -> None:
     """Create an environment with the same stages and services."""
     after = pipeline.change(CLONE, scope, change, name=name, project=into)
-    output.answer(after, change.text(f"Environment {after.environment.name} created successfully", after.listing()))
+    output.answer(
+        after, change.text(after, f"Environment {after.environment.name} created successfully", after.listing())
+    )
 
 
 def _read(file: Path) -> str:

@@ -8,7 +8,7 @@ import typer
 from msgspec import convert
 
 from cli import config, pipeline, run, stage, watch
-from cli.change import ChangeOptions, mutation
+from cli.change import VERSIONED, ChangeOptions, VersionedChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
@@ -39,7 +39,8 @@ Concurrency = Annotated[
 
 CREATE = mutation(
     "createEnvironment",
-    pipeline.RESULT,
+    "PipelinePayload",
+    pipeline.SUBJECT,
     pipeline.FRAGMENTS,
     project="ID!",
     name="String!",
@@ -48,13 +49,23 @@ CREATE = mutation(
 )
 EDIT = pipeline.mutation("editEnvironment", name="String", target="Target", concurrency="Int")
 DELETE = pipeline.mutation("deleteEnvironment")
-DEPLOY = mutation("deploy", run.RESULT, run.DEPLOYMENT + run.SNAPSHOT, environment="ID!")
+SUBJECT = "merged subject: deployment { ...DeploymentFields } snapshot { ...SnapshotFields }"
+DEPLOY = mutation(
+    "deploy",
+    "DeploymentPayload",
+    SUBJECT,
+    run.DEPLOYMENT + run.SNAPSHOT,
+    environment="ID!",
+    **VERSIONED,
+)
 CANCEL = mutation(
     "cancelDeployment",
-    run.RESULT,
+    "DeploymentPayload",
+    SUBJECT,
     run.DEPLOYMENT + run.SNAPSHOT,
     deployment="ID!",
     force="Boolean!",
+    **VERSIONED,
 )
 
 
@@ -95,7 +106,7 @@ def create(
             **change.variables,
         }
         after = pipeline.read(client.change(CREATE, variables))
-    output.answer(after, change.text("Environment created successfully", after.listing()))
+    output.answer(after, change.text(after, "Environment created successfully", after.listing()))
     made = after.environment
     if not config.load().scope.environment:
         output.hint(f'Next: stageline context set --project "{made.project.name}" --environment "{made.name}"')
@@ -104,7 +115,7 @@ def create(
 @command(app, "edit", "stageline environment edit --new-name production --concurrency 4")
 def edit(
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     new_name: Annotated[
         str | None, typer.Option("--new-name", metavar="NAME", help="The new name.", show_default=False)
@@ -124,7 +135,7 @@ def edit(
     if new_name is None and target is None and concurrency is None:
         raise Misused("Nothing to change: give --new-name, --target or --concurrency.")
     after = pipeline.change(EDIT, scope, change, name=new_name, target=target, concurrency=concurrency)
-    output.answer(after, change.text("Environment updated successfully", _described(after)))
+    output.answer(after, change.text(after, "Environment updated successfully", _described(after)))
 
 
 def _described(after: PipelineJson) -> str:
@@ -135,7 +146,7 @@ def _described(after: PipelineJson) -> str:
 @command(app, "delete", "stageline environment delete --environment staging --yes")
 def delete(
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     name: Annotated[
         str | None,
@@ -149,7 +160,7 @@ def delete(
         found = scope.find(client)
         confirm(f"Delete environment {found.name!r} of project {found.project!r}?", yes or change.dry_run)
         after = pipeline.read(client.change(DELETE, {"environment": found.id, **change.variables}))
-    output.answer(after, change.text("Environment deleted successfully", f"Environment {found.name} deleted"))
+    output.answer(after, change.text(after, "Environment deleted successfully", f"Environment {found.name} deleted"))
 
 
 @command(
@@ -161,7 +172,7 @@ def delete(
 )
 def deploy(
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
 ) -> None:
@@ -175,7 +186,9 @@ def deploy(
         deployment = run.read(answer)
         if change.dry_run or not watching.is_wanted:
             requested = f"Deployment {deployment.number} of {environment.name} requested"
-            output.answer(deployment, change.text(requested, run.described(deployment)))
+            if deployment.merged:
+                requested = f"Request merged into deployment {deployment.number} of {environment.name}, which waits"
+            output.answer(deployment, change.text(deployment, requested, run.described(deployment)))
             if not change.dry_run:
                 output.hint(f"Watch it: stageline deployment watch {deployment.number}")
             return
@@ -185,7 +198,7 @@ def deploy(
 @command(app, "cancel", "stageline environment cancel", "stageline environment cancel --force --watch")
 def cancel(
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
     number: Annotated[
@@ -210,6 +223,6 @@ def cancel(
         deployment = run.read(client.change(CANCEL, variables))
         if change.dry_run or not watching.is_wanted:
             requested = f"Cancellation of deployment {deployment.number} requested"
-            output.answer(deployment, change.text(requested, run.described(deployment)))
+            output.answer(deployment, change.text(deployment, requested, run.described(deployment)))
             return
         watch.follow(client, deployment, output, watching.timeout, wanted="CANCELLED")

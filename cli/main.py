@@ -115,7 +115,7 @@ command(
     "stageline diff 12 15 --json",
 )(diff.diff)
 command(app, "restore", "stageline restore 12 --dry-run", "stageline restore 12 --reason 'as before'")(restore.restore)
-command(app, "undo", "stageline undo --dry-run", "stageline undo")(restore.undo)
+command(app, "undo", "stageline undo --dry-run", "stageline undo", "stageline undo 12")(restore.undo)
 app.add_typer(audit.app, name="audit")
 app.add_typer(actor.app, name="actor")
 app.add_typer(token.app, name="token")

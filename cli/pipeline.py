@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct, convert
 
 from cli import change as changes
-from cli.change import ChangeOptions
+from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed, MutationRefused
 from cli.scope import Scope
@@ -50,7 +50,7 @@ class StageJson(Struct, rename="camel"):
     services: list[ServiceJson]
 
 
-class PipelineJson(Struct, rename="camel"):
+class PipelineJson(AnswerJson, rename="camel"):
     environment: EnvironmentJson
     version: int
     cursor: str
@@ -122,11 +122,11 @@ fragment SnapshotFields on PipelineSnapshot {
 }
 """
 
-RESULT = "... on Pipeline { ...PipelineFields } ... on PipelineSnapshot { ...SnapshotFields }"
-"""Selection of the answer of a mutation: a dry run answers a snapshot."""
+SUBJECT = "subject: pipeline { ...PipelineFields } snapshot { ...SnapshotFields }"
+"""Selection of the pipeline in the payload of a mutation: a dry run answers a snapshot."""
 
 FRAGMENTS = PIPELINE + SNAPSHOT + SPEC
-"""The fragments of `RESULT`."""
+"""The fragments of `SUBJECT`."""
 
 GET = document(
     """
@@ -171,10 +171,10 @@ def read(data: Data) -> PipelineJson:
 
 def mutation(field: str, **arguments: str) -> Document:
     """Return the document of a mutation of an environment's pipeline, for `change`."""
-    return changes.mutation(field, RESULT, FRAGMENTS, environment="ID!", **arguments)
+    return changes.mutation(field, "PipelinePayload", SUBJECT, FRAGMENTS, environment="ID!", **VERSIONED, **arguments)
 
 
-def change(document: Document, scope: Scope, how: ChangeOptions, **arguments: object) -> PipelineJson:
+def change(document: Document, scope: Scope, how: VersionedChangeOptions, **arguments: object) -> PipelineJson:
     """Send the mutation *document*, and return the changed pipeline. Raise `MutationRefused`."""
     with Client.known() as client:
         environment = scope.find(client)
@@ -183,7 +183,10 @@ def change(document: Document, scope: Scope, how: ChangeOptions, **arguments: ob
 
 
 def edit(
-    document: Document, scope: Scope, how: ChangeOptions, arguments: Callable[[PipelineJson], dict[str, object]]
+    document: Document,
+    scope: Scope,
+    how: VersionedChangeOptions,
+    arguments: Callable[[PipelineJson], dict[str, object]],
 ) -> PipelineJson:
     """Return the pipeline after *document* changed it, with what *arguments* makes of the present pipeline.
 

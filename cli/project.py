@@ -4,24 +4,34 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from msgspec import Struct, convert
+from msgspec import convert
 
-from cli.change import ChangeOptions, mutation
+from cli.change import AnswerJson, ChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
 from cli.output import Output, moment, table
 from cli.scope import PROJECTS
+from cli.service import Yes, confirm
 
 app = group(
-    "List and create projects.",
+    "List and change projects.",
     "stageline project create -n Shop",
     "stageline project list",
+    "stageline project rename -n Shop --new-name Store",
+    "stageline project delete -n Store",
 )
 
-CREATE = mutation("createProject", "... on Project { id name createdAt }", name="String!")
+SUBJECT = "subject: project { id name createdAt }"
+CREATE = mutation("createProject", "ProjectPayload", SUBJECT, name="String!")
+RENAME = mutation("renameProject", "ProjectPayload", SUBJECT, project="ID!", name="String!")
+DELETE = mutation("deleteProject", "ProjectPayload", SUBJECT, project="ID!")
+
+ProjectName = Annotated[
+    str, typer.Option("-n", "--name", metavar="PROJECT", help="The project's name (in any case) or id.")
+]
 
 
-class ProjectJson(Struct, rename="camel"):
+class ProjectJson(AnswerJson, rename="camel"):
     id: str
     name: str
     created_at: datetime
@@ -45,4 +55,27 @@ def create(
     """Create a project."""
     with Client.known() as client:
         project = convert(client.change(CREATE, {"name": name, **change.variables}), ProjectJson)
-    output.answer(project, change.text("Project created successfully", f"Project {project.name}"))
+    output.answer(project, change.text(project, "Project created successfully", f"Project {project.name}"))
+
+
+@command(app, "rename", "stageline project rename -n Shop --new-name Store")
+def rename(
+    name: ProjectName,
+    new_name: Annotated[str, typer.Option("--new-name", metavar="NAME", help="The new name.")],
+    change: ChangeOptions,
+    output: Output,
+) -> None:
+    """Rename a project. Contexts name it by its old name until they are set again."""
+    with Client.known() as client:
+        variables = {"project": name, "name": new_name, **change.variables}
+        project = convert(client.change(RENAME, variables), ProjectJson)
+    output.answer(project, change.text(project, "Project renamed successfully", f"Project {project.name}"))
+
+
+@command(app, "delete", "stageline project delete -n Shop", "stageline project delete -n Shop --yes")
+def delete(name: ProjectName, change: ChangeOptions, output: Output, yes: Yes = False) -> None:
+    """Delete a project, which must have no environments. This asks first, unless --yes is given."""
+    confirm(f"Delete project {name!r}?", yes or change.dry_run)
+    with Client.known() as client:
+        project = convert(client.change(DELETE, {"project": name, **change.variables}), ProjectJson)
+    output.answer(project, change.text(project, "Project deleted successfully", f"Project {project.name} deleted"))

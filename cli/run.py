@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from msgspec import Struct, convert
+from msgspec import UNSET, Struct, UnsetType, convert
 
+from cli.change import AnswerJson
 from cli.client import Client, Data, document
 from cli.errors import Failed, Misused
 from cli.output import between, moment
@@ -62,7 +63,7 @@ class FailureJson(Struct, rename="camel"):
         return f"{self.service.name}, {self.phase.lower()}: {self.reason}"
 
 
-class DeploymentSummaryJson(Struct, rename="camel"):
+class DeploymentSummaryJson(AnswerJson, rename="camel"):
     """A deployment without its stages."""
 
     id: str
@@ -89,10 +90,11 @@ class DeploymentSummaryJson(Struct, rename="camel"):
         return between(self.started_at, self.finished_at or datetime.now(UTC))
 
 
-class DeploymentJson(DeploymentSummaryJson, rename="camel"):
+class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
     stages: list[DeploymentStageJson]
     version: int
     cursor: str
+    merged: bool | UnsetType = UNSET
 
 
 SNAPSHOT = """
@@ -112,7 +114,6 @@ fragment SnapshotFields on DeploymentSnapshot {
 }
 """
 
-RESULT = "... on Deployment { ...DeploymentFields } ... on DeploymentSnapshot { ...SnapshotFields }"
 """Selection of the answer of a mutation: a dry run answers a snapshot."""
 
 SUMMARY = """

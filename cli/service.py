@@ -1,20 +1,19 @@
 """`stageline service`: the services of an environment."""
 
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from cli import pipeline
-from cli.change import ChangeOptions
+from cli.change import VersionedChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Failed, Misused
 from cli.output import Output, encoded, table
 from cli.pipeline import PipelineJson, ServiceJson, StageJson
 from cli.scope import Scope
-from cli.spec import SpecJson
+from cli.spec import ServiceTypeOption, SpecJson
 from cli.spec_options import SpecOptions
 
 app = group(
@@ -24,13 +23,6 @@ app = group(
     "stageline service add -n Backend -t application -f backend.yaml",
     "stageline service edit -n Backend --env LOG_LEVEL=debug --retries 2",
 )
-
-
-class ServiceTypeOption(StrEnum):
-    DATABASE = "DATABASE"
-    JOB = "JOB"
-    CONTAINER = "CONTAINER"
-    APPLICATION = "APPLICATION"
 
 
 ServiceName = Annotated[
@@ -81,7 +73,7 @@ def add(
     ],
     given: SpecOptions,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     stage: Annotated[
         str | None,
@@ -115,7 +107,7 @@ def edit(
     name: ServiceName,
     given: SpecOptions,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     new_name: Annotated[
         str | None, typer.Option("--new-name", metavar="NAME", help="The new name.", show_default=False)
@@ -139,7 +131,7 @@ def edit(
 
 
 @command(app, "remove", "stageline service remove -n Redis --yes")
-def remove(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output, yes: Yes = False) -> None:
+def remove(name: ServiceName, scope: Scope, change: VersionedChangeOptions, output: Output, yes: Yes = False) -> None:
     """Remove a service with its specification. This asks first, unless --yes is given."""
     confirm(f"Remove service {name!r}?", yes or change.dry_run)
     after = pipeline.change(REMOVE, scope, change, service=name)
@@ -158,8 +150,8 @@ def confirm(question: str, yes: bool) -> None:
         raise Failed("Nothing was changed.", code="NOT_CONFIRMED")
 
 
-def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
-    output.answer(after, change.text(done, after.listing()))
+def _answer(output: Output, change: VersionedChangeOptions, after: PipelineJson, done: str) -> None:
+    output.answer(after, change.text(after, done, after.listing()))
 
 
 def _document(stage: StageJson, service: ServiceJson) -> dict[str, object]:

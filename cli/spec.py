@@ -1,8 +1,16 @@
 """The JSON shape of a service's specification."""
 
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field, to_builtins
+
+
+class ServiceTypeOption(StrEnum):
+    DATABASE = "DATABASE"
+    JOB = "JOB"
+    CONTAINER = "CONTAINER"
+    APPLICATION = "APPLICATION"
 
 
 class VariableJson(Struct, rename="camel", forbid_unknown_fields=True):

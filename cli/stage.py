@@ -9,13 +9,14 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from cli import pipeline
-from cli.change import ChangeOptions
+from cli.change import VersionedChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
 from cli.output import Output
 from cli.pipeline import PipelineJson
 from cli.scope import Scope
+from cli.spec import ServiceTypeOption
 
 app = group(
     "List and change the stages of an environment.",
@@ -43,6 +44,28 @@ Concurrency = Annotated[
 
 
 @dataclass(frozen=True)
+class ServicePlaceOptions:
+    """A place in the list of a stage."""
+
+    position: Annotated[
+        int | None,
+        typer.Option("--position", metavar="N", min=1, help="This position in the stage, from 1.", show_default=False),
+    ] = None
+    before: Annotated[
+        str | None,
+        typer.Option("--before", metavar="SERVICE", help="Directly before this service.", show_default=False),
+    ] = None
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="SERVICE", help="Directly after this service.", show_default=False)
+    ] = None
+
+    @property
+    def input(self) -> dict[str, object] | None:
+        """Return the API's `ServicePlaceInput`, or None without a place."""
+        return _one(vars(self))
+
+
+@dataclass(frozen=True)
 class PlaceOptions:
     """A place in the order."""
 
@@ -60,17 +83,23 @@ class PlaceOptions:
     @property
     def input(self) -> dict[str, object] | None:
         """Return the API's `PlaceInput`, or None without a place."""
-        given = {name: value for name, value in vars(self).items() if value is not None}
-        if len(given) > 1:
-            raise Misused("Give only one of --position, --before and --after.")
-        return given or None
+        return _one(vars(self))
+
+
+def _one(options: dict[str, object]) -> dict[str, object] | None:
+    """Return the given option, or None. Raise `Misused` if several are given."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if len(given) > 1:
+        raise Misused("Give only one of --position, --before and --after.")
+    return given or None
 
 
 CREATE = pipeline.mutation("createStage", name="String!", description="String!", to="PlaceInput")
 EDIT = pipeline.mutation("editStage", stage="ID!", name="String", description="String", policy="StagePolicyInput")
 DELETE = pipeline.mutation("deleteStage", stage="ID!", servicesTo="ID")
 REORDER = pipeline.mutation("moveStage", stage="ID!", to="PlaceInput!")
-MOVE = pipeline.mutation("moveService", service="ID!", stage="ID!")
+MOVE = pipeline.mutation("moveService", service="ID!", stage="ID!", to="ServicePlaceInput")
+DEFAULT = pipeline.mutation("setDefaultStage", type="ServiceType!", stage="ID")
 SKIP = pipeline.mutation("skipService", service="ID!")
 UNSKIP = pipeline.mutation("unskipService", service="ID!")
 
@@ -110,7 +139,7 @@ def create(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new stage's name.")],
     place: PlaceOptions,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     description: Annotated[
         str,
@@ -131,7 +160,7 @@ def create(
 def edit(
     name: StageName,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     new_name: Annotated[
         str | None, typer.Option("--new-name", metavar="NAME", help="The new name.", show_default=False)
@@ -167,7 +196,7 @@ def edit(
 def delete(
     name: StageName,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
     move_services_to: Annotated[
         str | None,
@@ -181,18 +210,27 @@ def delete(
     _answer(output, change, after, "Stage deleted successfully")
 
 
-@command(app, "move", 'stageline environment stage move -n Rabbitmq -s "second stage"')
+@command(
+    app,
+    "move",
+    'stageline environment stage move -n Rabbitmq -s "second stage"',
+    'stageline environment stage move -n Rabbitmq -s "second stage" --before Backend',
+)
 def move(
     name: ServiceName,
     stage: Annotated[
         str, typer.Option("-s", "--stage", metavar="STAGE", help="The stage that gets the service: name or id.")
     ],
+    place: ServicePlaceOptions,
     scope: Scope,
-    change: ChangeOptions,
+    change: VersionedChangeOptions,
     output: Output,
 ) -> None:
-    """Move a service into another stage."""
-    after = pipeline.change(MOVE, scope, change, service=name, stage=stage)
+    """Move a service to the end of a stage, or to a place in the list of its stage.
+
+    If not all services of a stage run at once, they start in the order of the list.
+    """
+    after = pipeline.change(MOVE, scope, change, service=name, stage=stage, to=place.input)
     _answer(output, change, after, f'Application moved into stage "{after.stage(stage).name}"')
 
 
@@ -202,7 +240,7 @@ def move(
     'stageline environment stage reorder -n "fifth stage" --position 1',
     'stageline environment stage reorder -n "fifth stage" --before "second stage"',
 )
-def reorder(name: StageName, place: PlaceOptions, scope: Scope, change: ChangeOptions, output: Output) -> None:
+def reorder(name: StageName, place: PlaceOptions, scope: Scope, change: VersionedChangeOptions, output: Output) -> None:
     """Move a stage to another place in the order."""
     if place.input is None:
         raise Misused("No place is given: use --position, --before or --after.")
@@ -211,19 +249,40 @@ def reorder(name: StageName, place: PlaceOptions, scope: Scope, change: ChangeOp
     _answer(output, change, after, f'Stage "{stage.name}" moved to position {stage.position}')
 
 
+@command(app, "default", 'stageline environment stage default -t job -n "second stage"')
+def default(
+    type_: Annotated[
+        ServiceTypeOption, typer.Option("-t", "--type", case_sensitive=False, help="The type of the services.")
+    ],
+    scope: Scope,
+    change: VersionedChangeOptions,
+    output: Output,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "-n", "--name", metavar="STAGE", help="The stage: name or id. Default: the last one.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Set the stage that new services of a type go to."""
+    after = pipeline.change(DEFAULT, scope, change, type=type_.value, stage=name)
+    stage = "the last stage" if name is None else f'stage "{after.stage(name).name}"'
+    _answer(output, change, after, f"New services of type {type_.value} go to {stage}")
+
+
 @command(app, "skip", "stageline environment stage skip -n Frontend")
-def skip(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output) -> None:
+def skip(name: ServiceName, scope: Scope, change: VersionedChangeOptions, output: Output) -> None:
     """Exclude a service from future deployments. It stays in its stage."""
     after = pipeline.change(SKIP, scope, change, service=name)
     _answer(output, change, after, f'Service "{after.placed(name)[1].name}" will be skipped')
 
 
 @command(app, "unskip", "stageline environment stage unskip -n Frontend")
-def unskip(name: ServiceName, scope: Scope, change: ChangeOptions, output: Output) -> None:
+def unskip(name: ServiceName, scope: Scope, change: VersionedChangeOptions, output: Output) -> None:
     """Include a skipped service in future deployments again."""
     after = pipeline.change(UNSKIP, scope, change, service=name)
     _answer(output, change, after, f'Service "{after.placed(name)[1].name}" will be deployed')
 
 
-def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
-    output.answer(after, change.text(done, after.listing()))
+def _answer(output: Output, change: VersionedChangeOptions, after: PipelineJson, done: str) -> None:
+    output.answer(after, change.text(after, done, after.listing()))

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from msgspec import Struct, convert
+from msgspec import convert
 
-from cli.change import ChangeOptions, mutation
+from cli.change import AnswerJson, ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.errors import Failed, MutationRefused
@@ -32,7 +32,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 TOKEN = """
 fragment TokenFields on Token {
-  id name actor issuedAt issuedBy expiresAt revokedAt revokedBy isGood version cursor
+  id name actor issuedAt issuedBy expiresAt revokedAt revokedBy isGood cursor
 }
 """
 LIST = document(
@@ -46,14 +46,22 @@ query Tokens($first: Int, $after: String) {
 """,
     TOKEN,
 )
-SELECTION = "... on Token { ...TokenFields }"
-ISSUE = mutation("issueToken", SELECTION, TOKEN, name="String!", hash="String!", actor="ID", expiresAt="DateTime")
-REVOKE = mutation("revokeToken", SELECTION, TOKEN, token="ID!")
+ISSUE = mutation(
+    "issueToken",
+    "TokenPayload",
+    "subject: token { ...TokenFields }",
+    TOKEN,
+    name="String!",
+    hash="String!",
+    actor="ID",
+    expiresAt="DateTime",
+)
+REVOKE = mutation("revokeToken", "TokenPayload", "subject: token { ...TokenFields }", TOKEN, token="ID!")
 
 HEAD = ("Name", "Actor", "Made", "Good until", "Id")
 
 
-class TokenJson(Struct, rename="camel"):
+class TokenJson(AnswerJson, rename="camel"):
     id: str
     name: str
     actor: str
@@ -63,7 +71,6 @@ class TokenJson(Struct, rename="camel"):
     revoked_at: datetime | None
     revoked_by: str | None
     is_good: bool
-    version: int
     cursor: str
 
     def row(self) -> tuple[str, ...]:
@@ -124,7 +131,7 @@ def create(
                 refused.hint = "Give a shorter --expires-in, or use a token that is valid for longer: stageline auth."
             raise
     made = convert({**answer, "token": None if change.dry_run else secret}, NewTokenJson)
-    output.answer(made, change.text(secret, table(HEAD, [made.row()])))
+    output.answer(made, change.text(made, secret, table(HEAD, [made.row()])))
     if not change.dry_run:
         say("This is the token. It can't be shown again.")
 
@@ -148,7 +155,7 @@ def revoke(
         confirm(f"Revoke the token {token!r}?", yes or change.dry_run)
         id_ = found[0].id if found else token
         after = convert(client.change(REVOKE, {"token": id_, **change.variables}), TokenJson)
-    output.answer(after, change.text(f"Token {after.name} revoked", table(HEAD, [after.row()])))
+    output.answer(after, change.text(after, f"Token {after.name} revoked", table(HEAD, [after.row()])))
 
 
 def _all(client: Client) -> list[TokenJson]:

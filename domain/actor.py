@@ -48,10 +48,11 @@ ActorCommand = SetProfile | ForgetActor
 
 
 class Actor(Struct, frozen=True, kw_only=True):
-    """An actor; *sealed* is None once the actor is forgotten."""
+    """An actor at *version*, the number of changes to it; *sealed* is None once the actor is forgotten."""
 
     id: ActorId
     sealed: str | None
+    version: int
 
 
 class Actors(Struct, frozen=True, kw_only=True):
@@ -61,6 +62,11 @@ class Actors(Struct, frozen=True, kw_only=True):
 
     def find(self, actor: ActorId) -> Actor | None:
         return next((known for known in self.actors if known.id == actor), None)
+
+    def version(self, actor: ActorId) -> int:
+        """Return the version of the actor, 0 if it never had a profile."""
+        known = self.find(actor)
+        return 0 if known is None else known.version
 
     @property
     def forgotten(self) -> tuple[ActorId, ...]:
@@ -90,11 +96,12 @@ def evolve(state: Actors, event: ActorEvent) -> Actors:
 def fold(state: Actors, events: Iterable[ActorEvent]) -> Actors:
     actors = {actor.id: actor for actor in state.actors}
     for event in events:
+        version = actors[event.actor].version + 1 if event.actor in actors else 1
         match event:
             case ProfileSet(actor=actor, sealed=sealed):
-                actors[actor] = Actor(id=actor, sealed=sealed)
+                actors[actor] = Actor(id=actor, sealed=sealed, version=version)
             case ActorForgotten(actor=actor):
-                actors[actor] = Actor(id=actor, sealed=None)
+                actors[actor] = Actor(id=actor, sealed=None, version=version)
             case _:
                 assert_never(event)
     return Actors(actors=tuple(actors.values()))

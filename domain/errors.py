@@ -10,7 +10,9 @@ A refusal is an answer, not a fault. Its message tells people what is wrong; its
 """
 
 import re
+from collections.abc import Sequence
 from typing import ClassVar
+from uuid import UUID
 
 
 class Refused(Exception):
@@ -25,6 +27,12 @@ class Refused(Exception):
     def __init__(self, **details: object) -> None:
         super().__init__(self.message.format(**details))
         self.details = details
+        self.stream: UUID | None = None
+        self.versions: Sequence[int] = ()
+
+    def about(self, stream: UUID, versions: Sequence[int]) -> None:
+        """Name the events that the refusal is about: those of *stream* with *versions*, in order."""
+        self.stream, self.versions = stream, versions
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Refused) and type(self) is type(other) and self.details == other.details
@@ -82,6 +90,10 @@ class ServiceNotFound(NotFound):
     message = "The environment has no service {service!r}."
 
 
+class ChangeNotFound(NotFound):
+    message = "The pipeline has no change with the event {change!r}."
+
+
 class DeploymentNotFound(NotFound):
     message = "There is no deployment {deployment!r}."
 
@@ -102,8 +114,16 @@ class NameTaken(Conflict):
     message = "The name {name!r} is taken by another {kind}."
 
 
+class ProjectNotEmpty(Conflict):
+    message = "Project {project!r} still has environments ({environments}): delete them first."
+
+
 class StageNotEmpty(Conflict):
     message = "Stage {stage!r} still has services ({services}): move them first, or name a stage to move them to."
+
+
+class DefaultTaken(Conflict):
+    message = "Stage {stage!r} is already the default for type {type}: choose another stage for one of the types."
 
 
 class LastStage(Conflict):
@@ -125,7 +145,15 @@ class NothingToUndo(Conflict):
 class ChangedSince(Conflict):
     """A change that can't be undone alone, because later changes depend on it."""
 
-    message = "Your last change ({change}) can't be undone alone, because later changes depend on it: {later}."
+    message = "The change ({change}) can't be undone alone, because later changes depend on it: {later}."
+
+
+class NotYourChange(Conflict):
+    message = "The change was made by {actor!r}, and only its own actor can undo it."
+
+
+class AlreadyUndone(Conflict):
+    message = "The change is already undone; undo its undo to make it again."
 
 
 class NothingToDeploy(Conflict):
@@ -164,6 +192,12 @@ class VersionMismatch(Conflict):
     """A command that expected another version than the current one."""
 
     message = "Version {expected} was expected, but the current version is {current}: read it again, then retry."
+
+
+class ChangedMeanwhile(Conflict):
+    """A command for a property that was changed after the version that the caller saw."""
+
+    message = "The same was changed after version {since}: {later}. Read it again, then retry."
 
 
 class IdempotencyKeyReused(Conflict):

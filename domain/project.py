@@ -12,13 +12,16 @@ from msgspec import Struct
 
 from domain import name as names
 from domain.decider import Decider
-from domain.errors import EnvironmentNotFound, NameTaken, ProjectNotFound
+from domain.errors import EnvironmentNotFound, NameTaken, ProjectNotEmpty, ProjectNotFound
 
 ProjectId = NewType("ProjectId", UUID)
 EnvironmentId = NewType("EnvironmentId", UUID)
 
 CATALOG = uuid5(NAMESPACE_URL, "stageline:catalog")
 """The stream of the catalog."""
+
+MAX_LISTED = 10
+"""Maximum number of environments that a refusal names."""
 
 
 class ProjectNamed(Struct, frozen=True, kw_only=True):
@@ -28,8 +31,21 @@ class ProjectNamed(Struct, frozen=True, kw_only=True):
     name: str
 
 
+class ProjectNameFreed(Struct, frozen=True, kw_only=True):
+    """The catalog no longer lists *project*."""
+
+    project: ProjectId
+
+
 class ProjectCreated(Struct, frozen=True, kw_only=True):
     name: str
+
+
+class ProjectRenamed(Struct, frozen=True, kw_only=True):
+    name: str
+
+
+class ProjectDeleted(Struct, frozen=True, kw_only=True): ...
 
 
 class EnvironmentNamed(Struct, frozen=True, kw_only=True):
@@ -43,7 +59,8 @@ class EnvironmentNameFreed(Struct, frozen=True, kw_only=True):
     environment: EnvironmentId
 
 
-ProjectEvent = ProjectCreated | EnvironmentNamed | EnvironmentNameFreed
+CatalogEvent = ProjectNamed | ProjectNameFreed
+ProjectEvent = ProjectCreated | ProjectRenamed | ProjectDeleted | EnvironmentNamed | EnvironmentNameFreed
 
 
 class NameProject(Struct, frozen=True, kw_only=True):
@@ -51,8 +68,22 @@ class NameProject(Struct, frozen=True, kw_only=True):
     name: str
 
 
+class FreeProjectName(Struct, frozen=True, kw_only=True):
+    project: ProjectId
+
+
+CatalogCommand = NameProject | FreeProjectName
+
+
 class CreateProject(Struct, frozen=True, kw_only=True):
     name: str
+
+
+class RenameProject(Struct, frozen=True, kw_only=True):
+    name: str
+
+
+class DeleteProject(Struct, frozen=True, kw_only=True): ...
 
 
 class NameEnvironment(Struct, frozen=True, kw_only=True):
@@ -64,7 +95,7 @@ class FreeEnvironmentName(Struct, frozen=True, kw_only=True):
     environment: EnvironmentId
 
 
-ProjectCommand = CreateProject | NameEnvironment | FreeEnvironmentName
+ProjectCommand = CreateProject | RenameProject | DeleteProject | NameEnvironment | FreeEnvironmentName
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -89,6 +120,7 @@ class Project(Struct, frozen=True, kw_only=True):
     """A project and the names of its environments; `name` is None until the project is created."""
 
     name: str | None = None
+    is_deleted: bool = False
     environments: tuple[Entry, ...] = ()
 
     def find(self, name: str) -> EnvironmentId:
@@ -109,24 +141,37 @@ def _by_id(entries: tuple[Entry, ...]) -> dict[int, Entry]:
     return {entry.id.int: entry for entry in entries}
 
 
-def decide_catalog(state: Catalog, command: NameProject) -> list[ProjectNamed]:
-    name = names.checked(command.name)
-    holder = _named(state.projects, name)
-    if holder is not None and holder.id != command.project:
-        raise NameTaken(kind="project", name=holder.name)
-    if holder is not None and holder.name == name:
-        return []
-    return [ProjectNamed(project=command.project, name=name)]
+def decide_catalog(state: Catalog, command: CatalogCommand) -> list[CatalogEvent]:
+    match command:
+        case NameProject(project=project, name=wanted):
+            name = names.checked(wanted)
+            holder = _named(state.projects, name)
+            if holder is not None and holder.id != project:
+                raise NameTaken(kind="project", name=holder.name)
+            if holder is not None and holder.name == name:
+                return []
+            return [ProjectNamed(project=project, name=name)]
+        case FreeProjectName(project=project):
+            is_listed = any(entry.id == project for entry in state.projects)
+            return [ProjectNameFreed(project=project)] if is_listed else []
+        case _:
+            assert_never(command)
 
 
-def evolve_catalog(state: Catalog, event: ProjectNamed) -> Catalog:
+def evolve_catalog(state: Catalog, event: CatalogEvent) -> Catalog:
     return fold_catalog(state, (event,))
 
 
-def fold_catalog(catalog: Catalog, events: Iterable[ProjectNamed]) -> Catalog:
+def fold_catalog(catalog: Catalog, events: Iterable[CatalogEvent]) -> Catalog:
     projects = _by_id(catalog.projects)
     for event in events:
-        projects[event.project.int] = Entry(id=event.project, name=event.name)
+        match event:
+            case ProjectNamed(project=project, name=name):
+                projects[project.int] = Entry(id=project, name=name)
+            case ProjectNameFreed(project=project):
+                projects.pop(project.int, None)
+            case _:
+                assert_never(event)
     return Catalog(projects=tuple(projects.values()))
 
 
@@ -134,8 +179,15 @@ def decide(state: Project, command: ProjectCommand) -> list[ProjectEvent]:
     match command:
         case CreateProject(name=name):
             return [ProjectCreated(name=names.checked(name))] if state.name is None else []
-        case _ if state.name is None:
-            raise ProjectNotFound(project="")
+        case _ if state.name is None or state.is_deleted:
+            raise ProjectNotFound(project=state.name or "")
+        case RenameProject(name=wanted):
+            name = names.checked(wanted)
+            return [] if name == state.name else [ProjectRenamed(name=name)]
+        case DeleteProject():
+            if state.environments:
+                raise ProjectNotEmpty(project=state.name, environments=_listed(state.environments))
+            return [ProjectDeleted()]
         case NameEnvironment(environment=environment, name=wanted):
             name = names.checked(wanted)
             holder = _named(state.environments, name)
@@ -152,24 +204,33 @@ def decide(state: Project, command: ProjectCommand) -> list[ProjectEvent]:
             assert_never(command)
 
 
+def _listed(entries: tuple[Entry, ...]) -> str:
+    """Return the first `MAX_LISTED` names, and the number of the others."""
+    more = len(entries) - MAX_LISTED
+    listed = ", ".join(entry.name for entry in entries[:MAX_LISTED])
+    return f"{listed} and {more:,} more" if more > 0 else listed
+
+
 def evolve(state: Project, event: ProjectEvent) -> Project:
     return fold(state, (event,))
 
 
 def fold(project: Project, events: Iterable[ProjectEvent]) -> Project:
-    name, environments = project.name, _by_id(project.environments)
+    name, is_deleted, environments = project.name, project.is_deleted, _by_id(project.environments)
     for event in events:
         match event:
-            case ProjectCreated():
+            case ProjectCreated() | ProjectRenamed():
                 name = event.name
+            case ProjectDeleted():
+                is_deleted = True
             case EnvironmentNamed(environment=environment):
                 environments[environment.int] = Entry(id=environment, name=event.name)
             case EnvironmentNameFreed(environment=environment):
                 environments.pop(environment.int, None)
             case _:
                 assert_never(event)
-    return Project(name=name, environments=tuple(environments.values()))
+    return Project(name=name, is_deleted=is_deleted, environments=tuple(environments.values()))
 
 
-catalog = Decider("catalog", Catalog(), decide_catalog, evolve_catalog, (ProjectNamed,), fold_catalog)
+catalog = Decider("catalog", Catalog(), decide_catalog, evolve_catalog, get_args(CatalogEvent), fold_catalog)
 decider = Decider("project", Project(), decide, evolve, get_args(ProjectEvent), fold)

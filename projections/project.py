@@ -6,9 +6,18 @@ from typing import assert_never, cast, get_args
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain import name as names
-from domain.project import EnvironmentNamed, EnvironmentNameFreed, ProjectCreated, ProjectEvent, ProjectId
+from domain.project import (
+    EnvironmentNamed,
+    EnvironmentNameFreed,
+    ProjectCreated,
+    ProjectDeleted,
+    ProjectEvent,
+    ProjectId,
+    ProjectRenamed,
+)
 from projections.engine.projection import Projection, Reader
 from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
 from store.log import RecordedEvent
@@ -19,6 +28,7 @@ EVENTS = frozenset(get_args(ProjectEvent))
 class ProjectView(Struct, frozen=True, kw_only=True):
     id: ProjectId
     name: str
+    is_deleted: bool = False
     created_at: datetime
     position: int
 
@@ -28,7 +38,7 @@ def key(recorded: RecordedEvent) -> UUID | None:
         return None
     event = cast("ProjectEvent", recorded.event)
     match event:
-        case ProjectCreated():
+        case ProjectCreated() | ProjectRenamed() | ProjectDeleted():
             return recorded.stream
         case EnvironmentNamed() | EnvironmentNameFreed():  # names of environments are no part of the view
             return None
@@ -42,17 +52,21 @@ def fold(view: ProjectView | None, recorded: RecordedEvent) -> ProjectView | Non
         case ProjectCreated(name=name):
             id_ = ProjectId(recorded.stream)
             return ProjectView(id=id_, name=name, created_at=recorded.recorded_at, position=recorded.position)
+        case ProjectRenamed(name=name):
+            return None if view is None else replace(view, name=name, position=recorded.position)
+        case ProjectDeleted():
+            return None if view is None else replace(view, is_deleted=True, position=recorded.position)
         case EnvironmentNamed() | EnvironmentNameFreed():
             return view
         case _:
             assert_never(event)
 
 
-def place(view: ProjectView) -> ListPlace:
-    return ListPlace(parent="", sort=names.key(view.name))
+def place(view: ProjectView) -> ListPlace | None:
+    return None if view.is_deleted else ListPlace(parent="", sort=names.key(view.name))
 
 
-projection = Projection("project", 1, ProjectView, key, fold, place)
+projection = Projection("project", 2, ProjectView, key, fold, place)
 
 
 class Projects:
@@ -62,13 +76,16 @@ class Projects:
         self._rows = Reader(views, projection)
 
     async def get(self, project: ProjectId) -> ProjectView | None:
-        """Return a project, or None."""
+        """Return a project, also a deleted one, or None."""
         return await self._rows.get(project)
 
     async def find(self, projects: Collection[ProjectId]) -> Mapping[UUID, ProjectView]:
-        """Return the projects that exist."""
+        """Return the projects that exist or existed."""
         return await self._rows.find(projects)
 
     async def list(self, part: Slice = FIRST) -> Page[ProjectView]:
-        """Return projects by name, without regard to case; raise `InvalidArgument` for an invalid cursor."""
+        """Return the projects that are not deleted, by name without regard to case.
+
+        Raises `InvalidArgument` for an invalid cursor.
+        """
         return await self._rows.list("", part)

@@ -1,9 +1,8 @@
 """
 The difference between two pipelines: the fewest events that lead from one to the other.
 
-- A moved service goes to the end of its stage, even when it moves within it. So the services that begin their stage's
-  new order stay, and the others move.
-- The longest run of stages that are already in order stays, and the others move.
+- The longest run of stages that are already in order stays, and the others move. The same holds for the services of a
+  stage.
 - Stages are deleted last, after their services have left. So two stages or services may have the same name for a
   moment, between two events of one append.
 - A stage or service that is in both pipelines is edited. Deleting and creating it could take one event less, but would
@@ -12,6 +11,7 @@ The difference between two pipelines: the fewest events that lead from one to th
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from domain.pipeline.environment import (
     ConcurrencyChanged,
@@ -46,6 +46,8 @@ from domain.pipeline.stage import (
     StageRenamed,
 )
 from domain.pipeline.state import Pipeline, PipelineEvent
+
+Id = TypeVar("Id", StageId, ServiceId)
 
 
 def diff(source: Pipeline, target: Pipeline) -> list[PipelineEvent]:
@@ -124,24 +126,25 @@ def _edited(source: Stage, target: Stage) -> Iterator[StageEvent]:
         yield StageHomeChanged(stage=target.id, home_of=target.home_of)
 
 
-def _behind(order: Sequence[StageId], before: StageId | None) -> int:
+def _behind(order: Sequence[Id], before: Id | None) -> int:
     return 0 if before is None else order.index(before) + 1
 
 
-def _staying(order: Sequence[StageId], wanted: Sequence[StageId]) -> set[StageId]:
+def _staying(order: Sequence[Id], wanted: Sequence[Id]) -> set[Id]:
     """Return a longest run of *wanted* that is already in order (patience sorting)."""
-    places = [order.index(stage) for stage in wanted]
+    at = {each: place for place, each in enumerate(order)}
+    places = [at[each] for each in wanted]
     ends: list[int] = []  # for each length minus one, the smallest place where a run of that length ends
     lengths = []
     for place in places:
         length = bisect_left(ends, place)
         ends[length : length + 1] = [place]
         lengths.append(length)
-    run: set[StageId] = set()
+    run: set[Id] = set()
     left = len(ends) - 1
-    for stage, length in zip(reversed(wanted), reversed(lengths), strict=True):
+    for each, length in zip(reversed(wanted), reversed(lengths), strict=True):
         if length == left:
-            run.add(stage)
+            run.add(each)
             left -= 1
     return run
 
@@ -151,18 +154,34 @@ def _services(source: Pipeline, target: Pipeline, kept: dict[ServiceId, Service]
     for service in target.services:
         if service.id in kept:
             yield from _changed(kept[service.id], service)
+    lists: dict[StageId, list[ServiceId]] = {stage.id: [] for stage in (*source.stages, *target.stages)}
+    for id_ in kept:
+        lists[stage_of[id_]].append(id_)
     for stage in target.stages:
-        there = iter([id_ for id_ in kept if stage_of[id_] == stage.id])
-        is_in_order = True
+        there = lists[stage.id]
+        here = set(there)
+        staying = _staying(there, [each.id for each in stage.services if each.id in here])
+        before: ServiceId | None = None
         for service in stage.services:
-            is_in_order = is_in_order and service.id in there  # continues after the last match
             if service.id not in kept:
                 yield ServiceAdded(service=service.id, name=service.name, type=service.type, spec=service.spec)
-                yield ServiceMoved(service=service.id, source=None, target=stage.id)
+                position = _insert(there, service.id, before)
+                yield ServiceMoved(service=service.id, source=None, target=stage.id, position=position)
                 if service.is_skipped:
                     yield ServiceSkipped(service=service.id)
-            elif not is_in_order:
-                yield ServiceMoved(service=service.id, source=stage_of[service.id], target=stage.id)
+            elif service.id not in staying:
+                old = stage_of[service.id]
+                lists[old].remove(service.id)
+                position = _insert(there, service.id, before)
+                yield ServiceMoved(service=service.id, source=old, target=stage.id, position=position)
+            before = service.id
+
+
+def _insert(order: list[ServiceId], service: ServiceId, before: ServiceId | None) -> int | None:
+    """Insert *service* behind *before*, and return its position from 1, or None if that is the end."""
+    position = _behind(order, before)
+    order.insert(position, service)
+    return None if position == len(order) - 1 else position + 1
 
 
 def _changed(source: Service, target: Service) -> Iterator[ServiceEvent]:

@@ -40,8 +40,8 @@ def evolve(pipeline: Pipeline, event: PipelineEvent) -> Pipeline:
     match event:  # most frequent first: each case that doesn't match takes time
         case ServiceConfigured(service=service, spec=spec):
             return _with_service(pipeline, service, spec=spec)
-        case ServiceMoved(service=service, source=source, target=target):
-            return _placed(pipeline, target) if source is None else _moved(pipeline, service, target)
+        case ServiceMoved(service=service, source=source, target=target, position=place):
+            return _placed(pipeline, target, place) if source is None else _moved(pipeline, service, target, place)
         case ServiceSkipped(service=service):
             return _with_service(pipeline, service, is_skipped=True)
         case ServiceUnskipped(service=service):
@@ -133,17 +133,21 @@ def _without_service(pipeline: Pipeline, service: ServiceId) -> Pipeline:
     return _replaced(pipeline, number, replace(stage, services=(*stage.services[:index], *stage.services[index + 1 :])))
 
 
-def _placed(pipeline: Pipeline, target: StageId) -> Pipeline:
-    """Put the incoming service, if there is one, at the end of stage *target*."""
+def _placed(pipeline: Pipeline, target: StageId, position: int | None) -> Pipeline:
+    """Put the incoming service, if there is one, at *position* in stage *target*, or at its end."""
     if pipeline.incoming is None:
         return pipeline
-    stage = _stage(pipeline, target)
-    placed = _with_stage(pipeline, target, services=(*stage.services, pipeline.incoming))
-    return replace(placed, incoming=None)
+    return replace(_inserted_service(pipeline, target, pipeline.incoming, position), incoming=None)
 
 
-def _moved(pipeline: Pipeline, service: ServiceId, target: StageId) -> Pipeline:
+def _inserted_service(pipeline: Pipeline, target: StageId, service: Service, position: int | None) -> Pipeline:
+    services = _stage(pipeline, target).services
+    if position is None:
+        return _with_stage(pipeline, target, services=(*services, service))
+    return _with_stage(pipeline, target, services=(*services[: position - 1], service, *services[position - 1 :]))
+
+
+def _moved(pipeline: Pipeline, service: ServiceId, target: StageId, position: int | None) -> Pipeline:
     number, index = _find(pipeline, service)
     moved = pipeline.stages[number].services[index]
-    left = _without_service(pipeline, service)
-    return _with_stage(left, target, services=(*_stage(left, target).services, moved))
+    return _inserted_service(_without_service(pipeline, service), target, moved, position)

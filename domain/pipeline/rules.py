@@ -6,7 +6,9 @@ from msgspec.structs import replace
 
 from domain import name as names
 from domain.errors import (
+    DefaultTaken,
     EnvironmentNotFound,
+    InvalidArgument,
     InvalidConcurrency,
     InvalidPosition,
     LastStage,
@@ -26,9 +28,13 @@ from domain.pipeline.environment import (
     EnvironmentRenamed,
     TargetChanged,
 )
+from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import (
     MAX_SERVICES,
     AddService,
+    AfterService,
+    AtPosition,
+    BeforeService,
     EditService,
     MoveService,
     RemoveService,
@@ -36,6 +42,7 @@ from domain.pipeline.service import (
     ServiceCommand,
     ServiceConfigured,
     ServiceMoved,
+    ServicePlace,
     ServiceRemoved,
     ServiceRenamed,
     ServiceSkipped,
@@ -54,11 +61,13 @@ from domain.pipeline.stage import (
     EditStage,
     MoveStage,
     Place,
+    SetDefaultStage,
     Stage,
     StageCommand,
     StageCreated,
     StageDeleted,
     StageDescribed,
+    StageHomeChanged,
     StageMoved,
     StagePolicyChanged,
     StageRenamed,
@@ -83,7 +92,7 @@ def decide(pipeline: Pipeline, command: PipelineCommand) -> list[PipelineEvent]:
             return _edit(pipeline, command)
         case DeleteEnvironment():
             return [EnvironmentDeleted()]
-        case CreateStage() | EditStage() | MoveStage() | DeleteStage():
+        case CreateStage() | EditStage() | MoveStage() | DeleteStage() | SetDefaultStage():
             return _decide_stage(pipeline, command)
         case _:
             return _decide_service(pipeline, command)
@@ -146,6 +155,8 @@ def _decide_stage(pipeline: Pipeline, command: StageCommand) -> list[PipelineEve
             return [] if source == target else [StageMoved(stage=moved.id, source=source, target=target)]
         case DeleteStage():
             return _delete_stage(pipeline, command)
+        case SetDefaultStage(type=type_, stage=wanted):
+            return _set_default(pipeline, type_, None if wanted is None else pipeline.stage(wanted))
         case _:
             assert_never(command)
 
@@ -180,6 +191,16 @@ def _delete_stage(pipeline: Pipeline, command: DeleteStage) -> list[PipelineEven
         raise StageNotEmpty(stage=stage.name, services=", ".join(service.name for service in stage.services))
     moves = [ServiceMoved(service=s.id, source=stage.id, target=target.id) for s in stage.services if target]
     return [*moves, StageDeleted(stage=stage.id)]
+
+
+def _set_default(pipeline: Pipeline, type_: ServiceType, stage: Stage | None) -> list[PipelineEvent]:
+    if stage is not None and stage.home_of == type_:
+        return []
+    if stage is not None and stage.home_of is not None:
+        raise DefaultTaken(stage=stage.name, type=stage.home_of.value)
+    old = [known.id for known in pipeline.stages if known.home_of == type_]
+    left: list[PipelineEvent] = [StageHomeChanged(stage=known, home_of=None) for known in old]
+    return left if stage is None else [*left, StageHomeChanged(stage=stage.id, home_of=type_)]
 
 
 def _position(pipeline: Pipeline, place: Place, last: int) -> int:
@@ -223,12 +244,8 @@ def _decide_service(pipeline: Pipeline, command: ServiceCommand) -> list[Pipelin
             if spec is not None and checked(spec) != service.spec:
                 events.append(ServiceConfigured(service=service.id, spec=spec))
             return events
-        case MoveService(service=ref, stage=target):
-            service, stage = pipeline.service(ref), pipeline.stage(target)
-            source = pipeline.stage_of(service.id)
-            if source.id == stage.id:
-                return []
-            return [ServiceMoved(service=service.id, source=source.id, target=stage.id)]
+        case MoveService():
+            return _move_service(pipeline, command)
         case SkipService(service=ref):
             service = pipeline.service(ref)
             return [] if service.is_skipped else [ServiceSkipped(service=service.id)]
@@ -239,6 +256,41 @@ def _decide_service(pipeline: Pipeline, command: ServiceCommand) -> list[Pipelin
             return [ServiceRemoved(service=pipeline.service(ref).id)]
         case _:
             assert_never(command)
+
+
+def _move_service(pipeline: Pipeline, command: MoveService) -> list[PipelineEvent]:
+    service, stage = pipeline.service(command.service), pipeline.stage(command.stage)
+    source = pipeline.stage_of(service.id)
+    if command.place is None:
+        is_there = source.id == stage.id
+        return [] if is_there else [ServiceMoved(service=service.id, source=source.id, target=stage.id)]
+    others = [each.id for each in stage.services if each.id != service.id]
+    position = _position_in(pipeline, stage, service.id, others, command.place)
+    if source.id == stage.id and stage.services[position - 1].id == service.id:
+        return []
+    wanted = None if position > len(others) else position
+    return [ServiceMoved(service=service.id, source=source.id, target=stage.id, position=wanted)]
+
+
+def _position_in(
+    pipeline: Pipeline, stage: Stage, moved: ServiceId, others: list[ServiceId], place: ServicePlace
+) -> int:
+    """Return the position of *place* in the list of *stage*, among the *others* there."""
+    match place:
+        case AtPosition(position=position):
+            if not 1 <= position <= len(others) + 1:
+                raise InvalidPosition(position=position, last=len(others) + 1)
+            return position
+        case BeforeService(service=ref) | AfterService(service=ref):
+            neighbour = pipeline.service(ref)
+            ids = [each.id for each in stage.services]
+            if neighbour.id not in ids:
+                raise InvalidArgument(argument="to", why=f"service {neighbour.name!r} is not in stage {stage.name!r}")
+            if neighbour.id == moved:
+                return ids.index(moved) + 1
+            return others.index(neighbour.id) + (1 if isinstance(place, BeforeService) else 2)
+        case _:
+            assert_never(place)
 
 
 def _add_service(pipeline: Pipeline, command: AddService) -> list[PipelineEvent]:

@@ -36,12 +36,16 @@ class ServiceConfigured(Struct, frozen=True, kw_only=True):
     spec: ServiceSpec
 
 
-class ServiceMoved(Struct, frozen=True, kw_only=True):
-    """A service now stands last in stage *target*; *source* is None when the service is new."""
+class ServiceMoved(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A service now stands at *position* in the list of stage *target*, last if it is None.
+
+    *source* is None when the service is new.
+    """
 
     service: ServiceId
     source: StageId | None
     target: StageId
+    position: int | None = None
 
 
 class ServiceSkipped(Struct, frozen=True, kw_only=True):
@@ -87,9 +91,29 @@ class EditService(Struct, frozen=True, kw_only=True):
     spec: ServiceSpec | None = None
 
 
+class AtPosition(Struct, frozen=True, kw_only=True):
+    """The position with that number in the list of a stage, counted from 1."""
+
+    position: int
+
+
+class BeforeService(Struct, frozen=True, kw_only=True):
+    service: ServiceRef
+
+
+class AfterService(Struct, frozen=True, kw_only=True):
+    service: ServiceRef
+
+
+ServicePlace = AtPosition | BeforeService | AfterService
+
+
 class MoveService(Struct, frozen=True, kw_only=True):
+    """Move a service to *place* in a stage; without one a service of another stage goes to the end."""
+
     service: ServiceRef
     stage: StageRef
+    place: ServicePlace | None = None
 
 
 class SkipService(Struct, frozen=True, kw_only=True):

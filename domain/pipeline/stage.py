@@ -115,7 +115,14 @@ class DeleteStage(Struct, frozen=True, kw_only=True):
     services_to: StageRef | None = None
 
 
-StageCommand = CreateStage | EditStage | MoveStage | DeleteStage
+class SetDefaultStage(Struct, frozen=True, kw_only=True):
+    """Send new services of *type* to *stage*; None for the last stage, whichever that is."""
+
+    type: ServiceType
+    stage: StageRef | None
+
+
+StageCommand = CreateStage | EditStage | MoveStage | DeleteStage | SetDefaultStage
 
 
 class Stage(Struct, frozen=True, kw_only=True):

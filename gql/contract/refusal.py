@@ -1,8 +1,8 @@
 """
-Refusals as data.
+The codes of refusals.
 
-A mutation returns a refusal as a member of its union. Queries and subscriptions have no such union: there a refusal is
-a GraphQL error with the same code in `extensions.code`.
+A mutation returns a refusal as a member of its union (`gql.types.refusal`). Queries and subscriptions have no such
+union: there a refusal is a GraphQL error with the same code in `extensions.code`.
 """
 
 import enum
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import strawberry
 
-from domain.errors import DeploymentNotAdmitted, Fenced, Refused, StepNotDue, VersionMismatch
+from domain.errors import DeploymentNotAdmitted, Fenced, Refused, StepNotDue
 
 REFUSALS = {
     "INVALID_NAME": "The name is not valid.",
@@ -24,23 +24,30 @@ REFUSALS = {
     "ENVIRONMENT_NOT_FOUND": "There is no such environment, or it was deleted.",
     "STAGE_NOT_FOUND": "The pipeline has no such stage.",
     "SERVICE_NOT_FOUND": "The pipeline has no such service.",
+    "CHANGE_NOT_FOUND": "The pipeline has no such change.",
     "DEPLOYMENT_NOT_FOUND": "There is no such deployment.",
     "VERSION_NOT_FOUND": "The pipeline has no such version.",
     "ACTOR_NOT_FOUND": "There is no profile of such an actor.",
     "TOKEN_NOT_FOUND": "There is no such token, or it was already revoked.",
     "NAME_TAKEN": "Another object of the same kind has the name.",
+    "PROJECT_NOT_EMPTY": "The project still has environments.",
     "STAGE_NOT_EMPTY": "The stage still has services.",
+    "DEFAULT_TAKEN": "The stage is the default for new services of another type.",
     "LAST_STAGE": "The stage is the last one of the pipeline.",
     "OWN_DESTINATION": "The services of a deleted stage can't move to that stage.",
     "LIMIT_REACHED": "A limit is reached; the message names it.",
     "NOTHING_TO_UNDO": "The actor made no change that can be undone.",
-    "CHANGED_SINCE": "Later changes depend on the change that was to be undone.",
+    "CHANGED_SINCE": "Later changes stand on the change that was to be undone; they are in events.",
+    "NOT_YOUR_CHANGE": "Another actor made the change that was to be undone.",
+    "ALREADY_UNDONE": "The change that was to be undone is already undone.",
     "NOTHING_TO_DEPLOY": "The environment has no services, or all are skipped.",
     "NOT_RUNNABLE": "The target of the environment can't run a service with its specification.",
     "TARGET_UNAVAILABLE": "The server does not offer the target.",
     "ENVIRONMENT_BUSY": "A deployment of the environment has not ended.",
     "DEPLOYMENT_OVER": "The deployment has already ended.",
-    "VERSION_MISMATCH": "expectedVersion differs from the current version, which is in currentVersion.",
+    "VERSION_MISMATCH": "expectedVersion differs from the current version, which is in currentVersion; events has the"
+    " changes in between.",
+    "CHANGED_MEANWHILE": "The same property was changed after the version in unchangedSince; events has these changes.",
     "IDEMPOTENCY_KEY_REUSED": "The idempotency key was already used for another request.",
 }
 """The refusals that a client can meet, by code."""
@@ -55,25 +62,6 @@ class RefusalCode(enum.Enum):
 
     for code, text in REFUSALS.items():
         vars()[code] = strawberry.enum_value(code, description=text)
-
-
-@strawberry.type(description="A refused mutation. Nothing was written.")
-class Refusal:
-    code: RefusalCode = strawberry.field(description="The kind of refusal, for programs.")
-    message: str = strawberry.field(description="The reason and the remedy, for people.")
-    current_version: int | None = strawberry.field(
-        default=None, description="The current version of the object, with VERSION_MISMATCH."
-    )
-
-
-def refusal(refused: Refused) -> Refusal:
-    """Return a refusal as data."""
-    current = refused.details["current"] if isinstance(refused, VersionMismatch) else None
-    return Refusal(
-        code=RefusalCode(refused.code),
-        message=str(refused),
-        current_version=current if isinstance(current, int) else None,
-    )
 
 
 def leaves(family: type[Refused] = Refused) -> Iterator[type[Refused]]:

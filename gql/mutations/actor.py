@@ -11,19 +11,25 @@ from application import actor as use_cases
 from application.handler import Outcome
 from domain import name as names
 from domain.actor import ActorId, Actors, decider
-from gql.contract.mutation import Write, mutation
-from gql.contract.refusal import Refusal
+from gql.mutation import Payload, Write, mutation
 from gql.types.actor import Actor, convert
+from gql.types.refusal import Refusal
+
+
+@strawberry.type(description="The answer to a mutation of an actor.")
+class ActorPayload(Payload):
+    actor: Actor = strawberry.field(description="The actor after the change.")
+
 
 ActorResult = Annotated[
-    Actor | Refusal,
+    ActorPayload | Refusal,
     strawberry.union("ActorResult", description="The actor after the change, or a refusal."),
 ]
 
 ActorArgument = Annotated[ID, strawberry.argument(description="Id of the actor, as in events.")]
 
 
-@mutation("Replace the profile of an actor. The profile can be forgotten later.")
+@mutation("Replace the profile of an actor. The profile can be forgotten later.", of="actor")
 async def set_actor_profile(
     write: Write,
     actor: ActorArgument,
@@ -40,7 +46,9 @@ async def set_actor_profile(
     return _answer(write, subject, await private.transact(use_case, decider), key)
 
 
-@mutation("Destroy the profile of an actor for ever. Events are not changed: they contain only the actor's id.")
+@mutation(
+    "Destroy the profile of an actor for ever. Events are not changed: they contain only the actor's id.", of="actor"
+)
 async def forget_actor(write: Write, actor: ActorArgument) -> ActorResult:
     subject = ActorId(actor)
     use_case = partial(use_cases.forget, actor=subject, expected=write.expected_version)
@@ -50,7 +58,8 @@ async def forget_actor(write: Write, actor: ActorArgument) -> ActorResult:
     return _answer(write, subject, outcome, None)
 
 
-def _answer(write: Write, actor: ActorId, outcome: Outcome[Actors], key: bytes | None) -> Actor:
+def _answer(write: Write, actor: ActorId, outcome: Outcome[Actors], key: bytes | None) -> ActorPayload:
     known = outcome.state.find(actor)
     profile = use_cases.unseal(key, actor, known.sealed) if key and known and known.sealed else None
-    return convert(write.context, actor, profile, outcome.state, outcome.subject.version, outcome.receipt.position)
+    after = convert(write.context, actor, profile, outcome.state, outcome.receipt.position)
+    return ActorPayload(changed=outcome.has_changed, actor=after)

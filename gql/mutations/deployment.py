@@ -9,27 +9,39 @@ from msgspec.structs import replace
 from application import deployment as use_cases
 from application.handler import Outcome
 from domain import deployment as deployments
-from domain.deployment.queue import DeploymentId
+from domain.deployment.queue import DeploymentId, DeploymentMerged
 from domain.errors import DeploymentNotFound
-from gql.contract.mutation import Write, mutation
-from gql.contract.refusal import Refusal
+from gql.mutation import Payload, Write, mutation
 from gql.types.deployment import Deployment, DeploymentSnapshot, deployment_id, from_view, snapshot_of
 from gql.types.environment import known_environment
 from gql.types.ref import DeploymentArgument, EnvironmentArgument
+from gql.types.refusal import Refusal
 from projections.deployment import projection
 from store import ids
 
+
+@strawberry.type(description="The answer to a mutation of a deployment.")
+class DeploymentPayload(Payload):
+    merged: bool = strawberry.field(
+        description="Whether the request was merged into a waiting deployment that does the same, which is the answer."
+    )
+    deployment: Deployment | None = strawberry.field(
+        description="The live deployment after the change; null after a dry run, and after a repeat of a request if the"
+        " deployment went on since."
+    )
+    snapshot: DeploymentSnapshot | None = strawberry.field(
+        description="If deployment is null, the deployment as a dry run would make it, or as it was after the first"
+        " request."
+    )
+
+
 DeploymentResult = Annotated[
-    Deployment | DeploymentSnapshot | Refusal,
-    strawberry.union(
-        "DeploymentResult",
-        description="The deployment after the change, or a refusal. A dry run, and a repeat of a request after which"
-        " the deployment went on, return a snapshot: it is not the live deployment.",
-    ),
+    DeploymentPayload | Refusal,
+    strawberry.union("DeploymentResult", description="The deployment after the change, or a refusal."),
 ]
 
 
-@mutation("Deploy an environment: pin its current pipeline, and queue the deployment.")
+@mutation("Deploy an environment: pin its current pipeline, and queue the deployment.", of="pipeline")
 async def deploy(write: Write, environment: EnvironmentArgument) -> DeploymentResult:
     use_case = partial(
         use_cases.request,
@@ -41,7 +53,7 @@ async def deploy(write: Write, environment: EnvironmentArgument) -> DeploymentRe
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
-@mutation("Cancel a deployment.")
+@mutation("Cancel a deployment.", of="deployment")
 async def cancel_deployment(
     write: Write,
     deployment: DeploymentArgument,
@@ -56,20 +68,23 @@ async def cancel_deployment(
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
-async def _answer(write: Write, outcome: Outcome[deployments.Deployment]) -> Deployment | DeploymentSnapshot:
+async def _answer(write: Write, outcome: Outcome[deployments.Deployment]) -> DeploymentPayload:
     """Return the deployment after the change, or a snapshot of one that is not the live deployment.
 
     That is the deployment after a dry run, and the first answer to a repeated request if the deployment went on.
     """
     own, version = DeploymentId(outcome.subject.stream), outcome.subject.version
     runs = write.context.application.deployments
+    payload = partial(DeploymentPayload, changed=outcome.has_changed, merged=isinstance(outcome.last, DeploymentMerged))
     if write.dry_run and outcome.events:
         before = await runs.read(own, version - len(outcome.events))
         view = projection.replay(outcome.preview(write.context.author(write.reason)), before)
         assert view is not None, "a deployment exists after a command"
-        return await snapshot_of(write.context, replace(view, position=outcome.receipt.position))  # which exists
+        view = replace(view, position=outcome.receipt.position)  # which exists
+        return payload(deployment=None, snapshot=await snapshot_of(write.context, view))
     view = await runs.read(own, version)
     assert view is not None, "a deployment exists after a command"
     now = None if outcome.receipt.recorded else await runs.read(own)
-    is_live = not write.dry_run and (now is None or now.version == version)
-    return await (from_view if is_live else snapshot_of)(write.context, view)
+    if not write.dry_run and (now is None or now.version == version):
+        return payload(deployment=await from_view(write.context, view), snapshot=None)
+    return payload(deployment=None, snapshot=await snapshot_of(write.context, view))

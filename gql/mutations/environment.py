@@ -7,14 +7,12 @@ import strawberry
 from strawberry import ID
 
 from application import environment as use_cases
-from domain.pipeline.environment import DEFAULT_CONCURRENCY, CreateEnvironment, EditEnvironment, Target
-from domain.pipeline.ref import StageId
+from domain.pipeline.environment import DEFAULT_CONCURRENCY, EditEnvironment, Target
 from domain.project import EnvironmentId
-from gql.contract.mutation import Write, mutation
+from gql.mutation import Write, mutation
 from gql.mutations.pipeline import PipelineResult, transact
 from gql.types.environment import known_environment
-from gql.types.project import find as find_project
-from gql.types.ref import EnvironmentArgument, ProjectArgument
+from gql.types.ref import EnvironmentArgument, ProjectArgument, to_project
 from store import ids
 
 
@@ -30,26 +28,21 @@ async def create_environment(
         int, strawberry.argument(description="Number of services that are built or deployed at once, 1 to 100.")
     ] = DEFAULT_CONCURRENCY,
 ) -> PipelineResult:
-    command = CreateEnvironment(
-        project=await find_project(write.context, project),
-        name=name,
-        stages=(StageId(ids.new()), StageId(ids.new()), StageId(ids.new()), StageId(ids.new())),
-        target=target,
-        concurrency=concurrency,
-    )
     return await transact(
         write,
         partial(
             use_cases.create,
             environment=EnvironmentId(ids.new()),
-            command=command,
+            project=to_project(project),
+            name=name,
+            target=target,
+            concurrency=concurrency,
             targets=write.context.application.targets,
-            expected=write.expected_version,
         ),
     )
 
 
-@mutation("Change the name, the target or the concurrency of an environment.")
+@mutation("Change the name, the target or the concurrency of an environment.", of="pipeline", is_part=True)
 async def edit_environment(
     write: Write,
     environment: EnvironmentArgument,
@@ -71,13 +64,13 @@ async def edit_environment(
     )
 
 
-@mutation("Delete an environment, and stop its services. Its history is kept.")
+@mutation("Delete an environment, and stop its services. Its history is kept.", of="pipeline")
 async def delete_environment(write: Write, environment: EnvironmentArgument) -> PipelineResult:
     own = await known_environment(write.context, environment)
     return await transact(write, partial(use_cases.delete, environment=own, expected=write.expected_version))
 
 
-@mutation("Create an environment with the stages, services, target and concurrency of another.")
+@mutation("Create an environment with the stages, services, target and concurrency of another.", of="pipeline")
 async def clone_environment(
     write: Write,
     environment: EnvironmentArgument,
@@ -96,7 +89,7 @@ async def clone_environment(
             source=await known_environment(write.context, environment),
             clone=EnvironmentId(ids.new()),
             name=name,
-            project=None if project is None else await find_project(write.context, project),
+            project=None if project is None else to_project(project),
             targets=write.context.application.targets,
             expected=write.expected_version,
         ),

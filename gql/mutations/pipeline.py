@@ -1,6 +1,6 @@
 """Mutations of whole pipelines, and the answer of all mutations of a pipeline."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
@@ -13,32 +13,41 @@ from application import pipeline as use_cases
 from application import undo as undoing
 from application.handler import Outcome, StreamState, Transaction
 from domain import pipeline as pipelines
-from domain.errors import InvalidArgument
+from domain.errors import ChangeNotFound, InvalidArgument
 from domain.pipeline.state import Pipeline as PipelineState
 from domain.pipeline.state import PipelineCommand
 from domain.project import EnvironmentId
 from gql.contract.argument import check_list
-from gql.contract.mutation import Write, mutation
-from gql.contract.refusal import Refusal
+from gql.contract.node import parse
 from gql.document import pipeline as documents
+from gql.mutation import Payload, Write, mutation
 from gql.types.document import DocumentArgument
 from gql.types.environment import known_environment, pipeline_view
 from gql.types.pipeline import Pipeline, PipelineSnapshot, from_view, snapshot_of
 from gql.types.ref import EnvironmentArgument
+from gql.types.refusal import Refusal
 from projections.pipeline import PipelineView
 from store.log import Event
 
+
+@strawberry.type(description="The answer to a mutation of a pipeline.")
+class PipelinePayload(Payload):
+    pipeline: Pipeline | None = strawberry.field(
+        description="The live pipeline after the change; null after a dry run, and after a repeat of a request if the"
+        " pipeline was changed since."
+    )
+    snapshot: PipelineSnapshot | None = strawberry.field(
+        description="If pipeline is null: the pipeline as a dry run would make it, or as it was at first."
+    )
+
+
 PipelineResult = Annotated[
-    Pipeline | PipelineSnapshot | Refusal,
-    strawberry.union(
-        "PipelineResult",
-        description="The pipeline after the change, or a refusal. A dry run, and a repeat of a request after which the"
-        " pipeline was changed again, return a snapshot: it is not the live pipeline.",
-    ),
+    PipelinePayload | Refusal,
+    strawberry.union("PipelineResult", description="The pipeline after the change, or a refusal."),
 ]
 
 
-@mutation("Restore a past version of a pipeline, in one append. The environment keeps its name.")
+@mutation("Restore a past version of a pipeline, in one append. The environment keeps its name.", of="pipeline")
 async def restore_pipeline(
     write: Write,
     environment: EnvironmentArgument,
@@ -58,17 +67,27 @@ async def restore_pipeline(
     )
 
 
+ChangeArgument = Annotated[
+    ID | None,
+    strawberry.argument(
+        description="Id of any event of the change; null for one's last change that is neither an undo nor undone."
+    ),
+]
+
+
 @mutation(
-    "Undo the last change that the requesting actor made to a pipeline, and keep the later changes of others."
-    " The undo is itself a change: a second undo reverts the first."
+    "Undo a change that the requesting actor made to a pipeline, and keep all later changes. It is refused if one of"
+    " these stands on it. An undo is itself a change, so it can be undone by its id.",
+    of="pipeline",
 )
-async def undo(write: Write, environment: EnvironmentArgument) -> PipelineResult:
+async def undo(write: Write, environment: EnvironmentArgument, change: ChangeArgument = None) -> PipelineResult:
     application = write.context.application
     return await transact(
         write,
         partial(
             undoing.undo,
             environment=await known_environment(write.context, environment),
+            change=None if change is None else _event_id(change),
             actor=write.context.author(None).actor,
             log=application.log,
             views=application.pipelines,
@@ -78,7 +97,14 @@ async def undo(write: Write, environment: EnvironmentArgument) -> PipelineResult
     )
 
 
-@mutation("Make the pipeline of an environment equal to a pipeline document, in one append.")
+def _event_id(text: str) -> UUID:
+    found = parse(text)
+    if found is None or found.kind != "event":
+        raise ChangeNotFound(change=text)
+    return found.value
+
+
+@mutation("Make the pipeline of an environment equal to a pipeline document, in one append.", of="pipeline")
 async def apply_pipeline(write: Write, environment: EnvironmentArgument, document: DocumentArgument) -> PipelineResult:
     read = await documents.in_thread(documents.read, document)
     own = await known_environment(write.context, environment)
@@ -96,27 +122,21 @@ async def apply_pipeline(write: Write, environment: EnvironmentArgument, documen
     return await transact(write, work)
 
 
-@strawberry.type(description="The pipelines of several environments after one change.")
-class PipelineList:
-    pipelines: list[Pipeline] = strawberry.field(
-        description="One pipeline for each environment, in the order of the request."
+@strawberry.type(description="The answer to a mutation of several pipelines.")
+class PipelinesPayload(Payload):
+    pipelines: list[Pipeline] | None = strawberry.field(
+        description="The live pipelines after the change, one for each environment, in the order of the request; null"
+        " after a dry run, and after a repeat of a request."
     )
-
-
-@strawberry.type(description="The pipelines of several environments after one change, as they are not now.")
-class PipelineSnapshotList:
-    pipelines: list[PipelineSnapshot] = strawberry.field(
-        description="One pipeline for each environment, in the order of the request."
+    snapshots: list[PipelineSnapshot] | None = strawberry.field(
+        description="If pipelines is null, the pipelines as a dry run would make them, or as they were after the first"
+        " request."
     )
 
 
 PipelinesResult = Annotated[
-    PipelineList | PipelineSnapshotList | Refusal,
-    strawberry.union(
-        "PipelinesResult",
-        description="The pipelines after the change, or a refusal. A dry run, and a repeat of a request, return"
-        " snapshots: they are not the live pipelines.",
-    ),
+    PipelinesPayload | Refusal,
+    strawberry.union("PipelinesResult", description="The pipelines after the change, or a refusal."),
 ]
 
 
@@ -129,8 +149,6 @@ async def apply_pipeline_to_all(
     if not environments:
         raise InvalidArgument(argument="environments", why="at least one is required")
     check_list("environments", environments)
-    if write.expected_version is not None and len(environments) > 1:
-        raise InvalidArgument(argument="expectedVersion", why="it is allowed for one environment only")
     read = await documents.in_thread(documents.read, document)
     own = [await known_environment(write.context, environment) for environment in environments]
     results: dict[EnvironmentId, tuple[StreamState[PipelineState], tuple[Event, ...]]] = {}
@@ -142,29 +160,32 @@ async def apply_pipeline_to_all(
             own,
             partial(documents.revise, read),
             write.context.application.targets,
-            write.expected_version,
         )
         results.update({each: (state, transaction.events(each)) for each, state in after.items()})
         return own[0]
 
     outcome = await write.transact(work, pipelines.decider)
     if results:
-        changed = [Outcome(subject=after, receipt=outcome.receipt, events=events) for after, events in results.values()]
-        return _all([await _answer(write, each) for each in changed])
+        outcomes = [
+            Outcome(subject=state, receipt=outcome.receipt, events=events) for state, events in results.values()
+        ]
+        return _payload_of_all(outcome, [await _pipeline(write, each) for each in outcomes])
     # the idempotency key was known: return the pipelines as of the first request
     (last,) = await write.context.application.log.read_all(after=outcome.receipt.position - 1, limit=1)
     then = [await pipeline_view(write.context, each, as_of=last.recorded_at) for each in dict.fromkeys(environments)]
-    return _all([await snapshot_of(write.context, view) for view in then if view])
+    return _payload_of_all(outcome, [await snapshot_of(write.context, view) for view in then if view])
 
 
-def _all(answers: list[Pipeline | PipelineSnapshot]) -> PipelineList | PipelineSnapshotList:
-    snapshots = [each for each in answers if isinstance(each, PipelineSnapshot)]
-    if snapshots:  # all of them are, because one request made them
-        return PipelineSnapshotList(pipelines=snapshots)
-    return PipelineList(pipelines=[each for each in answers if isinstance(each, Pipeline)])
+def _payload_of_all(outcome: Outcome[PipelineState], after: Sequence[Pipeline | PipelineSnapshot]) -> PipelinesPayload:
+    live = [each for each in after if isinstance(each, Pipeline)]
+    snapshots = [each for each in after if isinstance(each, PipelineSnapshot)]
+    # one request made them: all are live, or none is
+    return PipelinesPayload(
+        changed=outcome.has_changed, pipelines=None if snapshots else live, snapshots=snapshots or None
+    )
 
 
-async def change(write: Write, environment: str, command: PipelineCommand) -> Pipeline | PipelineSnapshot:
+async def change(write: Write, environment: str, command: PipelineCommand) -> PipelinePayload:
     """Carry out one command on the pipeline of an environment."""
     own = await known_environment(write.context, environment)
     return await transact(
@@ -172,12 +193,28 @@ async def change(write: Write, environment: str, command: PipelineCommand) -> Pi
     )
 
 
-async def transact(write: Write, use_case: Callable[[Transaction], Awaitable[UUID]]) -> Pipeline | PipelineSnapshot:
+async def transact(write: Write, use_case: Callable[[Transaction], Awaitable[UUID]]) -> PipelinePayload:
     """Carry out a use case of a pipeline, and return the pipeline after it."""
-    return await _answer(write, await write.transact(use_case, pipelines.decider))
+
+    async def work(transaction: Transaction) -> UUID:
+        environment = EnvironmentId(await use_case(transaction))
+        if write.unchanged_since is not None:
+            application = write.context.application
+            await use_cases.check_unchanged(
+                transaction, environment, write.unchanged_since, application.log, application.pipelines
+            )
+        return environment
+
+    outcome = await write.transact(work, pipelines.decider)
+    after = await _pipeline(write, outcome)
+    return PipelinePayload(
+        changed=outcome.has_changed,
+        pipeline=after if isinstance(after, Pipeline) else None,
+        snapshot=after if isinstance(after, PipelineSnapshot) else None,
+    )
 
 
-async def _answer(write: Write, outcome: Outcome[PipelineState]) -> Pipeline | PipelineSnapshot:
+async def _pipeline(write: Write, outcome: Outcome[PipelineState]) -> Pipeline | PipelineSnapshot:
     """Return the pipeline after the change, or a snapshot of one that is not the live pipeline.
 
     That is the pipeline after a dry run, and the first answer to a repeated request if there was a change since.

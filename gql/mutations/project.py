@@ -10,14 +10,21 @@ from application import project as use_cases
 from application.handler import Outcome
 from domain import project as projects
 from domain.project import ProjectId
-from gql.contract.mutation import Write, mutation
-from gql.contract.refusal import Refusal
+from gql.mutation import Payload, Write, mutation
 from gql.types.project import Project, from_view
+from gql.types.ref import ProjectArgument, to_project
+from gql.types.refusal import Refusal
 from projections.project import ProjectView
 from store import ids
 
+
+@strawberry.type(description="The answer to a mutation of a project.")
+class ProjectPayload(Payload):
+    project: Project = strawberry.field(description="The project after the change.")
+
+
 ProjectResult = Annotated[
-    Project | Refusal,
+    ProjectPayload | Refusal,
     strawberry.union("ProjectResult", description="The project after the change, or a refusal."),
 ]
 
@@ -27,17 +34,34 @@ async def create_project(
     write: Write,
     name: Annotated[str, strawberry.argument(description="Name of the project; unique in the server, in any case.")],
 ) -> ProjectResult:
-    use_case = partial(use_cases.create, project=ProjectId(ids.new()), name=name, expected=write.expected_version)
+    use_case = partial(use_cases.create, project=ProjectId(ids.new()), name=name)
     return await _answer(write, await write.transact(use_case, projects.decider))
 
 
-async def _answer(write: Write, outcome: Outcome[projects.Project]) -> Project:
+@mutation("Rename a project.")
+async def rename_project(
+    write: Write,
+    project: ProjectArgument,
+    name: Annotated[str, strawberry.argument(description="The new name; unique in the server, in any case.")],
+) -> ProjectResult:
+    use_case = partial(use_cases.rename, ref=to_project(project), name=name)
+    return await _answer(write, await write.transact(use_case, projects.decider))
+
+
+@mutation("Delete a project, which must have no environments. The history of its deleted environments is kept.")
+async def delete_project(write: Write, project: ProjectArgument) -> ProjectResult:
+    use_case = partial(use_cases.delete, ref=to_project(project))
+    return await _answer(write, await write.transact(use_case, projects.decider))
+
+
+async def _answer(write: Write, outcome: Outcome[projects.Project]) -> ProjectPayload:
     """Return the project after the change, or after the change that a dry run would make."""
     created = await write.context.application.log.read(outcome.subject.stream, until=1)
     view = ProjectView(
         id=ProjectId(outcome.subject.stream),
         name=outcome.state.name or "",
+        is_deleted=outcome.state.is_deleted,
         created_at=created[0].recorded_at if created else datetime.now(UTC),
         position=outcome.receipt.position,
     )
-    return from_view(write.context, view)
+    return ProjectPayload(changed=outcome.has_changed, project=from_view(write.context, view))

@@ -8,15 +8,16 @@ from strawberry import ID
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import AddService, EditService, MoveService, RemoveService, SkipService, UnskipService
 from domain.spec import ServiceType
-from gql.contract.mutation import Write, mutation
+from gql.mutation import Write, mutation
 from gql.mutations.pipeline import PipelineResult, change
 from gql.types import spec as specs
 from gql.types.ref import EnvironmentArgument, ServiceArgument, to_service, to_stage
+from gql.types.service import ServicePlaceInput, place_to_domain
 from gql.types.spec import ServiceSpecInput
 from store import ids
 
 
-@mutation("Add a service to an environment.")
+@mutation("Add a service to an environment.", of="pipeline")
 async def add_service(
     write: Write,
     environment: EnvironmentArgument,
@@ -43,7 +44,7 @@ async def add_service(
     return await change(write, environment, command)
 
 
-@mutation("Change the name of a service, or replace its specification.")
+@mutation("Change the name of a service, or replace its specification.", of="pipeline", is_part=True)
 async def edit_service(
     write: Write,
     environment: EnvironmentArgument,
@@ -58,26 +59,35 @@ async def edit_service(
     return await change(write, environment, EditService(service=to_service(service), name=name, spec=replacement))
 
 
-@mutation("Move a service to the end of a stage.")
+@mutation("Move a service to a stage, or to a place in the list of its stage.", of="pipeline", is_part=True)
 async def move_service(
     write: Write,
     environment: EnvironmentArgument,
     service: ServiceArgument,
-    stage: Annotated[ID, strawberry.argument(description="Id or name of the new stage.")],
+    stage: Annotated[ID, strawberry.argument(description="Id or name of the stage.")],
+    to: Annotated[
+        ServicePlaceInput | None,
+        strawberry.argument(
+            description="Position in the list of the stage; null for the end, or for no change within the same stage."
+        ),
+    ] = None,
 ) -> PipelineResult:
-    return await change(write, environment, MoveService(service=to_service(service), stage=to_stage(stage)))
+    place = None if to is None else place_to_domain(to)
+    return await change(
+        write, environment, MoveService(service=to_service(service), stage=to_stage(stage), place=place)
+    )
 
 
-@mutation("Skip a service in the deployments of its environment.")
+@mutation("Skip a service in the deployments of its environment.", of="pipeline", is_part=True)
 async def skip_service(write: Write, environment: EnvironmentArgument, service: ServiceArgument) -> PipelineResult:
     return await change(write, environment, SkipService(service=to_service(service)))
 
 
-@mutation("Include a skipped service in the deployments of its environment again.")
+@mutation("Include a skipped service in the deployments of its environment again.", of="pipeline", is_part=True)
 async def unskip_service(write: Write, environment: EnvironmentArgument, service: ServiceArgument) -> PipelineResult:
     return await change(write, environment, UnskipService(service=to_service(service)))
 
 
-@mutation("Remove a service from its environment, and stop it.")
+@mutation("Remove a service from its environment, and stop it.", of="pipeline", is_part=True)
 async def remove_service(write: Write, environment: EnvironmentArgument, service: ServiceArgument) -> PipelineResult:
     return await change(write, environment, RemoveService(service=to_service(service)))

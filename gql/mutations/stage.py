@@ -6,15 +6,16 @@ import strawberry
 from strawberry import ID
 
 from domain.pipeline.ref import StageId
-from domain.pipeline.stage import CreateStage, DeleteStage, EditStage, MoveStage
-from gql.contract.mutation import Write, mutation
+from domain.pipeline.stage import CreateStage, DeleteStage, EditStage, MoveStage, SetDefaultStage
+from domain.spec import ServiceType
+from gql.mutation import Write, mutation
 from gql.mutations.pipeline import PipelineResult, change
 from gql.types.ref import EnvironmentArgument, StageArgument, to_stage
 from gql.types.stage import PlaceInput, StagePolicyInput, place_to_domain, policy_to_domain
 from store import ids
 
 
-@mutation("Create a stage.")
+@mutation("Create a stage.", of="pipeline")
 async def create_stage(
     write: Write,
     environment: EnvironmentArgument,
@@ -29,7 +30,7 @@ async def create_stage(
     return await change(write, environment, command)
 
 
-@mutation("Change the name, the description or the policy of a stage.")
+@mutation("Change the name, the description or the policy of a stage.", of="pipeline", is_part=True)
 async def edit_stage(
     write: Write,
     environment: EnvironmentArgument,
@@ -47,7 +48,7 @@ async def edit_stage(
     return await change(write, environment, command)
 
 
-@mutation("Move a stage to another position.")
+@mutation("Move a stage to another position.", of="pipeline")
 async def move_stage(
     write: Write,
     environment: EnvironmentArgument,
@@ -57,7 +58,7 @@ async def move_stage(
     return await change(write, environment, MoveStage(stage=to_stage(stage), place=place_to_domain(to)))
 
 
-@mutation("Delete a stage, after moving its services to another stage.")
+@mutation("Delete a stage, after moving its services to another stage.", of="pipeline", is_part=True)
 async def delete_stage(
     write: Write,
     environment: EnvironmentArgument,
@@ -69,3 +70,17 @@ async def delete_stage(
 ) -> PipelineResult:
     target = None if services_to is None else to_stage(services_to)
     return await change(write, environment, DeleteStage(stage=to_stage(stage), services_to=target))
+
+
+@mutation("Set the stage that new services of a type are added to.", of="pipeline", is_part=True)
+async def set_default_stage(
+    write: Write,
+    environment: EnvironmentArgument,
+    type: Annotated[ServiceType, strawberry.argument(description="Type of the services.")],
+    stage: Annotated[
+        ID | None,
+        strawberry.argument(description="Id or name of the stage; null for none: they are added to the last stage."),
+    ] = None,
+) -> PipelineResult:
+    target = None if stage is None else to_stage(stage)
+    return await change(write, environment, SetDefaultStage(type=type, stage=target))

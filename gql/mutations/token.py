@@ -12,14 +12,20 @@ from application.handler import Outcome
 from application.token import MAX_YEARS
 from domain.access import ACCESS, Access, Issuer, IssueToken, TokenId, decider
 from domain.errors import TokenNotFound
-from gql.contract.mutation import Write, mutation
 from gql.contract.node import uuid_of
-from gql.contract.refusal import Refusal
+from gql.mutation import Payload, Write, mutation
+from gql.types.refusal import Refusal
 from gql.types.token import Token, TokenRecord, convert, token_records
 from store import ids
 
+
+@strawberry.type(description="The answer to a mutation of a token.")
+class TokenPayload(Payload):
+    token: Token = strawberry.field(description="The token after the change.")
+
+
 TokenResult = Annotated[
-    Token | Refusal,
+    TokenPayload | Refusal,
     strawberry.union("TokenResult", description="The token after the change, or a refusal."),
 ]
 
@@ -53,10 +59,10 @@ async def issue_token(
         expires_at=use_cases.checked_expiry(expires_at),
         issuer=Issuer(actor=identity.actor, expires_at=identity.expires_at),
     )
-    use_case = partial(use_cases.issue, command=command, expected=write.expected_version)
+    use_case = partial(use_cases.issue, command=command)
     outcome = await write.transact(use_case, decider)
     issued = next(each for each in reversed(await _records(write, outcome)) if each.fact.hash == hash)
-    return convert(write.context, issued, outcome.subject.version, outcome.receipt.position)
+    return _answer(write, outcome, issued)
 
 
 @mutation(
@@ -69,13 +75,18 @@ async def revoke_token(
     own = uuid_of("token", token)
     if own is None:
         raise TokenNotFound(token=token)
-    use_case = partial(use_cases.revoke, token=TokenId(own), expected=write.expected_version)
+    use_case = partial(use_cases.revoke, token=TokenId(own))
     try:
         outcome = await write.transact(use_case, decider)
     except TokenNotFound:
         raise TokenNotFound(token=token) from None  # with the global id
     revoked = next(each for each in await _records(write, outcome) if each.fact.token == own)
-    return convert(write.context, revoked, outcome.subject.version, outcome.receipt.position)
+    return _answer(write, outcome, revoked)
+
+
+def _answer(write: Write, outcome: Outcome[Access], record: TokenRecord) -> TokenPayload:
+    token = convert(write.context, record, outcome.receipt.position)
+    return TokenPayload(changed=outcome.has_changed, token=token)
 
 
 async def _records(write: Write, outcome: Outcome[Access]) -> list[TokenRecord]:

@@ -22,7 +22,7 @@ class Actor(Node):
     name: str | None = strawberry.field(description="Name of the actor; null if unknown or forgotten.")
     address: str | None = strawberry.field(description="Address of the actor; null if unknown or forgotten.")
     is_forgotten: bool = strawberry.field(description="Whether the profile was destroyed for ever.")
-    version: int = strawberry.field(description="Number of changes to all profiles, for expectedVersion.")
+    version: int = strawberry.field(description="Number of changes to the profile, for expectedVersion.")
     cursor: str = strawberry.field(description="A position in the log at which the actor has this state.")
 
 
@@ -45,15 +45,13 @@ async def _names(context: Context, actors: list[str]) -> list[str | None]:
     return await context.application.profiles.names(actors)
 
 
-def convert(
-    context: Context, actor: ActorId, profile: Profile | None, state: Actors, version: int, position: int
-) -> Actor:
+def convert(context: Context, actor: ActorId, profile: Profile | None, state: Actors, position: int) -> Actor:
     return Actor(
         id=ID(actor),
         name=None if profile is None else profile.name,
         address=None if profile is None else profile.address,
         is_forgotten=actor in state.forgotten,
-        version=version,
+        version=state.version(actor),
         cursor=cursors.of_position(context.application.log.epoch, position),
     )
 
@@ -69,7 +67,7 @@ async def find(context: Context, actor: str) -> Actor | None:
     if not is_known:
         return None
     profiles = await application.profiles.profiles({own})
-    return convert(context, own, profiles.get(own), known.state, known.version, position)
+    return convert(context, own, profiles.get(own), known.state, position)
 
 
 @strawberry.type
@@ -86,14 +84,12 @@ class Query:
         application = info.context.application
         position = await application.log.position()
         states = application.handler.states
-        known = await states.load(decider, ACTORS)
+        known = (await states.load(decider, ACTORS)).state
         tokens = (await states.load(access.decider, ACCESS)).state.tokens
-        everyone = {each.id for each in known.state.actors} | {ActorId(token.actor) for token in tokens}
+        everyone = {each.id for each in known.actors} | {ActorId(token.actor) for token in tokens}
         page = cut(sorted(everyone), part(first, after, last, before), _cursor)
         profiles = await application.profiles.profiles({edge.node for edge in page.edges})
-        return connection(
-            page, lambda each: convert(info.context, each, profiles.get(each), known.state, known.version, position)
-        )
+        return connection(page, lambda each: convert(info.context, each, profiles.get(each), known, position))
 
 
 def _cursor(actor: ActorId) -> str:

@@ -148,10 +148,13 @@ class ServiceConfigured(Change):
     fields: list[FieldChange] = strawberry.field(description="The fields that differ.")
 
 
-@strawberry.type(description="A service was moved to the end of a stage.")
+@strawberry.type(description="A service was moved to a stage, or within its stage.")
 class ServiceMoved(Change):
     from_stage: StageRef | None = strawberry.field(description="The previous stage; null for a new service.")
     to_stage: StageRef = strawberry.field(description="The new stage.")
+    position_in_stage: int | None = strawberry.field(
+        description="The new position in the list of the stage, from 1; null for the end."
+    )
 
 
 @strawberry.type(description="A service was skipped: deployments leave it out.")
@@ -268,9 +271,11 @@ def _service_change(before: Pipeline, event: services.ServiceEvent, common: dict
                 previous_spec=specs.from_domain(previous),
                 fields=_field_changes(previous, spec),
             )
-        case services.ServiceMoved(source=source, target=target):
+        case services.ServiceMoved(source=source, target=target, position=position):
             from_stage = None if source is None else _stage_ref(before.stage(source))
-            return ServiceMoved(**common, from_stage=from_stage, to_stage=_stage_ref(before.stage(target)))
+            return ServiceMoved(
+                **common, from_stage=from_stage, to_stage=_stage_ref(before.stage(target)), position_in_stage=position
+            )
         case services.ServiceSkipped():
             return ServiceSkipped(**common)
         case services.ServiceUnskipped():

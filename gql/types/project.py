@@ -23,6 +23,7 @@ CACHED_PROJECT = 1000
 @strawberry.type(description="A namespace of environments.")
 class Project(Node):
     name: str = strawberry.field(description="Name of the project, unique in the server.")
+    is_deleted: bool = strawberry.field(description="Whether the project was deleted.")
     created_at: datetime = strawberry.field(description="When the project was created.")
     cursor: str = strawberry.field(description="A position in the log at which the project has this state.")
 
@@ -31,6 +32,7 @@ def from_view(context: Context, view: ProjectView) -> Project:
     return Project(
         id=global_id("project", view.id),
         name=view.name,
+        is_deleted=view.is_deleted,
         created_at=view.created_at,
         cursor=cursors.of_position(context.application.log.epoch, view.position),
     )
@@ -89,13 +91,15 @@ class Query:
         page = await application.projects.list(part(first, after, last, before))
         return connection(page, lambda view: from_view(info.context, view))
 
-    @strawberry.field(description="Return a project.")
+    @strawberry.field(description="Return a project. A deleted one is found by its id only.")
     async def project(self, info: Info, id: ProjectArgument) -> Project | None:
         application = info.context.application
         await info.context.settled()
         info.context.reads(WHOLE)
+        known = uuid_of("project", id)
         try:
-            view = await application.projects.get(await find(info.context, id))
+            found = await find(info.context, id) if known is None else ProjectId(known)  # which may be deleted
         except ProjectNotFound:
             return None
+        view = await application.projects.get(found)
         return None if view is None else from_view(info.context, view)

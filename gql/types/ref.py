@@ -11,6 +11,7 @@ import strawberry
 from strawberry import ID
 
 from domain.pipeline.ref import ServiceId, StageId
+from domain.project import ProjectId
 from domain.spec import ServiceType
 from gql.contract.node import global_id, reference
 
@@ -58,6 +59,12 @@ def stage_ref(id_: UUID, name: str) -> StageRef:
 
 def service_ref(id_: UUID, name: str, type_: ServiceType) -> ServiceRef:
     return ServiceRef(service_id=global_id("service", id_), name=name, type=type_)
+
+
+def to_project(text: str) -> ProjectId | str:
+    """Return the id of a project if *text* is one, else *text* as a name."""
+    found = reference("project", text)
+    return ProjectId(found) if isinstance(found, UUID) else found
 
 
 def to_stage(text: str) -> StageId | str:

@@ -6,10 +6,13 @@ import strawberry
 from strawberry import ID
 from strawberry.types.lazy_type import LazyType
 
+from domain.errors import InvalidArgument
+from domain.pipeline.service import AfterService, AtPosition, BeforeService, ServicePlace
 from domain.pipeline.service import Service as DomainService
 from domain.spec import ServiceType
 from gql.contract.node import Node, global_id
 from gql.types import spec as specs
+from gql.types.ref import to_service
 from gql.types.spec import ServiceSpec
 
 STAGE: LazyType[Any, Any] = LazyType("Stage", "gql.types.stage")
@@ -34,6 +37,33 @@ def from_domain(service: DomainService, stage: Node) -> Service:
         stage=stage,
         spec=specs.from_domain(service.spec),
     )
+
+
+@strawberry.input(
+    description="A position in the list of a stage: exactly one of the fields. If not all services of a stage run at"
+    " once, they start in the order of the list.",
+    one_of=True,
+)
+class ServicePlaceInput:
+    position: int | None = strawberry.field(default=strawberry.UNSET, description="The position, from 1.")
+    before: ID | None = strawberry.field(
+        default=strawberry.UNSET, description="The position before this service, given by its id or name."
+    )
+    after: ID | None = strawberry.field(
+        default=strawberry.UNSET, description="The position after this service, given by its id or name."
+    )
+
+
+def place_to_domain(given: ServicePlaceInput) -> ServicePlace:
+    match given:
+        case ServicePlaceInput(position=int(position)):
+            return AtPosition(position=position)
+        case ServicePlaceInput(before=str(service)):
+            return BeforeService(service=to_service(service))
+        case ServicePlaceInput(after=str(service)):
+            return AfterService(service=to_service(service))
+        case _:
+            raise InvalidArgument(argument="to", why="a position, or a service to stand before or after, is required")
 
 
 @strawberry.type(description="A service as it was at a version of a pipeline. It is not the live service.")

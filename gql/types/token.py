@@ -25,7 +25,6 @@ class Token(Node):
     revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
     revoked_by: str | None = strawberry.field(description="Id of the actor who revoked the token, if any.")
     is_good: bool = strawberry.field(description="Whether the token is valid now: neither revoked nor expired.")
-    version: int = strawberry.field(description="Number of changes to all tokens, for expectedVersion.")
     cursor: str = strawberry.field(description="A position in the log at which the token has this state.")
 
 
@@ -49,7 +48,7 @@ def token_records(events: Sequence[RecordedEvent]) -> list[TokenRecord]:
     return list(tokens.values())
 
 
-def convert(context: Context, record: TokenRecord, version: int, position: int) -> Token:
+def convert(context: Context, record: TokenRecord, position: int) -> Token:
     fact, revoked = record.fact, record.revoked
     has_expired = fact.expires_at is not None and fact.expires_at <= datetime.now(UTC)
     return Token(
@@ -62,7 +61,6 @@ def convert(context: Context, record: TokenRecord, version: int, position: int) 
         revoked_at=None if revoked is None else revoked.recorded_at,
         revoked_by=None if revoked is None else revoked.by.actor,
         is_good=revoked is None and not has_expired,
-        version=version,
         cursor=cursors.of_position(context.application.log.epoch, position),
     )
 
@@ -72,7 +70,7 @@ async def find(context: Context, id_: UUID) -> Token | None:
     log = context.application.log
     position, events = await log.position(), await log.read(ACCESS)
     records = (record for record in token_records(events) if record.fact.token == id_)
-    return next((convert(context, record, len(events), position) for record in records), None)
+    return next((convert(context, record, position) for record in records), None)
 
 
 def _cursor(record: TokenRecord) -> str:
@@ -93,4 +91,4 @@ class Query:
         log = info.context.application.log
         position, events = await log.position(), await log.read(ACCESS)
         page = cut(token_records(events), part(first, after, last, before), _cursor)
-        return connection(page, lambda record: convert(info.context, record, len(events), position))
+        return connection(page, lambda record: convert(info.context, record, position))

@@ -132,9 +132,11 @@ def _service_moved_words(before: Pipeline, event: ServiceMoved) -> EventWords:
     if event.source is None:
         message = f"{service.name} placed in {goal.name}"
     elif event.source == event.target:
-        message = f"{service.name} moved to the end of {goal.name}"
+        place = "the end" if event.position is None else f"position {event.position}"
+        message = f"{service.name} moved to {place} of {goal.name}"
     else:
-        message = f"{service.name} moved from {before.stage(event.source).name} to {goal.name}"
+        place = goal.name if event.position is None else f"position {event.position} of {goal.name}"
+        message = f"{service.name} moved from {before.stage(event.source).name} to {place}"
     return EventWords(message, EventSubject(stage=_named_stage(goal), service=_named_service(service)))
 
 

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+import application.project
 from application import environment as use_cases
 from application.handler import Handler
 from domain import pipeline as pipelines
@@ -28,7 +29,7 @@ def handler(log: EventLog) -> Handler:
 @pytest.fixture
 async def project(handler: Handler) -> ProjectId:
     id_ = ProjectId(new())
-    await handler.handle(projects.decider, id_, projects.CreateProject(name="Shop"), ANN)
+    await handler.transact(partial(application.project.create, project=id_, name="Shop"), projects.decider, ANN)
     return id_
 
 
@@ -38,7 +39,15 @@ def command(project: ProjectId, name: str = "Production", target: Target = Targe
 
 
 async def create(handler: Handler, wish: CreateEnvironment) -> EnvironmentId:
-    use_case = partial(use_cases.create, environment=EnvironmentId(new()), command=wish, targets=PROCESS_ONLY)
+    use_case = partial(
+        use_cases.create,
+        environment=EnvironmentId(new()),
+        project=wish.project,
+        name=wish.name,
+        target=wish.target,
+        concurrency=wish.concurrency,
+        targets=PROCESS_ONLY,
+    )
     return EnvironmentId((await handler.transact(use_case, pipelines.decider, ANN)).subject.stream)
 
 

@@ -50,6 +50,7 @@ async def undo(handler: Handler, environment: EnvironmentId, by: Author = ANN) -
     use_case = partial(
         undoing.undo,
         environment=environment,
+        change=None,
         actor=by.actor,
         log=handler.log,
         views=Pipelines(handler.log),

@@ -17,6 +17,24 @@ def test_a_dry_run_makes_no_project(shell: Shell) -> None:
     assert "Imagined" not in shell.done("project", "list").out
 
 
+def test_a_project_is_renamed_and_deleted_once_it_is_empty(shell: Shell, project: str) -> None:
+    shell.done("environment", "create", "-n", "staging", "--project", project)
+    renamed = shell.done("project", "rename", "-n", project.upper(), "--new-name", f"{project} 2")
+    assert renamed.out == "Project renamed successfully\n"
+    again = shell.done("project", "rename", "-n", f"{project} 2", "--new-name", f"{project} 2")
+    assert again.out == "Nothing changed: it is already so\n"
+    refused = shell("project", "delete", "-n", f"{project} 2", "--yes", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "PROJECT_NOT_EMPTY")
+    assert "(staging)" in refused.error["message"]
+    shell.done("environment", "delete", "--project", f"{project} 2", "-n", "staging", "--yes")
+    asked = shell("project", "delete", "-n", f"{project} 2", "--json")
+    assert (asked.code, asked.error["code"]) == (1, "NOT_CONFIRMED")
+    dry = shell("project", "delete", "-n", f"{project} 2", "--dry-run")
+    assert (dry.code, dry.out) == (0, f"Project {project} 2 deleted\n")
+    assert shell.done("project", "delete", "-n", f"{project} 2", "--yes").out == "Project deleted successfully\n"
+    assert f"{project} 2" not in shell.done("project", "list").out
+
+
 def test_an_environment_is_made_listed_edited_and_deleted(shell: Shell, project: str) -> None:
     of = ("--project", project.lower())
     assert shell.done("environment", "list", *of).out == "<no environment>\n"

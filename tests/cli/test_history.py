@@ -118,9 +118,22 @@ def test_a_pipeline_is_led_back(staging: Shell) -> None:
     assert (refused.code, refused.error["code"]) == (1, "VERSION_NOT_FOUND")
 
 
-def test_the_last_change_is_taken_back_and_made_again(staging: Shell) -> None:
+def test_the_last_change_and_a_chosen_one_are_taken_back(staging: Shell) -> None:
+    rename(staging, "JOB DEFAULT", "jobs")
+    rename(staging, "DATABASE DEFAULT", "data")
+    rename(staging, "CONTAINER DEFAULT", "more")
+    assert staging.done("undo").out == "Last change undone; it is version 13 now\n"
+    assert staging.done("undo").out == "Last change undone; it is version 15 now\n"
+    again = staging.done("undo", "13", "--json").json
+    assert [stage["name"] for stage in again["stages"]] == ["DATABASE DEFAULT", "jobs", "more", "APPLICATION DEFAULT"]
+    assert staging.done("undo", "6").out == "Change of version 6 undone; it is version 19 now\n"
+    for version, code in ("99", "VERSION_NOT_FOUND"), ("6", "ALREADY_UNDONE"):
+        assert staging("undo", version, "--json").error["code"] == code
+
+
+def test_an_undo_is_itself_undone_by_its_version(staging: Shell) -> None:
     rename(staging, "JOB DEFAULT", "jobs")
     assert staging.done("undo").out.startswith("Last change undone; it is version ")
     assert '"JOB DEFAULT"' in staging.done("environment", "stage", "list").out
-    staging.done("undo")
+    staging.done("undo", "8")
     assert '"jobs"' in staging.done("environment", "stage", "list").out

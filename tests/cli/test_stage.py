@@ -41,6 +41,35 @@ def test_a_stage_is_edited_in_what_is_said(staging: Shell) -> None:
     assert (edited["name"], edited["description"], edited["policy"]) == ("jobs", "", {"concurrency": None})
 
 
+def test_a_change_that_is_not_needed_says_that_nothing_changed(staging: Shell) -> None:
+    assert stage(staging, "edit", "-n", "JOB DEFAULT", "--new-name", "jobs", "--json").json["changed"] is True
+    again = stage(staging, "edit", "-n", "jobs", "--new-name", "jobs")
+    assert (again.code, again.out) == (0, "Nothing changed: it is already so\n")
+    assert stage(staging, "edit", "-n", "jobs", "--new-name", "jobs", "--json").json["changed"] is False
+    dry = stage(staging, "edit", "-n", "jobs", "--new-name", "jobs", "--dry-run")
+    assert (dry.code, dry.err) == (0, "Dry run: nothing to change.\n")
+    assert "changed" not in stage(staging, "list", "--json").json
+
+
+def test_a_service_is_moved_to_a_place_and_a_type_gets_its_default_stage(staging: Shell) -> None:
+    for name in ("one", "two"):
+        add(staging, name)
+    moved = stage(staging, "move", "-n", "two", "-s", "APPLICATION DEFAULT", "--before", "one")
+    assert (moved.code, moved.out) == (0, 'Application moved into stage "APPLICATION DEFAULT"\n')
+    assert [line for line in stage(staging, "list").lines if "|" in line and "Type" not in line] == [
+        "APPLICATION | two",
+        "APPLICATION | one",
+    ]
+    several = stage(staging, "move", "-n", "two", "-s", "APPLICATION DEFAULT", "--before", "one", "--position", "2")
+    assert several.code == 2
+    set_ = stage(staging, "default", "-t", "application")
+    assert (set_.code, set_.out) == (0, "New services of type APPLICATION go to the last stage\n")
+    set_ = stage(staging, "default", "-t", "application", "-n", "application default")
+    assert (set_.code, set_.out) == (0, 'New services of type APPLICATION go to stage "APPLICATION DEFAULT"\n')
+    refused = stage(staging, "default", "-t", "job", "-n", "APPLICATION DEFAULT", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "DEFAULT_TAKEN")
+
+
 def test_an_edit_of_a_name_leaves_the_policy_as_it_is(staging: Shell) -> None:
     stage(staging, "edit", "-n", "JOB DEFAULT", "--concurrency", "2")
     stage(staging, "edit", "-n", "JOB DEFAULT", "--new-name", "jobs")

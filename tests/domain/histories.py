@@ -11,7 +11,15 @@ from domain.pipeline import apply
 from domain.pipeline.apply import ApplyPipeline
 from domain.pipeline.environment import CreateEnvironment, EditEnvironment, Target
 from domain.pipeline.ref import ServiceId, StageId
-from domain.pipeline.service import AddService, EditService, MoveService, RemoveService, SkipService, UnskipService
+from domain.pipeline.service import (
+    AddService,
+    AtPosition,
+    EditService,
+    MoveService,
+    RemoveService,
+    SkipService,
+    UnskipService,
+)
 from domain.pipeline.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, StagePolicy
 from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
 from domain.spec import ServiceSpec, ServiceType
@@ -19,7 +27,7 @@ from tests.domain.example import PROJECT
 
 Thing = TypeVar("Thing")
 
-KINDS = 13
+KINDS = 14
 STAGES = [StageId(UUID(int=number)) for number in range(1, 9)]
 SERVICES = [ServiceId(UUID(int=number)) for number in range(11, 21)]
 NAMES = ["api", "web", "Straße", "Ärger", "x1", "ship it", "job default", "orders"]
@@ -55,6 +63,10 @@ def _command(state: Pipeline, kind: int, one: int, two: int) -> PipelineCommand:
             return SkipService(service=service.id if service else "none")
         case 10:
             return UnskipService(service=service.id if service else "none")
+        case 13:
+            target = _of(state.stages, two)
+            place = AtPosition(position=1 + one % max(1, len(target.services)))
+            return MoveService(service=service.id if service else "none", stage=target.id, place=place)
         case 11:
             return RemoveService(service=service.id if service else "none")
         case _:

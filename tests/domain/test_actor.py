@@ -29,9 +29,9 @@ def test_an_actor_is_forgotten_once() -> None:
 
 def test_nothing_of_a_forgotten_profile_is_left_in_the_state() -> None:
     left = actor.decider.replay([known, gone])
-    assert (left, left.forgotten) == (Actors(actors=(Actor(id=ANN, sealed=None),)), (ANN,))
+    assert (left, left.forgotten) == (Actors(actors=(Actor(id=ANN, sealed=None, version=2),)), (ANN,))
 
 
 def test_who_was_forgotten_may_have_a_profile_again() -> None:
     given(known, gone).when(SetProfile(actor=ANN, sealed="new")).then(ProfileSet(actor=ANN, sealed="new"))
-    assert Actors(actors=(Actor(id=ANN, sealed="first"),)) == actor.decider.replay([known, gone, known])
+    assert Actors(actors=(Actor(id=ANN, sealed="first", version=3),)) == actor.decider.replay([known, gone, known])

@@ -15,14 +15,13 @@ from domain.errors import (
     NameTaken,
     Refused,
 )
-from domain.pipeline import apply
+from domain.pipeline import apply, undo
 from domain.pipeline.apply import ApplyPipeline
 from domain.pipeline.environment import EnvironmentDeleted, EnvironmentRenamed, Target, TargetChanged
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import MAX_SERVICES, Service, ServiceMoved, ServiceRenamed
 from domain.pipeline.stage import MAX_STAGES, Stage, StageDeleted, StagePolicy
 from domain.pipeline.state import Pipeline, PipelineEvent
-from domain.pipeline.undo import without
 from domain.spec import ServiceSpec, ServiceType
 from tests.domain.example import (
     API,
@@ -134,10 +133,10 @@ GONE = StageDeleted(stage=BUILD)
 def test_a_change_is_taken_back_unless_a_later_one_stands_on_it(
     change: tuple[PipelineEvent, ...], later: tuple[PipelineEvent, ...], conflicts: tuple[int, ...]
 ) -> None:
-    wanted, found = without(NOW, change, later)
-    assert found == conflicts
+    assert undo.conflicts(NOW, change, later) == conflicts
     if not conflicts:
-        assert wanted == given(*HISTORY, *later).state
+        now = given(*HISTORY, *change, *later).state
+        assert undo.without(now, NOW, change) == given(*HISTORY, *later).state
 
 
 def test_a_project_is_what_the_wanted_pipeline_says_only_when_it_is_made() -> None:

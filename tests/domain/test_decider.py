@@ -19,8 +19,11 @@ from domain.project import (
     EnvironmentNamed,
     EnvironmentNameFreed,
     ProjectCreated,
+    ProjectDeleted,
     ProjectId,
     ProjectNamed,
+    ProjectNameFreed,
+    ProjectRenamed,
 )
 from domain.session import SessionEnded, SessionId
 
@@ -30,12 +33,14 @@ def environments(count: int) -> list[Any]:
     named = [EnvironmentNamed(environment=id_, name=f"e{id_}") for id_ in ids]
     renamed = [EnvironmentNamed(environment=id_, name=f"f{id_}") for id_ in ids[::3]]
     freed = [EnvironmentNameFreed(environment=id_) for id_ in ids[::2]]
-    return [ProjectCreated(name="Shop"), *named, *renamed, *freed, *named[:1], *freed[-1:]]
+    last = [ProjectRenamed(name="Store"), ProjectDeleted()]
+    return [ProjectCreated(name="Shop"), *named, *renamed, *freed, *named[:1], *freed[-1:], *last]
 
 
 def projects(count: int) -> list[Any]:
     ids = [ProjectId(UUID(int=number)) for number in range(1, count + 1)]
-    return [ProjectNamed(project=id_, name=f"{letter}{id_}") for letter in "ab" for id_ in ids]
+    named = [ProjectNamed(project=id_, name=f"{letter}{id_}") for letter in "ab" for id_ in ids]
+    return [*named, *(ProjectNameFreed(project=id_) for id_ in ids[::2])]
 
 
 def tokens(count: int) -> list[Any]:

@@ -85,7 +85,8 @@ def test_every_single_change_is_its_own_way() -> None:
         ServiceRenamed(service=API, name="backend"),
         ServiceConfigured(service=API, spec=ServiceSpec(run="./other")),
         ServiceMoved(service=API, source=BUILD, target=SHIP),
-        ServiceMoved(service=API, source=BUILD, target=BUILD),
+        ServiceMoved(service=API, source=BUILD, target=SHIP, position=1),
+        ServiceMoved(service=WEB, source=BUILD, target=BUILD, position=1),
         ServiceSkipped(service=API),
         ServiceRemoved(service=API),
     ):
@@ -104,9 +105,9 @@ def test_a_removed_service_comes_back_under_its_id_where_it_stood() -> None:
     before = state(skipped)
     after = state(skipped, ServiceRemoved(service=API))
     assert diff(after, before) == [
-        *api_in_build,
+        api_in_build[0],
+        ServiceMoved(service=API, source=None, target=BUILD, position=1),
         skipped,
-        ServiceMoved(service=WEB, source=BUILD, target=BUILD),  # the one before it is the first again
     ]
 
 

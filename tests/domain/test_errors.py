@@ -156,12 +156,48 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
         "VERSION_NOT_FOUND",
         "The pipeline has no version 9: it has 1 to 4.",
     ),
+    (
+        Conflict,
+        errors.DefaultTaken(stage="Build", type="JOB"),
+        "DEFAULT_TAKEN",
+        "Stage 'Build' is already the default for type JOB: choose another stage for one of the types.",
+    ),
+    (
+        Conflict,
+        errors.ProjectNotEmpty(project="Shop", environments="staging, qa"),
+        "PROJECT_NOT_EMPTY",
+        "Project 'Shop' still has environments (staging, qa): delete them first.",
+    ),
+    (
+        NotFound,
+        errors.ChangeNotFound(change="event_1"),
+        "CHANGE_NOT_FOUND",
+        "The pipeline has no change with the event 'event_1'.",
+    ),
+    (
+        Conflict,
+        errors.NotYourChange(actor="bob"),
+        "NOT_YOUR_CHANGE",
+        "The change was made by 'bob', and only its own actor can undo it.",
+    ),
+    (
+        Conflict,
+        errors.AlreadyUndone(),
+        "ALREADY_UNDONE",
+        "The change is already undone; undo its undo to make it again.",
+    ),
+    (
+        Conflict,
+        errors.ChangedMeanwhile(since=3, later="api is y (version 4)", current=4),
+        "CHANGED_MEANWHILE",
+        "The same was changed after version 3: api is y (version 4). Read it again, then retry.",
+    ),
     (Conflict, errors.NothingToUndo(), "NOTHING_TO_UNDO", "There is no change of yours to undo."),
     (
         Conflict,
         errors.ChangedSince(change="api is x", later="api is y (version 9)"),
         "CHANGED_SINCE",
-        "Your last change (api is x) can't be undone alone, because later changes depend on it: api is y (version 9).",
+        "The change (api is x) can't be undone alone, because later changes depend on it: api is y (version 9).",
     ),
 ]
 

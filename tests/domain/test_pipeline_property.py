@@ -14,11 +14,15 @@ from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment, Ed
 from domain.pipeline.ref import ServiceId, ServiceRef, StageId, StageRef
 from domain.pipeline.service import (
     AddService,
+    AfterService,
+    AtPosition,
+    BeforeService,
     EditService,
     MoveService,
     RemoveService,
     ServiceAdded,
     ServiceMoved,
+    ServicePlace,
     ServiceRemoved,
     SkipService,
     UnskipService,
@@ -96,10 +100,11 @@ class Pipelines(RuleBasedStateMachine):
             case StageMoved(stage=stage, source=position, target=target):
                 assert before.position(stage) == position
                 assert self.pipeline.position(stage) == target
-            case ServiceMoved(service=service, source=left, target=entered):
+            case ServiceMoved(service=service, source=left, target=entered, position=position):
                 assert left is None or before.stage_of(service).id == left
                 assert self.pipeline.stage_of(service).id == entered
-                assert self.pipeline.stage(entered).services[-1].id == service
+                place = len(self.pipeline.stage(entered).services) if position is None else position
+                assert self.pipeline.stage(entered).services[place - 1].id == service
             case _:
                 pass
 
@@ -115,6 +120,11 @@ class Pipelines(RuleBasedStateMachine):
         refs = self.stage_refs()
         positions = st.integers(0, len(self.pipeline.stages) + 2)
         return st.builds(At, position=positions) | st.builds(Before, stage=refs) | st.builds(After, stage=refs)
+
+    def service_places(self) -> st.SearchStrategy[ServicePlace]:
+        refs, positions = self.service_refs(), st.integers(0, 4)
+        beside = st.builds(BeforeService, service=refs) | st.builds(AfterService, service=refs)
+        return st.builds(AtPosition, position=positions) | beside
 
     @initialize()
     def create(self) -> None:
@@ -171,7 +181,8 @@ class Pipelines(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def move_service(self, data: st.DataObject) -> None:
-        self.send(MoveService(service=data.draw(self.service_refs()), stage=data.draw(self.stage_refs())))
+        place = data.draw(st.none() | self.service_places())
+        self.send(MoveService(service=data.draw(self.service_refs()), stage=data.draw(self.stage_refs()), place=place))
 
     @rule(data=st.data(), kind=st.sampled_from([SkipService, UnskipService, SkipService, RemoveService]))
     def skip_unskip_or_remove_service(

@@ -3,18 +3,24 @@ from uuid import UUID
 import pytest
 
 from domain import project
-from domain.errors import EnvironmentNotFound, InvalidName, NameTaken, ProjectNotFound
+from domain.errors import EnvironmentNotFound, InvalidName, NameTaken, ProjectNotEmpty, ProjectNotFound
 from domain.project import (
     CreateProject,
+    DeleteProject,
     EnvironmentId,
     EnvironmentNamed,
     EnvironmentNameFreed,
     FreeEnvironmentName,
+    FreeProjectName,
     NameEnvironment,
     NameProject,
     ProjectCreated,
+    ProjectDeleted,
     ProjectId,
     ProjectNamed,
+    ProjectNameFreed,
+    ProjectRenamed,
+    RenameProject,
 )
 from tests.domain.given import Given
 
@@ -31,6 +37,14 @@ test = EnvironmentNamed(environment=TEST, name="Test")
 
 
 # The catalog of projects
+
+
+def test_the_name_of_a_deleted_project_is_free() -> None:
+    freed = ProjectNameFreed(project=SHOP)
+    given_catalog(shop).when(FreeProjectName(project=SHOP)).then(freed)
+    given_catalog(shop, freed).when(FreeProjectName(project=SHOP)).then()
+    blog = ProjectNamed(project=BLOG, name="Shop")
+    given_catalog(shop, freed).when(NameProject(project=BLOG, name="Shop")).then(blog)
 
 
 def test_the_catalog_lists_a_project_under_its_trimmed_name() -> None:
@@ -140,3 +154,29 @@ def test_an_environment_is_found_by_its_name_only() -> None:
     with pytest.raises(EnvironmentNotFound) as caught:
         given(created, prod).state.find("Test")
     assert caught.value == EnvironmentNotFound(environment="Test")
+
+
+def test_a_project_is_renamed() -> None:
+    renamed = ProjectRenamed(name="Store")
+    assert given(created).when(RenameProject(name=" Store ")).then(renamed).name == "Store"
+    given(created, renamed).when(RenameProject(name="Store")).then()
+    given(created).when(RenameProject(name="")).refused(InvalidName(name="", why="it is empty"))
+    given().when(RenameProject(name="Store")).refused(ProjectNotFound(project=""))
+
+
+def test_a_project_without_environments_is_deleted() -> None:
+    deleted = ProjectDeleted()
+    given(created).when(DeleteProject()).then(deleted)
+    given(created, prod, EnvironmentNameFreed(environment=PROD)).when(DeleteProject()).then(deleted)
+    for command in (DeleteProject(), RenameProject(name="Store"), NameEnvironment(environment=PROD, name="P")):
+        given(created, deleted).when(command).refused(ProjectNotFound(project="Shop"))
+
+
+def test_a_project_with_environments_is_not_deleted_and_they_are_named() -> None:
+    given(created, prod, test).when(DeleteProject()).refused(
+        ProjectNotEmpty(project="Shop", environments="Production, Test")
+    )
+    many = [EnvironmentNamed(environment=EnvironmentId(UUID(int=at)), name=f"e{at}") for at in range(1, 13)]
+    given(created, *many).when(DeleteProject()).refused(
+        ProjectNotEmpty(project="Shop", environments="e1, e2, e3, e4, e5, e6, e7, e8, e9, e10 and 2 more")
+    )

@@ -3,12 +3,25 @@ from uuid import UUID
 import pytest
 
 from domain import pipeline
-from domain.errors import InvalidName, InvalidSpec, LimitReached, NameTaken, ServiceNotFound, StageNotFound
+from domain.errors import (
+    InvalidArgument,
+    InvalidName,
+    InvalidPosition,
+    InvalidSpec,
+    LimitReached,
+    NameTaken,
+    Refused,
+    ServiceNotFound,
+    StageNotFound,
+)
 from domain.pipeline.environment import CreateEnvironment
 from domain.pipeline.ref import ServiceId, ServiceRef, StageId, StageRef
 from domain.pipeline.service import (
     MAX_SERVICES,
     AddService,
+    AfterService,
+    AtPosition,
+    BeforeService,
     EditService,
     MoveService,
     RemoveService,
@@ -16,6 +29,7 @@ from domain.pipeline.service import (
     ServiceAdded,
     ServiceConfigured,
     ServiceMoved,
+    ServicePlace,
     ServiceRemoved,
     ServiceRenamed,
     ServiceSkipped,
@@ -231,6 +245,55 @@ def test_a_service_leaves_its_stage_when_it_moves(service: ServiceRef, stage: St
 
 def test_a_service_that_stands_there_already_does_not_move() -> None:
     given(created, build, ship, *api_in_build, *web_in_build).when(MoveService(service=API, stage="build")).then()
+
+
+SEVERAL = (created, build, ship, *api_in_build, *web_in_build, *orders_in_ship)
+
+
+@pytest.mark.parametrize(
+    ("service", "stage", "place", "position", "services"),
+    [
+        (ORDERS, BUILD, AtPosition(position=1), 1, [["orders", "api", "web"], []]),
+        (ORDERS, BUILD, AtPosition(position=2), 2, [["api", "orders", "web"], []]),
+        (ORDERS, BUILD, AtPosition(position=3), None, [["api", "web", "orders"], []]),
+        (ORDERS, BUILD, BeforeService(service="WEB"), 2, [["api", "orders", "web"], []]),
+        (ORDERS, BUILD, AfterService(service=API), 2, [["api", "orders", "web"], []]),
+        (ORDERS, BUILD, AfterService(service=WEB), None, [["api", "web", "orders"], []]),
+        (WEB, BUILD, AtPosition(position=1), 1, [["web", "api"], ["orders"]]),
+        (API, BUILD, AfterService(service=WEB), None, [["web", "api"], ["orders"]]),
+    ],
+)
+def test_a_service_moves_to_a_place_in_the_list_of_a_stage(
+    service: ServiceId, stage: StageId, place: ServicePlace, position: int | None, services: list[list[str]]
+) -> None:
+    history = given(*SEVERAL)
+    source = history.state.stage_of(service).id
+    state = history.when(MoveService(service=service, stage=stage, place=place)).then(
+        ServiceMoved(service=service, source=source, target=stage, position=position)
+    )
+    assert names(state) == services
+
+
+@pytest.mark.parametrize(
+    "place",
+    [AtPosition(position=1), BeforeService(service=WEB), BeforeService(service=API), AfterService(service=API)],
+)
+def test_a_service_that_has_the_place_already_does_not_move(place: ServicePlace) -> None:
+    given(*SEVERAL).when(MoveService(service=API, stage=BUILD, place=place)).then()
+
+
+@pytest.mark.parametrize(
+    ("place", "refusal"),
+    [
+        (AtPosition(position=0), InvalidPosition(position=0, last=2)),
+        (AtPosition(position=3), InvalidPosition(position=3, last=2)),
+        (BeforeService(service=WEB), InvalidArgument(argument="to", why="service 'web' is not in stage 'Ship'")),
+        (AfterService(service=API), InvalidArgument(argument="to", why="service 'api' is not in stage 'Ship'")),
+        (AfterService(service="nobody"), ServiceNotFound(service="nobody")),
+    ],
+)
+def test_a_service_does_not_move_to_a_place_that_the_list_has_not(place: ServicePlace, refusal: Refused) -> None:
+    given(*SEVERAL).when(MoveService(service=API, stage=SHIP, place=place)).refused(refusal)
 
 
 def test_a_service_cannot_move_to_a_stage_that_is_not_there() -> None:

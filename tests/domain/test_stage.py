@@ -1,9 +1,11 @@
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from domain import pipeline
 from domain.errors import (
+    DefaultTaken,
     InvalidConcurrency,
     InvalidDescription,
     InvalidName,
@@ -27,9 +29,11 @@ from domain.pipeline.stage import (
     EditStage,
     MoveStage,
     Place,
+    SetDefaultStage,
     StageCreated,
     StageDeleted,
     StageDescribed,
+    StageHomeChanged,
     StageMoved,
     StagePolicy,
     StagePolicyChanged,
@@ -378,4 +382,22 @@ def test_a_stage_cannot_be_deleted_twice() -> None:
 def test_a_deleted_stages_name_can_be_given_again() -> None:
     given(created, build, ship, StageDeleted(stage=SHIP)).when(CreateStage(stage=TEST, name="SHIP")).then(
         StageCreated(stage=TEST, name="SHIP", description="", position=2)
+    )
+
+
+def test_new_services_of_a_type_get_another_default_stage() -> None:
+    history = given(created, replace(build, home_of=ServiceType.JOB), ship, rest)
+    to_ship = StageHomeChanged(stage=SHIP, home_of=ServiceType.JOB)
+    history.when(SetDefaultStage(type=ServiceType.JOB, stage=" ship ")).then(
+        StageHomeChanged(stage=BUILD, home_of=None), to_ship
+    )
+    history.when(SetDefaultStage(type=ServiceType.JOB, stage=BUILD)).then()
+    history.when(SetDefaultStage(type=ServiceType.JOB, stage=None)).then(StageHomeChanged(stage=BUILD, home_of=None))
+    history.when(SetDefaultStage(type=ServiceType.DATABASE, stage=None)).then()
+    history.when(SetDefaultStage(type=ServiceType.DATABASE, stage=SHIP)).then(
+        StageHomeChanged(stage=SHIP, home_of=ServiceType.DATABASE)
+    )
+    history.when(SetDefaultStage(type=ServiceType.JOB, stage=NOWHERE)).refused(StageNotFound(stage=str(NOWHERE)))
+    history.when(SetDefaultStage(type=ServiceType.DATABASE, stage=BUILD)).refused(
+        DefaultTaken(stage="Build", type="JOB")
     )

@@ -216,7 +216,7 @@ def describe(environment: Environment) -> None:
             for number in range(begin, begin + AT_ONCE)
         )
         done = environment.stageline.execute(f"mutation {{ {changes} }}").values()
-        assert [each["__typename"] for each in done] == ["Pipeline"] * AT_ONCE
+        assert [each["__typename"] for each in done] == ["PipelinePayload"] * AT_ONCE
 
 
 def test_a_slow_client_misses_nothing_and_delays_nobody(

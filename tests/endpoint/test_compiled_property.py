@@ -25,7 +25,7 @@ from server.settings import Settings
 from store import ids
 from tests.examples import examples
 from tests.gql.documents import CORE, VARIABLES, Selections, value
-from tests.gql.stageline import PATIENCE, document
+from tests.gql.stageline import PATIENCE, document, subject
 
 COMPILED = CompiledQueries(schema)
 
@@ -106,7 +106,7 @@ class Real:
         loop.run_until_complete(asyncio.wait_for(_over(application, self.ids["deployment"]), PATIENCE))
 
     def mutate(self, field: str, **arguments: object) -> Any:
-        return self.executed(document("mutation", field, *arguments), arguments)[field]
+        return subject(self.executed(document("mutation", field, *arguments), arguments)[field])
 
     def executed(self, text: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Return the answer of graphql-core to *text*."""

@@ -15,7 +15,7 @@ from tests.serving import PATIENCE, Serving, serving
 CREATE = """
 mutation {
   createProject(name: "Shop") { __typename }
-  createEnvironment(project: "Shop", name: "staging") { ... on Pipeline { environment { id } } }
+  createEnvironment(project: "Shop", name: "staging") { ... on PipelinePayload { pipeline { environment { id } } } }
 }
 """
 CHANGE = """
@@ -96,7 +96,7 @@ def page(browser: Browser) -> Iterator[Page]:
 def changed(server: Serving, environment: str, *names: str) -> None:
     for name in names:
         made = server.execute(CHANGE, environment=environment, name=name)["createStage"]
-        assert made == {"__typename": "Pipeline"}
+        assert made == {"__typename": "PipelinePayload"}
 
 
 def positions(server: Serving, environment: str) -> list[int]:
@@ -107,7 +107,7 @@ def positions(server: Serving, environment: str) -> list[int]:
 
 def test_pages_of_the_own_and_an_allowed_origin_resume_without_a_gap_or_a_repeat(page: Page, tmp_path: Path) -> None:
     with pages() as allowed, serving(tmp_path, "--allow-origin", allowed) as server:
-        environment = str(server.execute(CREATE)["createEnvironment"]["environment"]["id"])
+        environment = str(server.execute(CREATE)["createEnvironment"]["pipeline"]["environment"]["id"])
         other = page.context.new_page()
         page.goto(f"{server.url}/health/live")
         other.goto(allowed)
@@ -135,7 +135,7 @@ def test_a_page_that_is_not_allowed_gets_nothing_though_the_browser_sends_the_co
     page: Page, tmp_path: Path
 ) -> None:
     with pages() as elsewhere, serving(tmp_path) as server:
-        environment = str(server.execute(CREATE)["createEnvironment"]["environment"]["id"])
+        environment = str(server.execute(CREATE)["createEnvironment"]["pipeline"]["environment"]["id"])
         page.goto(f"{server.url}/health/live")
         page.evaluate(FOLLOW, [server.url, server.token, EVENTS, environment])
         page.wait_for_function("opened === 1")

@@ -140,7 +140,7 @@ def test_a_mutation_named_by_its_hash_needs_post(environment: Environment) -> No
         ask(environment, {"query": text}, "GET").status_code,
         False,
     )
-    assert ask(environment, named(text)).json()["data"]["editEnvironment"]["__typename"] == "Pipeline"
+    assert ask(environment, named(text)).json()["data"]["editEnvironment"]["__typename"] == "PipelinePayload"
 
 
 def test_a_hash_works_over_every_transport(environment: Environment) -> None:

@@ -178,7 +178,9 @@ def test_queries_and_mutations_are_answered_by_one_event(environment: Environmen
     name = {"environment": environment.id, "name": "Checks"}
     with stream(environment.stageline, document("mutation", "createStage", *name), name) as events:
         answer, end = events
-    assert json.loads(answer["data"])["data"]["createStage"] == environment.pipeline | {"__typename": "Pipeline"}
+    made = json.loads(answer["data"])["data"]["createStage"]
+    assert (made["__typename"], made["changed"]) == ("PipelinePayload", True)
+    assert made["pipeline"] == environment.pipeline
 
 
 def test_a_get_changes_nothing(environment: Environment) -> None:
@@ -335,5 +337,5 @@ def test_a_stopping_server_finishes_a_mutation(own: Stageline, monkeypatch: pyte
         released.set()
         made, end = events
     stopping.join()
-    assert json.loads(made["data"])["data"]["createProject"]["name"] == "Shop"
+    assert json.loads(made["data"])["data"]["createProject"]["project"]["name"] == "Shop"
     assert end == COMPLETE

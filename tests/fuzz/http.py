@@ -109,7 +109,7 @@ def document(chance: Random, world: World) -> Attack:
     else:
         asked = (
             f"mutation {declared} {{ applyPipeline(environment: $environment, document: $document, dryRun: $dryRun)"
-            " { ... on Pipeline { version } ... on Refusal { code message } } }"
+            " { ... on PipelinePayload { pipeline { version } } ... on Refusal { code message } } }"
         )
     variables = {**given, "dryRun": chance.random() < 0.5}
     return posted(chance, world, encoded({"query": asked, "variables": variables}), "document")

@@ -15,7 +15,8 @@ LIFE = timedelta(seconds=2)
 """How long the token is good that has expired when the attacks begin."""
 
 ISSUE = """mutation ($name: String!, $hash: String!, $expiresAt: DateTime) {
-  issueToken(name: $name, hash: $hash, expiresAt: $expiresAt) { ... on Token { id } ... on Refusal { message } } }"""
+  issueToken(name: $name, hash: $hash, expiresAt: $expiresAt) {
+    ... on TokenPayload { token { id } } ... on Refusal { message } } }"""
 
 
 class World(Struct, frozen=True):
@@ -83,9 +84,11 @@ def _made(server: Serving, field: str, asked: str, **arguments: object) -> dict[
     declared = ", ".join(f"${name}: {types.get(name, 'ID!')}" for name in arguments)
     given = ", ".join(f"{name}: ${name}" for name in arguments)
     kind = {"createProject": "Project", "deploy": "Deployment"}.get(field, "Pipeline")
-    document = f"mutation ({declared}) {{ {field}({given}) {{ ... on {kind} {{ {asked} }} __typename }} }}"
-    made: dict[str, Any] = server.execute(document, **arguments)[field]
-    assert made["__typename"] == kind, f"{field} was refused"
+    payload = f"... on {kind}Payload {{ {kind.lower()} {{ {asked} }} }}"
+    document = f"mutation ({declared}) {{ {field}({given}) {{ {payload} __typename }} }}"
+    answer = server.execute(document, **arguments)[field]
+    assert answer["__typename"] == f"{kind}Payload", f"{field} was refused"
+    made: dict[str, Any] = answer[kind.lower()]
     return made
 
 
@@ -109,7 +112,7 @@ def _tokens(server: Serving) -> tuple[tuple[str, ...], tuple[str, ...]]:
             name=name,
             hash=hashlib.sha256(text.encode()).hexdigest(),
             expiresAt=until.isoformat() if name == "expired" else None,
-        )["issueToken"]["id"]
+        )["issueToken"]["token"]["id"]
         for name, text in texts.items()
     }
     server.execute("mutation ($token: ID!) { revokeToken(token: $token) { __typename } }", token=ids["revoked"])

@@ -11,8 +11,10 @@ DATABASE, JOB, CONTAINER, APPLICATION = STAGES
 
 CREATE = """
 mutation ($name: String!, $project: ID!) {
-  createProject(name: $name) { ... on Project { id } }
-  createEnvironment(project: $project, name: "Production") { ... on Pipeline { environment { id } } }
+  createProject(name: $name) { ... on ProjectPayload { project { id } } }
+  createEnvironment(project: $project, name: "Production") {
+    ... on PipelinePayload { pipeline { environment { id } } }
+  }
 }
 """
 OPEN = """
@@ -29,8 +31,8 @@ class Environment:
         self.project_name = f"Project {self.number}"
         # It is made for almost every test, so it asks for little.
         made = stageline.execute(CREATE, name=self.project_name, project=self.project_name)
-        self.project: str = made["createProject"]["id"]
-        self.id: str = made["createEnvironment"]["environment"]["id"]
+        self.project: str = made["createProject"]["project"]["id"]
+        self.id: str = made["createEnvironment"]["pipeline"]["environment"]["id"]
 
     def do(self, field: str, **arguments: object) -> Data:
         """A mutation of this environment that isn't refused."""

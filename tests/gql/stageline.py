@@ -156,17 +156,26 @@ class Stageline:
         return {"code": error["extensions"]["code"], "message": error["message"]}
 
     def mutate(self, field: str, /, **arguments: object) -> Data:
-        """The answer of a mutation, be it a refusal or not."""
+        """The subject of a mutation after it, or the refusal."""
         return self.mutate_as(self.token, field, **arguments)
 
     def mutate_as(self, token: str, field: str, /, **arguments: object) -> Data:
+        return subject(self._answer(token, field, arguments))
+
+    def payload(self, field: str, /, **arguments: object) -> Data:
+        """The payload of a mutation that isn't refused, with all that it says beside its subject."""
+        answer = self._answer(self.token, field, arguments)
+        assert answer["__typename"] != "Refusal", answer
+        return answer
+
+    def _answer(self, token: str, field: str, arguments: Data) -> Data:
         answer = self.ask_as(token, document("mutation", field, *arguments), **arguments)
         assert "errors" not in answer, answer["errors"]
         data: Data = answer["data"][field]
         return data
 
     def do(self, field: str, **arguments: object) -> Data:
-        """The answer of a mutation that isn't refused."""
+        """The subject of a mutation that isn't refused, after it."""
         answer = self.mutate(field, **arguments)
         assert answer["__typename"] != "Refusal", answer
         return answer
@@ -241,6 +250,18 @@ def served(folder: Path, **options: Any) -> Iterator[Stageline]:
             made.close()
 
 
+def subject(answer: Data) -> Data:
+    """The subject in the payload of a mutation; a refusal as it is."""
+    kind = answer["__typename"].removesuffix("Payload")
+    if kind == answer["__typename"]:
+        return answer
+    found = answer[kind[0].lower() + kind[1:]]
+    if found is None:
+        found = answer["snapshots" if kind == "Pipelines" else "snapshot"]
+        kind = "PipelineSnapshots" if kind == "Pipelines" else f"{kind}Snapshot"
+    return {"__typename": kind, "pipelines": found} if isinstance(found, list) else {"__typename": kind, **found}
+
+
 @cache
 def document(operation: str, field: str, *arguments: str) -> str:
     """Asks for everything that the root field *field* has to say, with *arguments* as variables."""
@@ -257,6 +278,8 @@ def document(operation: str, field: str, *arguments: str) -> str:
 def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
     """Every field below *field*; of a link to a live object, or to a type that is *above* it, only id and name."""
     type_ = get_named_type(field.type)
+    if isinstance(type_, GraphQLInterfaceType) and type_.name == "Event":
+        return _fields(type_, above)  # the kinds of events have fields of the same name and other types
     if above and type_.name in LIVE and not is_list_type(get_nullable_type(field.type)):
         return "{ id name }"
     if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
@@ -265,7 +288,7 @@ def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
     return _fields(type_, above) if isinstance(type_, GraphQLObjectType) else ""
 
 
-def _fields(type_: GraphQLObjectType, above: frozenset[str]) -> str:
+def _fields(type_: GraphQLObjectType | GraphQLInterfaceType, above: frozenset[str]) -> str:
     if type_.name in above:
         return "{ id }"
     asked = {name: field for name, field in type_.fields.items() if name not in ASKED_ALONE}

@@ -227,8 +227,6 @@ def test_one_document_is_applied_to_several_environments_in_one_append(full: Env
     broken = [*others, "environment_" + "0" * 32]
     assert stageline.refusal("applyPipelineToAll", environments=broken, document=DOCUMENT) == "ENVIRONMENT_NOT_FOUND"
     assert stageline.refusal("applyPipelineToAll", environments=[], document=DOCUMENT) == "INVALID_ARGUMENT"
-    several = {"environments": others, "document": DOCUMENT, "expectedVersion": 5}
-    assert stageline.refusal("applyPipelineToAll", **several) == "INVALID_ARGUMENT"
     assert stageline.position == position
 
 

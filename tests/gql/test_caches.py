@@ -127,14 +127,15 @@ query nodesQuery($stage: ID!, $environment: ID!) {
 
 mutation deployMutation($environment: ID!) {
   deploy(environment: $environment, dryRun: true) {
-    __typename ... on Deployment { RUN }
-    ... on DeploymentSnapshot { number status stages { stageId name services { serviceId name } } }
+    __typename ... on DeploymentPayload {
+      changed deployment { RUN } snapshot { number status stages { stageId name services { serviceId name } } }
+    }
   }
 }
 
 mutation dryMutation($environment: ID!) {
   moveService(environment: $environment, service: "api", stage: "APPLICATION DEFAULT", dryRun: true) {
-    __typename ... on Pipeline { id version STAGES } ... on PipelineSnapshot { SNAPSHOT }
+    __typename ... on PipelinePayload { changed pipeline { id version STAGES } snapshot { SNAPSHOT } }
   }
 }
 """

@@ -35,7 +35,7 @@ query ($deployment: ID!) {{
 CREATE = """
 mutation ($project: String!, $id: ID!) {
   createProject(name: $project) { __typename }
-  createEnvironment(project: $id, name: "live") { ... on Pipeline { environment { id } } }
+  createEnvironment(project: $id, name: "live") { ... on PipelinePayload { pipeline { environment { id } } } }
 }
 """
 ADD = """
@@ -45,7 +45,7 @@ mutation ($environment: ID!, $name: String!, $type: ServiceType!, $spec: Service
 """
 DEPLOY = """
 mutation ($environment: ID!) {
-  deploy(environment: $environment) { ... on Deployment { id number } ... on Refusal { message } }
+  deploy(environment: $environment) { ... on DeploymentPayload { deployment { id number } } ... on Refusal { message } }
 }
 """
 
@@ -157,10 +157,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 def made(server: Serving) -> str:
     """An environment with all kinds of services; its id."""
-    id_ = server.execute(CREATE, project="Shop", id="Shop")["createEnvironment"]["environment"]["id"]
+    id_ = server.execute(CREATE, project="Shop", id="Shop")["createEnvironment"]["pipeline"]["environment"]["id"]
     for name, kind, spec in SERVICES:
         added = server.execute(ADD, environment=id_, name=name, type=kind, spec=spec)["addService"]
-        assert added == {"__typename": "Pipeline"}
+        assert added == {"__typename": "PipelinePayload"}
     return str(id_)
 
 
@@ -172,7 +172,7 @@ def environment(server: Serving) -> str:
 @contextmanager
 def started(server: Serving, environment: str) -> Iterator[Live]:
     """A deployment that is let end at the latest when nobody needs it any more."""
-    deployed = server.execute(DEPLOY, environment=environment)["deploy"]
+    deployed = server.execute(DEPLOY, environment=environment)["deploy"]["deployment"]
     live = Live(server, deployed["id"], deployed["number"])
     try:
         yield live

@@ -68,8 +68,8 @@ def test_its_documents_are_answered(environment: Environment) -> None:
     shown = environment.stageline.execute(DOCUMENTS["Dashboard"], environment=environment.id)
     wanted = {"environment": environment.id, "service": service, "stage": "JOB DEFAULT"}
     version = shown["pipeline"]["version"]
-    moved = environment.stageline.execute(DOCUMENTS["Move"], **wanted, version=version, key=environment.id)
-    assert moved["moveService"]["__typename"] == "Pipeline"
+    moved = environment.stageline.execute(DOCUMENTS["Move"], **wanted, seen=version, key=environment.id)
+    assert moved["moveService"]["__typename"] == "PipelinePayload"
     environment.do("createStage", name="Checks")
     with environment.stageline.socket() as socket:
         socket.subscribe("1", DOCUMENTS["Events"], environment=environment.id, after=shown["cursor"])

@@ -45,7 +45,7 @@ def _in_a_full_pipeline(environment: Environment) -> Asked:
         for number in range(96)
     )
     made = environment.stageline.execute(f"mutation {{ {stages} }}")
-    assert [stage["__typename"] for stage in made.values()] == ["Pipeline"] * 96
+    assert [stage["__typename"] for stage in made.values()] == ["PipelinePayload"] * 96
     return _in("createStage", name="One more")(environment)
 
 
@@ -166,9 +166,19 @@ CASES: list[tuple[str, Wrong, str]] = [
         "The name 'api' is taken by another service.",
     ),
     (
+        "PROJECT_NOT_EMPTY",
+        lambda e: ("deleteProject", {"project": e.project}),
+        "Project '{project}' still has environments (Production): delete them first.",
+    ),
+    (
         "STAGE_NOT_EMPTY",
         _with_services("deleteStage", stage=JOB),
         "Stage 'JOB DEFAULT' still has services (api, web): move them first, or name a stage to move them to.",
+    ),
+    (
+        "DEFAULT_TAKEN",
+        _in("setDefaultStage", type="JOB", stage=DATABASE),
+        "Stage 'DATABASE DEFAULT' is already the default for type DATABASE: choose another stage for one of the types.",
     ),
     ("LAST_STAGE", _in_a_last_stage, "'APPLICATION DEFAULT' is the last stage, and a pipeline needs at least one."),
     (
@@ -209,6 +219,7 @@ CASES: list[tuple[str, Wrong, str]] = [
         "The pipeline has no version 6: it has 1 to 5.",
     ),
     ("NOTHING_TO_UNDO", _in("undo"), "There is no change of yours to undo."),
+    ("CHANGE_NOT_FOUND", _in("undo", change="event_1"), "The pipeline has no change with the event 'event_1'."),
     ("DEPLOYMENT_OVER", _when_it_is_over, "The deployment has already ended: succeeded."),
     (
         "VERSION_MISMATCH",
@@ -243,14 +254,21 @@ def test_a_refusal_has_its_code_says_what_is_wrong_and_writes_nothing(
         "code": code,
         "message": message.replace("{project}", environment.project_name),
         "currentVersion": 5 if code == "VERSION_MISMATCH" else None,
+        "events": refused["events"],
     }
+    assert bool(refused["events"]) == (code == "VERSION_MISMATCH")
     assert stageline.mutate(mutation, **arguments, dryRun=True) == refused
     assert stageline.position == before
 
 
 def test_every_code_is_here() -> None:
-    of_two_actors = {"CHANGED_SINCE"}  # see test_undo.py
-    assert {code for code, *_ in CASES} | of_two_actors == {code.value for code in RefusalCode}
+    elsewhere = {
+        "CHANGED_SINCE",
+        "NOT_YOUR_CHANGE",
+        "ALREADY_UNDONE",
+        "CHANGED_MEANWHILE",
+    }  # test_undo.py, test_write.py
+    assert {code for code, *_ in CASES} | elsewhere == {code.value for code in RefusalCode}
 
 
 def test_a_change_of_two_streams_is_refused_as_a_whole(environment: Environment) -> None:

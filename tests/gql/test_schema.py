@@ -68,15 +68,20 @@ def _things() -> Iterator[tuple[str, Any]]:
                 yield f"{name}.{key}({own})", argument
 
 
-def test_every_mutation_answers_with_a_union_of_its_result_and_a_refusal_and_has_the_common_arguments() -> None:
+def test_every_mutation_answers_with_a_payload_or_a_refusal_and_has_the_common_arguments() -> None:
     mutation = TYPES["Mutation"]
     assert isinstance(mutation, GraphQLObjectType)
     for name, field in mutation.fields.items():
         assert isinstance(field.type, GraphQLNonNull), name
         union = field.type.of_type
         assert isinstance(union, GraphQLUnionType), name
-        assert union.types[-1].name == "Refusal", name
-        assert {"expectedVersion", "reason", "idempotencyKey", "dryRun"} <= field.args.keys(), name
+        payload, other = union.types
+        assert other.name == "Refusal", name
+        assert [each.name for each in payload.interfaces] == ["Payload"], name
+        noun = payload.name.removesuffix("Payload")
+        assert union.name == f"{noun}Result", name
+        assert noun[0].lower() + noun[1:] in payload.fields, name
+        assert {"reason", "idempotencyKey", "dryRun"} <= field.args.keys(), name
 
 
 def test_every_list_that_grows_is_a_connection_both_ways() -> None:

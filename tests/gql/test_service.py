@@ -45,6 +45,37 @@ def test_a_specification_comes_back_as_it_was_given(environment: Environment, ch
     assert service["spec"] == given
 
 
+def test_a_service_is_moved_to_a_place_in_its_stage(environment: Environment) -> None:
+    for name in ("one", "two", "three"):
+        environment.add(name)
+    moved = environment.do("moveService", service="three", stage=JOB, to={"position": 1})
+    assert names(services(moved)) == ["three", "one", "two"]
+    moved = environment.do("moveService", service="three", stage=JOB, to={"after": "one"})
+    assert names(services(moved)) == ["one", "three", "two"]
+    moved = environment.do("moveService", service="two", stage=JOB, to={"before": "one"})
+    assert names(services(moved)) == ["two", "one", "three"]
+    last = environment.stageline.query("pipelineHistory", environment=environment.id, first=1)["edges"][0]["node"]
+    assert last["message"] == "two moved to position 1 of JOB DEFAULT"
+    assert (last["change"]["positionInStage"], last["change"]["toStage"]["name"]) == (1, JOB)
+    undone = environment.do("undo")
+    assert names(services(undone)) == ["one", "three", "two"]
+    exported = environment.stageline.query("exportPipeline", environment=environment.id)
+    environment.do("moveService", service="one", stage=APPLICATION)
+    applied = environment.do("applyPipeline", document=exported)
+    assert names(services(applied)) == ["one", "three", "two"]
+
+
+def test_a_service_of_a_type_lands_in_the_default_stage_that_was_set(environment: Environment) -> None:
+    environment.do("createStage", name="Jobs")
+    set_ = environment.do("setDefaultStage", type="JOB", stage="jobs")
+    assert [stage["homeOf"] for stage in set_["stages"]] == ["DATABASE", None, "CONTAINER", "APPLICATION", "JOB"]
+    environment.add("api")
+    assert names(environment.pipeline["stages"][4]["services"]) == ["api"]
+    environment.do("setDefaultStage", type="DATABASE", stage=None)
+    environment.add("db", "DATABASE")
+    assert names(environment.pipeline["stages"][4]["services"]) == ["api", "db"]
+
+
 def test_a_service_lands_where_its_type_has_its_home_or_where_it_is_asked_to(environment: Environment) -> None:
     environment.do("editStage", stage=DATABASE, name="First")
     environment.do("addService", name="db", type="DATABASE")

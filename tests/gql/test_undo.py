@@ -10,13 +10,13 @@ import pytest
 from domain.project import EnvironmentId
 from endpoint.identity import Identity
 from gql.context import Application, Context
-from gql.contract.node import uuid_of
+from gql.contract.node import global_id, uuid_of
 from gql.schema import schema
 from server.components import running
 from server.settings import Settings
 from store import ids
 from tests.gql.environment import APPLICATION, DATABASE, JOB, STAGES, names
-from tests.gql.stageline import Data, document
+from tests.gql.stageline import Data, document, subject
 
 ANN, BOB = (Identity(actor=actor, token=UUID(int=number)) for number, actor in enumerate(("ann", "bob"), 1))
 
@@ -39,11 +39,17 @@ class Shared:
             document("mutation", field, *arguments), variable_values=arguments, context_value=context
         )
         assert result.errors is None, result.errors
-        answer: Data = result.data[field]
-        return answer
+        return subject(result.data[field])
 
     async def do(self, who: Identity, field: str, **arguments: object) -> Data:
         return await self.mutate(who, field, environment=self.id, **arguments)
+
+    async def event(self, version: int) -> str:
+        """The id of the event that made *version*."""
+        stream = uuid_of("environment", self.id)
+        assert stream is not None
+        (recorded,) = await self.application.log.read(stream, version - 1, version)
+        return global_id("event", recorded.id, recorded.position)
 
 
 @pytest.fixture
@@ -64,10 +70,70 @@ async def test_ones_own_last_change_is_taken_back_and_those_of_others_stay(share
     assert undone["stages"][0]["description"] == "Rename me to avoid default/legacy ordering"
 
 
-async def test_a_second_undo_takes_the_first_one_back(shared: Shared) -> None:
-    renamed = await shared.do(ANN, "editStage", stage=DATABASE, name="first stage")
+async def test_three_undos_in_a_row_undo_three_changes(shared: Shared) -> None:
+    states = [await shared.do(ANN, "editEnvironment", concurrency=3)]
+    states.append(await shared.do(ANN, "editStage", stage=DATABASE, name="first stage"))
+    states.append(await shared.do(ANN, "addService", name="api", type="JOB"))
+    states.append(await shared.do(ANN, "moveService", service="api", stage="first stage"))
+    await shared.do(BOB, "editStage", stage=JOB, description="of Bob")
+    for before in reversed(states[:-1]):
+        undone = await shared.do(ANN, "undo")
+        kept = before["stages"][1] | {"description": "of Bob"}
+        assert undone["stages"] == [before["stages"][0], kept, *before["stages"][2:]]
+    await shared.do(ANN, "undo")
+    assert (await shared.do(ANN, "undo"))["code"] == "NOTHING_TO_UNDO"
+
+
+async def test_an_undo_can_be_undone_and_the_change_then_be_undone_again(shared: Shared) -> None:
+    await shared.do(ANN, "editStage", stage=DATABASE, name="first stage")
+    await shared.do(ANN, "editStage", stage="first stage", description="first")
+    undone = await shared.do(ANN, "undo")
+    assert undone["stages"][0]["description"] == ""
+    again = await shared.do(ANN, "undo", change=await shared.event(undone["version"]))
+    assert (again["stages"][0]["name"], again["stages"][0]["description"]) == ("first stage", "first")
+    assert (await shared.do(ANN, "undo"))["stages"] == undone["stages"]
     assert names((await shared.do(ANN, "undo"))["stages"]) == STAGES
-    assert (await shared.do(ANN, "undo"))["stages"] == renamed["stages"]
+
+
+async def test_a_chosen_change_is_undone_alone(shared: Shared) -> None:
+    chosen = await shared.do(ANN, "editStage", stage=DATABASE, name="first stage", description="x")
+    await shared.do(ANN, "editStage", stage=JOB, name="second stage")
+    for version in (chosen["version"], chosen["version"] - 1):  # any event of the change
+        undone = await shared.do(ANN, "undo", change=await shared.event(version), dryRun=True)
+        assert names(undone["stages"]) == [DATABASE, "second stage", *STAGES[2:]]
+    event = await shared.event(chosen["version"])
+    await shared.do(ANN, "undo", change=event)
+    refused = await shared.do(ANN, "undo", change=event)
+    assert (refused["code"], refused["message"]) == (
+        "ALREADY_UNDONE",
+        "The change is already undone; undo its undo to make it again.",
+    )
+    assert names((await shared.do(ANN, "undo"))["stages"]) == STAGES
+
+
+async def test_only_ones_own_change_of_this_pipeline_can_be_chosen(shared: Shared) -> None:
+    await shared.do(BOB, "createStage", name="checks")
+    refused = await shared.do(ANN, "undo", change=await shared.event(6))
+    assert (refused["code"], refused["message"]) == (
+        "NOT_YOUR_CHANGE",
+        "The change was made by 'bob', and only its own actor can undo it.",
+    )
+    assert (await shared.do(ANN, "undo", change=await shared.event(1)))["code"] == "INVALID_ARGUMENT"
+    for unknown in (f"event_{'0' * 32}", "6"):
+        assert (await shared.do(ANN, "undo", change=unknown))["code"] == "CHANGE_NOT_FOUND"
+
+
+async def test_changes_that_cancelled_each_other_do_not_stand_in_the_way(shared: Shared) -> None:
+    chosen = await shared.do(ANN, "editStage", stage=DATABASE, name="first stage")
+    await shared.do(BOB, "editStage", stage="first stage", name="stage of Bob")
+    event = await shared.event(chosen["version"])
+    refused = await shared.do(ANN, "undo", change=event)
+    assert (refused["code"], [each["message"] for each in refused["events"]]) == (
+        "CHANGED_SINCE",
+        ["first stage renamed to stage of Bob"],
+    )
+    await shared.do(BOB, "undo")
+    assert names((await shared.do(ANN, "undo", change=event))["stages"]) == STAGES
 
 
 async def test_a_deleted_stage_comes_back_with_its_services_under_their_ids(shared: Shared) -> None:
@@ -82,9 +148,10 @@ async def test_a_change_on_which_another_stands_is_not_taken_back_and_the_other_
     refused = await shared.do(ANN, "undo")
     assert refused["code"] == "CHANGED_SINCE"
     assert refused["message"] == (
-        "Your last change (checks created at position 5) can't be undone alone, because later changes depend on it: "
+        "The change (checks created at position 5) can't be undone alone, because later changes depend on it: "
         "api placed in checks (version 8)."
     )
+    assert [event["version"] for event in refused["events"]] == [8]
     assert (await shared.do(ANN, "undo", dryRun=True)) == refused
 
 

@@ -50,6 +50,16 @@ def _added_to(environment: Environment) -> Data:
     return {"environment": environment.id}
 
 
+def _created(environment: Environment) -> str:
+    environment.do("createStage", name="Jobs")
+    return "Jobs"
+
+
+def _empty(environment: Environment) -> str:
+    name: str = environment.stageline.do("createProject", name=f"Empty {environment.number}")["name"]
+    return name
+
+
 def _document(environment: Environment, **arguments: object) -> str:
     """The pipeline as it is now."""
     exported: str = environment.stageline.query("exportPipeline", environment=environment.id, **arguments)
@@ -63,6 +73,8 @@ CHANGES: dict[str, Asked] = {
     "issueToken": lambda e: {"name": "robot", "hash": _hash(e), "actor": "robot", "expiresAt": "2100-01-01T00:00:00Z"},
     "revokeToken": lambda e: {"token": _good(e)},
     "createProject": lambda e: {"name": f"{e.project_name} again"},
+    "renameProject": lambda e: {"project": e.project, "name": f"{e.project_name} renamed"},
+    "deleteProject": lambda e: {"project": _empty(e)},
     "createEnvironment": lambda e: {"project": e.project, "name": "Staging", "concurrency": 3},
     "editEnvironment": lambda e: {"environment": e.id, "name": "Live", "concurrency": 2},
     "deleteEnvironment": lambda e: {"environment": e.id},
@@ -70,6 +82,7 @@ CHANGES: dict[str, Asked] = {
     "editStage": lambda e: {"environment": e.id, "stage": DATABASE, "name": "First", "policy": {"concurrency": 1}},
     "moveStage": lambda e: {"environment": e.id, "stage": DATABASE, "to": {"position": 4}},
     "deleteStage": lambda e: {"environment": e.id, "stage": DATABASE},
+    "setDefaultStage": lambda e: {"environment": e.id, "type": "JOB", "stage": _created(e)},
     "addService": lambda e: {"environment": e.id, "name": "web", "type": "APPLICATION", "spec": {"run": "true"}},
     "editService": lambda e: {"environment": e.id, "service": e.add("api"), "name": "API"},
     "moveService": lambda e: {"environment": e.id, "service": e.add("api"), "stage": DATABASE},
@@ -87,9 +100,11 @@ CHANGES: dict[str, Asked] = {
 
 # For every mutation that can come to nothing, arguments with which it does.
 SILENT: dict[str, Asked] = {
+    "renameProject": lambda e: {"project": e.project, "name": f" {e.project_name} "},
     "editEnvironment": lambda e: {"environment": e.id, "name": " Production ", "concurrency": 8, "target": "PROCESS"},
     "editStage": lambda e: {"environment": e.id, "stage": DATABASE, "name": DATABASE, "policy": {"concurrency": None}},
     "moveStage": lambda e: {"environment": e.id, "stage": DATABASE, "to": {"before": JOB}},
+    "setDefaultStage": lambda e: {"environment": e.id, "type": "JOB", "stage": JOB},
     "editService": lambda e: {"environment": e.id, "service": e.add("api"), "name": "api", "spec": {"run": "true"}},
     "moveService": lambda e: {"environment": e.id, "service": e.add("api"), "stage": JOB},
     "skipService": lambda e: {"environment": e.id, "service": _skipped(e)},
@@ -102,6 +117,9 @@ SILENT: dict[str, Asked] = {
 
 GIVEN_ANEW = {"id", "cursor", "createdAt", "updatedAt", "requestedAt", "finishedAt", "issuedAt", "revokedAt"}
 GIVEN_ANEW |= {"pipelineId", "environmentId", "stageId", "serviceId", "deploymentId"}
+
+ROOT = schema._schema.mutation_type
+assert ROOT is not None
 
 changes = pytest.mark.parametrize("mutation", CHANGES)
 silent = pytest.mark.parametrize("mutation", SILENT)
@@ -125,8 +143,8 @@ def as_snapshot(answer: Data) -> Data:
             return snapshot(answer) | {"__typename": "PipelineSnapshot"}
         case {"__typename": "Deployment"}:
             return deployment_snapshot(answer) | {"__typename": "DeploymentSnapshot"}
-        case {"__typename": "PipelineList", "pipelines": pipelines}:
-            return {"__typename": "PipelineSnapshotList", "pipelines": [snapshot(each) for each in pipelines]}
+        case {"__typename": "Pipelines", "pipelines": pipelines}:
+            return {"__typename": "PipelineSnapshots", "pipelines": [snapshot(each) for each in pipelines]}
         case _:
             return answer
 
@@ -155,7 +173,17 @@ def test_a_dry_run_answers_with_what_would_be_and_writes_nothing(environment: En
     assert told(imagined) == told(as_snapshot(done))
 
 
-@changes
+VERSIONED = [name for name in CHANGES if "expectedVersion" in ROOT.fields[name].args]
+
+
+def test_only_what_has_a_version_is_expected_to_be_at_one() -> None:
+    """A new thing has no version yet, a project and a token have none, and several environments have several."""
+    without = {"issueToken", "revokeToken", "createProject", "createEnvironment", "applyPipelineToAll"}
+    without |= {"renameProject", "deleteProject"}
+    assert set(VERSIONED) == CHANGES.keys() - without
+
+
+@pytest.mark.parametrize("mutation", VERSIONED)
 def test_another_version_than_the_expected_one_refuses_the_change_and_says_which_it_is(
     environment: Environment, mutation: str
 ) -> None:
@@ -168,6 +196,7 @@ def test_another_version_than_the_expected_one_refuses_the_change_and_says_which
         "message": f"Version 99 was expected, but the current version is {refused['currentVersion']}: "
         "read it again, then retry.",
         "currentVersion": refused["currentVersion"],
+        "events": [],
     }
     assert stageline.position == before
     stageline.do(mutation, **arguments, expectedVersion=refused["currentVersion"])
@@ -175,7 +204,7 @@ def test_another_version_than_the_expected_one_refuses_the_change_and_says_which
 
 
 # Reasons of what is no part of a pipeline are in exports of the log only.
-NOT_IN_HISTORY = {"createProject", "setActorProfile", "forgetActor", "issueToken", "revokeToken"}
+NOT_IN_HISTORY = {name for name in CHANGES if name.endswith(("Project", "Profile", "Actor", "Token"))}
 
 
 @pytest.mark.parametrize("mutation", sorted(CHANGES.keys() - NOT_IN_HISTORY))
@@ -216,11 +245,51 @@ def test_the_same_key_for_something_else_is_refused(environment: Environment, mu
     arguments = CHANGES[mutation](environment)
     stageline.do(mutation, **arguments, idempotencyKey=key)
     before = stageline.position
-    for asked, other in [(mutation, arguments | {"expectedVersion": 1}), ("createProject", {"name": "Other"})]:
+    for asked, other in [("createProject", {"name": "Other"}), ("createProject", {"name": "Another"})]:
         refused = stageline.mutate(asked, **other, idempotencyKey=key)
         assert refused["code"] == "IDEMPOTENCY_KEY_REUSED"
         assert refused["message"] == f"The idempotency key {key!r} was already used for another request."
     assert stageline.position == before
+
+
+@changes
+def test_every_answer_says_that_something_changed_also_before_it_does_and_when_it_is_repeated(
+    environment: Environment, mutation: str
+) -> None:
+    stageline, key = environment.stageline, f"{mutation} {environment.id}"
+    arguments = CHANGES[mutation](environment)
+    assert stageline.payload(mutation, **arguments, dryRun=True)["changed"] is True
+    assert stageline.payload(mutation, **arguments, idempotencyKey=key)["changed"] is True
+    stageline.mutate("createStage", environment=environment.id, name="Later")
+    assert stageline.payload(mutation, **arguments, idempotencyKey=key)["changed"] is True
+
+
+@silent
+def test_every_answer_says_that_nothing_changed_also_before_and_when_it_is_repeated(
+    environment: Environment, mutation: str
+) -> None:
+    stageline, key = environment.stageline, f"{mutation} {environment.id}"
+    arguments = SILENT[mutation](environment)
+    assert stageline.payload(mutation, **arguments, dryRun=True)["changed"] is False
+    assert stageline.payload(mutation, **arguments, idempotencyKey=key)["changed"] is False
+    assert stageline.payload(mutation, **arguments, idempotencyKey=key)["changed"] is False
+    stageline.mutate("createStage", environment=environment.id, name="Later")
+    assert stageline.payload(mutation, **arguments, idempotencyKey=key)["changed"] is False
+
+
+def test_a_merged_request_says_so_also_when_it_is_repeated(environment: Environment) -> None:
+    environment.block()
+    asked: Data = {"environment": environment.id}
+    waiting = environment.stageline.payload("deploy", **asked, idempotencyKey=f"first {environment.id}")
+    assert (waiting["changed"], waiting["merged"]) == (True, False)
+    key = f"second {environment.id}"
+    for more in ({"dryRun": True}, {"idempotencyKey": key}, {"idempotencyKey": key}):
+        again = environment.stageline.payload("deploy", **asked, **more)
+        assert (again["changed"], again["merged"]) == (True, True)
+        number = again["snapshot" if again["deployment"] is None else "deployment"]["number"]
+        assert number == waiting["deployment"]["number"]
+    again = environment.stageline.payload("deploy", **asked, idempotencyKey=f"first {environment.id}")
+    assert again["merged"] is False
 
 
 @silent
@@ -240,6 +309,75 @@ def test_a_key_remembers_that_there_was_nothing_to_change(environment: Environme
     before = environment.stageline.position
     assert environment.do("moveStage", **stay) == as_snapshot(first)
     assert environment.stageline.position == before
+
+
+def test_a_mismatch_carries_the_events_in_between(environment: Environment) -> None:
+    environment.add("api")
+    seen = environment.version
+    assert environment.stageline.mutate("deploy", environment=environment.id, expectedVersion=seen + 1)["events"] == []
+    environment.do("moveService", service="api", stage=APPLICATION)
+    environment.do("editStage", stage=JOB, name="jobs", description="")
+    refused = environment.stageline.mutate("deploy", environment=environment.id, expectedVersion=seen)
+    assert (refused["code"], refused["currentVersion"]) == ("VERSION_MISMATCH", seen + 3)
+    assert [event["message"] for event in refused["events"]] == [
+        "api moved from JOB DEFAULT to APPLICATION DEFAULT",
+        "JOB DEFAULT renamed to jobs",
+        "jobs: description removed",
+    ]
+    assert [event["version"] for event in refused["events"]] == [seen + 1, seen + 2, seen + 3]
+
+
+def test_a_mismatch_of_a_deployment_carries_its_events(environment: Environment) -> None:
+    running = environment.block()
+    asked: Data = {"deployment": running["id"], "expectedVersion": running["version"] - 2}
+    refused = environment.stageline.mutate("cancelDeployment", **asked)
+    assert [event["message"] for event in refused["events"]][-1] == "gate: deploy started"
+    assert len(refused["events"]) == 2
+
+
+def test_a_mismatch_carries_the_last_of_many_events(environment: Environment) -> None:
+    where = f'environment: "{environment.id}", stage: "{JOB}"'
+    fields = [f'n{number}: editStage({where}, description: "{number}") {{ __typename }}' for number in range(99)]
+    environment.stageline.execute(f"mutation {{ {' '.join(fields)} }}")
+    refused = environment.stageline.mutate("deploy", environment=environment.id, expectedVersion=2)
+    assert [event["version"] for event in refused["events"]] == list(range(5, 105))
+
+
+def test_moves_of_two_services_seen_at_one_version_both_succeed_if_they_ask_for_it(environment: Environment) -> None:
+    for name in ("api", "web"):
+        environment.add(name)
+    seen = environment.version
+    first: Data = {"service": "api", "stage": APPLICATION}
+    second: Data = {"service": "web", "stage": APPLICATION}
+    environment.do("moveService", **first, expectedVersion=seen)
+    assert environment.refusal("moveService", **second, expectedVersion=seen) == "VERSION_MISMATCH"
+    after = environment.do("moveService", **second, unchangedSince=seen)
+    assert [service["name"] for service in after["stages"][3]["services"]] == ["api", "web"]
+
+
+def test_a_change_of_the_same_property_is_refused_and_named(environment: Environment) -> None:
+    environment.add("api")
+    environment.add("web")
+    seen = environment.version
+    environment.do("editService", service="api", name="API")
+    environment.do("moveService", service="web", stage=DATABASE)
+    environment.do("moveService", service="api", stage=APPLICATION)
+    asked: Data = {"environment": environment.id, "service": "api", "stage": DATABASE, "unchangedSince": seen}
+    refused = environment.stageline.mutate("moveService", **asked)
+    assert (refused["code"], refused["currentVersion"]) == ("CHANGED_MEANWHILE", seen + 3)
+    assert refused["message"] == (
+        f"The same was changed after version {seen}: API moved from JOB DEFAULT to APPLICATION DEFAULT"
+        f" (version {seen + 3}). Read it again, then retry."
+    )
+    assert [event["version"] for event in refused["events"]] == [seen + 3]
+    assert environment.stageline.mutate("moveService", **asked, dryRun=True) == refused
+    assert environment.do("skipService", service="api", unchangedSince=seen)
+    assert environment.refusal("removeService", service="api", unchangedSince=seen) == "CHANGED_MEANWHILE"
+    assert environment.refusal("skipService", service="web", unchangedSince=99) == "VERSION_NOT_FOUND"
+    already = environment.stageline.payload(
+        "moveService", environment=environment.id, service="web", stage=DATABASE, unchangedSince=seen
+    )
+    assert already["changed"] is False
 
 
 @pytest.mark.parametrize(

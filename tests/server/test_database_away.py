@@ -31,7 +31,11 @@ from tests.serving import PATIENCE, Serving, serving
 data = test_crash.data
 
 STEP = "echo {0} >> marks; while ! test -f {0}.go; do sleep 0.02; done; echo {0}.done >> marks"
-CREATE = "mutation ($name: String!) { createProject(name: $name) { ... on Project { name } ... on Refusal { code } } }"
+CREATE = """
+mutation ($name: String!) {
+  createProject(name: $name) { ... on ProjectPayload { project { name } } ... on Refusal { code } }
+}
+"""
 NAMES = "{ projects { edges { node { name } } } }"
 KNOWN = "{ projects { edges { node { id } } } }"  # asked before
 EVENTS = "subscription ($id: ID!) { deploymentEvents(deployment: $id) { version type } }"
@@ -161,19 +165,21 @@ async def test_everything_goes_on_by_itself_when_the_database_is_back(data: Path
 FOLLOW = "subscription ($id: ID!) { pipelineEvents(environment: $id) { version type } }"
 KEPT = """
 mutation ($project: ID!, $key: String!) {
-  createEnvironment(project: $project, name: "staging", idempotencyKey: $key) { ... on Pipeline { environment { id } } }
+  createEnvironment(project: $project, name: "staging", idempotencyKey: $key) {
+    ... on PipelinePayload { pipeline { environment { id } } }
+  }
 }
 """
 STAGE = """
 mutation ($id: ID!, $name: String!, $key: String!) {
-  createStage(environment: $id, name: $name, idempotencyKey: $key) { ... on Pipeline { version } }
+  createStage(environment: $id, name: $name, idempotencyKey: $key) { ... on PipelinePayload { pipeline { version } } }
 }
 """
 
 
 def silence(here: Stageline, there: Stageline, hush: Callable[[], object], speak: Callable[[], object]) -> None:
     here.execute(CREATE, name="Shop")
-    id_ = here.execute(KEPT, project="Shop", key="environment")["createEnvironment"]["environment"]["id"]
+    id_ = here.execute(KEPT, project="Shop", key="environment")["createEnvironment"]["pipeline"]["environment"]["id"]
     with here.socket() as socket:
         socket.subscribe("1", FOLLOW, id=id_)
         begun = [socket.receive()["payload"]["data"]["pipelineEvents"]["version"] for _ in range(5)]
@@ -188,7 +194,7 @@ def silence(here: Stageline, there: Stageline, hush: Callable[[], object], speak
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert answer.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE"}
         speak()
-        version = here.execute(STAGE, id=id_, name="lost", key="lost")["createStage"]["version"]
+        version = here.execute(STAGE, id=id_, name="lost", key="lost")["createStage"]["pipeline"]["version"]
         while begun[-1] < version:
             begun.append(socket.receive()["payload"]["data"]["pipelineEvents"]["version"])
         assert begun == list(range(1, 9))  # what got lost was carried out once

@@ -20,6 +20,7 @@ def callback() -> Iterator[None]:
 
 @pytest.mark.usefixtures("callback")
 def test_a_slow_collection_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "SLOW", 3600.0)
     gc.collect()
     assert not caplog.records
     monkeypatch.setattr(garbage, "SLOW", 0.0)

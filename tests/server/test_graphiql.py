@@ -22,7 +22,7 @@ expect.set_options(timeout=20_000)  # milliseconds; a machine may be busy
 CREATE = """
 mutation {
   createProject(name: "Shop") { __typename }
-  createEnvironment(project: "Shop", name: "staging") { ... on Pipeline { environment { id } } }
+  createEnvironment(project: "Shop", name: "staging") { ... on PipelinePayload { pipeline { environment { id } } } }
 }
 """
 ADD_JOB = """
@@ -37,7 +37,7 @@ query ($deployment: ID!) { deploymentEvents(deployment: $deployment, first: 1) {
 DEPLOY = "mutation ($environment: ID!) { deploy(environment: $environment) { __typename } }"
 CREATE_STAGE = """
 mutation ($environment: ID!, $name: String!) {
-  createStage(environment: $environment, name: $name) { ... on Pipeline { version } }
+  createStage(environment: $environment, name: $name) { ... on PipelinePayload { pipeline { version } } }
 }
 """
 
@@ -51,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 @pytest.fixture(scope="module")
 def environment(server: Serving) -> str:
     """The id of an environment that the examples' variables are filled with: the first one of the first project."""
-    made = str(server.execute(CREATE)["createEnvironment"]["environment"]["id"])
+    made = str(server.execute(CREATE)["createEnvironment"]["pipeline"]["environment"]["id"])
     server.execute(ADD_JOB, environment=made)
     return made
 

@@ -28,7 +28,7 @@ data = test_crash.data
 CREATE = """
 mutation {
   createProject(name: "Shop") { __typename }
-  createEnvironment(project: "Shop", name: "staging") { ... on Pipeline { environment { id } } }
+  createEnvironment(project: "Shop", name: "staging") { ... on PipelinePayload { pipeline { environment { id } } } }
 }
 """
 ADD = """
@@ -38,7 +38,9 @@ mutation ($environment: ID!, $directory: String!) {
   }) { __typename }
 }
 """
-DEPLOY = "mutation ($environment: ID!) { deploy(environment: $environment) { ... on Deployment { id } } }"
+DEPLOY = """
+mutation ($environment: ID!) { deploy(environment: $environment) { ... on DeploymentPayload { deployment { id } } } }
+"""
 GET = "query ($id: ID!) { environment(id: $id) { name } }"
 STATUS = "query ($id: ID!) { deployment(id: $id) { status } }"
 FOLLOW = "subscription ($environment: ID!) { pipelineEvents(environment: $environment) { type } }"
@@ -133,7 +135,7 @@ def test_a_token_of_the_operators_choice_needs_no_configuration_folder(tmp_path:
 
 def test_damaged_read_models_are_rebuilt_at_the_start(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
-        environment = server.execute(CREATE)["createEnvironment"]["environment"]["id"]
+        environment = server.execute(CREATE)["createEnvironment"]["pipeline"]["environment"]["id"]
         server.stop()
         views = bytearray((server.data / "views.db").read_bytes())
         views[100:] = bytes(len(views) - 100)
@@ -145,7 +147,7 @@ def test_damaged_read_models_are_rebuilt_at_the_start(tmp_path: Path) -> None:
 
 def test_read_models_that_are_damaged_while_it_runs_are_rebuilt(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
-        environment = server.execute(CREATE)["createEnvironment"]["environment"]["id"]
+        environment = server.execute(CREATE)["createEnvironment"]["pipeline"]["environment"]["id"]
         server.stop()
         with closing(sqlite3.connect(server.data / "views.db")) as database:
             (size,) = database.execute("PRAGMA page_size").fetchone()
@@ -199,7 +201,7 @@ def test_a_signal_ends_a_start_that_waits_for_its_database(tmp_path: Path, comma
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
 def test_a_signal_ends_it_while_clients_follow(tmp_path: Path, number: signal.Signals, code: int) -> None:
     with serving(tmp_path) as server:
-        environment = server.execute(CREATE)["createEnvironment"]["environment"]["id"]
+        environment = server.execute(CREATE)["createEnvironment"]["pipeline"]["environment"]["id"]
         with _following(server, environment) as one, _following(server, environment) as other:
             process = psutil.Process(server.pid)
             process.send_signal(number)
@@ -216,9 +218,9 @@ def test_a_signal_ends_it_while_clients_follow(tmp_path: Path, number: signal.Si
 
 def test_a_deployment_goes_on_when_it_is_started_again_after_ctrl_c(data: Path) -> None:
     with serving(data) as server:
-        environment = server.execute(CREATE)["createEnvironment"]["environment"]["id"]
+        environment = server.execute(CREATE)["createEnvironment"]["pipeline"]["environment"]["id"]
         server.execute(ADD, environment=environment, directory=str(data))
-        deployment = server.execute(DEPLOY, environment=environment)["deploy"]["id"]
+        deployment = server.execute(DEPLOY, environment=environment)["deploy"]["deployment"]["id"]
         until((data / "marks").exists)
         process = psutil.Process(server.pid)
         process.send_signal(signal.SIGINT)

@@ -86,7 +86,7 @@ def test_who_signs_with_another_key_than_the_others_is_told(database: str, tmp_p
 
 CREATE = """
 mutation ($name: String!, $key: String!) {
-  createProject(name: $name, idempotencyKey: $key) { ... on Project { id cursor } }
+  createProject(name: $name, idempotencyKey: $key) { ... on ProjectPayload { project { id cursor } } }
 }
 """
 READ = "query ($id: ID!, $atLeast: String) { project(id: $id, atLeast: $atLeast) { id name } }"
@@ -107,7 +107,7 @@ def test_what_was_written_on_one_node_is_read_on_the_other_and_not_written_twice
     for number in range(20):
         here, there = nodes[number % 2], nodes[1 - number % 2]
         name, key = f"Project {number}", f"key {number}"
-        made = asked(here, token, CREATE, name=name, key=key)["createProject"]
+        made = asked(here, token, CREATE, name=name, key=key)["createProject"]["project"]
         read = asked(there, token, READ, id=made["id"], atLeast=made["cursor"])["project"]
         assert read == {"id": made["id"], "name": name}
-        assert asked(there, token, CREATE, name=name, key=key)["createProject"] == made
+        assert asked(there, token, CREATE, name=name, key=key)["createProject"]["project"] == made

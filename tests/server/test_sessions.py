@@ -154,7 +154,7 @@ def test_the_console_is_who_has_a_session(stageline: Stageline) -> None:
     for number, (claimed, origin) in enumerate(claims):
         document = f'mutation {{ createStage(environment: "{environment.id}", name: "S{number}") {{ __typename }} }}'
         answer = stageline.send(json={"query": document}, headers=browser.own | {"stageline-origin": claimed})
-        assert answer.json() == {"data": {"createStage": {"__typename": "Pipeline"}}}
+        assert answer.json() == {"data": {"createStage": {"__typename": "PipelinePayload"}}}
         assert environment.events()[-1]["origin"] == origin
 
 
@@ -173,7 +173,7 @@ def test_the_console_says_so_in_connection_init(stageline: Stageline) -> None:
 def test_a_session_issues_tokens_as_long_as_its_token_may(stageline: Stageline) -> None:
     token, made = issue(stageline, expiresAt=soon(48 * 3600))
     browser = sign_in(stageline, token)
-    for expires_at, type_ in (made["expiresAt"], "Token"), (soon(72 * 3600), "Refusal"):
+    for expires_at, type_ in (made["expiresAt"], "TokenPayload"), (soon(72 * 3600), "Refusal"):
         document = f"""mutation {{
           issueToken(name: "x", hash: "{digest(new_token())}", expiresAt: "{expires_at}") {{ __typename }}
         }}"""

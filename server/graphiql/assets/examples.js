@@ -89,10 +89,13 @@ const DEPLOY = `# Deploys the pipeline as it stands. Every change
 #   deploy(environment: …, reason: "new search")
 mutation Deploy($environment: ID!) {
   deploy(environment: $environment) {
-    ... on Deployment {
-      id
-      number
-      status
+    ... on DeploymentPayload {
+      merged
+      deployment {
+        id
+        number
+        status
+      }
     }
     ... on Refusal {
       code

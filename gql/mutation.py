@@ -1,8 +1,8 @@
 """
 The common part of all mutations.
 
-`@mutation` gives a resolver the four common arguments (expectedVersion, reason, idempotencyKey, dryRun), passes them to
-it as a `Write`, and returns a refusal as data.
+`@mutation` gives a resolver the common arguments (reason, idempotencyKey, dryRun) and, if its subject has a version,
+expectedVersion and unchangedSince. It passes them to the resolver as a `Write`, and returns a refusal as data.
 """
 
 import functools
@@ -11,17 +11,18 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 import strawberry
+from msgspec.structs import replace
 
 from application.handler import Outcome, Transaction
 from domain.decider import Decider
 from domain.errors import IdempotencyKeyReused, InvalidArgument, Refused
 from domain.spec import UNSTORABLE
 from gql.context import Context, Info
-from gql.contract.refusal import Refusal, refusal
+from gql.types.refusal import Refusal, refusal
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -34,6 +35,16 @@ MAX_REASON = 1000
 """Maximum length of a reason, in characters."""
 
 
+@strawberry.interface(description="The answer to a mutation that was not refused.")
+class Payload:
+    """The common part of all payloads; the subject of the mutation is a field with the name of its type."""
+
+    changed: bool = strawberry.field(
+        description="Whether the mutation changed anything, or in a dry run would change it; false if everything was"
+        " already as wanted."
+    )
+
+
 @dataclass(frozen=True)
 class Write:
     """The common arguments of a mutation, and the digest of its request.
@@ -43,6 +54,7 @@ class Write:
 
     context: Context
     expected_version: int | None
+    unchanged_since: int | None
     reason: str | None
     key: str | None
     request: str
@@ -56,13 +68,16 @@ class Write:
         *work* checks the expected version itself, because it belongs to one of the streams.
         """
         author = self.context.author(self.reason)
-        assert author.token is not None
+        token = author.token
+        assert token is not None
+        if self.key is not None:
+            author = replace(author, correlation=uuid5(token, self.key))
         try:
             return await self.context.application.handler.transact(
                 work,
                 answer,
                 author,
-                key=None if self.key is None else f"{author.token.hex}:{self.key}",
+                key=None if self.key is None else f"{token.hex}:{self.key}",
                 request=self.request,
                 dry_run=self.dry_run,
             )
@@ -70,9 +85,6 @@ class Write:
             raise IdempotencyKeyReused(key=self.key) from None  # without the token's id
 
 
-ExpectedVersion = Annotated[
-    int | None, strawberry.argument(description="Refuse the change unless this is the current version of the object.")
-]
 Reason = Annotated[
     str | None,
     strawberry.argument(
@@ -90,8 +102,15 @@ DryRun = Annotated[
     bool, strawberry.argument(description="Return the answer that the change would have, and write nothing.")
 ]
 
+UnchangedSince = Annotated[
+    int | None,
+    strawberry.argument(
+        description="A version of the pipeline. Refuse the change if the same property of the same stage, service or"
+        " environment was changed after it; other changes do not matter."
+    ),
+]
+
 _COMMON: tuple[tuple[str, Any, Any], ...] = (
-    ("expected_version", ExpectedVersion, None),
     ("reason", Reason, None),
     ("idempotency_key", IdempotencyKey, None),
     ("dry_run", DryRun, False),
@@ -99,9 +118,14 @@ _COMMON: tuple[tuple[str, Any, Any], ...] = (
 
 
 def mutation(
-    description: str,
+    description: str, *, of: str | None = None, is_part: bool = False
 ) -> Callable[[Callable[Concatenate[Write, Arguments], Awaitable[Answer]]], Any]:
-    """Make a GraphQL mutation of a function that takes a `Write` and its own arguments."""
+    """Make a GraphQL mutation of a function that takes a `Write` and its own arguments.
+
+    *of* names the subject if it has a version: "pipeline". *is_part* says that the mutation changes an existing part
+    of a pipeline, which others leave alone when they change other parts.
+    """
+    optional = _versions(of, is_part)
 
     def wrap(work: Callable[Concatenate[Write, Arguments], Awaitable[Answer]]) -> Any:
         own = inspect.signature(work)
@@ -112,7 +136,7 @@ def mutation(
                 write = _write(info, arguments)
                 return await work(write, **arguments)  # type: ignore[call-arg]  # GraphQL checks them by the signature
             except Refused as refused:
-                return refusal(refused)
+                return await refusal(info.context, refused)
 
         own_parameters = [
             each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in list(own.parameters.values())[1:]
@@ -122,7 +146,7 @@ def mutation(
             *own_parameters,
             *(
                 inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-                for name, annotation, default in _COMMON
+                for name, annotation, default in (*optional, *_COMMON)
             ),
         ]
         resolver.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # as functools does
@@ -135,9 +159,19 @@ def mutation(
     return wrap
 
 
+def _versions(of: str | None, is_part: bool) -> list[tuple[str, Any, Any]]:
+    """Return the arguments of a mutation for the version of its subject."""
+    if of is None:
+        return []
+    text = f"Refuse the change unless this is the current version of the {of}."
+    expected = ("expected_version", Annotated[int | None, strawberry.argument(description=text)], None)
+    return [expected, ("unchanged_since", UnchangedSince, None)] if is_part else [expected]
+
+
 def _write(info: Info, arguments: dict[str, Any]) -> Write:
     """Remove the common arguments from *arguments*, and return them."""
-    expected, reason, key, dry_run = (arguments.pop(name, default) for name, _, default in _COMMON)
+    reason, key, dry_run = (arguments.pop(name, default) for name, _, default in _COMMON)
+    expected, since = (arguments.pop(name, None) for name in ("expected_version", "unchanged_since"))
     if reason is not None and len(reason) > MAX_REASON:
         raise InvalidArgument(argument="reason", why=f"{len(reason):,} characters; at most {MAX_REASON:,} are allowed")
     if key is not None and not 1 <= len(key) <= MAX_KEY:
@@ -145,10 +179,12 @@ def _write(info: Info, arguments: dict[str, Any]) -> Write:
     for argument, text in ("reason", reason), ("idempotencyKey", key):
         if text is not None and UNSTORABLE.search(text):
             raise InvalidArgument(argument=argument, why="NUL and lone surrogates are not allowed")
-    request = msgspec.json.encode([info.field_name, arguments, expected], enc_hook=str)
+    told = [info.field_name, arguments, expected] + ([] if since is None else [since])
+    request = msgspec.json.encode(told, enc_hook=str)
     return Write(
         context=info.context,
         expected_version=expected,
+        unchanged_since=since,
         reason=reason,
         key=key,
         request=hashlib.sha256(request).hexdigest(),
