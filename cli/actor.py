@@ -43,6 +43,17 @@ FORGET = mutation("forgetActor", SELECTION, ACTOR, actor="ID!")
 ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The actor's id, as `stageline history` shows it.")]
 
 
+class NamedActorJson(Struct, rename="camel"):
+    """An actor as other objects name it; the name is null if unknown or forgotten."""
+
+    id: str
+    name: str | None
+
+    @property
+    def text(self) -> str:
+        return self.name or self.id
+
+
 class ActorJson(Struct, rename="camel"):
     id: str
     name: str | None

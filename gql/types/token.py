@@ -6,27 +6,19 @@ from uuid import UUID
 
 import strawberry
 from msgspec import Struct
+from strawberry import Private
 
 from domain.access import ACCESS, TokenIssued, TokenRevoked
+from endpoint.execution.edge import Selected, edge
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.contract.connection import After, Before, Connection, First, Last, connection, cut, part
+from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, cut, part
 from gql.contract.node import Node, global_id
+from gql.types.actor import Actor, actors, existing_actors
 from store.log import RecordedEvent
 
-
-@strawberry.type(description="A token of an actor. The server stores only its hash, and does not show it.")
-class Token(Node):
-    name: str = strawberry.field(description="Name of the token.")
-    actor: str = strawberry.field(description="Id of the actor who uses the token.")
-    issued_at: datetime = strawberry.field(description="When the token was issued.")
-    issued_by: str = strawberry.field(description="Id of the actor who issued the token.")
-    expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
-    revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
-    revoked_by: str | None = strawberry.field(description="Id of the actor who revoked the token, if any.")
-    is_good: bool = strawberry.field(description="Whether the token is valid now: neither revoked nor expired.")
-    version: int = strawberry.field(description="Number of changes to all tokens, for expectedVersion.")
-    cursor: str = strawberry.field(description="A position in the log at which the token has this state.")
+TOKENS = ListName("tokens")
+"""The list of all tokens."""
 
 
 class TokenRecord(Struct):
@@ -35,6 +27,34 @@ class TokenRecord(Struct):
     fact: TokenIssued
     issued: RecordedEvent
     revoked: RecordedEvent | None = None
+
+
+@strawberry.type(description="A token of an actor. The server stores only its hash, and does not show it.")
+class Token(Node):
+    name: str = strawberry.field(description="Name of the token.")
+    issued_at: datetime = strawberry.field(description="When the token was issued.")
+    expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
+    revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
+    is_good: bool = strawberry.field(description="Whether the token is valid now: neither revoked nor expired.")
+    version: int = strawberry.field(description="Number of changes to all tokens, for expectedVersion.")
+    cursor: str = strawberry.field(description="A position in the log at which the token has this state.")
+    record: Private[TokenRecord]
+
+
+@edge(Token, "The actor who uses the token.")
+async def actor(context: Context, tokens: list[Token], selected: Selected) -> list[Actor]:
+    return await existing_actors(context, [token.record.fact.actor for token in tokens], selected)
+
+
+@edge(Token, "The actor who issued the token.")
+async def issued_by(context: Context, tokens: list[Token], selected: Selected) -> list[Actor]:
+    return await existing_actors(context, [token.record.issued.by.actor for token in tokens], selected)
+
+
+@edge(Token, "The actor who revoked the token, if any.")
+async def revoked_by(context: Context, tokens: list[Token], selected: Selected) -> list[Actor | None]:
+    revoked = [token.record.revoked for token in tokens]
+    return await actors(context, [None if each is None else each.by.actor for each in revoked], selected)
 
 
 def token_records(events: Sequence[RecordedEvent]) -> list[TokenRecord]:
@@ -55,15 +75,13 @@ def convert(context: Context, record: TokenRecord, version: int, position: int) 
     return Token(
         id=global_id("token", fact.token),
         name=fact.name,
-        actor=fact.actor,
         issued_at=record.issued.recorded_at,
-        issued_by=record.issued.by.actor,
         expires_at=fact.expires_at,
         revoked_at=None if revoked is None else revoked.recorded_at,
-        revoked_by=None if revoked is None else revoked.by.actor,
         is_good=revoked is None and not has_expired,
         version=version,
         cursor=cursors.of_position(context.application.log.epoch, position),
+        record=record,
     )
 
 
@@ -89,8 +107,11 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[Token]:
+    ) -> Connection[Token] | None:
         log = info.context.application.log
         position, events = await log.position(), await log.read(ACCESS)
-        page = cut(token_records(events), part(first, after, last, before), _cursor)
-        return connection(page, lambda record: convert(info.context, record, len(events), position))
+        records = token_records(events)
+        page = cut(records, part(first, after, last, before, TOKENS), _cursor)
+        return connection(
+            page, lambda record: convert(info.context, record, len(events), position), TOKENS, len(records)
+        )
