@@ -15,6 +15,7 @@ from gql.contract import cursor as cursors
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, cut, part
 from gql.contract.node import Node, global_id
 from gql.types.actor import Actor, actors, existing_actors
+from projections.engine.views import Slice
 from store.log import RecordedEvent
 
 TOKENS = ListName("tokens")
@@ -97,6 +98,16 @@ def _cursor(record: TokenRecord) -> str:
     return record.fact.token.hex
 
 
+async def page(context: Context, slice_: Slice) -> tuple[Connection[Token], int]:
+    """Return a page of the tokens, and the position of the log before it was read."""
+    log = context.application.log
+    position, events = await log.position(), await log.read(ACCESS)
+    records = token_records(events)
+    found = cut(records, slice_, _cursor)
+    made = connection(found, lambda record: convert(context, record, len(events), position), TOKENS, len(records))
+    return made, position
+
+
 @strawberry.type
 class Query:
     @strawberry.field(description="List all tokens in the order of their issue, also revoked and expired ones.")
@@ -108,10 +119,5 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Connection[Token] | None:
-        log = info.context.application.log
-        position, events = await log.position(), await log.read(ACCESS)
-        records = token_records(events)
-        page = cut(records, part(first, after, last, before, TOKENS), _cursor)
-        return connection(
-            page, lambda record: convert(info.context, record, len(events), position), TOKENS, len(records)
-        )
+        found, _ = await page(info.context, part(first, after, last, before, TOKENS))
+        return found

@@ -1,5 +1,8 @@
 """The graph: from any object to those around it, in one query."""
 
+import hashlib
+from collections.abc import Callable
+
 import pytest
 
 from tests.gql.environment import Environment
@@ -178,3 +181,54 @@ def test_a_list_is_counted_where_that_takes_no_scan(environment: Environment) ->
     assert (totals["environments"], totals["deployments"], totals["history"]) == (2, 2, None)
     for field in ("projects", "actors", "tokens"):
         assert totals[field] == len(stageline.everything(field))
+
+
+FOLLOWED = """
+subscription ($project: ID!) {
+  project(id: $project) {
+    environments(first: 20) {
+      nodes { name pipeline { version } latestDeployment { number status progress { done total } } }
+    }
+  }
+}
+"""
+
+
+def test_a_page_of_environments_follows_one_subscription(environment: Environment) -> None:
+    stageline = environment.stageline
+    Environment(stageline).add("elsewhere")  # another project's changes say nothing
+    with stageline.socket() as opened:
+        opened.subscribe("1", FOLLOWED, project=environment.project)
+
+        def until(holds: Callable[[list[Data]], bool]) -> list[Data]:
+            while True:
+                message = opened.receive()
+                assert message["type"] == "next", message
+                nodes: list[Data] = message["payload"]["data"]["project"]["environments"]["nodes"]
+                if holds(nodes):
+                    return nodes
+
+        (first,) = until(lambda nodes: True)
+        assert (first["name"], first["latestDeployment"]) == ("Production", None)
+        environment.add("job")
+        until(lambda nodes: nodes[0]["pipeline"]["version"] == environment.version)
+        stageline.do("createEnvironment", project=environment.project, name="Staging")
+        until(lambda nodes: [each["name"] for each in nodes] == ["Production", "Staging"])
+        environment.do("deploy")
+        done = {"number": 1, "status": "SUCCEEDED", "progress": {"done": 1, "total": 1}}
+        until(lambda nodes: nodes[0]["latestDeployment"] == done)
+        environment.do("editEnvironment", name="Live")
+        until(lambda nodes: nodes[0]["name"] == "Live")
+
+
+def test_a_page_of_tokens_follows_one_subscription(environment: Environment) -> None:
+    stageline = environment.stageline
+    with stageline.socket() as opened:
+        opened.subscribe("1", "subscription { tokens(first: 500) { nodes { name isGood actor { name } } } }")
+        before = opened.receive()["payload"]["data"]["tokens"]["nodes"]
+        digest = hashlib.sha256(environment.id.encode()).hexdigest()
+        made = stageline.do("issueToken", name="followed", hash=digest)
+        issued = opened.receive()["payload"]["data"]["tokens"]["nodes"]
+        assert [each["name"] for each in issued[len(before) :]] == ["followed"]
+        stageline.do("revokeToken", token=made["id"])
+        assert not opened.receive()["payload"]["data"]["tokens"]["nodes"][-1]["isGood"]

@@ -134,7 +134,11 @@ def test_every_list_is_looked_at_here() -> None:
     }
     looked_at = {("Query", name) for name in PAGES}
     walked = {("Project", "environments"), ("Environment", "deployments")}
-    assert paged == looked_at | walked | {("Difference", "events"), ("Subscription", "deployments")}
+    assert paged == looked_at | walked | {
+        ("Difference", "events"),
+        ("Subscription", "deployments"),
+        ("Subscription", "tokens"),
+    }
 
 
 @pytest.mark.parametrize("field", PAGES)
