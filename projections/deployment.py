@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from cache.lru import Cache
 from domain.deployment.fold import evolve
 from domain.deployment.plan import PlannedStage
 from domain.deployment.queue import Action, DeploymentId
@@ -193,10 +194,22 @@ def _fold_stage(stage: StageView, after: StageRun, event: DeploymentEvent, at: d
     return replace(stage, status=after.status, started_at=started_at, finished_at=finished_at)
 
 
+DECODED_BYTES = 16 * 1024 * 1024
+"""Maximum size of the cached views of rows, in bytes, with their documents."""
+
+DECODED = 8
+"""Size of a cached view for each byte of its document, in bytes, with the document."""
+
+
 class Deployments:
-    """Reads deployments."""
+    """Reads deployments.
+
+    The views of equal documents are cached: a page of 20 deployments of 7 services each is decoded in 0.5 ms or more,
+    and found again in 0.05 ms (`bench.query`). `DECODED_BYTES = 0` turns it off.
+    """
 
     def __init__(self, views: Views, log: EventLog) -> None:
+        self._decoded: Cache[bytes, DeploymentView] = Cache(DECODED_BYTES)
         self._rows = Reader(views, projection)
         self._replay = Replay(log, projection)
 
@@ -222,8 +235,15 @@ class Deployments:
         self, environments: Sequence[EnvironmentId], part: Slice, *, has_steps: bool = True
     ) -> Sequence[Page[DeploymentSummary]]:
         """Return the same part of the list of each of *environments*; only that of one may have cursors."""
-        decode: Callable[[bytes], DeploymentSummary] = projection.decode if has_steps else _summaries.decode
+        decode: Callable[[bytes], DeploymentSummary] = self._decode if has_steps else _summaries.decode
         return await self._rows.read_each([str(each) for each in environments], part, decode, is_descending=True)
+
+    def _decode(self, document: bytes) -> DeploymentView:
+        view = self._decoded.get(document)
+        if view is None:
+            view = projection.decode(document)
+            self._decoded.put(document, view, DECODED * len(document))
+        return view
 
     async def find(self, deployments: Collection[DeploymentId]) -> Mapping[UUID, DeploymentView]:
         """Return the deployments that exist."""

@@ -330,6 +330,22 @@ def listed_in(environment: EnvironmentId) -> ListName:
     return ListName("deployments", environment.hex)
 
 
+def _cached(context: Context, view: DeploymentSummary, environment: Environment) -> Deployment:
+    """Return the deployment of *view* from the cache, if the view is itself cached.
+
+    Making the objects of 20 deployments of 7 services takes 1 ms (`bench.query`); `SHOWN_BYTES = 0` turns it off.
+    """
+    if not isinstance(view, DeploymentView):
+        return convert(view, environment, context.application.log.epoch)
+    cache = context.application.shown
+    known, deployment = cache.get(view.id) or (None, None)
+    if known is not view or deployment is None or deployment.environment != environment:
+        deployment = convert(view, environment, context.application.log.epoch)
+        parts = sum(1 + len(stage.services) for stage in view.stages)
+        cache.put(view.id, (view, deployment), pipelines.CACHED_OBJECT * (1 + parts))
+    return deployment
+
+
 async def _pages(
     context: Context, environments: Sequence[Environment], selected: Selected, slice_: Slice
 ) -> dict[EnvironmentId, Page[Deployment]]:
@@ -339,10 +355,9 @@ async def _pages(
     owners = {each.key: each for each in environments}
     has_steps = not STEPS.isdisjoint(selected)
     pages = await context.application.deployments.list_each(list(owners), slice_, has_steps=has_steps)
-    epoch = context.application.log.epoch
     return {
         key: Page(
-            edges=tuple(PageEdge(edge.cursor, convert(edge.node, owner, epoch)) for edge in page.edges),
+            edges=tuple(PageEdge(edge.cursor, _cached(context, edge.node, owner)) for edge in page.edges),
             has_previous=page.has_previous,
             has_next=page.has_next,
         )

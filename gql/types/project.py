@@ -108,11 +108,8 @@ class Query:
 
     @strawberry.field(description="Return a project.")
     async def project(self, info: Info, id: ProjectArgument) -> Project | None:
-        application = info.context.application
-        await info.context.settled()
         info.context.reads(WHOLE)
         try:
-            view = await application.projects.get(await find(info.context, id))
+            return await project_of(info.context, await find(info.context, id))
         except ProjectNotFound:
             return None
-        return None if view is None else from_view(info.context, view)

@@ -241,7 +241,7 @@ class CompiledQueries:
             }
         except Exception:  # graphql-core fails in the same way, and reports it
             return None
-        return Call(fields, arguments, query.cost.is_long(variables))
+        return Call(fields, arguments, query.cost.is_long(variables, is_compiled=True))
 
     def _forget(self, _: tuple[str, str | None], query: CompiledQuery) -> None:
         """Drop the calls of a dropped query."""
