@@ -8,8 +8,6 @@ import strawberry
 
 from domain import project as projects
 from domain.deployment import queue as queues
-from domain.deployment.state import DeploymentPlanned
-from domain.pipeline.environment import EnvironmentCreated
 from domain.project import EnvironmentId, ProjectId
 from endpoint.streams.mark import NEWEST
 from gql.context import Context, Info
@@ -25,7 +23,6 @@ class ProjectActivity:
     def __init__(self, context: Context, project: ProjectId) -> None:
         self._context = context
         self._project = project
-        self._environments: set[UUID] = set()
         self._streams: set[UUID] = set()
 
     async def read(self) -> Reading[Project]:
@@ -36,7 +33,6 @@ class ProjectActivity:
         state = (await application.handler.states.load(projects.decider, self._project)).state
         environments = [EnvironmentId(entry.id) for entry in state.environments]
         running = await application.queues.open(environments)
-        self._environments = set(environments)
         self._streams = {
             self._project,
             *environments,
@@ -46,14 +42,11 @@ class ProjectActivity:
         return Reading(value=await project_of(self._context, self._project), position=position, is_final=False)
 
     def concerns(self, recorded: RecordedEvent) -> bool:
-        """Whether an event changes the project or a part of it; only a deployment that has not ended gets events."""
-        match recorded.event:
-            case DeploymentPlanned(environment=environment):
-                return environment in self._environments
-            case EnvironmentCreated(project=project):
-                return project == self._project
-            case _:
-                return recorded.stream in self._streams
+        """Whether an event changes the project or a part of it.
+
+        A new environment is an event of its project, too, and a new deployment one of its queue.
+        """
+        return recorded.stream in self._streams
 
 
 @strawberry.type

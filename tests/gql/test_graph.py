@@ -89,6 +89,7 @@ def test_a_deployment_says_who_and_how_far(environment: Environment) -> None:
     over = environment.let_end(running)
     assert over["durationSeconds"] > 0
     assert over["progress"] == {"done": 1, "total": 1}
+    assert stageline.execute(RUN, id=merged["id"])["deployment"] == ended
     stageline.do("setActorProfile", actor="admin", name="Bea")  # an answer with a name is never kept
     assert stageline.execute(RUN, id=merged["id"])["deployment"]["requestedBy"]["name"] == "Bea"
 
