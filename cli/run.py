@@ -98,7 +98,7 @@ class DeploymentJson(DeploymentSummaryJson, rename="camel"):
 
 SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
-  id: deploymentId environment { id name } number action status actor reason pipelineVersion
+  id: deploymentId environment { id name } number action status requestedBy { id name } reason pipelineVersion
   requestedAt startedAt finishedAt cancellation
   failure { stage { id: stageId name } service { id: serviceId name type } phase reason }
   stages {

@@ -202,7 +202,6 @@ class DeploymentSnapshot:
     number: int = strawberry.field(description="Number of the deployment in its environment, from 1.")
     action: Action = strawberry.field(description="The effect on the services of the plan.")
     status: Status = strawberry.field(description="Status of the deployment.")
-    actor: str = strawberry.field(description="Id of the actor who requested the deployment.")
     reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")
     pipeline_version: int = strawberry.field(description="Version of the pinned pipeline.")
     requested_at: datetime = strawberry.field(description="When the deployment was requested.")
@@ -217,6 +216,12 @@ class DeploymentSnapshot:
     cursor: str = strawberry.field(
         description="Position of the last event in the log, to follow deploymentEvents after it."
     )
+    requester: Private[str]
+
+
+@edge(DeploymentSnapshot, "The actor who requested the deployment.", name="requested_by")
+async def snapshot_requested_by(context: Context, found: list[DeploymentSnapshot], selected: Selected) -> list[Actor]:
+    return await existing_actors(context, [each.requester for each in found], selected)
 
 
 async def snapshot_of(context: Context, view: DeploymentView) -> DeploymentSnapshot:
@@ -226,7 +231,6 @@ async def snapshot_of(context: Context, view: DeploymentView) -> DeploymentSnaps
         number=view.number,
         action=view.action,
         status=view.status,
-        actor=view.actor,
         reason=view.reason,
         pipeline_version=view.pipeline_version,
         requested_at=view.requested_at,
@@ -237,6 +241,7 @@ async def snapshot_of(context: Context, view: DeploymentView) -> DeploymentSnaps
         stages=[_stage_snapshot(stage) for stage in view.stages],
         version=view.version,
         cursor=cursors.of_position(context.application.log.epoch, view.position),
+        requester=view.actor,
     )
 
 

@@ -36,6 +36,7 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "DateTime": moments,
     "Float": st.floats(allow_nan=False, allow_infinity=False),
     "ID": texts,
+    "LogPosition": st.integers(0, 2**53 - 1),
     "Int": st.integers(-(2**31), 2**31 - 1),
     "String": texts,
 }
