@@ -4,7 +4,8 @@ The cost of the pipeline query, compared with other servers: `python -m bench.qu
 Several servers answer the query for a whole pipeline, every field of it, one after the other in each round, at 16
 connections: ours, with its answers kept as bytes and with only the document kept, everything else done each time;
 plain Starlette under the same settings of uvicorn; Apollo Server and mercurius with its JIT on Node, which npm
-installs. What is measured is answers in a second, and the CPU time that the server's process takes for each.
+installs. Ours and Starlette also answer a dashboard: 20 environments with their newest deployments and the status of
+each service. What is measured is answers in a second, and the CPU time that the server's process takes for each.
 
 With `--store postgres` ours are two nodes on a PostgreSQL of its own, whose processes aren't counted.
 """
@@ -57,18 +58,21 @@ BARS = [
     Bar(KEPT, MERCURIUS, 1),
 ]
 
+DASHBOARD_BARS = [Bar(COMPILED, PLAIN, 3, is_rate=False)]
+"""Those of a page of environments with their newest deployments, which comes from the read models."""
+
 
 async def main(seconds: float, rounds: int, store: str) -> None:
     with tempfile.TemporaryDirectory() as folder, all_of_them(Path(folder), SIZES, store) as servers:
-        for size in SIZES:
-            asked = {name: each[size] for name, each in servers.items()}
+        for size in servers[KEPT]:
+            asked = {name: each[size] for name, each in servers.items() if size in each}
             answer = json.loads(asked[KEPT].answer)
             assert all(json.loads(each.answer) == answer for each in asked.values()), "the answers are not the same"
             print(
                 f"{size}, {len(asked[KEPT].answer)} bytes; {CONNECTIONS} connections, {rounds} rounds of {seconds:g} s:"
             )
             taken = await measured(asked, seconds, rounds)
-            for bar in BARS:
+            for bar in BARS if size in SIZES else DASHBOARD_BARS:
                 print(bar.told(taken), flush=True)
 
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,31 @@ query Pipeline($environment: ID!) {
   }
 }
 """
+DASHBOARD = """
+query Dashboard($project: ID!) {
+  project(id: $project) {
+    id name
+    environments(first: 20) {
+      nodes {
+        id name target isDeleted
+        latestDeployment {
+          id number action status requestedAt startedAt finishedAt durationSeconds
+          progress { done total }
+          currentStage { id name }
+          stages { id name status services { id name type status } }
+        }
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}
+"""
+ENVIRONMENTS = 20
+"""Environments of the dashboard, each with a deployment of 7 services."""
+
 CREATE = """
-mutation ($name: String!) {
-  createEnvironment(project: "bench", name: $name) { ... on PipelinePayload { pipeline { environment { id } } } }
+mutation ($name: String!, $project: ID! = "bench") {
+  createEnvironment(project: $project, name: $name) { ... on PipelinePayload { pipeline { environment { id } } } }
 }
 """
 APPLY = """
@@ -56,6 +78,13 @@ mutation ($environment: ID!, $document: String!) {
   applyPipeline(environment: $environment, document: $document) { __typename }
 }
 """
+DEPLOY = """
+mutation ($environment: ID!) { deploy(environment: $environment) { ... on DeploymentPayload { deployment { id } } } }
+"""
+CANCEL = """
+mutation ($id: ID!) { cancelDeployment(deployment: $id, force: true) { ... on DeploymentPayload { changed } } }
+"""
+STATUS = "query ($id: ID!) { deployment(id: $id) { finishedAt } }"
 TYPES = ("DATABASE", "JOB", "CONTAINER", "APPLICATION")
 
 Services = Mapping[str, tuple[int, ...]]
@@ -64,13 +93,21 @@ Services = Mapping[str, tuple[int, ...]]
 
 class Made(Struct):
     """An ended server's *data*, or its *database*, whose environments are those with the ids, and the token to ask it
-    with."""
+    with. *dashboard* is the project with many environments."""
 
     data: Path
     config: Path
     database: str | None
     environments: dict[str, str]
     token: str
+    dashboard: str = ""
+
+    def questions(self, *, has_dashboard: bool) -> dict[str, tuple[str, str, dict[str, str]]]:
+        """By what is asked for: the file of its answer, the document and the variables."""
+        asked = {size: (id_, QUERY, {"environment": id_}) for size, id_ in self.environments.items()}
+        if has_dashboard:
+            asked[f"dashboard, {ENVIRONMENTS} environments"] = ("dashboard", DASHBOARD, {"project": self.dashboard})
+        return asked
 
 
 @contextmanager
@@ -86,9 +123,10 @@ def all_of_them(folder: Path, sizes: Services, store: str) -> Iterator[dict[str,
         }
         answers = folder / "answers"
         answers.mkdir()
-        for size, asked in ours.items():
-            (answers / f"{made.environments[size]}.json").write_bytes(asked.answer)
+        for size, (file, _, _) in made.questions(has_dashboard=True).items():
+            (answers / f"{file}.json").write_bytes(ours[size].answer)
         servers |= stack.enter_context(_plain(made, folder, answers))
+        (answers / "dashboard.json").unlink()
         for name in ("apollo", "mercurius"):
             servers[name] = stack.enter_context(_node(name, made, answers))
         yield servers
@@ -118,7 +156,23 @@ def _made(folder: Path, sizes: Services, database: str | None) -> Made:
             applied = execute(APPLY, environment=id_, document=_document(stages))
             assert applied == {"applyPipeline": {"__typename": "Pipeline"}}, applied
             made.environments[name] = id_
+        made.dashboard = _dashboard(execute)
     return made
+
+
+def _dashboard(execute: Callable[..., Any]) -> str:
+    """Return a project whose environments have a deployment each, which was cancelled."""
+    created = execute('mutation { createProject(name: "dashboard") { ... on Project { id } } }')
+    project = str(created["createProject"]["id"])
+    for number in range(ENVIRONMENTS):
+        variables = {"name": f"Environment {number:02}", "project": project}
+        id_ = execute(CREATE, **variables)["createEnvironment"]["pipeline"]["environment"]["id"]
+        execute(APPLY, environment=id_, document=_document((2, 0, 1, 4)))
+        deployment = execute(DEPLOY, environment=id_)["deploy"]["deployment"]["id"]
+        execute(CANCEL, id=deployment)
+        while execute(STATUS, id=deployment)["deployment"]["finishedAt"] is None:
+            time.sleep(0.02)
+    return project
 
 
 def _document(stages: tuple[int, ...]) -> str:
@@ -144,7 +198,7 @@ def _document(stages: tuple[int, ...]) -> str:
 @contextmanager
 def _stageline(made: Made, data: Path, *options: str) -> Iterator[dict[str, Asked]]:
     with _started(made, data, *options) as (port, process):
-        yield _each(made, process, port, "/graphql")
+        yield _each(made, process, port, "/graphql", has_dashboard=True)
 
 
 @contextmanager
@@ -167,7 +221,7 @@ def _plain(made: Made, folder: Path, answers: Path) -> Iterator[dict[str, dict[s
     command = [sys.executable, "-m", "bench.plain", str(port), str(answers)]
     with _running(command, port, PYTHONPATH=str(installed)) as process:
         yield {
-            f"plain Starlette, {name}": _each(made, process, port, f"/{kind}/{{}}")
+            f"plain Starlette, {name}": _each(made, process, port, f"/{kind}/{{}}", has_dashboard=True)
             for kind, name in (("orjson", "orjson each time"), ("bytes", "bytes as they are"))
         }
 
@@ -181,12 +235,14 @@ def _node(name: str, made: Made, answers: Path) -> Iterator[dict[str, Asked]]:
         yield _each(made, process, port, "/graphql")
 
 
-def _each(made: Made, process: psutil.Process, port: int, path: str) -> dict[str, Asked]:
+def _each(
+    made: Made, process: psutil.Process, port: int, path: str, *, has_dashboard: bool = False
+) -> dict[str, Asked]:
     """What to ask for each size, and the answer, which is given before anything is measured."""
     asked = {}
-    for size, environment in made.environments.items():
-        at = path.format(environment)
-        body = json.dumps({"query": QUERY, "variables": {"environment": environment}}).encode()
+    for size, (file, document, variables) in made.questions(has_dashboard=has_dashboard).items():
+        at = path.format(file)
+        body = json.dumps({"query": document, "variables": variables}).encode()
         answer = httpx.post(
             f"http://127.0.0.1:{port}{at}", content=body, headers=_headers(made), timeout=STARTING, trust_env=False
         ).raise_for_status()

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from msgspec import convert
+from msgspec import Struct, convert
 
 from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions, mutation
 from cli.client import Client, document
@@ -49,6 +49,17 @@ SET = mutation(
 FORGET = mutation("forgetActor", "ActorPayload", "subject: actor { ...ActorFields }", ACTOR, actor="ID!", **VERSIONED)
 
 ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The actor's id, as `stageline history` shows it.")]
+
+
+class NamedActorJson(Struct, rename="camel"):
+    """An actor as other objects name it; the name is null if unknown or forgotten."""
+
+    id: str
+    name: str | None
+
+    @property
+    def text(self) -> str:
+        return self.name or self.id
 
 
 class ActorJson(AnswerJson, rename="camel"):

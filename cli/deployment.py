@@ -49,7 +49,14 @@ def list_(
     with Client.known() as client:
         found = list(run.newest(client, scope.find(client).id, limit))
     rows = [
-        (str(each.number), each.status.lower(), moment(each.requested_at), each.took, each.actor, each.reason or "")
+        (
+            str(each.number),
+            each.status.lower(),
+            moment(each.requested_at),
+            each.took,
+            each.requested_by.text,
+            each.reason or "",
+        )
         for each in found
     ]
     text = table(("#", "Status", "Requested", "Took", "By", "Reason"), rows) if rows else "<no deployment>"

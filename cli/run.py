@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from msgspec import UNSET, Struct, UnsetType, convert
 
+from cli.actor import NamedActorJson
 from cli.change import AnswerJson
 from cli.client import Client, Data, document
 from cli.errors import Failed, Misused
@@ -71,7 +72,7 @@ class DeploymentSummaryJson(AnswerJson, rename="camel"):
     number: int
     action: str
     status: str
-    actor: str
+    requested_by: NamedActorJson
     reason: str | None
     pipeline_version: int
     requested_at: datetime
@@ -99,7 +100,7 @@ class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
 
 SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
-  id: deploymentId environment { id name } number action status actor reason pipelineVersion
+  id: deploymentId environment { id name } number action status requestedBy { id name } reason pipelineVersion
   requestedAt startedAt finishedAt cancellation
   failure { stage { id: stageId name } service { id: serviceId name type } phase reason }
   stages {
@@ -118,7 +119,7 @@ fragment SnapshotFields on DeploymentSnapshot {
 
 SUMMARY = """
 fragment SummaryFields on Deployment {
-  id environment { id name } number action status actor reason pipelineVersion
+  id environment { id name } number action status requestedBy { id name } reason pipelineVersion
   requestedAt startedAt finishedAt cancellation
   failure { stage { id: stageId name } service { id: serviceId name type } phase reason }
 }
@@ -224,7 +225,8 @@ def described(deployment: DeploymentJson) -> str:
 
 def _lines(deployment: DeploymentJson) -> Iterator[str]:
     yield f"Deployment {deployment.number} of {deployment.environment.name}: {deployment.status.lower()}"
-    yield f"  requested {moment(deployment.requested_at)} by {deployment.actor}{_because(deployment.reason)}"
+    by = deployment.requested_by.text
+    yield f"  requested {moment(deployment.requested_at)} by {by}{_because(deployment.reason)}"
     yield f"  pipeline version {deployment.pipeline_version}" + (f", took {deployment.took}" if deployment.took else "")
     width = max((len(each.name) for stage in deployment.stages for each in stage.services), default=0)
     for stage in deployment.stages:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from msgspec import convert
 
+from cli.actor import NamedActorJson
 from cli.change import AnswerJson, ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
@@ -32,7 +33,8 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 TOKEN = """
 fragment TokenFields on Token {
-  id name actor issuedAt issuedBy expiresAt revokedAt revokedBy isGood cursor
+  id name issuedAt expiresAt revokedAt isGood cursor
+  actor { id name } issuedBy { id name } revokedBy { id name }
 }
 """
 LIST = document(
@@ -64,18 +66,18 @@ HEAD = ("Name", "Actor", "Made", "Good until", "Id")
 class TokenJson(AnswerJson, rename="camel"):
     id: str
     name: str
-    actor: str
+    actor: NamedActorJson
     issued_at: datetime
-    issued_by: str
+    issued_by: NamedActorJson
     expires_at: datetime | None
     revoked_at: datetime | None
-    revoked_by: str | None
+    revoked_by: NamedActorJson | None
     is_good: bool
     cursor: str
 
     def row(self) -> tuple[str, ...]:
         until = "revoked" if self.revoked_at else moment(self.expires_at) if self.is_good else "expired"
-        return self.name, self.actor, moment(self.issued_at), until, self.id
+        return self.name, self.actor.text, moment(self.issued_at), until, self.id
 
 
 class NewTokenJson(TokenJson):

@@ -24,6 +24,7 @@ from projections.environment import Environments
 from projections.history import History
 from projections.pipeline import Pipelines
 from projections.project import Projects
+from projections.queue import Queues
 from store import ids
 from store.log import Author, EventLog, Origin
 from store.output import OutputStore
@@ -41,6 +42,7 @@ class Application:
     projector: Projector
     projects: Projects
     environments: Environments
+    queues: Queues
     pipelines: Pipelines
     deployments: Deployments
     history: History

@@ -4,7 +4,7 @@ Deployments of an environment, newest first.
 `domain.deployment.evolve` folds each event; a view adds the times at which its parts changed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import cast, get_args
 from uuid import UUID
@@ -13,11 +13,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from cache.lru import Cache
 from domain.deployment.fold import evolve
 from domain.deployment.plan import PlannedStage
 from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import (
     Cancellation,
+    CancellationRequested,
     Deployment,
     DeploymentEvent,
     DeploymentPlanned,
@@ -52,7 +54,10 @@ class StageView(Struct, frozen=True, kw_only=True):
 
 
 class DeploymentSummary(Struct, frozen=True, kw_only=True):
-    """A deployment without its steps: *actor* requested it for *reason*, and *worker* carries it out."""
+    """A deployment without its steps: *actor* requested it for *reason*, and *worker* carries it out.
+
+    *cancelled_by* is the actor of the last request to cancel it.
+    """
 
     id: DeploymentId
     environment: EnvironmentId
@@ -66,6 +71,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cancellation: Cancellation | None = None
+    cancelled_by: str | None = None
     failure: Failure | None = None
     worker: str | None = None
     version: int
@@ -96,6 +102,7 @@ def fold(view: DeploymentView | None, recorded: RecordedEvent) -> DeploymentView
         started_at=at if isinstance(event, DeploymentStarted) else view.started_at,
         finished_at=at if after.status.is_final else None,
         cancellation=after.cancellation,
+        cancelled_by=recorded.by.actor if isinstance(event, CancellationRequested) else view.cancelled_by,
         failure=after.failure,
         worker=after.worker,
         stages=tuple(_fold_stage(stage, run, event, at) for stage, run in zip(view.stages, after.stages, strict=True)),
@@ -108,7 +115,7 @@ def place(view: DeploymentView) -> ListPlace:
     return ListPlace(parent=str(view.environment), sort=f"{view.number:010}")
 
 
-projection = Projection("deployment", 5, DeploymentView, key, fold, place)
+projection = Projection("deployment", 6, DeploymentView, key, fold, place)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -187,10 +194,22 @@ def _fold_stage(stage: StageView, after: StageRun, event: DeploymentEvent, at: d
     return replace(stage, status=after.status, started_at=started_at, finished_at=finished_at)
 
 
+DECODED_BYTES = 16 * 1024 * 1024
+"""Maximum size of the cached views of rows, in bytes, with their documents."""
+
+DECODED = 8
+"""Size of a cached view for each byte of its document, in bytes, with the document."""
+
+
 class Deployments:
-    """Reads deployments."""
+    """Reads deployments.
+
+    The views of equal documents are cached: a page of 20 deployments of 7 services each is decoded in 0.5 ms or more,
+    and found again in 0.05 ms (`bench.query`). `DECODED_BYTES = 0` turns it off.
+    """
 
     def __init__(self, views: Views, log: EventLog) -> None:
+        self._decoded: Cache[bytes, DeploymentView] = Cache(DECODED_BYTES)
         self._rows = Reader(views, projection)
         self._replay = Replay(log, projection)
 
@@ -209,8 +228,26 @@ class Deployments:
 
         Raises `InvalidArgument` for an invalid cursor.
         """
-        decode: Callable[[bytes], DeploymentSummary] = projection.decode if has_steps else _summaries.decode
-        return await self._rows.read_list(str(environment), part, decode, is_descending=True)
+        (page,) = await self.list_each([environment], part, has_steps=has_steps)
+        return page
+
+    async def list_each(
+        self, environments: Sequence[EnvironmentId], part: Slice, *, has_steps: bool = True
+    ) -> Sequence[Page[DeploymentSummary]]:
+        """Return the same part of the list of each of *environments*; only that of one may have cursors."""
+        decode: Callable[[bytes], DeploymentSummary] = self._decode if has_steps else _summaries.decode
+        return await self._rows.read_each([str(each) for each in environments], part, decode, is_descending=True)
+
+    def _decode(self, document: bytes) -> DeploymentView:
+        view = self._decoded.get(document)
+        if view is None:
+            view = projection.decode(document)
+            self._decoded.put(document, view, DECODED * len(document))
+        return view
+
+    async def find(self, deployments: Collection[DeploymentId]) -> Mapping[UUID, DeploymentView]:
+        """Return the deployments that exist."""
+        return await self._rows.find(deployments)
 
 
 _summaries = msgspec.json.Decoder(DeploymentSummary)

@@ -1,5 +1,6 @@
 """Environments of a project, by name, without their stages and services."""
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import assert_never, cast, get_args
 from uuid import UUID
@@ -105,6 +106,14 @@ class Environments:
     async def get(self, environment: EnvironmentId) -> EnvironmentView | None:
         """Return an environment, also a deleted one, or None."""
         return await self._rows.get(environment)
+
+    async def find(self, environments: Collection[EnvironmentId]) -> Mapping[UUID, EnvironmentView]:
+        """Return the environments that exist, also deleted ones."""
+        return await self._rows.find(environments)
+
+    async def list_each(self, projects: Sequence[ProjectId], part: Slice) -> Sequence[Page[EnvironmentView]]:
+        """Return the same part of the environments of each of *projects*; only that of one may have cursors."""
+        return await self._rows.read_each([str(each) for each in projects], part, projection.decode)
 
     async def list(self, project: ProjectId, part: Slice = FIRST) -> Page[EnvironmentView]:
         """Return the environments of a project that are not deleted, by name without regard to case.

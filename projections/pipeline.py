@@ -12,9 +12,9 @@ from domain.pipeline.state import Pipeline, PipelineEvent
 from domain.project import EnvironmentId, ProjectId
 from projections import history
 from projections.engine import snapshot
-from projections.engine.projection import Projection
+from projections.engine.projection import Projection, Reader
 from projections.engine.replay import Replay
-from projections.engine.snapshot import Snapshots
+from projections.engine.snapshot import Snapshots, VersionedView
 from projections.engine.views import ListPlace, ViewRow, Views
 from projections.environment import EVENTS
 from store.log import EventLog, RecordedEvent
@@ -86,6 +86,7 @@ class Pipelines:
 
     def __init__(self, log: EventLog, views: Views | None = None) -> None:
         self._replay = Replay(log, projection, None if views is None else Snapshots(log, views, projection))
+        self._rows = None if views is None else Reader(views, projection)
 
     async def get(
         self,
@@ -101,6 +102,24 @@ class Pipelines:
         The result is None if there was no such environment or version at that time.
         """
         return await self._replay.get(environment, version, as_of, has_asked=has_asked)
+
+    async def get_all(
+        self, environments: Collection[EnvironmentId], *, has_asked: bool = False
+    ) -> Mapping[EnvironmentId, PipelineView]:
+        """Return the newest pipelines, as new as the read models, with at most one statement."""
+        found: dict[EnvironmentId, PipelineView] = {}
+        for each in environments if has_asked else ():
+            known = self._replay.current(each)
+            if known is not None:
+                found[each] = known
+        missing = [each for each in environments if each not in found]
+        if missing and self._rows is not None:
+            rows = await self._rows.find(missing)
+            for each in missing:
+                if each in rows:
+                    found[each] = view = rows[each]
+                    self._replay.keep(each, VersionedView(view.version, view.updated_at, view))
+        return found
 
     async def at(self, environment: EnvironmentId, versions: Collection[int]) -> Mapping[int, PipelineView | None]:
         """Return the pipeline at each of *versions* in one pass, without versions that do not exist yet."""

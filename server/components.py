@@ -30,6 +30,7 @@ from projections.environment import Environments
 from projections.history import History
 from projections.pipeline import Pipelines
 from projections.project import Projects
+from projections.queue import Queues
 from projections.standing import RowList
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.machine import machine
@@ -173,6 +174,7 @@ def _application(stores: Stores, targets: frozenset[Target], signing_key: Ed2551
         projector=stores.projector,
         projects=Projects(views),
         environments=Environments(views),
+        queues=Queues(views),
         pipelines=Pipelines(log, views),
         deployments=Deployments(views, log),
         history=History(views, log),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from endpoint.execution.aside import on_current_loop
-from projections import audit, deployment, environment, pipeline, project, standing
+from projections import audit, deployment, environment, pipeline, project, queue, standing
 from projections.engine.projector import Projector
 from projections.engine.views import Views
 from projections.postgres.projector import SharedProjector
@@ -29,6 +29,8 @@ PROJECTIONS = (
     environment.projection,
     pipeline.projection,
     deployment.projection,
+    queue.projection,
+    queue.merged,
     standing.unfinished,
     standing.standing,
     audit.projection,

@@ -9,9 +9,11 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from graphql import GraphQLError
+from strawberry.types import Info
 
 from endpoint.execution.aside import Aside, Departure
 from endpoint.execution.batch import Batch
+from endpoint.execution.selection import names
 from endpoint.identity import Credentials, Identity
 
 Key = TypeVar("Key", bound=Hashable)
@@ -38,7 +40,8 @@ class RequestContext(ABC):
 
     *claimed_origin* is the client's own header. *connection_params* is the payload of `connection_init`, and
     *credentials* are those of the WebSocket's handshake. *position* is the log's when the query arrived, if known.
-    *read* collects the streams that a root field's answer depends on. *has_waited* says that a wait for `atLeast`
+    *read* collects the streams that a root field's answer depends on, and *varies* says that it depends on more than
+    the log. *has_waited* says that a wait for `atLeast`
     failed already. *departure* returns when the client is gone. *aside* is the thread for long queries, if any.
     """
 
@@ -48,6 +51,7 @@ class RequestContext(ABC):
     credentials: Credentials | None = None
     position: int | None = None
     read: set[UUID] | None = None
+    varies: bool = False
     has_waited: bool = False
     departure: Departure | None = None
     aside: Aside[Any] | None = None
@@ -85,6 +89,28 @@ class RequestContext(ABC):
     def collector(self) -> Self:
         """Return a context for one root field, which collects the streams that the field reads."""
         return replace(self, read=set())
+
+    @property
+    def reads_of_root(self) -> frozenset[UUID]:
+        """The streams that a root field's answer depends on; none if it can't be cached."""
+        return frozenset() if self.varies or not self.read else frozenset(self.read)
+
+    async def load_edge(
+        self, load: Callable[..., Awaitable[Sequence[Value]]], source: object, info: Info[Any, Any], arguments: Any
+    ) -> Value:
+        """Return the value of an edge from *source*; the same edge of other objects is loaded with it."""
+        raw = info._raw_info
+        key = load, id(raw.field_nodes[0]), id(raw.variable_values)  # the same edge of the same operation
+        if key not in self._batches:
+            selected = names(info)
+
+            async def load_all(sources: list[object]) -> Sequence[Value]:
+                return await load(self, sources, selected, **arguments)
+
+            self._batches[key] = Batch(load_all)
+            asyncio.get_running_loop().call_soon(self._load, key)
+        value: Value = await self._batches[key].want(source)
+        return value
 
     async def together(self, load: Callable[[Any, list[Key]], Awaitable[Sequence[Value]]], key: Key) -> Value:
         """Return the value that *load* gives for *key*; keys that are wanted at the same time are loaded together."""

@@ -1,16 +1,21 @@
 """The fields that a document selects below a resolver's own field."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode
+from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, InlineFragmentNode
 from strawberry.types import Info
 
 
 def names(info: Info[Any, Any]) -> frozenset[str]:
     """Return the names of all fields selected below a resolver's own, at any depth, conditional ones included."""
-    raw = info._raw_info
+    return names_below(info._raw_info.field_nodes, info._raw_info.fragments)
+
+
+def names_below(nodes: Iterable[FieldNode], fragments: Mapping[str, FragmentDefinitionNode]) -> frozenset[str]:
+    """Return the names of all fields selected below *nodes*, at any depth, conditional ones included."""
     found: set[str] = set()
-    waiting = [node.selection_set for node in raw.field_nodes]
+    waiting = [node.selection_set for node in nodes]
     spread: set[str] = set()
     while waiting:
         selected = waiting.pop()
@@ -18,7 +23,7 @@ def names(info: Info[Any, Any]) -> frozenset[str]:
             if isinstance(node, FragmentSpreadNode):
                 if node.name.value not in spread:
                     spread.add(node.name.value)
-                    waiting.append(raw.fragments[node.name.value].selection_set)
+                    waiting.append(fragments[node.name.value].selection_set)
                 continue
             if isinstance(node, FieldNode):
                 found.add(node.name.value)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 import strawberry
+from msgspec import Struct
 
 from domain.errors import InvalidArgument
 from projections.engine import views
@@ -56,14 +57,59 @@ class Edge(Generic[T]):
     node: T = strawberry.field(description="The element.")
 
 
-@strawberry.type(description="A page of a list.")
-class Connection(Generic[T]):
-    edges: list[Edge[T]] = strawberry.field(description="The elements of the page, in the order of the list.")
+@strawberry.type(description="A page of a list that has its own way to count.")
+class UncountedConnection(Generic[T]):
+    nodes: list[T] = strawberry.field(description="The elements of the page, in the order of the list.")
+    edges: list[Edge[T]] = strawberry.field(description="The same elements, each with its cursor.")
     page_info: PageInfo = strawberry.field(description="The ends of the page.")
 
 
-def part(first: int | None, after: str | None, last: int | None, before: str | None) -> Slice:
-    """Return the slice that the arguments select; raises `InvalidArgument` beyond `MAX_PAGE`."""
+@strawberry.type(description="A page of a list.")
+class Connection(UncountedConnection[T]):
+    total_count: int | None = strawberry.field(
+        default=None,
+        description="Number of elements of the whole list; null for a list that would have to be scanned to count it.",
+    )
+
+
+class ListName(Struct, frozen=True):
+    """The list that a cursor belongs to: its *name*, and the UUID or text of the object that *owner* names, if any."""
+
+    name: str
+    owner: str = ""
+
+    def cursor(self, place: str) -> str:
+        """Return the cursor of a *place* in this list."""
+        return f"{self.name}.{self.owner}.{place}"
+
+    def place(self, argument: str, cursor: str | None) -> str | None:
+        """Return the place of *cursor*, given as *argument*; raises `InvalidArgument` if it is another list's."""
+        if cursor is None:
+            return None
+        name, _, rest = cursor.partition(".")
+        owner, _, place = rest.partition(".")
+        if not place or not name.isidentifier():
+            raise InvalidArgument(argument=argument, why="it is damaged, or belongs to another list")
+        if name != self.name:
+            raise InvalidArgument(
+                argument=argument, why=f"it is a cursor of {name:.50}; {self.name} accepts only cursors of its own"
+            )
+        if owner != self.owner:
+            raise InvalidArgument(
+                argument=argument, why=f"it is a cursor of other {name}: use a cursor of the same list"
+            )
+        return place
+
+
+def part(
+    first: int | None, after: str | None, last: int | None, before: str | None, of: ListName | None = None
+) -> Slice:
+    """Return the slice that the arguments select; raises `InvalidArgument` beyond `MAX_PAGE`.
+
+    Raises it also for a cursor of another list than *of*; the cursors of a list without a name are places in the log.
+    """
+    if of is not None:
+        after, before = of.place("after", after), of.place("before", before)
     if first is not None and last is not None:
         raise InvalidArgument(argument="first", why="it must not be given together with last")
     for name, size in (("first", first), ("last", last)):
@@ -72,16 +118,20 @@ def part(first: int | None, after: str | None, last: int | None, before: str | N
     return Slice(first=DEFAULT_PAGE if last is None and first is None else first, after=after, last=last, before=before)
 
 
-def connection(page: views.Page[V], convert: Callable[[V], T]) -> Connection[T]:
-    """Return *page* as a connection, each element converted."""
-    edges = [Edge(cursor=edge.cursor, node=convert(edge.node)) for edge in page.edges]
+def connection(
+    page: views.Page[V], convert: Callable[[V], T], of: ListName | None = None, total: int | None = None
+) -> Connection[T]:
+    """Return *page* of the list *of* as a connection, each element converted."""
+    nodes = [convert(edge.node) for edge in page.edges]
+    cursors = [edge.cursor if of is None else of.cursor(edge.cursor) for edge in page.edges]
+    edges = [Edge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)]
     info = PageInfo(
         has_next_page=page.has_next,
         has_previous_page=page.has_previous,
         start_cursor=edges[0].cursor if edges else None,
         end_cursor=edges[-1].cursor if edges else None,
     )
-    return Connection(edges=edges, page_info=info)
+    return Connection(nodes=nodes, edges=edges, page_info=info, total_count=total)
 
 
 def cut(elements: Sequence[V], slice_: Slice, cursor: Callable[[V], str]) -> views.Page[V]:

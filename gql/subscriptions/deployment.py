@@ -17,7 +17,7 @@ from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE, Connection, connecti
 from gql.contract.cursor import LOSSLESS, AfterEvent
 from gql.contract.newest import RATE, Reading, newest
 from gql.types import environment as environments
-from gql.types.deployment import Deployment, convert, deployment_id, from_view
+from gql.types.deployment import Deployment, convert, deployment_id, from_view, listed_in
 from gql.types.environment import environment_id
 from gql.types.event import DeploymentEvent, deployment_event
 from gql.types.project import project_of
@@ -49,6 +49,7 @@ class DeploymentList:
         self._context = context
         self._environment = environment
         self._part = part(first, None, None, None)
+        self._of = listed_in(environment)
         self._streams: set[UUID] = set()
 
     async def read(self) -> Reading[Connection[Deployment]]:
@@ -62,7 +63,7 @@ class DeploymentList:
         page = await application.deployments.list(self._environment, self._part)
         self._streams = {self._environment, queues.stream(self._environment), *(edge.node.id for edge in page.edges)}
         environment = environments.from_view(owner, await project_of(self._context, owner.project))
-        value = connection(page, lambda view: convert(view, environment, application.log.epoch))
+        value = connection(page, lambda view: convert(view, environment, application.log.epoch), self._of)
         return Reading(value=value, position=position, is_final=owner.pipeline.is_deleted)
 
     def concerns(self, recorded: RecordedEvent) -> bool:

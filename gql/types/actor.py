@@ -1,6 +1,7 @@
 """Actors: the people and programs behind the ids in events."""
 
 import base64
+from collections.abc import Sequence
 from typing import Protocol
 
 import strawberry
@@ -10,17 +11,29 @@ from application.actor import Profile
 from domain import access
 from domain.access import ACCESS
 from domain.actor import ACTORS, ActorId, Actors, decider
+from endpoint.execution.edge import Selected
+from endpoint.streams.mark import PERSONAL
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.contract.connection import After, Before, Connection, First, Last, connection, cut, part
+from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, cut, part
 from gql.contract.node import Node
+
+ACTORS_LIST = ListName("actors")
+"""The list of all actors."""
+
+IDS = frozenset({"id", "__typename"})
+"""The fields of an actor that need no profile."""
 
 
 @strawberry.type(description="A person or a program that makes changes. Events contain only its id.")
 class Actor(Node):
     id: ID = strawberry.field(description="Id of the actor, as in events. It contains no personal data.")
-    name: str | None = strawberry.field(description="Name of the actor; null if unknown or forgotten.")
-    address: str | None = strawberry.field(description="Address of the actor; null if unknown or forgotten.")
+    name: str | None = strawberry.field(
+        description="Name of the actor; null if unknown or forgotten.", metadata=PERSONAL
+    )
+    address: str | None = strawberry.field(
+        description="Address of the actor; null if unknown or forgotten.", metadata=PERSONAL
+    )
     is_forgotten: bool = strawberry.field(description="Whether the profile was destroyed for ever.")
     version: int = strawberry.field(description="Number of changes to the profile, for expectedVersion.")
     cursor: str = strawberry.field(description="A position in the log at which the actor has this state.")
@@ -43,6 +56,29 @@ async def actor_name(root: strawberry.Parent[HasActor], info: Info) -> str | Non
 
 async def _names(context: Context, actors: list[str]) -> list[str | None]:
     return await context.application.profiles.names(actors)
+
+
+async def actors(context: Context, ids: Sequence[str | None], selected: Selected) -> list[Actor | None]:
+    """Return the actors with *ids*, read at once; profiles are opened if more than ids are *selected*."""
+    if selected <= IDS:
+        return [None if each is None else _only_id(each) for each in ids]
+    context.varies = True  # profiles are no part of the log
+    states = context.application.handler.states
+    known = await states.load(decider, ACTORS, has_asked=context.has_asked)
+    wanted = {ActorId(each) for each in ids if each is not None}
+    profiles = await context.application.profiles.profiles(wanted)
+    position = context.position or await context.application.log.position()
+    found = {each: convert(context, each, profiles.get(each), known.state, position) for each in wanted}
+    return [None if each is None else found[ActorId(each)] for each in ids]
+
+
+def _only_id(actor: str) -> Actor:
+    return Actor(id=ID(actor), name=None, address=None, is_forgotten=False, version=0, cursor="")
+
+
+async def existing_actors(context: Context, ids: Sequence[str], selected: Selected) -> list[Actor]:
+    """Return the same for ids that are all there."""
+    return [each for each in await actors(context, ids, selected) if each is not None]
 
 
 def convert(context: Context, actor: ActorId, profile: Profile | None, state: Actors, position: int) -> Actor:
@@ -80,16 +116,21 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[Actor]:
+    ) -> Connection[Actor] | None:
         application = info.context.application
         position = await application.log.position()
         states = application.handler.states
         known = (await states.load(decider, ACTORS)).state
         tokens = (await states.load(access.decider, ACCESS)).state.tokens
         everyone = {each.id for each in known.actors} | {ActorId(token.actor) for token in tokens}
-        page = cut(sorted(everyone), part(first, after, last, before), _cursor)
+        page = cut(sorted(everyone), part(first, after, last, before, ACTORS_LIST), _cursor)
         profiles = await application.profiles.profiles({edge.node for edge in page.edges})
-        return connection(page, lambda each: convert(info.context, each, profiles.get(each), known, position))
+        return connection(
+            page,
+            lambda each: convert(info.context, each, profiles.get(each), known, position),
+            ACTORS_LIST,
+            len(everyone),
+        )
 
 
 def _cursor(actor: ActorId) -> str:

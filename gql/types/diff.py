@@ -16,7 +16,7 @@ from domain.pipeline.state import PipelineEvent
 from endpoint.execution.answers import PAST, WHOLE
 from endpoint.execution.selection import names
 from gql.context import Context, Info
-from gql.contract.connection import After, Before, Connection, First, Last, part
+from gql.contract.connection import After, Before, Connection, First, Last, ListName, part
 from gql.types import change as changes
 from gql.types.change import Change
 from gql.types.environment import pipeline_view
@@ -37,6 +37,10 @@ SKIPPING = (services.ServiceSkipped.__name__, services.ServiceUnskipped.__name__
 """The events that make a difference in `is_skipped`."""
 
 
+EVENTS = ListName("differenceEvents")
+"""The list of the events of a difference."""
+
+
 @strawberry.type(description="A change in the shortest list of changes from one moment to the other.")
 class Difference:
     change: Change = strawberry.field(description="The change.")
@@ -52,7 +56,7 @@ class Difference:
         last: Last = None,
         before: Before = None,
     ) -> Connection[PipelineEventNode]:
-        return await info.context.together(_events, (self.made_by, part(first, after, last, before)))
+        return await info.context.together(_events, (self.made_by, part(first, after, last, before, EVENTS)))
 
 
 @strawberry.type(description="The differences between two moments of a pipeline.")
@@ -75,7 +79,7 @@ async def _events(context: Context, requests: list[tuple[Searches, Slice]]) -> l
     read: dict[tuple[HistoryQuery, Slice], Connection[PipelineEventNode]] = {}
     for cut in {cut for _, cut in wanted}:
         queries = list(dict.fromkeys(each for each, own in wanted if own == cut))
-        connections = await pages(context, queries, cut)
+        connections = await pages(context, queries, cut, EVENTS)
         read |= {(each, cut): page for each, page in zip(queries, connections, strict=True)}
     return [read[each] for each in wanted]
 

@@ -1,17 +1,20 @@
 """Environments."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import strawberry
-from strawberry import ID
+from strawberry import ID, Private
 
 from domain import project as projects
 from domain.errors import EnvironmentNotFound, InvalidArgument, NotFound
-from domain.project import EnvironmentId
+from domain.project import EnvironmentId, ProjectId
 from endpoint.execution.answers import WHOLE
+from endpoint.execution.edge import Selected, edge
+from endpoint.execution.selection import names
 from gql.context import Context, Info
-from gql.contract.connection import After, Before, Connection, First, Last, connection, part
+from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
 from gql.contract.node import Node, global_id, uuid_of
 from gql.types.project import Project, project_of
 from gql.types.project import find as find_project
@@ -32,6 +35,7 @@ class Environment(Node):
     is_deleted: bool = strawberry.field(description="Whether the environment was deleted. Its history is kept.")
     created_at: datetime = strawberry.field(description="When the environment was created.")
     updated_at: datetime = strawberry.field(description="When the environment or its pipeline was last changed.")
+    key: Private[EnvironmentId]
 
 
 @strawberry.type(description="An environment as it was at a version of its pipeline. It is not the live environment.")
@@ -70,7 +74,35 @@ def from_view(view: EnvironmentView | PipelineView, project: Project) -> Environ
         is_deleted=state.is_deleted,
         created_at=view.created_at,
         updated_at=view.updated_at,
+        key=id_,
     )
+
+
+def listed_in(project: ProjectId) -> ListName:
+    """Return the list of the environments of a project."""
+    return ListName("environments", project.hex)
+
+
+@edge(Project, "The environments of the project by name.")
+async def environments(
+    context: Context,
+    projects: list[Project],
+    selected: Selected,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> list[Connection[Environment]]:
+    await context.settled()
+    context.reads(WHOLE)
+    owners = {project.key: project for project in projects}
+    (slice_,) = {part(first, after, last, before, listed_in(key)) for key in owners}  # a cursor belongs to one list
+    pages = await context.application.environments.list_each(list(owners), slice_)
+    found = {
+        owner.id: connection(page, partial(from_view, project=owner), listed_in(key))
+        for (key, owner), page in zip(owners.items(), pages, strict=True)
+    }
+    return [found[project.id] for project in projects]
 
 
 def environment_id(text: str) -> EnvironmentId:
@@ -118,14 +150,16 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[Environment]:
+    ) -> Connection[Environment] | None:
         application = info.context.application
         await info.context.settled()
         info.context.reads(WHOLE)
         owner = await find_project(info.context, project)
         own = await project_of(info.context, owner)
-        page = await application.environments.list(owner, part(first, after, last, before))
-        return connection(page, lambda view: from_view(view, own))
+        of = listed_in(owner)
+        page = await application.environments.list(owner, part(first, after, last, before, of))
+        total = await _count(info.context, owner) if "totalCount" in names(info) else None
+        return connection(page, lambda view: from_view(view, own), of, total)
 
     @strawberry.field(description="Return an environment, given either its id, or its project and its name.")
     async def environment(
@@ -148,6 +182,11 @@ class Query:
         if id is not None:
             info.context.reads(view.environment, view.project)
         return from_view(view, await project_of(info.context, view.project))
+
+
+async def _count(context: Context, project: ProjectId) -> int:
+    states = context.application.handler.states
+    return len((await states.load(projects.decider, project, has_asked=context.has_asked)).state.environments)
 
 
 async def _find(context: Context, id: str | None, project: str | None, name: str | None) -> EnvironmentId | None:

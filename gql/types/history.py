@@ -15,7 +15,7 @@ from domain.project import ProjectId
 from endpoint.execution.answers import WHOLE
 from gql.context import Context, Info
 from gql.contract.argument import check_list
-from gql.contract.connection import After, Before, Connection, First, Last, connection, part
+from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
 from gql.types import event as events
 from gql.types.change import PipelineEventType
 from gql.types.environment import environment_id, pipeline_view
@@ -98,13 +98,15 @@ def _service(text: str, view: PipelineView | None) -> ServiceId:
     return view.pipeline.service(found).id
 
 
-async def page(context: Context, query: HistoryQuery, slice_: Slice) -> Connection[PipelineEvent]:
+async def page(context: Context, query: HistoryQuery, slice_: Slice, of: ListName) -> Connection[PipelineEvent]:
     """Return a page of the history, which contains everything that was recorded before the request."""
-    (only,) = await pages(context, [query], slice_)
+    (only,) = await pages(context, [query], slice_, of)
     return only
 
 
-async def pages(context: Context, queries: Sequence[HistoryQuery], slice_: Slice) -> list[Connection[PipelineEvent]]:
+async def pages(
+    context: Context, queries: Sequence[HistoryQuery], slice_: Slice, of: ListName
+) -> list[Connection[PipelineEvent]]:
     """Return the same page of several lists, read at once."""
     await context.settled()
     found = await context.application.history.list_all(queries, slice_)
@@ -112,7 +114,7 @@ async def pages(context: Context, queries: Sequence[HistoryQuery], slice_: Slice
     tokens = await context.application.history.token_names({view.by.token for view in views if view.by.token})
     epoch = context.application.log.epoch
     return [
-        connection(page, lambda view: events.convert(view, view.environment, view.before, tokens, epoch))
+        connection(page, lambda view: events.convert(view, view.environment, view.before, tokens, epoch), of)
         for page in found
     ]
 
@@ -129,13 +131,14 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[PipelineEvent]:
+    ) -> Connection[PipelineEvent] | None:
         view = await pipeline_view(info.context, environment)
         if view is None:
             raise EnvironmentNotFound(environment=environment)
         query = replace(history_query(filter, view), environment=view.environment)
         info.context.reads(WHOLE)
-        return await page(info.context, query, part(first, after, last, before))
+        of = ListName("pipelineHistory", view.environment.hex)
+        return await page(info.context, query, part(first, after, last, before, of), of)
 
     @strawberry.field(
         description="List the events of all environments and their pipelines, or of a project's, newest first."
@@ -151,10 +154,12 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[PipelineEvent]:
+    ) -> Connection[PipelineEvent] | None:
         owner: ProjectId | None = None if project is None else await find_project(info.context, project)
         info.context.reads(WHOLE)
-        return await page(info.context, replace(history_query(filter), project=owner), part(first, after, last, before))
+        of = ListName("history", "" if owner is None else owner.hex)
+        query = replace(history_query(filter), project=owner)
+        return await page(info.context, query, part(first, after, last, before, of), of)
 
     @strawberry.field(description="List the events of an environment and its pipeline in order.")
     async def pipeline_events(
@@ -165,7 +170,7 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[PipelineEvent]:
+    ) -> Connection[PipelineEvent] | None:
         stream, missing = environment_id(environment), EnvironmentNotFound(environment=environment)
         found = await event_page(info.context, stream, PIPELINE, part(first, after, last, before), missing)
         info.context.reads(stream)

@@ -16,7 +16,7 @@ from domain.errors import DeploymentNotFound, ServiceNotFound
 from gql.context import Application, Info
 from gql.contract import cursor as cursors
 from gql.contract import enum
-from gql.contract.connection import After, Before, Connection, First, Last, connection, part
+from gql.contract.connection import After, Before, First, Last, UncountedConnection, connection, part
 from gql.contract.node import uuid_of
 from gql.types.ref import DeploymentArgument, ServiceRef, service_ref, to_service
 from gql.types.stream import DEPLOYMENT
@@ -122,7 +122,7 @@ class LogBatch:
 
 
 @strawberry.type(description="A page of a deployment's output.")
-class LogLineConnection(Connection[LogLine]):
+class LogLineConnection(UncountedConnection[LogLine]):
     output: Private["DeploymentOutput"]
     searched: Private[str | None]
 
@@ -230,7 +230,9 @@ class DeploymentOutput:
             page.page_info.start_cursor = self._cursor(found.reached)
         elif found.reached is not None:
             page.page_info.end_cursor = self._cursor(found.reached)
-        return LogLineConnection(edges=page.edges, page_info=page.page_info, output=self, searched=text)
+        return LogLineConnection(
+            nodes=page.nodes, edges=page.edges, page_info=page.page_info, output=self, searched=text
+        )
 
     async def count(self, text: str | None) -> int | None:
         """Return the number of lines, or of those that contain *text*; None if that takes too long."""
@@ -343,6 +345,6 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> LogLineConnection:
+    ) -> LogLineConnection | None:
         output = await DeploymentOutput.of(info.context.application, deployment, service, phase, attempt)
         return await output.page(part(first, after, last, before), from_number, text)

@@ -6,12 +6,13 @@ from typing import Annotated
 import strawberry
 from strawberry import ID
 
-from domain.errors import ServiceNotFound
+from domain.errors import EnvironmentNotFound, ServiceNotFound
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service as DomainService
 from domain.pipeline.stage import Stage as DomainStage
 from domain.project import EnvironmentId
 from endpoint.execution.answers import PAST
+from endpoint.execution.edge import Selected, edge
 from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
@@ -86,15 +87,28 @@ async def snapshot_of(context: Context, view: PipelineView) -> PipelineSnapshot:
     return snapshot(view, await project_of(context, view.project), context.application.log.epoch)
 
 
-async def _cached(context: Context, view: PipelineView) -> Pipeline:
+@edge(Environment, "The current pipeline, also of a deleted environment.")
+async def pipeline(context: Context, environments: list[Environment], selected: Selected) -> list[Pipeline]:
+    keys = {each.key for each in environments}
+    await context.settled()
+    views = await context.application.pipelines.get_all(keys, has_asked=context.has_asked)
+    context.reads(*keys, *(view.project for view in views.values()))
+    projects = await projects_of(context, {view.project for view in views.values()})
+    made = {key: _cached(context, view, projects[view.project]) for key, view in views.items()}
+    for each in environments:
+        if each.key not in made:
+            raise EnvironmentNotFound(environment=each.id)
+    return [made[each.key] for each in environments]
+
+
+def _cached(context: Context, view: PipelineView, project: Project) -> Pipeline:
     """Return the pipeline of *view* from the cache, which is for views that are themselves cached.
 
     Making the objects of 200 services takes 0.9 ms of an answer (`bench.query`); `SHOWN_BYTES = 0` turns it off.
     """
-    project = await project_of(context, view.project)
     cache = context.application.shown
     of, pipeline = cache.get(view.environment) or (None, None)
-    if of is not view or pipeline is None or pipeline.environment.project is not project:
+    if of is not view or pipeline is None or pipeline.environment.project != project:
         pipeline = convert(view, project, context.application.log.epoch)
         services = sum(len(stage.services) for stage in view.pipeline.stages)
         cache.put(view.environment, (view, pipeline), CACHED_OBJECT * (services + len(view.pipeline.stages)))
@@ -157,7 +171,7 @@ class Query:
         if view is None:
             return None
         context.reads(view.environment, view.project)
-        return await _cached(context, view)
+        return _cached(context, view, await project_of(context, view.project))
 
     @strawberry.field(
         description="Return the pipeline of an environment as it was at a moment; null if it had no such moment."

@@ -9,12 +9,16 @@ from domain import project as projects
 from domain.errors import ProjectNotFound
 from domain.project import ProjectId
 from endpoint.execution.answers import WHOLE
+from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.contract.connection import After, Before, Connection, First, Last, connection, part
+from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
 from gql.contract.node import Node, global_id, uuid_of
 from gql.types.ref import ProjectArgument
 from projections.project import ProjectView, projection
+
+PROJECTS = ListName("projects")
+"""The list of all projects."""
 
 CACHED_PROJECT = 1000
 """Size of a cached project, in bytes."""
@@ -26,6 +30,13 @@ class Project(Node):
     is_deleted: bool = strawberry.field(description="Whether the project was deleted.")
     created_at: datetime = strawberry.field(description="When the project was created.")
     cursor: str = strawberry.field(description="A position in the log at which the project has this state.")
+
+    @property
+    def key(self) -> ProjectId:
+        """The id of the project in the log."""
+        found = uuid_of("project", self.id)
+        assert found is not None, "a project has a global id"
+        return ProjectId(found)
 
 
 def from_view(context: Context, view: ProjectView) -> Project:
@@ -65,13 +76,18 @@ async def projects_of(context: Context, wanted: Collection[ProjectId]) -> dict[P
 
 async def find(context: Context, ref: str) -> ProjectId:
     """Return the project with that id or name; raises `ProjectNotFound`."""
-    catalog = (await context.application.handler.states.load(projects.catalog, projects.CATALOG)).state
+    catalog = await _catalog(context)
     known = uuid_of("project", ref)
     if known is None:
         return catalog.find(ref)
     if all(entry.id != known for entry in catalog.projects):
         raise ProjectNotFound(project=ref)
     return ProjectId(known)
+
+
+async def _catalog(context: Context) -> projects.Catalog:
+    states = context.application.handler.states
+    return (await states.load(projects.catalog, projects.CATALOG, has_asked=context.has_asked)).state
 
 
 @strawberry.type
@@ -84,22 +100,20 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[Project]:
+    ) -> Connection[Project] | None:
         application = info.context.application
         await info.context.settled()
         info.context.reads(WHOLE)
-        page = await application.projects.list(part(first, after, last, before))
-        return connection(page, lambda view: from_view(info.context, view))
+        page = await application.projects.list(part(first, after, last, before, PROJECTS))
+        total = len((await _catalog(info.context)).projects) if "totalCount" in names(info) else None
+        return connection(page, lambda view: from_view(info.context, view), PROJECTS, total)
 
     @strawberry.field(description="Return a project. A deleted one is found by its id only.")
     async def project(self, info: Info, id: ProjectArgument) -> Project | None:
-        application = info.context.application
-        await info.context.settled()
         info.context.reads(WHOLE)
         known = uuid_of("project", id)
         try:
             found = await find(info.context, id) if known is None else ProjectId(known)  # which may be deleted
         except ProjectNotFound:
             return None
-        view = await application.projects.get(found)
-        return None if view is None else from_view(info.context, view)
+        return await project_of(info.context, found)

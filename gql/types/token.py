@@ -6,26 +6,20 @@ from uuid import UUID
 
 import strawberry
 from msgspec import Struct
+from strawberry import Private
 
 from domain.access import ACCESS, TokenIssued, TokenRevoked
+from endpoint.execution.edge import Selected, edge
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.contract.connection import After, Before, Connection, First, Last, connection, cut, part
+from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, cut, part
 from gql.contract.node import Node, global_id
+from gql.types.actor import Actor, actors, existing_actors
+from projections.engine.views import Slice
 from store.log import RecordedEvent
 
-
-@strawberry.type(description="A token of an actor. The server stores only its hash, and does not show it.")
-class Token(Node):
-    name: str = strawberry.field(description="Name of the token.")
-    actor: str = strawberry.field(description="Id of the actor who uses the token.")
-    issued_at: datetime = strawberry.field(description="When the token was issued.")
-    issued_by: str = strawberry.field(description="Id of the actor who issued the token.")
-    expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
-    revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
-    revoked_by: str | None = strawberry.field(description="Id of the actor who revoked the token, if any.")
-    is_good: bool = strawberry.field(description="Whether the token is valid now: neither revoked nor expired.")
-    cursor: str = strawberry.field(description="A position in the log at which the token has this state.")
+TOKENS = ListName("tokens")
+"""The list of all tokens."""
 
 
 class TokenRecord(Struct):
@@ -34,6 +28,33 @@ class TokenRecord(Struct):
     fact: TokenIssued
     issued: RecordedEvent
     revoked: RecordedEvent | None = None
+
+
+@strawberry.type(description="A token of an actor. The server stores only its hash, and does not show it.")
+class Token(Node):
+    name: str = strawberry.field(description="Name of the token.")
+    issued_at: datetime = strawberry.field(description="When the token was issued.")
+    expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
+    revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
+    is_good: bool = strawberry.field(description="Whether the token is valid now: neither revoked nor expired.")
+    cursor: str = strawberry.field(description="A position in the log at which the token has this state.")
+    record: Private[TokenRecord]
+
+
+@edge(Token, "The actor who uses the token.")
+async def actor(context: Context, tokens: list[Token], selected: Selected) -> list[Actor]:
+    return await existing_actors(context, [token.record.fact.actor for token in tokens], selected)
+
+
+@edge(Token, "The actor who issued the token.")
+async def issued_by(context: Context, tokens: list[Token], selected: Selected) -> list[Actor]:
+    return await existing_actors(context, [token.record.issued.by.actor for token in tokens], selected)
+
+
+@edge(Token, "The actor who revoked the token, if any.")
+async def revoked_by(context: Context, tokens: list[Token], selected: Selected) -> list[Actor | None]:
+    revoked = [token.record.revoked for token in tokens]
+    return await actors(context, [None if each is None else each.by.actor for each in revoked], selected)
 
 
 def token_records(events: Sequence[RecordedEvent]) -> list[TokenRecord]:
@@ -54,14 +75,12 @@ def convert(context: Context, record: TokenRecord, position: int) -> Token:
     return Token(
         id=global_id("token", fact.token),
         name=fact.name,
-        actor=fact.actor,
         issued_at=record.issued.recorded_at,
-        issued_by=record.issued.by.actor,
         expires_at=fact.expires_at,
         revoked_at=None if revoked is None else revoked.recorded_at,
-        revoked_by=None if revoked is None else revoked.by.actor,
         is_good=revoked is None and not has_expired,
         cursor=cursors.of_position(context.application.log.epoch, position),
+        record=record,
     )
 
 
@@ -77,6 +96,16 @@ def _cursor(record: TokenRecord) -> str:
     return record.fact.token.hex
 
 
+async def page(context: Context, slice_: Slice) -> tuple[Connection[Token], int]:
+    """Return a page of the tokens, and the position of the log before it was read."""
+    log = context.application.log
+    position, events = await log.position(), await log.read(ACCESS)
+    records = token_records(events)
+    found = cut(records, slice_, _cursor)
+    made = connection(found, lambda record: convert(context, record, position), TOKENS, len(records))
+    return made, position
+
+
 @strawberry.type
 class Query:
     @strawberry.field(description="List all tokens in the order of their issue, also revoked and expired ones.")
@@ -87,8 +116,6 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[Token]:
-        log = info.context.application.log
-        position, events = await log.position(), await log.read(ACCESS)
-        page = cut(token_records(events), part(first, after, last, before), _cursor)
-        return connection(page, lambda record: convert(info.context, record, position))
+    ) -> Connection[Token] | None:
+        found, _ = await page(info.context, part(first, after, last, before, TOKENS))
+        return found

@@ -89,5 +89,18 @@ class Reader(Generic[View]):
     ) -> Page[Part]:
         """Return the same as `list`, with each row decoded by *decode*."""
         page = await self._views.list(self._projection.name, parent, part, is_descending=is_descending)
-        edges = tuple(PageEdge(edge.cursor, decode(edge.node)) for edge in page.edges)
-        return Page(edges=edges, has_previous=page.has_previous, has_next=page.has_next)
+        return _decoded(page, decode)
+
+    async def read_each(
+        self, parents: Sequence[str], part: Slice, decode: Callable[[bytes], Part], *, is_descending: bool = False
+    ) -> Sequence[Page[Part]]:
+        """Return the same part of the list under each of *parents*; only that of one parent may have cursors."""
+        if len(parents) == 1:
+            return [await self.read_list(parents[0], part, decode, is_descending=is_descending)]
+        pages = await self._views.list_each(self._projection.name, parents, part, is_descending=is_descending)
+        return [_decoded(page, decode) for page in pages]
+
+
+def _decoded(page: Page[bytes], decode: Callable[[bytes], Part]) -> Page[Part]:
+    edges = tuple(PageEdge(edge.cursor, decode(edge.node)) for edge in page.edges)
+    return Page(edges=edges, has_previous=page.has_previous, has_next=page.has_next)

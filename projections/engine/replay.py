@@ -58,6 +58,15 @@ class Replay(Generic[View]):
         start, events = await self._read(stream, wanted)
         return await self._fold(events, start.view)
 
+    def current(self, stream: UUID) -> View | None:
+        """Return the cached view of *stream* if it is the newest; the caller has read the position of the log."""
+        found: VersionedView[View] | None = self._cache.get(stream)
+        return None if found is None or not self._log.ends_at(stream, found.version) else found.view
+
+    def keep(self, stream: UUID, view: VersionedView[View]) -> None:
+        """Cache *view* of *stream*, unless there is a newer one."""
+        self._put(stream, view)
+
     async def at(self, stream: UUID, versions: Collection[int]) -> Mapping[int, View | None]:
         """Return the view at each of *versions* in one pass, without those that the stream has not reached."""
         views: dict[int, View | None] = {}

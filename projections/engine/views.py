@@ -171,6 +171,17 @@ def decode_cursor(cursor: str) -> tuple[str, UUID]:
         raise InvalidArgument(argument="cursor", why="it is damaged, or belongs to another list") from fault
 
 
+def first_page(rows: Sequence[PageEdge[Node]], part: Slice) -> Page[Node]:
+    """Return the page of *part*, which has no cursors; *rows* are in the order of reading, one more than it has."""
+    has_more = len(rows) > part.size
+    edges = rows[: part.size][::-1] if part.is_backward else rows[: part.size]
+    return Page(
+        edges=tuple(edges),
+        has_previous=part.is_backward and has_more,
+        has_next=has_more and not part.is_backward,
+    )
+
+
 class Views(Protocol):
     """The store of read models. Its methods raise `ViewsUnavailable` when the database can't be read or written to."""
 
@@ -186,6 +197,12 @@ class Views(Protocol):
         self, kind: str, parent: str, part: Slice, *, is_descending: bool = False, only: RowFilter | None = None
     ) -> Page[bytes]:
         """Return the documents listed under *parent*; raise `InvalidArgument` for an invalid cursor."""
+        ...
+
+    async def list_each(
+        self, kind: str, parents: Sequence[str], part: Slice, *, is_descending: bool = False
+    ) -> Sequence[Page[bytes]]:
+        """Return the same *part*, which has no cursors, of the list under each of *parents*, with one statement."""
         ...
 
     async def list_all(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from projections.engine.views import Page, PageEdge, Slice, decode_cursor, encode_cursor
+from projections.engine.views import Page, PageEdge, Slice, decode_cursor, encode_cursor, first_page
 from store.postgres.connection import Record
 
 # One statement sees one state of the database. It returns a row without a key if the page is empty.
@@ -14,6 +14,30 @@ SELECT = """
 ROWS = "SELECT sort, key, document FROM {rows} ORDER BY sort {order}, key {order} LIMIT {limit}"
 LISTED = "documents d WHERE {scope} {bounds}"
 EXISTS = "EXISTS (SELECT 1 FROM documents d WHERE {scope} AND (d.sort, d.key) {sign}= {place})"
+
+
+EACH = """
+    SELECT parent.number, one.* FROM unnest($1::text[]) WITH ORDINALITY AS parent (id, number)
+    CROSS JOIN LATERAL (
+        SELECT sort, key, document FROM documents
+        WHERE generation = (SELECT generation FROM checkpoints WHERE kind = $2) AND parent = parent.id
+        ORDER BY sort {order}, key {order} LIMIT $3
+    ) AS one ORDER BY parent.number, one.sort {order}, one.key {order}
+"""
+"""The first rows under each of several parents."""
+
+
+def each_statement(part: Slice, is_descending: bool) -> str:
+    """Return the statement that reads the same part, without bounds, of several lists."""
+    return EACH.format(order="DESC" if is_descending is not part.is_backward else "ASC")
+
+
+def each_page(found: Sequence[Record], count: int, part: Slice) -> list[Page[bytes]]:
+    """Return the pages of the rows that the statement returned for *count* lists."""
+    by_parent: list[list[PageEdge[bytes]]] = [[] for _ in range(count)]
+    for row in found:
+        by_parent[row["number"] - 1].append(PageEdge(encode_cursor(row["sort"], row["key"]), row["document"]))
+    return [first_page(rows, part) for rows in by_parent]
 
 
 class PostgresListing:

@@ -25,7 +25,7 @@ from projections.engine.views import (
     ViewsUnavailable,
 )
 from projections.postgres.lease import Lease
-from projections.postgres.listing import PostgresListing
+from projections.postgres.listing import PostgresListing, each_page, each_statement
 from projections.postgres.search import NarrowedListing, PostgresSearch
 from store.log import LogUnavailable
 from store.postgres.connection import Connection, Pool, Prepare, Record
@@ -142,6 +142,14 @@ class PostgresViews(Views):
             else NarrowedListing(kind, parent, part, is_descending, only)
         )
         return listing.page(await self._read(listing.statement, *listing.parameters))
+
+    async def list_each(
+        self, kind: str, parents: Sequence[str], part: Slice, *, is_descending: bool = False
+    ) -> Sequence[Page[bytes]]:
+        if not parents:
+            return []
+        found = await self._read(each_statement(part, is_descending), list(parents), kind, part.size + 1)
+        return each_page(found, len(parents), part)
 
     async def list_all(
         self, kind: str, parent: str, part: Slice, filters: Sequence[RowFilter], *, is_descending: bool = False

@@ -1,12 +1,35 @@
 """Pages of a list in SQLite, found by the places of their first and last rows."""
 
+import json
 import sqlite3
+from collections.abc import Sequence
 from uuid import UUID
 
-from projections.engine.views import Page, PageEdge, Slice, encode_cursor
+from projections.engine.views import Page, PageEdge, Slice, encode_cursor, first_page
 
 Bound = tuple[str, UUID] | None
 """The sort and key of a decoded cursor, or None."""
+
+
+EACH = """
+    SELECT parent.key, r.sort, r.key, r.document FROM json_each(:parents) parent JOIN rows r ON r.id IN (
+        SELECT id FROM rows WHERE generation = (SELECT generation FROM checkpoints WHERE kind = :kind)
+        AND parent = parent.value ORDER BY sort {order}, key {order} LIMIT :limit
+    ) ORDER BY parent.key, r.sort {order}, r.key {order}
+"""
+"""The first rows under each of several parents."""
+
+
+def each_page(
+    db: sqlite3.Connection, kind: str, parents: Sequence[str], part: Slice, is_descending: bool
+) -> list[Page[bytes]]:
+    """Read the same part, without bounds, of several lists with one statement."""
+    order = "DESC" if is_descending is not part.is_backward else "ASC"
+    found: list[list[PageEdge[bytes]]] = [[] for _ in parents]
+    given = {"parents": json.dumps(parents), "kind": kind, "limit": part.size + 1}
+    for number, sort, key, document in db.execute(EACH.format(order=order), given):
+        found[number].append(PageEdge(encode_cursor(sort, UUID(bytes=key)), document))
+    return [first_page(rows, part) for rows in found]
 
 
 class SqliteListing:

@@ -32,7 +32,7 @@ from projections.engine.views import (
     decode_cursor,
 )
 from projections.sqlite import search, tables
-from projections.sqlite.listing import SqliteListing
+from projections.sqlite.listing import SqliteListing, each_page
 from projections.sqlite.search import SqliteSearch
 from projections.sqlite.tables import transaction
 from store.log import LogUnavailable
@@ -148,6 +148,11 @@ class SqliteViews(Views):
                 return SqliteListing(kind, parent, is_descending).page(db, part, after, before)
 
         return await self._read(page)
+
+    async def list_each(
+        self, kind: str, parents: Sequence[str], part: Slice, *, is_descending: bool = False
+    ) -> Sequence[Page[bytes]]:
+        return await self._read(lambda db: each_page(db, kind, parents, part, is_descending)) if parents else []
 
     async def list_all(
         self, kind: str, parent: str, part: Slice, filters: Sequence[RowFilter], *, is_descending: bool = False

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.shell import Shell, finish, wait_for_line
 
 SUMMARY = {
-    *("id", "environment", "number", "action", "status", "actor", "reason", "pipelineVersion", "requestedAt"),
+    *("id", "environment", "number", "action", "status", "requestedBy", "reason", "pipelineVersion", "requestedAt"),
     *("startedAt", "finishedAt", "cancellation", "failure"),
 }
 

@@ -53,8 +53,8 @@ ROOTS = [
 ]
 
 
-def _document(data: st.DataObject, roots: list[str]) -> str:
-    text = Selections(data.draw).document(roots)
+def _document(data: st.DataObject, roots: list[str], *, has_edges: bool = False) -> str:
+    text = Selections(data.draw, has_edges=has_edges).document(roots)
     operation = COMPILED.find(text, None) or COMPILED.find(text, None)  # a long document is compiled the second time
     assume(operation is not None)  # two fields with one key may conflict
     return text
@@ -148,5 +148,33 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
 def test_a_compiled_document_calls_the_same_resolvers(real: Real, data: st.DataObject) -> None:
-    text = _document(data, [root.format(**real.ids) for root in ROOTS])
+    text = _document(data, [root.format(**real.ids) for root in ROOTS], has_edges=data.draw(st.booleans()))
     assert msgspec.json.encode(real.compiled(text)) == msgspec.json.encode(real.executed(text, VARIABLES))
+
+
+BOARD = """
+{ projects(first: 5) { nodes {
+  name createdAt
+  one: environments(first: 1) { totalCount nodes { id } }
+  environments(first: 2, last: null) {
+    edges { cursor node {
+      id project { createdAt name } ...Board
+      pipeline { ...Stages } again: pipeline { ...Stages environment { name queue { id } } }
+    } }
+  }
+} } }
+fragment Stages on Pipeline { version stages { name services { name stage { name } } } }
+fragment Board on Environment {
+  __typename
+  latestDeployment { number requestedBy { id name } environment { id } stages { services { status } } }
+  deployments(last: 1) { nodes { progress { done total } mergedRequests { reason } } }
+}
+"""
+
+
+def test_a_walk_along_edges_gives_the_same_bytes(real: Real) -> None:
+    compiled = real.compiled(BOARD)
+    (project,) = compiled["projects"]["nodes"]
+    (edge,) = project["environments"]["edges"]
+    assert edge["node"]["latestDeployment"]["number"] == 1
+    assert msgspec.json.encode(compiled) == msgspec.json.encode(real.executed(BOARD, VARIABLES))

@@ -20,6 +20,7 @@ from graphql import (
 )
 from hypothesis import strategies as st
 
+from endpoint.execution.edge import load_of
 from gql.schema import schema
 
 CORE = schema._schema
@@ -35,16 +36,21 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "DateTime": moments,
     "Float": st.floats(allow_nan=False, allow_infinity=False),
     "ID": texts,
+    "LogPosition": st.integers(0, 2**53 - 1),
     "Int": st.integers(-(2**31), 2**31 - 1),
     "String": texts,
 }
 
 
 class Selections:
-    """One document's; each field has a key of its own unless it is said twice the same way."""
+    """One document's; each field has a key of its own unless it is said twice the same way.
 
-    def __init__(self, draw: Draw) -> None:
+    Edges are selected only if it *has_edges*.
+    """
+
+    def __init__(self, draw: Draw, *, has_edges: bool = False) -> None:
         self._draw = draw
+        self._has_edges = has_edges
         self._aliases = count(1)
         self.fragments: list[str] = []
 
@@ -89,7 +95,7 @@ class Selections:
         open_ = [
             name
             for name, field in type_.fields.items()
-            if getattr(field.resolve, "_is_default", False)
+            if (is_attribute(field) or (self._has_edges and load_of(field.extensions["strawberry-definition"])))
             and (depth or not is_composite_type(get_named_type(field.type)))
         ]
         names = self._draw(st.lists(st.sampled_from(["__typename", *open_]), min_size=1, max_size=5))
@@ -98,7 +104,8 @@ class Selections:
     def _field(self, type_: GraphQLObjectType, name: str, depth: int) -> str:
         alias = f"a{next(self._aliases)}: " if self._draw(st.booleans()) else ""
         below = "" if name == "__typename" else self._below(type_.fields[name], depth)
-        return f"{alias}{name}{self._condition()} {below}"
+        page = "(first: 2)" if name != "__typename" and "first" in type_.fields[name].args else ""
+        return f"{alias}{name}{page}{self._condition()} {below}"
 
     def _condition(self) -> str:
         said: str = self._draw(

@@ -133,7 +133,8 @@ def deployment_snapshot(deployment: Data) -> Data:
         _without(stage, "id", "stage") | {"services": [_without(each, "id", "service") for each in stage["services"]]}
         for stage in deployment["stages"]
     ]
-    rest = _without(deployment, "id", "actorName", "pipeline")
+    live = ("cancelledBy", "currentStage", "durationSeconds", "progress")
+    rest = _without(deployment, "id", "pipeline", *live)
     return rest | {"deploymentId": deployment["id"], "stages": stages}
 
 

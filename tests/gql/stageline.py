@@ -23,10 +23,12 @@ from graphql import (
     GraphQLUnionType,
     get_named_type,
     get_nullable_type,
+    is_composite_type,
     is_list_type,
 )
 from websockets.sync.client import ClientConnection, connect
 
+from endpoint.execution.edge import load_of
 from gql.schema import schema
 from server.app import app
 from server.main import Server, config, stop_services
@@ -42,8 +44,8 @@ Data = dict[str, Any]
 LIVE = {"Stage", "Service"}
 """Types of which an object below another's field is asked for its id only, unless it is a part of it."""
 
-ASKED_ALONE = {"changedSince"}
-"""Fields whose value is that of now, whatever they are a part of."""
+ASKED_ALONE = {"changedSince", "nodes"}
+"""Fields whose value is that of now, whatever they are a part of; and the nodes of a list, which its edges have."""
 
 
 class Stageline:
@@ -280,6 +282,8 @@ def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
     type_ = get_named_type(field.type)
     if isinstance(type_, GraphQLInterfaceType) and type_.name == "Event":
         return _fields(type_, above)  # the kinds of events have fields of the same name and other types
+    if _is_edge(field) and type_.name == "Actor":
+        return "{ id name }"  # the rest is that of now
     if above and type_.name in LIVE and not is_list_type(get_nullable_type(field.type)):
         return "{ id name }"
     if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
@@ -288,9 +292,20 @@ def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
     return _fields(type_, above) if isinstance(type_, GraphQLObjectType) else ""
 
 
+def _leads_on(field: GraphQLField) -> bool:
+    """Whether the field is an edge to an object other than an actor, which may lead back here."""
+    type_ = get_named_type(field.type)
+    return _is_edge(field) and is_composite_type(type_) and type_.name != "Actor"
+
+
+def _is_edge(field: GraphQLField) -> bool:
+    definition = field.extensions.get("strawberry-definition")
+    return definition is not None and load_of(definition) is not None
+
+
 def _fields(type_: GraphQLObjectType | GraphQLInterfaceType, above: frozenset[str]) -> str:
     if type_.name in above:
         return "{ id }"
-    asked = {name: field for name, field in type_.fields.items() if name not in ASKED_ALONE}
+    asked = {name: field for name, field in type_.fields.items() if name not in ASKED_ALONE and not _leads_on(field)}
     below = above | {type_.name}
     return "{ " + " ".join(f"{name} {selection(field, below)}" for name, field in asked.items()) + " }"

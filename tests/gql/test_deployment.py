@@ -13,7 +13,7 @@ def test_a_deployment_is_planned_at_once_and_carried_out(environment: Environmen
     planned = environment.do("deploy", reason="because")
     assert planned.pop("__typename") == "Deployment"
     assert (planned["number"], planned["action"], planned["status"]) == (1, "DEPLOY", "QUEUED")
-    assert (planned["actor"], planned["reason"], planned["pipelineVersion"]) == (
+    assert (planned["requestedBy"]["id"], planned["reason"], planned["pipelineVersion"]) == (
         "admin",
         "because",
         environment.version,

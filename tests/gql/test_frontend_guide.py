@@ -77,6 +77,23 @@ def test_its_documents_are_answered(environment: Environment) -> None:
     assert event["pipelineEvent"] == "STAGE_CREATED"
 
 
+def test_its_page_of_a_project_is_one_query_and_one_subscription(environment: Environment) -> None:
+    environment.add("api")
+    environment.end(environment.do("deploy"))
+    shown = environment.stageline.execute(DOCUMENTS["Project"], project=environment.project)["project"]
+    (node,) = shown["environments"]["nodes"]
+    assert [each["status"] for stage in node["latestDeployment"]["stages"] for each in stage["services"]] == [
+        "SUCCEEDED"
+    ]
+    with environment.stageline.socket() as socket:
+        socket.subscribe("1", DOCUMENTS["ProjectChanges"], project=environment.project)
+        assert socket.receive()["payload"]["data"]["project"] == shown
+        environment.do("skipService", service="api")
+        changed = socket.receive()["payload"]["data"]["project"]["environments"]["nodes"]
+    (api,) = [each for stage in changed[0]["pipeline"]["stages"] for each in stage["services"]]
+    assert api["isSkipped"]
+
+
 @pytest.mark.parametrize("name", ["apollo.js", "apollo-http.js", "urql.js", "sse.js"])
 def test_its_clients_resume_after_torn_connections_and_a_restart(programs: Path, deployment: Live, name: str) -> None:
     url, variables = f"{deployment.server.url}/graphql", json.dumps({"deployment": deployment.id})

@@ -45,7 +45,9 @@ class World:
             stageline.do("setActorProfile", actor=f"robot-{number}", name=f"Robot {number}")
             digest = hashlib.sha256(str(number).encode()).hexdigest()
             stageline.do("issueToken", name=f"Robot {number}", hash=digest)
-            stageline.do("createEnvironment", project=self.one.project, name=f"More {number}")
+            more = stageline.do("createEnvironment", project=self.one.project, name=f"More {number}")["environment"]
+            stageline.do("addService", environment=more["id"], name="job", type="JOB", spec={"run": "true"})
+            stageline.do("deploy", environment=more["id"])
             stageline.do("createProject", name=f"Other {number}")
             stageline.do("createEnvironment", project=f"Other {number}", name="Only")
 
@@ -131,7 +133,12 @@ def test_every_list_is_looked_at_here() -> None:
         if "first" in field.args
     }
     looked_at = {("Query", name) for name in PAGES}
-    assert paged == looked_at | {("Difference", "events"), ("Subscription", "deployments")}
+    walked = {("Project", "environments"), ("Environment", "deployments")}
+    assert paged == looked_at | walked | {
+        ("Difference", "events"),
+        ("Subscription", "deployments"),
+        ("Subscription", "tokens"),
+    }
 
 
 @pytest.mark.parametrize("field", PAGES)
@@ -163,6 +170,47 @@ def test_a_page_within_a_page_takes_as_many_statements_as_fewer_of_fewer(world: 
     # Who asks for the log's position at the same time shares a statement, and what is long is asked in another thread:
     # so it may be a few more or less, but not one for each deployment.
     assert 0 < world.fewest(asked(MANY, 50), of=world.one.id) < fewest + MANY - 3
+
+
+BOARD = """
+query ($of: ID!, $first: Int!) {
+  project(id: $of) {
+    createdAt
+    environments(first: $first) {
+      nodes {
+        name project { createdAt }
+        pipeline { version stages { services { name } } }
+        latestDeployment {
+          number requestedBy { name } mergedRequests { requestedBy { name } } environment { name }
+          stages { services { status } }
+        }
+        deployments(first: 1) { nodes { number environment { latestDeployment { number } } } }
+        queue { number }
+      }
+    }
+  }
+}
+"""
+
+
+def test_a_board_of_many_environments_takes_no_more_statements_than_one_of_some(world: World) -> None:
+    board = world.stageline.execute(BOARD, of=world.one.project, first=MANY)["project"]["environments"]["nodes"]
+    assert len(board) == MANY
+    assert sum(each["latestDeployment"] is not None for each in board) >= SOME
+    some = world.fewest(BOARD, of=world.one.project, first=2)
+    assert 0 < world.fewest(BOARD, of=world.one.project, first=MANY) <= some + SHARED
+
+
+PROJECTS = """
+query ($first: Int!) {
+  projects(first: $first) { nodes { environments(first: 2) { nodes { latestDeployment { id } } } } }
+}
+"""
+
+
+def test_the_environments_of_many_projects_take_as_many_statements_as_those_of_some(world: World) -> None:
+    some = world.fewest(PROJECTS, first=2)
+    assert 0 < world.fewest(PROJECTS, first=MANY) <= some + SHARED
 
 
 def test_many_differences_take_as_many_statements_as_one(world: World) -> None:

@@ -9,8 +9,9 @@ msgspec fills the struct from the attributes of a resolver's value, checks the t
         is_deleted: bool
         services: list[Service]
 
-Only fields that are plain attributes are compiled. A value of another type than its field's raises an exception:
-`Doubt`, or one of Python or msgspec. Then graphql-core executes the query.
+Only fields that are plain attributes or edges are compiled; `walk` loads the edges.
+A value of another type than its field's raises an exception:
+`UnexpectedValue`, or one of Python or msgspec. Then graphql-core executes the query.
 
 For the figure and the switch see `endpoint.execution.compiled.query`.
 """
@@ -40,8 +41,12 @@ from graphql import (
 )
 from msgspec import Meta, Struct, StructMeta
 
+from endpoint.execution.compiled import walk
 from endpoint.execution.compiled.dropped import dropped
 from endpoint.execution.compiled.selection import Selection, Unsupported
+from endpoint.execution.compiled.walk import Make, UnexpectedValue, Walk, WalkedEdge, WalkedPart
+from endpoint.execution.edge import load_of
+from endpoint.execution.selection import names_below
 
 PIECE = 4
 """Number of items of a list that are converted at once, before other threads can run: at most half a millisecond."""
@@ -69,9 +74,6 @@ LEAVES: dict[str, Any] = {
 
 Type = TypeVar("Type", bound=type)
 
-Make = Callable[[Any], Any]
-"""A function from the value of a field to its part of the answer."""
-
 
 class SelectedField(Struct, frozen=True):
     """A field that is selected from an object; *type* is the name of the object's type for `__typename`."""
@@ -80,10 +82,7 @@ class SelectedField(Struct, frozen=True):
     attribute: str
     type: GraphQLOutputType | str
     nodes: list[FieldNode]
-
-
-class Doubt(Exception):
-    """A value is not of the expected type."""
+    edge: WalkedEdge | None = None
 
 
 class TooManyStructs(Unsupported):
@@ -98,13 +97,18 @@ class CompiledRoots(Struct, frozen=True):
 
 
 class CompiledField(Struct, frozen=True):
-    """A root field; *make* converts its resolver's value to its part of the answer."""
+    """A root field; *make* converts its resolver's value to its part of the answer.
+
+    If its selection has *edges*, *walk* does so instead.
+    """
 
     key: str
     field: GraphQLField
     nodes: list[FieldNode]
     make: Make
     weight: int
+    edges: tuple[WalkedEdge, ...] = ()
+    walk: Walk | None = None
 
 
 def roots(
@@ -142,13 +146,68 @@ class _Compiler:
             if field is None or field.resolve is None:  # introspection, and __typename
                 raise Unsupported
             before = self._weight
-            make = self._spine(field.type, nodes)
-            made.append(CompiledField(key, field, nodes, make, self._weight - before))
+            self._edges: list[WalkedEdge] = []
+            if self._has_edge(field.type, nodes):
+                walked = self._walk(field.type, nodes)
+                weight, edges = self._weight - before, tuple(self._edges)
+                made.append(CompiledField(key, field, nodes, _unreached, weight, edges, walked))
+            else:
+                make = self._spine(field.type, nodes)
+                made.append(CompiledField(key, field, nodes, make, self._weight - before))
         return tuple(made)
 
     @property
     def _weight(self) -> int:
         return self._structs * STRUCT + self._fields * FIELD
+
+    def _has_edge(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> bool:
+        """Whether the value contains an object with an edge, reached through objects and lists only."""
+        if isinstance(type_, str):
+            return False
+        inner = get_named_type(type_)
+        return isinstance(inner, GraphQLObjectType) and any(
+            part.edge is not None or self._has_edge(part.type, part.nodes) for part in self._parts(inner, nodes)
+        )
+
+    def _walk(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Walk:
+        """Return the walk of a value; its parts without edges are made as everywhere else."""
+        if isinstance(type_, str) or not self._has_edge(type_, nodes):
+            return walk.plain(self._spine(type_, nodes))
+        match type_:
+            case GraphQLNonNull(of_type=GraphQLObjectType() as inner):
+                return self._walk_of_object(inner, nodes)
+            case GraphQLNonNull(of_type=GraphQLList() as inner):
+                return walk.lists(self._walk(inner.of_type, nodes))
+            case _:
+                assert not isinstance(type_, GraphQLNonNull), "a list or an object: only those have edges"
+                return walk.or_none(self._walk(GraphQLNonNull(type_), nodes))
+
+    def _walk_of_object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Walk:
+        parts = self._parts(type_, nodes)
+        plain = [part.attribute for part in parts if part.edge is None]
+        if len(set(plain)) < len(plain):  # see `_struct`
+            return walk.dicts([self._walked(part) for part in parts])
+        apart = [part for part in parts if part.edge is not None or self._has_edge(part.type, part.nodes)]
+        walked = [self._walked(part) for part in apart]
+        return walk.objects(self._filling(self._open_struct(type_, nodes, apart)), walked)
+
+    def _walked(self, part: SelectedField) -> WalkedPart:
+        if part.edge is not None:
+            self._edges.append(part.edge)
+        return WalkedPart(part.key, part.attribute, part.edge, self._walk(part.type, part.nodes))
+
+    def _open_struct(self, type_: GraphQLObjectType, nodes: list[FieldNode], apart: Sequence[SelectedField]) -> Any:
+        """Return the struct of a type, in which the fields *apart* are set later."""
+        later = {part.key for part in apart}
+        fields: list[Any] = []
+        keys = {}
+        for part in self._counted(type_, nodes):
+            keys[part.attribute] = part.key
+            if part.key in later:
+                fields.append((part.attribute, Any, None))
+            else:
+                fields.append((part.attribute, self._type(part.type, part.nodes)))
+        return self._own(msgspec.defstruct(type_.name, fields, rename=keys, gc=False, kw_only=True))
 
     def _spine(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Make:
         if not self._has_list(type_, nodes):
@@ -211,9 +270,17 @@ class _Compiler:
                 parts.append(SelectedField(key, "__class__", type_.name, own))
                 continue
             field = type_.fields[name]
+            definition = field.extensions[DEFINITION]
+            load = load_of(definition)
+            if load is not None:
+                selected = names_below(own, self._selection.fragments)
+                edge = WalkedEdge(definition, field, own[0], load, selected)
+                # The name is its key's: the same edge may be selected twice, with other arguments.
+                parts.append(SelectedField(key, f"edge_{key}", field.type, own, edge))
+                continue
             if not getattr(field.resolve, "_is_default", False):
                 raise Unsupported
-            parts.append(SelectedField(key, field.extensions[DEFINITION].python_name, field.type, own))
+            parts.append(SelectedField(key, definition.python_name, field.type, own))
         return parts
 
     def _counted(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[SelectedField]:
@@ -272,6 +339,10 @@ class _Compiler:
 # The spine: from the root to the items of the first lists
 
 
+def _unreached(_: Any) -> Any:
+    raise UnexpectedValue  # a root field with edges is walked
+
+
 def _or_none(make: Make, value: Any) -> Any:
     return None if value is None else make(value)
 
@@ -285,7 +356,7 @@ def _object(fill: Make, later: Sequence[tuple[str, Make]], value: Any) -> Any:
 
 def _in_pieces(make: Make, values: Any) -> list[Any]:
     if type(values) is not list and type(values) is not tuple:
-        raise Doubt
+        raise UnexpectedValue
     made: list[Any] = []
     for start in range(0, len(values), PIECE):
         made += make(values[start : start + PIECE])
@@ -355,7 +426,7 @@ def _leaf(type_: GraphQLLeafType) -> Any:
 def _scalar(serialize: Callable[[Any], Any], value: Any) -> Any:
     made = serialize(value)
     if made is None:
-        raise Doubt
+        raise UnexpectedValue
     return made
 
 

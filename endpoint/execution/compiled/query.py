@@ -16,7 +16,9 @@ from uuid import UUID
 
 import msgspec
 from graphql import (
+    FieldNode,
     GraphQLError,
+    GraphQLField,
     GraphQLResolveInfo,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -39,6 +41,7 @@ from endpoint.execution.compiled import compiler, selection
 from endpoint.execution.compiled.compiler import DEFINITION, CompiledField
 from endpoint.execution.compiled.dropped import dropped
 from endpoint.execution.compiled.selection import Unsupported
+from endpoint.execution.compiled.walk import Run
 from endpoint.execution.context import Behind, RequestContext
 from endpoint.execution.documents import MAX_KEPT, QUICK, ParsedDocument
 from endpoint.execution.limits import MAX_ERRORS, fragments_of
@@ -121,10 +124,11 @@ class CompiledQuery:
 class Call(Struct, frozen=True):
     """A query with its variables: its root fields, each with a function that calls its resolver.
 
-    *is_long*: the query is executed aside.
+    *arguments* are those of its edges, by the ids of their nodes. *is_long*: the query is executed aside.
     """
 
     fields: Sequence[tuple[CompiledField, Resolve]]
+    arguments: Mapping[int, Mapping[str, Any]]
     is_long: bool
 
 
@@ -231,9 +235,13 @@ class CompiledQueries:
             return None
         try:
             fields = [(root, _resolve(self._schema, query, values, root)) for root in roots]
+            edges = [edge for root in roots for edge in root.edges]
+            arguments = {
+                id(each.node): _arguments(self._schema, each.field, each.core, each.node, values) for each in edges
+            }
         except Exception:  # graphql-core fails in the same way, and reports it
             return None
-        return Call(fields, query.cost.is_long(variables))
+        return Call(fields, arguments, query.cost.is_long(variables, is_compiled=True))
 
     def _forget(self, _: tuple[str, str | None], query: CompiledQuery) -> None:
         """Drop the calls of a dropped query."""
@@ -242,13 +250,20 @@ class CompiledQueries:
         dropped.add(query.types)
 
 
+def _arguments(
+    schema: Schema, field: StrawberryField, core: GraphQLField, node: FieldNode, variables: VariableValues
+) -> dict[str, Any]:
+    """Return the arguments of a field as its resolver gets them."""
+    given = get_argument_values(core, node, variables)
+    return convert_arguments(given, field.arguments, schema.schema_converter.scalar_registry, schema.config)
+
+
 def _resolve(schema: Schema, query: CompiledQuery, variables: VariableValues, root: CompiledField) -> Resolve:
     """Return a function that calls the resolver of *root*: only the context differs between calls."""
     core = schema.core
     assert core.query_type is not None
-    given = get_argument_values(root.field, root.nodes[0], variables)
     field: StrawberryField = root.field.extensions[DEFINITION]
-    arguments = convert_arguments(given, field.arguments, schema.schema_converter.scalar_registry, schema.config)
+    arguments = _arguments(schema, field, root.field, root.nodes[0], variables)
     graphql_info = partial(
         GraphQLResolveInfo,
         root.nodes[0].name.value,
@@ -282,7 +297,7 @@ async def _execute(
 ) -> tuple[bytes, frozenset[UUID]]:
     """Return the JSON of the data, and the streams that it depends on: none if a root field declares none."""
     contexts = [context.collector() for _ in call.fields]
-    work = [_field(root, resolve, own) for (root, resolve), own in zip(call.fields, contexts, strict=True)]
+    work = [_field(root, resolve, own, call) for (root, resolve), own in zip(call.fields, contexts, strict=True)]
     parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
     for part in parts:
         if isinstance(part, BaseException):
@@ -290,11 +305,15 @@ async def _execute(
                 raise part
             finally:
                 del part, parts  # the exception refers to this frame, and the frame to the exception
-    reads = [own.read for own in contexts if own.read]
+    reads = [own.reads_of_root for own in contexts if own.reads_of_root]
     data = {root.key: part for (root, _), part in zip(call.fields, parts, strict=True)}
     return encode(data), frozenset().union(*reads) if len(reads) == len(contexts) else frozenset()
 
 
-async def _field(root: CompiledField, resolve: Resolve, context: RequestContext) -> Any:
+async def _field(root: CompiledField, resolve: Resolve, context: RequestContext, call: Call) -> Any:
     """Return a root field's part of the answer; it starts nothing before it runs, because it may be cancelled first."""
-    return root.make(await resolve(context))
+    value = await resolve(context)
+    if root.walk is None:
+        return root.make(value)
+    (made,) = await root.walk(Run(context, call.arguments), [value])
+    return made

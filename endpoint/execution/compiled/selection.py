@@ -54,7 +54,7 @@ class Selection:
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, conditions: Mapping[str, object]) -> None:
         self._schema = schema
         self._conditions = conditions
-        self._fragments = fragments_of(document)
+        self.fragments = fragments_of(document)
 
     def fields(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode]) -> dict[str, list[FieldNode]]:
         """Return the fields selected from an object of *type_*, by response key."""
@@ -84,7 +84,7 @@ class Selection:
                 if node.name.value in spread:
                     continue
                 spread.add(node.name.value)
-                fragment = self._fragments[node.name.value]
+                fragment = self.fragments[node.name.value]
             else:
                 assert isinstance(node, InlineFragmentNode)
                 fragment = node

@@ -104,3 +104,20 @@ async def test_an_invalid_cursor_is_refused(in_memory: SqliteViews, cursor: str)
 async def test_a_slice_with_both_numbers_is_refused(views: Views) -> None:
     with pytest.raises(ValueError, match="not both"):
         await views.list("thing", "", Slice(first=1, last=1))
+
+
+@pytest.mark.parametrize("is_descending", [False, True])
+@pytest.mark.parametrize("part", [Slice(first=2), Slice(last=2), Slice(first=9)])
+async def test_the_lists_of_many_parents_are_read_at_once(views: Views, part: Slice, is_descending: bool) -> None:
+    counts = {"a": 3, "b": 0, "c": 2, "d": 1}
+    rows = [
+        row(100 * place + number, f"{number:02}", parent, document=f"{parent}{number}".encode())
+        for place, (parent, count) in enumerate(counts.items())
+        for number in range(count)
+    ]
+    await save_rows(views, *rows)
+    parents = ["c", "a", "b", "nowhere"]
+    pages = await views.list_each("thing", parents, part, is_descending=is_descending)
+    assert pages == [await views.list("thing", each, part, is_descending=is_descending) for each in parents]
+    assert [len(page.edges) for page in pages] == [2, min(3, part.size), 0, 0]
+    assert await views.list_each("thing", [], part) == []
