@@ -162,8 +162,8 @@ def _made(folder: Path, sizes: Services, database: str | None) -> Made:
 
 def _dashboard(execute: Callable[..., Any]) -> str:
     """Return a project whose environments have a deployment each, which was cancelled."""
-    created = execute('mutation { createProject(name: "dashboard") { ... on Project { id } } }')
-    project = str(created["createProject"]["id"])
+    created = execute('mutation { createProject(name: "dashboard") { ... on ProjectPayload { project { id } } } }')
+    project = str(created["createProject"]["project"]["id"])
     for number in range(ENVIRONMENTS):
         variables = {"name": f"Environment {number:02}", "project": project}
         id_ = execute(CREATE, **variables)["createEnvironment"]["pipeline"]["environment"]["id"]

@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 @pytest.fixture(scope="module")
 def environment(server: Serving) -> str:
-    return str(server.execute(CREATE)["createEnvironment"]["environment"]["id"])
+    return str(server.execute(CREATE)["createEnvironment"]["pipeline"]["environment"]["id"])
 
 
 @pytest.fixture
