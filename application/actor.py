@@ -19,7 +19,7 @@ from msgspec import Struct
 from application.handler import States, Transaction
 from domain import name as names
 from domain.actor import ACTORS, ActorId, Actors, ForgetActor, SetProfile, decider
-from domain.errors import InvalidArgument, InvalidDescription
+from domain.errors import InvalidArgument
 from store.keys import KEY_LENGTH, Keys
 
 NONCE = 12
@@ -76,10 +76,8 @@ def checked_profile(name: str | None, address: str | None) -> Profile:
     """Return the profile; raises `InvalidName` or `InvalidArgument`."""
     if name is None and address is None:
         raise InvalidArgument(argument="name", why="a name or an address is required; forgetActor removes both")
-    try:
-        address = None if address is None else names.checked_description(address)
-    except InvalidDescription as refused:
-        raise InvalidArgument(argument="address", why=refused.details["why"]) from None
+    if address is not None:
+        address = names.checked_text("address", address, names.MAX_DESCRIPTION)
     return Profile(name=None if name is None else names.checked(name), address=address)
 
 

@@ -17,9 +17,9 @@ import msgspec
 import strawberry
 
 from application.handler import Outcome, Transaction
+from domain import name as names
 from domain.decider import Decider
 from domain.errors import IdempotencyKeyReused, InvalidArgument, Refused
-from domain.spec import UNSTORABLE
 from gql.context import Context, Info
 from gql.contract.refusal import Refusal, refusal
 
@@ -29,9 +29,6 @@ State = TypeVar("State")
 
 MAX_KEY = 200
 """Maximum length of an idempotency key, in characters."""
-
-MAX_REASON = 1000
-"""Maximum length of a reason, in characters."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ ExpectedVersion = Annotated[
 Reason = Annotated[
     str | None,
     strawberry.argument(
-        description=f"The reason of the change, which is stored with it; at most {MAX_REASON} characters."
+        description=f"The reason of the change, which is stored with it; at most {names.MAX_REASON} characters."
     ),
 ]
 IdempotencyKey = Annotated[
@@ -138,13 +135,12 @@ def mutation(
 def _write(info: Info, arguments: dict[str, Any]) -> Write:
     """Remove the common arguments from *arguments*, and return them."""
     expected, reason, key, dry_run = (arguments.pop(name, default) for name, _, default in _COMMON)
-    if reason is not None and len(reason) > MAX_REASON:
-        raise InvalidArgument(argument="reason", why=f"{len(reason):,} characters; at most {MAX_REASON:,} are allowed")
+    if reason is not None:
+        reason = names.checked_text("reason", reason, names.MAX_REASON) or None
     if key is not None and not 1 <= len(key) <= MAX_KEY:
         raise InvalidArgument(argument="idempotencyKey", why=f"{len(key):,} characters; 1 to {MAX_KEY} are allowed")
-    for argument, text in ("reason", reason), ("idempotencyKey", key):
-        if text is not None and UNSTORABLE.search(text):
-            raise InvalidArgument(argument=argument, why="NUL and lone surrogates are not allowed")
+    if key is not None and names.has_control(key):
+        raise InvalidArgument(argument="idempotencyKey", why=names.CONTROL)
     request = msgspec.json.encode([info.field_name, arguments, expected], enc_hook=str)
     return Write(
         context=info.context,

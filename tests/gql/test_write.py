@@ -248,8 +248,13 @@ def test_a_key_remembers_that_there_was_nothing_to_change(environment: Environme
         ({"reason": "x" * 1001}, "Invalid reason: 1,001 characters; at most 1,000 are allowed."),
         ({"idempotencyKey": ""}, "Invalid idempotencyKey: 0 characters; 1 to 200 are allowed."),
         ({"idempotencyKey": "x" * 201}, "Invalid idempotencyKey: 201 characters; 1 to 200 are allowed."),
-        ({"reason": "nobody\0knows"}, "Invalid reason: NUL and lone surrogates are not allowed."),
-        ({"idempotencyKey": "\0"}, "Invalid idempotencyKey: NUL and lone surrogates are not allowed."),
+        ({"reason": "nobody\0knows"}, "Invalid reason: control characters are not allowed."),
+        ({"reason": "as before\nv99  admin  all is well"}, "Invalid reason: control characters are not allowed."),
+        ({"reason": "\x1b[2Jgone"}, "Invalid reason: control characters are not allowed."),
+        ({"reason": "\x9b2J"}, "Invalid reason: control characters are not allowed."),
+        ({"reason": "\u202edesrever"}, "Invalid reason: control characters are not allowed."),
+        ({"idempotencyKey": "\0"}, "Invalid idempotencyKey: control characters are not allowed."),
+        ({"idempotencyKey": "a\nb"}, "Invalid idempotencyKey: control characters are not allowed."),
     ],
 )
 def test_reasons_and_keys_have_limits(environment: Environment, given: Data, message: str) -> None:
