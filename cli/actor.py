@@ -8,8 +8,9 @@ from msgspec import Struct, convert
 from cli.change import ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
-from cli.output import Output, table
+from cli.output import Output
 from cli.service import Yes, confirm
+from cli.text import table
 
 app = group(
     """Set an actor's name and address, or forget them.
@@ -40,6 +41,8 @@ SELECTION = "... on Actor { ...ActorFields }"
 SET = mutation("setActorProfile", SELECTION, ACTOR, actor="ID!", name="String", address="String")
 FORGET = mutation("forgetActor", SELECTION, ACTOR, actor="ID!")
 
+HEAD = ("Actor", "Name", "Address")
+
 ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The actor's id, as `stageline history` shows it.")]
 
 
@@ -60,8 +63,8 @@ def list_(output: Output) -> None:
     """List the actors that have a token or a profile."""
     with Client.known() as client:
         actors = [convert(node, ActorJson) for node in client.pages(LIST, {})]
-    rows = table(("Actor", "Name", "Address"), [actor.row() for actor in actors])
-    output.answer({"actors": actors}, rows)
+    rows = [actor.row() for actor in actors]
+    output.answer({"actors": actors}, table(HEAD, rows) if rows else "<no actor>")
 
 
 @command(app, "set", "stageline actor set admin --name 'Ann Example' --address ann@example.org")
@@ -80,7 +83,7 @@ def set_(
     with Client.known() as client:
         variables = {"actor": actor, "name": name, "address": address, **change.variables}
         after = convert(client.change(SET, variables), ActorJson)
-    output.answer(after, change.text("Actor updated successfully", table(("Actor", "Name", "Address"), [after.row()])))
+    output.answer(after, change.text("Actor updated successfully", table(HEAD, [after.row()])))
 
 
 @command(app, "forget", "stageline actor forget admin --yes")

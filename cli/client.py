@@ -10,7 +10,7 @@ from typing import Any, NewType
 from urllib.parse import urlsplit
 
 from cli import config, lazy
-from cli.errors import Failed, MutationRefused, NotAuthorized, NotReachable
+from cli.errors import Failed, Misused, MutationRefused, NotAuthorized, NotReachable
 from cli.output import warn
 
 CONNECT_SECONDS = 5.0
@@ -18,6 +18,12 @@ ANSWER_SECONDS = 60.0
 PAGE = 200
 
 WHY = re.compile(r'error_description="([^"]*)"')
+
+VARIABLE = re.compile(r"Variable '\$(\w+)' has invalid value(?: at (\S+))?: (.*?)\.?", re.DOTALL)
+"""An error of graphql-core: the variable, the path within it, and the reason."""
+
+TOO_BIG = re.compile(r"Int cannot represent non 32-bit signed integer value: (\S+)")
+BETWEEN = r"\1 is not between -2,147,483,648 and 2,147,483,647"
 
 Variables = Mapping[str, object]
 Data = dict[str, Any]
@@ -121,6 +127,8 @@ class Client:
         """Return the `data` of the answer. Raise `Failed` with the server's message if it has errors."""
         try:
             response = self._http.post("/graphql", json={"query": document, "variables": dict(variables or {})})
+        except ValueError as error:  # a time that is not finite
+            raise Misused(f"A number is not valid: {error}.") from error
         except lazy.httpx.TimeoutException as error:
             raise self.server.not_reachable("it took too long") from error
         except (lazy.httpx.HTTPError, lazy.httpx.InvalidURL) as error:
@@ -163,4 +171,13 @@ def fault(errors: list[Data]) -> Failed:
     """Return the first of a server's errors as `Failed`."""
     first = errors[0]
     code = (first.get("extensions") or {}).get("code")
-    return Failed(str(first.get("message")), code=code or "SERVER_ERROR")
+    return Failed(_message(str(first.get("message"))), code=code or "SERVER_ERROR")
+
+
+def _message(text: str) -> str:
+    """Return the message of an error without the words of GraphQL: users don't know its variables."""
+    found = VARIABLE.fullmatch(text)
+    if found is None:
+        return text
+    name, path, why = found.groups()
+    return f"Invalid {name}{path or ''}: {TOO_BIG.sub(BETWEEN, why)}."

@@ -12,10 +12,11 @@ from cli.change import ChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
-from cli.output import Output, moment, table
+from cli.output import Output, moment
 from cli.pipeline import EnvironmentJson, PipelineJson
 from cli.scope import ENVIRONMENTS, ProjectOption, Scope, find_project
 from cli.service import Yes, confirm
+from cli.text import table
 
 app = group(
     "List and change environments, and deploy them.",

@@ -9,8 +9,9 @@ from msgspec import Struct, convert
 from cli.change import ChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
-from cli.output import Output, moment, table
+from cli.output import Output, moment
 from cli.scope import PROJECTS
+from cli.text import table
 
 app = group(
     "List and create projects.",

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from cli import pipeline
+from cli import diff, pipeline
 from cli.change import ChangeOptions
+from cli.client import Client
 from cli.output import Output
 from cli.scope import Scope
 
@@ -14,18 +15,24 @@ UNDO = pipeline.mutation("undo")
 
 
 def restore(
-    version: Annotated[
-        int, typer.Argument(metavar="VERSION", min=1, help="The version, as `stageline history` shows it.")
+    moment: Annotated[
+        str,
+        typer.Argument(
+            metavar="MOMENT", help="A version, as `stageline history` shows it, a time, or deployment:NUMBER."
+        ),
     ],
     scope: Scope,
     change: ChangeOptions,
     output: Output,
 ) -> None:
-    """Restore the pipeline to an earlier version. The history keeps everything.
+    """Restore the pipeline as it was at an earlier moment. The history keeps everything.
 
     A deleted stage returns with its old id. The environment's name doesn't change.
     """
-    after = pipeline.change(RESTORE, scope, change, version=version)
+    with Client.known() as client:
+        environment = scope.find(client)
+        version = diff.version(client, environment, moment)
+    after = pipeline.change(RESTORE, Scope(environment=environment.id), change, version=version)
     done = f"Pipeline restored to version {version}; it is version {after.version} now"
     output.answer(after, change.text(done, after.listing()))
 

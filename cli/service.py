@@ -11,11 +11,12 @@ from cli.change import ChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Failed, Misused
-from cli.output import Output, encoded, table
+from cli.output import Output, encoded
 from cli.pipeline import PipelineJson, ServiceJson, StageJson
 from cli.scope import Scope
 from cli.spec import SpecJson
 from cli.spec_options import SpecOptions
+from cli.text import table
 
 app = group(
     "List and change the services of an environment.",

@@ -1,7 +1,6 @@
 """`stageline environment stage`: the stages of an environment, and the services in them."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from cli.change import ChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
+from cli.moment import time
 from cli.output import Output
 from cli.pipeline import PipelineJson
 from cli.scope import Scope
@@ -85,24 +85,21 @@ def list_(
     ] = None,
     as_of: Annotated[
         str | None,
-        typer.Option("--as-of", metavar="TIME", help="The stages at this time, in ISO 8601.", show_default=False),
+        typer.Option(
+            "--as-of",
+            metavar="TIME",
+            help="The stages at this time: in ISO 8601, or 1h for an hour ago.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """List the stages in order, with the services of each."""
     if at_version is not None and as_of is not None:
         raise Misused("Give only one of --at-version and --as-of.")
-    time = None if as_of is None else _with_zone(as_of)
+    at = time("--as-of", as_of)
     with Client.known() as client:
-        shown = pipeline.get(client, scope.find(client).id, version=at_version, as_of=time)
+        shown = pipeline.get(client, scope.find(client).id, version=at_version, as_of=at)
     output.answer(shown, shown.listing())
-
-
-def _with_zone(text: str) -> str:
-    """The moment that *text* names; without a time zone it is this machine's."""
-    try:
-        return datetime.fromisoformat(text).astimezone().isoformat()
-    except ValueError as error:
-        raise Misused(f"--as-of {text!r} is no time in ISO 8601, as 2026-01-31T12:00Z is.") from error
 
 
 @command(app, "create", 'stageline environment stage create -n "fifth stage" -d "smoke tests"')

@@ -1,9 +1,8 @@
 """`stageline token`: the tokens that the server accepts."""
 
 import hashlib
-import re
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -13,8 +12,10 @@ from cli.change import ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.errors import Failed, MutationRefused
-from cli.output import Output, moment, say, table
+from cli.moment import span
+from cli.output import Output, moment, say
 from cli.service import Yes, confirm
+from cli.text import table
 
 app = group(
     """Create, list and revoke tokens.
@@ -28,7 +29,6 @@ app = group(
 )
 
 PREFIX = "stageline_"
-UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 TOKEN = """
 fragment TokenFields on Token {
@@ -84,7 +84,8 @@ def list_(
     """List the valid tokens."""
     with Client.known() as client:
         tokens = [token for token in _all(client) if all_ or token.is_good]
-    output.answer({"tokens": tokens}, table(HEAD, [token.row() for token in tokens]))
+    rows = [token.row() for token in tokens]
+    output.answer({"tokens": tokens}, table(HEAD, rows) if rows else "<no token>")
 
 
 @command(app, "create", "stageline token create ci --expires-in 90d", "stageline token create ci --actor robot --json")
@@ -157,9 +158,8 @@ def _all(client: Client) -> list[TokenJson]:
 
 def _after(text: str) -> datetime:
     """Return the time after the duration *text*, such as 90d."""
-    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", text)
-    if found is None:
+    if (length := span(text)) is None:
         raise typer.BadParameter(
-            f"Invalid --expires-in {text!r}: give 1 to 99999 with m, h, d or w, such as 12h or 90d."
+            f"Invalid --expires-in {text!r}: give 1 to 99999 with s, m, h, d or w, such as 12h or 90d."
         )
-    return datetime.now(UTC) + timedelta(**{UNITS[found[2]]: int(found[1])})
+    return datetime.now(UTC) + length

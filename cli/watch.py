@@ -22,6 +22,7 @@ from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
 from cli.progress import DeploymentEventJson
 from cli.run import DeploymentJson
+from cli.text import plain
 
 TICK = 0.125  # seconds between two drawings of the live picture
 
@@ -69,7 +70,7 @@ class TextPicture:
     def tick(self) -> None: ...
 
     def end(self, deployment: DeploymentJson) -> None:
-        write(f"Deployment {deployment.number} of {deployment.environment.name} {_ended(deployment)}")
+        write(plain(f"Deployment {deployment.number} of {deployment.environment.name} {_ended(deployment)}"))
 
 
 class JsonPicture:

@@ -33,7 +33,7 @@ def test_everything_is_told_the_newest_first(lived: Environment) -> None:
     assert messages(events) == [
         "Backend skipped from now on",
         "third stage moved from position 2 to 1",
-        "Backend: specification changed",
+        "Backend: specification changed: ports: – → 80; retries: 0 → 2",
         "Backend moved from APPLICATION DEFAULT to third stage",
         "third stage: description removed",
         "JOB DEFAULT renamed to third stage",
