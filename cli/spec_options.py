@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from msgspec.structs import replace
 
+from cli import file as files
 from cli import specfile
 from cli.errors import Misused
 from cli.spec import HealthJson, HttpCheckJson, SpecJson, TcpCheckJson, VariableJson
@@ -98,7 +99,7 @@ class SpecOptions:
         }
         for name in ("directory", "context"):
             if (value := getattr(self, name)) is not None:
-                changes[name] = str(Path(value).expanduser().absolute()) if value else None
+                changes[name] = files.absolute(value, Path.cwd()) if value else None
         for name in ("build_timeout", "deploy_timeout", "stop_grace", "retries"):
             if (value := getattr(self, name)) is not None:
                 changes[name] = value
