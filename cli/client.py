@@ -98,10 +98,11 @@ class ServerAddress:
 
 
 class Client:
-    """A client of one server, over one connection."""
+    """A client of one server, over one connection; it waits for an answer for *seconds*."""
 
-    def __init__(self, server: ServerAddress) -> None:
+    def __init__(self, server: ServerAddress, seconds: float = ANSWER_SECONDS) -> None:
         self.server = server
+        self._seconds = seconds
 
     @classmethod
     def known(cls) -> "Client":
@@ -120,7 +121,7 @@ class Client:
             base_url=self.server.url,
             headers={**self.server.headers, "accept": "application/graphql-response+json, application/json;q=0.9"},
             verify=self.server.url.startswith("https:"),  # certificates are slow to load, and http needs none
-            timeout=lazy.httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            timeout=lazy.httpx.Timeout(self._seconds, connect=min(self._seconds, CONNECT_SECONDS)),
         )
 
     def execute(self, document: Document, variables: Variables | None = None) -> Data:

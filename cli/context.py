@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from cli import config
+from cli import complete, config
 from cli.client import Client
 from cli.command import command, group
 from cli.config import DEFAULT_CONTEXT, Config, ContextConfig
 from cli.errors import Failed, Misused
 from cli.output import Output
-from cli.scope import ScopedEnvironment, ask_environment, ask_project, find
+from cli.scope import ScopedEnvironment, ask_environment, ask_project, environment_names, find, project_names
 from cli.text import plain, table
 
 app = group(
@@ -26,18 +26,41 @@ app = group(
 )
 
 
+complete_context = complete.values(lambda: config.load().contexts)
+
+
 @command(app, "set", "stageline context set --project Shop --environment staging")
 def set_(
     output: Output,
     project: Annotated[
-        str | None, typer.Option("--project", metavar="PROJECT", help="Its name or id.", show_default=False)
+        str | None,
+        typer.Option(
+            "--project",
+            metavar="PROJECT",
+            autocompletion=complete.names(project_names),
+            help="Its name or id.",
+            show_default=False,
+        ),
     ] = None,
     environment: Annotated[
-        str | None, typer.Option("--environment", metavar="ENVIRONMENT", help="Its name or id.", show_default=False)
+        str | None,
+        typer.Option(
+            "--environment",
+            metavar="ENVIRONMENT",
+            autocompletion=complete.names(environment_names),
+            help="Its name or id.",
+            show_default=False,
+        ),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option("-n", "--name", metavar="CONTEXT", help="The name of the context. Default: the current one."),
+        typer.Option(
+            "-n",
+            "--name",
+            metavar="CONTEXT",
+            autocompletion=complete_context,
+            help="The name of the context. Default: the current one.",
+        ),
     ] = None,
 ) -> None:
     """Save a project and an environment as a context, and use it from now on. Without options, it asks for both.
@@ -108,7 +131,9 @@ def current(output: Output) -> None:
 @command(app, "delete", "stageline context delete production")
 def delete(
     output: Output,
-    name: Annotated[str, typer.Argument(metavar="CONTEXT", help="The name of the context.")],
+    name: Annotated[
+        str, typer.Argument(metavar="CONTEXT", autocompletion=complete_context, help="The name of the context.")
+    ],
 ) -> None:
     """Delete a saved context. Its project and environment stay."""
     kept = config.load()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from msgspec import to_builtins
 
-from cli import log, names, progress, run
+from cli import log, names, pipeline, progress, run
 from cli import watch as watching
 from cli.client import Client, Data, Document
 from cli.command import command, group
@@ -153,7 +153,10 @@ def logs(
     service: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SERVICE]", help="The service's name or id. Default: all services.", show_default=False
+            metavar="[SERVICE]",
+            autocompletion=pipeline.complete_service,
+            help="The service's name or id. Default: all services.",
+            show_default=False,
         ),
     ] = None,
     follow: Follow = False,

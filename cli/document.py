@@ -12,7 +12,7 @@ import yaml
 import yaml.resolver
 from msgspec import convert
 
-from cli import diff, pipeline
+from cli import complete, diff, pipeline
 from cli import file as files
 from cli.change import ChangeOptions, mutation
 from cli.client import Client, document
@@ -21,7 +21,7 @@ from cli.diff import CHANGE, ExitCode
 from cli.errors import Failed
 from cli.output import Output, write
 from cli.private import private
-from cli.scope import Scope
+from cli.scope import Scope, environment_names, project_names
 
 app = group(
     """Keep the pipeline in a file: its stages in order, and the services of each.
@@ -145,6 +145,7 @@ def apply(
         typer.Option(
             "--to",
             metavar="ENVIRONMENT",
+            autocompletion=complete.names(environment_names),
             help="Apply it to this environment. Repeatable: all or none change.",
             show_default=False,
         ),
@@ -202,7 +203,11 @@ def clone(
     into: Annotated[
         str | None,
         typer.Option(
-            "--into", metavar="PROJECT", help="The new environment's project. Default: the same.", show_default=False
+            "--into",
+            metavar="PROJECT",
+            autocompletion=complete.names(project_names),
+            help="The new environment's project. Default: the same.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:

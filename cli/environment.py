@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 from msgspec import convert
 
-from cli import config, pipeline, run, stage, watch
+from cli import complete, config, pipeline, run, stage, watch
 from cli.change import ChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
 from cli.output import Output, moment
 from cli.pipeline import EnvironmentJson, PipelineJson
-from cli.scope import ENVIRONMENTS, ProjectOption, Scope, find_project
+from cli.scope import ENVIRONMENTS, ProjectOption, Scope, environment_names, find_project
 from cli.service import Yes, confirm
 from cli.text import table
 
@@ -140,7 +140,14 @@ def delete(
     output: Output,
     name: Annotated[
         str | None,
-        typer.Option("-n", "--name", metavar="ENVIRONMENT", help="The same as --environment.", show_default=False),
+        typer.Option(
+            "-n",
+            "--name",
+            metavar="ENVIRONMENT",
+            autocompletion=complete.names(environment_names),
+            help="The same as --environment.",
+            show_default=False,
+        ),
     ] = None,
     yes: Yes = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct, convert
 
-from cli import names
+from cli import complete, names, pipeline
 from cli.client import Client, Data, document
 from cli.colour import painted
 from cli.errors import Failed, Interrupted, Misused
@@ -135,6 +135,10 @@ class HistoryEventJson(Struct, rename="camel"):
         )
 
 
+def _option_value(value: str) -> str:
+    return value.lower().replace("_", "-")
+
+
 @dataclass(frozen=True)
 class HistoryOptions:
     """Filters of the history. An event matches every option, and any value of a repeated one."""
@@ -147,22 +151,42 @@ class HistoryOptions:
     ] = None
     stage: Annotated[
         list[str] | None,
-        typer.Option("--stage", metavar="STAGE", help="Events of this stage. Repeatable.", show_default=False),
+        typer.Option(
+            "--stage",
+            metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
+            help="Events of this stage. Repeatable.",
+            show_default=False,
+        ),
     ] = None
     service: Annotated[
         list[str] | None,
-        typer.Option("--service", metavar="SERVICE", help="Events of this service. Repeatable.", show_default=False),
+        typer.Option(
+            "--service",
+            metavar="SERVICE",
+            autocompletion=pipeline.complete_service,
+            help="Events of this service. Repeatable.",
+            show_default=False,
+        ),
     ] = None
     type: Annotated[
         list[str] | None,
         typer.Option(
-            "--type", metavar="TYPE", help="Events of this type: service-moved, … Repeatable.", show_default=False
+            "--type",
+            metavar="TYPE",
+            autocompletion=complete.values(lambda: map(_option_value, TYPES)),
+            help="Events of this type: service-moved, … Repeatable.",
+            show_default=False,
         ),
     ] = None
     origin: Annotated[
         list[str] | None,
         typer.Option(
-            "--origin", metavar="ORIGIN", help="Events made by api, cli or console. Repeatable.", show_default=False
+            "--origin",
+            metavar="ORIGIN",
+            autocompletion=complete.values(lambda: map(_option_value, ORIGINS)),
+            help="Events made by api, cli or console. Repeatable.",
+            show_default=False,
         ),
     ] = None
     since: Annotated[
@@ -213,10 +237,6 @@ def _chosen(option: str, text: str, values: Sequence[str]) -> str:
         allowed = ", ".join(_option_value(each) for each in values)
         raise Misused(f"Invalid {option} {text!r}: it is one of {allowed}.")
     return value
-
-
-def _option_value(value: str) -> str:
-    return value.lower().replace("_", "-")
 
 
 def history(

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator
 
+import typer
 from msgspec import UNSET, Struct, UnsetType, convert
 from msgspec.structs import replace
 
 from cli import change as changes
-from cli import spec
+from cli import complete, spec
 from cli.change import ChangeOptions
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed, MutationRefused
 from cli.run import ServiceRefJson
-from cli.scope import Scope
+from cli.scope import Scope, named_environment
 from cli.spec import FieldChangeJson, SpecJson
 from cli.text import key, plain
 
@@ -197,6 +198,21 @@ def get(client: Client, environment: str, *, version: int | None = None, as_of: 
     if found is None:
         raise Failed(f"There is no environment {environment!r}.", code="ENVIRONMENT_NOT_FOUND")
     return read(found)
+
+
+def stage_names(client: Client, context: typer.Context) -> Iterator[str]:
+    """Yield the names of the stages, for completion."""
+    return (stage.name for stage in get(client, named_environment(client, context).id).stages)
+
+
+def service_names(client: Client, context: typer.Context) -> Iterator[str]:
+    """Yield the names of the services, for completion."""
+    stages = get(client, named_environment(client, context).id).stages
+    return (service.name for stage in stages for service in stage.services)
+
+
+complete_stage = complete.names(stage_names)
+complete_service = complete.names(service_names)
 
 
 def read(data: Data) -> PipelineJson:

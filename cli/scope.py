@@ -1,13 +1,14 @@
 """The project and environment of a command."""
 
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from cli import config, names
+from cli import complete, config, names
 from cli.client import Client, Data, document
 from cli.errors import Failed, Misused
 from cli.output import say
@@ -39,12 +40,35 @@ query Environment($id: ID, $project: ID, $name: String) {
 
 HINT = "Give --project and --environment, or save them: stageline context set --project P --environment E."
 
+
+def project_names(client: Client, context: typer.Context) -> Iterator[str]:
+    """Yield the names of the projects, for completion."""
+    return (node["name"] for node in client.pages(PROJECTS, {}))
+
+
+def environment_names(client: Client, context: typer.Context) -> Iterator[str]:
+    """Yield the names of the environments of the named project, else the context's, for completion."""
+    kept = config.load().scope
+    project = context.params.get("project") or kept.project_id or kept.project
+    return (node["name"] for node in client.pages(ENVIRONMENTS, {"project": project}))
+
+
+def named_environment(client: Client, context: typer.Context) -> "ScopedEnvironment":
+    """Return the environment of a command that is being completed. Raise `Misused` rather than ask."""
+    kept = config.load().scope
+    project, environment = context.params.get("project"), context.params.get("environment")
+    if not environment and (not kept.environment or (project and not kept.is_project(project))):
+        raise Misused("No environment is given.")
+    return Scope(project, environment).find(client)
+
+
 ProjectOption = Annotated[
     str | None,
     typer.Option(
         "--project",
         metavar="PROJECT",
         envvar="STAGELINE_PROJECT",
+        autocompletion=complete.names(project_names),
         help="Name or id. Default: the context's.",
         show_default=False,
     ),
@@ -73,6 +97,7 @@ class Scope:
             "--environment",
             metavar="ENVIRONMENT",
             envvar="STAGELINE_ENVIRONMENT",
+            autocompletion=complete.names(environment_names),
             help="Name or id. Default: the context's.",
             show_default=False,
         ),

@@ -35,7 +35,14 @@ class ServiceTypeOption(StrEnum):
 
 
 ServiceName = Annotated[
-    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service's name (in any case) or id.")
+    str,
+    typer.Option(
+        "-n",
+        "--name",
+        metavar="SERVICE",
+        autocompletion=pipeline.complete_service,
+        help="The service's name (in any case) or id.",
+    ),
 ]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Don't ask for confirmation.")]
 
@@ -90,6 +97,7 @@ def add(
             "-s",
             "--stage",
             metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
             help="The service's stage. Default: the stage of its type.",
             show_default=False,
         ),

@@ -26,9 +26,25 @@ app = group(
     'stageline environment stage reorder -n "fifth stage" --before "second stage"',
 )
 
-StageName = Annotated[str, typer.Option("-n", "--name", metavar="STAGE", help="The stage's name (in any case) or id.")]
+StageName = Annotated[
+    str,
+    typer.Option(
+        "-n",
+        "--name",
+        metavar="STAGE",
+        autocompletion=pipeline.complete_stage,
+        help="The stage's name (in any case) or id.",
+    ),
+]
 ServiceName = Annotated[
-    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service's name (in any case) or id.")
+    str,
+    typer.Option(
+        "-n",
+        "--name",
+        metavar="SERVICE",
+        autocompletion=pipeline.complete_service,
+        help="The service's name (in any case) or id.",
+    ),
 ]
 Concurrency = Annotated[
     int | None,
@@ -51,10 +67,24 @@ class PlaceOptions:
         typer.Option("--position", metavar="N", min=1, help="This position, from 1.", show_default=False),
     ] = None
     before: Annotated[
-        str | None, typer.Option("--before", metavar="STAGE", help="Directly before this stage.", show_default=False)
+        str | None,
+        typer.Option(
+            "--before",
+            metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
+            help="Directly before this stage.",
+            show_default=False,
+        ),
     ] = None
     after: Annotated[
-        str | None, typer.Option("--after", metavar="STAGE", help="Directly after this stage.", show_default=False)
+        str | None,
+        typer.Option(
+            "--after",
+            metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
+            help="Directly after this stage.",
+            show_default=False,
+        ),
     ] = None
 
     @property
@@ -169,7 +199,11 @@ def delete(
     move_services_to: Annotated[
         str | None,
         typer.Option(
-            "--move-services-to", metavar="STAGE", help="The stage that gets its services.", show_default=False
+            "--move-services-to",
+            metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
+            help="The stage that gets its services.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -182,7 +216,14 @@ def delete(
 def move(
     name: ServiceName,
     stage: Annotated[
-        str, typer.Option("-s", "--stage", metavar="STAGE", help="The stage that gets the service: name or id.")
+        str,
+        typer.Option(
+            "-s",
+            "--stage",
+            metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
+            help="The stage that gets the service: name or id.",
+        ),
     ],
     scope: Scope,
     change: ChangeOptions,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct, convert
 
+from cli import complete
 from cli.change import ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
@@ -77,6 +78,9 @@ class NewTokenJson(TokenJson):
     token: str | None
 
 
+complete_token = complete.names(lambda client, _: (each.name for each in _all(client) if each.is_good))
+
+
 @command(app, "list", "stageline token list", "stageline token list --all --json")
 def list_(
     output: Output, all_: Annotated[bool, typer.Option("--all", help="List revoked and expired tokens, too.")] = False
@@ -133,7 +137,12 @@ def create(
 @command(app, "revoke", "stageline token revoke ci", "stageline token revoke token_0193c1a2b3c4… --yes")
 def revoke(
     token: Annotated[
-        str, typer.Argument(metavar="TOKEN", help="The token's name or id, as `stageline token list` shows them.")
+        str,
+        typer.Argument(
+            metavar="TOKEN",
+            autocompletion=complete_token,
+            help="The token's name or id, as `stageline token list` shows them.",
+        ),
     ],
     change: ChangeOptions,
     output: Output,
