@@ -29,9 +29,9 @@ app.add_typer(stage.app, name="stage")
 
 
 class TargetOption(StrEnum):
+    """The targets that a server has."""
+
     PROCESS = "PROCESS"
-    DOCKER = "DOCKER"
-    KUBERNETES = "KUBERNETES"
 
 
 Concurrency = Annotated[
@@ -75,7 +75,7 @@ def list_(output: Output, project: ProjectOption = None) -> None:
     output.answer({"environments": rows}, text)
 
 
-@command(app, "create", "stageline environment create -n staging", "stageline environment create -n ci --target docker")
+@command(app, "create", "stageline environment create -n staging", "stageline environment create -n ci --concurrency 4")
 def create(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new environment's name.")],
     change: ChangeOptions,
