@@ -19,7 +19,7 @@ from msgspec import Struct
 from application.handler import States, Transaction
 from domain import name as names
 from domain.actor import ACTORS, ActorId, Actors, ForgetActor, SetProfile, decider
-from domain.errors import InvalidArgument
+from domain.errors import ForgottenActor, InvalidArgument
 from store.keys import KEY_LENGTH, Keys
 
 NONCE = 12
@@ -41,7 +41,12 @@ class Profiles:
         self._keys = keys
 
     async def key(self, actor: ActorId, *, is_kept: bool) -> bytes:
-        """Return the key to seal the profile of *actor* with; a new key is stored if *is_kept*."""
+        """Return the key to seal the profile of *actor* with; a new key is stored if *is_kept*.
+
+        Raises `ForgottenActor`.
+        """
+        if actor in (await self.state()).forgotten:
+            raise ForgottenActor(actor=actor)
         if is_kept:
             return await self._keys.make(actor)
         return (await self._keys.get([actor])).get(actor) or secrets.token_bytes(KEY_LENGTH)
@@ -82,14 +87,14 @@ def checked_profile(name: str | None, address: str | None) -> Profile:
 
 
 async def set_profile(
-    transaction: Transaction, actor: ActorId, profile: Profile, key: bytes, expected: int | None = None
+    transaction: Transaction, actor: ActorId, profile: Profile, key: bytes, by: ActorId, expected: int | None = None
 ) -> UUID:
     """Replace the profile of *actor*, sealed with *key*. An equal profile is not sealed again."""
     known = (await transaction.load(decider, ACTORS)).state.find(actor)
     text = None if known is None else known.sealed
     if text is None or unseal(key, actor, text) != profile:
         text = seal(key, actor, profile)
-    await transaction.do(decider, ACTORS, SetProfile(actor=actor, sealed=text), expected)
+    await transaction.do(decider, ACTORS, SetProfile(actor=actor, sealed=text, by=by), expected)
     return ACTORS
 
 

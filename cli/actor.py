@@ -24,7 +24,7 @@ app = group(
 )
 
 ACTOR = """
-fragment ActorFields on Actor { id name address isForgotten version cursor }
+fragment ActorFields on Actor { id name address namedBy isForgotten version cursor }
 """
 LIST = document(
     """
@@ -41,7 +41,7 @@ SELECTION = "... on Actor { ...ActorFields }"
 SET = mutation("setActorProfile", SELECTION, ACTOR, actor="ID!", name="String", address="String")
 FORGET = mutation("forgetActor", SELECTION, ACTOR, actor="ID!")
 
-HEAD = ("Actor", "Name", "Address")
+HEAD = ("Actor", "Name", "Named by", "Address")
 
 ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The actor's id, as `stageline history` shows it.")]
 
@@ -50,12 +50,14 @@ class ActorJson(Struct, rename="camel"):
     id: str
     name: str | None
     address: str | None
+    named_by: str | None
     is_forgotten: bool
     version: int
     cursor: str
 
-    def row(self) -> tuple[str, str, str]:
-        return self.id, "(forgotten)" if self.is_forgotten else self.name or "", self.address or ""
+    def row(self) -> tuple[str, str, str, str]:
+        name = "(forgotten)" if self.is_forgotten else self.name or ""
+        return self.id, name, self.named_by or "", self.address or ""
 
 
 @command(app, "list", "stageline actor list --json")
