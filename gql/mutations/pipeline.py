@@ -1,6 +1,7 @@
 """Mutations of whole pipelines, and the answer of all mutations of a pipeline."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
@@ -46,7 +47,7 @@ async def restore_pipeline(
 ) -> PipelineResult:
     views, targets = write.context.application.pipelines, write.context.application.targets
     return await transact(
-        write,
+        _because(write, f"restored to version {version}"),
         partial(
             use_cases.restore,
             environment=await known_environment(write.context, environment),
@@ -65,7 +66,7 @@ async def restore_pipeline(
 async def undo(write: Write, environment: EnvironmentArgument) -> PipelineResult:
     application = write.context.application
     return await transact(
-        write,
+        _because(write, "undo"),
         partial(
             undoing.undo,
             environment=await known_environment(write.context, environment),
@@ -162,6 +163,11 @@ def _all(answers: list[Pipeline | PipelineSnapshot]) -> PipelineList | PipelineS
     if snapshots:  # all of them are, because one request made them
         return PipelineSnapshotList(pipelines=snapshots)
     return PipelineList(pipelines=[each for each in answers if isinstance(each, Pipeline)])
+
+
+def _because(write: Write, what: str) -> Write:
+    """Return *write* with *what* it is in front of its reason, so that the history says it."""
+    return replace(write, reason=what if write.reason is None else f"{what}: {write.reason}")
 
 
 async def change(write: Write, environment: str, command: PipelineCommand) -> Pipeline | PipelineSnapshot:

@@ -123,7 +123,7 @@ def test_a_pipeline_is_led_back(staging: Shell) -> None:
     answer = staging.done("restore", str(version), "--reason", "as before")
     assert answer.out.startswith(f"Pipeline restored to version {version}; it is version ")
     assert staging.done("environment", "stage", "list").out == before
-    assert staging("history", "--limit", "1").out.endswith("(as before)\n")
+    assert staging("history", "--limit", "1").out.endswith(f"(restored to version {version}: as before)\n")
     refused = staging("restore", "99", "--json")
     assert (refused.code, refused.error["code"]) == (1, "VERSION_NOT_FOUND")
 
@@ -132,7 +132,10 @@ def test_the_last_change_is_taken_back_and_made_again(staging: Shell) -> None:
     rename(staging, "JOB DEFAULT", "jobs")
     assert staging.done("undo").out.startswith("Last change undone; it is version ")
     assert '"JOB DEFAULT"' in staging.done("environment", "stage", "list").out
-    staging.done("undo")
+    assert staging("history", "--limit", "1").out.endswith("renamed to JOB DEFAULT  (undo)\n")
+    staging.done("undo", "--reason", "no, it was right")
+    assert staging("history", "--limit", "1").out.endswith("renamed to jobs  (undo: no, it was right)\n")
+    assert len(staging.done("history", "--text", "undo").lines) == 4
     assert '"jobs"' in staging.done("environment", "stage", "list").out
 
 

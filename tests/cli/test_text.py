@@ -43,7 +43,8 @@ def test_colours_of_output_stay_and_end_with_it_and_nothing_else_reaches_the_ter
 
 def event(**given: object) -> HistoryEventJson:
     base = of(HistoryEventJson, id="e", cursor="c", position=1, version=7, type="STAGE_RENAMED", origin="CLI")
-    told = {"actor": "admin", "message": "a renamed to b", "recordedAt": NOW, **given}
+    told = {"actor": "admin", "message": "a renamed to b", "recordedAt": NOW, "versionBefore": 6}
+    told |= {"environment": {"id": "e", "name": "staging"}, **given}
     return msgspec.convert({**base, **told}, HistoryEventJson)
 
 
