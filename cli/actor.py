@@ -10,7 +10,7 @@ from cli.client import Client, document
 from cli.command import command, group
 from cli.output import Output
 from cli.service import Yes, confirm
-from cli.text import table
+from cli.text import plain, table
 
 app = group(
     """Set an actor's name and address, or forget them.
@@ -94,4 +94,4 @@ def forget(actor: ActorId, change: ChangeOptions, output: Output, yes: Yes = Fal
     confirm(f"Forget the name and address of {actor!r} for ever?", yes or change.dry_run)
     with Client.known() as client:
         after = convert(client.change(FORGET, {"actor": actor, **change.variables}), ActorJson)
-    output.answer(after, change.text(f"Actor {actor} forgotten", f"Actor {actor} forgotten"))
+    output.answer(after, change.text(plain(f"Actor {actor} forgotten"), plain(f"Actor {actor} forgotten")))

@@ -22,6 +22,7 @@ from cli.errors import Failed
 from cli.output import Output, write
 from cli.private import private
 from cli.scope import Scope, environment_names, project_names
+from cli.text import plain
 
 app = group(
     """Keep the pipeline in a file: its stages in order, and the services of each.
@@ -174,7 +175,7 @@ def _apply_to_all(document: str, scopes: list[Scope], change: ChangeOptions, out
         environments = [scope.find(client).id for scope in scopes]
         answer = client.change(APPLY_TO_ALL, {"environments": environments, "document": document, **change.variables})
     after = [pipeline.read(each) for each in answer["pipelines"]]
-    lines = [f"{each.environment.name}: version {each.version}" for each in after]
+    lines = [plain(f"{each.environment.name}: version {each.version}") for each in after]
     output.answer({"pipelines": after}, change.text("\n".join(["Pipeline applied", *lines]), "\n".join(lines)))
 
 
@@ -213,7 +214,8 @@ def clone(
 ) -> None:
     """Create an environment with the same stages and services."""
     after = pipeline.change(CLONE, scope, change, name=name, project=into)
-    output.answer(after, change.text(f"Environment {after.environment.name} created successfully", after.listing()))
+    done = plain(f"Environment {after.environment.name} created successfully")
+    output.answer(after, change.text(done, after.listing()))
 
 
 def _read(file: Path) -> str:

@@ -16,7 +16,7 @@ from cli.output import Output, moment
 from cli.pipeline import EnvironmentJson, PipelineJson
 from cli.scope import ENVIRONMENTS, ProjectOption, Scope, environment_names, find_project
 from cli.service import Yes, confirm
-from cli.text import table
+from cli.text import plain, table
 
 app = group(
     "List and change environments, and deploy them.",
@@ -130,7 +130,7 @@ def edit(
 
 def _described(after: PipelineJson) -> str:
     about = after.environment
-    return f"Environment {about.name}: target {about.target.lower()}, {about.concurrency} services at once"
+    return plain(f"Environment {about.name}: target {about.target.lower()}, {about.concurrency} services at once")
 
 
 @command(app, "delete", "stageline environment delete --environment staging --yes")
@@ -157,7 +157,7 @@ def delete(
         found = scope.find(client)
         confirm(f"Delete environment {found.name!r} of project {found.project!r}?", yes or change.dry_run)
         after = pipeline.read(client.change(DELETE, {"environment": found.id, **change.variables}))
-    output.answer(after, change.text("Environment deleted successfully", f"Environment {found.name} deleted"))
+    output.answer(after, change.text("Environment deleted successfully", plain(f"Environment {found.name} deleted")))
 
 
 @command(
@@ -182,7 +182,7 @@ def deploy(
         answer = client.change(DEPLOY, {"environment": environment.id, **change.variables})
         deployment = run.read(answer)
         if change.dry_run or not watching.is_wanted:
-            requested = f"Deployment {deployment.number} of {environment.name} requested"
+            requested = plain(f"Deployment {deployment.number} of {environment.name} requested")
             output.answer(deployment, change.text(requested, run.described(deployment)))
             if not change.dry_run:
                 output.hint(f"Watch it: stageline deployment watch {deployment.number}")

@@ -43,7 +43,7 @@ def _print_error(failed: Failed, as_json: bool) -> int:
     else:
         say(f"{failed.prefix}{plain(failed.message)}")
         if failed.hint:
-            say(failed.hint)
+            say(plain(failed.hint))
     return failed.exit_code
 
 

@@ -11,7 +11,7 @@ from cli.client import Client
 from cli.command import command, group
 from cli.output import Output, moment
 from cli.scope import PROJECTS
-from cli.text import table
+from cli.text import plain, table
 
 app = group(
     "List and create projects.",
@@ -46,4 +46,4 @@ def create(
     """Create a project."""
     with Client.known() as client:
         project = convert(client.change(CREATE, {"name": name, **change.variables}), ProjectJson)
-    output.answer(project, change.text("Project created successfully", f"Project {project.name}"))
+    output.answer(project, change.text("Project created successfully", plain(f"Project {project.name}")))

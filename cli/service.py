@@ -16,7 +16,7 @@ from cli.pipeline import PipelineJson, ServiceJson, StageJson
 from cli.scope import Scope
 from cli.spec import SpecJson
 from cli.spec_options import SpecOptions
-from cli.text import table
+from cli.text import plain, table
 
 app = group(
     "List and change the services of an environment.",
@@ -167,7 +167,7 @@ def confirm(question: str, yes: bool) -> None:
 
 
 def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
-    output.answer(after, change.text(done, after.listing()))
+    output.answer(after, change.text(plain(done), after.listing()))
 
 
 def _document(stage: StageJson, service: ServiceJson) -> dict[str, object]:

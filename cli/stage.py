@@ -16,6 +16,7 @@ from cli.moment import time
 from cli.output import Output
 from cli.pipeline import PipelineJson
 from cli.scope import Scope
+from cli.text import plain
 
 app = group(
     "List and change the stages of an environment.",
@@ -264,4 +265,4 @@ def unskip(name: ServiceName, scope: Scope, change: ChangeOptions, output: Outpu
 
 
 def _answer(output: Output, change: ChangeOptions, after: PipelineJson, done: str) -> None:
-    output.answer(after, change.text(done, after.listing()))
+    output.answer(after, change.text(plain(done), after.listing()))

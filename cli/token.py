@@ -16,7 +16,7 @@ from cli.errors import Failed, MutationRefused
 from cli.moment import span
 from cli.output import Output, moment, say
 from cli.service import Yes, confirm
-from cli.text import table
+from cli.text import plain, table
 
 app = group(
     """Create, list and revoke tokens.
@@ -158,7 +158,7 @@ def revoke(
         confirm(f"Revoke the token {token!r}?", yes or change.dry_run)
         id_ = found[0].id if found else token
         after = convert(client.change(REVOKE, {"token": id_, **change.variables}), TokenJson)
-    output.answer(after, change.text(f"Token {after.name} revoked", table(HEAD, [after.row()])))
+    output.answer(after, change.text(plain(f"Token {after.name} revoked"), table(HEAD, [after.row()])))
 
 
 def _all(client: Client) -> list[TokenJson]:

@@ -15,6 +15,7 @@ from msgspec import DecodeError, ValidationError, convert, json
 from cli import lazy
 from cli.errors import Failed, Misused
 from cli.output import moment
+from cli.text import plain
 
 
 class Proof:
@@ -79,7 +80,7 @@ class Proof:
     def text(self) -> str:
         """Return the result for people."""
         if self.findings:
-            return "\n".join(map(str, self.findings))
+            return "\n".join(plain(str(finding)) for finding in self.findings)
         lines = [f"{self._verifier.position:,} events, none of them altered"]
         lines += [f"{head.position:,} of them as {name} has them, {moment(head.at)}" for name, head in self._heads]
         return "\n".join(lines)
