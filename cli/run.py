@@ -66,7 +66,7 @@ class FailureJson(Struct, rename="camel"):
         return plain(f"{self.service.name}, {self.phase.lower()}: {self.reason}")
 
 
-class DeploymentSummaryJson(Struct, rename="camel"):
+class DeploymentSummaryJson(Struct, rename="camel", kw_only=True):
     """A deployment without its stages."""
 
     id: str
@@ -75,7 +75,7 @@ class DeploymentSummaryJson(Struct, rename="camel"):
     action: str
     status: str
     actor: str
-    actor_name: str | None
+    actor_name: str | None = None  # of a dry run
     reason: str | None
     pipeline_version: int
     requested_at: datetime
@@ -98,7 +98,7 @@ class DeploymentSummaryJson(Struct, rename="camel"):
         return between(self.started_at, self.finished_at or datetime.now(UTC))
 
 
-class DeploymentJson(DeploymentSummaryJson, rename="camel"):
+class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
     stages: list[DeploymentStageJson]
     version: int
     cursor: str
