@@ -21,6 +21,9 @@ class Actor(Node):
     id: ID = strawberry.field(description="Id of the actor, as in events. It contains no personal data.")
     name: str | None = strawberry.field(description="Name of the actor; null if unknown or forgotten.")
     address: str | None = strawberry.field(description="Address of the actor; null if unknown or forgotten.")
+    named_by: ID | None = strawberry.field(
+        description="Id of the actor who set the profile last; null if there is none, or if an old log has it."
+    )
     is_forgotten: bool = strawberry.field(description="Whether the profile was destroyed for ever.")
     version: int = strawberry.field(description="Number of changes to the profile, for expectedVersion.")
     cursor: str = strawberry.field(description="A position in the log at which the actor has this state.")
@@ -46,8 +49,10 @@ async def _names(context: Context, actors: list[str]) -> list[str | None]:
 
 
 def convert(context: Context, actor: ActorId, profile: Profile | None, state: Actors, position: int) -> Actor:
+    known = state.find(actor)
     return Actor(
         id=ID(actor),
+        named_by=None if known is None or known.named_by is None else ID(known.named_by),
         name=None if profile is None else profile.name,
         address=None if profile is None else profile.address,
         is_forgotten=actor in state.forgotten,
