@@ -19,7 +19,7 @@ from msgspec import Struct
 from application.handler import States, Transaction
 from domain import name as names
 from domain.actor import ACTORS, ActorId, Actors, ForgetActor, SetProfile, decider
-from domain.errors import InvalidArgument, InvalidDescription, VersionMismatch
+from domain.errors import ForgottenActor, InvalidArgument, VersionMismatch
 from store.keys import KEY_LENGTH, Keys
 
 NONCE = 12
@@ -41,7 +41,12 @@ class Profiles:
         self._keys = keys
 
     async def key(self, actor: ActorId, *, is_kept: bool) -> bytes:
-        """Return the key to seal the profile of *actor* with; a new key is stored if *is_kept*."""
+        """Return the key to seal the profile of *actor* with; a new key is stored if *is_kept*.
+
+        Raises `ForgottenActor`.
+        """
+        if actor in (await self.state()).forgotten:
+            raise ForgottenActor(actor=actor)
         if is_kept:
             return await self._keys.make(actor)
         return (await self._keys.get([actor])).get(actor) or secrets.token_bytes(KEY_LENGTH)
@@ -76,15 +81,13 @@ def checked_profile(name: str | None, address: str | None) -> Profile:
     """Return the profile; raises `InvalidName` or `InvalidArgument`."""
     if name is None and address is None:
         raise InvalidArgument(argument="name", why="a name or an address is required; forgetActor removes both")
-    try:
-        address = None if address is None else names.checked_description(address)
-    except InvalidDescription as refused:
-        raise InvalidArgument(argument="address", why=refused.details["why"]) from None
+    if address is not None:
+        address = names.checked_text("address", address, names.MAX_DESCRIPTION)
     return Profile(name=None if name is None else names.checked(name), address=address)
 
 
 async def set_profile(
-    transaction: Transaction, actor: ActorId, profile: Profile, key: bytes, expected: int | None = None
+    transaction: Transaction, actor: ActorId, profile: Profile, key: bytes, by: ActorId, expected: int | None = None
 ) -> UUID:
     """Replace the profile of *actor*, sealed with *key*. An equal profile is not sealed again."""
     state = await _checked(transaction, actor, expected)
@@ -92,7 +95,7 @@ async def set_profile(
     text = None if known is None else known.sealed
     if text is None or unseal(key, actor, text) != profile:
         text = seal(key, actor, profile)
-    await transaction.do(decider, ACTORS, SetProfile(actor=actor, sealed=text))
+    await transaction.do(decider, ACTORS, SetProfile(actor=actor, sealed=text, by=by))
     return ACTORS
 
 

@@ -8,8 +8,9 @@ from msgspec import Struct, convert
 from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
-from cli.output import Output, table
+from cli.output import Output
 from cli.service import Yes, confirm
+from cli.text import actor_text, plain, table
 
 app = group(
     """Set an actor's name and address, or forget them.
@@ -23,7 +24,7 @@ app = group(
 )
 
 ACTOR = """
-fragment ActorFields on Actor { id name address isForgotten version cursor }
+fragment ActorFields on Actor { id name address namedBy isForgotten version cursor }
 """
 LIST = document(
     """
@@ -48,6 +49,8 @@ SET = mutation(
 )
 FORGET = mutation("forgetActor", "ActorPayload", "subject: actor { ...ActorFields }", ACTOR, actor="ID!", **VERSIONED)
 
+HEAD = ("Actor", "Name", "Named by", "Address")
+
 ActorId = Annotated[str, typer.Argument(metavar="ACTOR", help="The actor's id, as `stageline history` shows it.")]
 
 
@@ -59,19 +62,21 @@ class NamedActorJson(Struct, rename="camel"):
 
     @property
     def text(self) -> str:
-        return self.name or self.id
+        return actor_text(self.id, self.name)
 
 
 class ActorJson(AnswerJson, rename="camel"):
     id: str
     name: str | None
     address: str | None
+    named_by: str | None
     is_forgotten: bool
     version: int
     cursor: str
 
-    def row(self) -> tuple[str, str, str]:
-        return self.id, "(forgotten)" if self.is_forgotten else self.name or "", self.address or ""
+    def row(self) -> tuple[str, str, str, str]:
+        name = "(forgotten)" if self.is_forgotten else self.name or ""
+        return self.id, name, self.named_by or "", self.address or ""
 
 
 @command(app, "list", "stageline actor list --json")
@@ -79,8 +84,8 @@ def list_(output: Output) -> None:
     """List the actors that have a token or a profile."""
     with Client.known() as client:
         actors = [convert(node, ActorJson) for node in client.pages(LIST, {})]
-    rows = table(("Actor", "Name", "Address"), [actor.row() for actor in actors])
-    output.answer({"actors": actors}, rows)
+    rows = [actor.row() for actor in actors]
+    output.answer({"actors": actors}, table(HEAD, rows) if rows else "<no actor>")
 
 
 @command(app, "set", "stageline actor set admin --name 'Ann Example' --address ann@example.org")
@@ -99,9 +104,7 @@ def set_(
     with Client.known() as client:
         variables = {"actor": actor, "name": name, "address": address, **change.variables}
         after = convert(client.change(SET, variables), ActorJson)
-    output.answer(
-        after, change.text(after, "Actor updated successfully", table(("Actor", "Name", "Address"), [after.row()]))
-    )
+    output.answer(after, change.text(after, "Actor updated successfully", table(HEAD, [after.row()])))
 
 
 @command(app, "forget", "stageline actor forget admin --yes")
@@ -110,4 +113,5 @@ def forget(actor: ActorId, change: VersionedChangeOptions, output: Output, yes: 
     confirm(f"Forget the name and address of {actor!r} for ever?", yes or change.dry_run)
     with Client.known() as client:
         after = convert(client.change(FORGET, {"actor": actor, **change.variables}), ActorJson)
-    output.answer(after, change.text(after, f"Actor {actor} forgotten", f"Actor {actor} forgotten"))
+    forgotten = plain(f"Actor {actor} forgotten")
+    output.answer(after, change.text(after, forgotten, forgotten))

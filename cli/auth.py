@@ -2,11 +2,13 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli import config
+from cli import file as files
 from cli.client import Client, ServerAddress, document
 from cli.command import command, group
 from cli.config import Config
@@ -53,7 +55,7 @@ def _given(token: str | None) -> str | None:
     if token is None:
         return None
     if token == "-":
-        text = sys.stdin.read()
+        text = files.read(Path(files.STDIN))
     else:
         text = token
         warn(

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from cli import config, lazy
 from cli.errors import Failed, Misused, MutationRefused, NotAuthorized, NotReachable, Unavailable
 from cli.output import say, warn
+from cli.text import plain
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
@@ -26,6 +27,12 @@ UNAVAILABLE_STATUSES = (502, 503, 504)
 """HTTP statuses of a server, or of a proxy before it, that may go away."""
 
 WHY = re.compile(r'error_description="([^"]*)"')
+
+VARIABLE = re.compile(r"Variable '\$(\w+)' has invalid value(?: at (\S+))?: (.*?)\.?", re.DOTALL)
+"""An error of graphql-core: the variable, the path within it, and the reason."""
+
+TOO_BIG = re.compile(r"Int cannot represent non 32-bit signed integer value: (\S+)")
+BETWEEN = r"\1 is not between -2,147,483,648 and 2,147,483,647"
 
 Variables = Mapping[str, object]
 Data = dict[str, Any]
@@ -82,15 +89,18 @@ class ServerAddress:
             return ip_address(host).is_loopback
         return host == "localhost"
 
-    def http(self, **headers: str) -> "lazy.httpx.Client":
-        """Return an HTTP client. Raise `Misused` if a proxy of the environment can't be used."""
+    def http(self, seconds: float = ANSWER_SECONDS, **headers: str) -> "lazy.httpx.Client":
+        """Return an HTTP client that waits for an answer for *seconds*.
+
+        Raise `Misused` if a proxy of the environment can't be used.
+        """
         verify = self.url.startswith("https:")  # certificates are slow to load, and http needs none
         with self.proxied():
             return lazy.httpx.Client(
                 base_url=self.url,
                 headers={**self.headers, **headers},
                 verify=verify,
-                timeout=lazy.httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+                timeout=lazy.httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
                 transport=lazy.httpx.HTTPTransport(verify=verify) if self.is_local else None,  # without a proxy
             )
 
@@ -129,10 +139,11 @@ class ServerAddress:
 
 
 class Client:
-    """A client of one server, over one connection."""
+    """A client of one server, over one connection; it waits for an answer for *seconds*."""
 
-    def __init__(self, server: ServerAddress) -> None:
+    def __init__(self, server: ServerAddress, seconds: float = ANSWER_SECONDS) -> None:
         self.server = server
+        self._seconds = seconds
 
     @classmethod
     def known(cls) -> "Client":
@@ -147,12 +158,15 @@ class Client:
 
     @cached_property
     def _http(self) -> "lazy.httpx.Client":
-        return self.server.http(accept="application/graphql-response+json, application/json;q=0.9")
+        accept = "application/graphql-response+json, application/json;q=0.9"
+        return self.server.http(self._seconds, accept=accept)
 
     def execute(self, document: Document, variables: Variables | None = None) -> Data:
         """Return the `data` of the answer. Raise `Failed` with the server's message if it has errors."""
         try:
             response = self._http.post("/graphql", json={"query": document, "variables": dict(variables or {})})
+        except ValueError as error:  # a time that is not finite
+            raise Misused(f"A number is not valid: {error}.") from error
         except (lazy.httpx.ReadError, lazy.httpx.WriteError, lazy.httpx.RemoteProtocolError) as error:
             raise Unavailable(self.server.url, str(error) or "the connection broke") from error
         except lazy.httpx.TimeoutException as error:
@@ -203,7 +217,7 @@ class Client:
                     raise
                 if began is None:
                     began = time.monotonic()
-                    say(f"{error.message} Retrying …")
+                    say(f"{plain(error.message)} Retrying …")
                 if time.monotonic() + pause - began > patience():
                     raise
             time.sleep(pause)
@@ -235,4 +249,13 @@ def fault(errors: list[Data]) -> Failed:
     """Return the first of a server's errors as `Failed`."""
     first = errors[0]
     code = (first.get("extensions") or {}).get("code")
-    return Failed(str(first.get("message")), code=code or "SERVER_ERROR")
+    return Failed(_message(str(first.get("message"))), code=code or "SERVER_ERROR")
+
+
+def _message(text: str) -> str:
+    """Return the message of an error without the words of GraphQL: users don't know its variables."""
+    found = VARIABLE.fullmatch(text)
+    if found is None:
+        return text
+    name, path, why = found.groups()
+    return f"Invalid {name}{path or ''}: {TOO_BIG.sub(BETWEEN, why)}."

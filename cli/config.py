@@ -4,9 +4,11 @@ The configuration of the command line: `${XDG_CONFIG_HOME:-~/.config}/stageline/
     {"url": "http://127.0.0.1:8000",
      "tokens": {"http://127.0.0.1:8000": "…"},
      "context": "default",
-     "contexts": {"default": {"project": "Shop", "environment": "staging"}}}
+     "contexts": {"default": {"project": "Shop", "projectId": "project_…",
+                              "environment": "staging", "environmentId": "environment_…"}}}
 
-A context may have its own `url`. A server adds its first token to the same file, under its address. Unknown keys are
+A context may have its own `url`. The ids find its project and environment, also after a rename; a context without ids
+is found by the names. A server adds its first token to the same file, under its address. Unknown keys are
 preserved.
 """
 
@@ -20,9 +22,20 @@ from pathlib import Path
 
 from cli import private
 from cli.errors import Failed, Misused
+from cli.text import key
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_CONTEXT = "default"
+
+
+CONTEXT_KEYS = {
+    "project": "project",
+    "environment": "environment",
+    "url": "url",
+    "project_id": "projectId",
+    "environment_id": "environmentId",
+}
+"""The fields of a context, with their names in the file."""
 
 
 @dataclass
@@ -30,9 +43,16 @@ class ContextConfig:
     project: str | None = None
     environment: str | None = None
     url: str | None = None
+    project_id: str | None = None
+    environment_id: str | None = None
 
-    def document(self) -> dict[str, str]:
-        return {key: value for key, value in vars(self).items() if value is not None}
+    def document(self) -> dict[str, str | None]:
+        """Return the context under the names of the file."""
+        return {key: getattr(self, field) for field, key in CONTEXT_KEYS.items()}
+
+    def is_project(self, ref: str) -> bool:
+        """Return whether *ref* is the name or the id of the context's project."""
+        return ref == self.project_id or key(ref) == key(self.project or "")
 
 
 @dataclass
@@ -118,7 +138,10 @@ def update(change: Callable[[Config], None]) -> Config:
             document = _read(target)
             config = _config(document)
             change(config)
-            contexts = {name: context.document() for name, context in config.contexts.items()}
+            contexts = {
+                name: {key: value for key, value in context.document().items() if value is not None}
+                for name, context in config.contexts.items()
+            }
             document |= {"tokens": config.tokens, "context": config.context, "contexts": contexts}
             document |= {"url": config.url}
             document = {key: value for key, value in document.items() if value is not None}
@@ -146,9 +169,7 @@ def _read(source: Path) -> dict[str, object]:
 
 def _config(document: dict[str, object]) -> Config:
     contexts = {
-        name: ContextConfig(
-            **{key: value for key in ("project", "environment", "url") if (value := _text(kept.get(key)))}
-        )
+        name: ContextConfig(**{field: _text(kept.get(key)) for field, key in CONTEXT_KEYS.items()})
         for name, kept in _mapping(document.get("contexts")).items()
         if isinstance(kept, dict)
     }

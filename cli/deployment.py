@@ -1,20 +1,23 @@
 """`stageline deployment`: deployments, their events and their output."""
 
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import to_builtins
 
-from cli import log, progress, run
+from cli import log, names, pipeline, progress, run
 from cli import watch as watching
 from cli.client import Client, Data, Document
 from cli.command import command, group
 from cli.errors import Interrupted, Misused
 from cli.feed import SubscriptionFeed
-from cli.output import Output, encoded, moment, say, table, write
+from cli.output import Output, encoded, moment, say, write
 from cli.scope import Scope
+from cli.text import key, table
 
 app = group(
     "Show deployments: the latest one, unless a number or an id is given.",
@@ -47,20 +50,16 @@ def list_(
 ) -> None:
     """List the environment's deployments, newest first."""
     with Client.known() as client:
-        found = list(run.newest(client, scope.find(client).id, limit))
+        found = list(run.newest(client, scope.find(client).id, limit + 1))
+    has_more, found = len(found) > limit, found[:limit]
     rows = [
-        (
-            str(each.number),
-            each.status.lower(),
-            moment(each.requested_at),
-            each.took,
-            each.requested_by.text,
-            each.reason or "",
-        )
+        (str(each.number), each.status.lower(), moment(each.requested_at), each.took, each.who, each.reason or "")
         for each in found
     ]
     text = table(("#", "Status", "Requested", "Took", "By", "Reason"), rows) if rows else "<no deployment>"
-    output.answer({"deployments": found}, text)
+    output.answer({"deployments": found, "hasMore": has_more}, text)
+    if has_more:
+        output.note(f"There are older deployments: stageline deployment list --limit {limit * 2}")
 
 
 @command(app, "show", "stageline deployment show", "stageline deployment show 3 --json")
@@ -68,7 +67,24 @@ def show(scope: Scope, output: Output, number: Number = None) -> None:
     """Show a deployment: its stages, the steps of each service, their times, and the failure."""
     with Client.known() as client:
         deployment = run.get(client, run.find(client, scope.find(client).id, number))
-    output.answer(deployment, run.described(deployment))
+        cancelled = progress.cancellation(client, deployment)
+        ahead = run.ahead(client, deployment)
+    notes = []
+    if cancelled is not None:
+        notes.append(
+            f"{cancelled.message} {moment(cancelled.recorded_at)} by {cancelled.who}{run.because(cancelled.reason)}"
+        )
+    if deployment.status == "QUEUED":
+        notes.append(_wait(ahead))
+    shown = {**to_builtins(deployment, builtin_types=(datetime,)), "cancelledBy": cancelled, "waitsFor": ahead}
+    output.answer(shown, run.described(deployment, notes))
+
+
+def _wait(ahead: run.DeploymentSummaryJson | None) -> str:
+    """Return the cause why a queued deployment does not run, in words."""
+    if ahead is None:
+        return "waits for a worker: no other deployment of the environment is before it"
+    return f"waits for deployment {ahead.number}, which is {ahead.status.lower()}, requested by {ahead.who}"
 
 
 @command(app, "watch", "stageline deployment watch --timeout 600")
@@ -137,7 +153,10 @@ def logs(
     service: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SERVICE]", help="The service's name or id. Default: all services.", show_default=False
+            metavar="[SERVICE]",
+            autocompletion=pipeline.complete_service,
+            help="The service's name or id. Default: all services.",
+            show_default=False,
         ),
     ] = None,
     follow: Follow = False,
@@ -180,8 +199,10 @@ def logs(
     if target and (last or text):
         raise Misused("-o can't be combined with --last and --text: it writes all lines.")
     with Client.known() as client:
-        deployment = run.find(client, scope.find(client).id, number)
-        selection = {"service": service, "phase": phase and phase.value.upper(), "attempt": attempt}
+        environment = scope.find(client).id
+        deployment = run.find(client, environment, number)
+        planned = service and _planned(client, environment, deployment, service)
+        selection = {"service": planned, "phase": phase and phase.value.upper(), "attempt": attempt}
         if target is not None:
             size = log.download(client, deployment, selection, target)
             output.answer({"file": str(target), "bytes": size}, f"{size:,} bytes in {target}")
@@ -190,6 +211,16 @@ def logs(
         else:
             for data in log.show(client, deployment, selection, text, last):
                 log.print_line(data, output)
+
+
+def _planned(client: Client, environment: str, deployment: str, ref: str) -> str:
+    """Return the id of the service of the plan that has or had the name *ref*; an unknown one stays."""
+    planned = [service for stage in run.get(client, deployment).stages for service in stage.services]
+    for service in planned:
+        if service.id == ref or key(service.name) == key(ref):
+            return service.id
+    ids = {service.id for service in planned}
+    return next((each for each in names.services(client, environment, [ref]) if each in ids), ref)
 
 
 def _followed(client: Client, document: Document, deployment: str, show: Callable[[Data], None]) -> None:

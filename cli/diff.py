@@ -9,10 +9,13 @@ from msgspec import Struct, convert
 from cli import run
 from cli.client import Client, document
 from cli.colour import painted
-from cli.history import EVENT, HistoryEventJson, time
+from cli.history import EVENT, HistoryEventJson
+from cli.moment import time
 from cli.output import Output
 from cli.run import RefJson, ServiceRefJson
 from cli.scope import Scope, ScopedEnvironment
+from cli.spec import FieldChangeJson
+from cli.text import plain
 
 CHANGE = """
 fragment ChangeFields on Change {
@@ -34,17 +37,15 @@ query PipelineDiff($environment: ID!, $from: PipelineMoment!, $to: PipelineMomen
     EVENT,
 )
 
+VERSION = document("""
+query PipelineVersion($environment: ID!, $from: PipelineMoment!) {
+  pipelineDiff(environment: $environment, from: $from) { from { version } }
+}
+""")
+
 SIGNS = {"CREATED": ("+", "green"), "ADDED": ("+", "green"), "DELETED": ("-", "red"), "REMOVED": ("-", "red")}
 
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if there is a difference.")]
-
-
-class FieldChangeJson(Struct):
-    """A changed field of a specification, with its values as JSON."""
-
-    field: str
-    before: str | None
-    after: str | None
 
 
 class ChangeJson(Struct):
@@ -57,9 +58,10 @@ class ChangeJson(Struct):
 
     def lines(self) -> list[str]:
         sign, colour = SIGNS.get(self.type.rpartition("_")[2], ("~", "yellow"))
-        fields = [f"    {each.field}: {each.before or '–'} → {each.after or '–'}" for each in self.fields]
+        message = f"{self.service.name}: specification changed" if self.fields and self.service else self.message
+        fields = [f"    {plain(line)}" for each in self.fields for line in each.lines()]
         events = [f"    {event.line()}" for event in reversed(self.events)]
-        return [painted(f"{sign} {self.message}", colour), *fields, *events]
+        return [painted(f"{sign} {message}", colour), *fields, *events]
 
 
 def diff(
@@ -105,3 +107,12 @@ def _moment(client: Client, environment: ScopedEnvironment, text: str) -> dict[s
     if kind == "deployment" or run.is_id(text):
         return {"deployment": run.find(client, environment.id, number or text)}
     return {"asOf": time("moment", text)}
+
+
+def version(client: Client, environment: ScopedEnvironment, text: str) -> int:
+    """Return the version of the pipeline at the moment *text*. Raise `Failed` if it had none."""
+    moment = _moment(client, environment, text)
+    if "version" in moment:
+        return int(str(moment["version"]))
+    found = client.execute(VERSION, {"environment": environment.id, "from": moment})["pipelineDiff"]
+    return int(found["from"]["version"])

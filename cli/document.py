@@ -1,7 +1,8 @@
 """`stageline pipeline`: the pipeline as a document that is exported, applied and compared."""
 
 import json
-import sys
+import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,8 @@ import yaml
 import yaml.resolver
 from msgspec import convert
 
-from cli import diff, pipeline
+from cli import complete, diff, pipeline
+from cli import file as files
 from cli.change import AnswerJson, VersionedChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
@@ -19,7 +21,8 @@ from cli.diff import CHANGE, ExitCode
 from cli.errors import Failed, Misused
 from cli.output import Output, write
 from cli.private import private
-from cli.scope import Scope
+from cli.scope import Scope, environment_names, project_names
+from cli.text import plain
 
 app = group(
     """Keep the pipeline in a file: its stages in order, and the services of each.
@@ -62,6 +65,9 @@ ITEM = "[]"
 SPEC = ("stages", ITEM, "services", ITEM, "spec")
 PATHS = ("directory", "context")
 
+BARE = re.compile(r"\.{1,2}(/[\w.-]+)*")
+"""A relative directory that needs no quotes in YAML."""
+
 MAX_TEXT = 1_000_000
 """Maximum length of a document that is read here, in characters; the server refuses longer ones."""
 
@@ -101,13 +107,18 @@ def export(
         bool, typer.Option("--ids", help="Include ids, so that a stage or service can be renamed in the file.")
     ] = False,
 ) -> None:
-    """Write the pipeline as a document for `apply`: YAML, or JSON with --json."""
+    """Write the pipeline as a document for `apply`: YAML, or JSON with --json.
+
+    Directories are relative to the file if they are in its folder, or in the same git repository. Default values are
+    left out.
+    """
     format_ = "JSON" if output.as_json else "YAML"
     with Client.known() as client:
         asked = {"environment": scope.find(client).id, "version": at_version, "format": format_, "ids": ids}
         text = client.execute(EXPORT, asked)["exportPipeline"]
     if text is None:
         raise Failed(f"The pipeline has no version {at_version} yet.", code="VERSION_NOT_FOUND")
+    text = _with_relative(text, Path.cwd() if target is None else target.absolute().parent)
     if target is None:
         write(text.rstrip("\n"))
         return
@@ -135,6 +146,7 @@ def apply(
         typer.Option(
             "--to",
             metavar="ENVIRONMENT",
+            autocompletion=complete.names(environment_names),
             help="Apply it to this environment. Repeatable: all or none change.",
             show_default=False,
         ),
@@ -167,7 +179,7 @@ def _apply_to_all(document: str, scopes: list[Scope], change: VersionedChangeOpt
         environments = [scope.find(client).id for scope in scopes]
         answer = client.change(APPLY_TO_ALL, {"environments": environments, "document": document, **variables})
     after = [pipeline.read(each) for each in answer["subjects"]]
-    lines = [f"{each.environment.name}: version {each.version}" for each in after]
+    lines = [plain(f"{each.environment.name}: version {each.version}") for each in after]
     text = change.text(convert(answer, AnswerJson), "\n".join(["Pipeline applied", *lines]), "\n".join(lines))
     output.answer({"pipelines": after, "changed": answer["changed"]}, text)
 
@@ -197,26 +209,24 @@ def clone(
     into: Annotated[
         str | None,
         typer.Option(
-            "--into", metavar="PROJECT", help="The new environment's project. Default: the same.", show_default=False
+            "--into",
+            metavar="PROJECT",
+            autocompletion=complete.names(project_names),
+            help="The new environment's project. Default: the same.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
     """Create an environment with the same stages and services."""
     after = pipeline.change(CLONE, scope, change, name=name, project=into)
-    output.answer(
-        after, change.text(after, f"Environment {after.environment.name} created successfully", after.listing())
-    )
+    done = plain(f"Environment {after.environment.name} created successfully")
+    output.answer(after, change.text(after, done, after.listing()))
 
 
 def _read(file: Path) -> str:
     """Return the document in *file*, with its relative directories made absolute. The lines stay the same."""
-    is_stdin = str(file) == "-"
-    try:
-        text = sys.stdin.read() if is_stdin else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misused(f"Can't read {file}: {getattr(error, 'strerror', None) or error}.") from error
-    folder = Path.cwd() if is_stdin else file.absolute().parent
-    text = text.removeprefix("\ufeff")
+    text = files.read(file)
+    folder = Path.cwd() if str(file) == files.STDIN else file.absolute().parent
     if len(text) > MAX_TEXT:
         return text  # the server refuses it, and names the line
     try:
@@ -225,6 +235,24 @@ def _read(file: Path) -> str:
         return text
     for start, end, written in reversed(replaced):
         text = text[:start] + json.dumps(written, ensure_ascii=False) + text[end:]
+    return text
+
+
+def _with_relative(text: str, folder: Path) -> str:
+    """Return the document *text* with the directories in the repository of *folder* made relative to it."""
+    root = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+    found = []
+    for way, event in _scalars(text):
+        is_inside = isinstance(event, yaml.ScalarEvent) and Path(os.path.normpath(event.value)).is_relative_to(root)
+        if is_inside and _is_directory(way) and isinstance(event, yaml.ScalarEvent):
+            assert event.start_mark is not None, "a parser says where its events are"
+            assert event.end_mark is not None, "a parser says where its events are"
+            found.append((event.start_mark.index, event.end_mark.index, event.style, event.value))
+    for start, end, style, value in reversed(found):
+        way_there = os.path.relpath(value, folder)
+        relative = way_there if way_there.startswith("..") else "." if way_there == "." else f"./{way_there}"
+        is_bare = not style and BARE.fullmatch(relative)
+        text = text[:start] + (relative if is_bare else json.dumps(relative, ensure_ascii=False)) + text[end:]
     return text
 
 
@@ -240,7 +268,7 @@ def _replaced(text: str, folder: Path) -> Iterator[tuple[int, int, str]]:
         assert event.end_mark is not None, "a parser says where its events are"
         anchor = event.anchor or ""
         value = anchored.get(anchor) if isinstance(event, yaml.AliasEvent) else _text(event)
-        path = folder / Path(value).expanduser() if value and _is_directory(way) else None
+        path = files.absolute(value, folder) if value and _is_directory(way) else None
         is_relative = value and path is not None and not Path(value).expanduser().is_absolute()
         if isinstance(event, yaml.ScalarEvent) and anchor:
             replaced.pop(anchor, None)

@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 from msgspec import convert
 
-from cli import config, pipeline, run, stage, watch
+from cli import complete, config, pipeline, run, stage, watch
 from cli.change import VERSIONED, ChangeOptions, VersionedChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
-from cli.output import Output, moment, table
+from cli.output import Output, moment
 from cli.pipeline import EnvironmentJson, PipelineJson
-from cli.scope import ENVIRONMENTS, ProjectOption, Scope, find_project
+from cli.scope import ENVIRONMENTS, ProjectOption, Scope, environment_names, find_project
 from cli.service import Yes, confirm
+from cli.text import plain, table
 
 app = group(
     "List and change environments, and deploy them.",
@@ -28,9 +29,9 @@ app.add_typer(stage.app, name="stage")
 
 
 class TargetOption(StrEnum):
+    """The targets that a server has."""
+
     PROCESS = "PROCESS"
-    DOCKER = "DOCKER"
-    KUBERNETES = "KUBERNETES"
 
 
 Concurrency = Annotated[
@@ -85,7 +86,7 @@ def list_(output: Output, project: ProjectOption = None) -> None:
     output.answer({"environments": rows}, text)
 
 
-@command(app, "create", "stageline environment create -n staging", "stageline environment create -n ci --target docker")
+@command(app, "create", "stageline environment create -n staging", "stageline environment create -n ci --concurrency 4")
 def create(
     name: Annotated[str, typer.Option("-n", "--name", metavar="NAME", help="The new environment's name.")],
     change: ChangeOptions,
@@ -140,7 +141,7 @@ def edit(
 
 def _described(after: PipelineJson) -> str:
     about = after.environment
-    return f"Environment {about.name}: target {about.target.lower()}, {about.concurrency} services at once"
+    return plain(f"Environment {about.name}: target {about.target.lower()}, {about.concurrency} services at once")
 
 
 @command(app, "delete", "stageline environment delete --environment staging --yes")
@@ -150,7 +151,14 @@ def delete(
     output: Output,
     name: Annotated[
         str | None,
-        typer.Option("-n", "--name", metavar="ENVIRONMENT", help="The same as --environment.", show_default=False),
+        typer.Option(
+            "-n",
+            "--name",
+            metavar="ENVIRONMENT",
+            autocompletion=complete.names(environment_names),
+            help="The same as --environment.",
+            show_default=False,
+        ),
     ] = None,
     yes: Yes = False,
 ) -> None:
@@ -160,7 +168,8 @@ def delete(
         found = scope.find(client)
         confirm(f"Delete environment {found.name!r} of project {found.project!r}?", yes or change.dry_run)
         after = pipeline.read(client.change(DELETE, {"environment": found.id, **change.variables}))
-    output.answer(after, change.text(after, "Environment deleted successfully", f"Environment {found.name} deleted"))
+    deleted = plain(f"Environment {found.name} deleted")
+    output.answer(after, change.text(after, "Environment deleted successfully", deleted))
 
 
 @command(
@@ -188,7 +197,7 @@ def deploy(
             requested = f"Deployment {deployment.number} of {environment.name} requested"
             if deployment.merged:
                 requested = f"Request merged into deployment {deployment.number} of {environment.name}, which waits"
-            output.answer(deployment, change.text(deployment, requested, run.described(deployment)))
+            output.answer(deployment, change.text(deployment, plain(requested), run.described(deployment)))
             if not change.dry_run:
                 output.hint(f"Watch it: stageline deployment watch {deployment.number}")
             return

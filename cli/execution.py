@@ -9,6 +9,7 @@ import typer
 
 from cli.errors import Failed, Misused
 from cli.output import encoded, say
+from cli.text import plain
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
@@ -40,9 +41,9 @@ def _print_error(failed: Failed, as_json: bool) -> int:
     if as_json:
         say(encoded({"error": failed.document()}))
     else:
-        say(f"{failed.prefix}{failed.message}")
+        say(f"{failed.prefix}{plain(failed.message)}")
         if failed.hint:
-            say(failed.hint)
+            say(plain(failed.hint))
     return failed.exit_code
 
 

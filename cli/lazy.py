@@ -2,7 +2,7 @@
 Modules that a command loads when it first needs them, so that the others start without them.
 
 Without any of them a command starts in 0.14 s of CPU time. httpx costs 0.08 s more, websockets 0.03 s, psutil and
-importlib.metadata 0.01 s each, and the server 0.75 s. To load one at once, import it directly.
+importlib.metadata 0.01 s each, rich.cells 0.03 s, and the server 0.75 s. To load one at once, import it directly.
 
 This is also the one door from the command line to other rooms. It leads to the server, which `cli.serve` starts, and to
 `store.audit` and `store.head`, with which `cli.verify` checks an export. Those two need no database and no server.
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import httpx as httpx
     import psutil as psutil
     import websockets as websockets
+    from rich import cells as cells
     from websockets.sync import client as client
 
     from server import backup as backup
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 else:
     PATHS = {
         "metadata": "importlib.metadata",
+        "cells": "rich.cells",
         "httpx": "httpx",
         "psutil": "psutil",
         "websockets": "websockets",

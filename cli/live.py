@@ -14,6 +14,7 @@ from rich.text import Text
 from cli.output import duration
 from cli.progress import DeploymentEventJson, DeploymentProgress
 from cli.run import MARKS, DeploymentJson, DeploymentServiceJson, DeploymentStageJson, StepJson
+from cli.text import plain
 
 FRAME = 1 / 30  # seconds
 WIDE = 80
@@ -100,7 +101,7 @@ class LivePicture:
     def _title(self, deployment: DeploymentJson, now: datetime) -> Text:
         status = "cancelling" if _is_cancelling(deployment) else deployment.status.lower()
         title = Text(f"Deployment {deployment.number}", style="bold")
-        title.append(f" of {deployment.environment.name}  ", style="not bold")
+        title.append(plain(f" of {deployment.environment.name}  "), style="not bold")
         title.append(status, style=COLOURS.get(deployment.status, ""))
         return title.append(f"  {_time(deployment.started_at, deployment.finished_at, now)}", style="not bold dim")
 
@@ -126,7 +127,9 @@ class LivePicture:
         if status == "RUNNING":
             turning = self._spinner.render(now.timestamp())
             mark = turning if isinstance(turning, Text) else mark
-        return Text().append_text(mark).append(f" {words}", style="dim" if status in ("QUEUED", "SKIPPED") else "")
+        return (
+            Text().append_text(mark).append(plain(f" {words}"), style="dim" if status in ("QUEUED", "SKIPPED") else "")
+        )
 
     def _reasons(self, deployment: DeploymentJson) -> list[Text]:
         steps = (
@@ -136,9 +139,12 @@ class LivePicture:
             for word, step in (("build", service.build), ("deploy", service.deploy))
         )
         return [
-            Text(f"{service.name}, {word}: {step.reason}", style=COLOURS["FAILED" if step.status == "FAILED" else ""])
+            Text(
+                plain(f"{service.name}, {word}: {step.reason}"),
+                style=COLOURS["FAILED" if step.status == "FAILED" else ""],
+            )
             if step.status == "FAILED"
-            else Text(f"{service.name}, {word}, attempt {step.attempt - 1}: {step.reason}", style="yellow")
+            else Text(plain(f"{service.name}, {word}, attempt {step.attempt - 1}: {step.reason}"), style="yellow")
             for service, word, step in steps
             if step.reason and step.status != "SUCCEEDED"
         ]

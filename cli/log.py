@@ -15,6 +15,7 @@ from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
 from cli.private import private
 from cli.run import ServiceRefJson
+from cli.text import plain
 
 TICK = 0.5
 
@@ -63,7 +64,7 @@ class LogLineJson(Struct, rename="camel"):
 
     def line(self) -> str:
         note = "" if self.kind == "LINE" else "# "
-        return f"{self.at.astimezone():%H:%M:%S}  {self.service.name} {self.phase.lower()} | {note}{self.text}"
+        return f"{self.at.astimezone():%H:%M:%S}  {plain(self.service.name)} {self.phase.lower()} | {note}{self.text}"
 
 
 class UnfinishedLineJson(Struct, rename="camel"):

@@ -12,6 +12,7 @@ from cli import (
     actor,
     audit,
     auth,
+    colour,
     context,
     demo,
     deployment,
@@ -40,6 +41,8 @@ Variables of the environment:
   STAGELINE_ENVIRONMENT  as --environment
   STAGELINE_PATIENCE     how long to retry when a connection breaks, in seconds; 120
   STAGELINE_DEBUG        as --debug
+  NO_COLOR               no colours
+  CLICOLOR_FORCE         1: colours, also into a file or a pipe, as --force-colour
   XDG_CONFIG_HOME        the folder of stageline/config.json; ~/.config"""
 
 EXIT_CODES = """\
@@ -60,7 +63,12 @@ def stageline(
     debug: Annotated[
         bool, typer.Option("--debug", envvar="STAGELINE_DEBUG", help="Print a traceback with each error.")
     ] = False,
+    force_colour: Annotated[
+        bool, typer.Option("--force-colour", "--force-color", help="Print colours, also into a file or a pipe.")
+    ] = False,
 ) -> None:
+    if force_colour:
+        colour.force()
     if debug:
         os.environ["STAGELINE_DEBUG"] = "1"
     if show_version:
@@ -114,7 +122,14 @@ command(
     "stageline diff deployment:12 2026-01-31T12:00Z",
     "stageline diff 12 15 --json",
 )(diff.diff)
-command(app, "restore", "stageline restore 12 --dry-run", "stageline restore 12 --reason 'as before'")(restore.restore)
+command(
+    app,
+    "restore",
+    "stageline restore 12 --dry-run",
+    "stageline restore 12 --reason 'as before'",
+    "stageline restore deployment:3",
+    "stageline restore 1h",
+)(restore.restore)
 command(app, "undo", "stageline undo --dry-run", "stageline undo", "stageline undo 12")(restore.undo)
 app.add_typer(audit.app, name="audit")
 app.add_typer(actor.app, name="actor")

@@ -1,8 +1,8 @@
 """Output: answers go to stdout, messages to people go to stderr."""
 
 import os
+import re
 import sys
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -12,6 +12,10 @@ import msgspec
 import typer
 
 from cli.errors import READER_GONE, Failed
+from cli.text import safe
+
+IN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Characters that JSON may contain, and that a terminal may obey."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,11 @@ class Output:
         """Print *value* as JSON, or *text*."""
         write(encoded(value, pretty=True) if self.as_json else text)
 
+    def note(self, text: str) -> None:
+        """Print a note on the answer on stderr, unless it is JSON."""
+        if not self.as_json:
+            say(text)
+
     def hint(self, text: str) -> None:
         """Print a next step on stderr, if both streams are terminals."""
         if not self.as_json and sys.stderr.isatty() and sys.stdout.isatty():
@@ -31,14 +40,19 @@ class Output:
 
 
 def encoded(value: object, *, pretty: bool = False) -> str:
+    """Return *value* as JSON. Characters that could drive a terminal are escaped, so the value is exact."""
     line = msgspec.json.encode(value)
-    return (msgspec.json.format(line, indent=2) if pretty else line).decode()
+    text = (msgspec.json.format(line, indent=2) if pretty else line).decode()
+    return IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def write(text: str) -> None:
-    """Print to stdout and flush. If its reader is gone, as with `| head`, exit without a message."""
+    """Print to stdout and flush. If its reader is gone, as with `| head`, exit without a message.
+
+    Control characters are escaped, but for line breaks, tabs and colours.
+    """
     try:
-        print(text, flush=True)
+        print(safe(text), flush=True)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest of the buffer goes there at exit
         if isinstance(error, BrokenPipeError):
@@ -47,9 +61,9 @@ def write(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print to stderr."""
+    """Print to stderr, as `write` does to stdout."""
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(safe(text), file=sys.stderr, flush=True)
     except BrokenPipeError:
         raise SystemExit(READER_GONE) from None
 
@@ -58,15 +72,6 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Print a warning on stderr, once for each text."""
     say(f"Warning: {text}")
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return *rows* in columns, each as wide as its widest cell."""
-    lines = [headers, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
 
 
 def moment(at: datetime | None) -> str:

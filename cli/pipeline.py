@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterator
 
-from msgspec import Struct, convert
+import typer
+from msgspec import UNSET, Struct, UnsetType, convert
+from msgspec.structs import replace
 
 from cli import change as changes
+from cli import complete, spec
 from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed, MutationRefused
-from cli.scope import Scope
-from cli.spec import SpecJson
+from cli.run import ServiceRefJson
+from cli.scope import Scope, named_environment
+from cli.spec import FieldChangeJson, SpecJson
+from cli.text import key, plain
 
 ATTEMPTS = 5
 """How often an edit is sent while other changes come in between."""
@@ -50,16 +55,26 @@ class StageJson(Struct, rename="camel"):
     services: list[ServiceJson]
 
 
+class SpecChangeJson(Struct, rename="camel"):
+    """The fields of a service's specification that a dry run would change."""
+
+    service: ServiceRefJson
+    fields: list[FieldChangeJson]
+
+
 class PipelineJson(AnswerJson, rename="camel"):
+    """A pipeline; `spec_changes` are those of a dry run."""
+
     environment: EnvironmentJson
     version: int
     cursor: str
     stages: list[StageJson]
+    spec_changes: list[SpecChangeJson] | UnsetType = UNSET
 
     def stage(self, ref: str) -> StageJson:
         """Return the stage with that id or name. Raise `Failed` if there is none."""
         for stage in self.stages:
-            if ref == stage.id or ref.strip().casefold() == stage.name.casefold():
+            if ref == stage.id or key(ref) == key(stage.name):
                 return stage
         raise Failed(f"The pipeline has no stage {ref!r}.", code="STAGE_NOT_FOUND")
 
@@ -67,25 +82,45 @@ class PipelineJson(AnswerJson, rename="camel"):
         """Return the service with that id or name, and its stage. Raise `Failed` if there is none."""
         for stage in self.stages:
             for service in stage.services:
-                if ref == service.id or ref.strip().casefold() == service.name.casefold():
+                if ref == service.id or key(ref) == key(service.name):
                     return stage, service
         raise Failed(f"The environment has no service {ref!r}.", code="SERVICE_NOT_FOUND")
 
     def listing(self) -> str:
-        """Return the pipeline as `stageline environment stage list` prints it."""
-        return "\n".join(line for stage in self.stages for line in _lines(stage))
+        """Return the pipeline as `stageline environment stage list` prints it, and what a dry run would change."""
+        changes = () if self.spec_changes is UNSET else self.spec_changes
+        fields = [
+            plain(f"~ {change.service.name}: {line}")
+            for change in changes
+            for field in change.fields
+            for line in field.lines()
+        ]
+        return "\n".join([*(line for stage in self.stages for line in _lines(stage)), *fields])
+
+    def after(self, before: "PipelineJson") -> "PipelineJson":
+        """Return this pipeline with what changes in the specifications from *before* to it."""
+        known = {service.id: service.spec for stage in before.stages for service in stage.services}
+        return replace(
+            self,
+            spec_changes=[
+                SpecChangeJson(ServiceRefJson(service.id, service.name, service.type), fields)
+                for stage in self.stages
+                for service in stage.services
+                if (fields := spec.changes(known.get(service.id, SpecJson()), service.spec))
+            ],
+        )
 
 
 def _lines(stage: StageJson) -> Iterator[str]:
-    yield f'# deployment stage {stage.position}: "{stage.name}"'
+    yield plain(f'# deployment stage {stage.position}: "{stage.name}"')
     if stage.description:
-        yield stage.description
+        yield plain(stage.description)
     if stage.services:
         yield "Type | Name"
     else:
         yield "<no service>"
     for service in stage.services:
-        yield f"{service.type} | {service.name}{' (skipped)' if service.is_skipped else ''}"
+        yield plain(f"{service.type} | {service.name}{' (skipped)' if service.is_skipped else ''}")
 
 
 SPEC = """
@@ -165,6 +200,21 @@ def get(client: Client, environment: str, *, version: int | None = None, as_of: 
     return read(found)
 
 
+def stage_names(client: Client, context: typer.Context) -> Iterator[str]:
+    """Yield the names of the stages, for completion."""
+    return (stage.name for stage in get(client, named_environment(client, context).id).stages)
+
+
+def service_names(client: Client, context: typer.Context) -> Iterator[str]:
+    """Yield the names of the services, for completion."""
+    stages = get(client, named_environment(client, context).id).stages
+    return (service.name for stage in stages for service in stage.services)
+
+
+complete_stage = complete.names(stage_names)
+complete_service = complete.names(service_names)
+
+
 def read(data: Data) -> PipelineJson:
     return convert(data, PipelineJson)
 
@@ -178,8 +228,10 @@ def change(document: Document, scope: Scope, how: VersionedChangeOptions, **argu
     """Send the mutation *document*, and return the changed pipeline. Raise `MutationRefused`."""
     with Client.known() as client:
         environment = scope.find(client)
+        before = get(client, environment.id) if how.dry_run else None
         variables = {"environment": environment.id, **arguments, **how.variables}
-        return read(client.change(document, variables))
+        changed = read(client.change(document, variables))
+        return changed.after(before) if before else changed
 
 
 def edit(
@@ -201,7 +253,8 @@ def edit(
             if how.expected_version is None:
                 variables["expectedVersion"] = before.version
             try:
-                return read(client.change(document, variables))
+                changed = read(client.change(document, variables))
+                return changed.after(before) if how.dry_run else changed
             except MutationRefused as refusal:
                 if refusal.code != "VERSION_MISMATCH" or how.expected_version is not None or attempt == ATTEMPTS:
                     raise

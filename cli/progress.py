@@ -6,12 +6,24 @@ from typing import TypeVar
 
 from msgspec import Struct, convert
 
-from cli.client import Data, document
-from cli.run import DeploymentJson, DeploymentServiceJson, DeploymentStageJson, RefJson, ServiceRefJson, StepJson
+from cli.client import Client, Data, document
+from cli.run import (
+    DeploymentJson,
+    DeploymentServiceJson,
+    DeploymentStageJson,
+    RefJson,
+    ServiceRefJson,
+    StepJson,
+    because,
+)
+from cli.text import actor_text, plain
+
+CANCELLED = "CANCELLATION_REQUESTED"
+"""The type of the event that says who cancelled a deployment, and why."""
 
 EVENT = """
 fragment EventFields on DeploymentEvent {
-  id cursor position version type recordedAt actor origin reason message
+  id cursor position version type recordedAt actor actorName origin reason message
   stage { id: stageId name } service { id: serviceId name type } phase attempt detail ports
 }
 """
@@ -46,6 +58,7 @@ class DeploymentEventJson(Struct, rename="camel"):
     type: str
     recorded_at: datetime
     actor: str
+    actor_name: str | None
     origin: str
     reason: str | None
     message: str
@@ -58,11 +71,24 @@ class DeploymentEventJson(Struct, rename="camel"):
 
     def line(self) -> str:
         """Return the event as a line."""
-        return f"{self.recorded_at.astimezone():%H:%M:%S}  {self.message}"
+        by = f" by {self.who}{because(self.reason)}" if self.type == CANCELLED else ""
+        return plain(f"{self.recorded_at.astimezone():%H:%M:%S}  {self.message}{by}")
+
+    @property
+    def who(self) -> str:
+        return actor_text(self.actor, self.actor_name)
 
 
 def read(data: Data) -> DeploymentEventJson:
     return convert(data, DeploymentEventJson)
+
+
+def cancellation(client: Client, deployment: DeploymentJson) -> DeploymentEventJson | None:
+    """Return the latest event that cancelled *deployment*, or None if nobody did."""
+    if deployment.cancellation is None:
+        return None
+    events = map(read, client.pages(PAST_EVENTS, {"deployment": deployment.id}))
+    return max((each for each in events if each.type == CANCELLED), key=lambda each: each.version, default=None)
 
 
 class DeploymentProgress:

@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 from msgspec import convert
 
+from cli import complete
 from cli.change import AnswerJson, ChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
-from cli.output import Output, moment, table
-from cli.scope import PROJECTS
+from cli.output import Output, moment
+from cli.scope import PROJECTS, project_names
 from cli.service import Yes, confirm
+from cli.text import plain, table
 
 app = group(
     "List and change projects.",
@@ -27,7 +29,14 @@ RENAME = mutation("renameProject", "ProjectPayload", SUBJECT, project="ID!", nam
 DELETE = mutation("deleteProject", "ProjectPayload", SUBJECT, project="ID!")
 
 ProjectName = Annotated[
-    str, typer.Option("-n", "--name", metavar="PROJECT", help="The project's name (in any case) or id.")
+    str,
+    typer.Option(
+        "-n",
+        "--name",
+        metavar="PROJECT",
+        autocompletion=complete.names(project_names),
+        help="The project's name (in any case) or id.",
+    ),
 ]
 
 
@@ -55,7 +64,8 @@ def create(
     """Create a project."""
     with Client.known() as client:
         project = convert(client.change(CREATE, {"name": name, **change.variables}), ProjectJson)
-    output.answer(project, change.text(project, "Project created successfully", f"Project {project.name}"))
+    described = plain(f"Project {project.name}")
+    output.answer(project, change.text(project, "Project created successfully", described))
 
 
 @command(app, "rename", "stageline project rename -n Shop --new-name Store")
@@ -65,11 +75,12 @@ def rename(
     change: ChangeOptions,
     output: Output,
 ) -> None:
-    """Rename a project. Contexts name it by its old name until they are set again."""
+    """Rename a project. Contexts follow it, for they keep its id."""
     with Client.known() as client:
         variables = {"project": name, "name": new_name, **change.variables}
         project = convert(client.change(RENAME, variables), ProjectJson)
-    output.answer(project, change.text(project, "Project renamed successfully", f"Project {project.name}"))
+    described = plain(f"Project {project.name}")
+    output.answer(project, change.text(project, "Project renamed successfully", described))
 
 
 @command(app, "delete", "stageline project delete -n Shop", "stageline project delete -n Shop --yes")
@@ -78,4 +89,5 @@ def delete(name: ProjectName, change: ChangeOptions, output: Output, yes: Yes = 
     confirm(f"Delete project {name!r}?", yes or change.dry_run)
     with Client.known() as client:
         project = convert(client.change(DELETE, {"project": name, **change.variables}), ProjectJson)
-    output.answer(project, change.text(project, "Project deleted successfully", f"Project {project.name} deleted"))
+    deleted = plain(f"Project {project.name} deleted")
+    output.answer(project, change.text(project, "Project deleted successfully", deleted))

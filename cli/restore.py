@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli import pipeline
+from cli import diff, pipeline
 from cli.change import VersionedChangeOptions
 from cli.client import Client, document
 from cli.errors import Failed
@@ -24,18 +24,24 @@ query Changes($environment: ID!, $first: Int, $after: String) {
 
 
 def restore(
-    version: Annotated[
-        int, typer.Argument(metavar="VERSION", min=1, help="The version, as `stageline history` shows it.")
+    moment: Annotated[
+        str,
+        typer.Argument(
+            metavar="MOMENT", help="A version, as `stageline history` shows it, a time, or deployment:NUMBER."
+        ),
     ],
     scope: Scope,
     change: VersionedChangeOptions,
     output: Output,
 ) -> None:
-    """Restore the pipeline to an earlier version. The history keeps everything.
+    """Restore the pipeline as it was at an earlier moment. The history keeps everything.
 
     A deleted stage returns with its old id. The environment's name doesn't change.
     """
-    after = pipeline.change(RESTORE, scope, change, version=version)
+    with Client.known() as client:
+        environment = scope.find(client)
+        version = diff.version(client, environment, moment)
+    after = pipeline.change(RESTORE, Scope(environment=environment.id), change, version=version)
     done = f"Pipeline restored to version {version}; it is version {after.version} now"
     output.answer(after, change.text(after, done, after.listing()))
 
@@ -62,7 +68,7 @@ def undo(
     with Client.known() as client:
         environment = scope.find(client).id
         chosen = None if version is None else _event(client, environment, version)
-        after = pipeline.read(client.change(UNDO, {"environment": environment, "change": chosen, **change.variables}))
+    after = pipeline.change(UNDO, Scope(environment=environment), change, change=chosen)
     what = "Last change" if version is None else f"Change of version {version}"
     output.answer(after, change.text(after, f"{what} undone; it is version {after.version} now", after.listing()))
 

@@ -1,6 +1,6 @@
 """Deployments: their JSON shape, look-up, and description."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from msgspec import UNSET, Struct, UnsetType, convert
@@ -10,8 +10,12 @@ from cli.change import AnswerJson
 from cli.client import Client, Data, document
 from cli.errors import Failed, Misused
 from cli.output import between, moment
+from cli.text import name_width, padded, plain, width
 
 FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+NEAR = 50
+"""Number of the newest deployments among which one that is not over is looked for."""
+
 MARKS = {"QUEUED": "·", "RUNNING": "…", "SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "CANCELLED": "⊘"}
 
 
@@ -61,10 +65,10 @@ class FailureJson(Struct, rename="camel"):
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.service.name}, {self.phase.lower()}: {self.reason}"
+        return plain(f"{self.service.name}, {self.phase.lower()}: {self.reason}")
 
 
-class DeploymentSummaryJson(AnswerJson, rename="camel"):
+class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
     """A deployment without its stages."""
 
     id: str
@@ -80,6 +84,10 @@ class DeploymentSummaryJson(AnswerJson, rename="camel"):
     finished_at: datetime | None
     cancellation: str | None
     failure: FailureJson | None
+
+    @property
+    def who(self) -> str:
+        return self.requested_by.text
 
     @property
     def is_over(self) -> bool:
@@ -114,8 +122,6 @@ fragment SnapshotFields on DeploymentSnapshot {
   version cursor
 }
 """
-
-"""Selection of the answer of a mutation: a dry run answers a snapshot."""
 
 SUMMARY = """
 fragment SummaryFields on Deployment {
@@ -212,37 +218,50 @@ def is_number(ref: str) -> bool:
 
 def current(client: Client, environment: str) -> DeploymentSummaryJson:
     """Return the running deployment, or the next one. Raise `Failed` if there is none."""
-    open_ = [deployment for deployment in newest(client, environment, limit=50) if not deployment.is_over]
+    open_ = [deployment for deployment in newest(client, environment, limit=NEAR) if not deployment.is_over]
     if not open_:
         raise Failed("There is no deployment to cancel: none is running or queued.", code="DEPLOYMENT_OVER")
     return next((each for each in open_ if each.status == "RUNNING"), open_[-1])
 
 
-def described(deployment: DeploymentJson) -> str:
-    """Return the deployment in plain text, stage by stage."""
-    return "\n".join(_lines(deployment))
+def ahead(client: Client, deployment: DeploymentSummaryJson) -> DeploymentSummaryJson | None:
+    """Return the deployment that a queued one waits for: the next before it that is not over, or None."""
+    if deployment.status != "QUEUED":
+        return None
+    before = (each for each in newest(client, deployment.environment.id, limit=NEAR) if each.number < deployment.number)
+    return next((each for each in before if not each.is_over), None)
 
 
-def _lines(deployment: DeploymentJson) -> Iterator[str]:
-    yield f"Deployment {deployment.number} of {deployment.environment.name}: {deployment.status.lower()}"
-    by = deployment.requested_by.text
-    yield f"  requested {moment(deployment.requested_at)} by {by}{_because(deployment.reason)}"
+def described(deployment: DeploymentJson, notes: Sequence[str] = ()) -> str:
+    """Return the deployment in plain text, stage by stage; *notes* come before the stages."""
+    return "\n".join(_lines(deployment, notes))
+
+
+def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
+    yield plain(f"Deployment {deployment.number} of {deployment.environment.name}: {deployment.status.lower()}")
+    yield plain(f"  requested {moment(deployment.requested_at)} by {deployment.who}{because(deployment.reason)}")
     yield f"  pipeline version {deployment.pipeline_version}" + (f", took {deployment.took}" if deployment.took else "")
-    width = max((len(each.name) for stage in deployment.stages for each in stage.services), default=0)
+    yield from (plain(f"  {note}") for note in notes)
+    size = name_width(plain(each.name) for stage in deployment.stages for each in stage.services)
     for stage in deployment.stages:
         times = between(stage.started_at, stage.finished_at)
         mark = MARKS.get(stage.status, "?")
-        yield f'{mark} stage {stage.position} "{stage.name}": {stage.status.lower()} {times}'.rstrip()
+        yield plain(f'{mark} stage {stage.position} "{stage.name}": {stage.status.lower()} {times}').rstrip()
         for service in stage.services:
             ports = f"  port {', '.join(map(str, service.ports))}" if service.ports else ""
             steps = f"build {_step(service.build)}  deploy {_step(service.deploy)}"
-            yield f"  {MARKS.get(service.status, '?')} {service.name:<{width}}  {steps}{ports}".rstrip()
-            yield from (f"      {step.reason}" for step in (service.build, service.deploy) if step.reason)
+            name = plain(service.name)
+            if width(name) > size:  # a long name has a line of its own
+                yield f"  {MARKS.get(service.status, '?')} {name}"
+                yield f"    {' ' * size}  {steps}{ports}".rstrip()
+            else:
+                yield f"  {MARKS.get(service.status, '?')} {padded(name, size)}  {steps}{ports}".rstrip()
+            yield from (plain(f"      {step.reason}") for step in (service.build, service.deploy) if step.reason)
     if deployment.failure:
         yield f"Failed: {deployment.failure}"
 
 
-def _because(reason: str | None) -> str:
+def because(reason: str | None) -> str:
     return f": {reason}" if reason else ""
 
 

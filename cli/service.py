@@ -10,23 +10,31 @@ from cli.change import VersionedChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Failed, Misused
-from cli.output import Output, encoded, table
+from cli.output import Output, encoded
 from cli.pipeline import PipelineJson, ServiceJson, StageJson
 from cli.scope import Scope
 from cli.spec import ServiceTypeOption, SpecJson
 from cli.spec_options import SpecOptions
+from cli.text import plain, table
 
 app = group(
     "List and change the services of an environment.",
     "stageline service list",
-    "stageline service add -n Redis -t database --image redis:8 --port 6379 --health-tcp",
+    "stageline service add -n Redis -t database --directory ./redis --run './redis $PORT' --port 0 --health-tcp",
     "stageline service add -n Backend -t application -f backend.yaml",
     "stageline service edit -n Backend --env LOG_LEVEL=debug --retries 2",
 )
 
 
 ServiceName = Annotated[
-    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service's name (in any case) or id.")
+    str,
+    typer.Option(
+        "-n",
+        "--name",
+        metavar="SERVICE",
+        autocompletion=pipeline.complete_service,
+        help="The service's name (in any case) or id.",
+    ),
 ]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Don't ask for confirmation.")]
 
@@ -60,7 +68,7 @@ def show(name: ServiceName, scope: Scope, output: Output) -> None:
 @command(
     app,
     "add",
-    "stageline service add -n DB -t database --image postgres:18 --port 5432 --env POSTGRES_PASSWORD=x --health-tcp",
+    "stageline service add -n DB -t database --directory ./db --run 'exec ./db' --port 5432 --env MODE=x --health-tcp",
     "stageline service add -n Backend -t application --directory ./backend --build 'npm ci' --run 'node app.js' \\",
     "    --port 0 --health-http /healthz",
     "stageline service add -n Migrate -t job -f migrate.yaml --stage 'second stage'",
@@ -81,6 +89,7 @@ def add(
             "-s",
             "--stage",
             metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
             help="The service's stage. Default: the stage of its type.",
             show_default=False,
         ),
@@ -88,8 +97,7 @@ def add(
 ) -> None:
     """Add a service to the environment. The next deployment deploys it.
 
-    A service is one of three: an existing --image; an image that is built from a --context; or a process, which the
-    --build commands build and the --run command starts in a --directory.
+    A service is a process, which the --build commands build and the --run command starts in a --directory.
     """
     spec = given.applied(SpecJson())
     after = pipeline.change(ADD, scope, change, name=name, type=type_.value, spec=spec.input(), stage=stage)
@@ -116,7 +124,7 @@ def edit(
     """Change a service's name or specification, for the next deployment. Other fields stay.
 
     With -f the file replaces the whole specification. --build and --port replace all commands or ports; --env and
-    --unset-env change single variables. An empty text removes a value: --image "".
+    --unset-env change single variables. An empty text removes a value: --run "".
     """
     if new_name is None and not given.are_given:
         raise Misused("Nothing to change: give --new-name, or options of the specification.")
@@ -151,7 +159,7 @@ def confirm(question: str, yes: bool) -> None:
 
 
 def _answer(output: Output, change: VersionedChangeOptions, after: PipelineJson, done: str) -> None:
-    output.answer(after, change.text(after, done, after.listing()))
+    output.answer(after, change.text(after, plain(done), after.listing()))
 
 
 def _document(stage: StageJson, service: ServiceJson) -> dict[str, object]:

@@ -1,5 +1,6 @@
-"""The JSON shape of a service's specification."""
+"""The JSON shape of a service's specification, and of its changes."""
 
+import json
 from enum import StrEnum
 from typing import Any
 
@@ -57,3 +58,45 @@ class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
         if "health" in given:
             given["health"] = {key: value for key, value in given["health"].items() if value is not None}
         return given
+
+
+class FieldChangeJson(Struct):
+    """A changed field of a specification, with its values as JSON."""
+
+    field: str
+    before: str | None
+    after: str | None
+
+    def lines(self) -> list[str]:
+        """Return the change in words, one for each variable of `env`."""
+        if self.field != "env":
+            return [f"{self.field}: {_value(self.before)} → {_value(self.after)}"]
+        old, new = _variables(self.before), _variables(self.after)
+        added = [f"env: +{name}={value}" for name, value in new.items() if name not in old]
+        edited = [
+            f"env: {name}={old[name]} → {value}" for name, value in new.items() if name in old and value != old[name]
+        ]
+        return [*added, *edited, *(f"env: -{name}" for name in old if name not in new)] or ["env: reordered"]
+
+
+def _value(text: str | None) -> str:
+    value = json.loads(text or "null")
+    return value if isinstance(value, str) and value else "–" if value in (None, [], "") else str(text)
+
+
+def _variables(text: str | None) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in json.loads(text or "null") or ()}
+
+
+def changes(before: SpecJson, after: SpecJson) -> list[FieldChangeJson]:
+    """Return the fields that differ."""
+    old, new = to_builtins(before), to_builtins(after)
+    return [
+        FieldChangeJson(field=name, before=_json(old[name]), after=_json(value))
+        for name, value in new.items()
+        if value != old[name]
+    ]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

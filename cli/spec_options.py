@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from msgspec.structs import replace
 
+from cli import file as files
 from cli import specfile
 from cli.errors import Misused
 from cli.spec import HealthJson, HttpCheckJson, SpecJson, TcpCheckJson, VariableJson
@@ -31,12 +32,18 @@ class SpecOptions:
         list[str] | None, _option("--build", metavar="CMD", help="A build command. Repeatable; they run in order.")
     ] = None
     run: Annotated[str | None, _option("--run", metavar="CMD", help="The command that runs the service.")] = None
-    image: Annotated[str | None, _option("--image", metavar="IMAGE", help="The container image to run.")] = None
+    # no server runs images yet: these three are accepted, and not offered
+    image: Annotated[
+        str | None, _option("--image", metavar="IMAGE", help="The container image to run.", hidden=True)
+    ] = None
     context: Annotated[
-        str | None, _option("--context", metavar="DIR", help="The folder from which an image is built.")
+        str | None, _option("--context", metavar="DIR", help="The folder from which an image is built.", hidden=True)
     ] = None
     dockerfile: Annotated[
-        str | None, _option("--dockerfile", metavar="PATH", help="The Dockerfile, in the context. Default: Dockerfile.")
+        str | None,
+        _option(
+            "--dockerfile", metavar="PATH", help="The Dockerfile, in the context. Default: Dockerfile.", hidden=True
+        ),
     ] = None
     port: Annotated[
         list[int] | None,
@@ -98,7 +105,7 @@ class SpecOptions:
         }
         for name in ("directory", "context"):
             if (value := getattr(self, name)) is not None:
-                changes[name] = str(Path(value).expanduser().absolute()) if value else None
+                changes[name] = files.absolute(value, Path.cwd()) if value else None
         for name in ("build_timeout", "deploy_timeout", "stop_grace", "retries"):
             if (value := getattr(self, name)) is not None:
                 changes[name] = value

@@ -5,7 +5,7 @@ Its fields are those of the API's `ServiceSpecInput`; `env` may also be a mappin
 """
 
 import json
-import sys
+import re
 import tomllib
 from collections.abc import Hashable
 from pathlib import Path
@@ -15,6 +15,7 @@ import yaml
 from msgspec import ValidationError, convert
 from yaml.constructor import ConstructorError
 
+from cli import file as files
 from cli.errors import Misused
 from cli.spec import SpecJson
 
@@ -27,6 +28,14 @@ MAX_FIELDS = 1000
 MAX_NUMBER = 100
 """Maximum length of a number, in characters: the time to read some is quadratic."""
 
+STRING, NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
+
+IMPLICIT = frozenset(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "timestamp", "value", "merge"))
+"""Tags that a value without quotes may get."""
+
+DECIMAL = r"(?<![\w-]){name}[\"']?\s*=\s*{value}(?![\w.:-])"
+"""An integer in a TOML document: the parser reads 1_000 and 0x1F, too, and does not tell how it was written."""
+
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -35,13 +44,11 @@ def read(source: Path) -> SpecJson:
 
     Relative directories are relative to the file. Stdin (`-`) is read as YAML, which includes JSON.
     """
-    is_stdin = str(source) == "-"
+    is_stdin = str(source) == files.STDIN
+    text = files.read(source)
     try:
-        text = sys.stdin.read() if is_stdin else source.read_text(encoding="utf-8")
         document = _parsed(text, ".yaml" if is_stdin else source.suffix.lower())
         spec = convert(_with_variables(document), SpecJson)
-    except OSError as error:
-        raise Misused(f"Can't read {source}: {error.strerror}.") from error
     except RecursionError:
         raise Misused(f"{source} is not a specification: it is nested too deeply") from None
     except (ValueError, LookupError, AttributeError, yaml.YAMLError, ValidationError) as error:
@@ -49,7 +56,7 @@ def read(source: Path) -> SpecJson:
     folder = Path.cwd() if is_stdin else source.absolute().parent
     for name in ("directory", "context"):
         if path := getattr(spec, name):
-            setattr(spec, name, str(folder / Path(path).expanduser()))
+            setattr(spec, name, files.absolute(path, folder))
     return spec
 
 
@@ -58,25 +65,40 @@ def _parsed(text: str, suffix: str) -> object:
         raise ValueError(f"it has {len(text):,} characters; at most {MAX_TEXT:,} are allowed")
     match suffix:
         case ".json":
-            return json.loads(text, object_pairs_hook=_once)
+            document = json.loads(text, object_pairs_hook=_once)
+            if isinstance(document, dict) and "env" in document:
+                document["env"] = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)["env"]
+            return document
         case ".toml":
-            return tomllib.loads(text)
+            return _toml(text)
         case ".yaml" | ".yml":
             return yaml.load(text, _Loader)
         case _:
             raise ValueError(f"its name ends in {suffix or 'nothing'}, not in .yaml, .yml, .json or .toml")
 
 
+def _toml(text: str) -> object:
+    """Return a TOML document. An integer in `env` is text if it is written as a decimal number."""
+    document = tomllib.loads(text, parse_float=str) if "env" in text else {}
+    env = document.get("env")
+    if isinstance(env, dict):
+        for name, value in env.items():
+            if isinstance(value, int) and re.search(DECIMAL.format(name=re.escape(name), value=value), text):
+                env[name] = str(value)
+    return {**tomllib.loads(text), **({} if env is None else {"env": env})}
+
+
 def _with_variables(document: object) -> object:
-    """Return *document* with `env` as a list, if it is a mapping. Numbers become text."""
-    if not isinstance(document, dict) or not isinstance(document.get("env"), dict):
+    """Return *document* with `env` as a list, if it is a mapping."""
+    if not isinstance(document, dict) or not isinstance(document.get("env"), dict | list):
         return document
-    variables = []
-    for name, value in document["env"].items():
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError(f"env.{name} is not text: write it in quotes")
-        variables.append({"name": str(name), "value": str(value)})
-    return {**document, "env": variables}
+    env = document["env"]
+    if isinstance(env, dict):
+        env = [{"name": name, "value": value} for name, value in env.items()]
+    for variable in env:
+        if isinstance(variable, dict) and not isinstance(variable.get("value", ""), str):
+            raise ValueError(f"env.{variable.get('name')} is not text: write it in quotes")
+    return {**document, "env": env}
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -88,8 +110,28 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return seen
 
 
+def _as_written(env: yaml.Node) -> yaml.Node:
+    """Return the node of `env` with numbers, times and truth values as the text that they are written as."""
+    if isinstance(env, yaml.MappingNode):
+        pairs = [(key, _as_written(value) if _is_merge(key) else _text(value)) for key, value in env.value]
+        return yaml.MappingNode(env.tag, pairs, env.start_mark, env.end_mark)
+    if isinstance(env, yaml.SequenceNode):  # of `{name: …, value: …}`, or of merged mappings
+        return yaml.SequenceNode(env.tag, [_as_written(each) for each in env.value], env.start_mark, env.end_mark)
+    return env
+
+
+def _is_merge(key: yaml.Node) -> bool:
+    return key.tag == "tag:yaml.org,2002:merge"
+
+
+def _text(node: yaml.Node) -> yaml.Node:
+    if not isinstance(node, yaml.ScalarNode) or node.style or node.tag in (STRING, NULL) or node.tag not in IMPLICIT:
+        return node
+    return yaml.ScalarNode(STRING, node.value, node.start_mark, node.end_mark)
+
+
 class _Loader(yaml.SafeLoader):
-    """A YAML loader that refuses repeated fields, and has limits.
+    """A YAML loader that refuses repeated fields, keeps the values of variables as they are written, and has limits.
 
     It is the loader in Python, which raises `RecursionError` for deep nesting. The one in C crashes the process.
     """
@@ -102,6 +144,7 @@ class _Loader(yaml.SafeLoader):
             if key.value in names:
                 raise ConstructorError(None, None, f"the field {key.value!r} is repeated", key.start_mark)
             names.add(key.value)
+        node.value = [(key, _as_written(value) if key.value == "env" else value) for key, value in node.value]
         return super().construct_mapping(node, deep)
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:

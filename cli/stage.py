@@ -1,7 +1,6 @@
 """`stageline environment stage`: the stages of an environment, and the services in them."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -13,10 +12,12 @@ from cli.change import VersionedChangeOptions
 from cli.client import Client
 from cli.command import command, group
 from cli.errors import Misused
+from cli.moment import time
 from cli.output import Output
 from cli.pipeline import PipelineJson
 from cli.scope import Scope
 from cli.spec import ServiceTypeOption
+from cli.text import plain
 
 app = group(
     "List and change the stages of an environment.",
@@ -27,9 +28,25 @@ app = group(
     'stageline environment stage reorder -n "fifth stage" --before "second stage"',
 )
 
-StageName = Annotated[str, typer.Option("-n", "--name", metavar="STAGE", help="The stage's name (in any case) or id.")]
+StageName = Annotated[
+    str,
+    typer.Option(
+        "-n",
+        "--name",
+        metavar="STAGE",
+        autocompletion=pipeline.complete_stage,
+        help="The stage's name (in any case) or id.",
+    ),
+]
 ServiceName = Annotated[
-    str, typer.Option("-n", "--name", metavar="SERVICE", help="The service's name (in any case) or id.")
+    str,
+    typer.Option(
+        "-n",
+        "--name",
+        metavar="SERVICE",
+        autocompletion=pipeline.complete_service,
+        help="The service's name (in any case) or id.",
+    ),
 ]
 Concurrency = Annotated[
     int | None,
@@ -53,10 +70,23 @@ class ServicePlaceOptions:
     ] = None
     before: Annotated[
         str | None,
-        typer.Option("--before", metavar="SERVICE", help="Directly before this service.", show_default=False),
+        typer.Option(
+            "--before",
+            metavar="SERVICE",
+            autocompletion=pipeline.complete_service,
+            help="Directly before this service.",
+            show_default=False,
+        ),
     ] = None
     after: Annotated[
-        str | None, typer.Option("--after", metavar="SERVICE", help="Directly after this service.", show_default=False)
+        str | None,
+        typer.Option(
+            "--after",
+            metavar="SERVICE",
+            autocompletion=pipeline.complete_service,
+            help="Directly after this service.",
+            show_default=False,
+        ),
     ] = None
 
     @property
@@ -74,10 +104,24 @@ class PlaceOptions:
         typer.Option("--position", metavar="N", min=1, help="This position, from 1.", show_default=False),
     ] = None
     before: Annotated[
-        str | None, typer.Option("--before", metavar="STAGE", help="Directly before this stage.", show_default=False)
+        str | None,
+        typer.Option(
+            "--before",
+            metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
+            help="Directly before this stage.",
+            show_default=False,
+        ),
     ] = None
     after: Annotated[
-        str | None, typer.Option("--after", metavar="STAGE", help="Directly after this stage.", show_default=False)
+        str | None,
+        typer.Option(
+            "--after",
+            metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
+            help="Directly after this stage.",
+            show_default=False,
+        ),
     ] = None
 
     @property
@@ -114,24 +158,21 @@ def list_(
     ] = None,
     as_of: Annotated[
         str | None,
-        typer.Option("--as-of", metavar="TIME", help="The stages at this time, in ISO 8601.", show_default=False),
+        typer.Option(
+            "--as-of",
+            metavar="TIME",
+            help="The stages at this time: in ISO 8601, or 1h for an hour ago.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """List the stages in order, with the services of each."""
     if at_version is not None and as_of is not None:
         raise Misused("Give only one of --at-version and --as-of.")
-    time = None if as_of is None else _with_zone(as_of)
+    at = time("--as-of", as_of)
     with Client.known() as client:
-        shown = pipeline.get(client, scope.find(client).id, version=at_version, as_of=time)
+        shown = pipeline.get(client, scope.find(client).id, version=at_version, as_of=at)
     output.answer(shown, shown.listing())
-
-
-def _with_zone(text: str) -> str:
-    """The moment that *text* names; without a time zone it is this machine's."""
-    try:
-        return datetime.fromisoformat(text).astimezone().isoformat()
-    except ValueError as error:
-        raise Misused(f"--as-of {text!r} is no time in ISO 8601, as 2026-01-31T12:00Z is.") from error
 
 
 @command(app, "create", 'stageline environment stage create -n "fifth stage" -d "smoke tests"')
@@ -201,7 +242,11 @@ def delete(
     move_services_to: Annotated[
         str | None,
         typer.Option(
-            "--move-services-to", metavar="STAGE", help="The stage that gets its services.", show_default=False
+            "--move-services-to",
+            metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
+            help="The stage that gets its services.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -219,7 +264,14 @@ def delete(
 def move(
     name: ServiceName,
     stage: Annotated[
-        str, typer.Option("-s", "--stage", metavar="STAGE", help="The stage that gets the service: name or id.")
+        str,
+        typer.Option(
+            "-s",
+            "--stage",
+            metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
+            help="The stage that gets the service: name or id.",
+        ),
     ],
     place: ServicePlaceOptions,
     scope: Scope,
@@ -260,7 +312,12 @@ def default(
     name: Annotated[
         str | None,
         typer.Option(
-            "-n", "--name", metavar="STAGE", help="The stage: name or id. Default: the last one.", show_default=False
+            "-n",
+            "--name",
+            metavar="STAGE",
+            autocompletion=pipeline.complete_stage,
+            help="The stage: name or id. Default: the last one.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -285,4 +342,4 @@ def unskip(name: ServiceName, scope: Scope, change: VersionedChangeOptions, outp
 
 
 def _answer(output: Output, change: VersionedChangeOptions, after: PipelineJson, done: str) -> None:
-    output.answer(after, change.text(after, done, after.listing()))
+    output.answer(after, change.text(after, plain(done), after.listing()))

@@ -1,21 +1,23 @@
 """`stageline token`: the tokens that the server accepts."""
 
 import hashlib
-import re
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from msgspec import convert
 
+from cli import complete
 from cli.actor import NamedActorJson
 from cli.change import AnswerJson, ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
 from cli.errors import Failed, MutationRefused
-from cli.output import Output, moment, say, table
+from cli.moment import span
+from cli.output import Output, moment, say
 from cli.service import Yes, confirm
+from cli.text import plain, table
 
 app = group(
     """Create, list and revoke tokens.
@@ -29,7 +31,6 @@ app = group(
 )
 
 PREFIX = "stageline_"
-UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 TOKEN = """
 fragment TokenFields on Token {
@@ -86,6 +87,9 @@ class NewTokenJson(TokenJson):
     token: str | None
 
 
+complete_token = complete.names(lambda client, _: (each.name for each in _all(client) if each.is_good))
+
+
 @command(app, "list", "stageline token list", "stageline token list --all --json")
 def list_(
     output: Output, all_: Annotated[bool, typer.Option("--all", help="List revoked and expired tokens, too.")] = False
@@ -93,7 +97,8 @@ def list_(
     """List the valid tokens."""
     with Client.known() as client:
         tokens = [token for token in _all(client) if all_ or token.is_good]
-    output.answer({"tokens": tokens}, table(HEAD, [token.row() for token in tokens]))
+    rows = [token.row() for token in tokens]
+    output.answer({"tokens": tokens}, table(HEAD, rows) if rows else "<no token>")
 
 
 @command(app, "create", "stageline token create ci --expires-in 90d", "stageline token create ci --actor robot --json")
@@ -141,7 +146,12 @@ def create(
 @command(app, "revoke", "stageline token revoke ci", "stageline token revoke token_0193c1a2b3c4… --yes")
 def revoke(
     token: Annotated[
-        str, typer.Argument(metavar="TOKEN", help="The token's name or id, as `stageline token list` shows them.")
+        str,
+        typer.Argument(
+            metavar="TOKEN",
+            autocompletion=complete_token,
+            help="The token's name or id, as `stageline token list` shows them.",
+        ),
     ],
     change: ChangeOptions,
     output: Output,
@@ -157,7 +167,7 @@ def revoke(
         confirm(f"Revoke the token {token!r}?", yes or change.dry_run)
         id_ = found[0].id if found else token
         after = convert(client.change(REVOKE, {"token": id_, **change.variables}), TokenJson)
-    output.answer(after, change.text(after, f"Token {after.name} revoked", table(HEAD, [after.row()])))
+    output.answer(after, change.text(after, plain(f"Token {after.name} revoked"), table(HEAD, [after.row()])))
 
 
 def _all(client: Client) -> list[TokenJson]:
@@ -166,9 +176,8 @@ def _all(client: Client) -> list[TokenJson]:
 
 def _after(text: str) -> datetime:
     """Return the time after the duration *text*, such as 90d."""
-    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", text)
-    if found is None:
+    if (length := span(text)) is None:
         raise typer.BadParameter(
-            f"Invalid --expires-in {text!r}: give 1 to 99999 with m, h, d or w, such as 12h or 90d."
+            f"Invalid --expires-in {text!r}: give 1 to 99999 with s, m, h, d or w, such as 12h or 90d."
         )
-    return datetime.now(UTC) + timedelta(**{UNITS[found[2]]: int(found[1])})
+    return datetime.now(UTC) + length

@@ -17,6 +17,7 @@ from msgspec import DecodeError, ValidationError, convert, json
 from cli import lazy
 from cli.errors import Failed, Misused
 from cli.output import moment
+from cli.text import plain
 
 GZIP = b"\x1f\x8b"
 """Beginning of a file that gzip compressed."""
@@ -92,7 +93,7 @@ class Proof:
     def text(self) -> str:
         """Return the result for people."""
         if self.findings:
-            return "\n".join(map(str, self.findings))
+            return "\n".join(plain(str(finding)) for finding in self.findings)
         lines = [f"{self._verifier.position - self._after:,} events, none of them altered"]
         lines += [f"{head.position:,} of them as {name} has them, {moment(head.at)}" for name, head in self._heads]
         if self._after:

@@ -16,12 +16,22 @@ from typing import Annotated, Protocol
 import typer
 
 from cli import progress, run
-from cli.client import Client
+from cli.client import Client, document
 from cli.errors import Failed, Interrupted, WatchedDeploymentCancelled, WatchedDeploymentFailed, WatchTimedOut
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
 from cli.progress import DeploymentEventJson
-from cli.run import DeploymentJson
+from cli.run import DeploymentJson, FailureJson
+from cli.text import plain
+
+LINES = 10
+"""Maximum number of lines of a failed step's output that are printed at the end."""
+
+LAST_LINES = document("""
+query LastLines($deployment: ID!, $service: ID, $last: Int) {
+  deploymentLogs(deployment: $deployment, service: $service, last: $last) { edges { node { phase kind text } } }
+}
+""")
 
 TICK = 0.125  # seconds between two drawings of the live picture
 
@@ -69,7 +79,7 @@ class TextPicture:
     def tick(self) -> None: ...
 
     def end(self, deployment: DeploymentJson) -> None:
-        write(f"Deployment {deployment.number} of {deployment.environment.name} {_ended(deployment)}")
+        write(plain(f"Deployment {deployment.number} of {deployment.environment.name} {_ended(deployment)}"))
 
 
 class JsonPicture:
@@ -103,6 +113,8 @@ def follow(
                     picture.take(event)
             deployment = run.get(client, deployment.id)
             picture.end(deployment)
+        if deployment.failure and not output.as_json:
+            _show_output(client, deployment.id, deployment.failure)
     except KeyboardInterrupt:
         raise Interrupted(f"Stopped watching; deployment {number} continues.", hint=ways_on) from None
     except _TimeIsUp:
@@ -110,6 +122,17 @@ def follow(
             f"Deployment {number} is not over after {timeout:g} s; it continues.", hint=ways_on
         ) from None
     _judge(deployment, wanted)
+
+
+def _show_output(client: Client, deployment: str, failure: FailureJson) -> None:
+    """Print the last lines of the output of a failed step."""
+    variables = {"deployment": deployment, "service": failure.service.id, "last": 2 * LINES}  # some are notes
+    nodes = [edge["node"] for edge in client.execute(LAST_LINES, variables)["deploymentLogs"]["edges"]]
+    lines = [node["text"] for node in nodes if node["phase"] == failure.phase and node["kind"] == "LINE"]
+    if lines:
+        write(plain(f"Last output of {failure.service.name}, {failure.phase.lower()}:"))
+    for line in lines[-LINES:]:
+        write(f"  {line}")
 
 
 class _TimeIsUp(Exception): ...

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from domain import name as names
 from domain.decider import Decider
-from domain.errors import ActorNotFound
+from domain.errors import ActorNotFound, ForgottenActor
 
 ActorId = NewType("ActorId", str)
 
@@ -22,10 +22,14 @@ ACTORS = uuid5(NAMESPACE_URL, "stageline:actors")
 
 
 class ProfileSet(Struct, frozen=True, kw_only=True):
-    """The actor has a profile; *sealed* can be read with the actor's key only."""
+    """The actor has a profile, set *by* an actor; *sealed* can be read with the actor's key only.
+
+    *by* is None in old logs.
+    """
 
     actor: ActorId
     sealed: str
+    by: ActorId | None = None
 
 
 class ActorForgotten(Struct, frozen=True, kw_only=True):
@@ -38,6 +42,7 @@ ActorEvent = ProfileSet | ActorForgotten
 class SetProfile(Struct, frozen=True, kw_only=True):
     actor: ActorId
     sealed: str
+    by: ActorId | None = None
 
 
 class ForgetActor(Struct, frozen=True, kw_only=True):
@@ -48,11 +53,15 @@ ActorCommand = SetProfile | ForgetActor
 
 
 class Actor(Struct, frozen=True, kw_only=True):
-    """An actor at *version*, the number of changes to it; *sealed* is None once the actor is forgotten."""
+    """An actor at *version*, the number of changes to it.
+
+    *sealed* is None once the actor is forgotten. *named_by* set the profile.
+    """
 
     id: ActorId
     sealed: str | None
     version: int
+    named_by: ActorId | None = None
 
 
 class Actors(Struct, frozen=True, kw_only=True):
@@ -75,11 +84,13 @@ class Actors(Struct, frozen=True, kw_only=True):
 
 def decide(state: Actors, command: ActorCommand) -> list[ActorEvent]:
     match command:
-        case SetProfile(actor=actor, sealed=sealed):
+        case SetProfile(actor=actor, sealed=sealed, by=by):
             known = state.find(actor)
+            if known is not None and known.sealed is None:
+                raise ForgottenActor(actor=actor)
             if known is not None and known.sealed == sealed:
                 return []
-            return [ProfileSet(actor=ActorId(names.checked(actor)), sealed=sealed)]
+            return [ProfileSet(actor=ActorId(names.checked(actor)), sealed=sealed, by=by)]
         case ForgetActor(actor=actor):
             known = state.find(actor)
             if known is None:
@@ -98,8 +109,8 @@ def fold(state: Actors, events: Iterable[ActorEvent]) -> Actors:
     for event in events:
         version = actors[event.actor].version + 1 if event.actor in actors else 1
         match event:
-            case ProfileSet(actor=actor, sealed=sealed):
-                actors[actor] = Actor(id=actor, sealed=sealed, version=version)
+            case ProfileSet(actor=actor, sealed=sealed, by=by):
+                actors[actor] = Actor(id=actor, sealed=sealed, version=version, named_by=by)
             case ActorForgotten(actor=actor):
                 actors[actor] = Actor(id=actor, sealed=None, version=version)
             case _:

@@ -106,6 +106,12 @@ class ActorNotFound(NotFound):
     message = "There is no profile of an actor {actor!r}."
 
 
+class ForgottenActor(Conflict):
+    """A profile for a forgotten actor, whose old acts would get the new name."""
+
+    message = "Actor {actor!r} was forgotten, and can't have a name again: give the person another id."
+
+
 class TokenNotFound(NotFound):
     message = "There is no token {token!r}, or it was already revoked."
 

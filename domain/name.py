@@ -1,14 +1,18 @@
-"""Rules for names and descriptions: length, characters, and equality."""
+"""Rules for texts that people give: length, characters, and the equality of names."""
 
+import re
 import unicodedata
 
-from domain.errors import InvalidDescription, InvalidName
+from domain.errors import InvalidArgument, InvalidDescription, InvalidName
 
 MAX_NAME = 100
 """Maximum length of a name, in characters."""
 
 MAX_DESCRIPTION = 1000
 """Maximum length of a description, in characters."""
+
+MAX_REASON = 1000
+"""Maximum length of the reason of a change, in characters."""
 
 PARTS = 4
 """Maximum number of code points in a composed character.
@@ -20,9 +24,24 @@ marks on one letter.
 TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 """Bidirectional classes of the controls that reorder the text around them."""
 
+CONTROL = "control characters are not allowed"
+"""Why a text with a line break, a tab, an escape or another control character is refused."""
+
+BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U00013441\U00013442\U0001d159\U000e0000-\U000e0fff]"
+)
+"""Characters that draw nothing, beside those of the category Cf.
+
+They are the default ignorable code points of Unicode (fillers, variation selectors), and blanks such as U+2800.
+"""
+
 
 def checked(name: str) -> str:
-    """Return *name* trimmed; raises `InvalidName` unless it has 1 to 100 characters and no control character."""
+    """Return *name* trimmed; raises `InvalidName` unless it has 1 to 100 characters and no control character.
+
+    One of them must be visible.
+    """
     trimmed = _composed(name, MAX_NAME)
     why = _flaw(trimmed, MAX_NAME)
     if why is None and not key(trimmed):
@@ -44,15 +63,24 @@ def checked_description(text: str) -> str:
     return trimmed
 
 
+def checked_text(argument: str, text: str, most: int) -> str:
+    """Return *text* trimmed; raises `InvalidArgument` above *most* characters or with a control character."""
+    trimmed = _composed(text, most)
+    why = _flaw(trimmed, most)
+    if why is not None:
+        raise InvalidArgument(argument=argument, why=why)
+    return trimmed
+
+
 def key(name: str) -> str:
     """Return the key of *name*: two names are the same if their keys are equal.
 
-    The key ignores case, width, composition and invisible characters (a soft hyphen, a zero-width space).
+    The key ignores case, width, composition and invisible characters (a soft hyphen, a variation selector).
     """
     trimmed = name.strip()
     if trimmed.isascii() or len(trimmed) > PARTS * MAX_NAME:
         return trimmed.casefold()
-    shown = "".join(character for character in trimmed if unicodedata.category(character) != "Cf").strip()
+    shown = "".join(each for each in BLANK.sub("", trimmed) if unicodedata.category(each) != "Cf").strip()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", shown).casefold())
 
 
@@ -64,7 +92,12 @@ def _composed(text: str, most: int) -> str:
 def _flaw(text: str, most: int) -> str | None:
     if len(text) > most:
         return f"{len(text):,} characters; at most {most:,} are allowed"
-    return "control characters are not allowed" if any(map(_is_control, text)) else None
+    return CONTROL if has_control(text) else None
+
+
+def has_control(text: str) -> bool:
+    """Return whether *text* has a character that controls a terminal, ends a line or reorders text."""
+    return not text.isprintable() and any(map(_is_control, text))
 
 
 def _is_control(character: str) -> bool:

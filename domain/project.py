@@ -133,7 +133,9 @@ class Project(Struct, frozen=True, kw_only=True):
 
 def _named(entries: tuple[Entry, ...], name: str) -> Entry | None:
     wanted = names.key(name)
-    return next((entry for entry in entries if names.key(entry.name) == wanted), None)
+    found = [entry for entry in entries if names.key(entry.name) == wanted]
+    # an old log may have two names with the same key: then the exact one is meant
+    return next((entry for entry in found if entry.name == name), found[0] if found else None)
 
 
 def _by_id(entries: tuple[Entry, ...]) -> dict[int, Entry]:

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from domain import name as names
 from domain.errors import InvalidSpec
 
 MAX_COMMANDS = 50
@@ -43,6 +44,9 @@ VARIABLE_NAME = re.compile(r"[A-Za-z_.-][A-Za-z0-9_.-]{0,254}")
 
 UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 """Characters that no process accepts and no store keeps: NUL and lone surrogates."""
+
+ONE_LINE = frozenset({"image", "context", "dockerfile", "directory"})
+"""Fields without control characters. Commands and values of variables may have several lines."""
 
 SOURCES = (("image",), ("context", "dockerfile"), ("directory", "build", "run"))
 """The fields of each kind of source; the first field names the source."""
@@ -182,6 +186,8 @@ def _texts(spec: ServiceSpec) -> None:
             continue
         if field != "env" and not text.strip():
             raise InvalidSpec(field=field, why="it is empty")
+        if field in ONE_LINE and names.has_control(text):
+            raise InvalidSpec(field=field, why=names.CONTROL)
         if len(text) > MAX_TEXT or UNSTORABLE.search(text):
             raise InvalidSpec(
                 field=field, why=f"at most {MAX_TEXT:,} characters, without NUL and lone surrogates, are allowed"

@@ -18,9 +18,9 @@ import strawberry
 from msgspec.structs import replace
 
 from application.handler import Outcome, Transaction
+from domain import name as names
 from domain.decider import Decider
 from domain.errors import IdempotencyKeyReused, InvalidArgument, Refused
-from domain.spec import UNSTORABLE
 from gql.context import Context, Info
 from gql.types.refusal import Refusal, refusal
 
@@ -30,9 +30,6 @@ State = TypeVar("State")
 
 MAX_KEY = 200
 """Maximum length of an idempotency key, in characters."""
-
-MAX_REASON = 1000
-"""Maximum length of a reason, in characters."""
 
 
 @strawberry.interface(description="The answer to a mutation that was not refused.")
@@ -88,7 +85,7 @@ class Write:
 Reason = Annotated[
     str | None,
     strawberry.argument(
-        description=f"The reason of the change, which is stored with it; at most {MAX_REASON} characters."
+        description=f"The reason of the change, which is stored with it; at most {names.MAX_REASON} characters."
     ),
 ]
 IdempotencyKey = Annotated[
@@ -172,13 +169,12 @@ def _write(info: Info, arguments: dict[str, Any]) -> Write:
     """Remove the common arguments from *arguments*, and return them."""
     reason, key, dry_run = (arguments.pop(name, default) for name, _, default in _COMMON)
     expected, since = (arguments.pop(name, None) for name in ("expected_version", "unchanged_since"))
-    if reason is not None and len(reason) > MAX_REASON:
-        raise InvalidArgument(argument="reason", why=f"{len(reason):,} characters; at most {MAX_REASON:,} are allowed")
+    if reason is not None:
+        reason = names.checked_text("reason", reason, names.MAX_REASON) or None
     if key is not None and not 1 <= len(key) <= MAX_KEY:
         raise InvalidArgument(argument="idempotencyKey", why=f"{len(key):,} characters; 1 to {MAX_KEY} are allowed")
-    for argument, text in ("reason", reason), ("idempotencyKey", key):
-        if text is not None and UNSTORABLE.search(text):
-            raise InvalidArgument(argument=argument, why="NUL and lone surrogates are not allowed")
+    if key is not None and names.has_control(key):
+        raise InvalidArgument(argument="idempotencyKey", why=names.CONTROL)
     told = [info.field_name, arguments, expected] + ([] if since is None else [since])
     request = msgspec.json.encode(told, enc_hook=str)
     return Write(

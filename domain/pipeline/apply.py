@@ -4,7 +4,7 @@ The command that replaces a whole pipeline by the fewest events.
 Restoring, undoing, applying a document and cloning all use it; they differ in where the wanted pipeline comes from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from domain.errors import EnvironmentNotFound, LastStage, LimitReached, NameTake
 from domain.pipeline.diff import diff
 from domain.pipeline.service import MAX_SERVICES, Service
 from domain.pipeline.stage import MAX_STAGES, Stage
-from domain.pipeline.state import Pipeline, PipelineEvent
+from domain.pipeline.state import Pipeline, PipelineEvent, Thing
 from domain.spec import checked
 
 
@@ -36,11 +36,14 @@ def decide(pipeline: Pipeline, command: ApplyPipeline) -> list[PipelineEvent]:
         raise EnvironmentNotFound(environment=pipeline.name)
     if pipeline.exists:
         wanted = replace(wanted, project=pipeline.project, name=pipeline.name)
-    return diff(pipeline, _checked(replace(wanted, is_deleted=False)))
+    return diff(pipeline, _checked(replace(wanted, is_deleted=False), pipeline))
 
 
-def _checked(wanted: Pipeline) -> Pipeline:
-    """Return *wanted* with trimmed names; raises the refusal of the command that would lead there."""
+def _checked(wanted: Pipeline, now: Pipeline) -> Pipeline:
+    """Return *wanted* with trimmed names; raises the refusal of the command that would lead there.
+
+    Texts that are the same in *now* are not checked again: an old log may have some that a later rule refuses.
+    """
     if not wanted.stages:
         raise LastStage(stage=wanted.name)
     for things, limit, what in (
@@ -49,32 +52,49 @@ def _checked(wanted: Pipeline) -> Pipeline:
     ):
         if len(things) > limit:
             raise LimitReached(limit=limit, what=what)
-    stages = tuple(_checked_stage(stage) for stage in wanted.stages)
-    _unique(stages, "stage")
-    _unique([service for stage in stages for service in stage.services], "service")
-    return replace(wanted, name=names.checked(wanted.name), stages=stages)
+    stages = {stage.id.int: stage for stage in now.stages}
+    services = {service.id.int: service for service in now.services}
+    checked_stages = tuple(
+        replace(
+            _checked_stage(stage, stages.get(stage.id.int)),
+            services=tuple(_checked_service(service, services.get(service.id.int)) for service in stage.services),
+        )
+        for stage in wanted.stages
+    )
+    _unique(checked_stages, stages, "stage")
+    _unique([service for stage in checked_stages for service in stage.services], services, "service")
+    name = wanted.name if wanted.name == now.name else names.checked(wanted.name)
+    return replace(wanted, name=name, stages=checked_stages)
 
 
-def _checked_stage(stage: Stage) -> Stage:
+def _checked_stage(stage: Stage, known: Stage | None) -> Stage:
     if stage.policy.concurrency is not None:
         pipelines.checked_concurrency(stage.policy.concurrency)
-    return replace(
-        stage,
-        name=names.checked(stage.name),
-        description=names.checked_description(stage.description),
-        services=tuple(
-            replace(service, name=names.checked(service.name), spec=checked(service.spec)) for service in stage.services
-        ),
-    )
+    if known is None or stage.name != known.name:
+        stage = replace(stage, name=names.checked(stage.name))
+    if known is None or stage.description != known.description:
+        stage = replace(stage, description=names.checked_description(stage.description))
+    return stage
 
 
-def _unique(things: Sequence[Stage | Service], kind: str) -> None:
-    taken: set[str] = set()
+def _checked_service(service: Service, known: Service | None) -> Service:
+    if known is None or service.name != known.name:
+        service = replace(service, name=names.checked(service.name))
+    if known is None or service.spec != known.spec:
+        service = replace(service, spec=checked(service.spec))
+    return service
+
+
+def _unique(things: Sequence[Thing], known: Mapping[int, Thing], kind: str) -> None:
+    """Raise `NameTaken` if two of *things* have the same name, unless both already have it."""
+    taken: dict[str, bool] = {}
     for thing in things:
         key = names.key(thing.name)
-        if key in taken:
+        before = known.get(thing.id.int)
+        is_kept = before is not None and before.name == thing.name
+        if key in taken and not (is_kept and taken[key]):
             raise NameTaken(kind=kind, name=thing.name)
-        taken.add(key)
+        taken[key] = is_kept
 
 
 decider: Decider[Pipeline, ApplyPipeline, PipelineEvent] = Decider(

@@ -55,8 +55,9 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
     def service(self, ref: ServiceRef) -> Service:
         """Return the service with that id or name; raises `ServiceNotFound`."""
-        for stage in self.stages:
-            service = find(stage.services, ref)
+        places = self.stages if isinstance(ref, UUID) else (self,)
+        for place in places:
+            service = find(place.services, ref)
             if service is not None:
                 return service
         raise ServiceNotFound(service=str(ref))
@@ -78,4 +79,6 @@ def find(things: tuple[Thing, ...], ref: UUID | str) -> Thing | None:
                 return thing
         return None
     key = names.key(ref)
-    return next((thing for thing in things if names.key(thing.name) == key), None)
+    found = [thing for thing in things if names.key(thing.name) == key]
+    # an old log may have two names with the same key: then the exact one is meant
+    return next((thing for thing in found if thing.name == ref), found[0] if found else None)

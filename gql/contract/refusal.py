@@ -28,6 +28,7 @@ REFUSALS = {
     "DEPLOYMENT_NOT_FOUND": "There is no such deployment.",
     "VERSION_NOT_FOUND": "The pipeline has no such version.",
     "ACTOR_NOT_FOUND": "There is no profile of such an actor.",
+    "FORGOTTEN_ACTOR": "The actor was forgotten, and can't have a profile again.",
     "TOKEN_NOT_FOUND": "There is no such token, or it was already revoked.",
     "NAME_TAKEN": "Another object of the same kind has the name.",
     "PROJECT_NOT_EMPTY": "The project still has environments.",

@@ -38,6 +38,12 @@ from store import ids
 
 SCHEMA = Path("docs/pipeline.schema.json")
 
+VALUE = {
+    "description": "Text as it is written; a number, a time or a truth value needs no quotes.",
+    "type": ["string", "number", "boolean"],
+}
+"""The value of a variable, for editors: they read 1.10, 0755 and yes as other things than text."""
+
 MAX_THREADS = 2
 """Maximum number of documents that are read or written at the same time; the others wait in order."""
 
@@ -112,6 +118,8 @@ def read(text: str) -> PipelineDocument:
         document = msgspec.convert(source.value, PipelineDocument)
     except msgspec.ValidationError as fault:
         why, _, path = str(fault).partition(" - at `")
+        if ".spec.env[" in path and why.startswith("Expected `str`"):
+            why = "The value of a variable is not a text: write it in quotes"
         raise source.refusal(path.rstrip("`"), why) from None
     seen: dict[tuple[str, str], str] = {}
     for number, stage in enumerate(document.stages):
@@ -238,7 +246,10 @@ def _service_from_domain(service: Service, has_ids: bool) -> ServiceDocument:
 def schema() -> bytes:
     """Return the JSON Schema of pipeline documents, for editors."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A pipeline of Stageline"}
-    return msgspec.json.format(msgspec.json.encode(head | msgspec.json.schema(PipelineDocument))) + b"\n"
+    found = msgspec.json.schema(PipelineDocument)
+    found["$defs"]["SpecDocument"]["properties"]["env"]["anyOf"][0]["additionalProperties"] = VALUE
+    found["$defs"]["VariableDocument"]["properties"]["value"] = VALUE
+    return msgspec.json.format(msgspec.json.encode(head | found)) + b"\n"
 
 
 if __name__ == "__main__":

@@ -46,10 +46,14 @@ TAG_DIRECTIVE = "%TAG"
 
 STRING, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 MAPPING, SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+NULL = "tag:yaml.org,2002:null"
 NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 
 NOT_IN_YAML = re.compile("[^\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """Characters that are allowed in JSON, but not in YAML; a tab between values is one of them."""
+
+AS_WRITTEN: dict[str, Any] = {"parse_int": str, "parse_float": str, "parse_constant": str}
+"""Options that read the numbers of a JSON document as text."""
 
 STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+|\.\.\.)\]")
 FIELD = re.compile(r"field `(.*?)`")
@@ -142,6 +146,11 @@ class _Part:
     def is_name_next(self) -> bool:
         return self._key is None and isinstance(self.value, dict)
 
+    @property
+    def field(self) -> str | None:
+        """The field whose value is next; None in a list."""
+        return self._key
+
     def name(self, name: str, line: int) -> None:
         """Set the name of the next field."""
         if name in self.value:
@@ -198,7 +207,7 @@ def _read(loader: yaml.SafeLoader, outline: _Outline) -> object:
             part.end(line)
             outline.end(part.place)
         else:
-            part = _begin(loader, event, anchors, outline, line)
+            part = _begin(loader, event, anchors, outline, within)
             values += part.values
             collections += not part.is_whole
             if values > MAX_VALUES:
@@ -226,13 +235,24 @@ def _line(event: Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 1
 
 
-def _begin(loader: yaml.SafeLoader, event: NodeEvent, anchors: dict[str, _Part], outline: _Outline, line: int) -> _Part:
+def _is_variable(within: list[_Part]) -> bool:
+    """Return whether the next value is a variable's: in `env: {NAME: value}` or `env: [{name: NAME, value: value}]`."""
+    fields = (part.field for part in reversed(within[:-1]))
+    return next((field for field in fields if field not in (MERGE, None)), None) == "env"
+
+
+def _begin(
+    loader: yaml.SafeLoader, event: NodeEvent, anchors: dict[str, _Part], outline: _Outline, within: list[_Part]
+) -> _Part:
+    """Return the part that begins with *event*. In a variable, a number, a time or a truth value is text as written."""
+    line = _line(event)
     if isinstance(event, AliasEvent):
         target = _aliased(anchors, event.anchor or "", line)
         outline.add_alias(line, target.place)
         return target
     if isinstance(event, ScalarEvent):
-        part = _Part(_scalar(loader, event), outline.add(line))
+        is_text = event.tag in (None, "!") and _tag(loader, event) not in (STRING, NULL) and _is_variable(within)
+        part = _Part(event.value if is_text else _scalar(loader, event), outline.add(line))
     else:
         assert isinstance(event, CollectionStartEvent), "there are no other nodes"
         part = _Part(_collection(event), outline.add(line), is_whole=False)
@@ -296,6 +316,34 @@ def _collection(event: CollectionStartEvent) -> dict[str, object] | list[object]
     return {} if is_mapping else []
 
 
+def _services(document: Any) -> Iterator[dict[str, Any]]:
+    """Yield the services of *document* that have variables; it may be of any shape."""
+    for stage in _items(document, "stages"):
+        for service in _items(stage, "services"):
+            spec = service.get("spec") if isinstance(service, dict) else None
+            if isinstance(spec, dict) and isinstance(spec.get("env"), dict | list):
+                yield service
+
+
+def _items(value: Any, field: str) -> list[Any]:
+    items = value.get(field) if isinstance(value, dict) else None
+    return items if isinstance(items, list) else []
+
+
+def _variables(env: dict[str, Any] | list[Any]) -> dict[str, Any] | list[Any]:
+    """Return the variables of a JSON document that was read with `AS_WRITTEN`, with truth values as text, too."""
+    if isinstance(env, dict):
+        return {name: _written(value) for name, value in env.items()}
+    return [
+        {**each, "value": _written(each["value"])} if isinstance(each, dict) and "value" in each else each
+        for each in env
+    ]
+
+
+def _written(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 class Source:
     """A document in YAML or JSON.
 
@@ -329,9 +377,12 @@ class Source:
         if not is_flow:
             return value
         try:
-            return json.loads(text)
+            value = json.loads(text)
         except ValueError:
             return value if yaml_text == text else self._read(text)
+        for service, written in zip(_services(value), _services(json.loads(text, **AS_WRITTEN)), strict=True):
+            service["spec"] = {**service["spec"], "env": _variables(written["spec"]["env"])}
+        return value
 
     def _read(self, text: str) -> object:
         self._outline = _Outline()

@@ -1,8 +1,9 @@
 """Specifications of services in pipeline documents; see `domain.spec` for their rules."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from domain import spec as specs
 from domain.errors import InvalidSpec
@@ -54,7 +55,7 @@ class SpecDocument(DocumentPart, frozen=True):
     directory: Annotated[str, Meta(description="The working directory of the commands.")] | None = None
     build: Annotated[tuple[str, ...], Meta(description="Shell commands that build the service, in order.")] = ()
     run: Annotated[str, Meta(description="The shell command that runs the service.")] | None = None
-    env: dict[str, str | int | float] | tuple[VariableDocument, ...] = ()
+    env: dict[str, str] | tuple[VariableDocument, ...] = ()
     ports: Annotated[tuple[int, ...], Meta(description="TCP ports; 0 asks for a free port at each deployment.")] = ()
     health: HealthDocument | None = None
     build_timeout: float = specs.ServiceSpec().build_timeout
@@ -64,6 +65,14 @@ class SpecDocument(DocumentPart, frozen=True):
     ] = specs.STOP_GRACE
     retries: Annotated[int, Meta(description="Number of retries of a failed step.")] = 0
 
+
+Part = TypeVar("Part", HttpCheckDocument, TcpCheckDocument, HealthDocument, SpecDocument)
+
+DEFAULTS: dict[type[DocumentPart], dict[str, object]] = {
+    type(part): {name: getattr(part, name) for name in part.__struct_fields__}
+    for part in (HttpCheckDocument(), TcpCheckDocument(), HealthDocument(), SpecDocument())
+}
+"""The default values of each part."""
 
 NO_SPEC = SpecDocument()
 """The specification of a service without one."""
@@ -79,7 +88,7 @@ def to_domain(spec: SpecDocument) -> specs.ServiceSpec:
         directory=spec.directory,
         build=spec.build,
         run=spec.run,
-        env=tuple(specs.Variable(name=name, value=str(value)) for name, value in variables),
+        env=tuple(specs.Variable(name=name, value=value) for name, value in variables),
         ports=spec.ports,
         health=None if spec.health is None else _health_to_domain(spec.health),
         build_timeout=spec.build_timeout,
@@ -105,30 +114,43 @@ def _health_to_domain(health: HealthDocument) -> specs.Health:
 
 
 def from_domain(spec: specs.ServiceSpec) -> SpecDocument:
-    return SpecDocument(
-        image=spec.image,
-        context=spec.context,
-        dockerfile=spec.dockerfile,
-        directory=spec.directory,
-        build=spec.build,
-        run=spec.run,
-        env={variable.name: variable.value for variable in spec.env} or (),
-        ports=spec.ports,
-        health=None if spec.health is None else _health_from_domain(spec.health),
-        build_timeout=spec.build_timeout,
-        deploy_timeout=spec.deploy_timeout,
-        stop_grace=spec.stop_grace,
-        retries=spec.retries,
+    return lean(
+        SpecDocument(
+            image=spec.image,
+            context=spec.context,
+            dockerfile=spec.dockerfile,
+            directory=spec.directory,
+            build=spec.build,
+            run=spec.run,
+            env={variable.name: variable.value for variable in spec.env} or (),
+            ports=spec.ports,
+            health=None if spec.health is None else _health_from_domain(spec.health),
+            build_timeout=spec.build_timeout,
+            deploy_timeout=spec.deploy_timeout,
+            stop_grace=spec.stop_grace,
+            retries=spec.retries,
+        )
     )
+
+
+def lean(part: Part) -> Part:
+    """Return *part* with its defaults as the same objects: msgspec leaves out only these."""
+    defaults = DEFAULTS[type(part)]
+    same = {name: value for name, value in defaults.items() if getattr(part, name) == value}
+    return replace(part, **same)
 
 
 def _health_from_domain(health: specs.Health) -> HealthDocument:
     check = health.check
-    return HealthDocument(
-        http=HttpCheckDocument(path=check.path, port=check.port) if isinstance(check, specs.HttpCheck) else None,
-        tcp=TcpCheckDocument(port=check.port) if isinstance(check, specs.TcpCheck) else None,
-        command=check.command if isinstance(check, specs.CommandCheck) else None,
-        interval=health.interval,
-        timeout=health.timeout,
-        start_period=health.start_period,
+    return lean(
+        HealthDocument(
+            http=lean(HttpCheckDocument(path=check.path, port=check.port))
+            if isinstance(check, specs.HttpCheck)
+            else None,
+            tcp=lean(TcpCheckDocument(port=check.port)) if isinstance(check, specs.TcpCheck) else None,
+            command=check.command if isinstance(check, specs.CommandCheck) else None,
+            interval=health.interval,
+            timeout=health.timeout,
+            start_period=health.start_period,
+        )
     )

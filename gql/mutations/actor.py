@@ -41,7 +41,10 @@ async def set_actor_profile(
     profile = use_cases.checked_profile(name, address)
     subject = ActorId(names.checked(actor))
     key = await write.context.application.profiles.key(subject, is_kept=not write.dry_run)
-    use_case = partial(use_cases.set_profile, actor=subject, profile=profile, key=key, expected=write.expected_version)
+    by = ActorId(write.context.author(write.reason).actor)
+    use_case = partial(
+        use_cases.set_profile, actor=subject, profile=profile, key=key, by=by, expected=write.expected_version
+    )
     private = dataclasses.replace(write, request=use_cases.digest(key, write.request))
     return _answer(write, subject, await private.transact(use_case, decider), key)
 

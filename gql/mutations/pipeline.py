@@ -1,6 +1,7 @@
 """Mutations of whole pipelines, and the answer of all mutations of a pipeline."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
@@ -55,7 +56,7 @@ async def restore_pipeline(
 ) -> PipelineResult:
     views, targets = write.context.application.pipelines, write.context.application.targets
     return await transact(
-        write,
+        _because(write, f"restored to version {version}"),
         partial(
             use_cases.restore,
             environment=await known_environment(write.context, environment),
@@ -83,7 +84,7 @@ ChangeArgument = Annotated[
 async def undo(write: Write, environment: EnvironmentArgument, change: ChangeArgument = None) -> PipelineResult:
     application = write.context.application
     return await transact(
-        write,
+        _because(write, "undo"),
         partial(
             undoing.undo,
             environment=await known_environment(write.context, environment),
@@ -183,6 +184,11 @@ def _payload_of_all(outcome: Outcome[PipelineState], after: Sequence[Pipeline | 
     return PipelinesPayload(
         changed=outcome.has_changed, pipelines=None if snapshots else live, snapshots=snapshots or None
     )
+
+
+def _because(write: Write, what: str) -> Write:
+    """Return *write* with *what* it is in front of its reason, so that the history says it."""
+    return replace(write, reason=what if write.reason is None else f"{what}: {write.reason}")
 
 
 async def change(write: Write, environment: str, command: PipelineCommand) -> PipelinePayload:

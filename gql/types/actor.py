@@ -34,6 +34,9 @@ class Actor(Node):
     address: str | None = strawberry.field(
         description="Address of the actor; null if unknown or forgotten.", metadata=PERSONAL
     )
+    named_by: ID | None = strawberry.field(
+        description="Id of the actor who set the profile last; null if there is none, or if an old log has it."
+    )
     is_forgotten: bool = strawberry.field(description="Whether the profile was destroyed for ever.")
     version: int = strawberry.field(description="Number of changes to the profile, for expectedVersion.")
     cursor: str = strawberry.field(description="A position in the log at which the actor has this state.")
@@ -73,7 +76,7 @@ async def actors(context: Context, ids: Sequence[str | None], selected: Selected
 
 
 def _only_id(actor: str) -> Actor:
-    return Actor(id=ID(actor), name=None, address=None, is_forgotten=False, version=0, cursor="")
+    return Actor(id=ID(actor), name=None, address=None, named_by=None, is_forgotten=False, version=0, cursor="")
 
 
 async def existing_actors(context: Context, ids: Sequence[str], selected: Selected) -> list[Actor]:
@@ -82,8 +85,10 @@ async def existing_actors(context: Context, ids: Sequence[str], selected: Select
 
 
 def convert(context: Context, actor: ActorId, profile: Profile | None, state: Actors, position: int) -> Actor:
+    known = state.find(actor)
     return Actor(
         id=ID(actor),
+        named_by=None if known is None or known.named_by is None else ID(known.named_by),
         name=None if profile is None else profile.name,
         address=None if profile is None else profile.address,
         is_forgotten=actor in state.forgotten,

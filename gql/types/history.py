@@ -34,10 +34,16 @@ MAX_TEXT = 1000
 """Maximum length of the text to search for, in characters."""
 
 
+LISTS = ("types", "actors", "origins", "stages", "services")
+"""The fields of a filter that are lists."""
+
 _REFS = "Their ids; in the history of one environment, their current names are also accepted."
 
 
-@strawberry.input(description="A filter of the history. An event matches if it matches every field that is given.")
+@strawberry.input(
+    description="A filter of the history. An event matches if it matches every field that is given, and of a list any"
+    " value: an empty list matches no event."
+)
 class HistoryFilter:
     types: list[PipelineEventType] | None = strawberry.field(default=None, description="The event has one of them.")
     actors: list[str] | None = strawberry.field(default=None, description="Ids of the actors.")
@@ -62,7 +68,7 @@ def history_query(given: HistoryFilter | None, view: PipelineView | None = None)
     """Return the query of a filter; names are those in *view*. Raises the refusal of an invalid filter."""
     if given is None:
         return HistoryQuery()
-    for name in ("types", "actors", "origins", "stages", "services"):
+    for name in LISTS:
         check_list(name, getattr(given, name) or ())
     if len(given.text or "") > MAX_TEXT:
         raise InvalidArgument(
@@ -77,6 +83,7 @@ def history_query(given: HistoryFilter | None, view: PipelineView | None = None)
         text=given.text or "",
         since=zoned("since", given.since),
         until=zoned("until", given.until),
+        last=0 if any(getattr(given, name) == [] for name in LISTS) else None,
     )
 
 

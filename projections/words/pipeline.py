@@ -35,6 +35,7 @@ from domain.pipeline.stage import (
     StageRenamed,
 )
 from domain.pipeline.state import Pipeline, PipelineEvent
+from projections.words.spec import spec_words
 from projections.words.subject import EventSubject, EventWords, NamedService, NamedStage
 
 
@@ -109,8 +110,8 @@ def _service_event_words(before: Pipeline, event: ServiceEvent) -> EventWords:
             named = NamedService(id=service.id, name=name, type=service.type)
             subject = EventSubject(stage=_named_stage(stage), service=named)
             return EventWords(f"{service.name} renamed to {name}", subject)
-        case ServiceConfigured():
-            text = ": specification changed"
+        case ServiceConfigured(service=id_, spec=spec):
+            text = f": specification changed: {spec_words(before.service(id_).spec, spec)}"
         case ServiceSkipped():
             text = " skipped from now on"
         case ServiceUnskipped():

@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import pytest
 
@@ -15,19 +16,28 @@ def ann() -> str:
 
 def test_an_actor_is_known_until_it_is_forgotten(shell: Shell, ann: str) -> None:
     shell.done("actor", "set", ann, "--name", "Ann Example", "--address", "ann@example.org")
-    rows = [line.split("  ") for line in shell.done("actor", "list").lines]
-    assert [ann, "Ann Example", "ann@example.org"] in [[*filter(None, row)] for row in rows]
+    rows = [re.split("  +", line) for line in shell.done("actor", "list").lines]
+    assert [ann, "Ann Example", "admin", "ann@example.org"] in [[*filter(None, row)] for row in rows]
     answer = shell.done("actor", "forget", ann, "--yes")
     assert answer.out == f"Actor {ann} forgotten\n"
     (actor,) = [each for each in shell.done("actor", "list", "--json").json["actors"] if each["id"] == ann]
     assert (actor["name"], actor["address"], actor["isForgotten"]) == (None, None, True)
 
 
-def test_history_names_an_actor_as_long_as_it_is_known(staging: Shell) -> None:
-    staging.done("actor", "set", "admin", "--name", "Ann Example")
-    assert "Ann Example" in staging.done("history", "--limit", "1").out
-    staging.done("actor", "forget", "admin", "--yes")
-    assert "  admin  " in staging.done("history", "--limit", "1").out
+def test_history_names_an_actor_as_long_as_it_is_known(
+    staging: Shell, ann: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = staging("token", "create", ann, "--actor", ann).out.strip()
+    with monkeypatch.context() as patch:
+        patch.setenv("STAGELINE_TOKEN", token)
+        staging.done("environment", "stage", "create", "-n", "checks")
+    staging.done("actor", "set", ann, "--name", "Ann Example")
+    assert f"  Ann Example ({ann})  " in staging("history", "--limit", "1").out
+    staging.done("actor", "forget", ann, "--yes")
+    assert f"  {ann}  " in staging("history", "--limit", "1").out
+    refused = staging("actor", "set", ann, "--name", "Somebody Else", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "FORGOTTEN_ACTOR")
+    assert f"  {ann}  " in staging("history", "--limit", "1").out
 
 
 def test_forgetting_is_asked_for_on_a_terminal(shell: Shell, ann: str) -> None:

@@ -2,6 +2,7 @@ import fcntl
 import gzip
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def test_deployments_are_listed_and_shown(deployed: Shell) -> None:
     assert len(deployed.done("deployment", "list", "--limit", "1", "--json").json["deployments"]) == 1
 
     shown = deployed.done("deployment", "show", "--json").json
-    assert SUMMARY | {"stages", "version", "cursor"} == set(shown)
+    assert SUMMARY | {"stages", "version", "cursor", "cancelledBy", "waitsFor"} == set(shown)
     (service,) = shown["stages"][1]["services"]
     assert {"id", "name", "type", "status", "ports", "build", "deploy"} == set(service)
     assert {"status", "attempt", "startedAt", "finishedAt", "reason"} == set(service["build"])
@@ -67,7 +68,8 @@ def test_events_are_printed_once_each(deployed: Shell) -> None:
     assert list(range(1, len(events) + 1)) == [event["version"] for event in events]
     assert (events[0]["type"], events[-1]["type"]) == ("DEPLOYMENT_PLANNED", "DEPLOYMENT_SUCCEEDED")
     assert {
-        *("id", "cursor", "position", "version", "type", "recordedAt", "actor", "origin", "reason", "message"),
+        *("id", "cursor", "position", "version", "type", "recordedAt", "actor", "actorName", "origin", "reason"),
+        "message",
         *("stage", "service", "phase", "attempt", "detail", "ports"),
     } == set(events[0])
     assert events == deployed.done("deployment", "events", "-f", "--json").objects
@@ -192,3 +194,36 @@ def test_a_deployment_that_waits_can_be_cancelled(staging: Shell, tmp_path: Path
     assert staging("deployment", "watch", "2").code == 5
     assert staging.done("environment", "cancel", "--force").out == "Cancellation of deployment 1 requested\n"
     assert staging("deployment", "watch", "1").code == 5
+
+
+def test_a_list_says_when_there_are_more_deployments(deployed: Shell) -> None:
+    answer = deployed("deployment", "list", "--limit", "1")
+    assert len(answer.lines) == 2
+    assert answer.err == "There are older deployments: stageline deployment list --limit 2\n"
+    assert deployed.done("deployment", "list", "--limit", "1", "--json").json["hasMore"] is True
+    assert deployed.done("deployment", "list", "--limit", "2", "--json").json["hasMore"] is False
+
+
+def test_a_deployment_shows_what_it_waits_for_and_who_cancelled_it(staging: Shell, tmp_path: Path) -> None:
+    gate = tmp_path / "go"
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", f"while [ ! -e {gate} ]; do sleep 0.05; done")
+    staging.done("environment", "deploy")
+    staging.done("service", "add", "-n", "Later", "-t", "job", "--run", "true")
+    staging.done("environment", "deploy")
+    lines = staging.done("deployment", "show", "2").lines
+    assert "  waits for deployment 1, which is running, requested by admin" in lines
+    shown = staging.done("deployment", "show", "2", "--json").json
+    assert (shown["waitsFor"]["number"], shown["cancelledBy"]) == (1, None)
+    assert staging.done("deployment", "show", "1", "--json").json["waitsFor"] is None
+
+    staging.done("environment", "cancel", "2", "--reason", "not today")
+    staging.done("environment", "cancel", "1", "--force", "--reason", "enough")
+    assert staging("deployment", "watch", "1").code == 5
+    for number, what in (("1", "cancellation requested, by force"), ("2", "cancellation requested")):
+        why = {"1": "enough", "2": "not today"}[number]
+        (line,) = [line for line in staging.done("deployment", "show", number).lines if "cancellation" in line]
+        assert re.fullmatch(rf"  {what} \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d by admin: {why}", line)
+        shown = staging.done("deployment", "show", number, "--json").json
+        assert (shown["cancelledBy"]["actor"], shown["cancelledBy"]["reason"]) == ("admin", why)
+        (event,) = [line for line in staging.done("deployment", "events", number).lines if "cancellation" in line]
+        assert event.endswith(f"{what} by admin: {why}")

@@ -134,3 +134,46 @@ def test_a_pipeline_is_exported_as_it_was(applied: Shell) -> None:
     assert first["stages"][0]["name"] == "DATABASE DEFAULT"
     assert "stage_" in applied.done("pipeline", "export", "--ids").out
     assert pipeline(applied, "export", "--at-version", "999").code == 1
+
+
+def test_an_export_is_fit_for_a_repository(staging: Shell) -> None:
+    """Directories in the repository are relative, defaults are left out."""
+    for name, directory in (("a", "./app"), ("b", "../else"), ("c", "."), ("d", "ä b: #"), ("e", "/srv/away")):
+        staging.done("service", "add", "-n", name, "-t", "job", "--directory", directory, "--run", "x", "--port", "0")
+    staging.done("service", "edit", "-n", "a", "--health-http", "/", "--health-interval", "2")
+    staging.done("service", "edit", "-n", "b", "--health-tcp", "--retries", "0", "--build-timeout", "1800")
+
+    def specs(*words: str) -> dict[str, dict[str, object]]:
+        document = yaml.safe_load(staging.done("pipeline", "export", *words).out)
+        return {each["name"]: each["spec"] for stage in document["stages"] for each in stage.get("services", ())}
+
+    found = specs()
+    assert {name: spec["directory"] for name, spec in found.items()} == {
+        "a": "./app",
+        "b": str(staging.home.parent / "else"),
+        "c": ".",
+        "d": "./ä b: #",
+        "e": "/srv/away",
+    }
+    assert "      directory: ./app\n" in staging.done("pipeline", "export").out
+    assert specs("--json") == found
+    assert set(found["a"]) == {"directory", "run", "ports", "health"}
+    assert (found["a"]["health"], found["b"]["health"]) == ({"http": {}, "interval": 2.0}, {"tcp": {}})
+
+    Path(".git").mkdir()
+    Path("deploy").mkdir()
+    staging.done("pipeline", "export", "-o", "deploy/pipeline.yaml")
+    text = Path("deploy/pipeline.yaml").read_text()
+    assert "      directory: ../app\n" in text
+    assert "      directory: ..\n" in text
+    assert staging.done("pipeline", "diff", "-f", "deploy/pipeline.yaml").out == "<no difference>\n"
+    staging.done("pipeline", "export", "--json", "-o", "pipeline.json")
+    assert staging.done("pipeline", "diff", "-f", "pipeline.json").out == "<no difference>\n"
+
+
+def test_a_directory_is_kept_without_steps_up(staging: Shell) -> None:
+    Path("spec.yaml").write_text("directory: ../x/./y\nrun: a\n")
+    staging.done("service", "add", "-n", "a", "-t", "job", "-f", "spec.yaml")
+    staging.done("service", "add", "-n", "b", "-t", "job", "--directory", "../x/z/../y", "--run", "a")
+    for name in "ab":
+        assert staging.done("service", "show", "-n", name).json["directory"] == str(staging.home.parent / "x" / "y")

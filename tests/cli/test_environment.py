@@ -1,4 +1,7 @@
+import re
+
 from tests.cli.shell import Shell
+from tests.serving import ROOT
 
 
 def test_a_project_is_made_and_listed(shell: Shell, project: str) -> None:
@@ -83,3 +86,20 @@ def test_a_person_is_asked_before_an_environment_is_deleted(staging: Shell, proj
     with staging.terminal("environment", "delete", "--yes") as terminal:
         assert terminal.end() == 1
     assert "Delete environment" not in terminal.seen
+
+
+def test_help_offers_no_target_and_no_source_that_no_server_has(shell: Shell) -> None:
+    for words in (
+        ("environment", "create"),
+        ("environment", "edit"),
+        ("service",),
+        ("service", "add"),
+        ("service", "edit"),
+    ):
+        text = shell.done(*words, "--help").out.lower()
+        for word in ("docker", "kubernetes", "--image", "--context"):
+            assert word not in text, (words, word)
+    assert "PROCESS" in shell.done("environment", "create", "--help").out
+    guides = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for guide in guides:
+        assert not re.search(r"--target docker|--image|Docker engine|Kubernetes cluster", guide.read_text()), guide

@@ -1,6 +1,12 @@
+import csv
 import re
+from datetime import UTC, datetime
 
+from graphql import GraphQLEnumType, build_schema
+
+from cli.history import CSV_COLUMNS, ORIGINS, TYPES
 from tests.cli.shell import Answer, Shell, finish, wait_for_line
+from tests.serving import ROOT
 
 
 def rename(shell: Shell, old: str, new: str, *options: str) -> None:
@@ -19,7 +25,7 @@ def test_history_is_told_with_the_newest_first(staging: Shell) -> None:
     assert lines[1].endswith("  (ticket 7)")
     assert lines[0].split("v")[1] > lines[1].split("v")[1]
     assert "\x1b" not in "".join(lines)
-    assert staging.done("history", "--limit", "1").lines == lines[:1]
+    assert staging("history", "--limit", "1").lines == lines[:1]
 
 
 def test_history_is_narrowed(staging: Shell) -> None:
@@ -29,11 +35,15 @@ def test_history_is_narrowed(staging: Shell) -> None:
     assert [event["type"] for event in named] == ["STAGE_RENAMED"] * 2
     assert len(staging.done("history", "--stage", "jobs", "--type", "stage-renamed").lines) == 1
     assert len(staging.done("history", "--text", "renamed ticket").lines) == 1
-    assert staging.done("history", "--by", "nobody").lines == []
-    assert staging.done("history", "--since", "2999-01-01").lines == []
+    assert staging.done("history", "--by", "nobody").lines == ["<no event>"]
+    assert staging.done("history", "--since", "2999-01-01").lines == ["<no event>"]
+    assert staging.done("history", "--since", "2999-01-01", "--json").lines == []
     assert staging.done("history", "--until", "2999-01-01", "--origin", "cli").lines == staging.done("history").lines
     assert staging("history", "--since", "yesterday").code == 2
-    assert staging("history", "--type", "painted").code == 1
+    unknown = staging("history", "--type", "painted")
+    assert unknown.code == 2
+    assert "Invalid --type 'painted': it is one of environment-created, " in unknown.err
+    assert "Invalid --origin 'moon': it is one of api, cli," in staging("history", "--origin", "moon").err
 
 
 def test_history_of_a_whole_project_says_where_it_was(staging: Shell, project: str) -> None:
@@ -113,7 +123,7 @@ def test_a_pipeline_is_led_back(staging: Shell) -> None:
     answer = staging.done("restore", str(version), "--reason", "as before")
     assert answer.out.startswith(f"Pipeline restored to version {version}; it is version ")
     assert staging.done("environment", "stage", "list").out == before
-    assert staging.done("history", "--limit", "1").out.endswith("(as before)\n")
+    assert staging("history", "--limit", "1").out.endswith(f"(restored to version {version}: as before)\n")
     refused = staging("restore", "99", "--json")
     assert (refused.code, refused.error["code"]) == (1, "VERSION_NOT_FOUND")
 
@@ -135,5 +145,86 @@ def test_an_undo_is_itself_undone_by_its_version(staging: Shell) -> None:
     rename(staging, "JOB DEFAULT", "jobs")
     assert staging.done("undo").out.startswith("Last change undone; it is version ")
     assert '"JOB DEFAULT"' in staging.done("environment", "stage", "list").out
-    staging.done("undo", "8")
+    undone = staging("history", "--limit", "2").lines
+    assert any(line.endswith("renamed to JOB DEFAULT  (undo)") for line in undone)
+    staging.done("undo", "8", "--reason", "no, it was right")
+    again = staging("history", "--limit", "2").lines
+    assert any(line.endswith("renamed to jobs  (undo: no, it was right)") for line in again)
+    assert len(staging.done("history", "--text", "undo").lines) == 4
     assert '"jobs"' in staging.done("environment", "stage", "list").out
+
+
+def test_history_says_when_there_is_more_and_how_to_get_it(staging: Shell) -> None:
+    answer = staging("history", "--limit", "2")
+    assert len(answer.lines) == 2
+    assert answer.err == "There are older events: add --limit 4 to see more.\n"
+    assert staging.done("history", "--limit", "5").err == ""
+    assert staging.done("history", "--limit", "2", "--json").err == ""
+
+
+def test_a_time_is_a_span_before_now_too(staging: Shell) -> None:
+    assert len(staging.done("history", "--since", "1h").lines) == 5
+    assert staging.done("history", "--until", "2d").lines == ["<no event>"]
+    assert "did not exist at that time" in staging("diff", "1d").err
+    assert staging.done("environment", "stage", "list", "--as-of", "2999-01-01").code == 0
+    for wrong in ("0h", "1y", "h", "-1h"):
+        answer = staging("history", "--since", wrong)
+        assert answer.code == 2
+        assert "such as 1h or 7d" in answer.err
+
+
+def test_history_is_printed_for_spreadsheets(staging: Shell) -> None:
+    staging.done("environment", "stage", "edit", "-n", "JOB DEFAULT", "--new-description", "")
+    rename(staging, "JOB DEFAULT", "a, b", "--reason", "=1+1")
+    rows = list(csv.DictReader(staging.done("history", "--csv").out.splitlines()))
+    assert (rows[0]["message"], rows[0]["reason"]) == ("JOB DEFAULT renamed to a, b", "'=1+1")
+    assert (rows[0]["actor"], rows[0]["type"], rows[0]["environment"]) == ("admin", "STAGE_RENAMED", "staging")
+    assert len(rows) == 7
+    assert staging.done("history", "--csv", "--since", "2999-01-01").lines == [",".join(CSV_COLUMNS)]
+    assert staging("history", "--csv", "--json").code == 2
+
+
+def test_a_pipeline_is_led_back_to_a_time_or_a_deployment(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Api", "-t", "job", "--run", "true")
+    version = staging.done("environment", "stage", "list", "--json").json["version"]
+    staging.done("environment", "deploy")
+    before = datetime.now(UTC).isoformat()
+    staging.done("service", "edit", "-n", "Api", "--run", "false")
+    for moment in ("deployment:1", before, f"v{version}"):
+        trial = staging("restore", moment, "--dry-run")
+        assert trial.code == 0
+        assert "~ Api: run: false → true" in trial.lines
+    answer = staging.done("restore", "deployment:1")
+    assert answer.out.startswith(f"Pipeline restored to version {version}; ")
+    assert staging("restore", "yesterday").code == 2
+    assert staging("restore", "deployment:9").code == 1
+    assert "--environment" not in staging("restore", "2000-01-01").err
+
+
+def test_a_trial_shows_changes_of_a_specification_field_by_field(staging: Shell) -> None:
+    added = staging("service", "add", "-n", "Api", "-t", "job", "--run", "true", "--env", "A=1", "--dry-run")
+    assert added.lines[-2:] == ["~ Api: run: – → true", "~ Api: env: +A=1"]
+    staging.done("service", "add", "-n", "Api", "-t", "job", "--run", "true", "--env", "A=1")
+    edit = ("service", "edit", "-n", "Api", "--env", "LOG=debug", "--env", "A=2", "--retries", "1")
+    trial = staging(*edit, "--dry-run")
+    lines = ["env: +LOG=debug", "env: A=1 → 2", "retries: 0 → 1"]
+    assert trial.lines[-3:] == [f"~ Api: {line}" for line in lines]
+    trial_json = staging(*edit, "--dry-run", "--json").json
+    assert [field["field"] for field in trial_json["specChanges"][0]["fields"]] == ["env", "retries"]
+    assert "specChanges" not in staging.done(*edit, "--json").json
+    assert staging("history", "--limit", "1").out.endswith(
+        "Api: specification changed: env: A=1 → 2, +LOG=debug; retries: 0 → 1\n"
+    )
+    (head, *fields) = staging.done("diff", "7").lines[:4]
+    assert head == "~ Api: specification changed"
+    assert sorted(line.strip() for line in fields) == sorted(lines)
+    undone = staging("undo", "--dry-run").lines
+    assert undone[-3:] == ["~ Api: env: A=2 → 1", "~ Api: env: -LOG", "~ Api: retries: 1 → 0"]
+
+
+def test_the_types_and_origins_are_those_of_the_server() -> None:
+    schema = build_schema((ROOT / "gql" / "schema.graphql").read_text())
+    for name, values in (("PipelineEventType", TYPES), ("Origin", ORIGINS)):
+        enum = schema.type_map[name]
+        assert isinstance(enum, GraphQLEnumType)
+        assert sorted(values) == sorted(enum.values)

@@ -23,7 +23,7 @@ def test_help_teaches(shell: Shell) -> None:
 COMMANDS = [
     *(("serve",), ("demo",), ("auth",), ("auth", "token"), ("context",), ("project",), ("environment",), ("service",)),
     *((("deployment", name)) for name in ("list", "show", "watch", "events", "logs")),
-    *((("context", name)) for name in ("set", "list", "current")),
+    *((("context", name)) for name in ("set", "list", "current", "delete")),
     *((("environment", name)) for name in ("list", "create", "edit", "delete", "deploy", "cancel", "stage")),
     *(("history",), ("diff",), ("restore",), ("undo",), ("pipeline",), ("audit",), ("actor",)),
     *((("pipeline", name)) for name in ("export", "apply", "diff", "clone")),
@@ -78,7 +78,7 @@ def test_a_fault_of_a_document_is_told_in_the_servers_words(shell: Shell, monkey
     monkeypatch.setattr(project, "PROJECTS", run.GET)
     answer = shell("project", "list")
     assert (answer.code, answer.out) == (1, "")
-    assert "Variable '$id' has invalid value" in answer.err
+    assert answer.err.startswith("Error: Invalid id: Expected a value of non-null type 'ID!'")
 
 
 def test_every_document_is_valid_against_the_schema() -> None:

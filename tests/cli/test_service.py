@@ -110,7 +110,7 @@ LAUGHS = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 
         ("a.json", '{"run": "x", "run": "y"}', "the field 'run' is repeated"),
         ("a.toml", 'run = "x"\nrun = "y"\n', "is not a specification"),
         ("a.yaml", "run: [x]\n", "Expected `str | null`, got `array` - at `$.run`"),
-        ("a.yaml", "env: {DEBUG: yes}\n", "env.DEBUG is not text: write it in quotes"),
+        ("a.yaml", "env: {DEBUG: null}\n", "env.DEBUG is not text: write it in quotes"),
         ("a.yaml", "run: 'x\n", "is not a specification"),
         ("a.yaml", "just words", "is not a specification"),
         ("a.yaml", "a: " + "[" * 50_000, "it is nested too deeply"),

@@ -230,3 +230,18 @@ def test_a_patience_that_is_no_number_is_a_misuse(staging: Shell) -> None:
     add_job(staging, "Migrate", "true")
     staging.setenv("STAGELINE_PATIENCE", "long")
     assert staging(*DEPLOY).code == 2
+
+
+def test_the_last_lines_of_a_failed_step_are_shown(staging: Shell) -> None:
+    build = "echo built; for n in $(seq 1 30); do echo line $n; done; exit 3"
+    staging.done("service", "add", "-n", "Api", "-t", "job", "--build", build, "--run", "true")
+    answer = staging("environment", "deploy", "--watch")
+    assert answer.code == 4
+    assert answer.lines[-11:] == ["Last output of Api, build:", *(f"  line {number}" for number in range(21, 31))]
+    assert "Last output" not in staging("deployment", "watch", "--json").out
+
+    with staging.terminal("deployment", "watch") as terminal:
+        assert terminal.end() == 4
+        assert "Last output of Api, build:" in terminal.seen
+    staging.done("service", "edit", "-n", "Api", "--build", "", "--run", "printf '\\033]0;x\\007'; exit 1")
+    assert staging("environment", "deploy", "--watch").lines[-1] == r"  \x1b]0;x\x07"

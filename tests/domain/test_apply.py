@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from domain.errors import (
     EnvironmentNotFound,
     InvalidConcurrency,
+    InvalidDescription,
     InvalidName,
     InvalidSpec,
     LastStage,
@@ -141,3 +142,18 @@ def test_a_change_is_taken_back_unless_a_later_one_stands_on_it(
 
 def test_a_project_is_what_the_wanted_pipeline_says_only_when_it_is_made() -> None:
     assert given(*HISTORY).when(ApplyPipeline(wanted=replace(NOW, project=None))).then().project == PROJECT
+
+
+def test_a_text_that_an_old_log_has_stays_and_no_new_one_like_it_is_accepted() -> None:
+    blank = replace(NOW.stage(BUILD), name="\N{HANGUL FILLER}", description="a\nb")
+    twin = replace(NOW.stage(SHIP), name="⚙ x")
+    other = replace(NOW.stage(REST), name="⚙\N{VARIATION SELECTOR-16} x")
+    old = replace(NOW, stages=(blank, twin, other))
+    swapped = replace(old, stages=(blank, other, twin))
+    assert [type(event).__name__ for event in apply.decide(old, ApplyPipeline(wanted=swapped))] == ["StageMoved"]
+    assert (old.stage("⚙ x"), old.stage(other.name)) == (twin, other)
+    for stage, refusal in ((blank, InvalidName), (replace(blank, name="blank"), InvalidDescription)):
+        with pytest.raises(refusal):
+            apply.decide(NOW, ApplyPipeline(wanted=replace(NOW, stages=(stage, *NOW.stages[1:]))))
+    with pytest.raises(NameTaken):
+        apply.decide(NOW, ApplyPipeline(wanted=replace(NOW, stages=(NOW.stages[0], twin, other))))

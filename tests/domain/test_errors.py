@@ -57,6 +57,12 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
         "The environment has no service 'api'.",
     ),
     (NotFound, errors.ActorNotFound(actor="ann"), "ACTOR_NOT_FOUND", "There is no profile of an actor 'ann'."),
+    (
+        Conflict,
+        errors.ForgottenActor(actor="ann"),
+        "FORGOTTEN_ACTOR",
+        "Actor 'ann' was forgotten, and can't have a name again: give the person another id.",
+    ),
     (NotFound, errors.DeploymentNotFound(deployment="7"), "DEPLOYMENT_NOT_FOUND", "There is no deployment '7'."),
     (NotFound, errors.TokenNotFound(token="t"), "TOKEN_NOT_FOUND", "There is no token 't', or it was already revoked."),
     (

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import name as names
-from domain.errors import InvalidDescription, InvalidName
+from domain.errors import InvalidArgument, InvalidDescription, InvalidName
 
 SAME = [
     ("api", "API"),
@@ -18,6 +18,11 @@ SAME = [
     ("de\N{SOFT HYPHEN}ploy", "deploy"),
     ("\N{ZERO WIDTH NO-BREAK SPACE} deploy", "deploy"),
     ("e\N{ZERO WIDTH SPACE}\N{COMBINING ACUTE ACCENT}", "é"),
+    ("⚙ x", "⚙\N{VARIATION SELECTOR-16} x"),
+    ("⚙\N{VARIATION SELECTOR-15} x", "⚙\N{VARIATION SELECTOR-16} x"),
+    ("葛", "葛\N{VARIATION SELECTOR-17}"),
+    ("a\N{HANGUL FILLER}b", "ab"),
+    ("a\N{COMBINING GRAPHEME JOINER}b", "ab"),
 ]
 
 
@@ -41,7 +46,24 @@ def test_a_name_is_not_empty(name: str) -> None:
     assert caught.value == InvalidName(name="", why="it is empty")
 
 
-@pytest.mark.parametrize("name", ["\N{ZERO WIDTH SPACE}", "\N{SOFT HYPHEN} \N{WORD JOINER}"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\N{ZERO WIDTH SPACE}",
+        "\N{SOFT HYPHEN} \N{WORD JOINER}",
+        "\N{HANGUL FILLER}",
+        "\N{HALFWIDTH HANGUL FILLER}",
+        "\N{HANGUL CHOSEONG FILLER}\N{HANGUL JUNGSEONG FILLER}",
+        "\N{BRAILLE PATTERN BLANK}",
+        "\N{VARIATION SELECTOR-16}",
+        "\N{VARIATION SELECTOR-256}",
+        "\N{MONGOLIAN FREE VARIATION SELECTOR ONE}",
+        "\N{COMBINING GRAPHEME JOINER}",
+        "\N{KHMER VOWEL INHERENT AQ}",
+        "\N{TAG LATIN SMALL LETTER A}",
+        "\N{HANGUL FILLER} \N{BRAILLE PATTERN BLANK}",
+    ],
+)
 def test_a_name_shows_something(name: str) -> None:
     with pytest.raises(InvalidName) as caught:
         names.checked(name)
@@ -124,3 +146,17 @@ def test_a_description_holds_no_control_characters(character: str) -> None:
     with pytest.raises(InvalidDescription) as caught:
         names.checked_description(f"one{character}two")
     assert caught.value == InvalidDescription(why="control characters are not allowed")
+
+
+@pytest.mark.parametrize("character", ["\n", "\r", "\t", "\x1b", "\x9b", "\x07", "\u2028", "\ud800", "\u202e"])
+def test_a_text_has_no_control_characters(character: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        names.checked_text("reason", f"a{character}b", 10)
+    assert caught.value == InvalidArgument(argument="reason", why="control characters are not allowed")
+
+
+def test_a_text_is_trimmed_and_limited() -> None:
+    assert names.checked_text("reason", " ticket 7\n", 10) == "ticket 7"
+    with pytest.raises(InvalidArgument) as caught:
+        names.checked_text("reason", "x" * 11, 10)
+    assert caught.value == InvalidArgument(argument="reason", why="11 characters; at most 10 are allowed")

@@ -82,7 +82,16 @@ BAD = {
     "too long a check": (ServiceSpec(health=Health(check=CommandCheck(command="x" * 10_001))), "health", TEXT),
     "a NUL": (ServiceSpec(run="a\0b"), "run", TEXT),
     "a NUL in a value": (ServiceSpec(env=(Variable(name="A", value="\0"),)), "env", TEXT),
-    "a lone surrogate": (ServiceSpec(directory="a\ud800"), "directory", TEXT),
+    "a lone surrogate": (ServiceSpec(run="a\ud800"), "run", TEXT),
+    **{
+        f"a control character in {field}": (spec, field, "control characters are not allowed")
+        for field, spec in (
+            ("directory", ServiceSpec(directory="a\x1b[2Jb")),
+            ("image", ServiceSpec(image="redis:8\nv9 admin")),
+            ("context", ServiceSpec(context="\u202etxt")),
+            ("dockerfile", ServiceSpec(context=".", dockerfile="a\tb")),
+        )
+    },
     "a lone surrogate in a value": (ServiceSpec(env=(Variable(name="A", value="\udfff"),)), "env", TEXT),
     "too much text": (
         ServiceSpec(build=("x" * 10_000,) * 10, run="x"),

@@ -60,9 +60,19 @@ def test_the_same_key_answers_the_same_request_again(own: Stageline) -> None:
     assert first == own.do("setActorProfile", actor="bob", name="Bob", idempotencyKey="1")
     assert own.refusal("setActorProfile", actor="bob", name="Rob", idempotencyKey="1") == "IDEMPOTENCY_KEY_REUSED"
     own.do("forgetActor", actor="bob", idempotencyKey="2")
-    own.do("setActorProfile", actor="bob", name="Bob")
     own.do("forgetActor", actor="bob", idempotencyKey="2")
-    assert actor(own, "bob")["name"] == "Bob"
+    assert actor(own, "bob")["isForgotten"]
+
+
+def test_an_actor_says_who_named_it_and_a_forgotten_one_gets_no_name_for_old_acts(own: Stageline) -> None:
+    assert own.do("setActorProfile", actor="bob", name="Bob")["namedBy"] == "admin"
+    assert actor(own, "bob")["namedBy"] == "admin"
+    assert actor(own, "admin")["namedBy"] is None
+    own.do("forgetActor", actor="bob")
+    assert own.refusal("setActorProfile", actor="bob", name="Rob") == "FORGOTTEN_ACTOR"
+    assert own.refusal("setActorProfile", actor="bob", name="Rob", dryRun=True) == "FORGOTTEN_ACTOR"
+    assert sqlite3.connect(own.data / "keys.db").execute("SELECT * FROM keys").fetchall() == []
+    assert (actor(own, "bob")["name"], actor(own, "bob")["namedBy"]) == (None, None)
 
 
 def test_what_can_not_be_meant_is_refused(stageline: Stageline) -> None:

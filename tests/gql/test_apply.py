@@ -77,7 +77,7 @@ def test_a_restored_pipeline_is_what_it_was_in_one_append(full: Environment) -> 
     assert (restored["environment"]["name"], restored["environment"]["concurrency"]) == ("Live", 8)
     written = full.events()[before:]
     assert len({event["recordedAt"] for event in written}) == 1
-    assert {event["reason"] for event in written} == {"as on Tuesday"}
+    assert {event["reason"] for event in written} == {f"restored to version {then['version']}: as on Tuesday"}
     assert types(written).count("STAGE_CREATED") == types(written).count("SERVICE_ADDED") == 1
 
 

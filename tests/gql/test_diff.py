@@ -44,13 +44,16 @@ def test_the_fewest_changes_are_told_each_with_the_events_that_made_it(environme
     assert messages(found["differences"]) == [
         "JOB DEFAULT moved from position 2 to 1",
         "Tests created at position 5",
-        "api: specification changed",
+        "api: specification changed: run: true → ./api; ports: – → 80",
         "api moved from JOB DEFAULT to APPLICATION DEFAULT",
     ]
     moved, tests, configured, placed = found["differences"]
     assert made_by(moved) == ["JOB DEFAULT moved from position 2 to 1"]
     assert made_by(tests) == ["Checks renamed to Tests", "Checks created at position 5"]
-    assert made_by(configured) == ["api: specification changed"] * 2
+    assert made_by(configured) == [
+        "api: specification changed: ports: – → 80",
+        "api: specification changed: run: true → ./api",
+    ]
     assert [field["field"] for field in configured["change"]["fields"]] == ["ports", "run"]
     assert made_by(placed) == [
         "api moved from DATABASE DEFAULT to APPLICATION DEFAULT",

@@ -33,7 +33,7 @@ def test_everything_is_told_the_newest_first(lived: Environment) -> None:
     assert messages(events) == [
         "Backend skipped from now on",
         "third stage moved from position 2 to 1",
-        "Backend: specification changed",
+        "Backend: specification changed: ports: – → 80; retries: 0 → 2",
         "Backend moved from APPLICATION DEFAULT to third stage",
         "third stage: description removed",
         "JOB DEFAULT renamed to third stage",
@@ -119,7 +119,7 @@ def test_every_type_of_event_has_a_type_of_its_own(environment: Environment) -> 
         ({"text": "holt"}, []),
         ({"text": "third -- IT"}, [9, 8]),
         ({"text": '"OR* (NOT'}, []),
-        ({"types": [], "text": " "}, list(range(13, 0, -1))),
+        ({"types": None, "text": " "}, list(range(13, 0, -1))),
     ],
 )
 def test_a_history_is_narrowed(lived: Environment, filter_: Data, expected: list[int]) -> None:
@@ -182,3 +182,32 @@ def test_who_is_not_there_has_no_history(environment: Environment) -> None:
     assert error("pipelineHistory", environment=environment.id, filter=nobody)["code"] == "SERVICE_NOT_FOUND"
     assert error("history", filter=nobody)["code"] == "SERVICE_NOT_FOUND"
     assert error("history", filter={"stages": [DATABASE]})["code"] == "STAGE_NOT_FOUND"
+
+
+@pytest.mark.parametrize("field", ["types", "actors", "origins", "stages", "services"])
+def test_an_empty_list_in_a_filter_matches_no_event(lived: Environment, field: str) -> None:
+    assert history(lived, **{field: []}) == []
+    assert history(lived, **{field: [], "text": "Backend"}) == []
+    assert history(lived, **{field: None}) == history(lived) != []
+    everywhere = lived.stageline.query("history", project=lived.project, filter={field: []})
+    assert everywhere["edges"] == []
+
+
+def test_a_restore_and_an_undo_say_that_they_are_that(environment: Environment) -> None:
+    version = environment.pipeline["version"]
+    environment.do("createStage", name="Checks", reason="why not")
+    environment.do("undo")
+    undone = history(environment)[0]["id"]
+    environment.do("undo", change=undone, reason="after all")
+    environment.do("restorePipeline", version=version)
+    environment.do("createStage", name="Tests")
+    environment.do("restorePipeline", version=version, reason="as before")
+    reasons = [event["reason"] for event in history(environment)]
+    assert reasons[:6] == [
+        f"restored to version {version}: as before",
+        None,
+        f"restored to version {version}",
+        "undo: after all",
+        "undo",
+        "why not",
+    ]

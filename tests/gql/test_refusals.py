@@ -59,6 +59,12 @@ def _while_it_deploys(environment: Environment) -> Asked:
     return _in("deleteEnvironment")(environment)
 
 
+def _when_it_is_forgotten(environment: Environment) -> tuple[str, Data]:
+    if environment.stageline.mutate("setActorProfile", actor="gone", name="Ann")["__typename"] == "Actor":
+        environment.stageline.do("forgetActor", actor="gone")
+    return "setActorProfile", {"actor": "gone", "name": "Ann"}
+
+
 def _when_it_is_over(environment: Environment) -> Asked:
     environment.add("api")
     return "cancelDeployment", {"deployment": environment.end(environment.do("deploy"))["id"]}
@@ -230,6 +236,11 @@ CASES: list[tuple[str, Wrong, str]] = [
         "TOKEN_NOT_FOUND",
         _beside("revokeToken", token="nobody's"),
         'There is no token "nobody\'s", or it was already revoked.',
+    ),
+    (
+        "FORGOTTEN_ACTOR",
+        _when_it_is_forgotten,
+        "Actor 'gone' was forgotten, and can't have a name again: give the person another id.",
     ),
     ("ACTOR_NOT_FOUND", _beside("forgetActor", actor="nobody"), "There is no profile of an actor 'nobody'."),
     (

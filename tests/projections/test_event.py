@@ -122,7 +122,7 @@ def describe(event: PipelineEvent) -> EventView:
         ),
         (
             ServiceConfigured(service=API, spec=ServiceSpec()),
-            "api: specification changed",
+            "api: specification changed: directory: api → –; build: make → –; run: ./api → –",
             EventSubject(stage=build, service=api),
         ),
         (

@@ -353,7 +353,9 @@ async def test_a_raised_version_is_rebuilt_while_the_old_rows_are_read_and_the_o
             ProjectionStatus(
                 kind="pipeline", version=pipeline.projection.version, position=now, lag=0, is_rebuilding=False
             ),
-            ProjectionStatus(kind="project", version=1, position=now, lag=0, is_rebuilding=False),
+            ProjectionStatus(
+                kind="project", version=project.projection.version, position=now, lag=0, is_rebuilding=False
+            ),
         )
         assert projector.position == before
         with pytest.raises(ViewsBehind):

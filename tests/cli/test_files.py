@@ -1,0 +1,87 @@
+"""Specifications and documents in files and on stdin: values arrive as they are written, and text is UTF-8."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli import specfile
+from cli.errors import Misused
+from tests.cli.shell import Shell, command
+
+AS_WRITTEN = [
+    *("1.10", "0755", "12:30", "1_000", "0x1F", "0b11", "1e3", "-0", "+1", ".inf", ".nan"),
+    *("yes", "No", "on", "true", "FALSE", "2026-01-31", "2026-01-31 12:00:00", "=", "<<"),
+]
+
+
+def variables(folder: Path, text: str, suffix: str = ".yaml") -> dict[str, str]:
+    source = folder / f"spec{suffix}"
+    source.write_text(text, encoding="utf-8")
+    return {each.name: each.value for each in specfile.read(source).env}
+
+
+@pytest.mark.parametrize("written", AS_WRITTEN)
+def test_a_value_in_yaml_arrives_as_it_is_written(tmp_path: Path, written: str) -> None:
+    assert variables(tmp_path, f"retries: 0x1\nenv:\n  A: {written}\n") == {"A": written}
+    assert variables(tmp_path, f"env: [{{name: A, value: {written}}}]") == {"A": written}
+    assert variables(tmp_path, f"env: {{<<: {{A: {written}}}, B: b}}") == {"A": written, "B": "b"}
+
+
+@pytest.mark.parametrize("written", ["null", "~", "", "[1]", "{a: 1}", "!!binary aGk="])
+def test_a_value_that_is_no_text_is_refused(tmp_path: Path, written: str) -> None:
+    with pytest.raises(Misused) as caught:
+        variables(tmp_path, f"env:\n  A: {written}\n")
+    assert "env.A is not text: write it in quotes" in caught.value.message
+
+
+@pytest.mark.parametrize("written", ["1.10", "1E3", "8080", "-5"])
+def test_a_number_in_json_and_toml_arrives_as_it_is_written(tmp_path: Path, written: str) -> None:
+    assert variables(tmp_path, f'{{"retries": 2, "env": {{"A": {written}}}}}', ".json") == {"A": written}
+    assert variables(tmp_path, f"retries = 2\nenv = {{A = {written}}}\n", ".toml") == {"A": written}
+
+
+@pytest.mark.parametrize("written", ["1_000", "0x1F", "0o17", "true", "2026-01-31", "12:30:00"])
+def test_a_value_that_toml_does_not_tell_as_written_is_refused(tmp_path: Path, written: str) -> None:
+    with pytest.raises(Misused):
+        variables(tmp_path, f"env = {{A = {written}}}\n", ".toml")
+
+
+ENCODED = {
+    "Latin-1": "Größe".encode("latin-1"),
+    "UTF-16": "stages: []".encode("utf-16"),
+    "UTF-16 without a mark": "stages: []".encode("utf-16-le"),
+}
+
+
+@pytest.mark.parametrize("content", ENCODED.values(), ids=ENCODED.keys())
+@pytest.mark.parametrize(
+    "words", [("pipeline", "apply", "-f"), ("pipeline", "diff", "-f"), ("service", "edit", "-n", "x", "-f")]
+)
+def test_another_encoding_is_named_for_files_and_for_stdin(
+    staging: Shell, tmp_path: Path, words: tuple[str, ...], content: bytes
+) -> None:
+    staging.done("service", "add", "-n", "x", "-t", "job", "--run", "true")
+    source = tmp_path / "text.yaml"
+    source.write_bytes(content)
+    of_file = staging(*words, str(source))
+    of_stdin = subprocess.run(
+        command(*words, "-"), input=content, env={**staging.env, "LC_ALL": "C"}, capture_output=True, check=False
+    )
+    for code, err, name in (
+        (of_file.code, of_file.err, str(source)),
+        (of_stdin.returncode, of_stdin.stderr.decode(), "stdin"),
+    ):
+        assert code == 2
+        assert err.startswith(f"Error: Can't read {name}: it ")
+        assert "UTF-16" in err or "it is not UTF-8 (byte 0xf6 in line 1), but probably Latin-1." in err
+
+
+def test_a_document_on_stdin_keeps_values_as_they_are_written(staging: Shell) -> None:
+    text = "stages:\n- name: a\n  services:\n  - {name: x, type: JOB, spec: {run: 'true', env: {A: 1.10, B: yes}}}\n"
+    done = subprocess.run(
+        command("pipeline", "apply", "-f", "-"), input=text.encode(), env=staging.env, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    env = staging.done("service", "show", "-n", "x").json["env"]
+    assert env == [{"name": "A", "value": "1.10"}, {"name": "B", "value": "yes"}]
