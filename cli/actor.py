@@ -8,8 +8,8 @@ from msgspec import Struct, convert
 from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
+from cli.confirm import Yes, confirm
 from cli.output import Output
-from cli.service import Yes, confirm
 from cli.text import actor_text, plain, table
 
 app = group(

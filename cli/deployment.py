@@ -64,27 +64,20 @@ def list_(
 
 @command(app, "show", "stageline deployment show", "stageline deployment show 3 --json")
 def show(scope: Scope, output: Output, number: Number = None) -> None:
-    """Show a deployment: its stages, the steps of each service, their times, and the failure."""
+    """Show a deployment: its stages, the steps of each service, their times, the failure, and what it waits for."""
     with Client.known() as client:
         deployment = run.get(client, run.find(client, scope.find(client).id, number))
         cancelled = progress.cancellation(client, deployment)
-        ahead = run.ahead(client, deployment)
+        wait = None if deployment.is_over else run.wait(client, deployment.id)
     notes = []
     if cancelled is not None:
         notes.append(
             f"{cancelled.message} {moment(cancelled.recorded_at)} by {cancelled.who}{run.because(cancelled.reason)}"
         )
-    if deployment.status == "QUEUED":
-        notes.append(_wait(ahead))
-    shown = {**to_builtins(deployment, builtin_types=(datetime,)), "cancelledBy": cancelled, "waitsFor": ahead}
+    if wait is not None:
+        notes.append(f"waits: {wait.message}")
+    shown = {**to_builtins(deployment, builtin_types=(datetime,)), "cancelledBy": cancelled, "waitsFor": wait}
     output.answer(shown, run.described(deployment, notes))
-
-
-def _wait(ahead: run.DeploymentSummaryJson | None) -> str:
-    """Return the cause why a queued deployment does not run, in words."""
-    if ahead is None:
-        return "waits for a worker: no other deployment of the environment is before it"
-    return f"waits for deployment {ahead.number}, which is {ahead.status.lower()}, requested by {ahead.who}"
 
 
 @command(app, "watch", "stageline deployment watch --timeout 600")

@@ -11,11 +11,11 @@ from cli import complete, config, pipeline, run, stage, watch
 from cli.change import VERSIONED, ChangeOptions, VersionedChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
+from cli.confirm import Yes, confirm
 from cli.errors import Misused
 from cli.output import Output, moment
 from cli.pipeline import EnvironmentJson, PipelineJson
 from cli.scope import ENVIRONMENTS, ProjectOption, Scope, environment_names, find_project
-from cli.service import Yes, confirm
 from cli.text import plain, table
 
 app = group(

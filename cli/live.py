@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cli.output import duration
 from cli.progress import DeploymentEventJson, DeploymentProgress
-from cli.run import MARKS, DeploymentJson, DeploymentServiceJson, DeploymentStageJson, StepJson
+from cli.run import MARKS, DeploymentJson, DeploymentServiceJson, DeploymentStageJson, StepJson, WaitJson
 from cli.text import plain
 
 FRAME = 1 / 30  # seconds
@@ -38,6 +38,7 @@ class LivePicture:
         self._spinner = Spinner("dots", style="cyan")
         self._progress: DeploymentProgress | None = None
         self._final: DeploymentJson | None = None
+        self._wait: WaitJson | None = None
         self._drawn = 0.0
         self._live = Live(
             console=self._console,
@@ -62,16 +63,22 @@ class LivePicture:
         self._draw()
 
     def take(self, event: DeploymentEventJson) -> None:
+        self._wait = None
         if self._progress:
             self._progress.take(event)
         if time.monotonic() - self._drawn > FRAME:  # a long replay is not drawn for each event
             self._draw()
+
+    def wait(self, wait: WaitJson | None) -> None:
+        self._wait = wait
+        self._draw()
 
     def tick(self) -> None:
         self._draw()
 
     def end(self, deployment: DeploymentJson) -> None:
         self._final = deployment
+        self._wait = None
 
     def _draw(self, whole: bool = False) -> None:
         deployment = self._final or (self._progress.deployment if self._progress else None)
@@ -84,7 +91,7 @@ class LivePicture:
 
     def picture(self, deployment: DeploymentJson, now: datetime, height: int | None) -> RenderableType:
         """Return *deployment* as it looks at *now*. Finished stages are folded if *height* lines are too few."""
-        rows = 2 + sum(1 + len(stage.services) for stage in deployment.stages)
+        rows = 2 + (self._wait is not None) + sum(1 + len(stage.services) for stage in deployment.stages)
         fold = height is not None and rows > height
         table = Table.grid(padding=(0, 2, 0, 0))
         is_wide = self._console.width >= WIDE
@@ -96,7 +103,8 @@ class LivePicture:
                 continue
             for service in stage.services:
                 table.add_row(*self._service_row(service, now))
-        return Group(self._title(deployment, now), table, *self._reasons(deployment))
+        waiting = [Text(plain(f"Waiting: {self._wait.message}"), style="yellow")] if self._wait else []
+        return Group(self._title(deployment, now), table, *waiting, *self._reasons(deployment))
 
     def _title(self, deployment: DeploymentJson, now: datetime) -> Text:
         status = "cancelling" if _is_cancelling(deployment) else deployment.status.lower()

@@ -27,6 +27,7 @@ from cli import (
     serve,
     service,
     token,
+    worker,
 )
 from cli.command import command, group, show_help
 from cli.output import write
@@ -135,7 +136,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(actor.app, name="actor")
 app.add_typer(token.app, name="token")
 command(app, "serve", "stageline serve", "stageline serve --port 9000 --data ./data")(serve.serve)
-command(app, "worker", "stageline worker --database postgresql://stageline@db/stageline")(serve.worker)
+app.add_typer(worker.app, name="worker")
 command(
     app,
     "migrate",

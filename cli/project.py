@@ -10,9 +10,9 @@ from cli import complete
 from cli.change import AnswerJson, ChangeOptions, mutation
 from cli.client import Client
 from cli.command import command, group
+from cli.confirm import Yes, confirm
 from cli.output import Output, moment
 from cli.scope import PROJECTS, project_names
-from cli.service import Yes, confirm
 from cli.text import plain, table
 
 app = group(

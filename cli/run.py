@@ -99,6 +99,21 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
         return between(self.started_at, self.finished_at or datetime.now(UTC))
 
 
+class WaitJson(Struct, rename="camel"):
+    """The reason why an open deployment does not go on."""
+
+    reason: str
+    message: str
+    machine: str | None
+    silent_seconds: float | None
+    deployment: "BeforeJson | None"
+
+
+class BeforeJson(Struct, rename="camel"):
+    id: str
+    number: int
+
+
 class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
     stages: list[DeploymentStageJson]
     version: int
@@ -158,6 +173,12 @@ query Deployment($id: ID!) {
     DEPLOYMENT,
 )
 
+WAIT = document("""
+query DeploymentWait($id: ID!) {
+  deploymentWait(deployment: $id) { reason message machine silentSeconds deployment { id number } }
+}
+""")
+
 LIST = document(
     """
 query Deployments($environment: ID!, $first: Int, $after: String) {
@@ -181,6 +202,11 @@ def get(client: Client, id_: str) -> DeploymentJson:
     if data is None:
         raise Failed(f"There is no deployment {id_!r}.", code="DEPLOYMENT_NOT_FOUND")
     return read(data)
+
+
+def wait(client: Client, id_: str) -> WaitJson | None:
+    """Return what the deployment with that id waits for, if anything."""
+    return convert(client.execute(WAIT, {"id": id_})["deploymentWait"], WaitJson | None)
 
 
 def newest(client: Client, environment: str, limit: int | None = None) -> Iterator[DeploymentSummaryJson]:
@@ -222,14 +248,6 @@ def current(client: Client, environment: str) -> DeploymentSummaryJson:
     if not open_:
         raise Failed("There is no deployment to cancel: none is running or queued.", code="DEPLOYMENT_OVER")
     return next((each for each in open_ if each.status == "RUNNING"), open_[-1])
-
-
-def ahead(client: Client, deployment: DeploymentSummaryJson) -> DeploymentSummaryJson | None:
-    """Return the deployment that a queued one waits for: the next before it that is not over, or None."""
-    if deployment.status != "QUEUED":
-        return None
-    before = (each for each in newest(client, deployment.environment.id, limit=NEAR) if each.number < deployment.number)
-    return next((each for each in before if not each.is_over), None)
 
 
 def described(deployment: DeploymentJson, notes: Sequence[str] = ()) -> str:

@@ -234,17 +234,9 @@ def serve(
 
 
 def worker(
-    data: Data = None,
-    database: Shared = None,
-    gone_after: Gone = 300.0,
-    log_level: Level = LogLevel.INFO,
-    log_format: Format = LogFormatName.TEXT,
+    data: Path | None, database: str | None, gone_after: float, log_level: LogLevel, log_format: LogFormatName
 ) -> None:
-    """Run deployments until Ctrl-C, together with other servers and workers on one PostgreSQL.
-
-    Running deployments continue on another worker. An environment whose services are processes stays on the machine
-    that first deployed it, with its data folder.
-    """
+    """Run deployments until Ctrl-C, for `stageline worker`."""
     settings = lazy.settings.Settings(
         data=_folder(data),
         database=_named(database),

@@ -1,6 +1,5 @@
 """`stageline service`: the services of an environment."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -9,7 +8,8 @@ from cli import pipeline
 from cli.change import VersionedChangeOptions
 from cli.client import Client
 from cli.command import command, group
-from cli.errors import Failed, Misused
+from cli.confirm import Yes, confirm
+from cli.errors import Misused
 from cli.output import Output, encoded
 from cli.pipeline import PipelineJson, ServiceJson, StageJson
 from cli.scope import Scope
@@ -36,7 +36,6 @@ ServiceName = Annotated[
         help="The service's name (in any case) or id.",
     ),
 ]
-Yes = Annotated[bool, typer.Option("-y", "--yes", help="Don't ask for confirmation.")]
 
 ADD = pipeline.mutation("addService", name="String!", type="ServiceType!", spec="ServiceSpecInput", stage="ID")
 EDIT = pipeline.mutation("editService", service="ID!", name="String", spec="ServiceSpecInput")
@@ -144,18 +143,6 @@ def remove(name: ServiceName, scope: Scope, change: VersionedChangeOptions, outp
     confirm(f"Remove service {name!r}?", yes or change.dry_run)
     after = pipeline.change(REMOVE, scope, change, service=name)
     _answer(output, change, after, "Service removed successfully")
-
-
-def confirm(question: str, yes: bool) -> None:
-    """Ask *question* unless *yes*. Raise `Failed` if the answer is no, or without a terminal."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Failed(
-            f"{question} Nothing was changed.", hint="Without a terminal this needs --yes.", code="NOT_CONFIRMED"
-        )
-    if not typer.confirm(question, err=True):
-        raise Failed("Nothing was changed.", code="NOT_CONFIRMED")
 
 
 def _answer(output: Output, change: VersionedChangeOptions, after: PipelineJson, done: str) -> None:

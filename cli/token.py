@@ -13,10 +13,10 @@ from cli.actor import NamedActorJson
 from cli.change import AnswerJson, ChangeOptions, mutation
 from cli.client import Client, document
 from cli.command import command, group
+from cli.confirm import Yes, confirm
 from cli.errors import Failed, MutationRefused
 from cli.moment import span
 from cli.output import Output, moment, say
-from cli.service import Yes, confirm
 from cli.text import plain, table
 
 app = group(

@@ -9,19 +9,27 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Protocol
 
 import typer
 
 from cli import progress, run
 from cli.client import Client, document
-from cli.errors import Failed, Interrupted, WatchedDeploymentCancelled, WatchedDeploymentFailed, WatchTimedOut
+from cli.errors import (
+    Failed,
+    Interrupted,
+    NotReachable,
+    WatchedDeploymentCancelled,
+    WatchedDeploymentFailed,
+    WatchTimedOut,
+)
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
 from cli.progress import DeploymentEventJson
-from cli.run import DeploymentJson, FailureJson
+from cli.run import DeploymentJson, FailureJson, WaitJson
 from cli.text import plain
 
 LINES = 10
@@ -34,6 +42,9 @@ query LastLines($deployment: ID!, $service: ID, $last: Int) {
 """)
 
 TICK = 0.125  # seconds between two drawings of the live picture
+
+QUIET, LONG_QUIET = 1.0, 8.0
+"""Time without an event after which the server is asked what the deployment waits for: at first, and later, in s."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,7 @@ class Picture(Protocol):
 
     def begin(self, deployment: DeploymentJson) -> None: ...
     def take(self, event: DeploymentEventJson) -> None: ...
+    def wait(self, wait: WaitJson | None) -> None: ...
     def tick(self) -> None: ...
     def end(self, deployment: DeploymentJson) -> None: ...
 
@@ -76,6 +88,10 @@ class TextPicture:
     def take(self, event: DeploymentEventJson) -> None:
         write(event.line())
 
+    def wait(self, wait: WaitJson | None) -> None:
+        if wait is not None:
+            write(f"{datetime.now().astimezone():%H:%M:%S}  Waiting: {plain(wait.message)}")
+
     def tick(self) -> None: ...
 
     def end(self, deployment: DeploymentJson) -> None:
@@ -83,13 +99,16 @@ class TextPicture:
 
 
 class JsonPicture:
-    """`{"deployment": …}` first and last, and `{"event": …}` for each event in between."""
+    """`{"deployment": …}` first and last, and in between `{"event": …}` or, when that changes, `{"waitsFor": …}`."""
 
     def begin(self, deployment: DeploymentJson) -> None:
         write(encoded({"deployment": deployment}))
 
     def take(self, event: DeploymentEventJson) -> None:
         write(encoded({"event": event}))
+
+    def wait(self, wait: WaitJson | None) -> None:
+        write(encoded({"waitsFor": wait}))
 
     def tick(self) -> None: ...
 
@@ -106,11 +125,15 @@ def follow(
     try:
         with _picture(output) as picture:
             picture.begin(deployment)
+            poll = WaitPoll(client, deployment.id)
             for event in _events(client, deployment.id, timeout):
-                if event is None:
-                    picture.tick()
-                else:
+                if event is not None:
+                    poll.reset()
                     picture.take(event)
+                elif poll.has_changed():
+                    picture.wait(poll.wait)
+                else:
+                    picture.tick()
             deployment = run.get(client, deployment.id)
             picture.end(deployment)
         if deployment.failure and not output.as_json:
@@ -133,6 +156,37 @@ def _show_output(client: Client, deployment: str, failure: FailureJson) -> None:
         write(plain(f"Last output of {failure.service.name}, {failure.phase.lower()}:"))
     for line in lines[-LINES:]:
         write(f"  {line}")
+
+
+class WaitPoll:
+    """A poll of what a deployment waits for while it has no events. A silent machine is no event of it."""
+
+    def __init__(self, client: Client, deployment: str) -> None:
+        self._client, self._deployment = client, deployment
+        self.wait: WaitJson | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Start over after an event."""
+        self.wait = None
+        self._pause = QUIET
+        self._next = time.monotonic() + QUIET
+
+    def has_changed(self) -> bool:
+        """Ask the server, if it is time; return whether the reason differs from the last one."""
+        if time.monotonic() < self._next:
+            return False
+        before = self.wait
+        with suppress(NotReachable):  # the feed says so
+            self.wait = run.wait(self._client, self._deployment)
+        self._pause = min(LONG_QUIET, 2 * self._pause)
+        self._next = time.monotonic() + self._pause
+        return self.wait != before if self.wait is None or before is None else _subject(self.wait) != _subject(before)
+
+
+def _subject(wait: WaitJson) -> tuple[object, ...]:
+    """Return what is waited for, without the time that it has lasted."""
+    return wait.reason, wait.machine, wait.deployment
 
 
 class _TimeIsUp(Exception): ...

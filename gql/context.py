@@ -10,6 +10,7 @@ from strawberry.types import Info as StrawberryInfo
 
 from application.actor import Profiles
 from application.handler import Handler
+from application.worker import Roster
 from cache.lru import Cache
 from domain.errors import InvalidArgument
 from domain.pipeline.environment import Target
@@ -25,6 +26,7 @@ from projections.history import History
 from projections.pipeline import Pipelines
 from projections.project import Projects
 from projections.queue import Queues
+from projections.standing import RowList, UnfinishedDeployment
 from store import ids
 from store.log import Author, EventLog, Origin
 from store.output import OutputStore
@@ -51,6 +53,8 @@ class Application:
     running: RunningHash
     signing_key: Ed25519PrivateKey
     profiles: Profiles
+    roster: Roster
+    unfinished: RowList[UnfinishedDeployment]
     shown: Cache[UUID, Any] = field(default_factory=lambda: Cache(SHOWN_BYTES))  # pipelines: see `gql.types.pipeline`
 
     async def settled(self) -> None:

@@ -7,7 +7,7 @@ the release of the jobs of stalled workers.
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from importlib.resources import files
 from uuid import UUID
@@ -42,7 +42,7 @@ POLL = 0.5
 MAX_DEPLOYMENTS = 200
 """Maximum number of deployments that a worker runs at once."""
 
-VERSION = 8
+VERSION = 9
 """Version of jobs.sql. Increase it with each change, so that an older Stageline refuses the database."""
 
 
@@ -69,10 +69,13 @@ def is_reportable(record: logging.LogRecord) -> bool:
 
 
 class Jobs:
-    """The jobs in the database *dsn* that *machine* may run. A machine silent for *gone* seconds is lost."""
+    """The jobs in the database *dsn* that *worker*, on *machine*, may run.
 
-    def __init__(self, dsn: str, machine: Machine, gone: float, *prepare: Prepare) -> None:
-        self._dsn, self._machine, self._gone = dsn, machine, gone
+    A machine silent for *gone* seconds is lost.
+    """
+
+    def __init__(self, dsn: str, worker: str, machine: Machine, gone: float, *prepare: Prepare) -> None:
+        self._dsn, self._worker, self._machine, self._gone = dsn, worker, machine, gone
         self._connector = Connector(dsn, *prepare)
         self._manager = Manager(self._connector, machine.id, gone, MAX_DEPLOYMENTS)
         self._app = App(connector=self._connector)
@@ -108,12 +111,15 @@ class Jobs:
             )
         finally:
             await self._manager.close()
+            with suppress(LogUnavailable):
+                await self._connector.pool.fetch("DELETE FROM workers WHERE name = $1", self._worker)
 
     async def heartbeat(self) -> bool:
-        """Record a heartbeat of the machine; return whether it was taken for lost before."""
+        """Record a heartbeat of the worker and its machine; return whether that was taken for lost before."""
         [(was_gone,)] = await self._connector.pool.fetch(
             "SELECT greet($1, $2, make_interval(secs => $3))", self._machine.id, self._machine.name, self._gone
         )
+        await self._connector.pool.fetch("SELECT report_worker($1, $2)", self._worker, self._machine.id)
         return bool(was_gone)
 
     async def release_stalled(self) -> list[tuple[DeploymentId, str | None]]:

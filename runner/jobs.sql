@@ -18,6 +18,14 @@ CREATE TABLE IF NOT EXISTS homes (
 -- The name of the lost machine that the environment was bound to before, until the restart of its steps is noted.
 ALTER TABLE homes ADD COLUMN IF NOT EXISTS lost text;
 
+-- The workers, by the name that is recorded with their deployments. Those that stop remove themselves.
+CREATE TABLE IF NOT EXISTS workers (
+    name text PRIMARY KEY,
+    machine uuid NOT NULL REFERENCES machines,
+    started_at timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL
+);
+
 -- A job can be fetched when no other job has its lock. procrastinate's own index leads with the id, so finding the lock
 -- scans the whole index for each waiting job. While the statistics say the table is empty, the planner may choose it.
 CREATE INDEX IF NOT EXISTS jobs_by_lock ON procrastinate_jobs (lock);
@@ -98,6 +106,16 @@ BEGIN
     INSERT INTO machines VALUES (machine, called, now())
         ON CONFLICT (id) DO UPDATE SET name = called, seen_at = now();
     RETURN was_gone;
+END $$;
+
+-- Record a heartbeat of *worker* on *home*, and forget the workers that have been silent for a day.
+CREATE OR REPLACE FUNCTION report_worker(worker text, home uuid) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE workers SET seen_at = now() WHERE name = worker;
+    IF NOT FOUND THEN
+        DELETE FROM workers WHERE seen_at < now() - interval '1 day';
+        INSERT INTO workers VALUES (worker, home, now(), now());
+    END IF;
 END $$;
 
 -- Release the jobs of stalled workers, and the jobs that wait for lost machines. Return the released deployments, each

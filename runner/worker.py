@@ -113,7 +113,7 @@ class WorkerEngine:
 
     async def _work(self) -> None:
         """Run jobs until something fails or the database is unavailable."""
-        async with Jobs(self._dsn, self._machine, self._gone, *self._prepare).open() as jobs:
+        async with Jobs(self._dsn, self._runner.worker, self._machine, self._gone, *self._prepare).open() as jobs:
             self._machine.live()
             await jobs.heartbeat()
             position = await self._log.position()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shlex
+import socket
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,12 +14,13 @@ from msgspec import Struct
 
 from application.actor import Profiles
 from application.handler import Handler
+from application.worker import Roster
 from domain.deployment.queue import DeploymentId
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 from endpoint.execution.answers import AnswerCache
-from endpoint.execution.aside import Aside
+from endpoint.execution.aside import Aside, on_current_loop
 from endpoint.http.backend import Backend
 from endpoint.identity import Identity
 from gql.context import Application, Context
@@ -34,6 +36,7 @@ from projections.queue import Queues
 from projections.standing import RowList
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.machine import machine
+from runner.roster import LocalRoster, SharedRoster
 from runner.runner import Runner
 from runner.targets.contract import Executor
 from runner.targets.process.executor import ROTATION, ProcessExecutor
@@ -90,10 +93,12 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         views, output, projector = stores.views, stores.output, stores.projector
         processes = ProcessExecutor(settings.data)
         executors: Mapping[Target, Executor] = {Target.PROCESS: processes}
-        threaded = _application(stores.elsewhere(), frozenset(executors), signing_key)
+        worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
+        roster = await stack.enter_async_context(_roster(settings, stores, worker))
+        threaded = _application(stores.elsewhere(), on_current_loop(roster), frozenset(executors), signing_key)
         aside = Aside[Context](lambda context: replace(context, application=threaded))
         stack.push_async_callback(aside.stop)
-        application = _application(stores, threaded.targets, signing_key)
+        application = _application(stores, roster, threaded.targets, signing_key)
         await application.profiles.forget_all()
         await projector.start()
         stack.push_async_callback(projector.stop)
@@ -115,7 +120,7 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
                 raise RuntimeError("The leftovers are unknown, because an event of the standing services is parked.")
             return {row.environment: row.services for row in rows}
 
-        engine = _engine(settings, application.handler, executors, output, open_deployments, standing_services)
+        engine = _engine(settings, worker, application.handler, executors, output, open_deployments, standing_services)
         if engine is not None:
             stack.callback(_report_services, processes)
             await engine.start()
@@ -165,7 +170,23 @@ def _backend(settings: Settings, application: Application, aside: Aside[Context]
     return Backend(context, feed, Revocations(application.log), answers)
 
 
-def _application(stores: Stores, targets: frozenset[Target], signing_key: Ed25519PrivateKey) -> Application:
+@asynccontextmanager
+async def _roster(settings: Settings, stores: Stores, worker: str) -> AsyncIterator[Roster]:
+    """Yield the roster of the database, or that of this server's own engine, called *worker*."""
+    if settings.database is None:
+        yield LocalRoster(worker)
+        return
+    assert isinstance(stores.log, PostgresLog)
+    roster = SharedRoster(settings.database, stores.log.witness.check)
+    try:
+        yield roster
+    finally:
+        await roster.close()
+
+
+def _application(
+    stores: Stores, roster: Roster, targets: frozenset[Target], signing_key: Ed25519PrivateKey
+) -> Application:
     log, views = stores.log, stores.views
     handler = Handler(log)
     return Application(
@@ -183,11 +204,14 @@ def _application(stores: Stores, targets: frozenset[Target], signing_key: Ed2551
         running=RunningHash(views),
         signing_key=signing_key,
         profiles=Profiles(handler.states, stores.keys),
+        roster=roster,
+        unfinished=RowList(views, standing.unfinished),
     )
 
 
 def _engine(
     settings: Settings,
+    worker: str,
     handler: Handler,
     executors: Mapping[Target, Executor],
     output: SqliteOutput | PostgresOutput,
@@ -196,13 +220,13 @@ def _engine(
 ) -> Engine | None:
     """Return the engine, or None if only other workers run deployments."""
     if settings.database is None:
-        runner = Runner(handler, executors, output, worker=f"local-{ids.new().hex}")
+        runner = Runner(handler, executors, output, worker=worker)
         return LocalEngine(runner, open_deployments, services)
     if not settings.works:
         return None
     assert isinstance(output, PostgresOutput)
     assert isinstance(handler.log, PostgresLog)
     here = machine(settings.data)
-    runner = Runner(handler, executors, output, worker=f"{here.name}-{ids.new().hex}")
+    runner = Runner(handler, executors, output, worker=worker)
     check = handler.log.witness.check
     return WorkerEngine(settings.database, here, settings.gone, runner, output, open_deployments, services, check)

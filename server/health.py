@@ -7,11 +7,14 @@ unavailable, and recovers by itself.
 """
 
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from application.worker import WorkerWait
 from gql.context import Application
 from store.log import LogUnavailable
 
@@ -20,13 +23,14 @@ MIN_FREE = 10 * 1024 * 1024
 
 
 async def health(application: Application, data: Path | None = None) -> Response:
-    """Return the positions of the read models.
+    """Return the positions of the read models, and the deployments that no worker can carry out.
 
     The answer is 503 if the log can't be read, if a projection is stalled, or if the disk of the folder *data* of a
     server on SQLite is full.
     """
     try:
         status = await application.projector.status()
+        waits = await application.roster.waits()
     except LogUnavailable as fault:
         return JSONResponse({"status": "unavailable", "fault": str(fault)}, 503)
     stalled = status.fault or _disk_fault(data)
@@ -48,8 +52,19 @@ async def health(application: Application, data: Path | None = None) -> Response
             {"projection": each.kind, "position": each.position, "event": each.name, "error": each.error}
             for each in status.parked
         ],
+        "waiting": _waiting(waits),
     }
     return JSONResponse(body, 200 if stalled is None else 503)
+
+
+def _waiting(waits: Sequence[WorkerWait]) -> list[dict[str, object]]:
+    """Return each machine whose silence deployments wait for, or None for any worker, with their number."""
+    counts = Counter(wait.machine for wait in waits)
+    first = {wait.machine: wait for wait in reversed(waits)}
+    return [
+        {"deployments": count, "machine": machine, "reason": first[machine].message}
+        for machine, count in counts.items()
+    ]
 
 
 def _disk_fault(data: Path | None) -> str | None:

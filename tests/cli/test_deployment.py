@@ -211,9 +211,9 @@ def test_a_deployment_shows_what_it_waits_for_and_who_cancelled_it(staging: Shel
     staging.done("service", "add", "-n", "Later", "-t", "job", "--run", "true")
     staging.done("environment", "deploy")
     lines = staging.done("deployment", "show", "2").lines
-    assert "  waits for deployment 1, which is running, requested by admin" in lines
+    assert "  waits: deployment 1 of the environment must end first" in lines
     shown = staging.done("deployment", "show", "2", "--json").json
-    assert (shown["waitsFor"]["number"], shown["cancelledBy"]) == (1, None)
+    assert (shown["waitsFor"]["deployment"]["number"], shown["cancelledBy"]) == (1, None)
     assert staging.done("deployment", "show", "1", "--json").json["waitsFor"] is None
 
     staging.done("environment", "cancel", "2", "--reason", "not today")

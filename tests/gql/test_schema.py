@@ -6,6 +6,7 @@ from typing import Any, get_args
 import pytest
 from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLObjectType, GraphQLUnionType
 
+from application.worker import WaitReason
 from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
@@ -37,6 +38,7 @@ ENUMS: dict[str, type[Enum]] = {
     "ServiceType": ServiceType,
     "Status": Status,
     "Target": Target,
+    "WaitReason": WaitReason,
 }
 
 

@@ -308,7 +308,7 @@ async def test_several_workers_may_find_at_once_that_nobody_could_be_heard_of(da
     """None waits for one that has only looked: two that have would wait for each other."""
     await jobs.prepare(database)
     connection = await asyncpg.connect(database)
-    async with Jobs(database, machine(tmp_path), gone=300.0).open() as of_here, asyncio.timeout(30):
+    async with Jobs(database, "w", machine(tmp_path), gone=300.0).open() as of_here, asyncio.timeout(30):
         await of_here.heartbeat()
         await connection.execute("UPDATE machines SET seen_at = now() - interval '1 hour'")
         async with connection.transaction():
@@ -408,8 +408,8 @@ async def test_a_worker_that_falls_silent_while_it_hands_on_keeps_no_other_from_
     here = machine(tmp_path)
     async with (
         far(database) as (proxy, dsn),
-        Jobs(dsn, here, gone=300.0).open() as silent,
-        Jobs(database, here, gone=300.0).open() as other,
+        Jobs(dsn, "w", here, gone=300.0).open() as silent,
+        Jobs(database, "w", here, gone=300.0).open() as other,
     ):
         proxy.hushes = b"deployment"  # a column of the answer
         asking = asyncio.create_task(silent.release_stalled())
@@ -445,7 +445,7 @@ async def test_what_a_living_worker_drives_is_its_own(
     gate = Gate()
     world.target.on("build api", gate)
     id_ = await world.request(await world.environment(["api"]))
-    async with workers.one(), Jobs(database, machine(tmp_path / "other"), gone=300.0).open() as other:
+    async with workers.one(), Jobs(database, "w", machine(tmp_path / "other"), gone=300.0).open() as other:
         await gate.reached.wait()
         assert await other.release_stalled() == []
         gate.opened.set()
@@ -565,7 +565,7 @@ async def test_what_a_worker_fetched_and_did_not_begin_is_anothers_as_soon_as_it
     connectors = [Connector(database) for _ in range(2)]
     for each in connectors:
         await each.open_async()
-    async with Jobs(database, here, gone=300.0).open() as of_here:
+    async with Jobs(database, "w", here, gone=300.0).open() as of_here:
         await of_here.heartbeat()
     ending, other = (Manager(each, here.id, 300.0, most=3) for each in connectors)
     own, others = await ending.register_worker(), await other.register_worker()
@@ -609,7 +609,7 @@ async def test_fetching_costs_the_same_however_many_wait(database: str, tmp_path
     """Also where the database takes the table for empty, as it was when that was last looked into."""
     await jobs.prepare(database)
     here = machine(tmp_path)
-    async with Jobs(database, here, gone=300.0).open() as of_here:
+    async with Jobs(database, "w", here, gone=300.0).open() as of_here:
         await of_here.heartbeat()
     connection = await postgres_connection.connect(database)
     await connection.execute("ANALYZE procrastinate_jobs")
@@ -739,7 +739,7 @@ async def test_of_an_environments_jobs_one_is_fetched_at_a_time_in_their_order(
     first, second = [row["id"] for row in await connection.fetch("SELECT id FROM procrastinate_jobs ORDER BY id")]
     here, connector = machine(tmp_path), Connector(database)
     await connector.open_async()
-    async with Jobs(database, here, gone=300.0).open() as of_here:
+    async with Jobs(database, "w", here, gone=300.0).open() as of_here:
         await of_here.heartbeat()
     manager = Manager(connector, here.id, 300.0, 8)
     worker = await manager.register_worker()
@@ -768,7 +768,7 @@ async def test_the_database_binds_an_environment_to_a_machine_exactly_when_its_t
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
-    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (8, "d68df21c334234f6")
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (9, "d9d4f5066be47c0c")
 
 
 async def test_a_worker_whose_data_folder_is_removed_stops_to_be_that_machine_and_says_so(

@@ -29,7 +29,7 @@ def test_health_tells_how_far_the_read_models_are_without_a_token(stageline: Sta
     assert answer.status_code == 200
     health = answer.json()
     projections = health.pop("projections")
-    assert health == {"status": "ok", "position": 3, "lag": 0, "fault": None, "parked": []}
+    assert health == {"status": "ok", "position": 3, "lag": 0, "fault": None, "parked": [], "waiting": []}
     assert {"project", "environment", "pipeline", "deployment"} <= projections.keys()
     for projection in projections.values():
         assert projection == {"version": projection["version"], "position": 3, "lag": 0, "isRebuilding": False}
@@ -77,4 +77,5 @@ async def test_health_says_what_is_wrong_with_the_read_models(tmp_path: Path, mo
         "fault": "It is full.",
         "projections": {"project": {"version": 1, "position": 1, "lag": 2, "isRebuilding": True}},
         "parked": [{"projection": "project", "position": 2, "event": "project.ProjectCreated", "error": "KeyError: 7"}],
+        "waiting": [],
     }

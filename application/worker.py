@@ -1,0 +1,96 @@
+"""Workers, and deployments that wait for one. The engine's room reads both (see `runner.roster`)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import Struct
+
+from application.handler import States
+from domain import deployment as deployments
+from domain.deployment import queue as queues
+from domain.deployment.queue import DeploymentId, Request
+from domain.errors import DeploymentNotFound
+
+
+class WorkerStatus(Struct, frozen=True, kw_only=True):
+    """A worker by its *name*, which is recorded with the deployments that it carries out."""
+
+    name: str
+    machine: str
+    started_at: datetime
+    heartbeat_at: datetime
+    is_silent: bool
+
+
+class WaitReason(StrEnum):
+    """The thing that an open deployment waits for."""
+
+    DEPLOYMENT = "DEPLOYMENT"
+    MACHINE = "MACHINE"
+    WORKER = "WORKER"
+
+
+class WorkerWait(Struct, frozen=True, kw_only=True):
+    """An admitted deployment that no worker can carry out, and why.
+
+    Its environment is bound to *machine*, whose workers have been silent for *silence* seconds. Without a machine, no
+    worker runs at all.
+    """
+
+    deployment: DeploymentId
+    machine: str | None = None
+    silence: float | None = None
+
+    @property
+    def reason(self) -> WaitReason:
+        return WaitReason.WORKER if self.machine is None else WaitReason.MACHINE
+
+    @property
+    def message(self) -> str:
+        if self.machine is None:
+            return "no worker runs"
+        return f"the workers of machine {self.machine} have been silent for {self.silence or 0:.0f} s"
+
+
+class Roster(Protocol):
+    """The workers, and the deployments that wait for one."""
+
+    async def list(self) -> Sequence[WorkerStatus]:
+        """Return the workers that run or are silent, the longest running first."""
+        ...
+
+    async def waits(self) -> Sequence[WorkerWait]:
+        """Return the admitted deployments that no worker can carry out."""
+        ...
+
+
+class Wait(Struct, frozen=True, kw_only=True):
+    """The reason why an open deployment does not go on; *before* is the deployment that it waits for."""
+
+    reason: WaitReason
+    message: str
+    before: Request | None = None
+    worker: WorkerWait | None = None
+
+
+async def wait_of(states: States, roster: Roster, deployment: DeploymentId) -> Wait | None:
+    """Return what *deployment* waits for, or None if it is carried out or over; raises `DeploymentNotFound`."""
+    state = (await states.load(deployments.decider, deployment)).state
+    if state.environment is None:
+        raise DeploymentNotFound(deployment=str(deployment))
+    open_ = (await states.load(queues.decider, queues.stream(state.environment))).state.open
+    place = next((place for place, request in enumerate(open_) if request.deployment == deployment), None)
+    if place is None:
+        return None
+    first = open_[0]
+    blocked = next((wait for wait in await roster.waits() if wait.deployment == first.deployment), None)
+    if place > 0:
+        more = f" and {place - 1} more" if place > 1 else ""
+        why = "" if blocked is None else f"; {blocked.message}"
+        message = f"deployment {first.number}{more} of the environment must end first{why}"
+        return Wait(reason=WaitReason.DEPLOYMENT, message=message, before=first, worker=blocked)
+    if blocked is None:
+        return None
+    return Wait(reason=blocked.reason, message=blocked.message, worker=blocked)

@@ -1,0 +1,92 @@
+"""Workers, and what open deployments wait for."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import strawberry
+
+from application.worker import WaitReason, wait_of
+from endpoint.execution.selection import names
+from gql.context import Context, Info
+from gql.contract import enum
+from gql.types import deployment as deployments
+from gql.types.deployment import Deployment, deployment_id
+from gql.types.ref import DeploymentArgument
+
+enum.describe(
+    WaitReason,
+    "The reason why an open deployment does not go on.",
+    DEPLOYMENT="Another deployment of the environment comes before it.",
+    MACHINE="The workers of the machine that its environment is bound to are silent.",
+    WORKER="No worker runs.",
+)
+
+
+@strawberry.type(description="A worker, which carries out deployments. A server without PostgreSQL has one of its own.")
+class Worker:
+    name: str = strawberry.field(description="Name of the worker, which is never used again.")
+    machine: str = strawberry.field(description="Name of its machine.")
+    started_at: datetime = strawberry.field(description="When the worker began to work, or to work again.")
+    heartbeat_at: datetime = strawberry.field(description="When the worker last gave a sign of life.")
+    is_silent: bool = strawberry.field(description="Whether it has been silent so long that others do its work.")
+    deployments: list[Deployment] = strawberry.field(description="The deployments that it carries out.")
+
+
+@strawberry.type(description="What an open deployment waits for.")
+class DeploymentWait:
+    reason: WaitReason = strawberry.field(description="The reason.")
+    message: str = strawberry.field(description="The reason in words.")
+    deployment: Deployment | None = strawberry.field(description="The deployment that comes before it, if any.")
+    machine: str | None = strawberry.field(description="Name of the silent machine, if any.")
+    silent_seconds: float | None = strawberry.field(description="How long that machine has been silent, in seconds.")
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="List the workers, the longest running first. A worker that stops leaves the list.")
+    async def workers(self, info: Info) -> list[Worker]:
+        context = info.context
+        found = await context.application.roster.list()
+        held = await _held(context) if "deployments" in names(info) else {}
+        return [
+            Worker(
+                name=each.name,
+                machine=each.machine,
+                started_at=each.started_at,
+                heartbeat_at=each.heartbeat_at,
+                is_silent=each.is_silent,
+                deployments=list(held.get(each.name, ())),
+            )
+            for each in found
+        ]
+
+    @strawberry.field(description="Return what a deployment waits for; null if it is carried out, or over.")
+    async def deployment_wait(self, info: Info, deployment: DeploymentArgument) -> DeploymentWait | None:
+        context, application = info.context, info.context.application
+        wait = await wait_of(application.handler.states, application.roster, deployment_id(deployment))
+        if wait is None:
+            return None
+        before = None
+        if wait.before is not None:
+            await context.settled()
+            view = await application.deployments.get(wait.before.deployment)
+            before = None if view is None else await deployments.from_view(context, view)
+        return DeploymentWait(
+            reason=wait.reason,
+            message=wait.message,
+            deployment=before,
+            machine=None if wait.worker is None else wait.worker.machine,
+            silent_seconds=None if wait.worker is None else wait.worker.silence,
+        )
+
+
+async def _held(context: Context) -> Mapping[str, Sequence[Deployment]]:
+    """Return the deployments that are carried out, by the name of the worker."""
+    await context.settled()
+    held = defaultdict[str, list[Deployment]](list)
+    for row in await context.application.unfinished.list():
+        view = await context.application.deployments.get(row.deployment)
+        if view is not None and view.worker is not None and not view.status.is_final:
+            held[view.worker].append(await deployments.from_view(context, view))
+    return held
