@@ -14,7 +14,7 @@ async def find(transaction: Transaction, ref: ProjectRef) -> ProjectId:
     catalog = (await transaction.load(projects.catalog, projects.CATALOG)).state
     if isinstance(ref, str):
         return catalog.find(ref)
-    if all(entry.id != ref for entry in catalog.projects):
+    if catalog.projects.get(ref) is None:
         raise ProjectNotFound(project=f"project_{ref.hex}")
     return ref
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from domain import name as names
 from domain.decider import Decider
+from domain.directory import Directory
 from domain.errors import EnvironmentNotFound, NameTaken, ProjectNotEmpty, ProjectNotFound
 
 ProjectId = NewType("ProjectId", UUID)
@@ -98,19 +99,14 @@ class FreeEnvironmentName(Struct, frozen=True, kw_only=True):
 ProjectCommand = CreateProject | RenameProject | DeleteProject | NameEnvironment | FreeEnvironmentName
 
 
-class Entry(Struct, frozen=True, kw_only=True):
-    id: UUID
-    name: str
-
-
 class Catalog(Struct, frozen=True, kw_only=True):
     """The names of all projects."""
 
-    projects: tuple[Entry, ...] = ()
+    projects: Directory = Directory()
 
     def find(self, name: str) -> ProjectId:
         """Return the project with that name, ignoring case; raises `ProjectNotFound`."""
-        entry = _named(self.projects, name)
+        entry = self.projects.named(name)
         if entry is None:
             raise ProjectNotFound(project=name)
         return ProjectId(entry.id)
@@ -121,40 +117,28 @@ class Project(Struct, frozen=True, kw_only=True):
 
     name: str | None = None
     is_deleted: bool = False
-    environments: tuple[Entry, ...] = ()
+    environments: Directory = Directory()
 
     def find(self, name: str) -> EnvironmentId:
         """Return the environment with that name, ignoring case; raises `EnvironmentNotFound`."""
-        entry = _named(self.environments, name)
+        entry = self.environments.named(name)
         if entry is None:
             raise EnvironmentNotFound(environment=name)
         return EnvironmentId(entry.id)
-
-
-def _named(entries: tuple[Entry, ...], name: str) -> Entry | None:
-    wanted = names.key(name)
-    found = [entry for entry in entries if names.key(entry.name) == wanted]
-    # an old log may have two names with the same key: then the exact one is meant
-    return next((entry for entry in found if entry.name == name), found[0] if found else None)
-
-
-def _by_id(entries: tuple[Entry, ...]) -> dict[int, Entry]:
-    """Return *entries* by id as integer: integers compare much faster than UUIDs."""
-    return {entry.id.int: entry for entry in entries}
 
 
 def decide_catalog(state: Catalog, command: CatalogCommand) -> list[CatalogEvent]:
     match command:
         case NameProject(project=project, name=wanted):
             name = names.checked(wanted)
-            holder = _named(state.projects, name)
+            holder = state.projects.named(name)
             if holder is not None and holder.id != project:
                 raise NameTaken(kind="project", name=holder.name)
             if holder is not None and holder.name == name:
                 return []
             return [ProjectNamed(project=project, name=name)]
         case FreeProjectName(project=project):
-            is_listed = any(entry.id == project for entry in state.projects)
+            is_listed = state.projects.get(project) is not None
             return [ProjectNameFreed(project=project)] if is_listed else []
         case _:
             assert_never(command)
@@ -165,16 +149,16 @@ def evolve_catalog(state: Catalog, event: CatalogEvent) -> Catalog:
 
 
 def fold_catalog(catalog: Catalog, events: Iterable[CatalogEvent]) -> Catalog:
-    projects = _by_id(catalog.projects)
+    changes: list[tuple[UUID, str | None]] = []
     for event in events:
         match event:
             case ProjectNamed(project=project, name=name):
-                projects[project.int] = Entry(id=project, name=name)
+                changes.append((project, name))
             case ProjectNameFreed(project=project):
-                projects.pop(project.int, None)
+                changes.append((project, None))
             case _:
                 assert_never(event)
-    return Catalog(projects=tuple(projects.values()))
+    return Catalog(projects=catalog.projects.changed(changes))
 
 
 def decide(state: Project, command: ProjectCommand) -> list[ProjectEvent]:
@@ -192,24 +176,25 @@ def decide(state: Project, command: ProjectCommand) -> list[ProjectEvent]:
             return [ProjectDeleted()]
         case NameEnvironment(environment=environment, name=wanted):
             name = names.checked(wanted)
-            holder = _named(state.environments, name)
+            holder = state.environments.named(name)
             if holder is not None and holder.id != environment:
                 raise NameTaken(kind="environment", name=holder.name)
             if holder is not None and holder.name == name:
                 return []
             return [EnvironmentNamed(environment=environment, name=name)]
         case FreeEnvironmentName(environment=environment):
-            if all(entry.id != environment for entry in state.environments):
+            if state.environments.get(environment) is None:
                 return []
             return [EnvironmentNameFreed(environment=environment)]
         case _:
             assert_never(command)
 
 
-def _listed(entries: tuple[Entry, ...]) -> str:
-    """Return the first `MAX_LISTED` names, and the number of the others."""
+def _listed(entries: Directory) -> str:
+    """Return the first `MAX_LISTED` names in the order of creation, and the number of the others."""
     more = len(entries) - MAX_LISTED
-    listed = ", ".join(entry.name for entry in entries[:MAX_LISTED])
+    first = sorted(entries, key=lambda entry: entry.id.int)[:MAX_LISTED]
+    listed = ", ".join(entry.name for entry in first)
     return f"{listed} and {more:,} more" if more > 0 else listed
 
 
@@ -218,7 +203,8 @@ def evolve(state: Project, event: ProjectEvent) -> Project:
 
 
 def fold(project: Project, events: Iterable[ProjectEvent]) -> Project:
-    name, is_deleted, environments = project.name, project.is_deleted, _by_id(project.environments)
+    name, is_deleted = project.name, project.is_deleted
+    changes: list[tuple[UUID, str | None]] = []
     for event in events:
         match event:
             case ProjectCreated() | ProjectRenamed():
@@ -226,12 +212,12 @@ def fold(project: Project, events: Iterable[ProjectEvent]) -> Project:
             case ProjectDeleted():
                 is_deleted = True
             case EnvironmentNamed(environment=environment):
-                environments[environment.int] = Entry(id=environment, name=event.name)
+                changes.append((environment, event.name))
             case EnvironmentNameFreed(environment=environment):
-                environments.pop(environment.int, None)
+                changes.append((environment, None))
             case _:
                 assert_never(event)
-    return Project(name=name, is_deleted=is_deleted, environments=tuple(environments.values()))
+    return Project(name=name, is_deleted=is_deleted, environments=project.environments.changed(changes))
 
 
 catalog = Decider("catalog", Catalog(), decide_catalog, evolve_catalog, get_args(CatalogEvent), fold_catalog)

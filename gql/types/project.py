@@ -80,7 +80,7 @@ async def find(context: Context, ref: str) -> ProjectId:
     known = uuid_of("project", ref)
     if known is None:
         return catalog.find(ref)
-    if all(entry.id != known for entry in catalog.projects):
+    if catalog.projects.get(known) is None:
         raise ProjectNotFound(project=ref)
     return ProjectId(known)
 
