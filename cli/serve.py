@@ -93,6 +93,16 @@ Format = Annotated[
         help="The format of log lines on stderr: text, or one JSON object for each line.",
     ),
 ]
+RunAs = Annotated[
+    str | None,
+    typer.Option(
+        "--run-as",
+        envvar="STAGELINE_RUN_AS",
+        metavar="USER",
+        show_default="the server's own user",
+        help="The user of this machine whom builds, services and health commands run as, if the server is root.",
+    ),
+]
 Gone = Annotated[
     float,
     typer.Option(
@@ -120,6 +130,7 @@ def serve(
         typer.Option("--worker/--no-worker", help="Run deployments in this process, too; with SQLite it always does."),
     ] = True,
     gone_after: Gone = 300.0,
+    run_as: RunAs = None,
     log_level: Level = LogLevel.INFO,
     log_format: Format = LogFormatName.TEXT,
     signing_key: Annotated[
@@ -215,6 +226,7 @@ def serve(
         data=_folder(data),
         database=database,
         works=worker,
+        run_as=run_as,
         gone=gone_after,
         log_level=log_level.value,
         log_format=lazy.settings.LogFormat(log_format),
@@ -234,13 +246,19 @@ def serve(
 
 
 def worker(
-    data: Path | None, database: str | None, gone_after: float, log_level: LogLevel, log_format: LogFormatName
+    data: Path | None,
+    database: str | None,
+    gone_after: float,
+    run_as: str | None,
+    log_level: LogLevel,
+    log_format: LogFormatName,
 ) -> None:
     """Run deployments until Ctrl-C, for `stageline worker`."""
     settings = lazy.settings.Settings(
         data=_folder(data),
         database=_named(database),
         gone=gone_after,
+        run_as=run_as,
         log_level=log_level.value,
         log_format=lazy.settings.LogFormat(log_format),
         kept_answers=0,

@@ -39,6 +39,7 @@ from runner.machine import machine
 from runner.roster import LocalRoster, SharedRoster
 from runner.runner import Runner
 from runner.targets.contract import Executor
+from runner.targets.process import account
 from runner.targets.process.executor import ROTATION, ProcessExecutor
 from runner.worker import WorkerEngine
 from server import signing
@@ -91,7 +92,7 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
     opened = on_postgres(settings.database) if settings.database is not None else on_sqlite(settings.data)
     async with opened as stores, AsyncExitStack() as stack:
         views, output, projector = stores.views, stores.output, stores.projector
-        processes = ProcessExecutor(settings.data)
+        processes = ProcessExecutor(settings.data, None if settings.run_as is None else account.find(settings.run_as))
         executors: Mapping[Target, Executor] = {Target.PROCESS: processes}
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))

@@ -14,8 +14,9 @@ from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from endpoint.execution.persisted import DocumentsUnusable
+from runner.targets.process.account import AccountUnusable
 from runner.targets.process.executor import ProcessExecutor
-from server import journal
+from server import journal, secret
 from server.app import app
 from server.auth import AdminTokenUnusable, KeyringUnusable
 from server.connection import Connections, backlog, raise_file_limit
@@ -52,6 +53,7 @@ logger = logging.getLogger("stageline")
 def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. Exit with 1 and the reason if the start fails."""
     share_arena()
+    secret.hide()
     journal.begin(settings)
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != STARTUP_FAILED)
     raise_file_limit()
@@ -147,7 +149,7 @@ def _report_start_errors(application: ASGIApp) -> ASGIApp:
 
         try:
             await application(scope, receive, hold if scope["type"] == "lifespan" else send)
-        except (LogUnavailable, AdminTokenUnusable, KeyringUnusable, SigningKeyUnusable) as reason:
+        except (LogUnavailable, AccountUnusable, AdminTokenUnusable, KeyringUnusable, SigningKeyUnusable) as reason:
             if not failed:
                 raise
             await send({**failed[0], "message": str(reason)})

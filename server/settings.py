@@ -22,6 +22,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     - *signing_key*: the file of the key that signs heads of the log; None for the server's own key, in *data*
     - *database*: the address of a PostgreSQL database; None for SQLite, in *data*
     - *works*: run deployments of that database, as one of any number of workers
+    - *run_as*: the user of the machine that steps run as; None for the server's own
     - *gone*: time without a heartbeat after which a machine is lost, in seconds
     - *documents*: a file with the only documents that are allowed, besides our *own_documents*
     - *refuses_unlisted*: refuse other documents; if off, only log them
@@ -42,6 +43,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     signing_key: Path | None = None
     database: str | None = None
     works: bool = True
+    run_as: str | None = None
     gone: float = 300.0
     documents: Path | None = None
     own_documents: tuple[str, ...] = ()

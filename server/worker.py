@@ -7,7 +7,8 @@ import sys
 
 import uvloop
 
-from server import journal, stores
+from runner.targets.process.account import AccountUnusable
+from server import journal, secret, stores
 from server.components import running
 from server.garbage import collect_rarely
 from server.settings import Settings
@@ -20,10 +21,11 @@ logger = logging.getLogger("stageline")
 
 def work(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. Exit with 1 and the reason if the start fails."""
+    secret.hide()
     journal.begin(settings)
     try:
         is_lost = uvloop.run(_work(settings))
-    except (LogUnavailable, SigningKeyUnusable) as reason:
+    except (LogUnavailable, AccountUnusable, SigningKeyUnusable) as reason:
         sys.exit(str(reason))
     except asyncio.CancelledError:
         sys.exit("A signal ended the worker before its start was complete. Earlier log lines say what it waited for.")

@@ -37,6 +37,7 @@ from msgspec import Struct
 from domain.spec import STOP_GRACE
 from runner.targets.contract import StepFailed
 from runner.targets.process import table
+from runner.targets.process.account import Account
 from runner.targets.process.table import STAMP, ProcessRow
 from store.sqlite import disk
 
@@ -137,8 +138,12 @@ class ProcessAttempt:
         *,
         name: str = "",
         grace: float = STOP_GRACE,
+        account: Account | None = None,
     ) -> None:
-        """Start *commands*, unless the attempt has begun already; raise `StepFailed` if that is impossible."""
+        """Start *commands*, unless the attempt has begun already; raise `StepFailed` if that is impossible.
+
+        They run as *account*, or as the server's user. The record stays the server's, since it is believed.
+        """
         disk.make_folder(self.folder)
         with self._recording() as record, open(self.log, "ab", opener=disk.open_private) as log:
             try:
@@ -154,12 +159,14 @@ class ProcessAttempt:
                 "grace": grace,
                 "ports": " ".join(map(str, ports)),
             }
+            if account is not None:
+                os.fchown(log.fileno(), account.uid, account.gid)
             record.write("".join(f"{key} {value}\n" for key, value in state.items()).encode())
             try:
                 shim = subprocess.Popen(
                     [
                         "/bin/sh",
-                        SHIM,
+                        *([SHIM] if account is None else ["-c", SHIM.read_text(), SHIM.name]),  # it may have no access
                         "unlimited" if OPEN_FILES == resource.RLIM_INFINITY else str(OPEN_FILES),
                         *commands,
                     ],
@@ -169,6 +176,7 @@ class ProcessAttempt:
                     cwd=directory,
                     env={**variables, STAMP: str(self.folder)},
                     start_new_session=True,
+                    **({} if account is None else account.options),
                 )
             except OSError as error:
                 raise StepFailed(f"cannot start a process in {directory}: {error.strerror}") from error

@@ -22,6 +22,7 @@ from uuid import UUID
 from domain.deployment.step import Phase
 from domain.spec import Health, ServiceType, TcpCheck
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
+from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_use
 from runner.targets.process.health import Instance, wait_until_healthy
 from runner.targets.process.table import tables
@@ -33,7 +34,16 @@ STEADY_TIME = 1.0
 ROTATION = 10.0
 """Time between two looks at the sizes of logs, in seconds."""
 
-OWN_VARIABLES = ("PORT", "DATABASE_URL", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLKEY")
+OWN_VARIABLES = (
+    "PORT",
+    "DATABASE_URL",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGSSLKEY",
+    "PGSSLPASSWORD",
+)
 """Variables of Stageline's own that a service must not inherit. All but the first lead to Stageline's database."""
 
 
@@ -49,11 +59,14 @@ class ProcessExecutor:
 
     An environment has one deployment at a time. So the first attempt of a deployment at a service removes the ended
     attempts of earlier deployments: nothing will adopt them again.
+
+    With an *account*, the processes run as that user, with its HOME, and the log of an attempt is its file.
     """
 
     is_local = True
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, account: Account | None = None) -> None:
+        self._account = account
         self._root = data.resolve() / "processes"
         self._recent: deque[int] = deque(maxlen=1000)  # assigned ports, on which a service may not listen yet
         self._tailed: set[Path] = set()  # folders of attempts whose log is being copied
@@ -65,9 +78,10 @@ class ProcessExecutor:
             attempt.begin(
                 request.spec.build,
                 _directory(request),
-                _variables(request, ()),
+                _variables(request, (), self._account),
                 name=request.name,
                 grace=request.spec.stop_grace,
+                account=self._account,
             )
         await self._run_to_end(request, attempt, output, request.spec.build_timeout)
 
@@ -83,10 +97,11 @@ class ProcessExecutor:
             attempt.begin(
                 (request.spec.run,),
                 directory,
-                _variables(request, ports),
+                _variables(request, ports, self._account),
                 ports,
                 name=request.name,
                 grace=request.spec.stop_grace,
+                account=self._account,
             )
         if request.type is ServiceType.JOB:
             await self._run_to_end(request, attempt, output, request.spec.deploy_timeout)
@@ -167,7 +182,7 @@ class ProcessExecutor:
     async def _wait_for_service(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
         """Wait until the service is healthy; raise `StepFailed` if it ends before or the time is up."""
         async with self._watching(attempt, output) as tail:
-            await tail.follow(attempt.wait(), _wait_until_up(request, attempt.record))
+            await tail.follow(attempt.wait(), _wait_until_up(request, attempt.record, self._account))
             if not attempt.is_running:
                 record = attempt.record
                 raise StepFailed(f"{_subject(request, record)} {_outcome(record)} before it was healthy")
@@ -222,12 +237,13 @@ class ProcessExecutor:
                 return port
 
 
-def _wait_until_up(request: StepRequest, record: AttemptRecord) -> Coroutine[Any, Any, None]:
+def _wait_until_up(request: StepRequest, record: AttemptRecord, account: Account | None) -> Coroutine[Any, Any, None]:
     health = request.spec.health
     if health is None and not record.ports:
         return _sleep_until(record.began + STEADY_TIME)
     health = health or Health(check=TcpCheck())
-    instance = Instance(ports=record.ports, directory=_directory(request), variables=_variables(request, record.ports))
+    variables = _variables(request, record.ports, account)
+    instance = Instance(ports=record.ports, directory=_directory(request), variables=variables, account=account)
     return wait_until_healthy(
         health, instance, since=record.began, within=min(health.start_period, request.spec.deploy_timeout)
     )
@@ -260,12 +276,15 @@ def _directory(request: StepRequest) -> Path:
     return directory
 
 
-def _variables(request: StepRequest, ports: Sequence[int]) -> dict[str, str]:
+def _variables(request: StepRequest, ports: Sequence[int], account: Account | None) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
         if name not in OWN_VARIABLES and not name.startswith(("PORT_", "STAGELINE_"))
     }
+    if account is not None:
+        inherited = {name: value for name, value in inherited.items() if not name.startswith("XDG_")}
+        inherited |= account.variables
     listening = {"PORT": str(ports[0])} if ports else {}
     listening |= {f"PORT_{index}": str(port) for index, port in enumerate(ports)}
     identity = {

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
 from runner.targets.contract import StepFailed
+from runner.targets.process.account import Account
 
 FIRST_PAUSE = 0.02
 """Pause before the second try, in seconds."""
@@ -28,11 +29,12 @@ HOSTS = ("127.0.0.1", "::1")
 
 
 class Instance(Struct, frozen=True, kw_only=True):
-    """A started service: its ports, and the directory and variables of its check's command."""
+    """A started service: its ports, and the directory, variables and user of its check's command."""
 
     ports: Sequence[int]
     directory: Path
     variables: Mapping[str, str]
+    account: Account | None = None
 
 
 class Unhealthy(Exception):
@@ -117,6 +119,7 @@ async def _command(command: str, instance: Instance) -> None:
         cwd=instance.directory,
         env=instance.variables,
         start_new_session=True,
+        **({} if instance.account is None else instance.account.options),
     )
     try:
         code = await process.wait()

@@ -1,0 +1,80 @@
+"""Secrets in the variables of the server, which its steps can't read, and steps of another user."""
+
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving import Serving
+
+IN = "--project", "Shop", "--environment", "staging"
+
+
+class SecretServing(Serving):
+    """A server whose variables have secrets."""
+
+    database = ""
+
+    @property
+    def env(self) -> dict[str, str]:
+        return super().env | {
+            "DATABASE_URL": self.database.replace("stageline@", "stageline:sesame-1@"),
+            "STAGELINE_TOKEN": self.token if (self.config / "stageline").exists() else "sesame-2",
+            "PGPASSWORD": "sesame-3",
+            "HARMLESS": "open",
+        }
+
+
+@pytest.fixture
+def node(tmp_path: Path, empty: str) -> Iterator[SecretServing]:
+    node = SecretServing(tmp_path)
+    node.database = empty
+    yield node
+    node.close()
+
+
+def output(node: Serving, run: str) -> str:
+    """Of a job."""
+    told(node, "project", "create", "-n", "Shop")
+    told(node, "environment", "create", "-n", "staging", "--project", "Shop")
+    told(node, "service", "add", "--directory", "/", *IN, "-n", "Look", "-t", "job", "--run", run)
+    told(node, "environment", "deploy", "--watch", *IN)
+    return told(node, "deployment", "logs", *IN)
+
+
+def told(node: Serving, *arguments: str) -> str:
+    done = node.stageline(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_step_finds_no_secret_in_its_variables_nor_in_those_of_the_server(node: SecretServing) -> None:
+    node.start()
+    seen = output(node, f"env; tr '\\0' '\\n' < /proc/{node.pid}/environ")
+    assert seen.count("HARMLESS=open") == 2
+    assert "STAGELINE_TOKEN=" in seen, "of the server, without a value"
+    assert "sesame" not in seen
+    assert node.token not in seen
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes of another user")
+def test_a_server_of_root_runs_its_steps_as_another_user(tmp_path: Path) -> None:
+    node = Serving(tmp_path)
+    try:
+        node.start("--run-as", "nobody")
+        seen = output(node, f"id -u; cat /proc/{node.pid}/environ {node.data}/signing-key.pem || true")
+    finally:
+        node.close()
+    assert f"{pwd.getpwnam('nobody').pw_uid}" in seen
+    assert seen.count("Permission denied") == 2
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_user_that_there_is_not_ends_the_start_with_a_sentence(tmp_path: Path, empty: str, command: str) -> None:
+    node = Serving(tmp_path)
+    done = node.stageline(command, "--database", empty, "--data", str(node.data), "--run-as", "nobody-else")
+    assert done.returncode == 1
+    assert "Steps can't run as nobody-else" in done.stderr
+    assert "Traceback" not in done.stderr
