@@ -99,10 +99,14 @@ async def test_a_build_that_fails_says_which_command_did(executor: ProcessExecut
 
 
 async def test_a_build_that_takes_too_long_is_stopped(executor: ProcessExecutor, tmp_path: Path) -> None:
-    request = build("true", "echo $$ > pid; echo begun; sleep 60", directory=str(tmp_path), build_timeout=0.6)
+    commands = "true", "echo $$ > pid; echo begun; sleep 60"
     printed = Printed()
-    reason = await failure(executor.build(request, printed))
-    assert re.fullmatch(r"timeout after 0.6 s: build command 2 \(echo \$\$ .* sleep 60\) was stopped", reason)
+    begun = asyncio.create_task(executor.build(build(*commands, directory=str(tmp_path)), printed))
+    await until(lambda: "begun" in printed.lines)
+    begun.cancel()  # does not stop it
+    await asyncio.wait([begun])
+    reason = await failure(executor.build(build(*commands, directory=str(tmp_path), build_timeout=0.01), printed))
+    assert re.fullmatch(r"timeout after 0.01 s: build command 2 \(echo \$\$ .* sleep 60\) was stopped", reason)
     assert printed.lines[0] == "begun"
     assert not is_alive(tmp_path / "pid")
 
@@ -204,15 +208,15 @@ async def test_a_job_has_succeeded_when_it_ends_with_0(executor: ProcessExecutor
 
 
 @pytest.mark.parametrize(
-    ("command", "reason"),
+    ("command", "timeout", "reason"),
     [
-        ("exit 3", "the job ended with exit code 3"),
-        ("kill -KILL $$", "the job ended with exit code 137 (SIGKILL)"),
-        ("sleep 60", "timeout after 0.2 s: the job was stopped"),
+        ("exit 3", 60, "the job ended with exit code 3"),
+        ("kill -KILL $$", 60, "the job ended with exit code 137 (SIGKILL)"),
+        ("sleep 60", 0.2, "timeout after 0.2 s: the job was stopped"),
     ],
 )
-async def test_a_job_that_fails_says_how(executor: ProcessExecutor, command: str, reason: str) -> None:
-    assert await failure(executor.deploy(job(command, deploy_timeout=0.2), Printed())) == reason
+async def test_a_job_that_fails_says_how(executor: ProcessExecutor, command: str, timeout: float, reason: str) -> None:
+    assert await failure(executor.deploy(job(command, deploy_timeout=timeout), Printed())) == reason
 
 
 async def test_nothing_that_has_ended_stays_a_zombie(executor: ProcessExecutor, tmp_path: Path) -> None:
@@ -268,7 +272,7 @@ async def test_one_that_does_not_come_up_is_stopped_and_the_old_one_serves_on(
 ) -> None:
     (old,) = await executor.deploy(deploy(server(tmp_path), ports=(0,)), Printed())
     never = deploy(
-        "echo $$ > pid; exec sleep 60",
+        "exec sleep 60",
         number=2,
         directory=str(tmp_path),
         ports=(0,),
@@ -277,7 +281,7 @@ async def test_one_that_does_not_come_up_is_stopped_and_the_old_one_serves_on(
     reason = await failure(executor.deploy(never, Printed()))
     port = attempt_of(never, tmp_path).record.ports[0]
     assert reason == f"not healthy within 0.3 s: connection refused on port {port}"
-    assert not is_alive(tmp_path / "pid")
+    assert not attempt_of(never, tmp_path).is_alive
     assert await ask(old) == "1"
     assert await failure(executor.deploy(never, Printed())) == reason
 
