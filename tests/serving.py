@@ -30,8 +30,8 @@ import psutil
 from cli.sandbox import free_ports
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 60.0
-"""Seconds that a server on a busy machine may take to start or to stop."""
+PATIENCE = 180.0
+"""Seconds that a server on a very busy machine may take to start, to answer or to stop; only hangs take so long."""
 
 PAUSE = 0.05
 """Seconds between two looks at whether it answers."""

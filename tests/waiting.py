@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-LIMIT = 60.0
+LIMIT = 180.0
 """Seconds after which a condition is not going to be met, also on a busy machine."""
 
 

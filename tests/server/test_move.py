@@ -5,10 +5,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
@@ -19,8 +19,9 @@ from store.move import DataFolder
 from store.postgres.errors import describe_database
 from store.sqlite.keys import SqliteKeys
 from store.sqlite.log import SqliteLog
-from tests.serving import ROOT, Serving
+from tests.serving import PATIENCE, ROOT, Serving
 from tests.store.sample import ANN, BOB, A, B, change
+from tests.waiting import wait_until
 
 IN = "--project", "Shop", "--environment", "staging"
 
@@ -72,11 +73,10 @@ def keys(folder: Path) -> list[str]:
     return asyncio.run(read())
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+def lag(node: Serving) -> int:
+    """Of the read models behind the log."""
+    found: int = httpx.get(f"{node.url}/health", trust_env=False, timeout=PATIENCE).json()["lag"]
+    return found
 
 
 def status(node: Serving) -> str:
@@ -114,6 +114,7 @@ def test_everything_goes_on_where_it_has_moved_to(node: Serving, empty: str) -> 
     assert count(empty, "procrastinate_jobs") == 1  # the first deployment's isn't done again
 
     node.start("--database", empty)
+    wait_until(lambda: lag(node) == 0, "the read models are rebuilt, which reads wait for only 5 s")
     assert "Ann Example" in told(node, "actor", "list")
     gate.touch()
     wait_until(lambda: status(node) == "SUCCEEDED", "the deployment goes on")
