@@ -84,7 +84,7 @@ def _reads_events(request: HTTPConnection) -> bool:
 
 
 def _is_secure(request: HTTPConnection) -> bool:
-    return request.scope["scheme"] in ("https", "wss")
+    return request.scope.get("scheme", "http") in ("https", "wss")
 
 
 def _name(request: HTTPConnection) -> str:

@@ -111,9 +111,10 @@ class Query:
     @strawberry.field(description="Return a project. A deleted one is found by its id only.")
     async def project(self, info: Info, id: ProjectArgument) -> Project | None:
         info.context.reads(WHOLE)
-        known = uuid_of("project", id)
         try:
-            found = await find(info.context, id) if known is None else ProjectId(known)  # which may be deleted
+            return await project_of(info.context, await find(info.context, id))
         except ProjectNotFound:
-            return None
-        return await project_of(info.context, found)
+            known = uuid_of("project", id)
+            await info.context.settled()
+            deleted = None if known is None else await info.context.application.projects.get(ProjectId(known))
+            return None if deleted is None else from_view(info.context, deleted)

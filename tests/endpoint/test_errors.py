@@ -49,7 +49,7 @@ def test_a_fault_is_masked_and_found_in_the_log_by_its_id(own: Stageline, caplog
     own.do("createProject", name="Secret")
     _damage(own, "views.db", "UPDATE rows SET document = 'nonsense of Secret'")
     answer = own.ask(PROJECTS)
-    assert answer["data"] is None
+    assert answer["data"] == {"projects": None}
     known = _known(answer["errors"], "INTERNAL", "Internal error; the server's log has details under")
     (logged,) = _logged(caplog)
     assert logged.startswith(f"fault {known} at ['projects']\nTraceback ")
@@ -58,10 +58,11 @@ def test_a_fault_is_masked_and_found_in_the_log_by_its_id(own: Stageline, caplog
 
 def test_a_fault_of_one_field_leaves_the_others_their_answers(own: Stageline) -> None:
     made = own.do("createProject", name="Secret")
+    own.do("createEnvironment", project="Secret", name="staging")
     _damage(own, "views.db", "UPDATE rows SET document = 'nonsense'")
-    answer = own.ask(f'{{ __typename project(id: "{made["id"]}") {{ name }} }}')
-    assert answer["data"] == {"__typename": "Query", "project": None}
-    assert [error["path"] for error in answer["errors"]] == [["project"]]
+    answer = own.ask(f'{{ __typename environments(project: "{made["id"]}") {{ nodes {{ name }} }} }}')
+    assert answer["data"] == {"__typename": "Query", "environments": None}
+    assert [error["path"] for error in answer["errors"]] == [["environments"]]
 
 
 @pytest.mark.parametrize("statement", ["UPDATE rows SET document = 'nonsense'", "DROP TABLE rows"])
@@ -69,8 +70,11 @@ def test_a_fault_in_many_fields_of_an_answer_is_logged_once(
     own: Stageline, caplog: pytest.LogCaptureFixture, statement: str
 ) -> None:
     made = own.do("createProject", name="Shop")
+    own.do("createEnvironment", project="Shop", name="staging")
     _damage(own, "views.db", statement)
-    fields = " ".join(f'p{number}: project(id: "{made["id"]}") {{ name }}' for number in range(20))
+    fields = " ".join(
+        f'p{number}: environments(project: "{made["id"]}") {{ nodes {{ name }} }}' for number in range(20)
+    )
     for times in (1, 2):
         errors = own.ask(f"{{ {fields} }}")["errors"]
         assert len(errors) == 20

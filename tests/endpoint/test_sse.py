@@ -146,7 +146,7 @@ def test_an_error_of_a_field_leaves_its_data_null(stageline: Stageline) -> None:
     with stream(stageline, "{ tokens(first: 10000) { pageInfo { hasNextPage } } }", {}) as events:
         answer, end = events
     payload = json.loads(answer["data"])
-    assert (payload["data"], payload["errors"][0]["path"]) == (None, ["tokens"])
+    assert (payload["data"], payload["errors"][0]["path"]) == ({"tokens": None}, ["tokens"])
     assert end == COMPLETE
 
 

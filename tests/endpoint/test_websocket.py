@@ -81,7 +81,7 @@ def test_connection_init_says_the_origin_of_changes(environment: Environment, pa
         socket.send({"type": "connection_init", "payload": token | payload})
         assert socket.receive()["type"] == "connection_ack"
         socket.subscribe("1", CREATE_STAGE, environment=environment.id)
-        assert socket.receive()["payload"] == {"data": {"createStage": {"__typename": "Pipeline"}}}
+        assert socket.receive()["payload"] == {"data": {"createStage": {"__typename": "PipelinePayload"}}}
     assert environment.events()[-1]["origin"] == origin
 
 

@@ -96,7 +96,8 @@ def test_a_deployment_says_who_and_how_far(environment: Environment) -> None:
 
 @pytest.mark.parametrize("edge", ["createdAt", "environments { nodes { name } }"])
 def test_an_edge_of_a_dry_run_is_that_of_the_project_that_would_be(environment: Environment, edge: str) -> None:
-    asked = f'mutation {{ createProject(name: "Not yet", dryRun: true) {{ ... on Project {{ {edge} }} }} }}'
+    selected = f"... on ProjectPayload {{ project {{ {edge} }} }}"
+    asked = f'mutation {{ createProject(name: "Not yet", dryRun: true) {{ {selected} }} }}'
     assert environment.stageline.execute(asked)["createProject"]
 
 
