@@ -40,7 +40,7 @@ def test_an_answer_contains_the_changes_up_to_its_cursor(environment: Environmen
 
 
 @pytest.mark.parametrize("extensions", [None, {"long": True}], ids=["the short way", "the long way"])
-@pytest.mark.parametrize(("field", "status"), [("pipeline", 200), ("pipelineEvents", 200), ("exportPipeline", 503)])
+@pytest.mark.parametrize(("field", "status"), [("pipeline", 200), ("pipelineEvents", 200), ("documentDiff", 503)])
 def test_a_position_not_reached_in_time_is_an_error_with_the_position_of_the_node(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, field: str, status: int, extensions: Data | None
 ) -> None:
@@ -56,8 +56,8 @@ def test_a_position_not_reached_in_time_is_an_error_with_the_position_of_the_nod
     stageline = environment.stageline
     cursor = stageline.execute("{ cursor }")["cursor"]
     variables = {"id": environment.id, "atLeast": cursor}
-    query = ASKED.replace("pipeline(", f"{field}(")
-    query = query.replace("{ version cursor }", "" if field == "exportPipeline" else "{ __typename }")
+    given = 'document: "stages: []", ' if field == "documentDiff" else ""
+    query = ASKED.replace("pipeline(", f"{field}({given}").replace("version cursor", "__typename")
     request = {"query": query, "variables": variables, "extensions": extensions}
     answer = stageline.send(json=request, headers={"authorization": f"Bearer {stageline.token}"})
     assert (answer.status_code, answer.headers["retry-after"]) == (status, "1")
