@@ -88,7 +88,8 @@ class Schema(strawberry.Schema):
             return await execute()
         document = self.documents.read(query or "")
         cursors = document.at_least_cursors(options.get("operation_name"), options.get("variable_values"))
-        context = await after_wait(context, cursors)
+        if not context.has_waited:
+            context = await after_wait(context, cursors)
 
         async def execute_aside(own: RequestContext) -> ExecutionResult:
             result = await execute(context_value=own)
