@@ -73,9 +73,7 @@ def deployment(name: str, **given: object) -> DeploymentJson:
         {"status": "SUCCEEDED", "attempt": 1, "startedAt": NOW, "finishedAt": NOW},
     ]
     names = [name, "日本語サービス", "⚙️ x", "api"]
-    base = of(
-        DeploymentJson, id="d", number=3, status="SUCCEEDED", action="DEPLOY", actor="admin", version=1, cursor=""
-    )
+    base = of(DeploymentJson, id="d", number=3, status="SUCCEEDED", action="DEPLOY", version=1, cursor="")
     services = [
         {
             "id": each,
@@ -91,6 +89,7 @@ def deployment(name: str, **given: object) -> DeploymentJson:
     stage = {"id": "s", "position": 1, "name": name, "status": "SUCCEEDED", "startedAt": NOW, "finishedAt": NOW}
     told = {
         "environment": {"id": "e", "name": name},
+        "requestedBy": {"id": "admin", "name": given.pop("actorName", None)},
         "pipelineVersion": 1,
         "requestedAt": NOW,
         "startedAt": NOW,

@@ -133,7 +133,7 @@ def story(server: Serving, database: Server, folder: Path) -> None:
 
             database.start()
             until(lambda: health(server) == 200)
-            assert ask(server, CREATE, name="Kept").json() == {"data": {"createProject": {"name": "Kept"}}}
+            assert ask(server, CREATE, name="Kept").json() == {"data": {"createProject": {"project": {"name": "Kept"}}}}
             new = ask(server, KNOWN)
             assert "extensions" not in new.json()
             assert len(new.json()["data"]["projects"]["edges"]) == 2

@@ -166,7 +166,7 @@ def test_the_console_says_so_in_connection_init(stageline: Stageline) -> None:
         socket.subscribe(
             "1", f'mutation {{ createStage(environment: "{environment.id}", name: "S") {{ __typename }} }}'
         )
-        assert socket.receive()["payload"] == {"data": {"createStage": {"__typename": "Pipeline"}}}
+        assert socket.receive()["payload"] == {"data": {"createStage": {"__typename": "PipelinePayload"}}}
     assert environment.events()[-1]["origin"] == "CONSOLE"
 
 

@@ -41,7 +41,7 @@ query ($environment: ID!) {
     edges {
       cursor
       node {
-        id number action status actor reason pipelineVersion requestedAt startedAt finishedAt version
+        id number action status actor: requestedBy { id } reason pipelineVersion requestedAt startedAt finishedAt version
         stages { name status services { name deploy { status attempt startedAt finishedAt reason } } }
       }
     }
@@ -49,7 +49,7 @@ query ($environment: ID!) {
 }
 """,
     "document": "query ($environment: ID!) { exportPipeline(environment: $environment, format: YAML, ids: true) }",
-    "tokens": "query { tokens { edges { node { id name actor issuedAt issuedBy revokedAt revokedBy isGood } } } }",
+    "tokens": "query { tokens { edges { node { id name actor { id } issuedAt issuedBy { id } revokedAt revokedBy { id } isGood } } } }",
     "actors": "query { actors { edges { node { id name address isForgotten } } } }",
 }
 
@@ -71,6 +71,18 @@ def event_id(id_: str) -> str:
     return id_[: len("event_") + 32]
 
 
+def _place(cursor: str) -> str:
+    """Return the cursor of a list without the list's name, which old versions did not have in it."""
+    return cursor.rpartition(".")[2]
+
+
+def _name_actors(node: dict[str, Any]) -> None:
+    """Replace the actors of *node* by their ids, which old versions answered with."""
+    for field in ("actor", "issuedBy", "revokedBy"):
+        if node.get(field) is not None:
+            node[field] = node[field]["id"]
+
+
 def read(execute: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """Return the answers to all readings, with the output of the first deployment."""
     answers = execute(ENVIRONMENT)
@@ -78,6 +90,11 @@ def read(execute: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     answers |= {name: execute(document, environment=environment) for name, document in READINGS.items()}
     for edge in answers["history"]["pipelineHistory"]["edges"]:
         edge["node"]["id"] = event_id(edge["node"]["id"])
+        edge["cursor"] = _place(edge["cursor"])
     deployments = answers["deployments"]["deployments"]["edges"]
+    for edge in [*deployments, *answers["tokens"]["tokens"]["edges"]]:
+        _name_actors(edge["node"])
+    for edge in deployments:
+        edge["cursor"] = _place(edge["cursor"])
     first = next(edge["node"] for edge in deployments if edge["node"]["number"] == 1)
     return answers | {"output": execute(LOGS, deployment=first["id"])}
