@@ -1,0 +1,171 @@
+import { draggable, dropTargetForElements } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
+import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
+import { memo, useEffect, useRef, useState } from "react";
+
+import { Menu } from "../parts/menu";
+import type { Actions, Lifted } from "./board";
+import { Card } from "./card";
+import { consequence } from "./order";
+import type { Service, Stage } from "./state";
+
+interface Props {
+  stage: Stage;
+  stages: Stage[];
+  statuses: Map<string, string>;
+  lifted: Lifted | null;
+  /** Id of the element that Tab reaches. */
+  entrance: string | null;
+  actions: Actions;
+}
+
+/** A stage: its place in the order, its name, and its services. */
+export const Column = memo(function Column({ stage, stages, statuses, lifted, entrance, actions }: Props) {
+  const column = useRef<HTMLElement>(null);
+  const head = useRef<HTMLDivElement>(null);
+  const newest = useRef({ stage, stages });
+  newest.current = { stage, stages };
+  const [over, setOver] = useState<string | null>(null);
+  const [isRenaming, setRenaming] = useState(false);
+
+  useEffect(
+    () =>
+      combine(
+        draggable({
+          element: column.current!,
+          dragHandle: head.current!,
+          getInitialData: () => ({ from: stage.id }),
+        }),
+        dropTargetForElements({
+          element: column.current!,
+          getData: () => ({ stage: stage.id }),
+          onDragEnter: ({ source }) => {
+            const { service, from } = source.data as { service?: Service; from: string };
+            const { stage, stages } = newest.current;
+            if (from === stage.id) return;
+            setOver(service ? consequence(stages, service, stage) : `It becomes stage ${stage.position}.`);
+          },
+          onDragLeave: () => setOver(null),
+          onDrop: () => setOver(null),
+        }),
+      ),
+    [stage.id],
+  );
+
+  const service = lifted && "service" in lifted ? stages.flatMap((each) => each.services).find(({ id }) => id === lifted.service) : undefined;
+  const isHolder = lifted && ("stage" in lifted ? lifted.stage === stage.id : stage.services.includes(service!));
+  const isTarget = lifted?.target === stage.id && !isHolder;
+  const hint = over ?? (isTarget ? (service ? consequence(stages, service, stage) : `It becomes stage ${stage.position}.`) : null);
+  const id = `head-${stage.id}`;
+
+  return (
+    <section
+      ref={column}
+      className={`column${hint ? " over" : ""}${isHolder && "stage" in lifted ? " lifted" : ""}`}
+      data-column={stage.id}
+      aria-label={`Stage ${stage.position}: ${stage.name}`}
+    >
+      <header>
+        <div
+          ref={head}
+          id={id}
+          data-head={stage.id}
+          className="head"
+          role="button"
+          aria-label={`Stage ${stage.position}: ${stage.name}, ${count(stage.services.length)}`}
+          aria-describedby="keys"
+          tabIndex={entrance === id ? 0 : -1}
+          onDoubleClick={() => setRenaming(true)}
+        >
+          <span className="position">{stage.position}</span>
+          {!isRenaming && (
+            <h2>
+              <bdi>{stage.name}</bdi>
+            </h2>
+          )}
+        </div>
+        {isRenaming && (
+          <Rename
+            name={stage.name}
+            save={(name) => {
+              setRenaming(false);
+              head.current?.focus();
+              if (name && name !== stage.name) void actions.rename(stage, name);
+            }}
+          />
+        )}
+        <span className="count" aria-hidden="true">
+          {stage.services.length}
+        </span>
+        <Menu
+          label={`Actions for stage ${stage.name}`}
+          tabIndex={entrance === id ? 0 : -1}
+          items={[
+            { label: "Add a service …", action: () => actions.open({ dialog: "service", stage }) },
+            { label: "Rename", action: () => setRenaming(true) },
+            { label: "Describe …", action: () => actions.open({ dialog: "describe", stage }) },
+            {
+              label: "Move left",
+              isDisabled: stage.position === 1,
+              action: () => actions.moveStage(stage, stage.position - 1),
+            },
+            {
+              label: "Move right",
+              isDisabled: stage.position === stages.length,
+              action: () => actions.moveStage(stage, stage.position + 1),
+            },
+            {
+              label: "Delete …",
+              isDangerous: true,
+              isDisabled: stages.length === 1,
+              action: () => actions.open({ dialog: "delete", stage }),
+            },
+          ]}
+        />
+      </header>
+      {stage.description && <p className="description">{stage.description}</p>}
+      <ul className="cards">
+        {stage.services.map((each) => (
+          <Card
+            key={each.id}
+            service={each}
+            stage={stage}
+            stages={stages}
+            status={statuses.get(each.id)}
+            isLifted={service === each}
+            entrance={entrance}
+            actions={actions}
+          />
+        ))}
+      </ul>
+      {hint && (
+        <p className="hint">
+          <bdi>{hint}</bdi>
+        </p>
+      )}
+      {!hint && stage.services.length === 0 && <p className="nothing">No services</p>}
+    </section>
+  );
+});
+
+function count(services: number): string {
+  return services === 1 ? "1 service" : `${services} services`;
+}
+
+function Rename({ name, save }: { name: string; save: (name: string | null) => void }) {
+  const [text, setText] = useState(name);
+  return (
+    <input
+      aria-label="Name of the stage"
+      value={text}
+      autoFocus
+      onFocus={(event) => event.target.select()}
+      onChange={(event) => setText(event.target.value)}
+      onBlur={() => save(null)}
+      onKeyDown={(event) => {
+        event.stopPropagation();
+        if (event.key === "Enter") save(text.trim());
+        else if (event.key === "Escape") save(null);
+      }}
+    />
+  );
+}
