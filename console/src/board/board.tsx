@@ -1,7 +1,7 @@
 import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
 import { monitorForElements } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
 import { autoScrollForElements } from "@atlaskit/pragmatic-drag-and-drop-auto-scroll/element";
-import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore, type KeyboardEvent } from "react";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore, type KeyboardEvent } from "react";
 import { Link } from "wouter";
 
 import { useApi, useNewest, useQuery } from "../api/context";
@@ -173,13 +173,17 @@ export function Board({ environment }: { environment: string }) {
     );
   }, [actions, state, pipeline === null]);
 
-  const focusOn = useCallback((id: string) => {
-    requestAnimationFrame(() => {
-      const element = root.current?.querySelector<HTMLElement>(`[data-service="${id}"], [data-head="${id}"]`);
-      element?.focus();
-      element?.closest(".column")?.scrollIntoView({ inline: "nearest", block: "nearest" });
-    });
-  }, []);
+  // The element that has the focus is drawn anew when its service changes the stage: the focus follows it.
+  const focused = useRef<string>(undefined);
+  useLayoutEffect(() => {
+    if (focused.current !== undefined && document.activeElement === document.body) focusOn(focused.current);
+  }, [pipeline]);
+
+  function focusOn(id: string) {
+    const element = root.current?.querySelector<HTMLElement>(`[data-service="${id}"], [data-head="${id}"]`);
+    element?.focus();
+    element?.closest(".column")?.scrollIntoView({ inline: "nearest", block: "nearest" });
+  }
 
   if (failure !== null && !pipeline) return <Failed message={failure} />;
   if (!pipeline) return <Loading what="the pipeline" />;
@@ -234,7 +238,6 @@ export function Board({ environment }: { environment: string }) {
       if (!target || target.id === stage.id) say("Left where it was.");
       else if (service) actions.moveService(service, target);
       else actions.moveStage(stage, target.position);
-      focusOn(service ? service.id : stage.id);
     } else if (event.key === "Escape" || event.key === "Tab") {
       setLifted(null);
       say("Left where it was.");
@@ -279,9 +282,15 @@ export function Board({ environment }: { environment: string }) {
         aria-describedby="keys"
         onKeyDown={onKeyDown}
         onFocus={(event) => {
-          if (event.target.matches("[data-service], [data-head]")) setHome(event.target.id);
+          if (!event.target.matches("[data-service], [data-head]")) return;
+          setHome(event.target.id);
+          focused.current = event.target.dataset["service"] ?? event.target.dataset["head"];
         }}
-        onBlur={() => setLifted(null)}
+        onBlur={(event) => {
+          if (!event.target.isConnected) return;
+          setLifted(null);
+          focused.current = undefined;
+        }}
       >
         {stages.map((stage) => (
           <Column

@@ -36,7 +36,7 @@ export function Shell({ title, place, tabs, children }: Props) {
           <span>Stageline</span>
         </Link>
         {place}
-        {tabs && <nav aria-label="Environment">{tabs}</nav>}
+        {tabs && <nav aria-label="Views">{tabs}</nav>}
         <button className="leave" onClick={() => void leave()}>
           Sign out
         </button>
