@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.serving import ROOT, Serving, serving
 
@@ -137,9 +137,9 @@ def board(open_page: OpenPage, world: World) -> Page:
     return page
 
 
-def column(page: Page, stage: str) -> Any:
+def column(page: Page, stage: str) -> Locator:
     return page.locator(".column").filter(has=page.get_by_role("heading", name=stage, exact=True))
 
 
-def card(page: Page, service: str) -> Any:
-    return page.locator(".card").filter(has=page.get_by_text(service, exact=True))
+def card(page: Page | Locator, service: str) -> Locator:
+    return page.locator(f".card:has([title={json.dumps(service, ensure_ascii=False)}])")

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.long
 
 
 def expect_in(page: Page, service: str, stage: str) -> None:
-    expect(column(page, stage).locator(".card").filter(has=page.get_by_text(service, exact=True))).to_be_visible()
+    expect(card(column(page, stage), service)).to_be_visible()
 
 
 def expect_said(page: Page, text: str) -> None:
@@ -45,6 +45,7 @@ def test_the_consequence_is_drawn_before_the_drop(board: Page, world: World) -> 
     card(board, "DB").hover()
     board.mouse.down()
     place = column(board, LAST).bounding_box()
+    assert place is not None
     for step in (50, 60):
         board.mouse.move(place["x"] + step, place["y"] + step, steps=3)
     expect(column(board, LAST)).to_contain_text("DB will deploy after Rabbitmq.")

@@ -1,7 +1,9 @@
 """Deployments: the plan first, then the live view, until the end."""
 
+import re
+
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.console.conftest import FIRST, LAST, OpenPage, World, card
 
@@ -16,7 +18,7 @@ def deploy(page: Page) -> None:
     expect(page.get_by_role("heading", name="Deployment #1")).to_be_visible()
 
 
-def lane(page: Page, stage: str):  # type: ignore[no-untyped-def]
+def lane(page: Page, stage: str) -> Locator:
     return page.locator(".lane").filter(has=page.get_by_role("heading", name=stage, exact=True))
 
 
@@ -47,7 +49,7 @@ def test_a_deployment_is_watched_to_its_end(board: Page, world: World) -> None:
     expect(lane(board, "JOB DEFAULT")).to_contain_text("deploying")
     status(board, "running")
     expect(board).to_have_title(f"▶ #1 · {world.name} · Stageline")
-    assert "running" in board.locator("link[rel=icon]").get_attribute("href")
+    expect(board.locator("link[rel=icon]")).to_have_attribute("href", re.compile("running"))
     board.reload()
     status(board, "running")
     world.server.kill()

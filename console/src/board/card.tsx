@@ -2,7 +2,7 @@ import { draggable } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
 import { memo, useEffect, useRef, useState } from "react";
 
 import { Menu } from "../parts/menu";
-import { Status, WORDS } from "../parts/status";
+import { Status } from "../parts/status";
 import type { Actions } from "./board";
 import type { Service, Stage } from "./state";
 
@@ -40,7 +40,6 @@ export const Card = memo(function Card({ service, stage, stages, status, isLifte
     [service, stage.id],
   );
 
-  const state = service.isSkipped ? "skipped" : status ? WORDS[status] : "not deployed";
   return (
     <li ref={card} className={`card${isLifted ? " lifted" : ""}${isDragged ? " dragged" : ""}${service.isSkipped ? " skipped" : ""}`}>
       <div
@@ -48,7 +47,6 @@ export const Card = memo(function Card({ service, stage, stages, status, isLifte
         className="body"
         role="button"
         data-service={service.id}
-        aria-label={`${service.name}, ${TYPES[service.type]}, ${state}`}
         aria-describedby="keys"
         tabIndex={entrance === id ? 0 : -1}
       >

@@ -71,11 +71,11 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
           data-head={stage.id}
           className="head"
           role="button"
-          aria-label={`Stage ${stage.position}: ${stage.name}, ${count(stage.services.length)}`}
           aria-describedby="keys"
           tabIndex={entrance === id ? 0 : -1}
           onDoubleClick={() => setRenaming(true)}
         >
+          <span className="said">Stage</span>
           <span className="position">{stage.position}</span>
           {!isRenaming && (
             <h2>
@@ -93,8 +93,9 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
             }}
           />
         )}
-        <span className="count" aria-hidden="true">
+        <span className="count">
           {stage.services.length}
+          <span className="said">{stage.services.length === 1 ? " service" : " services"}</span>
         </span>
         <Menu
           label={`Actions for stage ${stage.name}`}
@@ -146,10 +147,6 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
     </section>
   );
 });
-
-function count(services: number): string {
-  return services === 1 ? "1 service" : `${services} services`;
-}
 
 function Rename({ name, save }: { name: string; save: (name: string | null) => void }) {
   const [text, setText] = useState(name);

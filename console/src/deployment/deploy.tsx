@@ -56,7 +56,7 @@ function PlanDialog({ environment, close }: { environment: string; close: () => 
   }
 
   return (
-    <FormDialog title="Deploy" action="Deploy" close={close} submit={start}>
+    <FormDialog title="Deploy" action="Deploy" isDisabled={plan === null} close={close} submit={start}>
       {refusal && (
         <p role="alert" className="refusal">
           {refusal}

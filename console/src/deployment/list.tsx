@@ -16,7 +16,7 @@ export function Deployments({ environment }: { environment: string }) {
   const now = useNow(deployments?.some(({ finishedAt }) => finishedAt === null) ?? false);
 
   return (
-    <div className="list">
+    <div className="list deployments">
       <header>
         <h1>Deployments</h1>
         <DeployButton environment={environment} isEmpty={false} />
@@ -37,7 +37,7 @@ export function Deployments({ environment }: { environment: string }) {
                 </>
               )}
             </span>
-            <span className="soft">
+            <span className="soft duration">
               {startedAt && duration((finishedAt ? Date.parse(finishedAt) : now) - Date.parse(startedAt))}
             </span>
             <time className="soft" dateTime={requestedAt} title={moment(requestedAt)}>

@@ -18,6 +18,7 @@ const change = graphql(`
 export const HISTORY = graphql(
   `
     query History($environment: ID!, $filter: HistoryFilter, $after: String) {
+      cursor
       pipelineHistory(environment: $environment, filter: $filter, first: 50, after: $after) {
         edges { node { ...HistoryChange } }
         pageInfo { hasNextPage endCursor }

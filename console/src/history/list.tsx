@@ -28,6 +28,7 @@ export function HistoryList({ environment }: { environment: string }) {
   const [end, setEnd] = useState<string | null>(null);
   const [failure, setFailure] = useState<string | null>(null);
   const [times, setTimes] = useState(0);
+  const [begin, setBegin] = useState<string | null>(null);
 
   const read = useRef<(after: string | null) => Promise<void>>(undefined);
   useEffect(() => {
@@ -35,12 +36,13 @@ export function HistoryList({ environment }: { environment: string }) {
     read.current = async (after) => {
       const filter = { text: text || null, origins: origin && [origin] };
       try {
-        const { pipelineHistory: page } = await api.query(HISTORY, { environment, filter, after });
+        const { cursor, pipelineHistory: page } = await api.query(HISTORY, { environment, filter, after });
         if (isOver || !page) return;
         const nodes = page.edges.map(({ node }) => node);
         setChanges((known) => (after === null || known === null ? nodes : [...known, ...nodes]));
         setEnd(page.pageInfo.hasNextPage ? page.pageInfo.endCursor : null);
         setFailure(null);
+        setBegin((known) => known ?? cursor);
       } catch (fault) {
         if (!isOver) setFailure(message(fault));
       }
@@ -51,18 +53,14 @@ export function HistoryList({ environment }: { environment: string }) {
     };
   }, [api, environment, text, origin, times]);
 
-  const newest = useRef<string>(undefined);
-  newest.current ??= text || origin ? undefined : changes?.[0]?.cursor;
-  const isRead = newest.current !== undefined;
   useEffect(() => {
-    if (!isRead) return;
+    if (begin === null) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const stop = api.follow(
       NEWER,
-      { environment, after: newest.current! },
+      { environment, after: begin },
       {
-        next: ({ pipelineEvents: { cursor } }) => {
-          newest.current = cursor;
+        next: () => {
           clearTimeout(timer);
           timer = setTimeout(() => setTimes((n) => n + 1), PAUSE);
         },
@@ -72,7 +70,7 @@ export function HistoryList({ environment }: { environment: string }) {
       clearTimeout(timer);
       stop();
     };
-  }, [api, environment, isRead]);
+  }, [api, environment, begin]);
 
   function set(name: string, value: string) {
     setParameters(

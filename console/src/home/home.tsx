@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 import { Link, useLocation, useSearchParams } from "wouter";
 
 import { useApi, useQuery } from "../api/context";
+import { BASE } from "../base";
 import { ago } from "../parts/format";
 import { NameDialog } from "../parts/dialog";
 import { Failed, Loading } from "../parts/states";
@@ -48,6 +49,9 @@ export function Home() {
         {projects?.map((project) => (
           <Project key={project.id} id={project.id} name={project.name} />
         ))}
+        <footer className="soft">
+          For programs there is <a href={`${BASE}/graphql`}>the GraphQL API</a>.
+        </footer>
       </div>
       {isCreating && <NameDialog title="New project" action="Create" save={create} close={() => setCreating(false)} />}
     </Shell>

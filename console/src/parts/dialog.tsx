@@ -40,12 +40,13 @@ export function Dialog({ title, close, children }: Props) {
 interface FormProps extends Props {
   action: string;
   isDangerous?: boolean;
+  isDisabled?: boolean;
   /** Return why it was refused, or null. */
   submit: (form: FormData) => Promise<string | null>;
 }
 
 /** A dialog with a form, which stays open until the server accepts it. */
-export function FormDialog({ title, action, isDangerous = false, submit, close, children }: FormProps) {
+export function FormDialog({ title, action, isDangerous = false, isDisabled = false, submit, close, children }: FormProps) {
   const [refusal, setRefusal] = useState("");
   const [isBusy, setBusy] = useState(false);
 
@@ -69,7 +70,7 @@ export function FormDialog({ title, action, isDangerous = false, submit, close, 
           <button type="button" onClick={close}>
             Cancel
           </button>
-          <button className={isDangerous ? "dangerous" : "primary"} disabled={isBusy}>
+          <button className={isDangerous ? "dangerous" : "primary"} disabled={isBusy || isDisabled}>
             {action}
           </button>
         </div>
