@@ -146,6 +146,7 @@ def test_a_refused_name_stays_in_the_dialog_with_the_reason(board: Page) -> None
     board.get_by_label("Name").fill(FIRST)
     board.get_by_role("button", name="Create").click()
     expect(board.get_by_role("dialog").get_by_role("alert")).to_contain_text(FIRST)
+    expect(board.locator(".notices li")).to_have_count(0)  # it is said once
     expect(board.get_by_label("Name")).to_have_value(FIRST)
     board.keyboard.press("Escape")
     expect(board.get_by_role("dialog")).to_have_count(0)

@@ -323,6 +323,7 @@ export function Board({ environment }: { environment: string }) {
           save={(name, description) =>
             changes.send({
               document: CREATE_STAGE,
+              isInDialog: true,
               variables: { name, description },
               wish: `Creating stage ${name}`,
               done: `Stage ${name} is created.`,
@@ -337,6 +338,7 @@ export function Board({ environment }: { environment: string }) {
           save={(description) =>
             changes.send({
               document: EDIT_STAGE,
+              isInDialog: true,
               variables: { stage: open.stage.id, description },
               wish: `Describing stage ${open.stage.name}`,
               done: `${open.stage.name} has a new description.`,
@@ -352,6 +354,7 @@ export function Board({ environment }: { environment: string }) {
           remove={(servicesTo) =>
             changes.send({
               document: DELETE_STAGE,
+              isInDialog: true,
               variables: { stage: open.stage.id, servicesTo },
               wish: `Deleting stage ${open.stage.name}`,
               done: `Stage ${open.stage.name} is deleted.`,
@@ -367,6 +370,7 @@ export function Board({ environment }: { environment: string }) {
           save={(variables) =>
             changes.send({
               document: ADD_SERVICE,
+              isInDialog: true,
               variables,
               wish: `Adding ${variables.name}`,
               done: `${variables.name} is added.`,

@@ -16,6 +16,8 @@ interface Change<Variables> {
   /** The change in words, as a wish and when it is done. */
   wish: string;
   done: string;
+  /** Whether a dialog shows the refusal. */
+  isInDialog?: boolean;
   /** What the board draws meanwhile. */
   move?: (key: string) => Move;
 }
@@ -56,7 +58,7 @@ export class Changes {
     try {
       ({ answer } = await this.api.mutate(change.document, variables));
     } catch (fault) {
-      return this.refused(change.wish, shown, message(fault));
+      return this.refused(change, shown, message(fault));
     }
     if (answer.__typename === "Refusal") {
       if (answer.code === "VERSION_MISMATCH" || answer.code === "CHANGED_MEANWHILE") {
@@ -69,7 +71,7 @@ export class Changes {
         say(`${change.wish}: somebody else changed this meanwhile.`);
         return null;
       }
-      return this.refused(change.wish, shown, answer.message);
+      return this.refused(change, shown, answer.message);
     }
     const version = answer.pipeline?.version ?? answer.snapshot?.version ?? since;
     this.state.settle(shown, version);
@@ -81,9 +83,9 @@ export class Changes {
     return null;
   }
 
-  private refused(wish: string, key: string, why: string): string {
+  private refused({ wish, isInDialog }: { wish: string; isInDialog?: boolean }, key: string, why: string): string {
     this.state.settle(key);
-    show({ text: `${wish} was refused: ${why}`, isRefusal: true });
+    if (!isInDialog) show({ text: `${wish} was refused: ${why}`, isRefusal: true });
     return why;
   }
 
