@@ -55,7 +55,9 @@ class Console:
                 return
             digest = self._digest()
             new, old = self.page.with_name("page.new"), self.page.with_name("page.old")
-            subprocess.run([*command, "ci", "--ignore-scripts"], cwd=self.sources, check=True, env=env)
+            print("console: Building the page.", file=sys.stderr)
+            install = [*command, "ci", "--ignore-scripts", "--loglevel", "error"]
+            subprocess.run(install, cwd=self.sources, check=True, env=env, stdout=subprocess.DEVNULL)
             vite = [node, "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn", "--outDir", str(new)]
             subprocess.run(vite, cwd=self.sources, check=True, env=env)
             (new / ".built").write_text(digest, encoding="utf-8")
@@ -125,9 +127,15 @@ def main() -> int:
         return 0
     found = find_node()
     if found is None:
-        print(MISSING, file=sys.stderr)
         return NODE_IS_MISSING
-    console.build(*found)
+    try:
+        console.build(*found)
+    except subprocess.CalledProcessError as fault:
+        print(
+            f"console: The page could not be built: {Path(fault.cmd[0]).name} ended with {fault.returncode}.",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

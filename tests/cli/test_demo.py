@@ -114,7 +114,7 @@ def test_the_demo_shows_the_way_on_and_stays_until_it_is_stopped(newcomer: Shell
     demo = subprocess.Popen(
         program, env=newcomer.env, cwd=newcomer.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    shown = "\n".join(wait_for_line(demo, "/#token=")  # the console is the last line)
+    shown = "\n".join(wait_for_line(demo, "/#token="))  # the console is the last line
     assert "API gateway  http://127.0.0.1:" in shown
     assert len(newcomer.done("deployment", "list", "--json").json["deployments"]) == 1  # by the context that was set
     demo.send_signal(signal.SIGTERM)
