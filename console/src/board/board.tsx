@@ -1,7 +1,7 @@
 import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
 import { monitorForElements } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
 import { autoScrollForElements } from "@atlaskit/pragmatic-drag-and-drop-auto-scroll/element";
-import { useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore, type KeyboardEvent } from "react";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore, type KeyboardEvent } from "react";
 import { Link } from "wouter";
 
 import { useApi, useNewest, useQuery } from "../api/context";
@@ -173,6 +173,8 @@ export function Board({ environment }: { environment: string }) {
     );
   }, [actions, state, pipeline === null]);
 
+  const allStages = useCallback(() => state.current()?.stages ?? [], [state]);
+
   // The element that has the focus is drawn anew when its service changes the stage: the focus follows it.
   const focused = useRef<string>(undefined);
   useLayoutEffect(() => {
@@ -248,6 +250,9 @@ export function Board({ environment }: { environment: string }) {
 
   const services = stages.flatMap((stage) => stage.services);
   const entrance = home !== null && document.getElementById(home) ? home : stages[0] ? `head-${stages[0].id}` : null;
+  const entered = stages.find(
+    ({ id, services }) => entrance === `head-${id}` || services.some((each) => entrance === `card-${each.id}`),
+  );
   const newest = latest.data?.deployments.edges[0]?.node;
 
   return (
@@ -296,10 +301,10 @@ export function Board({ environment }: { environment: string }) {
           <Column
             key={stage.id}
             stage={stage}
-            stages={stages}
+            stages={allStages}
             statuses={statuses}
             lifted={lifted && (lifted.target === stage.id || holds(stage, lifted)) ? lifted : null}
-            entrance={entrance}
+            entrance={stage === entered ? entrance : null}
             actions={actions}
           />
         ))}

@@ -9,10 +9,11 @@ import type { Service, Stage } from "./state";
 interface Props {
   service: Service;
   stage: Stage;
-  stages: Stage[];
+  stages: () => Stage[];
   status: string | undefined;
   isLifted: boolean;
-  entrance: string | null;
+  /** Whether Tab reaches it. */
+  isEntrance: boolean;
   actions: Actions;
 }
 
@@ -24,7 +25,7 @@ export const TYPES: Record<string, string> = {
 };
 
 /** A service: its name, its type, and its status now. */
-export const Card = memo(function Card({ service, stage, stages, status, isLifted, entrance, actions }: Props) {
+export const Card = memo(function Card({ service, stage, stages, status, isLifted, isEntrance, actions }: Props) {
   const card = useRef<HTMLLIElement>(null);
   const [isDragged, setDragged] = useState(false);
   const id = `card-${service.id}`;
@@ -48,7 +49,7 @@ export const Card = memo(function Card({ service, stage, stages, status, isLifte
         role="button"
         data-service={service.id}
         aria-describedby="keys"
-        tabIndex={entrance === id ? 0 : -1}
+        tabIndex={isEntrance ? 0 : -1}
       >
         <bdi className="name" title={service.name}>
           {service.name}
@@ -60,13 +61,13 @@ export const Card = memo(function Card({ service, stage, stages, status, isLifte
       </div>
       <Menu
         label={`Actions for ${service.name}`}
-        tabIndex={entrance === id ? 0 : -1}
-        items={[
+        tabIndex={isEntrance ? 0 : -1}
+        items={() => [
           {
             label: service.isSkipped ? "Deploy again" : "Skip in deployments",
             action: () => actions.skip(service, !service.isSkipped),
           },
-          ...stages
+          ...stages()
             .filter((each) => each.id !== stage.id)
             .map((each, index) => ({
               label: `${each.position} · ${each.name}`,

@@ -10,10 +10,11 @@ import type { Service, Stage } from "./state";
 
 interface Props {
   stage: Stage;
-  stages: Stage[];
+  /** Return all stages as they are now; a new order alone draws no column again. */
+  stages: () => Stage[];
   statuses: Map<string, string>;
   lifted: Lifted | null;
-  /** Id of the element that Tab reaches. */
+  /** Id of the element that Tab reaches, if it is in this column. */
   entrance: string | null;
   actions: Actions;
 }
@@ -22,8 +23,8 @@ interface Props {
 export const Column = memo(function Column({ stage, stages, statuses, lifted, entrance, actions }: Props) {
   const column = useRef<HTMLElement>(null);
   const head = useRef<HTMLDivElement>(null);
-  const newest = useRef({ stage, stages });
-  newest.current = { stage, stages };
+  const newest = useRef(stage);
+  newest.current = stage;
   const [over, setOver] = useState<string | null>(null);
   const [isRenaming, setRenaming] = useState(false);
 
@@ -40,21 +41,22 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
           getData: () => ({ stage: stage.id }),
           onDragEnter: ({ source }) => {
             const { service, from } = source.data as { service?: Service; from: string };
-            const { stage, stages } = newest.current;
+            const stage = newest.current;
             if (from === stage.id) return;
-            setOver(service ? consequence(stages, service, stage) : `It becomes stage ${stage.position}.`);
+            setOver(service ? consequence(stages(), service, stage) : `It becomes stage ${stage.position}.`);
           },
           onDragLeave: () => setOver(null),
           onDrop: () => setOver(null),
         }),
       ),
-    [stage.id],
+    [stage.id, stages],
   );
 
-  const service = lifted && "service" in lifted ? stages.flatMap((each) => each.services).find(({ id }) => id === lifted.service) : undefined;
-  const isHolder = lifted && ("stage" in lifted ? lifted.stage === stage.id : stage.services.includes(service!));
+  const service = lifted ? carried(stages(), lifted) : undefined;
+  const isHolder = lifted && (service ? stage.services.includes(service) : "stage" in lifted && lifted.stage === stage.id);
   const isTarget = lifted?.target === stage.id && !isHolder;
-  const hint = over ?? (isTarget ? (service ? consequence(stages, service, stage) : `It becomes stage ${stage.position}.`) : null);
+  const wish = service ? consequence(stages(), service, stage) : `It becomes stage ${stage.position}.`;
+  const hint = over ?? (isTarget ? wish : null);
   const id = `head-${stage.id}`;
 
   return (
@@ -100,7 +102,7 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
         <Menu
           label={`Actions for stage ${stage.name}`}
           tabIndex={entrance === id ? 0 : -1}
-          items={[
+          items={() => [
             { label: "Add a service …", action: () => actions.open({ dialog: "service", stage }) },
             { label: "Rename", action: () => setRenaming(true) },
             { label: "Describe …", action: () => actions.open({ dialog: "describe", stage }) },
@@ -111,13 +113,13 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
             },
             {
               label: "Move right",
-              isDisabled: stage.position === stages.length,
+              isDisabled: stage.position === stages().length,
               action: () => actions.moveStage(stage, stage.position + 1),
             },
             {
               label: "Delete …",
               isDangerous: true,
-              isDisabled: stages.length === 1,
+              isDisabled: stages().length === 1,
               action: () => actions.open({ dialog: "delete", stage }),
             },
           ]}
@@ -133,7 +135,7 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
             stages={stages}
             status={statuses.get(each.id)}
             isLifted={service === each}
-            entrance={entrance}
+            isEntrance={entrance === `card-${each.id}`}
             actions={actions}
           />
         ))}
@@ -147,6 +149,12 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
     </section>
   );
 });
+
+/** Return the service that the keyboard carries, if it carries one. */
+function carried(stages: Stage[], lifted: Lifted): Service | undefined {
+  if ("stage" in lifted) return undefined;
+  return stages.flatMap(({ services }) => services).find(({ id }) => id === lifted.service);
+}
 
 function Rename({ name, save }: { name: string; save: (name: string | null) => void }) {
   const [text, setText] = useState(name);

@@ -133,7 +133,7 @@ function Cancel({ deployment }: { deployment: Deployment }) {
     <Menu
       label="Cancel the deployment"
       text="Cancel …"
-      items={[
+      items={() => [
         {
           label: "Finish running steps, start no more",
           isDisabled: deployment.cancellation !== null,

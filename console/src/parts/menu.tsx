@@ -13,7 +13,8 @@ export interface Item {
 
 interface Props {
   label: string;
-  items: Item[];
+  /** The items, which are made when the menu opens. */
+  items: () => Item[];
   /** What the button shows; three dots if missing. */
   text?: string;
   tabIndex?: number;
@@ -40,7 +41,7 @@ export function Menu({ label, items, text, tabIndex }: Props) {
       >
         {text ?? <span aria-hidden="true">⋯</span>}
       </button>
-      {isOpen && <List id={id} label={label} items={items} button={button.current!} close={() => setOpen(false)} />}
+      {isOpen && <List id={id} label={label} items={items()} button={button.current!} close={() => setOpen(false)} />}
     </>
   );
 }
