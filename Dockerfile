@@ -1,3 +1,11 @@
+FROM node:24.19.0-trixie-slim AS console
+WORKDIR /src/console
+COPY console/package.json console/package-lock.json console/.npmrc ./
+RUN npm ci --ignore-scripts
+COPY console ./
+RUN npm run build
+
+
 FROM python:3.12.13-slim-trixie AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
@@ -11,7 +19,7 @@ RUN python -m venv --without-pip /opt/stageline \
 COPY requirements-dev.lock ./
 RUN pip install --no-deps --require-hashes --requirement requirements-dev.lock
 
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY cache ./cache
 COPY domain ./domain
 COPY store ./store
@@ -21,6 +29,7 @@ COPY runner ./runner
 COPY endpoint ./endpoint
 COPY gql ./gql
 COPY server ./server
+COPY --from=console /src/server/console/page ./server/console/page
 COPY cli ./cli
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
     && pip --python /opt/stageline install --no-deps /tmp/wheel/*.whl

@@ -216,7 +216,7 @@ def _show_around(url: str, has_variables: bool) -> None:
         "",
         "Everything is running:",
         *(f"  API gateway  http://127.0.0.1:{port}  (a visit goes through all seven)" for port in services[DOOR].ports),
-        f"  GraphiQL     {url}/graphql#token={client.server.token}  (the token is the demo's, and ends with it)",
+        f"  GraphiQL     {url}/graphql#token={client.server.token}",
         "",
         "Try next, in another terminal:",
         *_exports(has_variables),
@@ -226,6 +226,9 @@ def _show_around(url: str, has_variables: bool) -> None:
         f"  {stageline} environment deploy --watch",
         "",
         "Ctrl-C here stops the server and the services.",
+        "",
+        "See the order, change it by hand and watch it run, signed in with the demo's token, which ends with it:",
+        f"  {url}/#token={client.server.token}",
     ]
     write("\n".join(lines))
 

@@ -27,7 +27,7 @@ from gql.context import Application
 from gql.contract.errors import unavailable
 from gql.document import pipeline
 from gql.schema import schema
-from server import audit, connection, graphiql, logs, signing
+from server import audit, connection, console, graphiql, logs, signing
 from server.auth import AdminTokenUnusable, Keyring, Tokens, new_token, read_admin_token
 from server.components import Components, running
 from server.cors import cors
@@ -60,7 +60,7 @@ def app(settings: Settings, url: str) -> Starlette:
             if settings.database is not None:
                 await signing.compare(settings, settings.database, components.application.signing_key)
             await _provide_token(settings, url, components.tokens)
-            faces = "the API at /graphql" if persisted.refuses else "GraphiQL in a browser, the API at /graphql"
+            faces = "the API at /graphql" if persisted.refuses else "the console at /, GraphiQL and the API at /graphql"
             if settings.root_path:
                 faces += f"; behind a proxy below {settings.root_path}"
             logger.info(
@@ -127,7 +127,7 @@ def app(settings: Settings, url: str) -> Starlette:
     compiled = CompiledQueries(schema) if settings.compiles else None
     view = View(schema, backend, authenticate, page, persisted, settings.origins, connection.streams(), compiled)
     routes: list[BaseRoute] = [
-        Route("/", home),
+        *([Route("/", home)] if persisted.refuses else console.routes()),
         Route("/health", health_),
         Route("/health/live", live),
         WebSocketRoute("/graphql", view),

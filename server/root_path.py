@@ -15,7 +15,17 @@ MAX_ROOT_PATH = 200
 
 SEGMENTS = re.compile(r"(?:/(?!\.\.?(?:/|$))[\w.~-]+)+", re.ASCII)
 
-OWN = "/audit/", "/graphiql/", "/graphql/", "/health/", "/schemas/"
+OWN = (
+    "/assets/",
+    "/audit/",
+    "/deployments/",
+    "/environments/",
+    "/graphiql/",
+    "/graphql/",
+    "/health/",
+    "/logs/",
+    "/schemas/",
+)
 """Beginnings of the application's own paths, which could not be told from a root path."""
 
 PREFIX, PROTO = b"x-forwarded-prefix", b"x-forwarded-proto"

@@ -13,7 +13,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ["requirements.lock", "requirements-dev.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-node.lock"]
 FOLDERS = ["cache", "domain", "store", "projections", "application", "runner", "endpoint", "gql", "server", "cli"]
 
 
@@ -90,6 +90,7 @@ def test_the_locks_hold_what_the_project_asks_for_and_agree() -> None:
     runtime, development = locked("requirements.lock"), locked("requirements-dev.lock")
     assert names(project()["project"]["dependencies"]) <= runtime.keys()
     assert names(project()["dependency-groups"]["dev"]) <= development.keys()
+    assert names(project()["dependency-groups"]["node"]) == locked("requirements-node.lock").keys()
     assert runtime.items() <= development.items()
 
 

@@ -12,11 +12,6 @@ from store import ids
 from tests.gql.stageline import Stageline
 
 
-def test_the_root_leads_to_where_graphql_is(stageline: Stageline) -> None:
-    answer = stageline.send("GET", "/")
-    assert (answer.status_code, answer.headers["location"]) == (307, "/graphql")
-
-
 @pytest.mark.parametrize("path", ["/graphql/", "/health/x", "/log.db", "/graphiql", "/graphiql/assets/../../app.py"])
 def test_there_is_nothing_elsewhere(stageline: Stageline, path: str) -> None:
     assert stageline.send("GET", path).status_code in (307, 404)

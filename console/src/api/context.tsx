@@ -1,0 +1,59 @@
+import { createContext, use, useCallback, useEffect, useState } from "react";
+import type { AnyVariables, TypedDocumentNode } from "@urql/core";
+
+import { message, type Api } from "./client";
+
+export const ApiContext = createContext<Api | null>(null);
+
+export function useApi(): Api {
+  const api = use(ApiContext);
+  if (!api) throw new Error("useApi outside of ApiContext");
+  return api;
+}
+
+export type Loaded<Data> =
+  | { state: "loading"; data?: Data }
+  | { state: "failed"; message: string; data?: Data }
+  | { state: "loaded"; data: Data };
+
+/** Follow the newest value of a subscription that sends it at once; it is read again when *key* changes. */
+export function useNewest<Data, Variables extends Record<string, unknown>>(
+  document: TypedDocumentNode<Data, Variables>,
+  variables: Variables,
+): Loaded<Data> {
+  const api = useApi();
+  const key = JSON.stringify(variables);
+  const [loaded, setLoaded] = useState<Loaded<Data> & { of?: string }>({ state: "loading" });
+  useEffect(
+    () =>
+      api.follow(document, JSON.parse(key) as Variables, {
+        next: (data) => setLoaded({ state: "loaded", data, of: key }),
+        failed: (text) => setLoaded({ state: "failed", message: text, of: key }),
+      }),
+    [api, document, key],
+  );
+  return loaded.of === key ? loaded : { state: "loading" };
+}
+
+/** Read a query; return it with a function that reads it again. */
+export function useQuery<Data, Variables extends AnyVariables>(
+  document: TypedDocumentNode<Data, Variables>,
+  variables: Variables,
+): [Loaded<Data>, () => void] {
+  const api = useApi();
+  const key = JSON.stringify(variables);
+  const [times, setTimes] = useState(0);
+  const [loaded, setLoaded] = useState<Loaded<Data> & { of?: string }>({ state: "loading" });
+  useEffect(() => {
+    let isOver = false;
+    api.query(document, JSON.parse(key) as Variables).then(
+      (data) => isOver || setLoaded({ state: "loaded", data, of: key }),
+      (fault: unknown) => isOver || setLoaded({ state: "failed", message: message(fault), of: key }),
+    );
+    return () => {
+      isOver = true;
+    };
+  }, [api, document, key, times]);
+  const again = useCallback(() => setTimes((n) => n + 1), []);
+  return [loaded.of === key ? loaded : { state: "loading" }, again];
+}

@@ -1,0 +1,54 @@
+import { useEffect, useState, useSyncExternalStore } from "react";
+import { Link, Route, Router, Switch } from "wouter";
+
+import { Api } from "./api/client";
+import { ApiContext } from "./api/context";
+import { BASE } from "./base";
+import { DeploymentPage } from "./deployment/page";
+import { EnvironmentPage } from "./environment/page";
+import { Home } from "./home/home";
+import { Shell } from "./parts/shell";
+import * as session from "./session/session";
+import { SignIn } from "./session/sign-in";
+
+export function App() {
+  const now = useSyncExternalStore(session.subscribe, session.current);
+  if (now.state === "asking") return null;
+  if (now.state === "out") return <SignIn why={now.why} />;
+  return <Console key={now.secret} secret={now.secret} />;
+}
+
+function Console({ secret }: { secret: string }) {
+  const [api, setApi] = useState<Api>();
+  useEffect(() => {
+    const opened = new Api(secret);
+    setApi(opened);
+    return () => opened.close();
+  }, [secret]);
+  if (!api) return null;
+  return (
+    <ApiContext value={api}>
+      <Router base={BASE}>
+        <Switch>
+          <Route path="/">
+            <Home />
+          </Route>
+          <Route path="/environments/:environment/:tab?">
+            {({ environment, tab }) => <EnvironmentPage key={environment} id={environment} tab={tab ?? "board"} />}
+          </Route>
+          <Route path="/deployments/:deployment">
+            {({ deployment }) => <DeploymentPage key={deployment} id={deployment} />}
+          </Route>
+          <Route>
+            <Shell title="Not found">
+              <div className="empty">
+                <p>There is no such page.</p>
+                <Link href="/">All environments</Link>
+              </div>
+            </Shell>
+          </Route>
+        </Switch>
+      </Router>
+    </ApiContext>
+  );
+}

@@ -1,0 +1,81 @@
+import { draggable } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
+import { memo, useEffect, useRef, useState } from "react";
+
+import { Menu } from "../parts/menu";
+import { Status } from "../parts/status";
+import type { Actions } from "./board";
+import type { Service, Stage } from "./state";
+
+interface Props {
+  service: Service;
+  stage: Stage;
+  stages: () => Stage[];
+  status: string | undefined;
+  isLifted: boolean;
+  /** Whether Tab reaches it. */
+  isEntrance: boolean;
+  actions: Actions;
+}
+
+export const TYPES: Record<string, string> = {
+  DATABASE: "database",
+  JOB: "job",
+  CONTAINER: "container",
+  APPLICATION: "application",
+};
+
+/** A service: its name, its type, and its status now. */
+export const Card = memo(function Card({ service, stage, stages, status, isLifted, isEntrance, actions }: Props) {
+  const card = useRef<HTMLLIElement>(null);
+  const [isDragged, setDragged] = useState(false);
+  const id = `card-${service.id}`;
+
+  useEffect(
+    () =>
+      draggable({
+        element: card.current!,
+        getInitialData: () => ({ service, from: stage.id }),
+        onDragStart: () => setDragged(true),
+        onDrop: () => setDragged(false),
+      }),
+    [service, stage.id],
+  );
+
+  return (
+    <li ref={card} className={`card${isLifted ? " lifted" : ""}${isDragged ? " dragged" : ""}${service.isSkipped ? " skipped" : ""}`}>
+      <div
+        id={id}
+        className="body"
+        role="button"
+        data-service={service.id}
+        aria-describedby="keys"
+        tabIndex={isEntrance ? 0 : -1}
+      >
+        <bdi className="name" title={service.name}>
+          {service.name}
+        </bdi>
+        <span className="facts">
+          <span>{TYPES[service.type]}</span>
+          {service.isSkipped ? <Status status="SKIPPED" /> : status ? <Status status={status} /> : <span>not deployed</span>}
+        </span>
+      </div>
+      <Menu
+        label={`Actions for ${service.name}`}
+        tabIndex={isEntrance ? 0 : -1}
+        items={() => [
+          {
+            label: service.isSkipped ? "Deploy again" : "Skip in deployments",
+            action: () => actions.skip(service, !service.isSkipped),
+          },
+          ...stages()
+            .filter((each) => each.id !== stage.id)
+            .map((each, index) => ({
+              label: `${each.position} · ${each.name}`,
+              group: index === 0 ? "Move to stage" : undefined,
+              action: () => actions.moveService(service, each),
+            })),
+        ]}
+      />
+    </li>
+  );
+});

@@ -1,0 +1,176 @@
+import { draggable, dropTargetForElements } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
+import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
+import { memo, useEffect, useRef, useState } from "react";
+
+import { Menu } from "../parts/menu";
+import type { Actions, Lifted } from "./board";
+import { Card } from "./card";
+import { consequence } from "./order";
+import type { Service, Stage } from "./state";
+
+interface Props {
+  stage: Stage;
+  /** Return all stages as they are now; a new order alone draws no column again. */
+  stages: () => Stage[];
+  statuses: Map<string, string>;
+  lifted: Lifted | null;
+  /** Id of the element that Tab reaches, if it is in this column. */
+  entrance: string | null;
+  actions: Actions;
+}
+
+/** A stage: its place in the order, its name, and its services. */
+export const Column = memo(function Column({ stage, stages, statuses, lifted, entrance, actions }: Props) {
+  const column = useRef<HTMLElement>(null);
+  const head = useRef<HTMLDivElement>(null);
+  const newest = useRef(stage);
+  newest.current = stage;
+  const [over, setOver] = useState<string | null>(null);
+  const [isRenaming, setRenaming] = useState(false);
+
+  useEffect(
+    () =>
+      combine(
+        draggable({
+          element: column.current!,
+          dragHandle: head.current!,
+          getInitialData: () => ({ from: stage.id }),
+        }),
+        dropTargetForElements({
+          element: column.current!,
+          getData: () => ({ stage: stage.id }),
+          onDragEnter: ({ source }) => {
+            const { service, from } = source.data as { service?: Service; from: string };
+            const stage = newest.current;
+            if (from === stage.id) return;
+            setOver(service ? consequence(stages(), service, stage) : `It becomes stage ${stage.position}.`);
+          },
+          onDragLeave: () => setOver(null),
+          onDrop: () => setOver(null),
+        }),
+      ),
+    [stage.id, stages],
+  );
+
+  const service = lifted ? carried(stages(), lifted) : undefined;
+  const isHolder = lifted && (service ? stage.services.includes(service) : "stage" in lifted && lifted.stage === stage.id);
+  const isTarget = lifted?.target === stage.id && !isHolder;
+  const wish = service ? consequence(stages(), service, stage) : `It becomes stage ${stage.position}.`;
+  const hint = over ?? (isTarget ? wish : null);
+  const id = `head-${stage.id}`;
+
+  return (
+    <section
+      ref={column}
+      className={`column${hint ? " over" : ""}${isHolder && "stage" in lifted ? " lifted" : ""}`}
+      data-column={stage.id}
+      aria-label={`Stage ${stage.position}: ${stage.name}`}
+    >
+      <header>
+        <div
+          ref={head}
+          id={id}
+          data-head={stage.id}
+          className="head"
+          role="button"
+          aria-describedby="keys"
+          tabIndex={entrance === id ? 0 : -1}
+          onDoubleClick={() => setRenaming(true)}
+        >
+          <span className="said">Stage</span>
+          <span className="position">{stage.position}</span>
+          {!isRenaming && (
+            <h2>
+              <bdi>{stage.name}</bdi>
+            </h2>
+          )}
+        </div>
+        {isRenaming && (
+          <Rename
+            name={stage.name}
+            save={(name) => {
+              setRenaming(false);
+              head.current?.focus();
+              if (name && name !== stage.name) void actions.rename(stage, name);
+            }}
+          />
+        )}
+        <span className="count">
+          {stage.services.length}
+          <span className="said">{stage.services.length === 1 ? " service" : " services"}</span>
+        </span>
+        <Menu
+          label={`Actions for stage ${stage.name}`}
+          tabIndex={entrance === id ? 0 : -1}
+          items={() => [
+            { label: "Add a service …", action: () => actions.open({ dialog: "service", stage }) },
+            { label: "Rename", action: () => setRenaming(true) },
+            { label: "Describe …", action: () => actions.open({ dialog: "describe", stage }) },
+            {
+              label: "Move left",
+              isDisabled: stage.position === 1,
+              action: () => actions.moveStage(stage, stage.position - 1),
+            },
+            {
+              label: "Move right",
+              isDisabled: stage.position === stages().length,
+              action: () => actions.moveStage(stage, stage.position + 1),
+            },
+            {
+              label: "Delete …",
+              isDangerous: true,
+              isDisabled: stages().length === 1,
+              action: () => actions.open({ dialog: "delete", stage }),
+            },
+          ]}
+        />
+      </header>
+      {stage.description && <p className="description">{stage.description}</p>}
+      <ul className="cards">
+        {stage.services.map((each) => (
+          <Card
+            key={each.id}
+            service={each}
+            stage={stage}
+            stages={stages}
+            status={statuses.get(each.id)}
+            isLifted={service === each}
+            isEntrance={entrance === `card-${each.id}`}
+            actions={actions}
+          />
+        ))}
+      </ul>
+      {hint && (
+        <p className="hint">
+          <bdi>{hint}</bdi>
+        </p>
+      )}
+      {!hint && stage.services.length === 0 && <p className="nothing">No services</p>}
+    </section>
+  );
+});
+
+/** Return the service that the keyboard carries, if it carries one. */
+function carried(stages: Stage[], lifted: Lifted): Service | undefined {
+  if ("stage" in lifted) return undefined;
+  return stages.flatMap(({ services }) => services).find(({ id }) => id === lifted.service);
+}
+
+function Rename({ name, save }: { name: string; save: (name: string | null) => void }) {
+  const [text, setText] = useState(name);
+  return (
+    <input
+      aria-label="Name of the stage"
+      value={text}
+      autoFocus
+      onFocus={(event) => event.target.select()}
+      onChange={(event) => setText(event.target.value)}
+      onBlur={() => save(null)}
+      onKeyDown={(event) => {
+        event.stopPropagation();
+        if (event.key === "Enter") save(text.trim());
+        else if (event.key === "Escape") save(null);
+      }}
+    />
+  );
+}

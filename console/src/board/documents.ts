@@ -1,0 +1,192 @@
+import { graphql } from "../graphql";
+
+export const BOARD = graphql(`
+  subscription Board($environment: ID!) {
+    pipeline(environment: $environment) {
+      id
+      version
+      cursor
+      environment { id }
+      stages { id position name description services { id name type isSkipped } }
+    }
+  }
+`);
+
+export const CHANGES = graphql(`
+  subscription BoardChanges($environment: ID!, $after: String) {
+    pipelineEvents(environment: $environment, after: $after) {
+      id
+      cursor
+      version
+      message
+      actor
+      actorName
+      service { serviceId }
+      stage { stageId }
+    }
+  }
+`);
+
+/** What the cards say of deployments: the newest of each service is in the latest deployments. */
+export const LATEST = graphql(`
+  subscription BoardDeployments($environment: ID!) {
+    deployments(environment: $environment, first: 3) {
+      edges {
+        node {
+          id
+          number
+          status
+          finishedAt
+          stages { id name status services { id serviceId status } }
+        }
+      }
+    }
+  }
+`);
+
+export const VIEWER = graphql(`
+  query Viewer {
+    viewer { actor { id name } canEdit canDeploy }
+  }
+`);
+
+const changed = graphql(`
+  fragment Changed on PipelineResult {
+    __typename
+    ... on PipelinePayload { changed pipeline { id version } snapshot { version } }
+    ... on Refusal { code message currentVersion events { id version message actor actorName } }
+  }
+`);
+
+export const MOVE_SERVICE = graphql(
+  `
+    mutation MoveService($environment: ID!, $service: ID!, $stage: ID!, $since: Int, $key: String!) {
+      answer: moveService(
+        environment: $environment
+        service: $service
+        stage: $stage
+        unchangedSince: $since
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+export const SKIP_SERVICE = graphql(
+  `
+    mutation SkipService($environment: ID!, $service: ID!, $since: Int, $key: String!) {
+      answer: skipService(environment: $environment, service: $service, unchangedSince: $since, idempotencyKey: $key) {
+        ...Changed
+      }
+    }
+  `,
+  [changed],
+);
+
+export const UNSKIP_SERVICE = graphql(
+  `
+    mutation UnskipService($environment: ID!, $service: ID!, $since: Int, $key: String!) {
+      answer: unskipService(environment: $environment, service: $service, unchangedSince: $since, idempotencyKey: $key) {
+        ...Changed
+      }
+    }
+  `,
+  [changed],
+);
+
+export const ADD_SERVICE = graphql(
+  `
+    mutation AddService(
+      $environment: ID!
+      $name: String!
+      $type: ServiceType!
+      $stage: ID
+      $spec: ServiceSpecInput
+      $key: String!
+    ) {
+      answer: addService(
+        environment: $environment
+        name: $name
+        type: $type
+        stage: $stage
+        spec: $spec
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+export const CREATE_STAGE = graphql(
+  `
+    mutation CreateStage($environment: ID!, $name: String!, $description: String!, $key: String!) {
+      answer: createStage(environment: $environment, name: $name, description: $description, idempotencyKey: $key) {
+        ...Changed
+      }
+    }
+  `,
+  [changed],
+);
+
+export const EDIT_STAGE = graphql(
+  `
+    mutation EditStage(
+      $environment: ID!
+      $stage: ID!
+      $name: String
+      $description: String
+      $since: Int
+      $key: String!
+    ) {
+      answer: editStage(
+        environment: $environment
+        stage: $stage
+        name: $name
+        description: $description
+        unchangedSince: $since
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+export const MOVE_STAGE = graphql(
+  `
+    mutation MoveStage($environment: ID!, $stage: ID!, $position: Int!, $since: Int, $key: String!) {
+      answer: moveStage(
+        environment: $environment
+        stage: $stage
+        to: { position: $position }
+        expectedVersion: $since
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+export const DELETE_STAGE = graphql(
+  `
+    mutation DeleteStage($environment: ID!, $stage: ID!, $servicesTo: ID, $since: Int, $key: String!) {
+      answer: deleteStage(
+        environment: $environment
+        stage: $stage
+        servicesTo: $servicesTo
+        unchangedSince: $since
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+export const UNDO = graphql(
+  `
+    mutation Undo($environment: ID!, $change: ID!, $key: String!) {
+      answer: undo(environment: $environment, change: $change, idempotencyKey: $key) { ...Changed }
+    }
+  `,
+  [changed],
+);

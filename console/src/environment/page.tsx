@@ -1,0 +1,54 @@
+import { Link } from "wouter";
+
+import { useQuery } from "../api/context";
+import { Board } from "../board/board";
+import { Deployments } from "../deployment/list";
+import { HistoryList } from "../history/list";
+import { Failed, Loading } from "../parts/states";
+import { Shell } from "../parts/shell";
+import { ENVIRONMENT } from "./documents";
+import { Switcher } from "./switcher";
+
+const TABS = [
+  { name: "board", title: "Board" },
+  { name: "deployments", title: "Deployments" },
+  { name: "history", title: "History" },
+];
+
+export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
+  const [loaded, again] = useQuery(ENVIRONMENT, { id });
+  if (loaded.state === "failed") return <Shell title="Environment">{<Failed message={loaded.message} again={again} />}</Shell>;
+  if (loaded.state === "loading") return <Shell title="Environment">{<Loading what="the environment" />}</Shell>;
+  const { environment } = loaded.data;
+  if (!environment || environment.isDeleted) {
+    return (
+      <Shell title="Not found">
+        <div className="empty">
+          <p>There is no such environment. It may have been deleted.</p>
+          <Link href="/">All environments</Link>
+        </div>
+      </Shell>
+    );
+  }
+  const title = TABS.find((each) => each.name === tab)?.title ?? "Not found";
+  return (
+    <Shell
+      title={`${title} · ${environment.name}`}
+      place={<Switcher environment={environment} tab={tab} />}
+      tabs={TABS.map(({ name, title }) => (
+        <Link
+          key={name}
+          href={name === "board" ? `/environments/${id}` : `/environments/${id}/${name}`}
+          aria-current={name === tab ? "page" : undefined}
+        >
+          {title}
+        </Link>
+      ))}
+    >
+      {tab === "board" && <Board environment={id} />}
+      {tab === "deployments" && <Deployments environment={id} />}
+      {tab === "history" && <HistoryList environment={id} />}
+      {title === "Not found" && <p className="empty">There is no such page.</p>}
+    </Shell>
+  );
+}

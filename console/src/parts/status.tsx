@@ -1,0 +1,32 @@
+import "./status.css";
+
+const SHAPES: Record<string, string> = {
+  QUEUED: "M8 4.5v4l2.5 1.5",
+  RUNNING: "M6.5 5v6l4.5-3z",
+  SUCCEEDED: "m4.8 8.3 2.2 2.2 4.3-4.8",
+  FAILED: "m5.5 5.5 5 5m0-5-5 5",
+  SKIPPED: "M5 8h6",
+  CANCELLED: "m5.2 10.8 5.6-5.6",
+};
+
+export const WORDS: Record<string, string> = {
+  QUEUED: "queued",
+  RUNNING: "running",
+  SUCCEEDED: "succeeded",
+  FAILED: "failed",
+  SKIPPED: "skipped",
+  CANCELLED: "cancelled",
+};
+
+/** The status as a shape, a colour and a word; without the word where the place has a legend. */
+export function Status({ status, isIconOnly = false }: { status: string; isIconOnly?: boolean }) {
+  return (
+    <span className={`status ${status.toLowerCase()}`} title={isIconOnly ? WORDS[status] : undefined}>
+      <svg viewBox="0 0 16 16" aria-hidden="true">
+        <circle cx="8" cy="8" r="7" />
+        <path d={SHAPES[status]} />
+      </svg>
+      <span className={isIconOnly ? "said" : undefined}>{WORDS[status]}</span>
+    </span>
+  );
+}

@@ -1,0 +1,51 @@
+"""axe finds no serious issue on any page, in both colour schemes."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import OpenPage, World, card
+from tests.serving import ROOT
+
+pytestmark = pytest.mark.long
+
+AXE = ROOT / "console/node_modules/axe-core/axe.min.js"
+
+
+def issues(page: Page) -> list[str]:
+    page.evaluate(AXE.read_text())
+    found: list[dict[str, Any]] = page.evaluate("axe.run().then((found) => found.violations)")
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    return [f"{each['id']}: {node['html']}: {node['failureSummary']}" for each in serious for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_issue(open_page: OpenPage, world: World, scheme: str) -> None:
+    world.add("Migrations", "JOB", "exit 3")
+    page = open_page("/", color_scheme=scheme, reduced_motion="reduce")
+    assert issues(page) == []
+    page.get_by_role("button", name="New project").click()
+    assert issues(page) == []
+    page.goto(f"/environments/{world.id}")
+    expect(card(page, "DB")).to_be_visible()
+    assert issues(page) == []
+    page.get_by_role("button", name="Actions for DB").click()
+    assert issues(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Deploy …").click()
+    expect(page.get_by_role("list", name="Order")).to_be_visible()
+    assert issues(page) == []
+    page.get_by_role("dialog").get_by_role("button", name="Deploy", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Migrations failed")
+    assert issues(page) == []
+    for tab, text in [("deployments", "#1"), ("history", "DB added")]:
+        page.goto(f"/environments/{world.id}/{tab}")
+        expect(page.get_by_text(text)).to_be_visible()
+        assert issues(page) == []
+    page.goto("/environments/none")
+    expect(page.get_by_text("There is no such environment.")).to_be_visible()
+    assert issues(page) == []
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Access token")).to_be_visible()
+    assert issues(page) == []

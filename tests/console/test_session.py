@@ -1,0 +1,183 @@
+"""Signing in and out, and what a page of another origin gains."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.console.conftest import World, card
+from tests.serving import Serving
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture
+def page(browser: Browser, server: Serving) -> Iterator[Page]:
+    context = browser.new_context(base_url=server.url)
+    yield context.new_page()
+    context.close()
+
+
+def sign_in(page: Page, token: str) -> None:
+    page.get_by_label("Access token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_a_person_signs_in_and_out(page: Page, server: Serving) -> None:
+    page.goto("/")
+    sign_in(page, server.token)
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    (cookie,) = page.context.cookies(f"{server.url}/graphql")
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/graphql")
+    secret = page.evaluate("JSON.parse(sessionStorage['stageline-session']).secret")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Access token")).to_be_visible()
+    assert page.context.cookies(f"{server.url}/graphql") == []
+    assert page.evaluate("sessionStorage.length") == 0
+    kept = {"cookie": f"{cookie['name']}={cookie['value']}", "stageline-session": secret}
+    assert httpx.post(f"{server.url}/graphql", json={"query": "{ cursor }"}, headers=kept).status_code == 401
+
+
+def test_the_token_is_kept_nowhere(page: Page, server: Serving) -> None:
+    page.goto(f"/#token={server.token}")
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    assert page.url == f"{server.url}/"
+    kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, history.state])")
+    assert server.token not in kept + page.content()
+    assert json.loads(json.loads(kept)[1]["stageline-session"]).keys() == {"secret", "expiresAt"}
+
+
+@pytest.mark.parametrize("token", ["stageline_nonsense", "täken", "a b"])
+def test_a_wrong_token_is_told(page: Page, server: Serving, token: str) -> None:
+    page.goto("/")
+    sign_in(page, token)
+    expect(page.get_by_role("alert")).to_have_text("The server does not accept this token.")
+    expect(page.get_by_label("Access token")).to_be_focused()
+    sign_in(page, server.token)
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+
+
+def test_a_session_that_ends_elsewhere_asks_again_and_keeps_the_place(page: Page, world: World) -> None:
+    made = world.server.stageline("token", "create", "lent", "--json").stdout
+    token: str = json.loads(made)["token"]
+    page.goto(f"/#token={token}")
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    page.goto(f"/environments/{world.id}")
+    expect(card(page, "DB")).to_be_visible()
+    world.server.stageline("token", "revoke", "lent", "--yes")
+    expect(page.get_by_role("alert")).to_have_text("Your session has ended. Sign in again.")
+    sign_in(page, world.server.token)
+    expect(card(page, "DB")).to_be_visible()
+
+
+def test_tabs_share_the_session(page: Page, server: Serving) -> None:
+    page.goto(f"/#token={server.token}")
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    other = page.context.new_page()
+    other.goto("/")
+    expect(other.get_by_role("heading", name="Shop")).to_be_visible()
+    other.goto(f"/#token={server.token}")  # a new session, whose cookie replaces the first one's
+    expect(other.get_by_role("heading", name="Shop")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_label("Access token")).to_be_visible()
+
+
+class Attacker(BaseHTTPRequestHandler):
+    """A page on another port, and what it received."""
+
+    received: list[dict[str, str]]
+
+    def do_GET(self) -> None:
+        self.received.append(dict(self.headers))
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>elsewhere</title>")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def attacker() -> Iterator[tuple[int, list[dict[str, str]]]]:
+    received: list[dict[str, str]] = []
+    handler = type("Handler", (Attacker,), {"received": received})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield serving.server_port, received
+        serving.shutdown()
+
+
+ATTACK = """
+async ([url, environment]) => {
+  const query = `mutation { createStage(environment: "${environment}", name: "attacked") { __typename } }`;
+  const body = JSON.stringify({ query });
+  const told = {};
+  const send = async (name, init, path = "/graphql") => {
+    try {
+      const answer = await fetch(url + path, { credentials: "include", ...init });
+      told[name] = answer.type === "opaque" ? "opaque" : answer.status;
+    } catch (fault) { told[name] = "failed"; }
+  };
+  await send("simple", { method: "POST", mode: "no-cors", headers: { "content-type": "text/plain" }, body });
+  await send("json", { method: "POST", headers: { "content-type": "application/json" }, body });
+  await send("get", { mode: "no-cors" }, `/graphql?query=${encodeURIComponent(query)}`);
+  await send("signOut", { method: "DELETE", mode: "cors" }, "/graphql/session");
+  told.socket = await new Promise((resolve) => {
+    const socket = new WebSocket(url.replace("http", "ws") + "/graphql", "graphql-transport-ws");
+    socket.onopen = () => socket.send(JSON.stringify({ type: "connection_init", payload: {} }));
+    socket.onmessage = ({ data }) => resolve(JSON.parse(data).type);
+    socket.onclose = ({ code }) => resolve(code);
+  });
+  told.channel = await new Promise((resolve) => {
+    const channel = new BroadcastChannel("stageline-session");
+    channel.onmessage = ({ data }) => resolve(data);
+    channel.postMessage({ type: "ask" });
+    setTimeout(() => resolve("silent"), 1000);
+  });
+  told.storage = sessionStorage.length + localStorage.length;
+  told.frame = await new Promise((resolve) => {
+    const frame = document.createElement("iframe");
+    frame.src = url + "/";
+    frame.onload = () => { try { resolve(frame.contentDocument?.title ?? "hidden"); } catch { resolve("hidden"); } };
+    document.body.append(frame);
+  });
+  return told;
+}
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_page_on_another_port_or_site_can_do_nothing(host: str, page: Page, world: World) -> None:
+    server = world.server
+    page.goto(f"/#token={server.token}")
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    with attacker() as (port, received):
+        evil = page.context.new_page()
+        evil.goto(f"http://{host}:{port}/graphql")
+        told = evil.evaluate(ATTACK, [server.url, world.id])
+        evil.close()
+    assert told["json"] == "failed"
+    assert told["signOut"] == "failed"
+    assert told["socket"] != "connection_ack"
+    assert told["channel"] == "silent"
+    assert told["storage"] == 0
+    assert told["frame"] == "hidden"
+    stolen = received[0].get("Cookie")
+    assert (stolen is not None) == (host == "127.0.0.1")  # cookies ignore ports
+    for headers in ({}, {"stageline-session": ""}, {"origin": server.url}):
+        cookie = {"cookie": stolen or ""}
+        answer = httpx.post(f"{server.url}/graphql", json={"query": "{ cursor }"}, headers=headers | cookie)
+        assert answer.status_code == 401
+    assert "attacked" not in world.order()
+    page.goto(f"/environments/{world.id}")
+    expect(card(page, "DB")).to_be_visible()  # still signed in
