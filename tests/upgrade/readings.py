@@ -41,7 +41,8 @@ query ($environment: ID!) {
     edges {
       cursor
       node {
-        id number action status actor: requestedBy { id } reason pipelineVersion requestedAt startedAt finishedAt version
+        id number action status actor: requestedBy { id } reason pipelineVersion
+        requestedAt startedAt finishedAt version
         stages { name status services { name deploy { status attempt startedAt finishedAt reason } } }
       }
     }
@@ -49,7 +50,11 @@ query ($environment: ID!) {
 }
 """,
     "document": "query ($environment: ID!) { exportPipeline(environment: $environment, format: YAML, ids: true) }",
-    "tokens": "query { tokens { edges { node { id name actor { id } issuedAt issuedBy { id } revokedAt revokedBy { id } isGood } } } }",
+    "tokens": """
+query {
+  tokens { edges { node { id name actor { id } issuedAt issuedBy { id } revokedAt revokedBy { id } isGood } } }
+}
+""",
     "actors": "query { actors { edges { node { id name address isForgotten } } } }",
 }
 

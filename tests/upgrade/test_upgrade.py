@@ -86,8 +86,8 @@ def serve(upgrade: Upgrade) -> Iterator[Upgrade]:
 
 
 CHANGES = """
-query ($environment: ID!, $document: String!) {
-  documentDiff(environment: $environment, document: $document) { __typename message }
+query ($environment: ID!, $old: String!) {
+  documentDiff(environment: $environment, document: $old) { __typename message }
 }
 """
 
@@ -96,7 +96,7 @@ def test_everything_reads_as_before(upgrade: Upgrade) -> None:
     answers, before = read(upgrade.server.execute), dict(upgrade.answers)
     document = before.pop("document")["exportPipeline"]
     assert {name: answer for name, answer in answers.items() if name != "document"} == before
-    changes = upgrade.server.execute(CHANGES, environment=upgrade.environment, document=document)
+    changes = upgrade.server.execute(CHANGES, environment=upgrade.environment, old=document)
     assert changes == {"documentDiff": []}  # it had default values, which are left out now
 
 
