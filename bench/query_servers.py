@@ -154,7 +154,7 @@ def _made(folder: Path, sizes: Services, database: str | None) -> Made:
         for name, stages in sizes.items():
             id_ = execute(CREATE, name=name)["createEnvironment"]["pipeline"]["environment"]["id"]
             applied = execute(APPLY, environment=id_, document=_document(stages))
-            assert applied == {"applyPipeline": {"__typename": "Pipeline"}}, applied
+            assert applied == {"applyPipeline": {"__typename": "PipelinePayload"}}, applied
             made.environments[name] = id_
         made.dashboard = _dashboard(execute)
     return made
