@@ -44,17 +44,23 @@ def routes() -> list[BaseRoute]:
     ]
 
 
+BUILDING = 60
+"""Time that it takes to build the page, in seconds: a client may ask again after it."""
+
+
 def _page(request: Request) -> Response:
     """Return the page, or the page that says how to build it. Starlette runs this function in a thread."""
     try:
-        text, status = (PAGE / "index.html").read_text(encoding="utf-8"), 200
+        text, status, more = (PAGE / "index.html").read_text(encoding="utf-8"), 200, {}
     except FileNotFoundError:
         text, status = (HERE / "absence.html").read_text(encoding="utf-8"), 503
+        more = {"retry-after": str(BUILDING)}
     return HTMLResponse(
         text.replace('="./', f'="{request.scope["root_path"]}/'),
         status,
         headers={
             **SAFE,
+            **more,
             "cache-control": "no-cache",
             "content-security-policy": POLICY,
             "cross-origin-opener-policy": "same-origin",

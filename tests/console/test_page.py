@@ -87,7 +87,7 @@ def test_a_page_that_is_not_built_says_how_to_build_it(
 ) -> None:
     monkeypatch.setattr(console, "PAGE", tmp_path / "page")
     answer = server.send("GET", "/")
-    assert answer.status_code == 503
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
     assert "scripts/console" in answer.text
     assert "content-security-policy" in answer.headers
     assert server.send("GET", "/assets/index.js").status_code == 404
