@@ -14,7 +14,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-"""What the first bytes of a text say about its encoding."""
+"""First bytes of texts in encodings other than UTF-8."""
 
 
 def absolute(path: str, folder: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct, convert
 
 from cli import lazy, run
-from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client, Data, Variables, document
+from cli.client import Client, Data, Variables, document
 from cli.errors import Failed, Interrupted
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
@@ -151,11 +151,9 @@ def download(client: Client, deployment: str, selection: Variables, path: Path) 
     """Write the output to the file *path*, compressed with gzip, and return its size in bytes."""
     server = client.server
     chosen = {name: str(value) for name, value in selection.items() if value is not None}
-    timeout = lazy.httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-    is_secret = server.url.startswith("https:")  # certificates are slow to load, and http needs none
     try:
         with (
-            lazy.httpx.Client(base_url=server.url, headers=server.headers, verify=is_secret, timeout=timeout) as http,
+            server.http() as http,
             http.stream("GET", f"/logs/{deployment}", params=chosen) as response,
         ):
             if response.status_code != lazy.httpx.codes.OK:

@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from domain.errors import InvalidArgument
-from endpoint import errors
 from gql.contract import cursor as cursors
-from gql.contract.errors import unavailable
+from server.refusal import log_unavailable, refused
 from store.log import EventLog, LogUnavailable
 
 BATCH = 500
@@ -20,11 +19,10 @@ async def export(log: EventLog, request: Request) -> Response:
     try:
         after = _after(log, request.query_params.get("after", "0"))
         until = await log.position()
-    except InvalidArgument as refused:
-        return _error(400, str(refused), refused.code)
+    except InvalidArgument as refusal:
+        return refused(refusal)
     except LogUnavailable as fault:
-        explained = errors.unavailable(unavailable(fault))
-        return _error(503, explained.message, explained.code)
+        return log_unavailable(fault)
     headers = {"stageline-position": str(until), "stageline-epoch": log.epoch, "cache-control": "no-store"}
     return StreamingResponse(_lines(log, after, until), media_type="application/x-ndjson", headers=headers)
 
@@ -42,7 +40,3 @@ async def _lines(log: EventLog, after: int, until: int) -> AsyncIterator[bytes]:
             return
         yield part.lines
         after = part.position
-
-
-def _error(status: int, message: str, code: str) -> Response:
-    return JSONResponse({"errors": [{"message": message, "extensions": {"code": code}}]}, status)

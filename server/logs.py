@@ -5,14 +5,13 @@ import zlib
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from domain.deployment.step import Phase
 from domain.errors import InvalidArgument, NotFound
-from endpoint import errors
 from gql.context import Application
-from gql.contract.errors import unavailable
 from gql.types.output import DeploymentOutput
+from server.refusal import log_unavailable, refused
 from store.log import LogUnavailable
 from store.output import LineKind, OutputChunk
 
@@ -30,12 +29,10 @@ async def download(application: Application, request: Request) -> Response:
     """Return the output, or that of the `service`, `phase` and `attempt` in the query."""
     try:
         output = await _output(application, request)
-    except (InvalidArgument, NotFound) as refused:
-        status = 404 if isinstance(refused, NotFound) else 400
-        return _error(status, str(refused), refused.code)
+    except (InvalidArgument, NotFound) as refusal:
+        return refused(refusal)
     except LogUnavailable as fault:
-        explained = errors.unavailable(unavailable(fault))
-        return _error(503, explained.message, explained.code)
+        return log_unavailable(fault)
     headers = {
         "content-disposition": f'attachment; filename="deployment-{output.view.number}.log.gz"',
         "cache-control": "no-store",
@@ -81,7 +78,3 @@ def _text(output: DeploymentOutput, chunk: OutputChunk) -> bytes:
     note = "" if chunk.kind is LineKind.LINE else "# "
     begin = f"{at} {output.service(chunk).name} {chunk.phase.lower()}{attempt} | {note}"
     return "".join(f"{begin}{text}\n" for text in chunk.texts).encode()
-
-
-def _error(status: int, message: str, code: str) -> Response:
-    return JSONResponse({"errors": [{"message": message, "extensions": {"code": code}}]}, status)

@@ -85,8 +85,9 @@ async def _held(context: Context) -> Mapping[str, Sequence[Deployment]]:
     """Return the deployments that are carried out, by the name of the worker."""
     await context.settled()
     held = defaultdict[str, list[Deployment]](list)
-    for row in await context.application.unfinished.list():
-        view = await context.application.deployments.get(row.deployment)
-        if view is not None and view.worker is not None and not view.status.is_final:
+    rows = await context.application.unfinished.list()
+    found = await context.application.deployments.find([row.deployment for row in rows])
+    for view in (found[row.deployment] for row in rows if row.deployment in found):
+        if view.worker is not None and not view.status.is_final:
             held[view.worker].append(await deployments.from_view(context, view))
     return held

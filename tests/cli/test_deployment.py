@@ -95,6 +95,14 @@ def test_logs_are_printed_of_all_services_or_of_one(deployed: Shell) -> None:
     assert {"number", "at", "service", "phase", "attempt", "kind", "text"} == set(line)
 
 
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:1"])
+def test_logs_are_downloaded_from_this_machine_without_a_proxy(
+    deployed: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    deployed.done("deployment", "logs", "1", "-o", str(tmp_path / "logs.gz"))
+
+
 def test_logs_of_a_step_are_selected_searched_and_downloaded(deployed: Shell, tmp_path: Path) -> None:
     def texts(*words: str) -> list[str]:
         return [line["text"] for line in deployed.done("deployment", "logs", *words, "--json").objects]

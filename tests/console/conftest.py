@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from tests.serving import ROOT, Serving, serving
 
 MEANT = ("401 (Unauthorized)", "ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION_REFUSED", "ERR_FAILED")
-"""What the browser says of requests that the tests mean to fail."""
+"""Messages of the browser about requests that the tests make fail on purpose."""
 
 expect.set_options(timeout=20_000)  # milliseconds; a machine may be busy
 

@@ -1,4 +1,4 @@
-"""What the default caches of clients show is what the server said: Apollo Client, urql's graphcache and Relay."""
+"""The default caches of Apollo Client, urql's Graphcache and Relay show the server's answers."""
 
 import json
 import re

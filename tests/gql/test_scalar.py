@@ -39,7 +39,7 @@ def test_compiled_documents_give_such_a_position_too() -> None:
 
 
 def test_no_position_in_the_log_is_an_int() -> None:
-    """What has a position in the log has a cursor, too, or the hash over all events."""
+    """Every type with a position in the log also has a cursor, or the hash over all events."""
     found = {
         type_.name: get_named_type(type_.fields["position"].type).name
         for type_ in CORE.type_map.values()

@@ -25,7 +25,7 @@ PATH = "/team/stageline"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stageline]:
-    """A server that is told of no path."""
+    """A server without a root path."""
     with served(tmp_path_factory.mktemp("server")) as made:
         yield made
 

@@ -39,7 +39,7 @@ type Open =
   | { dialog: "describe"; stage: Stage }
   | { dialog: "delete"; stage: Stage };
 
-/** What the parts of the board can ask for. */
+/** The actions that the parts of the board can ask for. */
 export interface Actions {
   moveService(service: Service, stage: Stage): void;
   moveStage(stage: Stage, position: number): void;

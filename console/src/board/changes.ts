@@ -18,7 +18,7 @@ interface Change<Variables> {
   done: string;
   /** Whether a dialog shows the refusal. */
   isInDialog?: boolean;
-  /** What the board draws meanwhile. */
+  /** The move that the board draws meanwhile. */
   move?: (key: string) => Move;
 }
 

@@ -27,7 +27,7 @@ export const CHANGES = graphql(`
   }
 `);
 
-/** What the cards say of deployments: the newest of each service is in the latest deployments. */
+/** The newest deployments, from which each card takes the last one of its service. */
 export const LATEST = graphql(`
   subscription BoardDeployments($environment: ID!) {
     deployments(environment: $environment, first: 3) {

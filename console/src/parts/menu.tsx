@@ -15,7 +15,7 @@ interface Props {
   label: string;
   /** The items, which are made when the menu opens. */
   items: () => Item[];
-  /** What the button shows; three dots if missing. */
+  /** The text of the button; three dots if missing. */
   text?: string;
   tabIndex?: number;
 }

@@ -267,9 +267,9 @@ def _is_due(number: int, row: ProcessRow, living: Sequence[ProcessRow]) -> bool:
 
 
 def _signal_group(number: int, group: int | None, living: Sequence[ProcessRow]) -> None:
-    if any(row.group == group for row in living):
+    if group is not None and any(row.group == group for row in living):
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(group or 0, number)
+            os.killpg(group, number)
 
 
 def _signal(number: int, rows: Sequence[ProcessRow]) -> None:

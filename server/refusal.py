@@ -1,0 +1,23 @@
+"""Refusals of the addresses that answer no GraphQL, in the shape that GraphQL's errors have."""
+
+from starlette.responses import JSONResponse, Response
+
+from domain.errors import NotFound, Refused
+from endpoint import errors
+from gql.contract.errors import unavailable
+from store.log import LogUnavailable
+
+
+def refused(refusal: Refused) -> Response:
+    """Return the response for a request that names something wrong (400), or something unknown (404)."""
+    return _response(404 if isinstance(refusal, NotFound) else 400, str(refusal), refusal.code)
+
+
+def log_unavailable(fault: LogUnavailable) -> Response:
+    """Return the response while the log can't be read."""
+    explained = errors.unavailable(unavailable(fault))
+    return _response(503, explained.message, explained.code)
+
+
+def _response(status: int, message: str, code: str) -> Response:
+    return JSONResponse({"errors": [{"message": message, "extensions": {"code": code}}]}, status)
