@@ -413,13 +413,15 @@ async def test_daemons_that_a_build_or_a_failed_job_leaves_are_stopped(
 
 
 async def test_a_service_whose_folder_was_deleted_is_stopped(executor: ProcessExecutor, tmp_path: Path) -> None:
-    request = job("echo $$ > pid; exec sleep 60", directory=str(tmp_path))
+    ending = "trap 'echo in order > end; exit' TERM"
+    request = job(f"{ending}; echo $$ > pid; while :; do sleep 0.01; done", directory=str(tmp_path))
     running = asyncio.create_task(failure(executor.deploy(request, Printed())))
     await until(lambda: is_alive(tmp_path / "pid"))
     shutil.rmtree(attempt_of(request, tmp_path).folder)
     await executor.abort(request)
     assert await running == "it was cancelled"
     assert not is_alive(tmp_path / "pid")
+    assert (tmp_path / "end").read_text() == "in order\n"
 
 
 async def test_a_log_that_was_deleted_during_a_job_does_no_harm(executor: ProcessExecutor, tmp_path: Path) -> None:

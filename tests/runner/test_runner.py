@@ -119,7 +119,10 @@ async def test_after_a_failure_what_runs_is_let_end_and_nothing_new_starts(world
     assert world.target.marks == ["begin build slow 1", "begin build broken 1", "end build slow 1"]
 
 
-async def test_a_failed_step_is_tried_again_and_the_output_says_so(world: World) -> None:
+async def test_a_failed_step_is_tried_again_and_the_output_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "FIRST_HOLD", 0.01)
     environment = await world.environment(["api"], spec=replace(BUILT, retries=2))
     world.target.on("build api 1", failing("no network"))
     world.target.on("build api 2", failing("still none"))

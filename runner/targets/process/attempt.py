@@ -208,16 +208,18 @@ class ProcessAttempt:
 
     async def end(self) -> None:
         """Stop all its processes: signal TERM, and KILL after its grace. Wait until they and their ports are gone."""
-        await self._pid()
+        group = await self._pid()
         record, known = self.record, set[tuple[int, int]]()
         for number, seconds in ((signal.SIGTERM, record.grace), (signal.SIGKILL, KILL_TIME)):
             deadline, pause, signalled = time.monotonic() + seconds, 0.005, set[tuple[int, int]]()
             while living := self._own(await table.tables.read(), known):
                 known.update(row.identity for row in living)
+                if group is None:  # the record was deleted; the shim began before its commands, and leads their group
+                    group = min(living, key=lambda row: row.started).group
                 wanted = [row for row in living if row.identity not in signalled and _is_due(number, row, living)]
                 if not signalled or number == signal.SIGKILL:  # what a process starts to tidy up is left alone
-                    _signal_group(number, record.pid, living)
-                _signal(number, [row for row in wanted if row.group != record.pid])
+                    _signal_group(number, group, living)
+                _signal(number, [row for row in wanted if row.group != group])
                 signalled.update(row.identity for row in wanted)
                 if time.monotonic() >= deadline:
                     break
@@ -266,8 +268,8 @@ def _is_due(number: int, row: ProcessRow, living: Sequence[ProcessRow]) -> bool:
     return number == signal.SIGKILL or all(row.parent != other.pid for other in living)
 
 
-def _signal_group(number: int, group: int | None, living: Sequence[ProcessRow]) -> None:
-    if group is not None and any(row.group == group for row in living):
+def _signal_group(number: int, group: int, living: Sequence[ProcessRow]) -> None:
+    if any(row.group == group for row in living):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, number)
 
