@@ -147,7 +147,8 @@ def test_a_cursor_of_the_same_list_of_another_object_is_refused(environment: Env
     for field in ("environments", "deployments", "pipelineHistory"):
         cursor = stageline.query(field, first=1, **_arguments(environment, field))["pageInfo"]["endCursor"]
         error = stageline.error(field, first=1, after=cursor, **_arguments(other, field))
-        assert error["message"] == f"Invalid after: it is a cursor of other {field}: use a cursor of the same list."
+        why = f"it is a cursor of other {field}: use a cursor of the same list and filter"
+        assert error["message"] == f"Invalid after: {why}."
 
 
 def test_one_bad_list_does_not_wipe_the_answer(environment: Environment) -> None:

@@ -185,6 +185,7 @@ query ($of: ID!, $first: Int!) {
           stages { services { status } }
         }
         deployments(first: 1) { nodes { number environment { latestDeployment { number } } } }
+        failed: deployments(first: 1, filter: { statuses: [FAILED, RUNNING] }) { nodes { number } }
         queue { number }
       }
     }
