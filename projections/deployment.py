@@ -161,7 +161,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 7, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 8, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -192,6 +192,20 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
     )
 
 
+def state_of(view: DeploymentView) -> Deployment:
+    """Return the state of a deployment; the specifications of its services are missing."""
+    stages = tuple(
+        StageRun(stage=_plan(stage), status=stage.status, services=tuple(map(steps.run_of, stage.services)))
+        for stage in view.stages
+    )
+    places = {
+        run.service.id.int: (place, index)
+        for place, stage in enumerate(stages)
+        for index, run in enumerate(stage.services)
+    }
+    return _with_stages(view, stages, places)
+
+
 def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
     """Return the state of a deployment with no service but *service*.
 
@@ -208,6 +222,12 @@ def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
         for stage in view.stages
     )
     places = {run.service.id.int: (place, 0) for place, stage in enumerate(stages) for run in stage.services}
+    return _with_stages(view, stages, places)
+
+
+def _with_stages(
+    view: DeploymentView, stages: tuple[StageRun, ...], places: Mapping[int, tuple[int, int]]
+) -> Deployment:
     return Deployment(
         environment=view.environment,
         number=view.number,

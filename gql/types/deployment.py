@@ -71,6 +71,15 @@ class StepFailure:
     reason: str = strawberry.field(description="The reason of the failure.")
 
 
+@strawberry.type(description="An attempt of a step.")
+class StepAttempt:
+    attempt: int = strawberry.field(description="Number of the attempt, from 1.")
+    status: Status = strawberry.field(description="Status of the attempt; FAILED also if the step was retried.")
+    started_at: datetime | None = strawberry.field(description="When the attempt started; null if it has not.")
+    finished_at: datetime | None = strawberry.field(description="When the attempt ended; null if it has not.")
+    reason: str | None = strawberry.field(description="The reason why the attempt failed, if it did.")
+
+
 @strawberry.type(description="The progress of one step of a service.")
 class Step:
     status: Status = strawberry.field(description="Status of the step.")
@@ -78,6 +87,7 @@ class Step:
     started_at: datetime | None = strawberry.field(description="When the step started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the step ended; null if it has not.")
     reason: str | None = strawberry.field(description="The reason why the last attempt failed.")
+    attempts: list[StepAttempt] = strawberry.field(description="All attempts, oldest first, with the current one.")
 
 
 @strawberry.type(description="A service in the plan of a deployment.")
@@ -502,7 +512,29 @@ def _step(view: StepView) -> Step:
         started_at=view.started_at,
         finished_at=view.finished_at,
         reason=view.reason,
+        attempts=_attempts(view),
     )
+
+
+def _attempts(view: StepView) -> list[StepAttempt]:
+    retried = [
+        StepAttempt(
+            attempt=each.attempt,
+            status=Status.FAILED,
+            started_at=each.started_at,
+            finished_at=each.finished_at,
+            reason=each.reason,
+        )
+        for each in view.retried
+    ]
+    current = StepAttempt(
+        attempt=view.attempt,
+        status=view.status,
+        started_at=view.started_at,
+        finished_at=view.finished_at,
+        reason=view.reason if view.status is Status.FAILED else None,
+    )
+    return [*retried, current]
 
 
 def deployment_id(text: str) -> DeploymentId:

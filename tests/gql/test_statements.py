@@ -133,7 +133,11 @@ def test_every_list_is_looked_at_here() -> None:
         if "first" in field.args
     }
     looked_at = {("Query", name) for name in PAGES}
-    walked = {("Project", "environments"), ("Environment", "deployments")}
+    walked = {
+        ("Project", "environments"),
+        ("Environment", "deployments"),
+        *((owner, "history") for owner in ("Project", "Environment", "Service")),
+    }
     assert paged == looked_at | walked | {
         ("Difference", "events"),
         ("Subscription", "deployments"),
@@ -179,7 +183,14 @@ query ($of: ID!, $first: Int!) {
     environments(first: $first) {
       nodes {
         name project { createdAt }
-        pipeline { version stages { services { name } } }
+        pipeline {
+          version
+          stages { services {
+            name lastStep { step { status } deployment { environment { name } } } waitsFor { message }
+            history(first: 1) { nodes { message } }
+          } }
+        }
+        history(first: 1) { nodes { message } }
         latestDeployment {
           number requestedBy { name } mergedRequests { requestedBy { name } } environment { name }
           stages { services { status } }
