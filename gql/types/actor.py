@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Sequence
-from typing import Protocol
 
 import strawberry
 from strawberry import ID
@@ -40,25 +39,6 @@ class Actor(Node):
     is_forgotten: bool = strawberry.field(description="Whether the profile was destroyed for ever.")
     version: int = strawberry.field(description="Number of changes to the profile, for expectedVersion.")
     cursor: str = strawberry.field(description="A position in the log at which the actor has this state.")
-
-
-ACTOR_NAME = "The current name of the actor; null if unknown or forgotten."
-"""Description of fields that `actor_name` resolves."""
-
-
-class HasActor(Protocol):
-    """An object with the id of an actor."""
-
-    actor: str
-
-
-async def actor_name(root: strawberry.Parent[HasActor], info: Info) -> str | None:
-    """Return the current name of an object's actor."""
-    return await info.context.together(_names, root.actor)
-
-
-async def _names(context: Context, actors: list[str]) -> list[str | None]:
-    return await context.application.profiles.names(actors)
 
 
 async def actors(context: Context, ids: Sequence[str | None], selected: Selected) -> list[Actor | None]:

@@ -39,7 +39,7 @@ RUN = f"""
   }}
 """
 EVENT = """
-  id cursor position type message actor reason version versionBefore project { id name }
+  id cursor position type message actor { id } reason version versionBefore project { id name }
   token { tokenId name } environment { environmentId name } stage { stageId name } service { serviceId name type }
   change {
     type message stage { stageId name } service { serviceId name type }

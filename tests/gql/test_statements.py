@@ -26,7 +26,7 @@ SHARED = 2
 TRIES = 5
 """The fewest statements of so many tries are those of the query: the server asks some for itself meanwhile."""
 
-EVENTS = "events({page}) {{ edges {{ node {{ id actorName token {{ name }} project {{ name }} }} }} }}"
+EVENTS = "events({page}) {{ edges {{ node {{ id actor {{ name }} token {{ name }} project {{ name }} }} }} }}"
 SINCE = f"changedSince {{{{ differences {{{{ message {EVENTS} }}}} }}}}"
 
 

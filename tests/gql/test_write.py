@@ -217,7 +217,7 @@ def test_a_reason_is_kept_with_the_change(environment: Environment, mutation: st
         (changed,) = changed.get("pipelines", [changed])
         events = stageline.everything("pipelineEvents", environment=changed["environment"]["id"])
     last = [event for event in events if event["recordedAt"] == events[-1]["recordedAt"]]
-    assert {(event["actor"], event["origin"]) for event in last} == {("admin", "API")}
+    assert {(event["actor"]["id"], event["origin"]) for event in last} == {("admin", "API")}
     (reason,) = {event["reason"] for event in last}
     what = {"restorePipeline": "restored to version 5: ", "undo": "undo: "}.get(mutation, "")
     assert reason == f"{what}because …"
