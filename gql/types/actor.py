@@ -41,6 +41,37 @@ class Actor(Node):
     cursor: str = strawberry.field(description="A position in the log at which the actor has this state.")
 
 
+@strawberry.type(
+    description="An actor as it was, or as a dry run would make it. It is not the live actor, so it has no id."
+)
+class ActorSnapshot:
+    actor_id: ID = strawberry.field(description="Id of the actor, as in events.")
+    name: str | None = strawberry.field(
+        description="Name of the actor; null if unknown or forgotten.", metadata=PERSONAL
+    )
+    address: str | None = strawberry.field(
+        description="Address of the actor; null if unknown or forgotten.", metadata=PERSONAL
+    )
+    named_by: ID | None = strawberry.field(
+        description="Id of the actor who set the profile last; null if there was none, or if an old log has it."
+    )
+    is_forgotten: bool = strawberry.field(description="Whether the profile was destroyed for ever.")
+    version: int = strawberry.field(description="Number of changes to the profile.")
+    cursor: str = strawberry.field(description="A position in the log at which the actor had this state.")
+
+
+def snapshot(actor: Actor) -> ActorSnapshot:
+    return ActorSnapshot(
+        actor_id=actor.id,
+        name=actor.name,
+        address=actor.address,
+        named_by=actor.named_by,
+        is_forgotten=actor.is_forgotten,
+        version=actor.version,
+        cursor=actor.cursor,
+    )
+
+
 async def actors(context: Context, ids: Sequence[str | None], selected: Selected) -> list[Actor | None]:
     """Return the actors with *ids*, read at once; profiles are opened if more than ids are *selected*."""
     if selected <= IDS:

@@ -3,8 +3,6 @@
 import hashlib
 from collections.abc import Callable
 
-import pytest
-
 from tests.gql.environment import Environment
 from tests.gql.stageline import Data
 
@@ -92,13 +90,6 @@ def test_a_deployment_says_who_and_how_far(environment: Environment) -> None:
     assert stageline.execute(RUN, id=merged["id"])["deployment"] == ended
     stageline.do("setActorProfile", actor="admin", name="Bea")  # an answer with a name is never kept
     assert stageline.execute(RUN, id=merged["id"])["deployment"]["requestedBy"]["name"] == "Bea"
-
-
-@pytest.mark.parametrize("edge", ["createdAt", "environments { nodes { name } }"])
-def test_an_edge_of_a_dry_run_is_that_of_the_project_that_would_be(environment: Environment, edge: str) -> None:
-    selected = f"... on ProjectPayload {{ project {{ {edge} }} }}"
-    asked = f'mutation {{ createProject(name: "Not yet", dryRun: true) {{ {selected} }} }}'
-    assert environment.stageline.execute(asked)["createProject"]
 
 
 CURSORS = """
