@@ -15,7 +15,7 @@ from tests.gql.stageline import Data, Stageline, served
 
 QUERY = schema._schema.query_type
 assert QUERY is not None
-LISTS = [name for name, field in QUERY.fields.items() if str(field.type).endswith("Connection!")]
+LISTS = [name for name, field in QUERY.fields.items() if str(field.type).rstrip("!").endswith("Connection")]
 PAGE = "edges { cursor } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
 
 lists = pytest.mark.parametrize("field", LISTS)
