@@ -59,11 +59,6 @@ class Profiles:
         opened = {each: unseal(keys[each], each, text) for each, text in wanted.items() if each in keys}
         return {each: profile for each, profile in opened.items() if profile is not None}
 
-    async def names(self, actors: list[str]) -> list[str | None]:
-        """Return the name of each of *actors*, or None where it is unknown."""
-        profiles = await self.profiles(set(actors))
-        return [profiles[each].name if each in profiles else None for each in actors]
-
     async def forget(self, actor: ActorId) -> None:
         """Destroy the key of *actor*, if the log says that the actor is forgotten."""
         if actor in (await self.state()).forgotten:

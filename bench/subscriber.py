@@ -10,7 +10,7 @@ from uuid import uuid4
 QUERY = """
 subscription Events($deployment: ID!, $after: String) {
   deploymentEvents(deployment: $deployment, after: $after) {
-    id cursor position version type recordedAt actor origin reason message
+    id cursor position version type recordedAt actor { id } origin reason message
     stage { stageId name } service { serviceId name type } phase attempt detail ports
   }
 }

@@ -26,6 +26,10 @@ app = group(
 ACTOR = """
 fragment ActorFields on Actor { id name address namedBy isForgotten version cursor }
 """
+SNAPSHOT = """
+fragment ActorSnapshotFields on ActorSnapshot { id: actorId name address namedBy isForgotten version cursor }
+"""
+SUBJECT = "subject: actor { ...ActorFields } snapshot { ...ActorSnapshotFields }"
 LIST = document(
     """
 query Actors($first: Int, $after: String) {
@@ -40,14 +44,14 @@ query Actors($first: Int, $after: String) {
 SET = mutation(
     "setActorProfile",
     "ActorPayload",
-    "subject: actor { ...ActorFields }",
-    ACTOR,
+    SUBJECT,
+    ACTOR + SNAPSHOT,
     actor="ID!",
     name="String",
     address="String",
     **VERSIONED,
 )
-FORGET = mutation("forgetActor", "ActorPayload", "subject: actor { ...ActorFields }", ACTOR, actor="ID!", **VERSIONED)
+FORGET = mutation("forgetActor", "ActorPayload", SUBJECT, ACTOR + SNAPSHOT, actor="ID!", **VERSIONED)
 
 HEAD = ("Actor", "Name", "Named by", "Address")
 

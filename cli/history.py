@@ -11,6 +11,7 @@ import typer
 from msgspec import Struct, convert
 
 from cli import complete, names, pipeline
+from cli.actor import NamedActorJson
 from cli.client import Client, Data, document
 from cli.colour import painted
 from cli.errors import Failed, Interrupted, Misused
@@ -19,12 +20,12 @@ from cli.moment import time
 from cli.output import Output, encoded, moment, say, write
 from cli.run import RefJson, ServiceRefJson
 from cli.scope import Scope, ScopedEnvironment, find_project
-from cli.text import actor_text, plain
+from cli.text import plain
 from cli.watch import TICK
 
 EVENT = """
 fragment HistoryFields on PipelineEvent {
-  id cursor position type version message recordedAt actor actorName origin reason
+  id cursor position type version message recordedAt actor { id name } origin reason
   correlation versionBefore token { id: tokenId name } environment { id: environmentId name }
   stage { id: stageId name } service { id: serviceId name type }
 }
@@ -94,8 +95,7 @@ class HistoryEventJson(Struct, rename="camel"):
     version: int
     message: str
     recorded_at: datetime
-    actor: str
-    actor_name: str | None
+    actor: NamedActorJson
     origin: str
     reason: str | None
     stage: RefJson | None
@@ -116,7 +116,7 @@ class HistoryEventJson(Struct, rename="camel"):
 
     @property
     def who(self) -> str:
-        return actor_text(self.actor, self.actor_name)
+        return self.actor.text
 
     def row(self) -> tuple[str, ...]:
         """Return the event as a row of CSV, in the order of `CSV_COLUMNS`."""
@@ -125,8 +125,8 @@ class HistoryEventJson(Struct, rename="camel"):
             str(self.version),
             self.environment.name,
             self.type,
-            self.actor,
-            self.actor_name or "",
+            self.actor.id,
+            self.actor.name or "",
             self.origin,
             self.token.name if self.token else "",
             self.message,

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from msgspec import Struct, convert
 
+from cli.actor import NamedActorJson
 from cli.client import Client, Data, document
 from cli.run import (
     DeploymentJson,
@@ -16,14 +17,14 @@ from cli.run import (
     StepJson,
     because,
 )
-from cli.text import actor_text, plain
+from cli.text import plain
 
 CANCELLED = "CANCELLATION_REQUESTED"
 """The type of the event that says who cancelled a deployment, and why."""
 
 EVENT = """
 fragment EventFields on DeploymentEvent {
-  id cursor position version type recordedAt actor actorName origin reason message
+  id cursor position version type recordedAt actor { id name } origin reason message
   stage { id: stageId name } service { id: serviceId name type } phase attempt detail ports
 }
 """
@@ -57,8 +58,7 @@ class DeploymentEventJson(Struct, rename="camel"):
     version: int
     type: str
     recorded_at: datetime
-    actor: str
-    actor_name: str | None
+    actor: NamedActorJson
     origin: str
     reason: str | None
     message: str
@@ -76,7 +76,7 @@ class DeploymentEventJson(Struct, rename="camel"):
 
     @property
     def who(self) -> str:
-        return actor_text(self.actor, self.actor_name)
+        return self.actor.text
 
 
 def read(data: Data) -> DeploymentEventJson:

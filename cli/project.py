@@ -23,7 +23,7 @@ app = group(
     "stageline project delete -n Store",
 )
 
-SUBJECT = "subject: project { id name createdAt }"
+SUBJECT = "subject: project { id name createdAt } snapshot { id: projectId name createdAt }"
 CREATE = mutation("createProject", "ProjectPayload", SUBJECT, name="String!")
 RENAME = mutation("renameProject", "ProjectPayload", SUBJECT, project="ID!", name="String!")
 DELETE = mutation("deleteProject", "ProjectPayload", SUBJECT, project="ID!")

@@ -38,6 +38,13 @@ fragment TokenFields on Token {
   actor { id name } issuedBy { id name } revokedBy { id name }
 }
 """
+SNAPSHOT = """
+fragment TokenSnapshotFields on TokenSnapshot {
+  id: tokenId name issuedAt expiresAt revokedAt isGood cursor
+  actor { id name } issuedBy { id name } revokedBy { id name }
+}
+"""
+SUBJECT = "subject: token { ...TokenFields } snapshot { ...TokenSnapshotFields }"
 LIST = document(
     """
 query Tokens($first: Int, $after: String) {
@@ -52,14 +59,14 @@ query Tokens($first: Int, $after: String) {
 ISSUE = mutation(
     "issueToken",
     "TokenPayload",
-    "subject: token { ...TokenFields }",
-    TOKEN,
+    SUBJECT,
+    TOKEN + SNAPSHOT,
     name="String!",
     hash="String!",
     actor="ID",
     expiresAt="DateTime",
 )
-REVOKE = mutation("revokeToken", "TokenPayload", "subject: token { ...TokenFields }", TOKEN, token="ID!")
+REVOKE = mutation("revokeToken", "TokenPayload", SUBJECT, TOKEN + SNAPSHOT, token="ID!")
 
 HEAD = ("Name", "Actor", "Made", "Good until", "Id")
 

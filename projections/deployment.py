@@ -5,7 +5,9 @@ Deployments of an environment, newest first.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from math import prod
 from typing import cast, get_args
 from uuid import UUID
 
@@ -28,16 +30,44 @@ from domain.deployment.state import (
     StageRun,
 )
 from domain.deployment.step import Status, StepEvent
+from domain.errors import InvalidArgument
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
 from projections import step as steps
 from projections.engine.projection import Projection, Reader
 from projections.engine.replay import Replay
-from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
+from projections.engine.views import FIRST, ListPlace, Page, Slice, SortRange, Views
 from projections.step import ServiceView
 from store.log import EventLog, RecordedEvent
 
 EVENTS = frozenset(get_args(DeploymentEvent))
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+MAX_NARROWED = 100
+"""Maximum number of lists that a query merges: statuses times actions times actors."""
+
+
+class DeploymentQuery(Struct, frozen=True, kw_only=True):
+    """A query of deployments. Each field narrows it, and any value of a field matches; None matches all.
+
+    *since* and *until* are limits of the time of the request, inclusive.
+    """
+
+    statuses: frozenset[Status] | None = None
+    actions: frozenset[Action] | None = None
+    actors: frozenset[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def parents(self, environment: EnvironmentId) -> list[str]:
+        """Return the lists of matching deployments; raises `InvalidArgument` if there are too many."""
+        facets = [("",) if each is None else sorted(each) for each in (self.statuses, self.actions, self.actors)]
+        if (count := prod(map(len, facets))) > MAX_NARROWED:
+            why = f"its statuses, actions and actors make {count:,} combinations; at most {MAX_NARROWED} are allowed"
+            raise InvalidArgument(argument="filter", why=why)
+        return [_narrowed(environment, *each) for each in product(*facets)]
 
 
 class StageView(Struct, frozen=True, kw_only=True):
@@ -115,7 +145,23 @@ def place(view: DeploymentView) -> ListPlace:
     return ListPlace(parent=str(view.environment), sort=f"{view.number:010}")
 
 
-projection = Projection("deployment", 6, DeploymentView, key, fold, place)
+def places(view: DeploymentView) -> list[ListPlace]:
+    """Return a place for each set of facets, so that a list of any of them is read without a scan."""
+    sort = f"{_sort(view.requested_at)}{view.number:010}"
+    facets = product(("", view.status), ("", view.action), ("", view.actor))
+    return [ListPlace(_narrowed(view.environment, *each), sort) for each in facets]
+
+
+def _sort(at: datetime) -> str:
+    """Return the beginning of the sort of a deployment that was requested then; times never decrease in the log."""
+    return f"{(at - EPOCH) // timedelta(microseconds=1):016}"
+
+
+def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) -> str:
+    return f"{environment} {status} {action} {actor}"
+
+
+projection = Projection("deployment", 8, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -146,6 +192,20 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
     )
 
 
+def state_of(view: DeploymentView) -> Deployment:
+    """Return the state of a deployment; the specifications of its services are missing."""
+    stages = tuple(
+        StageRun(stage=_plan(stage), status=stage.status, services=tuple(map(steps.run_of, stage.services)))
+        for stage in view.stages
+    )
+    places = {
+        run.service.id.int: (place, index)
+        for place, stage in enumerate(stages)
+        for index, run in enumerate(stage.services)
+    }
+    return _with_stages(view, stages, places)
+
+
 def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
     """Return the state of a deployment with no service but *service*.
 
@@ -162,6 +222,12 @@ def _state(view: DeploymentView, service: ServiceId | None) -> Deployment:
         for stage in view.stages
     )
     places = {run.service.id.int: (place, 0) for place, stage in enumerate(stages) for run in stage.services}
+    return _with_stages(view, stages, places)
+
+
+def _with_stages(
+    view: DeploymentView, stages: tuple[StageRun, ...], places: Mapping[int, tuple[int, int]]
+) -> Deployment:
     return Deployment(
         environment=view.environment,
         number=view.number,
@@ -235,8 +301,22 @@ class Deployments:
         self, environments: Sequence[EnvironmentId], part: Slice, *, has_steps: bool = True
     ) -> Sequence[Page[DeploymentSummary]]:
         """Return the same part of the list of each of *environments*; only that of one may have cursors."""
-        decode: Callable[[bytes], DeploymentSummary] = self._decode if has_steps else _summaries.decode
+        decode = self._decoder(has_steps)
         return await self._rows.read_each([str(each) for each in environments], part, decode, is_descending=True)
+
+    async def list_narrowed(
+        self, environments: Sequence[EnvironmentId], part: Slice, query: DeploymentQuery, *, has_steps: bool = True
+    ) -> Sequence[Page[DeploymentSummary]]:
+        """Return the same part of the deployments of each of *environments* that match *query*."""
+        within = SortRange(
+            since=None if query.since is None else _sort(query.since),
+            until=None if query.until is None else f"{_sort(query.until)}~",
+        )
+        groups = [query.parents(each) for each in environments]
+        return await self._rows.read_merged(groups, part, self._decoder(has_steps), is_descending=True, within=within)
+
+    def _decoder(self, has_steps: bool) -> Callable[[bytes], DeploymentSummary]:
+        return self._decode if has_steps else _summaries.decode
 
     def _decode(self, document: bytes) -> DeploymentView:
         view = self._decoded.get(document)

@@ -21,8 +21,11 @@ from domain.pipeline.environment import (
 from domain.pipeline.state import PipelineEvent
 from domain.project import EnvironmentId, ProjectId
 from projections.engine.projection import Projection, Reader
-from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
+from projections.engine.views import EVERYTHING, FIRST, ListPlace, Page, Slice, SortRange, Views
 from store.log import RecordedEvent
+
+LAST = "\U0010ffff"
+"""Sort after all others with the same prefix."""
 
 EVENTS = frozenset(get_args(PipelineEvent))
 """Events of a pipeline."""
@@ -91,10 +94,34 @@ def _created(recorded: RecordedEvent) -> EnvironmentView | None:
 
 
 def place(view: EnvironmentView) -> ListPlace | None:
-    return None if view.is_deleted else ListPlace(parent=str(view.project), sort=names.key(view.name))
+    """Return None: all lists of environments are narrow ones."""
 
 
-projection = Projection("environment", 1, EnvironmentView, key, fold, place)
+def places(view: EnvironmentView) -> list[ListPlace]:
+    sort = names.key(view.name)
+    return [ListPlace(_list(project, view.is_deleted), sort) for project in (view.project, None)]
+
+
+def _list(project: ProjectId | None, is_deleted: bool) -> str:
+    """Return the list of the environments of a project, or of all, that are deleted or not."""
+    return f"{'deleted' if is_deleted else 'existing'} {project or ''}"
+
+
+class EnvironmentQuery(Struct, frozen=True, kw_only=True):
+    """A query of environments: those whose name starts with *prefix*, without regard to case; also deleted ones."""
+
+    prefix: str = ""
+    has_deleted: bool = False
+
+    def parents(self, project: ProjectId | None) -> list[str]:
+        """Return the lists of matching environments of a project, or of all."""
+        return [_list(project, is_deleted) for is_deleted in ((False, True) if self.has_deleted else (False,))]
+
+
+EXISTING = EnvironmentQuery()
+"""The query of all environments that are not deleted."""
+
+projection = Projection("environment", 2, EnvironmentView, key, fold, place, places=places)
 
 
 class Environments:
@@ -111,13 +138,24 @@ class Environments:
         """Return the environments that exist, also deleted ones."""
         return await self._rows.find(environments)
 
-    async def list_each(self, projects: Sequence[ProjectId], part: Slice) -> Sequence[Page[EnvironmentView]]:
-        """Return the same part of the environments of each of *projects*; only that of one may have cursors."""
-        return await self._rows.read_each([str(each) for each in projects], part, projection.decode)
+    async def list_each(
+        self, projects: Sequence[ProjectId | None], part: Slice, query: EnvironmentQuery
+    ) -> Sequence[Page[EnvironmentView]]:
+        """Return the same part of the environments of each of *projects* that match *query*; None is all projects.
 
-    async def list(self, project: ProjectId, part: Slice = FIRST) -> Page[EnvironmentView]:
-        """Return the environments of a project that are not deleted, by name without regard to case.
+        They are ordered by name without regard to case. Only that of one project may have cursors.
+        """
+        prefix = names.key(query.prefix)
+        within = SortRange(since=prefix, until=prefix + LAST) if prefix else EVERYTHING
+        groups = [query.parents(each) for each in projects]
+        return await self._rows.read_merged(groups, part, projection.decode, within=within)
+
+    async def list(
+        self, project: ProjectId | None, part: Slice = FIRST, query: EnvironmentQuery = EXISTING
+    ) -> Page[EnvironmentView]:
+        """Return the environments of a project, or of all, that match *query*.
 
         Raises `InvalidArgument` for an invalid cursor.
         """
-        return await self._rows.list(str(project), part)
+        (page,) = await self.list_each([project], part, query)
+        return page

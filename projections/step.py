@@ -26,8 +26,19 @@ from domain.pipeline.ref import ServiceId
 from domain.spec import ServiceSpec, ServiceType
 
 
+class AttemptView(Struct, frozen=True, kw_only=True):
+    """An attempt of a step that failed and was retried, with its error."""
+
+    attempt: int
+    started_at: datetime | None
+    finished_at: datetime
+    reason: str
+
+
 class StepView(Struct, frozen=True, kw_only=True):
     """A step at its newest *attempt*; *reason* is the error of the last attempt that ended, if it failed.
+
+    *retried* are the earlier attempts, oldest first.
 
     A step that never started has no times.
     """
@@ -37,6 +48,7 @@ class StepView(Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     reason: str | None = None
+    retried: tuple[AttemptView, ...] = ()
 
 
 class ServiceView(Struct, frozen=True, kw_only=True):
@@ -94,7 +106,12 @@ def _fold_step(step: StepView, after: StepRun, event: StepEvent, at: datetime) -
         started_at=started_at,
         finished_at=finished_at,
         reason=_reason(step, after, event),
+        retried=(*step.retried, _retried(step, event, at)) if isinstance(event, StepRetried) else step.retried,
     )
+
+
+def _retried(step: StepView, event: StepRetried, at: datetime) -> AttemptView:
+    return AttemptView(attempt=event.attempt, started_at=step.started_at, finished_at=at, reason=event.reason)
 
 
 def _reason(step: StepView, after: StepRun, event: StepEvent) -> str | None:

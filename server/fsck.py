@@ -275,7 +275,8 @@ async def _compare(stored: StoreSnapshot, check: "RowCheck", expected: Sequence[
     checked.rows[check.generation] += len(expected)
     found = await stored.read_models.rows(check.generation, [row.key for row in expected]) if expected else {}
     for row in expected:
-        if found.get(row.key) != (row.place, row.position, row.document, sorted(row.tags)):
+        places = sorted(row.places, key=lambda place: (place.parent, place.sort))
+        if found.get(row.key) != (row.place, row.position, row.document, sorted(row.tags), places):
             fault = "differs in" if row.key in found else "lacks"
             checked.findings.append(f"the read model {check.kind} {fault} row {row.key}")
 

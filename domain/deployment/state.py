@@ -207,6 +207,17 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
         free = max(0, stage.stage.concurrency - len(begun))
         return begun + queued[:free]
 
+    def before(self, service: ServiceId) -> StageRun | ServiceRun | None:
+        """Return the stage or the service that must end before *service* starts; None if it waits for neither."""
+        place, stage = self.places.get(service.int), self.current
+        if place is None or stage is None or self.is_stopping:
+            return None
+        own = self.stages[place[0]]
+        run, due = own.services[place[1]], self._due
+        if run.status is not Status.QUEUED or run in due:
+            return None
+        return stage if own is not stage else next((each for each in due if each is not run), None)
+
     @property
     def unwanted(self) -> tuple[Step, ...]:
         """The steps that are running but no longer due."""

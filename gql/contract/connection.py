@@ -1,8 +1,10 @@
 """Relay connections: lists in pages, in both directions."""
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Annotated, Generic, TypeVar
 
+import msgspec
 import strawberry
 from msgspec import Struct
 
@@ -78,6 +80,13 @@ class ListName(Struct, frozen=True):
     name: str
     owner: str = ""
 
+    def narrowed(self, query: Struct | None) -> "ListName":
+        """Return the list of the elements that match *query*, which accepts no cursors of another query."""
+        if query is None:
+            return self
+        digest = blake2b(msgspec.json.encode(query, order="deterministic"), digest_size=6).hexdigest()
+        return ListName(self.name, f"{self.owner}-{digest}")
+
     def cursor(self, place: str) -> str:
         """Return the cursor of a *place* in this list."""
         return f"{self.name}.{self.owner}.{place}"
@@ -96,7 +105,7 @@ class ListName(Struct, frozen=True):
             )
         if owner != self.owner:
             raise InvalidArgument(
-                argument=argument, why=f"it is a cursor of other {name}: use a cursor of the same list"
+                argument=argument, why=f"it is a cursor of other {name}: use a cursor of the same list and filter"
             )
         return place
 

@@ -12,13 +12,19 @@ from application.handler import Outcome
 from domain import name as names
 from domain.actor import ActorId, Actors, decider
 from gql.mutation import Payload, Write, mutation
-from gql.types.actor import Actor, convert
+from gql.types.actor import Actor, ActorSnapshot, convert, snapshot
 from gql.types.refusal import Refusal
 
 
 @strawberry.type(description="The answer to a mutation of an actor.")
 class ActorPayload(Payload):
-    actor: Actor = strawberry.field(description="The actor after the change.")
+    actor: Actor | None = strawberry.field(
+        description="The live actor after the change; null after a dry run, and after a repeat of a request if it"
+        " changed since."
+    )
+    snapshot: ActorSnapshot | None = strawberry.field(
+        description="If actor is null, the actor as a dry run would make it, or as it was after the first request."
+    )
 
 
 ActorResult = Annotated[
@@ -46,7 +52,7 @@ async def set_actor_profile(
         use_cases.set_profile, actor=subject, profile=profile, key=key, by=by, expected=write.expected_version
     )
     private = dataclasses.replace(write, request=use_cases.digest(key, write.request))
-    return _answer(write, subject, await private.transact(use_case, decider), key)
+    return await _answer(write, subject, await private.transact(use_case, decider), key)
 
 
 @mutation(
@@ -58,11 +64,18 @@ async def forget_actor(write: Write, actor: ActorArgument) -> ActorResult:
     outcome = await write.transact(use_case, decider)
     if not write.dry_run:
         await write.context.application.profiles.forget(subject)
-    return _answer(write, subject, outcome, None)
+    return await _answer(write, subject, outcome, None)
 
 
-def _answer(write: Write, actor: ActorId, outcome: Outcome[Actors], key: bytes | None) -> ActorPayload:
+async def _answer(write: Write, actor: ActorId, outcome: Outcome[Actors], key: bytes | None) -> ActorPayload:
+    """Return the actor after the change, or a snapshot of one that is not the live actor.
+
+    That is the actor after a dry run, and the first answer to a repeated request if there was a change since.
+    """
     known = outcome.state.find(actor)
     profile = use_cases.unseal(key, actor, known.sealed) if key and known and known.sealed else None
     after = convert(write.context, actor, profile, outcome.state, outcome.receipt.position)
-    return ActorPayload(changed=outcome.has_changed, actor=after)
+    now = await write.context.application.profiles.state()
+    if write.dry_run or (outcome.receipt.is_repeat and now.version(actor) != after.version):
+        return ActorPayload(changed=outcome.has_changed, actor=None, snapshot=snapshot(after))
+    return ActorPayload(changed=outcome.has_changed, actor=after, snapshot=None)

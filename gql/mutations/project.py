@@ -11,7 +11,7 @@ from application.handler import Outcome
 from domain import project as projects
 from domain.project import ProjectId
 from gql.mutation import Payload, Write, mutation
-from gql.types.project import Project, from_view
+from gql.types.project import Project, ProjectSnapshot, from_view, snapshot
 from gql.types.ref import ProjectArgument, to_project
 from gql.types.refusal import Refusal
 from projections.project import ProjectView
@@ -20,7 +20,13 @@ from store import ids
 
 @strawberry.type(description="The answer to a mutation of a project.")
 class ProjectPayload(Payload):
-    project: Project = strawberry.field(description="The project after the change.")
+    project: Project | None = strawberry.field(
+        description="The live project after the change; null after a dry run, and after a repeat of a request if it"
+        " changed since."
+    )
+    snapshot: ProjectSnapshot | None = strawberry.field(
+        description="If project is null, the project as a dry run would make it, or as it was after the first request."
+    )
 
 
 ProjectResult = Annotated[
@@ -55,7 +61,10 @@ async def delete_project(write: Write, project: ProjectArgument) -> ProjectResul
 
 
 async def _answer(write: Write, outcome: Outcome[projects.Project]) -> ProjectPayload:
-    """Return the project after the change, or after the change that a dry run would make."""
+    """Return the project after the change, or a snapshot of one that is not the live project.
+
+    That is the project after a dry run, and the first answer to a repeated request if there was a change since.
+    """
     created = await write.context.application.log.read(outcome.subject.stream, until=1)
     view = ProjectView(
         id=ProjectId(outcome.subject.stream),
@@ -64,4 +73,8 @@ async def _answer(write: Write, outcome: Outcome[projects.Project]) -> ProjectPa
         created_at=created[0].recorded_at if created else datetime.now(UTC),
         position=outcome.receipt.position,
     )
-    return ProjectPayload(changed=outcome.has_changed, project=from_view(write.context, view))
+    now = await write.context.application.handler.states.load(projects.decider, view.id)
+    if write.dry_run or (outcome.receipt.is_repeat and now.version != outcome.subject.version):
+        shown = snapshot(write.context, view)
+        return ProjectPayload(changed=outcome.has_changed, project=None, snapshot=shown)
+    return ProjectPayload(changed=outcome.has_changed, project=from_view(write.context, view), snapshot=None)

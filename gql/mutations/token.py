@@ -15,13 +15,19 @@ from domain.errors import TokenNotFound
 from gql.contract.node import uuid_of
 from gql.mutation import Payload, Write, mutation
 from gql.types.refusal import Refusal
-from gql.types.token import Token, TokenRecord, convert, token_records
+from gql.types.token import Token, TokenRecord, TokenSnapshot, convert, find, snapshot, token_records
 from store import ids
 
 
 @strawberry.type(description="The answer to a mutation of a token.")
 class TokenPayload(Payload):
-    token: Token = strawberry.field(description="The token after the change.")
+    token: Token | None = strawberry.field(
+        description="The live token after the change; null after a dry run, and after a repeat of a request if it"
+        " changed since."
+    )
+    snapshot: TokenSnapshot | None = strawberry.field(
+        description="If token is null, the token as a dry run would make it, or as it was after the first request."
+    )
 
 
 TokenResult = Annotated[
@@ -62,7 +68,7 @@ async def issue_token(
     use_case = partial(use_cases.issue, command=command)
     outcome = await write.transact(use_case, decider)
     issued = next(each for each in reversed(await _records(write, outcome)) if each.fact.hash == hash)
-    return _answer(write, outcome, issued)
+    return await _answer(write, outcome, issued)
 
 
 @mutation(
@@ -81,12 +87,23 @@ async def revoke_token(
     except TokenNotFound:
         raise TokenNotFound(token=token) from None  # with the global id
     revoked = next(each for each in await _records(write, outcome) if each.fact.token == own)
-    return _answer(write, outcome, revoked)
+    return await _answer(write, outcome, revoked)
 
 
-def _answer(write: Write, outcome: Outcome[Access], record: TokenRecord) -> TokenPayload:
+async def _answer(write: Write, outcome: Outcome[Access], record: TokenRecord) -> TokenPayload:
+    """Return the token after the change, or a snapshot of one that is not the live token.
+
+    That is the token after a dry run, and the first answer to a repeated request if the token was revoked since.
+    """
     token = convert(write.context, record, outcome.receipt.position)
-    return TokenPayload(changed=outcome.has_changed, token=token)
+    payload = partial(TokenPayload, changed=outcome.has_changed)
+    if write.dry_run:
+        return payload(token=None, snapshot=snapshot(token))
+    if outcome.receipt.is_repeat and record.revoked is None:
+        now = await find(write.context, record.fact.token)
+        if now is None or now.record.revoked is not None:
+            return payload(token=None, snapshot=snapshot(token))
+    return payload(token=token, snapshot=None)
 
 
 async def _records(write: Write, outcome: Outcome[Access]) -> list[TokenRecord]:

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Sequence
-from typing import Protocol
 
 import strawberry
 from strawberry import ID
@@ -42,23 +41,35 @@ class Actor(Node):
     cursor: str = strawberry.field(description="A position in the log at which the actor has this state.")
 
 
-ACTOR_NAME = "The current name of the actor; null if unknown or forgotten."
-"""Description of fields that `actor_name` resolves."""
+@strawberry.type(
+    description="An actor as it was, or as a dry run would make it. It is not the live actor, so it has no id."
+)
+class ActorSnapshot:
+    actor_id: ID = strawberry.field(description="Id of the actor, as in events.")
+    name: str | None = strawberry.field(
+        description="Name of the actor; null if unknown or forgotten.", metadata=PERSONAL
+    )
+    address: str | None = strawberry.field(
+        description="Address of the actor; null if unknown or forgotten.", metadata=PERSONAL
+    )
+    named_by: ID | None = strawberry.field(
+        description="Id of the actor who set the profile last; null if there was none, or if an old log has it."
+    )
+    is_forgotten: bool = strawberry.field(description="Whether the profile was destroyed for ever.")
+    version: int = strawberry.field(description="Number of changes to the profile.")
+    cursor: str = strawberry.field(description="A position in the log at which the actor had this state.")
 
 
-class HasActor(Protocol):
-    """An object with the id of an actor."""
-
-    actor: str
-
-
-async def actor_name(root: strawberry.Parent[HasActor], info: Info) -> str | None:
-    """Return the current name of an object's actor."""
-    return await info.context.together(_names, root.actor)
-
-
-async def _names(context: Context, actors: list[str]) -> list[str | None]:
-    return await context.application.profiles.names(actors)
+def snapshot(actor: Actor) -> ActorSnapshot:
+    return ActorSnapshot(
+        actor_id=actor.id,
+        name=actor.name,
+        address=actor.address,
+        named_by=actor.named_by,
+        is_forgotten=actor.is_forgotten,
+        version=actor.version,
+        cursor=actor.cursor,
+    )
 
 
 async def actors(context: Context, ids: Sequence[str | None], selected: Selected) -> list[Actor | None]:

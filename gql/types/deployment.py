@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 
 import strawberry
 from strawberry import ID, Private
@@ -19,6 +20,7 @@ from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract import enum
+from gql.contract.argument import check_list
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
 from gql.contract.node import Node, global_id, uuid_of
 from gql.types import environment as environments
@@ -27,6 +29,7 @@ from gql.types.actor import Actor, actors, existing_actors
 from gql.types.diff import PipelineDiff, between
 from gql.types.environment import Environment, environment_of, pipeline_view
 from gql.types.event import DeploymentEvent, deployment_event
+from gql.types.moment import zoned
 from gql.types.pipeline import PipelineSnapshot, live_services, live_stages, versions
 from gql.types.project import project_of
 from gql.types.ref import (
@@ -42,7 +45,7 @@ from gql.types.stage import Stage
 from gql.types.step import Phase, Status
 from gql.types.stream import DEPLOYMENT
 from gql.types.stream import page as event_page
-from projections.deployment import DeploymentSummary, DeploymentView, StageView
+from projections.deployment import MAX_NARROWED, DeploymentQuery, DeploymentSummary, DeploymentView, StageView
 from projections.engine.views import Page, PageEdge, Slice
 from projections.queue import MAX_MERGED
 from projections.step import ServiceView, StepView
@@ -68,6 +71,15 @@ class StepFailure:
     reason: str = strawberry.field(description="The reason of the failure.")
 
 
+@strawberry.type(description="An attempt of a step.")
+class StepAttempt:
+    attempt: int = strawberry.field(description="Number of the attempt, from 1.")
+    status: Status = strawberry.field(description="Status of the attempt; FAILED also if the step was retried.")
+    started_at: datetime | None = strawberry.field(description="When the attempt started; null if it has not.")
+    finished_at: datetime | None = strawberry.field(description="When the attempt ended; null if it has not.")
+    reason: str | None = strawberry.field(description="The reason why the attempt failed, if it did.")
+
+
 @strawberry.type(description="The progress of one step of a service.")
 class Step:
     status: Status = strawberry.field(description="Status of the step.")
@@ -75,6 +87,7 @@ class Step:
     started_at: datetime | None = strawberry.field(description="When the step started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the step ended; null if it has not.")
     reason: str | None = strawberry.field(description="The reason why the last attempt failed.")
+    attempts: list[StepAttempt] = strawberry.field(description="All attempts, oldest first, with the current one.")
 
 
 @strawberry.type(description="A service in the plan of a deployment.")
@@ -330,9 +343,9 @@ def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> De
     )
 
 
-def listed_in(environment: EnvironmentId) -> ListName:
-    """Return the list of the deployments of an environment."""
-    return ListName("deployments", environment.hex)
+def listed_in(environment: EnvironmentId, query: DeploymentQuery | None = None) -> ListName:
+    """Return the list of the deployments of an environment, or of those that match *query*."""
+    return ListName("deployments", environment.hex).narrowed(query)
 
 
 def _cached(context: Context, view: DeploymentSummary, environment: Environment) -> Deployment:
@@ -352,14 +365,23 @@ def _cached(context: Context, view: DeploymentSummary, environment: Environment)
 
 
 async def _pages(
-    context: Context, environments: Sequence[Environment], selected: Selected, slice_: Slice
+    context: Context,
+    environments: Sequence[Environment],
+    selected: Selected,
+    slice_: Slice,
+    query: DeploymentQuery | None = None,
 ) -> dict[EnvironmentId, Page[Deployment]]:
     """Return the same part of the deployments of each environment, read at once."""
     await context.settled()
     context.reads(WHOLE)
     owners = {each.key: each for each in environments}
     has_steps = not STEPS.isdisjoint(selected)
-    pages = await context.application.deployments.list_each(list(owners), slice_, has_steps=has_steps)
+    reader = context.application.deployments
+    pages = (
+        await reader.list_each(list(owners), slice_, has_steps=has_steps)
+        if query is None
+        else await reader.list_narrowed(list(owners), slice_, query, has_steps=has_steps)
+    )
     return {
         key: Page(
             edges=tuple(PageEdge(edge.cursor, _cached(context, edge.node, owner)) for edge in page.edges),
@@ -368,6 +390,36 @@ async def _pages(
         )
         for (key, owner), page in zip(owners.items(), pages, strict=True)
     }
+
+
+@strawberry.input(
+    description="A filter of deployments. A deployment matches if it matches every field that is given, and of a list"
+    f" any value: an empty list matches no deployment. At most {MAX_NARROWED} combinations of values are allowed."
+)
+class DeploymentFilter:
+    statuses: list[Status] | None = strawberry.field(default=None, description="The present statuses.")
+    actions: list[Action] | None = strawberry.field(default=None, description="The actions.")
+    actors: list[str] | None = strawberry.field(default=None, description="Ids of the actors who requested it.")
+    since: datetime | None = strawberry.field(default=None, description="Requested at this time or later.")
+    until: datetime | None = strawberry.field(default=None, description="Requested at this time or earlier.")
+
+
+Filter = Annotated[DeploymentFilter | None, strawberry.argument(description="The deployments to list; null for all.")]
+
+
+def _query(given: DeploymentFilter | None) -> DeploymentQuery | None:
+    """Return the query of a filter, None for all; raises `InvalidArgument`."""
+    if given is None:
+        return None
+    for name in ("statuses", "actions", "actors"):
+        check_list(name, getattr(given, name) or ())
+    return DeploymentQuery(
+        statuses=None if given.statuses is None else frozenset(given.statuses),
+        actions=None if given.actions is None else frozenset(given.actions),
+        actors=None if given.actors is None else frozenset(given.actors),
+        since=zoned("since", given.since),
+        until=zoned("until", given.until),
+    )
 
 
 @edge(Environment, "The newest deployment of the environment, if any.")
@@ -383,15 +435,17 @@ async def deployments(
     context: Context,
     environments: list[Environment],
     selected: Selected,
+    filter: Filter = None,
     first: First = None,
     after: After = None,
     last: Last = None,
     before: Before = None,
 ) -> list[Connection[Deployment]]:
-    slices = {part(first, after, last, before, listed_in(each.key)) for each in environments}
+    query = _query(filter)
+    slices = {part(first, after, last, before, listed_in(each.key, query)) for each in environments}
     (slice_,) = slices  # a cursor belongs to one list
-    pages = await _pages(context, environments, selected, slice_)
-    made = {key: connection(page, lambda node: node, listed_in(key)) for key, page in pages.items()}
+    pages = await _pages(context, environments, selected, slice_, query)
+    made = {key: connection(page, lambda node: node, listed_in(key, query)) for key, page in pages.items()}
     return [made[each.key] for each in environments]
 
 
@@ -458,7 +512,29 @@ def _step(view: StepView) -> Step:
         started_at=view.started_at,
         finished_at=view.finished_at,
         reason=view.reason,
+        attempts=_attempts(view),
     )
+
+
+def _attempts(view: StepView) -> list[StepAttempt]:
+    retried = [
+        StepAttempt(
+            attempt=each.attempt,
+            status=Status.FAILED,
+            started_at=each.started_at,
+            finished_at=each.finished_at,
+            reason=each.reason,
+        )
+        for each in view.retried
+    ]
+    current = StepAttempt(
+        attempt=view.attempt,
+        status=view.status,
+        started_at=view.started_at,
+        finished_at=view.finished_at,
+        reason=view.reason if view.status is Status.FAILED else None,
+    )
+    return [*retried, current]
 
 
 def deployment_id(text: str) -> DeploymentId:
@@ -493,6 +569,7 @@ class Query:
         self,
         info: Info,
         environment: EnvironmentArgument,
+        filter: Filter = None,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -501,10 +578,11 @@ class Query:
         owner = await pipeline_view(info.context, environment)
         if owner is None:
             raise EnvironmentNotFound(environment=environment)
-        key, selected, of = owner.environment, names(info), listed_in(owner.environment)
+        query = _query(filter)
+        key, selected, of = owner.environment, names(info), listed_in(owner.environment, query)
         now = environments.from_view(owner, await project_of(info.context, owner.project))
-        pages = await _pages(info.context, [now], selected, part(first, after, last, before, of))
-        total = await _count(info.context, key) if "totalCount" in selected else None
+        pages = await _pages(info.context, [now], selected, part(first, after, last, before, of), query)
+        total = await _count(info.context, key) if query is None and "totalCount" in selected else None
         return connection(pages[key], lambda node: node, of, total)
 
     @strawberry.field(description="List the events of a deployment in order.")

@@ -79,7 +79,7 @@ async def _events(context: Context, requests: list[tuple[Searches, Slice]]) -> l
     read: dict[tuple[HistoryQuery, Slice], Connection[PipelineEventNode]] = {}
     for cut in {cut for _, cut in wanted}:
         queries = list(dict.fromkeys(each for each, own in wanted if own == cut))
-        connections = await pages(context, queries, cut, EVENTS)
+        connections = await pages(context, queries, cut, [EVENTS] * len(queries))
         read |= {(each, cut): page for each, page in zip(queries, connections, strict=True)}
     return [read[each] for each in wanted]
 

@@ -16,11 +16,10 @@ from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
 from gql.contract.node import Node, global_id, uuid_of
-from gql.types.project import Project, project_of
+from gql.types.project import Project, project_of, projects_of
 from gql.types.project import find as find_project
-from gql.types.ref import ProjectArgument
 from gql.types.target import Target
-from projections.environment import EnvironmentView
+from projections.environment import EXISTING, EnvironmentQuery, EnvironmentView
 from projections.pipeline import PipelineView
 
 
@@ -78,9 +77,40 @@ def from_view(view: EnvironmentView | PipelineView, project: Project) -> Environ
     )
 
 
-def listed_in(project: ProjectId) -> ListName:
-    """Return the list of the environments of a project."""
-    return ListName("environments", project.hex)
+MAX_PREFIX = 100
+"""Maximum length of the beginning of a name in a filter, in characters."""
+
+
+@strawberry.input(description="A filter of environments. An environment matches if it matches every field.")
+class EnvironmentFilter:
+    name_prefix: str | None = strawberry.field(
+        default=None,
+        description=f"The beginning of the name, without regard to case. At most {MAX_PREFIX} characters.",
+    )
+    include_deleted: bool = strawberry.field(default=False, description="Whether to list deleted environments, too.")
+
+
+Filter = Annotated[
+    EnvironmentFilter | None,
+    strawberry.argument(description="The environments to list; null for all that are not deleted."),
+]
+
+
+def _query(given: EnvironmentFilter | None) -> EnvironmentQuery:
+    """Return the query of a filter; raises `InvalidArgument`."""
+    if given is None:
+        return EXISTING
+    prefix = given.name_prefix or ""
+    if len(prefix) > MAX_PREFIX:
+        why = f"{len(prefix):,} characters; at most {MAX_PREFIX} are allowed"
+        raise InvalidArgument(argument="namePrefix", why=why)
+    return EnvironmentQuery(prefix=prefix, has_deleted=given.include_deleted)
+
+
+def listed_in(project: ProjectId | None, query: EnvironmentQuery) -> ListName:
+    """Return the list of the environments of a project, or of all, that match *query*."""
+    of = ListName("environments", "" if project is None else project.hex)
+    return of if query == EXISTING else of.narrowed(query)
 
 
 @edge(Project, "The environments of the project by name.")
@@ -88,6 +118,7 @@ async def environments(
     context: Context,
     projects: list[Project],
     selected: Selected,
+    filter: Filter = None,
     first: First = None,
     after: After = None,
     last: Last = None,
@@ -96,10 +127,12 @@ async def environments(
     await context.settled()
     context.reads(WHOLE)
     owners = {project.key: project for project in projects}
-    (slice_,) = {part(first, after, last, before, listed_in(key)) for key in owners}  # a cursor belongs to one list
-    pages = await context.application.environments.list_each(list(owners), slice_)
+    query = _query(filter)
+    slices = {part(first, after, last, before, listed_in(key, query)) for key in owners}
+    (slice_,) = slices  # a cursor belongs to one list
+    pages = await context.application.environments.list_each(list(owners), slice_, query)
     found = {
-        owner.id: connection(page, partial(from_view, project=owner), listed_in(key))
+        owner.id: connection(page, partial(from_view, project=owner), listed_in(key, query))
         for (key, owner), page in zip(owners.items(), pages, strict=True)
     }
     return [found[project.id] for project in projects]
@@ -141,11 +174,14 @@ async def known_environment(context: Context, text: str) -> EnvironmentId:
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="List the environments of a project by name.")
+    @strawberry.field(description="List the environments of a project, or of all projects, by name.")
     async def environments(
         self,
         info: Info,
-        project: ProjectArgument,
+        project: Annotated[
+            ID | None, strawberry.argument(description="Id or name of the project; null for all projects.")
+        ] = None,
+        filter: Filter = None,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -154,12 +190,14 @@ class Query:
         application = info.context.application
         await info.context.settled()
         info.context.reads(WHOLE)
-        owner = await find_project(info.context, project)
-        own = await project_of(info.context, owner)
-        of = listed_in(owner)
-        page = await application.environments.list(owner, part(first, after, last, before, of))
-        total = await _count(info.context, owner) if "totalCount" in names(info) else None
-        return connection(page, lambda view: from_view(view, own), of, total)
+        owner = None if project is None else await find_project(info.context, project)
+        query = _query(filter)
+        of = listed_in(owner, query)
+        page = await application.environments.list(owner, part(first, after, last, before, of), query)
+        is_whole = owner is not None and query == EXISTING
+        total = await _count(info.context, owner) if owner and is_whole and "totalCount" in names(info) else None
+        projects = await projects_of(info.context, {edge.node.project for edge in page.edges})
+        return connection(page, lambda view: from_view(view, projects[view.project]), of, total)
 
     @strawberry.field(description="Return an environment, given either its id, or its project and its name.")
     async def environment(

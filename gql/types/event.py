@@ -16,14 +16,14 @@ from domain.deployment import step as steps
 from domain.pipeline.environment import EnvironmentCreated
 from domain.pipeline.state import Pipeline
 from domain.project import EnvironmentId, ProjectId
-from endpoint.streams.mark import PERSONAL
+from endpoint.execution.edge import Selected, edge
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.enum import describe_values, value_name
 from gql.contract.node import Node, global_id
 from gql.contract.scalar import LogPosition
 from gql.types import change as changes
-from gql.types.actor import ACTOR_NAME, actor_name
+from gql.types.actor import Actor, existing_actors
 from gql.types.change import Change, PipelineEventType
 from gql.types.project import Project, projects_of
 from gql.types.ref import (
@@ -101,11 +101,10 @@ class Event(Node):
     position: LogPosition = strawberry.field(description="Position in the log.")
     version: int = strawberry.field(description="Number of the event in its deployment, pipeline or queue, from 1.")
     recorded_at: datetime = strawberry.field(description="When the event was recorded.")
-    actor: str = strawberry.field(description="Id of the actor, which contains no personal data.")
-    actor_name: str | None = strawberry.field(resolver=actor_name, description=ACTOR_NAME, metadata=PERSONAL)
     origin: Origin = strawberry.field(description="Where the change came from.")
     reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")
     message: str = strawberry.field(description="The event in words.")
+    actor_id: Private[str]
 
 
 @strawberry.type(description="An event of a deployment.")
@@ -160,6 +159,14 @@ class QueueEvent(Event):
     )
 
 
+async def event_actor(context: Context, events: list[Event], selected: Selected) -> list[Actor]:
+    return await existing_actors(context, [event.actor_id for event in events], selected)
+
+
+for each in (Event, PipelineEvent, DeploymentEvent, QueueEvent):  # types don't inherit the edges of their interface
+    edge(each, "The actor, as it is named now.", name="actor")(event_actor)
+
+
 def event_id(recorded: RecordedEvent | HistoryView) -> ID:
     """Return the global id of an event; its position is the way to find it."""
     return global_id("event", recorded.id, recorded.position)
@@ -175,7 +182,7 @@ def deployment_event(view: EventView, epoch: str) -> DeploymentEvent:
         type=DeploymentEventType(type(recorded.event).__name__),
         deployment=DeploymentRef(deployment_id=global_id("deployment", recorded.stream), number=view.number),
         recorded_at=recorded.recorded_at,
-        actor=recorded.by.actor,
+        actor_id=recorded.by.actor,
         origin=recorded.by.origin,
         reason=recorded.by.reason,
         message=view.message,
@@ -212,7 +219,7 @@ def convert(
         type=change.type,
         message=change.message,
         recorded_at=recorded.recorded_at,
-        actor=by.actor,
+        actor_id=by.actor,
         origin=by.origin,
         reason=by.reason,
         token=None
@@ -250,7 +257,7 @@ def queue_event(view: EventView, epoch: str) -> QueueEvent:
         type=QueueEventType(type(event).__name__),
         deployment=DeploymentRef(deployment_id=global_id("deployment", event.deployment), number=view.number),
         recorded_at=recorded.recorded_at,
-        actor=recorded.by.actor,
+        actor_id=recorded.by.actor,
         origin=recorded.by.origin,
         reason=recorded.by.reason,
         message=view.message,

@@ -1,6 +1,6 @@
 """The history of pipelines, newest first and without a time limit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -11,18 +11,21 @@ from strawberry import ID
 
 from domain.errors import EnvironmentNotFound, InvalidArgument, ServiceNotFound, StageNotFound
 from domain.pipeline.ref import ServiceId, StageId
-from domain.project import ProjectId
+from domain.project import EnvironmentId, ProjectId
 from endpoint.execution.answers import WHOLE
+from endpoint.execution.edge import Selected, edge
 from gql.context import Context, Info
 from gql.contract.argument import check_list
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
 from gql.types import event as events
 from gql.types.change import PipelineEventType
-from gql.types.environment import environment_id, pipeline_view
+from gql.types.environment import Environment, environment_id, pipeline_view
 from gql.types.event import PipelineEvent
 from gql.types.moment import zoned
+from gql.types.project import Project
 from gql.types.project import find as find_project
 from gql.types.ref import EnvironmentArgument, to_service, to_stage
+from gql.types.service import Service
 from gql.types.stream import PIPELINE
 from gql.types.stream import page as event_page
 from projections.engine.views import Page, PageEdge, Slice
@@ -107,12 +110,12 @@ def _service(text: str, view: PipelineView | None) -> ServiceId:
 
 async def page(context: Context, query: HistoryQuery, slice_: Slice, of: ListName) -> Connection[PipelineEvent]:
     """Return a page of the history, which contains everything that was recorded before the request."""
-    (only,) = await pages(context, [query], slice_, of)
+    (only,) = await pages(context, [query], slice_, [of])
     return only
 
 
 async def pages(
-    context: Context, queries: Sequence[HistoryQuery], slice_: Slice, of: ListName
+    context: Context, queries: Sequence[HistoryQuery], slice_: Slice, lists: Sequence[ListName]
 ) -> list[Connection[PipelineEvent]]:
     """Return the same page of several lists, read at once."""
     await context.settled()
@@ -122,8 +125,91 @@ async def pages(
     epoch = context.application.log.epoch
     return [
         connection(page, lambda view: events.convert(view, view.environment, view.before, tokens, epoch), of)
-        for page in found
+        for page, of in zip(found, lists, strict=True)
     ]
+
+
+@edge(Environment, "The events of the environment and its pipeline, newest first.", name="history")
+async def environment_history(
+    context: Context,
+    environments: list[Environment],
+    selected: Selected,
+    filter: Filter = None,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> list[Connection[PipelineEvent]]:
+    context.reads(WHOLE)
+    names_a_part = filter is not None and (filter.stages or filter.services)
+    views = await _pipelines(context, environments) if names_a_part else {}
+    queries = [replace(history_query(filter, views.get(each.key)), environment=each.key) for each in environments]
+    lists = [
+        _listed("pipelineHistory", each.key.hex, None if filter is None else query)
+        for each, query in zip(environments, queries, strict=True)
+    ]
+    return await _pages(context, queries, lists, first, after, last, before)
+
+
+@edge(Project, "The events of the project's environments and their pipelines, newest first.", name="history")
+async def project_history(
+    context: Context,
+    projects: list[Project],
+    selected: Selected,
+    filter: Filter = None,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> list[Connection[PipelineEvent]]:
+    context.reads(WHOLE)
+    queries = [replace(history_query(filter), project=each.key) for each in projects]
+    lists = [
+        _listed("history", each.key.hex, None if filter is None else query)
+        for each, query in zip(projects, queries, strict=True)
+    ]
+    return await _pages(context, queries, lists, first, after, last, before)
+
+
+@edge(Service, "The events of the service, newest first.", name="history")
+async def service_history(
+    context: Context,
+    services: list[Service],
+    selected: Selected,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> list[Connection[PipelineEvent]]:
+    context.reads(WHOLE)
+    queries = [HistoryQuery(environment=each.key[0], services=(each.key[1],)) for each in services]
+    lists = [ListName("serviceHistory", each.key[1].hex) for each in services]
+    return await _pages(context, queries, lists, first, after, last, before)
+
+
+async def _pipelines(context: Context, environments: Sequence[Environment]) -> Mapping[EnvironmentId, PipelineView]:
+    await context.settled()
+    keys = {each.key for each in environments}
+    return await context.application.pipelines.get_all(keys, has_asked=context.has_asked)
+
+
+def _listed(name: str, owner: str, query: HistoryQuery | None) -> ListName:
+    """Return the list of the events of *owner*, or of those that match *query*."""
+    return ListName(name, owner).narrowed(query)
+
+
+async def _pages(
+    context: Context,
+    queries: Sequence[HistoryQuery],
+    lists: Sequence[ListName],
+    first: int | None,
+    after: str | None,
+    last: int | None,
+    before: str | None,
+) -> list[Connection[PipelineEvent]]:
+    """Return the same page of each list of events, read at once."""
+    (slice_,) = {part(first, after, last, before, each) for each in lists}  # a cursor belongs to one list
+    return await pages(context, queries, slice_, lists)
 
 
 @strawberry.type
@@ -144,7 +230,7 @@ class Query:
             raise EnvironmentNotFound(environment=environment)
         query = replace(history_query(filter, view), environment=view.environment)
         info.context.reads(WHOLE)
-        of = ListName("pipelineHistory", view.environment.hex)
+        of = _listed("pipelineHistory", view.environment.hex, None if filter is None else query)
         return await page(info.context, query, part(first, after, last, before, of), of)
 
     @strawberry.field(
@@ -164,8 +250,8 @@ class Query:
     ) -> Connection[PipelineEvent] | None:
         owner: ProjectId | None = None if project is None else await find_project(info.context, project)
         info.context.reads(WHOLE)
-        of = ListName("history", "" if owner is None else owner.hex)
         query = replace(history_query(filter), project=owner)
+        of = _listed("history", "" if owner is None else owner.hex, None if filter is None else query)
         return await page(info.context, query, part(first, after, last, before, of), of)
 
     @strawberry.field(description="List the events of an environment and its pipeline in order.")

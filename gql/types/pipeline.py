@@ -65,7 +65,10 @@ def convert(view: PipelineView, project: Project, epoch: str) -> Pipeline:
         environment=environments.from_view(view, project),
         version=view.version,
         cursor=cursors.of_position(epoch, view.position),
-        stages=[stages.from_domain(position, each) for position, each in enumerate(view.pipeline.stages, 1)],
+        stages=[
+            stages.from_domain(position, each, view.environment)
+            for position, each in enumerate(view.pipeline.stages, 1)
+        ],
     )
 
 
@@ -134,7 +137,7 @@ async def versions(
 async def live_stages(context: Context, wanted: list[tuple[EnvironmentId, StageId]]) -> list[Stage | None]:
     """Return stages as they are now, None for deleted ones; all are read at once."""
     places = {
-        (environment, stage.id): (position, stage)
+        (environment, stage.id): (position, stage, environment)
         for environment, view in (await _now(context, {environment for environment, _ in wanted})).items()
         for position, stage in enumerate(view.pipeline.stages, 1)
     }
@@ -144,7 +147,7 @@ async def live_stages(context: Context, wanted: list[tuple[EnvironmentId, StageI
 async def live_services(context: Context, wanted: list[tuple[EnvironmentId, ServiceId]]) -> list[Service | None]:
     """Return services as they are now, None for removed ones; all are read at once."""
     places = {
-        (environment, service.id): (service, position, stage)
+        (environment, service.id): (service, position, stage, environment)
         for environment, view in (await _now(context, {environment for environment, _ in wanted})).items()
         for position, stage in enumerate(view.pipeline.stages, 1)
         for service in stage.services
@@ -152,8 +155,8 @@ async def live_services(context: Context, wanted: list[tuple[EnvironmentId, Serv
     return [_service(*places[each]) if each in places else None for each in wanted]
 
 
-def _service(service: DomainService, position: int, stage: DomainStage) -> Service:
-    return services.from_domain(service, stages.from_domain(position, stage))
+def _service(service: DomainService, position: int, stage: DomainStage, environment: EnvironmentId) -> Service:
+    return services.from_domain(service, stages.from_domain(position, stage, environment), environment)
 
 
 async def _now(context: Context, environments: Collection[EnvironmentId]) -> dict[EnvironmentId, PipelineView]:

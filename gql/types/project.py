@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 import strawberry
+from strawberry import ID
 
 from domain import project as projects
 from domain.errors import ProjectNotFound
@@ -37,6 +38,27 @@ class Project(Node):
         found = uuid_of("project", self.id)
         assert found is not None, "a project has a global id"
         return ProjectId(found)
+
+
+@strawberry.type(
+    description="A project as it was, or as a dry run would make it. It is not the live project, so it has no id."
+)
+class ProjectSnapshot:
+    project_id: ID = strawberry.field(description="Id of the project; in a dry run of createProject, of none.")
+    name: str = strawberry.field(description="Name of the project.")
+    is_deleted: bool = strawberry.field(description="Whether the project was deleted.")
+    created_at: datetime = strawberry.field(description="When the project was created.")
+    cursor: str = strawberry.field(description="A position in the log at which the project had this state.")
+
+
+def snapshot(context: Context, view: ProjectView) -> ProjectSnapshot:
+    return ProjectSnapshot(
+        project_id=global_id("project", view.id),
+        name=view.name,
+        is_deleted=view.is_deleted,
+        created_at=view.created_at,
+        cursor=cursors.of_position(context.application.log.epoch, view.position),
+    )
 
 
 def from_view(context: Context, view: ProjectView) -> Project:

@@ -3,12 +3,14 @@
 from typing import Any
 
 import strawberry
-from strawberry import ID
+from strawberry import ID, Private
 from strawberry.types.lazy_type import LazyType
 
 from domain.errors import InvalidArgument
+from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import AfterService, AtPosition, BeforeService, ServicePlace
 from domain.pipeline.service import Service as DomainService
+from domain.project import EnvironmentId
 from domain.spec import ServiceType
 from gql.contract.node import Node, global_id
 from gql.types import spec as specs
@@ -26,9 +28,10 @@ class Service(Node):
     is_skipped: bool = strawberry.field(description="Whether deployments of the environment skip the service.")
     stage: Node = strawberry.field(graphql_type=STAGE, description="The stage of the service.")
     spec: ServiceSpec = strawberry.field(description="How the service is built, run and checked for health.")
+    key: Private[tuple[EnvironmentId, ServiceId]]
 
 
-def from_domain(service: DomainService, stage: Node) -> Service:
+def from_domain(service: DomainService, stage: Node, environment: EnvironmentId) -> Service:
     return Service(
         id=global_id("service", service.id),
         name=service.name,
@@ -36,6 +39,7 @@ def from_domain(service: DomainService, stage: Node) -> Service:
         is_skipped=service.is_skipped,
         stage=stage,
         spec=specs.from_domain(service.spec),
+        key=(environment, service.id),
     )
 
 

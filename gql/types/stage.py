@@ -9,6 +9,7 @@ from domain.errors import InvalidArgument
 from domain.pipeline.stage import After, At, Before, Place
 from domain.pipeline.stage import Stage as DomainStage
 from domain.pipeline.stage import StagePolicy as DomainStagePolicy
+from domain.project import EnvironmentId
 from domain.spec import ServiceType
 from gql.contract.node import Node, global_id
 from gql.types import service as services
@@ -49,9 +50,10 @@ class Stage(Node):
     policy: StagePolicy = strawberry.field(description="How the stage is carried out.")
     services: list[Service] = _SERVICES  # see `_services`
     domain: Private[DomainStage]
+    environment: Private[EnvironmentId]
 
 
-def from_domain(position: int, stage: DomainStage) -> Stage:
+def from_domain(position: int, stage: DomainStage, environment: EnvironmentId) -> Stage:
     return Stage(
         id=global_id("stage", stage.id),
         position=position,
@@ -60,6 +62,7 @@ def from_domain(position: int, stage: DomainStage) -> Stage:
         home_of=stage.home_of,
         policy=policy_from_domain(stage.policy),
         domain=stage,
+        environment=environment,
     )
 
 
@@ -69,8 +72,8 @@ def _services(stage: Stage) -> list[Service]:
     They are converted when they are first needed: objects that refer to each other would be freed by a garbage
     collection only.
     """
-    own = from_domain(stage.position, stage.domain)
-    return [services.from_domain(each, own) for each in stage.domain.services]
+    own = from_domain(stage.position, stage.domain, stage.environment)
+    return [services.from_domain(each, own, stage.environment) for each in stage.domain.services]
 
 
 Stage.services = cached_property(_services)  # type: ignore[assignment]  # strawberry needs the annotation of a field

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import strawberry
 from msgspec import Struct
-from strawberry import Private
+from strawberry import ID, Private
 
 from domain.access import ACCESS, TokenIssued, TokenRevoked
 from endpoint.execution.edge import Selected, edge
@@ -41,18 +41,38 @@ class Token(Node):
     record: Private[TokenRecord]
 
 
+@strawberry.type(
+    description="A token as it was, or as a dry run would make it. It is not the live token, so it has no id."
+)
+class TokenSnapshot:
+    token_id: ID = strawberry.field(description="Id of the token; in a dry run of issueToken, of none.")
+    name: str = strawberry.field(description="Name of the token.")
+    issued_at: datetime = strawberry.field(description="When the token was issued.")
+    expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
+    revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
+    is_good: bool = strawberry.field(description="Whether the token was neither revoked nor expired.")
+    cursor: str = strawberry.field(description="A position in the log at which the token had this state.")
+    record: Private[TokenRecord]
+
+
+Tokens = list[Token] | list[TokenSnapshot]
+
+
+@edge(TokenSnapshot, "The actor who uses the token.")
 @edge(Token, "The actor who uses the token.")
-async def actor(context: Context, tokens: list[Token], selected: Selected) -> list[Actor]:
+async def actor(context: Context, tokens: Tokens, selected: Selected) -> list[Actor]:
     return await existing_actors(context, [token.record.fact.actor for token in tokens], selected)
 
 
+@edge(TokenSnapshot, "The actor who issued the token.")
 @edge(Token, "The actor who issued the token.")
-async def issued_by(context: Context, tokens: list[Token], selected: Selected) -> list[Actor]:
+async def issued_by(context: Context, tokens: Tokens, selected: Selected) -> list[Actor]:
     return await existing_actors(context, [token.record.issued.by.actor for token in tokens], selected)
 
 
+@edge(TokenSnapshot, "The actor who revoked the token, if any.")
 @edge(Token, "The actor who revoked the token, if any.")
-async def revoked_by(context: Context, tokens: list[Token], selected: Selected) -> list[Actor | None]:
+async def revoked_by(context: Context, tokens: Tokens, selected: Selected) -> list[Actor | None]:
     revoked = [token.record.revoked for token in tokens]
     return await actors(context, [None if each is None else each.by.actor for each in revoked], selected)
 
@@ -81,6 +101,19 @@ def convert(context: Context, record: TokenRecord, position: int) -> Token:
         is_good=revoked is None and not has_expired,
         cursor=cursors.of_position(context.application.log.epoch, position),
         record=record,
+    )
+
+
+def snapshot(token: Token) -> TokenSnapshot:
+    return TokenSnapshot(
+        token_id=token.id,
+        name=token.name,
+        issued_at=token.issued_at,
+        expires_at=token.expires_at,
+        revoked_at=token.revoked_at,
+        is_good=token.is_good,
+        cursor=token.cursor,
+        record=token.record,
     )
 
 

@@ -132,10 +132,11 @@ class RowBuffer(Generic[View]):
         """Return the row of *view*, whose last event is *recorded*; park that event if the row can't be encoded."""
         try:
             document, place = self._projection.encode(view), self._projection.place(view)
+            places = () if self._projection.places is None else tuple(self._projection.places(view))
         except Exception as fault:
             self._park(recorded, fault)
             return None
-        return ViewRow(key=UUID(int=id_), place=place, position=recorded.position, document=document)
+        return ViewRow(key=UUID(int=id_), place=place, position=recorded.position, document=document, places=places)
 
     def _park(self, recorded: RecordedEvent, fault: Exception) -> None:
         kind = self._projection.name

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from projections.engine.views import ListPlace, Page, PageEdge, Slice, ViewRow, Views
+from projections.engine.views import EVERYTHING, ListPlace, Page, PageEdge, Slice, SortRange, ViewRow, Views
 from store.log import RecordedEvent
 
 View = TypeVar("View", bound=msgspec.Struct)
@@ -25,6 +25,8 @@ class Projection(Generic[View]):
 
     Raise *version* with every change to the shape of the view or to *fold*: all rows are then rebuilt.
 
+    *places* returns the places of a row in further lists.
+
     *beside* returns rows of the same kind that are written once, next to the row of an event. It gets the view before
     and after the event. *fold_all* has the same result as *fold* on one event after another, but is faster.
     """
@@ -37,6 +39,7 @@ class Projection(Generic[View]):
     place: Callable[[View], ListPlace | None]
     beside: Callable[[View | None, View | None, RecordedEvent], Sequence[ViewRow]] | None = None
     fold_all: Callable[[View | None, Sequence[RecordedEvent]], View | None] | None = None
+    places: Callable[[View], Sequence[ListPlace]] | None = None
 
     def replay(self, events: Sequence[RecordedEvent], view: View | None = None) -> View | None:
         """Return *view* with *events* of one row folded in."""
@@ -98,6 +101,20 @@ class Reader(Generic[View]):
         if len(parents) == 1:
             return [await self.read_list(parents[0], part, decode, is_descending=is_descending)]
         pages = await self._views.list_each(self._projection.name, parents, part, is_descending=is_descending)
+        return [_decoded(page, decode) for page in pages]
+
+    async def read_merged(
+        self,
+        groups: Sequence[Sequence[str]],
+        part: Slice,
+        decode: Callable[[bytes], Part],
+        *,
+        is_descending: bool = False,
+        within: SortRange = EVERYTHING,
+    ) -> Sequence[Page[Part]]:
+        """Return the same part of the further lists of each group of parents; only that of one may have cursors."""
+        name = self._projection.name
+        pages = await self._views.list_merged(name, groups, part, is_descending=is_descending, within=within)
         return [_decoded(page, decode) for page in pages]
 
 

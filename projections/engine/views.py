@@ -2,7 +2,8 @@
 Contract of the store of read models, for every database.
 
 1. A row is a document with a kind and a key. A row with a place is listed under its parent, ordered by (sort, key).
-   Tags narrow a list. A row with tags is written once, in the order of its list.
+   Tags narrow a list. A row with tags is written once, in the order of its list. A row that changes can stand in
+   further lists, which are narrower, at places of their own.
 2. One transaction writes rows, parked events and their checkpoint.
 3. A checkpoint only moves forward, and only from the place that its writer names.
 4. The rows of a kind are replaced all at once. New rows belong to a generation that is not read until a checkpoint
@@ -40,7 +41,8 @@ class ListPlace(Struct, frozen=True):
 class ViewRow(Struct, frozen=True, kw_only=True):
     """A view as it is stored; *position* is that of its last event. A row without a *place* is in no list.
 
-    *tags* narrow a list. They are distinct, and consist of letters and digits.
+    *tags* narrow a list. They are distinct, and consist of letters and digits. *places* are the places of the row in
+    further lists, with distinct parents. A row that has some keeps some until it is deleted.
     """
 
     key: UUID
@@ -48,6 +50,7 @@ class ViewRow(Struct, frozen=True, kw_only=True):
     position: int
     document: bytes
     tags: tuple[str, ...] = ()
+    places: tuple[ListPlace, ...] = ()
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
@@ -126,6 +129,17 @@ class RowFilter(Struct, frozen=True, kw_only=True):
     until: str | None = None
 
 
+class SortRange(Struct, frozen=True, kw_only=True):
+    """Sorts from *since* to *until*, inclusive; None is no limit."""
+
+    since: str | None = None
+    until: str | None = None
+
+
+EVERYTHING = SortRange()
+"""All sorts."""
+
+
 class PageEdge(Struct, Generic[Node], frozen=True):
     """A node of a page with its cursor."""
 
@@ -182,6 +196,22 @@ def first_page(rows: Sequence[PageEdge[Node]], part: Slice) -> Page[Node]:
     )
 
 
+def merged_page(rows: Sequence[tuple[str, UUID, bytes]], part: Slice, *, is_descending: bool) -> Page[bytes]:
+    """Return the page of *part* of several lists as one.
+
+    *rows* are the sorts, keys and documents of the rows of each list within the bounds of *part*, one more than a page
+    has. A bound implies rows on its other side, because its cursor was one of them.
+    """
+    ordered = sorted(rows, key=lambda row: row[:2], reverse=is_descending is not part.is_backward)
+    found = [PageEdge(encode_cursor(sort, key), document) for sort, key, document in ordered]
+    page = first_page(found, part)
+    return Page(
+        edges=page.edges,
+        has_previous=page.has_previous or part.after is not None,
+        has_next=page.has_next or part.before is not None,
+    )
+
+
 class Views(Protocol):
     """The store of read models. Its methods raise `ViewsUnavailable` when the database can't be read or written to."""
 
@@ -203,6 +233,21 @@ class Views(Protocol):
         self, kind: str, parents: Sequence[str], part: Slice, *, is_descending: bool = False
     ) -> Sequence[Page[bytes]]:
         """Return the same *part*, which has no cursors, of the list under each of *parents*, with one statement."""
+        ...
+
+    async def list_merged(
+        self,
+        kind: str,
+        groups: Sequence[Sequence[str]],
+        part: Slice,
+        *,
+        is_descending: bool = False,
+        within: SortRange = EVERYTHING,
+    ) -> Sequence[Page[bytes]]:
+        """Return the same *part* of the further lists of each group of parents, as one list, with one statement.
+
+        A row stands in at most one list of a group. Raises `InvalidArgument` for an invalid cursor.
+        """
         ...
 
     async def list_all(

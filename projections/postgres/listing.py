@@ -1,8 +1,18 @@
 """Pages of a list in PostgreSQL, found by the places of their first and last rows."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
-from projections.engine.views import Page, PageEdge, Slice, decode_cursor, encode_cursor, first_page
+from projections.engine.views import (
+    Page,
+    PageEdge,
+    Slice,
+    SortRange,
+    decode_cursor,
+    encode_cursor,
+    first_page,
+    merged_page,
+)
 from store.postgres.connection import Record
 
 # One statement sees one state of the database. It returns a row without a key if the page is empty.
@@ -26,6 +36,16 @@ EACH = """
 """
 """The first rows under each of several parents."""
 
+MERGED = """
+    SELECT parent.number, one.sort, one.key, documents.document
+    FROM checkpoints c CROSS JOIN unnest($1::text[]) WITH ORDINALITY AS parent (id, number)
+    CROSS JOIN LATERAL (
+        SELECT sort, key FROM places WHERE generation = c.generation AND parent = parent.id {bounds}
+        ORDER BY sort {order}, key {order} LIMIT $3
+    ) AS one JOIN documents ON documents.generation = c.generation AND documents.key = one.key WHERE c.kind = $2
+"""
+"""The first rows at further places under each of several parents."""
+
 
 def each_statement(part: Slice, is_descending: bool) -> str:
     """Return the statement that reads the same part, without bounds, of several lists."""
@@ -38,6 +58,37 @@ def each_page(found: Sequence[Record], count: int, part: Slice) -> list[Page[byt
     for row in found:
         by_parent[row["number"] - 1].append(PageEdge(encode_cursor(row["sort"], row["key"]), row["document"]))
     return [first_page(rows, part) for rows in by_parent]
+
+
+class MergedListing:
+    """The same part of the further lists of each group of parents, as one statement with its parameters."""
+
+    def __init__(
+        self, kind: str, groups: Sequence[Sequence[str]], part: Slice, is_descending: bool, within: SortRange
+    ) -> None:
+        self._part, self._is_descending = part, is_descending
+        self._owners = [number for number, group in enumerate(groups) for _ in group]
+        self._count = len(groups)
+        self.parameters: list[object] = [[parent for group in groups for parent in group], kind, part.size + 1]
+        bounds = ""
+        for sign, sort in ((">=", within.since), ("<=", within.until)):
+            if sort is not None:
+                self.parameters.append(sort)
+                bounds += f" AND sort {sign} ${len(self.parameters)}"
+        beyond, before = ("<", ">") if is_descending else (">", "<")
+        for sign, cursor in ((beyond, part.after), (before, part.before)):
+            if cursor is not None:
+                self.parameters += decode_cursor(cursor)
+                bounds += f" AND (sort, key) {sign} (${len(self.parameters) - 1}::text, ${len(self.parameters)}::uuid)"
+        order = "DESC" if is_descending is not part.is_backward else "ASC"
+        self.statement = MERGED.format(bounds=bounds, order=order)
+
+    def pages(self, found: Sequence[Record]) -> list[Page[bytes]]:
+        """Return the page of each group, of the rows that the statement returned."""
+        rows: list[list[tuple[str, UUID, bytes]]] = [[] for _ in range(self._count)]
+        for row in found:
+            rows[self._owners[row["number"] - 1]].append((row["sort"], row["key"], row["document"]))
+        return [merged_page(some, self._part, is_descending=self._is_descending) for some in rows]
 
 
 class PostgresListing:

@@ -9,7 +9,9 @@ from store.postgres.connection import Connection
 
 CHECKPOINTS = "SELECT kind, version, generation, epoch, position FROM checkpoints"
 ROWS = """
-    SELECT key, parent, sort, position, document, tsvector_to_array(tagged) FROM documents
+    SELECT key, parent, sort, position, document, tsvector_to_array(tagged), ARRAY(
+        SELECT ARRAY[p.parent, p.sort] FROM places p WHERE p.generation = d.generation AND p.key = d.key
+    ) FROM documents d
     WHERE generation = $1 AND key = ANY ($2)
 """
 
@@ -32,8 +34,8 @@ class PostgresRowReader:
 
     async def rows(self, generation: int, keys: Collection[UUID]) -> dict[UUID, StoredRow]:
         return {
-            key: stored_row(parent, sort, position, document, tags or ())
-            for key, parent, sort, position, document, tags in await self._connection.fetch(
+            key: stored_row(parent, sort, position, document, tags or (), map(tuple, places))
+            for key, parent, sort, position, document, tags, places in await self._connection.fetch(
                 ROWS, generation, list(keys)
             )
         }

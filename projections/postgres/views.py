@@ -5,6 +5,7 @@ The node that holds the lease writes (see `projections.postgres.lease`). Its wri
 taken the lease. All nodes read.
 """
 
+import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Self
@@ -13,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from projections.engine.views import (
+    EVERYTHING,
     Advance,
     Checkpoint,
     CheckpointMoved,
@@ -20,12 +22,13 @@ from projections.engine.views import (
     ParkedEvent,
     RowFilter,
     Slice,
+    SortRange,
     ViewRow,
     Views,
     ViewsUnavailable,
 )
 from projections.postgres.lease import Lease
-from projections.postgres.listing import PostgresListing, each_page, each_statement
+from projections.postgres.listing import MergedListing, PostgresListing, each_page, each_statement
 from projections.postgres.search import NarrowedListing, PostgresSearch
 from store.log import LogUnavailable
 from store.postgres.connection import Connection, Pool, Prepare, Record
@@ -57,6 +60,18 @@ PUT = """
         AS put (generation, key, parent, sort, position, document, tags)
     ON CONFLICT (generation, key) DO UPDATE SET parent = excluded.parent, sort = excluded.sort,
         position = excluded.position, document = excluded.document, tagged = excluded.tagged
+"""
+LEAVE = """
+    DELETE FROM places p USING unnest($1::bigint[], $2::uuid[], $3::text[]) AS now (generation, key, places)
+    WHERE p.generation = now.generation AND p.key = now.key
+        AND NOT EXISTS (SELECT 1 FROM json_array_elements(now.places::json) AS each WHERE each->>0 = p.parent)
+"""
+ENTER = """
+    INSERT INTO places (generation, key, parent, sort)
+    SELECT now.generation, now.key, each->>0, each->>1
+    FROM unnest($1::bigint[], $2::uuid[], $3::text[]) AS now (generation, key, places)
+    CROSS JOIN json_array_elements(now.places::json) AS each
+    ON CONFLICT (generation, key, parent) DO UPDATE SET sort = excluded.sort WHERE places.sort <> excluded.sort
 """
 REMOVE = """
     DELETE FROM documents USING unnest($1::bigint[], $2::uuid[]) AS gone (generation, key)
@@ -151,6 +166,18 @@ class PostgresViews(Views):
         found = await self._read(each_statement(part, is_descending), list(parents), kind, part.size + 1)
         return each_page(found, len(parents), part)
 
+    async def list_merged(
+        self,
+        kind: str,
+        groups: Sequence[Sequence[str]],
+        part: Slice,
+        *,
+        is_descending: bool = False,
+        within: SortRange = EVERYTHING,
+    ) -> Sequence[Page[bytes]]:
+        listing = MergedListing(kind, groups, part, is_descending, within)
+        return listing.pages(await self._read(listing.statement, *listing.parameters))
+
     async def list_all(
         self, kind: str, parent: str, part: Slice, filters: Sequence[RowFilter], *, is_descending: bool = False
     ) -> Sequence[Page[bytes]]:
@@ -206,6 +233,7 @@ class PostgresViews(Views):
             others = [(generation, *_row(row), None) for row in rows if not row.tags]
             if others:
                 await connection.execute(PUT, *_columns(others, len(COLUMNS)))
+            await _place(connection, [(generation, row) for row in rows])
             if removed:
                 await connection.execute(REMOVE, [generation] * len(removed), removed)
 
@@ -297,6 +325,18 @@ async def _put(connection: Connection, advances: Sequence[Advance]) -> None:
     for statement, records in ((PUT, rows), (REMOVE, removed), (PARK, parked)):
         if records:
             await connection.execute(statement, *_columns(records, len(records[0])))
+    await _place(connection, [(each.after.generation, row) for each in advances for row in each.rows])
+
+
+async def _place(connection: Connection, rows: Sequence[tuple[int, ViewRow]]) -> None:
+    """Move *rows*, each of a generation, to their further places."""
+    moved = [
+        (generation, row.key, json.dumps([(place.parent, place.sort) for place in row.places]))
+        for generation, row in rows
+        if row.places
+    ]
+    for statement in (LEAVE, ENTER) if moved else ():
+        await connection.execute(statement, *_columns(moved, 3))
 
 
 def _row(row: ViewRow) -> tuple[UUID, str | None, str | None, int, bytes]:

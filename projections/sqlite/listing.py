@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from uuid import UUID
 
-from projections.engine.views import Page, PageEdge, Slice, encode_cursor, first_page
+from projections.engine.views import Page, PageEdge, Slice, SortRange, encode_cursor, first_page, merged_page
 
 Bound = tuple[str, UUID] | None
 """The sort and key of a decoded cursor, or None."""
@@ -19,6 +19,16 @@ EACH = """
 """
 """The first rows under each of several parents."""
 
+MERGED = """
+    SELECT parent.key, p.sort, p.key, r.document
+    FROM json_each(:parents) parent CROSS JOIN checkpoints c CROSS JOIN places p JOIN rows r ON r.id = p.id
+    WHERE c.kind = :kind AND p.generation = c.generation AND p.parent = parent.value AND (p.sort, p.key) IN (
+        SELECT sort, key FROM places WHERE generation = c.generation AND parent = parent.value {bounds}
+        ORDER BY sort {order}, key {order} LIMIT :limit
+    )
+"""
+"""The first rows at further places under each of several parents."""
+
 
 def each_page(
     db: sqlite3.Connection, kind: str, parents: Sequence[str], part: Slice, is_descending: bool
@@ -30,6 +40,37 @@ def each_page(
     for number, sort, key, document in db.execute(EACH.format(order=order), given):
         found[number].append(PageEdge(encode_cursor(sort, UUID(bytes=key)), document))
     return [first_page(rows, part) for rows in found]
+
+
+def merged_pages(
+    db: sqlite3.Connection,
+    kind: str,
+    groups: Sequence[Sequence[str]],
+    part: Slice,
+    within: SortRange,
+    after: Bound,
+    before: Bound,
+    is_descending: bool,
+) -> list[Page[bytes]]:
+    """Read the same part of the further lists of each group of parents with one statement."""
+    given: dict[str, str | bytes | int] = {"kind": kind, "limit": part.size + 1}
+    given["parents"] = json.dumps([parent for group in groups for parent in group])
+    lower, upper = (before, after) if is_descending else (after, before)
+    bounds = ""
+    for name, sign, sort in (("since", ">=", within.since), ("until", "<=", within.until)):
+        if sort is not None:
+            bounds += f" AND sort {sign} :{name}"
+            given[name] = sort
+    for name, sign, bound in (("lower", ">", lower), ("upper", "<", upper)):
+        if bound is not None:
+            bounds += f" AND (sort, key) {sign} (:{name}, :{name}_key)"
+            given |= {name: bound[0], f"{name}_key": bound[1].bytes}
+    order = "DESC" if is_descending is not part.is_backward else "ASC"
+    owners = [number for number, group in enumerate(groups) for _ in group]
+    found: list[list[tuple[str, UUID, bytes]]] = [[] for _ in groups]
+    for number, sort, key, document in db.execute(MERGED.format(order=order, bounds=bounds), given):
+        found[owners[number]].append((sort, UUID(bytes=key), document))
+    return [merged_page(rows, part, is_descending=is_descending) for rows in found]
 
 
 class SqliteListing:

@@ -8,7 +8,8 @@ from projections.engine.rows import StoredRow, stored_row
 from projections.engine.views import Checkpoint
 
 CHECKPOINTS = "SELECT kind, version, generation, epoch, position FROM checkpoints"
-ROW = "SELECT key, parent, sort, position, document, tags FROM rows WHERE generation = ? AND key = ?"
+ROW = "SELECT key, parent, sort, position, document, tags, id FROM rows WHERE generation = ? AND key = ?"
+PLACES = "SELECT parent, sort FROM places WHERE id = ?"
 
 
 class SqliteRowReader:
@@ -31,6 +32,8 @@ class SqliteRowReader:
     async def rows(self, generation: int, keys: Collection[UUID]) -> dict[UUID, StoredRow]:
         found = (self._database.execute(ROW, (generation, key.bytes)).fetchone() for key in keys)
         return {
-            UUID(bytes=key): stored_row(parent, sort, position, document, (tags or "").split())
-            for key, parent, sort, position, document, tags in filter(None, found)
+            UUID(bytes=key): stored_row(
+                parent, sort, position, document, (tags or "").split(), self._database.execute(PLACES, (id_,))
+            )
+            for key, parent, sort, position, document, tags, id_ in filter(None, found)
         }

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of the tables. Raise it with every change to them: they are then dropped and rebuilt from the log."""
 
 TABLES = """
@@ -18,6 +18,11 @@ TABLES = """
         position INTEGER NOT NULL, document BLOB NOT NULL, tags TEXT, UNIQUE (generation, key)
     );
     CREATE INDEX rows_by_place ON rows (generation, parent, sort, key) WHERE parent IS NOT NULL;
+    CREATE TABLE places (
+        generation INTEGER NOT NULL, parent TEXT NOT NULL, sort TEXT NOT NULL, key BLOB NOT NULL, id INTEGER NOT NULL,
+        PRIMARY KEY (generation, parent, sort, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX places_by_row ON places (id);
     CREATE VIRTUAL TABLE tagged USING fts5(
         tags, content='', detail=none, columnsize=0, tokenize='unicode61 remove_diacritics 0'
     );
@@ -29,7 +34,8 @@ TABLES = """
         SELECT kind, key, parent, sort, rows.position, document FROM rows JOIN checkpoints USING (generation);
 """
 DROP = """
-    DROP VIEW IF EXISTS documents; DROP TABLE IF EXISTS parked; DROP TABLE IF EXISTS tagged; DROP TABLE IF EXISTS rows;
+    DROP VIEW IF EXISTS documents; DROP TABLE IF EXISTS parked; DROP TABLE IF EXISTS tagged;
+    DROP TABLE IF EXISTS places; DROP TABLE IF EXISTS rows;
     DROP TABLE IF EXISTS generations; DROP TABLE IF EXISTS checkpoints;
 """
 

@@ -7,6 +7,7 @@ checkpoint; the projector then writes them again.
 """
 
 import asyncio
+import json
 import logging
 import sqlite3
 import threading
@@ -18,6 +19,7 @@ from typing import Self, TypeVar
 from uuid import UUID
 
 from projections.engine.views import (
+    EVERYTHING,
     Advance,
     Checkpoint,
     CheckpointMoved,
@@ -25,6 +27,7 @@ from projections.engine.views import (
     ParkedEvent,
     RowFilter,
     Slice,
+    SortRange,
     ViewRow,
     Views,
     ViewsDamaged,
@@ -32,7 +35,7 @@ from projections.engine.views import (
     decode_cursor,
 )
 from projections.sqlite import search, tables
-from projections.sqlite.listing import SqliteListing, each_page
+from projections.sqlite.listing import SqliteListing, each_page, merged_pages
 from projections.sqlite.search import SqliteSearch
 from projections.sqlite.tables import transaction
 from store.log import LogUnavailable
@@ -58,6 +61,15 @@ PUT = """
     INSERT INTO rows (generation, key, parent, sort, position, document, tags) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (generation, key) DO UPDATE SET
         parent = excluded.parent, sort = excluded.sort, position = excluded.position, document = excluded.document
+"""
+LEAVE = """
+    DELETE FROM places WHERE id = (SELECT id FROM rows WHERE generation = :generation AND key = :key)
+    AND (parent, sort) NOT IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:places))
+"""
+ENTER = """
+    INSERT OR IGNORE INTO places (generation, parent, sort, key, id)
+    SELECT generation, json_extract(value, '$[0]'), json_extract(value, '$[1]'), rows.key, rows.id
+    FROM rows, json_each(:places) WHERE generation = :generation AND rows.key = :key
 """
 PARKED = """
     SELECT kind, parked.position, stream, name, error FROM checkpoints JOIN parked ON parked.rowid IN (
@@ -153,6 +165,19 @@ class SqliteViews(Views):
         self, kind: str, parents: Sequence[str], part: Slice, *, is_descending: bool = False
     ) -> Sequence[Page[bytes]]:
         return await self._read(lambda db: each_page(db, kind, parents, part, is_descending)) if parents else []
+
+    async def list_merged(
+        self,
+        kind: str,
+        groups: Sequence[Sequence[str]],
+        part: Slice,
+        *,
+        is_descending: bool = False,
+        within: SortRange = EVERYTHING,
+    ) -> Sequence[Page[bytes]]:
+        after = None if part.after is None else decode_cursor(part.after)
+        before = None if part.before is None else decode_cursor(part.before)
+        return await self._read(lambda db: merged_pages(db, kind, groups, part, within, after, before, is_descending))
 
     async def list_all(
         self, kind: str, parent: str, part: Slice, filters: Sequence[RowFilter], *, is_descending: bool = False
@@ -341,10 +366,23 @@ def _put(db: sqlite3.Connection, generation: int, rows: Sequence[ViewRow]) -> No
         ],
     )
     search.index(db, generation, [row.key for row in rows if row.tags])
+    moved = [
+        {
+            "generation": generation,
+            "key": row.key.bytes,
+            "places": json.dumps([(place.parent, place.sort) for place in row.places]),
+        }
+        for row in rows
+        if row.places
+    ]
+    db.executemany(LEAVE, moved)
+    db.executemany(ENTER, moved)
 
 
 def _remove(db: sqlite3.Connection, generation: int, keys: Sequence[UUID]) -> None:
-    db.executemany("DELETE FROM rows WHERE generation = ? AND key = ?", [(generation, key.bytes) for key in keys])
+    removed = [(generation, key.bytes) for key in keys]
+    db.executemany("DELETE FROM places WHERE id = (SELECT id FROM rows WHERE generation = ? AND key = ?)", removed)
+    db.executemany("DELETE FROM rows WHERE generation = ? AND key = ?", removed)
 
 
 def _prune(db: sqlite3.Connection, only: Collection[int] | None) -> bool:
@@ -358,6 +396,7 @@ def _prune(db: sqlite3.Connection, only: Collection[int] | None) -> bool:
             return False
         some = [id_ for (id_,) in db.execute("SELECT id FROM rows WHERE generation = ? LIMIT ?", (*found, PRUNED))]
         search.unindex(db, some)
+        db.executemany("DELETE FROM places WHERE id = ?", [(id_,) for id_ in some])
         db.executemany("DELETE FROM rows WHERE id = ?", [(id_,) for id_ in some])
         if not some:
             db.execute("DELETE FROM parked WHERE generation = ?", found)

@@ -55,7 +55,7 @@ async def test_a_profile_is_in_the_log_and_only_its_key_opens_it(handler: Handle
     key = await know(handler, keys)
     holder = Profiles(handler.states, keys)
     assert await holder.profiles() == {ANN: PROFILE}
-    assert await holder.names([BOB, ANN, "engine"]) == [None, "Ann Example – é", None]
+    assert await holder.profiles({BOB, ANN, "engine"}) == {ANN: PROFILE}
     exported = (await handler.log.export()).lines.decode()
     assert "Example" not in exported
     assert "example.org" not in exported

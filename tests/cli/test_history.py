@@ -58,7 +58,7 @@ def test_history_in_json_has_a_stable_shape(staging: Shell) -> None:
     rename(staging, "JOB DEFAULT", "jobs")
     event = staging.done("history", "--limit", "1", "--json").objects[0]
     assert {"id", "cursor", "position", "type", "version", "versionBefore", "message", "recordedAt"} < set(event)
-    assert {"actor", "actorName", "origin", "reason", "correlation", "token", "environment", "stage"} < set(event)
+    assert {"actor", "origin", "reason", "correlation", "token", "environment", "stage"} < set(event)
     assert event["version"] == event["versionBefore"] + 1
 
 

@@ -41,15 +41,19 @@ def test_colours_of_output_stay_and_end_with_it_and_nothing_else_reaches_the_ter
     assert safe("50 %\r100 %\r\nnext\r") == "50 %\\r100 %\nnext"
 
 
+def by(id_: str, name: str | None = None) -> dict[str, str | None]:
+    return {"id": id_, "name": name}
+
+
 def event(**given: object) -> HistoryEventJson:
     base = of(HistoryEventJson, id="e", cursor="c", position=1, version=7, type="STAGE_RENAMED", origin="CLI")
-    told = {"actor": "admin", "message": "a renamed to b", "recordedAt": NOW, "versionBefore": 6}
+    told = {"actor": by("admin"), "message": "a renamed to b", "recordedAt": NOW, "versionBefore": 6}
     told |= {"environment": {"id": "e", "name": "staging"}, **given}
     return msgspec.convert({**base, **told}, HistoryEventJson)
 
 
 def test_an_old_reason_or_name_forges_no_line_of_the_history() -> None:
-    for forged in (event(reason=FORGED), event(message=FORGED), event(actor=FORGED), event(actorName=FORGED)):
+    for forged in (event(reason=FORGED), event(message=FORGED), event(actor=by(FORGED)), event(actor=by("a", FORGED))):
         line = forged.line(has_place=True)
         assert PLAIN in line
         assert line.isprintable()
@@ -63,8 +67,8 @@ def test_json_is_exact_and_holds_no_character_that_drives_a_terminal() -> None:
 
 
 def test_a_name_that_an_actor_chose_is_shown_with_the_id() -> None:
-    assert "  Bob (admin)  " in event(actorName="Bob").line()
-    assert "  admin  " in event(actorName="admin").line()
+    assert "  Bob (admin)  " in event(actor=by("admin", "Bob")).line()
+    assert "  admin  " in event(actor=by("admin", "admin")).line()
 
 
 def deployment(name: str, **given: object) -> DeploymentJson:
@@ -114,7 +118,7 @@ def test_a_deployment_shows_no_control_character_of_a_name_or_a_reason() -> None
     assert all(line.isprintable() for line in text.splitlines())
     assert text.count(PLAIN) == 10
     said = of(DeploymentEventJson, id="e", cursor="", position=1, version=1, type="X", recordedAt=NOW, origin="CLI")
-    line = msgspec.convert({**said, "actor": "a", "message": FORGED}, DeploymentEventJson).line()
+    line = msgspec.convert({**said, "actor": by("a"), "message": FORGED}, DeploymentEventJson).line()
     assert line.isprintable()
 
 

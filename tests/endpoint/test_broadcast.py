@@ -144,13 +144,13 @@ def test_a_finished_deployment_is_shared_to_its_end(environment: Environment, re
 def test_a_name_is_never_shared(environment: Environment) -> None:
     """Names are read again for every payload, since they may be erased."""
     stageline = environment.stageline
-    document = "subscription ($id: ID!) { pipelineEvents(environment: $id) { actorName } }"
+    document = "subscription ($id: ID!) { pipelineEvents(environment: $id) { actor { name } } }"
     stageline.do("setActorProfile", actor="admin", name="Ann")
     with stageline.socket() as opened:
-        assert event(next(frames(opened, document, id=environment.id))) == {"actorName": "Ann"}
+        assert event(next(frames(opened, document, id=environment.id))) == {"actor": {"name": "Ann"}}
     stageline.do("forgetActor", actor="admin")
     with stageline.socket() as opened:
-        assert event(next(frames(opened, document, id=environment.id))) == {"actorName": None}
+        assert event(next(frames(opened, document, id=environment.id))) == {"actor": {"name": None}}
 
 
 def test_identities_of_different_scopes_share_nothing(

@@ -72,7 +72,7 @@ def control(environment: Environment, selection: str, method: str = "GET") -> st
             f"{PAST} pipeline(environment: $id) {{ version }}",
             EACH_TIME,
         ),
-        ("pipelineHistory(environment: $id, first: 1) { edges { node { actorName } } }", EACH_TIME),
+        ("pipelineHistory(environment: $id, first: 1) { edges { node { actor { name } } } }", EACH_TIME),
         ("deployments(environment: $id) { edges { node { id } } }", EACH_TIME),
     ],
 )

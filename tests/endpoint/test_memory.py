@@ -377,7 +377,7 @@ def test_no_token_keeps_others_from_subscribing() -> None:
 
 
 def test_an_open_subscription_keeps_nothing_of_its_earlier_events(tmp_path: Path) -> None:
-    asked = "subscription ($id: ID!) { pipelineEvents(environment: $id) { cursor message actor } }"
+    asked = "subscription ($id: ID!) { pipelineEvents(environment: $id) { cursor message actor { id } } }"
     with served(tmp_path) as stageline, stageline.socket() as socket:
         environment = Environment(stageline)
         socket.subscribe("1", asked, id=environment.id)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +19,6 @@ from endpoint.http.websocket import SocketHandler
 from endpoint.identity import MISSING, UNKNOWN
 from gql.context import Context
 from gql.schema import schema
-from gql.types.actor import actor_name
-from gql.types.event import DeploymentEvent
 from server import main, websocket
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, document, served
@@ -344,18 +341,16 @@ def test_a_lost_client_is_not_a_fault(environment: Environment, caplog: pytest.L
 
 
 async def test_an_operation_cancelled_while_it_loads_a_name_leaves_the_others_theirs() -> None:
-    async def names(actors: list[str]) -> list[str]:
+    async def names(_: Context, actors: list[str]) -> list[str]:
         return [actor.title() for actor in actors]
 
-    application: Any = SimpleNamespace(profiles=SimpleNamespace(names=names))
-    connection: Any = SimpleNamespace(context=Context(application=application, identity=None))
-    ann = DeploymentEvent.__new__(DeploymentEvent)
-    ann.actor = "ann"
-    cancelled = asyncio.create_task(actor_name(ann, connection))
+    application: Any = None
+    context = Context(application=application, identity=None)
+    cancelled = asyncio.create_task(context.together(names, "ann"))
     await asyncio.sleep(0)  # the load has started, and has no result yet
     cancelled.cancel()
     await asyncio.wait([cancelled])
-    assert await asyncio.wait_for(actor_name(ann, connection), PATIENCE) == "Ann"
+    assert await asyncio.wait_for(context.together(names, "ann"), PATIENCE) == "Ann"
 
 
 def test_the_connection_of_a_client_that_answers_no_ping_is_closed(

@@ -30,7 +30,7 @@ def test_a_forgotten_actor_is_nobody_in_history(own: Stageline) -> None:
 
     def names() -> set[tuple[str, str | None]]:
         events = own.query("pipelineEvents", environment=environment.id)["edges"]
-        return {(edge["node"]["actor"], edge["node"]["actorName"]) for edge in events}
+        return {(edge["node"]["actor"]["id"], edge["node"]["actor"]["name"]) for edge in events}
 
     assert names() == {("admin", "Ann Example")}
     key = own.data / "keys.db"

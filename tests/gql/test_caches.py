@@ -1,5 +1,6 @@
 """The default caches of Apollo Client, urql's Graphcache and Relay show the server's answers."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -39,7 +40,7 @@ RUN = f"""
   }}
 """
 EVENT = """
-  id cursor position type message actor reason version versionBefore project { id name }
+  id cursor position type message actor { id } reason version versionBefore project { id name }
   token { tokenId name } environment { environmentId name } stage { stageId name } service { serviceId name type }
   change {
     type message stage { stageId name } service { serviceId name type }
@@ -138,6 +139,50 @@ mutation dryMutation($environment: ID!) {
     __typename ... on PipelinePayload { changed pipeline { id version STAGES } snapshot { SNAPSHOT } }
   }
 }
+
+query namesQuery($project: ID!) {
+  project(id: $project) { id name isDeleted }
+  actors(first: 50) { nodes { id name version } }
+  tokens(first: 50) { nodes { id name isGood revokedAt } }
+}
+
+mutation dryProjectMutation($project: ID!) {
+  renameProject(project: $project, name: "Elsewhere", dryRun: true) {
+    __typename ... on ProjectPayload { changed project { id name isDeleted } snapshot { projectId name isDeleted } }
+  }
+}
+
+mutation dryActorMutation($actor: ID!) {
+  setActorProfile(actor: $actor, name: "Nobody", dryRun: true) {
+    __typename ... on ActorPayload { changed actor { id name version } snapshot { actorId name version } }
+  }
+}
+
+mutation dryTokenMutation($good: ID!) {
+  revokeToken(token: $good, dryRun: true) {
+    __typename ... on TokenPayload {
+      changed token { id name isGood revokedAt } snapshot { tokenId name isGood actor { id name } issuedBy { id } }
+    }
+  }
+}
+
+mutation againProjectMutation($project: ID!, $projectKey: String!, $once: String!) {
+  renameProject(project: $project, name: $once, idempotencyKey: $projectKey) {
+    __typename ... on ProjectPayload { changed project { id name isDeleted } snapshot { projectId name isDeleted } }
+  }
+}
+
+mutation againActorMutation($actor: ID!, $actorKey: String!, $once: String!) {
+  setActorProfile(actor: $actor, name: $once, idempotencyKey: $actorKey) {
+    __typename ... on ActorPayload { changed actor { id name version } snapshot { actorId name version } }
+  }
+}
+
+mutation againTokenMutation($hash: String!) {
+  issueToken(name: "revoked", hash: $hash, idempotencyKey: $hash) {
+    __typename ... on TokenPayload { changed token { id name isGood revokedAt } snapshot { tokenId name isGood } }
+  }
+}
 """
 PARTS = {"STAGES": STAGES, "SNAPSHOT": SNAPSHOT, "RUN": RUN, "EVENT": EVENT}
 
@@ -162,7 +207,24 @@ def lived(environment: Environment) -> list[Asked]:
     assert (first["status"], second["status"]) == ("SUCCEEDED", "FAILED")
     variables = {"environment": environment.id, "project": environment.project}
     variables |= {"first": first["id"], "second": second["id"], "stage": environment.pipeline["stages"][1]["id"]}
+    variables |= _changed_since(environment)
     return asked(variables)
+
+
+def _changed_since(environment: Environment) -> Data:
+    """Rename a project and an actor and revoke a token, each after a request that is repeated later."""
+    stageline, once = environment.stageline, f"once {environment.number}"
+    actor = f"ann {environment.number}"
+    hashes = [hashlib.sha256(f"{once} {name}".encode()).hexdigest() for name in ("good", "revoked")]
+    good = stageline.do("issueToken", name="good", hash=hashes[0])
+    stageline.do("renameProject", project=environment.project, name=once, idempotencyKey=f"{once} project")
+    stageline.do("renameProject", project=environment.project, name=f"{once} more")
+    stageline.do("setActorProfile", actor=actor, name=once, idempotencyKey=f"{once} actor")
+    stageline.do("setActorProfile", actor=actor, name="Ann Now")
+    gone = stageline.do("issueToken", name="revoked", hash=hashes[1], idempotencyKey=hashes[1])
+    stageline.do("revokeToken", token=gone["id"])
+    keys = {"projectKey": f"{once} project", "actorKey": f"{once} actor"}
+    return keys | {"once": once, "actor": actor, "good": good["id"], "hash": hashes[1]}
 
 
 Show = Callable[[str], Data]

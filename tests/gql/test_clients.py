@@ -19,7 +19,7 @@ from tests.serving import PATIENCE, ROOT, Serving, serving
 CLIENTS = ROOT / "tests/clients"
 
 EVENT = """
-  id cursor position version type recordedAt actor origin reason message
+  id cursor position version type recordedAt actor { id name } origin reason message
   stage { stageId name } service { serviceId name type } phase attempt detail ports
 """
 SUBSCRIPTION = f"""

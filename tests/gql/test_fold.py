@@ -1,6 +1,8 @@
 """A client folds the changes of a subscription into a snapshot, and has the pipeline as it is now."""
 
+import json
 from copy import deepcopy
+from itertools import islice
 
 import pytest
 
@@ -84,3 +86,17 @@ def test_an_event_is_the_same_wherever_it_is_met(environment: Environment) -> No
     history = environment.stageline.everything("pipelineHistory", **arguments)
     assert streamed == listed == history[::-1]
     assert environment.stageline.node("PipelineEvent", listed[3]["id"]) == listed[3] | {"__typename": "PipelineEvent"}
+
+
+def test_a_move_among_a_thousand_services_sends_less_than_two_kilobytes(environment: Environment) -> None:
+    """The event with all its fields: a client folds it, and needs no whole pipeline."""
+    some = [{"name": f"job {number}", "type": "JOB", "spec": {"run": "true"}} for number in range(1000)]
+    stages = [{"name": "Jobs", "services": some}, {"name": "Later", "services": []}]
+    pipeline = environment.do("applyPipeline", document=json.dumps({"stages": stages}))
+    environment.do("moveService", service="job 500", stage="Later")
+    (event,) = islice(
+        environment.stageline.follow("pipelineEvents", environment=environment.id, after=pipeline["cursor"]), 1
+    )
+    assert event["change"]["__typename"] == "ServiceMoved"
+    sizes = [len(json.dumps(each, ensure_ascii=False).encode()) for each in (event, pipeline)]
+    assert sizes[0] < 2000 < 100_000 < sizes[1]

@@ -52,7 +52,7 @@ def test_everything_is_told_the_newest_first(lived: Environment) -> None:
 def test_an_event_says_who_did_it_how_and_why_and_where(lived: Environment) -> None:
     (moved,) = history(lived, types=["SERVICE_MOVED"], text="third")
     about = moved["change"]
-    assert (moved["actor"], moved["origin"], moved["reason"]) == ("admin", "API", "Überholt die Datenbank")
+    assert (moved["actor"]["id"], moved["origin"], moved["reason"]) == ("admin", "API", "Überholt die Datenbank")
     assert moved["token"]["name"] == "admin"
     assert moved["project"] == lived.pipeline["environment"]["project"]
     assert moved["environment"] == {"environmentId": lived.id, "name": "Production"}

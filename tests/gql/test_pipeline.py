@@ -73,7 +73,7 @@ def test_the_events_tell_the_story_in_words(environment: Environment) -> None:
     assert events[-1]["message"] == "Live deleted"
     by_version = {event["version"]: event for event in events}
     assert [by_version[then["version"]]["cursor"] for then in story] == [then["cursor"] for then in story]
-    assert {event["actor"] for event in events} == {"admin"}
+    assert {event["actor"]["id"] for event in events} == {"admin"}
     assert moved["service"]["name"] == "web"
     assert moved["message"] == "web moved from APPLICATION DEFAULT to Checks"
 

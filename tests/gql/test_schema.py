@@ -19,6 +19,7 @@ from gql.document import pipeline
 from gql.document.format import DocumentFormat
 from gql.types.change import PipelineEventType
 from gql.types.event import DeploymentEventType, QueueEventType
+from gql.types.progress import ServiceWaitReason
 from store.log import Origin
 from store.output import LineKind
 from tests.serving import ROOT
@@ -36,6 +37,7 @@ ENUMS: dict[str, type[Enum]] = {
     "QueueEventType": QueueEventType,
     "RefusalCode": refusal.RefusalCode,
     "ServiceType": ServiceType,
+    "ServiceWaitReason": ServiceWaitReason,
     "Status": Status,
     "Target": Target,
     "WaitReason": WaitReason,

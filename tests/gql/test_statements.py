@@ -26,7 +26,7 @@ SHARED = 2
 TRIES = 5
 """The fewest statements of so many tries are those of the query: the server asks some for itself meanwhile."""
 
-EVENTS = "events({page}) {{ edges {{ node {{ id actorName token {{ name }} project {{ name }} }} }} }}"
+EVENTS = "events({page}) {{ edges {{ node {{ id actor {{ name }} token {{ name }} project {{ name }} }} }} }}"
 SINCE = f"changedSince {{{{ differences {{{{ message {EVENTS} }}}} }}}}"
 
 
@@ -133,7 +133,11 @@ def test_every_list_is_looked_at_here() -> None:
         if "first" in field.args
     }
     looked_at = {("Query", name) for name in PAGES}
-    walked = {("Project", "environments"), ("Environment", "deployments")}
+    walked = {
+        ("Project", "environments"),
+        ("Environment", "deployments"),
+        *((owner, "history") for owner in ("Project", "Environment", "Service")),
+    }
     assert paged == looked_at | walked | {
         ("Difference", "events"),
         ("Subscription", "deployments"),
@@ -179,12 +183,20 @@ query ($of: ID!, $first: Int!) {
     environments(first: $first) {
       nodes {
         name project { createdAt }
-        pipeline { version stages { services { name } } }
+        pipeline {
+          version
+          stages { services {
+            name lastStep { step { status } deployment { environment { name } } } waitsFor { message }
+            history(first: 1) { nodes { message } }
+          } }
+        }
+        history(first: 1) { nodes { message } }
         latestDeployment {
           number requestedBy { name } mergedRequests { requestedBy { name } } environment { name }
           stages { services { status } }
         }
         deployments(first: 1) { nodes { number environment { latestDeployment { number } } } }
+        failed: deployments(first: 1, filter: { statuses: [FAILED, RUNNING] }) { nodes { number } }
         queue { number }
       }
     }

@@ -63,7 +63,7 @@ def test_whose_token_it_is_comes_in_with_it(stageline: Stageline) -> None:
     issued(stageline, "ci", token, actor="robot")
     stageline.mutate_as(token, "createStage", environment=environment.id, name="Checks")
     event = stageline.everything("pipelineHistory", environment=environment.id)[0]
-    assert (event["actor"], event["token"]["name"]) == ("robot", "ci")
+    assert (event["actor"]["id"], event["token"]["name"]) == ("robot", "ci")
 
 
 def test_a_trial_makes_no_token_and_revokes_none(stageline: Stageline) -> None:

@@ -116,7 +116,7 @@ SILENT: dict[str, Asked] = {
 }
 
 GIVEN_ANEW = {"id", "cursor", "createdAt", "updatedAt", "requestedAt", "finishedAt", "issuedAt", "revokedAt"}
-GIVEN_ANEW |= {"pipelineId", "environmentId", "stageId", "serviceId", "deploymentId"}
+GIVEN_ANEW |= {"pipelineId", "environmentId", "stageId", "serviceId", "deploymentId", "tokenId", "projectId"}
 
 ROOT = schema._schema.mutation_type
 assert ROOT is not None
@@ -145,6 +145,8 @@ def as_snapshot(answer: Data) -> Data:
             return deployment_snapshot(answer) | {"__typename": "DeploymentSnapshot"}
         case {"__typename": "Pipelines", "pipelines": pipelines}:
             return {"__typename": "PipelineSnapshots", "pipelines": [snapshot(each) for each in pipelines]}
+        case {"__typename": "Project" | "Actor" | "Token" as kind, "id": id_, **rest}:
+            return rest | {"__typename": f"{kind}Snapshot", f"{kind.lower()}Id": id_}
         case _:
             return answer
 
@@ -217,7 +219,7 @@ def test_a_reason_is_kept_with_the_change(environment: Environment, mutation: st
         (changed,) = changed.get("pipelines", [changed])
         events = stageline.everything("pipelineEvents", environment=changed["environment"]["id"])
     last = [event for event in events if event["recordedAt"] == events[-1]["recordedAt"]]
-    assert {(event["actor"], event["origin"]) for event in last} == {("admin", "API")}
+    assert {(event["actor"]["id"], event["origin"]) for event in last} == {("admin", "API")}
     (reason,) = {event["reason"] for event in last}
     what = {"restorePipeline": "restored to version 5: ", "undo": "undo: "}.get(mutation, "")
     assert reason == f"{what}because …"

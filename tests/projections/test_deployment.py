@@ -45,7 +45,7 @@ from projections import deployment
 from projections.deployment import Deployments, DeploymentView, StageView
 from projections.engine.views import ListPlace
 from projections.sqlite.views import SqliteViews
-from projections.step import ServiceView, StepView
+from projections.step import AttemptView, ServiceView, StepView
 from store.memory import MemoryLog
 from tests.domain.run import ENVIRONMENT, WORKER, planned, service, service_id, stage, stage_id
 from tests.examples import examples
@@ -179,9 +179,11 @@ def test_a_stage_that_was_skipped_has_no_times() -> None:
 def test_the_reason_of_a_failed_attempt_stays_until_the_outcome_of_the_next() -> None:
     failed_once = StepRetried(service=API, phase=Phase.BUILD, attempt=1, reason="exit code 1")
     retried = (*begun, BuildStarted(service=API, attempt=1), failed_once)
-    assert api_after(*retried).build == StepView(status=Status.QUEUED, attempt=2, reason="exit code 1")
+    first = (AttemptView(attempt=1, started_at=at(5), finished_at=at(6), reason="exit code 1"),)
+    waiting = StepView(status=Status.QUEUED, attempt=2, reason="exit code 1", retried=first)
+    assert api_after(*retried).build == waiting
     again = (*retried, BuildStarted(service=API, attempt=2))
-    running = StepView(status=Status.RUNNING, attempt=2, started_at=at(7), reason="exit code 1")
+    running = replace(waiting, status=Status.RUNNING, started_at=at(7))
     assert api_after(*again).build == running
     ended = replace(running, finished_at=at(8))
     good = api_after(*again, BuildSucceeded(service=API, attempt=2))
@@ -195,7 +197,8 @@ def test_the_reason_of_a_failed_attempt_stays_until_the_outcome_of_the_next() ->
 def test_a_retried_deploy_leaves_the_build_alone() -> None:
     retried = (*built, ServiceDeployStarted(service=API, attempt=1))
     view = api_after(*retried, StepRetried(service=API, phase=Phase.DEPLOY, attempt=1, reason="not healthy"))
-    waiting = StepView(status=Status.QUEUED, attempt=2, reason="not healthy")
+    first = (AttemptView(attempt=1, started_at=at(7), finished_at=at(8), reason="not healthy"),)
+    waiting = StepView(status=Status.QUEUED, attempt=2, reason="not healthy", retried=first)
     assert view == a_service("api", Status.RUNNING, succeeded(5, 6), waiting)
 
 

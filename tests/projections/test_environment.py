@@ -66,5 +66,7 @@ def test_events_of_other_streams_touch_no_environment(event: Event) -> None:
 
 
 def test_environments_are_listed_by_name_until_they_are_deleted() -> None:
-    assert environment.projection.place(view(1)) == ListPlace(str(PROJECT), "production")
-    assert environment.projection.place(view(2, deleted=True)) is None
+    existing = [ListPlace(f"existing {PROJECT}", "production"), ListPlace("existing ", "production")]
+    deleted = [ListPlace(f"deleted {PROJECT}", "production"), ListPlace("deleted ", "production")]
+    assert environment.places(view(1)) == existing
+    assert environment.places(view(2, deleted=True)) == deleted

@@ -1,6 +1,7 @@
 """Projects, environments and deployments: one of them, or a page of a list."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,14 +11,16 @@ from application.handler import Handler, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
-from domain.deployment.queue import DeploymentId
+from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.step import Status
+from domain.errors import InvalidArgument
 from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment
 from domain.pipeline.ref import StageId
 from domain.project import CreateProject, EnvironmentId, ProjectId
-from projections.deployment import Deployments
+from projections.deployment import DeploymentQuery, Deployments, DeploymentSummary
 from projections.engine.projector import Projector
 from projections.engine.views import Page, Slice
-from projections.environment import Environments
+from projections.environment import EnvironmentQuery, Environments
 from projections.project import Projects
 from projections.sqlite.views import SqliteViews
 from store import ids
@@ -97,6 +100,48 @@ async def test_an_environment_that_was_deleted_leaves_the_list_and_can_still_be_
     gone = await shown.get(staging)
     assert gone is not None
     assert (gone.name, gone.is_deleted, gone.version) == ("canary", True, 7)
+    with_deleted = await shown.list(shop, query=EnvironmentQuery(has_deleted=True))
+    assert [edge.node.id for edge in with_deleted.edges] == [staging, live]
+
+
+async def test_environments_of_all_projects_are_listed_by_the_beginning_of_their_name(models: ReadModels) -> None:
+    known = []
+    for name in ("shop", "other"):
+        project = await models.project(name)
+        known.append([await models.environment(project, each) for each in ("live", "Staging", "stage 2")])
+    shown = Environments(models.views)
+    page = await shown.list(None, query=EnvironmentQuery(prefix="STA"))
+    assert [edge.node.id for edge in page.edges] == [known[0][2], known[1][2], known[0][1], known[1][1]]
+    rest = await shown.list(None, Slice(first=2, after=page.edges[1].cursor), EnvironmentQuery(prefix="STA"))
+    assert rest.edges == page.edges[2:]
+    assert len((await shown.list(None)).edges) == 6
+
+
+async def test_deployments_are_found_by_status_action_actor_and_time(models: ReadModels) -> None:
+    world = RandomWorld(models.log)
+    await world.begin()
+    environment = world.environments[0]
+    for number in range(6):
+        await models.deploy(environment, f"actor {number}")
+    shown = Deployments(models.views, models.log)
+    whole = [edge.node for edge in (await shown.list(environment)).edges]
+
+    async def found(**query: Any) -> list[DeploymentSummary]:
+        (page,) = await shown.list_narrowed([environment], Slice(), DeploymentQuery(**query))
+        return [edge.node for edge in page.edges]
+
+    assert await found() == whole
+    statuses = {each.status for each in whole}
+    assert len(statuses) == 1
+    assert await found(statuses=frozenset(statuses), actions=frozenset(Action)) == whole
+    assert await found(statuses=frozenset(Status) - statuses) == []
+    assert await found(statuses=frozenset()) == []
+    assert await found(actors=frozenset({whole[0].actor})) == whole
+    assert await found(actors=frozenset({"nobody"})) == []
+    assert await found(since=whole[2].requested_at) == whole[:3]
+    assert await found(until=whole[2].requested_at, actions=frozenset(Action)) == whole[2:]
+    with pytest.raises(InvalidArgument, match="101 combinations; at most 100"):
+        await found(actors=frozenset(map(str, range(101))))
 
 
 async def test_deployments_are_listed_newest_first(models: ReadModels) -> None:

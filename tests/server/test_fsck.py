@@ -90,6 +90,7 @@ async def test_an_event_that_was_removed_is_found(settings: Settings, damage: Da
     [
         ("UPDATE {documents} SET position = position + 1", "differs in row"),
         ("UPDATE {documents} SET {tags} = NULL WHERE {tags} IS NOT NULL", "differs in row"),
+        ("DELETE FROM places WHERE key IN (SELECT key FROM {documents})", "differs in row"),
         ("DELETE FROM {documents}", "lacks row"),
     ],
 )

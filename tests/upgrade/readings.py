@@ -31,7 +31,7 @@ query ($environment: ID!) {
     "history": """
 query ($environment: ID!) {
   pipelineHistory(environment: $environment, first: 100) {
-    edges { cursor node { id version recordedAt type actor reason } }
+    edges { cursor node { id version recordedAt type actor { id } reason } }
   }
 }
 """,
@@ -95,6 +95,7 @@ def read(execute: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     answers |= {name: execute(document, environment=environment) for name, document in READINGS.items()}
     for edge in answers["history"]["pipelineHistory"]["edges"]:
         edge["node"]["id"] = event_id(edge["node"]["id"])
+        _name_actors(edge["node"])
         edge["cursor"] = _place(edge["cursor"])
     deployments = answers["deployments"]["deployments"]["edges"]
     for edge in [*deployments, *answers["tokens"]["tokens"]["edges"]]:

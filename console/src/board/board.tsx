@@ -96,8 +96,8 @@ export function Board({ environment }: { environment: string }) {
       {
         next: ({ pipelineEvents: event }) => {
           begin.current = event.cursor;
-          if (event.actor === me) changes.learn(event.version, event.id);
-          else show({ text: `${event.actorName ?? "Somebody else"}: ${event.message}` });
+          if (event.actor.id === me) changes.learn(event.version, event.id);
+          else show({ text: `${event.actor.name ?? "Somebody else"}: ${event.message}` });
           flash(root.current, event.service?.serviceId ?? event.stage?.stageId);
         },
       },

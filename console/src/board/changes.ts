@@ -111,7 +111,7 @@ export class Changes {
         key: crypto.randomUUID(),
       });
       if (answer.__typename === "Refusal") {
-        const others = answer.events.map((event) => `${event.actorName ?? event.actor}: ${event.message}`).join("; ");
+        const others = answer.events.map((event) => `${event.actor.name ?? event.actor.id}: ${event.message}`).join("; ");
         show({ text: `The undo was refused: ${answer.message}${others && ` (${others})`}`, isRefusal: true });
         return;
       }

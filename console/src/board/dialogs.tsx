@@ -185,9 +185,9 @@ export function ConflictDialog({ conflict, close }: { conflict: Conflict; close:
           <section>
             <h3>Theirs</h3>
             <ul>
-              {refusal.events.map(({ id, actor, actorName, message }) => (
+              {refusal.events.map(({ id, actor, message }) => (
                 <li key={id}>
-                  <bdi>{actorName ?? actor}</bdi>: <bdi>{message}</bdi>
+                  <bdi>{actor.name ?? actor.id}</bdi>: <bdi>{message}</bdi>
                 </li>
               ))}
             </ul>

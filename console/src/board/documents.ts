@@ -19,8 +19,7 @@ export const CHANGES = graphql(`
       cursor
       version
       message
-      actor
-      actorName
+      actor { id name }
       service { serviceId }
       stage { stageId }
     }
@@ -54,7 +53,7 @@ const changed = graphql(`
   fragment Changed on PipelineResult {
     __typename
     ... on PipelinePayload { changed pipeline { id version } snapshot { version } }
-    ... on Refusal { code message currentVersion events { id version message actor actorName } }
+    ... on Refusal { code message currentVersion events { id version message actor { id name } } }
   }
 `);
 

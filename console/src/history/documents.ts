@@ -8,8 +8,7 @@ const change = graphql(`
     recordedAt
     message
     type
-    actor
-    actorName
+    actor { id name }
     origin
     reason
   }

@@ -102,7 +102,7 @@ export function HistoryList({ environment }: { environment: string }) {
       {failure === null && changes === null && <Loading what="the history" />}
       {changes?.length === 0 && <p className="empty">{text || origin ? "No change fits." : "No changes yet."}</p>}
       <ul>
-        {changes?.map(({ id, version, recordedAt, message, actor, actorName, origin, reason }) => (
+        {changes?.map(({ id, version, recordedAt, message, actor, origin, reason }) => (
           <li key={id}>
             <span className="soft version">v{version}</span>
             <span className="what">
@@ -114,7 +114,7 @@ export function HistoryList({ environment }: { environment: string }) {
               )}
             </span>
             <span>
-              <bdi>{actorName ?? actor}</bdi> <small className="soft">with {WORDS[origin]}</small>
+              <bdi>{actor.name ?? actor.id}</bdi> <small className="soft">with {WORDS[origin]}</small>
             </span>
             <time className="soft" dateTime={recordedAt} title={moment(recordedAt)}>
               {ago(recordedAt)}

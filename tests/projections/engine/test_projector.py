@@ -64,7 +64,7 @@ def fold_loud(view: EnvironmentView | None, recorded: RecordedEvent) -> Environm
     return after and with_(after, name=after.name.upper())
 
 
-LOUD = replace(environment.projection, version=2, fold=fold_loud)
+LOUD = replace(environment.projection, version=environment.projection.version + 1, fold=fold_loud)
 
 
 class FillGate:
@@ -288,7 +288,7 @@ async def test_an_event_that_can_not_be_folded_is_parked_and_stops_nothing_else(
         **expected(events, others),
         **expected(digestible, [environment.projection]),
     }
-    async with projecting(log, views, [replace(environment.projection, version=2), *others]) as projector:
+    async with projecting(log, views, [replace(environment.projection, version=LOUD.version), *others]) as projector:
         await rebuild_done(projector)
         assert (await projector.status()).parked == ()
     assert rows(views) == expected(events, PROJECTIONS)
@@ -304,7 +304,7 @@ def wrong(broken: str) -> Projection[EnvironmentView]:
 
     key = fault if broken == "key" else environment.key
     place = fault if broken == "place" else environment.place
-    return Wrong("environment", 1, EnvironmentView, key, environment.fold, place)
+    return Wrong("environment", 1, EnvironmentView, key, environment.fold, place, places=environment.places)
 
 
 @pytest.mark.parametrize("broken", ["key", "place", "encode", "decode"])
@@ -349,7 +349,9 @@ async def test_a_raised_version_is_rebuilt_while_the_old_rows_are_read_and_the_o
             await asyncio.sleep(0)
         assert await Environments(views).list(owner) == quiet
         assert (await projector.status()).projections == (
-            ProjectionStatus(kind="environment", version=2, position=before, lag=now - before, is_rebuilding=True),
+            ProjectionStatus(
+                kind="environment", version=LOUD.version, position=before, lag=now - before, is_rebuilding=True
+            ),
             ProjectionStatus(
                 kind="pipeline", version=pipeline.projection.version, position=now, lag=0, is_rebuilding=False
             ),

@@ -1,0 +1,179 @@
+"""The progress of services: the last step of each, and what each waits for."""
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+
+import strawberry
+
+from domain.deployment.state import StageRun
+from domain.deployment.step import ServiceRun, Status
+from domain.project import EnvironmentId
+from endpoint.execution.answers import WHOLE
+from endpoint.execution.edge import Selected, edge
+from gql.context import Context
+from gql.contract import enum
+from gql.contract.node import global_id
+from gql.types import deployment as deployments
+from gql.types import environment as environments
+from gql.types.deployment import Deployment, DeploymentService, DeploymentStage, Step
+from gql.types.environment import Environment
+from gql.types.project import projects_of
+from gql.types.service import Service
+from gql.types.step import Phase
+from projections.deployment import DeploymentView, state_of
+from projections.engine.views import Slice
+
+
+class ServiceWaitReason(StrEnum):
+    """The kind of thing that is in front of a service."""
+
+    STAGE = "STAGE"
+    SERVICE = "SERVICE"
+    DEPLOYMENT = "DEPLOYMENT"
+
+
+enum.describe(
+    ServiceWaitReason,
+    "The kind of thing that a service waits for.",
+    STAGE="The stage that runs must end first.",
+    SERVICE="Another service of the stage must end first: no more of them run at once.",
+    DEPLOYMENT="Another deployment of the environment comes first.",
+)
+
+
+@strawberry.type(description="A step of a service in a deployment.")
+class ServiceStep:
+    phase: Phase = strawberry.field(description="The phase.")
+    step: Step = strawberry.field(description="The step.")
+    deployment: Deployment = strawberry.field(description="The deployment.")
+
+
+@strawberry.type(description="What a service waits for in a deployment.")
+class ServiceWait:
+    reason: ServiceWaitReason = strawberry.field(description="The kind of thing that it waits for.")
+    message: str = strawberry.field(description="The thing in words.")
+    deployment: Deployment = strawberry.field(description="The deployment that the service waits in.")
+    stage: DeploymentStage | None = strawberry.field(description="The stage that must end first, if any.")
+    service: DeploymentService | None = strawberry.field(description="A service that must end first, if any.")
+    before: Deployment | None = strawberry.field(description="The deployment that must end first, if any.")
+    place: int | None = strawberry.field(
+        description="Place of the deployment in the queue, from 1 behind the one that runs; null once it is admitted."
+    )
+
+
+@edge(
+    Service,
+    "The newest step of the service in the deployment that its environment carries out, else in the newest one; null"
+    " if the service is not in its plan.",
+)
+async def last_step(context: Context, services: list[Service], selected: Selected) -> list[ServiceStep | None]:
+    keys = list(dict.fromkeys(each.key[0] for each in services))
+    open_ = await _open(context, keys)
+    idle = [key for key in keys if not open_[key]]
+    pages = await context.application.deployments.list_each(idle, Slice(first=1))
+    newest = {
+        key: edge.node
+        for key, page in zip(idle, pages, strict=True)
+        for edge in page.edges
+        if isinstance(edge.node, DeploymentView)
+    }
+    newest |= {key: views[0] for key, views in open_.items() if views}
+    owners = await _environments(context, newest.keys())
+    epoch = context.application.log.epoch
+    found: dict[str, ServiceStep] = {}
+    for key, view in newest.items():
+        run = deployments.convert(view, owners[key], epoch)
+        for stage in run.stages:
+            found |= {service.service_id: _last_step(service, run) for service in stage.services}
+    return [found.get(each.id) for each in services]
+
+
+def _last_step(service: DeploymentService, run: Deployment) -> ServiceStep:
+    is_deploy = service.deploy.started_at is not None or service.build.status in (Status.SUCCEEDED, Status.SKIPPED)
+    phase, step = (Phase.DEPLOY, service.deploy) if is_deploy else (Phase.BUILD, service.build)
+    return ServiceStep(phase=phase, step=step, deployment=run)
+
+
+@edge(
+    Service,
+    "What the service waits for: the stage, the service or the deployment in front of it; null if it waits for none."
+    " `deploymentWait` says whether its deployment waits for a worker.",
+)
+async def waits_for(context: Context, services: list[Service], selected: Selected) -> list[ServiceWait | None]:
+    open_ = await _open(context, list(dict.fromkeys(each.key[0] for each in services)))
+    owners = await _environments(context, [key for key, views in open_.items() if views])
+    epoch = context.application.log.epoch
+    found: dict[str, ServiceWait] = {}
+    for key, views in open_.items():
+        runs = [deployments.convert(view, owners[key], epoch) for view in views]
+        for place in range(len(runs) - 1, 0, -1):  # the first deployment that a service waits in is set last
+            found |= dict.fromkeys(_queued(runs[place]), _behind(runs[place], runs[place - 1], place))
+        if views:
+            _wait_within(views[0], runs[0], found)
+    return [found.get(each.id) for each in services]
+
+
+def _queued(run: Deployment) -> list[str]:
+    return [str(each.service_id) for stage in run.stages for each in stage.services if each.status is Status.QUEUED]
+
+
+def _behind(run: Deployment, before: Deployment, place: int) -> ServiceWait:
+    return ServiceWait(
+        reason=ServiceWaitReason.DEPLOYMENT,
+        message=f"deployment {before.number} of the environment must end first",
+        deployment=run,
+        stage=None,
+        service=None,
+        before=before,
+        place=place,
+    )
+
+
+def _wait_within(view: DeploymentView, run: Deployment, found: dict[str, ServiceWait]) -> None:
+    """Set what the services of the admitted deployment wait for; those that run wait for nothing."""
+    state = state_of(view)
+    stages = {stage.stage_id: stage for stage in run.stages}
+    services = {service.service_id: service for stage in run.stages for service in stage.services}
+    for id_, service in services.items():
+        if service.status is Status.RUNNING:
+            found.pop(id_, None)
+        match state.before(service.live[1]):
+            case StageRun(stage=stage):
+                front = stages[global_id("stage", stage.id)]
+                found[id_] = _inside(run, ServiceWaitReason.STAGE, f"stage {stage.name}", front, None)
+            case ServiceRun(service=other):
+                ahead = services[global_id("service", other.id)]
+                found[id_] = _inside(run, ServiceWaitReason.SERVICE, f"service {other.name}", None, ahead)
+
+
+def _inside(
+    run: Deployment,
+    reason: ServiceWaitReason,
+    name: str,
+    stage: DeploymentStage | None,
+    service: DeploymentService | None,
+) -> ServiceWait:
+    return ServiceWait(
+        reason=reason,
+        message=f"{name} must end first",
+        deployment=run,
+        stage=stage,
+        service=service,
+        before=None,
+        place=None,
+    )
+
+
+async def _open(context: Context, keys: Sequence[EnvironmentId]) -> dict[EnvironmentId, list[DeploymentView]]:
+    """Return the deployments of each environment that have not ended, in order."""
+    await context.settled()
+    context.reads(WHOLE)
+    waiting = await context.application.queues.open(keys)
+    views = await context.application.deployments.find({id_ for some in waiting for id_ in some})
+    return {key: [views[id_] for id_ in some if id_ in views] for key, some in zip(keys, waiting, strict=True)}
+
+
+async def _environments(context: Context, keys: Collection[EnvironmentId]) -> dict[EnvironmentId, Environment]:
+    views = await context.application.pipelines.get_all(set(keys), has_asked=context.has_asked)
+    projects = await projects_of(context, {view.project for view in views.values()})
+    return {view.environment: environments.from_view(view, projects[view.project]) for view in views.values()}

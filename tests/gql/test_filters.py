@@ -1,0 +1,111 @@
+"""Lists that filters narrow."""
+
+from collections.abc import Mapping
+
+from tests.gql.environment import Environment
+from tests.gql.stageline import Data
+
+DEPLOYMENTS = """
+query ($id: ID!, $filter: DeploymentFilter, $first: Int, $after: String, $other: DeploymentFilter) {
+  deployments(environment: $id, filter: $filter, first: $first, after: $after) {
+    nodes { number } totalCount pageInfo { hasNextPage endCursor }
+  }
+  environment(id: $id) { deployments(filter: $other) { nodes { number status } } }
+}
+"""
+ENVIRONMENTS = """
+query ($project: ID, $filter: EnvironmentFilter, $first: Int, $after: String) {
+  environments(project: $project, filter: $filter, first: $first, after: $after) {
+    nodes { name isDeleted project { name } } totalCount pageInfo { endCursor }
+  }
+}
+"""
+EDGE = """
+query ($id: ID!, $filter: EnvironmentFilter) { project(id: $id) { environments(filter: $filter) { nodes { name } } } }
+"""
+
+
+def _numbers(environment: Environment, **filter: object) -> list[int]:
+    answer = environment.stageline.execute(DEPLOYMENTS, id=environment.id, filter=filter, other=filter)
+    nodes = answer["deployments"]["nodes"]
+    assert nodes == [{"number": node["number"]} for node in answer["environment"]["deployments"]["nodes"]]
+    return [node["number"] for node in nodes]
+
+
+def test_deployments_are_listed_by_status_action_actor_and_time(environment: Environment) -> None:
+    environment.add("good")
+    first = environment.end(environment.do("deploy"))
+    environment.add("bad", run="false")
+    second = environment.end(environment.do("deploy"))
+    environment.do("removeService", service="bad")
+    third = environment.end(environment.do("deploy"))
+    assert [each["status"] for each in (first, second, third)] == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
+    assert _numbers(environment, statuses=["SUCCEEDED"]) == [3, 1]
+    assert _numbers(environment, statuses=["FAILED", "RUNNING"], actions=["DEPLOY"], actors=["admin"]) == [2]
+    assert _numbers(environment, actors=["nobody"]) == []
+    assert _numbers(environment, statuses=[]) == []
+    assert _numbers(environment, since=second["requestedAt"]) == [3, 2]
+    assert _numbers(environment, until=second["requestedAt"], statuses=["SUCCEEDED"]) == [1]
+    assert _numbers(environment) == [3, 2, 1]
+    running = environment.block()
+    assert _numbers(environment, statuses=["RUNNING"]) == [4]
+    environment.let_end(running)
+    assert _numbers(environment, statuses=["RUNNING"]) == []
+
+
+def _refused(environment: Environment, document: str, **variables: object) -> Mapping[str, str]:
+    (error,) = environment.stageline.ask(document, **variables)["errors"]
+    return {"code": error["extensions"]["code"], "message": error["message"]}
+
+
+def test_a_cursor_of_another_filter_is_refused(environment: Environment) -> None:
+    environment.add("good")
+    for _ in range(3):
+        environment.end(environment.do("deploy"))
+    good: Data = {"statuses": ["SUCCEEDED"]}
+    page = environment.stageline.execute(DEPLOYMENTS, id=environment.id, filter=good, first=2)["deployments"]
+    assert (page["totalCount"], page["pageInfo"]["hasNextPage"]) == (None, True)
+    after = page["pageInfo"]["endCursor"]
+    rest = environment.stageline.execute(DEPLOYMENTS, id=environment.id, filter=good, after=after)["deployments"]
+    assert rest["nodes"] == [{"number": 1}]
+    for other in (None, {"statuses": ["FAILED"]}, {"statuses": ["SUCCEEDED"], "actors": ["admin"]}):
+        assert _refused(environment, DEPLOYMENTS, id=environment.id, filter=other, after=after) == {
+            "code": "INVALID_ARGUMENT",
+            "message": "Invalid after: it is a cursor of other deployments: use a cursor of the same list and filter.",
+        }
+
+
+def test_environments_are_listed_by_name_across_projects_and_deleted_ones_on_request(environment: Environment) -> None:
+    stageline = environment.stageline
+    other = Environment(stageline)
+    for each in (environment, other):
+        stageline.do("createEnvironment", project=each.project, name=f"Zone {environment.number}")
+    gone = stageline.do("createEnvironment", project=other.project, name=f"Zone {environment.number} old")
+    stageline.do("deleteEnvironment", environment=gone["environment"]["id"])
+    prefix = f"zone {environment.number}"
+
+    def found(**given: object) -> list[tuple[str, str, bool]]:
+        nodes = stageline.execute(ENVIRONMENTS, **given)["environments"]["nodes"]
+        return [(node["name"], node["project"]["name"], node["isDeleted"]) for node in nodes]
+
+    zone = f"Zone {environment.number}"
+    both = [(zone, environment.project_name, False), (zone, other.project_name, False)]
+    assert found(filter={"namePrefix": prefix}) == both
+    deleted = (f"{zone} old", other.project_name, True)
+    assert found(filter={"namePrefix": prefix, "includeDeleted": True}) == [*both, deleted]
+    assert found(project=other.project, filter={"includeDeleted": True})[1:] == [both[1], deleted]
+    edge = stageline.execute(EDGE, id=other.project, filter={"namePrefix": prefix, "includeDeleted": True})
+    assert [node["name"] for node in edge["project"]["environments"]["nodes"]] == [zone, f"{zone} old"]
+
+
+def test_limits_of_filters_are_named(environment: Environment) -> None:
+    assert _refused(environment, ENVIRONMENTS, filter={"namePrefix": "a" * 101})["message"] == (
+        "Invalid namePrefix: 101 characters; at most 100 are allowed."
+    )
+    many = {"statuses": ["FAILED", "QUEUED"], "actors": [str(number) for number in range(51)]}
+    assert _refused(environment, DEPLOYMENTS, id=environment.id, filter=many)["message"] == (
+        "Invalid filter: its statuses, actions and actors make 102 combinations; at most 100 are allowed."
+    )
+    after = environment.stageline.execute(ENVIRONMENTS, first=1)["environments"]["pageInfo"]["endCursor"]
+    refused = _refused(environment, ENVIRONMENTS, filter={"includeDeleted": True}, after=after)
+    assert refused["message"].endswith("use a cursor of the same list and filter.")
