@@ -43,6 +43,8 @@ class ServiceJson(Struct, rename="camel"):
 
 class StagePolicyJson(Struct, rename="camel"):
     concurrency: int | None
+    on_failure: str | None = None
+    always: bool = False
 
 
 class StageJson(Struct, rename="camel"):
@@ -127,7 +129,7 @@ SPEC = """
 fragment SpecFields on ServiceSpec {
   image context dockerfile directory build run env { name value } ports
   health { http { path port } tcp { port } command interval timeout startPeriod }
-  buildTimeout deployTimeout stopGrace retries
+  buildTimeout deployTimeout stopGrace retries backoff { initial factor max jitter } allowFailure
 }
 """
 
@@ -138,7 +140,7 @@ fragment PipelineFields on Pipeline {
   cursor
   stages {
     id position name description homeOf
-    policy { concurrency }
+    policy { concurrency onFailure always }
     services { id name type isSkipped spec { ...SpecFields } }
   }
 }
@@ -151,7 +153,7 @@ fragment SnapshotFields on PipelineSnapshot {
   cursor
   stages {
     id: stageId position name description homeOf
-    policy { concurrency }
+    policy { concurrency onFailure always }
     services { id: serviceId name type isSkipped spec { ...SpecFields } }
   }
 }

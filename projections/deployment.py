@@ -115,7 +115,7 @@ def place(view: DeploymentView) -> ListPlace:
     return ListPlace(parent=str(view.environment), sort=f"{view.number:010}")
 
 
-projection = Projection("deployment", 6, DeploymentView, key, fold, place)
+projection = Projection("deployment", 7, DeploymentView, key, fold, place)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:

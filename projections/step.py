@@ -29,7 +29,7 @@ from domain.spec import ServiceSpec, ServiceType
 class StepView(Struct, frozen=True, kw_only=True):
     """A step at its newest *attempt*; *reason* is the error of the last attempt that ended, if it failed.
 
-    A step that never started has no times.
+    A step that never started has no times. *retry_at* is the time until which it waits for its retry.
     """
 
     status: Status
@@ -37,6 +37,7 @@ class StepView(Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     reason: str | None = None
+    retry_at: datetime | None = None
 
 
 class ServiceView(Struct, frozen=True, kw_only=True):
@@ -68,9 +69,13 @@ def run_of(view: ServiceView) -> ServiceRun:
     return ServiceRun(
         service=PlannedService(id=view.id, name=view.name, type=view.type, spec=ServiceSpec()),
         status=view.status,
-        build=StepRun(status=view.build.status, attempt=view.build.attempt),
-        deploy=StepRun(status=view.deploy.status, attempt=view.deploy.attempt),
+        build=_step_run(view.build),
+        deploy=_step_run(view.deploy),
     )
+
+
+def _step_run(view: StepView) -> StepRun:
+    return StepRun(status=view.status, attempt=view.attempt, retry_at=view.retry_at)
 
 
 def fold(view: ServiceView, after: ServiceRun, event: StepEvent, at: datetime) -> ServiceView:
@@ -94,6 +99,7 @@ def _fold_step(step: StepView, after: StepRun, event: StepEvent, at: datetime) -
         started_at=started_at,
         finished_at=finished_at,
         reason=_reason(step, after, event),
+        retry_at=after.retry_at,
     )
 
 

@@ -6,6 +6,7 @@ from domain.errors import NothingToDeploy, NotRunnable
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
+from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import Pipeline
 from domain.spec import ServiceSpec, ServiceType
 
@@ -26,12 +27,14 @@ class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
-    """A stage with its services in order; at most *concurrency* of them run at once."""
+    """A stage with its services in order and its policy; at most *concurrency* of them run at once."""
 
     id: StageId
     name: str
     concurrency: int
     services: tuple[PlannedService, ...] = ()
+    on_failure: OnFailure = OnFailure.STOP
+    always: bool = False
 
     @property
     def is_skipped(self) -> bool:
@@ -58,6 +61,8 @@ def make(pipeline: Pipeline, version: int) -> Plan:
             id=stage.id,
             name=stage.name,
             concurrency=min(stage.policy.concurrency or pipeline.concurrency, pipeline.concurrency),
+            on_failure=stage.policy.on_failure or OnFailure.STOP,
+            always=stage.policy.always,
             services=tuple(
                 PlannedService(id=s.id, name=s.name, type=s.type, spec=s.spec, is_skipped=s.is_skipped)
                 for s in stage.services

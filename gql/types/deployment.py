@@ -75,6 +75,9 @@ class Step:
     started_at: datetime | None = strawberry.field(description="When the step started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the step ended; null if it has not.")
     reason: str | None = strawberry.field(description="The reason why the last attempt failed.")
+    retry_at: datetime | None = strawberry.field(
+        description="When the failed step is tried again; null if it does not wait for that."
+    )
 
 
 @strawberry.type(description="A service in the plan of a deployment.")
@@ -458,6 +461,7 @@ def _step(view: StepView) -> Step:
         started_at=view.started_at,
         finished_at=view.finished_at,
         reason=view.reason,
+        retry_at=view.retry_at,
     )
 
 

@@ -6,34 +6,48 @@ import strawberry
 from strawberry import ID, Private
 
 from domain.errors import InvalidArgument
-from domain.pipeline.stage import After, At, Before, Place
+from domain.pipeline.stage import After, At, Before, OnFailure, Place
 from domain.pipeline.stage import Stage as DomainStage
 from domain.pipeline.stage import StagePolicy as DomainStagePolicy
 from domain.spec import ServiceType
+from gql.contract import enum
 from gql.contract.node import Node, global_id
 from gql.types import service as services
 from gql.types.ref import to_stage
 from gql.types.service import Service, ServiceSnapshot
 
+enum.describe(
+    OnFailure,
+    "The reaction of a deployment when a service fails and may not fail.",
+    STOP="No further step starts, also of later stages; running steps are finished.",
+    CONTINUE="The other services and the later stages go on; the deployment fails at its end.",
+)
+
 _CONCURRENCY = "Number of services that are built or deployed at once; null for the number of the environment."
+_ON_FAILURE = "The reaction when a service of the stage fails; null for the reaction of the environment."
+_ALWAYS = "Whether the stage runs also after a failure stopped the deployment; it doesn't after a cancellation."
 
 
 @strawberry.type(description="How a stage is carried out.")
 class StagePolicy:
     concurrency: int | None = strawberry.field(description=_CONCURRENCY)
+    on_failure: OnFailure | None = strawberry.field(description=_ON_FAILURE)
+    always: bool = strawberry.field(description=_ALWAYS)
 
 
 @strawberry.input(description="How a stage is carried out.")
 class StagePolicyInput:
     concurrency: int | None = strawberry.field(default=None, description=_CONCURRENCY)
+    on_failure: OnFailure | None = strawberry.field(default=None, description=_ON_FAILURE)
+    always: bool = strawberry.field(default=False, description=_ALWAYS)
 
 
 def policy_from_domain(policy: DomainStagePolicy) -> StagePolicy:
-    return StagePolicy(concurrency=policy.concurrency)
+    return StagePolicy(concurrency=policy.concurrency, on_failure=policy.on_failure, always=policy.always)
 
 
 def policy_to_domain(given: StagePolicyInput) -> DomainStagePolicy:
-    return DomainStagePolicy(concurrency=given.concurrency)
+    return DomainStagePolicy(concurrency=given.concurrency, on_failure=given.on_failure, always=given.always)
 
 
 _SERVICES = strawberry.field(description="The services of the stage.")

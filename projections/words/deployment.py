@@ -83,8 +83,8 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
             return "build started" + _again(attempt), subject(Phase.BUILD, attempt)
         case BuildSucceeded(attempt=attempt):
             return "build succeeded", subject(Phase.BUILD, attempt)
-        case BuildFailed(attempt=attempt, reason=reason):
-            return f"build failed: {reason}", subject(Phase.BUILD, attempt, reason)
+        case BuildFailed(attempt=attempt, reason=reason, is_allowed=is_allowed):
+            return f"build failed{_allowed(is_allowed)}: {reason}", subject(Phase.BUILD, attempt, reason)
         case BuildSkipped():
             return "nothing to build", subject(Phase.BUILD)
         case ServiceDeployStarted(attempt=attempt):
@@ -92,8 +92,8 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
         case ServiceDeployed(attempt=attempt, ports=ports):
             text = "deployed" + (f" on port {', '.join(map(str, ports))}" if ports else "")
             return text, subject(Phase.DEPLOY, attempt, ports=ports)
-        case ServiceDeployFailed(attempt=attempt, reason=reason):
-            return f"deploy failed: {reason}", subject(Phase.DEPLOY, attempt, reason)
+        case ServiceDeployFailed(attempt=attempt, reason=reason, is_allowed=is_allowed):
+            return f"deploy failed{_allowed(is_allowed)}: {reason}", subject(Phase.DEPLOY, attempt, reason)
         case StepRetried(phase=phase, attempt=attempt, reason=reason):
             text = f"{_lower(phase)} attempt {attempt} failed and will be tried again: {reason}"
             return text, subject(phase, attempt, reason)
@@ -137,6 +137,10 @@ def _name(subject: EventSubject) -> str:
 
 def _again(attempt: int) -> str:
     return "" if attempt == 1 else f", attempt {attempt}"
+
+
+def _allowed(is_allowed: bool) -> str:
+    return ", which is allowed" if is_allowed else ""
 
 
 def _lower(phase: Phase) -> str:

@@ -20,9 +20,9 @@ from domain.pipeline.service import (
     SkipService,
     UnskipService,
 )
-from domain.pipeline.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, StagePolicy
+from domain.pipeline.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, OnFailure, StagePolicy
 from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
-from domain.spec import ServiceSpec, ServiceType
+from domain.spec import Backoff, ServiceSpec, ServiceType
 from tests.domain.example import PROJECT
 
 Thing = TypeVar("Thing")
@@ -31,7 +31,12 @@ KINDS = 14
 STAGES = [StageId(UUID(int=number)) for number in range(1, 9)]
 SERVICES = [ServiceId(UUID(int=number)) for number in range(11, 21)]
 NAMES = ["api", "web", "Straße", "Ärger", "x1", "ship it", "job default", "orders"]
-SPECS = [ServiceSpec(), ServiceSpec(run="./api"), ServiceSpec(image="api"), ServiceSpec(retries=2)]
+SPECS = [
+    ServiceSpec(),
+    ServiceSpec(run="./api"),
+    ServiceSpec(image="api"),
+    ServiceSpec(retries=2, backoff=Backoff(max=9), allow_failure=True),
+]
 
 Change = tuple[PipelineEvent, ...]
 
@@ -46,7 +51,7 @@ def _command(state: Pipeline, kind: int, one: int, two: int) -> PipelineCommand:
         case 1:
             return CreateStage(stage=_of(STAGES, one), name=name, place=At(position=1 + two % len(state.stages)))
         case 2:
-            return EditStage(stage=stage.id, name=name, policy=StagePolicy(concurrency=1 + two))
+            return EditStage(stage=stage.id, name=name, policy=_policy(two))
         case 3:
             return EditStage(stage=stage.id, description=name)
         case 4:
@@ -71,6 +76,10 @@ def _command(state: Pipeline, kind: int, one: int, two: int) -> PipelineCommand:
             return RemoveService(service=service.id if service else "none")
         case _:
             return AddService(service=_of(SERVICES, one), name=name, type=_of(tuple(ServiceType), two))
+
+
+def _policy(number: int) -> StagePolicy:
+    return StagePolicy(concurrency=1 + number, on_failure=_of((None, *OnFailure), number), always=number % 2 == 0)
 
 
 def _of(things: tuple[Thing, ...] | list[Thing], number: int) -> Thing:

@@ -17,11 +17,13 @@ from domain.deployment.state import (
 from domain.deployment.step import AbortStep, FailStep, Phase, StartStep, Status, Step, SucceedStep
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
-from domain.spec import ServiceSpec, ServiceType
+from domain.spec import Backoff, ServiceSpec, ServiceType
 
 ENVIRONMENT = EnvironmentId(UUID(int=1))
 WORKER = "worker-1"
+BACKOFF = Backoff()
 
 
 def stage_id(name: str) -> StageId:
@@ -32,18 +34,46 @@ def service_id(name: str) -> ServiceId:
     return ServiceId(uuid5(ENVIRONMENT, f"service {name}"))
 
 
-def service(name: str, *, built: bool = True, skipped: bool = False, retries: int = 0) -> PlannedService:
+def service(
+    name: str,
+    *,
+    built: bool = True,
+    skipped: bool = False,
+    retries: int = 0,
+    allow_failure: bool = False,
+    backoff: Backoff = BACKOFF,
+) -> PlannedService:
+    spec = ServiceSpec(
+        build=("make",) if built else (),
+        run="./serve",
+        retries=retries,
+        allow_failure=allow_failure,
+        backoff=backoff,
+    )
     return PlannedService(
         id=service_id(name),
         name=name,
         type=ServiceType.APPLICATION,
-        spec=ServiceSpec(build=("make",) if built else (), run="./serve", retries=retries),
+        spec=spec,
         is_skipped=skipped,
     )
 
 
-def stage(name: str, *services: PlannedService, concurrency: int = 8) -> PlannedStage:
-    return PlannedStage(id=stage_id(name), name=name, concurrency=concurrency, services=services)
+def stage(
+    name: str,
+    *services: PlannedService,
+    concurrency: int = 8,
+    on_failure: OnFailure = OnFailure.STOP,
+    always: bool = False,
+) -> PlannedStage:
+    return PlannedStage(
+        id=stage_id(name),
+        name=name,
+        concurrency=concurrency,
+        services=services,
+        on_failure=on_failure,
+        always=always,
+    )
 
 
 def plan(*stages: PlannedStage) -> Plan:

@@ -15,7 +15,7 @@ from domain import pipeline
 from domain.pipeline.diff import diff
 from domain.pipeline.environment import Target
 from domain.pipeline.service import Service
-from domain.pipeline.stage import Stage, StagePolicy
+from domain.pipeline.stage import OnFailure, Stage, StagePolicy
 from domain.pipeline.state import Pipeline
 from domain.project import ProjectId
 from domain.spec import ServiceSpec, ServiceType
@@ -27,7 +27,7 @@ CHANGED: dict[type, dict[str, Any]] = {
         "name": "Make",
         "description": "first",
         "home_of": ServiceType.JOB,
-        "policy": StagePolicy(concurrency=2),
+        "policy": StagePolicy(concurrency=2, on_failure=OnFailure.CONTINUE, always=True),
     },
     Service: {"name": "backend", "spec": ServiceSpec(run="./other"), "is_skipped": True},
 }
