@@ -25,12 +25,18 @@ class ProjectRefJson(Struct, rename="camel"):
     name: str
 
 
+class EnvironmentPolicyJson(Struct, rename="camel"):
+    on_failure: str = "STOP"
+    build_barrier: bool = False
+
+
 class EnvironmentJson(Struct, rename="camel"):
     id: str
     name: str
     project: ProjectRefJson
     target: str
     concurrency: int
+    policy: EnvironmentPolicyJson
 
 
 class ServiceJson(Struct, rename="camel"):
@@ -135,7 +141,7 @@ fragment SpecFields on ServiceSpec {
 
 PIPELINE = """
 fragment PipelineFields on Pipeline {
-  environment { id name target concurrency project { id name } }
+  environment { id name target concurrency policy { onFailure buildBarrier } project { id name } }
   version
   cursor
   stages {
@@ -148,7 +154,7 @@ fragment PipelineFields on Pipeline {
 
 SNAPSHOT = """
 fragment SnapshotFields on PipelineSnapshot {
-  environment { id: environmentId name target concurrency project { id name } }
+  environment { id: environmentId name target concurrency policy { onFailure buildBarrier } project { id name } }
   version
   cursor
   stages {

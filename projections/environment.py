@@ -14,6 +14,8 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentPolicy,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     Target,
     TargetChanged,
@@ -39,6 +41,7 @@ class EnvironmentView(Struct, frozen=True, kw_only=True):
     name: str
     target: Target
     concurrency: int
+    policy: EnvironmentPolicy = EnvironmentPolicy()
     is_deleted: bool = False
     created_at: datetime
     updated_at: datetime
@@ -67,6 +70,8 @@ def fold(view: EnvironmentView | None, recorded: RecordedEvent) -> EnvironmentVi
             return replace(view, target=target)
         case ConcurrencyChanged(concurrency=concurrency):
             return replace(view, concurrency=concurrency)
+        case EnvironmentPolicyChanged(policy=policy):
+            return replace(view, policy=policy)
         case EnvironmentDeleted():
             return replace(view, is_deleted=True)
         case _:
@@ -94,7 +99,7 @@ def place(view: EnvironmentView) -> ListPlace | None:
     return None if view.is_deleted else ListPlace(parent=str(view.project), sort=names.key(view.name))
 
 
-projection = Projection("environment", 1, EnvironmentView, key, fold, place)
+projection = Projection("environment", 2, EnvironmentView, key, fold, place)
 
 
 class Environments:

@@ -43,9 +43,12 @@ class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Plan(Struct, frozen=True, kw_only=True, gc=False):
+    """The pinned stages; with *build_barrier* all builds of a stage end before a service of it is deployed."""
+
     pipeline_version: int
     target: Target
     stages: tuple[PlannedStage, ...] = ()
+    build_barrier: bool = False
 
 
 def make(pipeline: Pipeline, version: int) -> Plan:
@@ -61,7 +64,7 @@ def make(pipeline: Pipeline, version: int) -> Plan:
             id=stage.id,
             name=stage.name,
             concurrency=min(stage.policy.concurrency or pipeline.concurrency, pipeline.concurrency),
-            on_failure=stage.policy.on_failure or OnFailure.STOP,
+            on_failure=stage.policy.on_failure or pipeline.policy.on_failure,
             always=stage.policy.always,
             services=tuple(
                 PlannedService(id=s.id, name=s.name, type=s.type, spec=s.spec, is_skipped=s.is_skipped)
@@ -70,7 +73,8 @@ def make(pipeline: Pipeline, version: int) -> Plan:
         )
         for stage in pipeline.stages
     )
-    return Plan(pipeline_version=version, target=pipeline.target, stages=stages)
+    barrier = pipeline.policy.build_barrier
+    return Plan(pipeline_version=version, target=pipeline.target, stages=stages, build_barrier=barrier)
 
 
 def _is_runnable(service: Service, target: Target) -> bool:

@@ -250,6 +250,12 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
             return [run for run in stage.services if run.is_busy]
         begun = [run for run in stage.services if run.status is Status.RUNNING]
         queued = [run for run in stage.services if run.status is Status.QUEUED]
+        if self.plan is not None and self.plan.build_barrier:
+            unbuilt = {run.service.id.int for run in (*begun, *queued) if run.build.status not in DONE}
+            if unbuilt:
+                begun, queued = ([run for run in some if run.service.id.int in unbuilt] for some in (begun, queued))
+            elif len(begun) > stage.stage.concurrency:  # they were built one after another
+                begun = sorted(begun, key=lambda run: not run.is_busy)[: stage.stage.concurrency]
         free = max(0, stage.stage.concurrency - len(begun))
         return begun + queued[:free]
 

@@ -6,22 +6,15 @@ import strawberry
 from strawberry import ID, Private
 
 from domain.errors import InvalidArgument
-from domain.pipeline.stage import After, At, Before, OnFailure, Place
+from domain.pipeline.stage import After, At, Before, Place
 from domain.pipeline.stage import Stage as DomainStage
 from domain.pipeline.stage import StagePolicy as DomainStagePolicy
 from domain.spec import ServiceType
-from gql.contract import enum
 from gql.contract.node import Node, global_id
 from gql.types import service as services
+from gql.types.failure import OnFailure
 from gql.types.ref import to_stage
 from gql.types.service import Service, ServiceSnapshot
-
-enum.describe(
-    OnFailure,
-    "The reaction of a deployment when a service fails and may not fail.",
-    STOP="No further step starts, also of later stages; running steps are finished.",
-    CONTINUE="The other services and the later stages go on; the deployment fails at its end.",
-)
 
 _CONCURRENCY = "Number of services that are built or deployed at once; null for the number of the environment."
 _ON_FAILURE = "The reaction when a service of the stage fails; null for the reaction of the environment."

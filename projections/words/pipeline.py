@@ -8,6 +8,7 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     TargetChanged,
 )
@@ -65,6 +66,9 @@ def _environment_event_message(before: Pipeline, event: EnvironmentEvent) -> str
             return f"{before.name}: target changed from {before.target} to {target}"
         case ConcurrencyChanged(concurrency=concurrency):
             return f"{before.name}: {concurrency} at once instead of {before.concurrency}"
+        case EnvironmentPolicyChanged(policy=policy):
+            barrier = "all builds of a stage before its deploys" if policy.build_barrier else "no build barrier"
+            return f"{before.name}: on failure {policy.on_failure}, {barrier}"
         case EnvironmentDeleted():
             return f"{before.name} deleted"
         case _:

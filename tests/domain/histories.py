@@ -9,7 +9,7 @@ from domain import pipeline
 from domain.errors import Refused
 from domain.pipeline import apply
 from domain.pipeline.apply import ApplyPipeline
-from domain.pipeline.environment import CreateEnvironment, EditEnvironment, Target
+from domain.pipeline.environment import CreateEnvironment, EditEnvironment, EnvironmentPolicy, Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import (
     AddService,
@@ -47,7 +47,7 @@ def _command(state: Pipeline, kind: int, one: int, two: int) -> PipelineCommand:
     name = f"{_of(NAMES, two)} {two // len(NAMES)}"
     match kind:
         case 0:
-            return EditEnvironment(target=_of(tuple(Target), one), concurrency=1 + two)
+            return EditEnvironment(target=_of(tuple(Target), one), concurrency=1 + two, policy=_environment_policy(two))
         case 1:
             return CreateStage(stage=_of(STAGES, one), name=name, place=At(position=1 + two % len(state.stages)))
         case 2:
@@ -80,6 +80,10 @@ def _command(state: Pipeline, kind: int, one: int, two: int) -> PipelineCommand:
 
 def _policy(number: int) -> StagePolicy:
     return StagePolicy(concurrency=1 + number, on_failure=_of((None, *OnFailure), number), always=number % 2 == 0)
+
+
+def _environment_policy(number: int) -> EnvironmentPolicy:
+    return EnvironmentPolicy(on_failure=_of(tuple(OnFailure), number), build_barrier=number % 3 == 0)
 
 
 def _of(things: tuple[Thing, ...] | list[Thing], number: int) -> Thing:

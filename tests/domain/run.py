@@ -76,8 +76,8 @@ def stage(
     )
 
 
-def plan(*stages: PlannedStage) -> Plan:
-    return Plan(pipeline_version=5, target=Target.PROCESS, stages=stages)
+def plan(*stages: PlannedStage, build_barrier: bool = False) -> Plan:
+    return Plan(pipeline_version=5, target=Target.PROCESS, stages=stages, build_barrier=build_barrier)
 
 
 def planned(*stages: PlannedStage) -> DeploymentPlanned:
@@ -95,10 +95,11 @@ def deploy(name: str, attempt: int = 1) -> Step:
 class Run:
     """Keeps a deployment's state and every event of it, as the log would."""
 
-    def __init__(self, *stages: PlannedStage) -> None:
+    def __init__(self, *stages: PlannedStage, build_barrier: bool = False) -> None:
         self.events: list[DeploymentEvent] = []
         self.state = Deployment()
-        self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=plan(*stages)))
+        pinned = plan(*stages, build_barrier=build_barrier)
+        self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=pinned))
 
     def tell(self, command: DeploymentCommand) -> list[DeploymentEvent]:
         decided, led_to = deployment.advance(self.state, command)

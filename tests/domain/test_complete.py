@@ -13,7 +13,7 @@ from msgspec.structs import fields, replace
 
 from domain import pipeline
 from domain.pipeline.diff import diff
-from domain.pipeline.environment import Target
+from domain.pipeline.environment import EnvironmentPolicy, Target
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
 from domain.pipeline.state import Pipeline
@@ -22,7 +22,13 @@ from domain.spec import ServiceSpec, ServiceType
 from tests.domain.example import api_in_build, build, created, ship
 
 CHANGED: dict[type, dict[str, Any]] = {
-    Pipeline: {"name": "Staging", "target": Target.DOCKER, "concurrency": 2, "is_deleted": True},
+    Pipeline: {
+        "name": "Staging",
+        "target": Target.DOCKER,
+        "concurrency": 2,
+        "policy": EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True),
+        "is_deleted": True,
+    },
     Stage: {
         "name": "Make",
         "description": "first",

@@ -183,6 +183,30 @@ def test_nothing_to_report_and_nothing_to_start_changes_nothing() -> None:
     given(*run.events).when(AdvanceDeployment(worker="stranger")).refused(Fenced(worker=WORKER))
 
 
+# The build barrier
+
+
+def test_no_service_of_a_stage_is_deployed_before_all_its_builds_have_ended() -> None:
+    first = stage("Ship", service("api"), service("web"), service("db", built=False), concurrency=1)
+    run = Run(first, later, build_barrier=True).take_up()
+    for name in ("api", "web"):
+        assert run.state.due() == (build(name),)
+        run.start(build(name)).succeed(build(name))
+    for name in ("api", "web", "db"):
+        assert run.state.due() == (deploy(name),)
+        run.start(deploy(name)).succeed(deploy(name))
+    assert run.state.due() == (build("orders"),)
+
+
+def test_a_failed_build_holds_no_deploy_back() -> None:
+    first = stage("Ship", service("api", allow_failure=True), service("web"))
+    run = Run(first, build_barrier=True).take_up().start(build("api"), build("web"))
+    run.succeed(build("web"))
+    assert run.state.due() == (build("api"),)
+    run.fail(build("api"))
+    assert run.state.due() == (deploy("web"),)
+
+
 # Planning and taking up
 
 

@@ -85,8 +85,9 @@ def planned(plan: PlanDraw) -> list[PlannedStage]:
 class Witness:
     """Follows the events alone, with no help of the decider's state, and knows what must not happen."""
 
-    def __init__(self, stages: list[PlannedStage]) -> None:
+    def __init__(self, stages: list[PlannedStage], barrier: bool) -> None:
         self.stages = stages
+        self.barrier = barrier
         self.service = {each.id: each for stage in stages for each in stage.services}
         self.started: set[tuple[ServiceId, Phase, int]] = set()
         self.built = {id_ for id_, each in self.service.items() if not each.spec.is_built}
@@ -119,9 +120,13 @@ class Witness:
                 self.start(id_, Phase.BUILD, attempt)
             case ServiceDeployStarted(service=id_, attempt=attempt):
                 assert id_ in self.built
+                beside = self.stages[self.place(id_)].services
+                assert not self.barrier or all(each.is_skipped or each.id in self.built | self.over for each in beside)
                 self.start(id_, Phase.DEPLOY, attempt)
             case BuildSucceeded(service=id_):
                 self.built.add(id_)
+                if self.barrier:  # others are built meanwhile
+                    self.busy.remove(id_)
             case ServiceDeployed(service=id_):
                 assert id_ not in self.over
                 self.deployed.add(id_)
@@ -173,9 +178,11 @@ class Witness:
 class Story:
     """A deployment to which things happen by chance: at every turn something that is possible now."""
 
-    def __init__(self, stages: list[PlannedStage], fate: tuple[float, float, float], random: Random) -> None:
-        self.run = Run(*stages)
-        self.witness = Witness(stages)
+    def __init__(
+        self, stages: list[PlannedStage], fate: tuple[float, float, float], random: Random, barrier: bool
+    ) -> None:
+        self.run = Run(*stages, build_barrier=barrier)
+        self.witness = Witness(stages, barrier)
         self.failure, self.cancellation, self.noise = fate
         self.random = random
         self.workers = 0
@@ -275,11 +282,11 @@ class Story:
 
 
 @settings(max_examples=examples(500))
-@given(plans, fates, st.randoms(use_true_random=True))
+@given(st.booleans(), plans, fates, st.randoms(use_true_random=True))
 def test_a_deployment_comes_to_its_end_and_keeps_to_its_order(
-    plan: PlanDraw, fate: tuple[float, float, float], random: Random
+    barrier: bool, plan: PlanDraw, fate: tuple[float, float, float], random: Random
 ) -> None:
-    story = Story(planned(plan), fate, random)
+    story = Story(planned(plan), fate, random, barrier)
     story.live()
     check_the_end(story.run, story.witness)
 
