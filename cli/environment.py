@@ -60,11 +60,10 @@ EDIT = pipeline.mutation(
     "editEnvironment", name="String", target="Target", concurrency="Int", policy="EnvironmentPolicyInput"
 )
 DELETE = pipeline.mutation("deleteEnvironment")
-SUBJECT = "merged subject: deployment { ...DeploymentFields } snapshot { ...SnapshotFields }"
 DEPLOY = mutation(
     "deploy",
     "DeploymentPayload",
-    SUBJECT,
+    run.SUBJECT,
     run.DEPLOYMENT + run.SNAPSHOT,
     environment="ID!",
     **VERSIONED,
@@ -72,7 +71,7 @@ DEPLOY = mutation(
 CANCEL = mutation(
     "cancelDeployment",
     "DeploymentPayload",
-    SUBJECT,
+    run.SUBJECT,
     run.DEPLOYMENT + run.SNAPSHOT,
     deployment="ID!",
     force="Boolean!",
@@ -227,16 +226,7 @@ def deploy(
     with Client.known() as client:
         environment = scope.find(client)
         answer = client.change(DEPLOY, {"environment": environment.id, **change.variables})
-        deployment = run.read(answer)
-        if change.dry_run or not watching.is_wanted:
-            requested = f"Deployment {deployment.number} of {environment.name} requested"
-            if deployment.merged:
-                requested = f"Request merged into deployment {deployment.number} of {environment.name}, which waits"
-            output.answer(deployment, change.text(deployment, plain(requested), run.described(deployment)))
-            if not change.dry_run:
-                output.hint(f"Watch it: stageline deployment watch {deployment.number}")
-            return
-        watch.follow(client, deployment, output, watching.timeout)
+        watch.requested(client, run.read(answer), change, watching, output)
 
 
 @command(app, "cancel", "stageline environment cancel", "stageline environment cancel --force --watch")

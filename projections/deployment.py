@@ -67,6 +67,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     actor: str
     reason: str | None
     pipeline_version: int
+    source: int | None = None
     requested_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -129,6 +130,7 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
         actor=recorded.by.actor,
         reason=recorded.by.reason,
         pipeline_version=event.plan.pipeline_version,
+        source=event.plan.source,
         requested_at=recorded.recorded_at,
         stages=tuple(
             StageView(

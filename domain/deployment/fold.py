@@ -91,7 +91,7 @@ def _planned(stage: PlannedStage) -> StageRun:
     skipped = StepRun(status=Status.SKIPPED)
     services = []
     for service in stage.services:
-        if service.is_skipped:
+        if service.is_skipped or service.is_done:
             services.append(ServiceRun(service=service, status=Status.SKIPPED, build=skipped, deploy=skipped))
         elif service.spec.is_built:
             services.append(ServiceRun(service=service))

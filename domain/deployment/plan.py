@@ -19,11 +19,14 @@ SOURCES = {
 
 
 class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
+    """A service with its specification; with *is_done* an earlier deployment, which this one retries, deployed it."""
+
     id: ServiceId
     name: str
     type: ServiceType
     spec: ServiceSpec
     is_skipped: bool = False
+    is_done: bool = False
 
 
 class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
@@ -39,16 +42,20 @@ class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def is_skipped(self) -> bool:
         """Whether the stage has nothing to do."""
-        return all(service.is_skipped for service in self.services)
+        return all(service.is_skipped or service.is_done for service in self.services)
 
 
 class Plan(Struct, frozen=True, kw_only=True, gc=False):
-    """The pinned stages; with *build_barrier* all builds of a stage end before a service of it is deployed."""
+    """The pinned stages; with *build_barrier* all builds of a stage end before a service of it is deployed.
+
+    *source* is the number of the deployment that is retried or rolled back to, None for a plan of its own.
+    """
 
     pipeline_version: int
     target: Target
     stages: tuple[PlannedStage, ...] = ()
     build_barrier: bool = False
+    source: int | None = None
 
 
 def make(pipeline: Pipeline, version: int) -> Plan:

@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from domain.deployment.queue import Action
 from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
@@ -38,8 +39,9 @@ from projections.words.subject import EventSubject, EventWords, NamedService, Na
 def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> EventWords:
     """Describe *event* of *deployment*, which may be at any state after it was planned: "Backend: build started"."""
     match event:
-        case DeploymentPlanned(plan=plan):
-            return EventWords(f"deployment {deployment.number} requested, pipeline version {plan.pipeline_version}")
+        case DeploymentPlanned(plan=plan, action=action):
+            text = f"deployment {deployment.number} requested, pipeline version {plan.pipeline_version}"
+            return EventWords(text if plan.source is None else f"{text}: {_repeat_words(action)} {plan.source}")
         case DeploymentStarted():
             return EventWords(f"deployment {deployment.number} started")
         case DeploymentTakenUp(worker=worker):
@@ -137,6 +139,10 @@ def _name(subject: EventSubject) -> str:
 
 def _again(attempt: int) -> str:
     return "" if attempt == 1 else f", attempt {attempt}"
+
+
+def _repeat_words(action: Action) -> str:
+    return "retry of deployment" if action is Action.RETRY else "rollback to deployment"
 
 
 def _allowed(is_allowed: bool) -> str:

@@ -82,6 +82,10 @@ def planned(plan: PlanDraw) -> list[PlannedStage]:
     ]
 
 
+def is_left_out(planned: PlannedService) -> bool:
+    return planned.is_skipped or planned.is_done
+
+
 class Witness:
     """Follows the events alone, with no help of the decider's state, and knows what must not happen."""
 
@@ -121,7 +125,9 @@ class Witness:
             case ServiceDeployStarted(service=id_, attempt=attempt):
                 assert id_ in self.built
                 beside = self.stages[self.place(id_)].services
-                assert not self.barrier or all(each.is_skipped or each.id in self.built | self.over for each in beside)
+                assert not self.barrier or all(
+                    is_left_out(each) or each.id in self.built | self.over for each in beside
+                )
                 self.start(id_, Phase.DEPLOY, attempt)
             case BuildSucceeded(service=id_):
                 self.built.add(id_)
@@ -159,20 +165,22 @@ class Witness:
     def start(self, id_: ServiceId, phase: Phase, attempt: int) -> None:
         place = self.place(id_)
         assert self.may_go_on(place)
-        assert not self.service[id_].is_skipped
+        assert not is_left_out(self.service[id_])
         assert id_ not in self.over
         assert (id_, phase, attempt) not in self.started
         assert attempt == 1 or (id_, phase, attempt - 1) in self.started
         assert attempt <= self.service[id_].spec.retries + 1
         self.started.add((id_, phase, attempt))
         self.busy.add(id_)
-        assert all(each.is_skipped or each.id in self.over for stage in self.stages[:place] for each in stage.services)
+        assert all(
+            is_left_out(each) or each.id in self.over for stage in self.stages[:place] for each in stage.services
+        )
         assert self.busy <= {each.id for each in self.stages[place].services}
         assert len(self.busy) <= self.stages[place].concurrency
 
     def is_done(self, planned: PlannedService) -> bool:
         is_allowed = planned.id in self.failed and planned.spec.allow_failure
-        return planned.is_skipped or planned.id in self.deployed or is_allowed
+        return is_left_out(planned) or planned.id in self.deployed or is_allowed
 
 
 class Story:
@@ -303,11 +311,11 @@ def check_the_end(run: Run, witness: Witness) -> None:
             assert each.status.is_final
             assert [each.service.id in ended for ended in (witness.deployed, witness.failed, witness.cancelled)].count(
                 True
-            ) == (not each.service.is_skipped)
+            ) == (not is_left_out(each.service))
             assert each.build.status.is_final
             assert each.deploy.status.is_final
             assert (each.status is Status.SUCCEEDED) == (each.service.id in witness.deployed)
-            assert (each.status is Status.SKIPPED) == each.service.is_skipped
+            assert (each.status is Status.SKIPPED) == is_left_out(each.service)
         match stage_run.status:
             case Status.SUCCEEDED:
                 assert all(witness.is_done(each.service) for each in stage_run.services)
