@@ -190,7 +190,7 @@ def test_the_listing_in_json_has_a_stable_shape(staging: Shell) -> None:
     add(staging, "Backend")
     shown = stage(staging, "list", "--json").json
     assert {"environment", "version", "cursor", "stages"} == set(shown)
-    assert {"id", "name", "project", "target", "concurrency"} == set(shown["environment"])
+    assert {"id", "name", "project", "target", "concurrency", "policy"} == set(shown["environment"])
     last = shown["stages"][3]
     assert {"id", "position", "name", "description", "homeOf", "policy", "services"} == set(last)
     assert (last["position"], last["homeOf"]) == (4, "APPLICATION")
