@@ -11,6 +11,8 @@ from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain.deployment import plan as plans
 from domain.deployment import queue as queues
+from domain.deployment import repeat as repeats
+from domain.deployment.plan import Plan
 from domain.deployment.queue import Action, CloseDeployment, DeploymentId, DeploymentMerged, RequestDeployment
 from domain.deployment.state import (
     AdvanceDeployment,
@@ -34,7 +36,6 @@ async def request(
     environment: EnvironmentId,
     deployment: DeploymentId,
     actor: str,
-    action: Action = Action.DEPLOY,
     expected: int | None = None,
 ) -> DeploymentId:
     """Pin the current pipeline and queue *deployment*; *expected* is the expected version of the pipeline.
@@ -48,7 +49,55 @@ async def request(
     if expected is not None and expected != pipeline.version:
         raise mismatch(environment, expected, pipeline.version)
     plan = plans.make(pipeline.state, pipeline.version)
-    wish = RequestDeployment(deployment=deployment, action=action, actor=actor, pipeline_version=pipeline.version)
+    return await _enqueue(transaction, environment, deployment, actor, Action.DEPLOY, plan)
+
+
+async def repeat(
+    transaction: Transaction,
+    source: DeploymentId,
+    deployment: DeploymentId,
+    actor: str,
+    action: Action,
+    expected: int | None = None,
+) -> DeploymentId:
+    """Queue *deployment*, which retries the ended deployment *source* or rolls back to it.
+
+    *expected* is the expected version of *source*. Return the deployment that carries out the request. Raises
+    `DeploymentNotFound`, `VersionMismatch`, `EnvironmentNotFound`, `LimitReached`, and the refusals of
+    `domain.deployment.repeat`.
+    """
+    loaded = await _load(transaction, source)
+    if expected is not None and expected != loaded.version:
+        raise mismatch(source, expected, loaded.version)
+    environment = loaded.state.environment
+    assert environment is not None
+    pipeline = (await transaction.load(pipelines.decider, environment)).state
+    if not pipeline.exists:
+        raise EnvironmentNotFound(environment=pipeline.name)
+    if action is Action.RETRY:
+        newest = (await transaction.load(queues.decider, queues.stream(environment))).state.count
+        plan = repeats.retry(loaded.state, pipeline, newest)
+    else:
+        plan = repeats.roll_back(loaded.state, pipeline)
+    return await _enqueue(transaction, environment, deployment, actor, action, plan)
+
+
+async def _enqueue(
+    transaction: Transaction,
+    environment: EnvironmentId,
+    deployment: DeploymentId,
+    actor: str,
+    action: Action,
+    plan: Plan,
+) -> DeploymentId:
+    """Queue *deployment* with *plan*; return it, or the waiting one that the request merged into."""
+    wish = RequestDeployment(
+        deployment=deployment,
+        action=action,
+        actor=actor,
+        pipeline_version=plan.pipeline_version,
+        source=plan.source,
+    )
     stream = queues.stream(environment)
     queue = await transaction.do(queues.decider, stream, wish)
     for event in transaction.events(stream):

@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from msgspec import convert
+from msgspec import convert, to_builtins
+from msgspec.structs import replace
 
 from cli import complete, config, pipeline, run, stage, watch
 from cli.change import VERSIONED, ChangeOptions, VersionedChangeOptions, mutation
@@ -34,6 +35,13 @@ class TargetOption(StrEnum):
     PROCESS = "PROCESS"
 
 
+class OnFailureOption(StrEnum):
+    """The reaction to a failure."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
+
+
 Concurrency = Annotated[
     int, typer.Option("--concurrency", metavar="N", min=1, help="Maximum number of services in work at once.")
 ]
@@ -48,13 +56,14 @@ CREATE = mutation(
     target="Target!",
     concurrency="Int!",
 )
-EDIT = pipeline.mutation("editEnvironment", name="String", target="Target", concurrency="Int")
+EDIT = pipeline.mutation(
+    "editEnvironment", name="String", target="Target", concurrency="Int", policy="EnvironmentPolicyInput"
+)
 DELETE = pipeline.mutation("deleteEnvironment")
-SUBJECT = "merged subject: deployment { ...DeploymentFields } snapshot { ...SnapshotFields }"
 DEPLOY = mutation(
     "deploy",
     "DeploymentPayload",
-    SUBJECT,
+    run.SUBJECT,
     run.DEPLOYMENT + run.SNAPSHOT,
     environment="ID!",
     **VERSIONED,
@@ -62,7 +71,7 @@ DEPLOY = mutation(
 CANCEL = mutation(
     "cancelDeployment",
     "DeploymentPayload",
-    SUBJECT,
+    run.SUBJECT,
     run.DEPLOYMENT + run.SNAPSHOT,
     deployment="ID!",
     force="Boolean!",
@@ -131,11 +140,36 @@ def edit(
             "--concurrency", metavar="N", min=1, help="Maximum number of services in work at once.", show_default=False
         ),
     ] = None,
+    on_failure: Annotated[
+        OnFailureOption | None,
+        typer.Option(
+            "--on-failure",
+            case_sensitive=False,
+            help="Reaction when a service fails, of stages without their own.",
+            show_default=False,
+        ),
+    ] = None,
+    build_barrier: Annotated[
+        bool | None,
+        typer.Option(
+            "--build-barrier/--no-build-barrier",
+            help="Whether all builds of a stage end before a service of it is deployed.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Change an environment's name, target or concurrency."""
-    if new_name is None and target is None and concurrency is None:
-        raise Misused("Nothing to change: give --new-name, --target or --concurrency.")
-    after = pipeline.change(EDIT, scope, change, name=new_name, target=target, concurrency=concurrency)
+    """Change an environment's name, target, concurrency or policy."""
+    changes: dict[str, object] = {} if on_failure is None else {"on_failure": on_failure.name}
+    if build_barrier is not None:
+        changes["build_barrier"] = build_barrier
+    if new_name is None and target is None and concurrency is None and not changes:
+        raise Misused("Nothing to change: give --new-name, --target, --concurrency, --on-failure or --build-barrier.")
+
+    def edited(before: PipelineJson) -> dict[str, object]:
+        policy = to_builtins(replace(before.environment.policy, **changes)) if changes else None
+        return {"name": new_name, "target": target, "concurrency": concurrency, "policy": policy}
+
+    after = pipeline.edit(EDIT, scope, change, edited)
     output.answer(after, change.text(after, "Environment updated successfully", _described(after)))
 
 
@@ -192,16 +226,7 @@ def deploy(
     with Client.known() as client:
         environment = scope.find(client)
         answer = client.change(DEPLOY, {"environment": environment.id, **change.variables})
-        deployment = run.read(answer)
-        if change.dry_run or not watching.is_wanted:
-            requested = f"Deployment {deployment.number} of {environment.name} requested"
-            if deployment.merged:
-                requested = f"Request merged into deployment {deployment.number} of {environment.name}, which waits"
-            output.answer(deployment, change.text(deployment, plain(requested), run.described(deployment)))
-            if not change.dry_run:
-                output.hint(f"Watch it: stageline deployment watch {deployment.number}")
-            return
-        watch.follow(client, deployment, output, watching.timeout)
+        watch.requested(client, run.read(answer), change, watching, output)
 
 
 @command(app, "cancel", "stageline environment cancel", "stageline environment cancel --force --watch")

@@ -23,6 +23,7 @@ from cli import (
     history,
     lazy,
     project,
+    repeat,
     restore,
     serve,
     service,
@@ -131,6 +132,13 @@ command(
     "stageline restore deployment:3",
     "stageline restore 1h",
 )(restore.restore)
+command(app, "retry", "stageline retry --watch", "stageline retry 12 --dry-run")(repeat.retry)
+command(
+    app,
+    "rollback",
+    "stageline rollback 12 --dry-run",
+    "stageline rollback 12 --watch --reason 'slow since 13'",
+)(repeat.rollback)
 command(app, "undo", "stageline undo --dry-run", "stageline undo", "stageline undo 12")(restore.undo)
 app.add_typer(audit.app, name="audit")
 app.add_typer(actor.app, name="actor")

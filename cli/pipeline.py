@@ -25,12 +25,18 @@ class ProjectRefJson(Struct, rename="camel"):
     name: str
 
 
+class EnvironmentPolicyJson(Struct, rename="camel"):
+    on_failure: str = "STOP"
+    build_barrier: bool = False
+
+
 class EnvironmentJson(Struct, rename="camel"):
     id: str
     name: str
     project: ProjectRefJson
     target: str
     concurrency: int
+    policy: EnvironmentPolicyJson
 
 
 class ServiceJson(Struct, rename="camel"):
@@ -43,6 +49,8 @@ class ServiceJson(Struct, rename="camel"):
 
 class StagePolicyJson(Struct, rename="camel"):
     concurrency: int | None
+    on_failure: str | None = None
+    always: bool = False
 
 
 class StageJson(Struct, rename="camel"):
@@ -127,18 +135,18 @@ SPEC = """
 fragment SpecFields on ServiceSpec {
   image context dockerfile directory build run env { name value } ports
   health { http { path port } tcp { port } command interval timeout startPeriod }
-  buildTimeout deployTimeout stopGrace retries
+  buildTimeout deployTimeout stopGrace retries backoff { initial factor max jitter } allowFailure
 }
 """
 
 PIPELINE = """
 fragment PipelineFields on Pipeline {
-  environment { id name target concurrency project { id name } }
+  environment { id name target concurrency policy { onFailure buildBarrier } project { id name } }
   version
   cursor
   stages {
     id position name description homeOf
-    policy { concurrency }
+    policy { concurrency onFailure always }
     services { id name type isSkipped spec { ...SpecFields } }
   }
 }
@@ -146,12 +154,12 @@ fragment PipelineFields on Pipeline {
 
 SNAPSHOT = """
 fragment SnapshotFields on PipelineSnapshot {
-  environment { id: environmentId name target concurrency project { id name } }
+  environment { id: environmentId name target concurrency policy { onFailure buildBarrier } project { id name } }
   version
   cursor
   stages {
     id: stageId position name description homeOf
-    policy { concurrency }
+    policy { concurrency onFailure always }
     services { id: serviceId name type isSkipped spec { ...SpecFields } }
   }
 }

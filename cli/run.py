@@ -79,6 +79,7 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
     requested_by: NamedActorJson
     reason: str | None
     pipeline_version: int
+    source_number: int | None
     requested_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -123,8 +124,8 @@ class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
 
 SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
-  id: deploymentId environment { id name } number action status requestedBy { id name } reason pipelineVersion
-  requestedAt startedAt finishedAt cancellation
+  id: deploymentId environment { id name } number action status requestedBy { id name } reason
+  pipelineVersion sourceNumber requestedAt startedAt finishedAt cancellation
   failure { stage { id: stageId name } service { id: serviceId name type } phase reason }
   stages {
     id: stageId position name status startedAt finishedAt
@@ -140,8 +141,8 @@ fragment SnapshotFields on DeploymentSnapshot {
 
 SUMMARY = """
 fragment SummaryFields on Deployment {
-  id environment { id name } number action status requestedBy { id name } reason pipelineVersion
-  requestedAt startedAt finishedAt cancellation
+  id environment { id name } number action status requestedBy { id name } reason
+  pipelineVersion sourceNumber requestedAt startedAt finishedAt cancellation
   failure { stage { id: stageId name } service { id: serviceId name type } phase reason }
 }
 """
@@ -163,6 +164,9 @@ fragment DeploymentFields on Deployment {
 """
     + SUMMARY
 )
+
+SUBJECT = "merged subject: deployment { ...DeploymentFields } snapshot { ...SnapshotFields }"
+"""Selection of the deployment in the payload of a mutation: a dry run answers a snapshot."""
 
 GET = document(
     """
@@ -258,6 +262,9 @@ def described(deployment: DeploymentJson, notes: Sequence[str] = ()) -> str:
 def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
     yield plain(f"Deployment {deployment.number} of {deployment.environment.name}: {deployment.status.lower()}")
     yield plain(f"  requested {moment(deployment.requested_at)} by {deployment.who}{because(deployment.reason)}")
+    if deployment.source_number is not None:
+        what = "retry of" if deployment.action == "RETRY" else "rollback to"
+        yield f"  {what} deployment {deployment.source_number}"
     yield f"  pipeline version {deployment.pipeline_version}" + (f", took {deployment.took}" if deployment.took else "")
     yield from (plain(f"  {note}") for note in notes)
     size = name_width(plain(each.name) for stage in deployment.stages for each in stage.services)

@@ -26,7 +26,11 @@ query Projects($first: Int, $after: String) {
 ENVIRONMENTS = document("""
 query Environments($project: ID!, $first: Int, $after: String) {
   environments(project: $project, first: $first, after: $after) {
-    edges { node { id name target concurrency project { id name } createdAt updatedAt } }
+    edges {
+      node {
+        id name target concurrency policy { onFailure buildBarrier } project { id name } createdAt updatedAt
+      }
+    }
     pageInfo { hasNextPage endCursor }
   }
 }

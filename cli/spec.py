@@ -37,6 +37,13 @@ class HealthJson(Struct, rename="camel", forbid_unknown_fields=True):
     start_period: float = 60.0
 
 
+class BackoffJson(Struct, rename="camel", forbid_unknown_fields=True):
+    initial: float = 1.0
+    factor: float = 2.0
+    max: float = 30.0
+    jitter: float = 0.0
+
+
 class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     image: str | None = None
     context: str | None = None
@@ -51,6 +58,8 @@ class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     deploy_timeout: float = 600.0
     stop_grace: float = 10.0
     retries: int = 0
+    backoff: BackoffJson = field(default_factory=BackoffJson)
+    allow_failure: bool = False
 
     def input(self) -> dict[str, object]:
         """Return the API's `ServiceSpecInput`."""

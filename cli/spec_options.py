@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cli import file as files
 from cli import specfile
 from cli.errors import Misused
-from cli.spec import HealthJson, HttpCheckJson, SpecJson, TcpCheckJson, VariableJson
+from cli.spec import BackoffJson, HealthJson, HttpCheckJson, SpecJson, TcpCheckJson, VariableJson
 
 
 def _option(*names: str, help: str, **more: Any) -> Any:
@@ -91,6 +91,24 @@ class SpecOptions:
     retries: Annotated[
         int | None, _option("--retries", metavar="N", help="How often a failed step is retried. Default: 0.")
     ] = None
+    backoff_initial: Annotated[
+        float | None, _option("--backoff-initial", metavar="S", help="Seconds before the first retry. Default: 1.")
+    ] = None
+    backoff_factor: Annotated[
+        float | None,
+        _option("--backoff-factor", metavar="X", help="Each further wait is X times as long. Default: 2."),
+    ] = None
+    backoff_max: Annotated[
+        float | None, _option("--backoff-max", metavar="S", help="Seconds before a retry at most. Default: 30.")
+    ] = None
+    backoff_jitter: Annotated[
+        float | None,
+        _option("--backoff-jitter", metavar="X", help="Shorten waits by chance, by up to X of 1. Default: 0."),
+    ] = None
+    allow_failure: Annotated[
+        bool | None,
+        _option("--allow-failure/--no-allow-failure", help="Whether a deployment goes on if the service fails."),
+    ] = None
 
     @property
     def are_given(self) -> bool:
@@ -106,14 +124,20 @@ class SpecOptions:
         for name in ("directory", "context"):
             if (value := getattr(self, name)) is not None:
                 changes[name] = files.absolute(value, Path.cwd()) if value else None
-        for name in ("build_timeout", "deploy_timeout", "stop_grace", "retries"):
+        for name in ("build_timeout", "deploy_timeout", "stop_grace", "retries", "allow_failure"):
             if (value := getattr(self, name)) is not None:
                 changes[name] = value
         if self.build is not None:
             changes["build"] = [command for command in self.build if command]
         if self.port is not None:
             changes["ports"] = self.port
-        return replace(spec, **changes, env=self._variables(spec), health=self._health(spec.health))
+        return replace(
+            spec, **changes, env=self._variables(spec), backoff=self._backoff(spec), health=self._health(spec.health)
+        )
+
+    def _backoff(self, spec: SpecJson) -> BackoffJson:
+        values = {name: getattr(self, f"backoff_{name}") for name in BackoffJson.__struct_fields__}
+        return replace(spec.backoff, **{name: value for name, value in values.items() if value is not None})
 
     def _variables(self, spec: SpecJson) -> list[VariableJson]:
         values = {variable.name: variable.value for variable in spec.env}

@@ -1,6 +1,7 @@
 """`stageline environment stage`: the stages of an environment, and the services in them."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -55,6 +56,33 @@ Concurrency = Annotated[
         metavar="N",
         min=0,
         help="Maximum number of its services in work at once; 0 for the environment's.",
+        show_default=False,
+    ),
+]
+
+
+class OnFailureOption(StrEnum):
+    """The reaction to a failure; `environment` is that of the environment."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
+    ENVIRONMENT = "environment"
+
+
+OnFailure = Annotated[
+    OnFailureOption | None,
+    typer.Option(
+        "--on-failure",
+        case_sensitive=False,
+        help="Reaction when a service fails: stop, continue, or as the environment does.",
+        show_default=False,
+    ),
+]
+Always = Annotated[
+    bool | None,
+    typer.Option(
+        "--always/--not-always",
+        help="Whether it runs also after a failure stopped the deployment.",
         show_default=False,
     ),
 ]
@@ -213,14 +241,22 @@ def edit(
         ),
     ] = None,
     concurrency: Concurrency = None,
+    on_failure: OnFailure = None,
+    always: Always = None,
 ) -> None:
-    """Change a stage's name, description or concurrency."""
-    if new_name is None and new_description is None and concurrency is None:
-        raise Misused("Nothing to change: give --new-name, --new-description or --concurrency.")
+    """Change a stage's name, description or policy."""
+    changes: dict[str, object] = {}
+    if concurrency is not None:
+        changes["concurrency"] = concurrency or None
+    if on_failure is not None:
+        changes["on_failure"] = None if on_failure is OnFailureOption.ENVIRONMENT else on_failure.name
+    if always is not None:
+        changes["always"] = always
+    if new_name is None and new_description is None and not changes:
+        raise Misused("Nothing to change: give --new-name, --new-description, --concurrency, --on-failure or --always.")
 
     def edited(before: PipelineJson) -> dict[str, object]:
         stage = before.stage(name)
-        changes = {} if concurrency is None else {"concurrency": concurrency or None}
         policy = to_builtins(replace(stage.policy, **changes)) if changes else None
         return {"stage": stage.id, "name": new_name, "description": new_description, "policy": policy}
 

@@ -17,6 +17,7 @@ from typing import Annotated, Protocol
 import typer
 
 from cli import progress, run
+from cli.change import ChangeOptions
 from cli.client import Client, document
 from cli.errors import (
     Failed,
@@ -114,6 +115,22 @@ class JsonPicture:
 
     def end(self, deployment: DeploymentJson) -> None:
         write(encoded({"deployment": deployment}))
+
+
+def requested(
+    client: Client, deployment: DeploymentJson, change: ChangeOptions, watching: WatchOptions, output: Output
+) -> None:
+    """Answer the request of *deployment*, and follow it if that is wanted."""
+    if watching.is_wanted and not change.dry_run:
+        follow(client, deployment, output, watching.timeout)
+        return
+    name = deployment.environment.name
+    done = f"Deployment {deployment.number} of {name} requested"
+    if deployment.merged:
+        done = f"Request merged into deployment {deployment.number} of {name}, which waits"
+    output.answer(deployment, change.text(deployment, plain(done), run.described(deployment)))
+    if not change.dry_run:
+        output.hint(f"Watch it: stageline deployment watch {deployment.number}")
 
 
 def follow(

@@ -166,6 +166,17 @@ class NothingToDeploy(Conflict):
     message = "There is nothing to deploy: the environment has no services, or all are skipped."
 
 
+class NothingToRetry(Conflict):
+    message = "Deployment {number} has nothing to retry: all its services succeeded, were skipped or were removed."
+
+
+class RetryOutdated(Conflict):
+    message = (
+        "Deployment {number} can't be retried, because deployment {newest} came after it: deploy, or roll back to"
+        " deployment {number}."
+    )
+
+
 class NotRunnable(Conflict):
     message = "Target {target} can't run {services} without {needs}."
 

@@ -39,6 +39,9 @@ STOP_GRACE = 10.0
 MAX_RETRIES = 10
 """Maximum number of retries of a failed step."""
 
+MAX_FACTOR = 10.0
+"""Maximum of the factor by which the wait between two attempts grows."""
+
 VARIABLE_NAME = re.compile(r"[A-Za-z_.-][A-Za-z0-9_.-]{0,254}")
 """A variable name that every target accepts: the rule of Kubernetes (IsEnvVarName) with a maximum length."""
 
@@ -103,13 +106,31 @@ class Variable(Struct, frozen=True, kw_only=True):
     value: str
 
 
+class Backoff(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The wait between a failed attempt at a step and the next one. Times are in seconds.
+
+    The first wait is *initial*, and each further one is *factor* times longer, up to *max*. A wait is shortened by
+    chance, by at most the part *jitter* of it: 0 for none, 1 for all of it.
+    """
+
+    initial: float = 1.0
+    factor: float = 2.0
+    max: float = 30.0
+    jitter: float = 0.0
+
+    def wait(self, attempt: int, chance: float) -> float:
+        """Return the wait after the failed *attempt*, in seconds; *chance* is between 0 and 1."""
+        return min(self.max, self.initial * self.factor ** (attempt - 1)) * (1 - self.jitter * chance)
+
+
 class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The specification of a service.
 
     It has one of three sources: *image* (an existing image), *context* with *dockerfile* (an image to build), or
     *directory* with *build* and *run* (processes). *ports* are TCP ports; 0 asks for a free one at each deployment.
     Timeouts are in seconds; *stop_grace* is the time between the signals TERM and KILL when a process stops, in
-    seconds. *retries* is the number of retries of a failed step.
+    seconds. *retries* is the number of retries of a failed step, with *backoff* between the attempts. If failure is
+    allowed (*allow_failure*), a deployment goes on as if the service had succeeded.
     """
 
     image: str | None = None
@@ -125,6 +146,8 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deploy_timeout: float = 600.0
     stop_grace: float = STOP_GRACE
     retries: int = 0
+    backoff: Backoff = Backoff()
+    allow_failure: bool = False
 
     @property
     def is_built(self) -> bool:
@@ -205,7 +228,14 @@ def _numbers(spec: ServiceSpec) -> None:
             raise InvalidSpec(field="ports", why=f"{port} is not between 0 and 65535, or is given twice")
     if not 0 <= spec.retries <= MAX_RETRIES:
         raise InvalidSpec(field="retries", why=f"{spec.retries} is not between 0 and {MAX_RETRIES}")
+    for field, number, least, most in (
+        ("backoff.factor", spec.backoff.factor, 1.0, MAX_FACTOR),
+        ("backoff.jitter", spec.backoff.jitter, 0.0, 1.0),
+    ):
+        if not least <= number <= most:
+            raise InvalidSpec(field=field, why=f"{number:g} is not between {least:g} and {most:g}")
     seconds = [(name, getattr(spec, name)) for name in ("build_timeout", "deploy_timeout", "stop_grace")]
+    seconds += [(f"backoff.{name}", getattr(spec.backoff, name)) for name in ("initial", "max")]
     if spec.health is not None:
         seconds += [(f"health.{name}", getattr(spec.health, name)) for name in ("interval", "timeout", "start_period")]
     for field, value in seconds:

@@ -97,6 +97,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     actor: str
     reason: str | None
     pipeline_version: int
+    source: int | None = None
     requested_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -161,7 +162,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 8, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 9, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -175,6 +176,7 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
         actor=recorded.by.actor,
         reason=recorded.by.reason,
         pipeline_version=event.plan.pipeline_version,
+        source=event.plan.source,
         requested_at=recorded.recorded_at,
         stages=tuple(
             StageView(

@@ -14,6 +14,8 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentPolicy,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     Target,
     TargetChanged,
@@ -42,6 +44,7 @@ class EnvironmentView(Struct, frozen=True, kw_only=True):
     name: str
     target: Target
     concurrency: int
+    policy: EnvironmentPolicy = EnvironmentPolicy()
     is_deleted: bool = False
     created_at: datetime
     updated_at: datetime
@@ -70,6 +73,8 @@ def fold(view: EnvironmentView | None, recorded: RecordedEvent) -> EnvironmentVi
             return replace(view, target=target)
         case ConcurrencyChanged(concurrency=concurrency):
             return replace(view, concurrency=concurrency)
+        case EnvironmentPolicyChanged(policy=policy):
+            return replace(view, policy=policy)
         case EnvironmentDeleted():
             return replace(view, is_deleted=True)
         case _:
@@ -121,7 +126,7 @@ class EnvironmentQuery(Struct, frozen=True, kw_only=True):
 EXISTING = EnvironmentQuery()
 """The query of all environments that are not deleted."""
 
-projection = Projection("environment", 2, EnvironmentView, key, fold, place, places=places)
+projection = Projection("environment", 3, EnvironmentView, key, fold, place, places=places)
 
 
 class Environments:

@@ -19,6 +19,7 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     TargetChanged,
 )
@@ -97,7 +98,7 @@ def _services_key(recorded: RecordedEvent) -> UUID | None:
             return None
         case ServiceAdded() | ServiceRemoved() | EnvironmentCreated() | EnvironmentDeleted():
             return recorded.stream
-        case EnvironmentRenamed() | TargetChanged() | ConcurrencyChanged():
+        case EnvironmentRenamed() | TargetChanged() | ConcurrencyChanged() | EnvironmentPolicyChanged():
             return None
         case _:
             assert_never(event)
@@ -116,7 +117,7 @@ def _fold_services(view: EnvironmentServices | None, recorded: RecordedEvent) ->
             return view and replace(view, services=tuple(each for each in view.services if each != service))
         case ServiceConfigured() | ServiceMoved() | ServiceSkipped() | ServiceUnskipped() | ServiceRenamed():
             return view
-        case EnvironmentRenamed() | TargetChanged() | ConcurrencyChanged():
+        case EnvironmentRenamed() | TargetChanged() | ConcurrencyChanged() | EnvironmentPolicyChanged():
             return view
         case _:
             assert_never(event)

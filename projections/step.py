@@ -40,7 +40,7 @@ class StepView(Struct, frozen=True, kw_only=True):
 
     *retried* are the earlier attempts, oldest first.
 
-    A step that never started has no times.
+    A step that never started has no times. *retry_at* is the time until which it waits for its retry.
     """
 
     status: Status
@@ -49,6 +49,7 @@ class StepView(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     reason: str | None = None
     retried: tuple[AttemptView, ...] = ()
+    retry_at: datetime | None = None
 
 
 class ServiceView(Struct, frozen=True, kw_only=True):
@@ -80,9 +81,13 @@ def run_of(view: ServiceView) -> ServiceRun:
     return ServiceRun(
         service=PlannedService(id=view.id, name=view.name, type=view.type, spec=ServiceSpec()),
         status=view.status,
-        build=StepRun(status=view.build.status, attempt=view.build.attempt),
-        deploy=StepRun(status=view.deploy.status, attempt=view.deploy.attempt),
+        build=_step_run(view.build),
+        deploy=_step_run(view.deploy),
     )
+
+
+def _step_run(view: StepView) -> StepRun:
+    return StepRun(status=view.status, attempt=view.attempt, retry_at=view.retry_at)
 
 
 def fold(view: ServiceView, after: ServiceRun, event: StepEvent, at: datetime) -> ServiceView:
@@ -107,6 +112,7 @@ def _fold_step(step: StepView, after: StepRun, event: StepEvent, at: datetime) -
         finished_at=finished_at,
         reason=_reason(step, after, event),
         retried=(*step.retried, _retried(step, event, at)) if isinstance(event, StepRetried) else step.retried,
+        retry_at=after.retry_at,
     )
 
 

@@ -11,10 +11,9 @@ Steps that end and steps that start as a result are recorded in one append.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
-
-from msgspec.structs import replace
 
 from application import deployment as writing
 from application.handler import Handler, StreamState, Transaction
@@ -29,7 +28,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentTakenUp,
 )
-from domain.deployment.step import FailStep, Status, Step, StepCommand
+from domain.deployment.step import Status, Step, StepCommand
 from domain.errors import Fenced
 from domain.pipeline.environment import Target
 from runner.retry import retry
@@ -47,9 +46,6 @@ CONCERNING: Collection[type[Event]] = {
     *queues.decider.events,
 }
 """Types of the events by which others change a deployment that runs here."""
-
-FIRST_HOLD, LONGEST_HOLD = 1.0, 30.0
-"""Time between a failed attempt and the next one, in seconds: it doubles with each attempt up to the longest."""
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +97,8 @@ class DeploymentExecution:
         self._is_recording = False
         self._watches: dict[Step, asyncio.Task[StepCommand]] = {}
         self._aborts: dict[Step, asyncio.Task[StepCommand]] = {}
-        self._held: dict[Step, asyncio.TimerHandle] = {}  # attempts that wait after a failed one
+        self._waits: dict[Step, asyncio.TimerHandle] = {}  # attempts that wait after a failed one
+        self._waited: set[Step] = set()  # attempts whose wait is over
 
     async def carry_out(self) -> Deployment:
         await self._transact(self._take_up)
@@ -110,7 +107,7 @@ class DeploymentExecution:
                 await self._woken.wait()
             return deployment
         finally:
-            for timer in self._held.values():
+            for timer in self._waits.values():
                 timer.cancel()
             await _cancel([*self._aborts.values(), *self._watches.values()])
 
@@ -124,6 +121,7 @@ class DeploymentExecution:
         """Record ended and started steps; then watch the running ones, and abort the unwanted ones."""
         self._woken.clear()
         deployment = await self._record()
+        self._wait(deployment)
         unwanted = deployment.unwanted
         for step in unwanted:
             if step not in self._aborts:
@@ -139,24 +137,31 @@ class DeploymentExecution:
         if not ended:
             if self._newest > self._now.version:
                 await self._load()
-            if self._held.keys() >= set(self._now.state.startable):
-                return self._now.state
-        for step, outcome in ended.items():
-            if isinstance(outcome, FailStep):
-                self._hold(replace(step, attempt=step.attempt + 1))
+            state = self._now.state
+            if not any(step in self._waited or not state.retry_at(step) for step in state.startable):
+                return state
         await self._transact(partial(self._report, tuple(ended.values())))
         for tasks_of in (self._watches, self._aborts):
             for step in tasks_of.keys() & ended.keys():
                 tasks_of.pop(step).cancel()
         return self._now.state
 
-    def _hold(self, step: Step) -> None:
-        """Let *step* wait before it starts, if it is tried again at all."""
-        pause = min(LONGEST_HOLD, FIRST_HOLD * 2 ** (step.attempt - 2))
-        self._held[step] = asyncio.get_running_loop().call_later(pause, self._release, step)
+    def _wait(self, deployment: Deployment) -> None:
+        """Start a timer for each step that waits for its retry, also if it began to wait on another worker.
 
-    def _release(self, step: Step) -> None:
-        del self._held[step]
+        The clock may have been set back since: no wait is longer than the longest of the policy.
+        """
+        now = datetime.now(UTC)
+        for step in deployment.startable:
+            retry_at, run = deployment.retry_at(step), deployment.run_of(step.service)
+            if retry_at is None or run is None or step in self._waits or step in self._waited:
+                continue
+            left = min((retry_at - now).total_seconds(), run.service.spec.backoff.max)
+            self._waits[step] = asyncio.get_running_loop().call_later(left, self._end_wait, step)
+
+    def _end_wait(self, step: Step) -> None:
+        del self._waits[step]
+        self._waited.add(step)
         self._woken.set()
 
     async def _load(self) -> None:
@@ -170,7 +175,7 @@ class DeploymentExecution:
         return await self._report((), transaction)
 
     async def _report(self, outcomes: tuple[StepCommand, ...], transaction: Transaction) -> DeploymentId:
-        advance = AdvanceDeployment(worker=self._runner.worker, outcomes=outcomes, held=tuple(self._held))
+        advance = AdvanceDeployment(worker=self._runner.worker, outcomes=outcomes, waited=tuple(self._waited))
         return await writing.report(transaction, self._id, advance)
 
     async def _transact(self, work: Callable[[Transaction], Awaitable[DeploymentId]]) -> None:

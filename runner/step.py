@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
 from uuid import uuid4
@@ -75,7 +77,8 @@ class StepExecution:
         return await _unbroken(self._executor.deploy(self._request, output))
 
     def _failed(self, reason: str) -> FailStep:
-        return FailStep(worker=self._worker, step=self._step, reason=reason)
+        now, chance = datetime.now(UTC), random.random()
+        return FailStep(worker=self._worker, step=self._step, reason=reason, at=now, chance=chance)
 
     def _closing_note(self, reason: str) -> str:
         attempts = 1 + self._request.spec.retries

@@ -2,8 +2,9 @@
 Deployments: one run of a pinned plan, stage by stage.
 
 Stage n+1 starts when stage n is complete. The services of a stage run side by side, and each is deployed as soon as
-its own build has ended. On the first failure no new step starts, running steps end, the others are cancelled, and the
-deployment fails. A cancellation lets running steps end, unless it is forced.
+its own build has ended. On a failure no new step starts, running steps end, the others are cancelled, and the
+deployment fails, unless a policy says otherwise: the failure is allowed, the stage continues, or a later stage always
+runs. A cancellation lets running steps end, unless it is forced.
 
 The stream is the whole durable state of a deployment. `Deployment.due` says which steps should be running now.
 """

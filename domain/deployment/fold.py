@@ -91,7 +91,7 @@ def _planned(stage: PlannedStage) -> StageRun:
     skipped = StepRun(status=Status.SKIPPED)
     services = []
     for service in stage.services:
-        if service.is_skipped:
+        if service.is_skipped or service.is_done:
             services.append(ServiceRun(service=service, status=Status.SKIPPED, build=skipped, deploy=skipped))
         elif service.spec.is_built:
             services.append(ServiceRun(service=service))
@@ -101,7 +101,7 @@ def _planned(stage: PlannedStage) -> StageRun:
 
 
 def _failed(deployment: Deployment, event: StepFailed) -> Deployment:
-    if deployment.is_stopping or deployment.current is None:
+    if deployment.failure or deployment.cancellation or event.is_allowed or deployment.current is None:
         return deployment
     stage, phase = deployment.current.stage.id, Phase.BUILD if isinstance(event, BuildFailed) else Phase.DEPLOY
     return replace(deployment, failure=Failure(stage=stage, service=event.service, phase=phase, reason=event.reason))

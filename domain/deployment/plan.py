@@ -6,6 +6,7 @@ from domain.errors import NothingToDeploy, NotRunnable
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
+from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import Pipeline
 from domain.spec import ServiceSpec, ServiceType
 
@@ -18,31 +19,43 @@ SOURCES = {
 
 
 class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
+    """A service with its specification; with *is_done* an earlier deployment, which this one retries, deployed it."""
+
     id: ServiceId
     name: str
     type: ServiceType
     spec: ServiceSpec
     is_skipped: bool = False
+    is_done: bool = False
 
 
 class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
-    """A stage with its services in order; at most *concurrency* of them run at once."""
+    """A stage with its services in order and its policy; at most *concurrency* of them run at once."""
 
     id: StageId
     name: str
     concurrency: int
     services: tuple[PlannedService, ...] = ()
+    on_failure: OnFailure = OnFailure.STOP
+    always: bool = False
 
     @property
     def is_skipped(self) -> bool:
         """Whether the stage has nothing to do."""
-        return all(service.is_skipped for service in self.services)
+        return all(service.is_skipped or service.is_done for service in self.services)
 
 
 class Plan(Struct, frozen=True, kw_only=True, gc=False):
+    """The pinned stages; with *build_barrier* all builds of a stage end before a service of it is deployed.
+
+    *source* is the number of the deployment that is retried or rolled back to, None for a plan of its own.
+    """
+
     pipeline_version: int
     target: Target
     stages: tuple[PlannedStage, ...] = ()
+    build_barrier: bool = False
+    source: int | None = None
 
 
 def make(pipeline: Pipeline, version: int) -> Plan:
@@ -58,6 +71,8 @@ def make(pipeline: Pipeline, version: int) -> Plan:
             id=stage.id,
             name=stage.name,
             concurrency=min(stage.policy.concurrency or pipeline.concurrency, pipeline.concurrency),
+            on_failure=stage.policy.on_failure or pipeline.policy.on_failure,
+            always=stage.policy.always,
             services=tuple(
                 PlannedService(id=s.id, name=s.name, type=s.type, spec=s.spec, is_skipped=s.is_skipped)
                 for s in stage.services
@@ -65,7 +80,8 @@ def make(pipeline: Pipeline, version: int) -> Plan:
         )
         for stage in pipeline.stages
     )
-    return Plan(pipeline_version=version, target=pipeline.target, stages=stages)
+    barrier = pipeline.policy.build_barrier
+    return Plan(pipeline_version=version, target=pipeline.target, stages=stages, build_barrier=barrier)
 
 
 def _is_runnable(service: Service, target: Target) -> bool:

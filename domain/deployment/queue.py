@@ -1,7 +1,8 @@
 """
 The queue of an environment: one deployment at a time; the others wait in the order of their requests.
 
-A request merges into a waiting one by the same actor, for the same action, on the same version of the pipeline.
+A request merges into a waiting one by the same actor, for the same action, on the same version of the pipeline, and
+of the same earlier deployment.
 """
 
 from enum import StrEnum
@@ -32,16 +33,22 @@ class Action(StrEnum):
     """The action that a deployment carries out on the services of its plan."""
 
     DEPLOY = "DEPLOY"
+    RETRY = "RETRY"
+    ROLLBACK = "ROLLBACK"
 
 
 class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
-    """*deployment* is queued; *number* counts the environment's deployments from 1."""
+    """*deployment* is queued; *number* counts the environment's deployments from 1.
+
+    *source* is the number of the deployment that it retries or rolls back to.
+    """
 
     deployment: DeploymentId
     number: int
     action: Action
     actor: str
     pipeline_version: int
+    source: int | None = None
 
 
 class DeploymentMerged(Struct, frozen=True, kw_only=True, gc=False):
@@ -70,6 +77,7 @@ class RequestDeployment(Struct, frozen=True, kw_only=True, gc=False):
     action: Action
     actor: str
     pipeline_version: int
+    source: int | None = None
 
 
 class CloseDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -85,6 +93,7 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     action: Action
     actor: str
     pipeline_version: int
+    source: int | None = None
 
 
 class Queue(Struct, frozen=True, kw_only=True, gc=False):
@@ -102,11 +111,14 @@ class Queue(Struct, frozen=True, kw_only=True, gc=False):
 
 def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
     match command:
-        case RequestDeployment(deployment=deployment, action=action, actor=actor, pipeline_version=version):
+        case RequestDeployment(
+            deployment=deployment, action=action, actor=actor, pipeline_version=version, source=source
+        ):
             if any(request.deployment == deployment for request in queue.open):
                 return []
             for waiting in queue.waiting:
-                if (waiting.action, waiting.actor, waiting.pipeline_version) == (action, actor, version):
+                same = waiting.action, waiting.actor, waiting.pipeline_version, waiting.source
+                if same == (action, actor, version, source):
                     return [DeploymentMerged(deployment=waiting.deployment)]
             if len(queue.waiting) >= MAX_WAITING:
                 raise LimitReached(limit=MAX_WAITING, what="deployments waiting in an environment")
@@ -116,6 +128,7 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
                 action=action,
                 actor=actor,
                 pipeline_version=version,
+                source=source,
             )
             return [requested] if queue.admitted else [requested, DeploymentAdmitted(deployment=deployment)]
         case CloseDeployment(deployment=deployment):
@@ -131,9 +144,16 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
 
 def evolve(queue: Queue, event: QueueEvent) -> Queue:
     match event:
-        case DeploymentRequested(deployment=id_, number=number, action=action, actor=actor, pipeline_version=version):
-            request = Request(deployment=id_, number=number, action=action, actor=actor, pipeline_version=version)
-            return replace(queue, count=number, waiting=(*queue.waiting, request))
+        case DeploymentRequested():
+            request = Request(
+                deployment=event.deployment,
+                number=event.number,
+                action=event.action,
+                actor=event.actor,
+                pipeline_version=event.pipeline_version,
+                source=event.source,
+            )
+            return replace(queue, count=event.number, waiting=(*queue.waiting, request))
         case DeploymentMerged():
             return queue
         case DeploymentAdmitted(deployment=deployment):

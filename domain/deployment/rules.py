@@ -45,6 +45,7 @@ from domain.deployment.step import (
     StepCommand,
     StepRetried,
     SucceedStep,
+    retry_at,
 )
 from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
 from domain.spec import UNSTORABLE
@@ -90,7 +91,8 @@ def _report(deployment: Deployment, command: AdvanceDeployment) -> Decided:
             ended += (decided := _decide_step(deployment, outcome))
             events += decided
     events, deployment = _with_consequences(events, fold(deployment, ended))
-    started = [_started(step) for step in deployment.startable if step not in command.held]
+    ready = [step for step in deployment.startable if step in command.waited or not deployment.retry_at(step)]
+    started = [_started(step) for step in ready]
     return events + started, fold(deployment, started)
 
 
@@ -146,9 +148,11 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
         case FailStep():
             reason = UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", command.reason[:MAX_REASON])
             if attempt <= run.service.spec.retries and not deployment.is_stopping:
-                return [StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason)]
+                at = retry_at(run.service.spec, command)
+                return [StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason, retry_at=at)]
             failed = BuildFailed if is_build else ServiceDeployFailed
-            return [failed(service=service, attempt=attempt, reason=reason)]
+            is_allowed = run.service.spec.allow_failure
+            return [failed(service=service, attempt=attempt, reason=reason, is_allowed=is_allowed)]
         case AbortStep():
             if deployment.cancellation is not Cancellation.FORCED:
                 raise _not_due(step, run)
@@ -174,33 +178,28 @@ def _with_consequences(events: list[DeploymentEvent], deployment: Deployment) ->
 def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
     if deployment.status.is_final:
         return
-    stage = deployment.current
+    stage, waiting = deployment.current, deployment.waiting
     is_between = stage is None and deployment.status is Status.RUNNING
-    waiting = [run for run in deployment.stages if run.status is Status.QUEUED]
-    if stage and stage.is_complete:
+    if doomed := deployment.doomed:
+        yield from (ServiceCancelled(service=run.service.id) for run in doomed)
+    elif stage and stage.is_complete:
         yield StageSucceeded(stage=stage.stage.id)
+    elif stage and stage.is_over and stage.has_failed and deployment.failure:
+        yield StageFailed(stage=stage.stage.id)
     elif is_between and not waiting:
-        yield DeploymentSucceeded()
+        yield _end(deployment, DeploymentSucceeded())
     elif is_between and waiting[0].stage.is_skipped:
         yield StageSkipped(stage=waiting[0].stage.id)
-    elif deployment.is_stopping:
-        yield from _stop(deployment)
+    elif deployment.cancellation:
+        if not deployment.running:
+            yield _end(deployment, DeploymentCancelled())
     elif is_between:
         yield StageStarted(stage=waiting[0].stage.id)
 
 
-def _stop(deployment: Deployment) -> Iterator[DeploymentEvent]:
-    """Cancel the steps that have not begun, and end the deployment once nothing is running."""
-    running = {step.service for step in deployment.running}
-    for stage in deployment.stages:
-        for run in stage.services:
-            if not run.status.is_final and run.service.id not in running:
-                yield ServiceCancelled(service=run.service.id)
-    if running:
-        return
+def _end(deployment: Deployment, otherwise: DeploymentSucceeded | DeploymentCancelled) -> DeploymentEvent:
+    """Return the failure of *deployment*, or *otherwise*."""
     failure = deployment.failure
     if failure is None:
-        yield DeploymentCancelled()
-        return
-    yield StageFailed(stage=failure.stage)
-    yield DeploymentFailed(stage=failure.stage, service=failure.service, phase=failure.phase, reason=failure.reason)
+        return otherwise
+    return DeploymentFailed(stage=failure.stage, service=failure.service, phase=failure.phase, reason=failure.reason)

@@ -1,6 +1,7 @@
 """A deployment's state, with its events and commands."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from domain.deployment.step import (
     StepEvent,
 )
 from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
 
 
@@ -115,12 +117,12 @@ class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):
 class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Report the outcomes of steps, and start the steps that are due then; late outcomes are ignored.
 
-    Steps in *held* are not started yet: they wait before they are tried again.
+    A step that waits for its retry starts only if it is in *waited*: its wait is over.
     """
 
     worker: str
     outcomes: tuple[StepCommand, ...] = ()
-    held: tuple[Step, ...] = ()
+    waited: tuple[Step, ...] = ()
 
 
 class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -137,11 +139,28 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_complete(self) -> bool:
-        return all(run.status in DONE for run in self.services)
+        """Whether every service succeeded, was skipped, or failed as it may."""
+        return all(run.status in DONE or (run.status is Status.FAILED and run.is_allowed) for run in self.services)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(run.status.is_final for run in self.services)
+
+    @property
+    def has_failed(self) -> bool:
+        return not all(run.is_allowed for run in self.services)
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether a failure stops the stage, and with it the later ones."""
+        if self.stage.on_failure is not OnFailure.STOP:
+            return False
+        return self.status is Status.FAILED or (self.status is Status.RUNNING and self.has_failed)
 
 
 class Failure(Struct, frozen=True, kw_only=True, gc=False):
-    """The first step that failed."""
+    """The first step that failed and may not fail."""
 
     stage: StageId
     service: ServiceId
@@ -178,7 +197,34 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_stopping(self) -> bool:
-        return self.failure is not None or self.cancellation is not None
+        """Whether no further step of the running stage starts."""
+        return self.cancellation is not None or (self.current is not None and self.current.is_halted)
+
+    @property
+    def waiting(self) -> tuple[StageRun, ...]:
+        """The stages that are still to run, in order: after a failure that stops, those that always run."""
+        queued = tuple([run for run in self.stages if run.status is Status.QUEUED])
+        return tuple([run for run in queued if run.stage.always]) if self._is_halted else queued
+
+    @property
+    def doomed(self) -> tuple[ServiceRun, ...]:
+        """The services that have not ended and never go on, because of a failure or a cancellation."""
+        is_halted = self._is_halted
+        return tuple(
+            [
+                each
+                for run in self.stages
+                if self.cancellation
+                or run.is_halted
+                or (is_halted and run.status is Status.QUEUED and not run.stage.always)
+                for each in run.services
+                if not (each.status.is_final or each.is_busy)
+            ]
+        )
+
+    @property
+    def _is_halted(self) -> bool:
+        return any(run.is_halted for run in self.stages)
 
     @property
     def running(self) -> tuple[Step, ...]:
@@ -192,7 +238,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def startable(self) -> tuple[Step, ...]:
-        """The steps that are due and not running yet."""
+        """The steps that are due and not running yet, also those that wait for their retry."""
         return tuple([step for run in self._due if not run.is_busy and (step := run.next)])
 
     @property
@@ -204,6 +250,12 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
             return [run for run in stage.services if run.is_busy]
         begun = [run for run in stage.services if run.status is Status.RUNNING]
         queued = [run for run in stage.services if run.status is Status.QUEUED]
+        if self.plan is not None and self.plan.build_barrier:
+            unbuilt = {run.service.id.int for run in (*begun, *queued) if run.build.status not in DONE}
+            if unbuilt:
+                begun, queued = ([run for run in some if run.service.id.int in unbuilt] for some in (begun, queued))
+            elif len(begun) > stage.stage.concurrency:  # they were built one after another
+                begun = sorted(begun, key=lambda run: not run.is_busy)[: stage.stage.concurrency]
         free = max(0, stage.stage.concurrency - len(begun))
         return begun + queued[:free]
 
@@ -222,6 +274,11 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     def unwanted(self) -> tuple[Step, ...]:
         """The steps that are running but no longer due."""
         return self.running if self.cancellation is Cancellation.FORCED else ()
+
+    def retry_at(self, step: Step) -> datetime | None:
+        """Return the time until which *step* waits for its retry, if it does."""
+        run = self.run_of(step.service)
+        return None if run is None else run.step(step.phase).retry_at
 
     def run_of(self, service: ServiceId) -> ServiceRun | None:
         place = self.places.get(service.int)

@@ -7,6 +7,7 @@ Structs that exist by the thousand are declared with `gc=False`: they are frozen
 the garbage collector need not visit them.
 """
 
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 
 from domain.deployment.plan import PlannedService
 from domain.pipeline.ref import ServiceId
+from domain.spec import ServiceSpec
 
 MAX_REASON = 2000
 """Maximum length of the reason of a failure, in characters; the rest is cut off."""
@@ -63,10 +65,13 @@ class BuildSucceeded(Struct, frozen=True, kw_only=True, gc=False):
     attempt: int
 
 
-class BuildFailed(Struct, frozen=True, kw_only=True, gc=False):
+class BuildFailed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The build failed for good with *reason*; if *is_allowed*, the deployment goes on as if it had succeeded."""
+
     service: ServiceId
     attempt: int
     reason: str
+    is_allowed: bool = False
 
 
 class BuildSkipped(Struct, frozen=True, kw_only=True, gc=False):
@@ -88,19 +93,23 @@ class ServiceDeployed(Struct, frozen=True, kw_only=True, gc=False):
     ports: tuple[int, ...] = ()
 
 
-class ServiceDeployFailed(Struct, frozen=True, kw_only=True, gc=False):
+class ServiceDeployFailed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The deploy failed for good with *reason*; if *is_allowed*, the deployment goes on as if it had succeeded."""
+
     service: ServiceId
     attempt: int
     reason: str
+    is_allowed: bool = False
 
 
-class StepRetried(Struct, frozen=True, kw_only=True, gc=False):
-    """*attempt* failed with *reason*; the step is retried."""
+class StepRetried(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """*attempt* failed with *reason*; the step is retried at *retry_at*, at once if it is None."""
 
     service: ServiceId
     phase: Phase
     attempt: int
     reason: str
+    retry_at: datetime | None = None
 
 
 class ServiceCancelled(Struct, frozen=True, kw_only=True, gc=False):
@@ -136,9 +145,13 @@ class SucceedStep(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class FailStep(Struct, frozen=True, kw_only=True, gc=False):
+    """Report that *step* failed at the time *at*. *chance*, between 0 and 1, is the luck of the wait before a retry."""
+
     worker: str
     step: Step
     reason: str
+    at: datetime | None = None
+    chance: float = 0.0
 
 
 class AbortStep(Struct, frozen=True, kw_only=True, gc=False):
@@ -152,8 +165,11 @@ StepCommand = StartStep | SucceedStep | FailStep | AbortStep
 
 
 class StepRun(Struct, frozen=True, kw_only=True, gc=False):
+    """The progress of a step; it waits until *retry_at* before it is retried."""
+
     status: Status = Status.QUEUED
     attempt: int = 1
+    retry_at: datetime | None = None
 
 
 class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
@@ -174,6 +190,11 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
             return None
         phase = Phase.DEPLOY if self.build.status in DONE else Phase.BUILD
         return Step(service=self.service.id, phase=phase, attempt=self.step(phase).attempt)
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether nothing that matters failed: the service may fail, or has not failed."""
+        return self.status is not Status.FAILED or self.service.spec.allow_failure
 
     @property
     def is_busy(self) -> bool:
@@ -198,8 +219,8 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
             return replace(run, status=Status.SUCCEEDED, deploy=StepRun(status=Status.SUCCEEDED, attempt=attempt))
         case ServiceDeployFailed(attempt=attempt):
             return replace(run, status=Status.FAILED, deploy=StepRun(status=Status.FAILED, attempt=attempt))
-        case StepRetried(phase=phase, attempt=attempt):
-            again = {"build" if phase is Phase.BUILD else "deploy": StepRun(attempt=attempt + 1)}
+        case StepRetried(phase=phase, attempt=attempt, retry_at=retry_at):
+            again = {"build" if phase is Phase.BUILD else "deploy": StepRun(attempt=attempt + 1, retry_at=retry_at)}
             return replace(run, status=Status.RUNNING, **again)
         case ServiceCancelled():
             return replace(run, status=Status.CANCELLED, build=_cancelled(run.build), deploy=_cancelled(run.deploy))
@@ -208,4 +229,10 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
 
 
 def _cancelled(step: StepRun) -> StepRun:
-    return step if step.status.is_final else replace(step, status=Status.CANCELLED)
+    return step if step.status.is_final else replace(step, status=Status.CANCELLED, retry_at=None)
+
+
+def retry_at(spec: ServiceSpec, failed: FailStep) -> datetime | None:
+    """Return the time of the retry after the attempt that *failed* reports; None if its time is unknown."""
+    wait = spec.backoff.wait(failed.step.attempt, failed.chance)
+    return None if failed.at is None else failed.at + timedelta(seconds=wait)

@@ -13,6 +13,7 @@ from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentCreated,
     EnvironmentDeleted,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     TargetChanged,
 )
@@ -53,6 +54,8 @@ def aspect(event: PipelineEvent) -> Aspect:
             return None, "target"
         case ConcurrencyChanged():
             return None, "concurrency"
+        case EnvironmentPolicyChanged():
+            return None, "policy"
         case StageCreated(stage=stage) | StageDeleted(stage=stage):
             return stage, EXISTENCE
         case StageRenamed(stage=stage):

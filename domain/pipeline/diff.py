@@ -18,6 +18,8 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentPolicy,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     TargetChanged,
 )
@@ -76,6 +78,8 @@ def _environment(source: Pipeline, target: Pipeline) -> Iterator[EnvironmentEven
             yield EnvironmentCreated(
                 project=target.project, name=target.name, target=target.target, concurrency=target.concurrency
             )
+            if target.policy != EnvironmentPolicy():
+                yield EnvironmentPolicyChanged(policy=target.policy)
         return
     if source.name != target.name:
         yield EnvironmentRenamed(name=target.name)
@@ -83,6 +87,8 @@ def _environment(source: Pipeline, target: Pipeline) -> Iterator[EnvironmentEven
         yield TargetChanged(target=target.target)
     if source.concurrency != target.concurrency:
         yield ConcurrencyChanged(concurrency=target.concurrency)
+    if source.policy != target.policy:
+        yield EnvironmentPolicyChanged(policy=target.policy)
 
 
 def _stages(source: Pipeline, target: Pipeline) -> Iterator[StageEvent]:

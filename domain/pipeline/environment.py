@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from domain.pipeline.ref import StageId
+from domain.pipeline.stage import OnFailure
 from domain.project import ProjectId
 
 DEFAULT_CONCURRENCY = 8
@@ -20,6 +21,17 @@ class Target(StrEnum):
     PROCESS = "PROCESS"
     DOCKER = "DOCKER"
     KUBERNETES = "KUBERNETES"
+
+
+class EnvironmentPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The policy of an environment.
+
+    *on_failure* is the reaction of each stage that has none of its own. With *build_barrier* no service of a stage is
+    deployed before all builds of the stage have ended.
+    """
+
+    on_failure: OnFailure = OnFailure.STOP
+    build_barrier: bool = False
 
 
 class EnvironmentCreated(Struct, frozen=True, kw_only=True):
@@ -43,10 +55,21 @@ class ConcurrencyChanged(Struct, frozen=True, kw_only=True):
     concurrency: int
 
 
+class EnvironmentPolicyChanged(Struct, frozen=True, kw_only=True):
+    policy: EnvironmentPolicy
+
+
 class EnvironmentDeleted(Struct, frozen=True, kw_only=True): ...
 
 
-EnvironmentEvent = EnvironmentCreated | EnvironmentRenamed | TargetChanged | ConcurrencyChanged | EnvironmentDeleted
+EnvironmentEvent = (
+    EnvironmentCreated
+    | EnvironmentRenamed
+    | TargetChanged
+    | ConcurrencyChanged
+    | EnvironmentPolicyChanged
+    | EnvironmentDeleted
+)
 
 
 class CreateEnvironment(Struct, frozen=True, kw_only=True):
@@ -65,6 +88,7 @@ class EditEnvironment(Struct, frozen=True, kw_only=True):
     name: str | None = None
     target: Target | None = None
     concurrency: int | None = None
+    policy: EnvironmentPolicy | None = None
 
 
 class DeleteEnvironment(Struct, frozen=True, kw_only=True): ...

@@ -8,6 +8,7 @@ from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentCreated,
     EnvironmentDeleted,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     TargetChanged,
 )
@@ -75,6 +76,8 @@ def evolve(pipeline: Pipeline, event: PipelineEvent) -> Pipeline:
             return replace(pipeline, target=carrier)
         case ConcurrencyChanged(concurrency=concurrency):
             return replace(pipeline, concurrency=concurrency)
+        case EnvironmentPolicyChanged(policy=policy):
+            return replace(pipeline, policy=policy)
         case EnvironmentDeleted():
             return replace(pipeline, is_deleted=True)
         case _:

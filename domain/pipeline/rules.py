@@ -25,6 +25,7 @@ from domain.pipeline.environment import (
     EditEnvironment,
     EnvironmentCreated,
     EnvironmentDeleted,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     TargetChanged,
 )
@@ -129,6 +130,8 @@ def _edit(pipeline: Pipeline, command: EditEnvironment) -> list[PipelineEvent]:
         events.append(TargetChanged(target=command.target))
     if command.concurrency is not None and checked_concurrency(command.concurrency) != pipeline.concurrency:
         events.append(ConcurrencyChanged(concurrency=command.concurrency))
+    if command.policy is not None and command.policy != pipeline.policy:
+        events.append(EnvironmentPolicyChanged(policy=command.policy))
     return events
 
 

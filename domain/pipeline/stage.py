@@ -1,5 +1,7 @@
 """Stages of a pipeline: state, policy, events and commands."""
 
+from enum import StrEnum
+
 from msgspec import Struct
 
 from domain.pipeline.ref import StageId, StageRef
@@ -13,10 +15,23 @@ MAX_STAGES = 100
 """Maximum number of stages in a pipeline."""
 
 
+class OnFailure(StrEnum):
+    """The reaction of a deployment when a service fails and may not fail."""
+
+    STOP = "STOP"
+    CONTINUE = "CONTINUE"
+
+
 class StagePolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The policy of a stage; *concurrency* is the number of services at once, None for the environment's."""
+    """The policy of a stage.
+
+    *concurrency* is the number of services at once, None for the environment's. *on_failure* None is the environment's
+    reaction. A stage with *always* runs also after a failure stopped the deployment, but not after a cancellation.
+    """
 
     concurrency: int | None = None
+    on_failure: OnFailure | None = None
+    always: bool = False
 
 
 class StageCreated(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,13 @@ from msgspec import Struct
 
 from domain import name as names
 from domain.errors import ServiceNotFound, StageNotFound
-from domain.pipeline.environment import DEFAULT_CONCURRENCY, EnvironmentCommand, EnvironmentEvent, Target
+from domain.pipeline.environment import (
+    DEFAULT_CONCURRENCY,
+    EnvironmentCommand,
+    EnvironmentEvent,
+    EnvironmentPolicy,
+    Target,
+)
 from domain.pipeline.ref import ServiceId, ServiceRef, StageId, StageRef
 from domain.pipeline.service import Service, ServiceCommand, ServiceEvent
 from domain.pipeline.stage import Stage, StageCommand, StageEvent
@@ -31,6 +37,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     name: str = ""
     target: Target = Target.PROCESS
     concurrency: int = DEFAULT_CONCURRENCY
+    policy: EnvironmentPolicy = EnvironmentPolicy()
     is_deleted: bool = False
     stages: tuple[Stage, ...] = ()
     incoming: Service | None = None

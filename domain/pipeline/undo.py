@@ -18,6 +18,7 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     TargetChanged,
 )
@@ -86,6 +87,8 @@ def _without_environment_event(now: Pipeline, before: Pipeline, event: Environme
             return replace(now, target=before.target)
         case ConcurrencyChanged():
             return replace(now, concurrency=before.concurrency)
+        case EnvironmentPolicyChanged():
+            return replace(now, policy=before.policy)
         case _:
             assert_never(event)
 

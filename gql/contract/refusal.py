@@ -42,6 +42,8 @@ REFUSALS = {
     "NOT_YOUR_CHANGE": "Another actor made the change that was to be undone.",
     "ALREADY_UNDONE": "The change that was to be undone is already undone.",
     "NOTHING_TO_DEPLOY": "The environment has no services, or all are skipped.",
+    "NOTHING_TO_RETRY": "All services of the deployment succeeded, were skipped or were removed.",
+    "RETRY_OUTDATED": "A newer deployment came after the one to retry.",
     "NOT_RUNNABLE": "The target of the environment can't run a service with its specification.",
     "TARGET_UNAVAILABLE": "The server does not offer the target.",
     "ENVIRONMENT_BUSY": "A deployment of the environment has not ended.",

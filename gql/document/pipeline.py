@@ -26,7 +26,7 @@ from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
-from domain.pipeline.stage import Stage, StagePolicy
+from domain.pipeline.stage import OnFailure, Stage, StagePolicy
 from domain.pipeline.state import Pipeline
 from domain.spec import ServiceType
 from endpoint.execution.aside import SWITCH
@@ -102,6 +102,13 @@ class StageDocument(DocumentPart, frozen=True):
     concurrency: (
         Annotated[int, Meta(description="Number of its services at once; if left out, that of the environment.")] | None
     ) = None
+    on_failure: (
+        Annotated[
+            OnFailure, Meta(description="The reaction when a service fails; if left out, that of the environment.")
+        ]
+        | None
+    ) = None
+    always: Annotated[bool, Meta(description="Whether it runs also after a failure stopped the deployment.")] = False
     services: tuple[ServiceDocument, ...] = ()
 
 
@@ -189,7 +196,7 @@ def _service_by_id(now: Pipeline, service: ServiceDocument) -> Service:
 
 
 def policy_to_domain(stage: StageDocument) -> StagePolicy:
-    return StagePolicy(concurrency=stage.concurrency)
+    return StagePolicy(concurrency=stage.concurrency, on_failure=stage.on_failure, always=stage.always)
 
 
 def _revised_stage(document: StageDocument, known: Stage | None, services: tuple[Service, ...]) -> Stage:
@@ -228,6 +235,8 @@ def stage_from_domain(stage: Stage, *, has_ids: bool = False) -> StageDocument:
         description=stage.description,
         home_of=UNSET if stage.home_of is None else stage.home_of,
         concurrency=stage.policy.concurrency,
+        on_failure=stage.policy.on_failure,
+        always=stage.policy.always,
         services=tuple(_service_from_domain(service, has_ids) for service in stage.services),
     )
 

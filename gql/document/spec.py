@@ -46,6 +46,21 @@ class VariableDocument(DocumentPart, frozen=True):
     value: str
 
 
+class BackoffDocument(DocumentPart, frozen=True):
+    """The wait between a failed attempt at a step and the next one. Times are in seconds."""
+
+    initial: Annotated[float, Meta(description="The first wait.")] = specs.Backoff().initial
+    factor: Annotated[float, Meta(description="Each further wait is longer by this factor.")] = specs.Backoff().factor
+    max: Annotated[float, Meta(description="The longest wait.")] = specs.Backoff().max
+    jitter: Annotated[float, Meta(description="The part of a wait by which chance may shorten it, from 0 to 1.")] = (
+        specs.Backoff().jitter
+    )
+
+
+NO_BACKOFF = BackoffDocument()
+"""The default wait."""
+
+
 class SpecDocument(DocumentPart, frozen=True):
     """How a service is built and run: from an image, from a Dockerfile, or as processes. Times are in seconds."""
 
@@ -64,13 +79,17 @@ class SpecDocument(DocumentPart, frozen=True):
         float, Meta(description="Seconds between the signals TERM and KILL when a process of the service stops.")
     ] = specs.STOP_GRACE
     retries: Annotated[int, Meta(description="Number of retries of a failed step.")] = 0
+    backoff: BackoffDocument = NO_BACKOFF
+    allow_failure: Annotated[
+        bool, Meta(description="Whether a deployment goes on, and may succeed, if the service fails.")
+    ] = False
 
 
-Part = TypeVar("Part", HttpCheckDocument, TcpCheckDocument, HealthDocument, SpecDocument)
+Part = TypeVar("Part", HttpCheckDocument, TcpCheckDocument, HealthDocument, BackoffDocument, SpecDocument)
 
 DEFAULTS: dict[type[DocumentPart], dict[str, object]] = {
     type(part): {name: getattr(part, name) for name in part.__struct_fields__}
-    for part in (HttpCheckDocument(), TcpCheckDocument(), HealthDocument(), SpecDocument())
+    for part in (HttpCheckDocument(), TcpCheckDocument(), HealthDocument(), BackoffDocument(), SpecDocument())
 }
 """The default values of each part."""
 
@@ -95,7 +114,17 @@ def to_domain(spec: SpecDocument) -> specs.ServiceSpec:
         deploy_timeout=spec.deploy_timeout,
         stop_grace=spec.stop_grace,
         retries=spec.retries,
+        backoff=_backoff_to_domain(spec.backoff),
+        allow_failure=spec.allow_failure,
     )
+
+
+def _backoff_to_domain(backoff: BackoffDocument) -> specs.Backoff:
+    return specs.Backoff(initial=backoff.initial, factor=backoff.factor, max=backoff.max, jitter=backoff.jitter)
+
+
+def _backoff_from_domain(backoff: specs.Backoff) -> BackoffDocument:
+    return lean(BackoffDocument(initial=backoff.initial, factor=backoff.factor, max=backoff.max, jitter=backoff.jitter))
 
 
 def _health_to_domain(health: HealthDocument) -> specs.Health:
@@ -129,6 +158,8 @@ def from_domain(spec: specs.ServiceSpec) -> SpecDocument:
             deploy_timeout=spec.deploy_timeout,
             stop_grace=spec.stop_grace,
             retries=spec.retries,
+            backoff=_backoff_from_domain(spec.backoff),
+            allow_failure=spec.allow_failure,
         )
     )
 

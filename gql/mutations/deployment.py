@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from application import deployment as use_cases
 from application.handler import Outcome
 from domain import deployment as deployments
-from domain.deployment.queue import DeploymentId, DeploymentMerged
+from domain.deployment.queue import Action, DeploymentId, DeploymentMerged
 from domain.errors import DeploymentNotFound
 from gql.mutation import Payload, Write, mutation
 from gql.types.deployment import Deployment, DeploymentSnapshot, deployment_id, from_view, snapshot_of
@@ -53,6 +53,44 @@ async def deploy(write: Write, environment: EnvironmentArgument) -> DeploymentRe
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
 
+@mutation(
+    "Retry the newest deployment after its end: queue one of the same specifications, for the services that failed,"
+    " were cancelled or never began.",
+    of="deployment",
+)
+async def retry_deployment(write: Write, deployment: DeploymentArgument) -> DeploymentResult:
+    return await _repeat(write, deployment, Action.RETRY)
+
+
+@mutation(
+    "Roll back to a deployment that has ended: queue one of the specifications that it pinned. The pipeline stays as it"
+    " is; services that were removed from it are left out.",
+    of="deployment",
+)
+async def roll_back_to(write: Write, deployment: DeploymentArgument) -> DeploymentResult:
+    return await _repeat(write, deployment, Action.ROLLBACK)
+
+
+async def _repeat(write: Write, source: str, action: Action) -> DeploymentPayload:
+    use_case = partial(
+        use_cases.repeat,
+        source=await _existing(write, source),
+        deployment=DeploymentId(ids.new()),
+        actor=write.context.author(write.reason).actor,
+        action=action,
+        expected=write.expected_version,
+    )
+    return await _answer(write, await write.transact(use_case, deployments.decider))
+
+
+async def _existing(write: Write, text: str) -> DeploymentId:
+    """Return the deployment with that id; raises `DeploymentNotFound`, also for an id of another kind of object."""
+    own = deployment_id(text)
+    if await write.context.application.deployments.read(own) is None:
+        raise DeploymentNotFound(deployment=text)
+    return own
+
+
 @mutation("Cancel a deployment.", of="deployment")
 async def cancel_deployment(
     write: Write,
@@ -61,9 +99,7 @@ async def cancel_deployment(
         bool, strawberry.argument(description="Stop running steps, too; otherwise they are finished.")
     ] = False,
 ) -> DeploymentResult:
-    own = deployment_id(deployment)
-    if await write.context.application.deployments.read(own) is None:  # also for an id of another kind of object
-        raise DeploymentNotFound(deployment=deployment)
+    own = await _existing(write, deployment)
     use_case = partial(use_cases.cancel, deployment=own, forced=force, expected=write.expected_version)
     return await _answer(write, await write.transact(use_case, deployments.decider))
 

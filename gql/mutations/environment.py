@@ -11,7 +11,7 @@ from domain.pipeline.environment import DEFAULT_CONCURRENCY, EditEnvironment, Ta
 from domain.project import EnvironmentId
 from gql.mutation import Write, mutation
 from gql.mutations.pipeline import PipelineResult, transact
-from gql.types.environment import known_environment
+from gql.types.environment import EnvironmentPolicyInput, known_environment, policy_to_domain
 from gql.types.ref import EnvironmentArgument, ProjectArgument, to_project
 from store import ids
 
@@ -42,7 +42,7 @@ async def create_environment(
     )
 
 
-@mutation("Change the name, the target or the concurrency of an environment.", of="pipeline", is_part=True)
+@mutation("Change the name, the target, the concurrency or the policy of an environment.", of="pipeline", is_part=True)
 async def edit_environment(
     write: Write,
     environment: EnvironmentArgument,
@@ -51,13 +51,21 @@ async def edit_environment(
     concurrency: Annotated[
         int | None, strawberry.argument(description="The new number of services at once; null for no change.")
     ] = None,
+    policy: Annotated[
+        EnvironmentPolicyInput | None, strawberry.argument(description="The new policy; null for no change.")
+    ] = None,
 ) -> PipelineResult:
     return await transact(
         write,
         partial(
             use_cases.edit,
             environment=await known_environment(write.context, environment),
-            command=EditEnvironment(name=name, target=target, concurrency=concurrency),
+            command=EditEnvironment(
+                name=name,
+                target=target,
+                concurrency=concurrency,
+                policy=None if policy is None else policy_to_domain(policy),
+            ),
             targets=write.context.application.targets,
             expected=write.expected_version,
         ),
@@ -70,7 +78,7 @@ async def delete_environment(write: Write, environment: EnvironmentArgument) -> 
     return await transact(write, partial(use_cases.delete, environment=own, expected=write.expected_version))
 
 
-@mutation("Create an environment with the stages, services, target and concurrency of another.", of="pipeline")
+@mutation("Create an environment with the stages, services, target, concurrency and policy of another.", of="pipeline")
 async def clone_environment(
     write: Write,
     environment: EnvironmentArgument,

@@ -16,6 +16,8 @@ from domain.spec import ServiceSpec as DomainSpec
 from domain.spec import ServiceType
 from gql.contract.enum import describe, describe_values, value_name
 from gql.types import spec as specs
+from gql.types.environment import EnvironmentPolicy
+from gql.types.environment import policy_from_domain as policy_of_environment
 from gql.types.ref import ServiceRef, StageRef, service_ref, stage_ref
 from gql.types.spec import ServiceSpec
 from gql.types.stage import StagePolicy, policy_from_domain
@@ -72,6 +74,12 @@ class TargetChanged(Change):
 class ConcurrencyChanged(Change):
     concurrency: int = strawberry.field(description="The new number of services at once.")
     previous_concurrency: int = strawberry.field(description="The previous number of services at once.")
+
+
+@strawberry.type(description="The policy of an environment was changed.")
+class EnvironmentPolicyChanged(Change):
+    environment_policy: EnvironmentPolicy = strawberry.field(description="The new policy.")
+    previous_environment_policy: EnvironmentPolicy = strawberry.field(description="The previous policy.")
 
 
 @strawberry.type(description="An environment was deleted. No event follows.")
@@ -223,6 +231,12 @@ def _environment_change(before: Pipeline, event: environments.EnvironmentEvent, 
             return TargetChanged(**common, target=target, previous_target=before.target)
         case environments.ConcurrencyChanged(concurrency=concurrency):
             return ConcurrencyChanged(**common, concurrency=concurrency, previous_concurrency=before.concurrency)
+        case environments.EnvironmentPolicyChanged(policy=policy):
+            return EnvironmentPolicyChanged(
+                **common,
+                environment_policy=policy_of_environment(policy),
+                previous_environment_policy=policy_of_environment(before.policy),
+            )
         case environments.EnvironmentDeleted():
             return EnvironmentDeleted(**common)
         case _:

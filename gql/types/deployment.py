@@ -54,6 +54,8 @@ enum.describe(
     Action,
     "The effect of a deployment on the services of its plan.",
     DEPLOY="Build and deploy the services, stage by stage.",
+    RETRY="Build and deploy the services that an earlier deployment did not deploy, with its specifications.",
+    ROLLBACK="Build and deploy the services with the specifications that an earlier deployment pinned.",
 )
 enum.describe(
     Cancellation,
@@ -88,6 +90,9 @@ class Step:
     finished_at: datetime | None = strawberry.field(description="When the step ended; null if it has not.")
     reason: str | None = strawberry.field(description="The reason why the last attempt failed.")
     attempts: list[StepAttempt] = strawberry.field(description="All attempts, oldest first, with the current one.")
+    retry_at: datetime | None = strawberry.field(
+        description="When the failed step is tried again; null if it does not wait for that."
+    )
 
 
 @strawberry.type(description="A service in the plan of a deployment.")
@@ -148,6 +153,9 @@ class Deployment(Node):
     status: Status = strawberry.field(description="Status of the deployment.")
     reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")
     pipeline_version: int = strawberry.field(description="Version of the pinned pipeline.")
+    source_number: int | None = strawberry.field(
+        description="Number of the deployment that it retries or rolls back to; null for another action."
+    )
     requested_at: datetime = strawberry.field(description="When the deployment was requested.")
     started_at: datetime | None = strawberry.field(description="When the deployment started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the deployment ended; null if it has not.")
@@ -217,6 +225,9 @@ class DeploymentSnapshot:
     status: Status = strawberry.field(description="Status of the deployment.")
     reason: str | None = strawberry.field(description="The reason that the actor gave, if any.")
     pipeline_version: int = strawberry.field(description="Version of the pinned pipeline.")
+    source_number: int | None = strawberry.field(
+        description="Number of the deployment that it retries or rolls back to; null for another action."
+    )
     requested_at: datetime = strawberry.field(description="When the deployment was requested.")
     started_at: datetime | None = strawberry.field(description="When the deployment started; null if it had not.")
     finished_at: datetime | None = strawberry.field(description="When the deployment ended; null if it had not.")
@@ -246,6 +257,7 @@ async def snapshot_of(context: Context, view: DeploymentView) -> DeploymentSnaps
         status=view.status,
         reason=view.reason,
         pipeline_version=view.pipeline_version,
+        source_number=view.source,
         requested_at=view.requested_at,
         started_at=view.started_at,
         finished_at=view.finished_at,
@@ -328,6 +340,7 @@ def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> De
         status=view.status,
         reason=view.reason,
         pipeline_version=view.pipeline_version,
+        source_number=view.source,
         requested_at=view.requested_at,
         started_at=view.started_at,
         finished_at=view.finished_at,
@@ -513,6 +526,7 @@ def _step(view: StepView) -> Step:
         finished_at=view.finished_at,
         reason=view.reason,
         attempts=_attempts(view),
+        retry_at=view.retry_at,
     )
 
 

@@ -9,6 +9,7 @@ from strawberry import ID, Private
 
 from domain import project as projects
 from domain.errors import EnvironmentNotFound, InvalidArgument, NotFound
+from domain.pipeline.environment import EnvironmentPolicy as DomainPolicy
 from domain.project import EnvironmentId, ProjectId
 from endpoint.execution.answers import WHOLE
 from endpoint.execution.edge import Selected, edge
@@ -16,11 +17,35 @@ from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
 from gql.contract.node import Node, global_id, uuid_of
+from gql.types.failure import OnFailure
 from gql.types.project import Project, project_of, projects_of
 from gql.types.project import find as find_project
 from gql.types.target import Target
 from projections.environment import EXISTING, EnvironmentQuery, EnvironmentView
 from projections.pipeline import PipelineView
+
+_ON_FAILURE = "The reaction of each stage that has none of its own."
+_BUILD_BARRIER = "Whether all builds of a stage end before a service of it is deployed."
+
+
+@strawberry.type(description="How the deployments of an environment are carried out.")
+class EnvironmentPolicy:
+    on_failure: OnFailure = strawberry.field(description=_ON_FAILURE)
+    build_barrier: bool = strawberry.field(description=_BUILD_BARRIER)
+
+
+@strawberry.input(description="How the deployments of an environment are carried out.")
+class EnvironmentPolicyInput:
+    on_failure: OnFailure = strawberry.field(default=OnFailure.STOP, description=_ON_FAILURE)
+    build_barrier: bool = strawberry.field(default=False, description=_BUILD_BARRIER)
+
+
+def policy_from_domain(policy: DomainPolicy) -> EnvironmentPolicy:
+    return EnvironmentPolicy(on_failure=policy.on_failure, build_barrier=policy.build_barrier)
+
+
+def policy_to_domain(given: EnvironmentPolicyInput) -> DomainPolicy:
+    return DomainPolicy(on_failure=given.on_failure, build_barrier=given.build_barrier)
 
 
 @strawberry.type(
@@ -31,6 +56,7 @@ class Environment(Node):
     project: Project = strawberry.field(description="The project of the environment.")
     target: Target = strawberry.field(description="Where the steps of its deployments run.")
     concurrency: int = strawberry.field(description="Number of services that are built or deployed at once.")
+    policy: EnvironmentPolicy = strawberry.field(description="How its deployments are carried out.")
     is_deleted: bool = strawberry.field(description="Whether the environment was deleted. Its history is kept.")
     created_at: datetime = strawberry.field(description="When the environment was created.")
     updated_at: datetime = strawberry.field(description="When the environment or its pipeline was last changed.")
@@ -44,6 +70,7 @@ class EnvironmentSnapshot:
     project: Project = strawberry.field(description="The project of the environment.")
     target: Target = strawberry.field(description="Where the steps of its deployments ran.")
     concurrency: int = strawberry.field(description="Number of services that were built or deployed at once.")
+    policy: EnvironmentPolicy = strawberry.field(description="How its deployments were carried out.")
     is_deleted: bool = strawberry.field(description="Whether the environment was deleted.")
     created_at: datetime = strawberry.field(description="When the environment was created.")
     updated_at: datetime = strawberry.field(description="When this version was made.")
@@ -56,6 +83,7 @@ def snapshot(view: PipelineView, project: Project) -> EnvironmentSnapshot:
         project=project,
         target=view.pipeline.target,
         concurrency=view.pipeline.concurrency,
+        policy=policy_from_domain(view.pipeline.policy),
         is_deleted=view.pipeline.is_deleted,
         created_at=view.created_at,
         updated_at=view.updated_at,
@@ -70,6 +98,7 @@ def from_view(view: EnvironmentView | PipelineView, project: Project) -> Environ
         project=project,
         target=state.target,
         concurrency=state.concurrency,
+        policy=policy_from_domain(state.policy),
         is_deleted=state.is_deleted,
         created_at=view.created_at,
         updated_at=view.updated_at,

@@ -4,7 +4,7 @@ import strawberry
 
 from domain import spec as specs
 from domain.errors import InvalidSpec
-from domain.spec import MAX_SECONDS, MAX_VARIABLES
+from domain.spec import MAX_FACTOR, MAX_SECONDS, MAX_VARIABLES
 from gql.contract import enum
 
 DEFAULT = specs.ServiceSpec()
@@ -45,6 +45,12 @@ _STOP_GRACE = (
     " starts when all its processes have ended."
 )
 _RETRIES = "Number of retries of a failed step."
+_BACKOFF = "The wait between two attempts at a step."
+_ALLOW_FAILURE = "Whether a deployment goes on, and may succeed, if the service fails."
+_INITIAL = "The first wait, in seconds."
+_FACTOR = f"Each further wait is longer by this factor; from 1 to {MAX_FACTOR:g}."
+_MAX = "The longest wait, in seconds."
+_JITTER = "The part of a wait by which chance may shorten it: from 0 for none to 1 for all."
 
 
 @strawberry.type(description="An environment variable of the build and run commands of a service.")
@@ -74,6 +80,14 @@ class Health:
     command: str | None = strawberry.field(default=None, description=_COMMAND)
 
 
+@strawberry.type(description="The wait between a failed attempt at a step and the next one.")
+class Backoff:
+    initial: float = strawberry.field(description=_INITIAL)
+    factor: float = strawberry.field(description=_FACTOR)
+    max: float = strawberry.field(description=_MAX)
+    jitter: float = strawberry.field(description=_JITTER)
+
+
 @strawberry.type(description="How a service is built and run: from an image, from a Dockerfile, or as processes.")
 class ServiceSpec:
     build: list[str] = strawberry.field(description=_BUILD)
@@ -83,6 +97,8 @@ class ServiceSpec:
     deploy_timeout: float = strawberry.field(description=_DEPLOY_TIMEOUT)
     stop_grace: float = strawberry.field(description=_STOP_GRACE)
     retries: int = strawberry.field(description=_RETRIES)
+    backoff: Backoff = strawberry.field(description=_BACKOFF)
+    allow_failure: bool = strawberry.field(description=_ALLOW_FAILURE)
     image: str | None = strawberry.field(default=None, description=_IMAGE)
     context: str | None = strawberry.field(default=None, description=_CONTEXT)
     dockerfile: str | None = strawberry.field(default=None, description=_DOCKERFILE)
@@ -118,6 +134,14 @@ class HealthInput:
     start_period: float = strawberry.field(default=DEFAULT_HEALTH.start_period, description=_START_PERIOD)
 
 
+@strawberry.input(description="The wait between a failed attempt at a step and the next one.")
+class BackoffInput:
+    initial: float = strawberry.field(default=DEFAULT.backoff.initial, description=_INITIAL)
+    factor: float = strawberry.field(default=DEFAULT.backoff.factor, description=_FACTOR)
+    max: float = strawberry.field(default=DEFAULT.backoff.max, description=_MAX)
+    jitter: float = strawberry.field(default=DEFAULT.backoff.jitter, description=_JITTER)
+
+
 @strawberry.input(description="How a service is built and run: from an image, from a Dockerfile, or as processes.")
 class ServiceSpecInput:
     image: str | None = strawberry.field(default=None, description=_IMAGE)
@@ -133,6 +157,8 @@ class ServiceSpecInput:
     deploy_timeout: float = strawberry.field(default=DEFAULT.deploy_timeout, description=_DEPLOY_TIMEOUT)
     stop_grace: float = strawberry.field(default=DEFAULT.stop_grace, description=_STOP_GRACE)
     retries: int = strawberry.field(default=DEFAULT.retries, description=_RETRIES)
+    backoff: BackoffInput | None = strawberry.field(default=None, description=f"{_BACKOFF} Null for the default.")
+    allow_failure: bool = strawberry.field(default=DEFAULT.allow_failure, description=_ALLOW_FAILURE)
 
 
 def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
@@ -153,7 +179,15 @@ def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
         deploy_timeout=given.deploy_timeout,
         stop_grace=given.stop_grace,
         retries=given.retries,
+        backoff=_backoff_to_domain(given.backoff),
+        allow_failure=given.allow_failure,
     )
+
+
+def _backoff_to_domain(given: BackoffInput | None) -> specs.Backoff:
+    if given is None:
+        return DEFAULT.backoff
+    return specs.Backoff(initial=given.initial, factor=given.factor, max=given.max, jitter=given.jitter)
 
 
 def _health_to_domain(given: HealthInput | None) -> specs.Health | None:
@@ -188,7 +222,13 @@ def from_domain(spec: specs.ServiceSpec) -> ServiceSpec:
         deploy_timeout=spec.deploy_timeout,
         stop_grace=spec.stop_grace,
         retries=spec.retries,
+        backoff=_backoff_from_domain(spec.backoff),
+        allow_failure=spec.allow_failure,
     )
+
+
+def _backoff_from_domain(backoff: specs.Backoff) -> Backoff:
+    return Backoff(initial=backoff.initial, factor=backoff.factor, max=backoff.max, jitter=backoff.jitter)
 
 
 def _health_from_domain(health: specs.Health) -> Health:

@@ -13,28 +13,35 @@ from domain.project import EnvironmentId
 from domain.spec import ServiceType
 from gql.contract.node import Node, global_id
 from gql.types import service as services
+from gql.types.failure import OnFailure
 from gql.types.ref import to_stage
 from gql.types.service import Service, ServiceSnapshot
 
 _CONCURRENCY = "Number of services that are built or deployed at once; null for the number of the environment."
+_ON_FAILURE = "The reaction when a service of the stage fails; null for the reaction of the environment."
+_ALWAYS = "Whether the stage runs also after a failure stopped the deployment; it doesn't after a cancellation."
 
 
 @strawberry.type(description="How a stage is carried out.")
 class StagePolicy:
     concurrency: int | None = strawberry.field(description=_CONCURRENCY)
+    on_failure: OnFailure | None = strawberry.field(description=_ON_FAILURE)
+    always: bool = strawberry.field(description=_ALWAYS)
 
 
 @strawberry.input(description="How a stage is carried out.")
 class StagePolicyInput:
     concurrency: int | None = strawberry.field(default=None, description=_CONCURRENCY)
+    on_failure: OnFailure | None = strawberry.field(default=None, description=_ON_FAILURE)
+    always: bool = strawberry.field(default=False, description=_ALWAYS)
 
 
 def policy_from_domain(policy: DomainStagePolicy) -> StagePolicy:
-    return StagePolicy(concurrency=policy.concurrency)
+    return StagePolicy(concurrency=policy.concurrency, on_failure=policy.on_failure, always=policy.always)
 
 
 def policy_to_domain(given: StagePolicyInput) -> DomainStagePolicy:
-    return DomainStagePolicy(concurrency=given.concurrency)
+    return DomainStagePolicy(concurrency=given.concurrency, on_failure=given.on_failure, always=given.always)
 
 
 _SERVICES = strawberry.field(description="The services of the stage.")

@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from domain.deployment.queue import Action
 from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
@@ -38,8 +39,9 @@ from projections.words.subject import EventSubject, EventWords, NamedService, Na
 def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> EventWords:
     """Describe *event* of *deployment*, which may be at any state after it was planned: "Backend: build started"."""
     match event:
-        case DeploymentPlanned(plan=plan):
-            return EventWords(f"deployment {deployment.number} requested, pipeline version {plan.pipeline_version}")
+        case DeploymentPlanned(plan=plan, action=action):
+            text = f"deployment {deployment.number} requested, pipeline version {plan.pipeline_version}"
+            return EventWords(text if plan.source is None else f"{text}: {_repeat_words(action)} {plan.source}")
         case DeploymentStarted():
             return EventWords(f"deployment {deployment.number} started")
         case DeploymentTakenUp(worker=worker):
@@ -83,8 +85,8 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
             return "build started" + _again(attempt), subject(Phase.BUILD, attempt)
         case BuildSucceeded(attempt=attempt):
             return "build succeeded", subject(Phase.BUILD, attempt)
-        case BuildFailed(attempt=attempt, reason=reason):
-            return f"build failed: {reason}", subject(Phase.BUILD, attempt, reason)
+        case BuildFailed(attempt=attempt, reason=reason, is_allowed=is_allowed):
+            return f"build failed{_allowed(is_allowed)}: {reason}", subject(Phase.BUILD, attempt, reason)
         case BuildSkipped():
             return "nothing to build", subject(Phase.BUILD)
         case ServiceDeployStarted(attempt=attempt):
@@ -92,8 +94,8 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
         case ServiceDeployed(attempt=attempt, ports=ports):
             text = "deployed" + (f" on port {', '.join(map(str, ports))}" if ports else "")
             return text, subject(Phase.DEPLOY, attempt, ports=ports)
-        case ServiceDeployFailed(attempt=attempt, reason=reason):
-            return f"deploy failed: {reason}", subject(Phase.DEPLOY, attempt, reason)
+        case ServiceDeployFailed(attempt=attempt, reason=reason, is_allowed=is_allowed):
+            return f"deploy failed{_allowed(is_allowed)}: {reason}", subject(Phase.DEPLOY, attempt, reason)
         case StepRetried(phase=phase, attempt=attempt, reason=reason):
             text = f"{_lower(phase)} attempt {attempt} failed and will be tried again: {reason}"
             return text, subject(phase, attempt, reason)
@@ -137,6 +139,14 @@ def _name(subject: EventSubject) -> str:
 
 def _again(attempt: int) -> str:
     return "" if attempt == 1 else f", attempt {attempt}"
+
+
+def _repeat_words(action: Action) -> str:
+    return "retry of deployment" if action is Action.RETRY else "rollback to deployment"
+
+
+def _allowed(is_allowed: bool) -> str:
+    return ", which is allowed" if is_allowed else ""
 
 
 def _lower(phase: Phase) -> str:

@@ -8,6 +8,7 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     TargetChanged,
 )
@@ -31,6 +32,7 @@ from domain.pipeline.stage import (
     StageEvent,
     StageHomeChanged,
     StageMoved,
+    StagePolicy,
     StagePolicyChanged,
     StageRenamed,
 )
@@ -64,6 +66,9 @@ def _environment_event_message(before: Pipeline, event: EnvironmentEvent) -> str
             return f"{before.name}: target changed from {before.target} to {target}"
         case ConcurrencyChanged(concurrency=concurrency):
             return f"{before.name}: {concurrency} at once instead of {before.concurrency}"
+        case EnvironmentPolicyChanged(policy=policy):
+            barrier = "all builds of a stage before its deploys" if policy.build_barrier else "no build barrier"
+            return f"{before.name}: on failure {policy.on_failure}, {barrier}"
         case EnvironmentDeleted():
             return f"{before.name} deleted"
         case _:
@@ -85,8 +90,7 @@ def _stage_event_words(before: Pipeline, event: StageEvent) -> EventWords:
         case StageMoved(source=source, target=target):
             text = f" moved from position {source} to {target}"
         case StagePolicyChanged(policy=policy):
-            limit = policy.concurrency
-            text = ": as many at once as the environment" if limit is None else f": {limit} at once"
+            text = f": {_policy_words(policy)}"
         case StageHomeChanged(home_of=None):
             text = ": no home of new services any more"
         case StageHomeChanged(home_of=home_of):
@@ -97,6 +101,16 @@ def _stage_event_words(before: Pipeline, event: StageEvent) -> EventWords:
             assert_never(event)
     stage = before.stage(event.stage)
     return EventWords(stage.name + text, EventSubject(stage=_named_stage(stage)))
+
+
+def _policy_words(policy: StagePolicy) -> str:
+    limit = policy.concurrency
+    words = ["as many at once as the environment" if limit is None else f"{limit} at once"]
+    if policy.on_failure is not None:
+        words.append(f"on failure {policy.on_failure}")
+    if policy.always:
+        words.append("always runs")
+    return ", ".join(words)
 
 
 def _service_event_words(before: Pipeline, event: ServiceEvent) -> EventWords:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import assert_never
 
-from domain.spec import CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
+from domain.spec import Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
 
 MAX_VALUE = 60
 """Maximum length of a value in the words, in characters."""
@@ -51,6 +51,9 @@ def _value(value: object) -> str:
         case Health():
             times = f"interval {value.interval:g} s, timeout {value.timeout:g} s, start period {value.start_period:g} s"
             return f"{_check(value)}, {times}"
+        case Backoff():
+            shortened = f", jitter {value.jitter:g}" if value.jitter else ""
+            return f"{value.initial:g} s, times {value.factor:g}, at most {value.max:g} s{shortened}"
         case float():
             return f"{value:g} s"
         case str():

@@ -15,8 +15,8 @@ import pytest
 from tests.cli.shell import Shell, finish, wait_for_line
 
 SUMMARY = {
-    *("id", "environment", "number", "action", "status", "requestedBy", "reason", "pipelineVersion", "requestedAt"),
-    *("startedAt", "finishedAt", "cancellation", "failure"),
+    *("id", "environment", "number", "action", "status", "requestedBy", "reason", "pipelineVersion", "sourceNumber"),
+    *("requestedAt", "startedAt", "finishedAt", "cancellation", "failure"),
 }
 
 

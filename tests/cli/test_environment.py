@@ -45,7 +45,7 @@ def test_an_environment_is_made_listed_edited_and_deleted(shell: Shell, project:
     assert made.out == "Environment created successfully\n"
 
     (listed,) = shell.done("environment", "list", *of, "--json").json["environments"]
-    assert {"id", "name", "project", "target", "concurrency", "createdAt", "updatedAt"} == set(listed)
+    assert {"id", "name", "project", "target", "concurrency", "policy", "createdAt", "updatedAt"} == set(listed)
     assert (listed["name"], listed["target"], listed["concurrency"]) == ("staging", "PROCESS", 3)
     assert shell.done("environment", "list", *of).lines[1].split()[:3] == ["staging", "process", "3"]
 
@@ -54,6 +54,11 @@ def test_an_environment_is_made_listed_edited_and_deleted(shell: Shell, project:
     )
     assert edited.out == "Environment updated successfully\n"
     assert shell("environment", "edit", *of, "--environment", "ci").code == 2
+
+    shell.done("environment", "edit", *of, "--environment", "ci", "--on-failure", "continue")
+    careful = shell.done("environment", "edit", *of, "--environment", "ci", "--build-barrier", "--json").json
+    assert careful["environment"]["policy"] == {"onFailure": "CONTINUE", "buildBarrier": True}
+    assert careful["environment"]["concurrency"] == 5
 
     deleted = shell.done("environment", "delete", *of, "-n", "CI", "--yes")
     assert deleted.out == "Environment deleted successfully\n"

@@ -6,7 +6,7 @@ from msgspec.structs import fields
 from cli import project, run
 from cli.client import OWN
 from cli.pipeline import StagePolicyJson
-from cli.spec import HealthJson, SpecJson
+from cli.spec import BackoffJson, HealthJson, SpecJson
 from tests.cli.shell import Shell, finish
 from tests.serving import ROOT
 
@@ -90,7 +90,12 @@ def test_every_document_is_valid_against_the_schema() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "name"),
-    [(StagePolicyJson, "StagePolicyInput"), (SpecJson, "ServiceSpecInput"), (HealthJson, "HealthInput")],
+    [
+        (StagePolicyJson, "StagePolicyInput"),
+        (SpecJson, "ServiceSpecInput"),
+        (HealthJson, "HealthInput"),
+        (BackoffJson, "BackoffInput"),
+    ],
 )
 def test_what_an_edit_sends_as_a_whole_has_every_field_that_the_server_takes(shape: type[Struct], name: str) -> None:
     """A field that is missing here would be lost by an edit of another one."""

@@ -31,14 +31,30 @@ def test_a_stage_is_edited_in_what_is_said(staging: Shell) -> None:
         edited["name"],
         edited["description"],
         edited["policy"],
-    ) == ("JOB DEFAULT", "migrations", {"concurrency": 2})
+    ) == ("JOB DEFAULT", "migrations", {"concurrency": 2, "onFailure": None, "always": False})
 
     answer = stage(
         staging, "edit", "-n", edited["id"], "--new-name", "jobs", "--new-description", "", "--concurrency", "0"
     )
     assert answer.out == "Stage updated successfully\n"
     edited = stage(staging, "list", "--json").json["stages"][1]
-    assert (edited["name"], edited["description"], edited["policy"]) == ("jobs", "", {"concurrency": None})
+    assert (edited["name"], edited["description"], edited["policy"]) == (
+        "jobs",
+        "",
+        {"concurrency": None, "onFailure": None, "always": False},
+    )
+
+
+def test_the_policy_of_a_stage_is_edited_option_by_option(staging: Shell) -> None:
+    def policy() -> object:
+        return stage(staging, "list", "--json").json["stages"][1]["policy"]
+
+    stage(staging, "edit", "-n", "job default", "--on-failure", "continue")
+    stage(staging, "edit", "-n", "job default", "--always")
+    assert policy() == {"concurrency": None, "onFailure": "CONTINUE", "always": True}
+    stage(staging, "edit", "-n", "job default", "--on-failure", "environment", "--not-always")
+    assert policy() == {"concurrency": None, "onFailure": None, "always": False}
+    assert stage(staging, "edit", "-n", "job default", "--on-failure", "perhaps").code == 2
 
 
 def test_a_change_that_is_not_needed_says_that_nothing_changed(staging: Shell) -> None:
@@ -73,13 +89,13 @@ def test_a_service_is_moved_to_a_place_and_a_type_gets_its_default_stage(staging
 def test_an_edit_of_a_name_leaves_the_policy_as_it_is(staging: Shell) -> None:
     stage(staging, "edit", "-n", "JOB DEFAULT", "--concurrency", "2")
     stage(staging, "edit", "-n", "JOB DEFAULT", "--new-name", "jobs")
-    assert stage(staging, "list", "--json").json["stages"][1]["policy"] == {"concurrency": 2}
+    assert stage(staging, "list", "--json").json["stages"][1]["policy"]["concurrency"] == 2
 
 
 def test_an_edit_that_says_nothing_is_a_misuse(staging: Shell) -> None:
     answer = stage(staging, "edit", "-n", "JOB DEFAULT")
     assert (answer.code, answer.out) == (2, "")
-    assert "--new-name, --new-description or --concurrency" in answer.err
+    assert "--new-name, --new-description, --concurrency" in answer.err
 
 
 def test_a_stage_that_holds_services_is_deleted_when_it_is_said_where_they_go(staging: Shell) -> None:
@@ -174,7 +190,7 @@ def test_the_listing_in_json_has_a_stable_shape(staging: Shell) -> None:
     add(staging, "Backend")
     shown = stage(staging, "list", "--json").json
     assert {"environment", "version", "cursor", "stages"} == set(shown)
-    assert {"id", "name", "project", "target", "concurrency"} == set(shown["environment"])
+    assert {"id", "name", "project", "target", "concurrency", "policy"} == set(shown["environment"])
     last = shown["stages"][3]
     assert {"id", "position", "name", "description", "homeOf", "policy", "services"} == set(last)
     assert (last["position"], last["homeOf"]) == (4, "APPLICATION")

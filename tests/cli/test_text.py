@@ -126,7 +126,14 @@ def test_a_listing_and_a_difference_show_no_control_character() -> None:
     stage = of(msgspec.structs.fields(PipelineJson)[3].type.__args__[0], id="s", position=1, name=FORGED)
     service = {"id": "x", "name": FORGED, "type": "JOB", "isSkipped": False, "spec": {}}
     told = {**stage, "description": FORGED, "policy": {"concurrency": None}, "services": [service]}
-    about = {"id": "e", "name": "e", "project": {"id": "p", "name": "p"}, "target": "PROCESS", "concurrency": 1}
+    about: dict[str, object] = {
+        "id": "e",
+        "name": "e",
+        "project": {"id": "p", "name": "p"},
+        "target": "PROCESS",
+        "concurrency": 1,
+    }
+    about["policy"] = {"onFailure": "STOP", "buildBarrier": False}
     pipeline = msgspec.convert({"environment": about, "version": 1, "cursor": "", "stages": [told]}, PipelineJson)
     assert all(line.isprintable() for line in pipeline.listing().splitlines())
     assert pipeline.listing().count(PLAIN) == 3

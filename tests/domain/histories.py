@@ -9,7 +9,7 @@ from domain import pipeline
 from domain.errors import Refused
 from domain.pipeline import apply
 from domain.pipeline.apply import ApplyPipeline
-from domain.pipeline.environment import CreateEnvironment, EditEnvironment, Target
+from domain.pipeline.environment import CreateEnvironment, EditEnvironment, EnvironmentPolicy, Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import (
     AddService,
@@ -20,9 +20,9 @@ from domain.pipeline.service import (
     SkipService,
     UnskipService,
 )
-from domain.pipeline.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, StagePolicy
+from domain.pipeline.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, OnFailure, StagePolicy
 from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
-from domain.spec import ServiceSpec, ServiceType
+from domain.spec import Backoff, ServiceSpec, ServiceType
 from tests.domain.example import PROJECT
 
 Thing = TypeVar("Thing")
@@ -31,7 +31,12 @@ KINDS = 14
 STAGES = [StageId(UUID(int=number)) for number in range(1, 9)]
 SERVICES = [ServiceId(UUID(int=number)) for number in range(11, 21)]
 NAMES = ["api", "web", "Straße", "Ärger", "x1", "ship it", "job default", "orders"]
-SPECS = [ServiceSpec(), ServiceSpec(run="./api"), ServiceSpec(image="api"), ServiceSpec(retries=2)]
+SPECS = [
+    ServiceSpec(),
+    ServiceSpec(run="./api"),
+    ServiceSpec(image="api"),
+    ServiceSpec(retries=2, backoff=Backoff(max=9), allow_failure=True),
+]
 
 Change = tuple[PipelineEvent, ...]
 
@@ -42,11 +47,11 @@ def _command(state: Pipeline, kind: int, one: int, two: int) -> PipelineCommand:
     name = f"{_of(NAMES, two)} {two // len(NAMES)}"
     match kind:
         case 0:
-            return EditEnvironment(target=_of(tuple(Target), one), concurrency=1 + two)
+            return EditEnvironment(target=_of(tuple(Target), one), concurrency=1 + two, policy=_environment_policy(two))
         case 1:
             return CreateStage(stage=_of(STAGES, one), name=name, place=At(position=1 + two % len(state.stages)))
         case 2:
-            return EditStage(stage=stage.id, name=name, policy=StagePolicy(concurrency=1 + two))
+            return EditStage(stage=stage.id, name=name, policy=_policy(two))
         case 3:
             return EditStage(stage=stage.id, description=name)
         case 4:
@@ -71,6 +76,14 @@ def _command(state: Pipeline, kind: int, one: int, two: int) -> PipelineCommand:
             return RemoveService(service=service.id if service else "none")
         case _:
             return AddService(service=_of(SERVICES, one), name=name, type=_of(tuple(ServiceType), two))
+
+
+def _policy(number: int) -> StagePolicy:
+    return StagePolicy(concurrency=1 + number, on_failure=_of((None, *OnFailure), number), always=number % 2 == 0)
+
+
+def _environment_policy(number: int) -> EnvironmentPolicy:
+    return EnvironmentPolicy(on_failure=_of(tuple(OnFailure), number), build_barrier=number % 3 == 0)
 
 
 def _of(things: tuple[Thing, ...] | list[Thing], number: int) -> Thing:

@@ -17,11 +17,13 @@ from domain.deployment.state import (
 from domain.deployment.step import AbortStep, FailStep, Phase, StartStep, Status, Step, SucceedStep
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId, StageId
+from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
-from domain.spec import ServiceSpec, ServiceType
+from domain.spec import Backoff, ServiceSpec, ServiceType
 
 ENVIRONMENT = EnvironmentId(UUID(int=1))
 WORKER = "worker-1"
+BACKOFF = Backoff()
 
 
 def stage_id(name: str) -> StageId:
@@ -32,22 +34,50 @@ def service_id(name: str) -> ServiceId:
     return ServiceId(uuid5(ENVIRONMENT, f"service {name}"))
 
 
-def service(name: str, *, built: bool = True, skipped: bool = False, retries: int = 0) -> PlannedService:
+def service(
+    name: str,
+    *,
+    built: bool = True,
+    skipped: bool = False,
+    retries: int = 0,
+    allow_failure: bool = False,
+    backoff: Backoff = BACKOFF,
+) -> PlannedService:
+    spec = ServiceSpec(
+        build=("make",) if built else (),
+        run="./serve",
+        retries=retries,
+        allow_failure=allow_failure,
+        backoff=backoff,
+    )
     return PlannedService(
         id=service_id(name),
         name=name,
         type=ServiceType.APPLICATION,
-        spec=ServiceSpec(build=("make",) if built else (), run="./serve", retries=retries),
+        spec=spec,
         is_skipped=skipped,
     )
 
 
-def stage(name: str, *services: PlannedService, concurrency: int = 8) -> PlannedStage:
-    return PlannedStage(id=stage_id(name), name=name, concurrency=concurrency, services=services)
+def stage(
+    name: str,
+    *services: PlannedService,
+    concurrency: int = 8,
+    on_failure: OnFailure = OnFailure.STOP,
+    always: bool = False,
+) -> PlannedStage:
+    return PlannedStage(
+        id=stage_id(name),
+        name=name,
+        concurrency=concurrency,
+        services=services,
+        on_failure=on_failure,
+        always=always,
+    )
 
 
-def plan(*stages: PlannedStage) -> Plan:
-    return Plan(pipeline_version=5, target=Target.PROCESS, stages=stages)
+def plan(*stages: PlannedStage, build_barrier: bool = False) -> Plan:
+    return Plan(pipeline_version=5, target=Target.PROCESS, stages=stages, build_barrier=build_barrier)
 
 
 def planned(*stages: PlannedStage) -> DeploymentPlanned:
@@ -65,10 +95,11 @@ def deploy(name: str, attempt: int = 1) -> Step:
 class Run:
     """Keeps a deployment's state and every event of it, as the log would."""
 
-    def __init__(self, *stages: PlannedStage) -> None:
+    def __init__(self, *stages: PlannedStage, build_barrier: bool = False) -> None:
         self.events: list[DeploymentEvent] = []
         self.state = Deployment()
-        self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=plan(*stages)))
+        pinned = plan(*stages, build_barrier=build_barrier)
+        self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=pinned))
 
     def tell(self, command: DeploymentCommand) -> list[DeploymentEvent]:
         decided, led_to = deployment.advance(self.state, command)

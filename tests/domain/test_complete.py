@@ -13,21 +13,27 @@ from msgspec.structs import fields, replace
 
 from domain import pipeline
 from domain.pipeline.diff import diff
-from domain.pipeline.environment import Target
+from domain.pipeline.environment import EnvironmentPolicy, Target
 from domain.pipeline.service import Service
-from domain.pipeline.stage import Stage, StagePolicy
+from domain.pipeline.stage import OnFailure, Stage, StagePolicy
 from domain.pipeline.state import Pipeline
 from domain.project import ProjectId
 from domain.spec import ServiceSpec, ServiceType
 from tests.domain.example import api_in_build, build, created, ship
 
 CHANGED: dict[type, dict[str, Any]] = {
-    Pipeline: {"name": "Staging", "target": Target.DOCKER, "concurrency": 2, "is_deleted": True},
+    Pipeline: {
+        "name": "Staging",
+        "target": Target.DOCKER,
+        "concurrency": 2,
+        "policy": EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True),
+        "is_deleted": True,
+    },
     Stage: {
         "name": "Make",
         "description": "first",
         "home_of": ServiceType.JOB,
-        "policy": StagePolicy(concurrency=2),
+        "policy": StagePolicy(concurrency=2, on_failure=OnFailure.CONTINUE, always=True),
     },
     Service: {"name": "backend", "spec": ServiceSpec(run="./other"), "is_skipped": True},
 }

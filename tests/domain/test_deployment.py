@@ -1,5 +1,7 @@
 """Whole deployments: what starts when, and how they end. Single reports are in test_step."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from msgspec.structs import replace
 
@@ -41,6 +43,8 @@ from domain.deployment.step import (
     SucceedStep,
 )
 from domain.errors import DeploymentNotFound, DeploymentOver, Fenced
+from domain.pipeline.stage import OnFailure
+from domain.spec import Backoff
 from tests.domain.given import Given
 from tests.domain.run import (
     ENVIRONMENT,
@@ -60,6 +64,8 @@ given = Given(deployment.decider)
 
 API, WEB, ORDERS = service_id("api"), service_id("web"), service_id("orders")
 DATA, SHIP, LATER = stage_id("Data"), stage_id("Ship"), stage_id("Later")
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 ship = stage("Ship", service("api"), service("web"))
 later = stage("Later", service("orders"))
@@ -107,21 +113,98 @@ def test_of_several_failures_the_first_one_is_the_deployments() -> None:
     assert (state.status, state.failure and state.failure.reason) == (Status.FAILED, "web")
 
 
-def test_a_held_step_does_not_start_until_it_is_released() -> None:
-    run = Run(stage("Ship", service("api", retries=3), service("web"))).take_up().start(build("api"), build("web"))
-    failed = FailStep(worker=WORKER, step=build("api"), reason="no network")
-    again = replace(build("api"), attempt=2)
-    reported = AdvanceDeployment(worker=WORKER, outcomes=(failed,), held=(again,))
-    retried = StepRetried(service=API, phase=Phase.BUILD, attempt=1, reason="no network")
-    given(*run.events).when(reported).then(retried)
-    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER, held=(again,))).then()
-    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER)).then(BuildStarted(service=API, attempt=2))
+def test_a_step_that_waits_for_its_retry_starts_when_its_wait_is_over() -> None:
+    backoff = Backoff(initial=4, factor=3, max=60, jitter=0.5)
+    run = Run(stage("Ship", service("api", retries=3, backoff=backoff), service("web"))).take_up()
+    run.start(build("api"), build("web"))
+    failed = FailStep(worker=WORKER, step=build("api"), reason="no network", at=NOW, chance=0.5)
+    retried = StepRetried(
+        service=API, phase=Phase.BUILD, attempt=1, reason="no network", retry_at=NOW + timedelta(seconds=3)
+    )
+    given(*run.events).when(AdvanceDeployment(worker=WORKER, outcomes=(failed,))).then(retried)
+    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER)).then()
+    waited = AdvanceDeployment(worker=WORKER, waited=(replace(build("api"), attempt=2),))
+    given(*run.events, retried).when(waited).then(BuildStarted(service=API, attempt=2))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "chance", "wait"), [(1, 0.0, 2.0), (2, 0.0, 6.0), (3, 0.0, 10.0), (10, 0.0, 10.0), (2, 1.0, 4.5)]
+)
+def test_the_wait_before_a_retry_grows_up_to_its_maximum_and_chance_shortens_it(
+    attempt: int, chance: float, wait: float
+) -> None:
+    assert Backoff(initial=2, factor=3, max=10, jitter=0.25).wait(attempt, chance) == wait
+
+
+# Failures that do not stop
+
+
+def test_a_failure_that_is_allowed_fails_neither_its_stage_nor_the_deployment() -> None:
+    run = Run(stage("Ship", service("api", allow_failure=True), service("web")), later).take_up()
+    run.start(build("api"), build("web"))
+    assert run.fail(build("api")) == [BuildFailed(service=API, attempt=1, reason="exit code 1", is_allowed=True)]
+    run.carry_out()
+    assert (run.of("api"), run.of("web"), run.of("orders")) == (Status.FAILED, Status.SUCCEEDED, Status.SUCCEEDED)
+    assert run.stages == [Status.SUCCEEDED, Status.SUCCEEDED]
+    assert (run.state.status, run.state.failure) == (Status.SUCCEEDED, None)
+
+
+def test_a_stage_that_continues_lets_the_others_go_on_and_the_deployment_fails_at_its_end() -> None:
+    first = stage("Ship", service("api"), service("web"), concurrency=1, on_failure=OnFailure.CONTINUE)
+    run = Run(first, later).take_up().carry_out(lambda step: step == build("api"))
+    assert (run.of("api"), run.of("web"), run.of("orders")) == (Status.FAILED, Status.SUCCEEDED, Status.SUCCEEDED)
+    assert run.stages == [Status.FAILED, Status.SUCCEEDED]
+    assert run.events[-1] == DeploymentFailed(stage=SHIP, service=API, phase=Phase.BUILD, reason="exit code 1")
+
+
+def test_a_stage_that_always_runs_runs_after_a_failure_that_stops_the_others() -> None:
+    cleanup = stage("Cleanup", service("sweep"), always=True)
+    run = Run(ship, later, cleanup).take_up().carry_out(lambda step: step == build("api"))
+    assert (run.of("web"), run.of("orders"), run.of("sweep")) == (
+        Status.CANCELLED,
+        Status.CANCELLED,
+        Status.SUCCEEDED,
+    )
+    assert run.stages == [Status.FAILED, Status.CANCELLED, Status.SUCCEEDED]
+    assert run.state.status is Status.FAILED
+
+
+def test_a_stage_that_always_runs_does_not_run_after_a_cancellation() -> None:
+    run = Run(ship, stage("Cleanup", service("sweep"), always=True)).take_up().start(build("api"))
+    run.tell(CancelDeployment())
+    assert run.of("sweep") is Status.CANCELLED
+    run.succeed(build("api"))
+    assert run.state.status is Status.CANCELLED
 
 
 def test_nothing_to_report_and_nothing_to_start_changes_nothing() -> None:
     run = Run(ship).take_up().start(build("api"), build("web"))
     given(*run.events).when(AdvanceDeployment(worker=WORKER)).then()
     given(*run.events).when(AdvanceDeployment(worker="stranger")).refused(Fenced(worker=WORKER))
+
+
+# The build barrier
+
+
+def test_no_service_of_a_stage_is_deployed_before_all_its_builds_have_ended() -> None:
+    first = stage("Ship", service("api"), service("web"), service("db", built=False), concurrency=1)
+    run = Run(first, later, build_barrier=True).take_up()
+    for name in ("api", "web"):
+        assert run.state.due() == (build(name),)
+        run.start(build(name)).succeed(build(name))
+    for name in ("api", "web", "db"):
+        assert run.state.due() == (deploy(name),)
+        run.start(deploy(name)).succeed(deploy(name))
+    assert run.state.due() == (build("orders"),)
+
+
+def test_a_failed_build_holds_no_deploy_back() -> None:
+    first = stage("Ship", service("api", allow_failure=True), service("web"))
+    run = Run(first, build_barrier=True).take_up().start(build("api"), build("web"))
+    run.succeed(build("web"))
+    assert run.state.due() == (build("api"),)
+    run.fail(build("api"))
+    assert run.state.due() == (deploy("web"),)
 
 
 # Planning and taking up

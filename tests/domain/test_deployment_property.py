@@ -1,5 +1,6 @@
 """Whatever happens to a deployment, in whatever order, it comes to its end and kept to its order."""
 
+from datetime import UTC, datetime
 from random import Random
 
 import pytest
@@ -37,17 +38,25 @@ from domain.deployment.step import (
     Status,
     Step,
     StepCommand,
+    StepRetried,
     SucceedStep,
 )
 from domain.errors import Fenced, StepNotDue
 from domain.pipeline.ref import ServiceId
+from domain.pipeline.stage import OnFailure
 from tests.domain.given import stored
 from tests.domain.run import Run, service, stage
 from tests.examples import examples
 
-# Whether there is something to build, whether it is skipped, and its retries; a stage's concurrency and its services.
-services = st.tuples(st.booleans(), st.sampled_from([False, False, False, True]), st.integers(0, 2))
-plans = st.lists(st.tuples(st.integers(1, 4), st.lists(services, max_size=6)), min_size=1, max_size=5)
+PlanDraw = list[tuple[int, OnFailure, bool, list[tuple[bool, bool, int, bool]]]]
+
+RARELY = st.sampled_from([False, False, False, True])
+
+# Of a service whether there is something to build, whether it is skipped, its retries, and whether it may fail; of a
+# stage its concurrency, its reaction to a failure, whether it always runs, and its services.
+services = st.tuples(st.booleans(), RARELY, st.integers(0, 2), RARELY)
+stages = st.tuples(st.integers(1, 4), st.sampled_from(OnFailure), RARELY, st.lists(services, max_size=6))
+plans: st.SearchStrategy[PlanDraw] = st.lists(stages, min_size=1, max_size=5)
 
 # How likely at each turn that a step fails, that somebody cancels, and that something else happens.
 fates = st.tuples(
@@ -55,37 +64,58 @@ fates = st.tuples(
 )
 
 
-def planned(plan: list[tuple[int, list[tuple[bool, bool, int]]]]) -> list[PlannedStage]:
+def planned(plan: PlanDraw) -> list[PlannedStage]:
     return [
         stage(
             f"stage {place}",
             *(
-                service(f"service {place}.{number}", built=built, skipped=skipped, retries=retries)
-                for number, (built, skipped, retries) in enumerate(members)
+                service(
+                    f"service {place}.{number}", built=built, skipped=skipped, retries=retries, allow_failure=may_fail
+                )
+                for number, (built, skipped, retries, may_fail) in enumerate(members)
             ),
             concurrency=concurrency,
+            on_failure=on_failure,
+            always=always,
         )
-        for place, (concurrency, members) in enumerate(plan)
+        for place, (concurrency, on_failure, always, members) in enumerate(plan)
     ]
+
+
+def is_left_out(planned: PlannedService) -> bool:
+    return planned.is_skipped or planned.is_done
 
 
 class Witness:
     """Follows the events alone, with no help of the decider's state, and knows what must not happen."""
 
-    def __init__(self, stages: list[PlannedStage]) -> None:
+    def __init__(self, stages: list[PlannedStage], barrier: bool) -> None:
         self.stages = stages
+        self.barrier = barrier
         self.service = {each.id: each for stage in stages for each in stage.services}
         self.started: set[tuple[ServiceId, Phase, int]] = set()
         self.built = {id_ for id_, each in self.service.items() if not each.spec.is_built}
         self.busy: set[ServiceId] = set()
         self.deployed: set[ServiceId] = set()
+        self.failed: set[ServiceId] = set()
+        self.cancelled: set[ServiceId] = set()
+        self.halted: set[int] = set()
         self.first_failure: BuildFailed | ServiceDeployFailed | None = None
-        self.cancelled_first = False
+        self.is_cancelled = False
         self.ended = False
 
     @property
-    def is_stopping(self) -> bool:
-        return self.first_failure is not None or self.cancelled_first
+    def over(self) -> set[ServiceId]:
+        return self.deployed | self.failed | self.cancelled
+
+    def place(self, id_: ServiceId) -> int:
+        return next(place for place, stage in enumerate(self.stages) if self.service[id_] in stage.services)
+
+    def may_go_on(self, place: int) -> bool:
+        """Whether services of the stage at that place may start: nothing stops it."""
+        if self.is_cancelled or place in self.halted:
+            return False
+        return not self.halted or self.stages[place].always
 
     def see(self, event: DeploymentEvent) -> None:
         assert not self.ended
@@ -94,49 +124,73 @@ class Witness:
                 self.start(id_, Phase.BUILD, attempt)
             case ServiceDeployStarted(service=id_, attempt=attempt):
                 assert id_ in self.built
+                beside = self.stages[self.place(id_)].services
+                assert not self.barrier or all(
+                    is_left_out(each) or each.id in self.built | self.over for each in beside
+                )
                 self.start(id_, Phase.DEPLOY, attempt)
             case BuildSucceeded(service=id_):
                 self.built.add(id_)
+                if self.barrier:  # others are built meanwhile
+                    self.busy.remove(id_)
             case ServiceDeployed(service=id_):
+                assert id_ not in self.over
                 self.deployed.add(id_)
                 self.busy.remove(id_)
             case BuildFailed(service=id_) | ServiceDeployFailed(service=id_):
+                assert id_ not in self.over
+                self.failed.add(id_)
                 self.busy.remove(id_)
-                if not self.is_stopping:
-                    self.first_failure = event
+                assert event.is_allowed is self.service[id_].spec.allow_failure
+                if not event.is_allowed:
+                    if not (self.is_cancelled or self.first_failure):
+                        self.first_failure = event
+                    if self.stages[self.place(id_)].on_failure is OnFailure.STOP:
+                        self.halted.add(self.place(id_))
+            case StepRetried(service=id_, retry_at=retry_at):
+                assert self.may_go_on(self.place(id_))
+                assert retry_at is not None
             case ServiceCancelled(service=id_):
-                assert self.is_stopping
+                assert id_ not in self.over
+                assert not self.may_go_on(self.place(id_))
+                self.cancelled.add(id_)
                 self.busy.discard(id_)
             case CancellationRequested():
-                self.cancelled_first = self.first_failure is None
+                self.is_cancelled = True
             case DeploymentSucceeded() | DeploymentFailed() | DeploymentCancelled():
                 self.ended = True
             case _:
                 pass
 
     def start(self, id_: ServiceId, phase: Phase, attempt: int) -> None:
-        assert not self.is_stopping
-        assert not self.service[id_].is_skipped
+        place = self.place(id_)
+        assert self.may_go_on(place)
+        assert not is_left_out(self.service[id_])
+        assert id_ not in self.over
         assert (id_, phase, attempt) not in self.started
         assert attempt == 1 or (id_, phase, attempt - 1) in self.started
         assert attempt <= self.service[id_].spec.retries + 1
         self.started.add((id_, phase, attempt))
         self.busy.add(id_)
-        place = next(place for place, stage in enumerate(self.stages) if self.service[id_] in stage.services)
-        assert all(self.is_done(each) for stage in self.stages[:place] for each in stage.services)
+        assert all(
+            is_left_out(each) or each.id in self.over for stage in self.stages[:place] for each in stage.services
+        )
         assert self.busy <= {each.id for each in self.stages[place].services}
         assert len(self.busy) <= self.stages[place].concurrency
 
     def is_done(self, planned: PlannedService) -> bool:
-        return planned.is_skipped or planned.id in self.deployed
+        is_allowed = planned.id in self.failed and planned.spec.allow_failure
+        return is_left_out(planned) or planned.id in self.deployed or is_allowed
 
 
 class Story:
     """A deployment to which things happen by chance: at every turn something that is possible now."""
 
-    def __init__(self, stages: list[PlannedStage], fate: tuple[float, float, float], random: Random) -> None:
-        self.run = Run(*stages)
-        self.witness = Witness(stages)
+    def __init__(
+        self, stages: list[PlannedStage], fate: tuple[float, float, float], random: Random, barrier: bool
+    ) -> None:
+        self.run = Run(*stages, build_barrier=barrier)
+        self.witness = Witness(stages, barrier)
         self.failure, self.cancellation, self.noise = fate
         self.random = random
         self.workers = 0
@@ -191,12 +245,18 @@ class Story:
         late = self.random.sample(self.past, min(2, len(self.past)))
         reports = (*outcomes, *outcomes, *(each for each in late if each.step not in running))
         self.past += outcomes
-        self.tell(AdvanceDeployment(worker=self.worker, outcomes=reports))
-        assert set(self.run.state.due()) == set(self.run.state.running) or self.run.state.is_stopping
+        waiting = tuple(step for step in self.run.state.startable if self.run.state.retry_at(step))
+        waited = self.random.sample(waiting, self.random.randint(0 if running else len(waiting), len(waiting)))
+        self.tell(AdvanceDeployment(worker=self.worker, outcomes=reports, waited=tuple(waited)))
+        state = self.run.state
+        left = set(state.due()) - set(state.running)
+        assert all(state.retry_at(step) for step in left)
+        assert not (left & set(waited)) or state.is_stopping
 
     def outcome(self, step: Step) -> StepCommand:
         if self.happens(self.failure):
-            return FailStep(worker=self.worker, step=step, reason=f"attempt {step.attempt}")
+            at, chance = datetime(2026, 1, 2, tzinfo=UTC), self.random.random()
+            return FailStep(worker=self.worker, step=step, reason=f"attempt {step.attempt}", at=at, chance=chance)
         if self.run.state.cancellation is Cancellation.FORCED:
             return AbortStep(worker=self.worker, step=step)
         return SucceedStep(worker=self.worker, step=step)
@@ -230,11 +290,11 @@ class Story:
 
 
 @settings(max_examples=examples(500))
-@given(plans, fates, st.randoms(use_true_random=True))
+@given(st.booleans(), plans, fates, st.randoms(use_true_random=True))
 def test_a_deployment_comes_to_its_end_and_keeps_to_its_order(
-    plan: list[tuple[int, list[tuple[bool, bool, int]]]], fate: tuple[float, float, float], random: Random
+    barrier: bool, plan: PlanDraw, fate: tuple[float, float, float], random: Random
 ) -> None:
-    story = Story(planned(plan), fate, random)
+    story = Story(planned(plan), fate, random, barrier)
     story.live()
     check_the_end(story.run, story.witness)
 
@@ -249,13 +309,17 @@ def check_the_end(run: Run, witness: Witness) -> None:
         assert stage_run.status.is_final
         for each in stage_run.services:
             assert each.status.is_final
+            assert [each.service.id in ended for ended in (witness.deployed, witness.failed, witness.cancelled)].count(
+                True
+            ) == (not is_left_out(each.service))
             assert each.build.status.is_final
             assert each.deploy.status.is_final
             assert (each.status is Status.SUCCEEDED) == (each.service.id in witness.deployed)
-            assert (each.status is Status.SKIPPED) == each.service.is_skipped
+            assert (each.status is Status.SKIPPED) == is_left_out(each.service)
         match stage_run.status:
             case Status.SUCCEEDED:
-                assert Status.SUCCEEDED in statuses <= {Status.SUCCEEDED, Status.SKIPPED}
+                assert all(witness.is_done(each.service) for each in stage_run.services)
+                assert statuses & {Status.SUCCEEDED, Status.FAILED}
             case Status.SKIPPED:
                 assert statuses <= {Status.SKIPPED}
             case Status.FAILED:
@@ -271,10 +335,11 @@ def check_the_end(run: Run, witness: Witness) -> None:
             assert state.status is Status.FAILED
             assert witness.first_failure is not None
             assert (witness.first_failure.service, witness.first_failure.reason) == (service, reason)
-            assert failed == [stage]
+            assert stage in failed
         case DeploymentCancelled():
             assert state.status is Status.CANCELLED
-            assert witness.cancelled_first
+            assert witness.is_cancelled
+            assert witness.first_failure is None
             assert failed == []
             assert not is_done or DeploymentStarted() not in run.events
         case _:

@@ -11,13 +11,15 @@ from domain.pipeline.environment import (
     EditEnvironment,
     EnvironmentCreated,
     EnvironmentDeleted,
+    EnvironmentPolicy,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     Target,
     TargetChanged,
 )
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import AddService, EditService, MoveService, RemoveService, SkipService, UnskipService
-from domain.pipeline.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, StageCreated
+from domain.pipeline.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, OnFailure, StageCreated
 from domain.pipeline.state import PipelineCommand
 from domain.spec import ServiceType
 from tests.domain.example import API, BUILD, PROJECT, REST, api_in_build, build, created, ship
@@ -131,6 +133,13 @@ def test_the_concurrency_is_changed(concurrency: int) -> None:
         .then(ConcurrencyChanged(concurrency=concurrency))
     )
     assert state.concurrency == concurrency
+
+
+def test_the_policy_is_changed_and_an_equal_one_changes_nothing() -> None:
+    careful = EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True)
+    changed = EnvironmentPolicyChanged(policy=careful)
+    assert given(created, build).when(EditEnvironment(policy=careful)).then(changed).policy == careful
+    given(created, build, changed).when(EditEnvironment(policy=careful)).then()
 
 
 def test_everything_about_an_environment_is_changed_at_once() -> None:

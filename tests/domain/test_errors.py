@@ -103,6 +103,18 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Conflict,
+        errors.NothingToRetry(number=3),
+        "NOTHING_TO_RETRY",
+        "Deployment 3 has nothing to retry: all its services succeeded, were skipped or were removed.",
+    ),
+    (
+        Conflict,
+        errors.RetryOutdated(number=3, newest=5),
+        "RETRY_OUTDATED",
+        "Deployment 3 can't be retried, because deployment 5 came after it: deploy, or roll back to deployment 3.",
+    ),
+    (
+        Conflict,
         errors.NotRunnable(services="api, web", target="PROCESS", needs="a run command"),
         "NOT_RUNNABLE",
         "Target PROCESS can't run api, web without a run command.",

@@ -6,10 +6,16 @@ from domain import pipeline
 from domain.deployment import plan
 from domain.deployment.plan import Plan, PlannedService, PlannedStage
 from domain.errors import NothingToDeploy, NotRunnable
-from domain.pipeline.environment import ConcurrencyChanged, EnvironmentCreated, Target
+from domain.pipeline.environment import (
+    ConcurrencyChanged,
+    EnvironmentCreated,
+    EnvironmentPolicy,
+    EnvironmentPolicyChanged,
+    Target,
+)
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import ServiceMoved, ServiceSkipped
-from domain.pipeline.stage import StagePolicy, StagePolicyChanged
+from domain.pipeline.stage import OnFailure, StagePolicy, StagePolicyChanged
 from domain.pipeline.state import PipelineEvent
 from domain.spec import ServiceSpec, ServiceType
 from tests.domain.example import (
@@ -149,3 +155,16 @@ def test_a_stage_takes_its_own_concurrency_but_never_more_than_the_environments(
     assert concurrencies(make(*history)) == [2, 8, 8]
     assert concurrencies(make(*history, ConcurrencyChanged(concurrency=1))) == [1, 1, 1]
     assert concurrencies(make(*history, ConcurrencyChanged(concurrency=100))) == [2, 50, 100]
+
+
+def test_a_stage_takes_its_own_reaction_to_a_failure_or_the_environments() -> None:
+    own = StagePolicyChanged(stage=BUILD, policy=StagePolicy(on_failure=OnFailure.STOP, always=True))
+    policy = EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True)
+    history = (created, build, ship, *api_in_build, own)
+    assert [stage.on_failure for stage in make(*history).stages] == [OnFailure.STOP, OnFailure.STOP]
+    plan = make(*history, EnvironmentPolicyChanged(policy=policy))
+    assert [(stage.on_failure, stage.always) for stage in plan.stages] == [
+        (OnFailure.STOP, True),
+        (OnFailure.CONTINUE, False),
+    ]
+    assert (plan.build_barrier, make(*history).build_barrier) == (True, False)

@@ -113,6 +113,24 @@ def test_a_request_for_another_version_of_the_pipeline_waits_for_itself() -> Non
     )
 
 
+def test_a_rollback_to_another_deployment_waits_for_itself() -> None:
+    def back(deployment: DeploymentId, source: int) -> RequestDeployment:
+        return RequestDeployment(
+            deployment=deployment, action=Action.ROLLBACK, actor="ada", pipeline_version=5, source=source
+        )
+
+    waiting = DeploymentRequested(
+        deployment=SECOND, number=2, action=Action.ROLLBACK, actor="ada", pipeline_version=5, source=7
+    )
+    given(*first_runs).when(back(SECOND, 7)).then(waiting)
+    given(*first_runs, waiting).when(back(THIRD, 7)).then(DeploymentMerged(deployment=SECOND))
+    given(*first_runs, waiting).when(back(THIRD, 8)).then(
+        DeploymentRequested(
+            deployment=THIRD, number=3, action=Action.ROLLBACK, actor="ada", pipeline_version=5, source=8
+        )
+    )
+
+
 def test_a_request_does_not_merge_into_the_deployment_whose_turn_it_is() -> None:
     given(*first_runs).when(request(SECOND, actor="ada")).then(requested(SECOND, 2, actor="ada"))
 

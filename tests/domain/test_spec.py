@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.errors import InvalidSpec
-from domain.spec import CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable, checked
+from domain.spec import Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable, checked
 
 
 def variables(*names: str) -> tuple[Variable, ...]:
@@ -108,6 +108,26 @@ BAD = {
     "a port above all": (ServiceSpec(ports=(65_536,)), "ports", "65536 is not between 0 and 65535, or is given twice"),
     "a port given twice": (ServiceSpec(ports=(80, 0, 80)), "ports", "80 is not between 0 and 65535, or is given twice"),
     "fewer than no retries": (ServiceSpec(retries=-1), "retries", "-1 is not between 0 and 10"),
+    "a shrinking backoff": (
+        ServiceSpec(backoff=Backoff(factor=0.5)),
+        "backoff.factor",
+        "0.5 is not between 1 and 10",
+    ),
+    "more jitter than there is": (
+        ServiceSpec(backoff=Backoff(jitter=1.5)),
+        "backoff.jitter",
+        "1.5 is not between 0 and 1",
+    ),
+    "a backoff without a wait": (
+        ServiceSpec(backoff=Backoff(initial=0)),
+        "backoff.initial",
+        "0 is not between 0.01 and 86,400 seconds",
+    ),
+    "a backoff of more than a day": (
+        ServiceSpec(backoff=Backoff(max=1e6)),
+        "backoff.max",
+        "1e+06 is not between 0.01 and 86,400 seconds",
+    ),
     "too many retries": (ServiceSpec(retries=11), "retries", "11 is not between 0 and 10"),
     "a path that begins nowhere": (ServiceSpec(ports=(80,), health=http("up")), "health", PATH),
     "no path": (ServiceSpec(ports=(80,), health=http("")), "health", PATH),

@@ -109,6 +109,10 @@ class Environment:
                 self.end(edge["node"])
 
 
+POLICY = {"concurrency": None, "onFailure": None, "always": False}
+"""The policy of a new stage."""
+
+
 def snapshot(pipeline: Data) -> Data:
     """The live *pipeline* as `pipelineSnapshot` answers it."""
     return {

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gql.document import pipeline as documents
-from tests.gql.environment import APPLICATION, DATABASE, JOB, STAGES, Environment, names, services, types
+from tests.gql.environment import APPLICATION, DATABASE, JOB, POLICY, STAGES, Environment, names, services, types
 from tests.gql.stageline import Data
 
 SPEC: Data = {
@@ -123,7 +123,7 @@ def test_a_pipeline_becomes_what_a_document_says(environment: Environment) -> No
     before = services(environment.pipeline)[0]
     applied = environment.do("applyPipeline", document=DOCUMENT)
     stores, rest = applied["stages"]
-    assert (stores["name"], stores["homeOf"], stores["policy"]) == ("Stores", "DATABASE", {"concurrency": 1})
+    assert (stores["name"], stores["homeOf"], stores["policy"]) == ("Stores", "DATABASE", POLICY | {"concurrency": 1})
     assert rest["description"] == "In no order"
     (redis,), (api,) = stores["services"], rest["services"]
     assert redis["spec"]["health"]["tcp"] == {"port": 0}

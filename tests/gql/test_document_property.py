@@ -9,7 +9,7 @@ from domain.pipeline.apply import ApplyPipeline
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import Service
 from domain.pipeline.state import Pipeline
-from domain.spec import CommandCheck, Health, HttpCheck, ServiceSpec, ServiceType, TcpCheck, Variable
+from domain.spec import Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, ServiceType, TcpCheck, Variable
 from gql.document import format as formats
 from gql.document import pipeline as documents
 from gql.document.format import DocumentFormat
@@ -36,6 +36,8 @@ specs = st.builds(
     build_timeout=numbers,
     stop_grace=numbers,
     retries=st.integers(0, 10),
+    backoff=st.builds(Backoff, initial=numbers, max=numbers, jitter=st.floats(0, 1)),
+    allow_failure=st.booleans(),
 )
 
 

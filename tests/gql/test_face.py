@@ -6,16 +6,19 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import fields
 
+from domain.pipeline.environment import EnvironmentPolicy
 from domain.pipeline.ref import StageId
-from domain.pipeline.stage import Stage, StagePolicy
-from domain.spec import CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
+from domain.pipeline.stage import OnFailure, Stage, StagePolicy
+from domain.spec import Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
 from gql.document import pipeline as documents
 from gql.document import spec as spec_documents
+from gql.types import environment as environments
 from gql.types import spec as specs
 from gql.types import stage as stages
 from store import ids
 
-POLICY = StagePolicy(concurrency=7)
+POLICY = StagePolicy(concurrency=7, on_failure=OnFailure.CONTINUE, always=True)
+BACKOFF = Backoff(initial=2.5, factor=3.0, max=9.0, jitter=0.5)
 HEALTH = Health(check=HttpCheck(path="/up", port=1), interval=2.0, timeout=3.0, start_period=4.0)
 SPEC = ServiceSpec(
     image="image",
@@ -31,13 +34,19 @@ SPEC = ServiceSpec(
     deploy_timeout=6.0,
     stop_grace=7.0,
     retries=8,
+    backoff=BACKOFF,
+    allow_failure=True,
 )
 CHECKS = {HttpCheck: "http", TcpCheck: "tcp", CommandCheck: "command"}
 
+ENVIRONMENT = EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True)
+
 FACES: list[tuple[type[Struct], list[type]]] = [
+    (EnvironmentPolicy, [environments.EnvironmentPolicy, environments.EnvironmentPolicyInput]),
     (StagePolicy, [stages.StagePolicy, stages.StagePolicyInput, documents.StageDocument]),
     (ServiceSpec, [specs.ServiceSpec, specs.ServiceSpecInput, spec_documents.SpecDocument]),
     (Health, [specs.Health, specs.HealthInput, spec_documents.HealthDocument]),
+    (Backoff, [specs.Backoff, specs.BackoffInput, spec_documents.BackoffDocument]),
     (HttpCheck, [specs.HttpCheck, specs.HttpCheckInput, spec_documents.HttpCheckDocument]),
     (TcpCheck, [specs.TcpCheck, specs.TcpCheckInput, spec_documents.TcpCheckDocument]),
     (Variable, [specs.Variable, specs.VariableInput, spec_documents.VariableDocument]),
@@ -59,7 +68,9 @@ def test_every_face_has_every_field(struct: type[Struct], faces: list[type]) -> 
     assert {face: names for face, names in missing.items() if names} == {}
 
 
-@pytest.mark.parametrize("sample", [POLICY, HEALTH, SPEC], ids=lambda sample: type(sample).__name__)
+@pytest.mark.parametrize(
+    "sample", [ENVIRONMENT, POLICY, BACKOFF, HEALTH, SPEC], ids=lambda sample: type(sample).__name__
+)
 def test_the_samples_set_every_field(sample: Struct) -> None:
     """A new field keeps its default here until the sample, and with it the round trips below, cover it."""
     unset = [field.name for field in fields(sample) if getattr(sample, field.name) == field.default]
@@ -72,7 +83,12 @@ def _input(spec: ServiceSpec) -> specs.ServiceSpecInput:
     health = shown.health
     assert health is not None
     return specs.ServiceSpecInput(
-        **{field.name: getattr(shown, field.name) for field in dataclasses.fields(shown) if field.name != "health"},
+        **{
+            field.name: getattr(shown, field.name)
+            for field in dataclasses.fields(shown)
+            if field.name not in ("health", "backoff")
+        },
+        backoff=specs.BackoffInput(**dataclasses.asdict(shown.backoff)),
         health=specs.HealthInput(**{field.name: getattr(health, field.name) for field in dataclasses.fields(health)}),
     )
 
@@ -97,3 +113,9 @@ def test_a_policy_survives_the_way_through_each_face() -> None:
     assert stages.policy_to_domain(given) == POLICY
     stage = Stage(id=StageId(ids.new()), name="Checks", description="", policy=POLICY)
     assert documents.policy_to_domain(documents.stage_from_domain(stage)) == POLICY
+
+
+def test_the_policy_of_an_environment_survives_the_way_through_graphql() -> None:
+    shown = environments.policy_from_domain(ENVIRONMENT)
+    given = environments.EnvironmentPolicyInput(**dataclasses.asdict(shown))
+    assert environments.policy_to_domain(given) == ENVIRONMENT

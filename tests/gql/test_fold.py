@@ -27,10 +27,16 @@ def fold(pipeline: Data, event: Data) -> Data:
             environment["name"] = change["name"]
         case "ConcurrencyChanged", _:
             environment["concurrency"] = change["concurrency"]
+        case "EnvironmentPolicyChanged", _:
+            environment["policy"] = change["environmentPolicy"]
         case "EnvironmentDeleted", _:
             environment["isDeleted"] = True
         case "StageCreated", _:
-            made = {"stageId": change["stage"]["stageId"], "policy": {"concurrency": None}, "services": []}
+            made = {
+                "stageId": change["stage"]["stageId"],
+                "policy": {"concurrency": None, "onFailure": None, "always": False},
+                "services": [],
+            }
             made |= {name: change[name] for name in ("name", "description", "homeOf")}
             stages.insert(change["toPosition"] - 1, made)
         case "StageRenamed" | "StageDescribed" | "StagePolicyChanged" | "StageHomeChanged", dict(stage):

@@ -70,6 +70,16 @@ def _when_it_is_over(environment: Environment) -> Asked:
     return "cancelDeployment", {"deployment": environment.end(environment.do("deploy"))["id"]}
 
 
+def _to_retry_what_succeeded(environment: Environment) -> Asked:
+    return "retryDeployment", _when_it_is_over(environment)[1]
+
+
+def _to_retry_an_older_one(environment: Environment) -> Asked:
+    arguments = _when_it_is_over(environment)[1]
+    environment.end(environment.do("deploy"))
+    return "retryDeployment", arguments
+
+
 def _after_it_was_deleted(environment: Environment) -> Asked:
     environment.do("deleteEnvironment")
     return _in("createStage", name="Checks")(environment)
@@ -198,6 +208,16 @@ CASES: list[tuple[str, Wrong, str]] = [
         _in("deploy"),
         "There is nothing to deploy: the environment has no services, or all are skipped.",
     ),
+    (
+        "NOTHING_TO_RETRY",
+        _to_retry_what_succeeded,
+        "Deployment 1 has nothing to retry: all its services succeeded, were skipped or were removed.",
+    ),
+    (
+        "RETRY_OUTDATED",
+        _to_retry_an_older_one,
+        "Deployment 1 can't be retried, because deployment 2 came after it: deploy, or roll back to deployment 1.",
+    ),
     ("NOT_RUNNABLE", _of_an_image, "Target PROCESS can't run db without a run command."),
     (
         "TARGET_UNAVAILABLE",
@@ -297,6 +317,8 @@ def test_a_change_of_two_streams_is_refused_as_a_whole(environment: Environment)
         ("createStage", "environment", "environment", "ENVIRONMENT_NOT_FOUND"),
         ("deploy", "environment", "environment", "ENVIRONMENT_NOT_FOUND"),
         ("cancelDeployment", "deployment", "deployment", "DEPLOYMENT_NOT_FOUND"),
+        ("retryDeployment", "deployment", "deployment", "DEPLOYMENT_NOT_FOUND"),
+        ("rollBackTo", "deployment", "deployment", "DEPLOYMENT_NOT_FOUND"),
     ],
 )
 def test_an_id_that_is_something_elses_names_nothing(

@@ -11,6 +11,7 @@ from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
 from domain.pipeline.environment import Target
+from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent
 from domain.spec import ServiceType
 from gql import schema
@@ -30,6 +31,7 @@ ENUMS: dict[str, type[Enum]] = {
     "Cancellation": Cancellation,
     "DeploymentEventType": DeploymentEventType,
     "LogKind": LineKind,
+    "OnFailure": OnFailure,
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
     "Phase": Phase,

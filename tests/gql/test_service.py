@@ -11,6 +11,8 @@ WHOLE: Data = {
     "deployTimeout": 30.0,
     "stopGrace": 45.0,
     "retries": 2,
+    "backoff": {"initial": 1.0, "factor": 2.0, "max": 30.0, "jitter": 0.0},
+    "allowFailure": False,
     "image": None,
     "context": None,
     "dockerfile": None,

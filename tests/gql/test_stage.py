@@ -1,6 +1,6 @@
 import pytest
 
-from tests.gql.environment import APPLICATION, CONTAINER, DATABASE, JOB, STAGES, Environment, names, services
+from tests.gql.environment import APPLICATION, CONTAINER, DATABASE, JOB, POLICY, STAGES, Environment, names, services
 from tests.gql.stageline import Data, document
 
 
@@ -23,7 +23,7 @@ def test_a_stage_is_made_where_it_is_asked_for(environment: Environment, place: 
     assert _order(made) == order
     new = next(stage for stage in made["stages"] if stage["name"] == "New")
     assert new["description"] == "what is new"
-    assert (new["homeOf"], new["policy"], new["services"]) == (None, {"concurrency": None}, [])
+    assert (new["homeOf"], new["policy"], new["services"]) == (None, POLICY, [])
     assert environment.pipeline | {"__typename": "Pipeline"} == made
 
 
@@ -41,7 +41,7 @@ def test_a_stage_is_edited_by_its_id_or_its_name_and_the_rest_stays(environment:
     described = environment.do("editStage", stage=id_, description="Before anything starts")["stages"][1]
     assert described == renamed | {"description": "Before anything starts"}
     limited = environment.do("editStage", stage="MIGRATIONS", policy={"concurrency": 2})["stages"][1]
-    assert limited == described | {"policy": {"concurrency": 2}}
+    assert limited == described | {"policy": POLICY | {"concurrency": 2}}
     assert environment.do("editStage", stage=id_, policy={})["stages"][1] == described
 
 

@@ -45,6 +45,12 @@ def _cancelled(environment: Environment) -> str:
     return deployment
 
 
+def _cancelled_while_another_runs(environment: Environment) -> str:
+    waiting = _waiting(environment)
+    environment.stageline.do("cancelDeployment", deployment=waiting)
+    return waiting
+
+
 def _added_to(environment: Environment) -> Data:
     environment.add("api")
     return {"environment": environment.id}
@@ -96,6 +102,8 @@ CHANGES: dict[str, Asked] = {
     "cloneEnvironment": lambda e: _added_to(e) | {"name": "Clone"},
     "deploy": lambda e: {"environment": e.block()["environment"]["id"]},
     "cancelDeployment": lambda e: {"deployment": _waiting(e)},
+    "retryDeployment": lambda e: {"deployment": _cancelled_while_another_runs(e)},
+    "rollBackTo": lambda e: {"deployment": _cancelled_while_another_runs(e)},
 }
 
 # For every mutation that can come to nothing, arguments with which it does.

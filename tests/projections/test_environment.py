@@ -1,16 +1,19 @@
 import pytest
+from msgspec.structs import replace
 
 from domain.deployment.queue import DeploymentAdmitted, DeploymentId
 from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentCreated,
     EnvironmentDeleted,
+    EnvironmentPolicy,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     Target,
     TargetChanged,
 )
 from domain.pipeline.ref import StageId
-from domain.pipeline.stage import StageCreated
+from domain.pipeline.stage import OnFailure, StageCreated
 from domain.project import EnvironmentId, EnvironmentNamed, ProjectId
 from projections import environment
 from projections.engine.views import ListPlace
@@ -20,6 +23,9 @@ from tests.projections.given import STREAM, at, folded, recorded
 
 PROJECT = ProjectId(STREAM)
 created = EnvironmentCreated(project=PROJECT, name="Production", target=Target.PROCESS, concurrency=8)
+
+
+CAREFUL = EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True)
 
 
 def view(
@@ -45,6 +51,7 @@ def view(
         (EnvironmentRenamed(name="Live"), view(2, name="Live")),
         (TargetChanged(target=Target.DOCKER), view(2, target=Target.DOCKER)),
         (ConcurrencyChanged(concurrency=3), view(2, concurrency=3)),
+        (EnvironmentPolicyChanged(policy=CAREFUL), replace(view(2), policy=CAREFUL)),
         (EnvironmentDeleted(), view(2, deleted=True)),
         (StageCreated(stage=StageId(STREAM), name="Build", description="", position=1), view(2)),
     ],

@@ -31,6 +31,8 @@ from domain.deployment.step import (
 from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentDeleted,
+    EnvironmentPolicy,
+    EnvironmentPolicyChanged,
     EnvironmentRenamed,
     Target,
     TargetChanged,
@@ -45,6 +47,7 @@ from domain.pipeline.service import (
     ServiceUnskipped,
 )
 from domain.pipeline.stage import (
+    OnFailure,
     StageCreated,
     StageDeleted,
     StageDescribed,
@@ -78,6 +81,11 @@ def describe(event: PipelineEvent) -> EventView:
     [
         (EnvironmentRenamed(name="Live"), "Production renamed to Live", EventSubject()),
         (TargetChanged(target=Target.DOCKER), "Production: target changed from PROCESS to DOCKER", EventSubject()),
+        (
+            EnvironmentPolicyChanged(policy=EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True)),
+            "Production: on failure CONTINUE, all builds of a stage before its deploys",
+            EventSubject(),
+        ),
         (ConcurrencyChanged(concurrency=3), "Production: 3 at once instead of 8", EventSubject()),
         (EnvironmentDeleted(), "Production deleted", EventSubject()),
         (example.rest, "Rest created at position 3", EventSubject(stage=rest)),

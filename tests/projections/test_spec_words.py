@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from domain.spec import CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
+from domain.spec import Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
 from projections.words.spec import MAX_VALUE, MAX_WORDS, spec_words
 
 
@@ -22,6 +22,10 @@ BEFORE = ServiceSpec(run="./api", build=("make",), ports=(80,), env=env(LEVEL="i
         ),
         (replace(BEFORE, env=BEFORE.env[::-1]), "env: reordered"),
         (replace(BEFORE, run=None, ports=(80, 81), retries=2), "run: ./api → –; ports: 80 → 80, 81; retries: 0 → 2"),
+        (
+            replace(BEFORE, backoff=Backoff(initial=2, factor=1.5, max=60), allow_failure=True),
+            "backoff: 1 s, times 2, at most 30 s → 2 s, times 1.5, at most 60 s; allowFailure: False → True",
+        ),
         (replace(BEFORE, build=("npm ci", "npm test")), "build: make → npm ci, npm test"),
         (replace(BEFORE, build_timeout=0.5), "buildTimeout: 1800 s → 0.5 s"),
         (replace(BEFORE, run="a\nb\x1b[2J"), r'run: ./api → "a\nb\u001b[2J"'),

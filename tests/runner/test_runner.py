@@ -3,24 +3,28 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from application import deployment as writing
+from application.handler import Transaction
+from domain import deployment as deployments
 from domain.deployment.queue import DeploymentId
-from domain.deployment.step import BuildSucceeded, Phase, Status
+from domain.deployment.step import BuildStarted, BuildSucceeded, FailStep, Phase, StartStep, Status, StepRetried
 from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
 from domain.pipeline.environment import Target
-from runner import runner as runners
+from domain.spec import Backoff
 from runner.targets.contract import StepOutput, StepRequest
 from store.log import Author, IdempotencyKey, Receipt, StreamChange
 from store.memory import MemoryLog
 from store.output import OutputSelection
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import MemoryOutput, SqliteOutput
-from tests.runner.world import BUILT, UNBUILT, Faltering, Gate, World, failing
+from tests.runner.world import ANN, BUILT, UNBUILT, Faltering, Gate, World, failing
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -119,11 +123,9 @@ async def test_after_a_failure_what_runs_is_let_end_and_nothing_new_starts(world
     assert world.target.marks == ["begin build slow 1", "begin build broken 1", "end build slow 1"]
 
 
-async def test_a_failed_step_is_tried_again_and_the_output_says_so(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runners, "FIRST_HOLD", 0.01)
-    environment = await world.environment(["api"], spec=replace(BUILT, retries=2))
+async def test_a_failed_step_is_tried_again_and_the_output_says_so(world: World) -> None:
+    spec = replace(BUILT, retries=2, backoff=Backoff(initial=0.01))
+    environment = await world.environment(["api"], spec=spec)
     world.target.on("build api 1", failing("no network"))
     world.target.on("build api 2", failing("still none"))
     id_ = await world.request(environment)
@@ -135,13 +137,10 @@ async def test_a_failed_step_is_tried_again_and_the_output_says_so(
     ]
 
 
-async def test_a_failed_step_waits_longer_each_time_before_it_is_tried_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runners, "FIRST_HOLD", 0.2)
-    monkeypatch.setattr(runners, "LONGEST_HOLD", 0.4)
+async def test_a_failed_step_waits_longer_each_time_before_it_is_tried_again(world: World) -> None:
     world.target.on("build api", failing("no network"))
-    id_ = await world.request(await world.environment(["api"], spec=replace(BUILT, retries=3)))
+    spec = replace(BUILT, retries=3, backoff=Backoff(initial=0.2, max=0.4))
+    id_ = await world.request(await world.environment(["api"], spec=spec))
     await world.runner().drive(id_)
     recorded = await world.log.read(id_)
     starts = [each.recorded_at for each in recorded if each.name == "deployment.BuildStarted"]
@@ -150,14 +149,46 @@ async def test_a_failed_step_waits_longer_each_time_before_it_is_tried_again(
     assert [pause >= least for pause, least in zip(pauses, (0.19, 0.39, 0.39), strict=True)] == [True] * 3
 
 
-async def test_others_start_and_a_cancellation_ends_while_a_step_waits_for_its_retry(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runners, "FIRST_HOLD", 3600.0)
+async def test_a_runner_goes_on_with_the_wait_that_another_one_began(world: World) -> None:
+    world.target.on("build api 1", failing("no network"))
+    spec = replace(BUILT, retries=1, backoff=Backoff(initial=0.5))
+    id_ = await world.request(await world.environment(["api"], spec=spec))
+    first = asyncio.create_task(world.runner().drive(id_))
+    await world.reaches(id_, "StepRetried")
+    first.cancel()
+    assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
+    recorded = await world.log.read(id_)
+    retried = next(each.event for each in recorded if isinstance(each.event, StepRetried))
+    started = [each.recorded_at for each in recorded if isinstance(each.event, BuildStarted)]
+    assert retried.retry_at is not None
+    assert started[1] > retried.retry_at
+    assert (await world.recorded(id_)).count("DeploymentTakenUp") == 2
+
+
+async def test_no_wait_is_longer_than_its_maximum_after_the_clock_was_set_back(world: World) -> None:
+    id_ = await world.request(
+        await world.environment(["api"], spec=replace(BUILT, retries=1, backoff=Backoff(initial=0.05, max=0.05)))
+    )
+
+    async def work(transaction: Transaction) -> DeploymentId:
+        await writing.take_up(transaction, id_, "worker-0")
+        step = (await transaction.load(deployments.decider, id_)).state.startable[0]
+        await writing.report(transaction, id_, StartStep(worker="worker-0", step=step))
+        later = datetime.now(UTC) + timedelta(hours=2)
+        return await writing.report(
+            transaction, id_, FailStep(worker="worker-0", step=step, reason="no network", at=later)
+        )
+
+    await world.handler.transact(work, deployments.decider, ANN)
+    assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
+
+
+async def test_others_start_and_a_cancellation_ends_while_a_step_waits_for_its_retry(world: World) -> None:
     gate = Gate()
     world.target.on("build api", failing("no network"))
     world.target.on("deploy web", gate)
-    id_ = await world.request(await world.environment(["api", "web"], spec=replace(BUILT, retries=1)))
+    spec = replace(BUILT, retries=1, backoff=Backoff(initial=3600, max=3600))
+    id_ = await world.request(await world.environment(["api", "web"], spec=spec))
     driving = asyncio.create_task(world.runner().drive(id_))
     await gate.reached.wait()
     await world.cancel(id_)

@@ -1,0 +1,13 @@
+"""The reaction to a failure, described for the schema."""
+
+from domain.pipeline.stage import OnFailure
+from gql.contract import enum
+
+__all__ = ["OnFailure"]
+
+enum.describe(
+    OnFailure,
+    "The reaction of a deployment when a service fails and may not fail.",
+    STOP="No further step starts, also of later stages; running steps are finished.",
+    CONTINUE="The other services and the later stages go on; the deployment fails at its end.",
+)

@@ -1,0 +1,66 @@
+"""Deployments once more: retries and rollbacks."""
+
+from tests.gql.environment import Environment
+from tests.gql.stageline import Data
+
+
+def _statuses(deployment: Data) -> dict[str, str]:
+    return {each["name"]: each["status"] for stage in deployment["stages"] for each in stage["services"]}
+
+
+def test_a_retry_deploys_what_failed_and_what_never_began(environment: Environment) -> None:
+    mended = environment.stageline.folder / f"mended-{environment.number}"
+    environment.add("second", run=f'[ -e "{mended}" ]')
+    environment.add("third", "APPLICATION", run="sleep 60")
+    environment.add("first", "DATABASE", run="sleep 60")
+    failed = environment.end(environment.do("deploy"))
+    assert _statuses(failed) == {"first": "SUCCEEDED", "second": "FAILED", "third": "CANCELLED"}
+    mended.touch()
+    environment.do("editService", service="first", spec={"run": "exit 1"})  # the specifications of then are retried
+
+    before = environment.stageline.position
+    rehearsed = environment.stageline.do("retryDeployment", deployment=failed["id"], dryRun=True)
+    assert _statuses(rehearsed) == {"first": "SKIPPED", "second": "QUEUED", "third": "QUEUED"}
+    assert environment.stageline.position == before
+
+    retried = environment.stageline.do("retryDeployment", deployment=failed["id"], reason="mended")
+    assert (retried["action"], retried["sourceNumber"], retried["number"]) == ("RETRY", 1, 2)
+    assert retried["pipelineVersion"] == failed["pipelineVersion"] < environment.version
+    over = environment.end(retried)
+    assert over["status"] == "SUCCEEDED"
+    assert _statuses(over) == {"first": "SKIPPED", "second": "SUCCEEDED", "third": "SUCCEEDED"}
+    (planned,) = [
+        event["message"]
+        for event in environment.stageline.everything("deploymentEvents", deployment=over["id"])
+        if event["type"] == "DEPLOYMENT_PLANNED"
+    ]
+    assert planned == f"deployment 2 requested, pipeline version {failed['pipelineVersion']}: retry of deployment 1"
+
+
+def test_a_rollback_deploys_the_specifications_of_then_and_leaves_the_pipeline(environment: Environment) -> None:
+    mark = environment.stageline.folder / f"mark-{environment.number}"
+    environment.add("job", run=f'echo one > "{mark}"')
+    first = environment.end(environment.do("deploy"))
+    environment.do("editService", service="job", spec={"run": f'echo two > "{mark}"'})
+    environment.end(environment.do("deploy"))
+    assert mark.read_text() == "two\n"
+    version = environment.version
+    rolled = environment.end(environment.stageline.do("rollBackTo", deployment=first["id"]))
+    assert (rolled["action"], rolled["sourceNumber"], rolled["status"]) == ("ROLLBACK", 1, "SUCCEEDED")
+    assert (mark.read_text(), environment.version) == ("one\n", version)
+
+
+def test_a_deployment_that_runs_is_not_retried(environment: Environment) -> None:
+    running = environment.block()
+    for mutation in ("retryDeployment", "rollBackTo"):
+        assert environment.stageline.refusal(mutation, deployment=running["id"]) == "ENVIRONMENT_BUSY"
+    over = environment.let_end(running)
+    refused = environment.stageline.refusal("rollBackTo", deployment=over["id"], expectedVersion=over["version"] - 1)
+    assert refused == "VERSION_MISMATCH"
+
+
+def test_a_failure_that_is_allowed_lets_a_deployment_succeed(environment: Environment) -> None:
+    environment.do("addService", name="checks", type="JOB", spec={"run": "exit 1", "allowFailure": True})
+    environment.add("web", "JOB")
+    over = environment.end(environment.do("deploy"))
+    assert (over["status"], _statuses(over)) == ("SUCCEEDED", {"checks": "FAILED", "web": "SUCCEEDED"})
