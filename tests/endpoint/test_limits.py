@@ -262,7 +262,7 @@ def test_the_guide_names_every_limit_and_counts_as_we_do() -> None:
         f"values and names of fields in the variables | {limits.MAX_VALUES:,} | `TOO_MANY_VALUES`",
         f"levels of variables | {limits.MAX_LEVELS} | `VARIABLES_TOO_DEEP`",
         f"a string in the variables, except a pipeline document | {limits.MAX_STRING:,} characters | `STRING_TOO_LONG`",
-        f"items in a list argument: environments, and each filter of a history | {argument.MAX_LIST} | `INVALID",
+        f"items in a list argument: environments, and each filter of a list | {argument.MAX_LIST} | `INVALID",
         f"the search text of a history | {history.MAX_TEXT:,} characters | `INVALID_ARGUMENT`",
         f"reported errors of one document | {limits.MAX_ERRORS} |",
         f"the document of a subscription | {documents.MAX_KEPT:,} characters | `TOO_MANY_CHARACTERS`",
