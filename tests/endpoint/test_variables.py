@@ -38,7 +38,7 @@ LISTS: dict[str, tuple[str, dict[str, object], str]] = {
         {"filter": {"statuses": ["FAILED"] * 101}},
         "101 are given; at most 100",
     ),
-    "DeploymentFilter.actions": (DEPLOYMENTS, {"filter": {"actions": ["STOP"] * 101}}, "101 are given; at most 100"),
+    "DeploymentFilter.actions": (DEPLOYMENTS, {"filter": {"actions": ["DEPLOY"] * 101}}, "101 are given; at most 100"),
     "DeploymentFilter.actors": (DEPLOYMENTS, {"filter": {"actors": ["x"] * 101}}, "101 are given; at most 100"),
     "HistoryFilter.types": (HISTORY, {"filter": {"types": ["SERVICE_ADDED"] * 101}}, "101 are given; at most 100"),
     "HistoryFilter.actors": (HISTORY, {"filter": {"actors": ["x"] * 101}}, "101 are given; at most 100"),
