@@ -245,15 +245,6 @@ class Cycle:
         self.itself = self
 
 
-@pytest.fixture
-def no_collections() -> Iterator[None]:
-    """No automatic collections."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 EVERY_KIND = f"""{{
   cursor @include(if: true)
   projects(first: 5) {{ edges {{ node {{ __typename key: id id name }} }} }}
