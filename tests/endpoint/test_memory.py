@@ -1,9 +1,11 @@
 """Memory: the caches of a node are bounded in bytes, and are freed without a garbage collection."""
 
+import asyncio
 import gc
 import json
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -162,6 +164,19 @@ def test_the_errors_of_a_document_keep_nothing_of_the_request(wrong: str) -> Non
     gone = ask()
     gc.collect()
     assert gone() is None
+
+
+async def test_long_documents_are_parsed_in_few_threads() -> None:
+    await asyncio.gather(*(schema.documents.ready(document(number)) for number in range(8)))
+    parsing = [each for each in threading.enumerate() if each.name.startswith("parser")]
+    assert 0 < len(parsing) <= documents.PARSERS
+
+
+def test_short_invalid_documents_are_few() -> None:
+    for number in range(100):
+        with suppress(GraphQLError):
+            schema.documents.read(f"{{ nothing{number} }}")
+    assert 0 < len(schema.documents.others) <= documents.OTHERS
 
 
 def test_invalid_documents_are_bounded_in_bytes_and_displace_no_valid_one() -> None:
