@@ -68,12 +68,19 @@ class TooManyDocuments(GraphQLError):
 
 
 async def in_thread(work: Callable[Arguments, Result], *given: Arguments.args, **named: Arguments.kwargs) -> Result:
-    """Read or write a document in a thread, because it can take a second; raises `TooManyDocuments`."""
+    """Read or write a document in a thread, because it can take a second; raises `TooManyDocuments`.
+
+    No variable has the future: a fault's traceback refers to this frame, and the future to the fault.
+    """
+    return await _submit(partial(work, *given, **named))
+
+
+def _submit(work: Callable[[], Result]) -> asyncio.Future[Result]:
     if not _places.acquire(blocking=False):
         raise TooManyDocuments
-    running = _threads.submit(partial(work, *given, **named))
+    running = _threads.submit(work)
     running.add_done_callback(lambda _: _places.release())
-    return await asyncio.wrap_future(running)
+    return asyncio.wrap_future(running)
 
 
 class ServiceDocument(DocumentPart, frozen=True):

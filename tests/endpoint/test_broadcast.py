@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
+from uuid import UUID
+from weakref import ref
 
 import pytest
 import uvicorn
@@ -13,10 +16,12 @@ from starlette.types import ASGIApp
 
 from endpoint.identity import Identity
 from endpoint.streams import broadcast, hub, ring, subscription
+from endpoint.streams.broadcast import Broadcast
 from endpoint.streams.subscription import SubscriptionOperation
 from tests.gql import stageline as stageline_
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, served
+from tests.waiting import wait_until
 
 EVENTS = """
 subscription ($environment: ID!, $after: String) {
@@ -28,6 +33,21 @@ subscription ($deployment: ID!, $after: String) {
   deploymentEvents(deployment: $deployment, after: $after) { cursor position type message service { name } attempt }
 }
 """
+
+
+@pytest.fixture
+def broadcasts(monkeypatch: pytest.MonkeyPatch) -> list[ref[Broadcast]]:
+    """The broadcasts that start from now on, in order. Each ends with its last follower."""
+    started: list[ref[Broadcast]] = []
+    initialize = Broadcast.__init__
+
+    def recorded(self: Broadcast, *arguments: Any) -> None:
+        started.append(ref(self))
+        initialize(self, *arguments)
+
+    monkeypatch.setattr(Broadcast, "__init__", recorded)
+    monkeypatch.setattr(hub, "LINGER", 0)
+    return started
 
 
 @pytest.fixture
@@ -304,6 +324,30 @@ def test_subscriptions_beyond_the_maximum_of_broadcasts_are_executed_alone(
         whole = [event["position"] for event in environment.events()]
         following = frames(opened, EVENTS, environment=environment.id)
         assert [event(frame)["position"] for frame in islice(following, len(whole))] == whole
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_a_broadcast_without_followers_is_freed_without_a_collection(
+    tmp_path: Path, broadcasts: list[ref[Broadcast]]
+) -> None:
+    with served(tmp_path) as stageline:
+        environment = Environment(stageline)
+        with stageline.socket() as opened:
+            opened.subscribe("1", EVENTS, environment=environment.id)
+            assert opened.receive()["type"] == "next"
+        (ended,) = broadcasts
+        wait_until(lambda: ended() is None, "the broadcast is freed")
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_a_broadcast_that_failed_is_freed_without_a_collection(
+    tmp_path: Path, broadcasts: list[ref[Broadcast]]
+) -> None:
+    with served(tmp_path) as stageline, stageline.socket() as opened:
+        opened.subscribe("1", EVENTS, environment=f"environment_{UUID(int=0).hex}")
+        assert "errors" in str(opened.receive())
+        (failed,) = broadcasts
+        wait_until(lambda: failed() is None, "the broadcast is freed")
 
 
 def test_the_bytes_are_the_same_under_any_asgi_server(
