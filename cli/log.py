@@ -24,10 +24,10 @@ MAX_LAST = 500
 
 LOGS = document(
     """
-subscription DeploymentLogs($deployment: ID!, $service: ID, $phase: Phase, $attempt: Int, $after: String) {
+subscription DeploymentLogs($deployment: ID!, $service: ID, $phase: StepPhase, $attempt: Int, $after: String) {
   deploymentLogs(deployment: $deployment, service: $service, phase: $phase, attempt: $attempt, after: $after) {
     cursor
-    chunks { number at service { id: serviceId name type } phase attempt kind texts }
+    chunks { number printedAt service { id: serviceId name type } phase attempt kind texts }
     unfinished { service { id: serviceId name type } phase attempt text }
   }
 }
@@ -37,13 +37,14 @@ subscription DeploymentLogs($deployment: ID!, $service: ID, $phase: Phase, $atte
 PAST_LOGS = document(
     """
 query DeploymentLogs(
-  $deployment: ID!, $service: ID, $phase: Phase, $attempt: Int, $text: String, $first: Int, $after: String, $last: Int
+  $deployment: ID!, $service: ID, $phase: StepPhase, $attempt: Int, $text: String
+  $first: Int, $after: String, $last: Int
 ) {
   deploymentLogs(
     deployment: $deployment, service: $service, phase: $phase, attempt: $attempt, text: $text
     first: $first, after: $after, last: $last
   ) {
-    edges { node { number at service { id: serviceId name type } phase attempt kind text } }
+    edges { node { number printedAt service { id: serviceId name type } phase attempt kind text } }
     pageInfo { hasNextPage endCursor }
   }
 }
@@ -55,7 +56,7 @@ class LogLineJson(Struct, rename="camel"):
     """A line of a step's output, or (kind NOTE or FAILURE) a note of Stageline about it."""
 
     number: int
-    at: datetime
+    printed_at: datetime
     service: ServiceRefJson
     phase: str
     attempt: int
@@ -64,7 +65,8 @@ class LogLineJson(Struct, rename="camel"):
 
     def line(self) -> str:
         note = "" if self.kind == "LINE" else "# "
-        return f"{self.at.astimezone():%H:%M:%S}  {plain(self.service.name)} {self.phase.lower()} | {note}{self.text}"
+        at = f"{self.printed_at.astimezone():%H:%M:%S}"
+        return f"{at}  {plain(self.service.name)} {self.phase.lower()} | {note}{self.text}"
 
 
 class UnfinishedLineJson(Struct, rename="camel"):

@@ -54,7 +54,7 @@ def read(source: Path) -> SpecJson:
     except (ValueError, LookupError, AttributeError, yaml.YAMLError, ValidationError) as error:
         raise Misused(f"{source} is not a specification: {' '.join(str(error).split())}") from error
     folder = Path.cwd() if is_stdin else source.absolute().parent
-    for name in ("directory", "context"):
+    for name in ("working_directory", "build_context"):
         if path := getattr(spec, name):
             setattr(spec, name, files.absolute(path, folder))
     return spec

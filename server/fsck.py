@@ -88,7 +88,7 @@ class CheckResult(Struct):
 class FsckReport(Struct, kw_only=True, rename="camel"):
     """The output with `--json`."""
 
-    position: int
+    log_position: int
     read_models: int
     seconds: float
     findings: Sequence[str]
@@ -103,7 +103,9 @@ def fsck(settings: Settings, as_json: bool = False) -> None:
         sys.exit(str(reason))
     taken = time.monotonic() - began
     if as_json:
-        report = FsckReport(position=position, read_models=len(PROJECTIONS), seconds=round(taken, 3), findings=findings)
+        report = FsckReport(
+            log_position=position, read_models=len(PROJECTIONS), seconds=round(taken, 3), findings=findings
+        )
         print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
         verdict = f"{len(findings) or 'no'} problem{'' if len(findings) == 1 else 's'} found"

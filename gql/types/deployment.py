@@ -9,7 +9,6 @@ from strawberry import ID, Private
 
 from domain.deployment import queue as queues
 from domain.deployment.queue import Action, DeploymentId
-from domain.deployment.state import Cancellation
 from domain.errors import DeploymentNotFound, EnvironmentNotFound
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
@@ -42,7 +41,7 @@ from gql.types.ref import (
 )
 from gql.types.service import Service
 from gql.types.stage import Stage
-from gql.types.step import Phase, Status
+from gql.types.step import Cancellation, Phase, Status
 from gql.types.stream import DEPLOYMENT
 from gql.types.stream import page as event_page
 from projections.deployment import MAX_NARROWED, DeploymentQuery, DeploymentSummary, DeploymentView, StageView
@@ -53,15 +52,10 @@ from projections.step import ServiceView, StepView
 enum.describe(
     Action,
     "The effect of a deployment on the services of its plan.",
+    name="DeploymentAction",
     DEPLOY="Build and deploy the services, stage by stage.",
     RETRY="Build and deploy the services that an earlier deployment did not deploy, with its specifications.",
     ROLLBACK="Build and deploy the services with the specifications that an earlier deployment pinned.",
-)
-enum.describe(
-    Cancellation,
-    "The kind of cancellation of a deployment.",
-    SAFE="No step starts any more; running steps are finished.",
-    FORCED="Running steps are stopped, too.",
 )
 
 
@@ -70,7 +64,7 @@ class StepFailure:
     stage: StageRef = strawberry.field(description="The stage of the service.")
     service: ServiceRef = strawberry.field(description="The service.")
     phase: Phase = strawberry.field(description="The step.")
-    reason: str = strawberry.field(description="The reason of the failure.")
+    failure_reason: str = strawberry.field(description="The reason of the failure.")
 
 
 @strawberry.type(description="An attempt of a step.")
@@ -79,7 +73,7 @@ class StepAttempt:
     status: Status = strawberry.field(description="Status of the attempt; FAILED also if the step was retried.")
     started_at: datetime | None = strawberry.field(description="When the attempt started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the attempt ended; null if it has not.")
-    reason: str | None = strawberry.field(description="The reason why the attempt failed, if it did.")
+    failure_reason: str | None = strawberry.field(description="The reason why the attempt failed, if it did.")
 
 
 @strawberry.type(description="The progress of one step of a service.")
@@ -88,7 +82,7 @@ class Step:
     attempt: int = strawberry.field(description="Number of the current attempt, from 1.")
     started_at: datetime | None = strawberry.field(description="When the step started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the step ended; null if it has not.")
-    reason: str | None = strawberry.field(description="The reason why the last attempt failed.")
+    failure_reason: str | None = strawberry.field(description="The reason why the last attempt failed.")
     attempts: list[StepAttempt] = strawberry.field(description="All attempts, oldest first, with the current one.")
     retry_at: datetime | None = strawberry.field(
         description="When the failed step is tried again; null if it does not wait for that."
@@ -486,7 +480,7 @@ def _failure(view: DeploymentView) -> StepFailure | None:
         stage=stage_ref(stage.id, stage.name),
         service=service_ref(service.id, service.name, service.type),
         phase=failure.phase,
-        reason=failure.reason,
+        failure_reason=failure.reason,
     )
 
 
@@ -524,7 +518,7 @@ def _step(view: StepView) -> Step:
         attempt=view.attempt,
         started_at=view.started_at,
         finished_at=view.finished_at,
-        reason=view.reason,
+        failure_reason=view.reason,
         attempts=_attempts(view),
         retry_at=view.retry_at,
     )
@@ -537,7 +531,7 @@ def _attempts(view: StepView) -> list[StepAttempt]:
             status=Status.FAILED,
             started_at=each.started_at,
             finished_at=each.finished_at,
-            reason=each.reason,
+            failure_reason=each.reason,
         )
         for each in view.retried
     ]
@@ -546,7 +540,7 @@ def _attempts(view: StepView) -> list[StepAttempt]:
         status=view.status,
         started_at=view.started_at,
         finished_at=view.finished_at,
-        reason=view.reason if view.status is Status.FAILED else None,
+        failure_reason=view.reason if view.status is Status.FAILED else None,
     )
     return [*retried, current]
 

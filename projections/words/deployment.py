@@ -45,7 +45,7 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
         case DeploymentStarted():
             return EventWords(f"deployment {deployment.number} started")
         case DeploymentTakenUp(worker=worker):
-            return EventWords(f"deployment {deployment.number} taken up by {worker}", EventSubject(detail=worker))
+            return EventWords(f"deployment {deployment.number} taken up by {worker}", EventSubject(worker=worker))
         case StageStarted():
             return _stage_run_words(deployment, event.stage, "started")
         case StageSkipped():
@@ -55,13 +55,13 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
         case StageFailed():
             return _stage_run_words(deployment, event.stage, "failed")
         case CancellationRequested(forced=True):
-            return EventWords("cancellation requested, by force", EventSubject(detail=Cancellation.FORCED))
+            return EventWords("cancellation requested, by force", EventSubject(cancellation=Cancellation.FORCED))
         case CancellationRequested():
-            return EventWords("cancellation requested", EventSubject(detail=Cancellation.SAFE))
+            return EventWords("cancellation requested", EventSubject(cancellation=Cancellation.SAFE))
         case DeploymentSucceeded():
             return EventWords(f"deployment {deployment.number} succeeded")
         case DeploymentFailed(service=id_, phase=phase, reason=reason):
-            subject = _step_subject(deployment, id_, phase=phase, detail=reason)
+            subject = _step_subject(deployment, id_, phase=phase, failure_reason=reason)
             message = f"deployment {deployment.number} failed: {_name(subject)}: {_lower(phase)} failed"
             return EventWords(message, subject)
         case DeploymentCancelled():
@@ -75,10 +75,10 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
     def subject(
         phase: Phase | None = None,
         attempt: int | None = None,
-        detail: str | None = None,
+        failure_reason: str | None = None,
         ports: tuple[int, ...] | None = None,
     ) -> EventSubject:
-        return _step_subject(deployment, event.service, phase, attempt, detail, ports)
+        return _step_subject(deployment, event.service, phase, attempt, failure_reason, ports)
 
     match event:
         case BuildStarted(attempt=attempt):
@@ -116,7 +116,7 @@ def _step_subject(
     id_: ServiceId,
     phase: Phase | None = None,
     attempt: int | None = None,
-    detail: str | None = None,
+    failure_reason: str | None = None,
     ports: tuple[int, ...] | None = None,
 ) -> EventSubject:
     stage, service = next(
@@ -127,7 +127,7 @@ def _step_subject(
         service=NamedService(id=service.id, name=service.name, type=service.type),
         phase=phase,
         attempt=attempt,
-        detail=detail,
+        failure_reason=failure_reason,
         ports=ports,
     )
 

@@ -2,9 +2,8 @@
 
 from msgspec import Struct
 
-from domain.deployment.step import (
-    Phase,
-)
+from domain.deployment.state import Cancellation
+from domain.deployment.step import Phase
 from domain.pipeline.ref import ServiceId, StageId
 from domain.spec import ServiceType
 
@@ -27,14 +26,16 @@ class NamedService(Struct, frozen=True, kw_only=True):
 class EventSubject(Struct, frozen=True, kw_only=True):
     """The things that an event is about. After a rename it is the new name.
 
-    *detail* is the reason of a failure, the worker of a deployment, or the kind of a cancellation.
+    *worker* is the one that took over a deployment.
     """
 
     stage: NamedStage | None = None
     service: NamedService | None = None
     phase: Phase | None = None
     attempt: int | None = None
-    detail: str | None = None
+    failure_reason: str | None = None
+    worker: str | None = None
+    cancellation: Cancellation | None = None
     ports: tuple[int, ...] | None = None
 
 

@@ -45,7 +45,7 @@ def test_deployments_are_listed_and_shown(deployed: Shell) -> None:
     assert SUMMARY | {"stages", "version", "cursor", "cancelledBy", "waitsFor"} == set(shown)
     (service,) = shown["stages"][1]["services"]
     assert {"id", "name", "type", "status", "ports", "build", "deploy"} == set(service)
-    assert {"status", "attempt", "startedAt", "finishedAt", "reason"} == set(service["build"])
+    assert {"status", "attempt", "startedAt", "finishedAt", "failureReason"} == set(service["build"])
     assert shown == deployed.done("deployment", "show", shown["id"], "--json").json
 
     text = deployed.done("deployment", "show", "1").out
@@ -66,11 +66,14 @@ def test_a_deployment_that_is_not_there_is_refused(staging: Shell) -> None:
 def test_events_are_printed_once_each(deployed: Shell) -> None:
     events = deployed.done("deployment", "events", "--json").objects
     assert list(range(1, len(events) + 1)) == [event["version"] for event in events]
-    assert (events[0]["type"], events[-1]["type"]) == ("DEPLOYMENT_PLANNED", "DEPLOYMENT_SUCCEEDED")
+    assert (events[0]["deploymentEventType"], events[-1]["deploymentEventType"]) == (
+        "DEPLOYMENT_PLANNED",
+        "DEPLOYMENT_SUCCEEDED",
+    )
     assert {
-        *("id", "cursor", "position", "version", "type", "recordedAt", "actor", "origin", "reason"),
+        *("id", "cursor", "logPosition", "version", "deploymentEventType", "recordedAt", "actor", "origin", "reason"),
         "message",
-        *("stage", "service", "phase", "attempt", "detail", "ports"),
+        *("stage", "service", "phase", "attempt", "failureReason", "worker", "cancellation", "ports"),
     } == set(events[0])
     assert events == deployed.done("deployment", "events", "-f", "--json").objects
     lines = deployed.done("deployment", "events", "2").lines
@@ -92,7 +95,7 @@ def test_logs_are_printed_of_all_services_or_of_one(deployed: Shell) -> None:
     (line,) = deployed.done("deployment", "logs", "Other job").lines
     assert line.endswith("  Other job deploy | other")
     (line,) = deployed.done("deployment", "logs", "Other job", "--json").objects
-    assert {"number", "at", "service", "phase", "attempt", "kind", "text"} == set(line)
+    assert {"number", "printedAt", "service", "phase", "attempt", "kind", "text"} == set(line)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:1"])

@@ -78,7 +78,8 @@ def test_another_encoding_is_named_for_files_and_for_stdin(
 
 
 def test_a_document_on_stdin_keeps_values_as_they_are_written(staging: Shell) -> None:
-    text = "stages:\n- name: a\n  services:\n  - {name: x, type: JOB, spec: {run: 'true', env: {A: 1.10, B: yes}}}\n"
+    spec = "{runCommand: 'true', env: {A: 1.10, B: yes}}"
+    text = f"stages:\n- name: a\n  services:\n  - {{name: x, type: JOB, spec: {spec}}}\n"
     done = subprocess.run(
         command("pipeline", "apply", "-f", "-"), input=text.encode(), env=staging.env, capture_output=True, check=False
     )

@@ -266,7 +266,9 @@ PAGE = """query ($environment: ID!, $first: Int!) {
   pipelineHistory(environment: $environment, first: $first) { edges { node { id version message } } }
 }"""
 DIFFERENCE = """query ($environment: ID!, $to: Int!) {
-  pipelineDiff(environment: $environment, from: { version: 1 }, to: { version: $to }) { differences { message } }
+  pipelineDiff(environment: $environment, from: { version: 1 }, to: { version: $to }) {
+    differences { change { message } }
+  }
 }"""
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from domain.errors import InvalidDocument
 from gql.document import pipeline as documents
-from gql.document.spec import VariableDocument
+from gql.document.spec import EnvironmentVariableDocument
 
 AS_WRITTEN = [
     *("1.10", "0755", "12:30", "1_000", "0x1F", "0b11", "0o17", "1e3", "-0", "+1", ".inf", ".nan", "190:20:30"),
@@ -64,6 +64,6 @@ def test_a_value_in_json_arrives_as_it_is_written(written: str, text: str) -> No
     assert variables(given) == {"A": text, "B": "\u00e9"}
     assert documents.read(given).stages[0].services[0].spec.retries == 2
     (variable,) = documents.read(given).stages[0].services[1].spec.env
-    assert variable == VariableDocument(name="A", value=text)
+    assert variable == EnvironmentVariableDocument(name="A", value=text)
     with pytest.raises(InvalidDocument):
         variables(whole.replace('"A": 0', '"A": null'))

@@ -3,6 +3,7 @@
 import pytest
 
 from domain.deployment.state import (
+    Cancellation,
     CancellationRequested,
     DeploymentCancelled,
     DeploymentEvent,
@@ -109,12 +110,12 @@ def describe(event: PipelineEvent) -> EventView:
         ),
         (
             StageHomeChanged(stage=SHIP, home_of=ServiceType.JOB),
-            "Ship: home of each new JOB",
+            "Ship: default for new services of type JOB",
             EventSubject(stage=ship),
         ),
         (
             StageHomeChanged(stage=SHIP, home_of=None),
-            "Ship: no home of new services any more",
+            "Ship: no longer the default for a type of services",
             EventSubject(stage=ship),
         ),
         (StageDeleted(stage=SHIP), "Ship deleted", EventSubject(stage=ship)),
@@ -130,7 +131,7 @@ def describe(event: PipelineEvent) -> EventView:
         ),
         (
             ServiceConfigured(service=API, spec=ServiceSpec()),
-            "api: specification changed: directory: api → –; build: make → –; run: ./api → –",
+            "api: specification changed: workingDirectory: api → –; buildCommands: make → –; runCommand: ./api → –",
             EventSubject(stage=build, service=api),
         ),
         (
@@ -187,19 +188,23 @@ first = NamedStage(id=STAGE, name="first stage")
     ("event", "words", "subject"),
     [
         (DeploymentStarted(), "deployment 1 started", EventSubject()),
-        (DeploymentTakenUp(worker="w1"), "deployment 1 taken up by w1", EventSubject(detail="w1")),
+        (DeploymentTakenUp(worker="w1"), "deployment 1 taken up by w1", EventSubject(worker="w1")),
         (StageStarted(stage=STAGE), "first stage started", EventSubject(stage=first)),
         (StageSkipped(stage=STAGE), "first stage skipped", EventSubject(stage=first)),
         (StageSucceeded(stage=STAGE), "first stage succeeded", EventSubject(stage=first)),
         (StageFailed(stage=STAGE), "first stage failed", EventSubject(stage=first)),
-        (CancellationRequested(forced=False), "cancellation requested", EventSubject(detail="SAFE")),
-        (CancellationRequested(forced=True), "cancellation requested, by force", EventSubject(detail="FORCED")),
+        (CancellationRequested(forced=False), "cancellation requested", EventSubject(cancellation=Cancellation.SAFE)),
+        (
+            CancellationRequested(forced=True),
+            "cancellation requested, by force",
+            EventSubject(cancellation=Cancellation.FORCED),
+        ),
         (DeploymentSucceeded(), "deployment 1 succeeded", EventSubject()),
         (DeploymentCancelled(), "deployment 1 cancelled", EventSubject()),
         (
             DeploymentFailed(stage=STAGE, service=SERVICE, phase=Phase.BUILD, reason="exit code 1"),
             "deployment 1 failed: api: build failed",
-            EventSubject(stage=first, service=backend, phase=Phase.BUILD, detail="exit code 1"),
+            EventSubject(stage=first, service=backend, phase=Phase.BUILD, failure_reason="exit code 1"),
         ),
         (
             BuildStarted(service=SERVICE, attempt=1),
@@ -219,7 +224,7 @@ first = NamedStage(id=STAGE, name="first stage")
         (
             BuildFailed(service=SERVICE, attempt=1, reason="exit code 1"),
             "api: build failed: exit code 1",
-            EventSubject(stage=first, service=backend, phase=Phase.BUILD, attempt=1, detail="exit code 1"),
+            EventSubject(stage=first, service=backend, phase=Phase.BUILD, attempt=1, failure_reason="exit code 1"),
         ),
         (
             BuildSkipped(service=SERVICE),
@@ -244,12 +249,12 @@ first = NamedStage(id=STAGE, name="first stage")
         (
             ServiceDeployFailed(service=SERVICE, attempt=1, reason="not healthy"),
             "api: deploy failed: not healthy",
-            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, detail="not healthy"),
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, failure_reason="not healthy"),
         ),
         (
             StepRetried(service=SERVICE, phase=Phase.DEPLOY, attempt=1, reason="not healthy"),
             "api: deploy attempt 1 failed and will be tried again: not healthy",
-            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, detail="not healthy"),
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, failure_reason="not healthy"),
         ),
         (ServiceCancelled(service=SERVICE), "api: cancelled", EventSubject(stage=first, service=backend)),
     ],
