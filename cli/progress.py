@@ -15,6 +15,7 @@ from cli.run import (
     RefJson,
     ServiceRefJson,
     StepJson,
+    WaitJson,
     because,
 )
 from cli.text import plain
@@ -81,6 +82,12 @@ class DeploymentEventJson(Struct, rename="camel"):
 
 def read(data: Data) -> DeploymentEventJson:
     return convert(data, DeploymentEventJson)
+
+
+def says(event: DeploymentEventJson, wait: WaitJson) -> bool:
+    """Return whether *event* says what *wait* does, but for the time that it has lasted."""
+    is_same = event.type == "WAIT_STARTED" and event.detail == wait.reason
+    return is_same and (wait.reason == "MACHINE" or event.message.endswith(wait.message))
 
 
 def cancellation(client: Client, deployment: DeploymentJson) -> DeploymentEventJson | None:

@@ -13,6 +13,7 @@ from domain import pipeline as pipelines
 from domain.deployment import queue as queues
 from domain.deployment import state as deployments
 from domain.deployment import step as steps
+from domain.deployment import wait as waits
 from domain.pipeline.environment import EnvironmentCreated
 from domain.pipeline.state import Pipeline
 from domain.project import EnvironmentId, ProjectId
@@ -44,6 +45,8 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     deployments.DeploymentPlanned: "The deployment was queued, with the current pipeline as its plan.",
     deployments.DeploymentStarted: "The deployment started.",
     deployments.DeploymentTakenUp: "A worker took over the deployment.",
+    waits.WaitStarted: "The deployment waits, or waits for something else than before.",
+    waits.WaitEnded: "The thing that the deployment waited for is there again.",
     deployments.StageStarted: "A stage started.",
     deployments.StageSkipped: "A stage was skipped: it has nothing to deploy.",
     deployments.StageSucceeded: "All services of a stage are deployed.",
@@ -117,7 +120,7 @@ class DeploymentEvent(Event):
     phase: Phase | None = strawberry.field(description="The step that the event is about, if any.")
     attempt: int | None = strawberry.field(description="The attempt of the step, from 1; null without a step.")
     detail: str | None = strawberry.field(
-        description="The reason of a failure, the worker of the deployment, or the kind of cancellation."
+        description="The reason of a failure or of a wait, the worker of the deployment, or the kind of cancellation."
     )
     ports: list[int] | None = strawberry.field(description="The ports of a deployed service.")
 

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import strawberry
 
-from application.worker import WaitReason, wait_of
+from application.worker import wait_of
+from domain.deployment.wait import WaitReason
 from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.contract import enum

@@ -27,7 +27,7 @@ class NamedService(Struct, frozen=True, kw_only=True):
 class EventSubject(Struct, frozen=True, kw_only=True):
     """The things that an event is about. After a rename it is the new name.
 
-    *detail* is the reason of a failure, the worker of a deployment, or the kind of a cancellation.
+    *detail* is the reason of a failure or of a wait, the worker of a deployment, or the kind of a cancellation.
     """
 
     stage: NamedStage | None = None

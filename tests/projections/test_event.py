@@ -28,6 +28,7 @@ from domain.deployment.step import (
     ServiceDeployStarted,
     StepRetried,
 )
+from domain.deployment.wait import WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentDeleted,
@@ -194,6 +195,36 @@ first = NamedStage(id=STAGE, name="first stage")
         (StageFailed(stage=STAGE), "first stage failed", EventSubject(stage=first)),
         (CancellationRequested(forced=False), "cancellation requested", EventSubject(detail="SAFE")),
         (CancellationRequested(forced=True), "cancellation requested, by force", EventSubject(detail="FORCED")),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.DEPLOYMENT, number=3)),
+            "waits: deployment 3 of the environment must end first",
+            EventSubject(detail="DEPLOYMENT"),
+        ),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.DEPLOYMENT, number=3, more=2)),
+            "waits: deployment 3 and 2 more of the environment must end first",
+            EventSubject(detail="DEPLOYMENT"),
+        ),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.MACHINE, machine="ant")),
+            "waits: the workers of machine ant are silent",
+            EventSubject(detail="MACHINE"),
+        ),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.WORKER)),
+            "waits: no worker runs",
+            EventSubject(detail="WORKER"),
+        ),
+        (
+            WaitEnded(cause=WaitCause(reason=WaitReason.MACHINE, machine="ant")),
+            "waits no longer: the workers of machine ant answer again",
+            EventSubject(detail="MACHINE"),
+        ),
+        (
+            WaitEnded(cause=WaitCause(reason=WaitReason.WORKER)),
+            "waits no longer: a worker runs",
+            EventSubject(detail="WORKER"),
+        ),
         (DeploymentSucceeded(), "deployment 1 succeeded", EventSubject()),
         (DeploymentCancelled(), "deployment 1 cancelled", EventSubject()),
         (
