@@ -20,7 +20,7 @@ from cli.command import command, group
 from cli.diff import CHANGE, ExitCode
 from cli.errors import Failed, Misused
 from cli.output import Output, write
-from cli.private import private
+from cli.private import replaced
 from cli.scope import Scope, environment_names, project_names
 from cli.text import plain
 
@@ -125,11 +125,8 @@ def export(
     if target is None:
         write(text.rstrip("\n"))
         return
-    try:
-        with open(target, "w", encoding="utf-8", opener=private) as file:  # services' variables may be secrets
-            file.write(text.rstrip("\n") + "\n")
-    except OSError as error:
-        raise Failed(f"Can't write {target}: {error.strerror or error}.") from error
+    with replaced(target) as file:  # with mode 0600: services' variables may be secrets
+        file.write(text.rstrip("\n").encode() + b"\n")
 
 
 @command(

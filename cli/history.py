@@ -147,7 +147,11 @@ class HistoryOptions:
     by: Annotated[
         list[str] | None,
         typer.Option(
-            "--by", metavar="ACTOR", help="Events of this actor: id or display name. Repeatable.", show_default=False
+            "--by",
+            metavar="ACTOR",
+            autocompletion=complete.names(names.actor_names),
+            help="Events of this actor: id, display name or former one. Repeatable.",
+            show_default=False,
         ),
     ] = None
     stage: Annotated[

@@ -10,10 +10,10 @@ from msgspec import Struct, convert
 
 from cli import lazy, run
 from cli.client import Client, Data, Variables, document
-from cli.errors import Failed, Interrupted
+from cli.errors import Interrupted
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
-from cli.private import private
+from cli.private import replaced
 from cli.run import ServiceRefJson
 from cli.text import plain
 
@@ -161,10 +161,10 @@ def download(client: Client, deployment: str, selection: Variables, path: Path) 
             if response.status_code != lazy.httpx.codes.OK:
                 response.read()
                 raise server.refusal(response)
-            with open(path, "wb", opener=private) as file:
-                file.writelines(response.iter_raw())
-                return file.tell()
+            with replaced(path) as file:
+                size = 0
+                for chunk in response.iter_raw():
+                    size += file.write(chunk)
+            return size
     except (lazy.httpx.HTTPError, lazy.httpx.InvalidURL) as error:
         raise server.not_reachable(f"the download broke off: {error}") from error
-    except OSError as error:
-        raise Failed(f"Can't write {path}: {error.strerror or error}.") from error

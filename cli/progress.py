@@ -15,6 +15,7 @@ from cli.run import (
     RefJson,
     ServiceRefJson,
     StepJson,
+    WaitJson,
     because,
 )
 from cli.text import plain
@@ -25,7 +26,7 @@ CANCELLED = "CANCELLATION_REQUESTED"
 EVENT = """
 fragment EventFields on DeploymentEvent {
   id cursor logPosition version deploymentEventType recordedAt actor { id name } origin reason message
-  stage { id: stageId name } service { id: serviceId name type } phase attempt failureReason worker cancellation ports
+  stage { id: stageId name } service { id: serviceId name type } phase attempt failureReason waitReason worker cancellation ports
 }
 """
 
@@ -67,6 +68,7 @@ class DeploymentEventJson(Struct, rename="camel"):
     phase: str | None
     attempt: int | None
     failure_reason: str | None
+    wait_reason: str | None
     worker: str | None
     cancellation: str | None
     ports: list[int] | None
@@ -83,6 +85,12 @@ class DeploymentEventJson(Struct, rename="camel"):
 
 def read(data: Data) -> DeploymentEventJson:
     return convert(data, DeploymentEventJson)
+
+
+def says(event: DeploymentEventJson, wait: WaitJson) -> bool:
+    """Return whether *event* says what *wait* does, but for the time that it has lasted."""
+    is_same = event.deployment_event_type == "WAIT_STARTED" and event.wait_reason == wait.reason
+    return is_same and (wait.reason == "MACHINE" or event.message.endswith(wait.message))
 
 
 def cancellation(client: Client, deployment: DeploymentJson) -> DeploymentEventJson | None:

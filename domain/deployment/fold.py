@@ -28,6 +28,7 @@ from domain.deployment.state import (
     WholeEvent,
 )
 from domain.deployment.step import BuildFailed, Phase, ServiceRun, Status, StepEvent, StepRun
+from domain.deployment.wait import WaitEnded, WaitStarted
 from domain.pipeline.ref import StageId
 
 
@@ -66,7 +67,11 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
         case DeploymentStarted():
             return replace(deployment, status=Status.RUNNING)
         case DeploymentTakenUp(worker=worker):
-            return replace(deployment, worker=worker)
+            return replace(deployment, worker=worker, wait=None)
+        case WaitStarted(cause=cause):
+            return replace(deployment, wait=cause)
+        case WaitEnded():
+            return replace(deployment, wait=None)
         case StageStarted(stage=stage):
             return _with_stage(deployment, stage, Status.RUNNING)
         case StageSkipped(stage=stage):

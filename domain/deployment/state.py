@@ -19,6 +19,7 @@ from domain.deployment.step import (
     StepCommand,
     StepEvent,
 )
+from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitStarted
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
@@ -85,6 +86,8 @@ WholeEvent = (
     DeploymentPlanned
     | DeploymentStarted
     | DeploymentTakenUp
+    | WaitStarted
+    | WaitEnded
     | StageStarted
     | StageSkipped
     | StageSucceeded
@@ -129,7 +132,7 @@ class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool = False
 
 
-DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | AdvanceDeployment | CancelDeployment
+DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | AdvanceDeployment | CancelDeployment | RecordWait
 
 
 class StageRun(Struct, frozen=True, kw_only=True, gc=False):
@@ -174,7 +177,7 @@ class Cancellation(StrEnum):
 
 
 class Deployment(Struct, frozen=True, kw_only=True, gc=False):
-    """A deployment; `environment` is None until it is planned, and `worker` carries it out.
+    """A deployment; `environment` is None until it is planned, `worker` carries it out, and it waits because of `wait`.
 
     `places` maps each service's id, as an integer, to the indexes of its stage and of itself in that stage.
     """
@@ -189,6 +192,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     places: Mapping[int, tuple[int, int]] = {}
     failure: Failure | None = None
     cancellation: Cancellation | None = None
+    wait: WaitCause | None = None
 
     @property
     def current(self) -> StageRun | None:

@@ -13,6 +13,7 @@ from domain import pipeline as pipelines
 from domain.deployment import queue as queues
 from domain.deployment import state as deployments
 from domain.deployment import step as steps
+from domain.deployment import wait as waits
 from domain.pipeline.environment import EnvironmentCreated
 from domain.pipeline.state import Pipeline
 from domain.project import EnvironmentId, ProjectId
@@ -35,7 +36,7 @@ from gql.types.ref import (
     service_ref,
     stage_ref,
 )
-from gql.types.step import Cancellation, Phase
+from gql.types.step import Cancellation, Phase, WaitReason
 from projections.event import EventView
 from projections.history import HistoryView
 from store.log import Origin, RecordedEvent
@@ -44,6 +45,8 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     deployments.DeploymentPlanned: "The deployment was queued, with the current pipeline as its plan.",
     deployments.DeploymentStarted: "The deployment started.",
     deployments.DeploymentTakenUp: "A worker took over the deployment.",
+    waits.WaitStarted: "The deployment waits, or waits for something else than before.",
+    waits.WaitEnded: "The thing that the deployment waited for is there again.",
     deployments.StageStarted: "A stage started.",
     deployments.StageSkipped: "A stage was skipped: it has nothing to deploy.",
     deployments.StageSucceeded: "All services of a stage are deployed.",
@@ -117,6 +120,9 @@ class DeploymentEvent(Event):
     phase: Phase | None = strawberry.field(description="The step that the event is about, if any.")
     attempt: int | None = strawberry.field(description="The attempt of the step, from 1; null without a step.")
     failure_reason: str | None = strawberry.field(description="The reason of a failure; null if nothing failed.")
+    wait_reason: WaitReason | None = strawberry.field(
+        description="The kind of wait that began or ended; null with another event."
+    )
     worker: str | None = strawberry.field(
         description="Name of the worker that took over the deployment; null with another event."
     )
@@ -197,6 +203,7 @@ def deployment_event(view: EventView, epoch: str) -> DeploymentEvent:
         phase=subject.phase,
         attempt=subject.attempt,
         failure_reason=subject.failure_reason,
+        wait_reason=subject.wait_reason,
         worker=subject.worker,
         cancellation=subject.cancellation,
         ports=None if subject.ports is None else list(subject.ports),

@@ -1,10 +1,11 @@
-"""Steps of a service: their phases and statuses, and how they are cancelled."""
+"""Steps of a service: their phases and statuses, how they are cancelled, and what keeps them waiting."""
 
 from domain.deployment.state import Cancellation
 from domain.deployment.step import Phase, Status
+from domain.deployment.wait import WaitReason
 from gql.contract import enum
 
-__all__ = ["Cancellation", "Phase", "Status"]
+__all__ = ["Cancellation", "Phase", "Status", "WaitReason"]
 
 enum.describe(
     Status,
@@ -29,4 +30,11 @@ enum.describe(
     "The kind of cancellation of a deployment.",
     SAFE="No step starts any more; running steps are finished.",
     FORCED="Running steps are stopped, too.",
+)
+enum.describe(
+    WaitReason,
+    "The reason why an open deployment does not go on.",
+    DEPLOYMENT="Another deployment of the environment comes before it.",
+    MACHINE="The workers of the machine that its environment is bound to are silent.",
+    WORKER="No worker runs.",
 )

@@ -32,6 +32,7 @@ from domain.deployment.step import (
     StepEvent,
     StepRetried,
 )
+from domain.deployment.wait import WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.ref import ServiceId, StageId
 from projections.words.subject import EventSubject, EventWords, NamedService, NamedStage
 
@@ -46,6 +47,11 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             return EventWords(f"deployment {deployment.number} started")
         case DeploymentTakenUp(worker=worker):
             return EventWords(f"deployment {deployment.number} taken up by {worker}", EventSubject(worker=worker))
+        case WaitStarted(cause=cause):
+            return EventWords(f"waits: {_cause_words(cause)}", EventSubject(wait_reason=cause.reason))
+        case WaitEnded(cause=cause):
+            end = "a worker runs" if cause.machine is None else f"the workers of machine {cause.machine} answer again"
+            return EventWords(f"waits no longer: {end}", EventSubject(wait_reason=cause.reason))
         case StageStarted():
             return _stage_run_words(deployment, event.stage, "started")
         case StageSkipped():
@@ -69,6 +75,19 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
         case _:
             text, subject = _step_event_words(deployment, event)
             return EventWords(f"{_name(subject)}: {text}", subject)
+
+
+def _cause_words(cause: WaitCause) -> str:
+    match cause.reason:
+        case WaitReason.DEPLOYMENT:
+            more = f" and {cause.more} more" if cause.more else ""
+            return f"deployment {cause.number}{more} of the environment must end first"
+        case WaitReason.MACHINE:
+            return f"the workers of machine {cause.machine} are silent"
+        case WaitReason.WORKER:
+            return "no worker runs"
+        case _:
+            assert_never(cause.reason)
 
 
 def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, EventSubject]:

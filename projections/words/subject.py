@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from domain.deployment.state import Cancellation
 from domain.deployment.step import Phase
+from domain.deployment.wait import WaitReason
 from domain.pipeline.ref import ServiceId, StageId
 from domain.spec import ServiceType
 
@@ -26,7 +27,7 @@ class NamedService(Struct, frozen=True, kw_only=True):
 class EventSubject(Struct, frozen=True, kw_only=True):
     """The things that an event is about. After a rename it is the new name.
 
-    *worker* is the one that took over a deployment.
+    *worker* is the one that took over a deployment. *wait_reason* is the kind of a wait that began or ended.
     """
 
     stage: NamedStage | None = None
@@ -34,6 +35,7 @@ class EventSubject(Struct, frozen=True, kw_only=True):
     phase: Phase | None = None
     attempt: int | None = None
     failure_reason: str | None = None
+    wait_reason: WaitReason | None = None
     worker: str | None = None
     cancellation: Cancellation | None = None
     ports: tuple[int, ...] | None = None

@@ -15,10 +15,10 @@ from graphql import (
     validate,
 )
 
-from application.worker import WaitReason
 from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
+from domain.deployment.wait import WaitReason
 from domain.pipeline.environment import Target
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent

@@ -29,6 +29,7 @@ from domain.deployment.step import (
     ServiceDeployStarted,
     StepRetried,
 )
+from domain.deployment.wait import WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentDeleted,
@@ -198,6 +199,36 @@ first = NamedStage(id=STAGE, name="first stage")
             CancellationRequested(forced=True),
             "cancellation requested, by force",
             EventSubject(cancellation=Cancellation.FORCED),
+        ),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.DEPLOYMENT, number=3)),
+            "waits: deployment 3 of the environment must end first",
+            EventSubject(wait_reason=WaitReason.DEPLOYMENT),
+        ),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.DEPLOYMENT, number=3, more=2)),
+            "waits: deployment 3 and 2 more of the environment must end first",
+            EventSubject(wait_reason=WaitReason.DEPLOYMENT),
+        ),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.MACHINE, machine="ant")),
+            "waits: the workers of machine ant are silent",
+            EventSubject(wait_reason=WaitReason.MACHINE),
+        ),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.WORKER)),
+            "waits: no worker runs",
+            EventSubject(wait_reason=WaitReason.WORKER),
+        ),
+        (
+            WaitEnded(cause=WaitCause(reason=WaitReason.MACHINE, machine="ant")),
+            "waits no longer: the workers of machine ant answer again",
+            EventSubject(wait_reason=WaitReason.MACHINE),
+        ),
+        (
+            WaitEnded(cause=WaitCause(reason=WaitReason.WORKER)),
+            "waits no longer: a worker runs",
+            EventSubject(wait_reason=WaitReason.WORKER),
         ),
         (DeploymentSucceeded(), "deployment 1 succeeded", EventSubject()),
         (DeploymentCancelled(), "deployment 1 cancelled", EventSubject()),
