@@ -85,8 +85,10 @@ function Live({ deployment }: { deployment: Deployment }) {
         {!isOver && <Cancel deployment={deployment} />}
       </header>
       <p className="soft">
-        Requested by <bdi>{requestedBy.name ?? requestedBy.id}</bdi> on {moment(deployment.requestedAt)}, with version{" "}
-        {deployment.pipelineVersion} of the pipeline
+        Requested by <bdi>{requestedBy.name ?? requestedBy.id}</bdi> on {moment(deployment.requestedAt)}, with{" "}
+        <Link href={`/environments/${deployment.environment.id}/history?at=${deployment.id}`}>
+          version {deployment.pipelineVersion} of the pipeline
+        </Link>
         {deployment.reason && (
           <>
             : “<bdi>{deployment.reason}</bdi>”

@@ -3,7 +3,7 @@ import { Link } from "wouter";
 import { useQuery } from "../api/context";
 import { Board } from "../board/board";
 import { Deployments } from "../deployment/list";
-import { HistoryList } from "../history/list";
+import { HistoryPage } from "../history/page";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
 import { ENVIRONMENT } from "./documents";
@@ -47,7 +47,7 @@ export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
     >
       {tab === "board" && <Board environment={id} />}
       {tab === "deployments" && <Deployments environment={id} />}
-      {tab === "history" && <HistoryList environment={id} />}
+      {tab === "history" && <HistoryPage environment={id} />}
       {title === "Not found" && <p className="empty">There is no such page.</p>}
     </Shell>
   );
