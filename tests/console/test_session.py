@@ -91,6 +91,41 @@ def test_tabs_share_the_session(page: Page, server: Serving) -> None:
     expect(other.get_by_label("Access token")).to_be_visible()
 
 
+def link(server: Serving) -> str:
+    """A new sign-in link, as the command line prints it."""
+    return server.stageline("auth", "link").stdout.strip()
+
+
+def test_a_link_signs_in_once(page: Page, browser: Browser, server: Serving) -> None:
+    address = link(server)
+    page.goto(address)
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    assert page.url == f"{server.url}/"
+    code = address.partition("#link=")[2]
+    kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, history.state])")
+    assert code not in kept + page.content()
+    assert code not in server.log.read_text()
+    other = browser.new_context().new_page()
+    other.goto(address)
+    expect(other.get_by_role("alert")).to_contain_text("This link was used before, or has expired.")
+    sign_in(other, server.token)
+    expect(other.get_by_role("heading", name="Shop")).to_be_visible()
+    other.context.close()
+
+
+def test_a_page_of_another_origin_can_not_use_a_link(page: Page, server: Serving) -> None:
+    address = link(server)
+    use = """([url, code]) => fetch(url + "/graphql/session", {
+      method: "POST", credentials: "include", headers: { "stageline-link": code }
+    }).then((answer) => answer.status, () => "failed")"""
+    with attacker() as (port, _):
+        evil = page.context.new_page()
+        evil.goto(f"http://127.0.0.1:{port}/")
+        assert evil.evaluate(use, [server.url, address.partition("#link=")[2]]) == "failed"
+    page.goto(address)  # it is not used up
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+
+
 class Attacker(BaseHTTPRequestHandler):
     """A page on another port, and what it received."""
 
