@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.console.conftest import World, card
+from tests.console.conftest import World, card, sign_out
 from tests.serving import Serving
 
 pytestmark = pytest.mark.long
@@ -37,7 +37,7 @@ def test_a_person_signs_in_and_out(page: Page, server: Serving) -> None:
     (cookie,) = page.context.cookies(f"{server.url}/graphql")
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/graphql")
     secret = page.evaluate("JSON.parse(sessionStorage['stageline-session']).secret")
-    page.get_by_role("button", name="Sign out").click()
+    sign_out(page)
     expect(page.get_by_label("Access token")).to_be_visible()
     assert page.context.cookies(f"{server.url}/graphql") == []
     assert page.evaluate("sessionStorage.length") == 0
@@ -87,7 +87,7 @@ def test_tabs_share_the_session(page: Page, server: Serving) -> None:
     expect(other.get_by_role("heading", name="Shop")).to_be_visible()
     page.reload()
     expect(page.get_by_role("heading", name="Shop")).to_be_visible()
-    page.get_by_role("button", name="Sign out").click()
+    sign_out(page)
     expect(other.get_by_label("Access token")).to_be_visible()
 
 

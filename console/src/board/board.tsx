@@ -1,52 +1,26 @@
 import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
 import { monitorForElements } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
 import { autoScrollForElements } from "@atlaskit/pragmatic-drag-and-drop-auto-scroll/element";
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore, type KeyboardEvent } from "react";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { Link } from "wouter";
 
-import { useApi, useNewest, useQuery } from "../api/context";
+import { useApi, useNewest } from "../api/context";
+import { useCommands } from "../command/commands";
 import { DeployButton } from "../deployment/deploy";
-import { say, show } from "../parts/notice";
+import { show } from "../parts/notice";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
+import { useViewer } from "../session/viewer";
+import { actionsOf, type Open } from "./actions";
 import { Changes, type Conflict } from "./changes";
 import { Column } from "./column";
-import { ConflictDialog, DeleteStageDialog, DescribeDialog, ServiceDialog, StageDialog } from "./dialogs";
-import {
-  ADD_SERVICE,
-  BOARD,
-  CHANGES,
-  CREATE_STAGE,
-  DELETE_STAGE,
-  EDIT_STAGE,
-  LATEST,
-  MOVE_SERVICE,
-  MOVE_STAGE,
-  SKIP_SERVICE,
-  UNSKIP_SERVICE,
-  VIEWER,
-} from "./documents";
-import { consequence } from "./order";
+import { ConflictDialog } from "./dialogs";
+import { BOARD, CHANGES, LATEST } from "./documents";
+import { focusOn, useKeyboard, type Lifted } from "./keyboard";
+import { offers } from "./offers";
+import { Opened } from "./opened";
 import { BoardState, type Service, type Stage } from "./state";
 import "./board.css";
-
-/** A service or a stage that the keyboard has lifted, and where it would go. */
-export type Lifted = { service: string; target: string } | { stage: string; target: string };
-
-type Open =
-  | { dialog: "stage" }
-  | { dialog: "service"; stage: Stage }
-  | { dialog: "describe"; stage: Stage }
-  | { dialog: "delete"; stage: Stage };
-
-/** The actions that the parts of the board can ask for. */
-export interface Actions {
-  moveService(service: Service, stage: Stage): void;
-  moveStage(stage: Stage, position: number): void;
-  skip(service: Service, isSkipped: boolean): void;
-  rename(stage: Stage, name: string): Promise<string | null>;
-  open(dialog: Open): void;
-}
 
 export function Board({ environment }: { environment: string }) {
   const api = useApi();
@@ -54,7 +28,6 @@ export function Board({ environment }: { environment: string }) {
   const [open, setOpen] = useState<Open | null>(null);
   const [conflict, setConflict] = useState<Conflict | null>(null);
   const [failure, setFailure] = useState<string | null>(null);
-  const [lifted, setLifted] = useState<Lifted | null>(null);
   const [home, setHome] = useState<string | null>(null);
   const [, setTimes] = useState(0);
   const state = useMemo(() => new BoardState(), [environment]);
@@ -64,8 +37,7 @@ export function Board({ environment }: { environment: string }) {
   );
   const pipeline = useSyncExternalStore(state.subscribe, state.current);
   const latest = useNewest(LATEST, { environment });
-  const [viewer] = useQuery(VIEWER, {});
-  const me = viewer.data?.viewer?.actor.id;
+  const me = useViewer()?.actor.id;
 
   useEffect(
     () =>
@@ -115,45 +87,7 @@ export function Board({ environment }: { environment: string }) {
     return known;
   }, [latest.data]);
 
-  const actions = useMemo<Actions>(
-    () => ({
-      moveService(service, stage) {
-        void changes.send({
-          document: MOVE_SERVICE,
-          variables: { service: service.id, stage: stage.id },
-          wish: `Moving ${service.name} to ${stage.name}`,
-          done: `${service.name} is in stage ${stage.position}, ${stage.name}.`,
-          move: (key) => ({ key, service: service.id, stage: stage.id }),
-        });
-      },
-      moveStage(stage, position) {
-        void changes.send({
-          document: MOVE_STAGE,
-          variables: { stage: stage.id, position },
-          wish: `Moving stage ${stage.name} to position ${position}`,
-          done: `${stage.name} is stage ${position} now.`,
-          move: (key) => ({ key, stage: stage.id, position }),
-        });
-      },
-      skip(service, isSkipped) {
-        void changes.send({
-          document: isSkipped ? SKIP_SERVICE : UNSKIP_SERVICE,
-          variables: { service: service.id },
-          wish: `${isSkipped ? "Skipping" : "No longer skipping"} ${service.name}`,
-          done: `${service.name} ${isSkipped ? "is skipped" : "is no longer skipped"}.`,
-        });
-      },
-      rename: (stage, name) =>
-        changes.send({
-          document: EDIT_STAGE,
-          variables: { stage: stage.id, name },
-          wish: `Renaming stage ${stage.name} to ${name}`,
-          done: `${stage.name} is called ${name} now.`,
-        }),
-      open: setOpen,
-    }),
-    [changes],
-  );
+  const actions = useMemo(() => actionsOf(changes, setOpen), [changes]);
 
   useEffect(() => {
     if (!root.current) return;
@@ -174,79 +108,23 @@ export function Board({ environment }: { environment: string }) {
   }, [actions, state, pipeline === null]);
 
   const allStages = useCallback(() => state.current()?.stages ?? [], [state]);
+  const { lifted, onKeyDown, drop } = useKeyboard(root, allStages, actions);
+  useCommands(() => [
+    ...offers(allStages(), actions, (id) => focusOn(root.current, id)),
+    ...(changes.canUndo ? [{ label: "Undo my last change", group: "Board", key: "u", run: () => void changes.undo() }] : []),
+  ]);
 
   // The element that has the focus is drawn anew when its service changes the stage: the focus follows it.
   const focused = useRef<string>(undefined);
   useLayoutEffect(() => {
-    if (focused.current !== undefined && document.activeElement === document.body) focusOn(focused.current);
+    if (focused.current !== undefined && document.activeElement === document.body) {
+      focusOn(root.current, focused.current);
+    }
   }, [pipeline]);
-
-  function focusOn(id: string) {
-    const element = root.current?.querySelector<HTMLElement>(`[data-service="${id}"], [data-head="${id}"]`);
-    element?.focus();
-    element?.closest(".column")?.scrollIntoView({ inline: "nearest", block: "nearest" });
-  }
 
   if (failure !== null && !pipeline) return <Failed message={failure} />;
   if (!pipeline) return <Loading what="the pipeline" />;
   const { stages } = pipeline;
-
-  function onKeyDown(event: KeyboardEvent) {
-    const element = event.target as HTMLElement;
-    const head = element.dataset["head"];
-    const id = element.dataset["service"];
-    if (head === undefined && id === undefined) return;
-    const at = stages.findIndex((stage) => stage.id === head || stage.services.some((each) => each.id === id));
-    const stage = stages[at];
-    if (!stage) return;
-    const index = stage.services.findIndex((each) => each.id === id);
-    const service = stage.services[index];
-    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    if (lifted) carry(event, step, stage, service);
-    else if (step) {
-      const next = stages[at + step];
-      if (next) focusOn(id === undefined ? next.id : (next.services[Math.min(index, next.services.length - 1)]?.id ?? next.id));
-      event.preventDefault();
-    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-      const next = stage.services[index + (event.key === "ArrowDown" ? 1 : -1)];
-      if (next) focusOn(next.id);
-      else if (event.key === "ArrowUp") focusOn(stage.id);
-      event.preventDefault();
-    } else if (event.key === " ") {
-      setLifted(service ? { service: service.id, target: stage.id } : { stage: stage.id, target: stage.id });
-      say(
-        `${service ? service.name : `Stage ${stage.name}`} lifted from position ${stage.position}. ` +
-          "Left and right choose a place, Enter drops, Escape cancels.",
-      );
-      event.preventDefault();
-    } else if (event.key === "F2" && !service) {
-      element.dispatchEvent(new MouseEvent("dblclick", { bubbles: true }));
-      event.preventDefault();
-    }
-  }
-
-  function carry(event: KeyboardEvent, step: number, stage: Stage, service: Service | undefined) {
-    if (!lifted) return;
-    const chosen = stages.findIndex(({ id }) => id === lifted.target);
-    if (step) {
-      const next = stages[Math.max(0, Math.min(stages.length - 1, chosen + step))]!;
-      setLifted({ ...lifted, target: next.id });
-      const what = service ? ` ${consequence(stages, service, next)}` : "";
-      say(`Position ${next.position} of ${stages.length}: ${next.name}.${what}`);
-      root.current!.querySelector(`[data-column="${next.id}"]`)?.scrollIntoView({ inline: "nearest", block: "nearest" });
-    } else if (event.key === "Enter" || event.key === " ") {
-      const target = stages[chosen];
-      setLifted(null);
-      if (!target || target.id === stage.id) say("Left where it was.");
-      else if (service) actions.moveService(service, target);
-      else actions.moveStage(stage, target.position);
-    } else if (event.key === "Escape" || event.key === "Tab") {
-      setLifted(null);
-      say("Left where it was.");
-      if (event.key === "Tab") return;
-    } else return;
-    event.preventDefault();
-  }
 
   const services = stages.flatMap((stage) => stage.services);
   const entrance = home !== null && document.getElementById(home) ? home : stages[0] ? `head-${stages[0].id}` : null;
@@ -277,7 +155,7 @@ export function Board({ environment }: { environment: string }) {
         </p>
       )}
       <p id="keys" className="said">
-        Arrows walk, Space lifts, Enter drops, Escape cancels, F2 renames a stage.
+        Arrows walk, Space lifts, Enter drops, Escape cancels, F2 renames. Enter edits a service, Delete removes it.
       </p>
       <div
         ref={root}
@@ -293,7 +171,7 @@ export function Board({ environment }: { environment: string }) {
         }}
         onBlur={(event) => {
           if (!event.target.isConnected) return;
-          setLifted(null);
+          if (lifted) drop();
           focused.current = undefined;
         }}
       >
@@ -316,73 +194,13 @@ export function Board({ environment }: { environment: string }) {
             <p>
               Each column is a stage. Stages are deployed from left to right; all services of a stage at the same time.
             </p>
-            <button className="primary" onClick={() => stages[0] && setOpen({ dialog: "service", stage: stages[0] })}>
+            <button className="primary" onClick={() => stages[0] && setOpen({ dialog: "add", stage: stages[0] })}>
               Add the first service
             </button>
           </aside>
         )}
       </div>
-      {open?.dialog === "stage" && (
-        <StageDialog
-          close={() => setOpen(null)}
-          save={(name, description) =>
-            changes.send({
-              document: CREATE_STAGE,
-              isInDialog: true,
-              variables: { name, description },
-              wish: `Creating stage ${name}`,
-              done: `Stage ${name} is created.`,
-            })
-          }
-        />
-      )}
-      {open?.dialog === "describe" && (
-        <DescribeDialog
-          stage={open.stage}
-          close={() => setOpen(null)}
-          save={(description) =>
-            changes.send({
-              document: EDIT_STAGE,
-              isInDialog: true,
-              variables: { stage: open.stage.id, description },
-              wish: `Describing stage ${open.stage.name}`,
-              done: `${open.stage.name} has a new description.`,
-            })
-          }
-        />
-      )}
-      {open?.dialog === "delete" && (
-        <DeleteStageDialog
-          stage={stages.find(({ id }) => id === open.stage.id) ?? open.stage}
-          stages={stages}
-          close={() => setOpen(null)}
-          remove={(servicesTo) =>
-            changes.send({
-              document: DELETE_STAGE,
-              isInDialog: true,
-              variables: { stage: open.stage.id, servicesTo },
-              wish: `Deleting stage ${open.stage.name}`,
-              done: `Stage ${open.stage.name} is deleted.`,
-            })
-          }
-        />
-      )}
-      {open?.dialog === "service" && (
-        <ServiceDialog
-          stage={open.stage}
-          stages={stages}
-          close={() => setOpen(null)}
-          save={(variables) =>
-            changes.send({
-              document: ADD_SERVICE,
-              isInDialog: true,
-              variables,
-              wish: `Adding ${variables.name}`,
-              done: `${variables.name} is added.`,
-            })
-          }
-        />
-      )}
+      {open && <Opened open={open} environment={environment} stages={stages} changes={changes} close={() => setOpen(null)} />}
       {conflict && <ConflictDialog conflict={conflict} close={() => setConflict(null)} />}
     </div>
   );

@@ -3,7 +3,8 @@ import { memo, useEffect, useRef, useState } from "react";
 
 import { Menu } from "../parts/menu";
 import { Status } from "../parts/status";
-import type { Actions } from "./board";
+import type { Actions } from "./actions";
+import { Rename } from "./rename";
 import type { Service, Stage } from "./state";
 
 interface Props {
@@ -28,12 +29,14 @@ export const TYPES: Record<string, string> = {
 export const Card = memo(function Card({ service, stage, stages, status, isLifted, isEntrance, actions }: Props) {
   const card = useRef<HTMLLIElement>(null);
   const [isDragged, setDragged] = useState(false);
+  const [isRenaming, setRenaming] = useState(false);
   const id = `card-${service.id}`;
 
   useEffect(
     () =>
       draggable({
         element: card.current!,
+        canDrag: ({ element }) => !element.querySelector("input"),
         getInitialData: () => ({ service, from: stage.id }),
         onDragStart: () => setDragged(true),
         onDrop: () => setDragged(false),
@@ -50,6 +53,7 @@ export const Card = memo(function Card({ service, stage, stages, status, isLifte
         data-service={service.id}
         aria-describedby="keys"
         tabIndex={isEntrance ? 0 : -1}
+        onDoubleClick={() => setRenaming(true)}
       >
         <bdi className="name" title={service.name}>
           {service.name}
@@ -59,14 +63,28 @@ export const Card = memo(function Card({ service, stage, stages, status, isLifte
           {service.isSkipped ? <Status status="SKIPPED" /> : status ? <Status status={status} /> : <span>not deployed</span>}
         </span>
       </div>
+      {isRenaming && (
+        <Rename
+          label="Name of the service"
+          name={service.name}
+          save={(name) => {
+            setRenaming(false);
+            document.getElementById(id)?.focus();
+            if (name && name !== service.name) actions.renameService(service, name);
+          }}
+        />
+      )}
       <Menu
         label={`Actions for ${service.name}`}
         tabIndex={isEntrance ? 0 : -1}
         items={() => [
+          { label: "Edit …", action: () => actions.open({ dialog: "edit", service }) },
+          { label: "Rename", action: () => setRenaming(true) },
           {
             label: service.isSkipped ? "Deploy again" : "Skip in deployments",
             action: () => actions.skip(service, !service.isSkipped),
           },
+          { label: "Remove …", isDangerous: true, action: () => actions.open({ dialog: "remove", service }) },
           ...stages()
             .filter((each) => each.id !== stage.id)
             .map((each, index) => ({

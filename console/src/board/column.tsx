@@ -3,9 +3,11 @@ import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
 import { memo, useEffect, useRef, useState } from "react";
 
 import { Menu } from "../parts/menu";
-import type { Actions, Lifted } from "./board";
+import type { Actions } from "./actions";
 import { Card } from "./card";
+import type { Lifted } from "./keyboard";
 import { consequence } from "./order";
+import { Rename } from "./rename";
 import type { Service, Stage } from "./state";
 
 interface Props {
@@ -87,11 +89,12 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
         </div>
         {isRenaming && (
           <Rename
+            label="Name of the stage"
             name={stage.name}
             save={(name) => {
               setRenaming(false);
               head.current?.focus();
-              if (name && name !== stage.name) void actions.rename(stage, name);
+              if (name && name !== stage.name) actions.renameStage(stage, name);
             }}
           />
         )}
@@ -103,7 +106,7 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
           label={`Actions for stage ${stage.name}`}
           tabIndex={entrance === id ? 0 : -1}
           items={() => [
-            { label: "Add a service …", action: () => actions.open({ dialog: "service", stage }) },
+            { label: "Add a service …", action: () => actions.open({ dialog: "add", stage }) },
             { label: "Rename", action: () => setRenaming(true) },
             { label: "Describe …", action: () => actions.open({ dialog: "describe", stage }) },
             {
@@ -154,23 +157,4 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
 function carried(stages: Stage[], lifted: Lifted): Service | undefined {
   if ("stage" in lifted) return undefined;
   return stages.flatMap(({ services }) => services).find(({ id }) => id === lifted.service);
-}
-
-function Rename({ name, save }: { name: string; save: (name: string | null) => void }) {
-  const [text, setText] = useState(name);
-  return (
-    <input
-      aria-label="Name of the stage"
-      value={text}
-      autoFocus
-      onFocus={(event) => event.target.select()}
-      onChange={(event) => setText(event.target.value)}
-      onBlur={() => save(null)}
-      onKeyDown={(event) => {
-        event.stopPropagation();
-        if (event.key === "Enter") save(text.trim());
-        else if (event.key === "Escape") save(null);
-      }}
-    />
-  );
 }

@@ -43,13 +43,8 @@ export const LATEST = graphql(`
   }
 `);
 
-export const VIEWER = graphql(`
-  query Viewer {
-    viewer { actor { id name } canEdit canDeploy }
-  }
-`);
-
-const changed = graphql(`
+/** The answer to a change of the pipeline. */
+export const changed = graphql(`
   fragment Changed on PipelineResult {
     __typename
     ... on PipelinePayload { changed pipeline { id version } snapshot { version } }
@@ -89,29 +84,6 @@ export const UNSKIP_SERVICE = graphql(
       answer: unskipService(environment: $environment, service: $service, unchangedSince: $since, idempotencyKey: $key) {
         ...Changed
       }
-    }
-  `,
-  [changed],
-);
-
-export const ADD_SERVICE = graphql(
-  `
-    mutation AddService(
-      $environment: ID!
-      $name: String!
-      $type: ServiceType!
-      $stage: ID
-      $spec: ServiceSpecInput
-      $key: String!
-    ) {
-      answer: addService(
-        environment: $environment
-        name: $name
-        type: $type
-        stage: $stage
-        spec: $spec
-        idempotencyKey: $key
-      ) { ...Changed }
     }
   `,
   [changed],

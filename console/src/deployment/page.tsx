@@ -8,6 +8,7 @@ import succeeded from "../icons/succeeded.svg";
 import { message } from "../api/client";
 import { useApi, useNewest } from "../api/context";
 import { Switcher } from "../environment/switcher";
+import { Tabs } from "../environment/tabs";
 import type { ResultOf } from "../graphql";
 import { duration, moment } from "../parts/format";
 import { Menu } from "../parts/menu";
@@ -57,15 +58,7 @@ export function DeploymentPage({ id }: { id: string }) {
     <Shell
       title={`${MARKS[deployment.status] ?? ""} #${deployment.number} · ${environment.name}`}
       place={<Switcher environment={environment} tab="deployments" />}
-      tabs={
-        <>
-          <Link href={`/environments/${environment.id}`}>Board</Link>
-          <Link href={`/environments/${environment.id}/deployments`} aria-current="true">
-            Deployments
-          </Link>
-          <Link href={`/environments/${environment.id}/history`}>History</Link>
-        </>
-      }
+      tabs={<Tabs environment={environment.id} tab="deployments" isBelow />}
     >
       <Live deployment={deployment} />
     </Shell>

@@ -8,12 +8,7 @@ import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
 import { ENVIRONMENT } from "./documents";
 import { Switcher } from "./switcher";
-
-const TABS = [
-  { name: "board", title: "Board" },
-  { name: "deployments", title: "Deployments" },
-  { name: "history", title: "History" },
-];
+import { TABS, Tabs } from "./tabs";
 
 export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
   const [loaded, again] = useQuery(ENVIRONMENT, { id });
@@ -35,15 +30,7 @@ export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
     <Shell
       title={`${title} · ${environment.name}`}
       place={<Switcher environment={environment} tab={tab} />}
-      tabs={TABS.map(({ name, title }) => (
-        <Link
-          key={name}
-          href={name === "board" ? `/environments/${id}` : `/environments/${id}/${name}`}
-          aria-current={name === tab ? "page" : undefined}
-        >
-          {title}
-        </Link>
-      ))}
+      tabs={<Tabs environment={id} tab={tab} />}
     >
       {tab === "board" && <Board environment={id} />}
       {tab === "deployments" && <Deployments environment={id} />}

@@ -1,6 +1,6 @@
 import { useNewest, useQuery } from "../api/context";
-import { VIEWER } from "../board/documents";
 import { Failed, Loading } from "../parts/states";
+import { useViewer } from "../session/viewer";
 import { useAddress } from "./address";
 import { Compare } from "./compare";
 import { NEWEST, PINNED } from "./documents";
@@ -12,7 +12,7 @@ export function HistoryPage({ environment }: { environment: string }) {
   const address = useAddress();
   const newest = useNewest(NEWEST, { environment });
   const [pinned] = useQuery(PINNED, { environment });
-  const [viewer] = useQuery(VIEWER, {});
+  const viewer = useViewer();
   if (newest.state === "failed") return <Failed message={newest.message} />;
   if (newest.state === "loading") return <Loading what="the history" />;
   const { version } = newest.data.pipeline;
@@ -25,7 +25,7 @@ export function HistoryPage({ environment }: { environment: string }) {
         address={address}
         deployments={pinned.data?.deployments?.nodes ?? []}
       />
-      <HistoryList environment={environment} newest={version} address={address} me={viewer.data?.viewer?.actor.id} />
+      <HistoryList environment={environment} newest={version} address={address} me={viewer?.actor.id} />
     </div>
   );
 }

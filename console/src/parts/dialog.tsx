@@ -5,12 +5,13 @@ import "./dialog.css";
 
 interface Props {
   title: string;
+  className?: string;
   close: () => void;
   children: ReactNode;
 }
 
 /** A modal dialog; the browser keeps the focus in it, and gives it back. */
-export function Dialog({ title, close, children }: Props) {
+export function Dialog({ title, className, close, children }: Props) {
   const element = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useEffect(() => {
@@ -25,6 +26,7 @@ export function Dialog({ title, close, children }: Props) {
   return (
     <dialog
       ref={element}
+      className={className}
       aria-labelledby={heading}
       onCancel={(event) => {
         event.preventDefault();
@@ -46,7 +48,7 @@ interface FormProps extends Props {
 }
 
 /** A dialog with a form, which stays open until the server accepts it. */
-export function FormDialog({ title, action, isDangerous = false, isDisabled = false, submit, close, children }: FormProps) {
+export function FormDialog({ title, action, isDangerous = false, isDisabled = false, submit, className, close, children }: FormProps) {
   const [refusal, setRefusal] = useState("");
   const [isBusy, setBusy] = useState(false);
 
@@ -60,7 +62,7 @@ export function FormDialog({ title, action, isDangerous = false, isDisabled = fa
   }
 
   return (
-    <Dialog title={title} close={close}>
+    <Dialog title={title} className={className} close={close}>
       <form onSubmit={(event) => void send(event)}>
         {children}
         <p role="alert" className="refusal">
