@@ -222,6 +222,7 @@ def test_a_conflict_shows_both_sides_and_lets_one_choose(open_page: OpenPage, wo
     dialog = page.get_by_role("dialog", name="Somebody changed this meanwhile")
     expect(dialog).to_contain_text(f"Moving DB to {LAST}")
     expect(dialog).to_contain_text(THIRD)
+    expect(dialog.get_by_role("button", name="Keep theirs")).to_be_focused()
     assert "DB" in world.order()[THIRD]
     dialog.get_by_role("button", name=choice).click()
     expect(dialog).to_have_count(0)

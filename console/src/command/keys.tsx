@@ -21,7 +21,9 @@ export function KeySheet({ close }: { close: () => void }) {
                 .map(({ label, key }) => (
                   <div key={label}>
                     <dt>
-                      <kbd>{key}</kbd>
+                      {key!.split(" ").map((each) => (
+                        <kbd key={each}>{each}</kbd>
+                      ))}
                     </dt>
                     <dd>{label}</dd>
                   </div>
@@ -41,7 +43,7 @@ export function KeySheet({ close }: { close: () => void }) {
           Single keys do something. Turn them off if you speak to your computer.
         </label>
         <div className="actions">
-          <button autoFocus onClick={close}>
+          <button data-first onClick={close}>
             Close
           </button>
         </div>

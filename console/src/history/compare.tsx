@@ -114,7 +114,7 @@ function Differences({ past }: { past: Past }) {
         From version {since} to version {snapshot.version}
       </h3>
       {differences.length === 0 && <p className="soft">Nothing is different.</p>}
-      <ul>
+      <ul tabIndex={differences.length > 5 ? 0 : undefined} aria-label="Differences">
         {differences.map(({ message, events }, index) => (
           <li key={index}>
             <bdi>{message}</bdi>

@@ -90,7 +90,8 @@ function Row({ change, environment, address, isShown, isOwn }: RowProps) {
 
   return (
     <li aria-current={isShown || undefined}>
-      <Link className="version" href={address.with({ at: String(version), with: "" })} aria-label={`Show version ${version}`}>
+      <Link className="version" href={address.with({ at: String(version), with: "" })}>
+        <span className="said">Show version </span>
         v{version}
       </Link>
       <span className="what">

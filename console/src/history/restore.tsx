@@ -87,7 +87,7 @@ export function RestoreDialog({ environment, version, newest, done, close }: Pro
           <p>
             Version {trial.since} will change as follows. The history keeps everything, so you can come back.
           </p>
-          <ul className="trial" aria-label="Changes">
+          <ul className="trial" aria-label="Changes" tabIndex={0}>
             {trial.messages.map((each, index) => (
               <li key={index}>
                 <bdi>{each}</bdi>

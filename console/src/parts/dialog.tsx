@@ -18,6 +18,7 @@ export function Dialog({ title, className, close, children }: Props) {
     const dialog = element.current!;
     const before = document.activeElement;
     dialog.showModal();
+    dialog.querySelector<HTMLElement>("[data-first]")?.focus(); // React's autoFocus comes before the dialog is open
     return () => {
       dialog.close();
       if (before instanceof HTMLElement && before.isConnected) before.focus();

@@ -37,11 +37,12 @@ export function Shell({ title, place, tabs, children }: Props) {
         {place}
         {tabs && <nav aria-label="Views">{tabs}</nav>}
         <span className="own">
-          <button className="find" aria-label="Find anything" title="Find anything (Ctrl K)" onClick={() => open("palette")}>
+          <button className="find" title="Find anything (Ctrl K)" onClick={() => open("palette")}>
             <svg viewBox="0 0 16 16" aria-hidden="true">
               <circle cx="7" cy="7" r="4.5" />
               <path d="m10.5 10.5 3.5 3.5" />
             </svg>
+            <span className="said">Find anything</span>
             <kbd>Ctrl K</kbd>
           </button>
           <Account />
