@@ -45,7 +45,7 @@ class Shop:
         for service, type_, stage, run in SERVICES:
             server.execute(
                 "mutation ($e: ID!, $n: String!, $t: ServiceType!, $s: ID!, $r: String!) {"
-                " addService(environment: $e, name: $n, type: $t, stage: $s, spec: {run: $r}) { __typename } }",
+                " addService(environment: $e, name: $n, type: $t, stage: $s, spec: {runCommand: $r}) { __typename } }",
                 e=self.id,
                 n=service,
                 t=type_,
@@ -66,15 +66,15 @@ class Shop:
         )
         self.do(f'skipService(environment: "{self.id}", service: "Core")')
         self.do(
-            f'editService(environment: "{self.id}", service: "Migrations", spec: {{run: "echo no database; exit 3"}})'
+            f'editService(environment: "{self.id}", service: "Migrations", spec: {{runCommand: "echo broken; exit 3"}})'
         )
         self.deployments.append(self.deploy())
-        self.do(f'editService(environment: "{self.id}", service: "Migrations", spec: {{run: "sleep 600"}})')
+        self.do(f'editService(environment: "{self.id}", service: "Migrations", spec: {{runCommand: "sleep 600"}})')
         for name in ("staging", "preview of a very long branch name"):
             made = self.environment(name)
             if name == "staging":
                 self.do(
-                    f'addService(environment: "{made}", name: "DB", type: DATABASE, spec: {{run: "exec sleep 3600"}})'
+                    f'addService(environment: "{made}", name: "DB", type: DATABASE, spec: {{runCommand: "sleep 3600"}})'
                 )
                 self.deploy(made)
         self.empty = self.environment("empty")

@@ -1,6 +1,5 @@
 """A service's whole specification: added, edited, renamed in place and removed."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,11 +17,13 @@ query ($environment: ID!, $service: ID!) {
   service(environment: $environment, service: $service) {
     name
     spec {
-      image context dockerfile directory build run
+      image buildContext dockerfile workingDirectory buildCommands runCommand
       env { name value } ports
-      health { http { path port } tcp { port } command interval timeout startPeriod }
-      buildTimeout deployTimeout stopGrace retries
-      backoff { initial factor max jitter } allowFailure
+      healthCheck {
+        http { path portIndex } tcp { portIndex } command intervalSeconds timeoutSeconds startPeriodSeconds
+      }
+      buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds retries
+      backoff { initialSeconds factor maxSeconds jitter } allowFailure
     }
   }
 }
@@ -118,39 +119,39 @@ def test_a_service_is_added_with_its_whole_specification(board: Page, world: Wor
     expect(card(column(board, SECOND), "API")).to_be_visible()
     assert spec(world, "API") == {
         "image": None,
-        "context": None,
+        "buildContext": None,
         "dockerfile": None,
-        "directory": "/srv/api",
-        "build": ["make deps", "make\nall"],
-        "run": "exec ./server\n  --port $PORT",
+        "workingDirectory": "/srv/api",
+        "buildCommands": ["make deps", "make\nall"],
+        "runCommand": "exec ./server\n  --port $PORT",
         "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "x\ny"}, {"name": "C", "value": ""}],
         "ports": [8080, 0],
-        "health": {
-            "http": {"path": "/health", "port": 1},
+        "healthCheck": {
+            "http": {"path": "/health", "portIndex": 1},
             "tcp": None,
             "command": None,
-            "interval": 2.5,
-            "timeout": 3,
-            "startPeriod": 90,
+            "intervalSeconds": 2.5,
+            "timeoutSeconds": 3,
+            "startPeriodSeconds": 90,
         },
-        "buildTimeout": 100,
-        "deployTimeout": 200,
-        "stopGrace": 5,
+        "buildTimeoutSeconds": 100,
+        "deployTimeoutSeconds": 200,
+        "stopGraceSeconds": 5,
         "retries": 3,
-        "backoff": {"initial": 4, "factor": 3, "max": 60, "jitter": 0.5},
+        "backoff": {"initialSeconds": 4, "factor": 3, "maxSeconds": 60, "jitter": 0.5},
         "allowFailure": True,
     }
 
 
 def test_saving_what_was_not_edited_changes_nothing(board: Page, world: World) -> None:
     given = {
-        "context": "/srv/<b>",
+        "buildContext": "/srv/<b>",
         "dockerfile": "Dockerfile.dev",
         "env": [{"name": "A", "value": "multi\nline"}],
         "ports": [0, 81],
-        "health": {"tcp": {"port": 1}, "interval": 7},
+        "healthCheck": {"tcp": {"portIndex": 1}, "intervalSeconds": 7},
         "retries": 2,
-        "backoff": {"initial": 2, "jitter": 0.25},
+        "backoff": {"initialSeconds": 2, "jitter": 0.25},
         "allowFailure": True,
     }
     document = """mutation ($environment: ID!, $spec: ServiceSpecInput) {
@@ -185,7 +186,7 @@ def test_a_service_is_edited(board: Page, world: World) -> None:
     dialog.get_by_role("button", name="Save").click()
     expect(card(board, "Back")).to_be_visible()
     found = spec(world, "Back")
-    assert (found["image"], found["run"], found["health"]["command"]) == ("redis:8", None, "true")
+    assert (found["image"], found["runCommand"], found["healthCheck"]["command"]) == ("redis:8", None, "true")
     board.get_by_role("button", name="Undo", exact=True).click()
     expect(board.get_by_role("list", name="Notices")).to_contain_text("undone")
 
@@ -226,18 +227,20 @@ def test_two_edits_of_one_service_show_both_sides(open_page: OpenPage, world: Wo
     dialog = edit(page, "Backend")
     held = True
     world.server.execute(
-        f'mutation {{ editService(environment: {json.dumps(world.id)}, service: "Backend", spec: {{run: "theirs"}}) '
-        "{ __typename } }"
+        "mutation ($id: ID!, $spec: ServiceSpecInput!) {"
+        ' editService(environment: $id, service: "Backend", spec: $spec) { __typename } }',
+        id=world.id,
+        spec={"runCommand": "theirs"},
     )
     dialog.get_by_role("textbox", name="Command", exact=True).fill("mine")
     dialog.get_by_role("button", name="Save").click()
     conflict = page.get_by_role("dialog", name="Somebody changed this meanwhile")
     expect(conflict).to_contain_text("theirs")
     expect(conflict).to_contain_text("Editing Backend")
-    assert spec(world, "Backend")["run"] == "theirs"
+    assert spec(world, "Backend")["runCommand"] == "theirs"
     conflict.get_by_role("button", name=choice).click()
     expect(conflict).to_have_count(0)
     wanted = "theirs" if choice == "Keep theirs" else "mine"
     if wanted == "mine":
         expect(page.locator("[data-said]")).to_contain_text("is saved")
-    assert spec(world, "Backend")["run"] == wanted
+    assert spec(world, "Backend")["runCommand"] == wanted

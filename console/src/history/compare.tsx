@@ -115,9 +115,9 @@ function Differences({ past }: { past: Past }) {
       </h3>
       {differences.length === 0 && <p className="soft">Nothing is different.</p>}
       <ul tabIndex={differences.length > 5 ? 0 : undefined} aria-label="Differences">
-        {differences.map(({ message, events }, index) => (
+        {differences.map(({ change, events }, index) => (
           <li key={index}>
-            <bdi>{message}</bdi>
+            <bdi>{change.message}</bdi>
             {events.nodes[0] && (
               <small className="soft">
                 {" "}

@@ -59,8 +59,7 @@ const differences = graphql(`
   fragment Differences on PipelineDiff {
     from { version }
     differences {
-      message
-      change { type stage { stageId } service { serviceId } }
+      change { message stage { stageId } service { serviceId } }
       events(first: 1) { nodes { id version recordedAt reason actor { id name } } }
     }
   }
@@ -110,7 +109,7 @@ export const RESTORE = graphql(`
 
 export const UNDO = graphql(`
   mutation UndoChange($environment: ID!, $change: ID!, $key: String!) {
-    undo(environment: $environment, change: $change, idempotencyKey: $key) {
+    undoPipelineChange(environment: $environment, change: $change, idempotencyKey: $key) {
       __typename
       ... on PipelinePayload { changed pipeline { id version } }
       ... on Refusal { message events { id message actor { id name } } }

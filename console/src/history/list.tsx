@@ -78,7 +78,7 @@ function Row({ change, environment, address, isShown, isOwn }: RowProps) {
 
   async function undo() {
     try {
-      const { undo: answer } = await api.mutate(UNDO, { environment, change: id, key: crypto.randomUUID() });
+      const { undoPipelineChange: answer } = await api.mutate(UNDO, { environment, change: id, key: crypto.randomUUID() });
       if (answer.__typename === "Refusal") {
         const others = answer.events.map((each) => `${each.actor.name ?? each.actor.id}: ${each.message}`).join("; ");
         show({ text: `The undo was refused: ${answer.message}${others && ` (${others})`}`, isRefusal: true });

@@ -4,7 +4,7 @@ import type { HISTORY } from "./documents";
 
 type Change = NonNullable<ResultOf<typeof HISTORY>["pipelineHistory"]>["edges"][number]["node"];
 export type Origin = Change["origin"];
-export type Type = Change["type"];
+export type Type = Change["pipelineEventType"];
 
 export const ORIGINS: Record<Origin, string> = {
   API: "the API",
@@ -25,7 +25,7 @@ export const TYPES: Record<Type, string> = {
   STAGE_DESCRIBED: "stage described",
   STAGE_MOVED: "stage moved",
   STAGE_POLICY_CHANGED: "policy of a stage",
-  STAGE_HOME_CHANGED: "default stage",
+  STAGE_DEFAULT_CHANGED: "default stage",
   STAGE_DELETED: "stage deleted",
   SERVICE_ADDED: "service added",
   SERVICE_RENAMED: "service renamed",

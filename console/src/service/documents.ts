@@ -10,19 +10,19 @@ export const SERVICE = graphql(`
       type
       spec {
         image
-        context
+        buildContext
         dockerfile
-        directory
-        build
-        run
+        workingDirectory
+        buildCommands
+        runCommand
         env { name value }
         ports
-        health { http { path port } tcp { port } command interval timeout startPeriod }
-        buildTimeout
-        deployTimeout
-        stopGrace
+        healthCheck { http { path portIndex } tcp { portIndex } command intervalSeconds timeoutSeconds startPeriodSeconds }
+        buildTimeoutSeconds
+        deployTimeoutSeconds
+        stopGraceSeconds
         retries
-        backoff { initial factor max jitter }
+        backoff { initialSeconds factor maxSeconds jitter }
         allowFailure
       }
     }

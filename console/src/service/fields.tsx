@@ -27,9 +27,9 @@ export function SpecFields({ spec }: { spec: Spec | null }) {
       </Part>
       <Part title="Times, in seconds" isOpen={false}>
         <div className="numbers">
-          <Num name="buildTimeout" label="Build, at most" value={spec?.buildTimeout} ifEmpty={1800} />
-          <Num name="deployTimeout" label="Deploy, at most" value={spec?.deployTimeout} ifEmpty={600} />
-          <Num name="stopGrace" label="Grace of a stop" value={spec?.stopGrace} ifEmpty={10} />
+          <Num name="buildTimeoutSeconds" label="Build, at most" value={spec?.buildTimeoutSeconds} ifEmpty={1800} />
+          <Num name="deployTimeoutSeconds" label="Deploy, at most" value={spec?.deployTimeoutSeconds} ifEmpty={600} />
+          <Num name="stopGraceSeconds" label="Grace of a stop" value={spec?.stopGraceSeconds} ifEmpty={10} />
         </div>
       </Part>
       <Part title="Failures" isOpen={(spec?.retries ?? 0) > 0 || (spec?.allowFailure ?? false)}>
@@ -39,9 +39,9 @@ export function SpecFields({ spec }: { spec: Spec | null }) {
         </label>
         <div className="numbers">
           <Num name="retries" label="Retries" value={spec?.retries} ifEmpty={0} step={1} />
-          <Num name="backoff.initial" label="First wait (s)" value={spec?.backoff.initial} ifEmpty={1} />
+          <Num name="backoff.initialSeconds" label="First wait (s)" value={spec?.backoff.initialSeconds} ifEmpty={1} />
           <Num name="backoff.factor" label="Factor" value={spec?.backoff.factor} ifEmpty={2} />
-          <Num name="backoff.max" label="Longest wait (s)" value={spec?.backoff.max} ifEmpty={30} />
+          <Num name="backoff.maxSeconds" label="Longest wait (s)" value={spec?.backoff.maxSeconds} ifEmpty={30} />
           <Num name="backoff.jitter" label="Jitter (0 to 1)" value={spec?.backoff.jitter} ifEmpty={0} />
         </div>
       </Part>
@@ -99,7 +99,7 @@ function SourceFields({ spec }: { spec: Spec | null }) {
         <div className="pair">
           <label>
             Folder on the server
-            <input name="context" required autoComplete="off" placeholder="/srv/shop" defaultValue={spec?.context ?? ""} />
+            <input name="buildContext" required autoComplete="off" placeholder="/srv/shop" defaultValue={spec?.buildContext ?? ""} />
           </label>
           <label>
             Dockerfile
@@ -112,16 +112,16 @@ function SourceFields({ spec }: { spec: Spec | null }) {
           <label>
             Command
             <textarea
-              name="run"
+              name="runCommand"
               rows={2}
               spellCheck={false}
               placeholder="exec ./server --port $PORT"
-              defaultValue={spec?.run ?? ""}
+              defaultValue={spec?.runCommand ?? ""}
             />
           </label>
           <label>
             Directory on the server
-            <input name="directory" autoComplete="off" placeholder="/srv/shop" defaultValue={spec?.directory ?? ""} />
+            <input name="workingDirectory" autoComplete="off" placeholder="/srv/shop" defaultValue={spec?.workingDirectory ?? ""} />
           </label>
           <BuildCommands spec={spec} />
         </>
@@ -131,13 +131,13 @@ function SourceFields({ spec }: { spec: Spec | null }) {
 }
 
 function BuildCommands({ spec }: { spec: Spec | null }) {
-  const [rows, add, remove] = useRows(spec?.build ?? []);
+  const [rows, add, remove] = useRows(spec?.buildCommands ?? []);
   return (
     <fieldset className="rows">
       <legend>Build commands, in order</legend>
       {rows.map(({ id, value }, index) => (
         <div key={id} className="row">
-          <textarea name="build" rows={1} spellCheck={false} aria-label={`Build command ${index + 1}`} defaultValue={value} />
+          <textarea name="buildCommands" rows={1} spellCheck={false} aria-label={`Build command ${index + 1}`} defaultValue={value} />
           <Remove label={`Remove build command ${index + 1}`} remove={() => remove(id)} />
         </div>
       ))}
@@ -190,7 +190,7 @@ function Remove({ label, remove }: { label: string; remove: () => void }) {
 
 function HealthFields({ spec }: { spec: Spec | null }) {
   const [check, setCheck] = useState<Check>(() => checkOf(spec));
-  const health = spec?.health;
+  const health = spec?.healthCheck;
   return (
     <>
       <label>
@@ -206,25 +206,25 @@ function HealthFields({ spec }: { spec: Spec | null }) {
         <div className="pair">
           <label>
             Path
-            <input name="health.http.path" autoComplete="off" placeholder="/" defaultValue={health?.http?.path} />
+            <input name="healthCheck.http.path" autoComplete="off" placeholder="/" defaultValue={health?.http?.path} />
           </label>
-          <Num name="health.http.port" label="Port, by its place from 0" value={health?.http?.port} ifEmpty={0} step={1} />
+          <Num name="healthCheck.http.portIndex" label="Port, by its place from 0" value={health?.http?.portIndex} ifEmpty={0} step={1} />
         </div>
       )}
       {check === "tcp" && (
-        <Num name="health.tcp.port" label="Port, by its place from 0" value={health?.tcp?.port} ifEmpty={0} step={1} />
+        <Num name="healthCheck.tcp.portIndex" label="Port, by its place from 0" value={health?.tcp?.portIndex} ifEmpty={0} step={1} />
       )}
       {check === "command" && (
         <label>
           Check command
-          <textarea name="health.command" rows={1} required spellCheck={false} defaultValue={health?.command ?? ""} />
+          <textarea name="healthCheck.command" rows={1} required spellCheck={false} defaultValue={health?.command ?? ""} />
         </label>
       )}
       {check !== "none" && (
         <div className="numbers">
-          <Num name="health.interval" label="Every (s)" value={health?.interval} ifEmpty={1} />
-          <Num name="health.timeout" label="At most (s)" value={health?.timeout} ifEmpty={5} />
-          <Num name="health.startPeriod" label="Failed after (s)" value={health?.startPeriod} ifEmpty={60} />
+          <Num name="healthCheck.intervalSeconds" label="Every (s)" value={health?.intervalSeconds} ifEmpty={1} />
+          <Num name="healthCheck.timeoutSeconds" label="At most (s)" value={health?.timeoutSeconds} ifEmpty={5} />
+          <Num name="healthCheck.startPeriodSeconds" label="Failed after (s)" value={health?.startPeriodSeconds} ifEmpty={60} />
         </div>
       )}
     </>

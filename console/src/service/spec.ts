@@ -13,13 +13,13 @@ export type Check = "none" | "http" | "tcp" | "command";
 export function sourceOf(spec: Spec | null): Source {
   if (!spec) return "command";
   if (spec.image !== null) return "image";
-  if (spec.context !== null) return "context";
-  return spec.run !== null || spec.directory !== null || spec.build.length > 0 ? "command" : "none";
+  if (spec.buildContext !== null) return "context";
+  return spec.runCommand !== null || spec.workingDirectory !== null || spec.buildCommands.length > 0 ? "command" : "none";
 }
 
 export function checkOf(spec: Spec | null): Check {
-  if (!spec?.health) return "none";
-  return spec.health.http ? "http" : spec.health.tcp ? "tcp" : "command";
+  if (!spec?.healthCheck) return "none";
+  return spec.healthCheck.http ? "http" : spec.healthCheck.tcp ? "tcp" : "command";
 }
 
 /** Read the specification; fields that are empty or missing get the server's defaults. */
@@ -34,37 +34,37 @@ export function readSpec(form: FormData): SpecInput {
   const values = all("env.value");
   return {
     image: line("image"),
-    context: line("context"),
+    buildContext: line("buildContext"),
     dockerfile: line("dockerfile"),
-    directory: line("directory"),
-    build: all("build").filter((command) => command.trim()),
-    run: text("run").trim() ? text("run") : null,
+    workingDirectory: line("workingDirectory"),
+    buildCommands: all("buildCommands").filter((command) => command.trim()),
+    runCommand: text("runCommand").trim() ? text("runCommand") : null,
     env: all("env.name").flatMap((name, index) => (name ? [{ name, value: values[index] ?? "" }] : [])),
     ports: text("ports").split(/[\s,]+/).filter(Boolean).map(Number),
-    health: readHealth(),
-    ...number("buildTimeout", "buildTimeout"),
-    ...number("deployTimeout", "deployTimeout"),
-    ...number("stopGrace", "stopGrace"),
+    healthCheck: readHealth(),
+    ...number("buildTimeoutSeconds", "buildTimeoutSeconds"),
+    ...number("deployTimeoutSeconds", "deployTimeoutSeconds"),
+    ...number("stopGraceSeconds", "stopGraceSeconds"),
     ...number("retries", "retries"),
     backoff: {
-      ...number("backoff.initial", "initial"),
+      ...number("backoff.initialSeconds", "initialSeconds"),
       ...number("backoff.factor", "factor"),
-      ...number("backoff.max", "max"),
+      ...number("backoff.maxSeconds", "maxSeconds"),
       ...number("backoff.jitter", "jitter"),
     },
     allowFailure: form.has("allowFailure"),
   };
 
-  function readHealth(): SpecInput["health"] {
+  function readHealth(): SpecInput["healthCheck"] {
     const check = text("check") as Check;
     if (check === "none") return null;
     return {
-      http: check === "http" ? { path: text("health.http.path") || "/", ...number("health.http.port", "port") } : null,
-      tcp: check === "tcp" ? number("health.tcp.port", "port") : null,
-      command: check === "command" ? text("health.command") : null,
-      ...number("health.interval", "interval"),
-      ...number("health.timeout", "timeout"),
-      ...number("health.startPeriod", "startPeriod"),
+      http: check === "http" ? { path: text("healthCheck.http.path") || "/", ...number("healthCheck.http.portIndex", "portIndex") } : null,
+      tcp: check === "tcp" ? number("healthCheck.tcp.portIndex", "portIndex") : null,
+      command: check === "command" ? text("healthCheck.command") : null,
+      ...number("healthCheck.intervalSeconds", "intervalSeconds"),
+      ...number("healthCheck.timeoutSeconds", "timeoutSeconds"),
+      ...number("healthCheck.startPeriodSeconds", "startPeriodSeconds"),
     };
   }
 }

@@ -9,7 +9,7 @@ export const TOKENS = graphql(`
         issuedAt
         expiresAt
         revokedAt
-        isGood
+        isValid
         actor { id name }
         issuedBy { id name }
         revokedBy { id name }

@@ -24,7 +24,7 @@ export function TokenPage() {
   const [revoked, setRevoked] = useState<Token | null>(null);
   const isAll = parameters.has("all");
   const all = loaded.data?.tokens.nodes ?? [];
-  const tokens = all.filter(({ isGood }) => isGood || isAll).reverse();
+  const tokens = all.filter(({ isValid }) => isValid || isAll).reverse();
   const mayIssue = viewer?.canIssueTokens ?? false;
   useCommands(() =>
     mayIssue ? [{ label: "New token …", group: "Tokens", key: "n", run: () => setCreating(true) }] : [],
@@ -73,9 +73,9 @@ export function TokenPage() {
 }
 
 function Row({ token, revoke }: { token: Token; revoke: () => void }) {
-  const { name, actor, issuedBy, issuedAt, expiresAt, revokedAt, revokedBy, isGood } = token;
+  const { name, actor, issuedBy, issuedAt, expiresAt, revokedAt, revokedBy, isValid } = token;
   return (
-    <li className={isGood ? undefined : "over"}>
+    <li className={isValid ? undefined : "over"}>
       <span className="what">
         <strong>
           <bdi>{name}</bdi>
@@ -106,11 +106,11 @@ function Row({ token, revoke }: { token: Token; revoke: () => void }) {
           "until it is revoked"
         ) : (
           <>
-            {isGood ? "expires" : "expired"} <time title={moment(expiresAt)}>{ago(expiresAt)}</time>
+            {isValid ? "expires" : "expired"} <time title={moment(expiresAt)}>{ago(expiresAt)}</time>
           </>
         )}
       </span>
-      {isGood && (
+      {isValid && (
         <button className="dangerous" aria-label={`Revoke ${name}`} onClick={revoke}>
           Revoke
         </button>
