@@ -54,7 +54,7 @@ def test_the_palette_does_what_the_page_can_do(board: Page) -> None:
 def test_single_keys_work_and_the_sheet_lists_them(board: Page, world: World) -> None:
     board.keyboard.press("?")
     sheet = board.get_by_role("dialog", name="Keys")
-    for text in ("Ctrl K", "Walk", "New stage …", "Deploy …", "History", "F2"):
+    for text in ("Find anything", "Walk", "New stage …", "Deploy …", "History", "F2"):
         expect(sheet).to_contain_text(text)
     board.keyboard.press("Escape")
     for key, name in [("d", "Deploy"), ("n", "New stage"), ("a", "New service")]:
