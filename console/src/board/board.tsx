@@ -5,7 +5,7 @@ import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, use
 import { Link } from "wouter";
 
 import { useApi, useNewest, useQuery } from "../api/context";
-import { DeployButton } from "../deployment/deploy";
+import { DeployButton } from "../deployment/plan";
 import { say, show } from "../parts/notice";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
