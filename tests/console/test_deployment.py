@@ -149,7 +149,11 @@ def test_the_plan_is_compared_with_the_last_deployment(board: Page, world: World
 
 def test_the_timeline_has_every_attempt_and_the_critical_path(board: Page, world: World) -> None:
     flag = world.server.folder / "was-here"
-    spec = {"runCommand": f"test -e {flag} || {{ touch {flag}; exit 3; }}", "retries": 1, "backoff": {"initialSeconds": 4}}
+    spec = {
+        "runCommand": f"test -e {flag} || {{ touch {flag}; exit 3; }}",
+        "retries": 1,
+        "backoff": {"initialSeconds": 4},
+    }
     world.server.execute(ADD_JOB, environment=world.id, name="Flaky", spec=spec)
     expect(card(board, "Flaky")).to_be_visible()
     deploy(board)

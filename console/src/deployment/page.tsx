@@ -71,6 +71,7 @@ export function DeploymentPage({ id, part }: { id: string; part: string }) {
             Deployments
           </Link>
           <Link href={`/environments/${environment.id}/history`}>History</Link>
+          <Link href={`/environments/${environment.id}/trends`}>Trends</Link>
         </>
       }
     >
