@@ -34,7 +34,9 @@ from domain.errors import InvalidArgument
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
 from projections import step as steps
+from projections.engine.pages import RecentPages
 from projections.engine.projection import Projection, Reader
+from projections.engine.projector import Projector
 from projections.engine.replay import Replay
 from projections.engine.views import FIRST, ListPlace, Page, Slice, SortRange, Views
 from projections.step import ServiceView
@@ -269,14 +271,28 @@ DECODED = 8
 """Size of a cached view for each byte of its document, in bytes, with the document."""
 
 
+DeploymentPages = RecentPages[DeploymentSummary]
+
+
+def recent_pages(log: EventLog, projector: Projector) -> DeploymentPages:
+    """Return the cache of pages for `Deployments`."""
+    return RecentPages(log, projector, projection.name, EVENTS, _subjects)
+
+
+def _subjects(recorded: RecordedEvent) -> tuple[UUID, ...]:
+    event = recorded.event  # a planned deployment is a new one of its environment's list
+    return (recorded.stream, event.environment) if isinstance(event, DeploymentPlanned) else (recorded.stream,)
+
+
 class Deployments:
-    """Reads deployments.
+    """Reads deployments; *recent* has the pages without cursors that were read last.
 
     The views of equal documents are cached: a page of 20 deployments of 7 services each is decoded in 0.5 ms or more,
     and found again in 0.05 ms (`bench.query`). `DECODED_BYTES = 0` turns it off.
     """
 
-    def __init__(self, views: Views, log: EventLog) -> None:
+    def __init__(self, views: Views, log: EventLog, recent: DeploymentPages | None = None) -> None:
+        self._recent = recent
         self._decoded: Cache[bytes, DeploymentView] = Cache(DECODED_BYTES)
         self._rows = Reader(views, projection)
         self._replay = Replay(log, projection)
@@ -304,7 +320,17 @@ class Deployments:
     ) -> Sequence[Page[DeploymentSummary]]:
         """Return the same part of the list of each of *environments*; only that of one may have cursors."""
         decode = self._decoder(has_steps)
-        return await self._rows.read_each([str(each) for each in environments], part, decode, is_descending=True)
+
+        async def read() -> Sequence[Page[DeploymentSummary]]:
+            parents = [str(each) for each in environments]
+            return await self._rows.read_each(parents, part, decode, is_descending=True)
+
+        if self._recent is None or part.has_cursor:
+            return await read()
+        key = (tuple(each.int for each in environments), part, has_steps)
+        return await self._recent.get(
+            key, read, lambda pages: (*environments, *(edge.node.id for page in pages for edge in page.edges))
+        )
 
     async def list_narrowed(
         self, environments: Sequence[EnvironmentId], part: Slice, query: DeploymentQuery, *, has_steps: bool = True

@@ -106,6 +106,9 @@ def from_view(view: EnvironmentView | PipelineView, project: Project) -> Environ
     )
 
 
+CACHED_ENVIRONMENT = 2000
+"""Size of an environment of a cached page, in bytes, with its edge."""
+
 MAX_PREFIX = 100
 """Maximum length of the beginning of a name in a filter, in characters."""
 
@@ -160,10 +163,19 @@ async def environments(
     slices = {part(first, after, last, before, listed_in(key, query)) for key in owners}
     (slice_,) = slices  # a cursor belongs to one list
     pages = await context.application.environments.list_each(list(owners), slice_, query)
-    found = {
-        owner.id: connection(page, partial(from_view, project=owner), listed_in(key, query))
-        for (key, owner), page in zip(owners.items(), pages, strict=True)
-    }
+
+    def make() -> dict[str, Connection[Environment]]:
+        return {
+            owner.id: connection(page, partial(from_view, project=owner), listed_in(each, query))
+            for (each, owner), page in zip(owners.items(), pages, strict=True)
+        }
+
+    def size(made: dict[str, Connection[Environment]]) -> int:
+        return CACHED_ENVIRONMENT * sum(1 + len(each.edges) for each in made.values())
+
+    key = (tuple(each.int for each in owners), slice_, query)
+    sources = (pages, *owners.values())
+    found = make() if slice_.has_cursor else context.application.show(key, sources, make, size)
     return [found[project.id] for project in projects]
 
 
