@@ -12,6 +12,8 @@ from domain.deployment.step import (
     BuildSkipped,
     BuildStarted,
     BuildSucceeded,
+    OldInstanceLost,
+    OldInstanceRestarted,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
@@ -126,6 +128,8 @@ def _reason(step: StepView, after: StepRun, event: StepEvent) -> str | None:
             # A failed build cancels its deploy, which keeps its own reason.
             return step.reason if after.status is Status.CANCELLED else event.reason
         case BuildStarted() | ServiceDeployStarted() | BuildSkipped() | ServiceCancelled():
+            return step.reason
+        case OldInstanceRestarted() | OldInstanceLost():
             return step.reason
         case BuildSucceeded() | ServiceDeployed():
             return None

@@ -33,6 +33,8 @@ from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,
     FailStep,
+    OldInstanceLost,
+    OldInstanceRestarted,
     Phase,
     ServiceCancelled,
     ServiceDeployed,
@@ -146,19 +148,35 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
                 return [BuildSucceeded(service=service, attempt=attempt)]
             return [ServiceDeployed(service=service, attempt=attempt, ports=ports)]
         case FailStep():
-            reason = UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", command.reason[:MAX_REASON])
+            reason, old = _storable(command.reason), _old_instance(command)
             if attempt <= run.service.spec.retries and not deployment.is_stopping:
                 at = retry_at(run.service.spec, command)
-                return [StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason, retry_at=at)]
+                again = StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason, retry_at=at)
+                return [again, *old]
             failed = BuildFailed if is_build else ServiceDeployFailed
             is_allowed = run.service.spec.allow_failure
-            return [failed(service=service, attempt=attempt, reason=reason, is_allowed=is_allowed)]
+            return [failed(service=service, attempt=attempt, reason=reason, is_allowed=is_allowed), *old]
         case AbortStep():
             if deployment.cancellation is not Cancellation.FORCED:
                 raise _not_due(step, run)
-            return [ServiceCancelled(service=service)]
+            return [ServiceCancelled(service=service), *_old_instance(command)]
         case _:
             assert_never(command)
+
+
+def _old_instance(command: FailStep | AbortStep) -> list[DeploymentEvent]:
+    """Return the event that says whether the old instance runs again, if the attempt had stopped one."""
+    old, service, attempt = command.old, command.step.service, command.step.attempt
+    if old is None:
+        return []
+    if old.problem is None:
+        return [OldInstanceRestarted(service=service, attempt=attempt, number=old.number, ports=old.ports)]
+    reason = _storable(old.problem)
+    return [OldInstanceLost(service=service, attempt=attempt, number=old.number, reason=reason)]
+
+
+def _storable(reason: str) -> str:
+    return UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", reason[:MAX_REASON])
 
 
 def _not_due(step: Step, run: ServiceRun | None) -> StepNotDue:

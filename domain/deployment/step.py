@@ -118,6 +118,24 @@ class ServiceCancelled(Struct, frozen=True, kw_only=True, gc=False):
     service: ServiceId
 
 
+class OldInstanceRestarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The instance of deployment *number* runs again: *attempt*, which had stopped it first, brought no healthy one."""
+
+    service: ServiceId
+    attempt: int
+    number: int
+    ports: tuple[int, ...] = ()
+
+
+class OldInstanceLost(Struct, frozen=True, kw_only=True, gc=False):
+    """The instance of deployment *number*, which *attempt* had stopped first, did not become healthy again."""
+
+    service: ServiceId
+    attempt: int
+    number: int
+    reason: str
+
+
 StepEvent = (
     BuildStarted
     | BuildSucceeded
@@ -128,6 +146,8 @@ StepEvent = (
     | ServiceDeployFailed
     | StepRetried
     | ServiceCancelled
+    | OldInstanceRestarted
+    | OldInstanceLost
 )
 
 
@@ -144,21 +164,34 @@ class SucceedStep(Struct, frozen=True, kw_only=True, gc=False):
     ports: tuple[int, ...] = ()
 
 
+class OldInstance(Struct, frozen=True, kw_only=True, gc=False):
+    """The instance of deployment *number* after it was started again; *problem* says why it is not healthy, if so."""
+
+    number: int
+    ports: tuple[int, ...] = ()
+    problem: str | None = None
+
+
 class FailStep(Struct, frozen=True, kw_only=True, gc=False):
-    """Report that *step* failed at the time *at*. *chance*, between 0 and 1, is the luck of the wait before a retry."""
+    """Report that *step* failed at the time *at*. *chance*, between 0 and 1, is the luck of the wait before a retry.
+
+    *old* is the instance that the attempt had stopped first, if any.
+    """
 
     worker: str
     step: Step
     reason: str
     at: datetime | None = None
     chance: float = 0.0
+    old: OldInstance | None = None
 
 
 class AbortStep(Struct, frozen=True, kw_only=True, gc=False):
-    """Report that *step* was stopped by a forced cancellation."""
+    """Report that *step* was stopped by a forced cancellation; *old* as in `FailStep`."""
 
     worker: str
     step: Step
+    old: OldInstance | None = None
 
 
 StepCommand = StartStep | SucceedStep | FailStep | AbortStep
@@ -173,12 +206,16 @@ class StepRun(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
-    """The progress of a planned service; `status` is that of the service as a whole."""
+    """The progress of a planned service; `status` is that of the service as a whole.
+
+    With *is_lost* nothing healthy runs of it any more: an attempt stopped the old instance.
+    """
 
     service: PlannedService
     status: Status = Status.QUEUED
     build: StepRun = StepRun()
     deploy: StepRun = StepRun()
+    is_lost: bool = False
 
     def step(self, phase: Phase) -> StepRun:
         return self.build if phase is Phase.BUILD else self.deploy
@@ -216,7 +253,8 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
         case ServiceDeployStarted(attempt=attempt):
             return replace(run, status=Status.RUNNING, deploy=StepRun(status=Status.RUNNING, attempt=attempt))
         case ServiceDeployed(attempt=attempt):
-            return replace(run, status=Status.SUCCEEDED, deploy=StepRun(status=Status.SUCCEEDED, attempt=attempt))
+            deploy = StepRun(status=Status.SUCCEEDED, attempt=attempt)
+            return replace(run, status=Status.SUCCEEDED, deploy=deploy, is_lost=False)
         case ServiceDeployFailed(attempt=attempt):
             return replace(run, status=Status.FAILED, deploy=StepRun(status=Status.FAILED, attempt=attempt))
         case StepRetried(phase=phase, attempt=attempt, retry_at=retry_at):
@@ -224,6 +262,10 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
             return replace(run, status=Status.RUNNING, **again)
         case ServiceCancelled():
             return replace(run, status=Status.CANCELLED, build=_cancelled(run.build), deploy=_cancelled(run.deploy))
+        case OldInstanceRestarted():
+            return replace(run, is_lost=False)
+        case OldInstanceLost():
+            return replace(run, is_lost=True)
         case _:
             assert_never(event)
 

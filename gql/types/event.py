@@ -57,6 +57,8 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     steps.ServiceDeployFailed: "The deployment of a service failed.",
     steps.StepRetried: "A step failed and will be retried.",
     steps.ServiceCancelled: "A service was left unchanged, because the deployment was cancelled.",
+    steps.OldInstanceRestarted: "The old instance of a service, which was stopped first, runs again.",
+    steps.OldInstanceLost: "The old instance of a service, which was stopped first, did not become healthy again.",
     deployments.CancellationRequested: "The cancellation of the deployment was requested.",
     deployments.DeploymentSucceeded: "The deployment ended: everything is deployed.",
     deployments.DeploymentFailed: "The deployment ended: a step failed.",

@@ -24,6 +24,8 @@ from domain.deployment.step import (
     BuildSkipped,
     BuildStarted,
     BuildSucceeded,
+    OldInstanceLost,
+    OldInstanceRestarted,
     Phase,
     ServiceCancelled,
     ServiceDeployed,
@@ -92,8 +94,7 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
         case ServiceDeployStarted(attempt=attempt):
             return "deploy started" + _again(attempt), subject(Phase.DEPLOY, attempt)
         case ServiceDeployed(attempt=attempt, ports=ports):
-            text = "deployed" + (f" on port {', '.join(map(str, ports))}" if ports else "")
-            return text, subject(Phase.DEPLOY, attempt, ports=ports)
+            return f"deployed{_on(ports)}", subject(Phase.DEPLOY, attempt, ports=ports)
         case ServiceDeployFailed(attempt=attempt, reason=reason, is_allowed=is_allowed):
             return f"deploy failed{_allowed(is_allowed)}: {reason}", subject(Phase.DEPLOY, attempt, reason)
         case StepRetried(phase=phase, attempt=attempt, reason=reason):
@@ -101,6 +102,12 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
             return text, subject(phase, attempt, reason)
         case ServiceCancelled():
             return "cancelled", subject()
+        case OldInstanceRestarted(attempt=attempt, number=number, ports=ports):
+            text = f"the old instance, of deployment {number}, runs again{_on(ports)}"
+            return text, subject(Phase.DEPLOY, attempt, ports=ports)
+        case OldInstanceLost(attempt=attempt, number=number, reason=reason):
+            text = f"the old instance, of deployment {number}, did not become healthy again: {reason}"
+            return text, subject(Phase.DEPLOY, attempt, reason)
         case _:
             assert_never(event)
 
@@ -135,6 +142,10 @@ def _step_subject(
 def _name(subject: EventSubject) -> str:
     assert subject.service is not None, "a step is one of a service"
     return subject.service.name
+
+
+def _on(ports: tuple[int, ...]) -> str:
+    return f" on port {', '.join(map(str, ports))}" if ports else ""
 
 
 def _again(attempt: int) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.deployment.step import Phase
+from domain.deployment.step import OldInstance, Phase
 from domain.spec import ServiceSpec, ServiceType
 
 
@@ -83,7 +83,15 @@ class Executor(Protocol):
     async def abort(self, request: StepRequest) -> None:
         """Stop the attempt, or prevent it from ever beginning.
 
-        `build` and `deploy` of the same request then raise `StepFailed`. The old instance of the service keeps running.
+        `build` and `deploy` of the same request then raise `StepFailed`. The old instance of the service keeps running,
+        or can be restarted. A deploy whose new instance is already healthy ends as usual.
+        """
+        ...
+
+    async def restart_old(self, request: StepRequest) -> OldInstance | None:
+        """Start the old instance that the failed attempt had stopped first, and wait until it is healthy.
+
+        Return how it is, or None if the attempt had stopped none. A later call adopts what an earlier one began.
         """
         ...
 

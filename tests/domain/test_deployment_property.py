@@ -29,6 +29,9 @@ from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,
     FailStep,
+    OldInstance,
+    OldInstanceLost,
+    OldInstanceRestarted,
     Phase,
     ServiceCancelled,
     ServiceDeployed,
@@ -99,6 +102,7 @@ class Witness:
         self.deployed: set[ServiceId] = set()
         self.failed: set[ServiceId] = set()
         self.cancelled: set[ServiceId] = set()
+        self.lost: set[ServiceId] = set()
         self.halted: set[int] = set()
         self.first_failure: BuildFailed | ServiceDeployFailed | None = None
         self.is_cancelled = False
@@ -133,7 +137,14 @@ class Witness:
                 self.built.add(id_)
                 if self.barrier:  # others are built meanwhile
                     self.busy.remove(id_)
+            case OldInstanceLost(service=id_):
+                assert id_ not in self.deployed
+                self.lost.add(id_)
+            case OldInstanceRestarted(service=id_):
+                assert id_ not in self.deployed
+                self.lost.discard(id_)
             case ServiceDeployed(service=id_):
+                self.lost.discard(id_)
                 assert id_ not in self.over
                 self.deployed.add(id_)
                 self.busy.remove(id_)
@@ -254,11 +265,12 @@ class Story:
         assert not (left & set(waited)) or state.is_stopping
 
     def outcome(self, step: Step) -> StepCommand:
+        old = self.random.choice([None, OldInstance(number=1), OldInstance(number=1, problem="exit code 1")])
         if self.happens(self.failure):
-            at, chance = datetime(2026, 1, 2, tzinfo=UTC), self.random.random()
-            return FailStep(worker=self.worker, step=step, reason=f"attempt {step.attempt}", at=at, chance=chance)
+            at, chance, reason = datetime(2026, 1, 2, tzinfo=UTC), self.random.random(), f"attempt {step.attempt}"
+            return FailStep(worker=self.worker, step=step, reason=reason, at=at, chance=chance, old=old)
         if self.run.state.cancellation is Cancellation.FORCED:
-            return AbortStep(worker=self.worker, step=step)
+            return AbortStep(worker=self.worker, step=step, old=old)
         return SucceedStep(worker=self.worker, step=step)
 
     def take_up(self) -> None:
@@ -315,6 +327,7 @@ def check_the_end(run: Run, witness: Witness) -> None:
             assert each.build.status.is_final
             assert each.deploy.status.is_final
             assert (each.status is Status.SUCCEEDED) == (each.service.id in witness.deployed)
+            assert each.is_lost == (each.service.id in witness.lost)
             assert (each.status is Status.SKIPPED) == is_left_out(each.service)
         match stage_run.status:
             case Status.SUCCEEDED:

@@ -21,6 +21,8 @@ from domain.deployment.step import (
     BuildSkipped,
     BuildStarted,
     BuildSucceeded,
+    OldInstanceLost,
+    OldInstanceRestarted,
     Phase,
     ServiceCancelled,
     ServiceDeployed,
@@ -252,6 +254,16 @@ first = NamedStage(id=STAGE, name="first stage")
             EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, detail="not healthy"),
         ),
         (ServiceCancelled(service=SERVICE), "api: cancelled", EventSubject(stage=first, service=backend)),
+        (
+            OldInstanceRestarted(service=SERVICE, attempt=2, number=4, ports=(8000,)),
+            "api: the old instance, of deployment 4, runs again on port 8000",
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=2, ports=(8000,)),
+        ),
+        (
+            OldInstanceLost(service=SERVICE, attempt=2, number=4, reason="exit code 1"),
+            "api: the old instance, of deployment 4, did not become healthy again: exit code 1",
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=2, detail="exit code 1"),
+        ),
     ],
 )
 def test_an_event_of_a_deployment_is_described(event: DeploymentEvent, words: str, subject: EventSubject) -> None:

@@ -12,6 +12,7 @@ from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
+from domain.deployment.step import OldInstance
 from domain.pipeline.environment import CreateEnvironment, Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import AddService, RemoveService
@@ -52,6 +53,7 @@ class Functions:
         self.watched: Counter[str] = Counter()  # how often a step was asked for
         self.most = 0
         self._do: dict[str, Do] = {}
+        self.old: dict[str, OldInstance] = {}  # by step: what is started again after it
 
     def on(self, step: str, do: Do) -> None:
         """Has *step*, such as `deploy api` or `build api 2`, do something."""
@@ -71,6 +73,9 @@ class Functions:
         never = asyncio.get_running_loop().create_future()
         task = self.running.setdefault(f"{request.deployment} {name}", asyncio.ensure_future(_wait(never)))
         task.cancel()
+
+    async def restart_old(self, request: StepRequest) -> OldInstance | None:
+        return self.old.get(_name(request))
 
     async def stop(self, environment: UUID, service: UUID) -> None:
         self.up.discard(service)
