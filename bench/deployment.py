@@ -61,6 +61,9 @@ class Nothing:
 
     async def abort(self, request: StepRequest) -> None: ...
 
+    async def is_healthy(self, request: StepRequest) -> bool:
+        return False
+
     async def restart_old(self, request: StepRequest) -> OldInstance | None:
         return None
 

@@ -26,6 +26,7 @@ COLOURS = {
     "SUCCEEDED": "green",
     "FAILED": "bold red",
     "SKIPPED": "dim",
+    "UNCHANGED": "dim",
     "CANCELLED": "yellow",
 }
 
@@ -136,7 +137,9 @@ class LivePicture:
             turning = self._spinner.render(now.timestamp())
             mark = turning if isinstance(turning, Text) else mark
         return (
-            Text().append_text(mark).append(plain(f" {words}"), style="dim" if status in ("QUEUED", "SKIPPED") else "")
+            Text()
+            .append_text(mark)
+            .append(plain(f" {words}"), style="dim" if status in ("QUEUED", "SKIPPED", "UNCHANGED") else "")
         )
 
     def _reasons(self, deployment: DeploymentJson) -> list[Text]:
@@ -154,7 +157,7 @@ class LivePicture:
             if step.status == "FAILED"
             else Text(plain(f"{service.name}, {word}, attempt {step.attempt - 1}: {step.reason}"), style="yellow")
             for service, word, step in steps
-            if step.reason and step.status != "SUCCEEDED"
+            if step.reason and step.status not in ("SUCCEEDED", "UNCHANGED")
         ]
 
 

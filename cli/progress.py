@@ -154,6 +154,11 @@ def _take(service: DeploymentServiceJson, event: DeploymentEventJson) -> None:
                 service.build = retried
             else:
                 service.deploy = retried
+        case "SERVICE_UNCHANGED":
+            service.status = "UNCHANGED"
+            _end(service.deploy, "UNCHANGED", event)
+            if service.build.started_at:
+                _end(service.build, "UNCHANGED", event)
         case "SERVICE_CANCELLED":
             for step in (service.build, service.deploy):
                 if step.status in ("QUEUED", "RUNNING"):

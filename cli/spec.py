@@ -60,6 +60,7 @@ class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     retries: int = 0
     backoff: BackoffJson = field(default_factory=BackoffJson)
     allow_failure: bool = False
+    once: bool = False
 
     def input(self) -> dict[str, object]:
         """Return the API's `ServiceSpecInput`."""

@@ -109,6 +109,12 @@ class SpecOptions:
         bool | None,
         _option("--allow-failure/--no-allow-failure", help="Whether a deployment goes on if the service fails."),
     ] = None
+    once: Annotated[
+        bool | None,
+        _option(
+            "--once/--no-once", help="Whether a JOB runs once for each revision; see environment deploy --revision."
+        ),
+    ] = None
 
     @property
     def are_given(self) -> bool:
@@ -124,7 +130,7 @@ class SpecOptions:
         for name in ("directory", "context"):
             if (value := getattr(self, name)) is not None:
                 changes[name] = files.absolute(value, Path.cwd()) if value else None
-        for name in ("build_timeout", "deploy_timeout", "stop_grace", "retries", "allow_failure"):
+        for name in ("build_timeout", "deploy_timeout", "stop_grace", "retries", "allow_failure", "once"):
             if (value := getattr(self, name)) is not None:
                 changes[name] = value
         if self.build is not None:

@@ -130,7 +130,8 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     *directory* with *build* and *run* (processes). *ports* are TCP ports; 0 asks for a free one at each deployment.
     Timeouts are in seconds; *stop_grace* is the time between the signals TERM and KILL when a process stops, in
     seconds. *retries* is the number of retries of a failed step, with *backoff* between the attempts. If failure is
-    allowed (*allow_failure*), a deployment goes on as if the service had succeeded.
+    allowed (*allow_failure*), a deployment goes on as if the service had succeeded. A JOB that runs *once* is left out
+    after it has succeeded with the same revision and specification.
     """
 
     image: str | None = None
@@ -148,6 +149,7 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retries: int = 0
     backoff: Backoff = Backoff()
     allow_failure: bool = False
+    once: bool = False
 
     @property
     def is_built(self) -> bool:

@@ -19,6 +19,7 @@ from domain.deployment.step import (
     ServiceDeployFailed,
     ServiceDeployStarted,
     ServiceRun,
+    ServiceUnchanged,
     Status,
     StepEvent,
     StepRetried,
@@ -38,7 +39,9 @@ class AttemptView(Struct, frozen=True, kw_only=True):
 
 
 class StepView(Struct, frozen=True, kw_only=True):
-    """A step at its newest *attempt*; *reason* is the error of the last attempt that ended, if it failed.
+    """A step at its newest *attempt*.
+
+    *reason* is the error of the last attempt that ended, if it failed, or why the service is unchanged.
 
     *retried* are the earlier attempts, oldest first.
 
@@ -131,10 +134,17 @@ def _reason(step: StepView, after: StepRun, event: StepEvent) -> str | None:
             return step.reason
         case OldInstanceRestarted() | OldInstanceLost():
             return step.reason
+        case ServiceUnchanged(number=number):
+            return unchanged_words(number)
         case BuildSucceeded() | ServiceDeployed():
             return None
         case _:
             assert_never(event)
+
+
+def unchanged_words(number: int) -> str:
+    """Return the reason why a service is unchanged since deployment *number*."""
+    return f"same specification and revision as in deployment {number}"
 
 
 def times(started_at: datetime | None, status: Status, at: datetime) -> tuple[datetime | None, datetime | None]:
@@ -144,7 +154,7 @@ def times(started_at: datetime | None, status: Status, at: datetime) -> tuple[da
             return None, None
         case Status.RUNNING:
             return at, None
-        case Status.SUCCEEDED | Status.FAILED | Status.SKIPPED | Status.CANCELLED:
+        case Status.SUCCEEDED | Status.FAILED | Status.SKIPPED | Status.CANCELLED | Status.UNCHANGED:
             return started_at, None if started_at is None else at
         case _:
             assert_never(status)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TypeVar
 from uuid import uuid4
 
-from domain.deployment.step import AbortStep, FailStep, OldInstance, Phase, Step, StepCommand, SucceedStep
+from domain.deployment.step import AbortStep, FailStep, KeepStep, OldInstance, Phase, Step, StepCommand, SucceedStep
 from domain.pipeline.ref import ServiceId
 from runner.output import BufferedOutput
 from runner.retry import backoff
@@ -36,6 +36,8 @@ class StepExecution:
         try:
             async with BufferedOutput(self._store, self._request) as output:
                 try:
+                    if await self._is_needless():
+                        return KeepStep(worker=self._worker, step=self._step)
                     ports = await self._carry_out(output)
                 except StepFailed as failure:
                     logger.warning("A step failed: %(reason)s", {"reason": failure.reason, **self._fields})
@@ -70,6 +72,11 @@ class StepExecution:
     async def _stop(self) -> None:
         if self._executor is not None:
             await _unbroken(self._executor.abort(self._request))
+
+    async def _is_needless(self) -> bool:
+        if self._executor is None or self._request.known is None:
+            return False
+        return await _unbroken(self._executor.is_healthy(self._request))
 
     async def _carry_out(self, output: StepOutput) -> tuple[int, ...]:
         if self._executor is None:

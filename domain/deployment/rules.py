@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import assert_never
 
+from domain.deployment.converge import known_before, unchanged_jobs
 from domain.deployment.fold import evolve, fold
+from domain.deployment.instance import Instance
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -33,6 +35,7 @@ from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,
     FailStep,
+    KeepStep,
     OldInstanceLost,
     OldInstanceRestarted,
     Phase,
@@ -41,6 +44,7 @@ from domain.deployment.step import (
     ServiceDeployFailed,
     ServiceDeployStarted,
     ServiceRun,
+    ServiceUnchanged,
     StartStep,
     Status,
     Step,
@@ -107,20 +111,22 @@ def _decide(
     deployment: Deployment, command: TakeUpDeployment | StepCommand | CancelDeployment
 ) -> list[DeploymentEvent]:
     match command:
-        case TakeUpDeployment(worker=worker):
+        case TakeUpDeployment(worker=worker, instances=instances):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.worker == worker:
                 return []
             taken = DeploymentTakenUp(worker=worker)
-            return [taken] if deployment.status is Status.RUNNING else [DeploymentStarted(), taken]
+            if deployment.status is Status.RUNNING:
+                return [taken]
+            return [DeploymentStarted(instances=_relevant(deployment, instances)), taken]
         case CancelDeployment(forced=forced):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.cancellation is Cancellation.FORCED or (deployment.cancellation and not forced):
                 return []
             return [CancellationRequested(forced=forced)]
-        case StartStep() | SucceedStep() | FailStep() | AbortStep():
+        case StartStep() | SucceedStep() | KeepStep() | FailStep() | AbortStep():
             if deployment.worker not in (None, command.worker):
                 raise Fenced(worker=deployment.worker)
             return _decide_step(deployment, command)
@@ -147,6 +153,11 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
             if is_build:
                 return [BuildSucceeded(service=service, attempt=attempt)]
             return [ServiceDeployed(service=service, attempt=attempt, ports=ports)]
+        case KeepStep():
+            unchanged = known_before(deployment, step)
+            if unchanged is None:
+                raise _not_due(step, run)
+            return [ServiceUnchanged(service=service, number=unchanged.number)]
         case FailStep():
             reason, old = _storable(command.reason), _old_instance(command)
             if attempt <= run.service.spec.retries and not deployment.is_stopping:
@@ -162,6 +173,13 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
             return [ServiceCancelled(service=service), *_old_instance(command)]
         case _:
             assert_never(command)
+
+
+def _relevant(deployment: Deployment, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
+    """Return the instances of services that exist: the plan has all of them, unless it is an earlier one."""
+    if deployment.plan is None or deployment.plan.source is not None:
+        return instances
+    return tuple([each for each in instances if each.service.int in deployment.places])
 
 
 def _old_instance(command: FailStep | AbortStep) -> list[DeploymentEvent]:
@@ -200,6 +218,8 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
     is_between = stage is None and deployment.status is Status.RUNNING
     if doomed := deployment.doomed:
         yield from (ServiceCancelled(service=run.service.id) for run in doomed)
+    elif jobs := unchanged_jobs(deployment):
+        yield from (ServiceUnchanged(service=job.service, number=job.number) for job in jobs)
     elif stage and stage.is_complete:
         yield StageSucceeded(stage=stage.stage.id)
     elif stage and stage.is_over and stage.has_failed and deployment.failure:

@@ -36,6 +36,7 @@ class Status(StrEnum):
     FAILED = "FAILED"
     SKIPPED = "SKIPPED"
     CANCELLED = "CANCELLED"
+    UNCHANGED = "UNCHANGED"
 
     @property
     def is_final(self) -> bool:
@@ -43,7 +44,10 @@ class Status(StrEnum):
 
 
 OPEN = Status.QUEUED, Status.RUNNING
-DONE = Status.SUCCEEDED, Status.SKIPPED
+DEPLOYED = Status.SUCCEEDED, Status.UNCHANGED
+"""Statuses of a service that runs as planned."""
+
+DONE = Status.SUCCEEDED, Status.SKIPPED, Status.UNCHANGED
 """Statuses of a step or a service after which the next one may start."""
 
 
@@ -118,6 +122,13 @@ class ServiceCancelled(Struct, frozen=True, kw_only=True, gc=False):
     service: ServiceId
 
 
+class ServiceUnchanged(Struct, frozen=True, kw_only=True, gc=False):
+    """The service is as planned since deployment *number*, with the same specification and revision, and healthy."""
+
+    service: ServiceId
+    number: int
+
+
 class OldInstanceRestarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The instance of deployment *number* runs again: *attempt*, which had stopped it first, brought no healthy one."""
 
@@ -146,6 +157,7 @@ StepEvent = (
     | ServiceDeployFailed
     | StepRetried
     | ServiceCancelled
+    | ServiceUnchanged
     | OldInstanceRestarted
     | OldInstanceLost
 )
@@ -162,6 +174,13 @@ class SucceedStep(Struct, frozen=True, kw_only=True, gc=False):
     worker: str
     step: Step
     ports: tuple[int, ...] = ()
+
+
+class KeepStep(Struct, frozen=True, kw_only=True, gc=False):
+    """Report that *step* has nothing to do: the known instance of its service is healthy."""
+
+    worker: str
+    step: Step
 
 
 class OldInstance(Struct, frozen=True, kw_only=True, gc=False):
@@ -194,7 +213,7 @@ class AbortStep(Struct, frozen=True, kw_only=True, gc=False):
     old: OldInstance | None = None
 
 
-StepCommand = StartStep | SucceedStep | FailStep | AbortStep
+StepCommand = StartStep | SucceedStep | KeepStep | FailStep | AbortStep
 
 
 class StepRun(Struct, frozen=True, kw_only=True, gc=False):
@@ -208,7 +227,8 @@ class StepRun(Struct, frozen=True, kw_only=True, gc=False):
 class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
     """The progress of a planned service; `status` is that of the service as a whole.
 
-    With *is_lost* nothing healthy runs of it any more: an attempt stopped the old instance.
+    With *is_lost* nothing healthy runs of it any more: an attempt stopped the old instance. *ports* are those of a new
+    one.
     """
 
     service: PlannedService
@@ -216,6 +236,7 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
     build: StepRun = StepRun()
     deploy: StepRun = StepRun()
     is_lost: bool = False
+    ports: tuple[int, ...] = ()
 
     def step(self, phase: Phase) -> StepRun:
         return self.build if phase is Phase.BUILD else self.deploy
@@ -252,9 +273,9 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
             return replace(run, status=Status.QUEUED, build=StepRun(status=Status.SKIPPED))
         case ServiceDeployStarted(attempt=attempt):
             return replace(run, status=Status.RUNNING, deploy=StepRun(status=Status.RUNNING, attempt=attempt))
-        case ServiceDeployed(attempt=attempt):
+        case ServiceDeployed(attempt=attempt, ports=ports):
             deploy = StepRun(status=Status.SUCCEEDED, attempt=attempt)
-            return replace(run, status=Status.SUCCEEDED, deploy=deploy, is_lost=False)
+            return replace(run, status=Status.SUCCEEDED, deploy=deploy, is_lost=False, ports=ports)
         case ServiceDeployFailed(attempt=attempt):
             return replace(run, status=Status.FAILED, deploy=StepRun(status=Status.FAILED, attempt=attempt))
         case StepRetried(phase=phase, attempt=attempt, retry_at=retry_at):
@@ -262,6 +283,10 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
             return replace(run, status=Status.RUNNING, **again)
         case ServiceCancelled():
             return replace(run, status=Status.CANCELLED, build=_cancelled(run.build), deploy=_cancelled(run.deploy))
+        case ServiceUnchanged():
+            unchanged = StepRun(status=Status.UNCHANGED)
+            build = run.build if run.build.status is Status.SKIPPED else unchanged
+            return replace(run, status=Status.UNCHANGED, build=build, deploy=unchanged)
         case OldInstanceRestarted():
             return replace(run, is_lost=False)
         case OldInstanceLost():

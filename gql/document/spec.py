@@ -83,6 +83,10 @@ class SpecDocument(DocumentPart, frozen=True):
     allow_failure: Annotated[
         bool, Meta(description="Whether a deployment goes on, and may succeed, if the service fails.")
     ] = False
+    once: Annotated[
+        bool,
+        Meta(description="Whether to leave out a JOB that has succeeded with the same revision and specification."),
+    ] = False
 
 
 Part = TypeVar("Part", HttpCheckDocument, TcpCheckDocument, HealthDocument, BackoffDocument, SpecDocument)
@@ -116,6 +120,7 @@ def to_domain(spec: SpecDocument) -> specs.ServiceSpec:
         retries=spec.retries,
         backoff=_backoff_to_domain(spec.backoff),
         allow_failure=spec.allow_failure,
+        once=spec.once,
     )
 
 
@@ -160,6 +165,7 @@ def from_domain(spec: specs.ServiceSpec) -> SpecDocument:
             retries=spec.retries,
             backoff=_backoff_from_domain(spec.backoff),
             allow_failure=spec.allow_failure,
+            once=spec.once,
         )
     )
 

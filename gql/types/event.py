@@ -57,6 +57,7 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     steps.ServiceDeployFailed: "The deployment of a service failed.",
     steps.StepRetried: "A step failed and will be retried.",
     steps.ServiceCancelled: "A service was left unchanged, because the deployment was cancelled.",
+    steps.ServiceUnchanged: "A service has the planned specification and revision already, and was left as it is.",
     steps.OldInstanceRestarted: "The old instance of a service, which was stopped first, runs again.",
     steps.OldInstanceLost: "The old instance of a service, which was stopped first, did not become healthy again.",
     deployments.CancellationRequested: "The cancellation of the deployment was requested.",

@@ -47,6 +47,7 @@ _STOP_GRACE = (
 _RETRIES = "Number of retries of a failed step."
 _BACKOFF = "The wait between two attempts at a step."
 _ALLOW_FAILURE = "Whether a deployment goes on, and may succeed, if the service fails."
+_ONCE = "Whether deployments leave out a JOB that has succeeded with the same revision and specification."
 _INITIAL = "The first wait, in seconds."
 _FACTOR = f"Each further wait is longer by this factor; from 1 to {MAX_FACTOR:g}."
 _MAX = "The longest wait, in seconds."
@@ -99,6 +100,7 @@ class ServiceSpec:
     retries: int = strawberry.field(description=_RETRIES)
     backoff: Backoff = strawberry.field(description=_BACKOFF)
     allow_failure: bool = strawberry.field(description=_ALLOW_FAILURE)
+    once: bool = strawberry.field(description=_ONCE)
     image: str | None = strawberry.field(default=None, description=_IMAGE)
     context: str | None = strawberry.field(default=None, description=_CONTEXT)
     dockerfile: str | None = strawberry.field(default=None, description=_DOCKERFILE)
@@ -159,6 +161,7 @@ class ServiceSpecInput:
     retries: int = strawberry.field(default=DEFAULT.retries, description=_RETRIES)
     backoff: BackoffInput | None = strawberry.field(default=None, description=f"{_BACKOFF} Null for the default.")
     allow_failure: bool = strawberry.field(default=DEFAULT.allow_failure, description=_ALLOW_FAILURE)
+    once: bool = strawberry.field(default=DEFAULT.once, description=_ONCE)
 
 
 def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
@@ -181,6 +184,7 @@ def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
         retries=given.retries,
         backoff=_backoff_to_domain(given.backoff),
         allow_failure=given.allow_failure,
+        once=given.once,
     )
 
 
@@ -224,6 +228,7 @@ def from_domain(spec: specs.ServiceSpec) -> ServiceSpec:
         retries=spec.retries,
         backoff=_backoff_from_domain(spec.backoff),
         allow_failure=spec.allow_failure,
+        once=spec.once,
     )
 
 

@@ -31,10 +31,12 @@ from domain.deployment.step import (
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceUnchanged,
     StepEvent,
     StepRetried,
 )
 from domain.pipeline.ref import ServiceId, StageId
+from projections.step import unchanged_words
 from projections.words.subject import EventSubject, EventWords, NamedService, NamedStage
 
 
@@ -43,6 +45,10 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
     match event:
         case DeploymentPlanned(plan=plan, action=action):
             text = f"deployment {deployment.number} requested, pipeline version {plan.pipeline_version}"
+            if plan.revision is not None:
+                text += f", revision {plan.revision}"
+            if plan.renew:
+                text += ", to renew all services"
             return EventWords(text if plan.source is None else f"{text}: {_repeat_words(action)} {plan.source}")
         case DeploymentStarted():
             return EventWords(f"deployment {deployment.number} started")
@@ -102,6 +108,9 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
             return text, subject(phase, attempt, reason)
         case ServiceCancelled():
             return "cancelled", subject()
+        case ServiceUnchanged(number=number):
+            reason = unchanged_words(number)
+            return f"unchanged: {reason}", subject(detail=reason)
         case OldInstanceRestarted(attempt=attempt, number=number, ports=ports):
             text = f"the old instance, of deployment {number}, runs again{_on(ports)}"
             return text, subject(Phase.DEPLOY, attempt, ports=ports)

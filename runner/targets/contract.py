@@ -16,7 +16,10 @@ from domain.spec import ServiceSpec, ServiceType
 
 
 class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
-    """A request for one attempt at a step. Its identity is (deployment, service, phase, attempt)."""
+    """A request for one attempt at a step. Its identity is (deployment, service, phase, attempt).
+
+    *known* is the deployment whose instance has the requested specification and revision, if any.
+    """
 
     environment: UUID
     deployment: UUID
@@ -27,6 +30,7 @@ class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
     spec: ServiceSpec
     phase: Phase
     attempt: int
+    known: UUID | None = None
 
 
 class StepOutput(Protocol):
@@ -78,6 +82,13 @@ class Executor(Protocol):
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
         """Run a JOB to its end, or replace the service with a healthy new instance; return the ports it listens on."""
+        ...
+
+    async def is_healthy(self, request: StepRequest) -> bool:
+        """Return whether the instance of the deployment *known* runs and is healthy, so that the step is needless.
+
+        False once the attempt has begun.
+        """
         ...
 
     async def abort(self, request: StepRequest) -> None:

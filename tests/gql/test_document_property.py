@@ -38,6 +38,7 @@ specs = st.builds(
     retries=st.integers(0, 10),
     backoff=st.builds(Backoff, initial=numbers, max=numbers, jitter=st.floats(0, 1)),
     allow_failure=st.booleans(),
+    once=st.booleans(),
 )
 
 

@@ -36,6 +36,7 @@ SPEC = ServiceSpec(
     retries=8,
     backoff=BACKOFF,
     allow_failure=True,
+    once=True,
 )
 CHECKS = {HttpCheck: "http", TcpCheck: "tcp", CommandCheck: "command"}
 

@@ -20,6 +20,7 @@ from gql.document import pipeline
 from gql.document.format import DocumentFormat
 from gql.types.change import PipelineEventType
 from gql.types.event import DeploymentEventType, QueueEventType
+from gql.types.instance import PlannedAction
 from gql.types.progress import ServiceWaitReason
 from store.log import Origin
 from store.output import LineKind
@@ -35,6 +36,7 @@ ENUMS: dict[str, type[Enum]] = {
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
     "Phase": Phase,
+    "PlannedAction": PlannedAction,
     "PipelineEventType": PipelineEventType,
     "QueueEventType": QueueEventType,
     "RefusalCode": refusal.RefusalCode,

@@ -13,6 +13,7 @@ WHOLE: Data = {
     "retries": 2,
     "backoff": {"initial": 1.0, "factor": 2.0, "max": 30.0, "jitter": 0.0},
     "allowFailure": False,
+    "once": False,
     "image": None,
     "context": None,
     "dockerfile": None,

@@ -28,6 +28,7 @@ from domain.deployment.step import (
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceUnchanged,
     StepRetried,
 )
 from domain.pipeline.environment import (
@@ -254,6 +255,11 @@ first = NamedStage(id=STAGE, name="first stage")
             EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, detail="not healthy"),
         ),
         (ServiceCancelled(service=SERVICE), "api: cancelled", EventSubject(stage=first, service=backend)),
+        (
+            ServiceUnchanged(service=SERVICE, number=4),
+            "api: unchanged: same specification and revision as in deployment 4",
+            EventSubject(stage=first, service=backend, detail="same specification and revision as in deployment 4"),
+        ),
         (
             OldInstanceRestarted(service=SERVICE, attempt=2, number=4, ports=(8000,)),
             "api: the old instance, of deployment 4, runs again on port 8000",

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from application import deployment as writing
 from application.handler import Transaction
 from domain import deployment as deployments
+from domain.deployment import converge
 from domain.deployment.queue import DeploymentId
 from domain.deployment.step import (
     BuildStarted,
@@ -249,6 +250,28 @@ async def test_the_old_instance_that_runs_again_after_a_forced_cancellation_is_r
     await world.cancel(id_, forced=True)
     await driving
     assert (await world.recorded(id_))[-3:] == ["ServiceCancelled", "OldInstanceRestarted", "DeploymentCancelled"]
+
+
+async def test_a_service_that_is_unchanged_is_left_as_it_is_if_it_is_healthy(world: World) -> None:
+    environment = await world.environment(["api", "web"], ["old"])
+    runner = world.runner()
+    first = await world.request(environment, revision="abc")
+    await runner.drive(first)
+    assert not [mark for mark in world.target.marks if "check" in mark]
+    world.target.marks.clear()
+    world.target.healthy = {first}
+    second = await world.request(environment, revision="abc")
+    assert (await runner.drive(second)).status is Status.SUCCEEDED
+    assert sorted(world.target.marks) == ["check build api 1", "check build old 1", "check build web 1"]
+    assert (await world.recorded(second)).count("ServiceUnchanged") == 3
+
+    world.target.marks.clear()
+    world.target.healthy = set()
+    third = await world.request(environment, revision="abc")
+    assert (await runner.drive(third)).status is Status.SUCCEEDED
+    assert {"check build api 1", "begin build api 1", "end deploy api 1"} <= set(world.target.marks)
+    assert (await world.recorded(third)).count("ServiceUnchanged") == 0
+    assert {each.number for each in converge.instances(await world.deployment(third), third)} == {3}
 
 
 async def test_a_cancellation_lets_end_what_runs(world: World) -> None:

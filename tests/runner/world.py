@@ -53,6 +53,7 @@ class Functions:
         self.watched: Counter[str] = Counter()  # how often a step was asked for
         self.most = 0
         self._do: dict[str, Do] = {}
+        self.healthy: set[UUID] = set()  # deployments whose instances are
         self.old: dict[str, OldInstance] = {}  # by step: what is started again after it
 
     def on(self, step: str, do: Do) -> None:
@@ -73,6 +74,10 @@ class Functions:
         never = asyncio.get_running_loop().create_future()
         task = self.running.setdefault(f"{request.deployment} {name}", asyncio.ensure_future(_wait(never)))
         task.cancel()
+
+    async def is_healthy(self, request: StepRequest) -> bool:
+        self.marks.append(f"check {_name(request)}")
+        return request.known in self.healthy
 
     async def restart_old(self, request: StepRequest) -> OldInstance | None:
         return self.old.get(_name(request))
@@ -184,11 +189,13 @@ class World:
     async def remove(self, environment: EnvironmentId, name: str) -> None:
         await self.handler.handle(pipelines.decider, environment, RemoveService(service=name), ANN)
 
-    async def request(self, environment: EnvironmentId, actor: str = "ann") -> DeploymentId:
+    async def request(
+        self, environment: EnvironmentId, actor: str = "ann", revision: str | None = None
+    ) -> DeploymentId:
         id_ = DeploymentId(new())
 
         async def work(transaction: Transaction) -> DeploymentId:
-            return await writing.request(transaction, environment, id_, actor)
+            return await writing.request(transaction, environment, id_, actor, revision=revision)
 
         return DeploymentId((await self.handler.transact(work, deployments.decider, ANN)).subject.stream)
 

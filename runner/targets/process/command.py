@@ -14,7 +14,7 @@ from domain.spec import Health, ServiceType, TcpCheck
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord
-from runner.targets.process.health import Instance, wait_until_healthy
+from runner.targets.process.health import Instance, find_problem, wait_until_healthy
 
 STEADY_TIME = 1.0
 """Time after which a running service without a check and without a port counts as healthy, in seconds."""
@@ -40,6 +40,17 @@ def wait_until_up(request: StepRequest, record: AttemptRecord, account: Account 
     health = health or Health(check=TcpCheck())
     within = min(health.start_period, request.spec.deploy_timeout)
     return wait_until_healthy(health, instance_of(request, record, account), since=record.began, within=within)
+
+
+async def is_up(request: StepRequest, record: AttemptRecord, account: Account | None) -> bool:
+    """Return whether the running service is healthy, after a single try."""
+    if request.spec.health is None and not record.ports:
+        return True
+    try:
+        instance = instance_of(request, record, account)
+    except StepFailed:
+        return False
+    return await find_problem(request.spec.health or Health(check=TcpCheck()), instance) is None
 
 
 def instance_of(request: StepRequest, record: AttemptRecord, account: Account | None) -> Instance:

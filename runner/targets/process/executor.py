@@ -81,6 +81,15 @@ class ProcessExecutor:
         await self._end(old for old in self._instances(request) if old.folder != attempt.folder)
         return attempt.record.ports
 
+    async def is_healthy(self, request: StepRequest) -> bool:
+        if self._attempt(request).is_begun:
+            return False
+        for instance in self._instances(request):
+            start = starts.read(instance.folder / starts.OWN)
+            if start is not None and start.request.deployment == request.known and instance.is_running:
+                return await command.is_up(start.request, instance.record, self._account)
+        return False
+
     async def abort(self, request: StepRequest) -> None:
         attempt = self._attempt(request)
         attempt.fail("it was cancelled")
