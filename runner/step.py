@@ -36,7 +36,7 @@ class StepExecution:
         try:
             async with BufferedOutput(self._store, self._request) as output:
                 try:
-                    if await self._is_needless():
+                    if self._request.known is not None and await self._is_healthy():
                         return KeepStep(worker=self._worker, step=self._step)
                     ports = await self._carry_out(output)
                 except StepFailed as failure:
@@ -73,10 +73,8 @@ class StepExecution:
         if self._executor is not None:
             await _unbroken(self._executor.abort(self._request))
 
-    async def _is_needless(self) -> bool:
-        if self._executor is None or self._request.known is None:
-            return False
-        return await _unbroken(self._executor.is_healthy(self._request))
+    async def _is_healthy(self) -> bool:
+        return self._executor is not None and await _unbroken(self._executor.is_healthy(self._request))
 
     async def _carry_out(self, output: StepOutput) -> tuple[int, ...]:
         if self._executor is None:

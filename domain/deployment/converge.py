@@ -25,6 +25,8 @@ def known(deployment: Deployment, run: ServiceRun) -> Instance | None:
 
 def known_before(deployment: Deployment, step: Step) -> Instance | None:
     """Return the known instance before *step*, if that is the first step of a service that stays up."""
+    if deployment.plan is None or deployment.plan.revision is None:  # most often
+        return None
     run = deployment.run_of(step.service)
     if run is None or step.attempt > 1 or run.service.type is ServiceType.JOB:
         return None
@@ -46,11 +48,15 @@ def unchanged_jobs(deployment: Deployment) -> list[Instance]:
 def instance(deployment: Deployment, own: DeploymentId, service: ServiceId) -> Instance | None:
     """Return the present instance of *service*; *own* is the id of *deployment*."""
     run = deployment.run_of(service)
-    if run is None or run.status is not Status.SUCCEEDED:
-        return None if run is not None and run.is_lost else deployment.inherited.get(service.int)
+    return deployment.inherited.get(service.int) if run is None else _instance(deployment, own, run)
+
+
+def _instance(deployment: Deployment, own: DeploymentId, run: ServiceRun) -> Instance | None:
+    if run.status is not Status.SUCCEEDED:
+        return None if run.is_lost else deployment.inherited.get(run.service.id.int)
     revision = None if deployment.plan is None else deployment.plan.revision
     return Instance(
-        service=service,
+        service=run.service.id,
         deployment=own,
         number=deployment.number,
         ports=run.ports,
@@ -61,7 +67,7 @@ def instance(deployment: Deployment, own: DeploymentId, service: ServiceId) -> I
 
 def instances(deployment: Deployment, own: DeploymentId) -> tuple[Instance, ...]:
     """Return the present instances of all services; *own* is the id of *deployment*."""
-    planned = [run.service.id for stage in deployment.stages for run in stage.services]
-    others = [each.service for key, each in deployment.inherited.items() if key not in deployment.places]
-    found = [instance(deployment, own, service) for service in (*planned, *others)]
-    return tuple([each for each in found if each is not None])
+    runs = [run for stage in deployment.stages for run in stage.services]
+    found = [_instance(deployment, own, run) for run in runs]
+    others = [each for key, each in deployment.inherited.items() if key not in deployment.places]
+    return tuple([each for each in (*found, *others) if each is not None])
