@@ -135,7 +135,7 @@ SPEC = """
 fragment SpecFields on ServiceSpec {
   image context dockerfile directory build run env { name value } ports
   health { http { path port } tcp { port } command interval timeout startPeriod }
-  buildTimeout deployTimeout stopGrace retries backoff { initial factor max jitter } allowFailure once
+  buildTimeout deployTimeout stopGrace stopFirst retries backoff { initial factor max jitter } allowFailure once
 }
 """
 

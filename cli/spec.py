@@ -57,6 +57,7 @@ class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     build_timeout: float = 1800.0
     deploy_timeout: float = 600.0
     stop_grace: float = 10.0
+    stop_first: bool = False
     retries: int = 0
     backoff: BackoffJson = field(default_factory=BackoffJson)
     allow_failure: bool = False

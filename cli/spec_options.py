@@ -88,6 +88,10 @@ class SpecOptions:
         float | None,
         _option("--stop-grace", metavar="S", help="Seconds between TERM and KILL when it stops. Default: 10."),
     ] = None
+    stop_first: Annotated[
+        bool | None,
+        _option("--stop-first/--no-stop-first", help="Whether the old instance is stopped before the new one starts."),
+    ] = None
     retries: Annotated[
         int | None, _option("--retries", metavar="N", help="How often a failed step is retried. Default: 0.")
     ] = None
@@ -130,7 +134,7 @@ class SpecOptions:
         for name in ("directory", "context"):
             if (value := getattr(self, name)) is not None:
                 changes[name] = files.absolute(value, Path.cwd()) if value else None
-        for name in ("build_timeout", "deploy_timeout", "stop_grace", "retries", "allow_failure", "once"):
+        for name in ("build_timeout", "deploy_timeout", "stop_grace", "stop_first", "retries", "allow_failure", "once"):
             if (value := getattr(self, name)) is not None:
                 changes[name] = value
         if self.build is not None:

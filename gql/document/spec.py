@@ -78,6 +78,9 @@ class SpecDocument(DocumentPart, frozen=True):
     stop_grace: Annotated[
         float, Meta(description="Seconds between the signals TERM and KILL when a process of the service stops.")
     ] = specs.STOP_GRACE
+    stop_first: Annotated[
+        bool, Meta(description="Whether the old instance is stopped before the new one starts, as with a fixed port.")
+    ] = False
     retries: Annotated[int, Meta(description="Number of retries of a failed step.")] = 0
     backoff: BackoffDocument = NO_BACKOFF
     allow_failure: Annotated[
@@ -117,6 +120,7 @@ def to_domain(spec: SpecDocument) -> specs.ServiceSpec:
         build_timeout=spec.build_timeout,
         deploy_timeout=spec.deploy_timeout,
         stop_grace=spec.stop_grace,
+        stop_first=spec.stop_first,
         retries=spec.retries,
         backoff=_backoff_to_domain(spec.backoff),
         allow_failure=spec.allow_failure,
@@ -162,6 +166,7 @@ def from_domain(spec: specs.ServiceSpec) -> SpecDocument:
             build_timeout=spec.build_timeout,
             deploy_timeout=spec.deploy_timeout,
             stop_grace=spec.stop_grace,
+            stop_first=spec.stop_first,
             retries=spec.retries,
             backoff=_backoff_from_domain(spec.backoff),
             allow_failure=spec.allow_failure,

@@ -44,6 +44,10 @@ _STOP_GRACE = (
     "Seconds between the signals TERM and KILL when a process of the service stops. The next one on the same port"
     " starts when all its processes have ended."
 )
+_STOP_FIRST = (
+    "Whether the old instance is stopped before the new one starts, because both would use the same files, as databases"
+    " do. A fixed port has the same effect. The old instance is started again if the new one does not become healthy."
+)
 _RETRIES = "Number of retries of a failed step."
 _BACKOFF = "The wait between two attempts at a step."
 _ALLOW_FAILURE = "Whether a deployment goes on, and may succeed, if the service fails."
@@ -97,6 +101,7 @@ class ServiceSpec:
     build_timeout: float = strawberry.field(description=_BUILD_TIMEOUT)
     deploy_timeout: float = strawberry.field(description=_DEPLOY_TIMEOUT)
     stop_grace: float = strawberry.field(description=_STOP_GRACE)
+    stop_first: bool = strawberry.field(description=_STOP_FIRST)
     retries: int = strawberry.field(description=_RETRIES)
     backoff: Backoff = strawberry.field(description=_BACKOFF)
     allow_failure: bool = strawberry.field(description=_ALLOW_FAILURE)
@@ -158,6 +163,7 @@ class ServiceSpecInput:
     build_timeout: float = strawberry.field(default=DEFAULT.build_timeout, description=_BUILD_TIMEOUT)
     deploy_timeout: float = strawberry.field(default=DEFAULT.deploy_timeout, description=_DEPLOY_TIMEOUT)
     stop_grace: float = strawberry.field(default=DEFAULT.stop_grace, description=_STOP_GRACE)
+    stop_first: bool = strawberry.field(default=DEFAULT.stop_first, description=_STOP_FIRST)
     retries: int = strawberry.field(default=DEFAULT.retries, description=_RETRIES)
     backoff: BackoffInput | None = strawberry.field(default=None, description=f"{_BACKOFF} Null for the default.")
     allow_failure: bool = strawberry.field(default=DEFAULT.allow_failure, description=_ALLOW_FAILURE)
@@ -181,6 +187,7 @@ def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
         build_timeout=given.build_timeout,
         deploy_timeout=given.deploy_timeout,
         stop_grace=given.stop_grace,
+        stop_first=given.stop_first,
         retries=given.retries,
         backoff=_backoff_to_domain(given.backoff),
         allow_failure=given.allow_failure,
@@ -225,6 +232,7 @@ def from_domain(spec: specs.ServiceSpec) -> ServiceSpec:
         build_timeout=spec.build_timeout,
         deploy_timeout=spec.deploy_timeout,
         stop_grace=spec.stop_grace,
+        stop_first=spec.stop_first,
         retries=spec.retries,
         backoff=_backoff_from_domain(spec.backoff),
         allow_failure=spec.allow_failure,

@@ -10,6 +10,7 @@ WHOLE: Data = {
     "buildTimeout": 60.5,
     "deployTimeout": 30.0,
     "stopGrace": 45.0,
+    "stopFirst": False,
     "retries": 2,
     "backoff": {"initial": 1.0, "factor": 2.0, "max": 30.0, "jitter": 0.0},
     "allowFailure": False,

@@ -113,6 +113,24 @@ async def test_a_forced_cancellation_while_the_old_instance_is_stopped_starts_it
     assert marks(tmp_path) == ["1", "1"]
 
 
+async def test_instances_that_share_files_do_not_run_side_by_side(executor: ProcessExecutor, tmp_path: Path) -> None:
+    """As a database does: it refuses to start while another process has its directory."""
+    locked = f"exec 9> {tmp_path}/lock; flock -n 9 || exit 3; {server(tmp_path)}"
+    (before,) = await executor.deploy(deploy(locked, ports=(0,)), Printed())
+    beside = deploy(locked, ports=(0,), number=2)
+    assert await carry_out(executor, beside) == "the process ended with exit code 3 before it was healthy"
+
+    request = deploy(locked, ports=(0,), number=3, stop_first=True)
+    (after,) = await executor.deploy(request, printed := Printed())
+    assert printed.notes == [
+        "instances may not run side by side; the old instance is stopped before the new one starts"
+    ]
+    assert (after != before, await ask(after)) == (True, "3")
+    old = await carry_out(executor, deploy("exit 1", ports=(0,), number=4, stop_first=True))
+    assert old == OldInstance(number=3, ports=(after,))
+    assert await ask(after) == "3"
+
+
 async def test_an_old_instance_that_does_not_become_healthy_again_says_why(
     executor: ProcessExecutor, tmp_path: Path, port: int
 ) -> None:

@@ -3,8 +3,9 @@ The target that runs services as processes of the server's own machine.
 
 Every attempt has a folder, `processes/<environment>/<service>/<deployment>.<phase>.<attempt>`, and a shim that
 outlives the server (see attempt.py). A new instance of a service replaces the old one in this order: start the new one,
-wait until it is healthy, stop the old one. Only if they need the same fixed port, the old one is stopped first. If the
-new one then fails or is cancelled, the old one is started again, in a folder of its own beside the failed attempt.
+wait until it is healthy, stop the old one. Only if they need the same fixed port, or the specification says so, the old
+one is stopped first. If the new one then fails or is cancelled, the old one is started again, in a folder of its own
+beside the failed attempt.
 """
 
 import asyncio
@@ -203,7 +204,7 @@ class ProcessExecutor:
         """Begin the attempt, after its fixed ports are free; raise `StepFailed` if that is impossible."""
         assert request.spec.run is not None
         command.directory(request)
-        await self._free_fixed_ports(request, attempt, output)
+        await self._make_way(request, attempt, output)
         ports = tuple(port or self._free_port() for port in request.spec.ports)
         if request.type is ServiceType.JOB:
             self._begin(attempt, request, (request.spec.run,), ports)
@@ -259,22 +260,25 @@ class ProcessExecutor:
             if not attempt.is_alive_in(rows):
                 shutil.rmtree(attempt.folder, ignore_errors=True)
 
-    async def _free_fixed_ports(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
-        """Stop old instances that listen on the fixed ports; raise `StepFailed` if another process has such a port.
+    async def _make_way(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
+        """Stop old instances that can't run beside the new one; raise `StepFailed` if a fixed port is in use.
 
         The start of the old instance is stored before it is stopped, so that `restart_old` can follow a crash.
         """
-        for port in filter(None, request.spec.ports):
-            for old in self._instances(request):
-                if port in old.record.ports and old.is_alive:
-                    note = f"port {port} is fixed; the old instance is stopped before the new one starts"
-                    start = starts.read(old.folder / starts.OWN)
-                    if start is None:
-                        note += ", for good: a former version of Stageline started it"
-                    else:
-                        starts.write(attempt.folder / starts.REPLACED, start)
-                    await output.note(note)
-                    await old.end()
+        fixed = [port for port in request.spec.ports if port]
+        for old in self._instances(request):
+            shared = [port for port in fixed if port in old.record.ports]
+            if (shared or request.spec.stop_first) and old.is_alive:
+                why = f"port {shared[0]} is fixed" if shared else "instances may not run side by side"
+                note = f"{why}; the old instance is stopped before the new one starts"
+                start = starts.read(old.folder / starts.OWN)
+                if start is None:
+                    note += ", for good: a former version of Stageline started it"
+                else:
+                    starts.write(attempt.folder / starts.REPLACED, start)
+                await output.note(note)
+                await old.end()
+        for port in fixed:
             if is_in_use(port):
                 raise StepFailed(f"port {port} is in use by another process")
 
