@@ -65,6 +65,20 @@ BUILD = f"echo {WHO}.build.$STAGELINE_ATTEMPT >> marks; echo building {WHO}; sle
 RUN = f"echo {WHO}.deploy.$STAGELINE_ATTEMPT >> marks; echo running {WHO}; sleep 0.1"
 
 
+def on_fixed_port(folder: Path) -> tuple[ServiceSpec, ServiceSpec]:
+    """Two versions of a service on the same port: one that listens there, and one that never does."""
+    port, marked = fixed_port(), f"echo {WHO} >> marks; sleep 0.1; exec "
+    good = ServiceSpec(directory=str(folder), run=f"{marked} {sys.executable} -m http.server {port}", ports=(port,))
+    return good, replace(good, run=f"{marked} sleep 600", health=Health(check=TcpCheck(), start_period=0.5))
+
+
+def listening(folder: Path) -> list[str]:
+    """The deployments whose instance of that service runs."""
+    return [
+        each.environ()["STAGELINE_DEPLOYMENT_NUMBER"] for each in stamped(folder) if "http.server" in each.cmdline()
+    ]
+
+
 @asynccontextmanager
 async def world(data: Path) -> AsyncIterator[World]:
     log, outputs = await SqliteLog.open(data / "log.db"), await SqliteOutput.open(data / "output.db")
@@ -231,9 +245,8 @@ async def test_deployments_go_on_where_a_killed_server_left_them(data: Path, run
 async def test_a_service_on_a_fixed_port_runs_after_any_crash(data: Path, run: int, is_good: bool) -> None:
     seed = int(os.environ.get("SEED", 0)) or random.randrange(1, 2**32)
     print(f"SEED={seed}")
-    port, marked = fixed_port(), f"echo {WHO} >> marks; sleep 0.1; exec "
-    first = ServiceSpec(directory=str(data), run=f"{marked} {sys.executable} -m http.server {port}", ports=(port,))
-    broken = replace(first, run=f"{marked} sleep 600", health=Health(check=TcpCheck(), start_period=0.5))
+    first, broken = on_fixed_port(data)
+    (port,) = first.ports
     async with world(data) as here:
         environment = await here.environment(["api"], spec=first)
         await here.request(environment)
@@ -246,8 +259,7 @@ async def test_a_service_on_a_fixed_port_runs_after_any_crash(data: Path, run: i
             id_ = await here.request(environment)
         print(f"{await kill_until_over(data, random.Random(seed))} servers were killed")
     assert (data / "marks").read_text().split() == (["1.api", "2.api"] if is_good else ["1.api", "2.api", "1.api"])
-    numbers = [each.environ()["STAGELINE_DEPLOYMENT_NUMBER"] for each in stamped(data) if "-m" in each.cmdline()]
-    assert numbers == (["2"] if is_good else ["1"])
+    assert listening(data) == (["2"] if is_good else ["1"])
     async with world(data) as here:
         api = await here.service(environment, "api")
         old = [each for each in await here.log.events(id_) if isinstance(each, OldInstanceRestarted)]
