@@ -18,9 +18,10 @@ from msgspec import Struct
 
 from application.handler import States, Transaction
 from domain import name as names
-from domain.actor import ACTORS, ActorId, Actors, ForgetActor, SetProfile, decider
+from domain.actor import ACTORS, ActorId, Actors, ForgetActor, ProfileSet, SetProfile, decider
 from domain.errors import ForgottenActor, InvalidArgument, VersionMismatch
 from store.keys import KEY_LENGTH, Keys
+from store.log import EventLog
 
 NONCE = 12
 """Length of the nonce, in bytes."""
@@ -58,6 +59,17 @@ class Profiles:
         keys = await self._keys.get(wanted) if wanted else {}
         opened = {each: unseal(keys[each], each, text) for each, text in wanted.items() if each in keys}
         return {each: profile for each, profile in opened.items() if profile is not None}
+
+    async def named(self, log: EventLog, name: str) -> set[ActorId]:
+        """Return the actors that have or had *name*, ignoring case, but for forgotten ones."""
+        events = await log.events(ACTORS)
+        sets = [event for event in events if isinstance(event, ProfileSet)]
+        keys = await self._keys.get({event.actor for event in sets}) if sets else {}
+        opened = (
+            (event.actor, unseal(keys[event.actor], event.actor, event.sealed)) for event in sets if event.actor in keys
+        )
+        wanted = names.key(name)
+        return {actor for actor, profile in opened if profile and profile.name and names.key(profile.name) == wanted}
 
     async def forget(self, actor: ActorId) -> None:
         """Destroy the key of *actor*, if the log says that the actor is forgotten."""

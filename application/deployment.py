@@ -24,6 +24,7 @@ from domain.deployment.state import (
     TakeUpDeployment,
 )
 from domain.deployment.step import Status, StepCommand
+from domain.deployment.wait import RecordWait, WaitCause, WaitReason
 from domain.errors import (
     DeploymentNotAdmitted,
     DeploymentNotFound,
@@ -110,9 +111,13 @@ async def _enqueue(
     for event in transaction.events(stream):
         if isinstance(event, DeploymentMerged):
             return event.deployment
-    number = next(known.number for known in queue.state.open if known.deployment == deployment)
+    open_ = queue.state.open
+    place, number = next((at, known.number) for at, known in enumerate(open_) if known.deployment == deployment)
     command = PlanDeployment(environment=environment, number=number, action=action, plan=plan)
     await transaction.do(deployments.decider, deployment, command)
+    if place > 0:
+        cause = WaitCause(reason=WaitReason.DEPLOYMENT, number=open_[0].number, more=place - 1)
+        await transaction.do(deployments.decider, deployment, RecordWait(cause=cause))
     return deployment
 
 

@@ -1,9 +1,19 @@
 """Use cases of projects."""
 
 from application.handler import Transaction
+from domain import name as names
 from domain import project as projects
 from domain.errors import ProjectNotFound
-from domain.project import CreateProject, DeleteProject, FreeProjectName, NameProject, ProjectId, RenameProject
+from domain.project import (
+    CreateProject,
+    DeleteProject,
+    FreeProjectName,
+    NameProject,
+    ProjectId,
+    ProjectNamed,
+    RenameProject,
+)
+from store.log import EventLog
 
 ProjectRef = ProjectId | str
 """The id of a project, or its name in any case."""
@@ -17,6 +27,12 @@ async def find(transaction: Transaction, ref: ProjectRef) -> ProjectId:
     if catalog.projects.get(ref) is None:
         raise ProjectNotFound(project=f"project_{ref.hex}")
     return ref
+
+
+async def named(log: EventLog, name: str) -> set[ProjectId]:
+    """Return the projects that have or had *name*, ignoring case, also deleted ones."""
+    events, wanted = await log.events(projects.CATALOG), names.key(name)
+    return {each.project for each in events if isinstance(each, ProjectNamed) and names.key(each.name) == wanted}
 
 
 async def create(transaction: Transaction, project: ProjectId, name: str) -> ProjectId:

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct
 
-from application.handler import States
+from application.handler import States, Transaction
 from domain import deployment as deployments
 from domain.deployment import queue as queues
 from domain.deployment.queue import DeploymentId, Request
+from domain.deployment.wait import RecordWait, WaitCause, WaitReason
 from domain.errors import DeploymentNotFound
 
 
@@ -22,14 +22,6 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     started_at: datetime
     heartbeat_at: datetime
     is_silent: bool
-
-
-class WaitReason(StrEnum):
-    """The thing that an open deployment waits for."""
-
-    DEPLOYMENT = "DEPLOYMENT"
-    MACHINE = "MACHINE"
-    WORKER = "WORKER"
 
 
 class WorkerWait(Struct, frozen=True, kw_only=True):
@@ -46,6 +38,10 @@ class WorkerWait(Struct, frozen=True, kw_only=True):
     @property
     def reason(self) -> WaitReason:
         return WaitReason.WORKER if self.machine is None else WaitReason.MACHINE
+
+    @property
+    def cause(self) -> WaitCause:
+        return WaitCause(reason=self.reason, machine=self.machine)
 
     @property
     def message(self) -> str:
@@ -94,3 +90,15 @@ async def wait_of(states: States, roster: Roster, deployment: DeploymentId) -> W
     if blocked is None:
         return None
     return Wait(reason=blocked.reason, message=blocked.message, worker=blocked)
+
+
+async def record(transaction: Transaction, roster: Roster, deployment: DeploymentId) -> DeploymentId:
+    """Record which worker *deployment* waits for, unless it has ended or its wait is recorded already.
+
+    The roster is read after the deployment, so the append fails if a worker takes it up meanwhile.
+    """
+    loaded = await transaction.load(deployments.decider, deployment)
+    found = next((wait for wait in await roster.waits() if wait.deployment == deployment), None)
+    if loaded.state.plan is not None:
+        await transaction.do(deployments.decider, deployment, RecordWait(cause=None if found is None else found.cause))
+    return deployment

@@ -230,7 +230,7 @@ def queries(world: World) -> dict[str, tuple[str, dict[str, object]]]:
     )
     events = "events(first: 20) { edges { node { id message } } }"
     for name, page, node in (
-        ("30 deployments, changed since", 30, f"changedSince {{ differences {{ message {events} }} }}"),
+        ("30 deployments, changed since", 30, f"changedSince {{ differences {{ change {{ message }} {events} }} }}"),
         ("500 numbers of deployments", 500, "number"),
     ):
         page_ = f"deployments(environment: $environment, first: {page}) {{ edges {{ node {{ {node} }} }} }}"

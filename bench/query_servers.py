@@ -31,15 +31,18 @@ query Pipeline($environment: ID!) {
     id version cursor
     environment { id name project { id name } target concurrency isDeleted createdAt updatedAt }
     stages {
-      id position name description homeOf
+      id position name description defaultForType
       policy { concurrency }
       services {
         id name type isSkipped
         stage { id name }
         spec {
-          image context dockerfile directory build run ports buildTimeout deployTimeout retries
+          image buildContext dockerfile workingDirectory buildCommands runCommand ports
+          buildTimeoutSeconds deployTimeoutSeconds retries
           env { name value }
-          health { interval timeout startPeriod http { path port } tcp { port } command }
+          healthCheck {
+            intervalSeconds timeoutSeconds startPeriodSeconds http { path portIndex } tcp { portIndex } command
+          }
         }
       }
     }
@@ -179,12 +182,12 @@ def _document(stages: tuple[int, ...]) -> str:
     def service(number: int, stage: int) -> dict[str, Any]:
         name = f"service-{stage}-{number}"
         spec = {
-            "directory": name,
-            "build": [f"make {name}"],
-            "run": f"./{name}",
+            "workingDirectory": name,
+            "buildCommands": [f"make {name}"],
+            "runCommand": f"./{name}",
             "ports": [0],
             "env": [{"name": "SERVICE", "value": name}],
-            "health": {"http": {"path": "/health"}},
+            "healthCheck": {"http": {"path": "/health"}},
         }
         return {"name": name, "type": TYPES[stage % 4], "spec": spec}
 

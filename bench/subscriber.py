@@ -10,8 +10,8 @@ from uuid import uuid4
 QUERY = """
 subscription Events($deployment: ID!, $after: String) {
   deploymentEvents(deployment: $deployment, after: $after) {
-    id cursor position version type recordedAt actor { id } origin reason message
-    stage { stageId name } service { serviceId name type } phase attempt detail ports
+    id cursor logPosition version deploymentEventType recordedAt actor { id } origin reason message
+    stage { stageId name } service { serviceId name type } phase attempt failureReason ports
   }
 }
 """
@@ -95,7 +95,7 @@ class Subscriber(asyncio.Protocol):
             self._tally.faults.append(body.decode())
 
     def _next(self, body: bytes, now: float) -> None:
-        place = body.index(b'"position":') + 11
+        place = body.index(b'"logPosition":') + 14
         position = int(body[place : body.index(b",", place)])
         if self.position is not None and position != self.position + 1:
             self._tally.faults.append(f"position {position} after {self.position}")

@@ -34,7 +34,7 @@ app = group(
     "stageline audit verify --live",
 )
 
-HEAD = document("query AuditHead { auditHead { position hash epoch at key signature publicKey } }")
+HEAD = document("query LogHead { logHead { logPosition hash epoch signedAt key signature publicKey } }")
 
 TICK = 0.2  # seconds between two updates of the progress
 TAIL = 1 << 16  # bytes at the end of an export in which its last line is first looked for
@@ -48,13 +48,13 @@ Target = Annotated[
 ]
 
 
-class AuditHeadJson(Struct):
+class LogHeadJson(Struct, rename="camel"):
     """A signed head, as a file holds it."""
 
-    position: int
+    log_position: int
     hash: str
     epoch: str
-    at: datetime
+    signed_at: datetime
     key: str
     signature: str
 
@@ -185,8 +185,8 @@ def _download(server: ServerAddress, after: str) -> Iterator[tuple[int, Iterator
 def head(output: Output, target: Target = None) -> None:
     """Get a signed head: the hash of the log as it is now. A later export is verified against it."""
     with Client.known() as client:
-        signed = convert(client.execute(HEAD)["auditHead"], AuditHeadJson)
-    text = f"{signed.position:,} events, signed {moment(signed.at)} by key {signed.key}"
+        signed = convert(client.execute(HEAD)["logHead"], LogHeadJson)
+    text = f"{signed.log_position:,} events, signed {moment(signed.signed_at)} by key {signed.key}"
     if target is not None:
         _keep(target, encoded(signed, pretty=True) + "\n")
         text = f"{text}, in {target}"
@@ -197,7 +197,7 @@ def head(output: Output, target: Target = None) -> None:
 def key(output: Output, target: Target = None) -> None:
     """Show the public key that verifies heads. Keep it apart from the server."""
     with Client.known() as client:
-        found = client.execute(HEAD)["auditHead"]
+        found = client.execute(HEAD)["logHead"]
     if target is not None:
         _keep(target, found["publicKey"])
     document = {"key": found["key"], "publicKey": found["publicKey"]}
@@ -266,7 +266,7 @@ def _take_live(proof: verify.Proof) -> None:
     """Verify the server's log. The head is read first, so that events appended meanwhile are after it."""
     server = ServerAddress.known()
     with Client(server) as client:
-        proof.trust(client.execute(HEAD)["auditHead"])
+        proof.trust(client.execute(HEAD)["logHead"])
     with _download(server, "0") as (_, chunks):
         proof.take(_lines(chunks))
 

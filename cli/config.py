@@ -15,7 +15,6 @@ preserved.
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,14 +191,6 @@ def _mapping(value: object) -> dict[str, object]:
 
 def _write(target: Path, document: dict[str, object]) -> None:
     """Replace *target* atomically."""
-    handle, name = tempfile.mkstemp(prefix=".config-", dir=target.parent)  # mode 0600
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(document, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)  # noqa: PTH105 -- the name is a string
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with private.replaced(target) as file:
+        os.fchmod(file.fileno(), 0o600)  # it holds tokens
+        file.write(json.dumps(document, indent=2).encode() + b"\n")

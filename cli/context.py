@@ -13,7 +13,7 @@ from cli.config import DEFAULT_CONTEXT, Config, ContextConfig
 from cli.errors import Failed, Misused
 from cli.output import Output
 from cli.scope import ScopedEnvironment, ask_environment, ask_project, environment_names, find, project_names
-from cli.text import plain, table
+from cli.text import key, plain, table
 
 app = group(
     "Save the project and environment that commands use.",
@@ -67,6 +67,8 @@ def set_(
 
     With --name alone it switches to a saved context. The context follows renames of its environment and project.
     """
+    if name is not None and (plain(name) != name or not key(name)):
+        raise Misused(f"Invalid name of a context {name!r}: it is empty, or has control characters.")
     kept = config.load()
     if name is not None and project is None and environment is None:
         if name not in kept.contexts:

@@ -54,14 +54,35 @@ class ChangeJson(Struct):
     stage: RefJson | None
     service: ServiceRefJson | None
     fields: list[FieldChangeJson] = []
+
+
+class DifferenceJson(Struct):
+    """A change between two pipelines, and the events that made it; none for a document."""
+
+    change: ChangeJson
     events: list[HistoryEventJson] = []
 
     def lines(self) -> list[str]:
-        sign, colour = SIGNS.get(self.type.rpartition("_")[2], ("~", "yellow"))
-        message = f"{self.service.name}: specification changed" if self.fields and self.service else self.message
-        fields = [f"    {plain(line)}" for each in self.fields for line in each.lines()]
+        change = self.change
+        sign, colour = SIGNS.get(change.type.rpartition("_")[2], ("~", "yellow"))
+        message = (
+            f"{change.service.name}: specification changed" if change.fields and change.service else change.message
+        )
+        fields = [f"    {plain(line)}" for each in change.fields for line in each.lines()]
         events = [f"    {event.line()}" for event in reversed(self.events)]
         return [painted(f"{sign} {message}", colour), *fields, *events]
+
+
+class VersionJson(Struct):
+    version: int
+
+
+class PipelineDiffJson(Struct, rename={"from_": "from"}):
+    """The differences between two pipelines of an environment."""
+
+    from_: VersionJson
+    to: VersionJson
+    differences: list[DifferenceJson]
 
 
 def diff(
@@ -84,19 +105,16 @@ def diff(
             "to": None if end is None else _moment(client, environment, end),
         }
         found = client.execute(DIFF, {"environment": environment.id, **moments})["pipelineDiff"]
-    changes = []
     for each in found["differences"]:
-        change = convert(each["change"], ChangeJson)
-        change.events = [convert(edge["node"], HistoryEventJson) for edge in each["events"]["edges"]]
-        changes.append(change)
-    document = {"from": found["from"], "to": found["to"], "differences": changes}
-    output.answer(document, text(changes))
-    if exit_code and changes:
+        each["events"] = [edge["node"] for edge in each["events"]["edges"]]
+    shown = convert(found, PipelineDiffJson)
+    output.answer(shown, text(shown.differences))
+    if exit_code and shown.differences:
         raise typer.Exit(1)
 
 
-def text(changes: list[ChangeJson]) -> str:
-    return "\n".join(line for change in changes for line in change.lines()) or "<no difference>"
+def text(differences: list[DifferenceJson]) -> str:
+    return "\n".join(line for each in differences for line in each.lines()) or "<no difference>"
 
 
 def _moment(client: Client, environment: ScopedEnvironment, text: str) -> dict[str, object]:

@@ -20,7 +20,7 @@ from cli.command import command, group
 from cli.diff import CHANGE, ExitCode
 from cli.errors import Failed, Misused
 from cli.output import Output, write
-from cli.private import private
+from cli.private import replaced
 from cli.scope import Scope, environment_names, project_names
 from cli.text import plain
 
@@ -43,7 +43,10 @@ query ExportPipeline($environment: ID!, $version: Int, $format: DocumentFormat!,
 DIFFERENCES = document(
     """
 query DocumentDiff($environment: ID!, $document: String!) {
-  documentDiff(environment: $environment, document: $document) { ...ChangeFields }
+  documentDiff(environment: $environment, document: $document) {
+    from { version } to { version }
+    differences { change { ...ChangeFields } }
+  }
 }
 """,
     CHANGE,
@@ -63,7 +66,7 @@ ITEM = "[]"
 """Stands for an item of a list in a path of field names."""
 
 SPEC = ("stages", ITEM, "services", ITEM, "spec")
-PATHS = ("directory", "context")
+PATHS = ("workingDirectory", "buildContext")
 
 BARE = re.compile(r"\.{1,2}(/[\w.-]+)*")
 """A relative directory that needs no quotes in YAML."""
@@ -122,11 +125,8 @@ def export(
     if target is None:
         write(text.rstrip("\n"))
         return
-    try:
-        with open(target, "w", encoding="utf-8", opener=private) as file:  # services' variables may be secrets
-            file.write(text.rstrip("\n") + "\n")
-    except OSError as error:
-        raise Failed(f"Can't write {target}: {error.strerror or error}.") from error
+    with replaced(target) as file:  # with mode 0600: services' variables may be secrets
+        file.write(text.rstrip("\n").encode() + b"\n")
 
 
 @command(
@@ -163,7 +163,7 @@ def apply(
     scope = scope if to is None else Scope(project=scope.project, environment=to[0])
     with Client.known() as client:
         environment = scope.find(client).id
-        differences = _differences(client, environment, document)
+        differences = _diff(client, environment, document).differences
         answer = client.change(APPLY, {"environment": environment, "document": document, **change.variables})
         after = pipeline.read(answer)
     text = diff.text(differences)
@@ -189,15 +189,15 @@ def diff_(file: File, scope: Scope, output: Output, exit_code: ExitCode = False)
     """Show the changes that `apply` would make."""
     document = _read(file)
     with Client.known() as client:
-        changes = _differences(client, scope.find(client).id, document)
-    output.answer({"differences": changes}, diff.text(changes))
-    if exit_code and changes:
+        found = _diff(client, scope.find(client).id, document)
+    output.answer(found, diff.text(found.differences))
+    if exit_code and found.differences:
         raise typer.Exit(1)
 
 
-def _differences(client: Client, environment: str, document: str) -> list[diff.ChangeJson]:
+def _diff(client: Client, environment: str, document: str) -> diff.PipelineDiffJson:
     found = client.execute(DIFFERENCES, {"environment": environment, "document": document})["documentDiff"]
-    return [convert(each, diff.ChangeJson) for each in found]
+    return convert(found, diff.PipelineDiffJson)
 
 
 @command(app, "clone", "stageline pipeline clone -n qa", "stageline pipeline clone -n staging --into 'Other shop'")

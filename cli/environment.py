@@ -63,11 +63,11 @@ CREATE = mutation(
     pipeline.FRAGMENTS,
     project="ID!",
     name="String!",
-    target="Target!",
+    target="EnvironmentTarget!",
     concurrency="Int!",
 )
 EDIT = pipeline.mutation(
-    "editEnvironment", name="String", target="Target", concurrency="Int", policy="EnvironmentPolicyInput"
+    "editEnvironment", name="String", target="EnvironmentTarget", concurrency="Int", policy="EnvironmentPolicyInput"
 )
 DELETE = pipeline.mutation("deleteEnvironment")
 DEPLOY, REDEPLOY = (

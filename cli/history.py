@@ -25,7 +25,7 @@ from cli.watch import TICK
 
 EVENT = """
 fragment HistoryFields on PipelineEvent {
-  id cursor position type version message recordedAt actor { id name } origin reason
+  id cursor logPosition pipelineEventType version message recordedAt actor { id name } origin reason
   correlation versionBefore token { id: tokenId name } environment { id: environmentId name }
   stage { id: stageId name } service { id: serviceId name type }
 }
@@ -69,7 +69,7 @@ TYPES = (
     *("ENVIRONMENT_CREATED", "ENVIRONMENT_RENAMED", "TARGET_CHANGED", "CONCURRENCY_CHANGED"),
     *("ENVIRONMENT_POLICY_CHANGED", "ENVIRONMENT_DELETED"),
     *("STAGE_CREATED", "STAGE_RENAMED", "STAGE_DESCRIBED", "STAGE_MOVED", "STAGE_POLICY_CHANGED"),
-    *("STAGE_HOME_CHANGED", "STAGE_DELETED", "SERVICE_ADDED", "SERVICE_RENAMED", "SERVICE_CONFIGURED"),
+    *("STAGE_DEFAULT_CHANGED", "STAGE_DELETED", "SERVICE_ADDED", "SERVICE_RENAMED", "SERVICE_CONFIGURED"),
     *("SERVICE_MOVED", "SERVICE_SKIPPED", "SERVICE_UNSKIPPED", "SERVICE_REMOVED"),
 )
 """The types of events: the API's `PipelineEventType`."""
@@ -91,8 +91,8 @@ class HistoryEventJson(Struct, rename="camel"):
 
     id: str
     cursor: str
-    position: int
-    type: str
+    log_position: int
+    pipeline_event_type: str
     version: int
     message: str
     recorded_at: datetime
@@ -125,7 +125,7 @@ class HistoryEventJson(Struct, rename="camel"):
             self.recorded_at.isoformat(),
             str(self.version),
             self.environment.name,
-            self.type,
+            self.pipeline_event_type,
             self.actor.id,
             self.actor.name or "",
             self.origin,
@@ -147,7 +147,11 @@ class HistoryOptions:
     by: Annotated[
         list[str] | None,
         typer.Option(
-            "--by", metavar="ACTOR", help="Events of this actor: id or display name. Repeatable.", show_default=False
+            "--by",
+            metavar="ACTOR",
+            autocompletion=complete.names(names.actor_names),
+            help="Events of this actor: id, display name or former one. Repeatable.",
+            show_default=False,
         ),
     ] = None
     stage: Annotated[

@@ -151,13 +151,15 @@ class LivePicture:
         )
         return [
             Text(
-                plain(f"{service.name}, {word}: {step.reason}"),
+                plain(f"{service.name}, {word}: {step.failure_reason}"),
                 style=COLOURS["FAILED" if step.status == "FAILED" else ""],
             )
             if step.status == "FAILED"
-            else Text(plain(f"{service.name}, {word}, attempt {step.attempt - 1}: {step.reason}"), style="yellow")
+            else Text(
+                plain(f"{service.name}, {word}, attempt {step.attempt - 1}: {step.failure_reason}"), style="yellow"
+            )
             for service, word, step in steps
-            if step.reason and step.status not in ("SUCCEEDED", "UNCHANGED")
+            if step.failure_reason and step.status != "SUCCEEDED"
         ]
 
 

@@ -10,10 +10,10 @@ from msgspec import Struct, convert
 
 from cli import lazy, run
 from cli.client import Client, Data, Variables, document
-from cli.errors import Failed, Interrupted
+from cli.errors import Interrupted
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, say, write
-from cli.private import private
+from cli.private import replaced
 from cli.run import ServiceRefJson
 from cli.text import plain
 
@@ -24,10 +24,10 @@ MAX_LAST = 500
 
 LOGS = document(
     """
-subscription DeploymentLogs($deployment: ID!, $service: ID, $phase: Phase, $attempt: Int, $after: String) {
+subscription DeploymentLogs($deployment: ID!, $service: ID, $phase: StepPhase, $attempt: Int, $after: String) {
   deploymentLogs(deployment: $deployment, service: $service, phase: $phase, attempt: $attempt, after: $after) {
     cursor
-    chunks { number at service { id: serviceId name type } phase attempt kind texts }
+    chunks { number printedAt service { id: serviceId name type } phase attempt kind texts }
     unfinished { service { id: serviceId name type } phase attempt text }
   }
 }
@@ -37,13 +37,14 @@ subscription DeploymentLogs($deployment: ID!, $service: ID, $phase: Phase, $atte
 PAST_LOGS = document(
     """
 query DeploymentLogs(
-  $deployment: ID!, $service: ID, $phase: Phase, $attempt: Int, $text: String, $first: Int, $after: String, $last: Int
+  $deployment: ID!, $service: ID, $phase: StepPhase, $attempt: Int, $text: String
+  $first: Int, $after: String, $last: Int
 ) {
   deploymentLogs(
     deployment: $deployment, service: $service, phase: $phase, attempt: $attempt, text: $text
     first: $first, after: $after, last: $last
   ) {
-    edges { node { number at service { id: serviceId name type } phase attempt kind text } }
+    edges { node { number printedAt service { id: serviceId name type } phase attempt kind text } }
     pageInfo { hasNextPage endCursor }
   }
 }
@@ -55,7 +56,7 @@ class LogLineJson(Struct, rename="camel"):
     """A line of a step's output, or (kind NOTE or FAILURE) a note of Stageline about it."""
 
     number: int
-    at: datetime
+    printed_at: datetime
     service: ServiceRefJson
     phase: str
     attempt: int
@@ -64,7 +65,8 @@ class LogLineJson(Struct, rename="camel"):
 
     def line(self) -> str:
         note = "" if self.kind == "LINE" else "# "
-        return f"{self.at.astimezone():%H:%M:%S}  {plain(self.service.name)} {self.phase.lower()} | {note}{self.text}"
+        at = f"{self.printed_at.astimezone():%H:%M:%S}"
+        return f"{at}  {plain(self.service.name)} {self.phase.lower()} | {note}{self.text}"
 
 
 class UnfinishedLineJson(Struct, rename="camel"):
@@ -159,10 +161,10 @@ def download(client: Client, deployment: str, selection: Variables, path: Path) 
             if response.status_code != lazy.httpx.codes.OK:
                 response.read()
                 raise server.refusal(response)
-            with open(path, "wb", opener=private) as file:
-                file.writelines(response.iter_raw())
-                return file.tell()
+            with replaced(path) as file:
+                size = 0
+                for chunk in response.iter_raw():
+                    size += file.write(chunk)
+            return size
     except (lazy.httpx.HTTPError, lazy.httpx.InvalidURL) as error:
         raise server.not_reachable(f"the download broke off: {error}") from error
-    except OSError as error:
-        raise Failed(f"Can't write {path}: {error.strerror or error}.") from error

@@ -1,8 +1,11 @@
 """Things by the names that they have or had, also when they were deleted: the history has all names."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import typer
 
 from cli.client import Client, document
+from cli.errors import Failed
 from cli.text import key
 
 MAX_NAME = 100
@@ -27,13 +30,24 @@ query NamesOfEnvironments($project: ID, $filter: HistoryFilter, $first: Int, $af
 """)
 
 ACTORS = document("""
-query NamesOfActors($first: Int, $after: String) {
-  actors(first: $first, after: $after) {
+query NamesOfActors($named: String, $first: Int, $after: String) {
+  actors(named: $named, first: $first, after: $after) {
     edges { node { id name } }
     pageInfo { hasNextPage endCursor }
   }
 }
 """)
+
+PROJECTS = document("""
+query NamesOfProjects($named: String!, $first: Int, $after: String) {
+  projects(named: $named, first: $first, after: $after) {
+    edges { node { id isDeleted } }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+""")
+
+PROJECT = document("query ProjectNamed($project: ID!) { project(id: $project) { id } }")
 
 NAMINGS = {
     "stage": ["STAGE_CREATED", "STAGE_RENAMED"],
@@ -69,13 +83,36 @@ def environments(client: Client, project: str, name: str) -> list[str]:
 
 
 def actors(client: Client, refs: Iterable[str]) -> list[str]:
-    """Return the ids of the actors with one of these ids or display names; an unknown one stays."""
-    known = [(node["id"], node["name"]) for node in client.pages(ACTORS, {})]
+    """Return the ids of the actors that have one of these ids, or have or had such a display name.
+
+    An unknown one stays.
+    """
     found: list[str] = []
     for ref in refs:
-        same = [id_ for id_, name in known if id_ == ref or (name is not None and key(name) == key(ref))]
-        found += same or [ref]
+        found += [node["id"] for node in client.pages(ACTORS, {"named": ref})] or [ref]
     return list(dict.fromkeys(found))
+
+
+def actor_names(client: Client, context: typer.Context) -> Iterator[str]:
+    """Yield the ids and the display names of all actors, for completion."""
+    for node in client.pages(ACTORS, {}):
+        yield node["id"]
+        if node["name"] is not None:
+            yield node["name"]
+
+
+def project(client: Client, ref: str) -> str:
+    """Return the id of the project that has, or else had, the name *ref*; an id and an unknown name stay.
+
+    A deleted project is found if no other one has or had the name. Raise `Failed` if several had it.
+    """
+    if ref.startswith("project_") or client.execute(PROJECT, {"project": ref})["project"] is not None:
+        return ref
+    former = list(client.pages(PROJECTS, {"named": ref}))
+    chosen = [each["id"] for each in former if not each["isDeleted"]] or [each["id"] for each in former]
+    if len(chosen) > 1:
+        raise Failed(f"Several projects had the name {ref!r}: {', '.join(chosen)}.", hint="Give the id of one of them.")
+    return chosen[0] if chosen else ref
 
 
 def _namings(kind: str, name: str) -> dict[str, object]:

@@ -58,7 +58,7 @@ class StageJson(Struct, rename="camel"):
     position: int
     name: str
     description: str
-    home_of: str | None
+    default_for_type: str | None
     policy: StagePolicyJson
     services: list[ServiceJson]
 
@@ -133,9 +133,10 @@ def _lines(stage: StageJson) -> Iterator[str]:
 
 SPEC = """
 fragment SpecFields on ServiceSpec {
-  image context dockerfile directory build run env { name value } ports
-  health { http { path port } tcp { port } command interval timeout startPeriod }
-  buildTimeout deployTimeout stopGrace stopFirst retries backoff { initial factor max jitter } allowFailure once
+  image buildContext dockerfile workingDirectory buildCommands runCommand env { name value } ports
+  healthCheck { http { path portIndex } tcp { portIndex } command intervalSeconds timeoutSeconds startPeriodSeconds }
+  buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds stopFirst
+  retries backoff { initialSeconds factor maxSeconds jitter } allowFailure once
 }
 """
 
@@ -145,7 +146,7 @@ fragment PipelineFields on Pipeline {
   version
   cursor
   stages {
-    id position name description homeOf
+    id position name description defaultForType
     policy { concurrency onFailure always }
     services { id name type isSkipped spec { ...SpecFields } }
   }
@@ -158,7 +159,7 @@ fragment SnapshotFields on PipelineSnapshot {
   version
   cursor
   stages {
-    id: stageId position name description homeOf
+    id: stageId position name description defaultForType
     policy { concurrency onFailure always }
     services { id: serviceId name type isSkipped spec { ...SpecFields } }
   }

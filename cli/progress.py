@@ -15,6 +15,7 @@ from cli.run import (
     RefJson,
     ServiceRefJson,
     StepJson,
+    WaitJson,
     because,
 )
 from cli.text import plain
@@ -24,8 +25,9 @@ CANCELLED = "CANCELLATION_REQUESTED"
 
 EVENT = """
 fragment EventFields on DeploymentEvent {
-  id cursor position version type recordedAt actor { id name } origin reason message
-  stage { id: stageId name } service { id: serviceId name type } phase attempt detail ports
+  id cursor logPosition version deploymentEventType recordedAt actor { id name } origin reason message
+  stage { id: stageId name } service { id: serviceId name type } phase attempt ports
+  failureReason waitReason worker cancellation
 }
 """
 
@@ -54,9 +56,9 @@ query DeploymentEvents($deployment: ID!, $first: Int, $after: String) {
 class DeploymentEventJson(Struct, rename="camel"):
     id: str
     cursor: str
-    position: int
+    log_position: int
     version: int
-    type: str
+    deployment_event_type: str
     recorded_at: datetime
     actor: NamedActorJson
     origin: str
@@ -66,12 +68,15 @@ class DeploymentEventJson(Struct, rename="camel"):
     service: ServiceRefJson | None
     phase: str | None
     attempt: int | None
-    detail: str | None
+    failure_reason: str | None
+    wait_reason: str | None
+    worker: str | None
+    cancellation: str | None
     ports: list[int] | None
 
     def line(self) -> str:
         """Return the event as a line."""
-        by = f" by {self.who}{because(self.reason)}" if self.type == CANCELLED else ""
+        by = f" by {self.who}{because(self.reason)}" if self.deployment_event_type == CANCELLED else ""
         return plain(f"{self.recorded_at.astimezone():%H:%M:%S}  {self.message}{by}")
 
     @property
@@ -83,12 +88,22 @@ def read(data: Data) -> DeploymentEventJson:
     return convert(data, DeploymentEventJson)
 
 
+def says(event: DeploymentEventJson, wait: WaitJson) -> bool:
+    """Return whether *event* says what *wait* does, but for the time that it has lasted."""
+    is_same = event.deployment_event_type == "WAIT_STARTED" and event.wait_reason == wait.reason
+    return is_same and (wait.reason == "MACHINE" or event.message.endswith(wait.message))
+
+
 def cancellation(client: Client, deployment: DeploymentJson) -> DeploymentEventJson | None:
     """Return the latest event that cancelled *deployment*, or None if nobody did."""
     if deployment.cancellation is None:
         return None
     events = map(read, client.pages(PAST_EVENTS, {"deployment": deployment.id}))
-    return max((each for each in events if each.type == CANCELLED), key=lambda each: each.version, default=None)
+    return max(
+        (each for each in events if each.deployment_event_type == CANCELLED),
+        key=lambda each: each.version,
+        default=None,
+    )
 
 
 class DeploymentProgress:
@@ -110,7 +125,7 @@ class DeploymentProgress:
         stage = _with_id(self.deployment.stages, event.stage)
         services = [service for stage in self.deployment.stages for service in stage.services]
         service = _with_id(services, event.service)
-        match event.type.split("_"):
+        match event.deployment_event_type.split("_"):
             case ["DEPLOYMENT", "STARTED"]:
                 self.deployment.status, self.deployment.started_at = "RUNNING", event.recorded_at
             case ["DEPLOYMENT", "SUCCEEDED" | "FAILED" | "CANCELLED" as status]:
@@ -133,7 +148,7 @@ class DeploymentProgress:
 
 def _take(service: DeploymentServiceJson, event: DeploymentEventJson) -> None:
     attempt = event.attempt or 1
-    match event.type:
+    match event.deployment_event_type:
         case "BUILD_STARTED":
             service.status, service.build = "RUNNING", StepJson("RUNNING", attempt, event.recorded_at)
         case "BUILD_SKIPPED":
@@ -146,10 +161,10 @@ def _take(service: DeploymentServiceJson, event: DeploymentEventJson) -> None:
             _end(service.deploy, "SUCCEEDED", event)
             service.status, service.ports = "SUCCEEDED", event.ports or []
         case "BUILD_FAILED" | "SERVICE_DEPLOY_FAILED":
-            _end(service.build if event.type == "BUILD_FAILED" else service.deploy, "FAILED", event)
+            _end(service.build if event.deployment_event_type == "BUILD_FAILED" else service.deploy, "FAILED", event)
             service.status = "FAILED"
         case "STEP_RETRIED":
-            retried = StepJson("QUEUED", attempt + 1, reason=event.detail)
+            retried = StepJson("QUEUED", attempt + 1, failure_reason=event.failure_reason)
             if event.phase == "BUILD":
                 service.build = retried
             else:
@@ -167,7 +182,7 @@ def _take(service: DeploymentServiceJson, event: DeploymentEventJson) -> None:
 
 
 def _end(step: StepJson, status: str, event: DeploymentEventJson) -> None:
-    step.status, step.reason = status, event.detail
+    step.status, step.failure_reason = status, event.failure_reason
     if step.started_at:
         step.finished_at = event.recorded_at
 

@@ -12,7 +12,7 @@ from cli.output import Output
 from cli.scope import Scope
 
 RESTORE = pipeline.mutation("restorePipeline", version="Int!")
-UNDO = pipeline.mutation("undo", change="ID")
+UNDO = pipeline.mutation("undoPipelineChange", change="ID")
 
 CHANGES = document("""
 query Changes($environment: ID!, $first: Int, $after: String) {

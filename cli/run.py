@@ -44,7 +44,8 @@ class StepJson(Struct, rename="camel"):
     attempt: int = 1
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    reason: str | None = None
+    failure_reason: str | None = None
+    unchanged_reason: str | None = None
 
 
 class DeploymentServiceJson(Struct, rename="camel"):
@@ -80,10 +81,10 @@ class FailureJson(Struct, rename="camel"):
     stage: RefJson
     service: ServiceRefJson
     phase: str
-    reason: str
+    failure_reason: str
 
     def __str__(self) -> str:
-        return plain(f"{self.service.name}, {self.phase.lower()}: {self.reason}")
+        return plain(f"{self.service.name}, {self.phase.lower()}: {self.failure_reason}")
 
 
 class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
@@ -145,13 +146,13 @@ SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
   id: deploymentId environment { id name } number action status requestedBy { id name } reason
   pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation
-  failure { stage { id: stageId name } service { id: serviceId name type } phase reason }
+  failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
   stages {
     id: stageId position name status startedAt finishedAt
     services {
       id: serviceId name type status ports
-      build { status attempt startedAt finishedAt reason }
-      deploy { status attempt startedAt finishedAt reason }
+      build { status attempt startedAt finishedAt failureReason unchangedReason }
+      deploy { status attempt startedAt finishedAt failureReason unchangedReason }
       plan { action instance { deployment { number } revision ports } changes { field before after } }
     }
   }
@@ -163,7 +164,7 @@ SUMMARY = """
 fragment SummaryFields on Deployment {
   id environment { id name } number action status requestedBy { id name } reason
   pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation
-  failure { stage { id: stageId name } service { id: serviceId name type } phase reason }
+  failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
 }
 """
 
@@ -175,8 +176,8 @@ fragment DeploymentFields on Deployment {
     id: stageId position name status startedAt finishedAt
     services {
       id: serviceId name type status ports
-      build { status attempt startedAt finishedAt reason }
-      deploy { status attempt startedAt finishedAt reason }
+      build { status attempt startedAt finishedAt failureReason unchangedReason }
+      deploy { status attempt startedAt finishedAt failureReason unchangedReason }
       instance { deployment { number } revision ports }
     }
   }
@@ -310,8 +311,8 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
                 yield f"    {' ' * size}  {steps}{ports}".rstrip()
             else:
                 yield f"  {MARKS.get(service.status, '?')} {padded(name, size)}  {steps}{ports}".rstrip()
-            reasons = dict.fromkeys(step.reason for step in (service.build, service.deploy) if step.reason)
-            yield from (plain(f"      {reason}") for reason in reasons)
+            reasons = [step.failure_reason or step.unchanged_reason for step in (service.build, service.deploy)]
+            yield from (plain(f"      {reason}") for reason in dict.fromkeys(reasons) if reason)
     if deployment.failure:
         yield f"Failed: {deployment.failure}"
 

@@ -109,9 +109,11 @@ class Scope:
 
     def find(self, client: Client) -> ScopedEnvironment:
         """Return the environment. Raise `Failed` if there is none, and `Misused` if nothing names it."""
-        kept = config.load().scope
-        is_kept = self.environment is None and (self.project is None or kept.is_project(self.project))
-        project = self.project or kept.project_id or kept.project
+        kept, project = config.load().scope, self.project
+        if project and not self.environment and not kept.is_project(project):
+            project = names.project(client, project)
+        is_kept = self.environment is None and (project is None or kept.is_project(project))
+        project = project or kept.project_id or kept.project
         environment = kept.environment if is_kept else self.environment
         known = kept.environment_id if is_kept else environment
         found = _by_id(client, known) if known else None
@@ -142,7 +144,7 @@ def _rename(environment: ScopedEnvironment) -> None:
 def find_project(project: str | None, client: Client) -> str:
     """Return the project's name or id: the given one, the context's, or as the user answers."""
     kept = config.load().scope
-    return project or kept.project_id or kept.project or ask_project(client)
+    return names.project(client, project) if project else kept.project_id or kept.project or ask_project(client)
 
 
 def find(client: Client, project: str, name: str) -> ScopedEnvironment:
@@ -152,7 +154,10 @@ def find(client: Client, project: str, name: str) -> ScopedEnvironment:
     """
     if found := _by_id(client, name) or _named(client, project, name):
         return found
-    former = [found for id_ in names.environments(client, project, name) if (found := _by_id(client, id_))]
+    owner = names.project(client, project)
+    if owner != project and (found := _named(client, owner, name)):
+        return found
+    former = [found for id_ in names.environments(client, owner, name) if (found := _by_id(client, id_))]
     alive = [each for each in former if not each.is_deleted]
     chosen = alive or former
     if not chosen:

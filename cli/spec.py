@@ -14,49 +14,49 @@ class ServiceTypeOption(StrEnum):
     APPLICATION = "APPLICATION"
 
 
-class VariableJson(Struct, rename="camel", forbid_unknown_fields=True):
+class EnvironmentVariableJson(Struct, rename="camel", forbid_unknown_fields=True):
     name: str
     value: str
 
 
 class HttpCheckJson(Struct, rename="camel", forbid_unknown_fields=True):
     path: str = "/"
-    port: int = 0
+    port_index: int = 0
 
 
 class TcpCheckJson(Struct, rename="camel", forbid_unknown_fields=True):
-    port: int = 0
+    port_index: int = 0
 
 
-class HealthJson(Struct, rename="camel", forbid_unknown_fields=True):
+class HealthCheckJson(Struct, rename="camel", forbid_unknown_fields=True):
     http: HttpCheckJson | None = None
     tcp: TcpCheckJson | None = None
     command: str | None = None
-    interval: float = 1.0
-    timeout: float = 5.0
-    start_period: float = 60.0
+    interval_seconds: float = 1.0
+    timeout_seconds: float = 5.0
+    start_period_seconds: float = 60.0
 
 
 class BackoffJson(Struct, rename="camel", forbid_unknown_fields=True):
-    initial: float = 1.0
+    initial_seconds: float = 1.0
     factor: float = 2.0
-    max: float = 30.0
+    max_seconds: float = 30.0
     jitter: float = 0.0
 
 
 class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     image: str | None = None
-    context: str | None = None
+    build_context: str | None = None
     dockerfile: str | None = None
-    directory: str | None = None
-    build: list[str] = field(default_factory=list)
-    run: str | None = None
-    env: list[VariableJson] = field(default_factory=list)
+    working_directory: str | None = None
+    build_commands: list[str] = field(default_factory=list)
+    run_command: str | None = None
+    env: list[EnvironmentVariableJson] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
-    health: HealthJson | None = None
-    build_timeout: float = 1800.0
-    deploy_timeout: float = 600.0
-    stop_grace: float = 10.0
+    health_check: HealthCheckJson | None = None
+    build_timeout_seconds: float = 1800.0
+    deploy_timeout_seconds: float = 600.0
+    stop_grace_seconds: float = 10.0
     stop_first: bool = False
     retries: int = 0
     backoff: BackoffJson = field(default_factory=BackoffJson)
@@ -66,8 +66,8 @@ class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     def input(self) -> dict[str, object]:
         """Return the API's `ServiceSpecInput`."""
         given: dict[str, Any] = {key: value for key, value in to_builtins(self).items() if value is not None}
-        if "health" in given:
-            given["health"] = {key: value for key, value in given["health"].items() if value is not None}
+        if check := given.get("healthCheck"):
+            given["healthCheck"] = {key: value for key, value in check.items() if value is not None}
         return given
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cli import file as files
 from cli import specfile
 from cli.errors import Misused
-from cli.spec import BackoffJson, HealthJson, HttpCheckJson, SpecJson, TcpCheckJson, VariableJson
+from cli.spec import BackoffJson, EnvironmentVariableJson, HealthCheckJson, HttpCheckJson, SpecJson, TcpCheckJson
 
 
 def _option(*names: str, help: str, **more: Any) -> Any:
@@ -129,27 +129,38 @@ class SpecOptions:
         if self.file is not None:
             spec = specfile.read(self.file)
         changes: dict[str, Any] = {
-            name: value or None for name in ("run", "image", "dockerfile") if (value := getattr(self, name)) is not None
+            field: value or None
+            for option, field in (("run", "run_command"), ("image", "image"), ("dockerfile", "dockerfile"))
+            if (value := getattr(self, option)) is not None
         }
-        for name in ("directory", "context"):
-            if (value := getattr(self, name)) is not None:
-                changes[name] = files.absolute(value, Path.cwd()) if value else None
-        for name in ("build_timeout", "deploy_timeout", "stop_grace", "stop_first", "retries", "allow_failure", "once"):
-            if (value := getattr(self, name)) is not None:
-                changes[name] = value
+        for option, field in (("directory", "working_directory"), ("context", "build_context")):
+            if (value := getattr(self, option)) is not None:
+                changes[field] = files.absolute(value, Path.cwd()) if value else None
+        for option in ("build_timeout", "deploy_timeout", "stop_grace"):
+            if (value := getattr(self, option)) is not None:
+                changes[f"{option}_seconds"] = value
+        for option in ("stop_first", "retries", "allow_failure", "once"):
+            if (value := getattr(self, option)) is not None:
+                changes[option] = value
         if self.build is not None:
-            changes["build"] = [command for command in self.build if command]
+            changes["build_commands"] = [command for command in self.build if command]
         if self.port is not None:
             changes["ports"] = self.port
         return replace(
-            spec, **changes, env=self._variables(spec), backoff=self._backoff(spec), health=self._health(spec.health)
+            spec,
+            **changes,
+            env=self._variables(spec),
+            backoff=self._backoff(spec),
+            health_check=self._health_check(spec.health_check),
         )
 
     def _backoff(self, spec: SpecJson) -> BackoffJson:
-        values = {name: getattr(self, f"backoff_{name}") for name in BackoffJson.__struct_fields__}
+        values = {
+            name: getattr(self, f"backoff_{name.removesuffix('_seconds')}") for name in BackoffJson.__struct_fields__
+        }
         return replace(spec.backoff, **{name: value for name, value in values.items() if value is not None})
 
-    def _variables(self, spec: SpecJson) -> list[VariableJson]:
+    def _variables(self, spec: SpecJson) -> list[EnvironmentVariableJson]:
         values = {variable.name: variable.value for variable in spec.env}
         for name in self.unset_env or ():
             values.pop(name, None)
@@ -158,21 +169,21 @@ class SpecOptions:
             if not equals or not name:
                 raise Misused(f"Invalid --env {text!r}: give NAME=VALUE.")
             values[name] = value
-        return [VariableJson(name=name, value=value) for name, value in values.items()]
+        return [EnvironmentVariableJson(name=name, value=value) for name, value in values.items()]
 
-    def _health(self, health: HealthJson | None) -> HealthJson | None:
+    def _health_check(self, health: HealthCheckJson | None) -> HealthCheckJson | None:
         chosen = [self.health_http is not None, self.health_tcp, self.health_command is not None, self.no_health]
         if sum(chosen) > 1:
             raise Misused("Give only one of --health-http, --health-tcp, --health-command and --no-health.")
         times = {
-            name: value
+            f"{name}_seconds": value
             for name in ("interval", "timeout", "start_period")
             if (value := getattr(self, f"health_{name}")) is not None
         }
         if self.no_health:
             return None
         if any(chosen):
-            health = replace(health or HealthJson(), http=None, tcp=None, command=self.health_command)
+            health = replace(health or HealthCheckJson(), http=None, tcp=None, command=self.health_command)
             if self.health_http is not None:
                 health.http = HttpCheckJson(path=self.health_http)
             elif self.health_tcp:
@@ -185,5 +196,5 @@ class SpecOptions:
             check = health.http or health.tcp
             if check is None:
                 raise Misused("--health-port needs --health-http or --health-tcp.")
-            check.port = self.health_port
+            check.port_index = self.health_port
         return replace(health, **times)

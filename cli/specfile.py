@@ -36,6 +36,9 @@ IMPLICIT = frozenset(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "b
 DECIMAL = r"(?<![\w-]){name}[\"']?\s*=\s*{value}(?![\w.:-])"
 """An integer in a TOML document: the parser reads 1_000 and 0x1F, too, and does not tell how it was written."""
 
+SURPRISING = re.compile(r"[-+]?0[0-9_]+|.*:.*")
+"""A number that YAML reads in base 8 or 60: 0755 as 493, 22:22 as 1342."""
+
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -54,7 +57,7 @@ def read(source: Path) -> SpecJson:
     except (ValueError, LookupError, AttributeError, yaml.YAMLError, ValidationError) as error:
         raise Misused(f"{source} is not a specification: {' '.join(str(error).split())}") from error
     folder = Path.cwd() if is_stdin else source.absolute().parent
-    for name in ("directory", "context"):
+    for name in ("working_directory", "build_context"):
         if path := getattr(spec, name):
             setattr(spec, name, files.absolute(path, folder))
     return spec
@@ -155,5 +158,8 @@ class _Loader(yaml.SafeLoader):
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         if node.tag in NUMBERS and len(node.value) > MAX_NUMBER:
             why = f"a number has {len(node.value):,} characters; at most {MAX_NUMBER} are allowed: write text in quotes"
+            raise ConstructorError(None, None, why, node.start_mark)
+        if node.tag in NUMBERS and SURPRISING.fullmatch(node.value):
+            why = f"YAML reads the number {node.value!r} in base 8 or 60: write it in base 10, or text in quotes"
             raise ConstructorError(None, None, why, node.start_mark)
         return super().construct_scalar(node)

@@ -34,13 +34,13 @@ PREFIX = "stageline_"
 
 TOKEN = """
 fragment TokenFields on Token {
-  id name issuedAt expiresAt revokedAt isGood cursor
+  id name issuedAt expiresAt revokedAt isValid cursor
   actor { id name } issuedBy { id name } revokedBy { id name }
 }
 """
 SNAPSHOT = """
 fragment TokenSnapshotFields on TokenSnapshot {
-  id: tokenId name issuedAt expiresAt revokedAt isGood cursor
+  id: tokenId name issuedAt expiresAt revokedAt isValid cursor
   actor { id name } issuedBy { id name } revokedBy { id name }
 }
 """
@@ -68,7 +68,7 @@ ISSUE = mutation(
 )
 REVOKE = mutation("revokeToken", "TokenPayload", SUBJECT, TOKEN + SNAPSHOT, token="ID!")
 
-HEAD = ("Name", "Actor", "Made", "Good until", "Id")
+HEAD = ("Name", "Actor", "Made", "Valid until", "Id")
 
 
 class TokenJson(AnswerJson, rename="camel"):
@@ -80,11 +80,11 @@ class TokenJson(AnswerJson, rename="camel"):
     expires_at: datetime | None
     revoked_at: datetime | None
     revoked_by: NamedActorJson | None
-    is_good: bool
+    is_valid: bool
     cursor: str
 
     def row(self) -> tuple[str, ...]:
-        until = "revoked" if self.revoked_at else moment(self.expires_at) if self.is_good else "expired"
+        until = "revoked" if self.revoked_at else moment(self.expires_at) if self.is_valid else "expired"
         return self.name, self.actor.text, moment(self.issued_at), until, self.id
 
 
@@ -94,7 +94,7 @@ class NewTokenJson(TokenJson):
     token: str | None
 
 
-complete_token = complete.names(lambda client, _: (each.name for each in _all(client) if each.is_good))
+complete_token = complete.names(lambda client, _: (each.name for each in _all(client) if each.is_valid))
 
 
 @command(app, "list", "stageline token list", "stageline token list --all --json")
@@ -103,7 +103,7 @@ def list_(
 ) -> None:
     """List the valid tokens."""
     with Client.known() as client:
-        tokens = [token for token in _all(client) if all_ or token.is_good]
+        tokens = [token for token in _all(client) if all_ or token.is_valid]
     rows = [token.row() for token in tokens]
     output.answer({"tokens": tokens}, table(HEAD, rows) if rows else "<no token>")
 

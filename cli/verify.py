@@ -53,7 +53,7 @@ class Proof:
 
     @cached_property
     def _verifier(self) -> "lazy.audit.Verifier":
-        return lazy.audit.Verifier((head.position for _, head in self._heads), self._after)
+        return lazy.audit.Verifier((head.log_position for _, head in self._heads), self._after)
 
     @property
     def findings(self) -> "list[lazy.audit.Finding]":
@@ -82,12 +82,15 @@ class Proof:
     def end(self) -> dict[str, object]:
         """Verify against the heads, and return the result for programs."""
         for name, head in self._heads:
-            self._verifier.check(head.position, head.hash, f"{name} was signed {moment(head.at)}")
+            self._verifier.check(head.log_position, head.hash, f"{name} was signed {moment(head.signed_at)}")
         return {
             "events": self._verifier.position - self._after,
-            "isGood": not self.findings,
+            "isValid": not self.findings,
             "findings": self.findings,
-            "heads": [{"name": name, "position": head.position, "at": head.at} for name, head in self._heads],
+            "heads": [
+                {"name": name, "logPosition": head.log_position, "signedAt": head.signed_at}
+                for name, head in self._heads
+            ],
         }
 
     def text(self) -> str:
@@ -95,7 +98,9 @@ class Proof:
         if self.findings:
             return "\n".join(plain(str(finding)) for finding in self.findings)
         lines = [f"{self._verifier.position - self._after:,} events, none of them altered"]
-        lines += [f"{head.position:,} of them as {name} has them, {moment(head.at)}" for name, head in self._heads]
+        lines += [
+            f"{head.log_position:,} of them as {name} has them, {moment(head.signed_at)}" for name, head in self._heads
+        ]
         if self._after:
             lines.append(f"This proves nothing about the events up to position {self._after:,}, nor the links to them.")
         elif not self._heads:

@@ -84,13 +84,17 @@ class Picture(Protocol):
 class TextPicture:
     """One line for each event."""
 
+    def __init__(self) -> None:
+        self._last: DeploymentEventJson | None = None
+
     def begin(self, deployment: DeploymentJson) -> None: ...
 
     def take(self, event: DeploymentEventJson) -> None:
+        self._last = event
         write(event.line())
 
     def wait(self, wait: WaitJson | None) -> None:
-        if wait is not None:
+        if wait is not None and not (self._last and progress.says(self._last, wait)):
             write(f"{datetime.now().astimezone():%H:%M:%S}  Waiting: {plain(wait.message)}")
 
     def tick(self) -> None: ...

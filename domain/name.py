@@ -28,8 +28,8 @@ CONTROL = "control characters are not allowed"
 """Why a text with a line break, a tab, an escape or another control character is refused."""
 
 BLANK = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
-    "\U00013441\U00013442\U0001d159\U000e0000-\U000e0fff]"
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U00013439-\U0001343f\U00013441\U00013442\U00016fe4\U0001d159\U000e0000-\U000e0fff]"
 )
 """Characters that draw nothing, beside those of the category Cf.
 

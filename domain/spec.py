@@ -51,6 +51,25 @@ UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 ONE_LINE = frozenset({"image", "context", "dockerfile", "directory"})
 """Fields without control characters. Commands and values of variables may have several lines."""
 
+NAMES = {
+    "context": "buildContext",
+    "directory": "workingDirectory",
+    "build": "buildCommands",
+    "run": "runCommand",
+    "health": "healthCheck",
+    "interval": "intervalSeconds",
+    "timeout": "timeoutSeconds",
+    "start_period": "startPeriodSeconds",
+    "build_timeout": "buildTimeoutSeconds",
+    "deploy_timeout": "deployTimeoutSeconds",
+    "stop_grace": "stopGraceSeconds",
+    "initial": "initialSeconds",
+    "max": "maxSeconds",
+    "port": "portIndex",
+    "allow_failure": "allowFailure",
+}
+"""The names of fields in the API and in documents, where they differ from those in the log."""
+
 SOURCES = (("image",), ("context", "dockerfile"), ("directory", "build", "run"))
 """The fields of each kind of source; the first field names the source."""
 
@@ -159,38 +178,40 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return bool(self.build) or self.context is not None
 
 
+def _invalid(field: str, why: str) -> InvalidSpec:
+    return InvalidSpec(field=".".join(NAMES.get(name, name) for name in field.split(".")), why=why)
+
+
 def checked(spec: ServiceSpec) -> ServiceSpec:
     """Return *spec* if it is valid; raises `InvalidSpec` with the field and the limit."""
     given = [next((field for field in fields if getattr(spec, field)), None) for fields in SOURCES]
     sources = [field for field in given if field is not None]
     if len(sources) > 1:
-        raise InvalidSpec(field=sources[1], why=f"a service has one source, but {sources[0]} is given, too")
+        raise _invalid(sources[1], f"a service has one source, but {NAMES.get(sources[0], sources[0])} is given, too")
     if spec.dockerfile is not None and spec.context is None:
-        raise InvalidSpec(field="dockerfile", why="it needs a context")
+        raise _invalid("dockerfile", "it needs a buildContext")
     _texts(spec)
     _numbers(spec)
     names: set[str] = set()
     for variable in spec.env:
         if not VARIABLE_NAME.fullmatch(variable.name) or variable.name in names:
-            raise InvalidSpec(
-                field="env", why=f"{variable.name[:255]!r} is not a valid variable name, or is given twice"
-            )
+            raise _invalid("env", f"{variable.name[:255]!r} is not a valid variable name, or is given twice")
         names.add(variable.name)
     if spec.health is not None and not isinstance(spec.health.check, CommandCheck):
         index = spec.health.check.port
         if not 0 <= index < len(spec.ports):
-            raise InvalidSpec(
-                field="health",
-                why=f"the check uses port {index} (counted from 0), but the service has {len(spec.ports)}",
+            raise _invalid(
+                "health",
+                f"the check uses port {index} (counted from 0), but the service has {len(spec.ports)}",
             )
     return spec
 
 
 def _texts(spec: ServiceSpec) -> None:
     if len(spec.build) > MAX_COMMANDS:
-        raise InvalidSpec(field="build", why=f"{len(spec.build):,} commands; at most {MAX_COMMANDS} are allowed")
+        raise _invalid("build", f"{len(spec.build):,} commands; at most {MAX_COMMANDS} are allowed")
     if len(spec.env) > MAX_VARIABLES:
-        raise InvalidSpec(field="env", why=f"{len(spec.env):,} variables; at most {MAX_VARIABLES} are allowed")
+        raise _invalid("env", f"{len(spec.env):,} variables; at most {MAX_VARIABLES} are allowed")
     texts = [
         ("image", spec.image),
         ("context", spec.context),
@@ -206,42 +227,40 @@ def _texts(spec: ServiceSpec) -> None:
         case Health(check=HttpCheck(path=path)):
             texts.append(("health", path))
             if not path.startswith("/") or " " in path or not path.isprintable():
-                raise InvalidSpec(field="health", why="the path must begin with / and contain no spaces")
+                raise _invalid("health", "the path must begin with / and contain no spaces")
     total = 0
     for field, text in texts:
         if text is None:
             continue
         if field != "env" and not text.strip():
-            raise InvalidSpec(field=field, why="it is empty")
+            raise _invalid(field, "it is empty")
         if field in ONE_LINE and names.has_control(text):
-            raise InvalidSpec(field=field, why=names.CONTROL)
+            raise _invalid(field, names.CONTROL)
         if len(text) > MAX_TEXT or UNSTORABLE.search(text):
-            raise InvalidSpec(
-                field=field, why=f"at most {MAX_TEXT:,} characters, without NUL and lone surrogates, are allowed"
-            )
+            raise _invalid(field, f"at most {MAX_TEXT:,} characters, without NUL and lone surrogates, are allowed")
         total += len(text)
         if total > MAX_SPEC:
-            raise InvalidSpec(field=field, why=f"all texts together may have at most {MAX_SPEC:,} characters")
+            raise _invalid(field, f"all texts together may have at most {MAX_SPEC:,} characters")
 
 
 def _numbers(spec: ServiceSpec) -> None:
     if len(spec.ports) > MAX_PORTS:
-        raise InvalidSpec(field="ports", why=f"{len(spec.ports):,} ports; at most {MAX_PORTS} are allowed")
+        raise _invalid("ports", f"{len(spec.ports):,} ports; at most {MAX_PORTS} are allowed")
     for port in spec.ports:
         if not 0 <= port <= 65_535 or (port and spec.ports.count(port) > 1):
-            raise InvalidSpec(field="ports", why=f"{port} is not between 0 and 65535, or is given twice")
+            raise _invalid("ports", f"{port} is not between 0 and 65535, or is given twice")
     if not 0 <= spec.retries <= MAX_RETRIES:
-        raise InvalidSpec(field="retries", why=f"{spec.retries} is not between 0 and {MAX_RETRIES}")
+        raise _invalid("retries", f"{spec.retries} is not between 0 and {MAX_RETRIES}")
     for field, number, least, most in (
         ("backoff.factor", spec.backoff.factor, 1.0, MAX_FACTOR),
         ("backoff.jitter", spec.backoff.jitter, 0.0, 1.0),
     ):
         if not least <= number <= most:
-            raise InvalidSpec(field=field, why=f"{number:g} is not between {least:g} and {most:g}")
+            raise _invalid(field, f"{number:g} is not between {least:g} and {most:g}")
     seconds = [(name, getattr(spec, name)) for name in ("build_timeout", "deploy_timeout", "stop_grace")]
     seconds += [(f"backoff.{name}", getattr(spec.backoff, name)) for name in ("initial", "max")]
     if spec.health is not None:
         seconds += [(f"health.{name}", getattr(spec.health, name)) for name in ("interval", "timeout", "start_period")]
     for field, value in seconds:
         if not MIN_SECONDS <= value <= MAX_SECONDS:
-            raise InvalidSpec(field=field, why=f"{value:g} is not between {MIN_SECONDS} and {MAX_SECONDS:,} seconds")
+            raise _invalid(field, f"{value:g} is not between {MIN_SECONDS} and {MAX_SECONDS:,} seconds")

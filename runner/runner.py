@@ -30,6 +30,7 @@ from domain.deployment.state import (
     DeploymentTakenUp,
 )
 from domain.deployment.step import Status, Step, StepCommand
+from domain.deployment.wait import WaitEnded, WaitStarted
 from domain.errors import Fenced
 from domain.pipeline.environment import Target
 from runner.retry import retry
@@ -44,6 +45,8 @@ CONCERNING: Collection[type[Event]] = {
     CancellationRequested,
     DeploymentPlanned,
     DeploymentTakenUp,
+    WaitEnded,
+    WaitStarted,
     *queues.decider.events,
 }
 """Types of the events by which others change a deployment that runs here."""

@@ -41,6 +41,7 @@ from runner.runner import Runner
 from runner.targets.contract import Executor
 from runner.targets.process import account
 from runner.targets.process.executor import ROTATION, ProcessExecutor
+from runner.wait import WaitRecorder
 from runner.worker import WorkerEngine
 from server import signing
 from server.auth import Tokens
@@ -127,6 +128,9 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
             await engine.start()
             stack.push_async_callback(engine.stop)
             stack.push_async_callback(_cancel, asyncio.create_task(_keep_logs_small(processes)))
+        if settings.database is not None:  # the engine of a server on SQLite is its one worker
+            waits = WaitRecorder(application.handler, roster, open_deployments)
+            stack.push_async_callback(_cancel, asyncio.create_task(waits.run()))
         tokens = Tokens(application.handler)
         backend = _backend(settings, application, aside)
         yield Components(application, backend, tokens, Sessions(application.handler, tokens, signing_key), stores.lost)

@@ -28,11 +28,12 @@ from projections.engine.views import ViewRow
 from server import progress
 from server.settings import Settings
 from server.spill import Spill
-from server.stored import StoreSnapshot, open_data, open_snapshot
+from server.stored import StoredData, StoreSnapshot, open_data, open_snapshot
 from server.stores import PROJECTIONS
 from store.audit import Verifier
 from store.codec import DamagedEvent, UnknownEvent
 from store.log import LogUnavailable, RecordedEvent
+from store.postgres.errors import DatabaseDamaged
 from store.snapshot import ExportSource
 
 BATCH = 5_000
@@ -55,7 +56,7 @@ EventCounter = Any
 
 _counter: EventCounter = None
 
-DAMAGE = (DamagedEvent, UnknownEvent, ValueError, TypeError, AttributeError, sqlite3.DatabaseError)
+DAMAGE = (DamagedEvent, UnknownEvent, DatabaseDamaged, ValueError, TypeError, AttributeError, sqlite3.DatabaseError)
 """Errors by which the row of an event can't be read."""
 
 Result = TypeVar("Result")
@@ -88,7 +89,7 @@ class CheckResult(Struct):
 class FsckReport(Struct, kw_only=True, rename="camel"):
     """The output with `--json`."""
 
-    position: int
+    log_position: int
     read_models: int
     seconds: float
     findings: Sequence[str]
@@ -103,7 +104,9 @@ def fsck(settings: Settings, as_json: bool = False) -> None:
         sys.exit(str(reason))
     taken = time.monotonic() - began
     if as_json:
-        report = FsckReport(position=position, read_models=len(PROJECTIONS), seconds=round(taken, 3), findings=findings)
+        report = FsckReport(
+            log_position=position, read_models=len(PROJECTIONS), seconds=round(taken, 3), findings=findings
+        )
         print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
         verdict = f"{len(findings) or 'no'} problem{'' if len(findings) == 1 else 's'} found"
@@ -126,29 +129,55 @@ async def check(
     share, from 0 to 1.
     """
     counter: EventCounter = multiprocessing.get_context("spawn").Value("q", 0)
+    try:
+        async with open_data(settings) as data:
+            return await _check(settings, data, single_process, max_rows, counter, report)
+    except DatabaseDamaged as fault:  # the end of the log, or a read model, can't be read
+        return await _damage(settings, fault)
+
+
+async def _check(
+    settings: Settings,
+    data: StoredData,
+    single_process: int,
+    max_rows: int,
+    counter: EventCounter,
+    report: Callable[[float], None] | None,
+) -> tuple[int, list[str]]:
     reporting: asyncio.Task[None] | None = None
-    async with open_data(settings) as data:
+    try:
+        log, stored, position = data.log, data.snapshot, await data.log.position()
+        count = os.cpu_count() or 1 if position > single_process and data.is_shared else 1
+        if report is not None:
+            reporting = asyncio.create_task(_report_progress(counter, position * (1 + count), report))
+            await asyncio.sleep(0)  # it begins
+        if stored is None:
+            return position, [*data.findings, *await check_links(log, counter)]
+        shares = [RowShare(number, count, stored.name, max_rows) for number in range(count)]
+        results: Sequence[CheckResult]
+        if count == 1:
+            problems = await check_links(log, counter)
+            results = [await check_rows(stored, log.epoch, shares[0], counter)]
+        else:
+            problems, results = await _check_in_parallel(settings, log, shares, counter)
+        lost = await _lost_events(stored, log)
+        return position, [*data.findings, *lost, *problems, *await _combine(stored, results)]
+    finally:
+        if reporting is not None:
+            reporting.cancel()
+            await asyncio.wait([reporting])
+
+
+async def _damage(settings: Settings, found: DatabaseDamaged) -> tuple[int, list[str]]:
+    """Return the last position that can be read, and the first event after it or the damage *found* as a finding."""
+    after = 0
+    async with open_snapshot(settings) as stored:
         try:
-            log, stored, position = data.log, data.snapshot, await data.log.position()
-            count = os.cpu_count() or 1 if position > single_process and data.is_shared else 1
-            if report is not None:
-                reporting = asyncio.create_task(_report_progress(counter, position * (1 + count), report))
-                await asyncio.sleep(0)  # it begins
-            if stored is None:
-                return position, [*data.findings, *await check_links(log, counter)]
-            shares = [RowShare(number, count, stored.name, max_rows) for number in range(count)]
-            results: Sequence[CheckResult]
-            if count == 1:
-                problems = await check_links(log, counter)
-                results = [await check_rows(stored, log.epoch, shares[0], counter)]
-            else:
-                problems, results = await _check_in_parallel(settings, log, shares, counter)
-            lost = await _lost_events(stored, log)
-            return position, [*data.findings, *lost, *problems, *await _combine(stored, results)]
-        finally:
-            if reporting is not None:
-                reporting.cancel()
-                await asyncio.wait([reporting])
+            while events := await _read(stored.log.events, after, BATCH):
+                after = events[-1].position
+        except EventUnreadable as fault:
+            return after, [f"the log, {fault}"]
+    return after, [f"the read models can't be read: {found}"]
 
 
 async def _report_progress(counter: EventCounter, total: int, report: Callable[[float], None]) -> None:

@@ -116,6 +116,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._later.cancel()
         super().connection_lost(exc)
         self.conn.parser.close()  # the parser is a generator that refers to itself
+        self.conn.parser_exc = None  # its traceback refers to the parser
 
     is_idle = False
 

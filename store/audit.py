@@ -56,7 +56,7 @@ class Flaw(StrEnum):
     REORDERED = "REORDERED"
 
 
-class Finding(Struct, kw_only=True):
+class Finding(Struct, kw_only=True, rename={"position": "logPosition"}):
     """A flaw at *position*, or from there to *last*, with the event that shows it."""
 
     flaw: Flaw

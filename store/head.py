@@ -20,23 +20,23 @@ PURPOSE = "stageline audit head 1"
 """First element of the signed message, so that no other signature by the same key is valid for a head."""
 
 
-class SignedHead(Struct, frozen=True, kw_only=True):
-    """The last position of the log *epoch* at the time *at*, with the running hash there (see `store.audit`).
+class SignedHead(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The last position of the log *epoch* at the time *signed_at*, with the running hash there (see `store.audit`).
 
     *key* is the id of the signing key; *signature* is in Base64.
     """
 
-    position: int
+    log_position: int
     hash: str
     epoch: str
-    at: datetime
+    signed_at: datetime
     key: str
     signature: str = ""
 
     @property
     def message(self) -> bytes:
         """The signed bytes: a JSON list."""
-        fields = (PURPOSE, self.position, self.hash, self.epoch, self.at.astimezone(UTC), self.key)
+        fields = (PURPOSE, self.log_position, self.hash, self.epoch, self.signed_at.astimezone(UTC), self.key)
         return msgspec.json.encode(fields)
 
     def sign(self, key: Ed25519PrivateKey) -> "SignedHead":

@@ -45,6 +45,9 @@ MEMORY = Path("/dev/shm")
 ROOM = 2**30
 """Bytes that have to be free in memory for a server's data; it takes a quarter of that."""
 
+PAGE = 8192
+"""Size of a page of a table, in bytes."""
+
 TEMPLATE = f"stageline_template_{os.getpid()}"  # $TEST_PG_DSN may be that of several runs
 
 _numbers = itertools.count(1)
@@ -97,6 +100,12 @@ class Server:
         if as_replica:
             self._run("/bin/touch", str(self._data / "standby.signal"))
         self.start()
+
+    def damage(self, path: str, block: int) -> None:
+        """Overwrites a page of the file *path* while the server is stopped."""
+        with (self._data / path).open("r+b") as file:
+            file.seek(block * PAGE)
+            file.write(b"\xff" * PAGE)
 
     def promote(self) -> None:
         self._run("pg_ctl", "promote", "-w", "-D", str(self._data))

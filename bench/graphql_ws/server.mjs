@@ -17,9 +17,9 @@ const Event = new GraphQLObjectType({
   fields: {
     id: text,
     cursor: text,
-    position: number,
+    logPosition: number,
     version: number,
-    type: text,
+    deploymentEventType: text,
     recordedAt: text,
     actor: text,
     origin: text,
@@ -29,7 +29,7 @@ const Event = new GraphQLObjectType({
     service: { type: Service },
     phase: { type: GraphQLString },
     attempt: { type: GraphQLInt },
-    detail: { type: GraphQLString },
+    failureReason: { type: GraphQLString },
     ports: { type: new GraphQLList(GraphQLInt) },
   },
 });
@@ -74,9 +74,9 @@ function tick() {
   const event = {
     id: `event_${position.toString(16).padStart(32, "0")}`,
     cursor: Buffer.from(JSON.stringify(["0123456789abcdef", position])).toString("base64url"),
-    position,
+    logPosition: position,
     version: position,
-    type: "STEP_RETRIED",
+    deploymentEventType: "STEP_RETRIED",
     recordedAt: new Date(performance.timeOrigin + performance.now()).toISOString().replace("Z", "000+00:00"),
     actor: "bench",
     origin: "ENGINE",
@@ -86,7 +86,7 @@ function tick() {
     service: { serviceId: "service_0193c1a2b3c40193c1a2b3c40193c1a2", name: "Backend", type: "APPLICATION" },
     phase: "BUILD",
     attempt: position,
-    detail: "no reason",
+    failureReason: "no reason",
     ports: null,
   };
   for (const push of queues) push(event);

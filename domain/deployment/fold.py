@@ -28,6 +28,7 @@ from domain.deployment.state import (
     WholeEvent,
 )
 from domain.deployment.step import BuildFailed, Phase, ServiceRun, Status, StepEvent, StepRun
+from domain.deployment.wait import WaitEnded, WaitStarted
 from domain.pipeline.ref import StageId
 
 
@@ -67,7 +68,11 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             inherited = {each.service.int: each for each in instances}
             return replace(deployment, status=Status.RUNNING, inherited=inherited)
         case DeploymentTakenUp(worker=worker):
-            return replace(deployment, worker=worker)
+            return replace(deployment, worker=worker, wait=None)
+        case WaitStarted(cause=cause):
+            return replace(deployment, wait=cause)
+        case WaitEnded():
+            return replace(deployment, wait=None)
         case StageStarted(stage=stage):
             return _with_stage(deployment, stage, Status.RUNNING)
         case StageSkipped(stage=stage):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import assert_never
 
+from domain.deployment import wait as waits
 from domain.deployment.converge import known_before, unchanged_jobs
 from domain.deployment.fold import evolve, fold
 from domain.deployment.instance import Instance
@@ -53,6 +54,7 @@ from domain.deployment.step import (
     SucceedStep,
     retry_at,
 )
+from domain.deployment.wait import RecordWait
 from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
 from domain.spec import UNSTORABLE
 
@@ -108,14 +110,14 @@ def _started(step: Step) -> DeploymentEvent:
 
 
 def _decide(
-    deployment: Deployment, command: TakeUpDeployment | StepCommand | CancelDeployment
+    deployment: Deployment, command: TakeUpDeployment | StepCommand | CancelDeployment | RecordWait
 ) -> list[DeploymentEvent]:
     match command:
         case TakeUpDeployment(worker=worker, instances=instances):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.worker == worker:
-                return []
+                return [*waits.decide(deployment.wait, None)]
             taken = DeploymentTakenUp(worker=worker)
             if deployment.status is Status.RUNNING:
                 return [taken]
@@ -126,6 +128,8 @@ def _decide(
             if deployment.cancellation is Cancellation.FORCED or (deployment.cancellation and not forced):
                 return []
             return [CancellationRequested(forced=forced)]
+        case RecordWait(cause=cause):
+            return [] if deployment.status.is_final else [*waits.decide(deployment.wait, cause)]
         case StartStep() | SucceedStep() | KeepStep() | FailStep() | AbortStep():
             if deployment.worker not in (None, command.worker):
                 raise Fenced(worker=deployment.worker)

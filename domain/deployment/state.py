@@ -20,6 +20,7 @@ from domain.deployment.step import (
     StepCommand,
     StepEvent,
 )
+from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitStarted
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
@@ -89,6 +90,8 @@ WholeEvent = (
     DeploymentPlanned
     | DeploymentStarted
     | DeploymentTakenUp
+    | WaitStarted
+    | WaitEnded
     | StageStarted
     | StageSkipped
     | StageSucceeded
@@ -134,7 +137,7 @@ class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool = False
 
 
-DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | AdvanceDeployment | CancelDeployment
+DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | AdvanceDeployment | CancelDeployment | RecordWait
 
 
 class StageRun(Struct, frozen=True, kw_only=True, gc=False):
@@ -179,7 +182,7 @@ class Cancellation(StrEnum):
 
 
 class Deployment(Struct, frozen=True, kw_only=True, gc=False):
-    """A deployment; `environment` is None until it is planned, and `worker` carries it out.
+    """A deployment; `environment` is None until it is planned, `worker` carries it out, and it waits because of `wait`.
 
     `inherited` has the instances at the start by the service's id, as an integer.
     `places` maps each service's id, as an integer, to the indexes of its stage and of itself in that stage.
@@ -196,6 +199,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     inherited: Mapping[int, Instance] = {}
     failure: Failure | None = None
     cancellation: Cancellation | None = None
+    wait: WaitCause | None = None
 
     @property
     def current(self) -> StageRun | None:

@@ -87,14 +87,14 @@ class Aside(Generic[Context]):
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
+            del way, ways  # a fault's traceback refers to this frame, and a task to the fault
 
     async def _run(self, context: Context, work: Callable[[Context], Coroutine[Any, Any, Result]]) -> Result:
         async with self._turns:
             if self._is_stopped:
                 raise asyncio.CancelledError
             with self._fewer_collections():
-                started = asyncio.run_coroutine_threadsafe(work(self._move(context)), self._start())
-                return await asyncio.wrap_future(started)
+                return await _result(work(self._move(context)), self._start())
 
     @contextmanager
     def _fewer_collections(self) -> Iterator[None]:
@@ -122,6 +122,14 @@ class Aside(Generic[Context]):
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(self._stopping.wait())
+
+
+def _result(work: Coroutine[Any, Any, Result], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Result]:
+    """Return the future of *work*, which runs on another thread's *loop*.
+
+    The caller keeps no reference to it: a fault's traceback refers to the caller's frame, and the future to the fault.
+    """
+    return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
 
 
 def encode_pieces(value: Any) -> bytes:
@@ -160,7 +168,6 @@ class _LoopProxy:
             return found
 
         async def call(*arguments: Any, **named: Any) -> Any:
-            called = asyncio.run_coroutine_threadsafe(found(*arguments, **named), self._home)
-            return await asyncio.wrap_future(called)
+            return await _result(found(*arguments, **named), self._home)
 
         return call

@@ -36,10 +36,15 @@ class Batch(Generic[Key, Value]):
                 waiting.cancel()
             raise
         except Exception as fault:
-            for _, waiting in self._wanted:
-                if not waiting.done():
-                    waiting.set_exception(fault)
+            self._fail(fault)
         else:
             for (_, waiting), value in zip(self._wanted, values, strict=True):
                 if not waiting.done():
                     waiting.set_result(value)
+
+    def _fail(self, fault: Exception) -> None:
+        """Give *fault* to all fields, and forget them: its traceback refers to this batch."""
+        for _, waiting in self._wanted:
+            if not waiting.done():
+                waiting.set_exception(fault)
+        self._wanted = []

@@ -9,6 +9,7 @@ have a cache of their own, so that they displace no others.
 import asyncio
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 from graphql import (
@@ -21,7 +22,7 @@ from graphql import (
 from msgspec import Struct
 from strawberry.extensions import SchemaExtension
 
-from cache.lru import Cache
+from cache.lru import ENTRY, Cache
 from endpoint.execution import cost, limits
 from endpoint.execution.slim import detach, slim
 from endpoint.execution.validation import validation_errors
@@ -38,6 +39,12 @@ GOOD_BYTES = 4 * 1024 * 1024
 OTHER_BYTES = 8 * 1024 * 1024
 """Maximum size of the cached invalid or very long documents, in bytes: they are needed while they are answered."""
 
+OTHERS = 32
+"""Maximum number of the cached invalid or very long documents."""
+
+PARSERS = 2
+"""Threads that parse long documents: more of them would take no less time, but more memory."""
+
 NODE = 300
 """Size of a node of a cached document with its location, in bytes, as measured."""
 
@@ -46,6 +53,8 @@ ERROR = 1000
 
 QUICK = 1000
 """Maximum length of a document that is parsed on the event loop, in characters: that takes less than about 10 ms."""
+
+_parsers = ThreadPoolExecutor(PARSERS, "parser")
 
 
 class ParsedDocument(Struct, frozen=True):
@@ -135,7 +144,8 @@ class DocumentCache:
     async def ready(self, query: str) -> None:
         """Parse a document that takes long in a thread, so that `read` finds it."""
         if len(query) > QUICK and self._find(query) is None:
-            self._keep(query, await asyncio.to_thread(self._parse, query))
+            parsing = asyncio.get_running_loop().run_in_executor(_parsers, self._parse, query)
+            self._keep(query, await parsing)
 
     def changes(self, query: str, operation_name: str | None) -> bool:
         """Whether the operation is a mutation."""
@@ -157,7 +167,10 @@ class DocumentCache:
     def _keep(self, query: str, known: ParsedDocument | GraphQLError) -> ParsedDocument | GraphQLError:
         is_good = isinstance(known, ParsedDocument) and not known.errors and len(query) <= MAX_KEPT
         weight = known.weight if isinstance(known, ParsedDocument) else sys.getsizeof(query) + ERROR
-        (self.good if is_good else self.others).put(query, known, weight)
+        if is_good:
+            self.good.put(query, known, weight)
+        else:
+            self.others.put(query, known, max(weight, OTHER_BYTES // OTHERS - ENTRY))
         return known
 
     def _parse(self, query: str) -> ParsedDocument | GraphQLError:

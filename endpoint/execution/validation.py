@@ -61,7 +61,7 @@ def validation_errors(schema: GraphQLSchema, document: DocumentNode) -> list[Gra
     def add(error: GraphQLError) -> None:
         if len(errors) >= MAX_ERRORS:
             raise ValidationAbortedError("Too many validation errors, error limit reached. Validation aborted.")
-        errors.append(error)
+        errors.append(error.with_traceback(None))  # the frames refer to *errors*
 
     types = TypeInfo(schema)
     context = DocumentContext(schema, document, types, add)

@@ -146,6 +146,7 @@ class Broadcast:
     def close(self) -> None:
         """Stop the execution and free the ring."""
         self._reader.cancel()
+        del self._reader  # a cancelled task keeps its exception, and so the frame that refers to this broadcast
         self.ring.clear()
 
     async def _read(self) -> None:
@@ -161,7 +162,7 @@ class Broadcast:
                         await self._pause()
                     await asyncio.sleep(0)  # other tasks run during a long replay
         except SourceFailure as failure:
-            self.failure = failure
+            self.failure = failure.with_traceback(None)  # the traceback would keep this broadcast
         self.is_finished = True
         self._wake()
 

@@ -89,6 +89,7 @@ class Hub:
                         return completion
                 return await self._follow(main, follower)
         except SourceFailure as failure:
+            failure.__traceback__ = None  # a broadcast keeps it, and the frames have every follower
             return follower.completion(failure.errors) if follower.has_begun else None
         except TooManyBehind as refused:  # before its first payload, too: executing each one alone would be more work
             return follower.completion([refused])
@@ -122,7 +123,7 @@ class Hub:
             elif not broadcast.is_finished:
                 await broadcast.more(follower)
             elif broadcast.failure is not None:
-                raise broadcast.failure.with_traceback(None)  # the traceback would keep every follower
+                raise broadcast.failure
             elif main is not None and broadcast.has_met:
                 # The replay lingered for later followers, and *main* has dropped its first entries since.
                 await self._catch_up(main, follower)

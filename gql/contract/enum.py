@@ -20,6 +20,6 @@ def describe_values(cls: type[enum.Enum], values: dict[str, str]) -> None:
         value.description = values[value.name]
 
 
-def value_name(event: type) -> str:
-    """Return the name of the enum value for an event: STAGE_MOVED for StageMoved."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).upper()
+def value_name(name: str) -> str:
+    """Return the name of the enum value for the event *name*: STAGE_MOVED for StageMoved."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()

@@ -1,8 +1,8 @@
 """
 A pipeline as a document: its ordered stages with their services.
 
-A field that is left out has its default value; only the `homeOf` of a stage stays unchanged. A stage or service is
-matched by its `id` if one is given, so that its name can change, and else by its name.
+A field that is left out has its default value; only the `defaultForType` of a stage stays unchanged. A stage or service
+is matched by its `id` if one is given, so that its name can change, and else by its name.
 `python -m gql.document.pipeline` writes the JSON Schema to docs/pipeline.schema.json.
 """
 
@@ -68,12 +68,19 @@ class TooManyDocuments(GraphQLError):
 
 
 async def in_thread(work: Callable[Arguments, Result], *given: Arguments.args, **named: Arguments.kwargs) -> Result:
-    """Read or write a document in a thread, because it can take a second; raises `TooManyDocuments`."""
+    """Read or write a document in a thread, because it can take a second; raises `TooManyDocuments`.
+
+    No variable has the future: a fault's traceback refers to this frame, and the future to the fault.
+    """
+    return await _submit(partial(work, *given, **named))
+
+
+def _submit(work: Callable[[], Result]) -> asyncio.Future[Result]:
     if not _places.acquire(blocking=False):
         raise TooManyDocuments
-    running = _threads.submit(partial(work, *given, **named))
+    running = _threads.submit(work)
     running.add_done_callback(lambda _: _places.release())
-    return await asyncio.wrap_future(running)
+    return asyncio.wrap_future(running)
 
 
 class ServiceDocument(DocumentPart, frozen=True):
@@ -92,7 +99,7 @@ class StageDocument(DocumentPart, frozen=True):
     name: str
     id: Annotated[str, Meta(description="Id of the stage, to change its name.")] | None = None
     description: str = ""
-    home_of: (
+    default_for_type: (
         Annotated[
             ServiceType | None,
             Meta(description="New services of this type are added to the stage; unchanged if left out."),
@@ -205,7 +212,7 @@ def _revised_stage(document: StageDocument, known: Stage | None, services: tuple
         id=known.id if known else StageId(ids.new()),
         name=document.name,
         description=document.description,
-        home_of=home_of if document.home_of is UNSET else document.home_of,
+        home_of=home_of if document.default_for_type is UNSET else document.default_for_type,
         policy=policy_to_domain(document),
         services=services,
     )
@@ -233,7 +240,7 @@ def stage_from_domain(stage: Stage, *, has_ids: bool = False) -> StageDocument:
         name=stage.name,
         id=global_id("stage", stage.id) if has_ids else None,
         description=stage.description,
-        home_of=UNSET if stage.home_of is None else stage.home_of,
+        default_for_type=UNSET if stage.home_of is None else stage.home_of,
         concurrency=stage.policy.concurrency,
         on_failure=stage.policy.on_failure,
         always=stage.policy.always,
@@ -257,7 +264,7 @@ def schema() -> bytes:
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A pipeline of Stageline"}
     found = msgspec.json.schema(PipelineDocument)
     found["$defs"]["SpecDocument"]["properties"]["env"]["anyOf"][0]["additionalProperties"] = VALUE
-    found["$defs"]["VariableDocument"]["properties"]["value"] = VALUE
+    found["$defs"]["EnvironmentVariableDocument"]["properties"]["value"] = VALUE
     return msgspec.json.format(msgspec.json.encode(head | found)) + b"\n"
 
 

@@ -49,6 +49,9 @@ MAPPING, SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 NULL = "tag:yaml.org,2002:null"
 NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 
+SURPRISING = re.compile(r"[-+]?0[0-9_]+|.*:.*")
+"""A number that YAML reads in base 8 or 60: 0755 as 493, 22:22 as 1342."""
+
 NOT_IN_YAML = re.compile("[^\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """Characters that are allowed in JSON, but not in YAML; a tab between values is one of them."""
 
@@ -300,6 +303,9 @@ def _scalar(loader: yaml.SafeLoader, event: ScalarEvent) -> object:
         return event.value
     if tag in NUMBERS and len(event.value) > MAX_NUMBER:
         why = f"a number has {len(event.value):,} characters; at most {MAX_NUMBER} are allowed: write text in quotes"
+        raise InvalidDocument(line=_line(event), why=why)
+    if tag in NUMBERS and SURPRISING.fullmatch(event.value):
+        why = f"YAML reads the number {event.value!r} in base 8 or 60: write it in base 10, or text in quotes"
         raise InvalidDocument(line=_line(event), why=why)
     try:
         return loader.construct_document(ScalarNode(tag, event.value, event.start_mark))  # type: ignore[arg-type]  # in C

@@ -17,29 +17,29 @@ class HttpCheckDocument(DocumentPart, frozen=True):
     """Healthy when a GET request is answered with a status from 200 to 399."""
 
     path: str = "/"
-    port: Annotated[int, Meta(description="The port to check, by its index in the ports of the service, from 0.")] = 0
+    port_index: Annotated[int, Meta(description="Index of the port to check in the ports of the service, from 0.")] = 0
 
 
 class TcpCheckDocument(DocumentPart, frozen=True):
     """Healthy when the port accepts a connection."""
 
-    port: Annotated[int, Meta(description="The port to check, by its index in the ports of the service, from 0.")] = 0
+    port_index: Annotated[int, Meta(description="Index of the port to check in the ports of the service, from 0.")] = 0
 
 
-class HealthDocument(DocumentPart, frozen=True):
-    """How a started service is checked for health: exactly one of http, tcp and command. Times are in seconds."""
+class HealthCheckDocument(DocumentPart, frozen=True):
+    """How a started service is checked for health: exactly one of http, tcp and command."""
 
     http: HttpCheckDocument | None = None
     tcp: TcpCheckDocument | None = None
     command: Annotated[str, Meta(description="Healthy when this shell command exits with 0.")] | None = None
-    interval: Annotated[float, Meta(description="Seconds between two checks.")] = 1.0
-    timeout: Annotated[float, Meta(description="Maximum duration of a check, in seconds.")] = 5.0
-    start_period: Annotated[
-        float, Meta(description="Seconds after which a service that is not healthy has failed.")
+    interval_seconds: Annotated[float, Meta(description="Time between two checks.")] = 1.0
+    timeout_seconds: Annotated[float, Meta(description="Maximum duration of a check.")] = 5.0
+    start_period_seconds: Annotated[
+        float, Meta(description="Time after which a service that is not healthy has failed.")
     ] = 60.0
 
 
-class VariableDocument(DocumentPart, frozen=True):
+class EnvironmentVariableDocument(DocumentPart, frozen=True):
     """An environment variable of the build and run commands of a service."""
 
     name: str
@@ -47,11 +47,11 @@ class VariableDocument(DocumentPart, frozen=True):
 
 
 class BackoffDocument(DocumentPart, frozen=True):
-    """The wait between a failed attempt at a step and the next one. Times are in seconds."""
+    """The wait between a failed attempt at a step and the next one."""
 
-    initial: Annotated[float, Meta(description="The first wait.")] = specs.Backoff().initial
+    initial_seconds: Annotated[float, Meta(description="The first wait.")] = specs.Backoff().initial
     factor: Annotated[float, Meta(description="Each further wait is longer by this factor.")] = specs.Backoff().factor
-    max: Annotated[float, Meta(description="The longest wait.")] = specs.Backoff().max
+    max_seconds: Annotated[float, Meta(description="The longest wait.")] = specs.Backoff().max
     jitter: Annotated[float, Meta(description="The part of a wait by which chance may shorten it, from 0 to 1.")] = (
         specs.Backoff().jitter
     )
@@ -62,21 +62,23 @@ NO_BACKOFF = BackoffDocument()
 
 
 class SpecDocument(DocumentPart, frozen=True):
-    """How a service is built and run: from an image, from a Dockerfile, or as processes. Times are in seconds."""
+    """How a service is built and run: from an image, from a Dockerfile, or as processes."""
 
     image: str | None = None
-    context: str | None = None
+    build_context: str | None = None
     dockerfile: str | None = None
-    directory: Annotated[str, Meta(description="The working directory of the commands.")] | None = None
-    build: Annotated[tuple[str, ...], Meta(description="Shell commands that build the service, in order.")] = ()
-    run: Annotated[str, Meta(description="The shell command that runs the service.")] | None = None
-    env: dict[str, str] | tuple[VariableDocument, ...] = ()
+    working_directory: Annotated[str, Meta(description="The working directory of the commands.")] | None = None
+    build_commands: Annotated[
+        tuple[str, ...], Meta(description="Shell commands that build the service, in order.")
+    ] = ()
+    run_command: Annotated[str, Meta(description="The shell command that runs the service.")] | None = None
+    env: dict[str, str] | tuple[EnvironmentVariableDocument, ...] = ()
     ports: Annotated[tuple[int, ...], Meta(description="TCP ports; 0 asks for a free port at each deployment.")] = ()
-    health: HealthDocument | None = None
-    build_timeout: float = specs.ServiceSpec().build_timeout
-    deploy_timeout: float = specs.ServiceSpec().deploy_timeout
-    stop_grace: Annotated[
-        float, Meta(description="Seconds between the signals TERM and KILL when a process of the service stops.")
+    health_check: HealthCheckDocument | None = None
+    build_timeout_seconds: float = specs.ServiceSpec().build_timeout
+    deploy_timeout_seconds: float = specs.ServiceSpec().deploy_timeout
+    stop_grace_seconds: Annotated[
+        float, Meta(description="Time between the signals TERM and KILL when a process of the service stops.")
     ] = specs.STOP_GRACE
     stop_first: Annotated[
         bool, Meta(description="Whether the old instance is stopped before the new one starts, as with a fixed port.")
@@ -92,11 +94,11 @@ class SpecDocument(DocumentPart, frozen=True):
     ] = False
 
 
-Part = TypeVar("Part", HttpCheckDocument, TcpCheckDocument, HealthDocument, BackoffDocument, SpecDocument)
+Part = TypeVar("Part", HttpCheckDocument, TcpCheckDocument, HealthCheckDocument, BackoffDocument, SpecDocument)
 
 DEFAULTS: dict[type[DocumentPart], dict[str, object]] = {
     type(part): {name: getattr(part, name) for name in part.__struct_fields__}
-    for part in (HttpCheckDocument(), TcpCheckDocument(), HealthDocument(), BackoffDocument(), SpecDocument())
+    for part in (HttpCheckDocument(), TcpCheckDocument(), HealthCheckDocument(), BackoffDocument(), SpecDocument())
 }
 """The default values of each part."""
 
@@ -109,17 +111,17 @@ def to_domain(spec: SpecDocument) -> specs.ServiceSpec:
     variables = env.items() if isinstance(env, dict) else ((each.name, each.value) for each in env)
     return specs.ServiceSpec(
         image=spec.image,
-        context=spec.context,
+        context=spec.build_context,
         dockerfile=spec.dockerfile,
-        directory=spec.directory,
-        build=spec.build,
-        run=spec.run,
+        directory=spec.working_directory,
+        build=spec.build_commands,
+        run=spec.run_command,
         env=tuple(specs.Variable(name=name, value=value) for name, value in variables),
         ports=spec.ports,
-        health=None if spec.health is None else _health_to_domain(spec.health),
-        build_timeout=spec.build_timeout,
-        deploy_timeout=spec.deploy_timeout,
-        stop_grace=spec.stop_grace,
+        health=None if spec.health_check is None else _health_to_domain(spec.health_check),
+        build_timeout=spec.build_timeout_seconds,
+        deploy_timeout=spec.deploy_timeout_seconds,
+        stop_grace=spec.stop_grace_seconds,
         stop_first=spec.stop_first,
         retries=spec.retries,
         backoff=_backoff_to_domain(spec.backoff),
@@ -129,25 +131,34 @@ def to_domain(spec: SpecDocument) -> specs.ServiceSpec:
 
 
 def _backoff_to_domain(backoff: BackoffDocument) -> specs.Backoff:
-    return specs.Backoff(initial=backoff.initial, factor=backoff.factor, max=backoff.max, jitter=backoff.jitter)
+    return specs.Backoff(
+        initial=backoff.initial_seconds, factor=backoff.factor, max=backoff.max_seconds, jitter=backoff.jitter
+    )
 
 
 def _backoff_from_domain(backoff: specs.Backoff) -> BackoffDocument:
-    return lean(BackoffDocument(initial=backoff.initial, factor=backoff.factor, max=backoff.max, jitter=backoff.jitter))
+    return lean(
+        BackoffDocument(
+            initial_seconds=backoff.initial, factor=backoff.factor, max_seconds=backoff.max, jitter=backoff.jitter
+        )
+    )
 
 
-def _health_to_domain(health: HealthDocument) -> specs.Health:
+def _health_to_domain(health: HealthCheckDocument) -> specs.Health:
     checks: list[specs.Check] = []
     if health.http is not None:
-        checks.append(specs.HttpCheck(path=health.http.path, port=health.http.port))
+        checks.append(specs.HttpCheck(path=health.http.path, port=health.http.port_index))
     if health.tcp is not None:
-        checks.append(specs.TcpCheck(port=health.tcp.port))
+        checks.append(specs.TcpCheck(port=health.tcp.port_index))
     if health.command is not None:
         checks.append(specs.CommandCheck(command=health.command))
     if len(checks) != 1:
-        raise InvalidSpec(field="health", why="exactly one of http, tcp and command is required")
+        raise InvalidSpec(field="healthCheck", why="exactly one of http, tcp and command is required")
     return specs.Health(
-        check=checks[0], interval=health.interval, timeout=health.timeout, start_period=health.start_period
+        check=checks[0],
+        interval=health.interval_seconds,
+        timeout=health.timeout_seconds,
+        start_period=health.start_period_seconds,
     )
 
 
@@ -155,17 +166,17 @@ def from_domain(spec: specs.ServiceSpec) -> SpecDocument:
     return lean(
         SpecDocument(
             image=spec.image,
-            context=spec.context,
+            build_context=spec.context,
             dockerfile=spec.dockerfile,
-            directory=spec.directory,
-            build=spec.build,
-            run=spec.run,
+            working_directory=spec.directory,
+            build_commands=spec.build,
+            run_command=spec.run,
             env={variable.name: variable.value for variable in spec.env} or (),
             ports=spec.ports,
-            health=None if spec.health is None else _health_from_domain(spec.health),
-            build_timeout=spec.build_timeout,
-            deploy_timeout=spec.deploy_timeout,
-            stop_grace=spec.stop_grace,
+            health_check=None if spec.health is None else _health_from_domain(spec.health),
+            build_timeout_seconds=spec.build_timeout,
+            deploy_timeout_seconds=spec.deploy_timeout,
+            stop_grace_seconds=spec.stop_grace,
             stop_first=spec.stop_first,
             retries=spec.retries,
             backoff=_backoff_from_domain(spec.backoff),
@@ -182,17 +193,17 @@ def lean(part: Part) -> Part:
     return replace(part, **same)
 
 
-def _health_from_domain(health: specs.Health) -> HealthDocument:
+def _health_from_domain(health: specs.Health) -> HealthCheckDocument:
     check = health.check
     return lean(
-        HealthDocument(
-            http=lean(HttpCheckDocument(path=check.path, port=check.port))
+        HealthCheckDocument(
+            http=lean(HttpCheckDocument(path=check.path, port_index=check.port))
             if isinstance(check, specs.HttpCheck)
             else None,
-            tcp=lean(TcpCheckDocument(port=check.port)) if isinstance(check, specs.TcpCheck) else None,
+            tcp=lean(TcpCheckDocument(port_index=check.port)) if isinstance(check, specs.TcpCheck) else None,
             command=check.command if isinstance(check, specs.CommandCheck) else None,
-            interval=health.interval,
-            timeout=health.timeout,
-            start_period=health.start_period,
+            interval_seconds=health.interval,
+            timeout_seconds=health.timeout,
+            start_period_seconds=health.start_period,
         )
     )

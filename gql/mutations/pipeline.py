@@ -81,7 +81,9 @@ ChangeArgument = Annotated[
     " these stands on it. An undo is itself a change, so it can be undone by its id.",
     of="pipeline",
 )
-async def undo(write: Write, environment: EnvironmentArgument, change: ChangeArgument = None) -> PipelineResult:
+async def undo_pipeline_change(
+    write: Write, environment: EnvironmentArgument, change: ChangeArgument = None
+) -> PipelineResult:
     application = write.context.application
     return await transact(
         _because(write, "undo"),

@@ -31,7 +31,7 @@ async def add_service(
     ] = None,
     stage: Annotated[
         ID | None,
-        strawberry.argument(description="Id or name of the stage; null for the home stage of the service's type."),
+        strawberry.argument(description="Id or name of the stage; null for the default stage of the service's type."),
     ] = None,
 ) -> PipelineResult:
     command = AddService(

@@ -2,8 +2,10 @@
 
 import base64
 from collections.abc import Sequence
+from typing import Annotated
 
 import strawberry
+from msgspec import Struct
 from strawberry import ID
 
 from application.actor import Profile
@@ -19,6 +21,13 @@ from gql.contract.node import Node
 
 ACTORS_LIST = ListName("actors")
 """The list of all actors."""
+
+
+class ActorQuery(Struct, frozen=True):
+    """A query of the actors that have or had a name, or have it as id."""
+
+    named: str
+
 
 IDS = frozenset({"id", "__typename"})
 """The fields of an actor that need no profile."""
@@ -128,6 +137,10 @@ class Query:
     async def actors(
         self,
         info: Info,
+        named: Annotated[
+            str | None,
+            strawberry.argument(description="Only actors that have or had this name, in any case, or have it as id."),
+        ] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -139,12 +152,17 @@ class Query:
         known = (await states.load(decider, ACTORS)).state
         tokens = (await states.load(access.decider, ACCESS)).state.tokens
         everyone = {each.id for each in known.actors} | {ActorId(token.actor) for token in tokens}
-        page = cut(sorted(everyone), part(first, after, last, before, ACTORS_LIST), _cursor)
+        of = ACTORS_LIST
+        if named is not None:
+            info.context.varies = True  # names are no part of the log
+            everyone &= {ActorId(named), *await application.profiles.named(application.log, named)}
+            of = of.narrowed(ActorQuery(named=named))
+        page = cut(sorted(everyone), part(first, after, last, before, of), _cursor)
         profiles = await application.profiles.profiles({edge.node for edge in page.edges})
         return connection(
             page,
             lambda each: convert(info.context, each, profiles.get(each), known, position),
-            ACTORS_LIST,
+            of,
             len(everyone),
         )
 

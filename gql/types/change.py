@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, assert_never, get_args
 
 import strawberry
+from strawberry.utils.str_converters import to_camel_case
 
 from domain import pipeline as pipelines
 from domain.pipeline import environment as environments
@@ -35,12 +36,20 @@ describe(
 )
 
 
+NAMES: dict[type, str] = {stages.StageHomeChanged: "StageDefaultChanged"}
+"""The GraphQL names of events that have another one in the log."""
+
+
+def _name(event: type) -> str:
+    return NAMES.get(event, event.__name__)
+
+
 @strawberry.enum(description="The kind of an event of an environment or its pipeline.")
 class PipelineEventType(enum.Enum):
     _ignore_ = "event"
 
     for event in get_args(pipelines.PipelineEvent):
-        vars()[value_name(event)] = event.__name__
+        vars()[value_name(_name(event))] = event.__name__
 
 
 @strawberry.interface(description="A change of a pipeline. Stages and services have their names at that time.")
@@ -91,7 +100,9 @@ class StageCreated(Change):
     name: str = strawberry.field(description="Name of the stage.")
     description: str = strawberry.field(description="Description of the stage.")
     to_position: int = strawberry.field(description="Position of the stage, from 1.")
-    home_of: ServiceType | None = strawberry.field(description="New services of this type are added to the stage.")
+    default_for_type: ServiceType | None = strawberry.field(
+        description="New services of this type are added to the stage."
+    )
 
 
 @strawberry.type(description="A stage was renamed.")
@@ -119,9 +130,9 @@ class StagePolicyChanged(Change):
 
 
 @strawberry.type(description="The type of services that are added to a stage by default was changed.")
-class StageHomeChanged(Change):
-    home_of: ServiceType | None = strawberry.field(description="The new type; null for none.")
-    previous_home_of: ServiceType | None = strawberry.field(description="The previous type; null for none.")
+class StageDefaultChanged(Change):
+    default_for_type: ServiceType | None = strawberry.field(description="The new type; null for none.")
+    previous_default_for_type: ServiceType | None = strawberry.field(description="The previous type; null for none.")
 
 
 @strawberry.type(description="A stage was deleted.")
@@ -189,7 +200,7 @@ def _description(change: Any) -> str:
 
 describe_values(
     PipelineEventType,
-    {PipelineEventType(each.__name__).name: _description(each) for each in TYPES},
+    {value_name(each.__name__): _description(each) for each in TYPES},
 )
 
 
@@ -250,7 +261,7 @@ def _stage_change(before: Pipeline, event: stages.StageEvent, common: dict[str, 
             name=event.name,
             description=event.description,
             to_position=event.position,
-            home_of=event.home_of,
+            default_for_type=event.home_of,
         )
     stage = before.stage(event.stage)
     match event:
@@ -264,7 +275,7 @@ def _stage_change(before: Pipeline, event: stages.StageEvent, common: dict[str, 
             previous = policy_from_domain(stage.policy)
             return StagePolicyChanged(**common, policy=policy_from_domain(policy), previous_policy=previous)
         case stages.StageHomeChanged(home_of=home_of):
-            return StageHomeChanged(**common, home_of=home_of, previous_home_of=stage.home_of)
+            return StageDefaultChanged(**common, default_for_type=home_of, previous_default_for_type=stage.home_of)
         case stages.StageDeleted():
             return StageDeleted(**common, previous_name=stage.name)
         case _:
@@ -308,16 +319,21 @@ def field_changes(before: DomainSpec, after: DomainSpec) -> list[FieldChange]:
     """Return the fields that differ, with their names and values in GraphQL."""
     old, new = (strawberry.asdict(specs.from_domain(spec)) for spec in (before, after))
     return [
-        FieldChange(field=_camel(name), before=_json(old[name]), after=_json(new[name]))
+        FieldChange(field=to_camel_case(name), before=_json(old[name]), after=_json(new[name]))
         for name in old
         if old[name] != new[name]
     ]
 
 
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(_with_graphql_names(value), ensure_ascii=False)
+
+
+def _with_graphql_names(value: object) -> object:
+    match value:
+        case dict():
+            return {to_camel_case(name): _with_graphql_names(each) for name, each in value.items()}
+        case list():
+            return [_with_graphql_names(each) for each in value]
+        case _:
+            return value

@@ -9,7 +9,6 @@ from strawberry import ID, Private
 
 from domain.deployment import queue as queues
 from domain.deployment.queue import Action, DeploymentId
-from domain.deployment.state import Cancellation
 from domain.deployment.state import Deployment as DeploymentState
 from domain.errors import DeploymentNotFound, EnvironmentNotFound
 from domain.pipeline.ref import ServiceId, StageId
@@ -43,7 +42,7 @@ from gql.types.ref import (
 )
 from gql.types.service import Service
 from gql.types.stage import Stage
-from gql.types.step import Phase, Status
+from gql.types.step import Cancellation, Phase, Status
 from gql.types.stream import DEPLOYMENT
 from gql.types.stream import page as event_page
 from projections.deployment import MAX_NARROWED, DeploymentQuery, DeploymentSummary, DeploymentView, StageView
@@ -54,16 +53,11 @@ from projections.step import ServiceView, StepView
 enum.describe(
     Action,
     "The effect of a deployment on the services of its plan.",
+    name="DeploymentAction",
     DEPLOY="Build and deploy the services, stage by stage; unchanged ones are left as they are.",
     REDEPLOY="Build and deploy all services, also unchanged ones, stage by stage.",
     RETRY="Build and deploy the services that an earlier deployment did not deploy, with its specifications.",
     ROLLBACK="Build and deploy the services with the specifications that an earlier deployment pinned.",
-)
-enum.describe(
-    Cancellation,
-    "The kind of cancellation of a deployment.",
-    SAFE="No step starts any more; running steps are finished.",
-    FORCED="Running steps are stopped, too.",
 )
 
 
@@ -72,7 +66,7 @@ class StepFailure:
     stage: StageRef = strawberry.field(description="The stage of the service.")
     service: ServiceRef = strawberry.field(description="The service.")
     phase: Phase = strawberry.field(description="The step.")
-    reason: str = strawberry.field(description="The reason of the failure.")
+    failure_reason: str = strawberry.field(description="The reason of the failure.")
 
 
 @strawberry.type(description="An attempt of a step.")
@@ -81,7 +75,7 @@ class StepAttempt:
     status: Status = strawberry.field(description="Status of the attempt; FAILED also if the step was retried.")
     started_at: datetime | None = strawberry.field(description="When the attempt started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the attempt ended; null if it has not.")
-    reason: str | None = strawberry.field(description="The reason why the attempt failed, if it did.")
+    failure_reason: str | None = strawberry.field(description="The reason why the attempt failed, if it did.")
 
 
 @strawberry.type(description="The progress of one step of a service.")
@@ -90,9 +84,8 @@ class Step:
     attempt: int = strawberry.field(description="Number of the current attempt, from 1.")
     started_at: datetime | None = strawberry.field(description="When the step started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the step ended; null if it has not.")
-    reason: str | None = strawberry.field(
-        description="The reason why the last attempt failed, or why the step is UNCHANGED."
-    )
+    failure_reason: str | None = strawberry.field(description="The reason why the last attempt failed.")
+    unchanged_reason: str | None = strawberry.field(description="The reason why the step is UNCHANGED, if it is.")
     attempts: list[StepAttempt] = strawberry.field(description="All attempts, oldest first, with the current one.")
     retry_at: datetime | None = strawberry.field(
         description="When the failed step is tried again; null if it does not wait for that."
@@ -506,7 +499,7 @@ def _failure(view: DeploymentView) -> StepFailure | None:
         stage=stage_ref(stage.id, stage.name),
         service=service_ref(service.id, service.name, service.type),
         phase=failure.phase,
-        reason=failure.reason,
+        failure_reason=failure.reason,
     )
 
 
@@ -545,7 +538,8 @@ def _step(view: StepView) -> Step:
         attempt=view.attempt,
         started_at=view.started_at,
         finished_at=view.finished_at,
-        reason=view.reason,
+        failure_reason=None if view.status is Status.UNCHANGED else view.reason,
+        unchanged_reason=view.reason if view.status is Status.UNCHANGED else None,
         attempts=_attempts(view),
         retry_at=view.retry_at,
     )
@@ -558,7 +552,7 @@ def _attempts(view: StepView) -> list[StepAttempt]:
             status=Status.FAILED,
             started_at=each.started_at,
             finished_at=each.finished_at,
-            reason=each.reason,
+            failure_reason=each.reason,
         )
         for each in view.retried
     ]
@@ -567,7 +561,7 @@ def _attempts(view: StepView) -> list[StepAttempt]:
         status=view.status,
         started_at=view.started_at,
         finished_at=view.finished_at,
-        reason=view.reason if view.status is Status.FAILED else None,
+        failure_reason=view.reason if view.status is Status.FAILED else None,
     )
     return [*retried, current]
 

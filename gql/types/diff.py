@@ -1,5 +1,6 @@
 """Differences between two moments of a pipeline, and the events that made them."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import strawberry
@@ -41,13 +42,15 @@ EVENTS = ListName("differenceEvents")
 """The list of the events of a difference."""
 
 
-@strawberry.type(description="A change in the shortest list of changes from one moment to the other.")
+@strawberry.type(description="A change in the shortest list of changes from one pipeline to the other.")
 class Difference:
     change: Change = strawberry.field(description="The change.")
-    message: str = strawberry.field(description="The change in words.")
     made_by: Private[Searches]
 
-    @strawberry.field(description="List the events between the two moments that made the difference, newest first.")
+    @strawberry.field(
+        description="List the events between the two moments that made the difference, newest first; none for a"
+        " document."
+    )
     async def events(
         self,
         info: Info,
@@ -59,12 +62,18 @@ class Difference:
         return await info.context.together(_events, (self.made_by, part(first, after, last, before, EVENTS)))
 
 
-@strawberry.type(description="The differences between two moments of a pipeline.")
+@strawberry.type(
+    description="The differences between two pipelines of an environment: of two moments, or now and by a document."
+)
 class PipelineDiff:
-    from_: PipelineSnapshot = strawberry.field(name="from", description="The pipeline at the first moment.")
-    to: PipelineSnapshot = strawberry.field(description="The pipeline at the second moment.")
+    from_: PipelineSnapshot = strawberry.field(
+        name="from", description="The pipeline at the first moment; the current one for a document."
+    )
+    to: PipelineSnapshot = strawberry.field(
+        description="The pipeline at the second moment; the one that a document would make."
+    )
     differences: list[Difference] = strawberry.field(
-        description="The shortest list of changes from the first moment to the second, in order."
+        description="The shortest list of changes from the first to the second, in order."
     )
 
 
@@ -86,7 +95,13 @@ async def _events(context: Context, requests: list[tuple[Searches, Slice]]) -> l
 
 async def between(context: Context, source: PipelineView, target: PipelineView, project: Project) -> PipelineDiff:
     """Return the differences between two views of a pipeline."""
-    events = diff.diff(source.pipeline, target.pipeline)
+    return difference(context, source, target, project, diff.diff(source.pipeline, target.pipeline))
+
+
+def difference(
+    context: Context, source: PipelineView, target: PipelineView, project: Project, events: Sequence[PipelineEvent]
+) -> PipelineDiff:
+    """Return the difference between two views of a pipeline, of which *events* are the shortest way."""
     first, last = sorted((source.position, target.position))
     span = HistoryQuery(environment=source.environment, first=first + 1, last=last)
     epoch = context.application.log.epoch
@@ -94,7 +109,7 @@ async def between(context: Context, source: PipelineView, target: PipelineView, 
         from_=snapshot(source, project, epoch),
         to=snapshot(target, project, epoch),
         differences=[
-            Difference(change=change, message=change.message, made_by=_searches(span, event))
+            Difference(change=change, made_by=_searches(span, event))
             for change, event in zip(changes.changes(source.pipeline, events), events, strict=True)
         ],
     )

@@ -3,7 +3,9 @@
 from typing import Annotated
 
 import strawberry
+from msgspec.structs import replace
 
+from domain import pipeline as pipelines
 from domain.errors import EnvironmentNotFound
 from domain.pipeline import apply
 from domain.pipeline.apply import ApplyPipeline
@@ -14,9 +16,9 @@ from gql.contract import enum
 from gql.document import format as formats
 from gql.document import pipeline as documents
 from gql.document.format import DocumentFormat
-from gql.types import change as changes
-from gql.types.change import Change
+from gql.types.diff import PipelineDiff, difference
 from gql.types.environment import pipeline_view
+from gql.types.project import project_of
 from gql.types.ref import EnvironmentArgument
 
 enum.describe(DocumentFormat, "The format of a pipeline document.", YAML="YAML.", JSON="JSON.")
@@ -58,13 +60,17 @@ class Query:
         info.context.reads(view.environment if version is None else PAST)
         return await documents.in_thread(_export, view.pipeline, format, has_ids=ids)
 
-    @strawberry.field(description="List the changes that applyPipeline would make.")
+    @strawberry.field(description="Return the differences that applyPipeline would make.")
     async def document_diff(
         self, info: Info, environment: EnvironmentArgument, document: DocumentArgument
-    ) -> list[Change]:
+    ) -> PipelineDiff:
         view = await pipeline_view(info.context, environment)
         if view is None or view.pipeline.is_deleted:
             raise EnvironmentNotFound(environment=environment)
         read = await documents.in_thread(documents.read, document)
         command = ApplyPipeline(wanted=documents.revise(read, view.pipeline))
-        return changes.changes(view.pipeline, apply.decide(view.pipeline, command))
+        events = apply.decide(view.pipeline, command)
+        after = replace(
+            view, version=view.version + len(events), pipeline=pipelines.decider.replay(events, view.pipeline)
+        )
+        return difference(info.context, view, after, await project_of(info.context, view.project), events)

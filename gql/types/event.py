@@ -13,6 +13,7 @@ from domain import pipeline as pipelines
 from domain.deployment import queue as queues
 from domain.deployment import state as deployments
 from domain.deployment import step as steps
+from domain.deployment import wait as waits
 from domain.pipeline.environment import EnvironmentCreated
 from domain.pipeline.state import Pipeline
 from domain.project import EnvironmentId, ProjectId
@@ -35,7 +36,7 @@ from gql.types.ref import (
     service_ref,
     stage_ref,
 )
-from gql.types.step import Phase
+from gql.types.step import Cancellation, Phase, WaitReason
 from projections.event import EventView
 from projections.history import HistoryView
 from store.log import Origin, RecordedEvent
@@ -44,6 +45,8 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     deployments.DeploymentPlanned: "The deployment was queued, with the current pipeline as its plan.",
     deployments.DeploymentStarted: "The deployment started.",
     deployments.DeploymentTakenUp: "A worker took over the deployment.",
+    waits.WaitStarted: "The deployment waits, or waits for something else than before.",
+    waits.WaitEnded: "The thing that the deployment waited for is there again.",
     deployments.StageStarted: "A stage started.",
     deployments.StageSkipped: "A stage was skipped: it has nothing to deploy.",
     deployments.StageSucceeded: "All services of a stage are deployed.",
@@ -81,7 +84,7 @@ class DeploymentEventType(enum.Enum):
     _ignore_ = "event"
 
     for event in get_args(deployments.DeploymentEvent):
-        vars()[value_name(event)] = event.__name__
+        vars()[value_name(event.__name__)] = event.__name__
 
 
 @strawberry.enum(description="The kind of an event of an environment's queue.")
@@ -89,11 +92,11 @@ class QueueEventType(enum.Enum):
     _ignore_ = "event"
 
     for event in get_args(queues.QueueEvent):
-        vars()[value_name(event)] = event.__name__
+        vars()[value_name(event.__name__)] = event.__name__
 
 
-describe_values(DeploymentEventType, {value_name(event): text for event, text in DEPLOYMENT_EVENTS.items()})
-describe_values(QueueEventType, {value_name(event): text for event, text in QUEUE_EVENTS.items()})
+describe_values(DeploymentEventType, {value_name(event.__name__): text for event, text in DEPLOYMENT_EVENTS.items()})
+describe_values(QueueEventType, {value_name(event.__name__): text for event, text in QUEUE_EVENTS.items()})
 
 
 @strawberry.interface(description="An event of an environment: of its pipeline, of a deployment, or of its queue.")
@@ -101,7 +104,7 @@ class Event(Node):
     cursor: str = strawberry.field(
         description="Cursor of the event, to resume environmentEvents, deploymentEvents or pipelineEvents after it."
     )
-    position: LogPosition = strawberry.field(description="Position in the log.")
+    log_position: LogPosition = strawberry.field(description="Position in the log.")
     version: int = strawberry.field(description="Number of the event in its deployment, pipeline or queue, from 1.")
     recorded_at: datetime = strawberry.field(description="When the event was recorded.")
     origin: Origin = strawberry.field(description="Where the change came from.")
@@ -113,14 +116,21 @@ class Event(Node):
 @strawberry.type(description="An event of a deployment.")
 class DeploymentEvent(Event):
     version: int = strawberry.field(description="Number of the event in the deployment, from 1.")
-    type: DeploymentEventType = strawberry.field(description="The kind of event, for programs.")
+    deployment_event_type: DeploymentEventType = strawberry.field(description="The kind of event, for programs.")
     deployment: DeploymentRef = strawberry.field(description="The deployment.")
     stage: StageRef | None = strawberry.field(description="The stage that the event is about, if any.")
     service: ServiceRef | None = strawberry.field(description="The service that the event is about, if any.")
     phase: Phase | None = strawberry.field(description="The step that the event is about, if any.")
     attempt: int | None = strawberry.field(description="The attempt of the step, from 1; null without a step.")
-    detail: str | None = strawberry.field(
-        description="The reason of a failure, the worker of the deployment, or the kind of cancellation."
+    failure_reason: str | None = strawberry.field(description="The reason of a failure; null if nothing failed.")
+    wait_reason: WaitReason | None = strawberry.field(
+        description="The kind of wait that began or ended; null with another event."
+    )
+    worker: str | None = strawberry.field(
+        description="Name of the worker that took over the deployment; null with another event."
+    )
+    cancellation: Cancellation | None = strawberry.field(
+        description="The kind of cancellation that was requested; null with another event."
     )
     ports: list[int] | None = strawberry.field(description="The ports of a deployed service.")
 
@@ -140,7 +150,7 @@ async def _projects(context: Context, wanted: list[ProjectId]) -> list[Project]:
 class PipelineEvent(Event):
     version: int = strawberry.field(description="Version of the pipeline after the event.")
     version_before: int = strawberry.field(description="Version of the pipeline before the event.")
-    type: PipelineEventType = strawberry.field(description="The kind of event, for programs.")
+    pipeline_event_type: PipelineEventType = strawberry.field(description="The kind of event, for programs.")
     token: TokenRef | None = strawberry.field(description="The token of the request; null for the server itself.")
     correlation: ID | None = strawberry.field(description="A text that all events of a request share.")
     environment: EnvironmentRef = strawberry.field(description="The environment, with its name before the event.")
@@ -156,7 +166,7 @@ class PipelineEvent(Event):
 @strawberry.type(description="An event of an environment's queue, which admits one deployment at a time.")
 class QueueEvent(Event):
     version: int = strawberry.field(description="Number of the event in the queue, from 1.")
-    type: QueueEventType = strawberry.field(description="The kind of event, for programs.")
+    queue_event_type: QueueEventType = strawberry.field(description="The kind of event, for programs.")
     deployment: DeploymentRef = strawberry.field(
         description="The deployment; with DEPLOYMENT_MERGED, the one that carries out the request."
     )
@@ -180,9 +190,9 @@ def deployment_event(view: EventView, epoch: str) -> DeploymentEvent:
     return DeploymentEvent(
         id=event_id(recorded),
         cursor=cursors.of_position(epoch, recorded.position),
-        position=LogPosition(recorded.position),
+        log_position=LogPosition(recorded.position),
         version=recorded.version,
-        type=DeploymentEventType(type(recorded.event).__name__),
+        deployment_event_type=DeploymentEventType(type(recorded.event).__name__),
         deployment=DeploymentRef(deployment_id=global_id("deployment", recorded.stream), number=view.number),
         recorded_at=recorded.recorded_at,
         actor_id=recorded.by.actor,
@@ -195,7 +205,10 @@ def deployment_event(view: EventView, epoch: str) -> DeploymentEvent:
         else service_ref(subject.service.id, subject.service.name, subject.service.type),
         phase=subject.phase,
         attempt=subject.attempt,
-        detail=subject.detail,
+        failure_reason=subject.failure_reason,
+        wait_reason=subject.wait_reason,
+        worker=subject.worker,
+        cancellation=subject.cancellation,
         ports=None if subject.ports is None else list(subject.ports),
     )
 
@@ -216,10 +229,10 @@ def convert(
     return PipelineEvent(
         id=event_id(recorded),
         cursor=cursors.of_position(epoch, recorded.position),
-        position=LogPosition(recorded.position),
+        log_position=LogPosition(recorded.position),
         version=recorded.version,
         version_before=recorded.version - 1,
-        type=change.type,
+        pipeline_event_type=change.type,
         message=change.message,
         recorded_at=recorded.recorded_at,
         actor_id=by.actor,
@@ -255,9 +268,9 @@ def queue_event(view: EventView, epoch: str) -> QueueEvent:
     return QueueEvent(
         id=event_id(recorded),
         cursor=cursors.of_position(epoch, recorded.position),
-        position=LogPosition(recorded.position),
+        log_position=LogPosition(recorded.position),
         version=recorded.version,
-        type=QueueEventType(type(event).__name__),
+        queue_event_type=QueueEventType(type(event).__name__),
         deployment=DeploymentRef(deployment_id=global_id("deployment", event.deployment), number=view.number),
         recorded_at=recorded.recorded_at,
         actor_id=recorded.by.actor,

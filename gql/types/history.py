@@ -22,8 +22,7 @@ from gql.types.change import PipelineEventType
 from gql.types.environment import Environment, environment_id, pipeline_view
 from gql.types.event import PipelineEvent
 from gql.types.moment import zoned
-from gql.types.project import Project
-from gql.types.project import find as find_project
+from gql.types.project import Project, find_ever
 from gql.types.ref import EnvironmentArgument, to_service, to_stage
 from gql.types.service import Service
 from gql.types.stream import PIPELINE
@@ -240,7 +239,8 @@ class Query:
         self,
         info: Info,
         project: Annotated[
-            ID | None, strawberry.argument(description="Id or name of a project; null for all projects.")
+            ID | None,
+            strawberry.argument(description="Id of a project, also of a deleted one, or its name; null for all."),
         ] = None,
         filter: Filter = None,
         first: First = None,
@@ -248,7 +248,7 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Connection[PipelineEvent] | None:
-        owner: ProjectId | None = None if project is None else await find_project(info.context, project)
+        owner: ProjectId | None = None if project is None else await find_ever(info.context, project)
         info.context.reads(WHOLE)
         query = replace(history_query(filter), project=owner)
         of = _listed("history", "" if owner is None else owner.hex, None if filter is None else query)

@@ -80,7 +80,7 @@ class LogLine:
         description="Number of the line, from 1 and without gaps over all steps of the deployment."
     )
     cursor: str = strawberry.field(description="Cursor of the line, to resume deploymentLogs after it.")
-    at: datetime = strawberry.field(description="When the line was printed.")
+    printed_at: datetime = strawberry.field(description="When the line was printed.")
     service: ServiceRef = strawberry.field(description=_SERVICE)
     phase: Phase = strawberry.field(description=_PHASE)
     attempt: int = strawberry.field(description=_ATTEMPT)
@@ -104,7 +104,7 @@ class UnfinishedLogLine:
 @strawberry.type(description="Consecutive lines of one step that were stored together.")
 class LogChunk:
     number: int = strawberry.field(description="Number of the first line. The others have the next numbers.")
-    at: datetime = strawberry.field(description="When the lines were printed.")
+    printed_at: datetime = strawberry.field(description="When the lines were printed.")
     service: ServiceRef = strawberry.field(description=_SERVICE)
     phase: Phase = strawberry.field(description=_PHASE)
     attempt: int = strawberry.field(description=_ATTEMPT)
@@ -193,7 +193,7 @@ class DeploymentOutput:
         return LogLine(
             number=line.number,
             cursor=self._cursor(line.number),
-            at=line.at,
+            printed_at=line.at,
             service=self._ref(line),
             phase=line.phase,
             attempt=line.attempt,
@@ -274,7 +274,7 @@ class DeploymentOutput:
         chunks = [
             LogChunk(
                 number=chunk.first,
-                at=chunk.at,
+                printed_at=chunk.at,
                 service=self._ref(chunk),
                 phase=chunk.phase,
                 attempt=chunk.attempt,

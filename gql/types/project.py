@@ -2,10 +2,13 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Annotated
 
 import strawberry
+from msgspec import Struct
 from strawberry import ID
 
+from application import project as writing
 from domain import project as projects
 from domain.errors import ProjectNotFound
 from domain.project import ProjectId
@@ -13,13 +16,20 @@ from endpoint.execution.answers import WHOLE
 from endpoint.execution.selection import names
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
-from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
+from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, cut, part
 from gql.contract.node import Node, global_id, uuid_of
 from gql.types.ref import ProjectArgument
 from projections.project import ProjectView, projection
 
 PROJECTS = ListName("projects")
 """The list of all projects."""
+
+
+class ProjectQuery(Struct, frozen=True):
+    """A query of the projects that have or had a name."""
+
+    named: str
+
 
 CACHED_PROJECT = 1000
 """Size of a cached project, in bytes."""
@@ -107,9 +117,29 @@ async def find(context: Context, ref: str) -> ProjectId:
     return ProjectId(known)
 
 
+async def find_ever(context: Context, ref: str) -> ProjectId:
+    """Return the project with that id, also a deleted one, or with that name; raises `ProjectNotFound`."""
+    known = uuid_of("project", ref)
+    if known is not None:
+        await context.settled()
+        if await context.application.projects.get(ProjectId(known)) is not None:
+            return ProjectId(known)
+    return await find(context, ref)
+
+
 async def _catalog(context: Context) -> projects.Catalog:
     states = context.application.handler.states
     return (await states.load(projects.catalog, projects.CATALOG, has_asked=context.has_asked)).state
+
+
+async def _named(
+    context: Context, name: str, first: int | None, after: str | None, last: int | None, before: str | None
+) -> Connection[Project]:
+    application, of = context.application, PROJECTS.narrowed(ProjectQuery(named=name))
+    found = await application.projects.find(await writing.named(application.log, name))
+    views = sorted(found.values(), key=lambda view: (view.is_deleted, view.id))
+    page = cut(views, part(first, after, last, before, of), lambda view: view.id.hex)
+    return connection(page, lambda view: from_view(context, view), of, len(views))
 
 
 @strawberry.type
@@ -118,6 +148,13 @@ class Query:
     async def projects(
         self,
         info: Info,
+        named: Annotated[
+            str | None,
+            strawberry.argument(
+                description="Only projects that have or had this name, in any case, also deleted ones. Those that are"
+                " not deleted come first."
+            ),
+        ] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -126,6 +163,8 @@ class Query:
         application = info.context.application
         await info.context.settled()
         info.context.reads(WHOLE)
+        if named is not None:
+            return await _named(info.context, named, first, after, last, before)
         page = await application.projects.list(part(first, after, last, before, PROJECTS))
         total = len((await _catalog(info.context)).projects) if "totalCount" in names(info) else None
         return connection(page, lambda view: from_view(info.context, view), PROJECTS, total)

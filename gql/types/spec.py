@@ -19,29 +19,29 @@ enum.describe(
     APPLICATION="Built from source; it stays up.",
 )
 
-_PORT = "The port to check, by its index in the ports of the service, from 0."
+_PORT_INDEX = "Index of the port to check in the ports of the service, from 0."
 _PATH = "The path to request."
 _HTTP = "Check with an HTTP request."
 _TCP = "Check with a TCP connection."
 _COMMAND = "Check with a shell command: healthy when it exits with 0."
-_INTERVAL = "Seconds between two checks."
-_TIMEOUT = "Maximum duration of a check, in seconds."
-_START_PERIOD = f"Seconds after which a service that is not healthy has failed; at most {MAX_SECONDS}."
+_INTERVAL = "Time between two checks."
+_TIMEOUT = "Maximum duration of a check."
+_START_PERIOD = f"Time after which a service that is not healthy has failed; at most {MAX_SECONDS}."
 _VARIABLE_NAME = "Name of the variable."
 _VARIABLE_VALUE = "Value of the variable."
 _IMAGE = "An existing container image; null for another source."
 _CONTEXT = "A folder with a Dockerfile to build an image from; null for another source."
-_DOCKERFILE = "Path of the Dockerfile in the context; null for Dockerfile."
+_DOCKERFILE = "Path of the Dockerfile in the build context; null for Dockerfile."
 _DIRECTORY = "The working directory of the commands."
 _BUILD = "Shell commands that build the service, in order."
 _RUN = "The shell command that runs the service."
 _ENV = f"Environment variables of the build and run commands; at most {MAX_VARIABLES}."
 _PORTS = "TCP ports; 0 asks for a free port at each deployment."
 _HEALTH = "How the service is checked for health; null: it is healthy as soon as it has started."
-_BUILD_TIMEOUT = "Maximum duration of the build step, in seconds."
-_DEPLOY_TIMEOUT = "Maximum duration of the deploy step, in seconds."
+_BUILD_TIMEOUT = "Maximum duration of the build step."
+_DEPLOY_TIMEOUT = "Maximum duration of the deploy step."
 _STOP_GRACE = (
-    "Seconds between the signals TERM and KILL when a process of the service stops. The next one on the same port"
+    "Time between the signals TERM and KILL when a process of the service stops. The next one on the same port"
     " starts when all its processes have ended."
 )
 _STOP_FIRST = (
@@ -52,14 +52,14 @@ _RETRIES = "Number of retries of a failed step."
 _BACKOFF = "The wait between two attempts at a step."
 _ALLOW_FAILURE = "Whether a deployment goes on, and may succeed, if the service fails."
 _ONCE = "Whether deployments leave out a JOB that has succeeded with the same revision and specification."
-_INITIAL = "The first wait, in seconds."
+_INITIAL = "The first wait."
 _FACTOR = f"Each further wait is longer by this factor; from 1 to {MAX_FACTOR:g}."
-_MAX = "The longest wait, in seconds."
+_MAX = "The longest wait."
 _JITTER = "The part of a wait by which chance may shorten it: from 0 for none to 1 for all."
 
 
 @strawberry.type(description="An environment variable of the build and run commands of a service.")
-class Variable:
+class EnvironmentVariable:
     name: str = strawberry.field(description=_VARIABLE_NAME)
     value: str = strawberry.field(description=_VARIABLE_VALUE)
 
@@ -67,19 +67,19 @@ class Variable:
 @strawberry.type(description="Healthy when a GET request is answered with a status from 200 to 399.")
 class HttpCheck:
     path: str = strawberry.field(description=_PATH)
-    port: int = strawberry.field(description=_PORT)
+    port_index: int = strawberry.field(description=_PORT_INDEX)
 
 
 @strawberry.type(description="Healthy when the port accepts a connection.")
 class TcpCheck:
-    port: int = strawberry.field(description=_PORT)
+    port_index: int = strawberry.field(description=_PORT_INDEX)
 
 
 @strawberry.type(description="How a started service is checked for health: one of http, tcp and command.")
-class Health:
-    interval: float = strawberry.field(description=_INTERVAL)
-    timeout: float = strawberry.field(description=_TIMEOUT)
-    start_period: float = strawberry.field(description=_START_PERIOD)
+class HealthCheck:
+    interval_seconds: float = strawberry.field(description=_INTERVAL)
+    timeout_seconds: float = strawberry.field(description=_TIMEOUT)
+    start_period_seconds: float = strawberry.field(description=_START_PERIOD)
     http: HttpCheck | None = strawberry.field(default=None, description=_HTTP)
     tcp: TcpCheck | None = strawberry.field(default=None, description=_TCP)
     command: str | None = strawberry.field(default=None, description=_COMMAND)
@@ -87,35 +87,35 @@ class Health:
 
 @strawberry.type(description="The wait between a failed attempt at a step and the next one.")
 class Backoff:
-    initial: float = strawberry.field(description=_INITIAL)
+    initial_seconds: float = strawberry.field(description=_INITIAL)
     factor: float = strawberry.field(description=_FACTOR)
-    max: float = strawberry.field(description=_MAX)
+    max_seconds: float = strawberry.field(description=_MAX)
     jitter: float = strawberry.field(description=_JITTER)
 
 
 @strawberry.type(description="How a service is built and run: from an image, from a Dockerfile, or as processes.")
 class ServiceSpec:
-    build: list[str] = strawberry.field(description=_BUILD)
-    env: list[Variable] = strawberry.field(description=_ENV)
+    build_commands: list[str] = strawberry.field(description=_BUILD)
+    env: list[EnvironmentVariable] = strawberry.field(description=_ENV)
     ports: list[int] = strawberry.field(description=_PORTS)
-    build_timeout: float = strawberry.field(description=_BUILD_TIMEOUT)
-    deploy_timeout: float = strawberry.field(description=_DEPLOY_TIMEOUT)
-    stop_grace: float = strawberry.field(description=_STOP_GRACE)
+    build_timeout_seconds: float = strawberry.field(description=_BUILD_TIMEOUT)
+    deploy_timeout_seconds: float = strawberry.field(description=_DEPLOY_TIMEOUT)
+    stop_grace_seconds: float = strawberry.field(description=_STOP_GRACE)
     stop_first: bool = strawberry.field(description=_STOP_FIRST)
     retries: int = strawberry.field(description=_RETRIES)
     backoff: Backoff = strawberry.field(description=_BACKOFF)
     allow_failure: bool = strawberry.field(description=_ALLOW_FAILURE)
     once: bool = strawberry.field(description=_ONCE)
     image: str | None = strawberry.field(default=None, description=_IMAGE)
-    context: str | None = strawberry.field(default=None, description=_CONTEXT)
+    build_context: str | None = strawberry.field(default=None, description=_CONTEXT)
     dockerfile: str | None = strawberry.field(default=None, description=_DOCKERFILE)
-    directory: str | None = strawberry.field(default=None, description=_DIRECTORY)
-    run: str | None = strawberry.field(default=None, description=_RUN)
-    health: Health | None = strawberry.field(default=None, description=_HEALTH)
+    working_directory: str | None = strawberry.field(default=None, description=_DIRECTORY)
+    run_command: str | None = strawberry.field(default=None, description=_RUN)
+    health_check: HealthCheck | None = strawberry.field(default=None, description=_HEALTH)
 
 
 @strawberry.input(description="An environment variable of the build and run commands of a service.")
-class VariableInput:
+class EnvironmentVariableInput:
     name: str = strawberry.field(description=_VARIABLE_NAME)
     value: str = strawberry.field(description=_VARIABLE_VALUE)
 
@@ -123,46 +123,46 @@ class VariableInput:
 @strawberry.input(description="Healthy when a GET request is answered with a status from 200 to 399.")
 class HttpCheckInput:
     path: str = strawberry.field(default="/", description=_PATH)
-    port: int = strawberry.field(default=0, description=_PORT)
+    port_index: int = strawberry.field(default=0, description=_PORT_INDEX)
 
 
 @strawberry.input(description="Healthy when the port accepts a connection.")
 class TcpCheckInput:
-    port: int = strawberry.field(default=0, description=_PORT)
+    port_index: int = strawberry.field(default=0, description=_PORT_INDEX)
 
 
 @strawberry.input(description="How a started service is checked for health: exactly one of http, tcp and command.")
-class HealthInput:
+class HealthCheckInput:
     http: HttpCheckInput | None = strawberry.field(default=None, description=_HTTP)
     tcp: TcpCheckInput | None = strawberry.field(default=None, description=_TCP)
     command: str | None = strawberry.field(default=None, description=_COMMAND)
-    interval: float = strawberry.field(default=DEFAULT_HEALTH.interval, description=_INTERVAL)
-    timeout: float = strawberry.field(default=DEFAULT_HEALTH.timeout, description=_TIMEOUT)
-    start_period: float = strawberry.field(default=DEFAULT_HEALTH.start_period, description=_START_PERIOD)
+    interval_seconds: float = strawberry.field(default=DEFAULT_HEALTH.interval, description=_INTERVAL)
+    timeout_seconds: float = strawberry.field(default=DEFAULT_HEALTH.timeout, description=_TIMEOUT)
+    start_period_seconds: float = strawberry.field(default=DEFAULT_HEALTH.start_period, description=_START_PERIOD)
 
 
 @strawberry.input(description="The wait between a failed attempt at a step and the next one.")
 class BackoffInput:
-    initial: float = strawberry.field(default=DEFAULT.backoff.initial, description=_INITIAL)
+    initial_seconds: float = strawberry.field(default=DEFAULT.backoff.initial, description=_INITIAL)
     factor: float = strawberry.field(default=DEFAULT.backoff.factor, description=_FACTOR)
-    max: float = strawberry.field(default=DEFAULT.backoff.max, description=_MAX)
+    max_seconds: float = strawberry.field(default=DEFAULT.backoff.max, description=_MAX)
     jitter: float = strawberry.field(default=DEFAULT.backoff.jitter, description=_JITTER)
 
 
 @strawberry.input(description="How a service is built and run: from an image, from a Dockerfile, or as processes.")
 class ServiceSpecInput:
     image: str | None = strawberry.field(default=None, description=_IMAGE)
-    context: str | None = strawberry.field(default=None, description=_CONTEXT)
+    build_context: str | None = strawberry.field(default=None, description=_CONTEXT)
     dockerfile: str | None = strawberry.field(default=None, description=_DOCKERFILE)
-    directory: str | None = strawberry.field(default=None, description=_DIRECTORY)
-    build: list[str] = strawberry.field(default_factory=list, description=_BUILD)
-    run: str | None = strawberry.field(default=None, description=_RUN)
-    env: list[VariableInput] = strawberry.field(default_factory=list, description=_ENV)
+    working_directory: str | None = strawberry.field(default=None, description=_DIRECTORY)
+    build_commands: list[str] = strawberry.field(default_factory=list, description=_BUILD)
+    run_command: str | None = strawberry.field(default=None, description=_RUN)
+    env: list[EnvironmentVariableInput] = strawberry.field(default_factory=list, description=_ENV)
     ports: list[int] = strawberry.field(default_factory=list, description=_PORTS)
-    health: HealthInput | None = strawberry.field(default=None, description=_HEALTH)
-    build_timeout: float = strawberry.field(default=DEFAULT.build_timeout, description=_BUILD_TIMEOUT)
-    deploy_timeout: float = strawberry.field(default=DEFAULT.deploy_timeout, description=_DEPLOY_TIMEOUT)
-    stop_grace: float = strawberry.field(default=DEFAULT.stop_grace, description=_STOP_GRACE)
+    health_check: HealthCheckInput | None = strawberry.field(default=None, description=_HEALTH)
+    build_timeout_seconds: float = strawberry.field(default=DEFAULT.build_timeout, description=_BUILD_TIMEOUT)
+    deploy_timeout_seconds: float = strawberry.field(default=DEFAULT.deploy_timeout, description=_DEPLOY_TIMEOUT)
+    stop_grace_seconds: float = strawberry.field(default=DEFAULT.stop_grace, description=_STOP_GRACE)
     stop_first: bool = strawberry.field(default=DEFAULT.stop_first, description=_STOP_FIRST)
     retries: int = strawberry.field(default=DEFAULT.retries, description=_RETRIES)
     backoff: BackoffInput | None = strawberry.field(default=None, description=f"{_BACKOFF} Null for the default.")
@@ -176,17 +176,17 @@ def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
         return DEFAULT
     return specs.ServiceSpec(
         image=given.image,
-        context=given.context,
+        context=given.build_context,
         dockerfile=given.dockerfile,
-        directory=given.directory,
-        build=tuple(given.build),
-        run=given.run,
+        directory=given.working_directory,
+        build=tuple(given.build_commands),
+        run=given.run_command,
         env=tuple(specs.Variable(name=variable.name, value=variable.value) for variable in given.env),
         ports=tuple(given.ports),
-        health=_health_to_domain(given.health),
-        build_timeout=given.build_timeout,
-        deploy_timeout=given.deploy_timeout,
-        stop_grace=given.stop_grace,
+        health=_health_to_domain(given.health_check),
+        build_timeout=given.build_timeout_seconds,
+        deploy_timeout=given.deploy_timeout_seconds,
+        stop_grace=given.stop_grace_seconds,
         stop_first=given.stop_first,
         retries=given.retries,
         backoff=_backoff_to_domain(given.backoff),
@@ -198,40 +198,43 @@ def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
 def _backoff_to_domain(given: BackoffInput | None) -> specs.Backoff:
     if given is None:
         return DEFAULT.backoff
-    return specs.Backoff(initial=given.initial, factor=given.factor, max=given.max, jitter=given.jitter)
+    return specs.Backoff(initial=given.initial_seconds, factor=given.factor, max=given.max_seconds, jitter=given.jitter)
 
 
-def _health_to_domain(given: HealthInput | None) -> specs.Health | None:
+def _health_to_domain(given: HealthCheckInput | None) -> specs.Health | None:
     if given is None:
         return None
     checks: list[specs.Check] = []
     if given.http is not None:
-        checks.append(specs.HttpCheck(path=given.http.path, port=given.http.port))
+        checks.append(specs.HttpCheck(path=given.http.path, port=given.http.port_index))
     if given.tcp is not None:
-        checks.append(specs.TcpCheck(port=given.tcp.port))
+        checks.append(specs.TcpCheck(port=given.tcp.port_index))
     if given.command is not None:
         checks.append(specs.CommandCheck(command=given.command))
     if len(checks) != 1:
-        raise InvalidSpec(field="health", why="exactly one of http, tcp and command is required")
+        raise InvalidSpec(field="healthCheck", why="exactly one of http, tcp and command is required")
     return specs.Health(
-        check=checks[0], interval=given.interval, timeout=given.timeout, start_period=given.start_period
+        check=checks[0],
+        interval=given.interval_seconds,
+        timeout=given.timeout_seconds,
+        start_period=given.start_period_seconds,
     )
 
 
 def from_domain(spec: specs.ServiceSpec) -> ServiceSpec:
     return ServiceSpec(
         image=spec.image,
-        context=spec.context,
+        build_context=spec.context,
         dockerfile=spec.dockerfile,
-        directory=spec.directory,
-        build=list(spec.build),
-        run=spec.run,
-        env=[Variable(name=variable.name, value=variable.value) for variable in spec.env],
+        working_directory=spec.directory,
+        build_commands=list(spec.build),
+        run_command=spec.run,
+        env=[EnvironmentVariable(name=variable.name, value=variable.value) for variable in spec.env],
         ports=list(spec.ports),
-        health=None if spec.health is None else _health_from_domain(spec.health),
-        build_timeout=spec.build_timeout,
-        deploy_timeout=spec.deploy_timeout,
-        stop_grace=spec.stop_grace,
+        health_check=None if spec.health is None else _health_from_domain(spec.health),
+        build_timeout_seconds=spec.build_timeout,
+        deploy_timeout_seconds=spec.deploy_timeout,
+        stop_grace_seconds=spec.stop_grace,
         stop_first=spec.stop_first,
         retries=spec.retries,
         backoff=_backoff_from_domain(spec.backoff),
@@ -241,16 +244,18 @@ def from_domain(spec: specs.ServiceSpec) -> ServiceSpec:
 
 
 def _backoff_from_domain(backoff: specs.Backoff) -> Backoff:
-    return Backoff(initial=backoff.initial, factor=backoff.factor, max=backoff.max, jitter=backoff.jitter)
+    return Backoff(
+        initial_seconds=backoff.initial, factor=backoff.factor, max_seconds=backoff.max, jitter=backoff.jitter
+    )
 
 
-def _health_from_domain(health: specs.Health) -> Health:
+def _health_from_domain(health: specs.Health) -> HealthCheck:
     check = health.check
-    return Health(
-        http=HttpCheck(path=check.path, port=check.port) if isinstance(check, specs.HttpCheck) else None,
-        tcp=TcpCheck(port=check.port) if isinstance(check, specs.TcpCheck) else None,
+    return HealthCheck(
+        http=HttpCheck(path=check.path, port_index=check.port) if isinstance(check, specs.HttpCheck) else None,
+        tcp=TcpCheck(port_index=check.port) if isinstance(check, specs.TcpCheck) else None,
         command=check.command if isinstance(check, specs.CommandCheck) else None,
-        interval=health.interval,
-        timeout=health.timeout,
-        start_period=health.start_period,
+        interval_seconds=health.interval,
+        timeout_seconds=health.timeout,
+        start_period_seconds=health.start_period,
     )

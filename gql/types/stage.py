@@ -53,7 +53,9 @@ class Stage(Node):
     position: int = strawberry.field(description="Position in the pipeline, from 1.")
     name: str = strawberry.field(description="Name of the stage, unique in its pipeline.")
     description: str = strawberry.field(description="A text for people; it may be empty.")
-    home_of: ServiceType | None = strawberry.field(description="New services of this type are added to the stage.")
+    default_for_type: ServiceType | None = strawberry.field(
+        description="New services of this type are added to the stage."
+    )
     policy: StagePolicy = strawberry.field(description="How the stage is carried out.")
     services: list[Service] = _SERVICES  # see `_services`
     domain: Private[DomainStage]
@@ -66,7 +68,7 @@ def from_domain(position: int, stage: DomainStage, environment: EnvironmentId) -
         position=position,
         name=stage.name,
         description=stage.description,
-        home_of=stage.home_of,
+        default_for_type=stage.home_of,
         policy=policy_from_domain(stage.policy),
         domain=stage,
         environment=environment,
@@ -93,7 +95,9 @@ class StageSnapshot:
     position: int = strawberry.field(description="Position in the pipeline, from 1.")
     name: str = strawberry.field(description="Name of the stage at this version.")
     description: str = strawberry.field(description="A text for people; it may be empty.")
-    home_of: ServiceType | None = strawberry.field(description="New services of this type were added to the stage.")
+    default_for_type: ServiceType | None = strawberry.field(
+        description="New services of this type were added to the stage."
+    )
     policy: StagePolicy = strawberry.field(description="How the stage was carried out.")
     services: list[ServiceSnapshot] = strawberry.field(description="The services of the stage.")
 
@@ -105,7 +109,7 @@ def snapshot(position: int, stage: DomainStage) -> StageSnapshot:
         position=position,
         name=stage.name,
         description=stage.description,
-        home_of=stage.home_of,
+        default_for_type=stage.home_of,
         policy=policy_from_domain(stage.policy),
         services=[services.snapshot(each, own) for each in stage.services],
     )

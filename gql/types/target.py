@@ -8,6 +8,7 @@ __all__ = ["Target"]
 enum.describe(
     Target,
     "The place where the steps of a deployment run.",
+    name="EnvironmentTarget",
     PROCESS="Processes on a machine of Stageline.",
     DOCKER="Containers of a Docker engine.",
     KUBERNETES="Workloads of a Kubernetes cluster.",

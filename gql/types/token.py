@@ -36,7 +36,7 @@ class Token(Node):
     issued_at: datetime = strawberry.field(description="When the token was issued.")
     expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
     revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
-    is_good: bool = strawberry.field(description="Whether the token is valid now: neither revoked nor expired.")
+    is_valid: bool = strawberry.field(description="Whether the token is valid now: neither revoked nor expired.")
     cursor: str = strawberry.field(description="A position in the log at which the token has this state.")
     record: Private[TokenRecord]
 
@@ -50,7 +50,7 @@ class TokenSnapshot:
     issued_at: datetime = strawberry.field(description="When the token was issued.")
     expires_at: datetime | None = strawberry.field(description="When the token expires; null for never.")
     revoked_at: datetime | None = strawberry.field(description="When the token was revoked; null if it was not.")
-    is_good: bool = strawberry.field(description="Whether the token was neither revoked nor expired.")
+    is_valid: bool = strawberry.field(description="Whether the token was neither revoked nor expired.")
     cursor: str = strawberry.field(description="A position in the log at which the token had this state.")
     record: Private[TokenRecord]
 
@@ -98,7 +98,7 @@ def convert(context: Context, record: TokenRecord, position: int) -> Token:
         issued_at=record.issued.recorded_at,
         expires_at=fact.expires_at,
         revoked_at=None if revoked is None else revoked.recorded_at,
-        is_good=revoked is None and not has_expired,
+        is_valid=revoked is None and not has_expired,
         cursor=cursors.of_position(context.application.log.epoch, position),
         record=record,
     )
@@ -111,7 +111,7 @@ def snapshot(token: Token) -> TokenSnapshot:
         issued_at=token.issued_at,
         expires_at=token.expires_at,
         revoked_at=token.revoked_at,
-        is_good=token.is_good,
+        is_valid=token.is_valid,
         cursor=token.cursor,
         record=token.record,
     )

@@ -6,21 +6,13 @@ from datetime import datetime
 
 import strawberry
 
-from application.worker import WaitReason, wait_of
+from application.worker import wait_of
 from endpoint.execution.selection import names
 from gql.context import Context, Info
-from gql.contract import enum
 from gql.types import deployment as deployments
 from gql.types.deployment import Deployment, deployment_id
 from gql.types.ref import DeploymentArgument
-
-enum.describe(
-    WaitReason,
-    "The reason why an open deployment does not go on.",
-    DEPLOYMENT="Another deployment of the environment comes before it.",
-    MACHINE="The workers of the machine that its environment is bound to are silent.",
-    WORKER="No worker runs.",
-)
+from gql.types.step import WaitReason
 
 
 @strawberry.type(description="A worker, which carries out deployments. A server without PostgreSQL has one of its own.")

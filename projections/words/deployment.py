@@ -35,6 +35,7 @@ from domain.deployment.step import (
     StepEvent,
     StepRetried,
 )
+from domain.deployment.wait import WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.ref import ServiceId, StageId
 from projections.step import unchanged_words
 from projections.words.subject import EventSubject, EventWords, NamedService, NamedStage
@@ -53,7 +54,12 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
         case DeploymentStarted():
             return EventWords(f"deployment {deployment.number} started")
         case DeploymentTakenUp(worker=worker):
-            return EventWords(f"deployment {deployment.number} taken up by {worker}", EventSubject(detail=worker))
+            return EventWords(f"deployment {deployment.number} taken up by {worker}", EventSubject(worker=worker))
+        case WaitStarted(cause=cause):
+            return EventWords(f"waits: {_cause_words(cause)}", EventSubject(wait_reason=cause.reason))
+        case WaitEnded(cause=cause):
+            end = "a worker runs" if cause.machine is None else f"the workers of machine {cause.machine} answer again"
+            return EventWords(f"waits no longer: {end}", EventSubject(wait_reason=cause.reason))
         case StageStarted():
             return _stage_run_words(deployment, event.stage, "started")
         case StageSkipped():
@@ -63,13 +69,13 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
         case StageFailed():
             return _stage_run_words(deployment, event.stage, "failed")
         case CancellationRequested(forced=True):
-            return EventWords("cancellation requested, by force", EventSubject(detail=Cancellation.FORCED))
+            return EventWords("cancellation requested, by force", EventSubject(cancellation=Cancellation.FORCED))
         case CancellationRequested():
-            return EventWords("cancellation requested", EventSubject(detail=Cancellation.SAFE))
+            return EventWords("cancellation requested", EventSubject(cancellation=Cancellation.SAFE))
         case DeploymentSucceeded():
             return EventWords(f"deployment {deployment.number} succeeded")
         case DeploymentFailed(service=id_, phase=phase, reason=reason):
-            subject = _step_subject(deployment, id_, phase=phase, detail=reason)
+            subject = _step_subject(deployment, id_, phase=phase, failure_reason=reason)
             message = f"deployment {deployment.number} failed: {_name(subject)}: {_lower(phase)} failed"
             return EventWords(message, subject)
         case DeploymentCancelled():
@@ -79,14 +85,27 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             return EventWords(f"{_name(subject)}: {text}", subject)
 
 
+def _cause_words(cause: WaitCause) -> str:
+    match cause.reason:
+        case WaitReason.DEPLOYMENT:
+            more = f" and {cause.more} more" if cause.more else ""
+            return f"deployment {cause.number}{more} of the environment must end first"
+        case WaitReason.MACHINE:
+            return f"the workers of machine {cause.machine} are silent"
+        case WaitReason.WORKER:
+            return "no worker runs"
+        case _:
+            assert_never(cause.reason)
+
+
 def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, EventSubject]:
     def subject(
         phase: Phase | None = None,
         attempt: int | None = None,
-        detail: str | None = None,
+        failure_reason: str | None = None,
         ports: tuple[int, ...] | None = None,
     ) -> EventSubject:
-        return _step_subject(deployment, event.service, phase, attempt, detail, ports)
+        return _step_subject(deployment, event.service, phase, attempt, failure_reason, ports)
 
     match event:
         case BuildStarted(attempt=attempt):
@@ -109,8 +128,7 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
         case ServiceCancelled():
             return "cancelled", subject()
         case ServiceUnchanged(number=number):
-            reason = unchanged_words(number)
-            return f"unchanged: {reason}", subject(detail=reason)
+            return f"unchanged: {unchanged_words(number)}", subject()
         case OldInstanceRestarted(attempt=attempt, number=number, ports=ports):
             text = f"the old instance, of deployment {number}, runs again{_on(ports)}"
             return text, subject(Phase.DEPLOY, attempt, ports=ports)
@@ -132,7 +150,7 @@ def _step_subject(
     id_: ServiceId,
     phase: Phase | None = None,
     attempt: int | None = None,
-    detail: str | None = None,
+    failure_reason: str | None = None,
     ports: tuple[int, ...] | None = None,
 ) -> EventSubject:
     stage, service = next(
@@ -143,7 +161,7 @@ def _step_subject(
         service=NamedService(id=service.id, name=service.name, type=service.type),
         phase=phase,
         attempt=attempt,
-        detail=detail,
+        failure_reason=failure_reason,
         ports=ports,
     )
 

@@ -92,9 +92,9 @@ def _stage_event_words(before: Pipeline, event: StageEvent) -> EventWords:
         case StagePolicyChanged(policy=policy):
             text = f": {_policy_words(policy)}"
         case StageHomeChanged(home_of=None):
-            text = ": no home of new services any more"
+            text = ": no longer the default for a type of services"
         case StageHomeChanged(home_of=home_of):
-            text = f": home of each new {home_of}"
+            text = f": default for new services of type {home_of}"
         case StageDeleted():
             text = " deleted"
         case _:

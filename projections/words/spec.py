@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import assert_never
 
-from domain.spec import Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
+from domain.spec import NAMES, Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
 
 MAX_VALUE = 60
 """Maximum length of a value in the words, in characters."""
@@ -29,7 +29,7 @@ def _changes(before: ServiceSpec, after: ServiceSpec) -> Iterator[str]:
         if field == "env":
             yield f"env: {', '.join(_variable_changes(old, new)) or 'reordered'}"
         else:
-            yield f"{_name(field)}: {_cut(_value(old), MAX_VALUE)} → {_cut(_value(new), MAX_VALUE)}"
+            yield f"{NAMES.get(field, field)}: {_cut(_value(old), MAX_VALUE)} → {_cut(_value(new), MAX_VALUE)}"
 
 
 def _variable_changes(before: tuple[Variable, ...], after: tuple[Variable, ...]) -> Iterator[str]:
@@ -72,12 +72,6 @@ def _check(health: Health) -> str:
             return f"command {_text(command)}"
         case _:
             assert_never(health.check)
-
-
-def _name(field: str) -> str:
-    """Return the field's name in GraphQL and in documents."""
-    first, *rest = field.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def _text(text: str) -> str:

@@ -2,9 +2,9 @@
 
 from msgspec import Struct
 
-from domain.deployment.step import (
-    Phase,
-)
+from domain.deployment.state import Cancellation
+from domain.deployment.step import Phase
+from domain.deployment.wait import WaitReason
 from domain.pipeline.ref import ServiceId, StageId
 from domain.spec import ServiceType
 
@@ -27,14 +27,17 @@ class NamedService(Struct, frozen=True, kw_only=True):
 class EventSubject(Struct, frozen=True, kw_only=True):
     """The things that an event is about. After a rename it is the new name.
 
-    *detail* is the reason of a failure, the worker of a deployment, or the kind of a cancellation.
+    *worker* is the one that took over a deployment. *wait_reason* is the kind of a wait that began or ended.
     """
 
     stage: NamedStage | None = None
     service: NamedService | None = None
     phase: Phase | None = None
     attempt: int | None = None
-    detail: str | None = None
+    failure_reason: str | None = None
+    wait_reason: WaitReason | None = None
+    worker: str | None = None
+    cancellation: Cancellation | None = None
     ports: tuple[int, ...] | None = None
 
 

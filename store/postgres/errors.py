@@ -51,6 +51,10 @@ CONNECTION_ERRORS = (
 """Errors after which a statement may or may not have been executed; `TimeoutError` is an `OSError`."""
 
 
+class DatabaseDamaged(LogUnavailable):
+    """The database can't read a page of its own."""
+
+
 class InDoubt(LogUnavailable):
     """The connection broke during a statement."""
 
@@ -104,6 +108,8 @@ def translate_errors(dsn: str, broken: type[LogUnavailable] = LogUnavailable) ->
         raise
     except CONNECTION_ERRORS as error:
         raise broken(f"{describe_database(dsn).capitalize()}: {describe_error(error)}.") from error
+    except asyncpg.InternalServerError as error:
+        raise DatabaseDamaged(f"{describe_database(dsn).capitalize()}: {describe_error(error)}.") from error
     except asyncpg.PostgresError as error:
         advice = next((advice for kind, advice in ADVICE.items() if isinstance(error, kind)), describe_error(error))
         raise LogUnavailable(f"{describe_database(dsn).capitalize()}: {advice}.") from error

@@ -13,14 +13,15 @@ from store.postgres.rows import event_from_row
 
 
 class PostgresSnapshot:
-    """See `LogSnapshot`; the transaction of *connection* reads the snapshot *name*."""
+    """See `LogSnapshot`; the transaction of *connection* to the database *dsn* reads the snapshot *name*."""
 
-    def __init__(self, connection: Connection, name: str) -> None:
-        self.connection = connection
-        self.name = name
+    def __init__(self, dsn: str, connection: Connection, name: str) -> None:
+        self._dsn, self.connection, self.name = dsn, connection, name
 
     async def events(self, after: int, limit: int) -> Sequence[RecordedEvent]:
-        return [event_from_row(row) for row in await self.connection.fetch(ALL, after, limit)]
+        with translate_errors(self._dsn):
+            async with self.connection.transaction():  # a savepoint: the snapshot outlives an error
+                return [event_from_row(row) for row in await self.connection.fetch(ALL, after, limit)]
 
 
 @asynccontextmanager
@@ -32,6 +33,7 @@ async def snapshot(dsn: str, name: str | None = None) -> AsyncIterator[PostgresS
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 if name is not None:
                     await connection.execute(f"SET TRANSACTION SNAPSHOT '{name}'")
-                yield PostgresSnapshot(connection, name or await connection.fetchval("SELECT pg_export_snapshot()"))
+                name = name or await connection.fetchval("SELECT pg_export_snapshot()")
+                yield PostgresSnapshot(dsn, connection, name)
         finally:
             await connection.close(timeout=1)

@@ -63,8 +63,8 @@ TABLES = [
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 ]
 
-PRAGMAS = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON", "cache_size = -8000")
-"""Settings of a connection: durable commits, on macOS too, and a page cache of 8 MB."""
+PRAGMAS = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")
+"""Settings of a connection: durable commits, on macOS too."""
 
 _uuid = lru_cache(10_000)(UUID)  # streams and tokens repeat
 

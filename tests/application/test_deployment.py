@@ -11,6 +11,7 @@ from domain import pipeline as pipelines
 from domain.deployment import queue as queues
 from domain.deployment.queue import Action, DeploymentAdmitted, DeploymentClosed, DeploymentId, DeploymentRequested
 from domain.deployment.step import FailStep, StartStep, Status, SucceedStep
+from domain.deployment.wait import WaitCause, WaitReason, WaitStarted
 from domain.errors import (
     DeploymentNotAdmitted,
     DeploymentNotFound,
@@ -97,6 +98,13 @@ async def test_a_request_is_one_append_with_the_queue(handler: Handler, environm
     events = [recorded.event for recorded in await handler.log.read_all(before)]
     assert {DeploymentRequested, DeploymentAdmitted, deployments.DeploymentPlanned} == {type(each) for each in events}
     assert id_ == next(each.deployment for each in events if isinstance(each, DeploymentAdmitted))
+
+
+async def test_a_request_that_waits_says_for_which_deployment(handler: Handler, environment: EnvironmentId) -> None:
+    ids = [await request(handler, environment, actor) for actor in ("ann", "bob", "cid")]
+    waits = [[each for each in await handler.log.events(id_) if isinstance(each, WaitStarted)] for id_ in ids]
+    causes = [WaitCause(reason=WaitReason.DEPLOYMENT, number=1, more=more) for more in (0, 1)]
+    assert [[], *([WaitStarted(cause=cause)] for cause in causes)] == waits
 
 
 async def test_a_request_for_another_version_of_the_pipeline_is_refused(

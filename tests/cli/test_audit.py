@@ -94,8 +94,8 @@ def test_a_log_that_was_not_altered_is_found_good(staging: Shell, log: Path, hea
     count = len(events(log))
     assert staging.done("audit", "verify", str(log)).lines[0] == f"{count:,} events, none of them altered"
     answer = staging.done("audit", "verify", str(log), *head, "--json").json
-    assert (answer["events"], answer["isGood"], answer["findings"]) == (count, True, [])
-    assert [(each["name"], each["position"]) for each in answer["heads"]] == [("head.json", count)]
+    assert (answer["events"], answer["isValid"], answer["findings"]) == (count, True, [])
+    assert [(each["name"], each["logPosition"]) for each in answer["heads"]] == [("head.json", count)]
     staging.done("environment", "stage", "create", "-n", "later")
     staging.done("audit", "export", "-o", str(log))
     assert f"{count:,} of them as head.json has them" in staging.done("audit", "verify", str(log), *head).out
@@ -122,7 +122,7 @@ def test_an_altered_event_is_named(staging: Shell, log: Path, head: tuple[str, .
     assert answer.lines == [f"changed: position {at + 1} {event}: the event does not match its hash"]
     assert answer.err == "Error: The log was altered; found: 1.\n"
     as_json = audit(staging, "verify", str(log), "--json")
-    assert (as_json.code, as_json.json["isGood"], as_json.error["code"]) == (1, False, "ALTERED")
+    assert (as_json.code, as_json.json["isValid"], as_json.error["code"]) == (1, False, "ALTERED")
     assert as_json.json["findings"][0]["stream"] == stream
 
 
@@ -141,7 +141,11 @@ def test_a_head_that_was_altered_or_signed_by_another_proves_nothing(
     staging: Shell, log: Path, head: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     kept = json.loads(Path("head.json").read_text())
-    for name, value in (("position", kept["position"] - 1), ("hash", "0" * 64), ("at", "2026-01-01T00:00:00Z")):
+    for name, value in (
+        ("logPosition", kept["logPosition"] - 1),
+        ("hash", "0" * 64),
+        ("signedAt", "2026-01-01T00:00:00Z"),
+    ):
         Path("head.json").write_text(json.dumps(kept | {name: value}))
         assert audit(staging, "verify", str(log), *head, "--json").error["code"] == "BAD_SIGNATURE"
     Path("head.json").write_text("{}")

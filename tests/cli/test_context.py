@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from tests.cli.shell import Shell
 
 
@@ -96,3 +98,12 @@ def test_a_person_can_leave_a_question(staging: Shell, project: str) -> None:
         terminal.type("\x04")
         assert terminal.end() == 130
     assert terminal.seen.rstrip().endswith("Aborted.")
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x1b[2J", "a\u202eb", "\u200b"])
+def test_the_name_of_a_context_is_visible_and_has_no_control_characters(
+    staging: Shell, project: str, name: str
+) -> None:
+    refused = staging("context", "set", "--name", name, "--project", project, "--environment", "staging")
+    assert (refused.code, refused.err.startswith("Error: Invalid name of a context ")) == (2, True)
+    assert [each["name"] for each in staging.done("context", "list", "--json").json["contexts"]] == ["default"]

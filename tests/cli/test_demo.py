@@ -70,10 +70,10 @@ def light(folder: Path, changes: dict[str, dict[str, object]]) -> str:
     services = json.loads((EXAMPLE / "environment.json").read_text())
     for service in services:
         service["spec"] = {
-            "directory": "${here}",
-            "run": "exec sleep 1000",
+            "workingDirectory": "${here}",
+            "runCommand": "exec sleep 1000",
             "ports": [f"${{port:{service['name']}}}"],
-            "health": {"command": "test -e environment.json", "interval": 0.1},
+            "healthCheck": {"command": "test -e environment.json", "intervalSeconds": 0.1},
             **changes.get(service["name"], {}),
         }
     (folder / "environment.json").write_text(json.dumps(services))
@@ -99,7 +99,7 @@ def test_the_demo_tells_the_announcements_story_and_leaves_nothing_behind(newcom
 def test_a_demo_that_fails_ends_with_the_failures_code_and_keeps_the_users_context(
     staging: Shell, tmp_path: Path
 ) -> None:
-    example = light(tmp_path / "example", {"DB": {"run": "exit 3"}})
+    example = light(tmp_path / "example", {"DB": {"runCommand": "exit 3"}})
     before = staging.config.read_text()
     answer = run(staging, "-c", ALTERED, example, "demo", "--exit", "--port", free_port())
     assert answer.code == 4
@@ -185,9 +185,9 @@ def test_without_its_services_the_demo_says_where_they_come_from(newcomer: Shell
 
 
 def test_placeholders_are_filled_in() -> None:
-    spec = {"directory": "${here}/a", "env": {"B": "tcp://127.0.0.1:${port:B b}"}, "ports": ["${port:A}"]}
+    spec = {"workingDirectory": "${here}/a", "env": {"B": "tcp://127.0.0.1:${port:B b}"}, "ports": ["${port:A}"]}
     assert _filled(spec, Path("/x"), {"A": 1, "B b": 2}) == {
-        "directory": "/x/a",
+        "workingDirectory": "/x/a",
         "env": {"B": "tcp://127.0.0.1:2"},
         "ports": [1],
     }

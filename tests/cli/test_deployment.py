@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.shell import Shell, finish, wait_for_line
+from tests.forwarding import forwarding
 
 SUMMARY = {
     *("id", "environment", "number", "action", "status", "requestedBy", "reason", "pipelineVersion", "sourceNumber"),
@@ -45,7 +46,7 @@ def test_deployments_are_listed_and_shown(deployed: Shell) -> None:
     assert SUMMARY | {"stages", "version", "cursor", "cancelledBy", "waitsFor"} == set(shown)
     (service,) = shown["stages"][1]["services"]
     assert {"id", "name", "type", "status", "ports", "build", "deploy", "instance"} == set(service)
-    assert {"status", "attempt", "startedAt", "finishedAt", "reason"} == set(service["build"])
+    assert {"status", "attempt", "startedAt", "finishedAt", "failureReason", "unchangedReason"} == set(service["build"])
     assert shown == deployed.done("deployment", "show", shown["id"], "--json").json
 
     text = deployed.done("deployment", "show", "1").out
@@ -103,11 +104,14 @@ def test_a_deployment_that_is_not_there_is_refused(staging: Shell) -> None:
 def test_events_are_printed_once_each(deployed: Shell) -> None:
     events = deployed.done("deployment", "events", "--json").objects
     assert list(range(1, len(events) + 1)) == [event["version"] for event in events]
-    assert (events[0]["type"], events[-1]["type"]) == ("DEPLOYMENT_PLANNED", "DEPLOYMENT_SUCCEEDED")
+    assert (events[0]["deploymentEventType"], events[-1]["deploymentEventType"]) == (
+        "DEPLOYMENT_PLANNED",
+        "DEPLOYMENT_SUCCEEDED",
+    )
     assert {
-        *("id", "cursor", "position", "version", "type", "recordedAt", "actor", "origin", "reason"),
+        *("id", "cursor", "logPosition", "version", "deploymentEventType", "recordedAt", "actor", "origin", "reason"),
         "message",
-        *("stage", "service", "phase", "attempt", "detail", "ports"),
+        *("stage", "service", "phase", "attempt", "failureReason", "worker", "cancellation", "ports"),
     } == set(events[0])
     assert events == deployed.done("deployment", "events", "-f", "--json").objects
     lines = deployed.done("deployment", "events", "2").lines
@@ -129,7 +133,7 @@ def test_logs_are_printed_of_all_services_or_of_one(deployed: Shell) -> None:
     (line,) = deployed.done("deployment", "logs", "Other job").lines
     assert line.endswith("  Other job deploy | other")
     (line,) = deployed.done("deployment", "logs", "Other job", "--json").objects
-    assert {"number", "at", "service", "phase", "attempt", "kind", "text"} == set(line)
+    assert {"number", "printedAt", "service", "phase", "attempt", "kind", "text"} == set(line)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:1"])
@@ -164,6 +168,40 @@ def test_logs_of_a_step_are_selected_searched_and_downloaded(deployed: Shell, tm
     assert (refused.code, "no service 'Nobody'" in refused.err, (tmp_path / "none").exists()) == (1, True, False)
     for words in (["-f", "--last", "3"], ["-f", "-o", "x"], ["-o", "x", "--text", "y"]):
         assert deployed("deployment", "logs", *words).code == 2
+
+
+def test_a_download_that_breaks_off_leaves_the_file_as_it_was(
+    deployed: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "downloads" / "logs.gz"
+    target.parent.mkdir()
+    with forwarding(deployed.server.url) as proxy:
+        proxy.breaks = b"/logs/"
+        monkeypatch.setenv("STAGELINE_URL", proxy.origin)
+        monkeypatch.setenv("STAGELINE_TOKEN", deployed.server.token)
+        words = "deployment", "logs", "1", "-o", str(target)
+        first = deployed(*words)
+        assert (first.code, "the download broke off" in first.err) == (3, True)
+        assert list(target.parent.iterdir()) == []
+        target.write_text("before")
+        target.chmod(0o640)
+        assert deployed(*words).code == 3
+        assert [each.read_text() for each in target.parent.iterdir()] == ["before"]
+        proxy.breaks = None
+        deployed.done(*words)
+    assert "Migrate deploy | no" in gzip.decompress(target.read_bytes()).decode()
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_download_to_a_link_or_a_device_keeps_both(deployed: Shell, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "logs.gz")
+    deployed.done("deployment", "logs", "1", "-o", str(tmp_path / "link"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "logs.gz").is_file()
+    full = deployed("deployment", "logs", "1", "-o", "/dev/full")
+    assert (full.code, full.err) == (1, "Error: Can't write /dev/full: No space left on device.\n")
+    missing = deployed("deployment", "logs", "1", "-o", str(tmp_path / "none" / "logs.gz"))
+    assert (missing.code, missing.err.endswith("none/logs.gz: No such file or directory.\n")) == (1, True)
 
 
 def test_a_line_without_an_end_is_shown_on_a_terminal(staging: Shell, tmp_path: Path) -> None:

@@ -11,15 +11,15 @@ DOCUMENT = """\
 stages:
   - name: first
     services:
-      - {name: Redis, type: DATABASE, spec: {directory: redis, run: "true"}}
+      - {name: Redis, type: DATABASE, spec: {workingDirectory: redis, runCommand: "true"}}
   - name: second
     concurrency: 2
     services:
       - name: Api   # serves
         type: APPLICATION
         spec:
-          directory: ./api
-          run: "true"
+          workingDirectory: ./api
+          runCommand: "true"
 """
 
 
@@ -44,7 +44,7 @@ def test_a_document_is_applied(applied: Shell) -> None:
         "APPLICATION | Api",
     ]
     specs = [each["spec"] for each in applied.done("service", "list", "--json").json["services"]]
-    assert {each["directory"] for each in specs} == {str(applied.home / "redis"), str(applied.home / "api")}
+    assert {each["workingDirectory"] for each in specs} == {str(applied.home / "redis"), str(applied.home / "api")}
 
 
 ALIASES = """\
@@ -53,10 +53,10 @@ stages:
   services:
   - name: one
     type: APPLICATION
-    spec: &spec {directory: &here ./one, run: "true", env: {WRITTEN: *here}}
+    spec: &spec {workingDirectory: &here ./one, runCommand: "true", env: {WRITTEN: *here}}
   - {name: two, type: APPLICATION, spec: *spec}
-  - {name: three, type: APPLICATION, spec: {<<: *spec, run: other}}
-  - {name: four, type: APPLICATION, spec: {directory: *here, run: "true"}}
+  - {name: three, type: APPLICATION, spec: {<<: *spec, runCommand: other}}
+  - {name: four, type: APPLICATION, spec: {workingDirectory: *here, runCommand: "true"}}
 """
 
 
@@ -65,9 +65,9 @@ def test_aliases_mean_the_same_directory(staging: Shell) -> None:
     applied = pipeline(staging, "apply", "-f", "pipeline.yaml")
     assert applied.code == 0, applied.err
     specs = {each["name"]: each["spec"] for each in staging.done("service", "list", "--json").json["services"]}
-    assert {spec["directory"] for spec in specs.values()} == {str(staging.home / "one")}
+    assert {spec["workingDirectory"] for spec in specs.values()} == {str(staging.home / "one")}
     assert specs["two"]["env"] == [{"name": "WRITTEN", "value": "./one"}]
-    assert (specs["three"]["run"], specs["two"]["run"]) == ("other", "true")
+    assert (specs["three"]["runCommand"], specs["two"]["runCommand"]) == ("other", "true")
 
 
 @pytest.mark.parametrize(
@@ -148,32 +148,34 @@ def test_an_export_is_fit_for_a_repository(staging: Shell) -> None:
         return {each["name"]: each["spec"] for stage in document["stages"] for each in stage.get("services", ())}
 
     found = specs()
-    assert {name: spec["directory"] for name, spec in found.items()} == {
+    assert {name: spec["workingDirectory"] for name, spec in found.items()} == {
         "a": "./app",
         "b": str(staging.home.parent / "else"),
         "c": ".",
         "d": "./ä b: #",
         "e": "/srv/away",
     }
-    assert "      directory: ./app\n" in staging.done("pipeline", "export").out
+    assert "      workingDirectory: ./app\n" in staging.done("pipeline", "export").out
     assert specs("--json") == found
-    assert set(found["a"]) == {"directory", "run", "ports", "health"}
-    assert (found["a"]["health"], found["b"]["health"]) == ({"http": {}, "interval": 2.0}, {"tcp": {}})
+    assert set(found["a"]) == {"workingDirectory", "runCommand", "ports", "healthCheck"}
+    assert (found["a"]["healthCheck"], found["b"]["healthCheck"]) == ({"http": {}, "intervalSeconds": 2.0}, {"tcp": {}})
 
     Path(".git").mkdir()
     Path("deploy").mkdir()
     staging.done("pipeline", "export", "-o", "deploy/pipeline.yaml")
     text = Path("deploy/pipeline.yaml").read_text()
-    assert "      directory: ../app\n" in text
-    assert "      directory: ..\n" in text
+    assert "      workingDirectory: ../app\n" in text
+    assert "      workingDirectory: ..\n" in text
     assert staging.done("pipeline", "diff", "-f", "deploy/pipeline.yaml").out == "<no difference>\n"
     staging.done("pipeline", "export", "--json", "-o", "pipeline.json")
     assert staging.done("pipeline", "diff", "-f", "pipeline.json").out == "<no difference>\n"
 
 
 def test_a_directory_is_kept_without_steps_up(staging: Shell) -> None:
-    Path("spec.yaml").write_text("directory: ../x/./y\nrun: a\n")
+    Path("spec.yaml").write_text("workingDirectory: ../x/./y\nrunCommand: a\n")
     staging.done("service", "add", "-n", "a", "-t", "job", "-f", "spec.yaml")
     staging.done("service", "add", "-n", "b", "-t", "job", "--directory", "../x/z/../y", "--run", "a")
     for name in "ab":
-        assert staging.done("service", "show", "-n", name).json["directory"] == str(staging.home.parent / "x" / "y")
+        assert staging.done("service", "show", "-n", name).json["workingDirectory"] == str(
+            staging.home.parent / "x" / "y"
+        )

@@ -35,6 +35,13 @@ def test_a_value_that_is_no_text_is_refused(tmp_path: Path, written: str) -> Non
     assert "env.A is not text: write it in quotes" in caught.value.message
 
 
+@pytest.mark.parametrize("field", ["retries: 010", "ports: [22:22]", "buildTimeout: 12:30", "run: 0755"])
+def test_a_number_in_base_8_or_60_is_refused(tmp_path: Path, field: str) -> None:
+    with pytest.raises(Misused) as caught:
+        variables(tmp_path, f"{field}\n")
+    assert "in base 8 or 60: write it in base 10, or text in quotes" in caught.value.message
+
+
 @pytest.mark.parametrize("written", ["1.10", "1E3", "8080", "-5"])
 def test_a_number_in_json_and_toml_arrives_as_it_is_written(tmp_path: Path, written: str) -> None:
     assert variables(tmp_path, f'{{"retries": 2, "env": {{"A": {written}}}}}', ".json") == {"A": written}
@@ -78,7 +85,8 @@ def test_another_encoding_is_named_for_files_and_for_stdin(
 
 
 def test_a_document_on_stdin_keeps_values_as_they_are_written(staging: Shell) -> None:
-    text = "stages:\n- name: a\n  services:\n  - {name: x, type: JOB, spec: {run: 'true', env: {A: 1.10, B: yes}}}\n"
+    spec = "{runCommand: 'true', env: {A: 1.10, B: yes}}"
+    text = f"stages:\n- name: a\n  services:\n  - {{name: x, type: JOB, spec: {spec}}}\n"
     done = subprocess.run(
         command("pipeline", "apply", "-f", "-"), input=text.encode(), env=staging.env, capture_output=True, check=False
     )

@@ -32,7 +32,7 @@ def test_history_is_narrowed(staging: Shell) -> None:
     rename(staging, "JOB DEFAULT", "jobs", "--reason", "ticket 7")
     rename(staging, "CONTAINER DEFAULT", "containers")
     named = staging.done("history", "--type", "stage-renamed", "--json").objects
-    assert [event["type"] for event in named] == ["STAGE_RENAMED"] * 2
+    assert [event["pipelineEventType"] for event in named] == ["STAGE_RENAMED"] * 2
     assert len(staging.done("history", "--stage", "jobs", "--type", "stage-renamed").lines) == 1
     assert len(staging.done("history", "--text", "renamed ticket").lines) == 1
     assert staging.done("history", "--by", "nobody").lines == ["<no event>"]
@@ -57,7 +57,16 @@ def test_history_of_a_whole_project_says_where_it_was(staging: Shell, project: s
 def test_history_in_json_has_a_stable_shape(staging: Shell) -> None:
     rename(staging, "JOB DEFAULT", "jobs")
     event = staging.done("history", "--limit", "1", "--json").objects[0]
-    assert {"id", "cursor", "position", "type", "version", "versionBefore", "message", "recordedAt"} < set(event)
+    assert {
+        "id",
+        "cursor",
+        "logPosition",
+        "pipelineEventType",
+        "version",
+        "versionBefore",
+        "message",
+        "recordedAt",
+    } < set(event)
     assert {"actor", "origin", "reason", "correlation", "token", "environment", "stage"} < set(event)
     assert event["version"] == event["versionBefore"] + 1
 
@@ -95,7 +104,7 @@ def test_a_difference_is_shown_with_the_events_that_made_it(staging: Shell) -> N
     assert reasons == ["(first)", "(second)"]
     found = staging.done("diff", f"v{before}", str(before + 1), "--json").json
     assert (found["from"]["version"], found["to"]["version"]) == (before, before + 1)
-    assert [(each["type"], len(each["events"])) for each in found["differences"]] == [("STAGE_RENAMED", 1)]
+    assert [(each["change"]["type"], len(each["events"])) for each in found["differences"]] == [("STAGE_RENAMED", 1)]
     assert staging("diff", str(before), "--exit-code").code == 1
     assert staging("diff", str(before + 1), str(before + 1), "--exit-code").code == 0
 
@@ -105,7 +114,7 @@ def test_a_moment_is_a_version_a_time_or_a_deployment(staging: Shell) -> None:
     staging.done("environment", "deploy")
     staging.done("service", "edit", "-n", "Api", "--run", "false", "--env", "A=b")
     lines = staging.done("diff", "deployment:1").lines
-    assert any(line.strip().startswith("run: ") for line in lines)
+    assert any(line.strip().startswith("runCommand: ") for line in lines)
     assert staging.done("diff", "2999-01-01").out == "<no difference>\n"
     assert staging("diff", "yesterday").code == 2
     assert staging("diff", "99").code == 1
@@ -193,7 +202,7 @@ def test_a_pipeline_is_led_back_to_a_time_or_a_deployment(staging: Shell) -> Non
     for moment in ("deployment:1", before, f"v{version}"):
         trial = staging("restore", moment, "--dry-run")
         assert trial.code == 0
-        assert "~ Api: run: false → true" in trial.lines
+        assert "~ Api: runCommand: false → true" in trial.lines
     answer = staging.done("restore", "deployment:1")
     assert answer.out.startswith(f"Pipeline restored to version {version}; ")
     assert staging("restore", "yesterday").code == 2
@@ -203,7 +212,7 @@ def test_a_pipeline_is_led_back_to_a_time_or_a_deployment(staging: Shell) -> Non
 
 def test_a_trial_shows_changes_of_a_specification_field_by_field(staging: Shell) -> None:
     added = staging("service", "add", "-n", "Api", "-t", "job", "--run", "true", "--env", "A=1", "--dry-run")
-    assert added.lines[-2:] == ["~ Api: run: – → true", "~ Api: env: +A=1"]
+    assert added.lines[-2:] == ["~ Api: runCommand: – → true", "~ Api: env: +A=1"]
     staging.done("service", "add", "-n", "Api", "-t", "job", "--run", "true", "--env", "A=1")
     edit = ("service", "edit", "-n", "Api", "--env", "LOG=debug", "--env", "A=2", "--retries", "1")
     trial = staging(*edit, "--dry-run")

@@ -6,7 +6,7 @@ from msgspec.structs import fields
 from cli import project, run
 from cli.client import OWN
 from cli.pipeline import StagePolicyJson
-from cli.spec import BackoffJson, HealthJson, SpecJson
+from cli.spec import BackoffJson, HealthCheckJson, SpecJson
 from tests.cli.shell import Shell, finish
 from tests.serving import ROOT
 
@@ -93,7 +93,7 @@ def test_every_document_is_valid_against_the_schema() -> None:
     [
         (StagePolicyJson, "StagePolicyInput"),
         (SpecJson, "ServiceSpecInput"),
-        (HealthJson, "HealthInput"),
+        (HealthCheckJson, "HealthCheckInput"),
         (BackoffJson, "BackoffInput"),
     ],
 )

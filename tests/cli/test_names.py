@@ -48,9 +48,35 @@ def test_history_is_found_by_the_display_name_of_an_actor(staging: Shell, monkey
     with monkeypatch.context() as patch:
         patch.setenv("STAGELINE_TOKEN", token)
         staging.done("environment", "stage", "create", "-n", "checks")
-    for ref in ("ann-7", "ann example"):
+    staging.done("actor", "set", "ann-7", "--name", "Ann Married")
+    for ref in ("ann-7", "ann example", "Ann Married"):
         (line,) = staging.done("history", "--by", ref).lines
-        assert line.endswith("  Ann Example (ann-7)  checks created at position 5")
+        assert line.endswith("  Ann Married (ann-7)  checks created at position 5")
+    staging.done("actor", "forget", "ann-7", "--yes")
+    assert staging.done("history", "--by", "ann example").out == "<no event>\n"
+
+
+def test_a_project_is_found_by_its_old_name_and_when_it_was_deleted(staging: Shell, project: str) -> None:
+    staging.done("project", "rename", "-n", project, "--new-name", f"{project} new")
+    for ref in (project, f" {project.upper()}", f"{project} new"):
+        assert staging.done("environment", "list", "--project", ref).lines[1].startswith("staging ")
+        (line,) = staging.done("history", "--project", ref, "--type", "environment-created").lines
+        assert staging.done("history", "--project", ref, "--environment", "staging").lines
+        assert staging.done("history", "--project", ref, "--whole-project").lines[-1].endswith(line.rpartition("  ")[2])
+    staging.done("project", "create", "-n", project)
+    assert staging.done("environment", "list", "--project", project).out == "<no environment>\n"
+    staging.done("project", "delete", "-n", project, "--yes")
+    assert staging.done("environment", "list", "--project", project).lines[1].startswith("staging ")
+
+    staging.done("environment", "delete", "--yes")
+    staging.done("project", "delete", "-n", f"{project} new", "--yes")
+    deleted = staging.done("history", "--project", f"{project} new", "--environment", "staging").lines
+    assert deleted[0].endswith("staging deleted")
+    several = staging("history", "--project", project, "--whole-project")
+    assert several.code == 1
+    assert several.err.count("project_") == 2
+    unknown = staging("environment", "list", "--project", "nothing")
+    assert (unknown.code, unknown.err) == (1, "Error: There is no project 'nothing'.\n")
 
 
 def test_an_environment_is_found_by_its_old_name_and_when_it_was_deleted(staging: Shell, project: str) -> None:

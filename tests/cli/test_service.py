@@ -24,27 +24,27 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
     assert answer.out == "Service added successfully\n"
     assert {
         "image": None,
-        "context": None,
+        "buildContext": None,
         "dockerfile": None,
-        "directory": str(tmp_path / "backend"),
-        "build": ["make deps", "make"],
-        "run": "./backend",
+        "workingDirectory": str(tmp_path / "backend"),
+        "buildCommands": ["make deps", "make"],
+        "runCommand": "./backend",
         "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "x=y"}],
         "ports": [0, 8443],
-        "health": {
-            "http": {"path": "/healthz", "port": 1},
+        "healthCheck": {
+            "http": {"path": "/healthz", "portIndex": 1},
             "tcp": None,
             "command": None,
-            "interval": 0.5,
-            "timeout": 2.0,
-            "startPeriod": 9.0,
+            "intervalSeconds": 0.5,
+            "timeoutSeconds": 2.0,
+            "startPeriodSeconds": 9.0,
         },
-        "buildTimeout": 60.0,
-        "deployTimeout": 30.5,
-        "stopGrace": 60.0,
+        "buildTimeoutSeconds": 60.0,
+        "deployTimeoutSeconds": 30.5,
+        "stopGraceSeconds": 60.0,
         "stopFirst": True,
         "retries": 2,
-        "backoff": {"initial": 0.5, "factor": 3.0, "max": 9.0, "jitter": 0.1},
+        "backoff": {"initialSeconds": 0.5, "factor": 3.0, "maxSeconds": 9.0, "jitter": 0.1},
         "allowFailure": True,
         "once": True,
     } == spec(staging, "backend")
@@ -59,31 +59,31 @@ def test_a_service_lands_in_the_stage_that_is_named(staging: Shell) -> None:
 
 
 YAML = """\
-directory: backend
-build: [make]
-run: ./backend
+workingDirectory: backend
+buildCommands: [make]
+runCommand: ./backend
 env: {LEVEL: debug, WORKERS: 4}
 ports: [0]
-health:
+healthCheck:
   tcp: {}
-  startPeriod: 5
+  startPeriodSeconds: 5
 """
 TOML = """\
-directory = "backend"
-build = ["make"]
-run = "./backend"
+workingDirectory = "backend"
+buildCommands = ["make"]
+runCommand = "./backend"
 ports = [0]
 env = {LEVEL = "debug", WORKERS = 4}
-health = {tcp = {}, startPeriod = 5}
+healthCheck = {tcp = {}, startPeriodSeconds = 5}
 """
 JSON = json.dumps(
     {
-        "directory": "backend",
-        "build": ["make"],
-        "run": "./backend",
+        "workingDirectory": "backend",
+        "buildCommands": ["make"],
+        "runCommand": "./backend",
         "env": [{"name": "LEVEL", "value": "debug"}, {"name": "WORKERS", "value": "4"}],
         "ports": [0],
-        "health": {"tcp": {}, "startPeriod": 5},
+        "healthCheck": {"tcp": {}, "startPeriodSeconds": 5},
     }
 )
 
@@ -95,13 +95,17 @@ def test_a_service_is_specified_by_a_file(staging: Shell, tmp_path: Path, name: 
     file.write_text(text)
     staging.done("service", "add", "-n", "Backend", "-t", "application", "-f", str(file), "--retries", "3")
     found = spec(staging, "Backend")
-    assert (str(tmp_path / "specs" / "backend"), ["make"], 3) == (found["directory"], found["build"], found["retries"])
+    assert (str(tmp_path / "specs" / "backend"), ["make"], 3) == (
+        found["workingDirectory"],
+        found["buildCommands"],
+        found["retries"],
+    )
     assert found["env"] == [{"name": "LEVEL", "value": "debug"}, {"name": "WORKERS", "value": "4"}]
     assert (
-        found["health"]["tcp"],
-        found["health"]["startPeriod"],
-        found["health"]["interval"],
-    ) == ({"port": 0}, 5.0, 1.0)
+        found["healthCheck"]["tcp"],
+        found["healthCheck"]["startPeriodSeconds"],
+        found["healthCheck"]["intervalSeconds"],
+    ) == ({"portIndex": 0}, 5.0, 1.0)
 
 
 LAUGHS = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 30))
@@ -110,14 +114,14 @@ LAUGHS = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
-        ("a.yaml", "run: x\nbuld: [y]\n", "unknown field `buld`"),
-        ("a.yaml", "run: x\nrun: y\n", "the field 'run' is repeated"),
-        ("a.yaml", "health: {tcp: {}, tcp: {}}\n", "the field 'tcp' is repeated"),
-        ("a.json", '{"run": "x", "run": "y"}', "the field 'run' is repeated"),
-        ("a.toml", 'run = "x"\nrun = "y"\n', "is not a specification"),
-        ("a.yaml", "run: [x]\n", "Expected `str | null`, got `array` - at `$.run`"),
+        ("a.yaml", "runCommand: x\nbuld: [y]\n", "unknown field `buld`"),
+        ("a.yaml", "runCommand: x\nrunCommand: y\n", "the field 'runCommand' is repeated"),
+        ("a.yaml", "healthCheck: {tcp: {}, tcp: {}}\n", "the field 'tcp' is repeated"),
+        ("a.json", '{"runCommand": "x", "runCommand": "y"}', "the field 'runCommand' is repeated"),
+        ("a.toml", 'runCommand = "x"\nrunCommand = "y"\n', "is not a specification"),
+        ("a.yaml", "runCommand: [x]\n", "Expected `str | null`, got `array` - at `$.runCommand`"),
         ("a.yaml", "env: {DEBUG: null}\n", "env.DEBUG is not text: write it in quotes"),
-        ("a.yaml", "run: 'x\n", "is not a specification"),
+        ("a.yaml", "runCommand: 'x\n", "is not a specification"),
         ("a.yaml", "just words", "is not a specification"),
         ("a.yaml", "a: " + "[" * 50_000, "it is nested too deeply"),
         ("a.yaml", "{a: " * 40_000, "it is nested too deeply"),
@@ -125,13 +129,13 @@ LAUGHS = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 
         ("a.json", "[" * 50_000 + "]" * 50_000, "it is nested too deeply"),
         ("a.json", '{"a":' * 30_000, "it is nested too deeply"),
         ("a.toml", "a = " + "[" * 50_000, "it is nested too deeply"),
-        ("a.yaml", "run: " + "x" * 200_000, "it has 200,005 characters; at most 200,000 are allowed"),
+        ("a.yaml", "runCommand: " + "x" * 200_000, "it has 200,012 characters; at most 200,000 are allowed"),
         ("a.yaml", "retries: " + ":".join("1" * 50_000), "a number has 99,999 characters; at most 100 are allowed"),
         ("a.yaml", "retries: " + "1" * 5000, "a number has 5,000 characters; at most 100 are allowed"),
         ("a.yaml", "retries: !!int ''", "is not a specification"),
         ("a.yaml", "? [x]\n: y", "the name of a field is not text"),
         ("a.yaml", LAUGHS, "a mapping has more than 1,000 fields"),
-        ("a.txt", "run: x", "not in .yaml, .yml, .json or .toml"),
+        ("a.txt", "runCommand: x", "not in .yaml, .yml, .json or .toml"),
         ("missing/a.yaml", None, "Can't read missing/a.yaml: No such file"),
     ],
 )
@@ -165,18 +169,18 @@ def test_an_edit_changes_what_it_says_and_nothing_else(staging: Shell) -> None:
 
     staging.done("service", "edit", "-n", "API", "--env", "B=3", "--env", "C=4", "--unset-env", "A", "--run", "c")
     env = [{"name": "B", "value": "3"}, {"name": "C", "value": "4"}]
-    assert {**before, "env": env, "run": "c"} == spec(staging, "API")
+    assert {**before, "env": env, "runCommand": "c"} == spec(staging, "API")
 
     staging.done("service", "edit", "-n", "API", "--run", "", "--build", "", "--image", "redis:8", "--no-health")
-    changed: dict[str, object] = {"run": None, "build": [], "image": "redis:8", "health": None}
+    changed: dict[str, object] = {"runCommand": None, "buildCommands": [], "image": "redis:8", "healthCheck": None}
     assert {**before, "env": env, **changed} == spec(staging, "API")
 
 
 def test_a_file_replaces_the_whole_specification(staging: Shell, tmp_path: Path) -> None:
     staging.done("service", "add", "-n", "Backend", "-t", "application", "--run", "a", "--env", "A=1")
-    (tmp_path / "b.yaml").write_text("run: b\n")
+    (tmp_path / "b.yaml").write_text("runCommand: b\n")
     staging.done("service", "edit", "-n", "Backend", "-f", "b.yaml")
-    assert (spec(staging, "Backend")["run"], spec(staging, "Backend")["env"]) == ("b", [])
+    assert (spec(staging, "Backend")["runCommand"], spec(staging, "Backend")["env"]) == ("b", [])
 
 
 @pytest.mark.parametrize(

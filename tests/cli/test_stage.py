@@ -174,7 +174,7 @@ def test_a_change_that_is_sent_twice_with_one_key_is_made_once(staging: Shell) -
 def test_the_reason_and_the_origin_are_kept_with_the_change(staging: Shell) -> None:
     stage(staging, "create", "-n", "audited", "--reason", "ticket 7")
     (event,) = staging("history", "--limit", "1", "--json").objects
-    assert (event["type"], event["origin"], event["reason"]) == ("STAGE_CREATED", "CLI", "ticket 7")
+    assert (event["pipelineEventType"], event["origin"], event["reason"]) == ("STAGE_CREATED", "CLI", "ticket 7")
 
 
 def test_the_listing_can_be_of_an_earlier_version(staging: Shell) -> None:
@@ -192,13 +192,13 @@ def test_the_listing_in_json_has_a_stable_shape(staging: Shell) -> None:
     assert {"environment", "version", "cursor", "stages"} == set(shown)
     assert {"id", "name", "project", "target", "concurrency", "policy"} == set(shown["environment"])
     last = shown["stages"][3]
-    assert {"id", "position", "name", "description", "homeOf", "policy", "services"} == set(last)
-    assert (last["position"], last["homeOf"]) == (4, "APPLICATION")
+    assert {"id", "position", "name", "description", "defaultForType", "policy", "services"} == set(last)
+    assert (last["position"], last["defaultForType"]) == (4, "APPLICATION")
     (service,) = last["services"]
     assert {"id", "name", "type", "isSkipped", "spec"} == set(service)
     assert (
         service["name"],
         service["type"],
         service["isSkipped"],
-        service["spec"]["run"],
+        service["spec"]["runCommand"],
     ) == ("Backend", "APPLICATION", False, "true")

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from cli import colour, run
-from cli.diff import ChangeJson
+from cli.diff import ChangeJson, DifferenceJson
 from cli.history import HistoryEventJson, csv_line
 from cli.output import encoded
 from cli.pipeline import PipelineJson
@@ -46,7 +46,9 @@ def by(id_: str, name: str | None = None) -> dict[str, str | None]:
 
 
 def event(**given: object) -> HistoryEventJson:
-    base = of(HistoryEventJson, id="e", cursor="c", position=1, version=7, type="STAGE_RENAMED", origin="CLI")
+    base = of(
+        HistoryEventJson, id="e", cursor="c", logPosition=1, version=7, pipelineEventType="STAGE_RENAMED", origin="CLI"
+    )
     told = {"actor": by("admin"), "message": "a renamed to b", "recordedAt": NOW, "versionBefore": 6}
     told |= {"environment": {"id": "e", "name": "staging"}, **given}
     return msgspec.convert({**base, **told}, HistoryEventJson)
@@ -73,7 +75,13 @@ def test_a_name_that_an_actor_chose_is_shown_with_the_id() -> None:
 
 def deployment(name: str, **given: object) -> DeploymentJson:
     steps = [
-        {"status": "SUCCEEDED", "attempt": 1, "startedAt": NOW, "finishedAt": NOW, "reason": given.pop("why", None)},
+        {
+            "status": "SUCCEEDED",
+            "attempt": 1,
+            "startedAt": NOW,
+            "finishedAt": NOW,
+            "failureReason": given.pop("why", None),
+        },
         {"status": "SUCCEEDED", "attempt": 1, "startedAt": NOW, "finishedAt": NOW},
     ]
     names = [name, "日本語サービス", "⚙️ x", "api"]
@@ -117,7 +125,16 @@ def test_a_deployment_shows_no_control_character_of_a_name_or_a_reason() -> None
     text = run.described(deployment(FORGED, reason=FORGED, actorName=FORGED, why=FORGED), [FORGED])
     assert all(line.isprintable() for line in text.splitlines())
     assert text.count(PLAIN) == 10
-    said = of(DeploymentEventJson, id="e", cursor="", position=1, version=1, type="X", recordedAt=NOW, origin="CLI")
+    said = of(
+        DeploymentEventJson,
+        id="e",
+        cursor="",
+        logPosition=1,
+        version=1,
+        deploymentEventType="X",
+        recordedAt=NOW,
+        origin="CLI",
+    )
     line = msgspec.convert({**said, "actor": by("a"), "message": FORGED}, DeploymentEventJson).line()
     assert line.isprintable()
 
@@ -137,8 +154,8 @@ def test_a_listing_and_a_difference_show_no_control_character() -> None:
     pipeline = msgspec.convert({"environment": about, "version": 1, "cursor": "", "stages": [told]}, PipelineJson)
     assert all(line.isprintable() for line in pipeline.listing().splitlines())
     assert pipeline.listing().count(PLAIN) == 3
-    change = ChangeJson("STAGE_RENAMED", FORGED, None, None)
-    assert all(line.isprintable() for line in change.lines())
+    difference = DifferenceJson(ChangeJson("STAGE_RENAMED", FORGED, None, None))
+    assert all(line.isprintable() for line in difference.lines())
 
 
 def test_wide_characters_stand_in_columns() -> None:

@@ -33,7 +33,7 @@ def test_a_token_that_was_made_lets_in_until_it_is_revoked(
             assert "stageline auth" in refused.err
     assert name not in shell.done("token", "list").out
     (listed,) = [each for each in shell.done("token", "list", "--all", "--json").json["tokens"] if each["name"] == name]
-    assert (listed["revokedBy"]["id"], listed["isGood"]) == ("robot", False)
+    assert (listed["revokedBy"]["id"], listed["isValid"]) == ("robot", False)
 
 
 def test_revoking_is_asked_for_on_a_terminal(shell: Shell, name: str) -> None:

@@ -24,7 +24,7 @@ mutation ($name: String!) {
 """
 ADD_SERVICE = """
 mutation ($environment: ID!, $name: String!, $type: ServiceType!, $run: String!) {
-  addService(environment: $environment, name: $name, type: $type, spec: {run: $run}) {
+  addService(environment: $environment, name: $name, type: $type, spec: {runCommand: $run}) {
     ... on PipelinePayload { changed }
   }
 }

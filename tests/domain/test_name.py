@@ -62,6 +62,10 @@ def test_a_name_is_not_empty(name: str) -> None:
         "\N{KHMER VOWEL INHERENT AQ}",
         "\N{TAG LATIN SMALL LETTER A}",
         "\N{HANGUL FILLER} \N{BRAILLE PATTERN BLANK}",
+        "\u2065",
+        "\ufff0\ufff8",
+        "\U00013439\U0001343f",
+        "\N{KHITAN SMALL SCRIPT FILLER}",
     ],
 )
 def test_a_name_shows_something(name: str) -> None:

@@ -48,7 +48,7 @@ PATH = "the path must begin with / and contain no spaces"
 BAD = {
     "an image and a context": (
         ServiceSpec(image="api", context="."),
-        "context",
+        "buildContext",
         ONE_SOURCE.format("image"),
     ),
     "an image and a Dockerfile": (
@@ -56,46 +56,50 @@ BAD = {
         "dockerfile",
         ONE_SOURCE.format("image"),
     ),
-    "an image and a run command": (ServiceSpec(image="api", run="./api"), "run", ONE_SOURCE.format("image")),
-    "an image and a directory": (ServiceSpec(image="api", directory="."), "directory", ONE_SOURCE.format("image")),
+    "an image and a run command": (ServiceSpec(image="api", run="./api"), "runCommand", ONE_SOURCE.format("image")),
+    "an image and a directory": (
+        ServiceSpec(image="api", directory="."),
+        "workingDirectory",
+        ONE_SOURCE.format("image"),
+    ),
     "a context and build commands": (
         ServiceSpec(context=".", build=("make",)),
-        "build",
-        ONE_SOURCE.format("context"),
+        "buildCommands",
+        ONE_SOURCE.format("buildContext"),
     ),
     "all three": (
         ServiceSpec(image="api", context=".", run="./api"),
-        "context",
+        "buildContext",
         ONE_SOURCE.format("image"),
     ),
-    "a Dockerfile without its context": (ServiceSpec(dockerfile="Dockerfile"), "dockerfile", "it needs a context"),
+    "a Dockerfile without its context": (ServiceSpec(dockerfile="Dockerfile"), "dockerfile", "it needs a buildContext"),
     "an empty image": (ServiceSpec(image=""), "image", "it is empty"),
-    "an empty context": (ServiceSpec(context=" "), "context", "it is empty"),
+    "an empty context": (ServiceSpec(context=" "), "buildContext", "it is empty"),
     "an empty Dockerfile": (ServiceSpec(context=".", dockerfile="\t"), "dockerfile", "it is empty"),
-    "an empty directory": (ServiceSpec(directory=""), "directory", "it is empty"),
-    "an empty run command": (ServiceSpec(run=" \n"), "run", "it is empty"),
-    "an empty build command": (ServiceSpec(build=("make", "")), "build", "it is empty"),
-    "an empty check": (ServiceSpec(health=Health(check=CommandCheck(command=""))), "health", "it is empty"),
-    "too many commands": (ServiceSpec(build=("make",) * 51), "build", "51 commands; at most 50 are allowed"),
+    "an empty directory": (ServiceSpec(directory=""), "workingDirectory", "it is empty"),
+    "an empty run command": (ServiceSpec(run=" \n"), "runCommand", "it is empty"),
+    "an empty build command": (ServiceSpec(build=("make", "")), "buildCommands", "it is empty"),
+    "an empty check": (ServiceSpec(health=Health(check=CommandCheck(command=""))), "healthCheck", "it is empty"),
+    "too many commands": (ServiceSpec(build=("make",) * 51), "buildCommands", "51 commands; at most 50 are allowed"),
     "too long an image": (ServiceSpec(image="x" * 10_001), "image", TEXT),
     "too long a value": (ServiceSpec(env=(Variable(name="A", value="x" * 10_001),)), "env", TEXT),
-    "too long a check": (ServiceSpec(health=Health(check=CommandCheck(command="x" * 10_001))), "health", TEXT),
-    "a NUL": (ServiceSpec(run="a\0b"), "run", TEXT),
+    "too long a check": (ServiceSpec(health=Health(check=CommandCheck(command="x" * 10_001))), "healthCheck", TEXT),
+    "a NUL": (ServiceSpec(run="a\0b"), "runCommand", TEXT),
     "a NUL in a value": (ServiceSpec(env=(Variable(name="A", value="\0"),)), "env", TEXT),
-    "a lone surrogate": (ServiceSpec(run="a\ud800"), "run", TEXT),
+    "a lone surrogate": (ServiceSpec(run="a\ud800"), "runCommand", TEXT),
     **{
         f"a control character in {field}": (spec, field, "control characters are not allowed")
         for field, spec in (
-            ("directory", ServiceSpec(directory="a\x1b[2Jb")),
+            ("workingDirectory", ServiceSpec(directory="a\x1b[2Jb")),
             ("image", ServiceSpec(image="redis:8\nv9 admin")),
-            ("context", ServiceSpec(context="\u202etxt")),
+            ("buildContext", ServiceSpec(context="\u202etxt")),
             ("dockerfile", ServiceSpec(context=".", dockerfile="a\tb")),
         )
     },
     "a lone surrogate in a value": (ServiceSpec(env=(Variable(name="A", value="\udfff"),)), "env", TEXT),
     "too much text": (
         ServiceSpec(build=("x" * 10_000,) * 10, run="x"),
-        "build",
+        "buildCommands",
         "all texts together may have at most 100,000 characters",
     ),
     "too many variables": (
@@ -120,32 +124,32 @@ BAD = {
     ),
     "a backoff without a wait": (
         ServiceSpec(backoff=Backoff(initial=0)),
-        "backoff.initial",
+        "backoff.initialSeconds",
         "0 is not between 0.01 and 86,400 seconds",
     ),
     "a backoff of more than a day": (
         ServiceSpec(backoff=Backoff(max=1e6)),
-        "backoff.max",
+        "backoff.maxSeconds",
         "1e+06 is not between 0.01 and 86,400 seconds",
     ),
     "too many retries": (ServiceSpec(retries=11), "retries", "11 is not between 0 and 10"),
-    "a path that begins nowhere": (ServiceSpec(ports=(80,), health=http("up")), "health", PATH),
-    "no path": (ServiceSpec(ports=(80,), health=http("")), "health", PATH),
-    "a path with a space": (ServiceSpec(ports=(80,), health=http("/a b")), "health", PATH),
-    "a path with a line of its own": (ServiceSpec(ports=(80,), health=http("/\r\nHost: other")), "health", PATH),
+    "a path that begins nowhere": (ServiceSpec(ports=(80,), health=http("up")), "healthCheck", PATH),
+    "no path": (ServiceSpec(ports=(80,), health=http("")), "healthCheck", PATH),
+    "a path with a space": (ServiceSpec(ports=(80,), health=http("/a b")), "healthCheck", PATH),
+    "a path with a line of its own": (ServiceSpec(ports=(80,), health=http("/\r\nHost: other")), "healthCheck", PATH),
     "a check of a port that is not there": (
         ServiceSpec(ports=(80,), health=http(port=1)),
-        "health",
+        "healthCheck",
         "the check uses port 1 (counted from 0), but the service has 1",
     ),
     "a check of a port below all": (
         ServiceSpec(ports=(80,), health=Health(check=TcpCheck(port=-1))),
-        "health",
+        "healthCheck",
         "the check uses port -1 (counted from 0), but the service has 1",
     ),
     "a check of a service without ports": (
         ServiceSpec(health=Health(check=TcpCheck())),
-        "health",
+        "healthCheck",
         "the check uses port 0 (counted from 0), but the service has 0",
     ),
 }
@@ -181,20 +185,27 @@ def test_a_variable_is_given_once() -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, 0.009, 86_400.1, math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize(
-    "field",
-    ["build_timeout", "deploy_timeout", "stop_grace", "health.interval", "health.timeout", "health.start_period"],
+    ("field", "name"),
+    [
+        ("build_timeout", "buildTimeoutSeconds"),
+        ("deploy_timeout", "deployTimeoutSeconds"),
+        ("stop_grace", "stopGraceSeconds"),
+        ("health.interval", "healthCheck.intervalSeconds"),
+        ("health.timeout", "healthCheck.timeoutSeconds"),
+        ("health.start_period", "healthCheck.startPeriodSeconds"),
+    ],
 )
-def test_every_time_has_its_limits(field: str, seconds: float) -> None:
+def test_every_time_has_its_limits(field: str, name: str, seconds: float) -> None:
     spec = ServiceSpec(health=Health(check=CommandCheck(command="true")))
     match field.split("."):
-        case ["health", name]:
+        case ["health", time]:
             assert spec.health is not None
-            spec = replace(spec, health=replace(spec.health, **{name: seconds}))
-        case [name]:
-            spec = replace(spec, **{name: seconds})
+            spec = replace(spec, health=replace(spec.health, **{time: seconds}))
+        case _:
+            spec = replace(spec, **{field: seconds})
     with pytest.raises(InvalidSpec) as caught:
         checked(spec)
-    assert caught.value == InvalidSpec(field=field, why=f"{seconds:g} is not between 0.01 and 86,400 seconds")
+    assert caught.value == InvalidSpec(field=name, why=f"{seconds:g} is not between 0.01 and 86,400 seconds")
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ import gc
 import sqlite3
 import threading
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from weakref import ref
 
 import msgspec
 import pytest
@@ -21,7 +22,7 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message
 
-from endpoint.execution.aside import AT_ONCE, Aside, ClientGone, encode_pieces, on_current_loop
+from endpoint.execution.aside import AT_ONCE, Aside, ClientGone, Departure, encode_pieces, on_current_loop
 from endpoint.execution.compiled.query import Call, CompiledQueries, _execute
 from endpoint.execution.cost import LONG_COST
 from endpoint.execution.persisted import PersistedDocuments
@@ -29,12 +30,14 @@ from endpoint.http.view import View
 from endpoint.identity import Credentials, Identity
 from gql.context import Application, Context
 from gql.contract import cursor as cursors
+from gql.document.pipeline import in_thread
 from gql.schema import schema
 from server.components import running
 from server.settings import Settings
 from store import ids
 from store.sqlite.log import SqliteLog
 from tests.gql.stageline import Stageline
+from tests.waiting import wait_until
 
 HERE, THERE = "a context on the node's loop", "the same context in the thread"
 
@@ -192,6 +195,45 @@ async def test_a_part_runs_on_the_loop_that_owns_it(aside: Aside[str]) -> None:
     assert await part.loop() is asyncio.get_running_loop()
 
 
+class Fault(Exception):
+    """The fault of some work."""
+
+
+async def fault_of(work: Awaitable[object]) -> "ref[Fault]":
+    try:
+        await work
+    except Fault as fault:
+        return ref(fault)
+    raise AssertionError("the work fails")
+
+
+@pytest.mark.usefixtures("no_collections")
+@pytest.mark.parametrize("departure", [None, asyncio.Event().wait])
+async def test_a_fault_is_freed_without_a_collection(aside: Aside[str], departure: Departure | None) -> None:
+    class Part:
+        async def fail(self) -> None:
+            raise Fault
+
+    part = on_current_loop(Part())
+
+    async def work(_: str) -> None:
+        await part.fail()
+
+    fault = await fault_of(aside.run(HERE, work, departure))
+    await asyncio.sleep(0)
+    wait_until(lambda: fault() is None, "the fault is freed")
+
+
+@pytest.mark.usefixtures("no_collections")
+async def test_a_fault_of_a_document_is_freed_without_a_collection() -> None:
+    def read() -> None:
+        raise Fault
+
+    fault = await fault_of(in_thread(read))
+    await asyncio.sleep(0)
+    wait_until(lambda: fault() is None, "the fault is freed")
+
+
 async def test_full_garbage_collections_are_postponed_while_a_long_query_runs(aside: Aside[str]) -> None:
     usual = gc.get_threshold()
 
@@ -224,7 +266,9 @@ PAGE = """query ($environment: ID!, $first: Int!) {
   pipelineHistory(environment: $environment, first: $first) { edges { node { id version message } } }
 }"""
 DIFFERENCE = """query ($environment: ID!, $to: Int!) {
-  pipelineDiff(environment: $environment, from: { version: 1 }, to: { version: $to }) { differences { message } }
+  pipelineDiff(environment: $environment, from: { version: 1 }, to: { version: $to }) {
+    differences { change { message } }
+  }
 }"""
 
 

@@ -36,7 +36,7 @@ def test_an_answer_contains_the_changes_up_to_its_cursor(environment: Environmen
         answer = environment.stageline.execute(ASKED, id=environment.id, atLeast=changed["cursor"])
         assert answer["pipeline"]["version"] >= changed["version"]
         listed = environment.stageline.query("history", first=1, atLeast=changed["cursor"])
-        assert listed["edges"][0]["node"]["position"] >= changed["version"]
+        assert listed["edges"][0]["node"]["logPosition"] >= changed["version"]
 
 
 @pytest.mark.parametrize("extensions", [None, {"long": True}], ids=["the short way", "the long way"])

@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections.abc import Sequence
 from typing import cast
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import pytest
 
@@ -89,5 +89,25 @@ async def test_a_batch_is_freed_when_it_is_done() -> None:
         assert isinstance(await context.together(load, 1), Value)
         await asyncio.sleep(0)
         assert not values
+    finally:
+        gc.enable()
+
+
+async def test_a_fault_of_a_batch_is_freed_when_all_fields_have_it() -> None:
+    class Fault(Exception):
+        pass
+
+    async def load(_: Context, keys: list[int]) -> Sequence[int]:
+        raise Fault
+
+    async def fail(context: Context) -> "list[ref[Fault]]":
+        found = await asyncio.gather(context.together(load, 1), context.together(load, 2), return_exceptions=True)
+        return [ref(each) for each in found if isinstance(each, Fault)]
+
+    gc.disable()
+    try:
+        first, second = await fail(Loads().context)
+        await asyncio.sleep(0)
+        assert first() is second() is None
     finally:
         gc.enable()

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
+from uuid import UUID
+from weakref import ref
 
 import pytest
 import uvicorn
@@ -13,21 +16,42 @@ from starlette.types import ASGIApp
 
 from endpoint.identity import Identity
 from endpoint.streams import broadcast, hub, ring, subscription
+from endpoint.streams.broadcast import Broadcast
 from endpoint.streams.subscription import SubscriptionOperation
 from tests.gql import stageline as stageline_
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, Data, Socket, Stageline, served
+from tests.waiting import wait_until
 
 EVENTS = """
 subscription ($environment: ID!, $after: String) {
-  pipelineEvents(environment: $environment, after: $after) { id cursor position version type message stage { name } }
+  pipelineEvents(environment: $environment, after: $after) {
+    id cursor logPosition version pipelineEventType message stage { name }
+  }
 }
 """
 DEPLOYMENT = """
 subscription ($deployment: ID!, $after: String) {
-  deploymentEvents(deployment: $deployment, after: $after) { cursor position type message service { name } attempt }
+  deploymentEvents(deployment: $deployment, after: $after) {
+    cursor logPosition deploymentEventType message service { name } attempt
+  }
 }
 """
+
+
+@pytest.fixture
+def broadcasts(monkeypatch: pytest.MonkeyPatch) -> list[ref[Broadcast]]:
+    """The broadcasts that start from now on, in order. Each ends with its last follower."""
+    started: list[ref[Broadcast]] = []
+    initialize = Broadcast.__init__
+
+    def recorded(self: Broadcast, *arguments: Any) -> None:
+        started.append(ref(self))
+        initialize(self, *arguments)
+
+    monkeypatch.setattr(Broadcast, "__init__", recorded)
+    monkeypatch.setattr(hub, "LINGER", 0)
+    return started
 
 
 @pytest.fixture
@@ -77,8 +101,8 @@ def test_an_event_is_rendered_once_for_all_followers(environment: Environment, r
     environment.do("deleteEnvironment")
     seen = [[*begun, *each] for begun, each in zip(seen, following, strict=True)]
     assert seen == [seen[0]] * 5
-    positions = [event(frame)["position"] for frame in seen[0]]
-    assert positions == [each["position"] for each in environment.events()]
+    positions = [event(frame)["logPosition"] for frame in seen[0]]
+    assert positions == [each["logPosition"] for each in environment.events()]
     assert rendered == positions
     for each in sockets:
         each.__exit__(None, None, None)
@@ -88,7 +112,7 @@ def test_a_client_that_reconnects_gets_the_rendered_payloads_after_its_cursor(
     environment: Environment, rendered: list[int]
 ) -> None:
     change(environment, 5)
-    whole = [event["position"] for event in environment.events()]
+    whole = [event["logPosition"] for event in environment.events()]
     with environment.stageline.socket() as opened:
         first = list(islice(frames(opened, EVENTS, environment=environment.id), len(whole)))
     for place in range(1, len(whole)):
@@ -106,10 +130,10 @@ def test_a_follower_with_an_earlier_cursor_than_the_first_gets_all_events(enviro
     with environment.stageline.socket() as late, environment.stageline.socket() as early:
         after = events[-2]["cursor"]
         short = frames(late, EVENTS, environment=environment.id, after=after)
-        assert event(next(short))["position"] == events[-1]["position"]
+        assert event(next(short))["logPosition"] == events[-1]["logPosition"]
         everything = frames(early, EVENTS, environment=environment.id)
-        seen = [event(frame)["position"] for frame in islice(everything, len(events))]
-        assert seen == [each["position"] for each in events]
+        seen = [event(frame)["logPosition"] for frame in islice(everything, len(events))]
+        assert seen == [each["logPosition"] for each in events]
         change(environment, 2)
         assert [event(next(short))["message"], event(next(short))["message"]] == [
             event(next(everything))["message"],
@@ -124,19 +148,19 @@ def test_the_cursor_of_an_answer_is_followed_without_a_gap_or_a_repeat(environme
             following = frames(opened, EVENTS, environment=environment.id, after=cursor)
             change(environment, 2)
             changes = [event(next(following)) for _ in range(2)]
-        assert [each["position"] for each in changes] == [each["position"] for each in environment.events()[-2:]]
+        assert [each["logPosition"] for each in changes] == [each["logPosition"] for each in environment.events()[-2:]]
 
 
 def test_a_finished_deployment_is_shared_to_its_end(environment: Environment, rendered: list[int]) -> None:
-    environment.add("api", build=["true"])
+    environment.add("api", buildCommands=["true"])
     over = environment.end(environment.do("deploy"))
     events = environment.stageline.everything("deploymentEvents", deployment=over["id"])
-    positions = [event["position"] for event in events]
+    positions = [event["logPosition"] for event in events]
     rendered.clear()
     for _ in range(3):
         with environment.stageline.socket() as opened:
             seen = list(frames(opened, DEPLOYMENT, deployment=over["id"]))
-            assert [event(frame)["position"] for frame in seen] == positions
+            assert [event(frame)["logPosition"] for frame in seen] == positions
             assert list(frames(opened, DEPLOYMENT, deployment=over["id"], after=over["cursor"])) == []
     assert rendered == positions
 
@@ -160,14 +184,15 @@ def test_identities_of_different_scopes_share_nothing(
     for scope in ("everything", "everything", "something"):
         monkeypatch.setattr(Identity, "scope", scope)
         with environment.stageline.socket() as opened:
-            assert event(next(frames(opened, EVENTS, environment=environment.id)))["position"] == first["position"]
-    assert rendered.count(first["position"]) == 2
+            assert (
+                event(next(frames(opened, EVENTS, environment=environment.id)))["logPosition"] == first["logPosition"]
+            )
+    assert rendered.count(first["logPosition"]) == 2
 
 
 def test_different_documents_and_variables_are_not_shared(environment: Environment) -> None:
-    chosen = (
-        "subscription ($id: ID!, $is: Boolean!) { pipelineEvents(environment: $id) { version type @include(if: $is) } }"
-    )
+    selected = "version pipelineEventType @include(if: $is)"
+    chosen = f"subscription ($id: ID!, $is: Boolean!) {{ pipelineEvents(environment: $id) {{ {selected} }} }}"
     for _ in range(2):
         for document, variables, first in [
             ("subscription ($id: ID!) { pipelineEvents(environment: $id) { version } }", {}, {"version": 1}),
@@ -182,7 +207,7 @@ def test_different_documents_and_variables_are_not_shared(environment: Environme
 def test_the_named_one_of_two_operations_is_followed(environment: Environment) -> None:
     document = """
     subscription A($id: ID!) { pipelineEvents(environment: $id) { version } }
-    subscription B($id: ID!) { pipelineEvents(environment: $id) { type } }
+    subscription B($id: ID!) { pipelineEvents(environment: $id) { pipelineEventType } }
     """
     for name, first in {"A": {"version": 1}, "B": {"type": "ENVIRONMENT_CREATED"}}.items():
         with environment.stageline.socket() as opened:
@@ -269,14 +294,14 @@ def test_a_later_follower_of_a_finished_replay_gets_the_events_in_between(
     events = environment.events()
     with environment.stageline.socket() as live, environment.stageline.socket() as opened:
         following = frames(live, EVENTS, environment=environment.id, after=events[-2]["cursor"])
-        assert event(next(following))["position"] == events[-1]["position"]
+        assert event(next(following))["logPosition"] == events[-1]["logPosition"]
         replay = list(islice(frames(opened, EVENTS, environment=environment.id), len(events)))
-        assert [event(frame)["position"] for frame in replay] == [each["position"] for each in events]
+        assert [event(frame)["logPosition"] for frame in replay] == [each["logPosition"] for each in events]
     change(environment, 20)
     events = environment.events()
     with environment.stageline.socket() as opened:
         seen = list(islice(frames(opened, EVENTS, environment=environment.id), len(events)))
-    assert [event(frame)["position"] for frame in seen] == [each["position"] for each in events]
+    assert [event(frame)["logPosition"] for frame in seen] == [each["logPosition"] for each in events]
 
 
 def test_a_finished_stream_ends_for_a_follower_from_far_behind(
@@ -284,15 +309,15 @@ def test_a_finished_stream_ends_for_a_follower_from_far_behind(
 ) -> None:
     """The live ring starts after the last event, so a replay never meets it."""
     monkeypatch.setattr(subscription, "NEAR", 1)
-    environment.add("api", build=["true"])
+    environment.add("api", buildCommands=["true"])
     over = environment.end(environment.do("deploy"))
     change(environment, 5)
     positions = [
-        each["position"] for each in environment.stageline.everything("deploymentEvents", deployment=over["id"])
+        each["logPosition"] for each in environment.stageline.everything("deploymentEvents", deployment=over["id"])
     ]
     for _ in range(2):
         with environment.stageline.socket() as opened:
-            seen = [event(frame)["position"] for frame in frames(opened, DEPLOYMENT, deployment=over["id"])]
+            seen = [event(frame)["logPosition"] for frame in frames(opened, DEPLOYMENT, deployment=over["id"])]
         assert seen == positions
 
 
@@ -301,9 +326,33 @@ def test_subscriptions_beyond_the_maximum_of_broadcasts_are_executed_alone(
 ) -> None:
     monkeypatch.setattr(hub, "BROADCASTS", 0)
     with environment.stageline.socket() as opened:
-        whole = [event["position"] for event in environment.events()]
+        whole = [event["logPosition"] for event in environment.events()]
         following = frames(opened, EVENTS, environment=environment.id)
-        assert [event(frame)["position"] for frame in islice(following, len(whole))] == whole
+        assert [event(frame)["logPosition"] for frame in islice(following, len(whole))] == whole
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_a_broadcast_without_followers_is_freed_without_a_collection(
+    tmp_path: Path, broadcasts: list[ref[Broadcast]]
+) -> None:
+    with served(tmp_path) as stageline:
+        environment = Environment(stageline)
+        with stageline.socket() as opened:
+            opened.subscribe("1", EVENTS, environment=environment.id)
+            assert opened.receive()["type"] == "next"
+        (ended,) = broadcasts
+        wait_until(lambda: ended() is None, "the broadcast is freed")
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_a_broadcast_that_failed_is_freed_without_a_collection(
+    tmp_path: Path, broadcasts: list[ref[Broadcast]]
+) -> None:
+    with served(tmp_path) as stageline, stageline.socket() as opened:
+        opened.subscribe("1", EVENTS, environment=f"environment_{UUID(int=0).hex}")
+        assert "errors" in str(opened.receive())
+        (failed,) = broadcasts
+        wait_until(lambda: failed() is None, "the broadcast is freed")
 
 
 def test_the_bytes_are_the_same_under_any_asgi_server(
@@ -368,7 +417,7 @@ def test_a_hundred_clients_that_lose_their_connections_resume_without_a_gap_or_a
         again = [stack.enter_context(stageline.socket()) for _ in cursors]
         for opened, cursor in zip(again, cursors, strict=True):
             opened.subscribe("1", EVENTS, environment=environment.id, after=cursor)
-        positions = [each["position"] for each in environment.events()]
+        positions = [each["logPosition"] for each in environment.events()]
         for number, opened in enumerate(again):
             expected = positions[1 + number % len(whole) :]
-            assert [opened.receive()["payload"]["data"]["pipelineEvents"]["position"] for _ in expected] == expected
+            assert [opened.receive()["payload"]["data"]["pipelineEvents"]["logPosition"] for _ in expected] == expected

@@ -99,7 +99,10 @@ class Real:
         self.ids = {"project": self.mutate("createProject", name="Shop")["id"]}
         made = self.mutate("createEnvironment", project=self.ids["project"], name="Production")
         self.ids["environment"] = environment = made["environment"]["id"]
-        for name, spec in [("api", {"run": "true", "ports": [0]}), ("job", {"run": "true", "build": ["true"]})]:
+        for name, spec in [
+            ("api", {"runCommand": "true", "ports": [0]}),
+            ("job", {"runCommand": "true", "buildCommands": ["true"]}),
+        ]:
             self.mutate("addService", environment=environment, name=name, type="JOB", spec=spec)
         self.mutate("skipService", environment=environment, service="api")
         self.ids["deployment"] = self.mutate("deploy", environment=environment)["id"]

@@ -95,7 +95,7 @@ def test_an_unreadable_database_is_unavailable_without_details(
 
 def test_a_fault_of_a_subscription_is_masked_and_ends_it(own: Stageline, caplog: pytest.LogCaptureFixture) -> None:
     environment = Environment(own)
-    environment.add("api", run="echo done")
+    environment.add("api", runCommand="echo done")
     over = environment.end(environment.do("deploy"))
     _damage(own, "output.db", "UPDATE chunks SET texts = 'nonsense'")
     with own.socket() as socket:

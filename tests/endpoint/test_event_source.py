@@ -100,9 +100,9 @@ def changed(server: Serving, environment: str, *names: str) -> None:
 
 
 def positions(server: Serving, environment: str) -> list[int]:
-    query = "query ($id: ID!) { pipelineEvents(environment: $id, first: 500) { edges { node { position } } } }"
+    query = "query ($id: ID!) { pipelineEvents(environment: $id, first: 500) { edges { node { logPosition } } } }"
     edges = server.execute(query, id=environment)["pipelineEvents"]["edges"]
-    return [edge["node"]["position"] for edge in edges]
+    return [edge["node"]["logPosition"] for edge in edges]
 
 
 def test_pages_of_the_own_and_an_allowed_origin_resume_without_a_gap_or_a_repeat(page: Page, tmp_path: Path) -> None:

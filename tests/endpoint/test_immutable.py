@@ -16,8 +16,8 @@ EACH_TIME = "private, no-cache"
 CORE = schema._schema
 NODE = cast("GraphQLInterfaceType", CORE.type_map["Node"])
 
-PIPELINE = "version cursor stages { name services { name type spec { run } } }"
-DIFF = "differences { message change { __typename } } from { version } to { stages { name } }"
+PIPELINE = "version cursor stages { name services { name type spec { runCommand } } }"
+DIFF = "differences { change { __typename message } } from { version } to { stages { name } }"
 PAST = f"pipelineSnapshot(environment: $id, at: {{version: 1}}) {{ {PIPELINE} }}"
 BETWEEN = "from: {version: 1}, to: {version: 2}"
 

@@ -145,7 +145,7 @@ def test_an_erased_name_is_in_no_answer(stageline: Stageline) -> None:
 
 
 def test_the_time_of_a_signed_head_is_that_of_the_answer(stageline: Stageline) -> None:
-    first, second = (stageline.execute("{ auditHead { at } }")["auditHead"]["at"] for _ in range(2))
+    first, second = (stageline.execute("{ logHead { signedAt } }")["logHead"]["signedAt"] for _ in range(2))
     assert first < second
 
 

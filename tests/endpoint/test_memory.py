@@ -1,7 +1,11 @@
 """Memory: the caches of a node are bounded in bytes, and are freed without a garbage collection."""
 
+import asyncio
 import gc
+import json
+import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -15,7 +19,7 @@ from msgspec import StructMeta, ValidationError, convert
 
 from cache.lru import Cache
 from endpoint.execution import documents, limits, persisted
-from endpoint.execution.compiled import compiler, selection
+from endpoint.execution.compiled import compiler
 from endpoint.execution.compiled import dropped as dropping
 from endpoint.execution.compiled import query as compiled
 from endpoint.execution.compiled.dropped import dropped
@@ -25,20 +29,10 @@ from endpoint.execution.holding import Holding, TooManyOpen
 from endpoint.execution.persisted import PersistedDocuments, sha256
 from gql.schema import schema
 from server import app
+from tests.endpoint.garbage import EVERY_KIND, PARTS, document
 from tests.gql.environment import Environment
 from tests.gql.stageline import Socket, served
-
-FIELDS = "stages { id name services { id name stage { id name } } }"
-
-PARTS = 20
-"""Fields of a document that can be compiled."""
-
-
-def document(number: int, parts: int = 46) -> str:
-    """Return a valid document of 5 KB, different for each number."""
-    fields = [f'a{part}: pipeline(environment: "{number:08}{part:024}") {{ {FIELDS} }}' for part in range(parts)]
-    return f"{{ {' '.join(fields)} }}"
-
+from tests.serving import ROOT
 
 COMPILED = CompiledQueries(schema)
 
@@ -122,37 +116,11 @@ def test_a_document_is_freed_without_a_collection() -> None:
         gc.enable()
 
 
-@pytest.mark.usefixtures("no_collections")
-@pytest.mark.parametrize(
-    "query",
-    [
-        document(1),
-        "{ nothing }",
-        "query ($n: Int) { projects(first: $n) { edges { ...F } } } fragment F on ProjectEdge { node { id } }",
-        "{ " + " ".join(f"a{number}: nothing" for number in range(30)) + " }",
-        "{ " + "a " * limits.MAX_TOKENS + " }",
-        "{ a { b ",
-        "{ a " * 600,
-    ],
-)
-def test_parsing_a_document_leaves_no_garbage(query: str) -> None:
-    schema.documents._parse(query)  # create what is cached
-    gc.collect()
-    schema.documents._parse(f"{query} #")
-    assert gc.collect() == 0
-
-
-@pytest.mark.usefixtures("no_collections")
-def test_reading_a_selection_leaves_no_garbage() -> None:
-    document_ = schema.documents.read(EVERY_KIND).document
-    operation = get_operation_ast(document_, None)
-    query = schema.core.query_type
-    assert operation is not None
-    assert query is not None
-    gc.collect()
-    assert selection.conditions(document_) == set()
-    assert "cursor" in selection.Selection(schema.core, document_, {}).fields(query, [operation.selection_set])
-    assert gc.collect() == 0
+def test_parsing_a_document_and_reading_its_selection_leave_no_garbage() -> None:
+    counted = subprocess.run(
+        [sys.executable, "-m", "tests.endpoint.garbage"], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    assert json.loads(counted.stdout) == {}
 
 
 def test_an_executed_document_is_freed_without_a_collection(tmp_path: Path) -> None:
@@ -196,6 +164,19 @@ def test_the_errors_of_a_document_keep_nothing_of_the_request(wrong: str) -> Non
     gone = ask()
     gc.collect()
     assert gone() is None
+
+
+async def test_long_documents_are_parsed_in_few_threads() -> None:
+    await asyncio.gather(*(schema.documents.ready(document(number)) for number in range(8)))
+    parsing = [each for each in threading.enumerate() if each.name.startswith("parser")]
+    assert 0 < len(parsing) <= documents.PARSERS
+
+
+def test_short_invalid_documents_are_few() -> None:
+    for number in range(100):
+        with suppress(GraphQLError):
+            schema.documents.read(f"{{ nothing{number} }}")
+    assert 0 < len(schema.documents.others) <= documents.OTHERS
 
 
 def test_invalid_documents_are_bounded_in_bytes_and_displace_no_valid_one() -> None:
@@ -243,26 +224,6 @@ class Cycle:
 
     def __init__(self) -> None:
         self.itself = self
-
-
-@pytest.fixture
-def no_collections() -> Iterator[None]:
-    """No automatic collections."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-EVERY_KIND = f"""{{
-  cursor @include(if: true)
-  projects(first: 5) {{ edges {{ node {{ __typename key: id id name }} }} }}
-  pipeline(environment: "x") {{ {FIELDS} again: {FIELDS} }}
-  history(first: 5) {{
-    edges {{ node {{ cursor stage {{ stageId name }} a: service {{ serviceId }} service {{ name }} }} }}
-  }}
-  node(id: "x") {{ __typename id ... on Project {{ name }} ... on Pipeline {{ version }} }}
-}}"""
 
 
 def compiled_query(text: str) -> CompiledQuery:

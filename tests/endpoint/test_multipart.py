@@ -66,7 +66,7 @@ def test_the_parts_have_the_payloads_of_a_websocket(environment: Environment, ac
         assert list(islice(following, count)) == [{"payload": payload} for payload in payloads]
         environment.do("deleteEnvironment")
         (last,) = following
-    assert last["payload"]["data"]["pipelineEvents"]["type"] == "ENVIRONMENT_DELETED"
+    assert last["payload"]["data"]["pipelineEvents"]["pipelineEventType"] == "ENVIRONMENT_DELETED"
 
 
 def test_an_idle_stream_is_kept_alive_by_empty_objects(

@@ -89,7 +89,7 @@ def test_a_stream_has_the_bytes_of_a_websocket_and_cursors_for_ids(environment: 
         assert [event["id"] for event in seen] == cursors
         environment.do("deleteEnvironment")
         last, end = events
-        assert json.loads(last["data"])["data"]["pipelineEvents"]["type"] == "ENVIRONMENT_DELETED"
+        assert json.loads(last["data"])["data"]["pipelineEvents"]["pipelineEventType"] == "ENVIRONMENT_DELETED"
         assert end == COMPLETE
 
 

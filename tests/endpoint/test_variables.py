@@ -31,7 +31,7 @@ mutation ($environments: [ID!]!) {
   applyPipelineToAll(environments: $environments, document: "stages: [{name: a}]") { ... on Refusal { code message } }
 }
 """
-DIFF = 'query ($text: String!) { documentDiff(environment: "x", document: $text) { message } }'
+DIFF = 'query ($text: String!) { documentDiff(environment: "x", document: $text) { to { version } } }'
 LISTS: dict[str, tuple[str, dict[str, object], str]] = {
     "DeploymentFilter.statuses": (
         DEPLOYMENTS,
@@ -45,7 +45,11 @@ LISTS: dict[str, tuple[str, dict[str, object], str]] = {
     "HistoryFilter.origins": (HISTORY, {"filter": {"origins": ["API"] * 101}}, "101 are given; at most 100"),
     "HistoryFilter.stages": (HISTORY, {"filter": {"stages": ["x"] * 101}}, "101 are given; at most 100"),
     "HistoryFilter.services": (HISTORY, {"filter": {"services": ["x"] * 101}}, "101 are given; at most 100"),
-    "ServiceSpecInput.build": (SERVICE, {"spec": {"build": ["x"] * 51}}, "51 commands; at most 50 are allowed"),
+    "ServiceSpecInput.buildCommands": (
+        SERVICE,
+        {"spec": {"buildCommands": ["x"] * 51}},
+        "51 commands; at most 50 are allowed",
+    ),
     "ServiceSpecInput.env": (
         SERVICE,
         {"spec": {"env": [{"name": "X", "value": ""}] * 201}},
@@ -205,9 +209,9 @@ def test_a_deeply_nested_cursor_is_invalid(server: Stageline) -> None:
 
 def test_documents_cost_by_their_length(server: Stageline) -> None:
     text = "#" * 1_000_000
-    one = "query ($text: String!) { a: documentDiff(environment: 1, document: $text) { message } }"
+    one = "query ($text: String!) { a: documentDiff(environment: 1, document: $text) { to { version } } }"
     assert server.ask(one, text=text)["errors"][0]["extensions"]["code"] == "ENVIRONMENT_NOT_FOUND"
-    diffs = (f"a{number}: documentDiff(environment: 1, document: $text) {{ message }}" for number in range(10))
+    diffs = (f"a{number}: documentDiff(environment: 1, document: $text) {{ to {{ version }} }}" for number in range(10))
     ten = f"query ($text: String!) {{ {' '.join(diffs)} }}"
     (error,) = server.ask(ten, text=text)["errors"]
     assert error["extensions"] == {"code": "QUERY_TOO_EXPENSIVE", "limit": 10_000, "actual": 10 * 500 + 10 * 5_000}

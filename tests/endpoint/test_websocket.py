@@ -253,7 +253,7 @@ def test_many_subscriptions_share_a_connection_and_end_one_by_one(environment: E
         assert socket.receive()["id"] == "b"
         environment.do("deleteEnvironment")
         last, complete = socket.receive(), socket.receive()
-        assert last["payload"]["data"]["pipelineEvents"]["type"] == "ENVIRONMENT_DELETED"
+        assert last["payload"]["data"]["pipelineEvents"]["pipelineEventType"] == "ENVIRONMENT_DELETED"
         assert complete == {"id": "b", "type": "complete"}
 
 

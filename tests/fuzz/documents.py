@@ -9,7 +9,7 @@ from tests.fuzz import odd
 COMMANDS = ("true", "exit 1", "echo done")
 """Commands of services: what is deployed is carried out on this machine, so no other command is ever sent."""
 
-KEYS = ("name", "type", "id", "isSkipped", "spec", "services", "stages", "homeOf", "concurrency", "description")
+KEYS = ("name", "type", "id", "isSkipped", "spec", "services", "stages", "defaultForType", "concurrency", "description")
 TAGS = ("!!binary", "!!set", "!!omap", "!!timestamp", "!!python/object:os.system", "!!float", "!x", "!!merge", "!<a>")
 
 
@@ -42,7 +42,12 @@ def _pipeline(chance: Random, *, is_odd: bool) -> object:
 
 
 def _service(chance: Random, name: str) -> object:
-    spec = {"run": chance.choice(COMMANDS), "build": [chance.choice(COMMANDS)], "ports": [0], "retries": 0}
+    spec = {
+        "runCommand": chance.choice(COMMANDS),
+        "buildCommands": [chance.choice(COMMANDS)],
+        "ports": [0],
+        "retries": 0,
+    }
     return {"name": name, "type": "JOB", "spec": spec, "isSkipped": chance.random() < 0.2}
 
 
@@ -53,14 +58,17 @@ def _yaml(chance: Random) -> str:
 stages:
   - name: "stage {stages[0]}"
     services:
-      - &job {{name: job-{chance.randrange(3)}, type: JOB, spec: {{run: "true", retries: {chance.randrange(3)}}}}}
+      - &job
+        name: job-{chance.randrange(3)}
+        type: JOB
+        spec: {{runCommand: "true", retries: {chance.randrange(3)}}}
   - name: stage {stages[1]}
     concurrency: {chance.choice(("1", "0x10", "0o7", "1:30", "1_0", "~", "yes"))}
     services:
       - name: job-{chance.randrange(3, 6)}
         type: JOB
         spec: &spec
-          run: echo done
+          runCommand: echo done
           env: {{A: "{chance.randrange(9)}"}}
       - {{<<: *job, name: job-x, spec: *spec}}
 """

@@ -276,10 +276,13 @@ def _aliases(chance: Random, world: World) -> Operation:
         (
             "__typename",
             "cursor",
-            "auditHead { hash }",
+            "logHead { hash }",
             f'pipeline(environment: "{_environment(world)}") {{ version }}',
             f'exportPipeline(environment: "{_environment(world)}")',
-            f'documentDiff(environment: "{_environment(world)}", document: "stages: [{{name: x}}]") {{ message }}',
+            (
+                f'documentDiff(environment: "{_environment(world)}", document: "stages: [{{name: x}}]")'
+                " { to { version } }"
+            ),
             "tokens { edges { node { id } } }",
             "history { edges { node { message } } }",
             "projects(first: 500) { edges { node { name } } }",
@@ -418,7 +421,7 @@ def _spec_list(chance: Random, world: World) -> Operation:
         {"ports": [1] * count},
         {"env": [{"name": f"A{number}", "value": ""} for number in range(count)]},
         {"env": [{"name": "A", "value": "x" * count}]},
-        {"build": ["true"] * count},
+        {"buildCommands": ["true"] * count},
     )
     text = """mutation ($e: ID!, $s: ServiceSpecInput) {
       editService(environment: $e, service: "job-0", spec: $s, dryRun: true) { ... on Refusal { message } } }"""

@@ -104,7 +104,8 @@ def document(chance: Random, world: World) -> Attack:
     given = {"environment": world.ids["environment"][chance.randrange(2)], "document": text}
     declared = "($environment: ID!, $document: String!, $dryRun: Boolean! = false)"
     if chance.random() < 0.5:
-        asked = f"query {declared} {{ documentDiff(environment: $environment, document: $document) {{ message }} }}"
+        difference = "documentDiff(environment: $environment, document: $document) { to { version } }"
+        asked = f"query {declared} {{ {difference} }}"
         asked = asked.replace(", $dryRun: Boolean! = false", "")
     else:
         asked = (

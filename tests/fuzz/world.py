@@ -38,7 +38,7 @@ def build(server: Serving) -> World:
     ]
     for environment in environments:
         for number in range(SERVICES):
-            spec = {"run": "echo done", "build": ["true"], "env": [{"name": "A", "value": "1"}]}
+            spec = {"runCommand": "echo done", "buildCommands": ["true"], "env": [{"name": "A", "value": "1"}]}
             _made(server, "addService", "id", environment=environment, name=f"job-{number}", type="JOB", spec=spec)
     deployment = _made(server, "deploy", "id", environment=environments[0])["id"]
     _wait_until_over(server, deployment)

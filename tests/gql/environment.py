@@ -43,7 +43,7 @@ class Environment:
 
     def add(self, name: str, type_: str = "JOB", **spec: object) -> str:
         """Adds a service, by itself one that has nothing to do; its id."""
-        pipeline = self.do("addService", name=name, type=type_, spec={"run": "true"} | spec)
+        pipeline = self.do("addService", name=name, type=type_, spec={"runCommand": "true"} | spec)
         added: str = next(each["id"] for each in services(pipeline) if each["name"] == name)
         return added
 
@@ -74,10 +74,10 @@ class Environment:
 
     def block(self) -> Data:
         """Starts a deployment that ends when it is let; its present state, which nothing changes meanwhile."""
-        self.add("gate", run=f'until [ -e "{self.gate}" ]; do sleep 0.02; done')
+        self.add("gate", runCommand=f'until [ -e "{self.gate}" ]; do sleep 0.02; done')
         deployment = self.do("deploy")
         for event in self.stageline.follow("deploymentEvents", deployment=deployment["id"]):
-            if event["type"] == "SERVICE_DEPLOY_STARTED":
+            if event["deploymentEventType"] == "SERVICE_DEPLOY_STARTED":
                 break
         return self.deployment(deployment)
 
@@ -155,4 +155,4 @@ def names(things: list[Any]) -> list[str]:
 
 
 def types(events: list[Data]) -> list[str]:
-    return [event["type"] for event in events]
+    return [value for event in events for name, value in event.items() if name.endswith("EventType")]

@@ -281,7 +281,7 @@ def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
     """Every field below *field*; of a link to a live object, or to a type that is *above* it, only id and name."""
     type_ = get_named_type(field.type)
     if isinstance(type_, GraphQLInterfaceType) and type_.name == "Event":
-        return _fields(type_, above)  # the kinds of events have fields of the same name and other types
+        return _fields(type_, above)  # the fields that all kinds of events have
     if _is_edge(field) and type_.name == "Actor":
         return "{ id name }"  # the rest is that of now
     if above and type_.name in LIVE and not is_list_type(get_nullable_type(field.type)):

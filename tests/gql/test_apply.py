@@ -13,22 +13,22 @@ from tests.gql.environment import APPLICATION, DATABASE, JOB, POLICY, STAGES, En
 from tests.gql.stageline import Data
 
 SPEC: Data = {
-    "directory": "/srv/api",
-    "build": ["make", "make test\nmake more"],
-    "run": "exec ./api",
+    "workingDirectory": "/srv/api",
+    "buildCommands": ["make", "make test\nmake more"],
+    "runCommand": "exec ./api",
     "env": [{"name": "MODE", "value": "é: 'x'\n"}, {"name": "A", "value": "yes"}, {"name": "N", "value": "1e5"}],
     "ports": [80, 0],
-    "health": {"http": {"path": "/health", "port": 1}, "startPeriod": 3.5},
-    "buildTimeout": 60.0,
+    "healthCheck": {"http": {"path": "/health", "portIndex": 1}, "startPeriodSeconds": 3.5},
+    "buildTimeoutSeconds": 60.0,
     "retries": 2,
 }
 DOCUMENT = """
 stages:
   - name: Stores            # comments may stand anywhere
-    homeOf: DATABASE
+    defaultForType: DATABASE
     concurrency: 1
     services:
-      - {name: Redis, type: DATABASE, spec: {image: "redis:7", ports: [6379], health: {tcp: {}}}}
+      - {name: Redis, type: DATABASE, spec: {image: "redis:7", ports: [6379], healthCheck: {tcp: {}}}}
   - name: Everything else
     description: In no order
     services:
@@ -36,7 +36,7 @@ stages:
         type: APPLICATION
         isSkipped: true
         spec:
-          run: ./api
+          runCommand: ./api
           env: {PORT: 80, DEBUG: "yes"}
 """
 
@@ -54,9 +54,14 @@ def export(environment: Environment, **options: object) -> str:
 def full(environment: Environment) -> Environment:
     environment.do("addService", name="api", type="APPLICATION", spec=SPEC)
     environment.do(
-        "addService", name="db", type="DATABASE", spec={"image": "postgres:17", "ports": [5432], "health": {"tcp": {}}}
+        "addService",
+        name="db",
+        type="DATABASE",
+        spec={"image": "postgres:17", "ports": [5432], "healthCheck": {"tcp": {}}},
     )
-    environment.do("addService", name="true", type="JOB", spec={"run": "true", "health": {"command": "test -e x"}})
+    environment.do(
+        "addService", name="true", type="JOB", spec={"runCommand": "true", "healthCheck": {"command": "test -e x"}}
+    )
     environment.do("skipService", service="db")
     environment.do("editStage", stage=JOB, name="third: stage", description="- a: b", policy={"concurrency": 2})
     return environment
@@ -108,11 +113,11 @@ def test_a_document_leaves_defaults_out(environment: Environment) -> None:
     environment.do("addService", name="api", type="JOB")
     environment.do("editStage", stage=DATABASE, description="")
     assert yaml.safe_load(export(environment))["stages"][:2] == [
-        {"name": DATABASE, "homeOf": "DATABASE"},
+        {"name": DATABASE, "defaultForType": "DATABASE"},
         {
             "name": JOB,
             "description": "Rename me to avoid default/legacy ordering",
-            "homeOf": "JOB",
+            "defaultForType": "JOB",
             "services": [{"name": "api", "type": "JOB"}],
         },
     ]
@@ -123,10 +128,14 @@ def test_a_pipeline_becomes_what_a_document_says(environment: Environment) -> No
     before = services(environment.pipeline)[0]
     applied = environment.do("applyPipeline", document=DOCUMENT)
     stores, rest = applied["stages"]
-    assert (stores["name"], stores["homeOf"], stores["policy"]) == ("Stores", "DATABASE", POLICY | {"concurrency": 1})
+    assert (stores["name"], stores["defaultForType"], stores["policy"]) == (
+        "Stores",
+        "DATABASE",
+        POLICY | {"concurrency": 1},
+    )
     assert rest["description"] == "In no order"
     (redis,), (api,) = stores["services"], rest["services"]
-    assert redis["spec"]["health"]["tcp"] == {"port": 0}
+    assert redis["spec"]["healthCheck"]["tcp"] == {"portIndex": 0}
     assert (api["id"], api["isSkipped"]) == (before["id"], True)
     assert api["spec"]["env"] == [{"name": "PORT", "value": "80"}, {"name": "DEBUG", "value": "yes"}]
     position = environment.stageline.position
@@ -162,8 +171,14 @@ def test_what_a_document_would_change_is_told(environment: Environment) -> None:
     ask = environment.stageline.query
     document = export(environment).replace(JOB, "Jobs")
     told = ask("documentDiff", environment=environment.id, document=document)
-    assert [change["message"] for change in told] == ["Jobs created at position 2", "JOB DEFAULT deleted"]
-    assert ask("documentDiff", environment=environment.id, document=export(environment)) == []
+    assert [each["change"]["message"] for each in told["differences"]] == [
+        "Jobs created at position 2",
+        "JOB DEFAULT deleted",
+    ]
+    assert [each["events"]["edges"] for each in told["differences"]] == [[], []]
+    assert (told["from"]["version"], told["to"]["version"]) == (environment.version, environment.version + 2)
+    assert names(told["to"]["stages"])[1] == "Jobs"
+    assert ask("documentDiff", environment=environment.id, document=export(environment))["differences"] == []
 
 
 @pytest.mark.parametrize(
@@ -261,7 +276,8 @@ def test_the_schema_of_documents_is_served_to_editors(environment: Environment) 
 
 def test_so_many_documents_wait_for_their_turn(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     stageline = environment.stageline
-    asked = "query ($id: ID!, $document: String!) { documentDiff(environment: $id, document: $document) { message } }"
+    field = "documentDiff(environment: $id, document: $document) { to { version } }"
+    asked = f"query ($id: ID!, $document: String!) {{ {field} }}"
     request: Data = {
         "json": {"query": asked, "variables": {"id": environment.id, "document": DOCUMENT}},
         "headers": {"authorization": f"Bearer {stageline.token}"},

@@ -21,7 +21,7 @@ def export(stageline: Stageline, after: str | None = None) -> list[bytes]:
 
 
 def signed(stageline: Stageline) -> tuple[SignedHead, str]:
-    answer = stageline.query("auditHead")
+    answer = stageline.query("logHead")
     public = answer.pop("publicKey")
     return convert(answer, SignedHead), public
 
@@ -30,9 +30,9 @@ def test_a_head_is_that_of_the_export_and_signed(stageline: Stageline) -> None:
     Environment(stageline)
     head, public = signed(stageline)
     assert head.is_signed_by(from_pem(public.encode()))
-    verifier = Verifier([head.position])
+    verifier = Verifier([head.log_position])
     verifier.take(export(stageline))
-    assert (verifier.findings, head.hash) == ([], verifier.running_at(head.position))
+    assert (verifier.findings, head.hash) == ([], verifier.running_at(head.log_position))
 
 
 def test_a_head_of_before_a_restart_is_found_after_it(own: Stageline) -> None:
@@ -41,9 +41,12 @@ def test_a_head_of_before_a_restart_is_found_after_it(own: Stageline) -> None:
     own.restart()
     after, public_after = signed(own)
     assert public == public_after
-    verifier = Verifier([before.position, after.position])
+    verifier = Verifier([before.log_position, after.log_position])
     verifier.take(export(own))
-    assert [before.hash, after.hash] == [verifier.running_at(before.position), verifier.running_at(after.position)]
+    assert [before.hash, after.hash] == [
+        verifier.running_at(before.log_position),
+        verifier.running_at(after.log_position),
+    ]
 
 
 def test_an_event_that_is_altered_in_the_database_is_found(own: Stageline) -> None:
@@ -54,11 +57,11 @@ def test_an_event_that_is_altered_in_the_database_is_found(own: Stageline) -> No
         database.execute("DROP TRIGGER stored_events_delete")
         database.execute("DELETE FROM stored_events WHERE rowid = (SELECT max(rowid) FROM stored_events)")
     own.start()
-    verifier = Verifier([head.position])
+    verifier = Verifier([head.log_position])
     verifier.take(export(own))
-    verifier.check(head.position, head.hash, "it was signed")
+    verifier.check(head.log_position, head.hash, "it was signed")
     (finding,) = verifier.findings
-    assert finding.position == head.position
+    assert finding.position == head.log_position
 
 
 def test_an_export_begins_where_it_is_asked_to(stageline: Stageline) -> None:

@@ -18,8 +18,8 @@ QUESTIONS = re.findall(
 @pytest.fixture
 def variables(environment: Environment) -> Data:
     """The shop that the guide asks about; its versions are those of the guide."""
-    environment.do("addService", name="Backend", type="APPLICATION", spec={"run": "./backend"})
-    environment.do("addService", name="Migrations", type="JOB", spec={"run": "true"})
+    environment.do("addService", name="Backend", type="APPLICATION", spec={"runCommand": "./backend"})
+    environment.do("addService", name="Migrations", type="JOB", spec={"runCommand": "true"})
     environment.do("editStage", stage=JOB, name="second stage", reason="a name of our own")
     environment.do("editStage", stage="second stage", name="third stage")
     environment.do("skipService", service="Backend")
@@ -29,7 +29,7 @@ def variables(environment: Environment) -> Data:
     assert (deployment["number"], deployment["status"]) == (12, "SUCCEEDED")
     environment.do("unskipService", service="Backend")
     environment.do(
-        "editService", service="Backend", spec={"run": "./backend", "ports": [8080]}, reason="open to the web"
+        "editService", service="Backend", spec={"runCommand": "./backend", "ports": [8080]}, reason="open to the web"
     )
     for position in (1, 4):
         environment.do("moveStage", stage=APPLICATION, to={"position": position})

@@ -23,15 +23,17 @@ packages = test_clients.packages
 HINTS = re.compile("no key could be generated|Heuristic Fragment Matching|Invalid undefined")
 """Hints of graphcache without a schema: it embeds objects that have no id, and guesses which fragments match them."""
 
-STAGES = "stages { id position name description services { id name type isSkipped stage { id name } spec { run } } }"
+STAGES = (
+    "stages { id position name description services { id name type isSkipped stage { id name } spec { runCommand } } }"
+)
 SNAPSHOT = """
   pipelineId version cursor environment { environmentId name project { id name } }
-  stages { stageId position name description services { serviceId name type isSkipped stageId spec { run } } }
+  stages { stageId position name description services { serviceId name type isSkipped stageId spec { runCommand } } }
 """
-STEP = "{ status attempt startedAt finishedAt reason }"
+STEP = "{ status attempt startedAt finishedAt failureReason }"
 RUN = f"""
   id number status action reason pipelineVersion environment {{ id name project {{ id name }} }}
-  failure {{ stage {{ stageId name }} service {{ serviceId name type }} phase reason }}
+  failure {{ stage {{ stageId name }} service {{ serviceId name type }} phase failureReason }}
   stages {{
     id stageId position name status stage {{ id name }}
     services {{
@@ -40,7 +42,7 @@ RUN = f"""
   }}
 """
 EVENT = """
-  id cursor position type message actor { id } reason version versionBefore project { id name }
+  id cursor logPosition pipelineEventType message actor { id } reason version versionBefore project { id name }
   token { tokenId name } environment { environmentId name } stage { stageId name } service { serviceId name type }
   change {
     type message stage { stageId name } service { serviceId name type }
@@ -88,7 +90,7 @@ query pinnedQuery($first: ID!) {
 
 query diffQuery($environment: ID!) {
   pipelineDiff(environment: $environment, from: { version: 5 }) {
-    from { SNAPSHOT } to { SNAPSHOT } differences { message events(first: 10) { edges { node { EVENT } } } }
+    from { SNAPSHOT } to { SNAPSHOT } differences { change { message } events(first: 10) { edges { node { EVENT } } } }
   }
 }
 
@@ -104,7 +106,8 @@ query stepsQuery($first: ID!) {
   deploymentEvents(deployment: $first, first: 100) {
     edges {
       node {
-        id type message deployment { deploymentId number } stage { stageId name } service { serviceId name type }
+        id deploymentEventType message deployment { deploymentId number }
+        stage { stageId name } service { serviceId name type }
       }
     }
   }
@@ -143,7 +146,7 @@ mutation dryMutation($environment: ID!) {
 query namesQuery($project: ID!) {
   project(id: $project) { id name isDeleted }
   actors(first: 50) { nodes { id name version } }
-  tokens(first: 50) { nodes { id name isGood revokedAt } }
+  tokens(first: 50) { nodes { id name isValid revokedAt } }
 }
 
 mutation dryProjectMutation($project: ID!) {
@@ -161,7 +164,7 @@ mutation dryActorMutation($actor: ID!) {
 mutation dryTokenMutation($good: ID!) {
   revokeToken(token: $good, dryRun: true) {
     __typename ... on TokenPayload {
-      changed token { id name isGood revokedAt } snapshot { tokenId name isGood actor { id name } issuedBy { id } }
+      changed token { id name isValid revokedAt } snapshot { tokenId name isValid actor { id name } issuedBy { id } }
     }
   }
 }
@@ -180,7 +183,7 @@ mutation againActorMutation($actor: ID!, $actorKey: String!, $once: String!) {
 
 mutation againTokenMutation($hash: String!) {
   issueToken(name: "revoked", hash: $hash, idempotencyKey: $hash) {
-    __typename ... on TokenPayload { changed token { id name isGood revokedAt } snapshot { tokenId name isGood } }
+    __typename ... on TokenPayload { changed token { id name isValid revokedAt } snapshot { tokenId name isValid } }
   }
 }
 """
@@ -197,10 +200,10 @@ def asked(variables: Data) -> list[Asked]:
 @pytest.fixture
 def lived(environment: Environment) -> list[Asked]:
     """Two deployments with different ends, between them new names, and after them a change."""
-    environment.add("api", run="echo served")
+    environment.add("api", runCommand="echo served")
     first = environment.end(environment.do("deploy"))
     environment.do("editStage", stage=JOB, name="Jobs")
-    environment.do("editService", service="api", name="backend", spec={"run": "exit 1"})
+    environment.do("editService", service="api", name="backend", spec={"runCommand": "exit 1"})
     second = environment.end(environment.do("deploy"))
     environment.do("moveService", service="backend", stage="DATABASE DEFAULT")
     environment.do("editService", service="backend", name="api")

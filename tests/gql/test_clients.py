@@ -19,8 +19,8 @@ from tests.serving import PATIENCE, ROOT, Serving, serving
 CLIENTS = ROOT / "tests/clients"
 
 EVENT = """
-  id cursor position version type recordedAt actor { id name } origin reason message
-  stage { stageId name } service { serviceId name type } phase attempt detail ports
+  id cursor logPosition version deploymentEventType recordedAt actor { id name } origin reason message
+  stage { stageId name } service { serviceId name type } phase attempt failureReason worker cancellation ports
 """
 SUBSCRIPTION = f"""
 subscription ($deployment: ID!, $after: String) {{
@@ -52,13 +52,13 @@ mutation ($environment: ID!) {
 # The last stage but one waits for a file, so that there is a middle in which clients are sure to be subscribed.
 GATE = 'until [ -e "gate-$STAGELINE_DEPLOYMENT_NUMBER" ]; do sleep 0.05; done'
 SERVICES: list[tuple[str, str, dict[str, object]]] = [
-    ("Redis", "DATABASE", {"build": ["echo built"], "run": "exec sleep 600"}),
-    ("DB", "DATABASE", {"run": "exec sleep 600"}),
-    ("Migrations", "JOB", {"build": ["echo one", "echo two"], "run": "echo migrated"}),
-    ("Gate", "JOB", {"run": GATE}),
-    ("Rabbitmq", "CONTAINER", {"build": ["true"], "run": "exec sleep 600"}),
-    ("Backend", "APPLICATION", {"build": ["echo built"], "run": "exec sleep 600"}),
-    ("Frontend", "APPLICATION", {"build": ["echo built"], "run": "exec sleep 600"}),
+    ("Redis", "DATABASE", {"buildCommands": ["echo built"], "runCommand": "exec sleep 600"}),
+    ("DB", "DATABASE", {"runCommand": "exec sleep 600"}),
+    ("Migrations", "JOB", {"buildCommands": ["echo one", "echo two"], "runCommand": "echo migrated"}),
+    ("Gate", "JOB", {"runCommand": GATE}),
+    ("Rabbitmq", "CONTAINER", {"buildCommands": ["true"], "runCommand": "exec sleep 600"}),
+    ("Backend", "APPLICATION", {"buildCommands": ["echo built"], "runCommand": "exec sleep 600"}),
+    ("Frontend", "APPLICATION", {"buildCommands": ["echo built"], "runCommand": "exec sleep 600"}),
 ]
 
 
@@ -206,10 +206,10 @@ def test_clients_get_the_events_that_a_query_gives_in_the_same_order(deployment:
     deployment.let_end()
     seen = one.events()
     assert seen == other.events() == deployment.events()
-    assert [event["position"] for event in seen] == sorted({event["position"] for event in seen})
-    assert seen[0]["type"] == "DEPLOYMENT_PLANNED"
-    assert seen[-1]["type"] == "DEPLOYMENT_SUCCEEDED"
-    deployed = [event["service"]["name"] for event in seen if event["type"] == "SERVICE_DEPLOYED"]
+    assert [event["logPosition"] for event in seen] == sorted({event["logPosition"] for event in seen})
+    assert seen[0]["deploymentEventType"] == "DEPLOYMENT_PLANNED"
+    assert seen[-1]["deploymentEventType"] == "DEPLOYMENT_SUCCEEDED"
+    deployed = [event["service"]["name"] for event in seen if event["deploymentEventType"] == "SERVICE_DEPLOYED"]
     assert sorted(deployed) == sorted(name for name, *_ in SERVICES)
 
 
@@ -232,7 +232,7 @@ def test_a_client_that_comes_late_gets_the_whole_story_and_its_end(deployment: L
     watch().events()
     late = watch().events()
     assert late == deployment.events()
-    assert late[-1]["type"] == "DEPLOYMENT_SUCCEEDED"
+    assert late[-1]["deploymentEventType"] == "DEPLOYMENT_SUCCEEDED"
 
 
 def test_a_client_outlives_the_server_without_missing_an_event(deployment: Live, watch: Watch) -> None:

@@ -27,7 +27,7 @@ class Lists:
     def __init__(self, stageline: Stageline) -> None:
         self.stageline = stageline
         self.environment = environment = Environment(stageline)
-        environment.add("printing", run="for line in one two three four five; do echo $line; done")
+        environment.add("printing", runCommand="for line in one two three four five; do echo $line; done")
         for number in range(2):
             stageline.do("createProject", name=f"{environment.project_name} {number}")
         for name in ("QA", "Staging", "Beta"):

@@ -7,7 +7,7 @@ from tests.gql.stageline import Data
 
 
 def test_a_deployment_is_planned_at_once_and_carried_out(environment: Environment) -> None:
-    environment.add("migrate", build=["true"])
+    environment.add("migrate", buildCommands=["true"])
     environment.add("later")
     environment.do("skipService", service="later")
     planned = environment.do("deploy", reason="because")
@@ -33,14 +33,14 @@ def test_a_deployment_is_planned_at_once_and_carried_out(environment: Environmen
 
 
 def test_a_failed_deployment_says_which_step_failed_and_why(environment: Environment) -> None:
-    environment.add("db", "DATABASE", build=["exit 3"])
+    environment.add("db", "DATABASE", buildCommands=["exit 3"])
     environment.add("api")
     over = environment.end(environment.do("deploy"))
     assert over["status"] == "FAILED"
     failure = over["failure"]
     assert (failure["stage"]["name"], failure["service"]["name"], failure["phase"]) == (DATABASE, "db", "BUILD")
-    assert "3" in failure["reason"]
-    assert over["stages"][0]["services"][0]["build"]["reason"] == failure["reason"]
+    assert "3" in failure["failureReason"]
+    assert over["stages"][0]["services"][0]["build"]["failureReason"] == failure["failureReason"]
     assert [stage["status"] for stage in over["stages"]] == ["FAILED", "CANCELLED", "CANCELLED", "CANCELLED"]
 
 
@@ -48,16 +48,16 @@ def test_a_failed_deployment_says_which_step_failed_and_why(environment: Environ
     ("selected", "given"),
     [
         ("number status", {}),
-        ("failure { reason phase }", {}),
+        ("failure { failureReason phase }", {}),
         ("... on Deployment { ...Steps }", {}),
         ("number stages @include(if: $yes) { name status }", {"yes": True}),
         ("number stages @include(if: $yes) { name status }", {"yes": False}),
-        ("n: number s: stages { services { build { reason } } }", {}),
+        ("n: number s: stages { services { build { failureReason } } }", {}),
         ("...Steps ...Steps pipeline { stages { name } }", {}),
     ],
 )
 def test_a_listed_deployment_says_what_it_says_alone(environment: Environment, selected: str, given: Data) -> None:
-    environment.add("db", "DATABASE", build=["exit 3"])
+    environment.add("db", "DATABASE", buildCommands=["exit 3"])
     over = environment.end(environment.do("deploy"))
     given = {"of": environment.id, "id": over["id"], "yes": False} | given
     document = f"""query ($of: ID!, $id: ID!, $yes: Boolean!) {{
@@ -132,8 +132,8 @@ def test_a_forced_cancellation_stops_what_runs(environment: Environment) -> None
     over = environment.end(running)
     assert (over["status"], over["cancellation"]) == ("CANCELLED", "FORCED")
     assert over["stages"][1]["services"][0]["status"] == "CANCELLED"
-    asked = [event for event in _events(environment, over) if event["type"] == "CANCELLATION_REQUESTED"]
-    assert [event["detail"] for event in asked] == ["SAFE", "FORCED"]
+    asked = [event for event in _events(environment, over) if event["deploymentEventType"] == "CANCELLATION_REQUESTED"]
+    assert [event["cancellation"] for event in asked] == ["SAFE", "FORCED"]
 
 
 def test_a_busy_environment_is_deleted_when_it_is_no_longer(environment: Environment) -> None:

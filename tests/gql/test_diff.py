@@ -1,13 +1,17 @@
 """What differs between two moments of a pipeline, and which events made it so."""
 
-from tests.gql.environment import APPLICATION, DATABASE, JOB, Environment, snapshot, types
+import json
+
+from tests.gql.environment import APPLICATION, DATABASE, JOB, Environment, snapshot
 from tests.gql.stageline import Data
 
 SINCE = """
 query ($deployment: ID!) {
   deployment(id: $deployment) {
     pipeline { version stages { name services { name } } }
-    changedSince { from { version } to { version } differences { message events { edges { node { message } } } } }
+    changedSince {
+      from { version } to { version } differences { change { message } events { edges { node { message } } } }
+    }
   }
 }
 """
@@ -19,7 +23,7 @@ def diff(environment: Environment, **moments: object) -> Data:
 
 
 def messages(differences: list[Data]) -> list[str]:
-    return [difference["message"] for difference in differences]
+    return [difference["change"]["message"] for difference in differences]
 
 
 def made_by(difference: Data) -> list[str]:
@@ -31,8 +35,8 @@ def test_the_fewest_changes_are_told_each_with_the_events_that_made_it(environme
     environment.add("web")
     before = environment.version
     environment.do("moveService", service="api", stage=DATABASE)
-    environment.do("editService", service="api", spec={"run": "./api"})
-    environment.do("editService", service="api", spec={"run": "./api", "ports": [80]})
+    environment.do("editService", service="api", spec={"runCommand": "./api"})
+    environment.do("editService", service="api", spec={"runCommand": "./api", "ports": [80]})
     environment.do("moveService", service="api", stage=APPLICATION)
     environment.do("skipService", service="web")
     environment.do("unskipService", service="web")
@@ -44,7 +48,7 @@ def test_the_fewest_changes_are_told_each_with_the_events_that_made_it(environme
     assert messages(found["differences"]) == [
         "JOB DEFAULT moved from position 2 to 1",
         "Tests created at position 5",
-        "api: specification changed: run: true → ./api; ports: – → 80",
+        "api: specification changed: runCommand: true → ./api; ports: – → 80",
         "api moved from JOB DEFAULT to APPLICATION DEFAULT",
     ]
     moved, tests, configured, placed = found["differences"]
@@ -52,9 +56,9 @@ def test_the_fewest_changes_are_told_each_with_the_events_that_made_it(environme
     assert made_by(tests) == ["Checks renamed to Tests", "Checks created at position 5"]
     assert made_by(configured) == [
         "api: specification changed: ports: – → 80",
-        "api: specification changed: run: true → ./api",
+        "api: specification changed: runCommand: true → ./api",
     ]
-    assert [field["field"] for field in configured["change"]["fields"]] == ["ports", "run"]
+    assert [field["field"] for field in configured["change"]["fields"]] == ["ports", "runCommand"]
     assert made_by(placed) == [
         "api moved from DATABASE DEFAULT to APPLICATION DEFAULT",
         "api moved from JOB DEFAULT to DATABASE DEFAULT",
@@ -66,7 +70,7 @@ def test_a_diff_goes_backward_too_and_names_the_same_events(environment: Environ
     environment.do("deleteStage", stage=JOB)
     back = diff(environment, **{"from": {"version": 6}, "to": {"version": 5}})
     (difference,) = back["differences"]
-    assert types([difference["change"]]) == ["STAGE_CREATED"]
+    assert difference["change"]["type"] == "STAGE_CREATED"
     assert made_by(difference) == ["JOB DEFAULT deleted"]
     assert diff(environment, **{"from": {"version": 6}})["differences"] == []
 
@@ -130,3 +134,14 @@ def test_a_moment_that_never_was_is_refused(environment: Environment) -> None:
         assert found == {"code": code, "message": message}
     nowhere = error("pipelineDiff", environment="nowhere", **{"from": {"version": 1}})
     assert nowhere["code"] == "ENVIRONMENT_NOT_FOUND"
+
+
+def test_the_values_of_a_changed_field_have_the_names_of_the_api(environment: Environment) -> None:
+    environment.add("api")
+    before = environment.version
+    check = {"tcp": {"portIndex": 0}, "startPeriodSeconds": 5.0}
+    environment.do("editService", service="api", spec={"runCommand": "true", "ports": [80], "healthCheck": check})
+    (difference,) = diff(environment, **{"from": {"version": before}})["differences"]
+    values = {each["field"]: json.loads(each["after"]) for each in difference["change"]["fields"]}
+    assert values.keys() == {"ports", "healthCheck"}
+    assert {name: values["healthCheck"][name] for name in check} == check

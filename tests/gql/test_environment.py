@@ -5,7 +5,7 @@ def test_a_new_environment_has_the_four_default_stages(environment: Environment)
     made = environment.stageline.do("createEnvironment", project=environment.project, name="Staging", concurrency=3)
     assert made.pop("__typename") == "Pipeline"
     assert names(made["stages"]) == STAGES
-    assert [stage["homeOf"] for stage in made["stages"]] == ["DATABASE", "JOB", "CONTAINER", "APPLICATION"]
+    assert [stage["defaultForType"] for stage in made["stages"]] == ["DATABASE", "JOB", "CONTAINER", "APPLICATION"]
     assert {stage["description"] for stage in made["stages"]} == {"Rename me to avoid default/legacy ordering"}
     assert [stage["position"] for stage in made["stages"]] == [1, 2, 3, 4]
     about = made["environment"]
@@ -65,7 +65,7 @@ def test_a_deleted_environment_leaves_the_list_and_its_name_free_and_its_history
     assert stageline.query("environment", project=project, name="Production") is None
     assert environment.pipeline["version"] == deleted["version"]
     assert environment.events()[:-1] == events
-    assert environment.events()[-1]["type"] == "ENVIRONMENT_DELETED"
+    assert environment.events()[-1]["pipelineEventType"] == "ENVIRONMENT_DELETED"
     again = stageline.do("createEnvironment", project=project, name="Production")
     assert stageline.everything("environments", project=project) == [again["environment"]]
 

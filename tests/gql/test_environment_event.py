@@ -19,10 +19,10 @@ from tests.gql.test_event import lost
 FOLLOW = """
 subscription ($environment: ID!, $after: String) {
   environmentEvents(environment: $environment, after: $after) {
-    __typename id cursor position version message
-    ... on PipelineEvent { happened: type }
-    ... on DeploymentEvent { did: type deployment { deploymentId number } }
-    ... on QueueEvent { queued: type deployment { deploymentId number } }
+    __typename id cursor logPosition version message
+    ... on PipelineEvent { pipelineEventType }
+    ... on DeploymentEvent { deploymentEventType deployment { deploymentId number } }
+    ... on QueueEvent { queueEventType deployment { deploymentId number } }
   }
 }
 """
@@ -50,7 +50,7 @@ def written(environment: Environment) -> list[int]:
         environment.stageline.everything("deploymentEvents", deployment=deployment["id"])
         for deployment in environment.deployments()
     ]
-    return sorted([event["position"] for events in lists for event in events] + queue_positions(environment))
+    return sorted([event["logPosition"] for events in lists for event in events] + queue_positions(environment))
 
 
 @pytest.mark.parametrize("kept", [feed.TAIL_SIZE, 4], ids=["from memory", "from the store"])
@@ -70,8 +70,8 @@ def test_an_environments_events_come_in_one_order_from_every_cursor_until_it_is_
     other.end(other.do("deploy"))
     environment.do("deleteEnvironment")
     events = before + list(live)
-    assert [event["position"] for event in events] == written(environment)
-    assert events[-1]["happened"] == "ENVIRONMENT_DELETED"
+    assert [event["logPosition"] for event in events] == written(environment)
+    assert events[-1]["pipelineEventType"] == "ENVIRONMENT_DELETED"
     told = [event for event in events if "deployment" in event]
     ids = {(event["deployment"]["deploymentId"], event["deployment"]["number"]) for event in told}
     assert ids == {(each["id"], each["number"]) for each in environment.deployments()}
@@ -84,8 +84,8 @@ def test_it_can_be_followed_from_the_cursor_of_any_answer(environment: Environme
     over = environment.end(environment.do("deploy")) if environment.add("api") else {}
     moved = environment.do("createStage", name="Checks")
     closed, first = islice(follow(environment, over["cursor"]), 2)
-    assert (closed["queued"], closed["deployment"]["number"]) == ("DEPLOYMENT_CLOSED", 1)
-    assert (first["happened"], first["version"]) == ("STAGE_CREATED", moved["version"])
+    assert (closed["queueEventType"], closed["deployment"]["number"]) == ("DEPLOYMENT_CLOSED", 1)
+    assert (first["pipelineEventType"], first["version"]) == ("STAGE_CREATED", moved["version"])
 
 
 def test_what_happens_in_the_queue_is_told(environment: Environment) -> None:
@@ -99,7 +99,9 @@ def test_what_happens_in_the_queue_is_told(environment: Environment) -> None:
     environment.let_end(running)
     environment.end(waiting)
     environment.do("deleteEnvironment")
-    told = [(each["queued"], each["message"]) for each in follow(environment, cursor) if "queued" in each]
+    told = [
+        (each["queueEventType"], each["message"]) for each in follow(environment, cursor) if "queueEventType" in each
+    ]
     assert told == [
         ("DEPLOYMENT_REQUESTED", "deployment 2 put into the queue"),
         ("DEPLOYMENT_MERGED", "deployment 2 requested once more while it waits: one deployment for both"),

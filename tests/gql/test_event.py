@@ -14,7 +14,7 @@ from tests.gql.stageline import Data, Stageline, document
 
 def test_a_deployment_that_is_over_is_replayed_from_every_cursor(environment: Environment) -> None:
     stageline = environment.stageline
-    environment.add("api", build=["true"])
+    environment.add("api", buildCommands=["true"])
     over = environment.end(environment.do("deploy"))
     events = stageline.everything("deploymentEvents", deployment=over["id"])
     assert types(events)[0] == "DEPLOYMENT_PLANNED"
@@ -59,7 +59,7 @@ def test_an_environment_is_followed_until_it_is_deleted(environment: Environment
 
 def test_the_cursor_of_an_answer_is_a_place_to_follow_from(environment: Environment) -> None:
     cursor = environment.pipeline["cursor"]
-    added = environment.do("addService", name="api", type="JOB", spec={"run": "true"})
+    added = environment.do("addService", name="api", type="JOB", spec={"runCommand": "true"})
     following = environment.stageline.follow("pipelineEvents", environment=environment.id, after=cursor)
     assert types(list(islice(following, 2))) == ["SERVICE_ADDED", "SERVICE_MOVED"]
     over = environment.end(environment.do("deploy"))
@@ -117,7 +117,7 @@ def test_a_cursor_beyond_the_end_of_the_log_is_refused_though_others_follow(
 def test_a_cursor_that_is_none_of_this_log_is_an_error_and_the_end(
     environment: Environment, field: str, spoil: Callable[[str], str]
 ) -> None:
-    environment.add("api", run="echo done")
+    environment.add("api", runCommand="echo done")
     over = environment.end(environment.do("deploy"))
     subject = {"environment": environment.id} if field == "pipelineEvents" else {"deployment": over["id"]}
     cursor = environment.stageline.query(field, first=1, **subject)["edges"][0]["cursor"]

@@ -13,7 +13,7 @@ from tests.serving import PATIENCE, Serving, serving
 
 EVENTS = """
 subscription ($environment: ID!, $after: String) {
-  pipelineEvents(environment: $environment, after: $after) { cursor position }
+  pipelineEvents(environment: $environment, after: $after) { cursor logPosition }
 }
 """
 WRAPPED = """

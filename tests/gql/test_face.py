@@ -5,11 +5,12 @@ import dataclasses
 import pytest
 from msgspec import Struct
 from msgspec.structs import fields
+from strawberry.utils.str_converters import to_camel_case
 
 from domain.pipeline.environment import EnvironmentPolicy
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
-from domain.spec import Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
+from domain.spec import NAMES, Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
 from gql.document import pipeline as documents
 from gql.document import spec as spec_documents
 from gql.types import environment as environments
@@ -47,23 +48,24 @@ FACES: list[tuple[type[Struct], list[type]]] = [
     (EnvironmentPolicy, [environments.EnvironmentPolicy, environments.EnvironmentPolicyInput]),
     (StagePolicy, [stages.StagePolicy, stages.StagePolicyInput, documents.StageDocument]),
     (ServiceSpec, [specs.ServiceSpec, specs.ServiceSpecInput, spec_documents.SpecDocument]),
-    (Health, [specs.Health, specs.HealthInput, spec_documents.HealthDocument]),
+    (Health, [specs.HealthCheck, specs.HealthCheckInput, spec_documents.HealthCheckDocument]),
     (Backoff, [specs.Backoff, specs.BackoffInput, spec_documents.BackoffDocument]),
     (HttpCheck, [specs.HttpCheck, specs.HttpCheckInput, spec_documents.HttpCheckDocument]),
     (TcpCheck, [specs.TcpCheck, specs.TcpCheckInput, spec_documents.TcpCheckDocument]),
-    (Variable, [specs.Variable, specs.VariableInput, spec_documents.VariableDocument]),
+    (Variable, [specs.EnvironmentVariable, specs.EnvironmentVariableInput, spec_documents.EnvironmentVariableDocument]),
 ]
 
 
 def _names(face: type) -> set[str]:
     if issubclass(face, Struct):
-        return {field.name for field in fields(face)}
-    return set(face.__dataclass_fields__)  # type: ignore[attr-defined]  # strawberry makes them dataclasses
+        return {field.encode_name for field in fields(face)}
+    names = face.__dataclass_fields__  # type: ignore[attr-defined]  # strawberry makes them dataclasses
+    return {to_camel_case(name) for name in names}
 
 
 @pytest.mark.parametrize(("struct", "faces"), FACES, ids=[struct.__name__ for struct, _ in FACES])
 def test_every_face_has_every_field(struct: type[Struct], faces: list[type]) -> None:
-    wanted = {field.name for field in fields(struct)}
+    wanted = {NAMES.get(field.name, to_camel_case(field.name)) for field in fields(struct)}
     if struct is Health:
         wanted = wanted - {"check"} | set(CHECKS.values())
     missing = {f"{face.__module__}.{face.__name__}": sorted(wanted - _names(face)) for face in faces}
@@ -82,16 +84,18 @@ def test_the_samples_set_every_field(sample: Struct) -> None:
 def _input(spec: ServiceSpec) -> specs.ServiceSpecInput:
     """Return the input with the values of the GraphQL type."""
     shown = specs.from_domain(spec)
-    health = shown.health
+    health = shown.health_check
     assert health is not None
     return specs.ServiceSpecInput(
         **{
             field.name: getattr(shown, field.name)
             for field in dataclasses.fields(shown)
-            if field.name not in ("health", "backoff")
+            if field.name not in ("health_check", "backoff")
         },
         backoff=specs.BackoffInput(**dataclasses.asdict(shown.backoff)),
-        health=specs.HealthInput(**{field.name: getattr(health, field.name) for field in dataclasses.fields(health)}),
+        health_check=specs.HealthCheckInput(
+            **{field.name: getattr(health, field.name) for field in dataclasses.fields(health)}
+        ),
     )
 
 

@@ -35,7 +35,7 @@ def _numbers(environment: Environment, **filter: object) -> list[int]:
 def test_deployments_are_listed_by_status_action_actor_and_time(environment: Environment) -> None:
     environment.add("good")
     first = environment.end(environment.do("deploy"))
-    environment.add("bad", run="false")
+    environment.add("bad", runCommand="false")
     second = environment.end(environment.do("deploy"))
     environment.do("removeService", service="bad")
     third = environment.end(environment.do("deploy"))

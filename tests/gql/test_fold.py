@@ -37,9 +37,9 @@ def fold(pipeline: Data, event: Data) -> Data:
                 "policy": {"concurrency": None, "onFailure": None, "always": False},
                 "services": [],
             }
-            made |= {name: change[name] for name in ("name", "description", "homeOf")}
+            made |= {name: change[name] for name in ("name", "description", "defaultForType")}
             stages.insert(change["toPosition"] - 1, made)
-        case "StageRenamed" | "StageDescribed" | "StagePolicyChanged" | "StageHomeChanged", dict(stage):
+        case "StageRenamed" | "StageDescribed" | "StagePolicyChanged" | "StageDefaultChanged", dict(stage):
             stage |= {name: value for name, value in change.items() if name in stage and name not in ("stage", "type")}
         case "StageMoved", dict(stage):
             stages.remove(stage)
@@ -70,7 +70,7 @@ def fold(pipeline: Data, event: Data) -> Data:
 
 
 def test_the_changes_of_a_subscription_lead_from_a_snapshot_to_now(environment: Environment) -> None:
-    environment.add("first", run="echo first")
+    environment.add("first", runCommand="echo first")
     begin = snapshot(environment.pipeline)
     story = _story(environment)
     folded, after = begin, begin["cursor"]
@@ -96,7 +96,7 @@ def test_an_event_is_the_same_wherever_it_is_met(environment: Environment) -> No
 
 def test_a_move_among_a_thousand_services_sends_less_than_two_kilobytes(environment: Environment) -> None:
     """The event with all its fields: a client folds it, and needs no whole pipeline."""
-    some = [{"name": f"job {number}", "type": "JOB", "spec": {"run": "true"}} for number in range(1000)]
+    some = [{"name": f"job {number}", "type": "JOB", "spec": {"runCommand": "true"}} for number in range(1000)]
     stages = [{"name": "Jobs", "services": some}, {"name": "Later", "services": []}]
     pipeline = environment.do("applyPipeline", document=json.dumps({"stages": stages}))
     environment.do("moveService", service="job 500", stage="Later")

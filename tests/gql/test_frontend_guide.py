@@ -74,7 +74,7 @@ def test_its_documents_are_answered(environment: Environment) -> None:
     with environment.stageline.socket() as socket:
         socket.subscribe("1", DOCUMENTS["Events"], environment=environment.id, after=shown["cursor"])
         event = socket.receive()["payload"]["data"]["environmentEvents"]
-    assert event["pipelineEvent"] == "STAGE_CREATED"
+    assert event["pipelineEventType"] == "STAGE_CREATED"
 
 
 def test_its_page_of_a_project_is_one_query_and_one_subscription(environment: Environment) -> None:
@@ -109,7 +109,7 @@ def test_its_clients_resume_after_torn_connections_and_a_restart(programs: Path,
         lines += client.stdout
     patience.cancel()
     seen = [json.loads(line)["deploymentEvents"] for line in lines]
-    assert [event["position"] for event in seen] == [event["position"] for event in deployment.events()]
+    assert [event["logPosition"] for event in seen] == [event["logPosition"] for event in deployment.events()]
 
 
 RETRIES = """

@@ -218,11 +218,11 @@ def test_a_page_of_environments_follows_one_subscription(environment: Environmen
 def test_a_page_of_tokens_follows_one_subscription(environment: Environment) -> None:
     stageline = environment.stageline
     with stageline.socket() as opened:
-        opened.subscribe("1", "subscription { tokens(first: 500) { nodes { name isGood actor { name } } } }")
+        opened.subscribe("1", "subscription { tokens(first: 500) { nodes { name isValid actor { name } } } }")
         before = opened.receive()["payload"]["data"]["tokens"]["nodes"]
         digest = hashlib.sha256(environment.id.encode()).hexdigest()
         made = stageline.do("issueToken", name="followed", hash=digest)
         issued = opened.receive()["payload"]["data"]["tokens"]["nodes"]
         assert [each["name"] for each in issued[len(before) :]] == ["followed"]
         stageline.do("revokeToken", token=made["id"])
-        assert not opened.receive()["payload"]["data"]["tokens"]["nodes"][-1]["isGood"]
+        assert not opened.receive()["payload"]["data"]["tokens"]["nodes"][-1]["isValid"]

@@ -19,10 +19,10 @@ def messages(events: list[Data]) -> list[str]:
 
 @pytest.fixture
 def lived(environment: Environment) -> Environment:
-    environment.add("Backend", "APPLICATION", run="./backend")
+    environment.add("Backend", "APPLICATION", runCommand="./backend")
     environment.do("editStage", stage=JOB, name="third stage", reason="it is the third")
     environment.do("moveService", service="Backend", stage="third stage", reason="Überholt die Datenbank")
-    environment.do("editService", service="Backend", spec={"run": "./backend", "ports": [80], "retries": 2})
+    environment.do("editService", service="Backend", spec={"runCommand": "./backend", "ports": [80], "retries": 2})
     environment.do("moveStage", stage="third stage", to={"position": 1})
     environment.do("skipService", service="Backend")
     return environment
@@ -92,15 +92,15 @@ def test_every_type_of_event_has_a_type_of_its_own(environment: Environment) -> 
         ("unskipService", {"service": first}),
         ("removeService", {"service": first}),
         ("deleteStage", {"stage": "Checks"}),
-        ("applyPipeline", {"document": "stages: [{name: First, homeOf: null}]"}),
+        ("applyPipeline", {"document": "stages: [{name: First, defaultForType: null}]"}),
         ("deleteEnvironment", {}),
     ):
         environment.do(field, **arguments)
     told = history(environment)
     for event in told:
-        words = "".join(word.capitalize() for word in event["type"].split("_"))
+        words = "".join(word.capitalize() for word in event["pipelineEventType"].split("_"))
         assert words == event["change"]["__typename"]
-        assert (event["change"]["message"], event["change"]["type"]) == (event["message"], event["type"])
+        assert (event["change"]["message"], event["change"]["type"]) == (event["message"], event["pipelineEventType"])
     assert len(set(types(told))) == 18  # all but the target's, of which there is one only
 
 
@@ -196,9 +196,9 @@ def test_an_empty_list_in_a_filter_matches_no_event(lived: Environment, field: s
 def test_a_restore_and_an_undo_say_that_they_are_that(environment: Environment) -> None:
     version = environment.pipeline["version"]
     environment.do("createStage", name="Checks", reason="why not")
-    environment.do("undo")
+    environment.do("undoPipelineChange")
     undone = history(environment)[0]["id"]
-    environment.do("undo", change=undone, reason="after all")
+    environment.do("undoPipelineChange", change=undone, reason="after all")
     environment.do("restorePipeline", version=version)
     environment.do("createStage", name="Tests")
     environment.do("restorePipeline", version=version, reason="as before")

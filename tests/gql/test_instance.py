@@ -18,7 +18,7 @@ query ($environment: ID!, $deployment: ID!) {
     stages {
       services {
         name status ports instance { deployment { number } }
-        build { status reason } deploy { status reason }
+        build { status unchangedReason } deploy { status unchangedReason }
       }
     }
   }
@@ -71,10 +71,10 @@ def _unchanged(services: dict[str, Data]) -> set[str]:
 
 def test_unchanged_services_are_left_as_they_are_and_the_plan_says_so(environment: Environment) -> None:
     mark = environment.stageline.folder / f"mark-{environment.number}"
-    environment.add("web", "APPLICATION", run="exec sleep 60", build=["true"])
-    environment.add("api", "APPLICATION", run="exec sleep 60", env=[{"name": "LOG", "value": "info"}])
-    environment.add("once", "JOB", run=f'echo once >> "{mark}"', once=True)
-    environment.add("always", "JOB", run=f'echo always >> "{mark}"')
+    environment.add("web", "APPLICATION", runCommand="exec sleep 60", buildCommands=["true"])
+    environment.add("api", "APPLICATION", runCommand="exec sleep 60", env=[{"name": "LOG", "value": "info"}])
+    environment.add("once", "JOB", runCommand=f'echo once >> "{mark}"', once=True)
+    environment.add("always", "JOB", runCommand=f'echo always >> "{mark}"')
     environment.add("left", "JOB")
     environment.do("skipService", service="left")
     assert {each["action"] for each in _plan(environment, "a").values()} == {"RENEW", "SKIPPED"}
@@ -94,12 +94,12 @@ def test_unchanged_services_are_left_as_they_are_and_the_plan_says_so(environmen
     live, services = _instances(environment, second)
     assert _unchanged(services) == {"web", "api", "once"}
     assert live == {"web": 1, "api": 1, "once": None, "always": None, "left": None}
-    why = {"status": "UNCHANGED", "reason": "same specification and revision as in deployment 1"}
+    why = {"status": "UNCHANGED", "unchangedReason": "same specification and revision as in deployment 1"}
     assert (services["web"]["build"], services["web"]["deploy"]) == (why, why)
-    assert services["api"]["build"] == {"status": "SKIPPED", "reason": None}
+    assert services["api"]["build"] == {"status": "SKIPPED", "unchangedReason": None}
     assert sorted(mark.read_text().split()) == ["always", "always", "once"]
 
-    environment.do("editService", service="api", spec={"run": "exec sleep 60"})
+    environment.do("editService", service="api", spec={"runCommand": "exec sleep 60"})
     changed = _plan(environment, "a")["api"]
     assert changed["action"] == "RENEW"
     assert changed["changes"] == [
@@ -121,7 +121,7 @@ def test_unchanged_services_are_left_as_they_are_and_the_plan_says_so(environmen
 
 def test_a_service_that_died_is_renewed(environment: Environment) -> None:
     pid = environment.stageline.folder / f"pid-{environment.number}"
-    environment.add("web", "APPLICATION", run=f'echo $$ > "{pid}"; exec sleep 60')
+    environment.add("web", "APPLICATION", runCommand=f'echo $$ > "{pid}"; exec sleep 60')
     _deploy(environment, revision="a")
     number = int(pid.read_text())
     os.kill(number, signal.SIGKILL)
@@ -137,9 +137,9 @@ def test_a_service_that_died_is_renewed(environment: Environment) -> None:
 def test_after_a_failure_the_service_says_that_the_old_instance_runs(environment: Environment) -> None:
     port = fixed_port()
     listen = f"exec python3 -m http.server {port}"
-    environment.add("web", "APPLICATION", run=listen, ports=[port])
+    environment.add("web", "APPLICATION", runCommand=listen, ports=[port])
     _deploy(environment)
-    environment.do("editService", service="web", spec={"run": "exit 1", "ports": [port]})
+    environment.do("editService", service="web", spec={"runCommand": "exit 1", "ports": [port]})
     failed = _deploy(environment)
     live, services = _instances(environment, failed)
     assert (failed["status"], live["web"]) == ("FAILED", 1)
@@ -147,7 +147,7 @@ def test_after_a_failure_the_service_says_that_the_old_instance_runs(environment
     [message] = [
         event["message"]
         for event in environment.stageline.everything("deploymentEvents", deployment=failed["id"])
-        if event["type"] == "OLD_INSTANCE_RESTARTED"
+        if event["deploymentEventType"] == "OLD_INSTANCE_RESTARTED"
     ]
     assert message == f"web: the old instance, of deployment 1, runs again on port {port}"
 

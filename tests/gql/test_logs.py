@@ -27,7 +27,7 @@ def lines(stageline: Stageline, deployment: str, **query: object) -> list[str]:
 
 @pytest.fixture
 def over(environment: Environment) -> Data:
-    environment.add("api", build=["echo built"], run="echo 'one ü'; exit 3", retries=1)
+    environment.add("api", buildCommands=["echo built"], runCommand="echo 'one ü'; exit 3", retries=1)
     return environment.end(environment.do("deploy"))
 
 
@@ -51,7 +51,7 @@ def test_the_output_is_downloaded_whole_or_a_part_of_it(environment: Environment
 
 def test_many_lines_are_downloaded_in_order(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.logs.PART", 1000)
-    environment.add("api", run="seq 20000")
+    environment.add("api", runCommand="seq 20000")
     over = environment.end(environment.do("deploy"))
     expected = [f"api deploy | {number}" for number in range(1, 20_001)]
     assert lines(environment.stageline, over["id"]) == expected

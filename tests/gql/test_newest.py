@@ -72,7 +72,7 @@ def test_an_environments_newest_deployments_are_followed(environment: Environmen
     ],
 )
 def test_following_what_is_not_there_is_refused(environment: Environment, field: str, argument: str, code: str) -> None:
-    about = {"pipeline": "{ version }", "deployment": "{ number }", "environmentEvents": "{ position }"}[field]
+    about = {"pipeline": "{ version }", "deployment": "{ number }", "environmentEvents": "{ logPosition }"}[field]
     with environment.stageline.socket() as socket:
         socket.subscribe("1", f"subscription ($id: ID!) {{ {field}({argument}: $id) {about} }}", id="nothing")
         message = socket.receive()

@@ -38,7 +38,7 @@ def _numbers(page: Data) -> list[int]:
 
 def test_the_output_of_a_deployment_is_replayed_from_every_cursor(environment: Environment) -> None:
     stageline = environment.stageline
-    environment.add("api", build=["echo built"], run=PRINTING)
+    environment.add("api", buildCommands=["echo built"], runCommand=PRINTING)
     over = environment.end(environment.do("deploy"))
     lines = stageline.everything("deploymentLogs", deployment=over["id"])
     assert _texts(lines) == ["built", "one", "two", "three"]
@@ -58,8 +58,8 @@ def test_the_output_of_a_deployment_is_replayed_from_every_cursor(environment: E
 
 def test_the_output_of_one_service_is_asked_for_by_its_id_or_its_name(environment: Environment) -> None:
     stageline = environment.stageline
-    id_ = environment.add("api", run="echo from api")
-    environment.add("web", run="echo from web")
+    id_ = environment.add("api", runCommand="echo from api")
+    environment.add("web", runCommand="echo from web")
     over = environment.end(environment.do("deploy"))
     for service in (id_, "API "):
         lines = stageline.everything("deploymentLogs", deployment=over["id"], service=service)
@@ -73,7 +73,7 @@ def test_the_output_of_one_service_is_asked_for_by_its_id_or_its_name(environmen
 
 def test_a_step_and_an_attempt_are_read_counted_and_followed(environment: Environment) -> None:
     stageline = environment.stageline
-    environment.add("api", build=["echo built"], run=f"{PRINTING}; exit 3", retries=1)
+    environment.add("api", buildCommands=["echo built"], runCommand=f"{PRINTING}; exit 3", retries=1)
     over = environment.end(environment.do("deploy"))
     expected: list[tuple[Data, list[str], int]] = [
         ({}, ["built", "one", "two", "three", "one", "two", "three"], 9),
@@ -89,7 +89,7 @@ def test_a_step_and_an_attempt_are_read_counted_and_followed(environment: Enviro
 
 def test_the_line_of_the_first_failure_leads_to_what_was_printed_before_it(environment: Environment) -> None:
     stageline = environment.stageline
-    environment.add("api", run=f"{PRINTING}; exit 3", retries=1)
+    environment.add("api", runCommand=f"{PRINTING}; exit 3", retries=1)
     over = environment.end(environment.do("deploy"))
     page = _page(stageline, over, first=1)
     failure = page["firstFailure"]
@@ -103,7 +103,7 @@ def test_the_line_of_the_first_failure_leads_to_what_was_printed_before_it(envir
 
 def test_a_page_begins_at_a_number(environment: Environment) -> None:
     stageline = environment.stageline
-    environment.add("api", run="seq 30")
+    environment.add("api", runCommand="seq 30")
     over = environment.end(environment.do("deploy"))
     page = _page(stageline, over, fromNumber=20, first=2)
     assert (_numbers(page), page["pageInfo"]["hasPreviousPage"], page["pageInfo"]["hasNextPage"]) == (
@@ -118,7 +118,7 @@ def test_a_page_begins_at_a_number(environment: Environment) -> None:
 
 def test_lines_are_searched_in_pages_both_ways(environment: Environment) -> None:
     stageline = environment.stageline
-    environment.add("api", run="seq 300 | sed 's/$/ Line/'")
+    environment.add("api", runCommand="seq 300 | sed 's/$/ Line/'")
     over = environment.end(environment.do("deploy"))
     found = [number for number in range(1, 301) if "9 line" in f"{number} line"]
     page = _page(stageline, over, text="9 LINE", first=20)
@@ -134,7 +134,7 @@ def test_a_search_that_ends_early_goes_on_from_its_cursor(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stageline = environment.stageline
-    environment.add("api", run="seq 1000; sleep 0.3; echo here")
+    environment.add("api", runCommand="seq 1000; sleep 0.3; echo here")
     over = environment.end(environment.do("deploy"))
     monkeypatch.setattr("store.output.MAX_SEARCHED", 1)
     monkeypatch.setattr("store.output.PART", 1)
@@ -167,8 +167,10 @@ def test_searches_are_limited_by_their_cost(environment: Environment) -> None:
 
 def test_output_is_followed_as_it_comes_until_the_deployment_is_over(environment: Environment) -> None:
     stageline = environment.stageline
-    environment.add("api", build=[PRINTING], run=PRINTING)
-    environment.add("talking", run=f'echo waiting; until [ -e "{environment.gate}" ]; do sleep 0.02; done; echo done')
+    environment.add("api", buildCommands=[PRINTING], runCommand=PRINTING)
+    environment.add(
+        "talking", runCommand=f'echo waiting; until [ -e "{environment.gate}" ]; do sleep 0.02; done; echo done'
+    )
     running = environment.do("deploy")
     following = _lines(stageline.follow("deploymentLogs", deployment=running["id"]))
     early = [next(following)]
@@ -183,7 +185,7 @@ def test_output_is_followed_as_it_comes_until_the_deployment_is_over(environment
 
 def test_many_lines_come_in_few_batches(environment: Environment) -> None:
     stageline = environment.stageline
-    environment.add("api", run="seq 20000")
+    environment.add("api", runCommand="seq 20000")
     over = environment.end(environment.do("deploy"))
     batches = list(stageline.follow("deploymentLogs", deployment=over["id"]))
     assert _texts(_lines(batches)) == list(map(str, range(1, 20_001)))
@@ -193,7 +195,9 @@ def test_many_lines_come_in_few_batches(environment: Environment) -> None:
 def test_a_line_without_an_end_is_followed_and_read(environment: Environment) -> None:
     stageline = environment.stageline
     gate = f'until [ -e "{environment.gate}" ]; do sleep 0.02; done'
-    environment.add("api", run=rf"echo first; printf '\r10%%'; sleep 0.3; printf '\r20%%'; {gate}; printf '\r30%%\n'")
+    environment.add(
+        "api", runCommand=rf"echo first; printf '\r10%%'; sleep 0.3; printf '\r20%%'; {gate}; printf '\r30%%\n'"
+    )
     running = environment.do("deploy")
     following = stageline.follow("deploymentLogs", deployment=running["id"])
     batches: list[Data] = []

@@ -12,9 +12,9 @@ def _story(environment: Environment) -> list[Data]:
         environment.do("createStage", name="Checks", to={"after": JOB}),
         environment.do("editStage", stage=DATABASE, name="First", policy={"concurrency": 1}),
         environment.do("moveStage", stage="First", to={"position": 3}),
-        environment.do("addService", name="api", type="APPLICATION", spec={"run": "./api"}),
+        environment.do("addService", name="api", type="APPLICATION", spec={"runCommand": "./api"}),
         environment.do("addService", name="web", type="APPLICATION"),
-        environment.do("editService", service="api", name="backend", spec={"run": "./api", "ports": [80]}),
+        environment.do("editService", service="api", name="backend", spec={"runCommand": "./api", "ports": [80]}),
         environment.do("moveService", service="web", stage="Checks"),
         environment.do("skipService", service="web"),
         environment.do("unskipService", service="web"),
@@ -69,7 +69,7 @@ def test_the_events_tell_the_story_in_words(environment: Environment) -> None:
     events = environment.events()
     assert [event["version"] for event in events] == list(range(1, story[-1]["version"] + 1))
     assert types(events[:6]) == ["ENVIRONMENT_CREATED", *["STAGE_CREATED"] * 5]
-    moved = next(event for event in events if event["type"] == "SERVICE_MOVED" and event["version"] > 14)
+    moved = next(event for event in events if event["pipelineEventType"] == "SERVICE_MOVED" and event["version"] > 14)
     assert events[-1]["message"] == "Live deleted"
     by_version = {event["version"]: event for event in events}
     assert [by_version[then["version"]]["cursor"] for then in story] == [then["cursor"] for then in story]

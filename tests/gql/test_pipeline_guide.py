@@ -20,9 +20,9 @@ def test_the_file_of_the_guide_is_applied_and_exported_as_it_stands(environment:
     specs = {each.name: each.spec for stage in documents.read(text).stages for each in stage.services}
     assert specs["DB"].env == {"VERSION": "1.10"}
     assert specs["API"].env == {"LOG_LEVEL": "info", "UMASK": "0027", "START": "07:30"}
-    assert environment.stageline.query("documentDiff", environment=environment.id, document=text) == []
+    assert environment.stageline.query("documentDiff", environment=environment.id, document=text)["differences"] == []
 
 
 def test_the_folders_of_the_guides_file_are_those_that_it_names() -> None:
-    assert re.findall(r"directory: \./(\w+)", GUIDE) == ["db", "migrations", "api", "web"]
+    assert re.findall(r"workingDirectory: \./(\w+)", GUIDE) == ["db", "migrations", "api", "web"]
     assert (Path(ROOT) / "docs" / "pipeline.schema.json").exists()

@@ -23,14 +23,14 @@ def _services(environment: Environment) -> dict[str, Data]:
 
 def test_a_service_says_what_is_in_front_of_it(environment: Environment) -> None:
     environment.do("editStage", stage=JOB, policy={"concurrency": 1})
-    environment.add("api", "APPLICATION", run="sleep 60")
+    environment.add("api", "APPLICATION", runCommand="sleep 60")
     environment.do("moveService", service="api", stage=APPLICATION)
-    environment.add("gate", run=f'until [ -e "{environment.gate}" ]; do sleep 0.02; done')
+    environment.add("gate", runCommand=f'until [ -e "{environment.gate}" ]; do sleep 0.02; done')
     environment.add("second")
     assert all(each["lastStep"] is each["waitsFor"] is None for each in _services(environment).values())
     running = environment.do("deploy")
     for event in environment.stageline.follow("deploymentEvents", deployment=running["id"]):
-        if event["type"] == "SERVICE_DEPLOY_STARTED":
+        if event["deploymentEventType"] == "SERVICE_DEPLOY_STARTED":
             break
     environment.add("third")
     waiting = environment.do("deploy")
@@ -70,23 +70,25 @@ def test_a_service_says_what_is_in_front_of_it(environment: Environment) -> None
 
 
 def test_the_last_step_of_a_service_is_that_of_the_newest_deployment(environment: Environment) -> None:
-    environment.add("bad", build=["exit 3"])
+    environment.add("bad", buildCommands=["exit 3"])
     environment.end(environment.do("deploy"))
     bad: Data = {"phase": "BUILD", "step": {"status": "FAILED", "attempt": 1}}
     assert _services(environment)["bad"]["lastStep"] == bad | {"deployment": {"number": 1, "status": "FAILED"}}
-    environment.do("editService", service="bad", spec={"run": "true", "build": []})
+    environment.do("editService", service="bad", spec={"runCommand": "true", "buildCommands": []})
     environment.end(environment.do("deploy"))
     good: Data = {"phase": "DEPLOY", "step": {"status": "SUCCEEDED", "attempt": 1}}
     assert _services(environment)["bad"]["lastStep"] == good | {"deployment": {"number": 2, "status": "SUCCEEDED"}}
 
 
 def test_every_attempt_of_a_step_is_told(environment: Environment) -> None:
-    environment.add("bad", run="exit 3", retries=1)
+    environment.add("bad", runCommand="exit 3", retries=1)
     over = environment.end(environment.do("deploy"))
     step = over["stages"][1]["services"][0]["deploy"]
     first, second = step["attempts"]
     assert [(each["attempt"], each["status"]) for each in (first, second)] == [(1, "FAILED"), (2, "FAILED")]
-    assert first["reason"] == second["reason"] == step["reason"] == over["failure"]["reason"]
+    assert (
+        first["failureReason"] == second["failureReason"] == step["failureReason"] == over["failure"]["failureReason"]
+    )
     assert first["startedAt"] <= first["finishedAt"] <= second["startedAt"] <= second["finishedAt"]
     assert (step["attempt"], step["startedAt"], step["finishedAt"]) == (2, second["startedAt"], second["finishedAt"])
 

@@ -110,8 +110,8 @@ CASES: list[tuple[str, Wrong, str]] = [
     ),
     (
         "INVALID_SPEC",
-        _in("addService", name="api", type="JOB", spec={"health": {"tcp": {}, "command": "true"}}),
-        "Invalid service specification: health: exactly one of http, tcp and command is required.",
+        _in("addService", name="api", type="JOB", spec={"healthCheck": {"tcp": {}, "command": "true"}}),
+        "Invalid service specification: healthCheck: exactly one of http, tcp and command is required.",
     ),
     (
         "INVALID_CONCURRENCY",
@@ -244,8 +244,12 @@ CASES: list[tuple[str, Wrong, str]] = [
         _in("restorePipeline", version=6),
         "The pipeline has no version 6: it has 1 to 5.",
     ),
-    ("NOTHING_TO_UNDO", _in("undo"), "There is no change of yours to undo."),
-    ("CHANGE_NOT_FOUND", _in("undo", change="event_1"), "The pipeline has no change with the event 'event_1'."),
+    ("NOTHING_TO_UNDO", _in("undoPipelineChange"), "There is no change of yours to undo."),
+    (
+        "CHANGE_NOT_FOUND",
+        _in("undoPipelineChange", change="event_1"),
+        "The pipeline has no change with the event 'event_1'.",
+    ),
     ("DEPLOYMENT_OVER", _when_it_is_over, "The deployment has already ended: succeeded."),
     (
         "VERSION_MISMATCH",

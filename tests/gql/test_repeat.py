@@ -10,13 +10,15 @@ def _statuses(deployment: Data) -> dict[str, str]:
 
 def test_a_retry_deploys_what_failed_and_what_never_began(environment: Environment) -> None:
     mended = environment.stageline.folder / f"mended-{environment.number}"
-    environment.add("second", run=f'[ -e "{mended}" ]')
-    environment.add("third", "APPLICATION", run="sleep 60")
-    environment.add("first", "DATABASE", run="sleep 60")
+    environment.add("second", runCommand=f'[ -e "{mended}" ]')
+    environment.add("third", "APPLICATION", runCommand="sleep 60")
+    environment.add("first", "DATABASE", runCommand="sleep 60")
     failed = environment.end(environment.do("deploy"))
     assert _statuses(failed) == {"first": "SUCCEEDED", "second": "FAILED", "third": "CANCELLED"}
     mended.touch()
-    environment.do("editService", service="first", spec={"run": "exit 1"})  # the specifications of then are retried
+    environment.do(
+        "editService", service="first", spec={"runCommand": "exit 1"}
+    )  # the specifications of then are retried
 
     before = environment.stageline.position
     rehearsed = environment.stageline.do("retryDeployment", deployment=failed["id"], dryRun=True)
@@ -32,16 +34,16 @@ def test_a_retry_deploys_what_failed_and_what_never_began(environment: Environme
     (planned,) = [
         event["message"]
         for event in environment.stageline.everything("deploymentEvents", deployment=over["id"])
-        if event["type"] == "DEPLOYMENT_PLANNED"
+        if event["deploymentEventType"] == "DEPLOYMENT_PLANNED"
     ]
     assert planned == f"deployment 2 requested, pipeline version {failed['pipelineVersion']}: retry of deployment 1"
 
 
 def test_a_rollback_deploys_the_specifications_of_then_and_leaves_the_pipeline(environment: Environment) -> None:
     mark = environment.stageline.folder / f"mark-{environment.number}"
-    environment.add("job", run=f'echo one > "{mark}"')
+    environment.add("job", runCommand=f'echo one > "{mark}"')
     first = environment.end(environment.do("deploy"))
-    environment.do("editService", service="job", spec={"run": f'echo two > "{mark}"'})
+    environment.do("editService", service="job", spec={"runCommand": f'echo two > "{mark}"'})
     environment.end(environment.do("deploy"))
     assert mark.read_text() == "two\n"
     version = environment.version
@@ -60,7 +62,7 @@ def test_a_deployment_that_runs_is_not_retried(environment: Environment) -> None
 
 
 def test_a_failure_that_is_allowed_lets_a_deployment_succeed(environment: Environment) -> None:
-    environment.do("addService", name="checks", type="JOB", spec={"run": "exit 1", "allowFailure": True})
+    environment.do("addService", name="checks", type="JOB", spec={"runCommand": "exit 1", "allowFailure": True})
     environment.add("web", "JOB")
     over = environment.end(environment.do("deploy"))
     assert (over["status"], _statuses(over)) == ("SUCCEEDED", {"checks": "FAILED", "web": "SUCCEEDED"})

@@ -41,13 +41,13 @@ def test_compiled_documents_give_such_a_position_too() -> None:
 def test_no_position_in_the_log_is_an_int() -> None:
     """Every type with a position in the log also has a cursor, or the hash over all events."""
     found = {
-        type_.name: get_named_type(type_.fields["position"].type).name
+        type_.name: get_named_type(type_.fields["logPosition"].type).name
         for type_ in CORE.type_map.values()
         if isinstance(type_, GraphQLObjectType)
-        and "position" in type_.fields
+        and "logPosition" in type_.fields
         and type_.fields.keys() & {"cursor", "hash"}
     }
-    assert found.keys() >= {"AuditHead", "PipelineEvent", "DeploymentEvent", "QueueEvent"}
+    assert found.keys() >= {"LogHead", "PipelineEvent", "DeploymentEvent", "QueueEvent"}
     assert set(found.values()) == {"LogPosition"}
 
 

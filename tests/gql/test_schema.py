@@ -4,12 +4,21 @@ from enum import Enum
 from typing import Any, get_args
 
 import pytest
-from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLObjectType, GraphQLUnionType
+from graphql import (
+    GraphQLEnumType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLUnionType,
+    get_named_type,
+    is_leaf_type,
+    parse,
+    validate,
+)
 
-from application.worker import WaitReason
 from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
+from domain.deployment.wait import WaitReason
 from domain.pipeline.environment import Target
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent
@@ -27,23 +36,24 @@ from store.output import LineKind
 from tests.serving import ROOT
 
 TYPES = {name: type_ for name, type_ in schema.schema._schema.type_map.items() if not name.startswith("__")}
+EVENT = TYPES["Event"]
 ENUMS: dict[str, type[Enum]] = {
-    "Action": Action,
+    "DeploymentAction": Action,
     "Cancellation": Cancellation,
     "DeploymentEventType": DeploymentEventType,
     "LogKind": LineKind,
     "OnFailure": OnFailure,
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
-    "Phase": Phase,
     "PlannedAction": PlannedAction,
+    "StepPhase": Phase,
     "PipelineEventType": PipelineEventType,
     "QueueEventType": QueueEventType,
     "RefusalCode": refusal.RefusalCode,
     "ServiceType": ServiceType,
     "ServiceWaitReason": ServiceWaitReason,
-    "Status": Status,
-    "Target": Target,
+    "RunStatus": Status,
+    "EnvironmentTarget": Target,
     "WaitReason": WaitReason,
 }
 
@@ -116,3 +126,32 @@ def test_there_is_a_code_for_every_refusal_that_a_client_can_meet_and_for_no_oth
     kinds = {kind for kind in refusal.leaves() if kind.__module__ == "domain.errors"}
     assert {code.value for code in refusal.RefusalCode} == {kind.code for kind in kinds - set(refusal.NOT_FOR_CLIENTS)}
     assert [code for code in refusal.RefusalCode if code.name != code.value] == []
+
+
+def test_one_answer_may_have_the_type_of_every_kind_of_event() -> None:
+    """GraphQL refuses one response name for different enums (5.3.2)."""
+    kinds = [type_ for type_ in TYPES.values() if isinstance(type_, GraphQLObjectType) and EVENT in type_.interfaces]
+    leaves = {
+        kind.name: [name for name, field in kind.fields.items() if is_leaf_type(get_named_type(field.type))]
+        for kind in kinds
+    }
+    assert leaves.keys() == {"DeploymentEvent", "PipelineEvent", "QueueEvent"}
+    fields = " ".join(f"... on {name} {{ {' '.join(own)} }}" for name, own in leaves.items())
+    asked = f'subscription {{ environmentEvents(environment: "x") {{ {fields} }} }}'
+    assert validate(schema.schema._schema, parse(asked)) == []
+
+
+def test_a_duration_has_its_unit_in_its_name() -> None:
+    timed = re.compile(r"(Timeout|Grace|Period|Interval|Duration|Delay)$|^(timeout|interval|duration)$")
+    named = {name for type_ in TYPES.values() for name in getattr(type_, "fields", {})}
+    assert [name for name in named if timed.search(name)] == []
+
+
+def test_no_field_begins_with_the_name_of_its_type_but_those_that_tell_kinds_of_events_apart() -> None:
+    found = {
+        name
+        for type_ in TYPES.values()
+        for name in getattr(type_, "fields", {})
+        if name.lower().startswith(type_.name.lower())
+    }
+    assert found == {"deploymentEventType", "pipelineEventType", "queueEventType"}

@@ -4,27 +4,27 @@ from tests.gql.environment import APPLICATION, DATABASE, JOB, Environment, names
 from tests.gql.stageline import Data
 
 WHOLE: Data = {
-    "build": ["make", "make install"],
+    "buildCommands": ["make", "make install"],
     "env": [{"name": "A", "value": "1"}, {"name": "B", "value": ""}],
     "ports": [0, 8080],
-    "buildTimeout": 60.5,
-    "deployTimeout": 30.0,
-    "stopGrace": 45.0,
+    "buildTimeoutSeconds": 60.5,
+    "deployTimeoutSeconds": 30.0,
+    "stopGraceSeconds": 45.0,
     "stopFirst": False,
     "retries": 2,
-    "backoff": {"initial": 1.0, "factor": 2.0, "max": 30.0, "jitter": 0.0},
+    "backoff": {"initialSeconds": 1.0, "factor": 2.0, "maxSeconds": 30.0, "jitter": 0.0},
     "allowFailure": False,
     "once": False,
     "image": None,
-    "context": None,
+    "buildContext": None,
     "dockerfile": None,
-    "directory": "api",
-    "run": "./api",
-    "health": {
-        "interval": 0.5,
-        "timeout": 2.0,
-        "startPeriod": 20.0,
-        "http": {"path": "/health", "port": 1},
+    "workingDirectory": "api",
+    "runCommand": "./api",
+    "healthCheck": {
+        "intervalSeconds": 0.5,
+        "timeoutSeconds": 2.0,
+        "startPeriodSeconds": 20.0,
+        "http": {"path": "/health", "portIndex": 1},
         "tcp": None,
         "command": None,
     },
@@ -35,11 +35,17 @@ WHOLE: Data = {
     "changed",
     [
         {},
-        {"health": WHOLE["health"] | {"http": None, "tcp": {"port": 0}}},
-        {"health": WHOLE["health"] | {"http": None, "command": "./check"}},
-        {"health": None},
-        {"directory": None, "build": [], "run": None, "image": "postgres:17"},
-        {"directory": None, "build": [], "run": None, "context": ".", "dockerfile": "api.Dockerfile"},
+        {"healthCheck": WHOLE["healthCheck"] | {"http": None, "tcp": {"portIndex": 0}}},
+        {"healthCheck": WHOLE["healthCheck"] | {"http": None, "command": "./check"}},
+        {"healthCheck": None},
+        {"workingDirectory": None, "buildCommands": [], "runCommand": None, "image": "postgres:17"},
+        {
+            "workingDirectory": None,
+            "buildCommands": [],
+            "runCommand": None,
+            "buildContext": ".",
+            "dockerfile": "api.Dockerfile",
+        },
     ],
 )
 def test_a_specification_comes_back_as_it_was_given(environment: Environment, changed: Data) -> None:
@@ -61,7 +67,7 @@ def test_a_service_is_moved_to_a_place_in_its_stage(environment: Environment) ->
     last = environment.stageline.query("pipelineHistory", environment=environment.id, first=1)["edges"][0]["node"]
     assert last["message"] == "two moved to position 1 of JOB DEFAULT"
     assert (last["change"]["positionInStage"], last["change"]["toStage"]["name"]) == (1, JOB)
-    undone = environment.do("undo")
+    undone = environment.do("undoPipelineChange")
     assert names(services(undone)) == ["one", "three", "two"]
     exported = environment.stageline.query("exportPipeline", environment=environment.id)
     environment.do("moveService", service="one", stage=APPLICATION)
@@ -72,7 +78,13 @@ def test_a_service_is_moved_to_a_place_in_its_stage(environment: Environment) ->
 def test_a_service_of_a_type_lands_in_the_default_stage_that_was_set(environment: Environment) -> None:
     environment.do("createStage", name="Jobs")
     set_ = environment.do("setDefaultStage", type="JOB", stage="jobs")
-    assert [stage["homeOf"] for stage in set_["stages"]] == ["DATABASE", None, "CONTAINER", "APPLICATION", "JOB"]
+    assert [stage["defaultForType"] for stage in set_["stages"]] == [
+        "DATABASE",
+        None,
+        "CONTAINER",
+        "APPLICATION",
+        "JOB",
+    ]
     environment.add("api")
     assert names(environment.pipeline["stages"][4]["services"]) == ["api"]
     environment.do("setDefaultStage", type="DATABASE", stage=None)
@@ -88,7 +100,7 @@ def test_a_service_lands_where_its_type_has_its_home_or_where_it_is_asked_to(env
         "db": "First",
         "cache": APPLICATION,
     }
-    assert services(added)[0]["spec"]["buildTimeout"] == 1800.0
+    assert services(added)[0]["spec"]["buildTimeoutSeconds"] == 1800.0
 
 
 def test_a_service_is_found_by_its_id_and_by_its_name(environment: Environment) -> None:
@@ -103,12 +115,16 @@ def test_a_service_is_found_by_its_id_and_by_its_name(environment: Environment) 
 
 
 def test_a_service_is_edited_and_a_new_specification_replaces_the_whole_one(environment: Environment) -> None:
-    id_ = environment.add("api", "APPLICATION", directory="api", retries=3)
+    id_ = environment.add("api", "APPLICATION", workingDirectory="api", retries=3)
     (renamed,) = services(environment.do("editService", service="api", name="Backend"))
     assert (renamed["id"], renamed["name"]) == (id_, "Backend")
     assert renamed["spec"]["retries"] == 3
-    (edited,) = services(environment.do("editService", service=id_, spec={"run": "./other"}))
-    assert (edited["spec"]["run"], edited["spec"]["retries"], edited["spec"]["directory"]) == ("./other", 0, None)
+    (edited,) = services(environment.do("editService", service=id_, spec={"runCommand": "./other"}))
+    assert (edited["spec"]["runCommand"], edited["spec"]["retries"], edited["spec"]["workingDirectory"]) == (
+        "./other",
+        0,
+        None,
+    )
 
 
 def test_a_service_moves_by_names_or_ids(environment: Environment) -> None:

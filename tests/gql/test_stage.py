@@ -23,7 +23,7 @@ def test_a_stage_is_made_where_it_is_asked_for(environment: Environment, place: 
     assert _order(made) == order
     new = next(stage for stage in made["stages"] if stage["name"] == "New")
     assert new["description"] == "what is new"
-    assert (new["homeOf"], new["policy"], new["services"]) == (None, POLICY, [])
+    assert (new["defaultForType"], new["policy"], new["services"]) == (None, POLICY, [])
     assert environment.pipeline | {"__typename": "Pipeline"} == made
 
 

@@ -27,7 +27,7 @@ TRIES = 5
 """The fewest statements of so many tries are those of the query: the server asks some for itself meanwhile."""
 
 EVENTS = "events({page}) {{ edges {{ node {{ id actor {{ name }} token {{ name }} project {{ name }} }} }} }}"
-SINCE = f"changedSince {{{{ differences {{{{ message {EVENTS} }}}} }}}}"
+SINCE = f"changedSince {{{{ differences {{{{ change {{{{ message }}}} {EVENTS} }}}} }}}}"
 
 
 class World:
@@ -39,14 +39,14 @@ class World:
         Environment(stageline)
         self.one = Environment(stageline)
         for number in range(MANY):
-            self.one.add(f"job-{number}", run=f"echo {number}")
+            self.one.add(f"job-{number}", runCommand=f"echo {number}")
         self.runs = [self._run(number) for number in range(MANY)]
         for number in range(MANY):
             stageline.do("setActorProfile", actor=f"robot-{number}", name=f"Robot {number}")
             digest = hashlib.sha256(str(number).encode()).hexdigest()
             stageline.do("issueToken", name=f"Robot {number}", hash=digest)
             more = stageline.do("createEnvironment", project=self.one.project, name=f"More {number}")["environment"]
-            stageline.do("addService", environment=more["id"], name="job", type="JOB", spec={"run": "true"})
+            stageline.do("addService", environment=more["id"], name="job", type="JOB", spec={"runCommand": "true"})
             stageline.do("deploy", environment=more["id"])
             stageline.do("createProject", name=f"Other {number}")
             stageline.do("createEnvironment", project=f"Other {number}", name="Only")

@@ -58,11 +58,11 @@ def long(stageline: Stageline) -> Environment:
                 "name": f"service {number}",
                 "type": "JOB",
                 "isSkipped": is_skipped and number > 10,
-                "spec": {"run": "true"},
+                "spec": {"runCommand": "true"},
             }
             for number in range(SERVICES)
         ]
-        services += [{"name": "first", "type": "JOB", "spec": {"run": "true", "build": ["true"]}}]
+        services += [{"name": "first", "type": "JOB", "spec": {"runCommand": "true", "buildCommands": ["true"]}}]
         made.do("applyPipeline", document=json.dumps({"stages": [{"name": "Jobs", "services": services}]}))
     return made
 

@@ -63,9 +63,9 @@ def test_who_follows_one_node_while_another_writes_goes_on_at_that_one(
             place = {"last-event-id": cursor or ""}
             with test_sse.stream(node, EVENTS, {"environment": environment.id}, **place) as events:
                 taken = [event(each["data"]) for each in islice(events, size)]
-        seen += [each["position"] for each in taken]
+        seen += [each["logPosition"] for each in taken]
         cursor = taken[-1]["cursor"]
-    assert seen == [each["position"] for each in environment.events()]
+    assert seen == [each["logPosition"] for each in environment.events()]
 
 
 def test_what_one_node_writes_while_it_is_followed_on_another_comes_at_once(
@@ -78,4 +78,4 @@ def test_what_one_node_writes_while_it_is_followed_on_another_comes_at_once(
         for number in range(5):
             environment.do("createStage", name=f"Checks {number}")
             seen.append(next(following))
-    assert [event(frame)["position"] for frame in seen] == [each["position"] for each in environment.events()]
+    assert [event(frame)["logPosition"] for frame in seen] == [each["logPosition"] for each in environment.events()]

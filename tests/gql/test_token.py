@@ -47,12 +47,17 @@ def test_a_token_lets_in_until_it_is_revoked(stageline: Stageline) -> None:
     token = new_token()
     assert not lets_in(stageline, token)
     made = issued(stageline, "ci", token, actor="robot")
-    assert (made["name"], made["actor"]["id"], made["issuedBy"]["id"], made["isGood"]) == ("ci", "robot", "admin", True)
+    assert (made["name"], made["actor"]["id"], made["issuedBy"]["id"], made["isValid"]) == (
+        "ci",
+        "robot",
+        "admin",
+        True,
+    )
     assert made.pop("__typename") == "Token"
     assert listed(stageline)[made["id"]] == made
     assert lets_in(stageline, token)
     revoked = stageline.do("revokeToken", token=made["id"], reason="it leaked")
-    assert (revoked["revokedBy"]["id"], revoked["isGood"]) == ("admin", False)
+    assert (revoked["revokedBy"]["id"], revoked["isValid"]) == ("admin", False)
     assert listed(stageline)[made["id"]]["revokedAt"] == revoked["revokedAt"]
     assert not lets_in(stageline, token)
     assert stageline.refusal("revokeToken", token=made["id"]) == "TOKEN_NOT_FOUND"
@@ -70,10 +75,10 @@ def test_a_trial_makes_no_token_and_revokes_none(stageline: Stageline) -> None:
     token = new_token()
     before = listed(stageline)
     would = issued(stageline, "ci", token, dryRun=True)
-    assert (would["name"], would["isGood"]) == ("ci", True)
+    assert (would["name"], would["isValid"]) == ("ci", True)
     assert listed(stageline).keys() == before.keys()
     made = issued(stageline, "ci", token)
-    assert not stageline.do("revokeToken", token=made["id"], dryRun=True)["isGood"]
+    assert not stageline.do("revokeToken", token=made["id"], dryRun=True)["isValid"]
     assert lets_in(stageline, token)
 
 
@@ -152,7 +157,7 @@ def test_what_is_open_with_a_token_ends_when_it_expires(stageline: Stageline) ->
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4403, EXPIRED)
     assert datetime.fromisoformat(made["expiresAt"]).timestamp() <= time.time()
     assert_is_told(stageline, token, EXPIRED)
-    assert not listed(stageline)[made["id"]]["isGood"]
+    assert not listed(stageline)[made["id"]]["isValid"]
 
 
 def test_who_comes_with_a_token_that_was_revoked_is_told_so(stageline: Stageline) -> None:

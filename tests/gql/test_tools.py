@@ -27,7 +27,7 @@ const graphql = initGraphQLTada<{
 const Board = graphql(`
   query Board($environment: ID!) {
     pipeline(environment: $environment) { version stages { name services { name type } } }
-    auditHead { position at }
+    logHead { logPosition signedAt }
   }
 `);
 declare const result: ResultOf<typeof Board>;
@@ -35,8 +35,8 @@ export const variables: VariablesOf<typeof Board> = { environment: "x" };
 export const version: number | undefined = result.pipeline?.version;
 export const type: "DATABASE" | "JOB" | "CONTAINER" | "APPLICATION" | undefined =
   result.pipeline?.stages[0]?.services[0]?.type;
-export const position: number | undefined = result.auditHead?.position;
-export const at: string | undefined = result.auditHead?.at;
+export const logPosition: number | undefined = result.logHead?.logPosition;
+export const signedAt: string | undefined = result.logHead?.signedAt;
 """
 
 

@@ -64,7 +64,7 @@ async def test_ones_own_last_change_is_taken_back_and_those_of_others_stay(share
     await shared.do(ANN, "addService", name="api", type="JOB")
     await shared.do(ANN, "editStage", stage=DATABASE, name="first stage")
     await shared.do(BOB, "moveService", service="api", stage=APPLICATION)
-    undone = await shared.do(ANN, "undo", reason="a mistake")
+    undone = await shared.do(ANN, "undoPipelineChange", reason="a mistake")
     assert names(undone["stages"]) == STAGES
     assert names(undone["stages"][3]["services"]) == ["api"]
     assert undone["stages"][0]["description"] == "Rename me to avoid default/legacy ordering"
@@ -77,98 +77,98 @@ async def test_three_undos_in_a_row_undo_three_changes(shared: Shared) -> None:
     states.append(await shared.do(ANN, "moveService", service="api", stage="first stage"))
     await shared.do(BOB, "editStage", stage=JOB, description="of Bob")
     for before in reversed(states[:-1]):
-        undone = await shared.do(ANN, "undo")
+        undone = await shared.do(ANN, "undoPipelineChange")
         kept = before["stages"][1] | {"description": "of Bob"}
         assert undone["stages"] == [before["stages"][0], kept, *before["stages"][2:]]
-    await shared.do(ANN, "undo")
-    assert (await shared.do(ANN, "undo"))["code"] == "NOTHING_TO_UNDO"
+    await shared.do(ANN, "undoPipelineChange")
+    assert (await shared.do(ANN, "undoPipelineChange"))["code"] == "NOTHING_TO_UNDO"
 
 
 async def test_an_undo_can_be_undone_and_the_change_then_be_undone_again(shared: Shared) -> None:
     await shared.do(ANN, "editStage", stage=DATABASE, name="first stage")
     await shared.do(ANN, "editStage", stage="first stage", description="first")
-    undone = await shared.do(ANN, "undo")
+    undone = await shared.do(ANN, "undoPipelineChange")
     assert undone["stages"][0]["description"] == ""
-    again = await shared.do(ANN, "undo", change=await shared.event(undone["version"]))
+    again = await shared.do(ANN, "undoPipelineChange", change=await shared.event(undone["version"]))
     assert (again["stages"][0]["name"], again["stages"][0]["description"]) == ("first stage", "first")
-    assert (await shared.do(ANN, "undo"))["stages"] == undone["stages"]
-    assert names((await shared.do(ANN, "undo"))["stages"]) == STAGES
+    assert (await shared.do(ANN, "undoPipelineChange"))["stages"] == undone["stages"]
+    assert names((await shared.do(ANN, "undoPipelineChange"))["stages"]) == STAGES
 
 
 async def test_a_chosen_change_is_undone_alone(shared: Shared) -> None:
     chosen = await shared.do(ANN, "editStage", stage=DATABASE, name="first stage", description="x")
     await shared.do(ANN, "editStage", stage=JOB, name="second stage")
     for version in (chosen["version"], chosen["version"] - 1):  # any event of the change
-        undone = await shared.do(ANN, "undo", change=await shared.event(version), dryRun=True)
+        undone = await shared.do(ANN, "undoPipelineChange", change=await shared.event(version), dryRun=True)
         assert names(undone["stages"]) == [DATABASE, "second stage", *STAGES[2:]]
     event = await shared.event(chosen["version"])
-    await shared.do(ANN, "undo", change=event)
-    refused = await shared.do(ANN, "undo", change=event)
+    await shared.do(ANN, "undoPipelineChange", change=event)
+    refused = await shared.do(ANN, "undoPipelineChange", change=event)
     assert (refused["code"], refused["message"]) == (
         "ALREADY_UNDONE",
         "The change is already undone; undo its undo to make it again.",
     )
-    assert names((await shared.do(ANN, "undo"))["stages"]) == STAGES
+    assert names((await shared.do(ANN, "undoPipelineChange"))["stages"]) == STAGES
 
 
 async def test_only_ones_own_change_of_this_pipeline_can_be_chosen(shared: Shared) -> None:
     await shared.do(BOB, "createStage", name="checks")
-    refused = await shared.do(ANN, "undo", change=await shared.event(6))
+    refused = await shared.do(ANN, "undoPipelineChange", change=await shared.event(6))
     assert (refused["code"], refused["message"]) == (
         "NOT_YOUR_CHANGE",
         "The change was made by 'bob', and only its own actor can undo it.",
     )
-    assert (await shared.do(ANN, "undo", change=await shared.event(1)))["code"] == "INVALID_ARGUMENT"
+    assert (await shared.do(ANN, "undoPipelineChange", change=await shared.event(1)))["code"] == "INVALID_ARGUMENT"
     for unknown in (f"event_{'0' * 32}", "6"):
-        assert (await shared.do(ANN, "undo", change=unknown))["code"] == "CHANGE_NOT_FOUND"
+        assert (await shared.do(ANN, "undoPipelineChange", change=unknown))["code"] == "CHANGE_NOT_FOUND"
 
 
 async def test_changes_that_cancelled_each_other_do_not_stand_in_the_way(shared: Shared) -> None:
     chosen = await shared.do(ANN, "editStage", stage=DATABASE, name="first stage")
     await shared.do(BOB, "editStage", stage="first stage", name="stage of Bob")
     event = await shared.event(chosen["version"])
-    refused = await shared.do(ANN, "undo", change=event)
+    refused = await shared.do(ANN, "undoPipelineChange", change=event)
     assert (refused["code"], [each["message"] for each in refused["events"]]) == (
         "CHANGED_SINCE",
         ["first stage renamed to stage of Bob"],
     )
-    await shared.do(BOB, "undo")
-    assert names((await shared.do(ANN, "undo", change=event))["stages"]) == STAGES
+    await shared.do(BOB, "undoPipelineChange")
+    assert names((await shared.do(ANN, "undoPipelineChange", change=event))["stages"]) == STAGES
 
 
 async def test_a_deleted_stage_comes_back_with_its_services_under_their_ids(shared: Shared) -> None:
-    before = await shared.do(ANN, "addService", name="api", type="JOB", spec={"run": "./api"})
+    before = await shared.do(ANN, "addService", name="api", type="JOB", spec={"runCommand": "./api"})
     await shared.do(ANN, "deleteStage", stage=JOB, servicesTo=DATABASE)
-    assert (await shared.do(ANN, "undo"))["stages"] == before["stages"]
+    assert (await shared.do(ANN, "undoPipelineChange"))["stages"] == before["stages"]
 
 
 async def test_a_change_on_which_another_stands_is_not_taken_back_and_the_other_is_named(shared: Shared) -> None:
     await shared.do(ANN, "createStage", name="checks")
     await shared.do(BOB, "addService", name="api", type="JOB", stage="checks")
-    refused = await shared.do(ANN, "undo")
+    refused = await shared.do(ANN, "undoPipelineChange")
     assert refused["code"] == "CHANGED_SINCE"
     assert refused["message"] == (
         "The change (checks created at position 5) can't be undone alone, because later changes depend on it: "
         "api placed in checks (version 8)."
     )
     assert [event["version"] for event in refused["events"]] == [8]
-    assert (await shared.do(ANN, "undo", dryRun=True)) == refused
+    assert (await shared.do(ANN, "undoPipelineChange", dryRun=True)) == refused
 
 
 async def test_what_others_did_is_nothing_of_ones_own(shared: Shared) -> None:
     await shared.do(BOB, "createStage", name="checks")
-    assert (await shared.do(ANN, "undo"))["code"] == "NOTHING_TO_UNDO"
+    assert (await shared.do(ANN, "undoPipelineChange"))["code"] == "NOTHING_TO_UNDO"
 
 
 async def test_an_environments_name_is_taken_back_in_its_project_too(shared: Shared) -> None:
     await shared.do(ANN, "editEnvironment", name="Live", concurrency=3)
-    taken_back = await shared.do(ANN, "undo")
+    taken_back = await shared.do(ANN, "undoPipelineChange")
     assert taken_back["environment"]["name"] == "Production"
     assert taken_back["environment"]["concurrency"] == 8
     await shared.do(ANN, "editEnvironment", name="Live")
     owner = taken_back["environment"]["project"]["id"]
     assert (await shared.mutate(BOB, "createEnvironment", project=owner, name="production"))["stages"]
-    refused = await shared.do(ANN, "undo")
+    refused = await shared.do(ANN, "undoPipelineChange")
     assert refused["message"] == "The name 'production' is taken by another environment."
 
 
@@ -179,4 +179,4 @@ async def test_a_change_that_is_long_ago_is_found(shared: Shared) -> None:
     for turn in range(101):
         await shared.do(BOB, "editStage", stage=first, name=f"turn {turn}", description=f"turn {turn}")
     assert len(await shared.application.log.events(stream)) > 200
-    assert names((await shared.do(ANN, "undo"))["stages"]) == ["turn 100", *STAGES[1:]]
+    assert names((await shared.do(ANN, "undoPipelineChange"))["stages"]) == ["turn 100", *STAGES[1:]]

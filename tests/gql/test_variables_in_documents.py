@@ -6,7 +6,7 @@ import pytest
 
 from domain.errors import InvalidDocument
 from gql.document import pipeline as documents
-from gql.document.spec import VariableDocument
+from gql.document.spec import EnvironmentVariableDocument
 
 AS_WRITTEN = [
     *("1.10", "0755", "12:30", "1_000", "0x1F", "0b11", "0o17", "1e3", "-0", "+1", ".inf", ".nan", "190:20:30"),
@@ -64,6 +64,19 @@ def test_a_value_in_json_arrives_as_it_is_written(written: str, text: str) -> No
     assert variables(given) == {"A": text, "B": "\u00e9"}
     assert documents.read(given).stages[0].services[0].spec.retries == 2
     (variable,) = documents.read(given).stages[0].services[1].spec.env
-    assert variable == VariableDocument(name="A", value=text)
+    assert variable == EnvironmentVariableDocument(name="A", value=text)
     with pytest.raises(InvalidDocument):
         variables(whole.replace('"A": 0', '"A": null'))
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["retries: 010", "retries: -00", "ports: [22:22]", "buildTimeout: 12:30", "deployTimeout: 1:00.5", "run: 0755"],
+)
+def test_a_number_in_base_8_or_60_is_refused_with_its_line(field: str) -> None:
+    text = f"stages:\n- name: a\n  services:\n  - name: x\n    type: JOB\n    spec:\n      {field}\n"
+    with pytest.raises(InvalidDocument) as caught:
+        documents.read(text)
+    number = field.partition(": ")[2].strip("[]")
+    why = f"YAML reads the number {number!r} in base 8 or 60: write it in base 10, or text in quotes"
+    assert caught.value == InvalidDocument(line=7, why=why)

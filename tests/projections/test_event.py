@@ -3,6 +3,7 @@
 import pytest
 
 from domain.deployment.state import (
+    Cancellation,
     CancellationRequested,
     DeploymentCancelled,
     DeploymentEvent,
@@ -31,6 +32,7 @@ from domain.deployment.step import (
     ServiceUnchanged,
     StepRetried,
 )
+from domain.deployment.wait import WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.environment import (
     ConcurrencyChanged,
     EnvironmentDeleted,
@@ -112,12 +114,12 @@ def describe(event: PipelineEvent) -> EventView:
         ),
         (
             StageHomeChanged(stage=SHIP, home_of=ServiceType.JOB),
-            "Ship: home of each new JOB",
+            "Ship: default for new services of type JOB",
             EventSubject(stage=ship),
         ),
         (
             StageHomeChanged(stage=SHIP, home_of=None),
-            "Ship: no home of new services any more",
+            "Ship: no longer the default for a type of services",
             EventSubject(stage=ship),
         ),
         (StageDeleted(stage=SHIP), "Ship deleted", EventSubject(stage=ship)),
@@ -133,7 +135,7 @@ def describe(event: PipelineEvent) -> EventView:
         ),
         (
             ServiceConfigured(service=API, spec=ServiceSpec()),
-            "api: specification changed: directory: api → –; build: make → –; run: ./api → –",
+            "api: specification changed: workingDirectory: api → –; buildCommands: make → –; runCommand: ./api → –",
             EventSubject(stage=build, service=api),
         ),
         (
@@ -190,19 +192,53 @@ first = NamedStage(id=STAGE, name="first stage")
     ("event", "words", "subject"),
     [
         (DeploymentStarted(), "deployment 1 started", EventSubject()),
-        (DeploymentTakenUp(worker="w1"), "deployment 1 taken up by w1", EventSubject(detail="w1")),
+        (DeploymentTakenUp(worker="w1"), "deployment 1 taken up by w1", EventSubject(worker="w1")),
         (StageStarted(stage=STAGE), "first stage started", EventSubject(stage=first)),
         (StageSkipped(stage=STAGE), "first stage skipped", EventSubject(stage=first)),
         (StageSucceeded(stage=STAGE), "first stage succeeded", EventSubject(stage=first)),
         (StageFailed(stage=STAGE), "first stage failed", EventSubject(stage=first)),
-        (CancellationRequested(forced=False), "cancellation requested", EventSubject(detail="SAFE")),
-        (CancellationRequested(forced=True), "cancellation requested, by force", EventSubject(detail="FORCED")),
+        (CancellationRequested(forced=False), "cancellation requested", EventSubject(cancellation=Cancellation.SAFE)),
+        (
+            CancellationRequested(forced=True),
+            "cancellation requested, by force",
+            EventSubject(cancellation=Cancellation.FORCED),
+        ),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.DEPLOYMENT, number=3)),
+            "waits: deployment 3 of the environment must end first",
+            EventSubject(wait_reason=WaitReason.DEPLOYMENT),
+        ),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.DEPLOYMENT, number=3, more=2)),
+            "waits: deployment 3 and 2 more of the environment must end first",
+            EventSubject(wait_reason=WaitReason.DEPLOYMENT),
+        ),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.MACHINE, machine="ant")),
+            "waits: the workers of machine ant are silent",
+            EventSubject(wait_reason=WaitReason.MACHINE),
+        ),
+        (
+            WaitStarted(cause=WaitCause(reason=WaitReason.WORKER)),
+            "waits: no worker runs",
+            EventSubject(wait_reason=WaitReason.WORKER),
+        ),
+        (
+            WaitEnded(cause=WaitCause(reason=WaitReason.MACHINE, machine="ant")),
+            "waits no longer: the workers of machine ant answer again",
+            EventSubject(wait_reason=WaitReason.MACHINE),
+        ),
+        (
+            WaitEnded(cause=WaitCause(reason=WaitReason.WORKER)),
+            "waits no longer: a worker runs",
+            EventSubject(wait_reason=WaitReason.WORKER),
+        ),
         (DeploymentSucceeded(), "deployment 1 succeeded", EventSubject()),
         (DeploymentCancelled(), "deployment 1 cancelled", EventSubject()),
         (
             DeploymentFailed(stage=STAGE, service=SERVICE, phase=Phase.BUILD, reason="exit code 1"),
             "deployment 1 failed: api: build failed",
-            EventSubject(stage=first, service=backend, phase=Phase.BUILD, detail="exit code 1"),
+            EventSubject(stage=first, service=backend, phase=Phase.BUILD, failure_reason="exit code 1"),
         ),
         (
             BuildStarted(service=SERVICE, attempt=1),
@@ -222,7 +258,7 @@ first = NamedStage(id=STAGE, name="first stage")
         (
             BuildFailed(service=SERVICE, attempt=1, reason="exit code 1"),
             "api: build failed: exit code 1",
-            EventSubject(stage=first, service=backend, phase=Phase.BUILD, attempt=1, detail="exit code 1"),
+            EventSubject(stage=first, service=backend, phase=Phase.BUILD, attempt=1, failure_reason="exit code 1"),
         ),
         (
             BuildSkipped(service=SERVICE),
@@ -247,18 +283,18 @@ first = NamedStage(id=STAGE, name="first stage")
         (
             ServiceDeployFailed(service=SERVICE, attempt=1, reason="not healthy"),
             "api: deploy failed: not healthy",
-            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, detail="not healthy"),
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, failure_reason="not healthy"),
         ),
         (
             StepRetried(service=SERVICE, phase=Phase.DEPLOY, attempt=1, reason="not healthy"),
             "api: deploy attempt 1 failed and will be tried again: not healthy",
-            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, detail="not healthy"),
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, failure_reason="not healthy"),
         ),
         (ServiceCancelled(service=SERVICE), "api: cancelled", EventSubject(stage=first, service=backend)),
         (
             ServiceUnchanged(service=SERVICE, number=4),
             "api: unchanged: same specification and revision as in deployment 4",
-            EventSubject(stage=first, service=backend, detail="same specification and revision as in deployment 4"),
+            EventSubject(stage=first, service=backend),
         ),
         (
             OldInstanceRestarted(service=SERVICE, attempt=2, number=4, ports=(8000,)),
@@ -268,7 +304,7 @@ first = NamedStage(id=STAGE, name="first stage")
         (
             OldInstanceLost(service=SERVICE, attempt=2, number=4, reason="exit code 1"),
             "api: the old instance, of deployment 4, did not become healthy again: exit code 1",
-            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=2, detail="exit code 1"),
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=2, failure_reason="exit code 1"),
         ),
     ],
 )

@@ -21,25 +21,28 @@ BEFORE = ServiceSpec(run="./api", build=("make",), ports=(80,), env=env(LEVEL="i
             'env: LEVEL=info → debug, +EMPTY="", -TRACE',
         ),
         (replace(BEFORE, env=BEFORE.env[::-1]), "env: reordered"),
-        (replace(BEFORE, run=None, ports=(80, 81), retries=2), "run: ./api → –; ports: 80 → 80, 81; retries: 0 → 2"),
+        (
+            replace(BEFORE, run=None, ports=(80, 81), retries=2),
+            "runCommand: ./api → –; ports: 80 → 80, 81; retries: 0 → 2",
+        ),
         (
             replace(BEFORE, backoff=Backoff(initial=2, factor=1.5, max=60), allow_failure=True),
             "backoff: 1 s, times 2, at most 30 s → 2 s, times 1.5, at most 60 s; allowFailure: False → True",
         ),
-        (replace(BEFORE, build=("npm ci", "npm test")), "build: make → npm ci, npm test"),
-        (replace(BEFORE, build_timeout=0.5), "buildTimeout: 1800 s → 0.5 s"),
-        (replace(BEFORE, run="a\nb\x1b[2J"), r'run: ./api → "a\nb\u001b[2J"'),
+        (replace(BEFORE, build=("npm ci", "npm test")), "buildCommands: make → npm ci, npm test"),
+        (replace(BEFORE, build_timeout=0.5), "buildTimeoutSeconds: 1800 s → 0.5 s"),
+        (replace(BEFORE, run="a\nb\x1b[2J"), r'runCommand: ./api → "a\nb\u001b[2J"'),
         (
             replace(BEFORE, health=Health(check=HttpCheck(path="/up"), interval=2.0)),
-            "health: – → http /up on port 0, interval 2 s, timeout 5 s, start period…",
+            "healthCheck: – → http /up on port 0, interval 2 s, timeout 5 s, start period…",
         ),
         (
             replace(BEFORE, health=Health(check=TcpCheck(port=0), start_period=1.0)),
-            "health: – → tcp on port 0, interval 1 s, timeout 5 s, start period 1 s",
+            "healthCheck: – → tcp on port 0, interval 1 s, timeout 5 s, start period 1 s",
         ),
         (
             replace(BEFORE, health=Health(check=CommandCheck(command="true"), timeout=1.0)),
-            "health: – → command true, interval 1 s, timeout 1 s, start period 60 s",
+            "healthCheck: – → command true, interval 1 s, timeout 1 s, start period 60 s",
         ),
     ],
 )
@@ -49,6 +52,6 @@ def test_a_change_of_a_specification_is_told_field_by_field(after: ServiceSpec, 
 
 def test_the_words_are_short_however_long_the_values_are() -> None:
     long = spec_words(BEFORE, replace(BEFORE, run="x" * 10_000))
-    assert long == f"run: ./api → {'x' * (MAX_VALUE - 1)}…"
+    assert long == f"runCommand: ./api → {'x' * (MAX_VALUE - 1)}…"
     many = spec_words(BEFORE, replace(BEFORE, env=env(**{f"V{number}": "x" * 50 for number in range(200)})))
     assert (len(many), many[-1]) == (MAX_WORDS, "…")

@@ -475,6 +475,11 @@ def test_a_closed_websocket_is_freed_without_a_collection(stageline: Stageline) 
             with stageline.socket() as client:
                 client.subscribe("1", "{ cursor }")
                 client.receive()
+            with connected(stageline) as invalid:
+                invalid.sendall(HANDSHAKE + b"\r\n")
+                assert invalid.recv(65536).startswith(b"HTTP/1.1 101 ")
+                invalid.sendall(frame((5).to_bytes(2, "big"), CLOSE))
+                until_closed(invalid)
         deadline = time.monotonic() + PATIENCE
         while parts() > before:
             assert time.monotonic() < deadline, f"{parts() - before} parts are left"

@@ -38,8 +38,8 @@ mutation ($name: String!) {
 """
 NAMES = "{ projects { edges { node { name } } } }"
 KNOWN = "{ projects { edges { node { id } } } }"  # asked before
-EVENTS = "subscription ($id: ID!) { deploymentEvents(deployment: $id) { version type } }"
-HISTORY = "query ($id: ID!) { deploymentEvents(deployment: $id) { edges { node { version type } } } }"
+EVENTS = "subscription ($id: ID!) { deploymentEvents(deployment: $id) { version deploymentEventType } }"
+HISTORY = "query ($id: ID!) { deploymentEvents(deployment: $id) { edges { node { version deploymentEventType } } } }"
 
 
 def ask(server: Serving, query: str, **variables: object) -> httpx.Response:
@@ -112,7 +112,7 @@ def story(server: Serving, database: Server, folder: Path) -> None:
         with following(server, id_) as socket:
             events = next_of(socket)
             seen = [next(events)]
-            while seen[-1]["type"] != "BUILD_STARTED":
+            while seen[-1]["deploymentEventType"] != "BUILD_STARTED":
                 seen.append(next(events))
 
             known = ask(server, KNOWN)
@@ -162,7 +162,7 @@ async def test_everything_goes_on_by_itself_when_the_database_is_back(data: Path
             assert "Traceback" not in log.read_text()
 
 
-FOLLOW = "subscription ($id: ID!) { pipelineEvents(environment: $id) { version type } }"
+FOLLOW = "subscription ($id: ID!) { pipelineEvents(environment: $id) { version pipelineEventType } }"
 KEPT = """
 mutation ($project: ID!, $key: String!) {
   createEnvironment(project: $project, name: "staging", idempotencyKey: $key) {

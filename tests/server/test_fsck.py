@@ -3,9 +3,10 @@
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import LiteralString
 from uuid import UUID
 
 import psycopg
@@ -19,6 +20,7 @@ from store import ids
 from store.log import LogUnavailable
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import MemoryOutput
+from tests import postgres
 from tests.runner.world import World
 from tests.store.sample import ANN, A, change
 
@@ -48,7 +50,9 @@ def damage(settings: Settings) -> Damage:
         with closing(sqlite3.connect(settings.data / f"{name}.db")) as database, database:
             for (trigger,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
                 database.execute(f"DROP TRIGGER {trigger}")
-            database.execute(statement.format(position="rowid", documents="rows", tags="tags", new="randomblob(16)"))
+            names = {"position": "rowid", "documents": "rows", "tags": "tags", "new": "randomblob(16)"}
+            values = {"bytes": "x'fffe'", "never": "'infinity'", "id": f"x'{ids.new().hex}'"}
+            database.execute(statement.format(**names, **values))
 
     def on_postgres(statement: str) -> None:
         assert settings.database is not None
@@ -60,7 +64,8 @@ def damage(settings: Settings) -> Damage:
                 "tags": "tagged",
                 "new": "gen_random_uuid()",
             }
-            database.execute(statement.format(**names).encode())
+            values = {"bytes": "'\\xfffe'::bytea", "never": "'infinity'", "id": "gen_random_uuid()"}
+            database.execute(statement.format(**names, **values).encode())
 
     return on_postgres if settings.database else on_sqlite
 
@@ -139,6 +144,29 @@ async def test_an_event_that_is_no_json_is_named_by_its_position(settings: Setti
     assert "the read models can't be checked: the log, position 4 can't be read" in findings[1]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "state = '{{}}'",
+        "state = {bytes}",
+        "state = ''",
+        "topic = 'pipeline.Nothing'",
+        "topic = ''",
+        "origin = 'NOWHERE'",
+        "hash = ''",
+        "previous = {bytes}",
+        "recorded_at = {never}",
+        "actor = ''",
+        "reason = 'other'",
+        "originator_version = 1000000000000",
+        "token = {id}",
+    ],
+)
+async def test_a_damaged_column_is_named_by_its_position(settings: Settings, damage: Damage, value: str) -> None:
+    await asyncio.to_thread(damage, f"UPDATE stored_events SET {value} WHERE {{position}} = 4")
+    assert "position 4" in (await wrong(settings))[0]
+
+
 async def use(settings: Settings) -> UUID:
     """Has a stream with output; the environment's is as good as a deployment's."""
     async with running(settings) as parts:
@@ -213,3 +241,66 @@ async def test_damaged_read_models_are_a_finding(folder: Settings) -> None:
     (folder.data / "views.db").write_bytes(b"no database" * 1000)
     (finding,) = await wrong(folder)
     assert "the read models can't be read, and the next start of the server rebuilds them" in finding
+
+
+class DamagedPostgres:
+    """A PostgreSQL server with a log of several pages, which can be damaged. Block -1 is the last one."""
+
+    def __init__(self, server: postgres.Server, settings: Settings) -> None:
+        self._server, self.settings = server, settings
+
+    def block(self, block: int) -> int:
+        last = self._value("SELECT pg_relation_size('stored_events') / %s - 1", postgres.PAGE)
+        return last if block < 0 else block
+
+    def first_event(self, block: int) -> int:
+        """Return the position of the first event in a page."""
+        return self._value(
+            "SELECT min(notification_id) FROM stored_events WHERE (ctid::text::point)[0] >= %s", self.block(block)
+        )
+
+    def damage(self, table: str, block: int) -> None:
+        block = self.block(block)
+        with psycopg.connect(self._server.dsn) as database:
+            path = database.execute("SELECT pg_relation_filepath(%s)", [table]).fetchall()[0][0]
+        self._server.stop()
+        self._server.damage(path, block)
+        self._server.start()
+
+    def _value(self, statement: LiteralString, parameter: int) -> int:
+        with psycopg.connect(self._server.dsn) as database:
+            return int(database.execute(statement, [parameter]).fetchall()[0][0])
+
+
+@pytest.fixture
+def damaged_postgres(tmp_path: Path) -> Iterator[DamagedPostgres]:
+    with postgres.running(waits_for_disk=False) as server:
+        settings = Settings(data=tmp_path, database=server.dsn, works=False)
+
+        async def use() -> None:
+            async with running(settings) as parts:
+                world = World(parts.application.log, MemoryOutput())
+                await world.environment(["api"])
+                await world.log.append([change(A, 0, *map(str, range(300)))], ANN)  # more than fit into one page
+                await parts.application.projector.wait_for(await world.log.position(), 30)
+                await world.outputs.close()
+
+        asyncio.run(use())
+        yield DamagedPostgres(server, settings)
+
+
+@pytest.mark.parametrize("block", [0, 1, -1])
+def test_a_damaged_page_in_postgresql_is_named_by_the_position_of_its_first_event(
+    damaged_postgres: DamagedPostgres, block: int
+) -> None:
+    position = damaged_postgres.first_event(block)
+    damaged_postgres.damage("stored_events", block)
+    findings = asyncio.run(wrong(damaged_postgres.settings))
+    assert findings[0].startswith(f"the log, position {position} can't be read: The database postgres at ")
+    assert f"invalid page in block {damaged_postgres.block(block)} of relation" in findings[0]
+
+
+def test_a_damaged_page_of_the_read_models_in_postgresql_is_a_finding(damaged_postgres: DamagedPostgres) -> None:
+    damaged_postgres.damage("documents", 0)
+    (finding,) = asyncio.run(wrong(damaged_postgres.settings))
+    assert finding.startswith("the read models can't be read: ")

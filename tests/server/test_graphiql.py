@@ -27,7 +27,7 @@ mutation {
 """
 ADD_JOB = """
 mutation ($environment: ID!) {
-  addService(environment: $environment, name: "Migrations", type: JOB, spec: {run: "true"}) { __typename }
+  addService(environment: $environment, name: "Migrations", type: JOB, spec: {runCommand: "true"}) { __typename }
 }
 """
 NEWEST = "query ($environment: ID!) { deployments(environment: $environment, first: 1) { edges { node { id } } } }"

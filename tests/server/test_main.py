@@ -34,7 +34,8 @@ mutation {
 ADD = """
 mutation ($environment: ID!, $directory: String!) {
   addService(environment: $environment, name: "api", type: JOB, spec: {
-    directory: $directory, build: ["echo build >> marks; while ! test -f go; do sleep 0.02; done"], run: "true"
+    workingDirectory: $directory,
+    buildCommands: ["echo build >> marks; while ! test -f go; do sleep 0.02; done"], runCommand: "true"
   }) { __typename }
 }
 """
@@ -43,7 +44,7 @@ mutation ($environment: ID!) { deploy(environment: $environment) { ... on Deploy
 """
 GET = "query ($id: ID!) { environment(id: $id) { name } }"
 STATUS = "query ($id: ID!) { deployment(id: $id) { status } }"
-FOLLOW = "subscription ($environment: ID!) { pipelineEvents(environment: $environment) { type } }"
+FOLLOW = "subscription ($environment: ID!) { pipelineEvents(environment: $environment) { pipelineEventType } }"
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A server below a path of a proxy: its page, links, redirects, cookies, streams and command line."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,13 +13,14 @@ import pytest
 from playwright.sync_api import Browser, expect
 from websockets.sync.client import connect
 
+from endpoint.http.request import MAX_BODY
 from server.root_path import MAX_ROOT_PATH, InvalidRootPath, locate, normalize_root_path
 from tests.endpoint.test_broadcast import EVENTS
 from tests.endpoint.test_sse import _events
 from tests.forwarding import Forwarding, forwarding
 from tests.gql.environment import Environment
 from tests.gql.stageline import PATIENCE, PROTOCOL, Stageline, served
-from tests.serving import Serving, serving
+from tests.serving import ROOT, Serving, serving
 
 PATH = "/team/stageline"
 
@@ -208,3 +210,9 @@ def _told(server: Serving, proxy: Forwarding, *arguments: str) -> str:
         timeout=PATIENCE,
         check=True,
     ).stdout
+
+
+@pytest.mark.parametrize("source", ["deploy/nginx.conf", "docs/operating.md"])
+def test_the_examples_of_nginx_pass_on_the_largest_body(source: str) -> None:
+    sizes = re.findall(r"^\s*client_max_body_size (\d+)m;", (ROOT / source).read_text(), re.MULTILINE)
+    assert [int(size) * 1024 * 1024 for size in sizes] == [MAX_BODY]

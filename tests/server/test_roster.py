@@ -1,6 +1,7 @@
 """What an open deployment waits for, and which workers there are, as an operator sees both."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -47,6 +48,12 @@ def waits(node: Serving, number: int) -> Any:
     return json.loads(told(node, "deployment", "show", str(number), *IN, "--json"))["waitsFor"]
 
 
+def recorded(node: Serving, number: int) -> list[str]:
+    """Return the waits in the events of a deployment."""
+    lines = told(node, "deployment", "events", str(number), *IN, "--json").splitlines()
+    return [event["message"] for event in map(json.loads, lines) if event["type"].startswith("WAIT_")]
+
+
 def waiting(node: Serving) -> Any:
     """Of the server's health."""
     return httpx.get(f"{node.url}/health", trust_env=False, timeout=PATIENCE).json()["waiting"]
@@ -86,7 +93,9 @@ def test_a_deployment_says_that_no_worker_runs_and_then_that_its_machine_is_sile
     assert "  waits: no worker runs\n" in told(node, "deployment", "show", *IN)
     assert waiting(node) == [{"deployments": 1, "machine": None, "reason": "no worker runs"}]
     watched = node.stageline("deployment", "watch", *IN, "--timeout", "4")
-    assert (watched.returncode, watched.stdout.count("Waiting: no worker runs")) == (124, 1)
+    assert watched.returncode == 124
+    assert watched.stdout.count("no worker runs") == 1, "the event says it"
+    assert recorded(node, 1) == ["waits: no worker runs"]
 
     with working(node, empty) as worker:
         wait_until(holds(node, "deploy slow"), "the worker runs the job")
@@ -96,6 +105,8 @@ def test_a_deployment_says_that_no_worker_runs_and_then_that_its_machine_is_sile
         worker.kill()
         worker.wait()
         wait_until(lambda: waits(node, 1), "the silence is noticed")
+    silent = f"waits: the workers of machine {HERE} are silent"
+    wait_until(lambda: recorded(node, 1)[-1] == silent, "the event says so")
     wait = waits(node, 1)
     assert [wait["reason"], wait["machine"]] == ["MACHINE", HERE]
     assert wait["message"].startswith(f"the workers of machine {HERE} have been silent for ")
@@ -105,12 +116,32 @@ def test_a_deployment_says_that_no_worker_runs_and_then_that_its_machine_is_sile
 
     told(node, "environment", "deploy", *IN)
     assert waits(node, 2)["message"].startswith("deployment 1 of the environment must end first; the workers of ")
+    assert recorded(node, 2) == ["waits: deployment 1 of the environment must end first"]
     gate.touch()
     with working(node, empty) as worker:
         wait_until(lambda: "succeeded" in told(node, "deployment", "show", "2", *IN), "both go on")
         worker.terminate()
         worker.wait()
     assert [each["isSilent"] for each in workers(node)] == [True], "the worker that stopped in order has left the list"
+    assert recorded(node, 1)[0] == "waits: no worker runs"
+    assert recorded(node, 1).count(silent) == 1, "one event for each change"
+
+
+def test_the_events_say_that_a_silent_machine_answers_again(node: Serving, empty: str) -> None:
+    node.start("--database", empty, "--no-worker")
+    gate = set_up(node)
+    with working(node, empty) as worker:
+        told(node, "environment", "deploy", *IN)
+        wait_until(holds(node, "deploy slow"), "the worker runs the job")
+        worker.send_signal(signal.SIGSTOP)
+        silent = f"waits: the workers of machine {HERE} are silent"
+        wait_until(lambda: recorded(node, 1)[-1:] == [silent], "the silence is recorded")
+        worker.send_signal(signal.SIGCONT)
+        again = f"waits no longer: the workers of machine {HERE} answer again"
+        wait_until(lambda: recorded(node, 1)[-1:] == [again], "its end is recorded")
+        gate.touch()
+        wait_until(lambda: "succeeded" in told(node, "deployment", "show", "1", *IN), "it goes on")
+    assert recorded(node, 1)[-2:] == [silent, again]
 
 
 def test_a_server_on_sqlite_lists_its_own_engine_and_the_deployment_before(node: Serving) -> None:

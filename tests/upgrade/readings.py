@@ -15,11 +15,12 @@ query ($environment: ID!) {
   pipeline(environment: $environment) {
     id version cursor
     stages {
-      id position name description homeOf
-      services { id name type isSkipped spec { directory build run ports env { name value } retries } }
+      id position name description homeOf: defaultForType
+      services { id name type isSkipped spec { ...Spec ports env { name value } retries } }
     }
   }
 }
+fragment Spec on ServiceSpec { directory: workingDirectory build: buildCommands run: runCommand }
 """,
     "first pipeline": """
 query ($environment: ID!) {
@@ -31,7 +32,7 @@ query ($environment: ID!) {
     "history": """
 query ($environment: ID!) {
   pipelineHistory(environment: $environment, first: 100) {
-    edges { cursor node { id version recordedAt type actor { id } reason } }
+    edges { cursor node { id version recordedAt type: pipelineEventType actor { id } reason } }
   }
 }
 """,
@@ -43,7 +44,7 @@ query ($environment: ID!) {
       node {
         id number action status actor: requestedBy { id } reason pipelineVersion
         requestedAt startedAt finishedAt version
-        stages { name status services { name deploy { status attempt startedAt finishedAt reason } } }
+        stages { name status services { name deploy { status attempt startedAt finishedAt reason: failureReason } } }
       }
     }
   }
@@ -52,7 +53,7 @@ query ($environment: ID!) {
     "document": "query ($environment: ID!) { exportPipeline(environment: $environment, format: YAML, ids: true) }",
     "tokens": """
 query {
-  tokens { edges { node { id name actor { id } issuedAt issuedBy { id } revokedAt revokedBy { id } isGood } } }
+  tokens { edges { node { id name actor { id } issuedAt issuedBy { id } revokedAt revokedBy { id } isGood: isValid } } }
 }
 """,
     "actors": "query { actors { edges { node { id name address isForgotten } } } }",
@@ -60,7 +61,9 @@ query {
 
 LOGS = """
 query ($deployment: ID!) {
-  deploymentLogs(deployment: $deployment) { edges { node { cursor at service { name } phase attempt kind text } } }
+  deploymentLogs(deployment: $deployment) {
+    edges { node { cursor at: printedAt service { name } phase attempt kind text } }
+  }
 }
 """
 

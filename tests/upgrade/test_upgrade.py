@@ -87,7 +87,7 @@ def serve(upgrade: Upgrade) -> Iterator[Upgrade]:
 
 CHANGES = """
 query ($environment: ID!, $old: String!) {
-  documentDiff(environment: $environment, document: $old) { __typename message }
+  documentDiff(environment: $environment, document: $old) { differences { change { message } } }
 }
 """
 

@@ -87,7 +87,7 @@ export interface NewService {
   name: string;
   type: "DATABASE" | "JOB" | "CONTAINER" | "APPLICATION";
   stage: string;
-  spec: { image?: string; run?: string; directory?: string; ports: number[] };
+  spec: { image?: string; runCommand?: string; workingDirectory?: string; ports: number[] };
 }
 
 interface ServiceProps extends StageProps {
@@ -108,7 +108,7 @@ export function ServiceDialog({ stage, stages, save, close }: ServiceProps) {
       spec:
         source === "image"
           ? { image: text("image"), ports }
-          : { run: text("run"), ...(text("directory") && { directory: text("directory") }), ports },
+          : { runCommand: text("run"), ...(text("directory") && { workingDirectory: text("directory") }), ports },
     };
   }
 

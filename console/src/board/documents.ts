@@ -184,7 +184,7 @@ export const DELETE_STAGE = graphql(
 export const UNDO = graphql(
   `
     mutation Undo($environment: ID!, $change: ID!, $key: String!) {
-      answer: undo(environment: $environment, change: $change, idempotencyKey: $key) { ...Changed }
+      answer: undoPipelineChange(environment: $environment, change: $change, idempotencyKey: $key) { ...Changed }
     }
   `,
   [changed],

@@ -16,7 +16,7 @@ export const DEPLOYMENT = graphql(`
       environment { id name project { id name } }
       requestedBy { id name }
       cancelledBy { id name }
-      failure { phase reason stage { stageId name } service { serviceId name } }
+      failure { phase failureReason stage { stageId name } service { serviceId name } }
       stages {
         id
         position
@@ -30,8 +30,8 @@ export const DEPLOYMENT = graphql(`
           type
           status
           ports
-          build { status attempt startedAt finishedAt reason }
-          deploy { status attempt startedAt finishedAt reason }
+          build { status attempt startedAt finishedAt failureReason }
+          deploy { status attempt startedAt finishedAt failureReason }
         }
       }
     }

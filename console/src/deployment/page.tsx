@@ -104,7 +104,7 @@ function Live({ deployment }: { deployment: Deployment }) {
           <strong>
             <bdi>{failure.service.name}</bdi> failed to {failure.phase.toLowerCase()}
           </strong>{" "}
-          in stage <bdi>{failure.stage.name}</bdi>: <bdi>{failure.reason}</bdi>
+          in stage <bdi>{failure.stage.name}</bdi>: <bdi>{failure.failureReason}</bdi>
         </p>
       )}
       <ol className="flow" aria-label="Stages">

@@ -7,7 +7,7 @@ const change = graphql(`
     version
     recordedAt
     message
-    type
+    pipelineEventType
     actor { id name }
     origin
     reason

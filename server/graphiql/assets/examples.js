@@ -76,7 +76,7 @@ query Deployments($environment: ID!) {
         requestedAt
         finishedAt
         failure {
-          reason
+          failureReason
         }
       }
     }
