@@ -100,6 +100,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     reason: str | None
     pipeline_version: int
     source: int | None = None
+    revision: str | None = None
     requested_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -164,7 +165,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 9, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 11, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -179,6 +180,7 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
         reason=recorded.by.reason,
         pipeline_version=event.plan.pipeline_version,
         source=event.plan.source,
+        revision=event.plan.revision,
         requested_at=recorded.recorded_at,
         stages=tuple(
             StageView(

@@ -294,7 +294,7 @@ def _service_change(before: Pipeline, event: services.ServiceEvent, common: dict
                 **common,
                 spec=specs.from_domain(spec),
                 previous_spec=specs.from_domain(previous),
-                fields=_field_changes(previous, spec),
+                fields=field_changes(previous, spec),
             )
         case services.ServiceMoved(source=source, target=target, position=position):
             from_stage = None if source is None else _stage_ref(before.stage(source))
@@ -315,7 +315,7 @@ def _stage_ref(stage: stages.Stage) -> StageRef:
     return stage_ref(stage.id, stage.name)
 
 
-def _field_changes(before: DomainSpec, after: DomainSpec) -> list[FieldChange]:
+def field_changes(before: DomainSpec, after: DomainSpec) -> list[FieldChange]:
     """Return the fields that differ, with their names and values in GraphQL."""
     old, new = (strawberry.asdict(specs.from_domain(spec)) for spec in (before, after))
     return [

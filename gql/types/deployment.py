@@ -9,6 +9,7 @@ from strawberry import ID, Private
 
 from domain.deployment import queue as queues
 from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.state import Deployment as DeploymentState
 from domain.errors import DeploymentNotFound, EnvironmentNotFound
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
@@ -53,7 +54,8 @@ enum.describe(
     Action,
     "The effect of a deployment on the services of its plan.",
     name="DeploymentAction",
-    DEPLOY="Build and deploy the services, stage by stage.",
+    DEPLOY="Build and deploy the services, stage by stage; unchanged ones are left as they are.",
+    REDEPLOY="Build and deploy all services, also unchanged ones, stage by stage.",
     RETRY="Build and deploy the services that an earlier deployment did not deploy, with its specifications.",
     ROLLBACK="Build and deploy the services with the specifications that an earlier deployment pinned.",
 )
@@ -83,6 +85,7 @@ class Step:
     started_at: datetime | None = strawberry.field(description="When the step started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the step ended; null if it has not.")
     failure_reason: str | None = strawberry.field(description="The reason why the last attempt failed.")
+    unchanged_reason: str | None = strawberry.field(description="The reason why the step is UNCHANGED, if it is.")
     attempts: list[StepAttempt] = strawberry.field(description="All attempts, oldest first, with the current one.")
     retry_at: datetime | None = strawberry.field(
         description="When the failed step is tried again; null if it does not wait for that."
@@ -99,6 +102,7 @@ class DeploymentService(Node):
     build: Step = strawberry.field(description="The build step.")
     deploy: Step = strawberry.field(description="The deploy step.")
     live: Private[tuple[EnvironmentId, ServiceId]]
+    run: Private[DeploymentId]
 
     @strawberry.field(description="The service as it is now; null once it is removed.")
     async def service(self, info: Info) -> Service | None:
@@ -150,6 +154,9 @@ class Deployment(Node):
     source_number: int | None = strawberry.field(
         description="Number of the deployment that it retries or rolls back to; null for another action."
     )
+    revision: str | None = strawberry.field(
+        description="Revision of the services' sources, which the actor gave, if any."
+    )
     requested_at: datetime = strawberry.field(description="When the deployment was requested.")
     started_at: datetime | None = strawberry.field(description="When the deployment started; null if it has not.")
     finished_at: datetime | None = strawberry.field(description="When the deployment ended; null if it has not.")
@@ -195,6 +202,8 @@ class DeploymentServiceSnapshot:
     ports: list[int] = strawberry.field(description="The ports of the deployed service.")
     build: Step = strawberry.field(description="The build step.")
     deploy: Step = strawberry.field(description="The deploy step.")
+    key: Private[ServiceId]
+    planned: Private[DeploymentState | None]
 
 
 @strawberry.type(description="A stage in the plan of a deployment snapshot.")
@@ -222,6 +231,9 @@ class DeploymentSnapshot:
     source_number: int | None = strawberry.field(
         description="Number of the deployment that it retries or rolls back to; null for another action."
     )
+    revision: str | None = strawberry.field(
+        description="Revision of the services' sources, which the actor gave, if any."
+    )
     requested_at: datetime = strawberry.field(description="When the deployment was requested.")
     started_at: datetime | None = strawberry.field(description="When the deployment started; null if it had not.")
     finished_at: datetime | None = strawberry.field(description="When the deployment ended; null if it had not.")
@@ -242,7 +254,10 @@ async def snapshot_requested_by(context: Context, found: list[DeploymentSnapshot
     return await existing_actors(context, [each.requester for each in found], selected)
 
 
-async def snapshot_of(context: Context, view: DeploymentView) -> DeploymentSnapshot:
+async def snapshot_of(
+    context: Context, view: DeploymentView, planned: DeploymentState | None = None
+) -> DeploymentSnapshot:
+    """Return a snapshot of *view*; *planned* is the state that a dry run led to."""
     return DeploymentSnapshot(
         deployment_id=global_id("deployment", view.id),
         environment=await environment_of(context, view.environment),
@@ -252,19 +267,20 @@ async def snapshot_of(context: Context, view: DeploymentView) -> DeploymentSnaps
         reason=view.reason,
         pipeline_version=view.pipeline_version,
         source_number=view.source,
+        revision=view.revision,
         requested_at=view.requested_at,
         started_at=view.started_at,
         finished_at=view.finished_at,
         cancellation=view.cancellation,
         failure=_failure(view),
-        stages=[_stage_snapshot(stage) for stage in view.stages],
+        stages=[_stage_snapshot(stage, planned) for stage in view.stages],
         version=view.version,
         cursor=cursors.of_position(context.application.log.epoch, view.position),
         requester=view.actor,
     )
 
 
-def _stage_snapshot(view: StageView) -> DeploymentStageSnapshot:
+def _stage_snapshot(view: StageView, planned: DeploymentState | None) -> DeploymentStageSnapshot:
     return DeploymentStageSnapshot(
         stage_id=global_id("stage", view.id),
         position=view.position,
@@ -272,11 +288,11 @@ def _stage_snapshot(view: StageView) -> DeploymentStageSnapshot:
         status=view.status,
         started_at=view.started_at,
         finished_at=view.finished_at,
-        services=[_service_snapshot(service) for service in view.services],
+        services=[_service_snapshot(service, planned) for service in view.services],
     )
 
 
-def _service_snapshot(view: ServiceView) -> DeploymentServiceSnapshot:
+def _service_snapshot(view: ServiceView, planned: DeploymentState | None) -> DeploymentServiceSnapshot:
     return DeploymentServiceSnapshot(
         service_id=global_id("service", view.id),
         name=view.name,
@@ -285,6 +301,8 @@ def _service_snapshot(view: ServiceView) -> DeploymentServiceSnapshot:
         ports=list(view.ports),
         build=_step(view.build),
         deploy=_step(view.deploy),
+        key=view.id,
+        planned=planned,
     )
 
 
@@ -341,6 +359,7 @@ def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> De
         reason=view.reason,
         pipeline_version=view.pipeline_version,
         source_number=view.source,
+        revision=view.revision,
         requested_at=view.requested_at,
         started_at=view.started_at,
         finished_at=view.finished_at,
@@ -522,6 +541,7 @@ def _service(run: DeploymentView, view: ServiceView) -> DeploymentService:
         build=_step(view.build),
         deploy=_step(view.deploy),
         live=(run.environment, view.id),
+        run=run.id,
     )
 
 
@@ -531,7 +551,8 @@ def _step(view: StepView) -> Step:
         attempt=view.attempt,
         started_at=view.started_at,
         finished_at=view.finished_at,
-        failure_reason=view.reason,
+        failure_reason=None if view.status is Status.UNCHANGED else view.reason,
+        unchanged_reason=view.reason if view.status is Status.UNCHANGED else None,
         attempts=_attempts(view),
         retry_at=view.retry_at,
     )

@@ -29,6 +29,7 @@ from gql.document import pipeline
 from gql.document.format import DocumentFormat
 from gql.types.change import PipelineEventType
 from gql.types.event import DeploymentEventType, QueueEventType
+from gql.types.instance import PlannedAction
 from gql.types.progress import ServiceWaitReason
 from store.log import Origin
 from store.output import LineKind
@@ -44,6 +45,7 @@ ENUMS: dict[str, type[Enum]] = {
     "OnFailure": OnFailure,
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
+    "PlannedAction": PlannedAction,
     "StepPhase": Phase,
     "PipelineEventType": PipelineEventType,
     "QueueEventType": QueueEventType,

@@ -7,6 +7,7 @@ const SHAPES: Record<string, string> = {
   FAILED: "m5.5 5.5 5 5m0-5-5 5",
   SKIPPED: "M5 8h6",
   CANCELLED: "m5.2 10.8 5.6-5.6",
+  UNCHANGED: "M5 6.5h6M5 9.5h6",
 };
 
 export const WORDS: Record<string, string> = {
@@ -16,6 +17,7 @@ export const WORDS: Record<string, string> = {
   FAILED: "failed",
   SKIPPED: "skipped",
   CANCELLED: "cancelled",
+  UNCHANGED: "unchanged",
 };
 
 interface Props {
