@@ -54,7 +54,8 @@ MAX_NARROWED = 100
 class DeploymentQuery(Struct, frozen=True, kw_only=True):
     """A query of deployments. Each field narrows it, and any value of a field matches; None matches all.
 
-    *since* and *until* are limits of the time of the request, inclusive.
+    *since* and *until* are limits of the time of the request, inclusive. The newest deployment is the first one, or the
+    last one if *is_ascending*.
     """
 
     statuses: frozenset[Status] | None = None
@@ -62,6 +63,7 @@ class DeploymentQuery(Struct, frozen=True, kw_only=True):
     actors: frozenset[str] | None = None
     since: datetime | None = None
     until: datetime | None = None
+    is_ascending: bool = False
 
     def parents(self, environment: EnvironmentId) -> list[str]:
         """Return the lists of matching deployments; raises `InvalidArgument` if there are too many."""
@@ -341,7 +343,8 @@ class Deployments:
             until=None if query.until is None else f"{_sort(query.until)}~",
         )
         groups = [query.parents(each) for each in environments]
-        return await self._rows.read_merged(groups, part, self._decoder(has_steps), is_descending=True, within=within)
+        decode = self._decoder(has_steps)
+        return await self._rows.read_merged(groups, part, decode, is_descending=not query.is_ascending, within=within)
 
     def _decoder(self, has_steps: bool) -> Callable[[bytes], DeploymentSummary]:
         return self._decode if has_steps else _summaries.decode

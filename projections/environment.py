@@ -115,10 +115,14 @@ def _list(project: ProjectId | None, is_deleted: bool) -> str:
 
 
 class EnvironmentQuery(Struct, frozen=True, kw_only=True):
-    """A query of environments: those whose name starts with *prefix*, without regard to case; also deleted ones."""
+    """A query of environments: those whose name starts with *prefix*, without regard to case; also deleted ones.
+
+    They are ordered by name, from the last name on if *is_descending*.
+    """
 
     prefix: str = ""
     has_deleted: bool = False
+    is_descending: bool = False
 
     def parents(self, project: ProjectId | None) -> list[str]:
         """Return the lists of matching environments of a project, or of all."""
@@ -169,14 +173,16 @@ class Environments:
     ) -> Sequence[Page[EnvironmentView]]:
         """Return the same part of the environments of each of *projects* that match *query*; None is all projects.
 
-        They are ordered by name without regard to case. Only that of one project may have cursors.
+        Names are compared without regard to case. Only the part of one project may have cursors.
         """
         prefix = names.key(query.prefix)
         within = SortRange(since=prefix, until=prefix + LAST) if prefix else EVERYTHING
 
         async def read() -> Sequence[Page[EnvironmentView]]:
             groups = [query.parents(each) for each in projects]
-            return await self._rows.read_merged(groups, part, projection.decode, within=within)
+            return await self._rows.read_merged(
+                groups, part, projection.decode, is_descending=query.is_descending, within=within
+            )
 
         if self._recent is None or part.has_cursor:
             return await read()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import Enum
 from typing import Annotated
 
 import strawberry
@@ -425,10 +426,23 @@ class DeploymentFilter:
 Filter = Annotated[DeploymentFilter | None, strawberry.argument(description="The deployments to list; null for all.")]
 
 
-def _query(given: DeploymentFilter | None) -> DeploymentQuery | None:
-    """Return the query of a filter, None for all; raises `InvalidArgument`."""
+@strawberry.enum(description="An order of deployments.")
+class DeploymentOrder(Enum):
+    NEWEST_FIRST = strawberry.enum_value("newest", description="By the time of the request, the newest first.")
+    OLDEST_FIRST = strawberry.enum_value("oldest", description="By the time of the request, the oldest first.")
+
+
+Order = Annotated[DeploymentOrder, strawberry.argument(description="The order of the list.")]
+
+OLDEST = DeploymentQuery(is_ascending=True)
+"""The query of all deployments, the oldest first."""
+
+
+def _query(given: DeploymentFilter | None, order: DeploymentOrder) -> DeploymentQuery | None:
+    """Return the query of a filter and an order, None for all, the newest first; raises `InvalidArgument`."""
+    is_ascending = order is DeploymentOrder.OLDEST_FIRST
     if given is None:
-        return None
+        return OLDEST if is_ascending else None
     for name in ("statuses", "actions", "actors"):
         check_list(name, getattr(given, name) or ())
     return DeploymentQuery(
@@ -437,6 +451,7 @@ def _query(given: DeploymentFilter | None) -> DeploymentQuery | None:
         actors=None if given.actors is None else frozenset(given.actors),
         since=zoned("since", given.since),
         until=zoned("until", given.until),
+        is_ascending=is_ascending,
     )
 
 
@@ -454,12 +469,13 @@ async def deployments(
     environments: list[Environment],
     selected: Selected,
     filter: Filter = None,
+    order_by: Order = DeploymentOrder.NEWEST_FIRST,
     first: First = None,
     after: After = None,
     last: Last = None,
     before: Before = None,
 ) -> list[Connection[Deployment]]:
-    query = _query(filter)
+    query = _query(filter, order_by)
     slices = {part(first, after, last, before, listed_in(each.key, query)) for each in environments}
     (slice_,) = slices  # a cursor belongs to one list
     pages = await _pages(context, environments, selected, slice_, query)
@@ -591,6 +607,7 @@ class Query:
         info: Info,
         environment: EnvironmentArgument,
         filter: Filter = None,
+        order_by: Order = DeploymentOrder.NEWEST_FIRST,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -599,11 +616,11 @@ class Query:
         owner = await pipeline_view(info.context, environment)
         if owner is None:
             raise EnvironmentNotFound(environment=environment)
-        query = _query(filter)
+        query = _query(filter, order_by)
         key, selected, of = owner.environment, names(info), listed_in(owner.environment, query)
         now = environments.from_view(owner, await project_of(info.context, owner.project))
         (page,) = await _pages(info.context, [now], selected, part(first, after, last, before, of), query)
-        total = await _count(info.context, key) if query is None and "totalCount" in selected else None
+        total = await _count(info.context, key) if query in (None, OLDEST) and "totalCount" in selected else None
         return connection(page, lambda node: node, of, total)
 
     @strawberry.field(description="List the events of a deployment in order.")

@@ -207,7 +207,7 @@ def test_an_answer_after_a_change_is_made_of_the_unchanged_parts_and_of_the_chan
     changes: list[tuple[str, dict[str, object]]] = [
         ("editEnvironment", {"environment": other, "name": "Another"}),
         ("unskipService", {"environment": real.ids["environment"], "service": "api"}),
-        ("addService", {"environment": other, "name": "web", "type": "JOB", "spec": {"run": "true"}}),
+        ("addService", {"environment": other, "name": "web", "type": "JOB", "spec": {"runCommand": "true"}}),
         ("deploy", {"environment": other}),
         ("createEnvironment", {"project": real.ids["project"], "name": "A third"}),
         ("deleteEnvironment", {"environment": real.ids["environment"]}),

@@ -14,10 +14,10 @@ from tests.gql.test_environment_event import follow as follow_environment
 FOLLOW = """
 subscription ($project: ID!, $after: String) {
   projectEvents(project: $project, after: $after) {
-    __typename id cursor position version message
-    ... on PipelineEvent { happened: type environment { environmentId name } }
-    ... on DeploymentEvent { did: type deployment { deploymentId number } }
-    ... on QueueEvent { queued: type deployment { deploymentId number } }
+    __typename id cursor logPosition version message
+    ... on PipelineEvent { happened: pipelineEventType environment { environmentId name } }
+    ... on DeploymentEvent { did: deploymentEventType deployment { deploymentId number } }
+    ... on QueueEvent { queued: queueEventType deployment { deploymentId number } }
   }
 }
 """
@@ -57,8 +57,8 @@ def test_a_projects_events_come_in_one_order_from_every_cursor_until_it_is_delet
     events = list(live)
     assert events[-1]["happened"] == "ENVIRONMENT_DELETED"
     own = [follow_environment(environment), follow_environment(_Other(stageline, other))]
-    told = sorted((event for some in own for event in some), key=lambda event: event["position"])
-    assert [event["position"] for event in events] == [event["position"] for event in told][1:]
+    told = sorted((event for some in own for event in some), key=lambda event: event["logPosition"])
+    assert [event["logPosition"] for event in events] == [event["logPosition"] for event in told][1:]
     assert [event["message"] for event in events] == [event["message"] for event in told][1:]
     for place in range(0, len(events), 7):
         assert list(follow(stageline, project, events[place]["cursor"])) == events[place + 1 :]

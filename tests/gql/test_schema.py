@@ -28,6 +28,8 @@ from gql.contract import refusal
 from gql.document import pipeline
 from gql.document.format import DocumentFormat
 from gql.types.change import PipelineEventType
+from gql.types.deployment import DeploymentOrder
+from gql.types.environment import EnvironmentOrder
 from gql.types.event import DeploymentEventType, QueueEventType
 from gql.types.progress import ServiceWaitReason
 from store.log import Origin
@@ -40,6 +42,8 @@ ENUMS: dict[str, type[Enum]] = {
     "DeploymentAction": Action,
     "Cancellation": Cancellation,
     "DeploymentEventType": DeploymentEventType,
+    "DeploymentOrder": DeploymentOrder,
+    "EnvironmentOrder": EnvironmentOrder,
     "LogKind": LineKind,
     "OnFailure": OnFailure,
     "Origin": Origin,
