@@ -14,10 +14,9 @@ from gql.context import Context, Info
 from gql.contract import cursor as cursors
 from gql.contract.cursor import LOSSLESS, AfterEvent
 from gql.contract.newest import RATE, Reading, newest
-from gql.contract.node import uuid_of
 from gql.types.chronicle import Chronicle
 from gql.types.event import Event
-from gql.types.project import Project, find, project_of
+from gql.types.project import Project, find, find_ever, project_of
 from gql.types.ref import ProjectArgument
 from store.log import RecordedEvent
 
@@ -92,9 +91,7 @@ class Subscription:
     async def project_events(
         self, info: Info, project: ProjectArgument, after: AfterEvent = None
     ) -> AsyncGenerator[Event, None]:
-        known = uuid_of("project", project)
-        has_been = known is not None and await info.context.application.log.version(known) > 0
-        own = ProjectId(known) if known is not None and has_been else await find(info.context, project)
+        own = await find_ever(info.context, project)
         async with aclosing(follow_project(info.context, own, after)) as events:
             async for event in events:
                 yield event
