@@ -9,9 +9,11 @@ in the queue and admits the next one. Each function returns its subject's stream
 from application.handler import StreamState, Transaction, mismatch
 from domain import deployment as deployments
 from domain import pipeline as pipelines
+from domain.deployment import converge
 from domain.deployment import plan as plans
 from domain.deployment import queue as queues
 from domain.deployment import repeat as repeats
+from domain.deployment.instance import Instance
 from domain.deployment.plan import Plan
 from domain.deployment.queue import Action, CloseDeployment, DeploymentId, DeploymentMerged, RequestDeployment
 from domain.deployment.state import (
@@ -21,7 +23,7 @@ from domain.deployment.state import (
     PlanDeployment,
     TakeUpDeployment,
 )
-from domain.deployment.step import StepCommand
+from domain.deployment.step import Status, StepCommand
 from domain.deployment.wait import RecordWait, WaitCause, WaitReason
 from domain.errors import (
     DeploymentNotAdmitted,
@@ -38,19 +40,23 @@ async def request(
     deployment: DeploymentId,
     actor: str,
     expected: int | None = None,
+    *,
+    action: Action = Action.DEPLOY,
+    revision: str | None = None,
 ) -> DeploymentId:
     """Pin the current pipeline and queue *deployment*; *expected* is the expected version of the pipeline.
 
+    *revision* is that of the services' sources. The action DEPLOY leaves unchanged services as they are, REDEPLOY none.
     Return the deployment that carries out the request, a waiting one if the request merged. Raises
-    `EnvironmentNotFound`, `VersionMismatch`, `NothingToDeploy`, `NotRunnable` or `LimitReached`.
+    `EnvironmentNotFound`, `VersionMismatch`, `NothingToDeploy`, `NotRunnable`, `InvalidArgument` or `LimitReached`.
     """
     pipeline = await transaction.load(pipelines.decider, environment)
     if not pipeline.state.exists:
         raise EnvironmentNotFound(environment=pipeline.state.name or str(environment))
     if expected is not None and expected != pipeline.version:
         raise mismatch(environment, expected, pipeline.version)
-    plan = plans.make(pipeline.state, pipeline.version)
-    return await _enqueue(transaction, environment, deployment, actor, Action.DEPLOY, plan)
+    plan = plans.make(pipeline.state, pipeline.version, revision, renew=action is Action.REDEPLOY)
+    return await _enqueue(transaction, environment, deployment, actor, action, plan)
 
 
 async def repeat(
@@ -98,6 +104,7 @@ async def _enqueue(
         actor=actor,
         pipeline_version=plan.pipeline_version,
         source=plan.source,
+        revision=plan.revision,
     )
     stream = queues.stream(environment)
     queue = await transaction.do(queues.decider, stream, wish)
@@ -123,7 +130,11 @@ async def take_up(transaction: Transaction, deployment: DeploymentId, worker: st
     queue = await transaction.load(queues.decider, queues.stream(loaded.state.environment))
     if queue.state.admitted is None or queue.state.admitted.deployment != deployment:
         raise DeploymentNotAdmitted()
-    await _do(transaction, deployment, TakeUpDeployment(worker=worker))
+    last = queue.state.last
+    instances: tuple[Instance, ...] = ()
+    if loaded.state.status is Status.QUEUED and last is not None:
+        instances = converge.instances((await transaction.load(deployments.decider, last)).state, last)
+    await _do(transaction, deployment, TakeUpDeployment(worker=worker, instances=instances))
     return deployment
 
 
@@ -162,4 +173,5 @@ async def _do(transaction: Transaction, deployment: DeploymentId, command: Deplo
     after = (await transaction.do(deployments.decider, deployment, command)).state
     if after.status.is_final:
         assert after.environment is not None
-        await transaction.do(queues.decider, queues.stream(after.environment), CloseDeployment(deployment=deployment))
+        close = CloseDeployment(deployment=deployment, has_run=after.worker is not None)
+        await transaction.do(queues.decider, queues.stream(after.environment), close)

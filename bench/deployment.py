@@ -27,7 +27,7 @@ from application.handler import Handler, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain.deployment.queue import DeploymentId
-from domain.deployment.step import Status
+from domain.deployment.step import OldInstance, Status
 from domain.pipeline.environment import CreateEnvironment, Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import AddService
@@ -60,6 +60,12 @@ class Nothing:
         return ()
 
     async def abort(self, request: StepRequest) -> None: ...
+
+    async def is_healthy(self, request: StepRequest) -> bool:
+        return False
+
+    async def restart_old(self, request: StepRequest) -> OldInstance | None:
+        return None
 
     async def stop(self, environment: UUID, service: UUID) -> None: ...
 

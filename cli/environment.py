@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from cli import complete, config, pipeline, run, stage, watch
 from cli.change import VERSIONED, ChangeOptions, VersionedChangeOptions, mutation
-from cli.client import Client
+from cli.client import Client, Document
 from cli.command import command, group
 from cli.confirm import Yes, confirm
 from cli.errors import Misused
@@ -42,6 +42,16 @@ class OnFailureOption(StrEnum):
     CONTINUE = "continue"
 
 
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        "--revision",
+        metavar="TEXT",
+        help="The revision of the services' directories, such as the Git commit.",
+        show_default=False,
+    ),
+]
+
 Concurrency = Annotated[
     int, typer.Option("--concurrency", metavar="N", min=1, help="Maximum number of services in work at once.")
 ]
@@ -60,13 +70,17 @@ EDIT = pipeline.mutation(
     "editEnvironment", name="String", target="EnvironmentTarget", concurrency="Int", policy="EnvironmentPolicyInput"
 )
 DELETE = pipeline.mutation("deleteEnvironment")
-DEPLOY = mutation(
-    "deploy",
-    "DeploymentPayload",
-    run.SUBJECT,
-    run.DEPLOYMENT + run.SNAPSHOT,
-    environment="ID!",
-    **VERSIONED,
+DEPLOY, REDEPLOY = (
+    mutation(
+        name,
+        "DeploymentPayload",
+        run.SUBJECT,
+        run.DEPLOYMENT + run.SNAPSHOT,
+        environment="ID!",
+        revision="String",
+        **VERSIONED,
+    )
+    for name in ("deploy", "redeploy")
 )
 CANCEL = mutation(
     "cancelDeployment",
@@ -211,6 +225,7 @@ def delete(
     "deploy",
     "stageline environment deploy",
     "stageline environment deploy --watch --timeout 600",
+    'stageline environment deploy --revision "$(git rev-parse HEAD)"',
     "stageline environment deploy --dry-run",
 )
 def deploy(
@@ -218,15 +233,44 @@ def deploy(
     change: VersionedChangeOptions,
     watching: watch.WatchOptions,
     output: Output,
+    revision: Revision = None,
 ) -> None:
     """Deploy the environment: its stages one after another, the services of a stage in parallel.
 
-    Without --watch this returns as soon as the deployment is requested.
+    With --revision, services that are healthy, and were deployed with the same specification and revision, are left as
+    they are. Without --watch this returns as soon as the deployment is requested.
     """
+    _deploy(DEPLOY, scope, change, watching, output, revision)
+
+
+@command(app, "redeploy", "stageline environment redeploy --watch")
+def redeploy(
+    scope: Scope,
+    change: VersionedChangeOptions,
+    watching: watch.WatchOptions,
+    output: Output,
+    revision: Revision = None,
+) -> None:
+    """Deploy the environment, and renew all of its services, also unchanged ones."""
+    _deploy(REDEPLOY, scope, change, watching, output, revision)
+
+
+def plan(scope: Scope, output: Output, revision: Revision = None) -> None:
+    """Show what a deployment would do with each service, and what differs from what runs. This changes nothing."""
+    _deploy(DEPLOY, scope, VersionedChangeOptions(dry_run=True), watch.WatchOptions(), output, revision)
+
+
+def _deploy(
+    document: Document,
+    scope: Scope,
+    change: VersionedChangeOptions,
+    watching: watch.WatchOptions,
+    output: Output,
+    revision: str | None,
+) -> None:
     with Client.known() as client:
-        environment = scope.find(client)
-        answer = client.change(DEPLOY, {"environment": environment.id, **change.variables})
-        watch.requested(client, run.read(answer), change, watching, output)
+        variables = {"environment": scope.find(client).id, "revision": revision, **change.variables}
+        watch.requested(client, run.read(client.change(document, variables)), change, watching, output)
 
 
 @command(app, "cancel", "stageline environment cancel", "stageline environment cancel --force --watch")

@@ -26,6 +26,7 @@ COLOURS = {
     "SUCCEEDED": "green",
     "FAILED": "bold red",
     "SKIPPED": "dim",
+    "UNCHANGED": "dim",
     "CANCELLED": "yellow",
 }
 
@@ -136,7 +137,9 @@ class LivePicture:
             turning = self._spinner.render(now.timestamp())
             mark = turning if isinstance(turning, Text) else mark
         return (
-            Text().append_text(mark).append(plain(f" {words}"), style="dim" if status in ("QUEUED", "SKIPPED") else "")
+            Text()
+            .append_text(mark)
+            .append(plain(f" {words}"), style="dim" if status in ("QUEUED", "SKIPPED", "UNCHANGED") else "")
         )
 
     def _reasons(self, deployment: DeploymentJson) -> list[Text]:

@@ -132,6 +132,7 @@ command(
     "stageline restore deployment:3",
     "stageline restore 1h",
 )(restore.restore)
+command(app, "plan", "stageline plan", 'stageline plan --revision "$(git rev-parse HEAD)"')(environment.plan)
 command(app, "retry", "stageline retry --watch", "stageline retry 12 --dry-run")(repeat.retry)
 command(
     app,

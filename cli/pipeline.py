@@ -135,8 +135,8 @@ SPEC = """
 fragment SpecFields on ServiceSpec {
   image buildContext dockerfile workingDirectory buildCommands runCommand env { name value } ports
   healthCheck { http { path portIndex } tcp { portIndex } command intervalSeconds timeoutSeconds startPeriodSeconds }
-  buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds
-  retries backoff { initialSeconds factor maxSeconds jitter } allowFailure
+  buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds stopFirst
+  retries backoff { initialSeconds factor maxSeconds jitter } allowFailure once
 }
 """
 

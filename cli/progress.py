@@ -26,7 +26,8 @@ CANCELLED = "CANCELLATION_REQUESTED"
 EVENT = """
 fragment EventFields on DeploymentEvent {
   id cursor logPosition version deploymentEventType recordedAt actor { id name } origin reason message
-  stage { id: stageId name } service { id: serviceId name type } phase attempt failureReason waitReason worker cancellation ports
+  stage { id: stageId name } service { id: serviceId name type } phase attempt ports
+  failureReason waitReason worker cancellation
 }
 """
 
@@ -168,6 +169,11 @@ def _take(service: DeploymentServiceJson, event: DeploymentEventJson) -> None:
                 service.build = retried
             else:
                 service.deploy = retried
+        case "SERVICE_UNCHANGED":
+            service.status = "UNCHANGED"
+            _end(service.deploy, "UNCHANGED", event)
+            if service.build.started_at:
+                _end(service.build, "UNCHANGED", event)
         case "SERVICE_CANCELLED":
             for step in (service.build, service.deploy):
                 if step.status in ("QUEUED", "RUNNING"):

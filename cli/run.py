@@ -9,6 +9,7 @@ from cli.actor import NamedActorJson
 from cli.change import AnswerJson
 from cli.client import Client, Data, document
 from cli.errors import Failed, Misused
+from cli.instance import InstanceJson, ServicePlanJson
 from cli.output import between, moment
 from cli.text import name_width, padded, plain, width
 
@@ -16,7 +17,15 @@ FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 NEAR = 50
 """Number of the newest deployments among which one that is not over is looked for."""
 
-MARKS = {"QUEUED": "·", "RUNNING": "…", "SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "CANCELLED": "⊘"}
+MARKS = {
+    "QUEUED": "·",
+    "RUNNING": "…",
+    "SUCCEEDED": "✓",
+    "FAILED": "✗",
+    "SKIPPED": "-",
+    "CANCELLED": "⊘",
+    "UNCHANGED": "=",
+}
 
 
 class RefJson(Struct, rename="camel"):
@@ -36,6 +45,7 @@ class StepJson(Struct, rename="camel"):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     failure_reason: str | None = None
+    unchanged_reason: str | None = None
 
 
 class DeploymentServiceJson(Struct, rename="camel"):
@@ -46,6 +56,15 @@ class DeploymentServiceJson(Struct, rename="camel"):
     ports: list[int]
     build: StepJson
     deploy: StepJson
+    instance: InstanceJson | UnsetType | None = UNSET
+    plan: ServicePlanJson | UnsetType | None = UNSET
+
+    @property
+    def runs(self) -> str:
+        """The instance that runs, if it is of an earlier deployment."""
+        if not self.instance or self.status in ("QUEUED", "RUNNING", "SUCCEEDED"):
+            return ""
+        return f"  runs since deployment {self.instance.deployment.number}"
 
 
 class DeploymentStageJson(Struct, rename="camel"):
@@ -80,6 +99,7 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
     reason: str | None
     pipeline_version: int
     source_number: int | None
+    revision: str | None
     requested_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -125,14 +145,15 @@ class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
 SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
   id: deploymentId environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber requestedAt startedAt finishedAt cancellation
+  pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
   stages {
     id: stageId position name status startedAt finishedAt
     services {
       id: serviceId name type status ports
-      build { status attempt startedAt finishedAt failureReason }
-      deploy { status attempt startedAt finishedAt failureReason }
+      build { status attempt startedAt finishedAt failureReason unchangedReason }
+      deploy { status attempt startedAt finishedAt failureReason unchangedReason }
+      plan { action instance { deployment { number } revision ports } changes { field before after } }
     }
   }
   version cursor
@@ -142,7 +163,7 @@ fragment SnapshotFields on DeploymentSnapshot {
 SUMMARY = """
 fragment SummaryFields on Deployment {
   id environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber requestedAt startedAt finishedAt cancellation
+  pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
 }
 """
@@ -155,8 +176,9 @@ fragment DeploymentFields on Deployment {
     id: stageId position name status startedAt finishedAt
     services {
       id: serviceId name type status ports
-      build { status attempt startedAt finishedAt failureReason }
-      deploy { status attempt startedAt finishedAt failureReason }
+      build { status attempt startedAt finishedAt failureReason unchangedReason }
+      deploy { status attempt startedAt finishedAt failureReason unchangedReason }
+      instance { deployment { number } revision ports }
     }
   }
   version cursor
@@ -265,6 +287,10 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
     if deployment.source_number is not None:
         what = "retry of" if deployment.action == "RETRY" else "rollback to"
         yield f"  {what} deployment {deployment.source_number}"
+    if deployment.action == "REDEPLOY":
+        yield "  renews all services"
+    if deployment.revision is not None:
+        yield plain(f"  revision {deployment.revision}")
     yield f"  pipeline version {deployment.pipeline_version}" + (f", took {deployment.took}" if deployment.took else "")
     yield from (plain(f"  {note}") for note in notes)
     size = name_width(plain(each.name) for stage in deployment.stages for each in stage.services)
@@ -274,6 +300,10 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
         yield plain(f'{mark} stage {stage.position} "{stage.name}": {stage.status.lower()} {times}').rstrip()
         for service in stage.services:
             ports = f"  port {', '.join(map(str, service.ports))}" if service.ports else ""
+            if service.plan:
+                yield from _planned(service, service.plan, size)
+                continue
+            ports += service.runs
             steps = f"build {_step(service.build)}  deploy {_step(service.deploy)}"
             name = plain(service.name)
             if width(name) > size:  # a long name has a line of its own
@@ -281,11 +311,16 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
                 yield f"    {' ' * size}  {steps}{ports}".rstrip()
             else:
                 yield f"  {MARKS.get(service.status, '?')} {padded(name, size)}  {steps}{ports}".rstrip()
-            yield from (
-                plain(f"      {step.failure_reason}") for step in (service.build, service.deploy) if step.failure_reason
-            )
+            reasons = [step.failure_reason or step.unchanged_reason for step in (service.build, service.deploy)]
+            yield from (plain(f"      {reason}") for reason in dict.fromkeys(reasons) if reason)
     if deployment.failure:
         yield f"Failed: {deployment.failure}"
+
+
+def _planned(service: DeploymentServiceJson, plan: ServicePlanJson, size: int) -> Iterator[str]:
+    first, *changes = plan.lines()
+    yield f"  {MARKS.get(service.status, '?')} {padded(plain(service.name), size)}  {first}"
+    yield from (plain(f"      {change.strip()}") for change in changes)
 
 
 def because(reason: str | None) -> str:

@@ -57,9 +57,11 @@ class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
     build_timeout_seconds: float = 1800.0
     deploy_timeout_seconds: float = 600.0
     stop_grace_seconds: float = 10.0
+    stop_first: bool = False
     retries: int = 0
     backoff: BackoffJson = field(default_factory=BackoffJson)
     allow_failure: bool = False
+    once: bool = False
 
     def input(self) -> dict[str, object]:
         """Return the API's `ServiceSpecInput`."""

@@ -88,6 +88,10 @@ class SpecOptions:
         float | None,
         _option("--stop-grace", metavar="S", help="Seconds between TERM and KILL when it stops. Default: 10."),
     ] = None
+    stop_first: Annotated[
+        bool | None,
+        _option("--stop-first/--no-stop-first", help="Whether the old instance is stopped before the new one starts."),
+    ] = None
     retries: Annotated[
         int | None, _option("--retries", metavar="N", help="How often a failed step is retried. Default: 0.")
     ] = None
@@ -109,6 +113,12 @@ class SpecOptions:
         bool | None,
         _option("--allow-failure/--no-allow-failure", help="Whether a deployment goes on if the service fails."),
     ] = None
+    once: Annotated[
+        bool | None,
+        _option(
+            "--once/--no-once", help="Whether a JOB runs once for each revision; see environment deploy --revision."
+        ),
+    ] = None
 
     @property
     def are_given(self) -> bool:
@@ -129,7 +139,7 @@ class SpecOptions:
         for option in ("build_timeout", "deploy_timeout", "stop_grace"):
             if (value := getattr(self, option)) is not None:
                 changes[f"{option}_seconds"] = value
-        for option in ("retries", "allow_failure"):
+        for option in ("stop_first", "retries", "allow_failure", "once"):
             if (value := getattr(self, option)) is not None:
                 changes[option] = value
         if self.build is not None:

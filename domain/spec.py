@@ -148,8 +148,10 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     It has one of three sources: *image* (an existing image), *context* with *dockerfile* (an image to build), or
     *directory* with *build* and *run* (processes). *ports* are TCP ports; 0 asks for a free one at each deployment.
     Timeouts are in seconds; *stop_grace* is the time between the signals TERM and KILL when a process stops, in
-    seconds. *retries* is the number of retries of a failed step, with *backoff* between the attempts. If failure is
-    allowed (*allow_failure*), a deployment goes on as if the service had succeeded.
+    seconds. With *stop_first* the old instance is stopped before the new one starts, because they share files; a fixed
+    port has the same effect. *retries* is the number of retries of a failed step, with *backoff* between the attempts.
+    If failure is allowed (*allow_failure*), a deployment goes on as if the service had succeeded. A JOB that runs
+    *once* is left out after it has succeeded with the same revision and specification.
     """
 
     image: str | None = None
@@ -164,9 +166,11 @@ class ServiceSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     build_timeout: float = 1800.0
     deploy_timeout: float = 600.0
     stop_grace: float = STOP_GRACE
+    stop_first: bool = False
     retries: int = 0
     backoff: Backoff = Backoff()
     allow_failure: bool = False
+    once: bool = False
 
     @property
     def is_built(self) -> bool:

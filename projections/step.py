@@ -12,11 +12,14 @@ from domain.deployment.step import (
     BuildSkipped,
     BuildStarted,
     BuildSucceeded,
+    OldInstanceLost,
+    OldInstanceRestarted,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
     ServiceRun,
+    ServiceUnchanged,
     Status,
     StepEvent,
     StepRetried,
@@ -36,7 +39,9 @@ class AttemptView(Struct, frozen=True, kw_only=True):
 
 
 class StepView(Struct, frozen=True, kw_only=True):
-    """A step at its newest *attempt*; *reason* is the error of the last attempt that ended, if it failed.
+    """A step at its newest *attempt*.
+
+    *reason* is the error of the last attempt that ended, if it failed, or why the service is unchanged.
 
     *retried* are the earlier attempts, oldest first.
 
@@ -127,10 +132,19 @@ def _reason(step: StepView, after: StepRun, event: StepEvent) -> str | None:
             return step.reason if after.status is Status.CANCELLED else event.reason
         case BuildStarted() | ServiceDeployStarted() | BuildSkipped() | ServiceCancelled():
             return step.reason
+        case OldInstanceRestarted() | OldInstanceLost():
+            return step.reason
+        case ServiceUnchanged(number=number):
+            return unchanged_words(number)
         case BuildSucceeded() | ServiceDeployed():
             return None
         case _:
             assert_never(event)
+
+
+def unchanged_words(number: int) -> str:
+    """Return the reason why a service is unchanged since deployment *number*."""
+    return f"same specification and revision as in deployment {number}"
 
 
 def times(started_at: datetime | None, status: Status, at: datetime) -> tuple[datetime | None, datetime | None]:
@@ -140,7 +154,7 @@ def times(started_at: datetime | None, status: Status, at: datetime) -> tuple[da
             return None, None
         case Status.RUNNING:
             return at, None
-        case Status.SUCCEEDED | Status.FAILED | Status.SKIPPED | Status.CANCELLED:
+        case Status.SUCCEEDED | Status.FAILED | Status.SKIPPED | Status.CANCELLED | Status.UNCHANGED:
             return started_at, None if started_at is None else at
         case _:
             assert_never(status)

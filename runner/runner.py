@@ -20,6 +20,7 @@ from application.handler import Handler, StreamState, Transaction
 from domain import deployment as deployments
 from domain.access import ENGINE
 from domain.deployment import queue as queues
+from domain.deployment.converge import known_before
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import (
     AdvanceDeployment,
@@ -201,6 +202,7 @@ class DeploymentExecution:
         assert run is not None
         assert deployment.environment is not None
         assert deployment.plan is not None
+        known = known_before(deployment, step)
         request = StepRequest(
             environment=deployment.environment,
             deployment=self._id,
@@ -211,6 +213,7 @@ class DeploymentExecution:
             spec=run.service.spec,
             phase=step.phase,
             attempt=step.attempt,
+            known=None if known is None else known.deployment,
         )
         executor = self._runner.executors.get(deployment.plan.target)
         return StepExecution(request, executor, self._runner.outputs, self._runner.worker)

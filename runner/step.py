@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TypeVar
 from uuid import uuid4
 
-from domain.deployment.step import AbortStep, FailStep, Phase, Step, StepCommand, SucceedStep
+from domain.deployment.step import AbortStep, FailStep, KeepStep, OldInstance, Phase, Step, StepCommand, SucceedStep
 from domain.pipeline.ref import ServiceId
 from runner.output import BufferedOutput
 from runner.retry import backoff
@@ -36,11 +36,14 @@ class StepExecution:
         try:
             async with BufferedOutput(self._store, self._request) as output:
                 try:
+                    if self._request.known is not None and await self._is_healthy():
+                        return KeepStep(worker=self._worker, step=self._step)
                     ports = await self._carry_out(output)
                 except StepFailed as failure:
                     logger.warning("A step failed: %(reason)s", {"reason": failure.reason, **self._fields})
-                    await output.note(self._closing_note(failure.reason), LineKind.FAILURE)
-                    return self._failed(failure.reason)
+                    old = await self._restart_old()
+                    await output.note(self._closing_note(failure.reason, old), LineKind.FAILURE)
+                    return self._failed(failure.reason, old)
             return SucceedStep(worker=self._worker, step=self._step, ports=ports)
         except Exception as error:
             reason = self._report(error)
@@ -48,7 +51,7 @@ class StepExecution:
             await self._stop()  # a failed step must leave nothing running
         except Exception as error:
             self._report(error)
-        return self._failed(reason)
+        return self._failed(reason, await self._restart_old())
 
     async def abort(self, watching: asyncio.Task[StepCommand] | None) -> StepCommand:
         """Stop the attempt, and return its outcome. *watching* is the task that watches it, if any."""
@@ -61,12 +64,17 @@ class StepExecution:
                 await asyncio.sleep(pause)
             else:
                 outcome = await (watching or self.watch())
-                return AbortStep(worker=self._worker, step=self._step) if isinstance(outcome, FailStep) else outcome
+                if isinstance(outcome, FailStep):
+                    return AbortStep(worker=self._worker, step=self._step, old=outcome.old)
+                return outcome
         return self._failed(f"it could not be stopped: {reason}")
 
     async def _stop(self) -> None:
         if self._executor is not None:
             await _unbroken(self._executor.abort(self._request))
+
+    async def _is_healthy(self) -> bool:
+        return self._executor is not None and await _unbroken(self._executor.is_healthy(self._request))
 
     async def _carry_out(self, output: StepOutput) -> tuple[int, ...]:
         if self._executor is None:
@@ -76,15 +84,24 @@ class StepExecution:
             return ()
         return await _unbroken(self._executor.deploy(self._request, output))
 
-    def _failed(self, reason: str) -> FailStep:
-        now, chance = datetime.now(UTC), random.random()
-        return FailStep(worker=self._worker, step=self._step, reason=reason, at=now, chance=chance)
+    async def _restart_old(self) -> OldInstance | None:
+        """Restart the old instance, if the failed attempt had stopped it first."""
+        if self._executor is None or self._request.phase is Phase.BUILD:
+            return None
+        try:
+            return await _unbroken(self._executor.restart_old(self._request))
+        except Exception as error:
+            self._report(error)
+            return None
 
-    def _closing_note(self, reason: str) -> str:
+    def _failed(self, reason: str, old: OldInstance | None = None) -> FailStep:
+        now, chance = datetime.now(UTC), random.random()
+        return FailStep(worker=self._worker, step=self._step, reason=reason, at=now, chance=chance, old=old)
+
+    def _closing_note(self, reason: str, old: OldInstance | None) -> str:
         attempts = 1 + self._request.spec.retries
-        return (
-            f"attempt {self._request.attempt} of {attempts} failed: {reason}" if attempts > 1 else f"failed: {reason}"
-        )
+        subject = f"attempt {self._request.attempt} of {attempts} " if attempts > 1 else ""
+        return f"{subject}failed: {reason}" + ("" if old is None else f"; {_old_words(old)}")
 
     def _report(self, error: Exception) -> str:
         """Log *error* under an id, and return the reason for the user, which shows only that id."""
@@ -102,6 +119,12 @@ class StepExecution:
             "attempt": request.attempt,
             "deployment": request.deployment,
         }
+
+
+def _old_words(old: OldInstance) -> str:
+    if old.problem is None:
+        return f"the old instance, of deployment {old.number}, runs again"
+    return f"the old instance, of deployment {old.number}, did not become healthy again: {old.problem}"
 
 
 async def _unbroken(call: Awaitable[T]) -> T:

@@ -12,7 +12,7 @@ takes over the environment, and restarts its running steps with a note in their 
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from domain.deployment.state import Deployment
 from domain.deployment.step import Step
 from domain.errors import DeploymentNotAdmitted, DeploymentNotFound, DeploymentOver, Fenced
 from runner.engine import OpenDeployments, StandingServices, clean_up
+from runner.first import first
 from runner.jobs import HEARTBEAT, STALLED, Jobs, MachineBinding
 from runner.leftover import CONCERNING, Leftovers
 from runner.machine import Machine
@@ -121,7 +122,7 @@ class WorkerEngine:
                 logger.info("The worker is running again")
             self._fault = None
             async with self._machine.occupied(lambda: clean_up(self._sweep(jobs, position))):
-                await _first([jobs.work(self._queues, partial(self._drive, jobs)), self._keep_up(jobs)])
+                await first([jobs.work(self._queues, partial(self._drive, jobs)), self._keep_up(jobs)])
 
     @property
     def _queues(self) -> Iterable[str]:
@@ -250,17 +251,3 @@ def _current_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None
     return task
-
-
-async def _first(coroutines: Collection[Coroutine[Any, Any, None]]) -> None:
-    """Return or raise as the first of *coroutines* to end does, and cancel the others."""
-    tasks = [asyncio.create_task(each) for each in coroutines]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()

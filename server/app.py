@@ -149,7 +149,7 @@ def app(settings: Settings, url: str) -> Starlette:
         Route("/graphql/session", session, methods=["POST", "DELETE"]),
         Route("/graphql/session/link", link, methods=["POST"]),
         Route("/audit/export", export),
-        Route("/logs/{deployment}", download),
+        Route("/graphql/logs/{deployment}", download),
         Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
     ]

@@ -64,8 +64,9 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             }
             planned = replace(deployment, environment=environment, number=number, action=action, plan=plan)
             return replace(planned, stages=stages, places=places)
-        case DeploymentStarted():
-            return replace(deployment, status=Status.RUNNING)
+        case DeploymentStarted(instances=instances):
+            inherited = {each.service.int: each for each in instances}
+            return replace(deployment, status=Status.RUNNING, inherited=inherited)
         case DeploymentTakenUp(worker=worker):
             return replace(deployment, worker=worker, wait=None)
         case WaitStarted(cause=cause):

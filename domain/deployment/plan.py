@@ -2,13 +2,17 @@
 
 from msgspec import Struct
 
-from domain.errors import NothingToDeploy, NotRunnable
+from domain import name as names
+from domain.errors import InvalidArgument, NothingToDeploy, NotRunnable
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import Pipeline
-from domain.spec import ServiceSpec, ServiceType
+from domain.spec import UNSTORABLE, ServiceSpec, ServiceType
+
+MAX_REVISION = 200
+"""Maximum length of a revision, in characters."""
 
 SOURCES = {
     Target.PROCESS: "a run command",
@@ -48,7 +52,8 @@ class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
 class Plan(Struct, frozen=True, kw_only=True, gc=False):
     """The pinned stages; with *build_barrier* all builds of a stage end before a service of it is deployed.
 
-    *source* is the number of the deployment that is retried or rolled back to, None for a plan of its own.
+    *source* is the number of the deployment that is retried or rolled back to, None for a plan of its own. *revision*
+    is that of the sources, if it is known. With *renew* no service is left out because it is unchanged.
     """
 
     pipeline_version: int
@@ -56,10 +61,14 @@ class Plan(Struct, frozen=True, kw_only=True, gc=False):
     stages: tuple[PlannedStage, ...] = ()
     build_barrier: bool = False
     source: int | None = None
+    revision: str | None = None
+    renew: bool = False
 
 
-def make(pipeline: Pipeline, version: int) -> Plan:
-    """Return the plan of *pipeline* at *version*; raises `NothingToDeploy` or `NotRunnable`."""
+def make(pipeline: Pipeline, version: int, revision: str | None = None, *, renew: bool = False) -> Plan:
+    """Return the plan of *pipeline* at *version*; raises `NothingToDeploy`, `NotRunnable` or `InvalidArgument`."""
+    if revision is not None:
+        check_revision(revision)
     due = [service for service in pipeline.services if not service.is_skipped]
     if not due:
         raise NothingToDeploy()
@@ -80,8 +89,23 @@ def make(pipeline: Pipeline, version: int) -> Plan:
         )
         for stage in pipeline.stages
     )
-    barrier = pipeline.policy.build_barrier
-    return Plan(pipeline_version=version, target=pipeline.target, stages=stages, build_barrier=barrier)
+    return Plan(
+        pipeline_version=version,
+        target=pipeline.target,
+        stages=stages,
+        build_barrier=pipeline.policy.build_barrier,
+        revision=revision,
+        renew=renew,
+    )
+
+
+def check_revision(revision: str) -> None:
+    """Raise `InvalidArgument` if *revision* is not a line of 1 to `MAX_REVISION` characters."""
+    if not revision.strip() or UNSTORABLE.search(revision) or names.has_control(revision):
+        raise InvalidArgument(argument="revision", why="a line of text without control characters is required")
+    if len(revision) > MAX_REVISION:
+        why = f"{len(revision):,} characters; at most {MAX_REVISION} are allowed"
+        raise InvalidArgument(argument="revision", why=why)
 
 
 def _is_runnable(service: Service, target: Target) -> bool:

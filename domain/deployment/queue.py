@@ -1,8 +1,8 @@
 """
 The queue of an environment: one deployment at a time; the others wait in the order of their requests.
 
-A request merges into a waiting one by the same actor, for the same action, on the same version of the pipeline, and
-of the same earlier deployment.
+A request merges into a waiting one by the same actor, for the same action, on the same version of the pipeline, for the
+same revision, and of the same earlier deployment.
 """
 
 from enum import StrEnum
@@ -33,6 +33,7 @@ class Action(StrEnum):
     """The action that a deployment carries out on the services of its plan."""
 
     DEPLOY = "DEPLOY"
+    REDEPLOY = "REDEPLOY"
     RETRY = "RETRY"
     ROLLBACK = "ROLLBACK"
 
@@ -40,7 +41,7 @@ class Action(StrEnum):
 class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     """*deployment* is queued; *number* counts the environment's deployments from 1.
 
-    *source* is the number of the deployment that it retries or rolls back to.
+    *source* is the number of the deployment that it retries or rolls back to, and *revision* that of its plan.
     """
 
     deployment: DeploymentId
@@ -49,6 +50,7 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     actor: str
     pipeline_version: int
     source: int | None = None
+    revision: str | None = None
 
 
 class DeploymentMerged(Struct, frozen=True, kw_only=True, gc=False):
@@ -63,10 +65,14 @@ class DeploymentAdmitted(Struct, frozen=True, kw_only=True, gc=False):
     deployment: DeploymentId
 
 
-class DeploymentClosed(Struct, frozen=True, kw_only=True, gc=False):
-    """*deployment* has ended, or was cancelled while waiting; the next one may be admitted."""
+class DeploymentClosed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """*deployment* has ended, or was cancelled while waiting; the next one may be admitted.
+
+    If it *has_run*, it knows the instances of the services.
+    """
 
     deployment: DeploymentId
+    has_run: bool = True
 
 
 QueueEvent = DeploymentRequested | DeploymentMerged | DeploymentAdmitted | DeploymentClosed
@@ -78,10 +84,12 @@ class RequestDeployment(Struct, frozen=True, kw_only=True, gc=False):
     actor: str
     pipeline_version: int
     source: int | None = None
+    revision: str | None = None
 
 
 class CloseDeployment(Struct, frozen=True, kw_only=True, gc=False):
     deployment: DeploymentId
+    has_run: bool = True
 
 
 QueueCommand = RequestDeployment | CloseDeployment
@@ -94,12 +102,17 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     actor: str
     pipeline_version: int
     source: int | None = None
+    revision: str | None = None
 
 
 class Queue(Struct, frozen=True, kw_only=True, gc=False):
-    """The queue: `admitted` is the deployment that may run, `waiting` are those behind it, oldest first."""
+    """The queue: `admitted` is the deployment that may run, `waiting` are those behind it, oldest first.
+
+    *last* is the last one that has run and ended.
+    """
 
     count: int = 0
+    last: DeploymentId | None = None
     admitted: Request | None = None
     waiting: tuple[Request, ...] = ()
 
@@ -111,35 +124,38 @@ class Queue(Struct, frozen=True, kw_only=True, gc=False):
 
 def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
     match command:
-        case RequestDeployment(
-            deployment=deployment, action=action, actor=actor, pipeline_version=version, source=source
-        ):
+        case RequestDeployment(deployment=deployment):
             if any(request.deployment == deployment for request in queue.open):
                 return []
             for waiting in queue.waiting:
-                same = waiting.action, waiting.actor, waiting.pipeline_version, waiting.source
-                if same == (action, actor, version, source):
+                if _what(waiting) == _what(command):
                     return [DeploymentMerged(deployment=waiting.deployment)]
             if len(queue.waiting) >= MAX_WAITING:
                 raise LimitReached(limit=MAX_WAITING, what="deployments waiting in an environment")
             requested = DeploymentRequested(
                 deployment=deployment,
                 number=queue.count + 1,
-                action=action,
-                actor=actor,
-                pipeline_version=version,
-                source=source,
+                action=command.action,
+                actor=command.actor,
+                pipeline_version=command.pipeline_version,
+                source=command.source,
+                revision=command.revision,
             )
             return [requested] if queue.admitted else [requested, DeploymentAdmitted(deployment=deployment)]
-        case CloseDeployment(deployment=deployment):
+        case CloseDeployment(deployment=deployment, has_run=has_run):
             if all(request.deployment != deployment for request in queue.open):
                 return []
-            closed: list[QueueEvent] = [DeploymentClosed(deployment=deployment)]
+            closed: list[QueueEvent] = [DeploymentClosed(deployment=deployment, has_run=has_run)]
             if queue.admitted and queue.admitted.deployment == deployment and queue.waiting:
                 closed.append(DeploymentAdmitted(deployment=queue.waiting[0].deployment))
             return closed
         case _:
             assert_never(command)
+
+
+def _what(request: Request | RequestDeployment) -> tuple[object, ...]:
+    """Return all that must be the same for two requests to merge."""
+    return request.action, request.actor, request.pipeline_version, request.source, request.revision
 
 
 def evolve(queue: Queue, event: QueueEvent) -> Queue:
@@ -152,6 +168,7 @@ def evolve(queue: Queue, event: QueueEvent) -> Queue:
                 actor=event.actor,
                 pipeline_version=event.pipeline_version,
                 source=event.source,
+                revision=event.revision,
             )
             return replace(queue, count=event.number, waiting=(*queue.waiting, request))
         case DeploymentMerged():
@@ -159,8 +176,8 @@ def evolve(queue: Queue, event: QueueEvent) -> Queue:
         case DeploymentAdmitted(deployment=deployment):
             admitted = next(request for request in queue.waiting if request.deployment == deployment)
             return replace(_without(queue, deployment), admitted=admitted)
-        case DeploymentClosed(deployment=deployment):
-            return _without(queue, deployment)
+        case DeploymentClosed(deployment=deployment, has_run=has_run):
+            return replace(_without(queue, deployment), last=deployment if has_run else queue.last)
         case _:
             assert_never(event)
 

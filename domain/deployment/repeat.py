@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from domain.deployment.plan import Plan, PlannedService
 from domain.deployment.state import Deployment
-from domain.deployment.step import Status
+from domain.deployment.step import DEPLOYED
 from domain.errors import EnvironmentBusy, NothingToDeploy, NothingToRetry, RetryOutdated
 from domain.pipeline.state import Pipeline
 
@@ -23,7 +23,7 @@ def retry(deployment: Deployment, pipeline: Pipeline, newest: int) -> Plan:
 
     def rest(service: PlannedService) -> PlannedService:
         run = deployment.run_of(service.id)
-        return replace(service, is_done=service.is_done or (run is not None and run.status is Status.SUCCEEDED))
+        return replace(service, is_done=service.is_done or (run is not None and run.status in DEPLOYED))
 
     plan = _repeated(deployment, pipeline, rest)
     if newest != deployment.number:
@@ -34,8 +34,12 @@ def retry(deployment: Deployment, pipeline: Pipeline, newest: int) -> Plan:
 
 
 def roll_back(deployment: Deployment, pipeline: Pipeline) -> Plan:
-    """Return the plan that deploys what *deployment* pinned; raises `EnvironmentBusy` or `NothingToDeploy`."""
+    """Return the plan that deploys what *deployment* pinned; raises `EnvironmentBusy` or `NothingToDeploy`.
+
+    It has no revision: nobody says that the directories of the services were brought back to that one.
+    """
     plan = _repeated(deployment, pipeline, lambda service: replace(service, is_done=False))
+    plan = replace(plan, revision=None)
     if all(stage.is_skipped for stage in plan.stages):
         raise NothingToDeploy()
     return plan

@@ -5,7 +5,9 @@ from contextlib import suppress
 from typing import assert_never
 
 from domain.deployment import wait as waits
+from domain.deployment.converge import known_before, unchanged_jobs
 from domain.deployment.fold import evolve, fold
+from domain.deployment.instance import Instance
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -34,12 +36,16 @@ from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,
     FailStep,
+    KeepStep,
+    OldInstanceLost,
+    OldInstanceRestarted,
     Phase,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
     ServiceRun,
+    ServiceUnchanged,
     StartStep,
     Status,
     Step,
@@ -107,13 +113,15 @@ def _decide(
     deployment: Deployment, command: TakeUpDeployment | StepCommand | CancelDeployment | RecordWait
 ) -> list[DeploymentEvent]:
     match command:
-        case TakeUpDeployment(worker=worker):
+        case TakeUpDeployment(worker=worker, instances=instances):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.worker == worker:
                 return [*waits.decide(deployment.wait, None)]
             taken = DeploymentTakenUp(worker=worker)
-            return [taken] if deployment.status is Status.RUNNING else [DeploymentStarted(), taken]
+            if deployment.status is Status.RUNNING:
+                return [taken]
+            return [DeploymentStarted(instances=_relevant(deployment, instances)), taken]
         case CancelDeployment(forced=forced):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
@@ -122,7 +130,7 @@ def _decide(
             return [CancellationRequested(forced=forced)]
         case RecordWait(cause=cause):
             return [] if deployment.status.is_final else [*waits.decide(deployment.wait, cause)]
-        case StartStep() | SucceedStep() | FailStep() | AbortStep():
+        case StartStep() | SucceedStep() | KeepStep() | FailStep() | AbortStep():
             if deployment.worker not in (None, command.worker):
                 raise Fenced(worker=deployment.worker)
             return _decide_step(deployment, command)
@@ -149,20 +157,48 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
             if is_build:
                 return [BuildSucceeded(service=service, attempt=attempt)]
             return [ServiceDeployed(service=service, attempt=attempt, ports=ports)]
+        case KeepStep():
+            unchanged = known_before(deployment, step)
+            if unchanged is None:
+                raise _not_due(step, run)
+            return [ServiceUnchanged(service=service, number=unchanged.number)]
         case FailStep():
-            reason = UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", command.reason[:MAX_REASON])
+            reason, old = _storable(command.reason), _old_instance(command)
             if attempt <= run.service.spec.retries and not deployment.is_stopping:
                 at = retry_at(run.service.spec, command)
-                return [StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason, retry_at=at)]
+                again = StepRetried(service=service, phase=step.phase, attempt=attempt, reason=reason, retry_at=at)
+                return [again, *old]
             failed = BuildFailed if is_build else ServiceDeployFailed
             is_allowed = run.service.spec.allow_failure
-            return [failed(service=service, attempt=attempt, reason=reason, is_allowed=is_allowed)]
+            return [failed(service=service, attempt=attempt, reason=reason, is_allowed=is_allowed), *old]
         case AbortStep():
             if deployment.cancellation is not Cancellation.FORCED:
                 raise _not_due(step, run)
-            return [ServiceCancelled(service=service)]
+            return [ServiceCancelled(service=service), *_old_instance(command)]
         case _:
             assert_never(command)
+
+
+def _relevant(deployment: Deployment, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
+    """Return the instances of services that exist: the plan has all of them, unless it is an earlier one."""
+    if deployment.plan is None or deployment.plan.source is not None:
+        return instances
+    return tuple([each for each in instances if each.service.int in deployment.places])
+
+
+def _old_instance(command: FailStep | AbortStep) -> list[DeploymentEvent]:
+    """Return the event that says whether the old instance runs again, if the attempt had stopped one."""
+    old, service, attempt = command.old, command.step.service, command.step.attempt
+    if old is None:
+        return []
+    if old.problem is None:
+        return [OldInstanceRestarted(service=service, attempt=attempt, number=old.number, ports=old.ports)]
+    reason = _storable(old.problem)
+    return [OldInstanceLost(service=service, attempt=attempt, number=old.number, reason=reason)]
+
+
+def _storable(reason: str) -> str:
+    return UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", reason[:MAX_REASON])
 
 
 def _not_due(step: Step, run: ServiceRun | None) -> StepNotDue:
@@ -186,6 +222,8 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
     is_between = stage is None and deployment.status is Status.RUNNING
     if doomed := deployment.doomed:
         yield from (ServiceCancelled(service=run.service.id) for run in doomed)
+    elif jobs := unchanged_jobs(deployment):
+        yield from (ServiceUnchanged(service=job.service, number=job.number) for job in jobs)
     elif stage and stage.is_complete:
         yield StageSucceeded(stage=stage.stage.id)
     elif stage and stage.is_over and stage.has_failed and deployment.failure:

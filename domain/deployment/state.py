@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from domain.deployment.instance import Instance
 from domain.deployment.plan import Plan, PlannedStage
 from domain.deployment.queue import Action
 from domain.deployment.step import (
@@ -34,7 +35,10 @@ class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False):
     plan: Plan
 
 
-class DeploymentStarted(Struct, frozen=True, kw_only=True, gc=False): ...
+class DeploymentStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The deployment started; *instances* are those of the services then, as far as earlier deployments know."""
+
+    instances: tuple[Instance, ...] = ()
 
 
 class DeploymentTakenUp(Struct, frozen=True, kw_only=True, gc=False):
@@ -112,9 +116,10 @@ class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):
-    """Hand the deployment to *worker*, and start it if it has not started."""
+    """Hand the deployment to *worker*, and start it if it has not started; *instances* are those of the services."""
 
     worker: str
+    instances: tuple[Instance, ...] = ()
 
 
 class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -179,6 +184,7 @@ class Cancellation(StrEnum):
 class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     """A deployment; `environment` is None until it is planned, `worker` carries it out, and it waits because of `wait`.
 
+    `inherited` has the instances at the start by the service's id, as an integer.
     `places` maps each service's id, as an integer, to the indexes of its stage and of itself in that stage.
     """
 
@@ -190,6 +196,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     worker: str | None = None
     stages: tuple[StageRun, ...] = ()
     places: Mapping[int, tuple[int, int]] = {}
+    inherited: Mapping[int, Instance] = {}
     failure: Failure | None = None
     cancellation: Cancellation | None = None
     wait: WaitCause | None = None

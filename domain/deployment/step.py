@@ -36,6 +36,7 @@ class Status(StrEnum):
     FAILED = "FAILED"
     SKIPPED = "SKIPPED"
     CANCELLED = "CANCELLED"
+    UNCHANGED = "UNCHANGED"
 
     @property
     def is_final(self) -> bool:
@@ -43,7 +44,10 @@ class Status(StrEnum):
 
 
 OPEN = Status.QUEUED, Status.RUNNING
-DONE = Status.SUCCEEDED, Status.SKIPPED
+DEPLOYED = Status.SUCCEEDED, Status.UNCHANGED
+"""Statuses of a service that runs as planned."""
+
+DONE = Status.SUCCEEDED, Status.SKIPPED, Status.UNCHANGED
 """Statuses of a step or a service after which the next one may start."""
 
 
@@ -118,6 +122,31 @@ class ServiceCancelled(Struct, frozen=True, kw_only=True, gc=False):
     service: ServiceId
 
 
+class ServiceUnchanged(Struct, frozen=True, kw_only=True, gc=False):
+    """The service is as planned since deployment *number*, with the same specification and revision, and healthy."""
+
+    service: ServiceId
+    number: int
+
+
+class OldInstanceRestarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The instance of deployment *number* runs again: *attempt*, which had stopped it first, brought no healthy one."""
+
+    service: ServiceId
+    attempt: int
+    number: int
+    ports: tuple[int, ...] = ()
+
+
+class OldInstanceLost(Struct, frozen=True, kw_only=True, gc=False):
+    """The instance of deployment *number*, which *attempt* had stopped first, did not become healthy again."""
+
+    service: ServiceId
+    attempt: int
+    number: int
+    reason: str
+
+
 StepEvent = (
     BuildStarted
     | BuildSucceeded
@@ -128,6 +157,9 @@ StepEvent = (
     | ServiceDeployFailed
     | StepRetried
     | ServiceCancelled
+    | ServiceUnchanged
+    | OldInstanceRestarted
+    | OldInstanceLost
 )
 
 
@@ -144,24 +176,44 @@ class SucceedStep(Struct, frozen=True, kw_only=True, gc=False):
     ports: tuple[int, ...] = ()
 
 
+class KeepStep(Struct, frozen=True, kw_only=True, gc=False):
+    """Report that *step* has nothing to do: the known instance of its service is healthy."""
+
+    worker: str
+    step: Step
+
+
+class OldInstance(Struct, frozen=True, kw_only=True, gc=False):
+    """The instance of deployment *number* after it was started again; *problem* says why it is not healthy, if so."""
+
+    number: int
+    ports: tuple[int, ...] = ()
+    problem: str | None = None
+
+
 class FailStep(Struct, frozen=True, kw_only=True, gc=False):
-    """Report that *step* failed at the time *at*. *chance*, between 0 and 1, is the luck of the wait before a retry."""
+    """Report that *step* failed at the time *at*. *chance*, between 0 and 1, is the luck of the wait before a retry.
+
+    *old* is the instance that the attempt had stopped first, if any.
+    """
 
     worker: str
     step: Step
     reason: str
     at: datetime | None = None
     chance: float = 0.0
+    old: OldInstance | None = None
 
 
 class AbortStep(Struct, frozen=True, kw_only=True, gc=False):
-    """Report that *step* was stopped by a forced cancellation."""
+    """Report that *step* was stopped by a forced cancellation; *old* as in `FailStep`."""
 
     worker: str
     step: Step
+    old: OldInstance | None = None
 
 
-StepCommand = StartStep | SucceedStep | FailStep | AbortStep
+StepCommand = StartStep | SucceedStep | KeepStep | FailStep | AbortStep
 
 
 class StepRun(Struct, frozen=True, kw_only=True, gc=False):
@@ -173,12 +225,18 @@ class StepRun(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
-    """The progress of a planned service; `status` is that of the service as a whole."""
+    """The progress of a planned service; `status` is that of the service as a whole.
+
+    With *is_lost* nothing healthy runs of it any more: an attempt stopped the old instance. *ports* are those of a new
+    one.
+    """
 
     service: PlannedService
     status: Status = Status.QUEUED
     build: StepRun = StepRun()
     deploy: StepRun = StepRun()
+    is_lost: bool = False
+    ports: tuple[int, ...] = ()
 
     def step(self, phase: Phase) -> StepRun:
         return self.build if phase is Phase.BUILD else self.deploy
@@ -215,8 +273,9 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
             return replace(run, status=Status.QUEUED, build=StepRun(status=Status.SKIPPED))
         case ServiceDeployStarted(attempt=attempt):
             return replace(run, status=Status.RUNNING, deploy=StepRun(status=Status.RUNNING, attempt=attempt))
-        case ServiceDeployed(attempt=attempt):
-            return replace(run, status=Status.SUCCEEDED, deploy=StepRun(status=Status.SUCCEEDED, attempt=attempt))
+        case ServiceDeployed(attempt=attempt, ports=ports):
+            deploy = StepRun(status=Status.SUCCEEDED, attempt=attempt)
+            return replace(run, status=Status.SUCCEEDED, deploy=deploy, is_lost=False, ports=ports)
         case ServiceDeployFailed(attempt=attempt):
             return replace(run, status=Status.FAILED, deploy=StepRun(status=Status.FAILED, attempt=attempt))
         case StepRetried(phase=phase, attempt=attempt, retry_at=retry_at):
@@ -224,6 +283,14 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
             return replace(run, status=Status.RUNNING, **again)
         case ServiceCancelled():
             return replace(run, status=Status.CANCELLED, build=_cancelled(run.build), deploy=_cancelled(run.deploy))
+        case ServiceUnchanged():
+            unchanged = StepRun(status=Status.UNCHANGED)
+            build = run.build if run.build.status is Status.SKIPPED else unchanged
+            return replace(run, status=Status.UNCHANGED, build=build, deploy=unchanged)
+        case OldInstanceRestarted():
+            return replace(run, is_lost=False)
+        case OldInstanceLost():
+            return replace(run, is_lost=True)
         case _:
             assert_never(event)
 

@@ -80,10 +80,17 @@ class SpecDocument(DocumentPart, frozen=True):
     stop_grace_seconds: Annotated[
         float, Meta(description="Time between the signals TERM and KILL when a process of the service stops.")
     ] = specs.STOP_GRACE
+    stop_first: Annotated[
+        bool, Meta(description="Whether the old instance is stopped before the new one starts, as with a fixed port.")
+    ] = False
     retries: Annotated[int, Meta(description="Number of retries of a failed step.")] = 0
     backoff: BackoffDocument = NO_BACKOFF
     allow_failure: Annotated[
         bool, Meta(description="Whether a deployment goes on, and may succeed, if the service fails.")
+    ] = False
+    once: Annotated[
+        bool,
+        Meta(description="Whether to leave out a JOB that has succeeded with the same revision and specification."),
     ] = False
 
 
@@ -115,9 +122,11 @@ def to_domain(spec: SpecDocument) -> specs.ServiceSpec:
         build_timeout=spec.build_timeout_seconds,
         deploy_timeout=spec.deploy_timeout_seconds,
         stop_grace=spec.stop_grace_seconds,
+        stop_first=spec.stop_first,
         retries=spec.retries,
         backoff=_backoff_to_domain(spec.backoff),
         allow_failure=spec.allow_failure,
+        once=spec.once,
     )
 
 
@@ -168,9 +177,11 @@ def from_domain(spec: specs.ServiceSpec) -> SpecDocument:
             build_timeout_seconds=spec.build_timeout,
             deploy_timeout_seconds=spec.deploy_timeout,
             stop_grace_seconds=spec.stop_grace,
+            stop_first=spec.stop_first,
             retries=spec.retries,
             backoff=_backoff_from_domain(spec.backoff),
             allow_failure=spec.allow_failure,
+            once=spec.once,
         )
     )
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from application import deployment as use_cases
 from application.handler import Outcome
 from domain import deployment as deployments
+from domain.deployment.plan import MAX_REVISION
 from domain.deployment.queue import Action, DeploymentId, DeploymentMerged
 from domain.errors import DeploymentNotFound
 from gql.mutation import Payload, Write, mutation
@@ -41,14 +42,38 @@ DeploymentResult = Annotated[
 ]
 
 
-@mutation("Deploy an environment: pin its current pipeline, and queue the deployment.", of="pipeline")
-async def deploy(write: Write, environment: EnvironmentArgument) -> DeploymentResult:
+Revision = Annotated[
+    str | None,
+    strawberry.argument(
+        description="Revision of the services' sources, such as a Git commit. Services with the same revision and"
+        f" specification are left as they are. At most {MAX_REVISION} characters."
+    ),
+]
+
+
+@mutation(
+    "Deploy an environment: pin its current pipeline, and queue the deployment. It leaves services as they are that are"
+    " unchanged and healthy; without a revision, none is known to be unchanged.",
+    of="pipeline",
+)
+async def deploy(write: Write, environment: EnvironmentArgument, revision: Revision = None) -> DeploymentResult:
+    return await _deploy(write, environment, Action.DEPLOY, revision)
+
+
+@mutation("Deploy an environment, and renew all of its services, also unchanged ones.", of="pipeline")
+async def redeploy(write: Write, environment: EnvironmentArgument, revision: Revision = None) -> DeploymentResult:
+    return await _deploy(write, environment, Action.REDEPLOY, revision)
+
+
+async def _deploy(write: Write, environment: str, action: Action, revision: str | None) -> DeploymentPayload:
     use_case = partial(
         use_cases.request,
         environment=await known_environment(write.context, environment),
         deployment=DeploymentId(ids.new()),
         actor=write.context.author(write.reason).actor,
         expected=write.expected_version,
+        action=action,
+        revision=revision,
     )
     return await _answer(write, await write.transact(use_case, deployments.decider))
 
@@ -117,7 +142,7 @@ async def _answer(write: Write, outcome: Outcome[deployments.Deployment]) -> Dep
         view = projection.replay(outcome.preview(write.context.author(write.reason)), before)
         assert view is not None, "a deployment exists after a command"
         view = replace(view, position=outcome.receipt.position)  # which exists
-        return payload(deployment=None, snapshot=await snapshot_of(write.context, view))
+        return payload(deployment=None, snapshot=await snapshot_of(write.context, view, outcome.state))
     view = await runs.read(own, version)
     assert view is not None, "a deployment exists after a command"
     now = None if outcome.receipt.recorded else await runs.read(own)

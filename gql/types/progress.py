@@ -6,7 +6,7 @@ from enum import StrEnum
 import strawberry
 
 from domain.deployment.state import StageRun
-from domain.deployment.step import ServiceRun, Status
+from domain.deployment.step import DONE, ServiceRun, Status
 from domain.project import EnvironmentId
 from endpoint.execution.answers import WHOLE
 from endpoint.execution.edge import Selected, edge
@@ -89,7 +89,7 @@ async def last_step(context: Context, services: list[Service], selected: Selecte
 
 
 def _last_step(service: DeploymentService, run: Deployment) -> ServiceStep:
-    is_deploy = service.deploy.started_at is not None or service.build.status in (Status.SUCCEEDED, Status.SKIPPED)
+    is_deploy = service.deploy.started_at is not None or service.build.status in DONE
     phase, step = (Phase.DEPLOY, service.deploy) if is_deploy else (Phase.BUILD, service.build)
     return ServiceStep(phase=phase, step=step, deployment=run)
 

@@ -44,9 +44,14 @@ _STOP_GRACE = (
     "Time between the signals TERM and KILL when a process of the service stops. The next one on the same port"
     " starts when all its processes have ended."
 )
+_STOP_FIRST = (
+    "Whether the old instance is stopped before the new one starts, because both would use the same files, as databases"
+    " do. A fixed port has the same effect. The old instance is started again if the new one does not become healthy."
+)
 _RETRIES = "Number of retries of a failed step."
 _BACKOFF = "The wait between two attempts at a step."
 _ALLOW_FAILURE = "Whether a deployment goes on, and may succeed, if the service fails."
+_ONCE = "Whether deployments leave out a JOB that has succeeded with the same revision and specification."
 _INITIAL = "The first wait."
 _FACTOR = f"Each further wait is longer by this factor; from 1 to {MAX_FACTOR:g}."
 _MAX = "The longest wait."
@@ -96,9 +101,11 @@ class ServiceSpec:
     build_timeout_seconds: float = strawberry.field(description=_BUILD_TIMEOUT)
     deploy_timeout_seconds: float = strawberry.field(description=_DEPLOY_TIMEOUT)
     stop_grace_seconds: float = strawberry.field(description=_STOP_GRACE)
+    stop_first: bool = strawberry.field(description=_STOP_FIRST)
     retries: int = strawberry.field(description=_RETRIES)
     backoff: Backoff = strawberry.field(description=_BACKOFF)
     allow_failure: bool = strawberry.field(description=_ALLOW_FAILURE)
+    once: bool = strawberry.field(description=_ONCE)
     image: str | None = strawberry.field(default=None, description=_IMAGE)
     build_context: str | None = strawberry.field(default=None, description=_CONTEXT)
     dockerfile: str | None = strawberry.field(default=None, description=_DOCKERFILE)
@@ -156,9 +163,11 @@ class ServiceSpecInput:
     build_timeout_seconds: float = strawberry.field(default=DEFAULT.build_timeout, description=_BUILD_TIMEOUT)
     deploy_timeout_seconds: float = strawberry.field(default=DEFAULT.deploy_timeout, description=_DEPLOY_TIMEOUT)
     stop_grace_seconds: float = strawberry.field(default=DEFAULT.stop_grace, description=_STOP_GRACE)
+    stop_first: bool = strawberry.field(default=DEFAULT.stop_first, description=_STOP_FIRST)
     retries: int = strawberry.field(default=DEFAULT.retries, description=_RETRIES)
     backoff: BackoffInput | None = strawberry.field(default=None, description=f"{_BACKOFF} Null for the default.")
     allow_failure: bool = strawberry.field(default=DEFAULT.allow_failure, description=_ALLOW_FAILURE)
+    once: bool = strawberry.field(default=DEFAULT.once, description=_ONCE)
 
 
 def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
@@ -178,9 +187,11 @@ def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
         build_timeout=given.build_timeout_seconds,
         deploy_timeout=given.deploy_timeout_seconds,
         stop_grace=given.stop_grace_seconds,
+        stop_first=given.stop_first,
         retries=given.retries,
         backoff=_backoff_to_domain(given.backoff),
         allow_failure=given.allow_failure,
+        once=given.once,
     )
 
 
@@ -224,9 +235,11 @@ def from_domain(spec: specs.ServiceSpec) -> ServiceSpec:
         build_timeout_seconds=spec.build_timeout,
         deploy_timeout_seconds=spec.deploy_timeout,
         stop_grace_seconds=spec.stop_grace,
+        stop_first=spec.stop_first,
         retries=spec.retries,
         backoff=_backoff_from_domain(spec.backoff),
         allow_failure=spec.allow_failure,
+        once=spec.once,
     )
 
 

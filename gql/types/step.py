@@ -17,6 +17,7 @@ enum.describe(
     FAILED="Failed, with no retry left.",
     SKIPPED="Left out: skipped in the pipeline, or nothing to do.",
     CANCELLED="Cancelled before it ended.",
+    UNCHANGED="Left as it is: the specification and the revision are the same, and the service is healthy.",
 )
 enum.describe(
     Phase,

@@ -24,16 +24,20 @@ from domain.deployment.step import (
     BuildSkipped,
     BuildStarted,
     BuildSucceeded,
+    OldInstanceLost,
+    OldInstanceRestarted,
     Phase,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceUnchanged,
     StepEvent,
     StepRetried,
 )
 from domain.deployment.wait import WaitCause, WaitEnded, WaitReason, WaitStarted
 from domain.pipeline.ref import ServiceId, StageId
+from projections.step import unchanged_words
 from projections.words.subject import EventSubject, EventWords, NamedService, NamedStage
 
 
@@ -42,6 +46,10 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
     match event:
         case DeploymentPlanned(plan=plan, action=action):
             text = f"deployment {deployment.number} requested, pipeline version {plan.pipeline_version}"
+            if plan.revision is not None:
+                text += f", revision {plan.revision}"
+            if plan.renew:
+                text += ", to renew all services"
             return EventWords(text if plan.source is None else f"{text}: {_repeat_words(action)} {plan.source}")
         case DeploymentStarted():
             return EventWords(f"deployment {deployment.number} started")
@@ -111,8 +119,7 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
         case ServiceDeployStarted(attempt=attempt):
             return "deploy started" + _again(attempt), subject(Phase.DEPLOY, attempt)
         case ServiceDeployed(attempt=attempt, ports=ports):
-            text = "deployed" + (f" on port {', '.join(map(str, ports))}" if ports else "")
-            return text, subject(Phase.DEPLOY, attempt, ports=ports)
+            return f"deployed{_on(ports)}", subject(Phase.DEPLOY, attempt, ports=ports)
         case ServiceDeployFailed(attempt=attempt, reason=reason, is_allowed=is_allowed):
             return f"deploy failed{_allowed(is_allowed)}: {reason}", subject(Phase.DEPLOY, attempt, reason)
         case StepRetried(phase=phase, attempt=attempt, reason=reason):
@@ -120,6 +127,14 @@ def _step_event_words(deployment: Deployment, event: StepEvent) -> tuple[str, Ev
             return text, subject(phase, attempt, reason)
         case ServiceCancelled():
             return "cancelled", subject()
+        case ServiceUnchanged(number=number):
+            return f"unchanged: {unchanged_words(number)}", subject()
+        case OldInstanceRestarted(attempt=attempt, number=number, ports=ports):
+            text = f"the old instance, of deployment {number}, runs again{_on(ports)}"
+            return text, subject(Phase.DEPLOY, attempt, ports=ports)
+        case OldInstanceLost(attempt=attempt, number=number, reason=reason):
+            text = f"the old instance, of deployment {number}, did not become healthy again: {reason}"
+            return text, subject(Phase.DEPLOY, attempt, reason)
         case _:
             assert_never(event)
 
@@ -154,6 +169,10 @@ def _step_subject(
 def _name(subject: EventSubject) -> str:
     assert subject.service is not None, "a step is one of a service"
     return subject.service.name
+
+
+def _on(ports: tuple[int, ...]) -> str:
+    return f" on port {', '.join(map(str, ports))}" if ports else ""
 
 
 def _again(attempt: int) -> str:

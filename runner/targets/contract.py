@@ -11,12 +11,15 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.deployment.step import Phase
+from domain.deployment.step import OldInstance, Phase
 from domain.spec import ServiceSpec, ServiceType
 
 
 class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
-    """A request for one attempt at a step. Its identity is (deployment, service, phase, attempt)."""
+    """A request for one attempt at a step. Its identity is (deployment, service, phase, attempt).
+
+    *known* is the deployment whose instance has the requested specification and revision, if any.
+    """
 
     environment: UUID
     deployment: UUID
@@ -27,6 +30,7 @@ class StepRequest(Struct, frozen=True, kw_only=True, gc=False):
     spec: ServiceSpec
     phase: Phase
     attempt: int
+    known: UUID | None = None
 
 
 class StepOutput(Protocol):
@@ -80,10 +84,25 @@ class Executor(Protocol):
         """Run a JOB to its end, or replace the service with a healthy new instance; return the ports it listens on."""
         ...
 
+    async def is_healthy(self, request: StepRequest) -> bool:
+        """Return whether the instance of the deployment *known* runs and is healthy, so that the step is needless.
+
+        False once the attempt has begun.
+        """
+        ...
+
     async def abort(self, request: StepRequest) -> None:
         """Stop the attempt, or prevent it from ever beginning.
 
-        `build` and `deploy` of the same request then raise `StepFailed`. The old instance of the service keeps running.
+        `build` and `deploy` of the same request then raise `StepFailed`. The old instance of the service keeps running,
+        or can be restarted. A deploy whose new instance is already healthy ends as usual.
+        """
+        ...
+
+    async def restart_old(self, request: StepRequest) -> OldInstance | None:
+        """Start the old instance that the failed attempt had stopped first, and wait until it is healthy.
+
+        Return how it is, or None if the attempt had stopped none. A later call adopts what an earlier one began.
         """
         ...
 

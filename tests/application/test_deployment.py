@@ -9,14 +9,15 @@ from application.handler import Handler, Outcome, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain.deployment import queue as queues
-from domain.deployment.queue import DeploymentAdmitted, DeploymentClosed, DeploymentId, DeploymentRequested
-from domain.deployment.step import FailStep, StartStep, Status
+from domain.deployment.queue import Action, DeploymentAdmitted, DeploymentClosed, DeploymentId, DeploymentRequested
+from domain.deployment.step import FailStep, StartStep, Status, SucceedStep
 from domain.deployment.wait import WaitCause, WaitReason, WaitStarted
 from domain.errors import (
     DeploymentNotAdmitted,
     DeploymentNotFound,
     DeploymentOver,
     EnvironmentNotFound,
+    InvalidArgument,
     NothingToDeploy,
     Refused,
     VersionMismatch,
@@ -56,10 +57,18 @@ async def transact(handler: Handler, work: Work) -> Outcome[deployments.Deployme
 
 
 async def request(
-    handler: Handler, environment: EnvironmentId, actor: str = "ann", expected: int | None = None
+    handler: Handler,
+    environment: EnvironmentId,
+    actor: str = "ann",
+    expected: int | None = None,
+    revision: str | None = None,
+    action: Action = Action.DEPLOY,
 ) -> DeploymentId:
     async def work(transaction: Transaction) -> DeploymentId:
-        return await writing.request(transaction, environment, DeploymentId(new()), actor, expected=expected)
+        id_ = DeploymentId(new())
+        return await writing.request(
+            transaction, environment, id_, actor, expected=expected, revision=revision, action=action
+        )
 
     return DeploymentId((await transact(handler, work)).subject.stream)
 
@@ -178,6 +187,48 @@ async def test_a_deployment_that_runs_keeps_its_turn_until_what_runs_has_ended(
     await transact(handler, lambda transaction: writing.report(transaction, id_, StartStep(worker="worker", step=step)))
     assert (await cancel(handler, id_)).state.status == Status.RUNNING
     assert [id_] == [each.deployment for each in await open_(handler, environment)]
+
+
+async def succeed(handler: Handler, id_: DeploymentId) -> None:
+    """The deployment of the one service is taken up, and its step succeeds."""
+    (step,) = (await take_up(handler, id_)).state.due()
+
+    async def work(transaction: Transaction) -> DeploymentId:
+        await writing.report(transaction, id_, StartStep(worker="worker", step=step))
+        return await writing.report(transaction, id_, SucceedStep(worker="worker", step=step, ports=(8000,)))
+
+    await transact(handler, work)
+
+
+async def test_a_deployment_inherits_the_instances_of_the_last_one_that_ran(
+    handler: Handler, environment: EnvironmentId
+) -> None:
+    first, cancelled, second = [await request(handler, environment, actor) for actor in ("ann", "bob", "eve")]
+    await succeed(handler, first)
+    await cancel(handler, cancelled)  # it has its turn, but nobody has taken it up
+    state = (await take_up(handler, second)).state
+    [instance] = state.inherited.values()
+    assert (instance.deployment, instance.number, instance.ports) == (first, 1, (8000,))
+    again = await take_up(handler, second)
+    assert not again.events
+    assert again.state.inherited == state.inherited
+
+
+async def test_requests_for_two_revisions_do_not_merge(handler: Handler, environment: EnvironmentId) -> None:
+    await request(handler, environment)
+    waiting = [await request(handler, environment, revision=revision) for revision in ("a", "b", "a", None, None)]
+    assert len(set(waiting)) == 3
+    redeploy = await request(handler, environment, revision="a", action=Action.REDEPLOY)
+    assert redeploy not in waiting
+
+
+@pytest.mark.parametrize("revision", ["", "  ", "a\nb", "x" * 201, "\ud800"])
+async def test_a_revision_that_is_no_line_is_refused(
+    handler: Handler, environment: EnvironmentId, revision: str
+) -> None:
+    with pytest.raises(InvalidArgument):
+        await request(handler, environment, revision=revision)
+    await request(handler, environment, revision="x" * 200)
 
 
 async def test_a_deployment_that_is_not_there_is_not_found(handler: Handler) -> None:

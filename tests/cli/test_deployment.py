@@ -17,7 +17,7 @@ from tests.forwarding import forwarding
 
 SUMMARY = {
     *("id", "environment", "number", "action", "status", "requestedBy", "reason", "pipelineVersion", "sourceNumber"),
-    *("requestedAt", "startedAt", "finishedAt", "cancellation", "failure"),
+    *("revision", "requestedAt", "startedAt", "finishedAt", "cancellation", "failure"),
 }
 
 
@@ -45,13 +45,50 @@ def test_deployments_are_listed_and_shown(deployed: Shell) -> None:
     shown = deployed.done("deployment", "show", "--json").json
     assert SUMMARY | {"stages", "version", "cursor", "cancelledBy", "waitsFor"} == set(shown)
     (service,) = shown["stages"][1]["services"]
-    assert {"id", "name", "type", "status", "ports", "build", "deploy"} == set(service)
-    assert {"status", "attempt", "startedAt", "finishedAt", "failureReason"} == set(service["build"])
+    assert {"id", "name", "type", "status", "ports", "build", "deploy", "instance"} == set(service)
+    assert {"status", "attempt", "startedAt", "finishedAt", "failureReason", "unchangedReason"} == set(service["build"])
     assert shown == deployed.done("deployment", "show", shown["id"], "--json").json
 
     text = deployed.done("deployment", "show", "1").out
     assert "Deployment 1 of staging: failed" in text
     assert "Failed: Migrate, deploy: the job ended with exit code 7" in text
+
+
+def test_unchanged_services_are_left_and_the_plan_shows_what_differs(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Web", "-t", "application", "--run", "exec sleep 60", "--build", "true")
+    staging.done("service", "add", "-n", "Api", "-t", "application", "--run", "exec sleep 60")
+    deploy = "environment", "deploy", "--revision", "abc"
+    assert staging("plan", "--revision", "abc").out.count("renew") == 2
+    staging.done(*deploy, "--watch")
+    staging.done("service", "edit", "-n", "Api", "--env", "LOG=debug")
+    position = staging.done("deployment", "list", "--json").out
+
+    planned = staging("plan", "--revision", "abc").lines
+    assert [line for line in planned if "deployment 1" in line] == [
+        "  · Web  unchanged  runs since deployment 1",
+        "  · Api  renew  runs since deployment 1",
+    ]
+    assert '      env: [] → [{"name": "LOG", "value": "debug"}]' in planned
+    assert planned[2:] == staging(*deploy, "--dry-run").lines[2:]
+    found = staging("plan", "--revision", "abc", "--json").json["stages"]
+    services = {service["name"]: service["plan"] for stage in found for service in stage["services"]}
+    assert services["Web"]["action"] == "UNCHANGED"
+    assert services["Api"]["changes"][0]["field"] == "env"
+    assert position == staging.done("deployment", "list", "--json").out
+
+    watched = staging.done(*deploy, "--watch").lines
+    assert "Web: unchanged: same specification and revision as in deployment 1" in [line[10:] for line in watched]
+    shown = staging.done("deployment", "show").lines
+    assert "  revision abc" in shown
+    (web,) = [line for line in shown if " Web " in line]
+    assert web.startswith("  = Web  build unchanged")
+    assert web.endswith("runs since deployment 1")
+    assert "      same specification and revision as in deployment 1" in shown
+
+    staging.done("environment", "redeploy", "--revision", "abc", "--watch")
+    shown = staging.done("deployment", "show").lines
+    assert "  renews all services" in shown
+    assert not any("unchanged" in line for line in shown)
 
 
 def test_a_deployment_that_is_not_there_is_refused(staging: Shell) -> None:
@@ -74,7 +111,7 @@ def test_events_are_printed_once_each(deployed: Shell) -> None:
     assert {
         *("id", "cursor", "logPosition", "version", "deploymentEventType", "recordedAt", "actor", "origin", "reason"),
         "message",
-        *("stage", "service", "phase", "attempt", "failureReason", "worker", "cancellation", "ports"),
+        *("stage", "service", "phase", "attempt", "failureReason", "waitReason", "worker", "cancellation", "ports"),
     } == set(events[0])
     assert events == deployed.done("deployment", "events", "-f", "--json").objects
     lines = deployed.done("deployment", "events", "2").lines
@@ -139,7 +176,7 @@ def test_a_download_that_breaks_off_leaves_the_file_as_it_was(
     target = tmp_path / "downloads" / "logs.gz"
     target.parent.mkdir()
     with forwarding(deployed.server.url) as proxy:
-        proxy.breaks = b"/logs/"
+        proxy.breaks = b"/graphql/logs/"
         monkeypatch.setenv("STAGELINE_URL", proxy.origin)
         monkeypatch.setenv("STAGELINE_TOKEN", deployed.server.token)
         words = "deployment", "logs", "1", "-o", str(target)
@@ -226,7 +263,7 @@ def test_a_dry_run_shows_the_plan_and_deploys_nothing(staging: Shell) -> None:
     staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", "true")
     answer = staging("environment", "deploy", "--dry-run", "--watch")
     assert (answer.code, answer.err) == (0, "Dry run: nothing was changed. The result would be:\n")
-    assert "  · Migrate  build skipped  deploy queued" in answer.lines
+    assert "  · Migrate  renew" in answer.lines
     assert staging.done("deployment", "list").out == "<no deployment>\n"
 
 

@@ -19,7 +19,7 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
         *("--health-interval", "0.5", "--health-timeout", "2", "--health-start-period", "9"),
         *("--build-timeout", "60", "--deploy-timeout", "30.5", "--stop-grace", "60", "--retries", "2"),
         *("--backoff-initial", "0.5", "--backoff-factor", "3", "--backoff-max", "9", "--backoff-jitter", "0.1"),
-        "--allow-failure",
+        *("--allow-failure", "--once", "--stop-first"),
     )
     assert answer.out == "Service added successfully\n"
     assert {
@@ -42,9 +42,11 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
         "buildTimeoutSeconds": 60.0,
         "deployTimeoutSeconds": 30.5,
         "stopGraceSeconds": 60.0,
+        "stopFirst": True,
         "retries": 2,
         "backoff": {"initialSeconds": 0.5, "factor": 3.0, "maxSeconds": 9.0, "jitter": 0.1},
         "allowFailure": True,
+        "once": True,
     } == spec(staging, "backend")
 
 

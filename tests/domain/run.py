@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from uuid import UUID, uuid5
 
+from msgspec.structs import replace
+
 from domain import deployment
 from domain.deployment.plan import Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action
@@ -95,10 +97,10 @@ def deploy(name: str, attempt: int = 1) -> Step:
 class Run:
     """Keeps a deployment's state and every event of it, as the log would."""
 
-    def __init__(self, *stages: PlannedStage, build_barrier: bool = False) -> None:
+    def __init__(self, *stages: PlannedStage, build_barrier: bool = False, revision: str | None = None) -> None:
         self.events: list[DeploymentEvent] = []
         self.state = Deployment()
-        pinned = plan(*stages, build_barrier=build_barrier)
+        pinned = replace(plan(*stages, build_barrier=build_barrier), revision=revision)
         self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=pinned))
 
     def tell(self, command: DeploymentCommand) -> list[DeploymentEvent]:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from random import Random
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain import deployment
+from domain.deployment.converge import known_before
+from domain.deployment.instance import Instance, digest
 from domain.deployment.plan import PlannedService, PlannedStage
+from domain.deployment.queue import DeploymentId
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -24,16 +28,22 @@ from domain.deployment.state import (
     TakeUpDeployment,
 )
 from domain.deployment.step import (
+    DEPLOYED,
     AbortStep,
     BuildFailed,
     BuildStarted,
     BuildSucceeded,
     FailStep,
+    KeepStep,
+    OldInstance,
+    OldInstanceLost,
+    OldInstanceRestarted,
     Phase,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceUnchanged,
     StartStep,
     Status,
     Step,
@@ -47,6 +57,8 @@ from domain.pipeline.stage import OnFailure
 from tests.domain.given import stored
 from tests.domain.run import Run, service, stage
 from tests.examples import examples
+
+FIRST = DeploymentId(UUID(int=1))
 
 PlanDraw = list[tuple[int, OnFailure, bool, list[tuple[bool, bool, int, bool]]]]
 
@@ -99,6 +111,8 @@ class Witness:
         self.deployed: set[ServiceId] = set()
         self.failed: set[ServiceId] = set()
         self.cancelled: set[ServiceId] = set()
+        self.lost: set[ServiceId] = set()
+        self.unchanged: set[ServiceId] = set()  # those that are reported to be
         self.halted: set[int] = set()
         self.first_failure: BuildFailed | ServiceDeployFailed | None = None
         self.is_cancelled = False
@@ -133,7 +147,23 @@ class Witness:
                 self.built.add(id_)
                 if self.barrier:  # others are built meanwhile
                     self.busy.remove(id_)
+            case OldInstanceLost(service=id_):
+                assert id_ not in self.deployed
+                self.lost.add(id_)
+            case OldInstanceRestarted(service=id_):
+                assert id_ not in self.deployed
+                self.lost.discard(id_)
+            case ServiceUnchanged(service=id_):
+                assert id_ in self.unchanged
+                assert {start for start in self.started if start[0] == id_} in (
+                    {(id_, Phase.BUILD, 1)},
+                    {(id_, Phase.DEPLOY, 1)},
+                )
+                assert id_ not in self.over
+                self.deployed.add(id_)
+                self.busy.remove(id_)
             case ServiceDeployed(service=id_):
+                self.lost.discard(id_)
                 assert id_ not in self.over
                 self.deployed.add(id_)
                 self.busy.remove(id_)
@@ -189,7 +219,12 @@ class Story:
     def __init__(
         self, stages: list[PlannedStage], fate: tuple[float, float, float], random: Random, barrier: bool
     ) -> None:
-        self.run = Run(*stages, build_barrier=barrier)
+        self.run = Run(*stages, build_barrier=barrier, revision=random.choice([None, "abc"]))
+        known = [each for stage in stages for each in stage.services if random.random() < 0.3]
+        self.known = tuple(
+            Instance(service=each.id, deployment=FIRST, number=0, revision="abc", digest=digest(each.spec))
+            for each in known
+        )
         self.witness = Witness(stages, barrier)
         self.failure, self.cancellation, self.noise = fate
         self.random = random
@@ -254,16 +289,20 @@ class Story:
         assert not (left & set(waited)) or state.is_stopping
 
     def outcome(self, step: Step) -> StepCommand:
+        old = self.random.choice([None, OldInstance(number=1), OldInstance(number=1, problem="exit code 1")])
         if self.happens(self.failure):
-            at, chance = datetime(2026, 1, 2, tzinfo=UTC), self.random.random()
-            return FailStep(worker=self.worker, step=step, reason=f"attempt {step.attempt}", at=at, chance=chance)
+            at, chance, reason = datetime(2026, 1, 2, tzinfo=UTC), self.random.random(), f"attempt {step.attempt}"
+            return FailStep(worker=self.worker, step=step, reason=reason, at=at, chance=chance, old=old)
         if self.run.state.cancellation is Cancellation.FORCED:
-            return AbortStep(worker=self.worker, step=step)
+            return AbortStep(worker=self.worker, step=step, old=old)
+        if known_before(self.run.state, step) and self.happens(0.5):
+            self.witness.unchanged.add(step.service)
+            return KeepStep(worker=self.worker, step=step)
         return SucceedStep(worker=self.worker, step=step)
 
     def take_up(self) -> None:
         self.workers += 1
-        self.tell(TakeUpDeployment(worker=self.worker))
+        self.tell(TakeUpDeployment(worker=self.worker, instances=self.known))
 
     def start_again(self) -> None:
         """A worker that finds a step running, after a restart or because it was woken twice, adopts it."""
@@ -314,12 +353,13 @@ def check_the_end(run: Run, witness: Witness) -> None:
             ) == (not is_left_out(each.service))
             assert each.build.status.is_final
             assert each.deploy.status.is_final
-            assert (each.status is Status.SUCCEEDED) == (each.service.id in witness.deployed)
+            assert (each.status in DEPLOYED) == (each.service.id in witness.deployed)
+            assert each.is_lost == (each.service.id in witness.lost)
             assert (each.status is Status.SKIPPED) == is_left_out(each.service)
         match stage_run.status:
             case Status.SUCCEEDED:
                 assert all(witness.is_done(each.service) for each in stage_run.services)
-                assert statuses & {Status.SUCCEEDED, Status.FAILED}
+                assert statuses & {Status.SUCCEEDED, Status.FAILED, Status.UNCHANGED}
             case Status.SKIPPED:
                 assert statuses <= {Status.SKIPPED}
             case Status.FAILED:
@@ -341,7 +381,7 @@ def check_the_end(run: Run, witness: Witness) -> None:
             assert witness.is_cancelled
             assert witness.first_failure is None
             assert failed == []
-            assert not is_done or DeploymentStarted() not in run.events
+            assert not is_done or not any(isinstance(event, DeploymentStarted) for event in run.events)
         case _:
             pytest.fail("the last event is none that ends a deployment")
 

@@ -71,6 +71,15 @@ def test_a_rollback_deploys_all_that_the_plan_pinned_also_that_of_a_retry() -> N
     assert plan.source == 2
 
 
+def test_a_retry_has_the_revision_of_its_source_and_a_rollback_has_none() -> None:
+    first = failed()
+    assert first.plan is not None
+    first = replace(first, plan=replace(first.plan, revision="abc", renew=True))
+    retried = repeats.retry(first, pipeline(ship, later), newest=1)
+    assert (retried.revision, retried.renew) == ("abc", True)
+    assert repeats.roll_back(first, pipeline(ship, later)).revision is None
+
+
 def test_services_that_were_removed_since_are_left_out() -> None:
     assert marks(repeats.retry(failed(), pipeline(ship), newest=1)).keys() == {"api", "web", "old"}
     with pytest.raises(NothingToDeploy):

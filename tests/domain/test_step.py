@@ -5,6 +5,7 @@ import pytest
 from domain import deployment
 from domain.deployment.state import (
     CancellationRequested,
+    DeploymentCancelled,
     DeploymentFailed,
     DeploymentStarted,
     DeploymentTakenUp,
@@ -19,6 +20,9 @@ from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,
     FailStep,
+    OldInstance,
+    OldInstanceLost,
+    OldInstanceRestarted,
     Phase,
     ServiceCancelled,
     ServiceDeployed,
@@ -273,6 +277,46 @@ def test_a_step_that_is_about_to_be_stopped_is_not_started_again() -> None:
     history = given(*building, forced)
     history.when(StartStep(worker=WORKER, step=build("api"))).then()
     history.when(StartStep(worker=WORKER, step=build("web"))).refused(not_due(build("web"), name="web"))
+
+
+# The old instance, which the attempt had stopped first
+
+OLD = OldInstance(number=4, ports=(8000,))
+LOST = OldInstance(number=4, problem="exit code\0 1")
+again = OldInstanceRestarted(service=API, attempt=1, number=4, ports=(8000,))
+lost = OldInstanceLost(service=API, attempt=1, number=4, reason="exit code� 1")
+
+
+@pytest.mark.parametrize(("old", "event"), [(OLD, again), (LOST, lost)])
+def test_a_failed_step_says_which_instance_runs(old: OldInstance, event: deployment.DeploymentEvent) -> None:
+    failed = FailStep(worker=WORKER, step=deploy("api"), reason="exit code 1", old=old)
+    given(*deploying, CancellationRequested(forced=False)).when(failed).then(
+        ServiceDeployFailed(service=API, attempt=1, reason="exit code 1"),
+        event,
+        ServiceCancelled(service=WEB),
+        DeploymentCancelled(),
+    )
+    retried = StepRetried(service=API, phase=Phase.DEPLOY, attempt=1, reason="exit code 1")
+    run = given(*deploying).when(failed).then(retried, event).run_of(API)
+    assert run is not None
+    assert run.is_lost is (old is LOST)
+
+
+@pytest.mark.parametrize(("old", "event"), [(OLD, again), (LOST, lost)])
+def test_a_step_that_was_stopped_by_force_says_which_instance_runs(
+    old: OldInstance, event: deployment.DeploymentEvent
+) -> None:
+    given(*deploying, BuildStarted(service=WEB, attempt=1), forced).when(
+        AbortStep(worker=WORKER, step=deploy("api"), old=old)
+    ).then(ServiceCancelled(service=API), event)
+
+
+def test_a_service_that_was_lost_runs_after_the_next_attempt() -> None:
+    run = Run(stage("Ship", service("api", built=False, retries=1))).take_up().start(deploy("api"))
+    run.tell(FailStep(worker=WORKER, step=deploy("api"), reason="exit code 1", old=LOST))
+    assert run.state.stages[0].services[0].is_lost
+    run.start(deploy("api", 2)).succeed(deploy("api", 2))
+    assert not run.state.stages[0].services[0].is_lost
 
 
 # Fenced

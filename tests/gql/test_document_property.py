@@ -35,9 +35,11 @@ specs = st.builds(
     health=st.none() | st.builds(Health, check=checks, interval=numbers, timeout=numbers, start_period=numbers),
     build_timeout=numbers,
     stop_grace=numbers,
+    stop_first=st.booleans(),
     retries=st.integers(0, 10),
     backoff=st.builds(Backoff, initial=numbers, max=numbers, jitter=st.floats(0, 1)),
     allow_failure=st.booleans(),
+    once=st.booleans(),
 )
 
 

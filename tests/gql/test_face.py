@@ -34,9 +34,11 @@ SPEC = ServiceSpec(
     build_timeout=5.0,
     deploy_timeout=6.0,
     stop_grace=7.0,
+    stop_first=True,
     retries=8,
     backoff=BACKOFF,
     allow_failure=True,
+    once=True,
 )
 CHECKS = {HttpCheck: "http", TcpCheck: "tcp", CommandCheck: "command"}
 

@@ -100,6 +100,7 @@ CHANGES: dict[str, Asked] = {
     "applyPipeline": lambda e: _added_to(e) | {"document": _document(e, version=5)},
     "applyPipelineToAll": lambda e: {"environments": [e.id], "document": "stages: [{name: Only}]"},
     "cloneEnvironment": lambda e: _added_to(e) | {"name": "Clone"},
+    "redeploy": lambda e: {"environment": e.block()["environment"]["id"]},
     "deploy": lambda e: {"environment": e.block()["environment"]["id"]},
     "cancelDeployment": lambda e: {"deployment": _waiting(e)},
     "retryDeployment": lambda e: {"deployment": _cancelled_while_another_runs(e)},

@@ -22,11 +22,14 @@ from domain.deployment.step import (
     BuildSkipped,
     BuildStarted,
     BuildSucceeded,
+    OldInstanceLost,
+    OldInstanceRestarted,
     Phase,
     ServiceCancelled,
     ServiceDeployed,
     ServiceDeployFailed,
     ServiceDeployStarted,
+    ServiceUnchanged,
     StepRetried,
 )
 from domain.deployment.wait import WaitCause, WaitEnded, WaitReason, WaitStarted
@@ -288,6 +291,21 @@ first = NamedStage(id=STAGE, name="first stage")
             EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=1, failure_reason="not healthy"),
         ),
         (ServiceCancelled(service=SERVICE), "api: cancelled", EventSubject(stage=first, service=backend)),
+        (
+            ServiceUnchanged(service=SERVICE, number=4),
+            "api: unchanged: same specification and revision as in deployment 4",
+            EventSubject(stage=first, service=backend),
+        ),
+        (
+            OldInstanceRestarted(service=SERVICE, attempt=2, number=4, ports=(8000,)),
+            "api: the old instance, of deployment 4, runs again on port 8000",
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=2, ports=(8000,)),
+        ),
+        (
+            OldInstanceLost(service=SERVICE, attempt=2, number=4, reason="exit code 1"),
+            "api: the old instance, of deployment 4, did not become healthy again: exit code 1",
+            EventSubject(stage=first, service=backend, phase=Phase.DEPLOY, attempt=2, failure_reason="exit code 1"),
+        ),
     ],
 )
 def test_an_event_of_a_deployment_is_described(event: DeploymentEvent, words: str, subject: EventSubject) -> None:

@@ -1,6 +1,7 @@
 """What the tests of a target ask it to do, and where its output goes."""
 
 import asyncio
+import random
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from uuid import UUID
 from domain.deployment.step import Phase
 from domain.spec import ServiceSpec, ServiceType
 from runner.targets.contract import StepRequest
+from runner.targets.process.attempt import is_in_use
 
 ENVIRONMENT = UUID(int=1)
 SERVICE = UUID(int=2)
@@ -82,6 +84,11 @@ def server(folder: Path) -> str:
     program = folder / "server.py"
     program.write_text(SERVER)
     return f"exec {sys.executable} -IS {program}"
+
+
+def fixed_port() -> int:
+    """A free port that the system gives to nobody meanwhile: it is not of the range for connections."""
+    return next(port for port in iter(lambda: random.randrange(10_000, 32_000), None) if not is_in_use(port))
 
 
 async def ask(port: int) -> str:

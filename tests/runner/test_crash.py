@@ -24,6 +24,7 @@ from domain.deployment.queue import DeploymentId, DeploymentRequested
 from domain.deployment.step import (
     BuildStarted,
     BuildSucceeded,
+    OldInstanceRestarted,
     Phase,
     ServiceDeployed,
     ServiceDeployStarted,
@@ -31,8 +32,8 @@ from domain.deployment.step import (
     StepRetried,
 )
 from domain.pipeline.ref import ServiceId
-from domain.pipeline.service import AddService
-from domain.spec import CommandCheck, Health, ServiceSpec, ServiceType
+from domain.pipeline.service import AddService, EditService
+from domain.spec import CommandCheck, Health, ServiceSpec, ServiceType, TcpCheck
 from runner.targets.process.table import STAMP
 from server.components import running
 from server.settings import Settings
@@ -40,6 +41,7 @@ from store import ids
 from store.output import LineKind
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import SqliteOutput
+from tests.runner.target import fixed_port
 from tests.runner.world import ANN, World
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +63,20 @@ FLAKY = "api"
 WHO = "$STAGELINE_DEPLOYMENT_NUMBER.$STAGELINE_SERVICE"
 BUILD = f"echo {WHO}.build.$STAGELINE_ATTEMPT >> marks; echo building {WHO}; sleep 0.1"
 RUN = f"echo {WHO}.deploy.$STAGELINE_ATTEMPT >> marks; echo running {WHO}; sleep 0.1"
+
+
+def on_fixed_port(folder: Path) -> tuple[ServiceSpec, ServiceSpec]:
+    """Two versions of a service on the same port: one that listens there, and one that never does."""
+    port, marked = fixed_port(), f"echo {WHO} >> marks; sleep 0.1; exec "
+    good = ServiceSpec(directory=str(folder), run=f"{marked} {sys.executable} -m http.server {port}", ports=(port,))
+    return good, replace(good, run=f"{marked} sleep 600", health=Health(check=TcpCheck(), start_period=0.5))
+
+
+def listening(folder: Path) -> list[str]:
+    """The deployments whose instance of that service runs."""
+    return [
+        each.environ()["STAGELINE_DEPLOYMENT_NUMBER"] for each in stamped(folder) if "http.server" in each.cmdline()
+    ]
 
 
 @asynccontextmanager
@@ -222,6 +238,33 @@ async def test_deployments_go_on_where_a_killed_server_left_them(data: Path, run
         for number, id_ in enumerate(deployments, 1):
             assert (marks_of(number), marks_of(number)) == await marks_in_log(here, id_)
             assert lines_of(number) == await lines_in_store(here, id_)
+
+
+@pytest.mark.parametrize("run", [0, *(pytest.param(run, marks=pytest.mark.long) for run in (1, 2))])
+@pytest.mark.parametrize("is_good", [True, False])
+async def test_a_service_on_a_fixed_port_runs_after_any_crash(data: Path, run: int, is_good: bool) -> None:
+    seed = int(os.environ.get("SEED", 0)) or random.randrange(1, 2**32)
+    print(f"SEED={seed}")
+    first, broken = on_fixed_port(data)
+    (port,) = first.ports
+    async with world(data) as here:
+        environment = await here.environment(["api"], spec=first)
+        await here.request(environment)
+    async with asyncio.timeout(60):
+        async with Server(data) as server:
+            assert await server.wait() == 0
+        async with world(data) as here:
+            edit = EditService(service="api", spec=first if is_good else broken)
+            await here.handler.handle(pipelines.decider, environment, edit, ANN)
+            id_ = await here.request(environment)
+        print(f"{await kill_until_over(data, random.Random(seed))} servers were killed")
+    assert (data / "marks").read_text().split() == (["1.api", "2.api"] if is_good else ["1.api", "2.api", "1.api"])
+    assert listening(data) == (["2"] if is_good else ["1"])
+    async with world(data) as here:
+        api = await here.service(environment, "api")
+        old = [each for each in await here.log.events(id_) if isinstance(each, OldInstanceRestarted)]
+        assert (await here.deployment(id_)).status is (Status.SUCCEEDED if is_good else Status.FAILED)
+    assert old == ([] if is_good else [OldInstanceRestarted(service=api, attempt=1, number=1, ports=(port,))])
 
 
 async def test_a_forced_cancellation_after_a_crash_leaves_nothing_running(data: Path) -> None:

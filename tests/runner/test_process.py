@@ -22,7 +22,7 @@ from runner.targets.process import attempt
 from runner.targets.process import executor as executors
 from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
-from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, ask, build, deploy, job, server, until
+from tests.runner.target import ENVIRONMENT, OTHER, SERVICE, Printed, ask, build, deploy, fixed_port, job, server, until
 
 DAEMON = """
 import os, sys, time
@@ -321,6 +321,52 @@ async def test_what_is_long_over_is_forgotten(executor: ProcessExecutor, tmp_pat
     assert [attempt_of(each, tmp_path).folder.exists() for each in works] == [True, True, False, False]
     await executor.build(works[2], Printed())
     assert [attempt_of(each, tmp_path).folder.exists() for each in works] == [False, False, True, False]
+
+
+# Unchanged
+
+
+async def test_the_known_instance_is_healthy_while_it_answers(executor: ProcessExecutor, tmp_path: Path) -> None:
+    first = deploy(server(tmp_path), ports=(0,))
+    again = replace(deploy(server(tmp_path), ports=(0,), number=2), known=first.deployment)
+    assert not await executor.is_healthy(again)
+    await executor.deploy(first, Printed())
+    assert await executor.is_healthy(again)
+    assert not await executor.is_healthy(replace(again, known=UUID(int=7)))
+    os.killpg(attempt_of(first, tmp_path).record.pid or 0, signal.SIGKILL)
+    await until(lambda: not attempt_of(first, tmp_path).is_running)
+    assert not await executor.is_healthy(again)
+
+
+async def test_the_known_instance_is_checked_once(executor: ProcessExecutor, tmp_path: Path) -> None:
+    up = Health(check=CommandCheck(command="test -e up"))
+    (tmp_path / "up").touch()
+    first = deploy("exec sleep 60", directory=str(tmp_path), health=up)
+    again = replace(first, deployment=UUID(int=7), known=first.deployment)
+    await executor.deploy(first, Printed())
+    assert await executor.is_healthy(again)
+    (tmp_path / "up").unlink()
+    assert not await executor.is_healthy(again)
+
+
+async def test_the_known_instance_does_not_count_once_its_successor_has_begun(
+    executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    first = deploy("exec sleep 60")
+    again = replace(first, deployment=UUID(int=7), known=first.deployment)
+    await executor.deploy(first, Printed())
+    await executor.abort(again)
+    assert not await executor.is_healthy(again)
+
+
+async def test_an_old_instance_that_was_started_again_is_known(executor: ProcessExecutor, tmp_path: Path) -> None:
+    first = deploy(server(tmp_path), ports=(fixed_port(),))
+    await executor.deploy(first, Printed())
+    broken = replace(deploy("exit 1", number=2), spec=replace(first.spec, run="exit 1"))
+    await failure(executor.deploy(broken, Printed()))
+    await executor.restart_old(broken)
+    third = deploy(server(tmp_path), ports=first.spec.ports, number=3)
+    assert await executor.is_healthy(replace(third, known=first.deployment))
 
 
 # Stopping

@@ -13,15 +13,27 @@ from msgspec.structs import replace
 from application import deployment as writing
 from application.handler import Transaction
 from domain import deployment as deployments
+from domain.deployment import converge
 from domain.deployment.queue import DeploymentId
-from domain.deployment.step import BuildStarted, BuildSucceeded, FailStep, Phase, StartStep, Status, StepRetried
+from domain.deployment.step import (
+    BuildStarted,
+    BuildSucceeded,
+    FailStep,
+    OldInstance,
+    OldInstanceLost,
+    OldInstanceRestarted,
+    Phase,
+    StartStep,
+    Status,
+    StepRetried,
+)
 from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
 from domain.pipeline.environment import Target
 from domain.spec import Backoff
 from runner.targets.contract import StepOutput, StepRequest
 from store.log import Author, IdempotencyKey, Receipt, StreamChange
 from store.memory import MemoryLog
-from store.output import OutputSelection
+from store.output import LineKind, OutputSelection
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import MemoryOutput, SqliteOutput
 from tests.runner.world import ANN, BUILT, UNBUILT, Faltering, Gate, World, failing
@@ -203,6 +215,63 @@ async def test_a_step_that_fails_every_time_fails_the_deployment(world: World) -
     over = await world.runner().drive(await world.request(environment))
     assert over.status == Status.FAILED
     assert world.target.marks.count("begin deploy api 1") + world.target.marks.count("begin deploy api 2") == 2
+
+
+async def test_the_old_instance_that_runs_again_after_a_failure_is_recorded(world: World) -> None:
+    environment = await world.environment(["api"], spec=replace(BUILT, retries=1, backoff=Backoff(initial=0.01)))
+    world.target.on("deploy api", failing("no"))
+    world.target.old = {
+        "deploy api 1": OldInstance(number=4),
+        "deploy api 2": OldInstance(number=4, problem="exit code 2"),
+    }
+    id_ = await world.request(environment)
+    await world.runner().drive(id_)
+    events = [
+        event for event in await world.log.events(id_) if isinstance(event, OldInstanceRestarted | OldInstanceLost)
+    ]
+    api = await world.service(environment, "api")
+    assert events == [
+        OldInstanceRestarted(service=api, attempt=1, number=4),
+        OldInstanceLost(service=api, attempt=2, number=4, reason="exit code 2"),
+    ]
+    assert [line.text for line in await world.outputs.read(id_) if line.kind is LineKind.FAILURE] == [
+        "attempt 1 of 2 failed: no; the old instance, of deployment 4, runs again",
+        "attempt 2 of 2 failed: no; the old instance, of deployment 4, did not become healthy again: exit code 2",
+    ]
+
+
+async def test_the_old_instance_that_runs_again_after_a_forced_cancellation_is_recorded(world: World) -> None:
+    gate = Gate()
+    world.target.on("deploy api", gate)
+    world.target.old = {"deploy api 1": OldInstance(number=4)}
+    id_ = await world.request(await world.environment(["api"]))
+    driving = asyncio.create_task(world.runner().drive(id_))
+    await gate.reached.wait()
+    await world.cancel(id_, forced=True)
+    await driving
+    assert (await world.recorded(id_))[-3:] == ["ServiceCancelled", "OldInstanceRestarted", "DeploymentCancelled"]
+
+
+async def test_a_service_that_is_unchanged_is_left_as_it_is_if_it_is_healthy(world: World) -> None:
+    environment = await world.environment(["api", "web"], ["old"])
+    runner = world.runner()
+    first = await world.request(environment, revision="abc")
+    await runner.drive(first)
+    assert not [mark for mark in world.target.marks if "check" in mark]
+    world.target.marks.clear()
+    world.target.healthy = {first}
+    second = await world.request(environment, revision="abc")
+    assert (await runner.drive(second)).status is Status.SUCCEEDED
+    assert sorted(world.target.marks) == ["check build api 1", "check build old 1", "check build web 1"]
+    assert (await world.recorded(second)).count("ServiceUnchanged") == 3
+
+    world.target.marks.clear()
+    world.target.healthy = set()
+    third = await world.request(environment, revision="abc")
+    assert (await runner.drive(third)).status is Status.SUCCEEDED
+    assert {"check build api 1", "begin build api 1", "end deploy api 1"} <= set(world.target.marks)
+    assert (await world.recorded(third)).count("ServiceUnchanged") == 0
+    assert {each.number for each in converge.instances(await world.deployment(third), third)} == {3}
 
 
 async def test_a_cancellation_lets_end_what_runs(world: World) -> None:

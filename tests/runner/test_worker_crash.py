@@ -25,7 +25,7 @@ from domain.deployment.queue import DeploymentId
 from domain.deployment.state import DeploymentTakenUp
 from domain.deployment.step import Status
 from domain.pipeline.ref import ServiceId
-from domain.pipeline.service import AddService
+from domain.pipeline.service import AddService, EditService
 from domain.project import EnvironmentId
 from domain.spec import ServiceSpec, ServiceType
 from runner import jobs
@@ -35,7 +35,17 @@ from store.postgres.output import PostgresOutput
 from tests import postgres
 from tests.proxy import far
 from tests.runner import test_crash
-from tests.runner.test_crash import SERVICES, lines_in_store, lines_of, marks_in_log, marks_of, spec, stamped
+from tests.runner.test_crash import (
+    SERVICES,
+    lines_in_store,
+    lines_of,
+    listening,
+    marks_in_log,
+    marks_of,
+    on_fixed_port,
+    spec,
+    stamped,
+)
 from tests.runner.world import ANN, World
 from tests.store.sample import followed
 
@@ -165,6 +175,31 @@ async def test_no_step_is_lost_or_carried_out_twice_when_workers_are_killed(
         )
         expected = {(name, len(deployments)): 1 for name, type_ in SERVICES.items() if type_ is not ServiceType.JOB}
         assert Counter(expected) == alive
+
+
+async def test_a_service_on_a_fixed_port_runs_after_workers_were_killed(
+    world: World, database: str, data: Path, is_long: bool
+) -> None:
+    seed = int(os.environ.get("SEED", 0)) or random.randrange(1, 2**32)
+    print(f"SEED={seed}")
+    chance = random.Random(seed)
+    good, broken = on_fixed_port(data)
+    place = await world.environment(["api"], spec=good)
+    async with worker(database, data / "machine") as victim:
+        await world.over(await world.request(place))
+        edit = EditService(service="api", spec=broken)
+        await world.handler.handle(pipelines.decider, place, edit, ANN)
+        id_ = await world.request(place)
+        async with asyncio.TaskGroup() as tasks:
+            over = tasks.create_task(world.over(id_))
+            for _ in range(4 if is_long else 2):
+                await asyncio.sleep(chance.uniform(0, LONGEST))
+                await victim.end(SIGKILL)
+                await victim.start()
+        assert over.result().status is Status.FAILED
+    assert (data / "marks").read_text().split() == ["1.api", "2.api", "1.api"]
+    assert listening(data) == ["1"]
+    assert (await world.recorded(id_)).count("OldInstanceRestarted") == 1
 
 
 async def waiting(world: World, folder: Path) -> DeploymentId:

@@ -12,6 +12,7 @@ from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
+from domain.deployment.step import OldInstance
 from domain.pipeline.environment import CreateEnvironment, Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import AddService, RemoveService
@@ -52,6 +53,8 @@ class Functions:
         self.watched: Counter[str] = Counter()  # how often a step was asked for
         self.most = 0
         self._do: dict[str, Do] = {}
+        self.healthy: set[UUID] = set()  # deployments whose instances are
+        self.old: dict[str, OldInstance] = {}  # by step: what is started again after it
 
     def on(self, step: str, do: Do) -> None:
         """Has *step*, such as `deploy api` or `build api 2`, do something."""
@@ -71,6 +74,13 @@ class Functions:
         never = asyncio.get_running_loop().create_future()
         task = self.running.setdefault(f"{request.deployment} {name}", asyncio.ensure_future(_wait(never)))
         task.cancel()
+
+    async def is_healthy(self, request: StepRequest) -> bool:
+        self.marks.append(f"check {_name(request)}")
+        return request.known in self.healthy
+
+    async def restart_old(self, request: StepRequest) -> OldInstance | None:
+        return self.old.get(_name(request))
 
     async def stop(self, environment: UUID, service: UUID) -> None:
         self.up.discard(service)
@@ -179,11 +189,13 @@ class World:
     async def remove(self, environment: EnvironmentId, name: str) -> None:
         await self.handler.handle(pipelines.decider, environment, RemoveService(service=name), ANN)
 
-    async def request(self, environment: EnvironmentId, actor: str = "ann") -> DeploymentId:
+    async def request(
+        self, environment: EnvironmentId, actor: str = "ann", revision: str | None = None
+    ) -> DeploymentId:
         id_ = DeploymentId(new())
 
         async def work(transaction: Transaction) -> DeploymentId:
-            return await writing.request(transaction, environment, id_, actor)
+            return await writing.request(transaction, environment, id_, actor, revision=revision)
 
         return DeploymentId((await self.handler.transact(work, deployments.decider, ANN)).subject.stream)
 

@@ -1,16 +1,7 @@
 import type { Changes } from "./changes";
-import { EDIT_STAGE, MOVE_SERVICE, MOVE_STAGE, SKIP_SERVICE, UNSKIP_SERVICE } from "./documents";
-import { EDIT_SERVICE } from "../service/documents";
+import { EDIT_SERVICE, EDIT_STAGE, MOVE_SERVICE, MOVE_STAGE, SKIP_SERVICE, UNSKIP_SERVICE } from "./documents";
+import type { Open } from "./open-dialog";
 import type { Service, Stage } from "./state";
-
-/** A dialog of the board. */
-export type Open =
-  | { dialog: "stage" }
-  | { dialog: "describe"; stage: Stage }
-  | { dialog: "delete"; stage: Stage }
-  | { dialog: "add"; stage: Stage }
-  | { dialog: "edit"; service: Service }
-  | { dialog: "remove"; service: Service };
 
 /** The actions that the parts of the board can ask for. */
 export interface Actions {
@@ -20,9 +11,10 @@ export interface Actions {
   renameStage(stage: Stage, name: string): void;
   renameService(service: Service, name: string): void;
   open(dialog: Open): void;
+  go(address: string): void;
 }
 
-export function actionsOf(changes: Changes, open: (dialog: Open) => void): Actions {
+export function actionsOf(changes: Changes, open: Actions["open"], go: Actions["go"]): Actions {
   return {
     moveService(service, stage) {
       void changes.send({
@@ -67,5 +59,6 @@ export function actionsOf(changes: Changes, open: (dialog: Open) => void): Actio
       });
     },
     open,
+    go,
   };
 }

@@ -2,23 +2,24 @@ import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
 import { monitorForElements } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
 import { autoScrollForElements } from "@atlaskit/pragmatic-drag-and-drop-auto-scroll/element";
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
 
-import { useApi, useNewest } from "../api/context";
+import { useApi } from "../api/context";
 import { useCommands } from "../command/commands";
-import { DeployButton } from "../deployment/deploy";
+import { DeployButton } from "../deployment/plan";
 import { show } from "../parts/notice";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
 import { useViewer } from "../session/viewer";
-import { actionsOf, type Open } from "./actions";
+import { actionsOf } from "./actions";
 import { Changes, type Conflict } from "./changes";
 import { Column } from "./column";
 import { ConflictDialog } from "./dialogs";
-import { BOARD, CHANGES, LATEST } from "./documents";
+import { BOARD, CHANGES } from "./documents";
 import { focusOn, useKeyboard, type Lifted } from "./keyboard";
 import { offers } from "./offers";
-import { Opened } from "./opened";
+import { OpenDialog, type Open } from "./open-dialog";
+import { useProgress } from "./progress";
 import { BoardState, type Service, type Stage } from "./state";
 import "./board.css";
 
@@ -36,7 +37,8 @@ export function Board({ environment }: { environment: string }) {
     [api, environment, state],
   );
   const pipeline = useSyncExternalStore(state.subscribe, state.current);
-  const latest = useNewest(LATEST, { environment });
+  const { progress, newest } = useProgress(environment);
+  const [, navigate] = useLocation();
   const me = useViewer()?.actor.id;
 
   useEffect(
@@ -76,18 +78,7 @@ export function Board({ environment }: { environment: string }) {
     );
   }, [api, environment, changes, isKnown, me]);
 
-  const statuses = useMemo(() => {
-    const known = new Map<string, string>();
-    for (const { node } of [...(latest.data?.deployments.edges ?? [])].reverse()) {
-      for (const { serviceId, status } of node.stages.flatMap((stage) => stage.services)) {
-        const isUntouched = status === "SKIPPED" || status === "CANCELLED";
-        if (!isUntouched || !known.has(serviceId)) known.set(serviceId, status);
-      }
-    }
-    return known;
-  }, [latest.data]);
-
-  const actions = useMemo(() => actionsOf(changes, setOpen), [changes]);
+  const actions = useMemo(() => actionsOf(changes, setOpen, navigate), [changes, navigate]);
 
   useEffect(() => {
     if (!root.current) return;
@@ -131,7 +122,6 @@ export function Board({ environment }: { environment: string }) {
   const entered = stages.find(
     ({ id, services }) => entrance === `head-${id}` || services.some((each) => entrance === `card-${each.id}`),
   );
-  const newest = latest.data?.deployments.edges[0]?.node;
 
   return (
     <div className="board">
@@ -139,6 +129,7 @@ export function Board({ environment }: { environment: string }) {
         <h1 className="said">Pipeline board</h1>
         <DeployButton environment={environment} isEmpty={services.length === 0} />
         <button onClick={() => setOpen({ dialog: "stage" })}>New stage</button>
+        <button onClick={() => setOpen({ dialog: "environment" })}>Policy …</button>
         {changes.canUndo && <button onClick={() => void changes.undo()}>Undo</button>}
         <span className="facts">
           {newest && (
@@ -180,7 +171,7 @@ export function Board({ environment }: { environment: string }) {
             key={stage.id}
             stage={stage}
             stages={allStages}
-            statuses={statuses}
+            progress={progress}
             lifted={lifted && (lifted.target === stage.id || holds(stage, lifted)) ? lifted : null}
             entrance={stage === entered ? entrance : null}
             actions={actions}
@@ -194,13 +185,15 @@ export function Board({ environment }: { environment: string }) {
             <p>
               Each column is a stage. Stages are deployed from left to right; all services of a stage at the same time.
             </p>
-            <button className="primary" onClick={() => stages[0] && setOpen({ dialog: "add", stage: stages[0] })}>
+            <button className="primary" onClick={() => stages[0] && setOpen({ dialog: "service", stage: stages[0] })}>
               Add the first service
             </button>
           </aside>
         )}
       </div>
-      {open && <Opened open={open} environment={environment} stages={stages} changes={changes} close={() => setOpen(null)} />}
+      {open && (
+        <OpenDialog open={open} environment={environment} pipeline={pipeline} changes={changes} close={() => setOpen(null)} />
+      )}
       {conflict && <ConflictDialog conflict={conflict} close={() => setConflict(null)} />}
     </div>
   );

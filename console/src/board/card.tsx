@@ -4,6 +4,7 @@ import { memo, useEffect, useRef, useState } from "react";
 import { Menu } from "../parts/menu";
 import { Status } from "../parts/status";
 import type { Actions } from "./actions";
+import type { Progress } from "./progress";
 import { Rename } from "./rename";
 import type { Service, Stage } from "./state";
 
@@ -11,7 +12,7 @@ interface Props {
   service: Service;
   stage: Stage;
   stages: () => Stage[];
-  status: string | undefined;
+  progress: Progress | undefined;
   isLifted: boolean;
   /** Whether Tab reaches it. */
   isEntrance: boolean;
@@ -26,7 +27,7 @@ export const TYPES: Record<string, string> = {
 };
 
 /** A service: its name, its type, and its status now. */
-export const Card = memo(function Card({ service, stage, stages, status, isLifted, isEntrance, actions }: Props) {
+export const Card = memo(function Card({ service, stage, stages, progress, isLifted, isEntrance, actions }: Props) {
   const card = useRef<HTMLLIElement>(null);
   const [isDragged, setDragged] = useState(false);
   const [isRenaming, setRenaming] = useState(false);
@@ -59,9 +60,25 @@ export const Card = memo(function Card({ service, stage, stages, status, isLifte
           {service.name}
         </bdi>
         <span className="facts">
-          <span>{TYPES[service.type]}</span>
-          {service.isSkipped ? <Status status="SKIPPED" /> : status ? <Status status={status} /> : <span>not deployed</span>}
+          <span>
+            {TYPES[service.type]}
+            {service.spec.allowFailure && ", may fail"}
+          </span>
+          {service.isSkipped ? (
+            <Status status="SKIPPED" />
+          ) : progress ? (
+            <span className="last">
+              <Status status={progress.status} word={progress.step ?? undefined} /> #{progress.deployment.number}
+            </span>
+          ) : (
+            <span>not deployed</span>
+          )}
         </span>
+        {progress?.wait && (
+          <span className="wait" title={progress.wait}>
+            Waits: <bdi>{progress.wait}</bdi>
+          </span>
+        )}
       </div>
       {isRenaming && (
         <Rename
@@ -80,6 +97,18 @@ export const Card = memo(function Card({ service, stage, stages, status, isLifte
         items={() => [
           { label: "Edit …", action: () => actions.open({ dialog: "edit", service }) },
           { label: "Rename", action: () => setRenaming(true) },
+          ...(progress
+            ? [
+                {
+                  label: `Deployment #${progress.deployment.number}`,
+                  action: () => actions.go(`/deployments/${progress.deployment.id}`),
+                },
+                {
+                  label: "Its log",
+                  action: () => actions.go(`/deployments/${progress.deployment.id}/logs?service=${service.id}`),
+                },
+              ]
+            : []),
           {
             label: service.isSkipped ? "Deploy again" : "Skip in deployments",
             action: () => actions.skip(service, !service.isSkipped),

@@ -6,8 +6,15 @@ export const BOARD = graphql(`
       id
       version
       cursor
-      environment { id }
-      stages { id position name description services { id name type isSkipped } }
+      environment { id concurrency policy { onFailure buildBarrier } }
+      stages {
+        id
+        position
+        name
+        description
+        policy { concurrency onFailure always }
+        services { id name type isSkipped spec { allowFailure } }
+      }
     }
   }
 `);
@@ -22,6 +29,19 @@ export const CHANGES = graphql(`
       actor { id name }
       service { serviceId }
       stage { stageId }
+    }
+  }
+`);
+
+/** What each service does now, and what it waits for; sent again when the newest deployment or the queue changes. */
+export const PROGRESS = graphql(`
+  subscription BoardProgress($environment: ID!) {
+    deployments(environment: $environment, first: 1) {
+      nodes {
+        environment {
+          pipeline { stages { services { id lastStep { phase step { status attempt } } waitsFor { message } } } }
+        }
+      }
     }
   }
 `);
@@ -43,8 +63,34 @@ export const LATEST = graphql(`
   }
 `);
 
-/** The answer to a change of the pipeline. */
-export const changed = graphql(`
+export const SERVICE = graphql(`
+  query Service($environment: ID!, $service: ID!) {
+    service(environment: $environment, service: $service) {
+      id
+      name
+      type
+      spec {
+        image
+        buildContext
+        dockerfile
+        workingDirectory
+        buildCommands
+        runCommand
+        env { name value }
+        ports
+        healthCheck { intervalSeconds timeoutSeconds startPeriodSeconds http { path portIndex } tcp { portIndex } command }
+        buildTimeoutSeconds
+        deployTimeoutSeconds
+        stopGraceSeconds
+        retries
+        backoff { initialSeconds factor maxSeconds jitter }
+        allowFailure
+      }
+    }
+  }
+`);
+
+const changed = graphql(`
   fragment Changed on PipelineResult {
     __typename
     ... on PipelinePayload { changed pipeline { id version } snapshot { version } }
@@ -89,6 +135,87 @@ export const UNSKIP_SERVICE = graphql(
   [changed],
 );
 
+export const ADD_SERVICE = graphql(
+  `
+    mutation AddService(
+      $environment: ID!
+      $name: String!
+      $type: ServiceType!
+      $stage: ID
+      $spec: ServiceSpecInput
+      $key: String!
+    ) {
+      answer: addService(
+        environment: $environment
+        name: $name
+        type: $type
+        stage: $stage
+        spec: $spec
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+export const EDIT_SERVICE = graphql(
+  `
+    mutation EditService(
+      $environment: ID!
+      $service: ID!
+      $name: String
+      $spec: ServiceSpecInput
+      $since: Int
+      $key: String!
+    ) {
+      answer: editService(
+        environment: $environment
+        service: $service
+        name: $name
+        spec: $spec
+        unchangedSince: $since
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+export const REMOVE_SERVICE = graphql(
+  `
+    mutation RemoveService($environment: ID!, $service: ID!, $since: Int, $key: String!) {
+      answer: removeService(
+        environment: $environment
+        service: $service
+        unchangedSince: $since
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+export const EDIT_ENVIRONMENT = graphql(
+  `
+    mutation EditEnvironment(
+      $environment: ID!
+      $concurrency: Int
+      $policy: EnvironmentPolicyInput
+      $since: Int
+      $key: String!
+    ) {
+      answer: editEnvironment(
+        environment: $environment
+        concurrency: $concurrency
+        policy: $policy
+        unchangedSince: $since
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
 export const CREATE_STAGE = graphql(
   `
     mutation CreateStage($environment: ID!, $name: String!, $description: String!, $key: String!) {
@@ -107,6 +234,7 @@ export const EDIT_STAGE = graphql(
       $stage: ID!
       $name: String
       $description: String
+      $policy: StagePolicyInput
       $since: Int
       $key: String!
     ) {
@@ -115,6 +243,7 @@ export const EDIT_STAGE = graphql(
         stage: $stage
         name: $name
         description: $description
+        policy: $policy
         unchangedSince: $since
         idempotencyKey: $key
       ) { ...Changed }

@@ -7,9 +7,10 @@ export function offers(stages: Stage[], actions: Actions, focus: (id: string) =>
   const group = "Board";
   const first = stages[0];
   return [
+    { label: "Policy of the environment …", group, run: () => actions.open({ dialog: "environment" }) },
     { label: "New stage …", group, key: "n", run: () => actions.open({ dialog: "stage" }) },
     ...(first
-      ? [{ label: "Add a service …", group, key: "a", run: () => actions.open({ dialog: "add", stage: focused(stages) ?? first }) }]
+      ? [{ label: "Add a service …", group, key: "a", run: () => actions.open({ dialog: "service", stage: focused(stages) ?? first }) }]
       : []),
     { label: "Walk", group, key: "← ↑ → ↓" },
     { label: "Lift, then choose a stage and drop", group, key: "Space ← → Enter" },

@@ -6,6 +6,7 @@ import { Deployments } from "../deployment/list";
 import { HistoryPage } from "../history/page";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
+import { Trends } from "../trend/page";
 import { ENVIRONMENT } from "./documents";
 import { Switcher } from "./switcher";
 import { TABS, Tabs } from "./tabs";
@@ -35,6 +36,7 @@ export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
       {tab === "board" && <Board environment={id} />}
       {tab === "deployments" && <Deployments environment={id} />}
       {tab === "history" && <HistoryPage environment={id} />}
+      {tab === "trends" && <Trends environment={id} />}
       {title === "Not found" && <p className="empty">There is no such page.</p>}
     </Shell>
   );

@@ -6,6 +6,7 @@ export const TABS = [
   { name: "board", title: "Board" },
   { name: "deployments", title: "Deployments" },
   { name: "history", title: "History" },
+  { name: "trends", title: "Trends" },
 ];
 
 interface Props {

@@ -7,6 +7,7 @@ const SHAPES: Record<string, string> = {
   FAILED: "m5.5 5.5 5 5m0-5-5 5",
   SKIPPED: "M5 8h6",
   CANCELLED: "m5.2 10.8 5.6-5.6",
+  UNCHANGED: "M5 6.5h6M5 9.5h6",
 };
 
 export const WORDS: Record<string, string> = {
@@ -16,17 +17,25 @@ export const WORDS: Record<string, string> = {
   FAILED: "failed",
   SKIPPED: "skipped",
   CANCELLED: "cancelled",
+  UNCHANGED: "unchanged",
 };
 
+interface Props {
+  status: string;
+  /** A word instead of the status's own. */
+  word?: string;
+  isIconOnly?: boolean;
+}
+
 /** The status as a shape, a colour and a word; without the word where the place has a legend. */
-export function Status({ status, isIconOnly = false }: { status: string; isIconOnly?: boolean }) {
+export function Status({ status, word = WORDS[status], isIconOnly = false }: Props) {
   return (
-    <span className={`status ${status.toLowerCase()}`} title={isIconOnly ? WORDS[status] : undefined}>
+    <span className={`status ${status.toLowerCase()}`} title={isIconOnly ? word : undefined}>
       <svg viewBox="0 0 16 16" aria-hidden="true">
         <circle cx="8" cy="8" r="7" />
         <path d={SHAPES[status]} />
       </svg>
-      <span className={isIconOnly ? "said" : undefined}>{WORDS[status]}</span>
+      <span className={isIconOnly ? "said" : undefined}>{word}</span>
     </span>
   );
 }

@@ -1,9 +1,11 @@
 """
 An attempt at a step as local processes, with its state in a folder.
 
-    record   the state of the attempt, in lines: name, began, grace, ports, pid, command, ended, failed
+    record   the state of the attempt, in lines: name, began, grace, ports, pid, command, ended, failed, settled
     log      the output of its processes
     log.1    the output before that, if there was more than `MAX_LOG`
+
+Of a service there are also `start` and `replaced`, see start.py.
 
 The process that may run the attempt holds a lock on the record (flock). The server holds it while it starts the shim.
 From then on the shim holds it, because the open file is its standard input. The kernel releases the lock when its last
@@ -56,6 +58,9 @@ PIECE = 1024 * 1024
 MAX_LOG = 16 * 1024 * 1024
 """Size of a log from which it is rotated, in bytes; as much of it stays in log.1, or twice as much of a fast one."""
 
+VERDICTS = frozenset({"failed", "settled"})
+"""Keys of a record of which only the first one counts."""
+
 OPEN_FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 """Soft limit of open files at the start of this process. The server raises its own limit, but not that of steps."""
 
@@ -63,7 +68,8 @@ OPEN_FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 class AttemptRecord(Struct, frozen=True, kw_only=True):
     """The record of an attempt. *began* is in seconds of the monotonic clock, and *command* counts from 1.
 
-    *grace* is the time between the signals TERM and KILL, in seconds.
+    *grace* is the time between the signals TERM and KILL, in seconds. An attempt that *is_settled* was found healthy
+    before it failed or was aborted, so it can't any more.
     """
 
     name: str = ""
@@ -74,6 +80,12 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     command: int = 1
     ended: int | None = None
     failed: str | None = None
+    is_settled: bool = False
+
+    @property
+    def is_vanished(self) -> bool:
+        """Whether the attempt has begun and not ended; if it does not run, it was killed or the machine restarted."""
+        return self.pid is not None and self.ended is None
 
     @property
     def is_begun(self) -> bool:
@@ -92,9 +104,13 @@ class ProcessAttempt:
     @property
     def record(self) -> AttemptRecord:
         try:
-            written = dict(line.split(" ", 1) for line in self._record.read_text().splitlines())
+            lines = [line.split(" ", 1) for line in self._record.read_text().splitlines()]
         except FileNotFoundError:
             return AttemptRecord()
+        written: dict[str, str] = {}
+        for key, value in lines:
+            if key not in VERDICTS or VERDICTS.isdisjoint(written):  # the first one stays
+                written[key] = value
         return AttemptRecord(
             name=written.get("name", ""),
             began=float(written.get("began", time.monotonic())),
@@ -104,6 +120,7 @@ class ProcessAttempt:
             command=int(written.get("command", 1)),
             ended=int(written["ended"]) if "ended" in written else None,
             failed=written.get("failed"),
+            is_settled="settled" in written,
         )
 
     @property
@@ -188,6 +205,11 @@ class ProcessAttempt:
             disk.make_folder(self.folder)
             with self._recording() as record:
                 record.write(f"failed {' '.join(reason.split())}\n".encode())
+
+    def settle(self) -> None:
+        """Record that the new instance is healthy, unless the attempt has failed before."""
+        with self._recording() as record:
+            record.write(b"settled 1\n")
 
     def _recording(self) -> FileIO:
         return open(self._record, "ab", buffering=0, opener=disk.open_private)

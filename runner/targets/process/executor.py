@@ -3,48 +3,35 @@ The target that runs services as processes of the server's own machine.
 
 Every attempt has a folder, `processes/<environment>/<service>/<deployment>.<phase>.<attempt>`, and a shim that
 outlives the server (see attempt.py). A new instance of a service replaces the old one in this order: start the new one,
-wait until it is healthy, stop the old one. Only if they need the same fixed port, the old one is stopped first.
+wait until it is healthy, stop the old one. Only if they need the same fixed port, or the specification says so, the old
+one is stopped first. If the new one then fails or is cancelled, the old one is started again, in a folder of its own
+beside the failed attempt.
 """
 
 import asyncio
-import os
 import shutil
-import signal
 import socket
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-from domain.deployment.step import Phase
-from domain.spec import Health, ServiceType, TcpCheck
+from domain.deployment.step import OldInstance, Phase
+from domain.spec import ServiceType
+from runner.first import first
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
+from runner.targets.process import command
+from runner.targets.process import start as starts
 from runner.targets.process.account import Account
 from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_use
-from runner.targets.process.health import Instance, wait_until_healthy
+from runner.targets.process.start import InstanceStart
 from runner.targets.process.table import tables
 from runner.targets.process.tail import Tail
 
-STEADY_TIME = 1.0
-"""Time after which a running service without a check and without a port counts as healthy, in seconds."""
-
 ROTATION = 10.0
 """Time between two looks at the sizes of logs, in seconds."""
-
-OWN_VARIABLES = (
-    "PORT",
-    "DATABASE_URL",
-    "PGPASSWORD",
-    "PGPASSFILE",
-    "PGSERVICE",
-    "PGSERVICEFILE",
-    "PGSSLKEY",
-    "PGSSLPASSWORD",
-)
-"""Variables of Stageline's own that a service must not inherit. All but the first lead to Stageline's database."""
 
 
 class ProcessExecutor:
@@ -52,7 +39,7 @@ class ProcessExecutor:
 
     A spec's relative directory starts at the server's working directory, which is also the default. Commands have the
     server's umask and none of its open files. They inherit the server's environment without Stageline's own variables
-    (`OWN_VARIABLES`, and all that begin with STAGELINE_). In addition they get STAGELINE_ENVIRONMENT,
+    (`command.OWN_VARIABLES`, and all that begin with STAGELINE_). In addition they get STAGELINE_ENVIRONMENT,
     STAGELINE_DEPLOYMENT, STAGELINE_DEPLOYMENT_NUMBER, STAGELINE_SERVICE, STAGELINE_SERVICE_ID, STAGELINE_ATTEMPT and
     STAGELINE_STEP (the attempt's folder). A deployed service also gets PORT and PORT_0, PORT_1 …. The spec's own
     variables override all of these but STAGELINE_STEP.
@@ -75,14 +62,7 @@ class ProcessExecutor:
         attempt = self._attempt(request)
         if not attempt.is_begun:
             await self._forget_earlier(request)
-            attempt.begin(
-                request.spec.build,
-                _directory(request),
-                _variables(request, (), self._account),
-                name=request.name,
-                grace=request.spec.stop_grace,
-                account=self._account,
-            )
+            self._begin(attempt, request, request.spec.build)
         await self._run_to_end(request, attempt, output, request.spec.build_timeout)
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
@@ -91,29 +71,59 @@ class ProcessExecutor:
         attempt = self._attempt(request)
         if not attempt.is_begun:
             await self._forget_earlier(request)
-            directory = _directory(request)
-            await self._free_fixed_ports(request, output)
-            ports = tuple(port or self._free_port() for port in request.spec.ports)
-            attempt.begin(
-                (request.spec.run,),
-                directory,
-                _variables(request, ports, self._account),
-                ports,
-                name=request.name,
-                grace=request.spec.stop_grace,
-                account=self._account,
-            )
+            try:
+                await self._prepare(request, attempt, output)
+            except StepFailed as failure:
+                attempt.fail(failure.reason)
         if request.type is ServiceType.JOB:
             await self._run_to_end(request, attempt, output, request.spec.deploy_timeout)
-        else:
+        elif not (attempt.record.is_settled and attempt.is_running):
             await self._wait_for_service(request, attempt, output)
-            await self._end(old for old in self._instances(request) if old.folder != attempt.folder)
+        await self._end(old for old in self._instances(request) if old.folder != attempt.folder)
         return attempt.record.ports
+
+    async def is_healthy(self, request: StepRequest) -> bool:
+        if self._attempt(request).is_begun:
+            return False
+        for instance in self._instances(request):
+            start = starts.read(instance.folder / starts.OWN)
+            if start is not None and start.request.deployment == request.known and instance.is_running:
+                return await command.is_up(start.request, instance.record, self._account)
+        return False
 
     async def abort(self, request: StepRequest) -> None:
         attempt = self._attempt(request)
         attempt.fail("it was cancelled")
-        await attempt.end()
+        if not attempt.record.is_settled:
+            await attempt.end()
+
+    async def restart_old(self, request: StepRequest) -> OldInstance | None:
+        attempt = self._attempt(request)
+        old = starts.read(attempt.folder / starts.REPLACED)
+        if old is None or attempt.is_alive:
+            return None
+        number = old.request.number
+        try:
+            again = await self._again(request, old)
+            healthy = command.wait_until_up(old.request, again.record, self._account)
+            await first([healthy, again.wait()])
+            if not again.is_running:
+                raise StepFailed(f"the process {command.outcome(again.record)} before it was healthy")
+        except StepFailed as failure:
+            return OldInstance(number=number, problem=failure.reason)
+        return OldInstance(number=number, ports=again.record.ports)
+
+    async def _again(self, request: StepRequest, old: InstanceStart) -> ProcessAttempt:
+        """Start the old instance again, or find it, unless the machine was restarted since; then start it anew."""
+        folder = self._attempt(request).folder
+        places = (ProcessAttempt(folder.with_name(f"{folder.name}.old.{number}")) for number in count(1))
+        again = next(each for each in places if each.is_running or not each.record.is_vanished)
+        if not again.is_begun:
+            await self._end(each for each in self._instances(request) if each.folder != again.folder)
+            spec = zip(old.ports, old.request.spec.ports, strict=True)
+            ports = tuple(self._free_port() if not fixed and is_in_use(port) else port for port, fixed in spec)
+            self._begin_service(again, old.request, ports)
+        return again
 
     async def stop(self, environment: UUID, service: UUID) -> None:
         await self._remove(self._service(environment, service))
@@ -171,21 +181,53 @@ class ProcessExecutor:
     ) -> None:
         """Wait for a build or job; raise `StepFailed` if it fails or takes longer than *seconds*."""
         async with self._watching(attempt, output) as tail:
-            await tail.follow(attempt.wait(), _sleep_until(attempt.record.began + seconds))
+            await tail.follow(attempt.wait(), command.sleep_until(attempt.record.began + seconds))
             record = attempt.record
             if attempt.is_running:
-                raise StepFailed(f"timeout after {seconds:g} s: {_subject(request, record)} was stopped")
+                raise StepFailed(f"timeout after {seconds:g} s: {command.subject(request, record)} was stopped")
             if record.ended != 0:
-                raise StepFailed(f"{_subject(request, record)} {_outcome(record)}")
+                raise StepFailed(f"{command.subject(request, record)} {command.outcome(record)}")
             await attempt.end()  # stops background processes that it left
 
     async def _wait_for_service(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
         """Wait until the service is healthy; raise `StepFailed` if it ends before or the time is up."""
         async with self._watching(attempt, output) as tail:
-            await tail.follow(attempt.wait(), _wait_until_up(request, attempt.record, self._account))
+            await tail.follow(attempt.wait(), command.wait_until_up(request, attempt.record, self._account))
             if not attempt.is_running:
                 record = attempt.record
-                raise StepFailed(f"{_subject(request, record)} {_outcome(record)} before it was healthy")
+                raise StepFailed(f"{command.subject(request, record)} {command.outcome(record)} before it was healthy")
+            attempt.settle()
+            if reason := attempt.record.failed:
+                raise StepFailed(reason)
+
+    async def _prepare(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
+        """Begin the attempt, after its fixed ports are free; raise `StepFailed` if that is impossible."""
+        assert request.spec.run is not None
+        command.directory(request)
+        await self._make_way(request, attempt, output)
+        ports = tuple(port or self._free_port() for port in request.spec.ports)
+        if request.type is ServiceType.JOB:
+            self._begin(attempt, request, (request.spec.run,), ports)
+        else:
+            self._begin_service(attempt, request, ports)
+
+    def _begin_service(self, attempt: ProcessAttempt, request: StepRequest, ports: tuple[int, ...]) -> None:
+        assert request.spec.run is not None
+        starts.write(attempt.folder / starts.OWN, InstanceStart(request=request, ports=ports))
+        self._begin(attempt, request, (request.spec.run,), ports)
+
+    def _begin(
+        self, attempt: ProcessAttempt, request: StepRequest, commands: Sequence[str], ports: Sequence[int] = ()
+    ) -> None:
+        attempt.begin(
+            commands,
+            command.directory(request),
+            command.variables(request, ports, self._account),
+            ports,
+            name=request.name,
+            grace=request.spec.stop_grace,
+            account=self._account,
+        )
 
     async def _remove(self, service: Path) -> None:
         """Stop the service, and delete its files and the empty folder of its environment."""
@@ -218,13 +260,25 @@ class ProcessExecutor:
             if not attempt.is_alive_in(rows):
                 shutil.rmtree(attempt.folder, ignore_errors=True)
 
-    async def _free_fixed_ports(self, request: StepRequest, output: StepOutput) -> None:
-        """Stop old instances that listen on the fixed ports; raise `StepFailed` if another process has such a port."""
-        for port in filter(None, request.spec.ports):
-            for old in self._instances(request):
-                if port in old.record.ports and old.is_alive:
-                    await output.note(f"port {port} is fixed; the old instance is stopped before the new one starts")
-                    await old.end()
+    async def _make_way(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
+        """Stop old instances that can't run beside the new one; raise `StepFailed` if a fixed port is in use.
+
+        The start of the old instance is stored before it is stopped, so that `restart_old` can follow a crash.
+        """
+        fixed = [port for port in request.spec.ports if port]
+        for old in self._instances(request):
+            shared = [port for port in fixed if port in old.record.ports]
+            if (shared or request.spec.stop_first) and old.is_alive:
+                why = f"port {shared[0]} is fixed" if shared else "instances may not run side by side"
+                note = f"{why}; the old instance is stopped before the new one starts"
+                start = starts.read(old.folder / starts.OWN)
+                if start is None:
+                    note += ", for good: a former version of Stageline started it"
+                else:
+                    starts.write(attempt.folder / starts.REPLACED, start)
+                await output.note(note)
+                await old.end()
+        for port in fixed:
             if is_in_use(port):
                 raise StepFailed(f"port {port} is in use by another process")
 
@@ -235,67 +289,6 @@ class ProcessExecutor:
             if port not in self._recent:
                 self._recent.append(port)
                 return port
-
-
-def _wait_until_up(request: StepRequest, record: AttemptRecord, account: Account | None) -> Coroutine[Any, Any, None]:
-    health = request.spec.health
-    if health is None and not record.ports:
-        return _sleep_until(record.began + STEADY_TIME)
-    health = health or Health(check=TcpCheck())
-    variables = _variables(request, record.ports, account)
-    instance = Instance(ports=record.ports, directory=_directory(request), variables=variables, account=account)
-    return wait_until_healthy(
-        health, instance, since=record.began, within=min(health.start_period, request.spec.deploy_timeout)
-    )
-
-
-async def _sleep_until(moment: float) -> None:
-    """Sleep until *moment* of the monotonic clock, in seconds."""
-    await asyncio.sleep(moment - time.monotonic())
-
-
-def _subject(request: StepRequest, record: AttemptRecord) -> str:
-    if request.phase is Phase.BUILD:
-        command = request.spec.build[record.command - 1].split("\n")[0]
-        return f"build command {record.command} ({command[:80]})"
-    return "the job" if request.type is ServiceType.JOB else "the process"
-
-
-def _outcome(record: AttemptRecord) -> str:
-    if record.ended is None:
-        return "vanished without an exit code; it was killed or the machine restarted"
-    with suppress(ValueError):  # a shell reports a signal as 128 plus its number
-        return f"ended with exit code {record.ended} ({signal.Signals(record.ended - 128).name})"
-    return f"ended with exit code {record.ended}"
-
-
-def _directory(request: StepRequest) -> Path:
-    directory = Path(request.spec.directory or ".").absolute()
-    if not directory.is_dir():
-        raise StepFailed(f"directory {directory} does not exist")
-    return directory
-
-
-def _variables(request: StepRequest, ports: Sequence[int], account: Account | None) -> dict[str, str]:
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in OWN_VARIABLES and not name.startswith(("PORT_", "STAGELINE_"))
-    }
-    if account is not None:
-        inherited = {name: value for name, value in inherited.items() if not name.startswith("XDG_")}
-        inherited |= account.variables
-    listening = {"PORT": str(ports[0])} if ports else {}
-    listening |= {f"PORT_{index}": str(port) for index, port in enumerate(ports)}
-    identity = {
-        "STAGELINE_ENVIRONMENT": str(request.environment),
-        "STAGELINE_DEPLOYMENT": str(request.deployment),
-        "STAGELINE_DEPLOYMENT_NUMBER": str(request.number),
-        "STAGELINE_SERVICE": request.name,
-        "STAGELINE_SERVICE_ID": str(request.service),
-        "STAGELINE_ATTEMPT": str(request.attempt),
-    }
-    return inherited | listening | identity | {variable.name: variable.value for variable in request.spec.env}
 
 
 def _attempts(service: Path) -> Iterator[ProcessAttempt]:

@@ -49,18 +49,26 @@ async def wait_until_healthy(health: Health, instance: Instance, *, since: float
     """
     pause = min(FIRST_PAUSE, health.interval)
     while True:
-        try:
-            async with asyncio.timeout(health.timeout):
-                return await _try(health.check, instance)
-        except TimeoutError:
-            reason = f"no response to the check within {health.timeout:g} s"
-        except Unhealthy as unhealthy:
-            reason = str(unhealthy)
+        reason = await find_problem(health, instance)
+        if reason is None:
+            return
         left = since + within - time.monotonic()
         if left <= 0:
             raise StepFailed(f"not healthy within {within:g} s: {reason}")
         await asyncio.sleep(min(pause, left))
         pause = min(2 * pause, health.interval)
+
+
+async def find_problem(health: Health, instance: Instance) -> str | None:
+    """Try the check once; return the reason if it fails, else None."""
+    try:
+        async with asyncio.timeout(health.timeout):
+            await _try(health.check, instance)
+    except TimeoutError:
+        return f"no response to the check within {health.timeout:g} s"
+    except Unhealthy as unhealthy:
+        return str(unhealthy)
+    return None
 
 
 async def _try(check: Check, instance: Instance) -> None:

@@ -1,0 +1,40 @@
+"""Instances of services, and what a deployment would do with a service: their JSON shapes."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+
+class NumberJson(Struct, rename="camel"):
+    """A deployment by its number."""
+
+    number: int
+
+
+class InstanceJson(Struct, rename="camel"):
+    """What runs of a service."""
+
+    deployment: NumberJson
+    revision: str | None
+    ports: list[int]
+
+
+class FieldChangeJson(Struct, rename="camel"):
+    """A field of a specification that differs; the values are JSON."""
+
+    field: str
+    before: str
+    after: str
+
+
+class ServicePlanJson(Struct, rename="camel"):
+    """What a deployment would do with a service."""
+
+    action: str
+    instance: InstanceJson | None
+    changes: list[FieldChangeJson]
+
+    def lines(self) -> Iterator[str]:
+        runs = "" if self.instance is None else f"  runs since deployment {self.instance.deployment.number}"
+        yield f"{self.action.lower()}{runs}"
+        yield from (f"  {each.field}: {each.before} → {each.after}" for each in self.changes)

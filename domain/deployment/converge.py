@@ -1,0 +1,73 @@
+"""The services that a deployment leaves unchanged, and the instances of all services after it."""
+
+from domain.deployment.instance import Instance, digest
+from domain.deployment.queue import DeploymentId
+from domain.deployment.state import Deployment
+from domain.deployment.step import Phase, ServiceRun, Status, Step
+from domain.pipeline.ref import ServiceId
+from domain.spec import ServiceType
+
+
+def known(deployment: Deployment, run: ServiceRun) -> Instance | None:
+    """Return the instance that is as *run* plans it, with the same revision and specification, if any.
+
+    Of a JOB there is one only if it runs once.
+    """
+    service, plan = run.service, deployment.plan
+    inherited = deployment.inherited.get(service.id.int)
+    if inherited is None or plan is None or plan.revision is None or plan.renew:
+        return None
+    if service.type is ServiceType.JOB and not service.spec.once:
+        return None
+    same = inherited.revision == plan.revision and inherited.digest == digest(service.spec)
+    return inherited if same else None
+
+
+def known_before(deployment: Deployment, step: Step) -> Instance | None:
+    """Return the known instance before *step*, if that is the first step of a service that stays up."""
+    if deployment.plan is None or deployment.plan.revision is None:  # most often
+        return None
+    run = deployment.run_of(step.service)
+    if run is None or step.attempt > 1 or run.service.type is ServiceType.JOB:
+        return None
+    is_first = step.phase is (Phase.BUILD if run.service.spec.is_built else Phase.DEPLOY)
+    return known(deployment, run) if is_first else None
+
+
+def unchanged_jobs(deployment: Deployment) -> list[Instance]:
+    """Return the earlier runs of the jobs of the running stage that have succeeded before, and don't run again."""
+    if deployment.plan is None or deployment.plan.revision is None:  # most often
+        return []
+    if deployment.current is None or deployment.is_stopping:
+        return []
+    queued = [run for run in deployment.current.services if run.status is Status.QUEUED]
+    jobs = [known(deployment, run) for run in queued if run.service.type is ServiceType.JOB]
+    return [job for job in jobs if job is not None]
+
+
+def instance(deployment: Deployment, own: DeploymentId, service: ServiceId) -> Instance | None:
+    """Return the present instance of *service*; *own* is the id of *deployment*."""
+    run = deployment.run_of(service)
+    return deployment.inherited.get(service.int) if run is None else _instance(deployment, own, run)
+
+
+def _instance(deployment: Deployment, own: DeploymentId, run: ServiceRun) -> Instance | None:
+    if run.status is not Status.SUCCEEDED:
+        return None if run.is_lost else deployment.inherited.get(run.service.id.int)
+    revision = None if deployment.plan is None else deployment.plan.revision
+    return Instance(
+        service=run.service.id,
+        deployment=own,
+        number=deployment.number,
+        ports=run.ports,
+        revision=revision,
+        digest="" if revision is None else digest(run.service.spec),
+    )
+
+
+def instances(deployment: Deployment, own: DeploymentId) -> tuple[Instance, ...]:
+    """Return the present instances of all services; *own* is the id of *deployment*."""
+    runs = [run for stage in deployment.stages for run in stage.services]
+    found = [_instance(deployment, own, run) for run in runs]
+    others = [each for key, each in deployment.inherited.items() if key not in deployment.places]
+    return tuple([each for each in (*found, *others) if each is not None])

@@ -1,0 +1,111 @@
+"""The commands of a step: their directory, variables and words, and how a started service is found to be up."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from domain.deployment.step import Phase
+from domain.spec import Health, ServiceType, TcpCheck
+from runner.targets.contract import StepFailed, StepRequest
+from runner.targets.process.account import Account
+from runner.targets.process.attempt import AttemptRecord
+from runner.targets.process.health import Instance, find_problem, wait_until_healthy
+
+STEADY_TIME = 1.0
+"""Time after which a running service without a check and without a port counts as healthy, in seconds."""
+
+OWN_VARIABLES = (
+    "PORT",
+    "DATABASE_URL",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGSSLKEY",
+    "PGSSLPASSWORD",
+)
+"""Variables of Stageline's own that a service must not inherit. All but the first lead to Stageline's database."""
+
+
+def wait_until_up(request: StepRequest, record: AttemptRecord, account: Account | None) -> Coroutine[Any, Any, None]:
+    """Return a coroutine that waits until the service is healthy; it raises `StepFailed` when the time is up."""
+    health = request.spec.health
+    if health is None and not record.ports:
+        return sleep_until(record.began + STEADY_TIME)
+    health = health or Health(check=TcpCheck())
+    within = min(health.start_period, request.spec.deploy_timeout)
+    return wait_until_healthy(health, instance_of(request, record, account), since=record.began, within=within)
+
+
+async def is_up(request: StepRequest, record: AttemptRecord, account: Account | None) -> bool:
+    """Return whether the running service is healthy, after a single try."""
+    if request.spec.health is None and not record.ports:
+        return True
+    try:
+        instance = instance_of(request, record, account)
+    except StepFailed:
+        return False
+    return await find_problem(request.spec.health or Health(check=TcpCheck()), instance) is None
+
+
+def instance_of(request: StepRequest, record: AttemptRecord, account: Account | None) -> Instance:
+    environment = variables(request, record.ports, account)
+    return Instance(ports=record.ports, directory=directory(request), variables=environment, account=account)
+
+
+async def sleep_until(moment: float) -> None:
+    """Sleep until *moment* of the monotonic clock, in seconds."""
+    await asyncio.sleep(moment - time.monotonic())
+
+
+def subject(request: StepRequest, record: AttemptRecord) -> str:
+    """Return the command that ran last, in words."""
+    if request.phase is Phase.BUILD:
+        command = request.spec.build[record.command - 1].split("\n")[0]
+        return f"build command {record.command} ({command[:80]})"
+    return "the job" if request.type is ServiceType.JOB else "the process"
+
+
+def outcome(record: AttemptRecord) -> str:
+    """Return the end of that command, in words."""
+    if record.ended is None:
+        return "vanished without an exit code; it was killed or the machine restarted"
+    with suppress(ValueError):  # a shell reports a signal as 128 plus its number
+        return f"ended with exit code {record.ended} ({signal.Signals(record.ended - 128).name})"
+    return f"ended with exit code {record.ended}"
+
+
+def directory(request: StepRequest) -> Path:
+    """Return the directory of the commands; raise `StepFailed` if it does not exist."""
+    found = Path(request.spec.directory or ".").absolute()
+    if not found.is_dir():
+        raise StepFailed(f"directory {found} does not exist")
+    return found
+
+
+def variables(request: StepRequest, ports: Sequence[int], account: Account | None) -> dict[str, str]:
+    """Return the environment variables of the commands, which `ProcessExecutor` describes."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in OWN_VARIABLES and not name.startswith(("PORT_", "STAGELINE_"))
+    }
+    if account is not None:
+        inherited = {name: value for name, value in inherited.items() if not name.startswith("XDG_")}
+        inherited |= account.variables
+    listening = {"PORT": str(ports[0])} if ports else {}
+    listening |= {f"PORT_{index}": str(port) for index, port in enumerate(ports)}
+    identity = {
+        "STAGELINE_ENVIRONMENT": str(request.environment),
+        "STAGELINE_DEPLOYMENT": str(request.deployment),
+        "STAGELINE_DEPLOYMENT_NUMBER": str(request.number),
+        "STAGELINE_SERVICE": request.name,
+        "STAGELINE_SERVICE_ID": str(request.service),
+        "STAGELINE_ATTEMPT": str(request.attempt),
+    }
+    return inherited | listening | identity | {variable.name: variable.value for variable in request.spec.env}
