@@ -21,6 +21,13 @@ WIDTHS = {360: 740, 1280: 800, 2560: 1440}
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
+SMALL: dict[str, tuple[str, Literal["light", "dark"]]] = {
+    "console-board": ("board-lifted", "light"),
+    "console-history": ("history", "dark"),
+    "console-deployment": ("deployment-running", "light"),
+}
+"""The pictures of the README and of the guide: their pages and colour schemes."""
+
 SERVICES = [
     ("DB", "DATABASE", FIRST, "exec sleep 3600"),
     ("Redis", "CONTAINER", THIRD, "exec sleep 3600"),
@@ -144,6 +151,9 @@ def pages(shop: Shop) -> dict[str, tuple[str, Prepare]]:
         "palette": (board, then(on_board, press("Control+k"), seen("staging"))),
         "keys": (board, then(on_board, press("?"))),
         "plan": (board, then(on_board, press("d"), seen("first stage"))),
+        "policy": (board, then(on_board, click("Policy"))),
+        "trends": (f"/environments/{shop.id}/trends", seen("median")),
+        "logs": (f"/deployments/{shop.deployments[1]}/logs", seen("broken")),
         "deployments": (f"/environments/{shop.id}/deployments", seen("#1")),
         "deployment-running": (f"/deployments/{shop.running}", seen("Migrations")),
         "deployment-failed": (f"/deployments/{shop.deployments[1]}", seen("failed to deploy")),
@@ -194,10 +204,31 @@ def photograph(browser: Browser, shop: Shop, folder: Path) -> None:
             context.close()
 
 
+def photograph_small(browser: Browser, shop: Shop, folder: Path) -> None:
+    """Make the pictures of the README and of the guide, which are in docs/images."""
+    for picture, (name, scheme) in SMALL.items():
+        context = browser.new_context(
+            base_url=shop.server.url,
+            color_scheme=scheme,
+            viewport={"width": 800, "height": 340},
+            reduced_motion="reduce",
+        )
+        page = context.new_page()
+        page.goto(f"/#token={shop.server.token}")
+        expect(page.get_by_role("heading", name="Environments")).to_be_visible()
+        address, prepare = pages(shop)[name]
+        page.goto(address)
+        prepare(page)
+        page.screenshot(path=folder / f"{picture}.png")
+        context.close()
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, serving(Path(data)) as server, chromium() as browser:
-        photograph(browser, Shop(server), folder)
+        shop = Shop(server)
+        photograph_small(browser, shop, folder)
+        photograph(browser, shop, folder)
     print(f"{len(list(folder.glob('*.png')))} pictures are in {folder}")
 
 

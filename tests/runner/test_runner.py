@@ -30,6 +30,10 @@ from domain.deployment.step import (
 from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
 from domain.pipeline.environment import Target
 from domain.spec import Backoff
+from runner import runner as runners
+from runner import runner as runners
+from runner import runner as runners
+from runner import runner as runners
 from runner.targets.contract import StepOutput, StepRequest
 from store.log import Author, IdempotencyKey, Receipt, StreamChange
 from store.memory import MemoryLog
@@ -201,6 +205,130 @@ async def test_others_start_and_a_cancellation_ends_while_a_step_waits_for_its_r
     world.target.on("deploy web", gate)
     spec = replace(BUILT, retries=1, backoff=Backoff(initial=3600, max=3600))
     id_ = await world.request(await world.environment(["api", "web"], spec=spec))
+    driving = asyncio.create_task(world.runner().drive(id_))
+    await gate.reached.wait()
+    await world.cancel(id_)
+    gate.opened.set()
+    assert (await driving).status == Status.CANCELLED
+    assert "begin build api 2" not in world.target.marks
+
+
+async def test_a_failed_step_waits_longer_each_time_before_it_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "FIRST_HOLD", 0.2)
+    monkeypatch.setattr(runners, "LONGEST_HOLD", 0.4)
+    world.target.on("build api", failing("no network"))
+    id_ = await world.request(await world.environment(["api"], spec=replace(BUILT, retries=3)))
+    await world.runner().drive(id_)
+    recorded = await world.log.read(id_)
+    starts = [each.recorded_at for each in recorded if each.name == "deployment.BuildStarted"]
+    ends = [each.recorded_at for each in recorded if each.name == "deployment.StepRetried"]
+    pauses = [(start - end).total_seconds() for end, start in zip(ends, starts[1:], strict=True)]
+    assert [pause >= least for pause, least in zip(pauses, (0.19, 0.39, 0.39), strict=True)] == [True] * 3
+
+
+async def test_others_start_and_a_cancellation_ends_while_a_step_waits_for_its_retry(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "FIRST_HOLD", 3600.0)
+    gate = Gate()
+    world.target.on("build api", failing("no network"))
+    world.target.on("deploy web", gate)
+    id_ = await world.request(await world.environment(["api", "web"], spec=replace(BUILT, retries=1)))
+    driving = asyncio.create_task(world.runner().drive(id_))
+    await gate.reached.wait()
+    await world.cancel(id_)
+    gate.opened.set()
+    assert (await driving).status == Status.CANCELLED
+    assert "begin build api 2" not in world.target.marks
+
+
+async def test_a_failed_step_waits_longer_each_time_before_it_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "FIRST_HOLD", 0.2)
+    monkeypatch.setattr(runners, "LONGEST_HOLD", 0.4)
+    world.target.on("build api", failing("no network"))
+    id_ = await world.request(await world.environment(["api"], spec=replace(BUILT, retries=3)))
+    await world.runner().drive(id_)
+    recorded = await world.log.read(id_)
+    starts = [each.recorded_at for each in recorded if each.name == "deployment.BuildStarted"]
+    ends = [each.recorded_at for each in recorded if each.name == "deployment.StepRetried"]
+    pauses = [(start - end).total_seconds() for end, start in zip(ends, starts[1:], strict=True)]
+    assert [pause >= least for pause, least in zip(pauses, (0.19, 0.39, 0.39), strict=True)] == [True] * 3
+
+
+async def test_others_start_and_a_cancellation_ends_while_a_step_waits_for_its_retry(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "FIRST_HOLD", 3600.0)
+    gate = Gate()
+    world.target.on("build api", failing("no network"))
+    world.target.on("deploy web", gate)
+    id_ = await world.request(await world.environment(["api", "web"], spec=replace(BUILT, retries=1)))
+    driving = asyncio.create_task(world.runner().drive(id_))
+    await gate.reached.wait()
+    await world.cancel(id_)
+    gate.opened.set()
+    assert (await driving).status == Status.CANCELLED
+    assert "begin build api 2" not in world.target.marks
+
+
+async def test_a_failed_step_waits_longer_each_time_before_it_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "FIRST_HOLD", 0.2)
+    monkeypatch.setattr(runners, "LONGEST_HOLD", 0.4)
+    world.target.on("build api", failing("no network"))
+    id_ = await world.request(await world.environment(["api"], spec=replace(BUILT, retries=3)))
+    await world.runner().drive(id_)
+    recorded = await world.log.read(id_)
+    starts = [each.recorded_at for each in recorded if each.name == "deployment.BuildStarted"]
+    ends = [each.recorded_at for each in recorded if each.name == "deployment.StepRetried"]
+    pauses = [(start - end).total_seconds() for end, start in zip(ends, starts[1:], strict=True)]
+    assert [pause >= least for pause, least in zip(pauses, (0.19, 0.39, 0.39), strict=True)] == [True] * 3
+
+
+async def test_others_start_and_a_cancellation_ends_while_a_step_waits_for_its_retry(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "FIRST_HOLD", 3600.0)
+    gate = Gate()
+    world.target.on("build api", failing("no network"))
+    world.target.on("deploy web", gate)
+    id_ = await world.request(await world.environment(["api", "web"], spec=replace(BUILT, retries=1)))
+    driving = asyncio.create_task(world.runner().drive(id_))
+    await gate.reached.wait()
+    await world.cancel(id_)
+    gate.opened.set()
+    assert (await driving).status == Status.CANCELLED
+    assert "begin build api 2" not in world.target.marks
+
+
+async def test_a_failed_step_waits_longer_each_time_before_it_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "FIRST_HOLD", 0.2)
+    monkeypatch.setattr(runners, "LONGEST_HOLD", 0.4)
+    world.target.on("build api", failing("no network"))
+    id_ = await world.request(await world.environment(["api"], spec=replace(BUILT, retries=3)))
+    await world.runner().drive(id_)
+    recorded = await world.log.read(id_)
+    starts = [each.recorded_at for each in recorded if each.name == "deployment.BuildStarted"]
+    ends = [each.recorded_at for each in recorded if each.name == "deployment.StepRetried"]
+    pauses = [(start - end).total_seconds() for end, start in zip(ends, starts[1:], strict=True)]
+    assert [pause >= least for pause, least in zip(pauses, (0.19, 0.39, 0.39), strict=True)] == [True] * 3
+
+
+async def test_others_start_and_a_cancellation_ends_while_a_step_waits_for_its_retry(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "FIRST_HOLD", 3600.0)
+    gate = Gate()
+    world.target.on("build api", failing("no network"))
+    world.target.on("deploy web", gate)
+    id_ = await world.request(await world.environment(["api", "web"], spec=replace(BUILT, retries=1)))
     driving = asyncio.create_task(world.runner().drive(id_))
     await gate.reached.wait()
     await world.cancel(id_)
