@@ -156,7 +156,7 @@ def download(client: Client, deployment: str, selection: Variables, path: Path) 
     try:
         with (
             server.http() as http,
-            http.stream("GET", f"/logs/{deployment}", params=chosen) as response,
+            http.stream("GET", f"/graphql/logs/{deployment}", params=chosen) as response,
         ):
             if response.status_code != lazy.httpx.codes.OK:
                 response.read()

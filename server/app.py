@@ -133,7 +133,7 @@ def app(settings: Settings, url: str) -> Starlette:
         WebSocketRoute("/graphql", view),
         Route("/graphql/session", session, methods=["POST", "DELETE"]),
         Route("/audit/export", export),
-        Route("/logs/{deployment}", download),
+        Route("/graphql/logs/{deployment}", download),
         Route("/schemas/pipeline.json", document_schema),
         *graphiql.routes(),
     ]

@@ -1,4 +1,4 @@
-"""The download of a deployment's output by GET /logs/<id of the deployment>: a text, compressed with gzip."""
+"""The download of a deployment's output by GET /graphql/logs/<id of the deployment>: a text, compressed with gzip."""
 
 import asyncio
 import zlib

@@ -23,7 +23,6 @@ OWN = (
     "/graphiql/",
     "/graphql/",
     "/health/",
-    "/logs/",
     "/schemas/",
 )
 """Beginnings of the application's own paths, which could not be told from a root path."""

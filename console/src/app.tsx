@@ -36,8 +36,8 @@ function Console({ secret }: { secret: string }) {
           <Route path="/environments/:environment/:tab?">
             {({ environment, tab }) => <EnvironmentPage key={environment} id={environment} tab={tab ?? "board"} />}
           </Route>
-          <Route path="/deployments/:deployment">
-            {({ deployment }) => <DeploymentPage key={deployment} id={deployment} />}
+          <Route path="/deployments/:deployment/:part?">
+            {({ deployment, part }) => <DeploymentPage key={deployment} id={deployment} part={part ?? "stages"} />}
           </Route>
           <Route>
             <Shell title="Not found">

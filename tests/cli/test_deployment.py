@@ -111,7 +111,7 @@ def test_events_are_printed_once_each(deployed: Shell) -> None:
     assert {
         *("id", "cursor", "logPosition", "version", "deploymentEventType", "recordedAt", "actor", "origin", "reason"),
         "message",
-        *("stage", "service", "phase", "attempt", "failureReason", "worker", "cancellation", "ports"),
+        *("stage", "service", "phase", "attempt", "failureReason", "waitReason", "worker", "cancellation", "ports"),
     } == set(events[0])
     assert events == deployed.done("deployment", "events", "-f", "--json").objects
     lines = deployed.done("deployment", "events", "2").lines

@@ -12,7 +12,15 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.serving import ROOT, Serving, serving
 
-MEANT = ("401 (Unauthorized)", "ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION_REFUSED", "ERR_FAILED")
+MEANT = (
+    "401 (Unauthorized)",
+    "502 (Bad Gateway)",
+    "Unexpected response code: 502",
+    "ERR_INTERNET_DISCONNECTED",
+    "ERR_CONNECTION_REFUSED",
+    "ERR_CONNECTION_RESET",
+    "ERR_FAILED",
+)
 """Messages of the browser about requests that the tests make fail on purpose."""
 
 expect.set_options(timeout=20_000)  # milliseconds; a machine may be busy
@@ -105,9 +113,11 @@ def open_page(browser: Browser, server: Serving) -> Iterator[OpenPage]:
     contexts: list[BrowserContext] = []
     heard: list[str] = []
     complaints: list[str] = []
+    origins: set[str] = set()
 
-    def opened(address: str = "/", **options: Any) -> Page:
-        context = browser.new_context(base_url=server.url, **options)
+    def opened(address: str = "/", origin: str = server.url, **options: Any) -> Page:
+        context = browser.new_context(base_url=origin, **options)
+        origins.add(origin)
         contexts.append(context)
         page = context.new_page()
         context.on("request", lambda request: heard.append(request.url))
@@ -123,7 +133,7 @@ def open_page(browser: Browser, server: Serving) -> Iterator[OpenPage]:
     yield opened
     for context in contexts:
         context.close()
-    here = (server.url + "/", server.url.replace("http", "ws", 1) + "/")
+    here = tuple(f"{scheme}{origin.removeprefix('http')}/" for origin in origins for scheme in ("http", "ws"))
     assert [address for address in heard if not address.startswith(here)] == []
     assert [address for address in heard if server.token in address.partition("#")[0]] == []
     assert [complaint for complaint in complaints if not any(each in complaint for each in MEANT)] == []

@@ -33,15 +33,29 @@ def test_no_page_has_a_serious_issue(open_page: OpenPage, world: World, scheme: 
     page.get_by_role("button", name="Actions for DB").click()
     assert issues(page) == []
     page.keyboard.press("Escape")
+    for of, item, heading in [("DB", "Edit …", "Edit DB"), ("stage JOB DEFAULT", "Policy …", "Policy of JOB DEFAULT")]:
+        page.get_by_role("button", name=f"Actions for {of}").click()
+        page.get_by_role("menuitem", name=item).click()
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        page.locator("details").evaluate_all("all => all.forEach((each) => { each.open = true })")
+        assert issues(page) == []
+        page.keyboard.press("Escape")
     page.get_by_role("button", name="Deploy …").click()
     expect(page.get_by_role("list", name="Order")).to_be_visible()
     assert issues(page) == []
     page.get_by_role("dialog").get_by_role("button", name="Deploy", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Migrations failed")
     assert issues(page) == []
-    for tab, text in [("deployments", "#1"), ("history", "DB added")]:
-        page.goto(f"/environments/{world.id}/{tab}")
+    for part, text in [("Logs", "First error"), ("Events", "JOB DEFAULT started")]:
+        page.get_by_role("link", name=part).click()
         expect(page.get_by_text(text)).to_be_visible()
+        assert issues(page) == []
+    page.get_by_role("button", name="Retry …").click()
+    expect(page.get_by_role("list", name="Order")).to_be_visible()
+    assert issues(page) == []
+    for tab, text in [("deployments", "#1"), ("history", "DB added"), ("trends", "median")]:
+        page.goto(f"/environments/{world.id}/{tab}")
+        expect(page.get_by_text(text).first).to_be_visible()
         assert issues(page) == []
     page.goto("/environments/none")
     expect(page.get_by_text("There is no such environment.")).to_be_visible()

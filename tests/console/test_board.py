@@ -93,7 +93,7 @@ def test_a_service_is_moved_by_keyboard_only(board: Page, world: World) -> None:
 def test_a_service_is_moved_by_menu_with_the_keyboard(board: Page) -> None:
     board.get_by_role("button", name="Actions for Frontend").focus()
     board.keyboard.press("Enter")
-    expect(board.get_by_role("menuitem", name="Skip in deployments")).to_be_focused()
+    expect(board.get_by_role("menuitem", name="Edit …")).to_be_focused()
     board.keyboard.press("2")
     expect(board.get_by_role("menuitem", name=f"2 · {SECOND}")).to_be_focused()
     board.keyboard.press("Escape")

@@ -5,10 +5,15 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.console.conftest import FIRST, LAST, OpenPage, World, card
+from tests.console.conftest import FIRST, LAST, SECOND, OpenPage, World, card
 
 pytestmark = pytest.mark.long
 
+ADD_JOB = """
+mutation ($environment: ID!, $name: String!, $spec: ServiceSpecInput!) {
+  addService(environment: $environment, name: $name, type: JOB, spec: $spec) { __typename }
+}
+"""
 UNTIL_IT_MAY = "until [ -e may-end ]; do sleep 0.1; done"
 
 
@@ -76,9 +81,10 @@ def test_a_failure_names_the_step_and_the_reason(board: Page, world: World) -> N
 
 
 @pytest.mark.parametrize(
-    ("choice", "ends"), [("Finish running steps, start no more", False), ("Stop running steps now", True)]
+    ("choice", "confirmation", "ends"),
+    [("Finish running steps, start no more", "Cancel it", False), ("Stop running steps now", "Stop it now", True)],
 )
-def test_a_deployment_is_cancelled(board: Page, world: World, choice: str, ends: bool) -> None:
+def test_a_deployment_is_cancelled(board: Page, world: World, choice: str, confirmation: str, ends: bool) -> None:
     gate = world.server.folder / f"may-end-{ends}"
     world.add("Wait", "JOB", UNTIL_IT_MAY.replace("may-end", str(gate)))
     expect(card(board, "Wait")).to_be_visible()
@@ -86,6 +92,12 @@ def test_a_deployment_is_cancelled(board: Page, world: World, choice: str, ends:
     expect(lane(board, "JOB DEFAULT")).to_contain_text("deploying")
     board.get_by_role("button", name="Cancel …").click()
     board.get_by_role("menuitem", name=choice).click()
+    expect(board.get_by_role("dialog")).to_contain_text("Now running: Wait")
+    board.get_by_role("button", name="Back").click()
+    status(board, "running")
+    board.get_by_role("button", name="Cancel …").click()
+    board.get_by_role("menuitem", name=choice).click()
+    board.get_by_role("button", name=confirmation).click()
     expect(board.get_by_text("Cancelled by admin")).to_be_visible()
     if not ends:
         status(board, "running")
@@ -112,3 +124,95 @@ def test_a_refused_deployment_says_why(open_page: OpenPage, world: World) -> Non
     page = open_page(f"/environments/{world.id}")
     page.get_by_role("button", name="Deploy …").click()
     expect(page.get_by_role("dialog").get_by_role("alert").first).to_contain_text("skipped")
+
+
+def test_the_plan_is_compared_with_the_last_deployment(board: Page, world: World) -> None:
+    world.add("Migrations", "JOB", "exit 3")
+    expect(card(board, "Migrations")).to_be_visible()
+    deploy(board)
+    status(board, "failed")
+    world.do("moveService", service="Frontend", stage=SECOND)
+    world.add("Search")
+    board.get_by_role("link", name="Board").click()
+    board.get_by_role("button", name="Deploy …").click()
+    plan = board.get_by_role("list", name="Order")
+    expect(plan.get_by_text("DB unchanged", exact=True)).to_be_visible()
+    for text in ("Migrations unchanged, failed last time", "Frontend changed", "Search new"):
+        expect(plan.get_by_text(text)).to_be_visible()
+    last = board.get_by_role("region", name="Last deployment")
+    expect(last).to_contain_text("Last: #1")
+    expect(last).to_contain_text("failed")
+    last.get_by_text("3 differences since then").click()
+    for text in ("Frontend moved from", "Search added", "Search placed in"):
+        expect(last).to_contain_text(text)
+
+
+def test_the_timeline_has_every_attempt_and_the_critical_path(board: Page, world: World) -> None:
+    flag = world.server.folder / "was-here"
+    spec = {
+        "runCommand": f"test -e {flag} || {{ touch {flag}; exit 3; }}",
+        "retries": 1,
+        "backoff": {"initialSeconds": 4},
+    }
+    world.server.execute(ADD_JOB, environment=world.id, name="Flaky", spec=spec)
+    expect(card(board, "Flaky")).to_be_visible()
+    deploy(board)
+    expect(lane(board, SECOND)).to_contain_text("attempt 1 failed, tries again in")
+    status(board, "succeeded")
+    row = board.locator(".timeline li", has_text="Flaky")
+    expect(row.locator(".track i")).to_have_count(2)
+    expect(row.locator(".track .failed.critical")).to_have_count(1)
+    expect(row).to_contain_text("deploy attempt 2")
+    expect(board.locator(".path")).to_contain_text("Critical path: DB, Flaky, Rabbitmq, and ")
+    row_of_other = board.locator(".timeline li", has_text="Flaky").locator("xpath=following-sibling::li[1]")
+    expect(row_of_other).to_contain_text("on the critical path")
+
+
+def test_the_queue_says_who_waits_for_what(board: Page, world: World) -> None:
+    gate = world.server.folder / "may-go"
+    world.add("Wait", "JOB", UNTIL_IT_MAY.replace("may-end", str(gate)))
+    expect(card(board, "Wait")).to_be_visible()
+    deploy(board)
+    expect(lane(board, SECOND)).to_contain_text("deploying")
+    expect(board.get_by_role("region", name="Queue")).to_have_count(0)
+    world.do("deploy", reason="the next one")
+    queue = board.get_by_role("region", name="Queue")
+    expect(queue.get_by_role("listitem")).to_have_count(2)
+    queue.get_by_role("link", name="#2").click()
+    expect(board.get_by_role("heading", name="Deployment #2")).to_be_visible()
+    expect(queue).to_contain_text(re.compile("It waits: .*#?1"))
+    expect(board).to_have_title(re.compile("^… #2"))
+    gate.touch()
+    status(board, "succeeded")
+    expect(queue).to_have_count(0)
+
+
+def test_a_failed_deployment_is_retried(board: Page, world: World) -> None:
+    flag = world.server.folder / "mended"
+    world.add("Migrations", "JOB", f"test -e {flag}")
+    expect(card(board, "Migrations")).to_be_visible()
+    deploy(board)
+    status(board, "failed")
+    flag.touch()
+    board.get_by_role("button", name="Retry …").click()
+    plan = board.get_by_role("list", name="Order")
+    expect(plan).to_contain_text("DB (skipped)")
+    board.get_by_role("dialog").get_by_role("button", name="Retry", exact=True).click()
+    expect(board.get_by_role("heading", name="Deployment #2")).to_be_visible()
+    expect(board.get_by_text("Retry of #1.")).to_be_visible()
+    status(board, "succeeded")
+    expect(board.get_by_role("button", name="Retry …")).to_have_count(0)
+
+
+def test_an_earlier_deployment_is_rolled_back_to(board: Page, world: World) -> None:
+    deploy(board)
+    status(board, "succeeded")
+    board.get_by_role("button", name="Roll back to this …").click()
+    dialog = board.get_by_role("dialog")
+    expect(dialog).to_contain_text("The specifications are those of #1.")
+    expect(dialog.get_by_role("list", name="Order")).to_contain_text("Backend")
+    dialog.get_by_label("Reason").fill("a bad release")
+    dialog.get_by_role("button", name="Roll back", exact=True).click()
+    expect(board.get_by_role("heading", name="Deployment #2")).to_be_visible()
+    expect(board.get_by_text("Rollback to #1.")).to_be_visible()
+    expect(board.get_by_text("a bad release")).to_be_visible()

@@ -14,7 +14,7 @@ AT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 def download(stageline: Stageline, deployment: str, **query: object) -> httpx.Response:
     headers = {"authorization": f"Bearer {stageline.token}"}
-    return stageline.send("GET", f"/logs/{deployment}", headers=headers, params=query)
+    return stageline.send("GET", f"/graphql/logs/{deployment}", headers=headers, params=query)
 
 
 def lines(stageline: Stageline, deployment: str, **query: object) -> list[str]:
@@ -75,6 +75,6 @@ def test_an_unknown_deployment_and_a_missing_token_are_refused(environment: Envi
     for unknown in (f"deployment_{'0' * 32}", environment.id, "1"):
         answer = download(stageline, unknown)
         assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (404, "DEPLOYMENT_NOT_FOUND")
-    assert stageline.send("GET", f"/logs/{over['id']}").status_code == 401
+    assert stageline.send("GET", f"/graphql/logs/{over['id']}").status_code == 401
     wrong = {"authorization": "Bearer wrong"}
-    assert stageline.send("GET", f"/logs/{over['id']}", headers=wrong).status_code == 401
+    assert stageline.send("GET", f"/graphql/logs/{over['id']}", headers=wrong).status_code == 401

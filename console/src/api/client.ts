@@ -21,6 +21,9 @@ const LONGEST_WAIT = 10_000;
 const PING = 10_000;
 const PONG = 5_000;
 
+/** Time that a browser has to begin to save a file, in milliseconds. */
+const KEPT = 10_000;
+
 export interface Sink<Data> {
   next(data: Data): void;
   /** The server refused the subscription, or ended it for good. */
@@ -83,6 +86,20 @@ export class Api {
         complete: () => sink.complete?.(),
       },
     );
+  }
+
+  /** Save a file that the server sends at *path*; return why that failed, or null. */
+  async download(path: string): Promise<string | null> {
+    const answer = await fetch(`${BASE}${path}`, { headers: { "stageline-session": this.secret } }).catch(() => null);
+    if (!answer) return "The server can’t be reached.";
+    if (answer.status === 401) lose(this.secret);
+    if (!answer.ok) return `The server answered ${answer.status}.`;
+    const link = document.createElement("a");
+    link.download = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? "download";
+    link.href = URL.createObjectURL(await answer.blob());
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), KEPT);
+    return null;
   }
 
   close(): void {

@@ -2,6 +2,7 @@ import { createContext, use, useCallback, useEffect, useState } from "react";
 import type { AnyVariables, TypedDocumentNode } from "@urql/core";
 
 import { message, type Api } from "./client";
+import { share } from "./share";
 
 export const ApiContext = createContext<Api | null>(null);
 
@@ -27,7 +28,8 @@ export function useNewest<Data, Variables extends Record<string, unknown>>(
   useEffect(
     () =>
       api.follow(document, JSON.parse(key) as Variables, {
-        next: (data) => setLoaded({ state: "loaded", data, of: key }),
+        next: (data) =>
+          setLoaded((last) => ({ state: "loaded", data: share(last.of === key ? last.data : undefined, data), of: key })),
         failed: (text) => setLoaded({ state: "failed", message: text, of: key }),
       }),
     [api, document, key],

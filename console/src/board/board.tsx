@@ -2,42 +2,25 @@ import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
 import { monitorForElements } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
 import { autoScrollForElements } from "@atlaskit/pragmatic-drag-and-drop-auto-scroll/element";
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore, type KeyboardEvent } from "react";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
 
-import { useApi, useNewest, useQuery } from "../api/context";
-import { DeployButton } from "../deployment/deploy";
+import { useApi, useQuery } from "../api/context";
+import { DeployButton } from "../deployment/plan";
 import { say, show } from "../parts/notice";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
 import { Changes, type Conflict } from "./changes";
 import { Column } from "./column";
-import { ConflictDialog, DeleteStageDialog, DescribeDialog, ServiceDialog, StageDialog } from "./dialogs";
-import {
-  ADD_SERVICE,
-  BOARD,
-  CHANGES,
-  CREATE_STAGE,
-  DELETE_STAGE,
-  EDIT_STAGE,
-  LATEST,
-  MOVE_SERVICE,
-  MOVE_STAGE,
-  SKIP_SERVICE,
-  UNSKIP_SERVICE,
-  VIEWER,
-} from "./documents";
+import { ConflictDialog } from "./dialogs";
+import { BOARD, CHANGES, EDIT_STAGE, MOVE_SERVICE, MOVE_STAGE, SKIP_SERVICE, UNSKIP_SERVICE, VIEWER } from "./documents";
+import { OpenDialog, type Open } from "./open-dialog";
 import { consequence } from "./order";
+import { useProgress } from "./progress";
 import { BoardState, type Service, type Stage } from "./state";
 import "./board.css";
 
 /** A service or a stage that the keyboard has lifted, and where it would go. */
 export type Lifted = { service: string; target: string } | { stage: string; target: string };
-
-type Open =
-  | { dialog: "stage" }
-  | { dialog: "service"; stage: Stage }
-  | { dialog: "describe"; stage: Stage }
-  | { dialog: "delete"; stage: Stage };
 
 /** The actions that the parts of the board can ask for. */
 export interface Actions {
@@ -46,6 +29,7 @@ export interface Actions {
   skip(service: Service, isSkipped: boolean): void;
   rename(stage: Stage, name: string): Promise<string | null>;
   open(dialog: Open): void;
+  go(address: string): void;
 }
 
 export function Board({ environment }: { environment: string }) {
@@ -63,7 +47,8 @@ export function Board({ environment }: { environment: string }) {
     [api, environment, state],
   );
   const pipeline = useSyncExternalStore(state.subscribe, state.current);
-  const latest = useNewest(LATEST, { environment });
+  const { progress, newest } = useProgress(environment);
+  const [, navigate] = useLocation();
   const [viewer] = useQuery(VIEWER, {});
   const me = viewer.data?.viewer?.actor.id;
 
@@ -104,17 +89,6 @@ export function Board({ environment }: { environment: string }) {
     );
   }, [api, environment, changes, isKnown, me]);
 
-  const statuses = useMemo(() => {
-    const known = new Map<string, string>();
-    for (const { node } of [...(latest.data?.deployments.edges ?? [])].reverse()) {
-      for (const { serviceId, status } of node.stages.flatMap((stage) => stage.services)) {
-        const isUntouched = status === "SKIPPED" || status === "CANCELLED";
-        if (!isUntouched || !known.has(serviceId)) known.set(serviceId, status);
-      }
-    }
-    return known;
-  }, [latest.data]);
-
   const actions = useMemo<Actions>(
     () => ({
       moveService(service, stage) {
@@ -151,8 +125,9 @@ export function Board({ environment }: { environment: string }) {
           done: `${stage.name} is called ${name} now.`,
         }),
       open: setOpen,
+      go: navigate,
     }),
-    [changes],
+    [changes, navigate],
   );
 
   useEffect(() => {
@@ -253,7 +228,6 @@ export function Board({ environment }: { environment: string }) {
   const entered = stages.find(
     ({ id, services }) => entrance === `head-${id}` || services.some((each) => entrance === `card-${each.id}`),
   );
-  const newest = latest.data?.deployments.edges[0]?.node;
 
   return (
     <div className="board">
@@ -261,6 +235,7 @@ export function Board({ environment }: { environment: string }) {
         <h1 className="said">Pipeline board</h1>
         <DeployButton environment={environment} isEmpty={services.length === 0} />
         <button onClick={() => setOpen({ dialog: "stage" })}>New stage</button>
+        <button onClick={() => setOpen({ dialog: "environment" })}>Policy …</button>
         {changes.canUndo && <button onClick={() => void changes.undo()}>Undo</button>}
         <span className="facts">
           {newest && (
@@ -302,7 +277,7 @@ export function Board({ environment }: { environment: string }) {
             key={stage.id}
             stage={stage}
             stages={allStages}
-            statuses={statuses}
+            progress={progress}
             lifted={lifted && (lifted.target === stage.id || holds(stage, lifted)) ? lifted : null}
             entrance={stage === entered ? entrance : null}
             actions={actions}
@@ -322,66 +297,8 @@ export function Board({ environment }: { environment: string }) {
           </aside>
         )}
       </div>
-      {open?.dialog === "stage" && (
-        <StageDialog
-          close={() => setOpen(null)}
-          save={(name, description) =>
-            changes.send({
-              document: CREATE_STAGE,
-              isInDialog: true,
-              variables: { name, description },
-              wish: `Creating stage ${name}`,
-              done: `Stage ${name} is created.`,
-            })
-          }
-        />
-      )}
-      {open?.dialog === "describe" && (
-        <DescribeDialog
-          stage={open.stage}
-          close={() => setOpen(null)}
-          save={(description) =>
-            changes.send({
-              document: EDIT_STAGE,
-              isInDialog: true,
-              variables: { stage: open.stage.id, description },
-              wish: `Describing stage ${open.stage.name}`,
-              done: `${open.stage.name} has a new description.`,
-            })
-          }
-        />
-      )}
-      {open?.dialog === "delete" && (
-        <DeleteStageDialog
-          stage={stages.find(({ id }) => id === open.stage.id) ?? open.stage}
-          stages={stages}
-          close={() => setOpen(null)}
-          remove={(servicesTo) =>
-            changes.send({
-              document: DELETE_STAGE,
-              isInDialog: true,
-              variables: { stage: open.stage.id, servicesTo },
-              wish: `Deleting stage ${open.stage.name}`,
-              done: `Stage ${open.stage.name} is deleted.`,
-            })
-          }
-        />
-      )}
-      {open?.dialog === "service" && (
-        <ServiceDialog
-          stage={open.stage}
-          stages={stages}
-          close={() => setOpen(null)}
-          save={(variables) =>
-            changes.send({
-              document: ADD_SERVICE,
-              isInDialog: true,
-              variables,
-              wish: `Adding ${variables.name}`,
-              done: `${variables.name} is added.`,
-            })
-          }
-        />
+      {open && (
+        <OpenDialog open={open} environment={environment} pipeline={pipeline} changes={changes} close={() => setOpen(null)} />
       )}
       {conflict && <ConflictDialog conflict={conflict} close={() => setConflict(null)} />}
     </div>

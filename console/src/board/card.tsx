@@ -4,13 +4,14 @@ import { memo, useEffect, useRef, useState } from "react";
 import { Menu } from "../parts/menu";
 import { Status } from "../parts/status";
 import type { Actions } from "./board";
+import type { Progress } from "./progress";
 import type { Service, Stage } from "./state";
 
 interface Props {
   service: Service;
   stage: Stage;
   stages: () => Stage[];
-  status: string | undefined;
+  progress: Progress | undefined;
   isLifted: boolean;
   /** Whether Tab reaches it. */
   isEntrance: boolean;
@@ -25,7 +26,7 @@ export const TYPES: Record<string, string> = {
 };
 
 /** A service: its name, its type, and its status now. */
-export const Card = memo(function Card({ service, stage, stages, status, isLifted, isEntrance, actions }: Props) {
+export const Card = memo(function Card({ service, stage, stages, progress, isLifted, isEntrance, actions }: Props) {
   const card = useRef<HTMLLIElement>(null);
   const [isDragged, setDragged] = useState(false);
   const id = `card-${service.id}`;
@@ -55,18 +56,48 @@ export const Card = memo(function Card({ service, stage, stages, status, isLifte
           {service.name}
         </bdi>
         <span className="facts">
-          <span>{TYPES[service.type]}</span>
-          {service.isSkipped ? <Status status="SKIPPED" /> : status ? <Status status={status} /> : <span>not deployed</span>}
+          <span>
+            {TYPES[service.type]}
+            {service.spec.allowFailure && ", may fail"}
+          </span>
+          {service.isSkipped ? (
+            <Status status="SKIPPED" />
+          ) : progress ? (
+            <span className="last">
+              <Status status={progress.status} word={progress.step ?? undefined} /> #{progress.deployment.number}
+            </span>
+          ) : (
+            <span>not deployed</span>
+          )}
         </span>
+        {progress?.wait && (
+          <span className="wait" title={progress.wait}>
+            Waits: <bdi>{progress.wait}</bdi>
+          </span>
+        )}
       </div>
       <Menu
         label={`Actions for ${service.name}`}
         tabIndex={isEntrance ? 0 : -1}
         items={() => [
+          { label: "Edit …", action: () => actions.open({ dialog: "edit", service }) },
+          ...(progress
+            ? [
+                {
+                  label: `Deployment #${progress.deployment.number}`,
+                  action: () => actions.go(`/deployments/${progress.deployment.id}`),
+                },
+                {
+                  label: "Its log",
+                  action: () => actions.go(`/deployments/${progress.deployment.id}/logs?service=${service.id}`),
+                },
+              ]
+            : []),
           {
             label: service.isSkipped ? "Deploy again" : "Skip in deployments",
             action: () => actions.skip(service, !service.isSkipped),
           },
+          { label: "Remove …", isDangerous: true, action: () => actions.open({ dialog: "remove", service }) },
           ...stages()
             .filter((each) => each.id !== stage.id)
             .map((each, index) => ({

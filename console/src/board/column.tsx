@@ -6,13 +6,14 @@ import { Menu } from "../parts/menu";
 import type { Actions, Lifted } from "./board";
 import { Card } from "./card";
 import { consequence } from "./order";
-import type { Service, Stage } from "./state";
+import type { Progress } from "./progress";
+import type { Service, Stage, StagePolicy } from "./state";
 
 interface Props {
   stage: Stage;
   /** Return all stages as they are now; a new order alone draws no column again. */
   stages: () => Stage[];
-  statuses: Map<string, string>;
+  progress: Map<string, Progress>;
   lifted: Lifted | null;
   /** Id of the element that Tab reaches, if it is in this column. */
   entrance: string | null;
@@ -20,7 +21,7 @@ interface Props {
 }
 
 /** A stage: its place in the order, its name, and its services. */
-export const Column = memo(function Column({ stage, stages, statuses, lifted, entrance, actions }: Props) {
+export const Column = memo(function Column({ stage, stages, progress, lifted, entrance, actions }: Props) {
   const column = useRef<HTMLElement>(null);
   const head = useRef<HTMLDivElement>(null);
   const newest = useRef(stage);
@@ -106,6 +107,7 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
             { label: "Add a service …", action: () => actions.open({ dialog: "service", stage }) },
             { label: "Rename", action: () => setRenaming(true) },
             { label: "Describe …", action: () => actions.open({ dialog: "describe", stage }) },
+            { label: "Policy …", action: () => actions.open({ dialog: "policy", stage }) },
             {
               label: "Move left",
               isDisabled: stage.position === 1,
@@ -126,6 +128,7 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
         />
       </header>
       {stage.description && <p className="description">{stage.description}</p>}
+      <Policy policy={stage.policy} />
       <ul className="cards">
         {stage.services.map((each) => (
           <Card
@@ -133,7 +136,7 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
             service={each}
             stage={stage}
             stages={stages}
-            status={statuses.get(each.id)}
+            progress={progress.get(each.id)}
             isLifted={service === each}
             isEntrance={entrance === `card-${each.id}`}
             actions={actions}
@@ -149,6 +152,17 @@ export const Column = memo(function Column({ stage, stages, statuses, lifted, en
     </section>
   );
 });
+
+function Policy({ policy: { concurrency, onFailure, always } }: { policy: StagePolicy }) {
+  const parts = [
+    concurrency !== null && `${concurrency} at once`,
+    onFailure === "STOP" && "a failure stops",
+    onFailure === "CONTINUE" && "goes on after a failure",
+    always && "always runs",
+  ].filter(Boolean);
+  if (parts.length === 0) return null;
+  return <p className="description">{parts.join(", ")}</p>;
+}
 
 /** Return the service that the keyboard carries, if it carries one. */
 function carried(stages: Stage[], lifted: Lifted): Service | undefined {

@@ -1,7 +1,4 @@
-import { useState } from "react";
-
 import { Dialog, FormDialog } from "../parts/dialog";
-import { TYPES } from "./card";
 import type { Conflict } from "./changes";
 import type { Stage } from "./state";
 
@@ -79,98 +76,6 @@ export function DeleteStageDialog({ stage, stages, remove, close }: DeleteProps)
           </select>
         </label>
       )}
-    </FormDialog>
-  );
-}
-
-export interface NewService {
-  name: string;
-  type: "DATABASE" | "JOB" | "CONTAINER" | "APPLICATION";
-  stage: string;
-  spec: { image?: string; runCommand?: string; workingDirectory?: string; ports: number[] };
-}
-
-interface ServiceProps extends StageProps {
-  stages: Stage[];
-  save: Save<[service: NewService]>;
-}
-
-export function ServiceDialog({ stage, stages, save, close }: ServiceProps) {
-  const [source, setSource] = useState("command");
-
-  function read(form: FormData): NewService {
-    const text = (name: string) => String(form.get(name) ?? "").trim();
-    const ports = text("ports").split(/[\s,]+/).filter(Boolean).map(Number);
-    return {
-      name: text("name"),
-      type: text("type") as NewService["type"],
-      stage: text("stage"),
-      spec:
-        source === "image"
-          ? { image: text("image"), ports }
-          : { runCommand: text("run"), ...(text("directory") && { workingDirectory: text("directory") }), ports },
-    };
-  }
-
-  return (
-    <FormDialog title="New service" action="Add" close={close} submit={(form) => save(read(form))}>
-      <label>
-        Name
-        <input name="name" required autoFocus autoComplete="off" />
-      </label>
-      <div className="pair">
-        <label>
-          Type
-          <select name="type" defaultValue="APPLICATION">
-            {Object.entries(TYPES).map(([type, word]) => (
-              <option key={type} value={type}>
-                {word}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label>
-          Stage
-          <select name="stage" defaultValue={stage.id}>
-            {stages.map(({ id, position, name }) => (
-              <option key={id} value={id}>
-                {position} · {name}
-              </option>
-            ))}
-          </select>
-        </label>
-      </div>
-      <label>
-        Source
-        <select value={source} onChange={(event) => setSource(event.target.value)}>
-          <option value="command">a command</option>
-          <option value="image">a container image</option>
-        </select>
-      </label>
-      {source === "image" ? (
-        <label>
-          Image
-          <input name="image" required autoComplete="off" placeholder="redis:8" />
-        </label>
-      ) : (
-        <>
-          <label>
-            Command
-            <input name="run" required autoComplete="off" placeholder="exec ./server --port $PORT" />
-          </label>
-          <label>
-            Directory on the server
-            <input name="directory" autoComplete="off" />
-          </label>
-        </>
-      )}
-      <label>
-        Ports
-        <input name="ports" inputMode="numeric" pattern="[0-9, ]*" autoComplete="off" placeholder="0 asks for a free one" />
-      </label>
-      <p className="soft">
-        Builds, variables, health checks and timeouts are set with <code>stageline service edit</code>.
-      </p>
     </FormDialog>
   );
 }

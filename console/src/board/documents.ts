@@ -6,8 +6,15 @@ export const BOARD = graphql(`
       id
       version
       cursor
-      environment { id }
-      stages { id position name description services { id name type isSkipped } }
+      environment { id concurrency policy { onFailure buildBarrier } }
+      stages {
+        id
+        position
+        name
+        description
+        policy { concurrency onFailure always }
+        services { id name type isSkipped spec { allowFailure } }
+      }
     }
   }
 `);
@@ -26,6 +33,19 @@ export const CHANGES = graphql(`
   }
 `);
 
+/** What each service does now, and what it waits for; sent again when the newest deployment or the queue changes. */
+export const PROGRESS = graphql(`
+  subscription BoardProgress($environment: ID!) {
+    deployments(environment: $environment, first: 1) {
+      nodes {
+        environment {
+          pipeline { stages { services { id lastStep { phase step { status attempt } } waitsFor { message } } } }
+        }
+      }
+    }
+  }
+`);
+
 /** The newest deployments, from which each card takes the last one of its service. */
 export const LATEST = graphql(`
   subscription BoardDeployments($environment: ID!) {
@@ -38,6 +58,33 @@ export const LATEST = graphql(`
           finishedAt
           stages { id name status services { id serviceId status } }
         }
+      }
+    }
+  }
+`);
+
+export const SERVICE = graphql(`
+  query Service($environment: ID!, $service: ID!) {
+    service(environment: $environment, service: $service) {
+      id
+      name
+      type
+      spec {
+        image
+        buildContext
+        dockerfile
+        workingDirectory
+        buildCommands
+        runCommand
+        env { name value }
+        ports
+        healthCheck { intervalSeconds timeoutSeconds startPeriodSeconds http { path portIndex } tcp { portIndex } command }
+        buildTimeoutSeconds
+        deployTimeoutSeconds
+        stopGraceSeconds
+        retries
+        backoff { initialSeconds factor maxSeconds jitter }
+        allowFailure
       }
     }
   }
@@ -117,6 +164,64 @@ export const ADD_SERVICE = graphql(
   [changed],
 );
 
+export const EDIT_SERVICE = graphql(
+  `
+    mutation EditService(
+      $environment: ID!
+      $service: ID!
+      $name: String
+      $spec: ServiceSpecInput
+      $since: Int
+      $key: String!
+    ) {
+      answer: editService(
+        environment: $environment
+        service: $service
+        name: $name
+        spec: $spec
+        unchangedSince: $since
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+export const REMOVE_SERVICE = graphql(
+  `
+    mutation RemoveService($environment: ID!, $service: ID!, $since: Int, $key: String!) {
+      answer: removeService(
+        environment: $environment
+        service: $service
+        unchangedSince: $since
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
+export const EDIT_ENVIRONMENT = graphql(
+  `
+    mutation EditEnvironment(
+      $environment: ID!
+      $concurrency: Int
+      $policy: EnvironmentPolicyInput
+      $since: Int
+      $key: String!
+    ) {
+      answer: editEnvironment(
+        environment: $environment
+        concurrency: $concurrency
+        policy: $policy
+        unchangedSince: $since
+        idempotencyKey: $key
+      ) { ...Changed }
+    }
+  `,
+  [changed],
+);
+
 export const CREATE_STAGE = graphql(
   `
     mutation CreateStage($environment: ID!, $name: String!, $description: String!, $key: String!) {
@@ -135,6 +240,7 @@ export const EDIT_STAGE = graphql(
       $stage: ID!
       $name: String
       $description: String
+      $policy: StagePolicyInput
       $since: Int
       $key: String!
     ) {
@@ -143,6 +249,7 @@ export const EDIT_STAGE = graphql(
         stage: $stage
         name: $name
         description: $description
+        policy: $policy
         unchangedSince: $since
         idempotencyKey: $key
       ) { ...Changed }

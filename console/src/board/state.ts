@@ -5,6 +5,20 @@ export interface Service {
   name: string;
   type: string;
   isSkipped: boolean;
+  spec: { allowFailure: boolean };
+}
+
+type OnFailure = "STOP" | "CONTINUE";
+
+export interface StagePolicy {
+  concurrency: number | null;
+  onFailure: OnFailure | null;
+  always: boolean;
+}
+
+export interface EnvironmentPolicy {
+  onFailure: OnFailure;
+  buildBarrier: boolean;
 }
 
 export interface Stage {
@@ -12,12 +26,14 @@ export interface Stage {
   position: number;
   name: string;
   description: string;
+  policy: StagePolicy;
   services: Service[];
 }
 
 export interface Pipeline {
   version: number;
   cursor: string;
+  environment: { concurrency: number; policy: EnvironmentPolicy };
   stages: Stage[];
 }
 
@@ -39,16 +55,23 @@ export function share(previous: Pipeline | null, next: Pipeline): Pipeline {
       return before && isAlike(before, service) ? before : service;
     });
     const isSame = old?.services.length === shared.length && shared.every((each, at) => each === old.services[at]);
-    if (isSame && old.name === stage.name && old.position === stage.position && old.description === stage.description) {
-      return old;
-    }
+    if (isSame && facts(old) === facts(stage)) return old;
     return { ...stage, services: isSame ? old.services : shared };
   });
   return { ...next, stages };
 }
 
+function facts({ name, position, description, policy }: Stage): string {
+  return JSON.stringify([name, position, description, policy.concurrency, policy.onFailure, policy.always]);
+}
+
 function isAlike(one: Service, other: Service): boolean {
-  return one.name === other.name && one.type === other.type && one.isSkipped === other.isSkipped;
+  return (
+    one.name === other.name &&
+    one.type === other.type &&
+    one.isSkipped === other.isSkipped &&
+    one.spec.allowFailure === other.spec.allowFailure
+  );
 }
 
 /** Return *pipeline* as it will be after *moves*. */

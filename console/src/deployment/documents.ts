@@ -1,75 +1,195 @@
 import { graphql } from "../graphql";
 
-export const DEPLOYMENT = graphql(`
-  subscription Deployment($id: ID!) {
-    deployment(id: $id) {
-      id
-      number
-      status
-      version
-      reason
-      requestedAt
-      startedAt
-      finishedAt
-      cancellation
-      pipelineVersion
-      environment { id name project { id name } }
-      requestedBy { id name }
-      cancelledBy { id name }
-      failure { phase failureReason stage { stageId name } service { serviceId name } }
-      stages {
+const step = graphql(`
+  fragment Step on Step {
+    status
+    attempt
+    startedAt
+    finishedAt
+    failureReason
+    retryAt
+    attempts { attempt status startedAt finishedAt failureReason }
+  }
+`);
+
+export const DEPLOYMENT = graphql(
+  `
+    subscription Deployment($id: ID!) {
+      deployment(id: $id) {
         id
-        position
-        name
+        number
+        action
+        sourceNumber
         status
+        version
+        reason
+        requestedAt
         startedAt
         finishedAt
-        services {
+        cancellation
+        pipelineVersion
+        environment { id name project { id name } }
+        requestedBy { id name }
+        cancelledBy { id name }
+        failure { phase failureReason stage { stageId name } service { serviceId name } }
+        stages {
           id
+          position
           name
-          type
           status
-          ports
-          build { status attempt startedAt finishedAt failureReason }
-          deploy { status attempt startedAt finishedAt failureReason }
+          startedAt
+          finishedAt
+          services {
+            id
+            serviceId
+            name
+            type
+            status
+            ports
+            build { ...Step }
+            deploy { ...Step }
+          }
+        }
+      }
+    }
+  `,
+  [step],
+);
+
+export const DEPLOYMENTS = graphql(`
+  subscription Deployments($environment: ID!) {
+    deployments(environment: $environment, first: 100) {
+      edges {
+        node {
+          id
+          number
+          action
+          sourceNumber
+          status
+          reason
+          requestedAt
+          startedAt
+          finishedAt
+          pipelineVersion
+          requestedBy { id name }
         }
       }
     }
   }
 `);
 
-export const DEPLOYMENTS = graphql(`
-  subscription Deployments($environment: ID!) {
-    deployments(environment: $environment, first: 100) {
-      edges {
-        node { id number status reason requestedAt startedAt finishedAt pipelineVersion requestedBy { id name } }
+/** The deployments of an environment that have not ended, in order; sent again when one of them changes. */
+export const QUEUE = graphql(`
+  subscription Queue($environment: ID!) {
+    deployments(environment: $environment, first: 1) {
+      nodes { environment { queue { id number status action requestedBy { id name } } } }
+    }
+  }
+`);
+
+export const WAIT = graphql(`
+  query Wait($deployment: ID!) {
+    deploymentWait(deployment: $deployment) { reason message deployment { id number } }
+  }
+`);
+
+export const EVENTS = graphql(`
+  subscription Events($deployment: ID!, $after: String) {
+    deploymentEvents(deployment: $deployment, after: $after) { cursor version recordedAt message actor { id name } }
+  }
+`);
+
+/** The last deployment, for comparison with a plan. */
+export const LAST = graphql(`
+  query LastDeployment($environment: ID!) {
+    environment(id: $environment) {
+      latestDeployment {
+        id
+        number
+        status
+        requestedAt
+        durationSeconds
+        pipelineVersion
+        requestedBy { id name }
+        stages { services { serviceId name status } }
+        changedSince { differences { change { message service { serviceId } } } }
       }
     }
   }
 `);
 
-export const PLAN = graphql(`
-  mutation Plan($environment: ID!) {
-    deploy(environment: $environment, dryRun: true) {
-      __typename
-      ... on DeploymentPayload {
-        merged
-        snapshot { number stages { stageId position name services { serviceId name type status } } }
-      }
-      ... on Refusal { message }
+const planned = graphql(`
+  fragment Planned on DeploymentResult {
+    __typename
+    ... on DeploymentPayload {
+      merged
+      snapshot { number stages { stageId position name services { serviceId name type status } } }
     }
+    ... on Refusal { message }
   }
 `);
 
-export const DEPLOY = graphql(`
-  mutation Deploy($environment: ID!, $reason: String, $key: String!) {
-    deploy(environment: $environment, reason: $reason, idempotencyKey: $key) {
-      __typename
-      ... on DeploymentPayload { merged deployment { id number } snapshot { deploymentId number } }
-      ... on Refusal { message }
-    }
+const requested = graphql(`
+  fragment Requested on DeploymentResult {
+    __typename
+    ... on DeploymentPayload { merged deployment { id number } snapshot { deploymentId number } }
+    ... on Refusal { message }
   }
 `);
+
+export const PLAN = graphql(
+  `
+    mutation Plan($of: ID!) {
+      answer: deploy(environment: $of, dryRun: true) { ...Planned }
+    }
+  `,
+  [planned],
+);
+
+export const PLAN_RETRY = graphql(
+  `
+    mutation PlanRetry($of: ID!) {
+      answer: retryDeployment(deployment: $of, dryRun: true) { ...Planned }
+    }
+  `,
+  [planned],
+);
+
+export const PLAN_ROLLBACK = graphql(
+  `
+    mutation PlanRollback($of: ID!) {
+      answer: rollBackTo(deployment: $of, dryRun: true) { ...Planned }
+    }
+  `,
+  [planned],
+);
+
+export const DEPLOY = graphql(
+  `
+    mutation Deploy($of: ID!, $reason: String, $key: String!) {
+      answer: deploy(environment: $of, reason: $reason, idempotencyKey: $key) { ...Requested }
+    }
+  `,
+  [requested],
+);
+
+export const RETRY = graphql(
+  `
+    mutation Retry($of: ID!, $reason: String, $key: String!) {
+      answer: retryDeployment(deployment: $of, reason: $reason, idempotencyKey: $key) { ...Requested }
+    }
+  `,
+  [requested],
+);
+
+export const ROLL_BACK = graphql(
+  `
+    mutation RollBack($of: ID!, $reason: String, $key: String!) {
+      answer: rollBackTo(deployment: $of, reason: $reason, idempotencyKey: $key) { ...Requested }
+    }
+  `,
+  [requested],
+);
 
 export const CANCEL = graphql(`
   mutation Cancel($deployment: ID!, $force: Boolean!, $key: String!) {

@@ -5,7 +5,7 @@ import { ago, duration, moment } from "../parts/format";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
 import { useNow } from "./clock";
-import { DeployButton } from "./deploy";
+import { DeployButton } from "./plan";
 import { DEPLOYMENTS } from "./documents";
 import "./list.css";
 

@@ -6,6 +6,7 @@ import { Deployments } from "../deployment/list";
 import { HistoryList } from "../history/list";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
+import { Trends } from "../trend/page";
 import { ENVIRONMENT } from "./documents";
 import { Switcher } from "./switcher";
 
@@ -13,6 +14,7 @@ const TABS = [
   { name: "board", title: "Board" },
   { name: "deployments", title: "Deployments" },
   { name: "history", title: "History" },
+  { name: "trends", title: "Trends" },
 ];
 
 export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
@@ -48,6 +50,7 @@ export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
       {tab === "board" && <Board environment={id} />}
       {tab === "deployments" && <Deployments environment={id} />}
       {tab === "history" && <HistoryList environment={id} />}
+      {tab === "trends" && <Trends environment={id} />}
       {title === "Not found" && <p className="empty">There is no such page.</p>}
     </Shell>
   );

@@ -39,6 +39,8 @@ export function Dialog({ title, close, children }: Props) {
 
 interface FormProps extends Props {
   action: string;
+  /** The text of the button that closes it. */
+  back?: string;
   isDangerous?: boolean;
   isDisabled?: boolean;
   /** Return why it was refused, or null. */
@@ -46,7 +48,8 @@ interface FormProps extends Props {
 }
 
 /** A dialog with a form, which stays open until the server accepts it. */
-export function FormDialog({ title, action, isDangerous = false, isDisabled = false, submit, close, children }: FormProps) {
+export function FormDialog(props: FormProps) {
+  const { title, action, back = "Cancel", isDangerous = false, isDisabled = false, submit, close, children } = props;
   const [refusal, setRefusal] = useState("");
   const [isBusy, setBusy] = useState(false);
 
@@ -68,7 +71,7 @@ export function FormDialog({ title, action, isDangerous = false, isDisabled = fa
         </p>
         <div className="actions">
           <button type="button" onClick={close}>
-            Cancel
+            {back}
           </button>
           <button className={isDangerous ? "dangerous" : "primary"} disabled={isBusy || isDisabled}>
             {action}

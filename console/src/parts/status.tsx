@@ -20,15 +20,22 @@ export const WORDS: Record<string, string> = {
   UNCHANGED: "unchanged",
 };
 
+interface Props {
+  status: string;
+  /** A word instead of the status's own. */
+  word?: string;
+  isIconOnly?: boolean;
+}
+
 /** The status as a shape, a colour and a word; without the word where the place has a legend. */
-export function Status({ status, isIconOnly = false }: { status: string; isIconOnly?: boolean }) {
+export function Status({ status, word = WORDS[status], isIconOnly = false }: Props) {
   return (
-    <span className={`status ${status.toLowerCase()}`} title={isIconOnly ? WORDS[status] : undefined}>
+    <span className={`status ${status.toLowerCase()}`} title={isIconOnly ? word : undefined}>
       <svg viewBox="0 0 16 16" aria-hidden="true">
         <circle cx="8" cy="8" r="7" />
         <path d={SHAPES[status]} />
       </svg>
-      <span className={isIconOnly ? "said" : undefined}>{WORDS[status]}</span>
+      <span className={isIconOnly ? "said" : undefined}>{word}</span>
     </span>
   );
 }

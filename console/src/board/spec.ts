@@ -1,0 +1,60 @@
+/** The specification of a service, from and to the fields of a form. */
+import type { ResultOf, VariablesOf } from "../graphql";
+import type { ADD_SERVICE, SERVICE } from "./documents";
+
+export type Spec = NonNullable<ResultOf<typeof SERVICE>["service"]>["spec"];
+export type SpecInput = NonNullable<VariablesOf<typeof ADD_SERVICE>["spec"]>;
+export type Source = "command" | "image" | "dockerfile";
+export type Check = "none" | "http" | "tcp" | "command";
+
+export function sourceOf(spec: Spec | null): Source {
+  if (spec?.image) return "image";
+  return spec?.buildContext ? "dockerfile" : "command";
+}
+
+export function checkOf(spec: Spec | null): Check {
+  if (!spec?.healthCheck) return "none";
+  if (spec.healthCheck.http) return "http";
+  return spec.healthCheck.tcp ? "tcp" : "command";
+}
+
+/** Return the specification that *form* has the fields of. */
+export function read(form: FormData, source: Source, check: Check): SpecInput {
+  const text = (name: string) => String(form.get(name) ?? "").trim();
+  const number = (name: string) => Number(text(name));
+  const texts = (name: string) => form.getAll(name).map(String);
+  const values = texts("value");
+  const sources: Record<Source, SpecInput> = {
+    command: { runCommand: text("run"), workingDirectory: text("directory") || null, buildCommands: texts("build").filter(Boolean) },
+    image: { image: text("image") },
+    dockerfile: { buildContext: text("context"), dockerfile: text("dockerfile") || null },
+  };
+  const portIndex = number("health-port");
+  const checks = {
+    http: { http: { path: text("health-path") || "/", portIndex } },
+    tcp: { tcp: { portIndex } },
+    command: { command: text("health-command") },
+  };
+  const times = {
+    intervalSeconds: number("interval"),
+    timeoutSeconds: number("timeout"),
+    startPeriodSeconds: number("start-period"),
+  };
+  return {
+    ...sources[source],
+    ports: text("ports").split(/[\s,]+/).filter(Boolean).map(Number),
+    env: texts("variable").flatMap((name, at) => (name.trim() ? [{ name: name.trim(), value: values[at]! }] : [])),
+    healthCheck: check === "none" ? null : { ...checks[check], ...times },
+    buildTimeoutSeconds: number("build-timeout"),
+    deployTimeoutSeconds: number("deploy-timeout"),
+    stopGraceSeconds: number("stop-grace"),
+    retries: number("retries"),
+    backoff: {
+      initialSeconds: number("initial"),
+      factor: number("factor"),
+      maxSeconds: number("max"),
+      jitter: number("jitter") / 100,
+    },
+    allowFailure: form.has("allow-failure"),
+  };
+}

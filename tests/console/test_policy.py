@@ -1,0 +1,150 @@
+"""What the cards say of the last deployment, the whole specification of a service, and the policies of failures."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import LAST, ORDER, SECOND, OpenPage, World, card, column
+
+pytestmark = pytest.mark.long
+
+SPEC = """
+query ($environment: ID!, $service: ID!) {
+  service(environment: $environment, service: $service) {
+    name
+    spec {
+      runCommand buildCommands workingDirectory ports env { name value }
+      healthCheck { command intervalSeconds timeoutSeconds startPeriodSeconds }
+      buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds
+      retries backoff { initialSeconds factor maxSeconds jitter } allowFailure
+    }
+  }
+}
+"""
+ADD = """
+mutation ($environment: ID!, $spec: ServiceSpecInput!) {
+  addService(environment: $environment, name: "Search", type: APPLICATION, spec: $spec) { __typename }
+}
+"""
+POLICIES = """
+query ($id: ID!) {
+  environment(id: $id) {
+    concurrency policy { onFailure buildBarrier }
+    pipeline { stages { name policy { concurrency onFailure always } } }
+  }
+}
+"""
+WHOLE = {
+    "runCommand": "echo one\nexec sleep 3600",
+    "buildCommands": ["echo 'first\nline'", "echo second"],
+    "workingDirectory": None,
+    "ports": [0, 0],
+    "env": [{"name": "MODE", "value": "two\nlines"}, {"name": "EMPTY", "value": ""}],
+    "healthCheck": {
+        "command": "true\ntrue",
+        "intervalSeconds": 2.5,
+        "timeoutSeconds": 4.0,
+        "startPeriodSeconds": 30.0,
+    },
+    "buildTimeoutSeconds": 12.5,
+    "deployTimeoutSeconds": 34.0,
+    "stopGraceSeconds": 1.0,
+    "retries": 3,
+    "backoff": {"initialSeconds": 0.5, "factor": 1.5, "maxSeconds": 9.0, "jitter": 0.25},
+    "allowFailure": True,
+}
+
+
+def choose(page: Page, of: str, item: str) -> None:
+    page.get_by_role("button", name=f"Actions for {of}", exact=True).click()
+    page.get_by_role("menuitem", name=item).click()
+
+
+def test_a_card_says_what_its_service_does_and_waits_for(board: Page, world: World) -> None:
+    gate = world.server.folder / "card"
+    world.add("Migrations", "JOB", f"until [ -e {gate} ]; do sleep 0.05; done")
+    expect(card(board, "Migrations")).to_be_visible()
+    world.do("deploy")
+    expect(card(board, "Migrations")).to_contain_text("deploying #1")
+    expect(card(board, "DB")).to_contain_text("succeeded #1")
+    expect(card(board, "Backend")).to_contain_text(f"Waits: stage {SECOND} must end first")
+    world.do("deploy", reason="again")
+    expect(card(board, "DB")).to_contain_text("Waits: deployment 1 of the environment must end first")
+    gate.touch()
+    expect(card(board, "Backend")).to_contain_text("succeeded #2")
+    expect(board.get_by_text("Waits:")).to_have_count(0)
+    choose(board, "Backend", "Its log")
+    expect(board.get_by_role("heading", name="Deployment #2")).to_be_visible()
+    expect(board.get_by_role("combobox", name="Service")).to_have_value(board.url.partition("service=")[2])
+
+
+def test_an_edit_keeps_the_whole_specification(board: Page, world: World) -> None:
+    world.server.execute(ADD, environment=world.id, spec=WHOLE)
+    expect(card(board, "Search")).to_contain_text("may fail")
+    choose(board, "Search", "Edit …")
+    board.get_by_label("Name", exact=True).fill("Finder")
+    board.get_by_text("When a step fails").click()
+    board.get_by_label("Retries").fill("5")
+    board.get_by_role("button", name="Save").click()
+    expect(card(board, "Finder")).to_be_visible()
+    found = world.server.execute(SPEC, environment=world.id, service="Finder")["service"]
+    assert found == {"name": "Finder", "spec": WHOLE | {"retries": 5}}
+
+
+def test_an_edit_never_overwrites_somebody_elses(board: Page, world: World) -> None:
+    choose(board, "Backend", "Edit …")
+    board.get_by_role("textbox", name="Command").fill("exec sleep 1")
+    world.server.execute(
+        f'mutation {{ editService(environment: "{world.id}", service: "Backend", spec: {{runCommand: "exec sleep 2"}}) '
+        "{ __typename } }"
+    )
+    version = world.server.execute(ORDER, id=world.id)["pipeline"]["version"]
+    expect(board.get_by_text(f"version {version}", exact=True)).to_be_visible()
+    board.get_by_role("button", name="Save").click()
+    expect(board.get_by_role("heading", name="Somebody changed this meanwhile")).to_be_visible()
+    board.get_by_role("button", name="Keep theirs").click()
+    found = world.server.execute(SPEC, environment=world.id, service="Backend")["service"]
+    assert found["spec"]["runCommand"] == "exec sleep 2"
+
+
+def test_a_service_is_added_with_a_policy(board: Page, world: World) -> None:
+    choose(board, f"stage {LAST}", "Add a service …")
+    board.get_by_label("Name", exact=True).fill("Search")
+    board.get_by_label("Command", exact=True).fill("exec sleep 3600")
+    board.get_by_role("button", name="Add a variable").click()
+    board.get_by_label("Name of variable 1").fill("MODE")
+    board.get_by_label("Value of variable 1").fill("fast")
+    board.get_by_text("When a step fails").click()
+    board.get_by_label("It may fail").check()
+    board.get_by_role("button", name="Add", exact=True).click()
+    expect(card(board, "Search")).to_contain_text("may fail")
+    spec = world.server.execute(SPEC, environment=world.id, service="Search")["service"]["spec"]
+    assert (spec["env"], spec["allowFailure"], spec["retries"]) == ([{"name": "MODE", "value": "fast"}], True, 0)
+
+
+def test_a_service_is_removed_after_a_question(board: Page, world: World) -> None:
+    choose(board, "Backend", "Remove …")
+    board.get_by_role("button", name="Remove", exact=True).click()
+    expect(card(board, "Backend")).to_have_count(0)
+    assert "Backend" not in world.order()[LAST]
+
+
+def test_a_stage_and_an_environment_have_policies(open_page: OpenPage, board: Page, world: World) -> None:
+    other = open_page(f"/environments/{world.id}")
+    choose(board, f"stage {SECOND}", "Policy …")
+    board.get_by_label("Services at once").fill("3")
+    board.get_by_label("When a service fails").select_option("CONTINUE")
+    board.get_by_label("Run it also after a failure").check()
+    board.get_by_role("button", name="Save").click()
+    for page in (board, other):
+        expect(column(page, SECOND)).to_contain_text("3 at once, goes on after a failure, always runs")
+    board.get_by_role("button", name="Policy …", exact=True).click()
+    board.get_by_label("Services at once").fill("7")
+    board.get_by_label("End all builds").check()
+    board.get_by_role("button", name="Save").click()
+    expect(board.get_by_role("dialog")).to_have_count(0)
+    found = world.server.execute(POLICIES, id=world.id)["environment"]
+    assert found["concurrency"] == 7
+    assert found["policy"] == {"onFailure": "STOP", "buildBarrier": True}
+    policies = {stage["name"]: stage["policy"] for stage in found["pipeline"]["stages"]}
+    assert policies[SECOND] == {"concurrency": 3, "onFailure": "CONTINUE", "always": True}
+    assert policies[LAST] == {"concurrency": None, "onFailure": None, "always": False}
