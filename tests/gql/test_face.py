@@ -45,7 +45,10 @@ CHECKS = {HttpCheck: "http", TcpCheck: "tcp", CommandCheck: "command"}
 ENVIRONMENT = EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True)
 
 FACES: list[tuple[type[Struct], list[type]]] = [
-    (EnvironmentPolicy, [environments.EnvironmentPolicy, environments.EnvironmentPolicyInput]),
+    (
+        EnvironmentPolicy,
+        [environments.EnvironmentPolicy, environments.EnvironmentPolicyInput, documents.EnvironmentPolicyDocument],
+    ),
     (StagePolicy, [stages.StagePolicy, stages.StagePolicyInput, documents.StageDocument]),
     (ServiceSpec, [specs.ServiceSpec, specs.ServiceSpecInput, spec_documents.SpecDocument]),
     (Health, [specs.HealthCheck, specs.HealthCheckInput, spec_documents.HealthCheckDocument]),
@@ -121,7 +124,9 @@ def test_a_policy_survives_the_way_through_each_face() -> None:
     assert documents.policy_to_domain(documents.stage_from_domain(stage)) == POLICY
 
 
-def test_the_policy_of_an_environment_survives_the_way_through_graphql() -> None:
+def test_the_policy_of_an_environment_survives_the_way_through_each_face() -> None:
     shown = environments.policy_from_domain(ENVIRONMENT)
     given = environments.EnvironmentPolicyInput(**dataclasses.asdict(shown))
     assert environments.policy_to_domain(given) == ENVIRONMENT
+    document = documents.environment_policy_from_domain(ENVIRONMENT)
+    assert documents.environment_policy_to_domain(document) == ENVIRONMENT
