@@ -86,8 +86,10 @@ class ServerAddress:
         """Whether requests stay on this machine, where no proxy can be meant."""
         host = urlsplit(self.url).hostname or ""
         with suppress(ValueError):  # a name
-            return ip_address(host).is_loopback
-        return host == "localhost"
+            address = ip_address(host)
+            address = getattr(address, "ipv4_mapped", None) or address
+            return address.is_loopback or address.is_unspecified
+        return host.removesuffix(".") == "localhost"
 
     def http(self, seconds: float = ANSWER_SECONDS, **headers: str) -> "lazy.httpx.Client":
         """Return an HTTP client that waits for an answer for *seconds*.
