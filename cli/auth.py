@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import config
+from cli import config, lazy
 from cli import file as files
 from cli.client import Client, ServerAddress, document
 from cli.command import command, group
@@ -100,6 +100,7 @@ app = group(
     "stageline auth --url https://stageline.example   (and uses that server from now on)",
     "stageline auth --token - < token.txt",
     "stageline auth token --print",
+    "stageline auth link",
     callback=auth,
 )
 
@@ -130,3 +131,25 @@ def token(
         write(found)
         return
     output.answer(document, f"The token for {address} is from {source}. To print it: stageline auth token --print")
+
+
+@command(app, "link", "stageline auth link")
+def link(output: Output) -> None:
+    """Print a link that opens the console, signed in as you. It works once, within 5 minutes."""
+    made = sign_in_link(ServerAddress.known())
+    output.answer(made, made["link"])
+
+
+def sign_in_link(server: ServerAddress) -> dict[str, str]:
+    """Return a new link that opens the console, and when it expires. Its code is behind the #, so no log has it."""
+    if server.token is None:
+        raise NotAuthorized(server.url, known=False)
+    try:
+        with server.http() as http:
+            response = http.post("/graphql/session/link")
+    except (lazy.httpx.HTTPError, lazy.httpx.InvalidURL) as error:
+        raise server.not_reachable(str(error) or type(error).__name__) from error
+    if response.status_code != lazy.httpx.codes.OK:
+        raise server.refusal(response)
+    made = response.json()
+    return {"link": f"{server.url}/#link={made['link']}", "expiresAt": made["expiresAt"]}

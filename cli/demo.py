@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import config, run, scope
+from cli import auth, config, run, scope
 from cli.client import Client
 from cli.config import Config, ContextConfig
 from cli.errors import Failed, Interrupted
@@ -227,8 +227,9 @@ def _show_around(url: str, has_variables: bool) -> None:
         "",
         "Ctrl-C here stops the server and the services.",
         "",
-        "See the order, change it by hand and watch it run, signed in with the demo's token, which ends with it:",
-        f"  {url}/#token={client.server.token}",
+        "See the order, change it by hand and watch it run. The link works once, within 5 minutes;",
+        f"{stageline} auth link prints another:",
+        f"  {auth.sign_in_link(client.server)['link']}",
     ]
     write("\n".join(lines))
 

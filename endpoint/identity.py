@@ -13,6 +13,10 @@ UNKNOWN = "Unknown token: it belongs to another server, or is incomplete."
 REVOKED = "The token was revoked. Ask for another, made with `stageline token create`."
 EXPIRED = "The token has expired. Ask for another, made with `stageline token create`."
 SESSION_UNKNOWN = "Unknown session. Sign in again: POST /graphql/session with a token."
+LINK_UNKNOWN = "Unknown sign-in link: it belongs to another server, or is incomplete."
+LINK_EXPIRED = "The sign-in link has expired. Ask for another: `stageline auth link`."
+LINK_USED = "The sign-in link was used before. Ask for another: `stageline auth link`."
+LINK_ELSEWHERE = "A sign-in link is valid in the server's own page only."
 SESSION_OVER = "The session is over. Sign in again: POST /graphql/session with a token."
 
 

@@ -76,6 +76,12 @@ def app(settings: Settings, url: str) -> Starlette:
         except LogUnavailable as fault:
             raise unavailable(fault) from fault
 
+    async def redeem(code: str, from_: str) -> Identity:
+        try:
+            return await started[0].sessions.redeem(code, from_)
+        except LogUnavailable as fault:
+            raise unavailable(fault) from fault
+
     async def token_holder(request: Request) -> Identity:
         """Return the identity of *request*, for routes that accept a token but no session."""
         return await authenticate(Credentials(request.headers.get("authorization"), client(request.scope)))
@@ -114,12 +120,21 @@ def app(settings: Settings, url: str) -> Starlette:
 
     async def session(request: Request) -> Response:
         if request.method == "POST":
-            holder = await token_holder(request)
+            code = sessions.link_code(request)
+            if code is None:
+                holder = await token_holder(request)
+            else:
+                holder = await redeem(code, client(request.scope))
             admit(request.scope)
             return sessions.sign_in(request, started[0].sessions.open(holder))
         if kept := sessions.cookie(request, settings.origins):
             await started[0].sessions.end(kept, client(request.scope))
         return sessions.sign_out(request)
+
+    async def link(request: Request) -> Response:
+        holder = await token_holder(request)
+        admit(request.scope)
+        return sessions.link(started[0].sessions.link(holder))
 
     page = graphiql.absence() if persisted.refuses else graphiql.page()
     if not settings.keeps_documents:
@@ -132,6 +147,7 @@ def app(settings: Settings, url: str) -> Starlette:
         Route("/health/live", live),
         WebSocketRoute("/graphql", view),
         Route("/graphql/session", session, methods=["POST", "DELETE"]),
+        Route("/graphql/session/link", link, methods=["POST"]),
         Route("/audit/export", export),
         Route("/graphql/logs/{deployment}", download),
         Route("/schemas/pipeline.json", document_schema),

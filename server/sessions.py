@@ -4,13 +4,16 @@ Sessions of browsers, as signed statements that any node accepts and none stores
 A session's statement has its id, the id of its token, and its expiry. The cookie is the statement with a MAC. The
 page's secret is another MAC of the statement, so neither can be computed from the other. Both MAC keys are derived from
 the signing key, which all nodes share. The log has the sessions that ended early.
+
+A sign-in link is a statement of the same kind, with a MAC key of its own. The log has the links that were used, so each
+opens one session, on whichever node.
 """
 
 import hmac
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -18,9 +21,19 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from application.handler import Handler
-from domain.session import LONGEST, SESSIONS, EndSession, SessionEnded, SessionId, decider
-from endpoint.http.session import NewSession
-from endpoint.identity import SESSION_OVER, SESSION_UNKNOWN, Credentials, Identity, Session, Unauthenticated
+from domain.session import LINK, LONGEST, SESSIONS, EndSession, LinkId, SessionEnded, SessionId, UseLink, decider
+from endpoint.http.session import NewLink, NewSession
+from endpoint.identity import (
+    LINK_EXPIRED,
+    LINK_UNKNOWN,
+    LINK_USED,
+    SESSION_OVER,
+    SESSION_UNKNOWN,
+    Credentials,
+    Identity,
+    Session,
+    Unauthenticated,
+)
 from server.auth import Tokens
 from store.log import Author, Origin, RecordedEvent
 
@@ -31,7 +44,7 @@ MAC = 32
 """Length of a MAC (HMAC with SHA-256), in bytes."""
 
 LENGTH = 4 * (STATEMENT.size + MAC) // 3
-"""Length of a cookie, in characters of base64 without padding."""
+"""Length of a cookie and of a link's code, in characters of base64 without padding."""
 
 
 class Sessions:
@@ -40,21 +53,44 @@ class Sessions:
     def __init__(self, handler: Handler, tokens: Tokens, key: Ed25519PrivateKey) -> None:
         self._handler = handler
         self._tokens = tokens
-        self._cookies, self._secrets = (_derive(key, use) for use in (b"cookie", b"secret"))
+        self._cookies, self._secrets, self._links = (_derive(key, use) for use in (b"cookie", b"secret", b"link"))
         self._ended: frozenset[UUID] | None = None  # None if it must be read again
         self._changes = 0
         handler.log.watch(self._on_events, [SessionEnded])
 
     def open(self, identity: Identity) -> NewSession:
-        """Return a new session of *identity*, which came with a token."""
-        longest = datetime.now(UTC) + LONGEST
-        expires_at = longest if identity.expires_at is None else min(longest, identity.expires_at)
-        statement = STATEMENT.pack(uuid4().bytes, identity.token.bytes, int(expires_at.timestamp()))
+        """Return a new session of *identity*, which came with a token or a sign-in link."""
+        statement = _new_statement(identity, LONGEST)
         return NewSession(
             cookie=_text(statement + _mac(self._cookies, statement)),
             secret=_text(_mac(self._secrets, statement)),
             expires_at=_expiry(statement),
         )
+
+    def link(self, identity: Identity) -> NewLink:
+        """Return a new sign-in link of *identity*, which came with a token."""
+        statement = _new_statement(identity, LINK)
+        return NewLink(code=_text(statement + _mac(self._links, statement)), expires_at=_expiry(statement))
+
+    async def redeem(self, code: str, client: str) -> Identity:
+        """Return the identity that a sign-in link stands for, and record its use; raise `Unauthenticated`."""
+        try:
+            return await self._redeem(code, client)
+        except Unauthenticated as refused:
+            self._tokens.throttle.log_failure(client, refused)
+            raise
+
+    async def _redeem(self, code: str, client: str) -> Identity:
+        statement = _verified(code, self._links, LINK_UNKNOWN)
+        id_, token, _ = STATEMENT.unpack(statement)
+        if _expiry(statement) <= datetime.now(UTC):
+            raise Unauthenticated(LINK_EXPIRED)
+        identity = await self._tokens.find_by_id(UUID(bytes=token), client)
+        command = UseLink(link=LinkId(UUID(bytes=id_)), expires_at=_expiry(statement))
+        by = Author(actor=identity.actor, origin=Origin.CONSOLE, token=identity.token)
+        if not (await self._handler.handle(decider, SESSIONS, command, by)).has_changed:
+            raise Unauthenticated(LINK_USED)
+        return identity
 
     async def authenticate(self, credentials: Credentials) -> Identity:
         """Return the identity that the session in *credentials* stands for; raise `Unauthenticated`."""
@@ -65,7 +101,7 @@ class Sessions:
             raise
 
     async def _identity(self, cookie: str, secret: str | None, client: str) -> Identity:
-        statement = self._statement(cookie)
+        statement = _verified(cookie, self._cookies, SESSION_UNKNOWN)
         if secret is not None and not hmac.compare_digest(
             secret.encode(errors="surrogatepass"), self._secret(statement)
         ):
@@ -88,19 +124,6 @@ class Sessions:
         by = Author(actor=identity.actor, origin=Origin.API, token=identity.token)
         await self._handler.handle(decider, SESSIONS, command, by)
 
-    def _statement(self, cookie: str) -> bytes:
-        """Return the statement in *cookie*; raise `Unauthenticated` if its MAC is invalid."""
-        if len(cookie) != LENGTH or not cookie.isascii():
-            raise Unauthenticated(SESSION_UNKNOWN)
-        try:
-            signed = urlsafe_b64decode(cookie)
-        except ValueError as error:
-            raise Unauthenticated(SESSION_UNKNOWN) from error
-        statement, mac = signed[: STATEMENT.size], signed[STATEMENT.size :]
-        if not hmac.compare_digest(mac, _mac(self._cookies, statement)):
-            raise Unauthenticated(SESSION_UNKNOWN)
-        return statement
-
     def _secret(self, statement: bytes) -> bytes:
         return _text(_mac(self._secrets, statement)).encode()
 
@@ -121,6 +144,27 @@ class Sessions:
 def _derive(key: Ed25519PrivateKey, use: bytes) -> bytes:
     """Return the MAC key for one *use*, derived from the signing key (RFC 5869)."""
     return HKDF(SHA256(), MAC, salt=None, info=b"stageline session " + use).derive(key.private_bytes_raw())
+
+
+def _new_statement(identity: Identity, life: timedelta) -> bytes:
+    """Return a statement with a new id, which expires after *life*, and no later than the identity's token."""
+    longest = datetime.now(UTC) + life
+    expires_at = longest if identity.expires_at is None else min(longest, identity.expires_at)
+    return STATEMENT.pack(uuid4().bytes, identity.token.bytes, int(expires_at.timestamp()))
+
+
+def _verified(text: str, key: bytes, unknown: str) -> bytes:
+    """Return the statement in *text*; raise `Unauthenticated` with *unknown* if its MAC is invalid."""
+    if len(text) != LENGTH or not text.isascii():
+        raise Unauthenticated(unknown)
+    try:
+        signed = urlsafe_b64decode(text)
+    except ValueError as error:
+        raise Unauthenticated(unknown) from error
+    statement, mac = signed[: STATEMENT.size], signed[STATEMENT.size :]
+    if not hmac.compare_digest(mac, _mac(key, statement)):
+        raise Unauthenticated(unknown)
+    return statement
 
 
 def _mac(key: bytes, statement: bytes) -> bytes:

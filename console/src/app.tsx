@@ -4,12 +4,15 @@ import { Link, Route, Router, Switch } from "wouter";
 import { Api } from "./api/client";
 import { ApiContext } from "./api/context";
 import { BASE } from "./base";
+import { CommandCenter } from "./command/center";
 import { DeploymentPage } from "./deployment/page";
 import { EnvironmentPage } from "./environment/page";
 import { Home } from "./home/home";
 import { Shell } from "./parts/shell";
 import * as session from "./session/session";
 import { SignIn } from "./session/sign-in";
+import { ViewerProvider } from "./session/viewer";
+import { TokenPage } from "./token/page";
 
 export function App() {
   const now = useSyncExternalStore(session.subscribe, session.current);
@@ -28,10 +31,15 @@ function Console({ secret }: { secret: string }) {
   if (!api) return null;
   return (
     <ApiContext value={api}>
+      <ViewerProvider>
       <Router base={BASE}>
+        <CommandCenter />
         <Switch>
           <Route path="/">
             <Home />
+          </Route>
+          <Route path="/tokens">
+            <TokenPage />
           </Route>
           <Route path="/environments/:environment/:tab?">
             {({ environment, tab }) => <EnvironmentPage key={environment} id={environment} tab={tab ?? "board"} />}
@@ -49,6 +57,7 @@ function Console({ secret }: { secret: string }) {
           </Route>
         </Switch>
       </Router>
+      </ViewerProvider>
     </ApiContext>
   );
 }

@@ -6,6 +6,9 @@ secret. The cookie alone admits GET requests for event streams, which change not
 token everywhere; the secret is sent in the header `Stageline-Session`, or as `session` in the payload of
 `connection_init`. Cookies ignore ports: another program on the same host may receive the cookie, but not the secret.
 
+A sign-in link replaces the token once. `POST /graphql/session/link` with a token returns its code, and the page sends
+it in the header `Stageline-Link`. It is part of no address that a server receives: in a link it stands behind the `#`.
+
 Both count only for pages of the server's own origin and of allowed origins (see `endpoint.http.origin`).
 """
 
@@ -18,13 +21,16 @@ from starlette.responses import JSONResponse, Response
 
 from endpoint.http.origin import is_admitted
 from endpoint.http.representation import prefers_events
-from endpoint.identity import Credentials, client
+from endpoint.identity import LINK_ELSEWHERE, Credentials, Unauthenticated, client
 
 COOKIE = "stageline_session"
 """Name of the cookie; over HTTPS it has the prefix `__Host-`, and the root path as its end."""
 
 HEADER = "stageline-session"
 """Name of the header with the secret."""
+
+LINK_HEADER = "stageline-link"
+"""Name of the header with a sign-in link's code, which a page sends instead of a token."""
 
 PATH = "/graphql"
 """Path that the cookie is sent to, without HTTPS, below the application's root path."""
@@ -35,6 +41,13 @@ class NewSession(Struct, frozen=True):
 
     cookie: str
     secret: str
+    expires_at: datetime
+
+
+class NewLink(Struct, frozen=True):
+    """A new sign-in link: the code that opens one session, until it expires."""
+
+    code: str
     expires_at: datetime
 
 
@@ -53,6 +66,23 @@ def credentials(request: HTTPConnection, origins: Collection[str] = ()) -> Crede
 def cookie(request: HTTPConnection, origins: Collection[str]) -> str | None:
     """Return the session's cookie of *request*, if the page may use it."""
     return request.cookies.get(_name(request)) if is_admitted(request.headers, origins) else None
+
+
+def link(made: NewLink) -> Response:
+    """Return the response with a sign-in link's code."""
+    body = {"expiresAt": made.expires_at.isoformat(), "link": made.code}
+    return JSONResponse(body, headers={"cache-control": "no-store"})
+
+
+def link_code(request: Request) -> str | None:
+    """Return the code of the sign-in link in *request*, None if there is none.
+
+    Raise `Unauthenticated` if the request comes from a page of another origin, also from an allowed one.
+    """
+    code = request.headers.get(LINK_HEADER)
+    if code is not None and not is_admitted(request.headers, ()):
+        raise Unauthenticated(LINK_ELSEWHERE)
+    return code
 
 
 def sign_in(request: Request, session: NewSession) -> Response:

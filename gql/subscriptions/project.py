@@ -1,7 +1,8 @@
-"""Subscriptions of a project: for a page that lists its environments, and for all that happens in them."""
+"""Subscriptions of the projects and of one: for pages that list environments, and for all that happens in them."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Annotated
 from uuid import UUID
 
 import strawberry
@@ -9,14 +10,16 @@ import strawberry
 from domain import project as projects
 from domain.deployment import queue as queues
 from domain.project import EnvironmentId, ProjectId
+from endpoint.execution.selection import names
 from endpoint.streams.mark import NEWEST
 from gql.context import Context, Info
 from gql.contract import cursor as cursors
+from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE, Connection, part
 from gql.contract.cursor import LOSSLESS, AfterEvent
 from gql.contract.newest import RATE, Reading, newest
 from gql.types.chronicle import Chronicle
 from gql.types.event import Event
-from gql.types.project import Project, find, find_ever, project_of
+from gql.types.project import Project, find, find_ever, page, project_of
 from gql.types.ref import ProjectArgument
 from store.log import RecordedEvent
 
@@ -71,6 +74,31 @@ async def follow_project(context: Context, project: ProjectId, after: str | None
 
 @strawberry.type
 class Subscription:
+    @strawberry.subscription(
+        description="The first projects by name, now and after each change of one: it is created, renamed or deleted."
+        f" {RATE}.",
+        metadata=NEWEST,
+    )
+    async def projects(
+        self,
+        info: Info,
+        first: Annotated[
+            int | None,
+            strawberry.argument(description=f"Number of projects, 1 to {MAX_PAGE}; null for {DEFAULT_PAGE}."),
+        ] = None,
+    ) -> AsyncGenerator[Connection[Project], None]:
+        context, slice_ = info.context, part(first, None, None, None)
+        is_counted = "totalCount" in names(info)
+
+        async def read() -> Reading[Connection[Project]]:
+            position = await context.application.log.position()
+            await context.application.projector.wait_for(position)
+            return Reading(value=await page(context, slice_, is_counted=is_counted), position=position, is_final=False)
+
+        async with aclosing(newest(context.application.log, read, stream=projects.CATALOG)) as values:
+            async for value in values:
+                yield value
+
     @strawberry.subscription(
         description="A project, now and after each change of it, of its environments, of their pipelines, queues or"
         f" deployments: select what a page shows of them. {RATE}.",

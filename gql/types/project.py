@@ -19,6 +19,7 @@ from gql.contract import cursor as cursors
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, cut, part
 from gql.contract.node import Node, global_id, uuid_of
 from gql.types.ref import ProjectArgument
+from projections.engine.views import Slice
 from projections.project import ProjectView, projection
 
 PROJECTS = ListName("projects")
@@ -147,6 +148,13 @@ async def _named(
     return connection(page, lambda view: from_view(context, view), of, len(views))
 
 
+async def page(context: Context, slice_: Slice, *, is_counted: bool) -> Connection[Project]:
+    """Return a page of the projects."""
+    found = await context.application.projects.list(slice_)
+    total = len((await _catalog(context)).projects) if is_counted else None
+    return connection(found, lambda view: from_view(context, view), PROJECTS, total)
+
+
 @strawberry.type
 class Query:
     @strawberry.field(description="List all projects by name.")
@@ -165,14 +173,12 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Connection[Project] | None:
-        application = info.context.application
         await info.context.settled()
         info.context.reads(WHOLE)
         if named is not None:
             return await _named(info.context, named, first, after, last, before)
-        page = await application.projects.list(part(first, after, last, before, PROJECTS))
-        total = len((await _catalog(info.context)).projects) if "totalCount" in names(info) else None
-        return connection(page, lambda view: from_view(info.context, view), PROJECTS, total)
+        slice_ = part(first, after, last, before, PROJECTS)
+        return await page(info.context, slice_, is_counted="totalCount" in names(info))
 
     @strawberry.field(description="Return a project. A deleted one is found by its id only.")
     async def project(self, info: Info, id: ProjectArgument) -> Project | None:

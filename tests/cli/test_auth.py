@@ -1,6 +1,7 @@
 import json
 import socket
 
+import httpx
 import pytest
 
 from cli.client import ServerAddress
@@ -164,3 +165,22 @@ def test_a_command_warns_once_of_plain_http(shell: Shell) -> None:
         answer = shell(*words)
         assert answer.code == 3
         assert answer.err.count("Warning: ") == 1
+
+
+def test_a_link_opens_a_session_once(shell: Shell) -> None:
+    made = shell.done("auth", "link", "--json").json
+    assert made.keys() == {"link", "expiresAt"}
+    assert shell.done("auth", "link").out.startswith(f"{shell.server.url}/#link=")
+    code = made["link"].removeprefix(f"{shell.server.url}/#link=")
+    statuses = [
+        httpx.post(f"{shell.server.url}/graphql/session", headers={"stageline-link": code}).status_code
+        for _ in range(2)
+    ]
+    assert statuses == [200, 401]
+
+
+def test_without_a_valid_token_there_is_no_link(shell: Shell) -> None:
+    shell.config.unlink()
+    assert "needs a token" in shell("auth", "link").err
+    shell.setenv("STAGELINE_TOKEN", "wrong")
+    assert "Unknown token" in shell("auth", "link").err

@@ -114,7 +114,7 @@ def test_the_demo_shows_the_way_on_and_stays_until_it_is_stopped(newcomer: Shell
     demo = subprocess.Popen(
         program, env=newcomer.env, cwd=newcomer.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    shown = "\n".join(wait_for_line(demo, "/#token="))  # the console is the last line
+    shown = "\n".join(wait_for_line(demo, "/#link="))  # the console is the last line
     assert "API gateway  http://127.0.0.1:" in shown
     assert len(newcomer.done("deployment", "list", "--json").json["deployments"]) == 1  # by the context that was set
     demo.send_signal(signal.SIGTERM)
@@ -128,7 +128,7 @@ def test_what_a_killed_demo_left_is_ended_by_the_next(newcomer: Shell, tmp_path:
     port = free_port()
     program = [sys.executable, "-c", ALTERED, example, "demo", "--port", port]
     demo = subprocess.Popen(program, env=newcomer.env, cwd=newcomer.home, stdout=subprocess.PIPE, text=True)
-    wait_for_line(demo, "/#token=")  # the console is the last line
+    wait_for_line(demo, "/#link=")  # the console is the last line
     demo.kill()
     finish(demo)
     assert working_in(newcomer.home) != []

@@ -147,6 +147,16 @@ def board(open_page: OpenPage, world: World) -> Page:
     return page
 
 
+def account(page: Page, item: str) -> None:
+    """Choose *item* of the account's menu."""
+    page.locator(".own").get_by_role("button").last.click()
+    page.get_by_role("menuitem", name=item).click()
+
+
+def sign_out(page: Page) -> None:
+    account(page, "Sign out")
+
+
 def column(page: Page, stage: str) -> Locator:
     return page.locator(".column").filter(has=page.get_by_role("heading", name=stage, exact=True))
 

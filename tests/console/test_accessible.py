@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import OpenPage, World, card
+from tests.console.conftest import OpenPage, World, card, sign_out
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.long
@@ -33,6 +33,18 @@ def test_no_page_has_a_serious_issue(open_page: OpenPage, world: World, scheme: 
     page.get_by_role("button", name="Actions for DB").click()
     assert issues(page) == []
     page.keyboard.press("Escape")
+    for key, name in [("?", "Keys"), ("Control+k", "Find anything"), ("a", "New service")]:
+        page.keyboard.press(key)
+        dialog = page.get_by_role("dialog", name=name)
+        expect(dialog).to_be_visible()
+        for summary in dialog.locator("details:not([open]) > summary").all()[::-1]:
+            summary.click()
+        assert issues(page) == []
+        page.keyboard.press("Escape")
+    page.locator("[data-service]").first.focus()
+    page.keyboard.press("F2")
+    assert issues(page) == []
+    page.keyboard.press("Escape")
     for of, item, heading in [("DB", "Edit …", "Edit DB"), ("stage JOB DEFAULT", "Policy …", "Policy of JOB DEFAULT")]:
         page.get_by_role("button", name=f"Actions for {of}").click()
         page.get_by_role("menuitem", name=item).click()
@@ -57,9 +69,28 @@ def test_no_page_has_a_serious_issue(open_page: OpenPage, world: World, scheme: 
         page.goto(f"/environments/{world.id}/{tab}")
         expect(page.get_by_text(text).first).to_be_visible()
         assert issues(page) == []
+    page.goto(f"/environments/{world.id}/history?at=3&with=newest")
+    expect(page.get_by_text("From version")).to_be_visible()
+    assert issues(page) == []
+    page.get_by_role("button", name="Restore …").click()
+    expect(page.get_by_role("list", name="Changes")).to_be_visible()
+    assert issues(page) == []
     page.goto("/environments/none")
     expect(page.get_by_text("There is no such environment.")).to_be_visible()
     assert issues(page) == []
-    page.get_by_role("button", name="Sign out").click()
+    page.goto("/tokens")
+    expect(page.get_by_role("list", name="Tokens").get_by_role("listitem").first).to_be_visible()
+    assert issues(page) == []
+    page.get_by_role("button", name="New token").click()
+    assert issues(page) == []
+    page.get_by_label("Name").fill("x")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_label("Token", exact=True)).to_be_visible()
+    assert issues(page) == []
+    page.get_by_role("button", name="Done").click()
+    page.locator(".own").get_by_role("button").last.click()
+    assert issues(page) == []
+    page.keyboard.press("Escape")
+    sign_out(page)
     expect(page.get_by_label("Access token")).to_be_visible()
     assert issues(page) == []

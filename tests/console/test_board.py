@@ -133,7 +133,7 @@ def test_a_service_is_added_and_skipped(board: Page, world: World) -> None:
     menu(board, f"stage {SECOND}", "Add a service")
     board.get_by_label("Name").fill("Migrations")
     board.get_by_label("Type").select_option("JOB")
-    board.get_by_role("textbox", name="Command").fill("true")
+    board.get_by_role("textbox", name="Command", exact=True).fill("true")
     board.get_by_role("button", name="Add", exact=True).click()
     expect_in(board, "Migrations", SECOND)
     menu(board, "Migrations", "Skip in deployments")
@@ -222,6 +222,7 @@ def test_a_conflict_shows_both_sides_and_lets_one_choose(open_page: OpenPage, wo
     dialog = page.get_by_role("dialog", name="Somebody changed this meanwhile")
     expect(dialog).to_contain_text(f"Moving DB to {LAST}")
     expect(dialog).to_contain_text(THIRD)
+    expect(dialog.get_by_role("button", name="Keep theirs")).to_be_focused()
     assert "DB" in world.order()[THIRD]
     dialog.get_by_role("button", name=choice).click()
     expect(dialog).to_have_count(0)
@@ -290,3 +291,31 @@ def test_an_environment_is_chosen_in_the_header(board: Page, world: World) -> No
     board.get_by_label("Project").select_option("Shop")
     board.get_by_role("link", name="Stageline: all environments").click()
     expect(board.get_by_role("link", name=f"{world.name} never deployed", exact=True)).to_be_visible()
+
+
+def test_a_service_is_renamed_in_its_place(board: Page, world: World) -> None:
+    board.locator("[data-service]").filter(has_text="Backend").focus()
+    board.keyboard.press("F2")
+    board.get_by_label("Name of the service").fill("No")
+    board.keyboard.press("Escape")
+    expect(card(board, "Backend")).to_be_visible()
+    card(board, "Backend").locator(".body").dblclick()
+    board.get_by_label("Name of the service").fill("Back <b>end</b>")
+    board.keyboard.press("Enter")
+    expect(card(board, "Back <b>end</b>")).to_be_visible()
+    assert "Back <b>end</b>" in world.order()[LAST]
+
+
+def test_a_service_is_edited_removed_and_brought_back_by_keyboard(board: Page, world: World) -> None:
+    board.locator("[data-service]").filter(has_text="Backend").focus()
+    board.keyboard.press("Enter")
+    expect(board.get_by_role("dialog", name="Edit Backend")).to_be_visible()
+    board.keyboard.press("Escape")
+    board.locator("[data-service]").filter(has_text="Backend").focus()
+    board.keyboard.press("Delete")
+    board.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(card(board, "Backend")).to_have_count(0)
+    expect(board.get_by_role("button", name="Undo", exact=True)).to_be_visible()
+    board.keyboard.press("u")
+    expect(card(board, "Backend")).to_be_visible()
+    assert "Backend" in world.order()[LAST]

@@ -12,7 +12,13 @@ from server import console
 from tests.forwarding import forwarding
 from tests.gql.stageline import Stageline, served
 
-ADDRESSES = ["/", "/environments/environment_1", "/environments/environment_1/history", "/deployments/deployment_1"]
+ADDRESSES = [
+    "/",
+    "/tokens",
+    "/environments/environment_1",
+    "/environments/environment_1/history",
+    "/deployments/deployment_1",
+]
 PATH = "/team/stageline"
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.console.conftest import World, card
+from tests.console.conftest import World, card, sign_out
 from tests.serving import Serving
 
 pytestmark = pytest.mark.long
@@ -37,7 +37,7 @@ def test_a_person_signs_in_and_out(page: Page, server: Serving) -> None:
     (cookie,) = page.context.cookies(f"{server.url}/graphql")
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/graphql")
     secret = page.evaluate("JSON.parse(sessionStorage['stageline-session']).secret")
-    page.get_by_role("button", name="Sign out").click()
+    sign_out(page)
     expect(page.get_by_label("Access token")).to_be_visible()
     assert page.context.cookies(f"{server.url}/graphql") == []
     assert page.evaluate("sessionStorage.length") == 0
@@ -87,8 +87,43 @@ def test_tabs_share_the_session(page: Page, server: Serving) -> None:
     expect(other.get_by_role("heading", name="Shop")).to_be_visible()
     page.reload()
     expect(page.get_by_role("heading", name="Shop")).to_be_visible()
-    page.get_by_role("button", name="Sign out").click()
+    sign_out(page)
     expect(other.get_by_label("Access token")).to_be_visible()
+
+
+def link(server: Serving) -> str:
+    """A new sign-in link, as the command line prints it."""
+    return server.stageline("auth", "link").stdout.strip()
+
+
+def test_a_link_signs_in_once(page: Page, browser: Browser, server: Serving) -> None:
+    address = link(server)
+    page.goto(address)
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+    assert page.url == f"{server.url}/"
+    code = address.partition("#link=")[2]
+    kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, history.state])")
+    assert code not in kept + page.content()
+    assert code not in server.log.read_text()
+    other = browser.new_context().new_page()
+    other.goto(address)
+    expect(other.get_by_role("alert")).to_contain_text("This link was used before, or has expired.")
+    sign_in(other, server.token)
+    expect(other.get_by_role("heading", name="Shop")).to_be_visible()
+    other.context.close()
+
+
+def test_a_page_of_another_origin_can_not_use_a_link(page: Page, server: Serving) -> None:
+    address = link(server)
+    use = """([url, code]) => fetch(url + "/graphql/session", {
+      method: "POST", credentials: "include", headers: { "stageline-link": code }
+    }).then((answer) => answer.status, () => "failed")"""
+    with attacker() as (port, _):
+        evil = page.context.new_page()
+        evil.goto(f"http://127.0.0.1:{port}/")
+        assert evil.evaluate(use, [server.url, address.partition("#link=")[2]]) == "failed"
+    page.goto(address)  # it is not used up
+    expect(page.get_by_role("heading", name="Shop")).to_be_visible()
 
 
 class Attacker(BaseHTTPRequestHandler):

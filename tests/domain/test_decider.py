@@ -25,7 +25,7 @@ from domain.project import (
     ProjectNameFreed,
     ProjectRenamed,
 )
-from domain.session import SessionEnded, SessionId
+from domain.session import LinkId, LinkUsed, SessionEnded, SessionId
 
 
 def environments(count: int) -> list[Any]:
@@ -59,15 +59,20 @@ def actors(count: int) -> list[Any]:
 
 
 def sessions(count: int) -> list[Any]:
-    """Somebody signs out every minute, of sessions of any age."""
+    """Somebody signs out every minute, of sessions of any age, and somebody uses a link."""
     noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
-    return [
+    ended = [
         SessionEnded(
             session=SessionId(UUID(int=number % (count - 1))),
             expires_at=noon + timedelta(minutes=number * 10 + number * 37 % 720),
         )
         for number in range(count)
     ]
+    used = [
+        LinkUsed(link=LinkId(UUID(int=number)), expires_at=noon + timedelta(seconds=number * 60 + number * 37 % 300))
+        for number in range(count)
+    ]
+    return [event for pair in zip(ended, used, strict=True) for event in pair]
 
 
 LARGE = pytest.mark.parametrize(

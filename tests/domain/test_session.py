@@ -2,7 +2,16 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from domain import session
-from domain.session import LONGEST, EndSession, SessionEnded, SessionId
+from domain.session import (
+    LINK,
+    LONGEST,
+    EndSession,
+    LinkId,
+    LinkUsed,
+    SessionEnded,
+    SessionId,
+    UseLink,
+)
 from tests.domain.given import Given
 
 given = Given(session.decider)
@@ -32,3 +41,22 @@ def test_what_must_have_expired_by_itself_is_no_longer_remembered() -> None:
     assert given(ended, just).state.ended.keys() == {LAPTOP, PHONE}
     later = SessionEnded(session=PHONE, expires_at=NOON + LONGEST)
     assert given(ended, later).state.ended.keys() == {PHONE}
+
+
+def test_a_link_is_used_once() -> None:
+    link = LinkId(UUID(int=3))
+    used = LinkUsed(link=link, expires_at=NOON)
+    state = given(ended).when(UseLink(link=link, expires_at=NOON)).then(used)
+    assert state.links.keys() == {link}
+    assert state.ended.keys() == {LAPTOP}
+    given(used).when(UseLink(link=link, expires_at=NOON)).then()
+
+
+def test_a_used_link_is_remembered_until_it_must_have_expired() -> None:
+    instant = timedelta(microseconds=1)
+    first, second = LinkId(UUID(int=3)), LinkId(UUID(int=4))
+    used = LinkUsed(link=first, expires_at=NOON)
+    just = LinkUsed(link=second, expires_at=NOON + LINK - instant)
+    assert given(used, just).state.links.keys() == {first, second}
+    later = LinkUsed(link=second, expires_at=NOON + LINK)
+    assert given(used, later).state.links.keys() == {second}

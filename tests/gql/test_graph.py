@@ -243,3 +243,22 @@ def test_a_page_of_tokens_follows_one_subscription(environment: Environment) -> 
         assert [each["name"] for each in issued[len(before) :]] == ["followed"]
         stageline.do("revokeToken", token=made["id"])
         assert not opened.receive()["payload"]["data"]["tokens"]["nodes"][-1]["isValid"]
+
+
+def test_a_page_of_projects_follows_one_subscription(environment: Environment) -> None:
+    stageline = environment.stageline
+    with stageline.socket() as opened:
+        opened.subscribe("1", "subscription { projects(first: 500) { totalCount nodes { id name } } }")
+
+        def received() -> set[str]:
+            page = opened.receive()["payload"]["data"]["projects"]
+            assert page["totalCount"] == len(page["nodes"])
+            return {each["name"] for each in page["nodes"]}
+
+        before, name = received(), f"Followed {environment.id}"
+        made = stageline.do("createProject", name=name)
+        assert received() == before | {name}
+        stageline.do("renameProject", project=made["id"], name=f"{name} 2")
+        assert received() == before | {f"{name} 2"}
+        stageline.do("deleteProject", project=made["id"])
+        assert received() == before

@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -11,7 +12,15 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from endpoint.identity import SESSION_OVER, SESSION_UNKNOWN
+from endpoint.identity import (
+    LINK_ELSEWHERE,
+    LINK_EXPIRED,
+    LINK_UNKNOWN,
+    LINK_USED,
+    SESSION_OVER,
+    SESSION_UNKNOWN,
+)
+from server import sessions
 from server.auth import new_token
 from tests import postgres
 from tests.endpoint.test_broadcast import EVENTS
@@ -241,6 +250,86 @@ def test_a_session_of_one_node_is_good_on_the_other_and_signing_out_ends_what_is
             socket.receive()
     assert [why(node, browser.own) for node in nodes] == [SESSION_OVER] * 2
     assert [asked(node, other.own) for node in nodes] == [200, 200]
+
+
+def link(stageline: Stageline, token: str | None = None) -> str:
+    """The code of a new sign-in link."""
+    bearer = {"authorization": f"Bearer {token or stageline.token}"}
+    made = stageline.send("POST", "/graphql/session/link", headers=bearer)
+    assert (made.status_code, made.headers["cache-control"]) == (200, "no-store")
+    left = datetime.fromisoformat(made.json()["expiresAt"]) - datetime.now(UTC)
+    assert timedelta(0) < left <= timedelta(minutes=5)
+    code: str = made.json()["link"]
+    return code
+
+
+def redeemed(stageline: Stageline, code: str, **headers: str) -> tuple[int, str]:
+    """The status of signing in with a link, and the message if it is refused."""
+    answer = stageline.send("POST", "/graphql/session", headers={"stageline-link": code, "authorization": ""} | headers)
+    return answer.status_code, "" if answer.status_code == 200 else answer.json()["errors"][0]["message"]
+
+
+def test_a_link_opens_one_session(stageline: Stageline) -> None:
+    code = link(stageline)
+    made = stageline.send("POST", "/graphql/session", headers={"stageline-link": code, "authorization": ""})
+    browser = Browser(made.headers["set-cookie"].partition(";")[0], made.json()["secret"], datetime.now(UTC))
+    assert asked(stageline, browser.own) == 200
+    assert datetime.fromisoformat(made.json()["expiresAt"]) - datetime.now(UTC) > timedelta(hours=11)
+    before = stageline.position
+    assert redeemed(stageline, code) == (401, LINK_USED)
+    assert stageline.position == before
+    stageline.restart()
+    assert redeemed(stageline, code) == (401, LINK_USED)
+    assert asked(stageline, browser.own) == 200
+
+
+def test_of_many_who_use_a_link_at_once_one_gets_a_session(nodes: tuple[Stageline, Stageline]) -> None:
+    code = link(nodes[0])
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: redeemed(nodes[number % 2], code), range(8)))
+    assert sorted(answers) == [(200, ""), *[(401, LINK_USED)] * 7]
+
+
+def test_a_link_expires(stageline: Stageline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "LINK", timedelta(0))
+    made = stageline.send("POST", "/graphql/session/link", headers={"authorization": f"Bearer {stageline.token}"})
+    assert redeemed(stageline, made.json()["link"]) == (401, LINK_EXPIRED)
+
+
+@pytest.mark.parametrize("origin", ["https://elsewhere.example", "http://127.0.0.1:1", "null"])
+def test_a_page_of_another_origin_can_not_use_a_link(stageline: Stageline, origin: str) -> None:
+    code = link(stageline)
+    assert redeemed(stageline, code, origin=origin) == (401, LINK_ELSEWHERE)
+    assert redeemed(stageline, code, **{"sec-fetch-site": "same-site"}) == (401, LINK_ELSEWHERE)
+    assert redeemed(stageline, code, origin=stageline.url) == (200, "")
+
+
+def test_a_link_ends_with_its_token_and_is_no_cookie_and_no_token(stageline: Stageline) -> None:
+    token, made = issue(stageline)
+    code, spent = link(stageline), link(stageline, token)
+    stageline.do("revokeToken", token=made["id"])
+    assert "The token was revoked" in redeemed(stageline, spent)[1]
+    assert stageline.send(json=ASKED, headers={"authorization": f"Bearer {code}"}).status_code == 401
+    assert why(stageline, {"cookie": f"stageline_session={code}", "stageline-session": code}) == SESSION_UNKNOWN
+    cookie = sign_in(stageline).cookie.partition("=")[2]
+    for wrong in (cookie, code[:-4] + "AAAA", code[:-4], "x", ""):
+        assert redeemed(stageline, wrong) == (401, LINK_UNKNOWN)
+
+
+def test_a_session_makes_no_links(stageline: Stageline) -> None:
+    browser = sign_in(stageline)
+    assert stageline.send("POST", "/graphql/session/link", headers=browser.own).status_code == 401
+
+
+def test_no_log_has_a_link(stageline: Stageline, caplog: pytest.LogCaptureFixture) -> None:
+    code = link(stageline)
+    redeemed(stageline, code)
+    redeemed(stageline, code)
+    assert "used before" in caplog.text
+    assert code not in caplog.text
+    events = stageline.send("GET", "/audit/export", headers={"authorization": f"Bearer {stageline.token}"}).text
+    assert "LinkUsed" in events
+    assert code not in events
 
 
 def test_while_the_database_is_away_who_signs_in_or_out_is_asked_to_come_back(tmp_path: Path) -> None:

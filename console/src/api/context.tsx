@@ -1,7 +1,8 @@
-import { createContext, use, useCallback, useEffect, useState } from "react";
+import { createContext, use, useCallback, useEffect, useState, useSyncExternalStore } from "react";
 import type { AnyVariables, TypedDocumentNode } from "@urql/core";
 
 import { message, type Api } from "./client";
+import * as link from "./link";
 import { share } from "./share";
 
 export const ApiContext = createContext<Api | null>(null);
@@ -57,5 +58,10 @@ export function useQuery<Data, Variables extends AnyVariables>(
     };
   }, [api, document, key, times]);
   const again = useCallback(() => setTimes((n) => n + 1), []);
+  const hasFailed = loaded.state === "failed" && loaded.of === key;
+  const connection = useSyncExternalStore(link.subscribe, link.current).state;
+  useEffect(() => {
+    if (hasFailed && connection === "open") again();
+  }, [hasFailed, connection, again]);
   return [loaded.of === key ? loaded : { state: "loading" }, again];
 }

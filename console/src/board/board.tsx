@@ -1,36 +1,27 @@
 import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
 import { monitorForElements } from "@atlaskit/pragmatic-drag-and-drop/element/adapter";
 import { autoScrollForElements } from "@atlaskit/pragmatic-drag-and-drop-auto-scroll/element";
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore, type KeyboardEvent } from "react";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { Link, useLocation } from "wouter";
 
-import { useApi, useQuery } from "../api/context";
+import { useApi } from "../api/context";
+import { useCommands } from "../command/commands";
 import { DeployButton } from "../deployment/plan";
-import { say, show } from "../parts/notice";
+import { show } from "../parts/notice";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
+import { useViewer } from "../session/viewer";
+import { actionsOf } from "./actions";
 import { Changes, type Conflict } from "./changes";
 import { Column } from "./column";
 import { ConflictDialog } from "./dialogs";
-import { BOARD, CHANGES, EDIT_STAGE, MOVE_SERVICE, MOVE_STAGE, SKIP_SERVICE, UNSKIP_SERVICE, VIEWER } from "./documents";
+import { BOARD, CHANGES } from "./documents";
+import { focusOn, useKeyboard, type Lifted } from "./keyboard";
+import { offers } from "./offers";
 import { OpenDialog, type Open } from "./open-dialog";
-import { consequence } from "./order";
 import { useProgress } from "./progress";
 import { BoardState, type Service, type Stage } from "./state";
 import "./board.css";
-
-/** A service or a stage that the keyboard has lifted, and where it would go. */
-export type Lifted = { service: string; target: string } | { stage: string; target: string };
-
-/** The actions that the parts of the board can ask for. */
-export interface Actions {
-  moveService(service: Service, stage: Stage): void;
-  moveStage(stage: Stage, position: number): void;
-  skip(service: Service, isSkipped: boolean): void;
-  rename(stage: Stage, name: string): Promise<string | null>;
-  open(dialog: Open): void;
-  go(address: string): void;
-}
 
 export function Board({ environment }: { environment: string }) {
   const api = useApi();
@@ -38,7 +29,6 @@ export function Board({ environment }: { environment: string }) {
   const [open, setOpen] = useState<Open | null>(null);
   const [conflict, setConflict] = useState<Conflict | null>(null);
   const [failure, setFailure] = useState<string | null>(null);
-  const [lifted, setLifted] = useState<Lifted | null>(null);
   const [home, setHome] = useState<string | null>(null);
   const [, setTimes] = useState(0);
   const state = useMemo(() => new BoardState(), [environment]);
@@ -49,8 +39,7 @@ export function Board({ environment }: { environment: string }) {
   const pipeline = useSyncExternalStore(state.subscribe, state.current);
   const { progress, newest } = useProgress(environment);
   const [, navigate] = useLocation();
-  const [viewer] = useQuery(VIEWER, {});
-  const me = viewer.data?.viewer?.actor.id;
+  const me = useViewer()?.actor.id;
 
   useEffect(
     () =>
@@ -89,46 +78,7 @@ export function Board({ environment }: { environment: string }) {
     );
   }, [api, environment, changes, isKnown, me]);
 
-  const actions = useMemo<Actions>(
-    () => ({
-      moveService(service, stage) {
-        void changes.send({
-          document: MOVE_SERVICE,
-          variables: { service: service.id, stage: stage.id },
-          wish: `Moving ${service.name} to ${stage.name}`,
-          done: `${service.name} is in stage ${stage.position}, ${stage.name}.`,
-          move: (key) => ({ key, service: service.id, stage: stage.id }),
-        });
-      },
-      moveStage(stage, position) {
-        void changes.send({
-          document: MOVE_STAGE,
-          variables: { stage: stage.id, position },
-          wish: `Moving stage ${stage.name} to position ${position}`,
-          done: `${stage.name} is stage ${position} now.`,
-          move: (key) => ({ key, stage: stage.id, position }),
-        });
-      },
-      skip(service, isSkipped) {
-        void changes.send({
-          document: isSkipped ? SKIP_SERVICE : UNSKIP_SERVICE,
-          variables: { service: service.id },
-          wish: `${isSkipped ? "Skipping" : "No longer skipping"} ${service.name}`,
-          done: `${service.name} ${isSkipped ? "is skipped" : "is no longer skipped"}.`,
-        });
-      },
-      rename: (stage, name) =>
-        changes.send({
-          document: EDIT_STAGE,
-          variables: { stage: stage.id, name },
-          wish: `Renaming stage ${stage.name} to ${name}`,
-          done: `${stage.name} is called ${name} now.`,
-        }),
-      open: setOpen,
-      go: navigate,
-    }),
-    [changes, navigate],
-  );
+  const actions = useMemo(() => actionsOf(changes, setOpen, navigate), [changes, navigate]);
 
   useEffect(() => {
     if (!root.current) return;
@@ -149,79 +99,23 @@ export function Board({ environment }: { environment: string }) {
   }, [actions, state, pipeline === null]);
 
   const allStages = useCallback(() => state.current()?.stages ?? [], [state]);
+  const { lifted, onKeyDown, drop } = useKeyboard(root, allStages, actions);
+  useCommands(() => [
+    ...offers(allStages(), actions, (id) => focusOn(root.current, id)),
+    ...(changes.canUndo ? [{ label: "Undo my last change", group: "Board", key: "u", run: () => void changes.undo() }] : []),
+  ]);
 
   // The element that has the focus is drawn anew when its service changes the stage: the focus follows it.
   const focused = useRef<string>(undefined);
   useLayoutEffect(() => {
-    if (focused.current !== undefined && document.activeElement === document.body) focusOn(focused.current);
+    if (focused.current !== undefined && document.activeElement === document.body) {
+      focusOn(root.current, focused.current);
+    }
   }, [pipeline]);
-
-  function focusOn(id: string) {
-    const element = root.current?.querySelector<HTMLElement>(`[data-service="${id}"], [data-head="${id}"]`);
-    element?.focus();
-    element?.closest(".column")?.scrollIntoView({ inline: "nearest", block: "nearest" });
-  }
 
   if (failure !== null && !pipeline) return <Failed message={failure} />;
   if (!pipeline) return <Loading what="the pipeline" />;
   const { stages } = pipeline;
-
-  function onKeyDown(event: KeyboardEvent) {
-    const element = event.target as HTMLElement;
-    const head = element.dataset["head"];
-    const id = element.dataset["service"];
-    if (head === undefined && id === undefined) return;
-    const at = stages.findIndex((stage) => stage.id === head || stage.services.some((each) => each.id === id));
-    const stage = stages[at];
-    if (!stage) return;
-    const index = stage.services.findIndex((each) => each.id === id);
-    const service = stage.services[index];
-    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    if (lifted) carry(event, step, stage, service);
-    else if (step) {
-      const next = stages[at + step];
-      if (next) focusOn(id === undefined ? next.id : (next.services[Math.min(index, next.services.length - 1)]?.id ?? next.id));
-      event.preventDefault();
-    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-      const next = stage.services[index + (event.key === "ArrowDown" ? 1 : -1)];
-      if (next) focusOn(next.id);
-      else if (event.key === "ArrowUp") focusOn(stage.id);
-      event.preventDefault();
-    } else if (event.key === " ") {
-      setLifted(service ? { service: service.id, target: stage.id } : { stage: stage.id, target: stage.id });
-      say(
-        `${service ? service.name : `Stage ${stage.name}`} lifted from position ${stage.position}. ` +
-          "Left and right choose a place, Enter drops, Escape cancels.",
-      );
-      event.preventDefault();
-    } else if (event.key === "F2" && !service) {
-      element.dispatchEvent(new MouseEvent("dblclick", { bubbles: true }));
-      event.preventDefault();
-    }
-  }
-
-  function carry(event: KeyboardEvent, step: number, stage: Stage, service: Service | undefined) {
-    if (!lifted) return;
-    const chosen = stages.findIndex(({ id }) => id === lifted.target);
-    if (step) {
-      const next = stages[Math.max(0, Math.min(stages.length - 1, chosen + step))]!;
-      setLifted({ ...lifted, target: next.id });
-      const what = service ? ` ${consequence(stages, service, next)}` : "";
-      say(`Position ${next.position} of ${stages.length}: ${next.name}.${what}`);
-      root.current!.querySelector(`[data-column="${next.id}"]`)?.scrollIntoView({ inline: "nearest", block: "nearest" });
-    } else if (event.key === "Enter" || event.key === " ") {
-      const target = stages[chosen];
-      setLifted(null);
-      if (!target || target.id === stage.id) say("Left where it was.");
-      else if (service) actions.moveService(service, target);
-      else actions.moveStage(stage, target.position);
-    } else if (event.key === "Escape" || event.key === "Tab") {
-      setLifted(null);
-      say("Left where it was.");
-      if (event.key === "Tab") return;
-    } else return;
-    event.preventDefault();
-  }
 
   const services = stages.flatMap((stage) => stage.services);
   const entrance = home !== null && document.getElementById(home) ? home : stages[0] ? `head-${stages[0].id}` : null;
@@ -252,7 +146,7 @@ export function Board({ environment }: { environment: string }) {
         </p>
       )}
       <p id="keys" className="said">
-        Arrows walk, Space lifts, Enter drops, Escape cancels, F2 renames a stage.
+        Arrows walk, Space lifts, Enter drops, Escape cancels, F2 renames. Enter edits a service, Delete removes it.
       </p>
       <div
         ref={root}
@@ -268,7 +162,7 @@ export function Board({ environment }: { environment: string }) {
         }}
         onBlur={(event) => {
           if (!event.target.isConnected) return;
-          setLifted(null);
+          if (lifted) drop();
           focused.current = undefined;
         }}
       >

@@ -3,8 +3,9 @@ import { memo, useEffect, useRef, useState } from "react";
 
 import { Menu } from "../parts/menu";
 import { Status } from "../parts/status";
-import type { Actions } from "./board";
+import type { Actions } from "./actions";
 import type { Progress } from "./progress";
+import { Rename } from "./rename";
 import type { Service, Stage } from "./state";
 
 interface Props {
@@ -29,12 +30,14 @@ export const TYPES: Record<string, string> = {
 export const Card = memo(function Card({ service, stage, stages, progress, isLifted, isEntrance, actions }: Props) {
   const card = useRef<HTMLLIElement>(null);
   const [isDragged, setDragged] = useState(false);
+  const [isRenaming, setRenaming] = useState(false);
   const id = `card-${service.id}`;
 
   useEffect(
     () =>
       draggable({
         element: card.current!,
+        canDrag: ({ element }) => !element.querySelector("input"),
         getInitialData: () => ({ service, from: stage.id }),
         onDragStart: () => setDragged(true),
         onDrop: () => setDragged(false),
@@ -51,6 +54,7 @@ export const Card = memo(function Card({ service, stage, stages, progress, isLif
         data-service={service.id}
         aria-describedby="keys"
         tabIndex={isEntrance ? 0 : -1}
+        onDoubleClick={() => setRenaming(true)}
       >
         <bdi className="name" title={service.name}>
           {service.name}
@@ -76,11 +80,23 @@ export const Card = memo(function Card({ service, stage, stages, progress, isLif
           </span>
         )}
       </div>
+      {isRenaming && (
+        <Rename
+          label="Name of the service"
+          name={service.name}
+          save={(name) => {
+            setRenaming(false);
+            document.getElementById(id)?.focus();
+            if (name && name !== service.name) actions.renameService(service, name);
+          }}
+        />
+      )}
       <Menu
         label={`Actions for ${service.name}`}
         tabIndex={isEntrance ? 0 : -1}
         items={() => [
           { label: "Edit …", action: () => actions.open({ dialog: "edit", service }) },
+          { label: "Rename", action: () => setRenaming(true) },
           ...(progress
             ? [
                 {

@@ -3,10 +3,12 @@ import { combine } from "@atlaskit/pragmatic-drag-and-drop/combine";
 import { memo, useEffect, useRef, useState } from "react";
 
 import { Menu } from "../parts/menu";
-import type { Actions, Lifted } from "./board";
+import type { Actions } from "./actions";
 import { Card } from "./card";
+import type { Lifted } from "./keyboard";
 import { consequence } from "./order";
 import type { Progress } from "./progress";
+import { Rename } from "./rename";
 import type { Service, Stage, StagePolicy } from "./state";
 
 interface Props {
@@ -88,11 +90,12 @@ export const Column = memo(function Column({ stage, stages, progress, lifted, en
         </div>
         {isRenaming && (
           <Rename
+            label="Name of the stage"
             name={stage.name}
             save={(name) => {
               setRenaming(false);
               head.current?.focus();
-              if (name && name !== stage.name) void actions.rename(stage, name);
+              if (name && name !== stage.name) actions.renameStage(stage, name);
             }}
           />
         )}
@@ -168,23 +171,4 @@ function Policy({ policy: { concurrency, onFailure, always } }: { policy: StageP
 function carried(stages: Stage[], lifted: Lifted): Service | undefined {
   if ("stage" in lifted) return undefined;
   return stages.flatMap(({ services }) => services).find(({ id }) => id === lifted.service);
-}
-
-function Rename({ name, save }: { name: string; save: (name: string | null) => void }) {
-  const [text, setText] = useState(name);
-  return (
-    <input
-      aria-label="Name of the stage"
-      value={text}
-      autoFocus
-      onFocus={(event) => event.target.select()}
-      onChange={(event) => setText(event.target.value)}
-      onBlur={() => save(null)}
-      onKeyDown={(event) => {
-        event.stopPropagation();
-        if (event.key === "Enter") save(text.trim());
-        else if (event.key === "Escape") save(null);
-      }}
-    />
-  );
 }

@@ -114,7 +114,7 @@ export function ConflictDialog({ conflict, close }: { conflict: Conflict; close:
           >
             Make mine, too
           </button>
-          <button className="primary" autoFocus onClick={close}>
+          <button className="primary" data-first onClick={close}>
             Keep theirs
           </button>
         </div>

@@ -92,12 +92,6 @@ export const SERVICE = graphql(`
   }
 `);
 
-export const VIEWER = graphql(`
-  query Viewer {
-    viewer { actor { id name } canEdit canDeploy }
-  }
-`);
-
 const changed = graphql(`
   fragment Changed on PipelineResult {
     __typename

@@ -7,6 +7,7 @@ import running from "../icons/running.svg";
 import succeeded from "../icons/succeeded.svg";
 import { useNewest } from "../api/context";
 import { Switcher } from "../environment/switcher";
+import { Tabs } from "../environment/tabs";
 import type { ResultOf } from "../graphql";
 import { LogPage } from "../log/page";
 import { say } from "../parts/notice";
@@ -64,16 +65,7 @@ export function DeploymentPage({ id, part }: { id: string; part: string }) {
     <Shell
       title={`${MARKS[deployment.status] ?? ""} #${number} · ${environment.name}`}
       place={<Switcher environment={environment} tab="deployments" />}
-      tabs={
-        <>
-          <Link href={`/environments/${environment.id}`}>Board</Link>
-          <Link href={`/environments/${environment.id}/deployments`} aria-current="true">
-            Deployments
-          </Link>
-          <Link href={`/environments/${environment.id}/history`}>History</Link>
-          <Link href={`/environments/${environment.id}/trends`}>Trends</Link>
-        </>
-      }
+      tabs={<Tabs environment={environment.id} tab="deployments" isBelow />}
     >
       <div className="deployment">
         <Head deployment={deployment} part={part} />

@@ -3,6 +3,7 @@ import { useLocation } from "wouter";
 
 import { message } from "../api/client";
 import { useApi, useQuery } from "../api/context";
+import { useCommands } from "../command/commands";
 import type { ResultOf } from "../graphql";
 import { FormDialog } from "../parts/dialog";
 import { ago, duration } from "../parts/format";
@@ -28,6 +29,9 @@ const ACTIONS = {
 /** A button that shows the plan, and deploys it. */
 export function DeployButton({ environment, isEmpty }: { environment: string; isEmpty: boolean }) {
   const [isOpen, setOpen] = useState(false);
+  useCommands(() =>
+    isEmpty ? [] : [{ label: "Deploy …", group: "Environment", key: "d", run: () => setOpen(true) }],
+  );
   return (
     <>
       <button className="primary" disabled={isEmpty} onClick={() => setOpen(true)}>

@@ -37,7 +37,7 @@ export function Stages({ deployment }: { deployment: Deployment }) {
 }
 
 function Facts({ deployment }: { deployment: Deployment }) {
-  const { action, sourceNumber, requestedBy, requestedAt, pipelineVersion, reason, cancellation, cancelledBy } = deployment;
+  const { action, environment, id, sourceNumber, requestedBy, requestedAt, pipelineVersion, reason, cancellation, cancelledBy } = deployment;
   return (
     <>
       <p className="soft">
@@ -46,8 +46,8 @@ function Facts({ deployment }: { deployment: Deployment }) {
             {ACTIONS[action]} #{sourceNumber}.{" "}
           </strong>
         )}
-        Requested by <bdi>{requestedBy.name ?? requestedBy.id}</bdi> on {moment(requestedAt)}, with version{" "}
-        {pipelineVersion} of the pipeline
+        Requested by <bdi>{requestedBy.name ?? requestedBy.id}</bdi> on {moment(requestedAt)}, with{" "}
+        <Link href={`/environments/${environment.id}/history?at=${id}`}>version {pipelineVersion} of the pipeline</Link>
         {reason && (
           <>
             : “<bdi>{reason}</bdi>”

@@ -7,7 +7,7 @@ export const ENVIRONMENT = graphql(`
 `);
 
 export const SIBLINGS = graphql(`
-  query Siblings($project: ID!) {
-    environments(project: $project, first: 500) { edges { node { id name } } }
+  subscription Siblings($project: ID!) {
+    project(id: $project) { id environments(first: 500) { nodes { id name } } }
   }
 `);

@@ -3,19 +3,13 @@ import { Link } from "wouter";
 import { useQuery } from "../api/context";
 import { Board } from "../board/board";
 import { Deployments } from "../deployment/list";
-import { HistoryList } from "../history/list";
+import { HistoryPage } from "../history/page";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
 import { Trends } from "../trend/page";
 import { ENVIRONMENT } from "./documents";
 import { Switcher } from "./switcher";
-
-const TABS = [
-  { name: "board", title: "Board" },
-  { name: "deployments", title: "Deployments" },
-  { name: "history", title: "History" },
-  { name: "trends", title: "Trends" },
-];
+import { TABS, Tabs } from "./tabs";
 
 export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
   const [loaded, again] = useQuery(ENVIRONMENT, { id });
@@ -37,19 +31,11 @@ export function EnvironmentPage({ id, tab }: { id: string; tab: string }) {
     <Shell
       title={`${title} · ${environment.name}`}
       place={<Switcher environment={environment} tab={tab} />}
-      tabs={TABS.map(({ name, title }) => (
-        <Link
-          key={name}
-          href={name === "board" ? `/environments/${id}` : `/environments/${id}/${name}`}
-          aria-current={name === tab ? "page" : undefined}
-        >
-          {title}
-        </Link>
-      ))}
+      tabs={<Tabs environment={id} tab={tab} />}
     >
       {tab === "board" && <Board environment={id} />}
       {tab === "deployments" && <Deployments environment={id} />}
-      {tab === "history" && <HistoryList environment={id} />}
+      {tab === "history" && <HistoryPage environment={id} />}
       {tab === "trends" && <Trends environment={id} />}
       {title === "Not found" && <p className="empty">There is no such page.</p>}
     </Shell>

@@ -1,6 +1,6 @@
 import { useLocation } from "wouter";
 
-import { useQuery } from "../api/context";
+import { useNewest } from "../api/context";
 import { PROJECTS } from "../home/documents";
 import { SIBLINGS } from "./documents";
 
@@ -12,10 +12,10 @@ interface Props {
 /** Two lists: the project, and the environment in it. */
 export function Switcher({ environment, tab }: Props) {
   const [, navigate] = useLocation();
-  const [projects] = useQuery(PROJECTS, {});
-  const [siblings] = useQuery(SIBLINGS, { project: environment.project.id });
-  const others = named(siblings.data?.environments?.edges, environment);
-  const all = named(projects.data?.projects?.edges, environment.project);
+  const projects = useNewest(PROJECTS, {});
+  const siblings = useNewest(SIBLINGS, { project: environment.project.id });
+  const others = named(siblings.data?.project.environments?.nodes, environment);
+  const all = named(projects.data?.projects.nodes, environment.project);
 
   return (
     <span className="switcher">
@@ -51,8 +51,7 @@ interface Named {
   name: string;
 }
 
-/** Return what *edges* lead to, with *own* even before they are read. */
-function named(edges: { node: Named }[] | undefined, own: Named): Named[] {
-  const nodes = edges?.map(({ node }) => node) ?? [];
+/** Return *nodes* with *own* even before they are read. */
+function named(nodes: Named[] = [], own: Named): Named[] {
   return nodes.some(({ id }) => id === own.id) ? nodes : [own, ...nodes];
 }

@@ -1,15 +1,34 @@
 import { graphql } from "../graphql";
 
 export const PROJECTS = graphql(`
-  query Projects {
-    projects(first: 500) { edges { node { id name } } }
+  subscription Projects {
+    projects(first: 500) { nodes { id name } pageInfo { hasNextPage } }
   }
 `);
 
-export const ENVIRONMENTS = graphql(`
-  query Environments($project: ID!) {
-    environments(project: $project, first: 200) {
-      edges { node { id name latestDeployment { id number status requestedAt finishedAt } } }
+/** The environments of a project with their newest deployments, and again after each change of one. */
+export const PROJECT = graphql(`
+  subscription Project($id: ID!) {
+    project(id: $id) {
+      id
+      name
+      environments(first: 200) {
+        nodes {
+          id
+          name
+          latestDeployment {
+            id
+            number
+            status
+            requestedAt
+            finishedAt
+            requestedBy { id name }
+            progress { done total }
+            currentStage { id name }
+          }
+        }
+        pageInfo { hasNextPage }
+      }
     }
   }
 `);

@@ -5,18 +5,20 @@ import "./dialog.css";
 
 interface Props {
   title: string;
+  className?: string;
   close: () => void;
   children: ReactNode;
 }
 
 /** A modal dialog; the browser keeps the focus in it, and gives it back. */
-export function Dialog({ title, close, children }: Props) {
+export function Dialog({ title, className, close, children }: Props) {
   const element = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useEffect(() => {
     const dialog = element.current!;
     const before = document.activeElement;
     dialog.showModal();
+    dialog.querySelector<HTMLElement>("[data-first]")?.focus(); // React's autoFocus comes before the dialog is open
     return () => {
       dialog.close();
       if (before instanceof HTMLElement && before.isConnected) before.focus();
@@ -25,6 +27,7 @@ export function Dialog({ title, close, children }: Props) {
   return (
     <dialog
       ref={element}
+      className={className}
       aria-labelledby={heading}
       onCancel={(event) => {
         event.preventDefault();
@@ -49,7 +52,7 @@ interface FormProps extends Props {
 
 /** A dialog with a form, which stays open until the server accepts it. */
 export function FormDialog(props: FormProps) {
-  const { title, action, back = "Cancel", isDangerous = false, isDisabled = false, submit, close, children } = props;
+  const { title, action, back = "Cancel", isDangerous = false, isDisabled = false, submit, className, close, children } = props;
   const [refusal, setRefusal] = useState("");
   const [isBusy, setBusy] = useState(false);
 
@@ -63,7 +66,7 @@ export function FormDialog(props: FormProps) {
   }
 
   return (
-    <Dialog title={title} close={close}>
+    <Dialog title={title} className={className} close={close}>
       <form onSubmit={(event) => void send(event)}>
         {children}
         <p role="alert" className="refusal">

@@ -1,11 +1,15 @@
 import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
 
 import * as link from "../api/link";
+import { open } from "../command/center";
 import { signOut } from "../session/session";
-import { moment } from "./format";
+import { useViewer } from "../session/viewer";
+import { duration, moment } from "./format";
+import { Menu } from "./menu";
 import { show } from "./notice";
 import { Notices } from "./notices";
+import * as theme from "./theme";
 import "./shell.css";
 
 interface Props {
@@ -21,11 +25,6 @@ export function Shell({ title, place, tabs, children }: Props) {
     document.title = `${title} · Stageline`;
   }, [title]);
 
-  async function leave() {
-    const refused = await signOut();
-    if (refused) show({ text: refused, isRefusal: true });
-  }
-
   return (
     <div className="shell">
       <header className="bar">
@@ -37,9 +36,17 @@ export function Shell({ title, place, tabs, children }: Props) {
         </Link>
         {place}
         {tabs && <nav aria-label="Views">{tabs}</nav>}
-        <button className="leave" onClick={() => void leave()}>
-          Sign out
-        </button>
+        <span className="own">
+          <button className="find" title="Find anything (Ctrl K)" onClick={() => open("palette")}>
+            <svg viewBox="0 0 16 16" aria-hidden="true">
+              <circle cx="7" cy="7" r="4.5" />
+              <path d="m10.5 10.5 3.5 3.5" />
+            </svg>
+            <span className="said">Find anything</span>
+            <kbd>Ctrl K</kbd>
+          </button>
+          <Account />
+        </span>
       </header>
       <Lost />
       <main>{children}</main>
@@ -48,21 +55,56 @@ export function Shell({ title, place, tabs, children }: Props) {
   );
 }
 
+const THEMES: [theme.Theme, string][] = [
+  ["light", "Light"],
+  ["dark", "Dark"],
+  ["system", "As the system"],
+];
+
+/** Who has signed in, and what concerns this person only. */
+function Account() {
+  const viewer = useViewer();
+  const [, navigate] = useLocation();
+
+  async function leave() {
+    const refused = await signOut();
+    if (refused) show({ text: refused, isRefusal: true });
+  }
+
+  return (
+    <Menu
+      label="Your account"
+      text={viewer ? (viewer.actor.name ?? viewer.actor.id) : "…"}
+      items={() => [
+        { label: "Tokens", action: () => navigate("/tokens") },
+        { label: "Keys", action: () => open("keys") },
+        ...THEMES.map(([each, words], index) => ({
+          label: theme.chosen() === each ? `${words} ✓` : words,
+          group: index === 0 ? "Colours" : undefined,
+          action: () => theme.choose(each),
+        })),
+        { label: "Sign out", group: "Session", action: () => void leave() },
+      ]}
+    />
+  );
+}
+
 /** Says that the connection is lost, and how old the page is. */
 function Lost() {
   const now = useSyncExternalStore(link.subscribe, link.current);
   const since = now.state === "lost" ? now.since : null;
-  const [isLong, setLong] = useState(false);
+  const [age, setAge] = useState(0);
   useEffect(() => {
-    setLong(false);
+    setAge(0);
     if (!since) return;
-    const timer = setTimeout(() => setLong(true), 700); // a short cut mends itself unseen
-    return () => clearTimeout(timer);
+    const timer = setInterval(() => setAge(Date.now() - since.getTime()), 1_000); // a short cut mends itself unseen
+    return () => clearInterval(timer);
   }, [since]);
-  if (!since || !isLong) return null;
+  if (!since || age === 0) return null;
   return (
-    <p role="status" className="lost">
-      Connection lost. You see the state of {moment(since)}. Reconnecting …
+    <p className="lost">
+      <span role="status">Connection lost. You see the state of {moment(since)}.</span>{" "}
+      <span className="age">It is {duration(age)} old.</span> Reconnecting …
     </p>
   );
 }

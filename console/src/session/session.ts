@@ -65,16 +65,19 @@ channel.addEventListener("message", ({ data }: MessageEvent<Message>) => {
 });
 
 /** Open a session with *token*; return why it was refused, or null. */
-export async function signIn(token: string): Promise<string | null> {
-  const headers = { authorization: `Bearer ${token.trim()}` };
+export function signIn(token: string): Promise<string | null> {
+  return open({ authorization: `Bearer ${token.trim()}` }, "The server does not accept this token.");
+}
+
+async function open(headers: Record<string, string>, refused: string): Promise<string | null> {
   let answer: Response;
   try {
     answer = await fetch(URL_, { method: "POST", headers });
   } catch (fault) {
     const isInvalid = fault instanceof TypeError && /header|ByteString|ISO-8859-1/i.test(fault.message);
-    return isInvalid ? "The server does not accept this token." : "The server can’t be reached. Try again.";
+    return isInvalid ? refused : "The server can’t be reached. Try again.";
   }
-  if (answer.status === 401) return "The server does not accept this token.";
+  if (answer.status === 401) return refused;
   if (answer.status === 429) return "Too many attempts. Wait a minute, and try again.";
   if (!answer.ok) return `The server answered ${answer.status}. Try again later.`;
   const opened = (await answer.json()) as Opened;
@@ -97,12 +100,15 @@ export function lose(secret: string): void {
   if (session.state === "in" && session.secret === secret) leave(ENDED);
 }
 
-/** Find the tab's session: that of a link with a token, its own, or another tab's. */
+const USED = "This link was used before, or has expired. Ask for another, or sign in with a token.";
+
+/** Find the tab's session: that of a link with a token or a code, its own, or another tab's. */
 export async function begin(): Promise<void> {
-  const token = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (token) {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const [token, code] = [given.get("token"), given.get("link")];
+  if (token || code) {
     history.replaceState(null, "", location.pathname + location.search); // before anything can read the address
-    const refused = await signIn(token);
+    const refused = token ? await signIn(token) : await open({ "stageline-link": code! }, USED);
     if (refused) leave(refused);
     return;
   }
@@ -113,5 +119,5 @@ export async function begin(): Promise<void> {
 }
 
 addEventListener("hashchange", () => {
-  if (location.hash.startsWith("#token=")) void begin();
+  if (/^#(token|link)=/.test(location.hash)) void begin();
 });

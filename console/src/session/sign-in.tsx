@@ -35,7 +35,8 @@ export function SignIn({ why }: { why: string }) {
           {isBusy ? "Signing in …" : "Sign in"}
         </button>
         <p className="hint">
-          <code>stageline auth token --print</code> prints your token. <code>stageline token create NAME</code> creates
+          <code>stageline auth link</code> prints a link that signs in. <code>stageline auth token --print</code> prints your
+          token. <code>stageline token create NAME</code> creates
           one for somebody else.
         </p>
       </form>

@@ -1,0 +1,32 @@
+import type { Command } from "../command/commands";
+import type { Actions } from "./actions";
+import type { Stage } from "./state";
+
+/** Return what the board offers to the palette, and its keys for the sheet. */
+export function offers(stages: Stage[], actions: Actions, focus: (id: string) => void): Command[] {
+  const group = "Board";
+  const first = stages[0];
+  return [
+    { label: "Policy of the environment …", group, run: () => actions.open({ dialog: "environment" }) },
+    { label: "New stage …", group, key: "n", run: () => actions.open({ dialog: "stage" }) },
+    ...(first
+      ? [{ label: "Add a service …", group, key: "a", run: () => actions.open({ dialog: "service", stage: focused(stages) ?? first }) }]
+      : []),
+    { label: "Walk", group, key: "← ↑ → ↓" },
+    { label: "Lift, then choose a stage and drop", group, key: "Space ← → Enter" },
+    { label: "Put back what is lifted", group, key: "Esc" },
+    { label: "Rename the stage or the service", group, key: "F2" },
+    { label: "Edit the service", group, key: "Enter" },
+    { label: "Remove the service", group, key: "Delete" },
+    ...stages.map(({ id, name }) => ({ label: name, group: "Stages", run: () => focus(id) })),
+    ...stages.flatMap(({ services }) =>
+      services.map(({ id, name }) => ({ label: name, group: "Services", run: () => focus(id) })),
+    ),
+  ];
+}
+
+/** Return the stage that has the focus, or a part of it. */
+function focused(stages: Stage[]): Stage | undefined {
+  const column = document.activeElement?.closest<HTMLElement>("[data-column]")?.dataset["column"];
+  return stages.find(({ id }) => id === column);
+}

@@ -1,0 +1,40 @@
+/** What can be done now: each part of the page offers its commands for as long as it is drawn. */
+import { useEffect, useRef } from "react";
+
+export interface Command {
+  label: string;
+  /** Heading under which the palette and the sheet of keys list it. */
+  group: string;
+  /** A single key that runs it, or the keys in words if it only explains them. */
+  key?: string;
+  /** Missing if a part of the page handles the keys itself. */
+  run?: () => void;
+}
+
+const offers = new Map<object, () => Command[]>();
+
+/** Offer commands while the component is drawn; *list* is called when somebody looks. */
+export function useCommands(list: () => Command[]): void {
+  const newest = useRef(list);
+  newest.current = list;
+  useEffect(() => {
+    const own = {};
+    offers.set(own, () => newest.current());
+    return () => void offers.delete(own);
+  }, []);
+}
+
+export function commands(): Command[] {
+  return [...offers.values()].flatMap((list) => list());
+}
+
+const OFF = "stageline-single-keys";
+
+/** Single keys can be turned off, because speech input would press them (WCAG 2.1.4). */
+export const singleKeys = {
+  areOn: () => localStorage.getItem(OFF) !== "off",
+  turn(isOn: boolean) {
+    if (isOn) localStorage.removeItem(OFF);
+    else localStorage.setItem(OFF, "off");
+  },
+};

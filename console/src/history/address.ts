@@ -1,0 +1,33 @@
+/** The address of the history: its filters, and the moments that it shows. */
+import { useSearchParams } from "wouter";
+
+export const FILTERS = ["text", "actor", "type", "part", "origin", "since", "until"] as const;
+export type Filter = (typeof FILTERS)[number];
+
+/** Moment that the page shows, and the one that it is compared with; nothing stands for the newest and the one before. */
+export type Name = Filter | "at" | "with";
+
+export interface Address {
+  get(name: Name): string;
+  /** Write values; "" removes one. An address that is *kept* gets its own place in the browser's history. */
+  set(values: Partial<Record<Name, string>>, isKept?: boolean): void;
+  /** Return the address with other values, for a link. */
+  with(values: Partial<Record<Name, string>>): string;
+}
+
+export function useAddress(): Address {
+  const [parameters, setParameters] = useSearchParams();
+  function changed(now: URLSearchParams, values: Partial<Record<Name, string>>): URLSearchParams {
+    const next = new URLSearchParams(now);
+    for (const [name, value] of Object.entries(values)) {
+      if (value) next.set(name, value);
+      else next.delete(name);
+    }
+    return next;
+  }
+  return {
+    get: (name) => parameters.get(name) ?? "",
+    set: (values, isKept = false) => setParameters((now) => changed(now, values), { replace: !isKept }),
+    with: (values) => `?${changed(parameters, values)}`,
+  };
+}

@@ -1,0 +1,40 @@
+import { graphql } from "../graphql";
+
+export const TOKENS = graphql(`
+  subscription Tokens {
+    tokens(first: 500) {
+      nodes {
+        id
+        name
+        issuedAt
+        expiresAt
+        revokedAt
+        isValid
+        actor { id name }
+        issuedBy { id name }
+        revokedBy { id name }
+      }
+      pageInfo { hasNextPage }
+    }
+  }
+`);
+
+export const ISSUE = graphql(`
+  mutation IssueToken($name: String!, $hash: String!, $actor: ID, $expiresAt: DateTime, $key: String!) {
+    issueToken(name: $name, hash: $hash, actor: $actor, expiresAt: $expiresAt, idempotencyKey: $key) {
+      __typename
+      ... on TokenPayload { changed }
+      ... on Refusal { message }
+    }
+  }
+`);
+
+export const REVOKE = graphql(`
+  mutation RevokeToken($token: ID!, $key: String!) {
+    revokeToken(token: $token, idempotencyKey: $key) {
+      __typename
+      ... on TokenPayload { changed }
+      ... on Refusal { message }
+    }
+  }
+`);
