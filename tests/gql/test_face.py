@@ -75,6 +75,12 @@ def test_every_face_has_every_field(struct: type[Struct], faces: list[type]) -> 
     assert {face: names for face, names in missing.items() if names} == {}
 
 
+@pytest.mark.parametrize("struct", [ServiceSpec, Health, Backoff, HttpCheck, TcpCheck, Variable])
+def test_every_field_of_a_specification_has_a_name_for_users(struct: type[Struct]) -> None:
+    """Messages and the history say it, and mypy does not miss it."""
+    assert [field.name for field in fields(struct) if "_" in NAMES.get(field.name, field.name)] == []
+
+
 @pytest.mark.parametrize(
     "sample", [ENVIRONMENT, POLICY, BACKOFF, HEALTH, SPEC], ids=lambda sample: type(sample).__name__
 )

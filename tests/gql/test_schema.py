@@ -28,7 +28,7 @@ from gql.contract import refusal
 from gql.document import pipeline
 from gql.document.format import DocumentFormat
 from gql.types.change import PipelineEventType
-from gql.types.deployment import DeploymentOrder
+from gql.types.deployment_list import DeploymentOrder
 from gql.types.environment import EnvironmentOrder
 from gql.types.event import DeploymentEventType, QueueEventType
 from gql.types.instance import PlannedAction
