@@ -184,7 +184,6 @@ class States:
         """
         kept: StreamState[State] = self._states.get(stream) or StreamState(stream, 0, decider.initial)
         if has_asked and self._log.ends_at(stream, kept.version):
-            self.keep(kept)  # as most recently used
             return kept
         events = await self._log.events(stream, after=kept.version)
         if events:

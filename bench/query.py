@@ -2,7 +2,8 @@
 The cost of the pipeline query, compared with other servers: `python -m bench.query`.
 
 Several servers answer the query for a whole pipeline, every field of it, one after the other in each round, at 16
-connections: ours, with its answers kept as bytes and with only the document kept, everything else done each time;
+connections: ours, with its answers kept as bytes and with only the document kept, so that the bytes are made each time
+of what has not changed;
 plain Starlette under the same settings of uvicorn; Apollo Server and mercurius with its JIT on Node, which npm
 installs. Ours and Starlette also answer a dashboard: 20 environments with their newest deployments and the status of
 each service. What is measured is answers in a second, and the CPU time that the server's process takes for each.

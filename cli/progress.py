@@ -26,8 +26,8 @@ CANCELLED = "CANCELLATION_REQUESTED"
 EVENT = """
 fragment EventFields on DeploymentEvent {
   id cursor logPosition version deploymentEventType recordedAt actor { id name } origin reason message
-  stage { id: stageId name } service { id: serviceId name type } phase attempt
-  failureReason waitReason worker cancellation ports
+  stage { id: stageId name } service { id: serviceId name type } phase attempt ports
+  failureReason waitReason worker cancellation
 }
 """
 

@@ -12,7 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from msgspec import DecodeError, ValidationError, convert, json
+from msgspec import DecodeError, ValidationError, json
 
 from cli import lazy
 from cli.errors import Failed, Misused
@@ -40,7 +40,7 @@ class Proof:
 
     def _add(self, name: str, text: bytes, public: bytes) -> None:
         try:
-            head, key = convert(json.decode(text), lazy.head.SignedHead), lazy.head.from_pem(public)
+            head, key = lazy.head.from_json(text), lazy.head.from_pem(public)
         except (DecodeError, ValidationError, ValueError, RecursionError) as error:
             raise Misused(f"Can't read {name} or its key: {error}.") from error
         if not head.is_signed_by(key):

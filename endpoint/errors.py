@@ -47,7 +47,7 @@ class MaskFaults(MaskErrors):
     def _process_errors(self, errors: list[GraphQLError]) -> list[GraphQLError]:  # read from strawberry 0.341.2
         processed = super()._process_errors(errors)
         for error in errors:
-            _clear_tracebacks(error)
+            clear_tracebacks(error)
         return processed
 
     def anonymise_error(self, error: GraphQLError) -> GraphQLError:
@@ -108,7 +108,7 @@ def payload(result: ExecutionResult) -> dict[str, Any]:
     return data | ({"errors": [error.formatted for error in result.errors]} if result.errors else {})
 
 
-def _clear_tracebacks(fault: BaseException | None) -> None:
+def clear_tracebacks(fault: BaseException | None) -> None:
     """Clear the tracebacks of *fault* and its causes: their frames refer to the execution, and it to the errors."""
     seen: set[int] = set()
     while fault is not None and id(fault) not in seen:

@@ -34,7 +34,9 @@ from domain.errors import InvalidArgument
 from domain.pipeline.ref import ServiceId, StageId
 from domain.project import EnvironmentId
 from projections import step as steps
+from projections.engine.pages import RecentPages
 from projections.engine.projection import Projection, Reader
+from projections.engine.projector import Projector
 from projections.engine.replay import Replay
 from projections.engine.views import FIRST, ListPlace, Page, Slice, SortRange, Views
 from projections.step import ServiceView
@@ -52,7 +54,8 @@ MAX_NARROWED = 100
 class DeploymentQuery(Struct, frozen=True, kw_only=True):
     """A query of deployments. Each field narrows it, and any value of a field matches; None matches all.
 
-    *since* and *until* are limits of the time of the request, inclusive.
+    *since* and *until* are limits of the time of the request, inclusive. The newest deployment is the first one, or the
+    last one if *is_ascending*.
     """
 
     statuses: frozenset[Status] | None = None
@@ -60,6 +63,7 @@ class DeploymentQuery(Struct, frozen=True, kw_only=True):
     actors: frozenset[str] | None = None
     since: datetime | None = None
     until: datetime | None = None
+    is_ascending: bool = False
 
     def parents(self, environment: EnvironmentId) -> list[str]:
         """Return the lists of matching deployments; raises `InvalidArgument` if there are too many."""
@@ -271,14 +275,28 @@ DECODED = 8
 """Size of a cached view for each byte of its document, in bytes, with the document."""
 
 
+DeploymentPages = RecentPages[DeploymentSummary]
+
+
+def recent_pages(log: EventLog, projector: Projector) -> DeploymentPages:
+    """Return the cache of pages for `Deployments`."""
+    return RecentPages(log, projector, projection.name, EVENTS, _subjects)
+
+
+def _subjects(recorded: RecordedEvent) -> tuple[UUID, ...]:
+    event = recorded.event  # a planned deployment is a new one of its environment's list
+    return (recorded.stream, event.environment) if isinstance(event, DeploymentPlanned) else (recorded.stream,)
+
+
 class Deployments:
-    """Reads deployments.
+    """Reads deployments; *recent* has the pages without cursors that were read last.
 
     The views of equal documents are cached: a page of 20 deployments of 7 services each is decoded in 0.5 ms or more,
     and found again in 0.05 ms (`bench.query`). `DECODED_BYTES = 0` turns it off.
     """
 
-    def __init__(self, views: Views, log: EventLog) -> None:
+    def __init__(self, views: Views, log: EventLog, recent: DeploymentPages | None = None) -> None:
+        self._recent = recent
         self._decoded: Cache[bytes, DeploymentView] = Cache(DECODED_BYTES)
         self._rows = Reader(views, projection)
         self._replay = Replay(log, projection)
@@ -306,7 +324,17 @@ class Deployments:
     ) -> Sequence[Page[DeploymentSummary]]:
         """Return the same part of the list of each of *environments*; only that of one may have cursors."""
         decode = self._decoder(has_steps)
-        return await self._rows.read_each([str(each) for each in environments], part, decode, is_descending=True)
+
+        async def read() -> Sequence[Page[DeploymentSummary]]:
+            parents = [str(each) for each in environments]
+            return await self._rows.read_each(parents, part, decode, is_descending=True)
+
+        if self._recent is None or part.has_cursor:
+            return await read()
+        key = (tuple(each.int for each in environments), part, has_steps)
+        return await self._recent.get(
+            key, read, lambda pages: (*environments, *(edge.node.id for page in pages for edge in page.edges))
+        )
 
     async def list_narrowed(
         self, environments: Sequence[EnvironmentId], part: Slice, query: DeploymentQuery, *, has_steps: bool = True
@@ -317,7 +345,8 @@ class Deployments:
             until=None if query.until is None else f"{_sort(query.until)}~",
         )
         groups = [query.parents(each) for each in environments]
-        return await self._rows.read_merged(groups, part, self._decoder(has_steps), is_descending=True, within=within)
+        decode = self._decoder(has_steps)
+        return await self._rows.read_merged(groups, part, decode, is_descending=not query.is_ascending, within=within)
 
     def _decoder(self, has_steps: bool) -> Callable[[bytes], DeploymentSummary]:
         return self._decode if has_steps else _summaries.decode

@@ -22,9 +22,11 @@ from domain.pipeline.environment import (
 )
 from domain.pipeline.state import PipelineEvent
 from domain.project import EnvironmentId, ProjectId
+from projections.engine.pages import RecentPages
 from projections.engine.projection import Projection, Reader
+from projections.engine.projector import Projector
 from projections.engine.views import EVERYTHING, FIRST, ListPlace, Page, Slice, SortRange, Views
-from store.log import RecordedEvent
+from store.log import EventLog, RecordedEvent
 
 LAST = "\U0010ffff"
 """Sort after all others with the same prefix."""
@@ -113,10 +115,14 @@ def _list(project: ProjectId | None, is_deleted: bool) -> str:
 
 
 class EnvironmentQuery(Struct, frozen=True, kw_only=True):
-    """A query of environments: those whose name starts with *prefix*, without regard to case; also deleted ones."""
+    """A query of environments: those whose name starts with *prefix*, without regard to case; also deleted ones.
+
+    They are ordered by name, from the last name on if *is_descending*.
+    """
 
     prefix: str = ""
     has_deleted: bool = False
+    is_descending: bool = False
 
     def parents(self, project: ProjectId | None) -> list[str]:
         """Return the lists of matching environments of a project, or of all."""
@@ -129,11 +135,30 @@ EXISTING = EnvironmentQuery()
 projection = Projection("environment", 3, EnvironmentView, key, fold, place, places=places)
 
 
-class Environments:
-    """Reads environments."""
+LISTS = UUID(int=0)
+"""Subject that stands for all lists of environments: which environments they have, in which order."""
 
-    def __init__(self, views: Views) -> None:
+LISTED = (EnvironmentCreated, EnvironmentRenamed, EnvironmentDeleted)
+"""Events that change lists."""
+
+EnvironmentPages = RecentPages[EnvironmentView]
+
+
+def recent_pages(log: EventLog, projector: Projector) -> EnvironmentPages:
+    """Return the cache of pages for `Environments`."""
+    return RecentPages(log, projector, projection.name, EVENTS, _subjects)
+
+
+def _subjects(recorded: RecordedEvent) -> tuple[UUID, ...]:
+    return (recorded.stream, LISTS) if isinstance(recorded.event, LISTED) else (recorded.stream,)
+
+
+class Environments:
+    """Reads environments; *recent* has the pages without cursors that were read last."""
+
+    def __init__(self, views: Views, recent: EnvironmentPages | None = None) -> None:
         self._rows = Reader(views, projection)
+        self._recent = recent
 
     async def get(self, environment: EnvironmentId) -> EnvironmentView | None:
         """Return an environment, also a deleted one, or None."""
@@ -148,12 +173,23 @@ class Environments:
     ) -> Sequence[Page[EnvironmentView]]:
         """Return the same part of the environments of each of *projects* that match *query*; None is all projects.
 
-        They are ordered by name without regard to case. Only that of one project may have cursors.
+        Names are compared without regard to case. Only the part of one project may have cursors.
         """
         prefix = names.key(query.prefix)
         within = SortRange(since=prefix, until=prefix + LAST) if prefix else EVERYTHING
-        groups = [query.parents(each) for each in projects]
-        return await self._rows.read_merged(groups, part, projection.decode, within=within)
+
+        async def read() -> Sequence[Page[EnvironmentView]]:
+            groups = [query.parents(each) for each in projects]
+            return await self._rows.read_merged(
+                groups, part, projection.decode, is_descending=query.is_descending, within=within
+            )
+
+        if self._recent is None or part.has_cursor:
+            return await read()
+        key = (tuple(None if each is None else each.int for each in projects), part, query)
+        return await self._recent.get(
+            key, read, lambda pages: (LISTS, *(edge.node.id for page in pages for edge in page.edges))
+        )
 
     async def list(
         self, project: ProjectId | None, part: Slice = FIRST, query: EnvironmentQuery = EXISTING

@@ -24,11 +24,11 @@ from endpoint.execution.aside import Aside, on_current_loop
 from endpoint.http.backend import Backend
 from endpoint.identity import Identity
 from gql.context import Application, Context
-from projections import standing
+from projections import deployment, environment, standing
 from projections.audit import RunningHash
-from projections.deployment import Deployments
+from projections.deployment import DeploymentPages, Deployments
 from projections.engine.views import ViewsDamaged
-from projections.environment import Environments
+from projections.environment import EnvironmentPages, Environments
 from projections.history import History
 from projections.pipeline import Pipelines
 from projections.project import Projects
@@ -97,10 +97,11 @@ async def running(settings: Settings) -> AsyncIterator[Components]:
         executors: Mapping[Target, Executor] = {Target.PROCESS: processes}
         worker = f"{'local' if settings.database is None else socket.gethostname()}-{ids.new().hex}"
         roster = await stack.enter_async_context(_roster(settings, stores, worker))
-        threaded = _application(stores.elsewhere(), on_current_loop(roster), frozenset(executors), signing_key)
+        pages = _recent_pages(stores)
+        threaded = _application(stores.elsewhere(), on_current_loop(roster), frozenset(executors), signing_key, pages)
         aside = Aside[Context](lambda context: replace(context, application=threaded))
         stack.push_async_callback(aside.stop)
-        application = _application(stores, roster, threaded.targets, signing_key)
+        application = _application(stores, roster, threaded.targets, signing_key, pages)
         await application.profiles.forget_all()
         await projector.start()
         stack.push_async_callback(projector.stop)
@@ -189,8 +190,21 @@ async def _roster(settings: Settings, stores: Stores, worker: str) -> AsyncItera
         await roster.close()
 
 
+class RecentlyRead(Struct, frozen=True):
+    """The pages that were read last, which all threads share."""
+
+    environments: EnvironmentPages
+    deployments: DeploymentPages
+
+
+def _recent_pages(stores: Stores) -> RecentlyRead:
+    return RecentlyRead(
+        environment.recent_pages(stores.log, stores.projector), deployment.recent_pages(stores.log, stores.projector)
+    )
+
+
 def _application(
-    stores: Stores, roster: Roster, targets: frozenset[Target], signing_key: Ed25519PrivateKey
+    stores: Stores, roster: Roster, targets: frozenset[Target], signing_key: Ed25519PrivateKey, pages: RecentlyRead
 ) -> Application:
     log, views = stores.log, stores.views
     handler = Handler(log)
@@ -199,10 +213,10 @@ def _application(
         handler=handler,
         projector=stores.projector,
         projects=Projects(views),
-        environments=Environments(views),
+        environments=Environments(views, pages.environments),
         queues=Queues(views),
         pipelines=Pipelines(log, views),
-        deployments=Deployments(views, log),
+        deployments=Deployments(views, log, pages.deployments),
         history=History(views, log),
         output=stores.output,
         targets=targets,

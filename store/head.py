@@ -50,6 +50,16 @@ class SignedHead(Struct, frozen=True, kw_only=True, rename="camel"):
         return self.key == key_id(key)
 
 
+FORMER = {"position": "logPosition", "at": "signedAt"}
+"""The fields of heads that the first versions signed, and their names now: a kept head is evidence for ever."""
+
+
+def from_json(text: bytes) -> SignedHead:
+    """Return the head in *text*, which may be one of an earlier version; raises msgspec's `DecodeError`."""
+    fields = msgspec.json.decode(text, type=dict[str, object])
+    return msgspec.convert({FORMER.get(name, name): value for name, value in fields.items()}, SignedHead)
+
+
 def key_id(key: Ed25519PublicKey) -> str:
     """Return the id of *key*: the first half of the SHA-256 of its 32 bytes, in hex."""
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:32]

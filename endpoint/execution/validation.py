@@ -29,6 +29,7 @@ from graphql.validation.validate import (
 )
 from graphql.validation.validation_context import VariableUsage, VariableUsageVisitor
 
+from endpoint.errors import clear_tracebacks
 from endpoint.execution.limits import MAX_ERRORS, fragments_of
 
 
@@ -61,7 +62,8 @@ def validation_errors(schema: GraphQLSchema, document: DocumentNode) -> list[Gra
     def add(error: GraphQLError) -> None:
         if len(errors) >= MAX_ERRORS:
             raise ValidationAbortedError("Too many validation errors, error limit reached. Validation aborted.")
-        errors.append(error.with_traceback(None))  # the frames refer to *errors*
+        clear_tracebacks(error)  # the frames refer to *errors*
+        errors.append(error)
 
     types = TypeInfo(schema)
     context = DocumentContext(schema, document, types, add)

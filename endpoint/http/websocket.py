@@ -276,7 +276,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         operation = self.operations.get(operation_id)
         if operation is not None:
             operation.completed = True
-        await super().cleanup_operation(operation_id)
+        if operation is not None and operation.task is None:  # it has ended
+            del self.operations[operation_id]
+        else:
+            await super().cleanup_operation(operation_id)
 
     async def run_operation(self, operation: Operation[RequestContext, None]) -> None:
         try:
@@ -291,6 +294,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         else:
             if not is_completed:
                 await super().run_operation(operation)
+        finally:
+            operation.task = None  # a fault's traceback refers to the operation, and a task to its fault
 
     async def _deliver(self, operation: Operation[RequestContext, None]) -> bool:
         """Deliver a shared subscription to its end; return whether the operation is one."""

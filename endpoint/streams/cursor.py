@@ -16,7 +16,7 @@ Position = Annotated[int, Meta(ge=0, lt=2**53)]
 """A position that every database takes as a number."""
 
 DAMAGED = "it is damaged, or belongs to another list"
-OTHER_ORIGIN = "it belongs to another log; start again without a cursor"
+OTHER_ORIGIN = "it belongs to another list or log; start again without a cursor"
 BEYOND = "it is beyond the end of the log, which was restored from an earlier backup; start again without a cursor"
 
 
@@ -35,6 +35,9 @@ def encode(origin: str, position: int) -> str:
 
 def decode(origin: str, cursor: str) -> int:
     """Return the position of *cursor*; raises `InvalidCursor` for a damaged one and for one of another origin."""
+    name, dot, _ = cursor.partition(".")
+    if dot and name.isidentifier():
+        raise InvalidCursor(f"it is a cursor of the list {name:.50}, not of events or lines")
     try:
         own, position = _parts(cursor)
     except (binascii.Error, ValueError):

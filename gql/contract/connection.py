@@ -105,7 +105,8 @@ class ListName(Struct, frozen=True):
             )
         if owner != self.owner:
             raise InvalidArgument(
-                argument=argument, why=f"it is a cursor of other {name}: use a cursor of the same list and filter"
+                argument=argument,
+                why=f"it is a cursor of other {name}: use a cursor of the same list, filter and order",
             )
         return place
 

@@ -1,4 +1,4 @@
-"""The subscription of a project: for a page that lists its environments."""
+"""Subscriptions of a project: for a page that lists its environments, and for all that happens in them."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -11,8 +11,12 @@ from domain.deployment import queue as queues
 from domain.project import EnvironmentId, ProjectId
 from endpoint.streams.mark import NEWEST
 from gql.context import Context, Info
+from gql.contract import cursor as cursors
+from gql.contract.cursor import LOSSLESS, AfterEvent
 from gql.contract.newest import RATE, Reading, newest
-from gql.types.project import Project, find, project_of
+from gql.types.chronicle import Chronicle
+from gql.types.event import Event
+from gql.types.project import Project, find, find_ever, project_of
 from gql.types.ref import ProjectArgument
 from store.log import RecordedEvent
 
@@ -49,6 +53,22 @@ class ProjectActivity:
         return recorded.stream in self._streams
 
 
+async def follow_project(context: Context, project: ProjectId, after: str | None) -> AsyncGenerator[Event, None]:
+    """Yield all events of the environments of a project after a cursor, until the project is deleted."""
+    log = context.application.log
+    position = await cursors.reached(log, after)
+    version = await log.version(project, position) if position else 0
+    before = (await context.application.handler.states.load_at(projects.decider, project, version)).state
+    if before.is_deleted:
+        return
+    chronicle = Chronicle(context, position, project)
+    for entry in before.environments:
+        await chronicle.open(EnvironmentId(entry.id))
+    async with aclosing(chronicle.events()) as events:
+        async for event in events:
+            yield event
+
+
 @strawberry.type
 class Subscription:
     @strawberry.subscription(
@@ -61,3 +81,17 @@ class Subscription:
         async with aclosing(newest(info.context.application.log, activity.read, activity.concerns)) as values:
             async for value in values:
                 yield value
+
+    @strawberry.subscription(
+        description="All events of a project's environments after a cursor: of their pipelines, their deployments and"
+        " their queues, in one order, also of environments that are created later; completes when the project is"
+        " deleted. No event is left out.",
+        metadata=LOSSLESS,
+    )
+    async def project_events(
+        self, info: Info, project: ProjectArgument, after: AfterEvent = None
+    ) -> AsyncGenerator[Event, None]:
+        own = await find_ever(info.context, project)
+        async with aclosing(follow_project(info.context, own, after)) as events:
+            async for event in events:
+                yield event

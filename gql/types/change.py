@@ -1,24 +1,22 @@
 """Changes of a pipeline: a GraphQL type for each event."""
 
 import enum
-import json
 from collections.abc import Sequence
 from typing import Any, assert_never, get_args
 
 import strawberry
-from strawberry.utils.str_converters import to_camel_case
 
 from domain import pipeline as pipelines
 from domain.pipeline import environment as environments
 from domain.pipeline import service as services
 from domain.pipeline import stage as stages
 from domain.pipeline.state import Pipeline
-from domain.spec import ServiceSpec as DomainSpec
 from domain.spec import ServiceType
 from gql.contract.enum import describe, describe_values, value_name
 from gql.types import spec as specs
 from gql.types.environment import EnvironmentPolicy
 from gql.types.environment import policy_from_domain as policy_of_environment
+from gql.types.field_change import FieldChange, field_changes
 from gql.types.ref import ServiceRef, StageRef, service_ref, stage_ref
 from gql.types.spec import ServiceSpec
 from gql.types.stage import StagePolicy, policy_from_domain
@@ -151,13 +149,6 @@ class ServiceAdded(Change):
 class ServiceRenamed(Change):
     name: str = strawberry.field(description="The new name.")
     previous_name: str = strawberry.field(description="The previous name.")
-
-
-@strawberry.type(description="A changed field of a specification. The values are JSON.")
-class FieldChange:
-    field: str = strawberry.field(description="Name of the field of ServiceSpec.")
-    before: str = strawberry.field(description="The previous value, as JSON.")
-    after: str = strawberry.field(description="The new value, as JSON.")
 
 
 @strawberry.type(description="The specification of a service was changed.")
@@ -313,27 +304,3 @@ def _service_change(before: Pipeline, event: services.ServiceEvent, common: dict
 
 def _stage_ref(stage: stages.Stage) -> StageRef:
     return stage_ref(stage.id, stage.name)
-
-
-def field_changes(before: DomainSpec, after: DomainSpec) -> list[FieldChange]:
-    """Return the fields that differ, with their names and values in GraphQL."""
-    old, new = (strawberry.asdict(specs.from_domain(spec)) for spec in (before, after))
-    return [
-        FieldChange(field=to_camel_case(name), before=_json(old[name]), after=_json(new[name]))
-        for name in old
-        if old[name] != new[name]
-    ]
-
-
-def _json(value: object) -> str:
-    return json.dumps(_with_graphql_names(value), ensure_ascii=False)
-
-
-def _with_graphql_names(value: object) -> object:
-    match value:
-        case dict():
-            return {to_camel_case(name): _with_graphql_names(each) for name, each in value.items()}
-        case list():
-            return [_with_graphql_names(each) for each in value]
-        case _:
-            return value

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import Enum
 from typing import Annotated
 
 import strawberry
@@ -332,6 +333,12 @@ async def merged_requests(context: Context, found: list[Deployment], selected: S
     ]
 
 
+NEWEST = Slice(first=1)
+"""The newest deployment."""
+
+CACHED_PAGE = 500
+"""Size of a deployment in a cached page, in bytes, beside the deployment itself."""
+
 STEPS = frozenset({"stages", "failure", "progress", "currentStage"})
 """The fields that need the steps of a deployment."""
 
@@ -375,19 +382,15 @@ def listed_in(environment: EnvironmentId, query: DeploymentQuery | None = None) 
 
 
 def _cached(context: Context, view: DeploymentSummary, environment: Environment) -> Deployment:
-    """Return the deployment of *view* from the cache, if the view is itself cached.
-
-    Making the objects of 20 deployments of 7 services takes 1 ms (`bench.query`); `SHOWN_BYTES = 0` turns it off.
-    """
+    """Return the deployment of *view* from the cache, if the view is itself cached."""
+    epoch = context.application.log.epoch
     if not isinstance(view, DeploymentView):
-        return convert(view, environment, context.application.log.epoch)
-    cache = context.application.shown
-    known, deployment = cache.get(view.id) or (None, None)
-    if known is not view or deployment is None or deployment.environment != environment:
-        deployment = convert(view, environment, context.application.log.epoch)
-        parts = sum(1 + len(stage.services) for stage in view.stages)
-        cache.put(view.id, (view, deployment), pipelines.CACHED_OBJECT * (1 + parts))
-    return deployment
+        return convert(view, environment, epoch)
+    return context.application.show(view.id, (view, environment), lambda: convert(view, environment, epoch), _size)
+
+
+def _size(deployment: Deployment) -> int:
+    return pipelines.CACHED_OBJECT * (1 + sum(1 + len(stage.services) for stage in deployment.stages))
 
 
 async def _pages(
@@ -396,26 +399,35 @@ async def _pages(
     selected: Selected,
     slice_: Slice,
     query: DeploymentQuery | None = None,
-) -> dict[EnvironmentId, Page[Deployment]]:
+) -> list[Page[Deployment]]:
     """Return the same part of the deployments of each environment, read at once."""
     await context.settled()
     context.reads(WHOLE)
-    owners = {each.key: each for each in environments}
+    keys = [each.key for each in environments]
     has_steps = not STEPS.isdisjoint(selected)
     reader = context.application.deployments
     pages = (
-        await reader.list_each(list(owners), slice_, has_steps=has_steps)
+        await reader.list_each(keys, slice_, has_steps=has_steps)
         if query is None
-        else await reader.list_narrowed(list(owners), slice_, query, has_steps=has_steps)
+        else await reader.list_narrowed(keys, slice_, query, has_steps=has_steps)
     )
-    return {
-        key: Page(
-            edges=tuple(PageEdge(edge.cursor, _cached(context, edge.node, owner)) for edge in page.edges),
-            has_previous=page.has_previous,
-            has_next=page.has_next,
-        )
-        for (key, owner), page in zip(owners.items(), pages, strict=True)
-    }
+
+    def make() -> list[Page[Deployment]]:
+        return [
+            Page(
+                edges=tuple(PageEdge(edge.cursor, _cached(context, edge.node, owner)) for edge in page.edges),
+                has_previous=page.has_previous,
+                has_next=page.has_next,
+            )
+            for owner, page in zip(environments, pages, strict=True)
+        ]
+
+    if query is not None or slice_.has_cursor:
+        return make()
+    key = (tuple(each.int for each in keys), slice_, has_steps)
+    return context.application.show(
+        key, (pages, *environments), make, lambda made: CACHED_PAGE * sum(1 + len(page.edges) for page in made)
+    )
 
 
 @strawberry.input(
@@ -433,10 +445,23 @@ class DeploymentFilter:
 Filter = Annotated[DeploymentFilter | None, strawberry.argument(description="The deployments to list; null for all.")]
 
 
-def _query(given: DeploymentFilter | None) -> DeploymentQuery | None:
-    """Return the query of a filter, None for all; raises `InvalidArgument`."""
+@strawberry.enum(description="An order of deployments.")
+class DeploymentOrder(Enum):
+    NEWEST_FIRST = strawberry.enum_value("newest", description="By the time of the request, the newest first.")
+    OLDEST_FIRST = strawberry.enum_value("oldest", description="By the time of the request, the oldest first.")
+
+
+Order = Annotated[DeploymentOrder, strawberry.argument(description="The order of the list.")]
+
+OLDEST = DeploymentQuery(is_ascending=True)
+"""The query of all deployments, the oldest first."""
+
+
+def _query(given: DeploymentFilter | None, order: DeploymentOrder) -> DeploymentQuery | None:
+    """Return the query of a filter and an order, None for all, the newest first; raises `InvalidArgument`."""
+    is_ascending = order is DeploymentOrder.OLDEST_FIRST
     if given is None:
-        return None
+        return OLDEST if is_ascending else None
     for name in ("statuses", "actions", "actors"):
         check_list(name, getattr(given, name) or ())
     return DeploymentQuery(
@@ -445,6 +470,7 @@ def _query(given: DeploymentFilter | None) -> DeploymentQuery | None:
         actors=None if given.actors is None else frozenset(given.actors),
         since=zoned("since", given.since),
         until=zoned("until", given.until),
+        is_ascending=is_ascending,
     )
 
 
@@ -452,8 +478,8 @@ def _query(given: DeploymentFilter | None) -> DeploymentQuery | None:
 async def latest_deployment(
     context: Context, environments: list[Environment], selected: Selected
 ) -> list[Deployment | None]:
-    pages = await _pages(context, environments, selected, Slice(first=1))
-    return [next((edge.node for edge in pages[each.key].edges), None) for each in environments]
+    pages = await _pages(context, environments, selected, NEWEST)
+    return [page.edges[0].node if page.edges else None for page in pages]
 
 
 @edge(Environment, "The deployments of the environment, newest first.")
@@ -462,17 +488,20 @@ async def deployments(
     environments: list[Environment],
     selected: Selected,
     filter: Filter = None,
+    order_by: Order = DeploymentOrder.NEWEST_FIRST,
     first: First = None,
     after: After = None,
     last: Last = None,
     before: Before = None,
 ) -> list[Connection[Deployment]]:
-    query = _query(filter)
+    query = _query(filter, order_by)
     slices = {part(first, after, last, before, listed_in(each.key, query)) for each in environments}
     (slice_,) = slices  # a cursor belongs to one list
     pages = await _pages(context, environments, selected, slice_, query)
-    made = {key: connection(page, lambda node: node, listed_in(key, query)) for key, page in pages.items()}
-    return [made[each.key] for each in environments]
+    return [
+        connection(page, lambda node: node, listed_in(each.key, query))
+        for each, page in zip(environments, pages, strict=True)
+    ]
 
 
 @edge(Environment, "The deployments that have not ended: the one that runs, then those that wait, in order.")
@@ -599,6 +628,7 @@ class Query:
         info: Info,
         environment: EnvironmentArgument,
         filter: Filter = None,
+        order_by: Order = DeploymentOrder.NEWEST_FIRST,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -607,12 +637,12 @@ class Query:
         owner = await pipeline_view(info.context, environment)
         if owner is None:
             raise EnvironmentNotFound(environment=environment)
-        query = _query(filter)
+        query = _query(filter, order_by)
         key, selected, of = owner.environment, names(info), listed_in(owner.environment, query)
         now = environments.from_view(owner, await project_of(info.context, owner.project))
-        pages = await _pages(info.context, [now], selected, part(first, after, last, before, of), query)
-        total = await _count(info.context, key) if query is None and "totalCount" in selected else None
-        return connection(pages[key], lambda node: node, of, total)
+        (page,) = await _pages(info.context, [now], selected, part(first, after, last, before, of), query)
+        total = await _count(info.context, key) if query in (None, OLDEST) and "totalCount" in selected else None
+        return connection(page, lambda node: node, of, total)
 
     @strawberry.field(description="List the events of a deployment in order.")
     async def deployment_events(

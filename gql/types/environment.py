@@ -1,10 +1,12 @@
 """Environments."""
 
 from datetime import datetime
+from enum import Enum
 from functools import partial
 from typing import Annotated
 
 import strawberry
+from msgspec.structs import replace
 from strawberry import ID, Private
 
 from domain import project as projects
@@ -106,6 +108,9 @@ def from_view(view: EnvironmentView | PipelineView, project: Project) -> Environ
     )
 
 
+CACHED_ENVIRONMENT = 2000
+"""Size of an environment of a cached page, in bytes, with its edge."""
+
 MAX_PREFIX = 100
 """Maximum length of the beginning of a name in a filter, in characters."""
 
@@ -125,15 +130,25 @@ Filter = Annotated[
 ]
 
 
-def _query(given: EnvironmentFilter | None) -> EnvironmentQuery:
-    """Return the query of a filter; raises `InvalidArgument`."""
+@strawberry.enum(description="An order of environments.")
+class EnvironmentOrder(Enum):
+    NAME_ASCENDING = strawberry.enum_value("asc", description="By name, from A to Z, without regard to case.")
+    NAME_DESCENDING = strawberry.enum_value("desc", description="By name, from Z to A, without regard to case.")
+
+
+Order = Annotated[EnvironmentOrder, strawberry.argument(description="The order of the list.")]
+
+
+def _query(given: EnvironmentFilter | None, order: EnvironmentOrder) -> EnvironmentQuery:
+    """Return the query of a filter and an order; raises `InvalidArgument`."""
+    is_descending = order is EnvironmentOrder.NAME_DESCENDING
     if given is None:
-        return EXISTING
+        return EnvironmentQuery(is_descending=is_descending)
     prefix = given.name_prefix or ""
     if len(prefix) > MAX_PREFIX:
         why = f"{len(prefix):,} characters; at most {MAX_PREFIX} are allowed"
         raise InvalidArgument(argument="namePrefix", why=why)
-    return EnvironmentQuery(prefix=prefix, has_deleted=given.include_deleted)
+    return EnvironmentQuery(prefix=prefix, has_deleted=given.include_deleted, is_descending=is_descending)
 
 
 def listed_in(project: ProjectId | None, query: EnvironmentQuery) -> ListName:
@@ -148,6 +163,7 @@ async def environments(
     projects: list[Project],
     selected: Selected,
     filter: Filter = None,
+    order_by: Order = EnvironmentOrder.NAME_ASCENDING,
     first: First = None,
     after: After = None,
     last: Last = None,
@@ -156,14 +172,23 @@ async def environments(
     await context.settled()
     context.reads(WHOLE)
     owners = {project.key: project for project in projects}
-    query = _query(filter)
+    query = _query(filter, order_by)
     slices = {part(first, after, last, before, listed_in(key, query)) for key in owners}
     (slice_,) = slices  # a cursor belongs to one list
     pages = await context.application.environments.list_each(list(owners), slice_, query)
-    found = {
-        owner.id: connection(page, partial(from_view, project=owner), listed_in(key, query))
-        for (key, owner), page in zip(owners.items(), pages, strict=True)
-    }
+
+    def make() -> dict[str, Connection[Environment]]:
+        return {
+            owner.id: connection(page, partial(from_view, project=owner), listed_in(each, query))
+            for (each, owner), page in zip(owners.items(), pages, strict=True)
+        }
+
+    def size(made: dict[str, Connection[Environment]]) -> int:
+        return CACHED_ENVIRONMENT * sum(1 + len(each.edges) for each in made.values())
+
+    key = (tuple(each.int for each in owners), slice_, query)
+    sources = (pages, *owners.values())
+    found = make() if slice_.has_cursor else context.application.show(key, sources, make, size)
     return [found[project.id] for project in projects]
 
 
@@ -211,6 +236,7 @@ class Query:
             ID | None, strawberry.argument(description="Id or name of the project; null for all projects.")
         ] = None,
         filter: Filter = None,
+        order_by: Order = EnvironmentOrder.NAME_ASCENDING,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -220,10 +246,10 @@ class Query:
         await info.context.settled()
         info.context.reads(WHOLE)
         owner = None if project is None else await find_project(info.context, project)
-        query = _query(filter)
+        query = _query(filter, order_by)
         of = listed_in(owner, query)
         page = await application.environments.list(owner, part(first, after, last, before, of), query)
-        is_whole = owner is not None and query == EXISTING
+        is_whole = owner is not None and replace(query, is_descending=False) == EXISTING
         total = await _count(info.context, owner) if owner and is_whole and "totalCount" in names(info) else None
         projects = await projects_of(info.context, {edge.node.project for edge in page.edges})
         return connection(page, lambda view: from_view(view, projects[view.project]), of, total)

@@ -105,17 +105,13 @@ async def pipeline(context: Context, environments: list[Environment], selected: 
 
 
 def _cached(context: Context, view: PipelineView, project: Project) -> Pipeline:
-    """Return the pipeline of *view* from the cache, which is for views that are themselves cached.
+    """Return the pipeline of *view* from the cache, which is for views that are themselves cached."""
+    epoch = context.application.log.epoch
+    return context.application.show(view.environment, (view, project), lambda: convert(view, project, epoch), _size)
 
-    Making the objects of 200 services takes 0.9 ms of an answer (`bench.query`); `SHOWN_BYTES = 0` turns it off.
-    """
-    cache = context.application.shown
-    of, pipeline = cache.get(view.environment) or (None, None)
-    if of is not view or pipeline is None or pipeline.environment.project != project:
-        pipeline = convert(view, project, context.application.log.epoch)
-        services = sum(len(stage.services) for stage in view.pipeline.stages)
-        cache.put(view.environment, (view, pipeline), CACHED_OBJECT * (services + len(view.pipeline.stages)))
-    return pipeline
+
+def _size(pipeline: Pipeline) -> int:
+    return CACHED_OBJECT * sum(1 + len(stage.services) for stage in pipeline.stages)
 
 
 async def versions(

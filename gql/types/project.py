@@ -6,7 +6,7 @@ from typing import Annotated
 
 import strawberry
 from msgspec import Struct
-from strawberry import ID
+from strawberry import ID, Private
 
 from application import project as writing
 from domain import project as projects
@@ -42,12 +42,7 @@ class Project(Node):
     created_at: datetime = strawberry.field(description="When the project was created.")
     cursor: str = strawberry.field(description="A position in the log at which the project has this state.")
 
-    @property
-    def key(self) -> ProjectId:
-        """The id of the project in the log."""
-        found = uuid_of("project", self.id)
-        assert found is not None, "a project has a global id"
-        return ProjectId(found)
+    key: Private[ProjectId]
 
 
 @strawberry.type(
@@ -78,6 +73,7 @@ def from_view(context: Context, view: ProjectView) -> Project:
         is_deleted=view.is_deleted,
         created_at=view.created_at,
         cursor=cursors.of_position(context.application.log.epoch, view.position),
+        key=view.id,
     )
 
 
@@ -103,7 +99,16 @@ async def projects_of(context: Context, wanted: Collection[ProjectId]) -> dict[P
     if len(wanted) == 1:
         return {project: await project_of(context, project) for project in wanted}
     found = await context.application.projects.find(wanted)
-    return {project: from_view(context, found[project]) for project in wanted}
+    return {project: _same(context, from_view(context, found[project])) for project in wanted}
+
+
+def _same(context: Context, project: Project) -> Project:
+    """Return the cached project that equals *project*, which other cached objects are made of."""
+    cache = context.application.shown
+    known: Project | None = cache.get(project.id)
+    if known != project:
+        cache.put(project.id, project, CACHED_PROJECT)
+    return project if known is None or known != project else known
 
 
 async def find(context: Context, ref: str) -> ProjectId:

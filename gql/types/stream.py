@@ -18,6 +18,8 @@ from domain.pipeline.environment import EnvironmentCreated, EnvironmentDeleted
 from domain.project import EnvironmentId
 from gql.context import Context
 from gql.contract import cursor as cursors
+from projections import deployment as deployments
+from projections import environment as environments
 from projections.engine.views import Page, PageEdge, Slice
 from projections.event import DeploymentStory, EventView, PipelineStory
 from store.log import Event, EventLog, RecordedEvent
@@ -30,14 +32,19 @@ class Story(Protocol):
 
 
 class StreamKind(Struct, frozen=True):
-    """A kind of stream: the events that *begin* and *end* it, and the story of the events after a version.
+    """A kind of stream: its *events*, those that *begin* and *end* it, and the story of the events after a version.
 
     *story* gets the first event of the stream, and the version.
     """
 
+    events: frozenset[type[Event]]
     begin: type[Event]
     ends: tuple[type[Event], ...]
     story: Callable[[Context, RecordedEvent, int], Awaitable[Story]]
+
+    def has(self, recorded: RecordedEvent) -> bool:
+        """Return whether *recorded* is an event of a stream of this kind."""
+        return type(recorded.event) in self.events
 
     async def first(self, log: EventLog, stream: UUID, missing: Refused) -> RecordedEvent:
         """Return the first event of *stream*; raises *missing* if it is not a stream of this kind."""
@@ -65,9 +72,12 @@ async def _pipeline_story(context: Context, first: RecordedEvent, version: int) 
 
 
 DEPLOYMENT = StreamKind(
-    DeploymentPlanned, (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled), _deployment_story
+    deployments.EVENTS,
+    DeploymentPlanned,
+    (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled),
+    _deployment_story,
 )
-PIPELINE = StreamKind(EnvironmentCreated, (EnvironmentDeleted,), _pipeline_story)
+PIPELINE = StreamKind(environments.EVENTS, EnvironmentCreated, (EnvironmentDeleted,), _pipeline_story)
 
 
 async def page(context: Context, stream: UUID, kind: StreamKind, slice_: Slice, missing: Refused) -> Page[EventView]:

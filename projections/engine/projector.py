@@ -83,6 +83,9 @@ class Projector:
         self._has_stale = asyncio.Event()
         self._moving = asyncio.Lock()  # held while checkpoints move
         self._waiters: dict[asyncio.Future[None], int] = {}
+        self.position = 0
+        """Last position that every read model contains."""
+
         self._faults: dict[str, str] = {}
         self._logged: set[str] = set()  # faults that were logged since the last recovery
         self._lost = 0  # the last position of events that the log lost
@@ -109,13 +112,13 @@ class Projector:
             if not waiter.done():
                 waiter.set_exception(TimeoutError)
 
-    @property
-    def position(self) -> int:
-        """Last position that every read model contains."""
-        return min((self._position(kind) for kind in self._projections), default=0)
-
     def _position(self, kind: str) -> int:
         return self._live[kind].position if kind in self._live else self._outdated.get(kind, 0)
+
+    def contains(self, kind: str, position: int) -> bool:
+        """Return whether the rows of *kind* are good, and contain the log up to *position*."""
+        checkpoint = self._live.get(kind)
+        return checkpoint is not None and checkpoint.position >= position
 
     async def wait_for(self, position: int, timeout: float = TIMEOUT) -> None:
         """Wait until every read model contains the log up to *position*; raise `ViewsBehind` after *timeout* s.
@@ -229,7 +232,7 @@ class Projector:
                 event.set()
             else:
                 event.clear()
-        position = self.position
+        self.position = position = min(map(self._position, self._projections), default=0)
         for waiter, wanted in self._waiters.items():
             if wanted <= position and not waiter.done():
                 waiter.set_result(None)

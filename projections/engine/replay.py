@@ -106,7 +106,6 @@ class Replay(Generic[View]):
     async def _now(self, stream: UUID, *, has_asked: bool) -> VersionedView[View]:
         found: VersionedView[View] = self._cache.get(stream) or VersionedView()
         if has_asked and self._log.ends_at(stream, found.version):
-            self._put(stream, found)
             return found
         if found.version:
             events = await self._log.read(stream, after=found.version)

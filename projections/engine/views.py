@@ -113,6 +113,11 @@ class Slice(Struct, frozen=True, kw_only=True):
             return self.last
         return PAGE if self.first is None else self.first
 
+    @property
+    def has_cursor(self) -> bool:
+        """Whether it begins or ends at a cursor."""
+        return self.after is not None or self.before is not None
+
 
 FIRST = Slice()
 """The first page of a list."""

@@ -176,7 +176,7 @@ def test_a_download_that_breaks_off_leaves_the_file_as_it_was(
     target = tmp_path / "downloads" / "logs.gz"
     target.parent.mkdir()
     with forwarding(deployed.server.url) as proxy:
-        proxy.breaks = b"/logs/"
+        proxy.breaks = b"/graphql/logs/"
         monkeypatch.setenv("STAGELINE_URL", proxy.origin)
         monkeypatch.setenv("STAGELINE_TOKEN", deployed.server.token)
         words = "deployment", "logs", "1", "-o", str(target)

@@ -35,7 +35,7 @@ def test_a_value_that_is_no_text_is_refused(tmp_path: Path, written: str) -> Non
     assert "env.A is not text: write it in quotes" in caught.value.message
 
 
-@pytest.mark.parametrize("field", ["retries: 010", "ports: [22:22]", "buildTimeout: 12:30", "run: 0755"])
+@pytest.mark.parametrize("field", ["retries: 010", "ports: [22:22]", "buildTimeoutSeconds: 12:30", "runCommand: 0755"])
 def test_a_number_in_base_8_or_60_is_refused(tmp_path: Path, field: str) -> None:
     with pytest.raises(Misused) as caught:
         variables(tmp_path, f"{field}\n")

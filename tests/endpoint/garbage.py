@@ -49,6 +49,7 @@ DOCUMENTS = (
     "{ " + " ".join(f"a{number}: nothing" for number in range(30)) + " }",
     "{ " + "a " * limits.MAX_TOKENS + " }",
     '{ projects(first: "x") @include(if: 1) { edges { node { id } } } deployment(id: [{}]) { id } }',
+    '{ history(filter: {since: "x"}) { edges { cursor } } }',
     "{ a { b ",
     "{ a " * 600,
 )

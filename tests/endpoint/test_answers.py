@@ -2,8 +2,9 @@
 
 import asyncio
 
+from cache.dependent import SUBJECT
 from cache.lru import ENTRY, PART
-from endpoint.execution.answers import OVERHEAD, STREAM, WHOLE, Answer, AnswerCache
+from endpoint.execution.answers import OVERHEAD, WHOLE, Answer, AnswerCache
 from store.log import EventLog
 from store.memory import MemoryLog
 from store.postgres.log import PostgresLog
@@ -64,7 +65,7 @@ async def test_a_cached_answer_is_not_valid_at_a_later_position() -> None:
 
 async def test_the_least_recently_used_answers_are_evicted() -> None:
     body = b"x" * 1000
-    answers = AnswerCache(MemoryLog(), limit=PART * (2 * len(body) + OVERHEAD + STREAM + ENTRY))
+    answers = AnswerCache(MemoryLog(), limit=PART * (2 * len(body) + OVERHEAD + SUBJECT + ENTRY))
     for number in range(PART):
         await kept(answers, str(number), Answer(body), A)
     assert await found(answers, "0") is not None

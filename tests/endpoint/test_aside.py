@@ -408,7 +408,7 @@ async def test_fields_cancelled_before_they_start_leave_no_warning() -> None:
 
     nobody: Any = SimpleNamespace(watched=lambda: None)
     field: Any = SimpleNamespace(key="a"), resolve
-    work = asyncio.create_task(_execute(Call([field, field], {}, is_long=False), nobody, lambda _: b""))
+    work = asyncio.create_task(_execute(Call([field, field], {}, is_long=False), nobody, lambda _: b"", {}, {}))
     await asyncio.sleep(0)  # its fields are about to start
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

@@ -198,7 +198,7 @@ def test_different_documents_and_variables_are_not_shared(environment: Environme
             ("subscription ($id: ID!) { pipelineEvents(environment: $id) { version } }", {}, {"version": 1}),
             ("subscription ($id: ID!) { pipelineEvents(environment: $id) { v: version } }", {}, {"v": 1}),
             (chosen, {"is": False}, {"version": 1}),
-            (chosen, {"is": True}, {"version": 1, "type": "ENVIRONMENT_CREATED"}),
+            (chosen, {"is": True}, {"version": 1, "pipelineEventType": "ENVIRONMENT_CREATED"}),
         ]:
             with environment.stageline.socket() as opened:
                 assert event(next(frames(opened, document, id=environment.id, **variables))) == first
@@ -209,7 +209,7 @@ def test_the_named_one_of_two_operations_is_followed(environment: Environment) -
     subscription A($id: ID!) { pipelineEvents(environment: $id) { version } }
     subscription B($id: ID!) { pipelineEvents(environment: $id) { pipelineEventType } }
     """
-    for name, first in {"A": {"version": 1}, "B": {"type": "ENVIRONMENT_CREATED"}}.items():
+    for name, first in {"A": {"version": 1}, "B": {"pipelineEventType": "ENVIRONMENT_CREATED"}}.items():
         with environment.stageline.socket() as opened:
             payload = {"query": document, "operationName": name, "variables": {"id": environment.id}}
             opened.send({"id": "1", "type": "subscribe", "payload": payload})

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from domain.deployment.state import DeploymentSucceeded
 from endpoint.execution.compiled import compiler
 from endpoint.execution.compiled.query import CompiledQueries
+from endpoint.execution.compiled.walk import Made, Run
 from endpoint.identity import Identity
 from gql.context import Application, Context
 from gql.contract.node import uuid_of
@@ -28,6 +29,8 @@ from tests.gql.documents import CORE, VARIABLES, Selections, value
 from tests.gql.stageline import PATIENCE, document, subject
 
 COMPILED = CompiledQueries(schema)
+NOBODY: Any = None
+"""The context of walks without edges."""
 
 ROOTS = [
     'project(id: "{project}")',
@@ -64,7 +67,7 @@ def _document(data: st.DataObject, roots: list[str], *, has_edges: bool = False)
 @settings(
     max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
-def test_a_compiled_document_gives_the_same_answer_as_graphql_core_for_any_values(data: st.DataObject) -> None:
+async def test_a_compiled_document_gives_the_same_answer_as_graphql_core_for_any_values(data: st.DataObject) -> None:
     text = _document(data, [root.format(project="x", environment="x", deployment="x") for root in ROOTS])
     document = parse(text)
     operation = get_operation_ast(document)
@@ -75,8 +78,13 @@ def test_a_compiled_document_gives_the_same_answer_as_graphql_core_for_any_value
     assert isinstance(reference, ExecutionResult)
     assert reference.errors is None
 
-    made = {root.key: root.make(values[root.key]) for root in roots}
-    assert msgspec.json.encode(made) == msgspec.json.encode(reference.data)
+    before: dict[object, Made] = {}
+    for _ in range(2):  # the second answer is made of the parts of the first
+        after: dict[object, Made] = {}
+        run = Run(NOBODY, {}, before, after)
+        made = {root.key: (await root.walk(run, [values[root.key]]))[0] for root in roots}
+        assert msgspec.json.encode(made) == msgspec.json.encode(reference.data)
+        before = after
 
 
 def _giving(values: dict[str, Any]) -> GraphQLSchema:
@@ -120,10 +128,11 @@ class Real:
         assert result.data is not None
         return result.data
 
-    def compiled(self, text: str) -> dict[str, Any]:
+    def compiled(self, text: str, variables: dict[str, Any] = VARIABLES) -> dict[str, Any]:
         assert COMPILED.find(text, None) or COMPILED.find(text, None)
         position = self.context.application.log.position
-        made = self.loop.run_until_complete(COMPILED.answer(text, None, VARIABLES, replace(self.context), position))
+        context = replace(self.context, varies=False)
+        made = self.loop.run_until_complete(COMPILED.answer(text, None, variables, context, position))
         assert made is not None
         data: dict[str, Any] = msgspec.json.decode(made)
         return data
@@ -181,3 +190,45 @@ def test_a_walk_along_edges_gives_the_same_bytes(real: Real) -> None:
     (edge,) = project["environments"]["edges"]
     assert edge["node"]["latestDeployment"]["number"] == 1
     assert msgspec.json.encode(compiled) == msgspec.json.encode(real.executed(BOARD, VARIABLES))
+
+
+KEPT = """
+{ projects(first: 5) { nodes {
+  name environments(first: 9) { totalCount nodes {
+    name pipeline { version stages { name services { name isSkipped } } }
+    latestDeployment { number status stages { services { name status } } } queue { number }
+  } }
+} } }
+"""
+
+
+def test_an_answer_after_a_change_is_made_of_the_unchanged_parts_and_of_the_changes(real: Real) -> None:
+    other = real.mutate("createEnvironment", project=real.ids["project"], name="Other")["environment"]["id"]
+    changes: list[tuple[str, dict[str, object]]] = [
+        ("editEnvironment", {"environment": other, "name": "Another"}),
+        ("unskipService", {"environment": real.ids["environment"], "service": "api"}),
+        ("addService", {"environment": other, "name": "web", "type": "JOB", "spec": {"runCommand": "true"}}),
+        ("deploy", {"environment": other}),
+        ("createEnvironment", {"project": real.ids["project"], "name": "A third"}),
+        ("deleteEnvironment", {"environment": real.ids["environment"]}),
+    ]
+    answers = []
+    for field, arguments in [("editStage", {"environment": other, "stage": "JOB DEFAULT", "name": "Jobs"}), *changes]:
+        answers.append(real.compiled(KEPT, {}))
+        assert real.compiled(KEPT, {}) == real.executed(KEPT, {})
+        changed = real.mutate(field, **arguments)
+        if field == "deploy":
+            application = real.context.application
+            real.loop.run_until_complete(asyncio.wait_for(_over(application, changed["id"]), PATIENCE))
+        assert msgspec.json.encode(real.compiled(KEPT, {})) == msgspec.json.encode(real.executed(KEPT, {}))
+    assert len({msgspec.json.encode(each) for each in answers}) == len(answers)
+    assert 0 < COMPILED.parts.weight <= COMPILED.parts.limit
+
+
+def test_personal_data_is_no_part_that_is_kept(real: Real) -> None:
+    text = "{ projects(first: 1) { nodes { history(first: 1) { nodes { actor { id name } } } } } }"
+    before = len(COMPILED.parts)
+    real.compiled(text, {})
+    assert len(COMPILED.parts) == before
+    real.compiled(text.replace("name", ""), {})
+    assert len(COMPILED.parts) == before + 1

@@ -37,7 +37,7 @@ async ([url, token, query, environment]) => {
   window.opened = 0;
   window.source = source;
   source.addEventListener("open", () => (window.opened += 1));
-  source.addEventListener("next", ({ data }) => window.seen.push(JSON.parse(data).data.pipelineEvents.position));
+  source.addEventListener("next", ({ data }) => window.seen.push(JSON.parse(data).data.pipelineEvents.logPosition));
   source.addEventListener("complete", () => source.close());
 }
 """

@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 from weakref import ref
 
 import pytest
@@ -24,6 +25,7 @@ from endpoint.execution.compiled import dropped as dropping
 from endpoint.execution.compiled import query as compiled
 from endpoint.execution.compiled.dropped import dropped
 from endpoint.execution.compiled.query import CompiledQueries, CompiledQuery
+from endpoint.execution.compiled.walk import Run
 from endpoint.execution.documents import ParsedDocument
 from endpoint.execution.holding import Holding, TooManyOpen
 from endpoint.execution.persisted import PersistedDocuments, sha256
@@ -276,14 +278,15 @@ def test_dropped_compiled_documents_are_collected_before_they_are_many(
 
 
 @pytest.mark.usefixtures("no_collections")
-def test_a_dropped_type_that_is_in_use_goes_on_working() -> None:
+async def test_a_dropped_type_that_is_in_use_goes_on_working() -> None:
     query = compiled_query(EVERY_KIND)
     (cursor, *_) = query.roots(()) or ()
+    nobody: Any = None
     dropped.add(query.types)
     dropped.collect()
-    assert cursor.make("c") == "c"
+    assert await cursor.walk(Run(nobody, {}, {}, {}), ["c"]) == ["c"]
     gc.collect()
-    assert cursor.make("c") == "c"
+    assert await cursor.walk(Run(nobody, {}, {}, {}), ["c"]) == ["c"]
 
 
 def test_documents_that_clients_register_are_bounded_in_bytes() -> None:

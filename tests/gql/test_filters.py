@@ -71,7 +71,8 @@ def test_a_cursor_of_another_filter_is_refused(environment: Environment) -> None
     for other in (None, {"statuses": ["FAILED"]}, {"statuses": ["SUCCEEDED"], "actors": ["admin"]}):
         assert _refused(environment, DEPLOYMENTS, id=environment.id, filter=other, after=after) == {
             "code": "INVALID_ARGUMENT",
-            "message": "Invalid after: it is a cursor of other deployments: use a cursor of the same list and filter.",
+            "message": "Invalid after: it is a cursor of other deployments: use a cursor of the same list, filter and"
+            " order.",
         }
 
 
@@ -108,4 +109,57 @@ def test_limits_of_filters_are_named(environment: Environment) -> None:
     )
     after = environment.stageline.execute(ENVIRONMENTS, first=1)["environments"]["pageInfo"]["endCursor"]
     refused = _refused(environment, ENVIRONMENTS, filter={"includeDeleted": True}, after=after)
-    assert refused["message"].endswith("use a cursor of the same list and filter.")
+    assert refused["message"].endswith("use a cursor of the same list, filter and order.")
+
+
+ORDERED = """
+query ($id: ID!, $project: ID!, $runs: DeploymentOrder!, $names: EnvironmentOrder!, $first: Int, $last: Int) {
+  deployments(environment: $id, orderBy: $runs, first: $first, last: $last) {
+    nodes { number } totalCount pageInfo { endCursor hasNextPage hasPreviousPage }
+  }
+  environments(project: $project, orderBy: $names, first: $first, last: $last) {
+    nodes { name } totalCount pageInfo { endCursor hasNextPage hasPreviousPage }
+  }
+  project(id: $project) { environments(orderBy: $names, first: $first, last: $last) { nodes { name } } }
+  environment(id: $id) {
+    deployments(orderBy: $runs, first: $first, last: $last, filter: { actions: [DEPLOY] }) { nodes { number } }
+  }
+}
+"""
+
+
+def test_deployments_and_environments_are_listed_in_either_order(environment: Environment) -> None:
+    environment.add("job")
+    for _ in range(3):
+        environment.end(environment.do("deploy"))
+    for name in ("alpha", "Zeta"):
+        environment.stageline.do("createEnvironment", project=environment.project, name=name)
+
+    def ask(runs: str, names: str, **part: int) -> Data:
+        of = {"id": environment.id, "project": environment.project}
+        return environment.stageline.execute(ORDERED, **of, runs=runs, names=names, **part)
+
+    def nodes(answer: Data) -> tuple[list[int], list[str]]:
+        assert answer["environment"]["deployments"]["nodes"] == answer["deployments"]["nodes"]
+        assert answer["project"]["environments"]["nodes"] == answer["environments"]["nodes"]
+        numbers = [each["number"] for each in answer["deployments"]["nodes"]]
+        return numbers, [each["name"] for each in answer["environments"]["nodes"]]
+
+    usual, other = ("NEWEST_FIRST", "NAME_ASCENDING"), ("OLDEST_FIRST", "NAME_DESCENDING")
+    assert nodes(ask(*usual)) == ([3, 2, 1], ["alpha", "Production", "Zeta"])
+    assert nodes(ask(*other)) == ([1, 2, 3], ["Zeta", "Production", "alpha"])
+    assert nodes(ask(*other, first=2)) == ([1, 2], ["Zeta", "Production"])
+    assert nodes(ask(*other, last=1)) == ([3], ["alpha"])
+    page = ask(*other, first=2)
+    for field in ("deployments", "environments"):
+        assert (page[field]["totalCount"], page[field]["pageInfo"]["hasNextPage"]) == (3, True)
+    after = page["deployments"]["pageInfo"]["endCursor"]
+    asked = """
+        query ($id: ID!, $runs: DeploymentOrder!, $after: String) {
+          deployments(environment: $id, orderBy: $runs, after: $after) { nodes { number } }
+        }
+    """
+    rest = environment.stageline.execute(asked, id=environment.id, runs=other[0], after=after)["deployments"]["nodes"]
+    assert rest == [{"number": 3}]
+    refused = _refused(environment, asked, id=environment.id, runs=usual[0], after=after)
+    assert refused["message"].endswith("use a cursor of the same list, filter and order.")

@@ -2,12 +2,13 @@
 
 import json
 from copy import deepcopy
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 
+from gql.subscriptions.pipeline import MAX_CHANGES
 from tests.gql.environment import Environment, snapshot
-from tests.gql.stageline import Data
+from tests.gql.stageline import PATIENCE, Data
 from tests.gql.test_pipeline import _story
 
 
@@ -94,15 +95,77 @@ def test_an_event_is_the_same_wherever_it_is_met(environment: Environment) -> No
     assert environment.stageline.node("PipelineEvent", listed[3]["id"]) == listed[3] | {"__typename": "PipelineEvent"}
 
 
+CHANGES = """
+subscription ($environment: ID!, $after: String) {
+  pipelineChanges(environment: $environment, after: $after) {
+    cursor version
+    pipeline { id version stages { id name services { id name type isSkipped } } }
+    changes {
+      version message recordedAt actor { id }
+      change {
+        __typename service { serviceId name }
+        ... on ServiceMoved { fromStage { stageId name } toStage { stageId name } positionInStage }
+      }
+    }
+  }
+}
+"""
+
+
 def test_a_move_among_a_thousand_services_sends_less_than_two_kilobytes(environment: Environment) -> None:
-    """The event with all its fields: a client folds it, and needs no whole pipeline."""
     some = [{"name": f"job {number}", "type": "JOB", "spec": {"runCommand": "true"}} for number in range(1000)]
     stages = [{"name": "Jobs", "services": some}, {"name": "Later", "services": []}]
     pipeline = environment.do("applyPipeline", document=json.dumps({"stages": stages}))
-    environment.do("moveService", service="job 500", stage="Later")
-    (event,) = islice(
-        environment.stageline.follow("pipelineEvents", environment=environment.id, after=pipeline["cursor"]), 1
-    )
-    assert event["change"]["__typename"] == "ServiceMoved"
-    sizes = [len(json.dumps(each, ensure_ascii=False).encode()) for each in (event, pipeline)]
-    assert sizes[0] < 2000 < 100_000 < sizes[1]
+    with environment.stageline.socket() as socket:
+        socket.subscribe("1", CHANGES, environment=environment.id)
+        first = str(socket.connection.recv(PATIENCE))
+        assert len(json.loads(first)["payload"]["data"]["pipelineChanges"]["pipeline"]["stages"][0]["services"]) == 1000
+        moved = environment.do("moveService", service="job 500", stage="Later")
+        frame = str(socket.connection.recv(PATIENCE))
+    assert len(frame.encode()) < 2000 < 90_000 < len(first.encode())
+    sent = json.loads(frame)["payload"]["data"]["pipelineChanges"]
+    assert (sent["version"], sent["pipeline"]) == (moved["version"], None)
+    assert [each["message"] for each in sent["changes"]] == ["job 500 moved from Jobs to Later"]
+    # The event with all its fields is no larger, also where each event is followed.
+    follow = environment.stageline.follow("pipelineEvents", environment=environment.id, after=pipeline["cursor"])
+    (event,) = islice(follow, 1)
+    assert len(json.dumps(event, ensure_ascii=False).encode()) < 2000
+
+
+def test_a_pipeline_is_sent_once_and_then_its_changes(environment: Environment) -> None:
+    following = environment.stageline.follow("pipelineChanges", environment=environment.id)
+    first = next(following)
+    assert (first["pipeline"], first["changes"]) == (environment.pipeline, [])
+    _story(environment)  # the environment is deleted in the end
+    sent = [first, *following]
+    folded = snapshot(first["pipeline"])
+    for each in sent[1:]:
+        assert each["pipeline"] is None
+        for event in each["changes"]:
+            folded = fold(folded, event)
+        assert (folded["version"], folded["cursor"]) == (each["version"], each["cursor"])
+    assert folded == snapshot(environment.pipeline)
+    for each, later in pairwise(sent):  # from every cursor come the rest
+        rest = list(environment.stageline.follow("pipelineChanges", environment=environment.id, after=each["cursor"]))
+        assert all(one["pipeline"] is None for one in rest)
+        assert next(event for one in rest for event in one["changes"]) == later["changes"][0]
+        assert rest[-1]["version"] == sent[-1]["version"]
+
+
+def test_a_subscriber_that_missed_many_changes_gets_the_whole_pipeline(environment: Environment) -> None:
+    before = environment.pipeline
+    for number in range(MAX_CHANGES):
+        environment.do("editStage", stage="JOB DEFAULT", description=f"version {number}")
+
+    def begin(after: str) -> Data:
+        follow = environment.stageline.follow("pipelineChanges", environment=environment.id, after=after)
+        (first,) = islice(follow, 1)
+        return dict(first)
+
+    sent = begin(before["cursor"])
+    assert (sent["pipeline"], len(sent["changes"])) == (None, MAX_CHANGES)
+    after = environment.do("editStage", stage="JOB DEFAULT", description="one more")
+    sent = begin(before["cursor"])
+    assert (sent["pipeline"]["version"], sent["changes"]) == (after["version"], [])
+    sent = begin(after["cursor"])
+    assert (sent["pipeline"], sent["changes"], sent["version"]) == (None, [], after["version"])

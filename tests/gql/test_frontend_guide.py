@@ -5,7 +5,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
@@ -25,6 +25,8 @@ CODEGEN = PROGRAMS.pop("codegen.ts")  # graphql-codegen compiles it itself
 DOCUMENTS = {text.split()[1].partition("(")[0]: text for text in re.findall(r"```graphql\n(.*?)```", GUIDE, re.DOTALL)}
 
 LAST = "DEPLOYMENT_SUCCEEDED"
+PAGE = 20
+"""Environments of the guide's page of a project."""
 
 COMPILED = ["--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler", "--strict", "--skipLibCheck"]
 LIBRARIES = "es2023,dom,dom.iterable,dom.asynciterable"
@@ -77,21 +79,59 @@ def test_its_documents_are_answered(environment: Environment) -> None:
     assert event["pipelineEventType"] == "STAGE_CREATED"
 
 
-def test_its_page_of_a_project_is_one_query_and_one_subscription(environment: Environment) -> None:
-    environment.add("api")
-    environment.end(environment.do("deploy"))
-    shown = environment.stageline.execute(DOCUMENTS["Project"], project=environment.project)["project"]
-    (node,) = shown["environments"]["nodes"]
-    assert [each["status"] for stage in node["latestDeployment"]["stages"] for each in stage["services"]] == [
-        "SUCCEEDED"
-    ]
+def test_its_board_gets_a_pipeline_and_then_its_changes(environment: Environment) -> None:
+    service = environment.add("api")
     with environment.stageline.socket() as socket:
-        socket.subscribe("1", DOCUMENTS["ProjectChanges"], project=environment.project)
-        assert socket.receive()["payload"]["data"]["project"] == shown
-        environment.do("skipService", service="api")
-        changed = socket.receive()["payload"]["data"]["project"]["environments"]["nodes"]
-    (api,) = [each for stage in changed[0]["pipeline"]["stages"] for each in stage["services"]]
-    assert api["isSkipped"]
+        socket.subscribe("1", DOCUMENTS["BoardOfChanges"], environment=environment.id)
+        first = socket.receive()["payload"]["data"]["pipelineChanges"]
+        assert (first["pipeline"]["version"], first["changes"]) == (first["version"], [])
+        environment.do("moveService", service="api", stage=STAGES[0])
+        (event,) = socket.receive()["payload"]["data"]["pipelineChanges"]["changes"]
+    target = first["pipeline"]["stages"][0]["id"]
+    assert event["change"]["service"] == {"serviceId": service}
+    assert (event["change"]["toStage"], event["change"]["positionInStage"]) == ({"stageId": target}, None)
+
+
+def test_its_page_of_a_project_is_one_query_and_one_subscription(environment: Environment) -> None:
+    """Whatever changes, the subscription's last payload is what the query answers: no field has to be polled."""
+    stageline, project = environment.stageline, environment.project
+    for number in range(PAGE - 1):
+        stageline.do("createEnvironment", project=project, name=f"Copy {number:02}")
+    environment.add("api")
+
+    def ask() -> Any:
+        return stageline.execute(DOCUMENTS["Project"], project=project)["project"]
+
+    with stageline.socket() as socket:
+        socket.subscribe("1", DOCUMENTS["ProjectChanges"], project=project)
+
+        def follow() -> None:
+            """Receive payloads until one is the answer of the query."""
+            wanted = ask()
+            while socket.receive()["payload"]["data"]["project"] != wanted:
+                pass
+
+        follow()
+        first = ask()["environments"]
+        assert (len(first["nodes"]), first["pageInfo"]["hasNextPage"]) == (PAGE, False)
+        seen = [first]
+        copy = first["nodes"][3]["id"]
+        stageline.do("addService", environment=copy, name="job", type="JOB", spec={"runCommand": "true"})
+        changes: list[Callable[[], object]] = [
+            lambda: environment.do("skipService", service="api"),
+            lambda: environment.do("unskipService", service="api"),
+            lambda: environment.do("editEnvironment", name="Aaa"),
+            lambda: environment.end(environment.do("deploy")),
+            lambda: environment.let_end(environment.block()),
+            lambda: environment.end(stageline.do("deploy", environment=copy)),
+            lambda: stageline.do("createEnvironment", project=project, name="Another"),
+            lambda: stageline.do("deleteEnvironment", environment=first["nodes"][-2]["id"]),
+        ]
+        for change in changes:
+            change()
+            follow()
+            seen.append(ask())
+        assert len({json.dumps(each) for each in seen}) == len(seen)
 
 
 @pytest.mark.parametrize("name", ["apollo.js", "apollo-http.js", "urql.js", "sse.js"])

@@ -28,6 +28,8 @@ from gql.contract import refusal
 from gql.document import pipeline
 from gql.document.format import DocumentFormat
 from gql.types.change import PipelineEventType
+from gql.types.deployment import DeploymentOrder
+from gql.types.environment import EnvironmentOrder
 from gql.types.event import DeploymentEventType, QueueEventType
 from gql.types.instance import PlannedAction
 from gql.types.progress import ServiceWaitReason
@@ -41,6 +43,8 @@ ENUMS: dict[str, type[Enum]] = {
     "DeploymentAction": Action,
     "Cancellation": Cancellation,
     "DeploymentEventType": DeploymentEventType,
+    "DeploymentOrder": DeploymentOrder,
+    "EnvironmentOrder": EnvironmentOrder,
     "LogKind": LineKind,
     "OnFailure": OnFailure,
     "Origin": Origin,

@@ -71,7 +71,14 @@ def test_a_value_in_json_arrives_as_it_is_written(written: str, text: str) -> No
 
 @pytest.mark.parametrize(
     "field",
-    ["retries: 010", "retries: -00", "ports: [22:22]", "buildTimeout: 12:30", "deployTimeout: 1:00.5", "run: 0755"],
+    [
+        "retries: 010",
+        "retries: -00",
+        "ports: [22:22]",
+        "buildTimeoutSeconds: 12:30",
+        "deployTimeoutSeconds: 1:00.5",
+        "runCommand: 0755",
+    ],
 )
 def test_a_number_in_base_8_or_60_is_refused_with_its_line(field: str) -> None:
     text = f"stages:\n- name: a\n  services:\n  - name: x\n    type: JOB\n    spec:\n      {field}\n"

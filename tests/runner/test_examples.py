@@ -35,11 +35,14 @@ class Example:
 
     def request(self, name: str, phase: Phase) -> StepRequest:
         service = self._services[name]
+        given = service["spec"]
         spec = {
-            **service["spec"],
-            "ports": tuple(map(int, service["spec"]["ports"])),
-            "env": tuple(Variable(name=name, value=value) for name, value in service["spec"].get("env", {}).items()),
-            "health": Health(check=check_of(service["spec"]["health"])),
+            "directory": given["workingDirectory"],
+            "build": tuple(given["buildCommands"]),
+            "run": given["runCommand"],
+            "ports": tuple(map(int, given["ports"])),
+            "env": tuple(Variable(name=name, value=value) for name, value in given.get("env", {}).items()),
+            "health": Health(check=check_of(given["healthCheck"])),
         }
         return request(phase, service=UUID(int=self.ports[name]), type=ServiceType(service["type"]), **spec)
 

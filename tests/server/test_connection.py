@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation
 from websockets.exceptions import ConnectionClosed
 
 from endpoint.http import request, view
@@ -462,7 +463,7 @@ def test_messages_together_with_a_wrong_one_fail_in_silence(
 
 def test_a_closed_websocket_is_freed_without_a_collection(stageline: Stageline) -> None:
     def parts() -> int:
-        kinds = http.HttpProtocol, websocket.WebSocketProtocol, websocket.Framing
+        kinds = http.HttpProtocol, websocket.WebSocketProtocol, websocket.Framing, Operation
         return sum(issubclass(type(each), kinds) for each in gc.get_objects())
 
     with stageline.socket():  # what is made once
@@ -475,6 +476,10 @@ def test_a_closed_websocket_is_freed_without_a_collection(stageline: Stageline) 
             with stageline.socket() as client:
                 client.subscribe("1", "{ cursor }")
                 client.receive()
+                assert client.receive()["type"] == "complete"
+                client.subscribe("2", "subscription { tokens { edges { cursor } } }")
+                assert client.receive()["type"] == "next"
+                client.send({"id": "2", "type": "complete"})
             with connected(stageline) as invalid:
                 invalid.sendall(HANDSHAKE + b"\r\n")
                 assert invalid.recv(65536).startswith(b"HTTP/1.1 101 ")

@@ -97,18 +97,14 @@ class CompiledRoots(Struct, frozen=True):
 
 
 class CompiledField(Struct, frozen=True):
-    """A root field; *make* converts its resolver's value to its part of the answer.
-
-    If its selection has *edges*, *walk* does so instead.
-    """
+    """A root field; *walk* converts its resolver's value to its part of the answer, along its *edges*."""
 
     key: str
     field: GraphQLField
     nodes: list[FieldNode]
-    make: Make
     weight: int
-    edges: tuple[WalkedEdge, ...] = ()
-    walk: Walk | None = None
+    edges: tuple[WalkedEdge, ...]
+    walk: Walk
 
 
 def roots(
@@ -147,13 +143,8 @@ class _Compiler:
                 raise Unsupported
             before = self._weight
             self._edges: list[WalkedEdge] = []
-            if self._has_edge(field.type, nodes):
-                walked = self._walk(field.type, nodes)
-                weight, edges = self._weight - before, tuple(self._edges)
-                made.append(CompiledField(key, field, nodes, _unreached, weight, edges, walked))
-            else:
-                make = self._spine(field.type, nodes)
-                made.append(CompiledField(key, field, nodes, make, self._weight - before))
+            walked = self._walk(field.type, nodes)
+            made.append(CompiledField(key, field, nodes, self._weight - before, tuple(self._edges), walked))
         return tuple(made)
 
     @property
@@ -337,10 +328,6 @@ class _Compiler:
 
 
 # The spine: from the root to the items of the first lists
-
-
-def _unreached(_: Any) -> Any:
-    raise UnexpectedValue  # a root field with edges is walked
 
 
 def _or_none(make: Make, value: Any) -> Any:

@@ -41,7 +41,7 @@ from endpoint.execution.compiled import compiler, selection
 from endpoint.execution.compiled.compiler import DEFINITION, CompiledField
 from endpoint.execution.compiled.dropped import dropped
 from endpoint.execution.compiled.selection import Unsupported
-from endpoint.execution.compiled.walk import Run
+from endpoint.execution.compiled.walk import Made, Run
 from endpoint.execution.context import Behind, RequestContext
 from endpoint.execution.documents import MAX_KEPT, QUICK, ParsedDocument
 from endpoint.execution.limits import MAX_ERRORS, fragments_of
@@ -64,6 +64,12 @@ ASKED_ONCE = 128 * 1024
 
 MAX_VARIABLES = 1000
 """Maximum size of the variables of a cached call, in bytes of JSON."""
+
+PARTS_BYTES = 16 * 1024 * 1024
+"""Maximum size of the parts of the last answers, in bytes; 0 turns their use off (see `compiled.walk`)."""
+
+PART_BYTE = 10
+"""Size of an answer's parts for each byte of its JSON, in bytes, with the objects that they were made of."""
 
 Resolve = Callable[[RequestContext], Awaitable[Any]]
 """A function that calls the resolver of a root field."""
@@ -121,7 +127,7 @@ class CompiledQuery:
         return self._roots[conditions]
 
 
-class Call(Struct, frozen=True):
+class Call(Struct, frozen=True, eq=False):
     """A query with its variables: its root fields, each with a function that calls its resolver.
 
     *arguments* are those of its edges, by the ids of their nodes. *is_long*: the query is executed aside.
@@ -142,9 +148,8 @@ class CompiledQueries:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self.queries: Cache[tuple[str, str | None], CompiledQuery] = Cache(BYTES, self._forget)
-        self.calls: Cache[tuple[CompiledQuery, bytes], Call] = Cache(
-            CALLS_BYTES, lambda key, _: key[0].calls.discard(key[1])
-        )
+        self.calls: Cache[tuple[CompiledQuery, bytes], Call] = Cache(CALLS_BYTES, self._forget_call)
+        self.parts: Cache[Call, Mapping[object, Made]] = Cache(PARTS_BYTES)
         self._asked_once: Cache[int, bool] = Cache(ASKED_ONCE)
 
     async def answer(
@@ -161,19 +166,24 @@ class CompiledQueries:
         on to `context.read`. Raises `Behind`, then graphql-core has to execute the query too, and `ClientGone`.
         """
         compiled = self.find(query, operation_name)
-        call = None if compiled is None else self._call(compiled, msgspec.json.encode(variables or {}))
+        given = msgspec.json.encode(variables or {})
+        call = None if compiled is None else self._call(compiled, given)
         if compiled is None or call is None:
             return None
         context.position = await position()
         watched = context
         try:
             if context.aside is None or not call.is_long:
-                data, reads = await _execute(call, context, msgspec.json.encode)
+                before = self.parts.get(call) or {}
+                after: dict[object, Made] = {}
+                data, reads = await _execute(call, context, msgspec.json.encode, before, after)
+                if after and call is self.calls.get((compiled, given)):
+                    self.parts.put(call, {**before, **after}, len(data) * PART_BYTE)
             else:
                 context = await after_wait(context, compiled.cost.at_least_cursors(variables or {}))
                 assert context.aside is not None
                 data, reads = await context.aside.run(
-                    context, lambda own: _execute(call, own, encode_pieces), context.departure
+                    context, lambda own: _execute(call, own, encode_pieces, {}, {}), context.departure
                 )
         except (Behind, ClientGone):
             raise
@@ -243,6 +253,11 @@ class CompiledQueries:
             return None
         return Call(fields, arguments, query.cost.is_long(variables, is_compiled=True))
 
+    def _forget_call(self, key: tuple[CompiledQuery, bytes], call: Call) -> None:
+        query, given = key
+        query.calls.discard(given)
+        self.parts.pop(call)
+
     def _forget(self, _: tuple[str, str | None], query: CompiledQuery) -> None:
         """Drop the calls of a dropped query."""
         for given in list(query.calls):
@@ -293,11 +308,21 @@ def _resolve(schema: Schema, query: CompiledQuery, variables: VariableValues, ro
 
 
 async def _execute(
-    call: Call, context: RequestContext, encode: Callable[[object], bytes]
+    call: Call,
+    context: RequestContext,
+    encode: Callable[[object], bytes],
+    before: Mapping[object, Made],
+    after: dict[object, Made],
 ) -> tuple[bytes, frozenset[UUID]]:
-    """Return the JSON of the data, and the streams that it depends on: none if a root field declares none."""
+    """Return the JSON of the data, and the streams that it depends on: none if a root field declares none.
+
+    Uses the parts of the answer *before*, and adds those of this one to *after*.
+    """
     contexts = [context.collector() for _ in call.fields]
-    work = [_field(root, resolve, own, call) for (root, resolve), own in zip(call.fields, contexts, strict=True)]
+    work = [
+        _field(root, resolve, Run(own, call.arguments, before, after))
+        for (root, resolve), own in zip(call.fields, contexts, strict=True)
+    ]
     parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work, return_exceptions=True)
     for part in parts:
         if isinstance(part, BaseException):
@@ -305,15 +330,14 @@ async def _execute(
                 raise part
             finally:
                 del part, parts  # the exception refers to this frame, and the frame to the exception
+    if any(own.varies for own in contexts):  # with personal data, which must not be kept
+        after.clear()
     reads = [own.reads_of_root for own in contexts if own.reads_of_root]
     data = {root.key: part for (root, _), part in zip(call.fields, parts, strict=True)}
     return encode(data), frozenset().union(*reads) if len(reads) == len(contexts) else frozenset()
 
 
-async def _field(root: CompiledField, resolve: Resolve, context: RequestContext, call: Call) -> Any:
+async def _field(root: CompiledField, resolve: Resolve, run: Run) -> Any:
     """Return a root field's part of the answer; it starts nothing before it runs, because it may be cancelled first."""
-    value = await resolve(context)
-    if root.walk is None:
-        return root.make(value)
-    (made,) = await root.walk(Run(context, call.arguments), [value])
+    (made,) = await root.walk(run, [await resolve(run.context)])
     return made
