@@ -31,6 +31,9 @@ WHY = re.compile(r'error_description="([^"]*)"')
 VARIABLE = re.compile(r"Variable '\$(\w+)' has invalid value(?: at (\S+))?: (.*?)\.?", re.DOTALL)
 """An error of graphql-core: the variable, the path within it, and the reason."""
 
+FOREIGN = re.compile(r"^Cannot query field |^Unknown (?:type|argument) | not to include unknown field ")
+"""Errors of graphql-core for a document of another schema."""
+
 TOO_BIG = re.compile(r"Int cannot represent non 32-bit signed integer value: (\S+)")
 BETWEEN = r"\1 is not between -2,147,483,648 and 2,147,483,647"
 
@@ -86,8 +89,10 @@ class ServerAddress:
         """Whether requests stay on this machine, where no proxy can be meant."""
         host = urlsplit(self.url).hostname or ""
         with suppress(ValueError):  # a name
-            return ip_address(host).is_loopback
-        return host == "localhost"
+            address = ip_address(host)
+            address = getattr(address, "ipv4_mapped", None) or address
+            return address.is_loopback or address.is_unspecified
+        return host.removesuffix(".") == "localhost"
 
     def http(self, seconds: float = ANSWER_SECONDS, **headers: str) -> "lazy.httpx.Client":
         """Return an HTTP client that waits for an answer for *seconds*.
@@ -239,17 +244,23 @@ class Client:
 def patience() -> float:
     """Return how long to retry, in seconds. Raise `Misused` for an invalid STAGELINE_PATIENCE."""
     text = os.environ.get("STAGELINE_PATIENCE") or str(DEFAULT_PATIENCE)
-    try:
-        return float(text)
-    except ValueError:
-        raise Misused(f"Invalid STAGELINE_PATIENCE {text!r}: give a number of seconds.") from None
+    with suppress(ValueError):
+        if (seconds := float(text)) >= 0:  # false for nan
+            return seconds
+    raise Misused(f"Invalid STAGELINE_PATIENCE {text!r}: give a number of seconds, from 0.")
 
 
 def fault(errors: list[Data]) -> Failed:
     """Return the first of a server's errors as `Failed`."""
     first = errors[0]
-    code = (first.get("extensions") or {}).get("code")
-    return Failed(_message(str(first.get("message"))), code=code or "SERVER_ERROR")
+    code, text = (first.get("extensions") or {}).get("code"), str(first.get("message"))
+    if code is None and FOREIGN.search(text):
+        return Failed(
+            "The server is of another version than this command line.",
+            hint=f"Install the same version here and there. (The server says: {text})",
+            code="OTHER_VERSION",
+        )
+    return Failed(_message(text), code=code or "SERVER_ERROR")
 
 
 def _message(text: str) -> str:

@@ -97,9 +97,9 @@ def given_token() -> str | None:
     if not name:
         return None
     try:
-        token = Path(name).expanduser().read_text(encoding="utf-8").strip()
+        token = Path(name).expanduser().read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError) as error:
-        why = (isinstance(error, OSError) and error.strerror) or error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise Failed(f"Can't read {name}, the file in STAGELINE_TOKEN_FILE: {why}.") from error
     if not token:
         raise Failed(f"{name}, the file in STAGELINE_TOKEN_FILE, is empty.")

@@ -1,5 +1,6 @@
 """The execution of one command line: its exit code, and its error on stderr."""
 
+import errno
 import os
 import sys
 import traceback
@@ -8,8 +9,11 @@ from typing import Any
 import typer
 
 from cli.errors import Failed, Misused
-from cli.output import encoded, say
+from cli.output import encoded, say, writing
 from cli.text import plain
+
+WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE})
+"""Errors of writing to a stream that is open."""
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
@@ -20,7 +24,7 @@ def execute(commands: Any, arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         _check_text(arguments)
-        result = commands.main(arguments, prog_name="stageline", standalone_mode=False)
+        result = _run(commands, arguments)
     except Failed as failed:
         return _print_error(failed, as_json)
     except typer.TyperException as error:
@@ -33,6 +37,19 @@ def execute(commands: Any, arguments: list[str]) -> int:
         hint = "For a traceback: stageline --debug …, or STAGELINE_DEBUG=1"
         return _print_error(Failed(message, hint=hint, code="BUG"), as_json)
     return result if isinstance(result, int) else 0
+
+
+def _run(commands: Any, arguments: list[str]) -> object:
+    """Execute the command; an error of stdout, which typer's help writes to by itself, is one of ours."""
+    try:
+        return commands.main(arguments, prog_name="stageline", standalone_mode=False)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and error.filename is None:  # of os.getcwd
+            raise Failed("The current folder was deleted: change to another one.") from error
+        if error.errno not in WRITE_ERRORS:
+            raise
+        with writing():
+            raise
 
 
 def _print_error(failed: Failed, as_json: bool) -> int:

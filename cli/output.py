@@ -3,6 +3,8 @@
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -46,18 +48,25 @@ def encoded(value: object, *, pretty: bool = False) -> str:
     return IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def write(text: str) -> None:
-    """Print to stdout and flush. If its reader is gone, as with `| head`, exit without a message.
-
-    Control characters are escaped, but for line breaks, tabs and colours.
-    """
+@contextmanager
+def writing() -> Iterator[None]:
+    """Exit if the reader of stdout is gone while the block writes to it; raise `Failed` for another error."""
     try:
-        print(safe(text), flush=True)
+        yield
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest of the buffer goes there at exit
         if isinstance(error, BrokenPipeError):
             raise SystemExit(READER_GONE) from None
         raise Failed(f"Can't write the output: {error.strerror or error}.") from error
+
+
+def write(text: str) -> None:
+    """Print to stdout and flush. If its reader is gone, as with `| head`, exit without a message.
+
+    Control characters are escaped, but for line breaks, tabs and colours.
+    """
+    with writing():
+        print(safe(text), flush=True)
 
 
 def say(text: str) -> None:

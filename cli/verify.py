@@ -16,6 +16,7 @@ from msgspec import DecodeError, ValidationError, json
 
 from cli import lazy
 from cli.errors import Failed, Misused
+from cli.file import MARKS
 from cli.output import moment
 from cli.text import plain
 
@@ -114,7 +115,11 @@ class Proof:
 def _open(path: Path) -> BinaryIO:
     """Open an export, which gzip may have compressed."""
     file = cast("BufferedReader", path.open("rb", buffering=1 << 20))
-    return cast("BinaryIO", gzip.GzipFile(fileobj=file)) if file.peek(2)[:2] == GZIP else file
+    begin = file.peek(2)[:2]
+    if begin in MARKS:
+        file.close()
+        raise Misused(f"Can't read {path}: it is {MARKS[begin]}. Export it with -o, which no shell converts.")
+    return cast("BinaryIO", gzip.GzipFile(fileobj=file)) if begin == GZIP else file
 
 
 def _read(path: Path) -> bytes:

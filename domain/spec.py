@@ -63,6 +63,7 @@ NAMES = {
     "build_timeout": "buildTimeoutSeconds",
     "deploy_timeout": "deployTimeoutSeconds",
     "stop_grace": "stopGraceSeconds",
+    "stop_first": "stopFirst",
     "initial": "initialSeconds",
     "max": "maxSeconds",
     "port": "portIndex",

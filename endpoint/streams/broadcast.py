@@ -115,7 +115,7 @@ class Broadcast:
         self._direct: dict[Follower, DirectOutlet] = {}
         self._unseen = 0
         self._published = 0.0
-        self._reader = asyncio.create_task(self._read())
+        self._reader: asyncio.Task[None] | None = asyncio.create_task(self._read())
 
     def lags(self, position: int) -> bool:
         """Whether many payloads must be rendered before the one after *position*."""
@@ -145,8 +145,9 @@ class Broadcast:
 
     def close(self) -> None:
         """Stop the execution and free the ring."""
-        self._reader.cancel()
-        del self._reader  # a cancelled task keeps its exception, and so the frame that refers to this broadcast
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None  # a cancelled task keeps its exception, and so the frame that refers to this broadcast
         self.ring.clear()
 
     async def _read(self) -> None:
@@ -154,6 +155,8 @@ class Broadcast:
         try:
             async with aclosing(self._subscription.entries(self._subscription.cursor, find)) as entries:
                 async for entry in entries:
+                    if self._reader is None:  # a field that failed at the same time hid the cancellation
+                        return
                     await self._publish(entry)
                     if self._other is not None and entry.position >= self._other.start:
                         self.has_met = True

@@ -27,7 +27,7 @@ def write(document: PipelineDocument, format: DocumentFormat = DocumentFormat.YA
     content = msgspec.to_builtins(document)
     if format is DocumentFormat.JSON:
         return HIDDEN.sub(_escape, json.dumps(content, indent=2, ensure_ascii=False)) + "\n"
-    return "".join(_yaml(content["stages"]))
+    return "".join(_yaml(content))
 
 
 class _Dumper(yaml.SafeDumper): ...
@@ -52,22 +52,24 @@ def _escape(hidden: re.Match[str]) -> str:
     return f"\\u{ord(hidden[0]):04x}"
 
 
-def _yaml(stages: list[dict[str, Any]]) -> Iterator[str]:
+def _yaml(document: dict[str, Any]) -> Iterator[str]:
     """Yield the document as YAML, one service at a time.
 
     PyYAML makes several objects for each value. For a whole large document, they would slow down garbage collection,
     which blocks the event loop.
     """
 
-    def dump(content: list[dict[str, Any]]) -> str:
+    def dump(content: object) -> str:
         text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
         return text
 
     yield "stages:\n"
-    for stage in stages:
+    for stage in document["stages"]:
         services = stage.pop("services", ())
         yield dump([stage])
         if services:
             yield "  services:\n"
         for service in services:
             yield dump([{"services": [service]}]).partition("\n")[2]
+    if policy := document.get("policy"):
+        yield dump({"policy": policy})

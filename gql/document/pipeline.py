@@ -1,8 +1,8 @@
 """
 A pipeline as a document: its ordered stages with their services.
 
-A field that is left out has its default value; only the `defaultForType` of a stage stays unchanged. A stage or service
-is matched by its `id` if one is given, so that its name can change, and else by its name.
+A field that is left out has its default value; only the `policy`, and the `defaultForType` of a stage, stay unchanged.
+A stage or service is matched by its `id` if one is given, so that its name can change, and else by its name.
 `python -m gql.document.pipeline` writes the JSON Schema to docs/pipeline.schema.json.
 """
 
@@ -24,6 +24,7 @@ from domain import name as names
 from domain import pipeline as pipelines
 from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
+from domain.pipeline.environment import EnvironmentPolicy
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
@@ -119,10 +120,25 @@ class StageDocument(DocumentPart, frozen=True):
     services: tuple[ServiceDocument, ...] = ()
 
 
+class EnvironmentPolicyDocument(DocumentPart, frozen=True):
+    """How the deployments of the environment are carried out."""
+
+    on_failure: Annotated[
+        OnFailure, Meta(description="The reaction when a service of a stage fails that has no reaction of its own.")
+    ] = OnFailure.STOP
+    build_barrier: Annotated[
+        bool, Meta(description="Whether all builds of a stage end before a service of it is deployed.")
+    ] = False
+
+
 class PipelineDocument(DocumentPart, frozen=True):
     """A pipeline of Stageline: its stages in order, and the services of each."""
 
     stages: Annotated[tuple[StageDocument, ...], Meta(min_length=1)]
+    policy: (
+        Annotated[EnvironmentPolicyDocument, Meta(description="Policy of the environment; unchanged if left out.")]
+        | UnsetType
+    ) = UNSET
 
 
 def read(text: str) -> PipelineDocument:
@@ -171,6 +187,7 @@ def revise(document: PipelineDocument, now: Pipeline) -> Pipeline:
     services = {names.key(service.name): service for service in now.services}
     return replace(
         now,
+        policy=now.policy if document.policy is UNSET else environment_policy_to_domain(document.policy),
         stages=tuple(
             _revised_stage(
                 stage,
@@ -202,6 +219,14 @@ def _service_by_id(now: Pipeline, service: ServiceDocument) -> Service:
     return now.service(ServiceId(found))
 
 
+def environment_policy_to_domain(policy: EnvironmentPolicyDocument) -> EnvironmentPolicy:
+    return EnvironmentPolicy(on_failure=policy.on_failure, build_barrier=policy.build_barrier)
+
+
+def environment_policy_from_domain(policy: EnvironmentPolicy) -> EnvironmentPolicyDocument:
+    return EnvironmentPolicyDocument(on_failure=policy.on_failure, build_barrier=policy.build_barrier)
+
+
 def policy_to_domain(stage: StageDocument) -> StagePolicy:
     return StagePolicy(concurrency=stage.concurrency, on_failure=stage.on_failure, always=stage.always)
 
@@ -231,8 +256,11 @@ def _revised_service(document: ServiceDocument, known: Service | None) -> Servic
 
 
 def from_domain(pipeline: Pipeline, *, has_ids: bool = False) -> PipelineDocument:
-    """Return the document of *pipeline*."""
-    return PipelineDocument(stages=tuple(stage_from_domain(stage, has_ids=has_ids) for stage in pipeline.stages))
+    """Return the document of *pipeline*; its policy only if it is not the default one."""
+    return PipelineDocument(
+        stages=tuple(stage_from_domain(stage, has_ids=has_ids) for stage in pipeline.stages),
+        policy=UNSET if pipeline.policy == EnvironmentPolicy() else environment_policy_from_domain(pipeline.policy),
+    )
 
 
 def stage_from_domain(stage: Stage, *, has_ids: bool = False) -> StageDocument:

@@ -13,7 +13,8 @@ from domain.deployment.plan import MAX_REVISION
 from domain.deployment.queue import Action, DeploymentId, DeploymentMerged
 from domain.errors import DeploymentNotFound
 from gql.mutation import Payload, Write, mutation
-from gql.types.deployment import Deployment, DeploymentSnapshot, deployment_id, from_view, snapshot_of
+from gql.types.deployment import Deployment, deployment_id, from_view
+from gql.types.deployment_snapshot import DeploymentSnapshot, snapshot_of
 from gql.types.environment import known_environment
 from gql.types.ref import DeploymentArgument, EnvironmentArgument
 from gql.types.refusal import Refusal

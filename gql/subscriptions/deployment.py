@@ -17,7 +17,8 @@ from gql.contract.connection import DEFAULT_PAGE, MAX_PAGE, Connection, connecti
 from gql.contract.cursor import LOSSLESS, AfterEvent
 from gql.contract.newest import RATE, Reading, newest
 from gql.types import environment as environments
-from gql.types.deployment import Deployment, convert, deployment_id, from_view, listed_in
+from gql.types.deployment import Deployment, convert, deployment_id, from_view
+from gql.types.deployment_list import listed_in
 from gql.types.environment import environment_id
 from gql.types.event import DeploymentEvent, deployment_event
 from gql.types.project import project_of

@@ -12,7 +12,7 @@ from domain.pipeline import service as services
 from domain.pipeline import stage as stages
 from domain.pipeline.state import Pipeline
 from domain.spec import ServiceType
-from gql.contract.enum import describe, describe_values, value_name
+from gql.contract.enum import describe_values, value_name
 from gql.types import spec as specs
 from gql.types.environment import EnvironmentPolicy
 from gql.types.environment import policy_from_domain as policy_of_environment
@@ -22,17 +22,6 @@ from gql.types.spec import ServiceSpec
 from gql.types.stage import StagePolicy, policy_from_domain
 from gql.types.target import Target
 from projections.words.pipeline import pipeline_event_words
-from store.log import Origin
-
-describe(
-    Origin,
-    "Where a change came from.",
-    API="The GraphQL API.",
-    CLI="The command line.",
-    CONSOLE="The web console.",
-    ENGINE="The server itself, which carries out a deployment.",
-)
-
 
 NAMES: dict[type, str] = {stages.StageHomeChanged: "StageDefaultChanged"}
 """The GraphQL names of events that have another one in the log."""

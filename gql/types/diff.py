@@ -147,7 +147,7 @@ class Query:
         to: Annotated[
             PipelineMoment | None, strawberry.argument(description="The second moment; null for now.")
         ] = None,
-    ) -> PipelineDiff:
+    ) -> PipelineDiff | None:
         now = await pipeline_view(info.context, environment)
         if now is None:
             raise EnvironmentNotFound(environment=environment)

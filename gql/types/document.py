@@ -63,7 +63,7 @@ class Query:
     @strawberry.field(description="Return the differences that applyPipeline would make.")
     async def document_diff(
         self, info: Info, environment: EnvironmentArgument, document: DocumentArgument
-    ) -> PipelineDiff:
+    ) -> PipelineDiff | None:
         view = await pipeline_view(info.context, environment)
         if view is None or view.pipeline.is_deleted:
             raise EnvironmentNotFound(environment=environment)

@@ -26,6 +26,7 @@ from gql.contract.scalar import LogPosition
 from gql.types import change as changes
 from gql.types.actor import Actor, existing_actors
 from gql.types.change import Change, PipelineEventType
+from gql.types.origin import Origin
 from gql.types.project import Project, projects_of
 from gql.types.ref import (
     DeploymentRef,
@@ -39,7 +40,7 @@ from gql.types.ref import (
 from gql.types.step import Cancellation, Phase, WaitReason
 from projections.event import EventView
 from projections.history import HistoryView
-from store.log import Origin, RecordedEvent
+from store.log import RecordedEvent
 
 DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     deployments.DeploymentPlanned: "The deployment was queued, with the current pipeline as its plan.",

@@ -22,6 +22,7 @@ from gql.types.change import PipelineEventType
 from gql.types.environment import Environment, environment_id, pipeline_view
 from gql.types.event import PipelineEvent
 from gql.types.moment import zoned
+from gql.types.origin import Origin
 from gql.types.project import Project, find_ever
 from gql.types.ref import EnvironmentArgument, to_service, to_stage
 from gql.types.service import Service
@@ -30,7 +31,6 @@ from gql.types.stream import page as event_page
 from projections.engine.views import Page, PageEdge, Slice
 from projections.history import HistoryQuery
 from projections.pipeline import PipelineView
-from store.log import Origin
 
 MAX_TEXT = 1000
 """Maximum length of the text to search for, in characters."""

@@ -23,7 +23,9 @@ from endpoint.execution.edge import Selected, edge
 from gql.context import Context
 from gql.contract import enum
 from gql.types import deployment as deployments
-from gql.types.deployment import Deployment, DeploymentService, DeploymentServiceSnapshot
+from gql.types.deployment import Deployment
+from gql.types.deployment_snapshot import DeploymentServiceSnapshot
+from gql.types.deployment_stage import DeploymentService
 from gql.types.field_change import FieldChange, field_changes
 from gql.types.service import Service
 

@@ -15,11 +15,12 @@ from gql.contract import enum
 from gql.contract.node import global_id
 from gql.types import deployment as deployments
 from gql.types import environment as environments
-from gql.types.deployment import Deployment, DeploymentService, DeploymentStage, Step
+from gql.types.deployment import Deployment
+from gql.types.deployment_stage import DeploymentService, DeploymentStage
 from gql.types.environment import Environment
 from gql.types.project import projects_of
 from gql.types.service import Service
-from gql.types.step import Phase
+from gql.types.step import Phase, Step
 from projections.deployment import DeploymentView, state_of
 from projections.engine.views import Slice
 

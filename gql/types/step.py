@@ -1,11 +1,18 @@
-"""Steps of a service: their phases and statuses, how they are cancelled, and what keeps them waiting."""
+"""Steps of a service: their states and attempts, how they are cancelled, and what keeps them waiting."""
+
+from datetime import datetime
+
+import strawberry
 
 from domain.deployment.state import Cancellation
 from domain.deployment.step import Phase, Status
 from domain.deployment.wait import WaitReason
 from gql.contract import enum
+from gql.types.ref import ServiceRef, StageRef, service_ref, stage_ref
+from projections.deployment import DeploymentView
+from projections.step import StepView
 
-__all__ = ["Cancellation", "Phase", "Status", "WaitReason"]
+__all__ = ["Cancellation", "Phase", "Status", "Step", "StepAttempt", "StepFailure", "WaitReason"]
 
 enum.describe(
     Status,
@@ -39,3 +46,83 @@ enum.describe(
     MACHINE="The workers of the machine that its environment is bound to are silent.",
     WORKER="No worker runs.",
 )
+
+
+@strawberry.type(description="The first failed step of a deployment.")
+class StepFailure:
+    stage: StageRef = strawberry.field(description="The stage of the service.")
+    service: ServiceRef = strawberry.field(description="The service.")
+    phase: Phase = strawberry.field(description="The step.")
+    failure_reason: str = strawberry.field(description="The reason of the failure.")
+
+
+@strawberry.type(description="An attempt of a step.")
+class StepAttempt:
+    attempt: int = strawberry.field(description="Number of the attempt, from 1.")
+    status: Status = strawberry.field(description="Status of the attempt; FAILED also if the step was retried.")
+    started_at: datetime | None = strawberry.field(description="When the attempt started; null if it has not.")
+    finished_at: datetime | None = strawberry.field(description="When the attempt ended; null if it has not.")
+    failure_reason: str | None = strawberry.field(description="The reason why the attempt failed, if it did.")
+
+
+@strawberry.type(description="The progress of one step of a service.")
+class Step:
+    status: Status = strawberry.field(description="Status of the step.")
+    attempt: int = strawberry.field(description="Number of the current attempt, from 1.")
+    started_at: datetime | None = strawberry.field(description="When the step started; null if it has not.")
+    finished_at: datetime | None = strawberry.field(description="When the step ended; null if it has not.")
+    failure_reason: str | None = strawberry.field(description="The reason why the last attempt failed.")
+    unchanged_reason: str | None = strawberry.field(description="The reason why the step is UNCHANGED, if it is.")
+    attempts: list[StepAttempt] = strawberry.field(description="All attempts, oldest first, with the current one.")
+    retry_at: datetime | None = strawberry.field(
+        description="When the failed step is tried again; null if it does not wait for that."
+    )
+
+
+def failure_of(view: DeploymentView) -> StepFailure | None:
+    """Return the first failed step of a deployment, if any."""
+    failure = view.failure
+    if failure is None:
+        return None
+    stage = next(stage for stage in view.stages if stage.id == failure.stage)
+    service = next(service for service in stage.services if service.id == failure.service)
+    return StepFailure(
+        stage=stage_ref(stage.id, stage.name),
+        service=service_ref(service.id, service.name, service.type),
+        phase=failure.phase,
+        failure_reason=failure.reason,
+    )
+
+
+def from_view(view: StepView) -> Step:
+    return Step(
+        status=view.status,
+        attempt=view.attempt,
+        started_at=view.started_at,
+        finished_at=view.finished_at,
+        failure_reason=None if view.status is Status.UNCHANGED else view.reason,
+        unchanged_reason=view.reason if view.status is Status.UNCHANGED else None,
+        attempts=_attempts(view),
+        retry_at=view.retry_at,
+    )
+
+
+def _attempts(view: StepView) -> list[StepAttempt]:
+    retried = [
+        StepAttempt(
+            attempt=each.attempt,
+            status=Status.FAILED,
+            started_at=each.started_at,
+            finished_at=each.finished_at,
+            failure_reason=each.reason,
+        )
+        for each in view.retried
+    ]
+    current = StepAttempt(
+        attempt=view.attempt,
+        status=view.status,
+        started_at=view.started_at,
+        finished_at=view.finished_at,
+        failure_reason=view.reason if view.status is Status.FAILED else None,
+    )
+    return [*retried, current]

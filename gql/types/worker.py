@@ -37,7 +37,7 @@ class DeploymentWait:
 @strawberry.type
 class Query:
     @strawberry.field(description="List the workers, the longest running first. A worker that stops leaves the list.")
-    async def workers(self, info: Info) -> list[Worker]:
+    async def workers(self, info: Info) -> list[Worker] | None:
         context = info.context
         found = await context.application.roster.list()
         held = await _held(context) if "deployments" in names(info) else {}

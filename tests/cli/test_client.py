@@ -10,7 +10,11 @@ from threading import Thread
 
 import httpx
 import pytest
+from graphql import parse, validate
 
+from cli.client import fault, patience
+from cli.errors import Misused
+from gql import schema
 from tests.cli.shell import Shell
 
 
@@ -104,3 +108,27 @@ def test_a_watch_without_stdout_ends_with_the_deployments_code(staging: Shell, c
     )
     assert done.returncode == code, done.stderr
     assert "should not have happened" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "query { projects { nodes { nope } } }",
+        "query ($given: Nope) { projects(named: $given) { totalCount } }",
+        "query { projects(nope: 1) { totalCount } }",
+        "query { environments(filter: {nope: 1}) { totalCount } }",
+    ],
+)
+def test_a_server_of_another_version_is_named(text: str) -> None:
+    (error, *_) = validate(schema.schema._schema, parse(text))
+    failed = fault([{"message": error.message}])
+    assert failed.message == "The server is of another version than this command line."
+    assert failed.hint == f"Install the same version here and there. (The server says: {error.message})"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "long", "1e"])
+def test_a_patience_that_is_no_time_is_refused(monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    monkeypatch.setenv("STAGELINE_PATIENCE", seconds)
+    with pytest.raises(Misused) as caught:
+        patience()
+    assert caught.value.message == f"Invalid STAGELINE_PATIENCE {seconds!r}: give a number of seconds, from 0."

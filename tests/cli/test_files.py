@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli import specfile
+from cli.client import ServerAddress
 from cli.errors import Misused
 from tests.cli.shell import Shell, command
 
@@ -93,3 +94,45 @@ def test_a_document_on_stdin_keeps_values_as_they_are_written(staging: Shell) ->
     assert (done.returncode, done.stderr) == (0, b"")
     env = staging.done("service", "show", "-n", "x").json["env"]
     assert env == [{"name": "A", "value": "1.10"}, {"name": "B", "value": "yes"}]
+
+
+@pytest.mark.parametrize("content", [ENCODED["Latin-1"], ENCODED["UTF-16"]], ids=["Latin-1", "UTF-16"])
+def test_another_encoding_is_named_for_the_file_of_a_token(staging: Shell, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "token").write_bytes(content)
+    staging.setenv("STAGELINE_TOKEN_FILE", str(tmp_path / "token"))
+    refused = staging("project", "list")
+    assert refused.err == f"Error: Can't read {tmp_path}/token, the file in STAGELINE_TOKEN_FILE: it is not UTF-8.\n"
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbf" + staging.server.token.encode() + b"\r\n")
+    staging.done("project", "list")
+
+
+def test_an_export_that_a_shell_converted_to_utf_16_is_not_taken_for_altered(staging: Shell, tmp_path: Path) -> None:
+    staging.done("audit", "export", "-o", str(tmp_path / "log.jsonl"))
+    text = (tmp_path / "log.jsonl").read_text(encoding="utf-8")
+    (tmp_path / "wide.jsonl").write_text(text, encoding="utf-16")
+    refused = staging("audit", "verify", str(tmp_path / "wide.jsonl"))
+    assert (refused.code, refused.err.partition(": it is ")[2].partition(".")[0]) == (2, "UTF-16")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("service", "--help"), ("service", "add", "--help"), ("--version",)])
+def test_help_on_a_full_device_fails_in_one_line(staging: Shell, words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command(*words), stdout=full, stderr=subprocess.PIPE, env=staging.env, check=False)
+    assert (done.returncode, done.stderr) == (1, b"Error: Can't write the output: No space left on device.\n")
+
+
+def test_a_deleted_current_folder_is_named(staging: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    refused = staging("pipeline", "export")
+    assert (refused.code, refused.err) == (1, "Error: The current folder was deleted: change to another one.\n")
+    staging.done("project", "list")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost.", "LOCALHOST", "127.0.0.2", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]"]
+)
+def test_every_address_of_this_machine_needs_no_proxy(host: str) -> None:
+    assert ServerAddress(f"http://{host}:8000", None).is_local
+    assert not ServerAddress("http://192.0.2.1:8000", None).is_local

@@ -185,3 +185,22 @@ def test_no_line_is_missing_or_doubled_after_a_crash_of_the_server(open_page: Op
     expect(line(page, stored[-1]["number"])).to_be_visible()
     assert numbers(page) == [each["number"] for each in stored]
     assert page.locator(".line .text").all_inner_texts() == [each["text"] for each in stored]
+
+
+def test_a_million_lines_are_scrolled_with_few_of_them_in_the_page(open_page: OpenPage, world: World) -> None:
+    count = 1_000_000
+    world.add("Talk", "JOB", counted(1, count))
+    page = open_page(f"/deployments/{finished(world)}/logs")
+    expect(line(page, count)).to_be_in_viewport()
+    for part in (0.5, 0.25, 0.0, 1.0):
+        top(page, part)
+        expect(page.locator(".line.missing")).to_have_count(0)
+        drawn = numbers(page)
+        assert drawn == list(range(drawn[0], drawn[-1] + 1))
+        assert len(drawn) < 100
+        assert drawn[0] == pytest.approx(part * count, abs=count / 100)
+        expect(line(page, drawn[5]).locator(".text")).to_have_text(f"line {drawn[5]}")
+    page.get_by_role("log").press("Home")
+    expect(line(page, 1)).to_be_in_viewport()
+    page.get_by_role("log").press("End")
+    expect(line(page, count)).to_be_in_viewport()

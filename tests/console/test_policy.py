@@ -14,8 +14,8 @@ query ($environment: ID!, $service: ID!) {
     spec {
       runCommand buildCommands workingDirectory ports env { name value }
       healthCheck { command intervalSeconds timeoutSeconds startPeriodSeconds }
-      buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds
-      retries backoff { initialSeconds factor maxSeconds jitter } allowFailure
+      buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds stopFirst
+      retries backoff { initialSeconds factor maxSeconds jitter } allowFailure once
     }
   }
 }
@@ -48,9 +48,11 @@ WHOLE = {
     "buildTimeoutSeconds": 12.5,
     "deployTimeoutSeconds": 34.0,
     "stopGraceSeconds": 1.0,
+    "stopFirst": True,
     "retries": 3,
     "backoff": {"initialSeconds": 0.5, "factor": 1.5, "maxSeconds": 9.0, "jitter": 0.25},
     "allowFailure": True,
+    "once": True,
 }
 
 

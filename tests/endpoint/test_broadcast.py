@@ -1,9 +1,10 @@
 """Shared subscriptions: all followers get the same bytes, whenever they start and however slow they are."""
 
+import asyncio
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp
 from endpoint.identity import Identity
 from endpoint.streams import broadcast, hub, ring, subscription
 from endpoint.streams.broadcast import Broadcast
+from endpoint.streams.ring import RingEntry
 from endpoint.streams.subscription import SubscriptionOperation
 from tests.gql import stageline as stageline_
 from tests.gql.environment import Environment
@@ -340,6 +342,28 @@ def test_a_broadcast_without_followers_is_freed_without_a_collection(
         with stageline.socket() as opened:
             opened.subscribe("1", EVENTS, environment=environment.id)
             assert opened.receive()["type"] == "next"
+        (ended,) = broadcasts
+        wait_until(lambda: ended() is None, "the broadcast is freed")
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_a_broadcast_ends_whose_cancellation_is_hidden(
+    tmp_path: Path, broadcasts: list[ref[Broadcast]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = SubscriptionOperation.entries
+
+    async def hiding(self: SubscriptionOperation, *arguments: Any) -> AsyncGenerator[RingEntry, None]:
+        async for entry in entries(self, *arguments):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(PATIENCE)
+            yield entry
+
+    monkeypatch.setattr(SubscriptionOperation, "entries", hiding)
+    with served(tmp_path) as stageline:
+        environment = Environment(stageline)
+        with stageline.socket() as opened:
+            opened.subscribe("1", EVENTS, environment=environment.id)
+            wait_until(lambda: broadcasts, "the broadcast starts")
         (ended,) = broadcasts
         wait_until(lambda: ended() is None, "the broadcast is freed")
 

@@ -289,3 +289,19 @@ def test_so_many_documents_wait_for_their_turn(environment: Environment, monkeyp
     assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
     assert "at most 50 may wait" in answer.json()["errors"][0]["message"]
     assert stageline.send(**request).status_code == 200
+
+
+def test_a_document_may_have_the_policy_of_the_environment(environment: Environment) -> None:
+    policy = {"onFailure": "CONTINUE", "buildBarrier": True}
+    environment.add("api", "APPLICATION")
+    bare = export(environment)
+    assert "policy" not in bare
+    with_policy = bare + "policy:\n  onFailure: CONTINUE\n  buildBarrier: true\n"
+    applied = environment.do("applyPipeline", document=with_policy)
+    assert applied["environment"]["policy"] == policy
+    assert [event["pipelineEventType"] for event in environment.events()][-1] == "ENVIRONMENT_POLICY_CHANGED"
+    assert yaml.safe_load(export(environment))["policy"] == policy
+    assert environment.do("applyPipeline", document=bare)["environment"]["policy"] == policy, "left out is unchanged"
+    reset = environment.do("applyPipeline", document=bare + "policy: {}\n")
+    assert reset["environment"]["policy"] == {"onFailure": "STOP", "buildBarrier": False}
+    environment.refusal("applyPipeline", document=bare + "policy: {onFailure: WAIT}\n")

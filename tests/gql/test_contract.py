@@ -24,7 +24,7 @@ def inspector() -> None:
     [
         ("  isDeleted: Boolean!", "  wasDeleted: Boolean!", 1, "breaking: Field 'isDeleted' was removed"),
         ("dryRun: Boolean! = false", "dryRun: Boolean!", 1, "breaking: 'Mutation.deploy(dryRun)' has to be given"),
-        ("enum Status {\n", "enum Status {\n  PAUSED\n", 0, "dangerous: Enum value 'PAUSED' was added"),
+        ("enum RunStatus {\n", "enum RunStatus {\n  PAUSED\n", 0, "dangerous: Enum value 'PAUSED' was added"),
         ("type Environment implements Node {\n", "type Environment implements Node {\n  more: String\n", 0, ""),
     ],
 )

@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from domain.pipeline import apply
@@ -68,5 +69,6 @@ def test_a_document_makes_of_any_pipeline_what_it_says(one: Pipeline, other: Pip
 
 
 def _without_homes(document: documents.PipelineDocument) -> documents.PipelineDocument:
-    """What a document leaves out of homes stays as it was."""
-    return replace(document, stages=tuple(replace(stage, home_of=None) for stage in document.stages))
+    """What a document leaves out of homes and of the policy stays as it was."""
+    stages = tuple(replace(stage, default_for_type=None) for stage in document.stages)
+    return replace(document, stages=stages, policy=UNSET)

@@ -21,7 +21,7 @@ def _objects(environment: Environment) -> dict[str, Data]:
     actor = f"actor {environment.number}"
     digest = hashlib.sha256(actor.encode()).hexdigest()
     token = stageline.do("issueToken", name="robot", hash=digest, actor=actor)
-    queued = next(each for each in follow(environment) if "queued" in each)
+    queued = next(each for each in follow(environment) if "queueEventType" in each)
     found: dict[str, Data] = {
         "Project": stageline.query("project", id=environment.project),
         "Environment": stageline.query("environment", id=environment.id),

@@ -15,9 +15,9 @@ FOLLOW = """
 subscription ($project: ID!, $after: String) {
   projectEvents(project: $project, after: $after) {
     __typename id cursor logPosition version message
-    ... on PipelineEvent { happened: pipelineEventType environment { environmentId name } }
-    ... on DeploymentEvent { did: deploymentEventType deployment { deploymentId number } }
-    ... on QueueEvent { queued: queueEventType deployment { deploymentId number } }
+    ... on PipelineEvent { pipelineEventType environment { environmentId name } }
+    ... on DeploymentEvent { deploymentEventType deployment { deploymentId number } }
+    ... on QueueEvent { queueEventType deployment { deploymentId number } }
   }
 }
 """
@@ -42,7 +42,7 @@ def test_a_projects_events_come_in_one_order_from_every_cursor_until_it_is_delet
     stageline, project = environment.stageline, environment.project
     Environment(stageline).add("elsewhere")
     live = follow(stageline, project)
-    assert next(live)["happened"] == "ENVIRONMENT_CREATED"
+    assert next(live)["pipelineEventType"] == "ENVIRONMENT_CREATED"
     running = environment.block()
     other = stageline.do("createEnvironment", project=project, name="Staging")["environment"]["id"]
     stageline.do("addService", environment=other, name="job", type="JOB", spec={"runCommand": "true"})
@@ -55,7 +55,7 @@ def test_a_projects_events_come_in_one_order_from_every_cursor_until_it_is_delet
         stageline.do("deleteEnvironment", environment=each)
     stageline.do("deleteProject", project=project)
     events = list(live)
-    assert events[-1]["happened"] == "ENVIRONMENT_DELETED"
+    assert events[-1]["pipelineEventType"] == "ENVIRONMENT_DELETED"
     own = [follow_environment(environment), follow_environment(_Other(stageline, other))]
     told = sorted((event for some in own for event in some), key=lambda event: event["logPosition"])
     assert [event["logPosition"] for event in events] == [event["logPosition"] for event in told][1:]
@@ -77,7 +77,7 @@ def test_a_project_is_followed_by_its_name_and_from_the_cursor_of_any_answer(env
     cursor = environment.do("createStage", name="Checks")["cursor"]
     environment.do("createStage", name="More checks")
     (event,) = islice(follow(environment.stageline, environment.project_name, cursor), 1)
-    assert (event["happened"], event["message"]) == ("STAGE_CREATED", "More checks created at position 6")
+    assert (event["pipelineEventType"], event["message"]) == ("STAGE_CREATED", "More checks created at position 6")
     with environment.stageline.socket() as socket:
         socket.subscribe("1", FOLLOW, project="no project", after=None)
         assert socket.receive()["payload"]["errors"][0]["extensions"]["code"] == "PROJECT_NOT_FOUND"

@@ -28,7 +28,7 @@ from gql.contract import refusal
 from gql.document import pipeline
 from gql.document.format import DocumentFormat
 from gql.types.change import PipelineEventType
-from gql.types.deployment import DeploymentOrder
+from gql.types.deployment_list import DeploymentOrder
 from gql.types.environment import EnvironmentOrder
 from gql.types.event import DeploymentEventType, QueueEventType
 from gql.types.instance import PlannedAction
@@ -104,6 +104,16 @@ def test_every_mutation_answers_with_a_payload_or_a_refusal_and_has_the_common_a
         assert union.name == f"{noun}Result", name
         assert noun[0].lower() + noun[1:] in payload.fields, name
         assert {"reason", "idempotencyKey", "dryRun"} <= field.args.keys(), name
+
+
+def test_a_root_that_fails_does_not_wipe_the_answer() -> None:
+    """A root that reads what a client names, or a list, is nullable; the others fail with the whole server."""
+    query = TYPES["Query"]
+    assert isinstance(query, GraphQLObjectType)
+    assert {name for name, field in query.fields.items() if isinstance(field.type, GraphQLNonNull)} == {
+        "cursor",
+        "logHead",
+    }
 
 
 def test_every_list_that_grows_is_a_connection_both_ways() -> None:

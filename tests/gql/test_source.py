@@ -104,10 +104,10 @@ name: &name {x: &text y}
     base = {"image": "a", "retries": 1}
     assert Source(text).value == {
         "base": base,
-        "other": {"image": "b", "runCommand": "c"},
+        "other": {"image": "b", "run": "c"},
         "one": base,
         "two": {"image": "a", "retries": 2},
-        "three": {"image": "a", "retries": 3, "runCommand": "c"},
+        "three": {"image": "a", "retries": 3, "run": "c"},
         "name": {"x": "y"},
         "y": "z",
     }

@@ -121,5 +121,5 @@ def test_who_is_behind_reads_only_the_streams_of_the_environment_and_from_there(
         other.do("createStage", name=f"At the end {number}")
     with reading() as reads:
         closed, created = islice(follow(long, over["cursor"]), 2)
-    assert (closed["queued"], created["version"]) == ("DEPLOYMENT_CLOSED", last["version"])
+    assert (closed["queueEventType"], created["version"]) == ("DEPLOYMENT_CLOSED", last["version"])
     assert 0 < reads.rows <= 25

@@ -96,7 +96,7 @@ CHANGES: dict[str, Asked] = {
     "unskipService": lambda e: {"environment": e.id, "service": _skipped(e)},
     "removeService": lambda e: {"environment": e.id, "service": e.add("api")},
     "restorePipeline": lambda e: _added_to(e) | {"version": 5},
-    "undo": _added_to,
+    "undoPipelineChange": _added_to,
     "applyPipeline": lambda e: _added_to(e) | {"document": _document(e, version=5)},
     "applyPipelineToAll": lambda e: {"environments": [e.id], "document": "stages: [{name: Only}]"},
     "cloneEnvironment": lambda e: _added_to(e) | {"name": "Clone"},
@@ -235,7 +235,7 @@ def test_a_reason_is_kept_with_the_change(environment: Environment, mutation: st
     last = [event for event in events if event["recordedAt"] == events[-1]["recordedAt"]]
     assert {(event["actor"]["id"], event["origin"]) for event in last} == {("admin", "API")}
     (reason,) = {event["reason"] for event in last}
-    what = {"restorePipeline": "restored to version 5: ", "undo": "undo: "}.get(mutation, "")
+    what = {"restorePipeline": "restored to version 5: ", "undoPipelineChange": "undo: "}.get(mutation, "")
     assert reason == f"{what}because …"
 
 

@@ -131,6 +131,25 @@ async def test_instances_that_share_files_do_not_run_side_by_side(executor: Proc
     assert await ask(after) == "3"
 
 
+@pytest.mark.parametrize("start", ["exec", ""], ids=["child", "grandchild"])
+async def test_a_killed_instance_is_gone_when_the_next_one_starts(
+    executor: ProcessExecutor, tmp_path: Path, start: str
+) -> None:
+    """As PostgreSQL does: it refuses to start while the process of its lock file is there, even as a zombie."""
+    program = tmp_path / "database.sh"
+    program.write_text(
+        "[ -e pid ] && kill -0 $(cat pid) && echo 'lock file already exists' && exit 1\n"
+        "trap '' TERM; echo $$ > pid; exec sleep 60\n"
+    )
+    up = Health(check=CommandCheck(command="kill -0 $(cat pid)"), start_period=5)
+    for number in (1, 2, 3):
+        request = deploy(
+            f"{start} sh {program}", number=number, directory=str(tmp_path), health=up, stop_grace=0.05, stop_first=True
+        )
+        await executor.deploy(request, Printed())
+    assert len(instances(tmp_path)) <= 2  # with a shell
+
+
 async def test_an_old_instance_that_does_not_become_healthy_again_says_why(
     executor: ProcessExecutor, tmp_path: Path, port: int
 ) -> None:

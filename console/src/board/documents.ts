@@ -82,9 +82,11 @@ export const SERVICE = graphql(`
         buildTimeoutSeconds
         deployTimeoutSeconds
         stopGraceSeconds
+        stopFirst
         retries
         backoff { initialSeconds factor maxSeconds jitter }
         allowFailure
+        once
       }
     }
   }

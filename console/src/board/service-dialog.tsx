@@ -5,7 +5,7 @@ import { Dialog, FormDialog } from "../parts/dialog";
 import { Failed } from "../parts/states";
 import { TYPES } from "./card";
 import { SERVICE } from "./documents";
-import { CheckFields, FailureFields, Seconds, SourceFields, Variables } from "./spec-fields";
+import { CheckFields, Choice, FailureFields, Seconds, SourceFields, Variables } from "./spec-fields";
 import { checkOf, read, sourceOf, type Check, type Source, type Spec, type SpecInput } from "./spec";
 import type { Service, Stage } from "./state";
 
@@ -153,6 +153,8 @@ function useSpecForm(spec: Spec | null): { fields: ReactNode; read: (form: FormD
           <Seconds name="deploy-timeout" label="Longest deploy" value={spec?.deployTimeoutSeconds ?? 600} />
         </div>
         <Seconds name="stop-grace" label="Time to stop" value={spec?.stopGraceSeconds ?? 10} />
+        <Choice name="stop-first" label="The old instance stops before the new one starts" isChosen={spec?.stopFirst} />
+        <Choice name="once" label="A job runs once for each revision" isChosen={spec?.once} />
       </details>
       <FailureFields spec={spec} />
     </>

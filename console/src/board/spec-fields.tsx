@@ -134,7 +134,6 @@ export function CheckFields({ check, spec }: { check: Check; spec: Spec | null }
 
 export function FailureFields({ spec }: { spec: Spec | null }) {
   const backoff = spec?.backoff;
-  const id = useId();
   return (
     <details>
       <summary>When a step fails</summary>
@@ -154,11 +153,22 @@ export function FailureFields({ spec }: { spec: Spec | null }) {
           <input name="jitter" type="number" min={0} max={100} step="any" defaultValue={100 * (backoff?.jitter ?? 0)} />
         </label>
       </div>
-      <div className="choice">
-        <input id={id} name="allow-failure" type="checkbox" defaultChecked={spec?.allowFailure ?? false} />
-        <label htmlFor={id}>It may fail: the deployment goes on as if it had succeeded</label>
-      </div>
+      <Choice
+        name="allow-failure"
+        label="It may fail: the deployment goes on as if it had succeeded"
+        isChosen={spec?.allowFailure}
+      />
     </details>
+  );
+}
+
+export function Choice({ name, label, isChosen }: { name: string; label: string; isChosen: boolean | undefined }) {
+  const id = useId();
+  return (
+    <div className="choice">
+      <input id={id} name={name} type="checkbox" defaultChecked={isChosen ?? false} />
+      <label htmlFor={id}>{label}</label>
+    </div>
   );
 }
 

@@ -48,6 +48,7 @@ export function read(form: FormData, source: Source, check: Check): SpecInput {
     buildTimeoutSeconds: number("build-timeout"),
     deployTimeoutSeconds: number("deploy-timeout"),
     stopGraceSeconds: number("stop-grace"),
+    stopFirst: form.has("stop-first"),
     retries: number("retries"),
     backoff: {
       initialSeconds: number("initial"),
@@ -56,5 +57,6 @@ export function read(form: FormData, source: Source, check: Check): SpecInput {
       jitter: number("jitter") / 100,
     },
     allowFailure: form.has("allow-failure"),
+    once: form.has("once"),
   };
 }

@@ -6,9 +6,8 @@ const step = graphql(`
     attempt
     startedAt
     finishedAt
-    failureReason
     retryAt
-    attempts { attempt status startedAt finishedAt failureReason }
+    attempts { attempt status startedAt finishedAt }
   }
 `);
 

@@ -49,6 +49,9 @@ SHIM = Path(__file__).with_name("shim.sh")
 KILL_TIME = 10.0
 """Maximum time for processes to vanish after the signal KILL, in seconds."""
 
+REAP_TIME = 2.0
+"""Time that the shim has to reap its killed child before it is killed itself, in seconds."""
+
 PORT_RELEASE = 1.0
 """Maximum time until the port of an ended process is free, in seconds: its last thread may end a little later."""
 
@@ -229,9 +232,13 @@ class ProcessAttempt:
                     os.close(descriptor)
 
     async def end(self) -> None:
-        """Stop all its processes: signal TERM, and KILL after its grace. Wait until they and their ports are gone."""
+        """Stop all its processes: signal TERM, and KILL after its grace. Wait until they and their ports are gone.
+
+        A killed process is gone when its id is: its parent, or for orphans the system, has reaped it. Until then a
+        database takes the process of its lock file for alive. So the shim is not killed before it has reaped its child.
+        """
         group = await self._pid()
-        record, known = self.record, set[tuple[int, int]]()
+        record, known, deadline = self.record, set[tuple[int, int]](), 0.0
         for number, seconds in ((signal.SIGTERM, record.grace), (signal.SIGKILL, KILL_TIME)):
             deadline, pause, signalled = time.monotonic() + seconds, 0.005, set[tuple[int, int]]()
             while living := self._own(await table.tables.read(), known):
@@ -239,9 +246,13 @@ class ProcessAttempt:
                 if group is None:  # the record was deleted; the shim began before its commands, and leads their group
                     group = min(living, key=lambda row: row.started).group
                 wanted = [row for row in living if row.identity not in signalled and _is_due(number, row, living)]
-                if not signalled or number == signal.SIGKILL:  # what a process starts to tidy up is left alone
-                    _signal_group(number, group, living)
-                _signal(number, [row for row in wanted if row.group != group])
+                if number == signal.SIGKILL:
+                    is_late = time.monotonic() > deadline - KILL_TIME + REAP_TIME
+                    _signal(number, living if is_late else [row for row in living if row.pid != group])
+                else:
+                    if not signalled:  # what a process starts to tidy up is left alone
+                        _signal_group(number, group, living)
+                    _signal(number, [row for row in wanted if row.group != group])
                 signalled.update(row.identity for row in wanted)
                 if time.monotonic() >= deadline:
                     break
@@ -249,6 +260,8 @@ class ProcessAttempt:
                 pause = min(2 * pause, 0.1)
             else:
                 break
+        while number == signal.SIGKILL and time.monotonic() < deadline and table.has_zombies(known):
+            await asyncio.sleep(0.02)
         deadline = time.monotonic() + PORT_RELEASE
         while known and any(map(is_in_use, record.ports)) and time.monotonic() < deadline:
             await asyncio.sleep(0.01)

@@ -60,6 +60,17 @@ def _from_proc(stamps: Mapping[tuple[int, int], str | None]) -> Iterator[Process
                 yield ProcessRow(pid, int(parent), int(group), started, stamp)
 
 
+def has_zombies(known: Collection[tuple[int, int]]) -> bool:
+    """Return whether any of the ended processes is not reaped yet; False where there is no /proc."""
+    if not PROC.exists():
+        return False
+    for pid, started in known:
+        with suppress(OSError, IndexError):
+            if int(_bytes(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19]) == started:
+                return True
+    return False
+
+
 def _stamp(pid: int) -> str | None:
     environment = b""
     with suppress(OSError):  # a process of another user

@@ -1,0 +1,94 @@
+"""Stages and services in the plan of a deployment."""
+
+from datetime import datetime
+
+import strawberry
+from strawberry import ID, Private
+
+from domain.deployment.queue import DeploymentId
+from domain.pipeline.ref import ServiceId, StageId
+from domain.project import EnvironmentId
+from domain.spec import ServiceType
+from gql.context import Info
+from gql.contract.node import Node, global_id
+from gql.types import step as steps
+from gql.types.pipeline import live_services, live_stages
+from gql.types.service import Service
+from gql.types.stage import Stage
+from gql.types.step import Status, Step
+from projections.deployment import DeploymentView, StageView
+from projections.step import ServiceView
+
+
+@strawberry.type
+class ServiceFields:
+    """The fields of a planned service, live or in a snapshot."""
+
+    service_id: ID = strawberry.field(description="Id of the service, which may be removed.")
+    name: str = strawberry.field(description="Name of the service in the plan.")
+    type: ServiceType = strawberry.field(description="Type of the service.")
+    status: Status = strawberry.field(description="Status of the service in the deployment.")
+    ports: list[int] = strawberry.field(description="The ports of the deployed service.")
+    build: Step = strawberry.field(description="The build step.")
+    deploy: Step = strawberry.field(description="The deploy step.")
+
+
+@strawberry.type
+class StageFields:
+    """The fields of a planned stage, live or in a snapshot."""
+
+    stage_id: ID = strawberry.field(description="Id of the stage, which may be deleted.")
+    position: int = strawberry.field(description="Position in the plan, from 1.")
+    name: str = strawberry.field(description="Name of the stage in the plan.")
+    status: Status = strawberry.field(description="Status of the stage in the deployment.")
+    started_at: datetime | None = strawberry.field(description="When the stage started; null before that.")
+    finished_at: datetime | None = strawberry.field(description="When the stage ended; null before that.")
+
+
+@strawberry.type(description="A service in the plan of a deployment.")
+class DeploymentService(Node, ServiceFields):
+    live: Private[tuple[EnvironmentId, ServiceId]]
+    run: Private[DeploymentId]
+
+    @strawberry.field(description="The service as it is now; null once it is removed.")
+    async def service(self, info: Info) -> Service | None:
+        return await info.context.together(live_services, self.live)
+
+
+@strawberry.type(description="A stage in the plan of a deployment.")
+class DeploymentStage(Node, StageFields):
+    services: list[DeploymentService] = strawberry.field(description="The services of the stage.")
+    live: Private[tuple[EnvironmentId, StageId]]
+
+    @strawberry.field(description="The stage as it is now; null once it is deleted.")
+    async def stage(self, info: Info) -> Stage | None:
+        return await info.context.together(live_stages, self.live)
+
+
+def from_view(run: DeploymentView, view: StageView) -> DeploymentStage:
+    return DeploymentStage(
+        id=global_id("deploymentstage", run.id, view.id),
+        stage_id=global_id("stage", view.id),
+        position=view.position,
+        name=view.name,
+        status=view.status,
+        started_at=view.started_at,
+        finished_at=view.finished_at,
+        services=[_service(run, service) for service in view.services],
+        live=(run.environment, view.id),
+    )
+
+
+def _service(run: DeploymentView, view: ServiceView) -> DeploymentService:
+    return DeploymentService(
+        id=global_id("deploymentservice", run.id, view.id),
+        service_id=global_id("service", view.id),
+        name=view.name,
+        type=view.type,
+        status=view.status,
+        ports=list(view.ports),
+        build=steps.from_view(view.build),
+        deploy=steps.from_view(view.deploy),
+        live=(run.environment, view.id),
+        run=run.id,
+    )
