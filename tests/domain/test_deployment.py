@@ -177,50 +177,6 @@ def test_a_stage_that_always_runs_does_not_run_after_a_cancellation() -> None:
     assert run.state.status is Status.CANCELLED
 
 
-def test_a_held_step_does_not_start_until_it_is_released() -> None:
-    run = Run(stage("Ship", service("api", retries=3), service("web"))).take_up().start(build("api"), build("web"))
-    failed = FailStep(worker=WORKER, step=build("api"), reason="no network")
-    again = replace(build("api"), attempt=2)
-    reported = AdvanceDeployment(worker=WORKER, outcomes=(failed,), held=(again,))
-    retried = StepRetried(service=API, phase=Phase.BUILD, attempt=1, reason="no network")
-    given(*run.events).when(reported).then(retried)
-    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER, held=(again,))).then()
-    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER)).then(BuildStarted(service=API, attempt=2))
-
-
-def test_a_held_step_does_not_start_until_it_is_released() -> None:
-    run = Run(stage("Ship", service("api", retries=3), service("web"))).take_up().start(build("api"), build("web"))
-    failed = FailStep(worker=WORKER, step=build("api"), reason="no network")
-    again = replace(build("api"), attempt=2)
-    reported = AdvanceDeployment(worker=WORKER, outcomes=(failed,), held=(again,))
-    retried = StepRetried(service=API, phase=Phase.BUILD, attempt=1, reason="no network")
-    given(*run.events).when(reported).then(retried)
-    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER, held=(again,))).then()
-    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER)).then(BuildStarted(service=API, attempt=2))
-
-
-def test_a_held_step_does_not_start_until_it_is_released() -> None:
-    run = Run(stage("Ship", service("api", retries=3), service("web"))).take_up().start(build("api"), build("web"))
-    failed = FailStep(worker=WORKER, step=build("api"), reason="no network")
-    again = replace(build("api"), attempt=2)
-    reported = AdvanceDeployment(worker=WORKER, outcomes=(failed,), held=(again,))
-    retried = StepRetried(service=API, phase=Phase.BUILD, attempt=1, reason="no network")
-    given(*run.events).when(reported).then(retried)
-    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER, held=(again,))).then()
-    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER)).then(BuildStarted(service=API, attempt=2))
-
-
-def test_a_held_step_does_not_start_until_it_is_released() -> None:
-    run = Run(stage("Ship", service("api", retries=3), service("web"))).take_up().start(build("api"), build("web"))
-    failed = FailStep(worker=WORKER, step=build("api"), reason="no network")
-    again = replace(build("api"), attempt=2)
-    reported = AdvanceDeployment(worker=WORKER, outcomes=(failed,), held=(again,))
-    retried = StepRetried(service=API, phase=Phase.BUILD, attempt=1, reason="no network")
-    given(*run.events).when(reported).then(retried)
-    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER, held=(again,))).then()
-    given(*run.events, retried).when(AdvanceDeployment(worker=WORKER)).then(BuildStarted(service=API, attempt=2))
-
-
 def test_nothing_to_report_and_nothing_to_start_changes_nothing() -> None:
     run = Run(ship).take_up().start(build("api"), build("web"))
     given(*run.events).when(AdvanceDeployment(worker=WORKER)).then()
