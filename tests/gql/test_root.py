@@ -57,7 +57,7 @@ def test_no_module_is_hidden_in_a_package_below() -> None:
 
 
 def test_every_graphql_class_is_in_the_schema() -> None:
-    """A class of root fields with a wrong name, or a type that no field returns, is not; a base of types needs not be."""
+    """A class of root fields with a wrong name, or a type that no field returns, is not; a base need not be."""
     classes = [
         value
         for package in PACKAGES.values()
