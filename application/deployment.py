@@ -9,6 +9,7 @@ in the queue and admits the next one. Each function returns its subject's stream
 from application.handler import StreamState, Transaction, mismatch
 from domain import deployment as deployments
 from domain import pipeline as pipelines
+from domain import project as projects
 from domain.deployment import converge
 from domain.deployment import plan as plans
 from domain.deployment import queue as queues
@@ -48,15 +49,18 @@ async def request(
 
     *revision* is that of the services' sources. The action DEPLOY leaves unchanged services as they are, REDEPLOY none.
     Return the deployment that carries out the request, a waiting one if the request merged. Raises
-    `EnvironmentNotFound`, `VersionMismatch`, `NothingToDeploy`, `NotRunnable`, `InvalidArgument` or `LimitReached`.
+    `EnvironmentNotFound`, `VersionMismatch`, `NothingToDeploy`, `NotRunnable`, `UnmetReference`, `InvalidArgument` or
+    `LimitReached`.
     """
     pipeline = await transaction.load(pipelines.decider, environment)
     if not pipeline.state.exists:
         raise EnvironmentNotFound(environment=pipeline.state.name or str(environment))
     if expected is not None and expected != pipeline.version:
         raise mismatch(environment, expected, pipeline.version)
-    plan = plans.make(pipeline.state, pipeline.version, revision, renew=action is Action.REDEPLOY)
-    return await _enqueue(transaction, environment, deployment, actor, action, plan)
+    assert pipeline.state.project is not None, "an environment that exists has a project"
+    project = (await transaction.load(projects.decider, pipeline.state.project)).state
+    plan = plans.make(pipeline.state, pipeline.version, project, revision, renew=action is Action.REDEPLOY)
+    return await _enqueue(transaction, environment, deployment, actor, action, plan, project.version)
 
 
 async def repeat(
@@ -96,6 +100,7 @@ async def _enqueue(
     actor: str,
     action: Action,
     plan: Plan,
+    project_version: int = 0,
 ) -> DeploymentId:
     """Queue *deployment* with *plan*; return it, or the waiting one that the request merged into."""
     wish = RequestDeployment(
@@ -105,6 +110,7 @@ async def _enqueue(
         pipeline_version=plan.pipeline_version,
         source=plan.source,
         revision=plan.revision,
+        project_version=project_version,
     )
     stream = queues.stream(environment)
     queue = await transaction.do(queues.decider, stream, wish)

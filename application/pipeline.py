@@ -10,8 +10,10 @@ from typing import cast
 
 from application.handler import StreamState, Transaction
 from domain import pipeline as pipelines
+from domain import project as projects
 from domain.errors import ChangedMeanwhile, EnvironmentNotFound, TargetUnavailable, VersionNotFound
 from domain.pipeline import apply as applying
+from domain.pipeline import need as needs
 from domain.pipeline.apply import ApplyPipeline
 from domain.pipeline.aspect import collide
 from domain.pipeline.environment import Target
@@ -42,7 +44,19 @@ async def change(
     """Decide one command on the pipeline of *environment*."""
     await existing(transaction, environment)
     await transaction.do(pipelines.decider, environment, command, expected)
+    await check_variables(transaction, environment)
     return environment
+
+
+async def check_variables(transaction: Transaction, environment: EnvironmentId) -> None:
+    """Raise `UnmetReference` if the decided events leave a reference to a variable without that variable."""
+    decided = cast("Sequence[PipelineEvent]", transaction.events(environment))
+    pipeline = (await transaction.load(pipelines.decider, environment)).state
+    wanted = needs.variables_of(pipeline, decided)
+    if wanted:
+        assert pipeline.project is not None, "a pipeline with services is of a project"
+        project = (await transaction.load(projects.decider, pipeline.project)).state
+        needs.check_variables(wanted, [variable.name for variable in project.variables])
 
 
 async def check_unchanged(
@@ -98,7 +112,9 @@ async def replace(
     now = (await transaction.load(pipelines.decider, environment)).state
     if wanted.target != now.target:
         check_target(targets, wanted.target)
-    return await transaction.do(applying.decider, environment, ApplyPipeline(wanted=wanted), expected)
+    after = await transaction.do(applying.decider, environment, ApplyPipeline(wanted=wanted), expected)
+    await check_variables(transaction, environment)
+    return after
 
 
 def check_target(targets: Targets, target: Target) -> None:

@@ -7,11 +7,13 @@ from domain.errors import ProjectNotFound
 from domain.project import (
     CreateProject,
     DeleteProject,
+    DeleteProjectVariables,
     FreeProjectName,
     NameProject,
     ProjectId,
     ProjectNamed,
     RenameProject,
+    SetProjectVariables,
 )
 from store.log import EventLog
 
@@ -47,6 +49,15 @@ async def rename(transaction: Transaction, ref: ProjectRef, name: str) -> Projec
     project = await find(transaction, ref)
     await transaction.do(projects.catalog, projects.CATALOG, NameProject(project=project, name=name))
     await transaction.do(projects.decider, project, RenameProject(name=name))
+    return project
+
+
+async def change(
+    transaction: Transaction, ref: ProjectRef, command: SetProjectVariables | DeleteProjectVariables
+) -> ProjectId:
+    """Change the variables of a project; raises `ProjectNotFound`, and the refusals of `domain.variable`."""
+    project = await find(transaction, ref)
+    await transaction.do(projects.decider, project, command)
     return project
 
 

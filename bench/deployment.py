@@ -26,6 +26,7 @@ from application import deployment as writing
 from application.handler import Handler, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
+from domain.deployment.plan import Output
 from domain.deployment.queue import DeploymentId
 from domain.deployment.step import OldInstance, Status
 from domain.pipeline.environment import CreateEnvironment, Target
@@ -57,6 +58,9 @@ class Nothing:
     async def build(self, request: StepRequest, output: StepOutput) -> None: ...
 
     async def deploy(self, request: StepRequest, output: StepOutput) -> tuple[int, ...]:
+        return ()
+
+    async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
         return ()
 
     async def abort(self, request: StepRequest) -> None: ...

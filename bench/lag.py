@@ -47,7 +47,7 @@ from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import AddService
 from domain.pipeline.stage import CreateStage
 from domain.pipeline.state import Pipeline, PipelineCommand
-from domain.project import CATALOG, EnvironmentId, ProjectCreated, ProjectId, ProjectNamed
+from domain.project import CATALOG, EnvironmentId, Project, ProjectCreated, ProjectId, ProjectNamed
 from domain.spec import ServiceType
 from gql.contract.connection import MAX_PAGE
 from gql.contract.node import global_id
@@ -178,7 +178,9 @@ def _cancelled(
     environment: EnvironmentId, number: int, state: Pipeline, version: int
 ) -> tuple[DeploymentId, list[Event]]:
     run, events = deployments.decider.initial, list[Event]()
-    plan = PlanDeployment(environment=environment, number=number, action=Action.DEPLOY, plan=plans.make(state, version))
+    plan = PlanDeployment(
+        environment=environment, number=number, action=Action.DEPLOY, plan=plans.make(state, version, Project())
+    )
     for command in (plan, CancelDeployment()):
         decided = deployments.decide(run, command)
         events += decided

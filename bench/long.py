@@ -22,7 +22,7 @@ from domain.pipeline.environment import CreateEnvironment
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import AddService, EditService, MoveService, SkipService, UnskipService
 from domain.pipeline.state import Pipeline, PipelineCommand
-from domain.project import EnvironmentId, ProjectId
+from domain.project import EnvironmentId, Project, ProjectId
 from domain.spec import ServiceSpec, ServiceType, Variable
 from store import ids
 from store.log import Author, Event, EventLog, Origin, StreamChange
@@ -121,7 +121,7 @@ def _deployment(
         events.extend(decided)
         run = deployments.decider.replay(decided, run)
 
-    plan = plans.make(state, version)
+    plan = plans.make(state, version, Project())
     tell(PlanDeployment(environment=environment, number=number, action=Action.DEPLOY, plan=plan))
     tell(TakeUpDeployment(worker="bench"))
     while not run.status.is_final:

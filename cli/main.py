@@ -28,6 +28,7 @@ from cli import (
     serve,
     service,
     token,
+    variable,
     worker,
 )
 from cli.command import command, group, show_help
@@ -107,6 +108,7 @@ app.add_typer(context.app, name="context")
 app.add_typer(project.app, name="project")
 app.add_typer(environment.app, name="environment")
 app.add_typer(service.app, name="service")
+app.add_typer(variable.app, name="variable")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(document.app, name="pipeline")
 command(

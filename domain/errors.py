@@ -66,6 +66,18 @@ class InvalidSpec(Invalid):
     message = "Invalid service specification: {field}: {why}."
 
 
+class InvalidReference(Invalid):
+    """A text with `${{` that is no reference; *position* counts its characters from 1."""
+
+    message = (
+        "Invalid reference in {field}, character {position}: {why}. To write it as text, double the dollar: $${{{{."
+    )
+
+
+class InvalidVariable(Invalid):
+    message = "Invalid variable {variable!r}: {why}."
+
+
 class InvalidConcurrency(Invalid):
     message = "Invalid concurrency {concurrency}: it must be between 1 and {most}."
 
@@ -112,6 +124,10 @@ class ForgottenActor(Conflict):
     message = "Actor {actor!r} was forgotten, and can't have a name again: give the person another id."
 
 
+class VariableNotFound(NotFound):
+    message = "The {owner} has no variable {variable!r}."
+
+
 class TokenNotFound(NotFound):
     message = "There is no token {token!r}, or it was already revoked."
 
@@ -142,6 +158,12 @@ class OwnDestination(Conflict):
 
 class LimitReached(Conflict):
     message = "At most {limit:,} {what} are allowed."
+
+
+class UnmetReference(Conflict):
+    """A reference to something that is not known when the step of *service* starts."""
+
+    message = "Service {service!r} refers to {reference} in {field}, but {why}: {remedy}."
 
 
 class NothingToUndo(Conflict):

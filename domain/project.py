@@ -11,9 +11,11 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from msgspec import Struct
 
 from domain import name as names
+from domain import variable as variables
 from domain.decider import Decider
 from domain.directory import Directory
 from domain.errors import EnvironmentNotFound, NameTaken, ProjectNotEmpty, ProjectNotFound
+from domain.spec import Variable
 
 ProjectId = NewType("ProjectId", UUID)
 EnvironmentId = NewType("EnvironmentId", UUID)
@@ -49,6 +51,17 @@ class ProjectRenamed(Struct, frozen=True, kw_only=True):
 class ProjectDeleted(Struct, frozen=True, kw_only=True): ...
 
 
+class ProjectVariableSet(Struct, frozen=True, kw_only=True):
+    """The environments of the project have the variable *name* with *value* from now on."""
+
+    name: str
+    value: str
+
+
+class ProjectVariableDeleted(Struct, frozen=True, kw_only=True):
+    name: str
+
+
 class EnvironmentNamed(Struct, frozen=True, kw_only=True):
     """*environment* has *name* in its project from now on; its earlier name is free."""
 
@@ -61,7 +74,15 @@ class EnvironmentNameFreed(Struct, frozen=True, kw_only=True):
 
 
 CatalogEvent = ProjectNamed | ProjectNameFreed
-ProjectEvent = ProjectCreated | ProjectRenamed | ProjectDeleted | EnvironmentNamed | EnvironmentNameFreed
+ProjectEvent = (
+    ProjectCreated
+    | ProjectRenamed
+    | ProjectVariableSet
+    | ProjectVariableDeleted
+    | ProjectDeleted
+    | EnvironmentNamed
+    | EnvironmentNameFreed
+)
 
 
 class NameProject(Struct, frozen=True, kw_only=True):
@@ -87,6 +108,16 @@ class RenameProject(Struct, frozen=True, kw_only=True):
 class DeleteProject(Struct, frozen=True, kw_only=True): ...
 
 
+class SetProjectVariables(Struct, frozen=True, kw_only=True):
+    """Set *variables*; the others stay."""
+
+    variables: tuple[Variable, ...]
+
+
+class DeleteProjectVariables(Struct, frozen=True, kw_only=True):
+    names: tuple[str, ...]
+
+
 class NameEnvironment(Struct, frozen=True, kw_only=True):
     environment: EnvironmentId
     name: str
@@ -96,7 +127,15 @@ class FreeEnvironmentName(Struct, frozen=True, kw_only=True):
     environment: EnvironmentId
 
 
-ProjectCommand = CreateProject | RenameProject | DeleteProject | NameEnvironment | FreeEnvironmentName
+ProjectCommand = (
+    CreateProject
+    | RenameProject
+    | SetProjectVariables
+    | DeleteProjectVariables
+    | DeleteProject
+    | NameEnvironment
+    | FreeEnvironmentName
+)
 
 
 class Catalog(Struct, frozen=True, kw_only=True):
@@ -113,10 +152,15 @@ class Catalog(Struct, frozen=True, kw_only=True):
 
 
 class Project(Struct, frozen=True, kw_only=True):
-    """A project and the names of its environments; `name` is None until the project is created."""
+    """A project, its variables by name, and the names of its environments.
+
+    `name` is None until the project is created. `version` counts the changes of its name and variables.
+    """
 
     name: str | None = None
     is_deleted: bool = False
+    variables: tuple[Variable, ...] = ()
+    version: int = 0
     environments: Directory = Directory()
 
     def find(self, name: str) -> EnvironmentId:
@@ -170,6 +214,12 @@ def decide(state: Project, command: ProjectCommand) -> list[ProjectEvent]:
         case RenameProject(name=wanted):
             name = names.checked(wanted)
             return [] if name == state.name else [ProjectRenamed(name=name)]
+        case SetProjectVariables(variables=wanted_variables):
+            changed = variables.changes(state.variables, wanted_variables)
+            return [ProjectVariableSet(name=each.name, value=each.value) for each in changed]
+        case DeleteProjectVariables(names=unwanted):
+            variables.check_known(state.variables, unwanted, "project")
+            return [ProjectVariableDeleted(name=each) for each in dict.fromkeys(unwanted)]
         case DeleteProject():
             if state.environments:
                 raise ProjectNotEmpty(project=state.name, environments=_listed(state.environments))
@@ -203,12 +253,17 @@ def evolve(state: Project, event: ProjectEvent) -> Project:
 
 
 def fold(project: Project, events: Iterable[ProjectEvent]) -> Project:
-    name, is_deleted = project.name, project.is_deleted
+    name, is_deleted, own, version = project.name, project.is_deleted, project.variables, project.version
     changes: list[tuple[UUID, str | None]] = []
     for event in events:
+        version += not isinstance(event, EnvironmentNamed | EnvironmentNameFreed)
         match event:
             case ProjectCreated() | ProjectRenamed():
                 name = event.name
+            case ProjectVariableSet():
+                own = variables.merged(own, (Variable(name=event.name, value=event.value),))
+            case ProjectVariableDeleted():
+                own = variables.without(own, event.name)
             case ProjectDeleted():
                 is_deleted = True
             case EnvironmentNamed(environment=environment):
@@ -217,7 +272,8 @@ def fold(project: Project, events: Iterable[ProjectEvent]) -> Project:
                 changes.append((environment, None))
             case _:
                 assert_never(event)
-    return Project(name=name, is_deleted=is_deleted, environments=project.environments.changed(changes))
+    known = project.environments.changed(changes)
+    return Project(name=name, is_deleted=is_deleted, variables=own, version=version, environments=known)
 
 
 catalog = Decider("catalog", Catalog(), decide_catalog, evolve_catalog, get_args(CatalogEvent), fold_catalog)

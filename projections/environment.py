@@ -17,11 +17,15 @@ from domain.pipeline.environment import (
     EnvironmentPolicy,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentVariableDeleted,
+    EnvironmentVariableSet,
     Target,
     TargetChanged,
 )
 from domain.pipeline.state import PipelineEvent
 from domain.project import EnvironmentId, ProjectId
+from domain.spec import Variable
+from domain.variable import merged, without
 from projections.engine.pages import RecentPages
 from projections.engine.projection import Projection, Reader
 from projections.engine.projector import Projector
@@ -47,6 +51,7 @@ class EnvironmentView(Struct, frozen=True, kw_only=True):
     target: Target
     concurrency: int
     policy: EnvironmentPolicy = EnvironmentPolicy()
+    variables: tuple[Variable, ...] = ()
     is_deleted: bool = False
     created_at: datetime
     updated_at: datetime
@@ -77,6 +82,10 @@ def fold(view: EnvironmentView | None, recorded: RecordedEvent) -> EnvironmentVi
             return replace(view, concurrency=concurrency)
         case EnvironmentPolicyChanged(policy=policy):
             return replace(view, policy=policy)
+        case EnvironmentVariableSet(name=name, value=value):
+            return replace(view, variables=merged(view.variables, (Variable(name=name, value=value),)))
+        case EnvironmentVariableDeleted(name=name):
+            return replace(view, variables=without(view.variables, name))
         case EnvironmentDeleted():
             return replace(view, is_deleted=True)
         case _:
@@ -132,7 +141,7 @@ class EnvironmentQuery(Struct, frozen=True, kw_only=True):
 EXISTING = EnvironmentQuery()
 """The query of all environments that are not deleted."""
 
-projection = Projection("environment", 3, EnvironmentView, key, fold, place, places=places)
+projection = Projection("environment", 4, EnvironmentView, key, fold, place, places=places)
 
 
 LISTS = UUID(int=0)

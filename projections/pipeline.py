@@ -78,7 +78,7 @@ def beside(before: PipelineView | None, after: PipelineView | None, recorded: Re
     return (entry, snapshot.row(after, recorded)) if snapshot.is_due(recorded) else (entry,)
 
 
-projection = Projection(history.KIND, 6, PipelineView, key, fold, place, beside, fold_all)
+projection = Projection(history.KIND, 7, PipelineView, key, fold, place, beside, fold_all)
 
 
 class Pipelines:

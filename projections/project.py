@@ -17,7 +17,11 @@ from domain.project import (
     ProjectEvent,
     ProjectId,
     ProjectRenamed,
+    ProjectVariableDeleted,
+    ProjectVariableSet,
 )
+from domain.spec import Variable
+from domain.variable import merged, without
 from projections.engine.projection import Projection, Reader
 from projections.engine.views import FIRST, ListPlace, Page, Slice, Views
 from store.log import RecordedEvent
@@ -29,6 +33,7 @@ class ProjectView(Struct, frozen=True, kw_only=True):
     id: ProjectId
     name: str
     is_deleted: bool = False
+    variables: tuple[Variable, ...] = ()
     created_at: datetime
     position: int
 
@@ -38,7 +43,7 @@ def key(recorded: RecordedEvent) -> UUID | None:
         return None
     event = cast("ProjectEvent", recorded.event)
     match event:
-        case ProjectCreated() | ProjectRenamed() | ProjectDeleted():
+        case ProjectCreated() | ProjectRenamed() | ProjectDeleted() | ProjectVariableSet() | ProjectVariableDeleted():
             return recorded.stream
         case EnvironmentNamed() | EnvironmentNameFreed():  # names of environments are no part of the view
             return None
@@ -54,6 +59,12 @@ def fold(view: ProjectView | None, recorded: RecordedEvent) -> ProjectView | Non
             return ProjectView(id=id_, name=name, created_at=recorded.recorded_at, position=recorded.position)
         case ProjectRenamed(name=name):
             return None if view is None else replace(view, name=name, position=recorded.position)
+        case ProjectVariableSet(name=name, value=value):
+            own = () if view is None else merged(view.variables, (Variable(name=name, value=value),))
+            return None if view is None else replace(view, variables=own, position=recorded.position)
+        case ProjectVariableDeleted(name=name):
+            own = () if view is None else without(view.variables, name)
+            return None if view is None else replace(view, variables=own, position=recorded.position)
         case ProjectDeleted():
             return None if view is None else replace(view, is_deleted=True, position=recorded.position)
         case EnvironmentNamed() | EnvironmentNameFreed():
@@ -66,7 +77,7 @@ def place(view: ProjectView) -> ListPlace | None:
     return None if view.is_deleted else ListPlace(parent="", sort=names.key(view.name))
 
 
-projection = Projection("project", 2, ProjectView, key, fold, place)
+projection = Projection("project", 3, ProjectView, key, fold, place)
 
 
 class Projects:

@@ -21,6 +21,8 @@ from domain.pipeline.environment import (
     EnvironmentEvent,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentVariableDeleted,
+    EnvironmentVariableSet,
     TargetChanged,
 )
 from domain.pipeline.ref import ServiceId
@@ -100,6 +102,8 @@ def _services_key(recorded: RecordedEvent) -> UUID | None:
             return recorded.stream
         case EnvironmentRenamed() | TargetChanged() | ConcurrencyChanged() | EnvironmentPolicyChanged():
             return None
+        case EnvironmentVariableSet() | EnvironmentVariableDeleted():
+            return None
         case _:
             assert_never(event)
 
@@ -118,6 +122,8 @@ def _fold_services(view: EnvironmentServices | None, recorded: RecordedEvent) ->
         case ServiceConfigured() | ServiceMoved() | ServiceSkipped() | ServiceUnskipped() | ServiceRenamed():
             return view
         case EnvironmentRenamed() | TargetChanged() | ConcurrencyChanged() | EnvironmentPolicyChanged():
+            return view
+        case EnvironmentVariableSet() | EnvironmentVariableDeleted():
             return view
         case _:
             assert_never(event)

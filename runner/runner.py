@@ -31,7 +31,7 @@ from domain.deployment.state import (
 )
 from domain.deployment.step import Status, Step, StepCommand
 from domain.deployment.wait import WaitEnded, WaitStarted
-from domain.errors import Fenced
+from domain.errors import Fenced, Refused
 from domain.pipeline.environment import Target
 from runner.retry import retry
 from runner.step import StepExecution
@@ -203,6 +203,11 @@ class DeploymentExecution:
         assert deployment.environment is not None
         assert deployment.plan is not None
         known = known_before(deployment, step)
+        unmet: str | None = None
+        try:
+            spec = deployment.filled(step)
+        except Refused as refused:
+            spec, unmet = run.service.spec, str(refused)
         request = StepRequest(
             environment=deployment.environment,
             deployment=self._id,
@@ -210,13 +215,13 @@ class DeploymentExecution:
             service=step.service,
             name=run.service.name,
             type=run.service.type,
-            spec=run.service.spec,
+            spec=spec,
             phase=step.phase,
             attempt=step.attempt,
             known=None if known is None else known.deployment,
         )
         executor = self._runner.executors.get(deployment.plan.target)
-        return StepExecution(request, executor, self._runner.outputs, self._runner.worker)
+        return StepExecution(request, executor, self._runner.outputs, self._runner.worker, unmet)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

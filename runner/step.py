@@ -9,8 +9,10 @@ from itertools import islice
 from typing import TypeVar
 from uuid import uuid4
 
+from domain.deployment.plan import Output
 from domain.deployment.step import AbortStep, FailStep, KeepStep, OldInstance, Phase, Step, StepCommand, SucceedStep
 from domain.pipeline.ref import ServiceId
+from domain.spec import ServiceType
 from runner.output import BufferedOutput
 from runner.retry import backoff
 from runner.targets.contract import Executor, StepFailed, StepOutput, StepRequest
@@ -25,10 +27,21 @@ logger = logging.getLogger(__name__)
 
 
 class StepExecution:
-    """The execution of *request* on *executor* for *worker*; the executor is None if this server lacks the target."""
+    """The execution of *request* on *executor* for *worker*; the executor is None if this server lacks the target.
 
-    def __init__(self, request: StepRequest, executor: Executor | None, store: OutputStore, worker: str) -> None:
+    A step with an *unmet* reference fails with that reason.
+    """
+
+    def __init__(
+        self,
+        request: StepRequest,
+        executor: Executor | None,
+        store: OutputStore,
+        worker: str,
+        unmet: str | None = None,
+    ) -> None:
         self._request, self._executor, self._store, self._worker = request, executor, store, worker
+        self._unmet = unmet
         self._step = Step(service=ServiceId(request.service), phase=request.phase, attempt=request.attempt)
 
     async def watch(self) -> StepCommand:
@@ -39,12 +52,13 @@ class StepExecution:
                     if self._request.known is not None and await self._is_healthy():
                         return KeepStep(worker=self._worker, step=self._step)
                     ports = await self._carry_out(output)
+                    outputs = await self._outputs()
                 except StepFailed as failure:
                     logger.warning("A step failed: %(reason)s", {"reason": failure.reason, **self._fields})
                     old = await self._restart_old()
                     await output.note(self._closing_note(failure.reason, old), LineKind.FAILURE)
                     return self._failed(failure.reason, old)
-            return SucceedStep(worker=self._worker, step=self._step, ports=ports)
+            return SucceedStep(worker=self._worker, step=self._step, ports=ports, outputs=outputs)
         except Exception as error:
             reason = self._report(error)
         try:
@@ -76,7 +90,16 @@ class StepExecution:
     async def _is_healthy(self) -> bool:
         return self._executor is not None and await _unbroken(self._executor.is_healthy(self._request))
 
+    async def _outputs(self) -> tuple[Output, ...]:
+        """Return the outputs of a JOB that has run to its end."""
+        is_job = self._request.phase is Phase.DEPLOY and self._request.type is ServiceType.JOB
+        if self._executor is None or not is_job:
+            return ()
+        return await _unbroken(self._executor.outputs(self._request))
+
     async def _carry_out(self, output: StepOutput) -> tuple[int, ...]:
+        if self._unmet is not None:
+            raise StepFailed(self._unmet)
         if self._executor is None:
             raise StepFailed("this server lacks the target of the deployment")
         if self._request.phase is Phase.BUILD:

@@ -4,6 +4,7 @@ from domain.deployment.instance import Instance, digest
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import Phase, ServiceRun, Status, Step
+from domain.errors import Refused
 from domain.pipeline.ref import ServiceId
 from domain.spec import ServiceType
 
@@ -19,7 +20,12 @@ def known(deployment: Deployment, run: ServiceRun) -> Instance | None:
         return None
     if service.type is ServiceType.JOB and not service.spec.once:
         return None
-    same = inherited.revision == plan.revision and inherited.digest == digest(service.spec)
+    lookup = deployment.lookup
+    try:
+        spec = lookup.filled(service, lookup.values(service.spec))
+    except Refused:  # its step fails with the reason
+        return None
+    same = inherited.revision == plan.revision and inherited.digest == digest(spec)
     return inherited if same else None
 
 
@@ -61,7 +67,8 @@ def _instance(deployment: Deployment, own: DeploymentId, run: ServiceRun) -> Ins
         number=deployment.number,
         ports=run.ports,
         revision=revision,
-        digest="" if revision is None else digest(run.service.spec),
+        digest="" if revision is None else digest(deployment.lookup.filled(run.service, run.deploy.values)),
+        outputs=() if run.endpoint is None else run.endpoint.outputs,
     )
 
 

@@ -5,8 +5,9 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from domain import name as names
 from domain.deployment import step as steps
-from domain.deployment.plan import PlannedStage
+from domain.deployment.plan import Plan, PlannedStage
 from domain.deployment.state import (
     Cancellation,
     CancellationRequested,
@@ -29,7 +30,8 @@ from domain.deployment.state import (
 )
 from domain.deployment.step import BuildFailed, Phase, ServiceRun, Status, StepEvent, StepRun
 from domain.deployment.wait import WaitEnded, WaitStarted
-from domain.pipeline.ref import StageId
+from domain.pipeline import need as needs
+from domain.pipeline.ref import ServiceId, StageId
 
 
 def evolve(deployment: Deployment, event: DeploymentEvent) -> Deployment:
@@ -63,7 +65,7 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
                 for service, run in enumerate(stage_run.services)
             }
             planned = replace(deployment, environment=environment, number=number, action=action, plan=plan)
-            return replace(planned, stages=stages, places=places)
+            return replace(planned, stages=stages, places=places, needed=_needed(plan))
         case DeploymentStarted(instances=instances):
             inherited = {each.service.int: each for each in instances}
             return replace(deployment, status=Status.RUNNING, inherited=inherited)
@@ -98,12 +100,20 @@ def _planned(stage: PlannedStage) -> StageRun:
     services = []
     for service in stage.services:
         if service.is_skipped or service.is_done:
-            services.append(ServiceRun(service=service, status=Status.SKIPPED, build=skipped, deploy=skipped))
+            over = ServiceRun(service=service, status=Status.SKIPPED, build=skipped, deploy=skipped)
+            services.append(replace(over, endpoint=service.endpoint))
         elif service.spec.is_built:
             services.append(ServiceRun(service=service))
         else:  # the plan says that there is nothing to build, so no event does
             services.append(ServiceRun(service=service, build=skipped))
     return StageRun(stage=stage, services=tuple(services))
+
+
+def _needed(plan: Plan) -> tuple[ServiceId, ...]:
+    """Return the services to which others refer."""
+    services = [service for stage in plan.stages for service in stage.services]
+    keys = {key for service in services for key in needs.named_by(service)}
+    return tuple(service.id for service in services if names.key(service.name) in keys) if keys else ()
 
 
 def _failed(deployment: Deployment, event: StepFailed) -> Deployment:

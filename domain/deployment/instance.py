@@ -5,15 +5,17 @@ from hashlib import sha256
 import msgspec
 from msgspec import Struct
 
+from domain.deployment.plan import Output
 from domain.deployment.queue import DeploymentId
 from domain.pipeline.ref import ServiceId
 from domain.spec import ServiceSpec
 
 
 class Instance(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """The instance that *deployment*, with *number*, brought; it listens on *ports*.
+    """The instance that *deployment*, with *number*, brought; it listens on *ports*, and a JOB wrote *outputs*.
 
-    *digest* is that of its specification; without a *revision* it is missing, since no deployment compares it.
+    *digest* is that of its specification with the values of references and variables; without a *revision* it is
+    missing, since no deployment compares it.
     """
 
     service: ServiceId
@@ -22,6 +24,7 @@ class Instance(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     ports: tuple[int, ...] = ()
     revision: str | None = None
     digest: str = ""
+    outputs: tuple[Output, ...] = ()
 
 
 def digest(spec: ServiceSpec) -> str:

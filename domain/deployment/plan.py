@@ -3,13 +3,24 @@
 from msgspec import Struct
 
 from domain import name as names
-from domain.errors import InvalidArgument, NothingToDeploy, NotRunnable
+from domain.errors import InvalidArgument, InvalidReference, NothingToDeploy, NotRunnable
+from domain.pipeline import need as needs
 from domain.pipeline.environment import Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import Pipeline
-from domain.spec import UNSTORABLE, ServiceSpec, ServiceType
+from domain.project import Project
+from domain.reference import (
+    HostReference,
+    PortReference,
+    Reference,
+    ServiceReference,
+    UrlReference,
+    VariableReference,
+)
+from domain.spec import UNSTORABLE, ServiceSpec, ServiceType, Variable, refers
+from domain.variable import merged
 
 MAX_REVISION = 200
 """Maximum length of a revision, in characters."""
@@ -22,8 +33,25 @@ SOURCES = {
 """The source that each target needs, in words."""
 
 
+class Output(Struct, frozen=True, kw_only=True, gc=False):
+    """A value that a JOB wrote for later stages."""
+
+    key: str
+    value: str
+
+
+class Endpoint(Struct, frozen=True, kw_only=True, gc=False):
+    """The ports on which a deployed service listens, and the outputs of a JOB."""
+
+    ports: tuple[int, ...] = ()
+    outputs: tuple[Output, ...] = ()
+
+
 class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
-    """A service with its specification; with *is_done* an earlier deployment, which this one retries, deployed it."""
+    """A service with its specification.
+
+    With *is_done* an earlier deployment, which this one retries, deployed it, and *endpoint* is what it offers.
+    """
 
     id: ServiceId
     name: str
@@ -31,6 +59,11 @@ class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
     spec: ServiceSpec
     is_skipped: bool = False
     is_done: bool = False
+    endpoint: Endpoint | None = None
+
+    @property
+    def is_due(self) -> bool:
+        return not (self.is_skipped or self.is_done)
 
 
 class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
@@ -46,14 +79,16 @@ class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def is_skipped(self) -> bool:
         """Whether the stage has nothing to do."""
-        return all(service.is_skipped or service.is_done for service in self.services)
+        return not any(service.is_due for service in self.services)
 
 
 class Plan(Struct, frozen=True, kw_only=True, gc=False):
     """The pinned stages; with *build_barrier* all builds of a stage end before a service of it is deployed.
 
     *source* is the number of the deployment that is retried or rolled back to, None for a plan of its own. *revision*
-    is that of the sources, if it is known. With *renew* no service is left out because it is unchanged.
+    is that of the sources, if it is known. With *renew* no service is left out because it is unchanged. *variables*
+    are those of the environment over those of its project; *environment* and *project* are their names. A plan of a
+    time without references has no names, and its texts are used as they are.
     """
 
     pipeline_version: int
@@ -63,10 +98,18 @@ class Plan(Struct, frozen=True, kw_only=True, gc=False):
     source: int | None = None
     revision: str | None = None
     renew: bool = False
+    environment: str = ""
+    project: str = ""
+    variables: tuple[Variable, ...] = ()
 
 
-def make(pipeline: Pipeline, version: int, revision: str | None = None, *, renew: bool = False) -> Plan:
-    """Return the plan of *pipeline* at *version*; raises `NothingToDeploy`, `NotRunnable` or `InvalidArgument`."""
+def make(
+    pipeline: Pipeline, version: int, project: Project, revision: str | None = None, *, renew: bool = False
+) -> Plan:
+    """Return the plan of *pipeline*, which is of *project*, at *version*.
+
+    Raises `NothingToDeploy`, `NotRunnable`, `InvalidArgument`, and the refusals of `check`.
+    """
     if revision is not None:
         check_revision(revision)
     due = [service for service in pipeline.services if not service.is_skipped]
@@ -89,14 +132,19 @@ def make(pipeline: Pipeline, version: int, revision: str | None = None, *, renew
         )
         for stage in pipeline.stages
     )
-    return Plan(
+    plan = Plan(
         pipeline_version=version,
         target=pipeline.target,
         stages=stages,
         build_barrier=pipeline.policy.build_barrier,
         revision=revision,
         renew=renew,
+        environment=pipeline.name,
+        project=project.name or "",
+        variables=merged(project.variables, pipeline.variables),
     )
+    check(plan)
+    return plan
 
 
 def check_revision(revision: str) -> None:
@@ -106,6 +154,51 @@ def check_revision(revision: str) -> None:
     if len(revision) > MAX_REVISION:
         why = f"{len(revision):,} characters; at most {MAX_REVISION} are allowed"
         raise InvalidArgument(argument="revision", why=why)
+
+
+def check(plan: Plan) -> None:
+    """Raise `InvalidReference` or `UnmetReference` unless each reference of a due service has a value in time.
+
+    It is known now, or when the deployment has come to the service's stage.
+    """
+    services = [service for stage in plan.stages for service in stage.services if service.is_due]
+    asking = [service for service in services if refers(service.spec)]
+    if not plan.environment or not asking:
+        return
+    known = needs.by_name(service for stage in plan.stages for service in stage.services)
+    having = [variable.name for variable in plan.variables]
+    needs.check(plan.stages, asking)
+    for service in asking:
+        references = _references(service)
+        found = [(service, field, each) for field, each in references if isinstance(each, VariableReference)]
+        needs.check_variables(found, having)
+        for field, each in references:
+            if isinstance(each, ServiceReference):
+                _check_skipped(service, field, each, known[names.key(each.service)])
+
+
+def _references(service: PlannedService) -> list[tuple[str, Reference]]:
+    """Return the references of *service* with their fields; raises `InvalidReference` with its name."""
+    try:
+        return list(needs.references_in(service.spec))
+    except InvalidReference as invalid:
+        field = f"{invalid.details['field']} of service {service.name!r}"
+        raise InvalidReference(**invalid.details | {"field": field}) from None
+
+
+def _check_skipped(service: PlannedService, field: str, reference: ServiceReference, needed: PlannedService) -> None:
+    """Raise `UnmetReference` if *needed* is skipped and the value is known only when it is deployed."""
+    if not needed.is_skipped or isinstance(reference, HostReference):
+        return
+    remedy = f"deploy {needed.name!r}, too"
+    match reference:
+        case PortReference(index=index) if needed.spec.ports[index]:
+            return
+        case UrlReference() if needed.spec.ports[0]:
+            return
+        case PortReference() | UrlReference():
+            remedy += ", or give it a fixed port"
+    raise needs.unmet(service, field, reference, f"{needed.name!r} is skipped", remedy)
 
 
 def _is_runnable(service: Service, target: Target) -> bool:

@@ -1,8 +1,8 @@
 """
 The queue of an environment: one deployment at a time; the others wait in the order of their requests.
 
-A request merges into a waiting one by the same actor, for the same action, on the same version of the pipeline, for the
-same revision, and of the same earlier deployment.
+A request merges into a waiting one by the same actor, for the same action, on the same version of the pipeline and of
+the project, for the same revision, and of the same earlier deployment.
 """
 
 from enum import StrEnum
@@ -42,6 +42,7 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     """*deployment* is queued; *number* counts the environment's deployments from 1.
 
     *source* is the number of the deployment that it retries or rolls back to, and *revision* that of its plan.
+    *project_version* counts the changes of the project's name and variables.
     """
 
     deployment: DeploymentId
@@ -51,6 +52,7 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     pipeline_version: int
     source: int | None = None
     revision: str | None = None
+    project_version: int = 0
 
 
 class DeploymentMerged(Struct, frozen=True, kw_only=True, gc=False):
@@ -85,6 +87,7 @@ class RequestDeployment(Struct, frozen=True, kw_only=True, gc=False):
     pipeline_version: int
     source: int | None = None
     revision: str | None = None
+    project_version: int = 0
 
 
 class CloseDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -103,6 +106,7 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     pipeline_version: int
     source: int | None = None
     revision: str | None = None
+    project_version: int = 0
 
 
 class Queue(Struct, frozen=True, kw_only=True, gc=False):
@@ -140,6 +144,7 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
                 pipeline_version=command.pipeline_version,
                 source=command.source,
                 revision=command.revision,
+                project_version=command.project_version,
             )
             return [requested] if queue.admitted else [requested, DeploymentAdmitted(deployment=deployment)]
         case CloseDeployment(deployment=deployment, has_run=has_run):
@@ -155,7 +160,8 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
 
 def _what(request: Request | RequestDeployment) -> tuple[object, ...]:
     """Return all that must be the same for two requests to merge."""
-    return request.action, request.actor, request.pipeline_version, request.source, request.revision
+    versions = request.pipeline_version, request.project_version
+    return request.action, request.actor, versions, request.source, request.revision
 
 
 def evolve(queue: Queue, event: QueueEvent) -> Queue:
@@ -169,6 +175,7 @@ def evolve(queue: Queue, event: QueueEvent) -> Queue:
                 pipeline_version=event.pipeline_version,
                 source=event.source,
                 revision=event.revision,
+                project_version=event.project_version,
             )
             return replace(queue, count=event.number, waiting=(*queue.waiting, request))
         case DeploymentMerged():

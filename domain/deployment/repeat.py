@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from domain.deployment.plan import Plan, PlannedService
+from domain.deployment.plan import Plan, PlannedService, check
 from domain.deployment.state import Deployment
 from domain.deployment.step import DEPLOYED
 from domain.errors import EnvironmentBusy, NothingToDeploy, NothingToRetry, RetryOutdated
@@ -18,30 +18,36 @@ from domain.pipeline.state import Pipeline
 def retry(deployment: Deployment, pipeline: Pipeline, newest: int) -> Plan:
     """Return the plan of the services of *deployment* that failed, were cancelled or never began.
 
-    *newest* is the number of the newest deployment. Raises `EnvironmentBusy`, `RetryOutdated` or `NothingToRetry`.
+    *newest* is the number of the newest deployment. Raises `EnvironmentBusy`, `RetryOutdated`, `NothingToRetry`,
+    or `UnmetReference`.
     """
 
     def rest(service: PlannedService) -> PlannedService:
         run = deployment.run_of(service.id)
-        return replace(service, is_done=service.is_done or (run is not None and run.status in DEPLOYED))
+        is_done = service.is_done or (run is not None and run.status in DEPLOYED)
+        endpoint = deployment.endpoint_of(run) if run is not None and is_done else None
+        return replace(service, is_done=is_done, endpoint=endpoint)
 
     plan = _repeated(deployment, pipeline, rest)
     if newest != deployment.number:
         raise RetryOutdated(number=deployment.number, newest=newest)
     if all(stage.is_skipped for stage in plan.stages):
         raise NothingToRetry(number=deployment.number)
+    check(plan)
     return plan
 
 
 def roll_back(deployment: Deployment, pipeline: Pipeline) -> Plan:
-    """Return the plan that deploys what *deployment* pinned; raises `EnvironmentBusy` or `NothingToDeploy`.
+    """Return the plan that deploys what *deployment* pinned.
 
-    It has no revision: nobody says that the directories of the services were brought back to that one.
+    It has no revision: nobody says that the directories of the services were brought back to that one. Raises
+    `EnvironmentBusy`, `NothingToDeploy` or `UnmetReference`.
     """
-    plan = _repeated(deployment, pipeline, lambda service: replace(service, is_done=False))
+    plan = _repeated(deployment, pipeline, lambda service: replace(service, is_done=False, endpoint=None))
     plan = replace(plan, revision=None)
     if all(stage.is_skipped for stage in plan.stages):
         raise NothingToDeploy()
+    check(plan)
     return plan
 
 

@@ -56,7 +56,7 @@ from domain.deployment.step import (
 )
 from domain.deployment.wait import RecordWait
 from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
-from domain.spec import UNSTORABLE
+from domain.spec import UNSTORABLE, refers
 
 Decided = tuple[list[DeploymentEvent], Deployment]
 """Events, and the deployment after them."""
@@ -100,13 +100,17 @@ def _report(deployment: Deployment, command: AdvanceDeployment) -> Decided:
             events += decided
     events, deployment = _with_consequences(events, fold(deployment, ended))
     ready = [step for step in deployment.startable if step in command.waited or not deployment.retry_at(step)]
-    started = [_started(step) for step in ready]
+    started = [_started(deployment, step) for step in ready]
     return events + started, fold(deployment, started)
 
 
-def _started(step: Step) -> DeploymentEvent:
+def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
+    """Return the start of *step*, with the values of the references of its service."""
     started = BuildStarted if step.phase is Phase.BUILD else ServiceDeployStarted
-    return started(service=step.service, attempt=step.attempt)
+    run = deployment.run_of(step.service)
+    is_asking = run is not None and refers(run.service.spec)
+    values = deployment.lookup.values(run.service.spec) if run is not None and is_asking else ()
+    return started(service=step.service, attempt=step.attempt, values=values)
 
 
 def _decide(
@@ -150,13 +154,13 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
         case StartStep():
             if is_running:
                 return []
-            return [_started(step)]
+            return [_started(deployment, step)]
         case _ if not is_running:
             raise _not_due(step, run)
-        case SucceedStep(ports=ports):
+        case SucceedStep(ports=ports, outputs=outputs):
             if is_build:
                 return [BuildSucceeded(service=service, attempt=attempt)]
-            return [ServiceDeployed(service=service, attempt=attempt, ports=ports)]
+            return [ServiceDeployed(service=service, attempt=attempt, ports=ports, outputs=outputs)]
         case KeepStep():
             unchanged = known_before(deployment, step)
             if unchanged is None:

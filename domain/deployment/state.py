@@ -6,8 +6,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from domain import name as names
 from domain.deployment.instance import Instance
-from domain.deployment.plan import Plan, PlannedStage
+from domain.deployment.plan import Endpoint, Plan, PlannedStage
 from domain.deployment.queue import Action
 from domain.deployment.step import (
     DONE,
@@ -20,10 +21,12 @@ from domain.deployment.step import (
     StepCommand,
     StepEvent,
 )
+from domain.deployment.value import Known, Lookup
 from domain.deployment.wait import RecordWait, WaitCause, WaitEnded, WaitStarted
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import EnvironmentId
+from domain.spec import ServiceSpec
 
 
 class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False):
@@ -184,8 +187,9 @@ class Cancellation(StrEnum):
 class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     """A deployment; `environment` is None until it is planned, `worker` carries it out, and it waits because of `wait`.
 
-    `inherited` has the instances at the start by the service's id, as an integer.
-    `places` maps each service's id, as an integer, to the indexes of its stage and of itself in that stage.
+    `inherited` has the instances at the start by the service's id, as an integer. `places` maps each service's id, as
+    an integer, to the indexes of its stage and of itself in that stage. `needed` are the services to which others
+    refer.
     """
 
     environment: EnvironmentId | None = None
@@ -197,6 +201,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     stages: tuple[StageRun, ...] = ()
     places: Mapping[int, tuple[int, int]] = {}
     inherited: Mapping[int, Instance] = {}
+    needed: tuple[ServiceId, ...] = ()
     failure: Failure | None = None
     cancellation: Cancellation | None = None
     wait: WaitCause | None = None
@@ -290,6 +295,32 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
         """Return the time until which *step* waits for its retry, if it does."""
         run = self.run_of(step.service)
         return None if run is None else run.step(step.phase).retry_at
+
+    @property
+    def lookup(self) -> Lookup:
+        """The values to which services may refer now."""
+        assert self.plan is not None, "the deployment was planned"
+        runs = [run for each in self.needed if (run := self.run_of(each))]
+        known = [Known(service=run.service, endpoint=self.endpoint_of(run)) for run in runs]
+        services = {names.key(each.service.name): each for each in known}
+        return Lookup(plan=self.plan, number=self.number, services=services)
+
+    def endpoint_of(self, run: ServiceRun) -> Endpoint | None:
+        """Return what a service offers: as it was deployed, or as it was left by an earlier deployment."""
+        left = self.inherited.get(run.service.id.int)
+        is_left = run.status is Status.UNCHANGED or run.service.is_skipped
+        if run.endpoint is not None or left is None or not is_left:
+            return run.endpoint
+        return Endpoint(ports=left.ports, outputs=left.outputs)
+
+    def filled(self, step: Step) -> ServiceSpec:
+        """Return the specification with which the running *step* is carried out.
+
+        Raises `UnmetReference` if the value of a reference was not known at its start, or `InvalidSpec`.
+        """
+        run = self.run_of(step.service)
+        assert run is not None, "the step is one of the plan"
+        return self.lookup.filled(run.service, run.step(step.phase).values)
 
     def run_of(self, service: ServiceId) -> ServiceRun | None:
         place = self.places.get(service.int)

@@ -14,7 +14,8 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.deployment.plan import PlannedService
+from domain.deployment.plan import Endpoint, Output, PlannedService
+from domain.deployment.value import Value
 from domain.pipeline.ref import ServiceId
 from domain.spec import ServiceSpec
 
@@ -59,9 +60,12 @@ class Step(Struct, frozen=True, kw_only=True, gc=False):
     attempt: int
 
 
-class BuildStarted(Struct, frozen=True, kw_only=True, gc=False):
+class BuildStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The build started; *values* are those of the references of the service."""
+
     service: ServiceId
     attempt: int
+    values: tuple[Value, ...] = ()
 
 
 class BuildSucceeded(Struct, frozen=True, kw_only=True, gc=False):
@@ -84,17 +88,21 @@ class BuildSkipped(Struct, frozen=True, kw_only=True, gc=False):
     service: ServiceId
 
 
-class ServiceDeployStarted(Struct, frozen=True, kw_only=True, gc=False):
+class ServiceDeployStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The deploy started; *values* are those of the references of the service."""
+
     service: ServiceId
     attempt: int
+    values: tuple[Value, ...] = ()
 
 
 class ServiceDeployed(Struct, frozen=True, kw_only=True, gc=False):
-    """The service is healthy and listens on *ports*; a JOB has run to its end."""
+    """The service is healthy and listens on *ports*; a JOB has run to its end and wrote *outputs*."""
 
     service: ServiceId
     attempt: int
     ports: tuple[int, ...] = ()
+    outputs: tuple[Output, ...] = ()
 
 
 class ServiceDeployFailed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -169,11 +177,12 @@ class StartStep(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SucceedStep(Struct, frozen=True, kw_only=True, gc=False):
-    """Report that *step* succeeded; a deployed service listens on *ports*."""
+    """Report that *step* succeeded; a deployed service listens on *ports*, and a JOB wrote *outputs*."""
 
     worker: str
     step: Step
     ports: tuple[int, ...] = ()
+    outputs: tuple[Output, ...] = ()
 
 
 class KeepStep(Struct, frozen=True, kw_only=True, gc=False):
@@ -217,18 +226,22 @@ StepCommand = StartStep | SucceedStep | KeepStep | FailStep | AbortStep
 
 
 class StepRun(Struct, frozen=True, kw_only=True, gc=False):
-    """The progress of a step; it waits until *retry_at* before it is retried."""
+    """The progress of a step; it waits until *retry_at* before it is retried.
+
+    *values* are those of the service's references, once the step has started.
+    """
 
     status: Status = Status.QUEUED
     attempt: int = 1
     retry_at: datetime | None = None
+    values: tuple[Value, ...] = ()
 
 
 class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
     """The progress of a planned service; `status` is that of the service as a whole.
 
     With *is_lost* nothing healthy runs of it any more: an attempt stopped the old instance. *ports* are those of a new
-    one.
+    one. `endpoint` is what it offers to later stages, None until it is deployed.
     """
 
     service: PlannedService
@@ -237,6 +250,7 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
     deploy: StepRun = StepRun()
     is_lost: bool = False
     ports: tuple[int, ...] = ()
+    endpoint: Endpoint | None = None
 
     def step(self, phase: Phase) -> StepRun:
         return self.build if phase is Phase.BUILD else self.deploy
@@ -262,8 +276,9 @@ class ServiceRun(Struct, frozen=True, kw_only=True, gc=False):
 def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
     """Return *run* after *event*, which concerns the same service."""
     match event:
-        case BuildStarted(attempt=attempt):
-            return replace(run, status=Status.RUNNING, build=StepRun(status=Status.RUNNING, attempt=attempt))
+        case BuildStarted(attempt=attempt, values=values):
+            build = StepRun(status=Status.RUNNING, attempt=attempt, values=values)
+            return replace(run, status=Status.RUNNING, build=build)
         case BuildSucceeded(attempt=attempt):
             return replace(run, status=Status.RUNNING, build=StepRun(status=Status.SUCCEEDED, attempt=attempt))
         case BuildFailed(attempt=attempt):
@@ -271,11 +286,14 @@ def evolve(run: ServiceRun, event: StepEvent) -> ServiceRun:
             return replace(run, status=Status.FAILED, build=build, deploy=deploy)
         case BuildSkipped():
             return replace(run, status=Status.QUEUED, build=StepRun(status=Status.SKIPPED))
-        case ServiceDeployStarted(attempt=attempt):
-            return replace(run, status=Status.RUNNING, deploy=StepRun(status=Status.RUNNING, attempt=attempt))
-        case ServiceDeployed(attempt=attempt, ports=ports):
-            deploy = StepRun(status=Status.SUCCEEDED, attempt=attempt)
-            return replace(run, status=Status.SUCCEEDED, deploy=deploy, is_lost=False, ports=ports)
+        case ServiceDeployStarted(attempt=attempt, values=values):
+            deploy = StepRun(status=Status.RUNNING, attempt=attempt, values=values)
+            return replace(run, status=Status.RUNNING, deploy=deploy)
+        case ServiceDeployed(attempt=attempt, ports=ports, outputs=outputs):
+            deploy = StepRun(status=Status.SUCCEEDED, attempt=attempt, values=run.deploy.values)
+            endpoint = Endpoint(ports=ports, outputs=outputs)
+            over = replace(run, status=Status.SUCCEEDED, deploy=deploy, is_lost=False, ports=ports)
+            return replace(over, endpoint=endpoint)
         case ServiceDeployFailed(attempt=attempt):
             return replace(run, status=Status.FAILED, deploy=StepRun(status=Status.FAILED, attempt=attempt))
         case StepRetried(phase=phase, attempt=attempt, retry_at=retry_at):

@@ -13,6 +13,7 @@ from domain import name as names
 from domain import pipeline as pipelines
 from domain.decider import Decider
 from domain.errors import EnvironmentNotFound, LastStage, LimitReached, NameTaken
+from domain.pipeline import need as needs
 from domain.pipeline.diff import diff
 from domain.pipeline.service import MAX_SERVICES, Service
 from domain.pipeline.stage import MAX_STAGES, Stage
@@ -63,6 +64,7 @@ def _checked(wanted: Pipeline, now: Pipeline) -> Pipeline:
     )
     _unique(checked_stages, stages, "stage")
     _unique([service for stage in checked_stages for service in stage.services], services, "service")
+    needs.check(checked_stages)
     name = wanted.name if wanted.name == now.name else names.checked(wanted.name)
     return replace(wanted, name=name, stages=checked_stages)
 

@@ -15,6 +15,8 @@ from domain.pipeline.environment import (
     EnvironmentDeleted,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentVariableDeleted,
+    EnvironmentVariableSet,
     TargetChanged,
 )
 from domain.pipeline.service import (
@@ -56,6 +58,8 @@ def aspect(event: PipelineEvent) -> Aspect:
             return None, "concurrency"
         case EnvironmentPolicyChanged():
             return None, "policy"
+        case EnvironmentVariableSet(name=name) | EnvironmentVariableDeleted(name=name):
+            return None, f"variable {name}"
         case StageCreated(stage=stage) | StageDeleted(stage=stage):
             return stage, EXISTENCE
         case StageRenamed(stage=stage):

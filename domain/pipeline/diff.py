@@ -21,6 +21,8 @@ from domain.pipeline.environment import (
     EnvironmentPolicy,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentVariableDeleted,
+    EnvironmentVariableSet,
     TargetChanged,
 )
 from domain.pipeline.ref import ServiceId, StageId
@@ -80,6 +82,7 @@ def _environment(source: Pipeline, target: Pipeline) -> Iterator[EnvironmentEven
             )
             if target.policy != EnvironmentPolicy():
                 yield EnvironmentPolicyChanged(policy=target.policy)
+            yield from _variables(source, target)
         return
     if source.name != target.name:
         yield EnvironmentRenamed(name=target.name)
@@ -89,6 +92,16 @@ def _environment(source: Pipeline, target: Pipeline) -> Iterator[EnvironmentEven
         yield ConcurrencyChanged(concurrency=target.concurrency)
     if source.policy != target.policy:
         yield EnvironmentPolicyChanged(policy=target.policy)
+    yield from _variables(source, target)
+
+
+def _variables(source: Pipeline, target: Pipeline) -> Iterator[EnvironmentEvent]:
+    known = set(source.variables)
+    for variable in target.variables:
+        if variable not in known:
+            yield EnvironmentVariableSet(name=variable.name, value=variable.value)
+    kept = {variable.name for variable in target.variables}
+    yield from (EnvironmentVariableDeleted(name=each.name) for each in source.variables if each.name not in kept)
 
 
 def _stages(source: Pipeline, target: Pipeline) -> Iterator[StageEvent]:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import ProjectId
+from domain.spec import Variable
 
 DEFAULT_CONCURRENCY = 8
 """Default number of services that are built or deployed at once."""
@@ -59,6 +60,17 @@ class EnvironmentPolicyChanged(Struct, frozen=True, kw_only=True):
     policy: EnvironmentPolicy
 
 
+class EnvironmentVariableSet(Struct, frozen=True, kw_only=True):
+    """The environment has the variable *name* with *value* from now on."""
+
+    name: str
+    value: str
+
+
+class EnvironmentVariableDeleted(Struct, frozen=True, kw_only=True):
+    name: str
+
+
 class EnvironmentDeleted(Struct, frozen=True, kw_only=True): ...
 
 
@@ -68,6 +80,8 @@ EnvironmentEvent = (
     | TargetChanged
     | ConcurrencyChanged
     | EnvironmentPolicyChanged
+    | EnvironmentVariableSet
+    | EnvironmentVariableDeleted
     | EnvironmentDeleted
 )
 
@@ -91,7 +105,19 @@ class EditEnvironment(Struct, frozen=True, kw_only=True):
     policy: EnvironmentPolicy | None = None
 
 
+class SetEnvironmentVariables(Struct, frozen=True, kw_only=True):
+    """Set *variables*; the others stay."""
+
+    variables: tuple[Variable, ...]
+
+
+class DeleteEnvironmentVariables(Struct, frozen=True, kw_only=True):
+    names: tuple[str, ...]
+
+
 class DeleteEnvironment(Struct, frozen=True, kw_only=True): ...
 
 
-EnvironmentCommand = CreateEnvironment | EditEnvironment | DeleteEnvironment
+EnvironmentCommand = (
+    CreateEnvironment | EditEnvironment | SetEnvironmentVariables | DeleteEnvironmentVariables | DeleteEnvironment
+)

@@ -10,6 +10,8 @@ from domain.pipeline.environment import (
     EnvironmentDeleted,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentVariableDeleted,
+    EnvironmentVariableSet,
     TargetChanged,
 )
 from domain.pipeline.ref import ServiceId, StageId
@@ -34,6 +36,8 @@ from domain.pipeline.stage import (
     StageRenamed,
 )
 from domain.pipeline.state import Pipeline, PipelineEvent
+from domain.spec import Variable
+from domain.variable import merged, without
 
 
 def evolve(pipeline: Pipeline, event: PipelineEvent) -> Pipeline:
@@ -78,6 +82,10 @@ def evolve(pipeline: Pipeline, event: PipelineEvent) -> Pipeline:
             return replace(pipeline, concurrency=concurrency)
         case EnvironmentPolicyChanged(policy=policy):
             return replace(pipeline, policy=policy)
+        case EnvironmentVariableSet(name=name, value=value):
+            return replace(pipeline, variables=merged(pipeline.variables, (Variable(name=name, value=value),)))
+        case EnvironmentVariableDeleted(name=name):
+            return replace(pipeline, variables=without(pipeline.variables, name))
         case EnvironmentDeleted():
             return replace(pipeline, is_deleted=True)
         case _:

@@ -5,6 +5,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from domain import name as names
+from domain import variable as variables
 from domain.errors import (
     DefaultTaken,
     EnvironmentNotFound,
@@ -17,16 +18,21 @@ from domain.errors import (
     OwnDestination,
     StageNotEmpty,
 )
+from domain.pipeline import need as needs
 from domain.pipeline.environment import (
     MAX_CONCURRENCY,
     ConcurrencyChanged,
     CreateEnvironment,
     DeleteEnvironment,
+    DeleteEnvironmentVariables,
     EditEnvironment,
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentVariableDeleted,
+    EnvironmentVariableSet,
+    SetEnvironmentVariables,
     TargetChanged,
 )
 from domain.pipeline.ref import ServiceId
@@ -82,6 +88,12 @@ DEFAULT_STAGES = (ServiceType.DATABASE, ServiceType.JOB, ServiceType.CONTAINER, 
 
 def decide(pipeline: Pipeline, command: PipelineCommand) -> list[PipelineEvent]:
     """Return the events that answer *command*, none if nothing changes; raises `Refused`."""
+    events = _decide(pipeline, command)
+    needs.check_change(pipeline, events)
+    return events
+
+
+def _decide(pipeline: Pipeline, command: PipelineCommand) -> list[PipelineEvent]:
     match command:
         case CreateEnvironment() if pipeline.project is None:
             return _create(command)
@@ -91,6 +103,12 @@ def decide(pipeline: Pipeline, command: PipelineCommand) -> list[PipelineEvent]:
             return []
         case EditEnvironment():
             return _edit(pipeline, command)
+        case SetEnvironmentVariables(variables=wanted):
+            changed = variables.changes(pipeline.variables, wanted)
+            return [EnvironmentVariableSet(name=each.name, value=each.value) for each in changed]
+        case DeleteEnvironmentVariables(names=unwanted):
+            variables.check_known(pipeline.variables, unwanted, "environment")
+            return [EnvironmentVariableDeleted(name=name) for name in dict.fromkeys(unwanted)]
         case DeleteEnvironment():
             return [EnvironmentDeleted()]
         case CreateStage() | EditStage() | MoveStage() | DeleteStage() | SetDefaultStage():
@@ -236,17 +254,8 @@ def _decide_service(pipeline: Pipeline, command: ServiceCommand) -> list[Pipelin
     match command:
         case AddService():
             return _add_service(pipeline, command)
-        case EditService(service=ref, name=wanted, spec=spec):
-            service = pipeline.service(ref)
-            events: list[PipelineEvent] = []
-            if (
-                wanted is not None
-                and (name := _free(pipeline.services, "service", wanted, but=service)) != service.name
-            ):
-                events.append(ServiceRenamed(service=service.id, name=name))
-            if spec is not None and checked(spec) != service.spec:
-                events.append(ServiceConfigured(service=service.id, spec=spec))
-            return events
+        case EditService():
+            return _edit_service(pipeline, command)
         case MoveService():
             return _move_service(pipeline, command)
         case SkipService(service=ref):
@@ -259,6 +268,21 @@ def _decide_service(pipeline: Pipeline, command: ServiceCommand) -> list[Pipelin
             return [ServiceRemoved(service=pipeline.service(ref).id)]
         case _:
             assert_never(command)
+
+
+def _edit_service(pipeline: Pipeline, command: EditService) -> list[PipelineEvent]:
+    """Return the events of an edit; references to a renamed service follow it."""
+    service, spec = pipeline.service(command.service), command.spec
+    events: list[PipelineEvent] = []
+    following: list[ServiceConfigured] = []
+    if command.name is not None:
+        name = _free(pipeline.services, "service", command.name, but=service)
+        if name != service.name:
+            events.append(ServiceRenamed(service=service.id, name=name))
+            following = needs.following(pipeline, service, name)
+    if spec is not None and checked(spec) != service.spec:
+        events.append(ServiceConfigured(service=service.id, spec=spec))
+    return [*events, *following]
 
 
 def _move_service(pipeline: Pipeline, command: MoveService) -> list[PipelineEvent]:

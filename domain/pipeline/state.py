@@ -18,6 +18,7 @@ from domain.pipeline.ref import ServiceId, ServiceRef, StageId, StageRef
 from domain.pipeline.service import Service, ServiceCommand, ServiceEvent
 from domain.pipeline.stage import Stage, StageCommand, StageEvent
 from domain.project import ProjectId
+from domain.spec import Variable
 
 PipelineEvent = EnvironmentEvent | StageEvent | ServiceEvent
 PipelineCommand = EnvironmentCommand | StageCommand | ServiceCommand
@@ -29,8 +30,8 @@ Thing = TypeVar("Thing", Stage, Service)
 class Pipeline(Struct, frozen=True, kw_only=True):
     """An environment with its stages in order.
 
-    `project` is None until the environment is created. `incoming` is a service between its `ServiceAdded` and its first
-    `ServiceMoved`.
+    `project` is None until the environment is created. `variables` are ordered by name. `incoming` is a service
+    between its `ServiceAdded` and its first `ServiceMoved`.
     """
 
     project: ProjectId | None = None
@@ -38,6 +39,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     target: Target = Target.PROCESS
     concurrency: int = DEFAULT_CONCURRENCY
     policy: EnvironmentPolicy = EnvironmentPolicy()
+    variables: tuple[Variable, ...] = ()
     is_deleted: bool = False
     stages: tuple[Stage, ...] = ()
     incoming: Service | None = None

@@ -20,6 +20,8 @@ from domain.pipeline.environment import (
     EnvironmentEvent,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentVariableDeleted,
+    EnvironmentVariableSet,
     TargetChanged,
 )
 from domain.pipeline.ref import ServiceId
@@ -46,6 +48,8 @@ from domain.pipeline.stage import (
     StageRenamed,
 )
 from domain.pipeline.state import Pipeline, PipelineEvent, Thing
+from domain.variable import merged
+from domain.variable import without as without_variable
 
 
 def conflicts(before: Pipeline, change: Sequence[PipelineEvent], later: Sequence[PipelineEvent]) -> tuple[int, ...]:
@@ -89,6 +93,9 @@ def _without_environment_event(now: Pipeline, before: Pipeline, event: Environme
             return replace(now, concurrency=before.concurrency)
         case EnvironmentPolicyChanged():
             return replace(now, policy=before.policy)
+        case EnvironmentVariableSet(name=name) | EnvironmentVariableDeleted(name=name):
+            old = [variable for variable in before.variables if variable.name == name]
+            return replace(now, variables=merged(without_variable(now.variables, name), old))
         case _:
             assert_never(event)
 

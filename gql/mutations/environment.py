@@ -7,12 +7,20 @@ import strawberry
 from strawberry import ID
 
 from application import environment as use_cases
-from domain.pipeline.environment import DEFAULT_CONCURRENCY, EditEnvironment, Target
+from domain.pipeline.environment import (
+    DEFAULT_CONCURRENCY,
+    DeleteEnvironmentVariables,
+    EditEnvironment,
+    SetEnvironmentVariables,
+    Target,
+)
 from domain.project import EnvironmentId
+from gql.contract.argument import check_list
 from gql.mutation import Write, mutation
-from gql.mutations.pipeline import PipelineResult, transact
+from gql.mutations.pipeline import PipelineResult, change, transact
 from gql.types.environment import EnvironmentPolicyInput, known_environment, policy_to_domain
 from gql.types.ref import EnvironmentArgument, ProjectArgument, to_project
+from gql.types.variable import VariableNamesArgument, VariablesArgument, variables_to_domain
 from store import ids
 
 
@@ -70,6 +78,22 @@ async def edit_environment(
             expected=write.expected_version,
         ),
     )
+
+
+@mutation("Set variables of an environment. Its other variables stay as they are.", of="pipeline", is_part=True)
+async def set_environment_variables(
+    write: Write, environment: EnvironmentArgument, variables: VariablesArgument
+) -> PipelineResult:
+    check_list("variables", variables)
+    return await change(write, environment, SetEnvironmentVariables(variables=variables_to_domain(variables)))
+
+
+@mutation("Delete variables of an environment.", of="pipeline", is_part=True)
+async def delete_environment_variables(
+    write: Write, environment: EnvironmentArgument, names: VariableNamesArgument
+) -> PipelineResult:
+    check_list("names", names)
+    return await change(write, environment, DeleteEnvironmentVariables(names=tuple(names)))
 
 
 @mutation("Delete an environment, and stop its services. Its history is kept.", of="pipeline")

@@ -9,11 +9,13 @@ import strawberry
 from application import project as use_cases
 from application.handler import Outcome
 from domain import project as projects
-from domain.project import ProjectId
+from domain.project import DeleteProjectVariables, ProjectId, SetProjectVariables
+from gql.contract.argument import check_list
 from gql.mutation import Payload, Write, mutation
 from gql.types.project import Project, ProjectSnapshot, from_view, snapshot
 from gql.types.ref import ProjectArgument, to_project
 from gql.types.refusal import Refusal
+from gql.types.variable import VariableNamesArgument, VariablesArgument, variables_to_domain
 from projections.project import ProjectView
 from store import ids
 
@@ -60,6 +62,24 @@ async def delete_project(write: Write, project: ProjectArgument) -> ProjectResul
     return await _answer(write, await write.transact(use_case, projects.decider))
 
 
+@mutation("Set variables of a project, which all its environments have. Its other variables stay as they are.")
+async def set_project_variables(write: Write, project: ProjectArgument, variables: VariablesArgument) -> ProjectResult:
+    check_list("variables", variables)
+    command = SetProjectVariables(variables=variables_to_domain(variables))
+    use_case = partial(use_cases.change, ref=to_project(project), command=command)
+    return await _answer(write, await write.transact(use_case, projects.decider))
+
+
+@mutation("Delete variables of a project. The plan of a deployment that refers to one of them is refused from now on.")
+async def delete_project_variables(
+    write: Write, project: ProjectArgument, names: VariableNamesArgument
+) -> ProjectResult:
+    check_list("names", names)
+    command = DeleteProjectVariables(names=tuple(names))
+    use_case = partial(use_cases.change, ref=to_project(project), command=command)
+    return await _answer(write, await write.transact(use_case, projects.decider))
+
+
 async def _answer(write: Write, outcome: Outcome[projects.Project]) -> ProjectPayload:
     """Return the project after the change, or a snapshot of one that is not the live project.
 
@@ -70,6 +90,7 @@ async def _answer(write: Write, outcome: Outcome[projects.Project]) -> ProjectPa
         id=ProjectId(outcome.subject.stream),
         name=outcome.state.name or "",
         is_deleted=outcome.state.is_deleted,
+        variables=outcome.state.variables,
         created_at=created[0].recorded_at if created else datetime.now(UTC),
         position=outcome.receipt.position,
     )

@@ -78,6 +78,19 @@ class EnvironmentPolicyChanged(Change):
     previous_environment_policy: EnvironmentPolicy = strawberry.field(description="The previous policy.")
 
 
+@strawberry.type(description="A variable of an environment was set.")
+class EnvironmentVariableSet(Change):
+    name: str = strawberry.field(description="Name of the variable.")
+    value: str = strawberry.field(description="The new value.")
+    previous_value: str | None = strawberry.field(description="The previous value; null for a new variable.")
+
+
+@strawberry.type(description="A variable of an environment was deleted.")
+class EnvironmentVariableDeleted(Change):
+    previous_name: str = strawberry.field(description="Name of the variable.")
+    previous_value: str | None = strawberry.field(description="The previous value.")
+
+
 @strawberry.type(description="An environment was deleted. No event follows.")
 class EnvironmentDeleted(Change): ...
 
@@ -228,10 +241,19 @@ def _environment_change(before: Pipeline, event: environments.EnvironmentEvent, 
                 environment_policy=policy_of_environment(policy),
                 previous_environment_policy=policy_of_environment(before.policy),
             )
+        case environments.EnvironmentVariableSet(name=name, value=value):
+            previous = _value_of(before, name)
+            return EnvironmentVariableSet(**common, name=name, value=value, previous_value=previous)
+        case environments.EnvironmentVariableDeleted(name=name):
+            return EnvironmentVariableDeleted(**common, previous_name=name, previous_value=_value_of(before, name))
         case environments.EnvironmentDeleted():
             return EnvironmentDeleted(**common)
         case _:
             assert_never(event)
+
+
+def _value_of(pipeline: Pipeline, name: str) -> str | None:
+    return next((variable.value for variable in pipeline.variables if variable.name == name), None)
 
 
 def _stage_change(before: Pipeline, event: stages.StageEvent, common: dict[str, Any]) -> Change:

@@ -23,6 +23,7 @@ from gql.types.failure import OnFailure
 from gql.types.project import Project, project_of, projects_of
 from gql.types.project import find as find_project
 from gql.types.target import Target
+from gql.types.variable import EnvironmentVariable, variables_from_domain
 from projections.environment import EXISTING, EnvironmentQuery, EnvironmentView
 from projections.pipeline import PipelineView
 
@@ -59,6 +60,9 @@ class Environment(Node):
     target: Target = strawberry.field(description="Where the steps of its deployments run.")
     concurrency: int = strawberry.field(description="Number of services that are built or deployed at once.")
     policy: EnvironmentPolicy = strawberry.field(description="How its deployments are carried out.")
+    variables: list[EnvironmentVariable] = strawberry.field(
+        description="The variables of the environment by name. They replace those of its project with the same name."
+    )
     is_deleted: bool = strawberry.field(description="Whether the environment was deleted. Its history is kept.")
     created_at: datetime = strawberry.field(description="When the environment was created.")
     updated_at: datetime = strawberry.field(description="When the environment or its pipeline was last changed.")
@@ -73,6 +77,7 @@ class EnvironmentSnapshot:
     target: Target = strawberry.field(description="Where the steps of its deployments ran.")
     concurrency: int = strawberry.field(description="Number of services that were built or deployed at once.")
     policy: EnvironmentPolicy = strawberry.field(description="How its deployments were carried out.")
+    variables: list[EnvironmentVariable] = strawberry.field(description="The variables of the environment by name.")
     is_deleted: bool = strawberry.field(description="Whether the environment was deleted.")
     created_at: datetime = strawberry.field(description="When the environment was created.")
     updated_at: datetime = strawberry.field(description="When this version was made.")
@@ -86,6 +91,7 @@ def snapshot(view: PipelineView, project: Project) -> EnvironmentSnapshot:
         target=view.pipeline.target,
         concurrency=view.pipeline.concurrency,
         policy=policy_from_domain(view.pipeline.policy),
+        variables=variables_from_domain(view.pipeline.variables),
         is_deleted=view.pipeline.is_deleted,
         created_at=view.created_at,
         updated_at=view.updated_at,
@@ -101,6 +107,7 @@ def from_view(view: EnvironmentView | PipelineView, project: Project) -> Environ
         target=state.target,
         concurrency=state.concurrency,
         policy=policy_from_domain(state.policy),
+        variables=variables_from_domain(state.variables),
         is_deleted=state.is_deleted,
         created_at=view.created_at,
         updated_at=view.updated_at,

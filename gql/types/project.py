@@ -9,6 +9,7 @@ from msgspec import Struct
 from strawberry import ID, Private
 
 from application import project as writing
+from cache.lru import weight
 from domain import project as projects
 from domain.errors import ProjectNotFound
 from domain.project import ProjectId
@@ -19,6 +20,7 @@ from gql.contract import cursor as cursors
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, cut, part
 from gql.contract.node import Node, global_id, uuid_of
 from gql.types.ref import ProjectArgument
+from gql.types.variable import EnvironmentVariable, variables_from_domain
 from projections.engine.views import Slice
 from projections.project import ProjectView, projection
 
@@ -33,13 +35,18 @@ class ProjectQuery(Struct, frozen=True):
 
 
 CACHED_PROJECT = 1000
-"""Size of a cached project, in bytes."""
+"""Size of a cached project without its variables, in bytes."""
+
+_VARIABLES = "The variables of the project by name."
 
 
 @strawberry.type(description="A namespace of environments.")
 class Project(Node):
     name: str = strawberry.field(description="Name of the project, unique in the server.")
     is_deleted: bool = strawberry.field(description="Whether the project was deleted.")
+    variables: list[EnvironmentVariable] = strawberry.field(
+        description=f"{_VARIABLES} They apply to all its environments."
+    )
     created_at: datetime = strawberry.field(description="When the project was created.")
     cursor: str = strawberry.field(description="A position in the log at which the project has this state.")
 
@@ -53,6 +60,7 @@ class ProjectSnapshot:
     project_id: ID = strawberry.field(description="Id of the project; in a dry run of createProject, of none.")
     name: str = strawberry.field(description="Name of the project.")
     is_deleted: bool = strawberry.field(description="Whether the project was deleted.")
+    variables: list[EnvironmentVariable] = strawberry.field(description=_VARIABLES)
     created_at: datetime = strawberry.field(description="When the project was created.")
     cursor: str = strawberry.field(description="A position in the log at which the project had this state.")
 
@@ -62,6 +70,7 @@ def snapshot(context: Context, view: ProjectView) -> ProjectSnapshot:
         project_id=global_id("project", view.id),
         name=view.name,
         is_deleted=view.is_deleted,
+        variables=variables_from_domain(view.variables),
         created_at=view.created_at,
         cursor=cursors.of_position(context.application.log.epoch, view.position),
     )
@@ -72,6 +81,7 @@ def from_view(context: Context, view: ProjectView) -> Project:
         id=global_id("project", view.id),
         name=view.name,
         is_deleted=view.is_deleted,
+        variables=variables_from_domain(view.variables),
         created_at=view.created_at,
         cursor=cursors.of_position(context.application.log.epoch, view.position),
         key=view.id,
@@ -91,7 +101,8 @@ async def project_of(context: Context, project: ProjectId) -> Project:
         view = projection.replay(await application.log.read(project, after=known, until=version), view)
         assert view is not None, "an environment is in a project that exists"
         found = from_view(context, view)
-        application.shown.put(project, (version, view, found), CACHED_PROJECT)
+        size = CACHED_PROJECT + sum(weight(variable) for variable in view.variables)
+        application.shown.put(project, (version, view, found), size)
     return found
 
 

@@ -6,6 +6,7 @@ from domain import spec as specs
 from domain.errors import InvalidSpec
 from domain.spec import MAX_FACTOR, MAX_SECONDS, MAX_VARIABLES
 from gql.contract import enum
+from gql.types.variable import EnvironmentVariable, EnvironmentVariableInput, variables_from_domain, variables_to_domain
 
 DEFAULT = specs.ServiceSpec()
 DEFAULT_HEALTH = specs.Health(check=specs.TcpCheck())
@@ -27,8 +28,6 @@ _COMMAND = "Check with a shell command: healthy when it exits with 0."
 _INTERVAL = "Time between two checks."
 _TIMEOUT = "Maximum duration of a check."
 _START_PERIOD = f"Time after which a service that is not healthy has failed; at most {MAX_SECONDS}."
-_VARIABLE_NAME = "Name of the variable."
-_VARIABLE_VALUE = "Value of the variable."
 _IMAGE = "An existing container image; null for another source."
 _CONTEXT = "A folder with a Dockerfile to build an image from; null for another source."
 _DOCKERFILE = "Path of the Dockerfile in the build context; null for Dockerfile."
@@ -56,12 +55,6 @@ _INITIAL = "The first wait."
 _FACTOR = f"Each further wait is longer by this factor; from 1 to {MAX_FACTOR:g}."
 _MAX = "The longest wait."
 _JITTER = "The part of a wait by which chance may shorten it: from 0 for none to 1 for all."
-
-
-@strawberry.type(description="An environment variable of the build and run commands of a service.")
-class EnvironmentVariable:
-    name: str = strawberry.field(description=_VARIABLE_NAME)
-    value: str = strawberry.field(description=_VARIABLE_VALUE)
 
 
 @strawberry.type(description="Healthy when a GET request is answered with a status from 200 to 399.")
@@ -112,12 +105,6 @@ class ServiceSpec:
     working_directory: str | None = strawberry.field(default=None, description=_DIRECTORY)
     run_command: str | None = strawberry.field(default=None, description=_RUN)
     health_check: HealthCheck | None = strawberry.field(default=None, description=_HEALTH)
-
-
-@strawberry.input(description="An environment variable of the build and run commands of a service.")
-class EnvironmentVariableInput:
-    name: str = strawberry.field(description=_VARIABLE_NAME)
-    value: str = strawberry.field(description=_VARIABLE_VALUE)
 
 
 @strawberry.input(description="Healthy when a GET request is answered with a status from 200 to 399.")
@@ -181,7 +168,7 @@ def to_domain(given: ServiceSpecInput | None) -> specs.ServiceSpec:
         directory=given.working_directory,
         build=tuple(given.build_commands),
         run=given.run_command,
-        env=tuple(specs.Variable(name=variable.name, value=variable.value) for variable in given.env),
+        env=variables_to_domain(given.env),
         ports=tuple(given.ports),
         health=_health_to_domain(given.health_check),
         build_timeout=given.build_timeout_seconds,
@@ -229,7 +216,7 @@ def from_domain(spec: specs.ServiceSpec) -> ServiceSpec:
         working_directory=spec.directory,
         build_commands=list(spec.build),
         run_command=spec.run,
-        env=[EnvironmentVariable(name=variable.name, value=variable.value) for variable in spec.env],
+        env=variables_from_domain(spec.env),
         ports=list(spec.ports),
         health_check=None if spec.health is None else _health_from_domain(spec.health),
         build_timeout_seconds=spec.build_timeout,

@@ -10,6 +10,8 @@ from domain.pipeline.environment import (
     EnvironmentEvent,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
+    EnvironmentVariableDeleted,
+    EnvironmentVariableSet,
     TargetChanged,
 )
 from domain.pipeline.ref import ServiceId
@@ -37,7 +39,8 @@ from domain.pipeline.stage import (
     StageRenamed,
 )
 from domain.pipeline.state import Pipeline, PipelineEvent
-from projections.words.spec import spec_words
+from domain.spec import Variable
+from projections.words.spec import set_words, spec_words
 from projections.words.subject import EventSubject, EventWords, NamedService, NamedStage
 
 
@@ -69,6 +72,10 @@ def _environment_event_message(before: Pipeline, event: EnvironmentEvent) -> str
         case EnvironmentPolicyChanged(policy=policy):
             barrier = "all builds of a stage before its deploys" if policy.build_barrier else "no build barrier"
             return f"{before.name}: on failure {policy.on_failure}, {barrier}"
+        case EnvironmentVariableSet(name=variable, value=value):
+            return f"{before.name}: {set_words(before.variables, Variable(name=variable, value=value))}"
+        case EnvironmentVariableDeleted(name=variable):
+            return f"{before.name}: variable {variable} deleted"
         case EnvironmentDeleted():
             return f"{before.name} deleted"
         case _:

@@ -42,6 +42,12 @@ def _variable_changes(before: tuple[Variable, ...], after: tuple[Variable, ...])
     yield from (f"-{name}" for name in old if name not in new)
 
 
+def set_words(before: tuple[Variable, ...], after: Variable) -> str:
+    """Describe a variable that was set: "variable REGION: eu → us"."""
+    old = next((each.value for each in before if each.name == after.name), None)
+    return f"variable {after.name}: {NOTHING if old is None else _text(old)} → {_text(after.value)}"
+
+
 def _value(value: object) -> str:
     match value:
         case None | ():

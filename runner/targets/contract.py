@@ -11,6 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain.deployment.plan import Output
 from domain.deployment.step import OldInstance, Phase
 from domain.spec import ServiceSpec, ServiceType
 
@@ -88,6 +89,13 @@ class Executor(Protocol):
         """Return whether the instance of the deployment *known* runs and is healthy, so that the step is needless.
 
         False once the attempt has begun.
+        """
+        ...
+
+    async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
+        """Return what a JOB that has run to its end wrote to the file that STAGELINE_OUTPUT names.
+
+        `runner.targets.outputs` reads it. The answer to the same request is the same, also after a crash.
         """
         ...
 

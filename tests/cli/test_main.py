@@ -30,6 +30,7 @@ COMMANDS = [
     *((("audit", name)) for name in ("export", "head", "key", "verify")),
     *((("actor", name)) for name in ("list", "set", "forget")),
     *((("service", name)) for name in ("list", "show", "add", "edit", "remove")),
+    *((("variable", name)) for name in ("list", "set", "delete")),
     *(
         ("environment", "stage", name)
         for name in ("list", "create", "edit", "delete", "move", "reorder", "skip", "unskip")

@@ -9,7 +9,14 @@ from domain import pipeline
 from domain.errors import Refused
 from domain.pipeline import apply
 from domain.pipeline.apply import ApplyPipeline
-from domain.pipeline.environment import CreateEnvironment, EditEnvironment, EnvironmentPolicy, Target
+from domain.pipeline.environment import (
+    CreateEnvironment,
+    DeleteEnvironmentVariables,
+    EditEnvironment,
+    EnvironmentPolicy,
+    SetEnvironmentVariables,
+    Target,
+)
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import (
     AddService,
@@ -22,19 +29,19 @@ from domain.pipeline.service import (
 )
 from domain.pipeline.stage import At, CreateStage, DeleteStage, EditStage, MoveStage, OnFailure, StagePolicy
 from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
-from domain.spec import Backoff, ServiceSpec, ServiceType
+from domain.spec import Backoff, ServiceSpec, ServiceType, Variable
 from tests.domain.example import PROJECT
 
 Thing = TypeVar("Thing")
 
-KINDS = 14
+KINDS = 16
 STAGES = [StageId(UUID(int=number)) for number in range(1, 9)]
 SERVICES = [ServiceId(UUID(int=number)) for number in range(11, 21)]
 NAMES = ["api", "web", "Straße", "Ärger", "x1", "ship it", "job default", "orders"]
 SPECS = [
     ServiceSpec(),
     ServiceSpec(run="./api"),
-    ServiceSpec(image="api"),
+    ServiceSpec(run="./api", ports=(0,), env=(Variable(name="WEB", value="${{ services['x1 0'].host }}"),)),
     ServiceSpec(retries=2, backoff=Backoff(max=9), allow_failure=True),
 ]
 
@@ -72,6 +79,11 @@ def _command(state: Pipeline, kind: int, one: int, two: int) -> PipelineCommand:
             target = _of(state.stages, two)
             place = AtPosition(position=1 + one % max(1, len(target.services)))
             return MoveService(service=service.id if service else "none", stage=target.id, place=place)
+        case 14:
+            value = Variable(name=f"V{one % 3}", value=str(two))
+            return SetEnvironmentVariables(variables=(value, Variable(name="W", value=name)))
+        case 15:
+            return DeleteEnvironmentVariables(names=(f"V{one % 3}",))
         case 11:
             return RemoveService(service=service.id if service else "none")
         case _:

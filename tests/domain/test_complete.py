@@ -18,7 +18,7 @@ from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
 from domain.pipeline.state import Pipeline
 from domain.project import ProjectId
-from domain.spec import ServiceSpec, ServiceType
+from domain.spec import ServiceSpec, ServiceType, Variable
 from tests.domain.example import api_in_build, build, created, ship
 
 CHANGED: dict[type, dict[str, Any]] = {
@@ -27,6 +27,7 @@ CHANGED: dict[type, dict[str, Any]] = {
         "target": Target.DOCKER,
         "concurrency": 2,
         "policy": EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True),
+        "variables": (Variable(name="REGION", value="eu"),),
         "is_deleted": True,
     },
     Stage: {

@@ -38,6 +38,39 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Invalid,
+        errors.InvalidVariable(variable="1A", why="it begins with a digit"),
+        "INVALID_VARIABLE",
+        "Invalid variable '1A': it begins with a digit.",
+    ),
+    (
+        Invalid,
+        errors.InvalidReference(field="env URL", position=5, why="there are no secrets yet"),
+        "INVALID_REFERENCE",
+        (
+            "Invalid reference in env URL, character 5: there are no secrets yet."
+            " To write it as text, double the dollar: $${{."
+        ),
+    ),
+    (
+        NotFound,
+        errors.VariableNotFound(owner="project", variable="A"),
+        "VARIABLE_NOT_FOUND",
+        "The project has no variable 'A'.",
+    ),
+    (
+        Conflict,
+        errors.UnmetReference(
+            service="API",
+            reference="services['DB'].url",
+            field="env URL",
+            why="there is no service 'DB'",
+            remedy="add it",
+        ),
+        "UNMET_REFERENCE",
+        "Service 'API' refers to services['DB'].url in env URL, but there is no service 'DB': add it.",
+    ),
+    (
+        Invalid,
         errors.InvalidArgument(argument="first", why="1 to 100 at once"),
         "INVALID_ARGUMENT",
         "Invalid first: 1 to 100 at once.",

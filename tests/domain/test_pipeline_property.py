@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from domain import name as names
 from domain import pipeline
 from domain.errors import Refused
+from domain.pipeline import need as needs
 from domain.pipeline.environment import CreateEnvironment, DeleteEnvironment, EditEnvironment, Target
 from domain.pipeline.ref import ServiceId, ServiceRef, StageId, StageRef
 from domain.pipeline.service import (
@@ -40,7 +41,7 @@ from domain.pipeline.stage import (
     StagePolicy,
 )
 from domain.pipeline.state import Pipeline, PipelineCommand, PipelineEvent
-from domain.spec import ServiceSpec, ServiceType
+from domain.spec import ServiceSpec, ServiceType, Variable
 from tests.domain.example import NOBODY, NOWHERE, PROJECT
 from tests.domain.given import stored
 from tests.examples import examples
@@ -63,7 +64,15 @@ def typed(text: str) -> list[str]:
 
 new_names = st.sampled_from([*(way for word in WORDS for way in typed(word)), *NO_NAMES])
 stages, services, types = st.sampled_from(STAGES), st.sampled_from(SERVICES), st.sampled_from(ServiceType)
-specs = st.sampled_from([ServiceSpec(), ServiceSpec(run="./api"), ServiceSpec(image="api"), ServiceSpec(retries=11)])
+specs = st.sampled_from(
+    [
+        ServiceSpec(),
+        ServiceSpec(run="./api"),
+        ServiceSpec(run="./api ${{ services['API'].port }}", ports=(0,)),
+        ServiceSpec(run="./api", env=(Variable(name="WEB", value="${{ services['web'].host }}"),)),
+        ServiceSpec(retries=11),
+    ]
+)
 concurrencies = st.sampled_from([None, 1, 2, 8, 100, 101])
 
 
@@ -189,6 +198,10 @@ class Pipelines(RuleBasedStateMachine):
         self, data: st.DataObject, kind: type[SkipService] | type[UnskipService] | type[RemoveService]
     ) -> None:
         self.send(kind(service=data.draw(self.service_refs())))
+
+    @invariant()
+    def each_needed_service_stands_in_an_earlier_stage(self) -> None:
+        needs.check(self.pipeline.stages)
 
     @invariant()
     def every_service_stands_in_exactly_one_stage(self) -> None:

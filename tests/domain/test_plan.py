@@ -17,6 +17,7 @@ from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import ServiceMoved, ServiceSkipped
 from domain.pipeline.stage import OnFailure, StagePolicy, StagePolicyChanged
 from domain.pipeline.state import PipelineEvent
+from domain.project import Project
 from domain.spec import ServiceSpec, ServiceType
 from tests.domain.example import (
     API,
@@ -38,10 +39,11 @@ from tests.domain.example import (
 )
 
 DATABASE = ServiceId(UUID(int=31))
+SHOP = Project(name="Shop")
 
 
-def make(*history: PipelineEvent, version: int = 7) -> Plan:
-    return plan.make(pipeline.decider.replay(history), version)
+def make(*history: PipelineEvent, version: int = 7, project: Project = SHOP) -> Plan:
+    return plan.make(pipeline.decider.replay(history), version, project)
 
 
 def on(target: Target) -> EnvironmentCreated:
@@ -62,6 +64,8 @@ def test_a_plan_pins_the_stages_in_order_with_their_services_and_the_version_of_
     assert planned == Plan(
         pipeline_version=42,
         target=Target.PROCESS,
+        environment="Production",
+        project="Shop",
         stages=(
             PlannedStage(id=BUILD, name="Build", concurrency=8, services=(service(WEB, "web"),)),
             PlannedStage(

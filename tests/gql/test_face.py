@@ -16,6 +16,7 @@ from gql.document import spec as spec_documents
 from gql.types import environment as environments
 from gql.types import spec as specs
 from gql.types import stage as stages
+from gql.types import variable as variables
 from store import ids
 
 POLICY = StagePolicy(concurrency=7, on_failure=OnFailure.CONTINUE, always=True)
@@ -55,7 +56,14 @@ FACES: list[tuple[type[Struct], list[type]]] = [
     (Backoff, [specs.Backoff, specs.BackoffInput, spec_documents.BackoffDocument]),
     (HttpCheck, [specs.HttpCheck, specs.HttpCheckInput, spec_documents.HttpCheckDocument]),
     (TcpCheck, [specs.TcpCheck, specs.TcpCheckInput, spec_documents.TcpCheckDocument]),
-    (Variable, [specs.EnvironmentVariable, specs.EnvironmentVariableInput, spec_documents.EnvironmentVariableDocument]),
+    (
+        Variable,
+        [
+            variables.EnvironmentVariable,
+            variables.EnvironmentVariableInput,
+            spec_documents.EnvironmentVariableDocument,
+        ],
+    ),
 ]
 
 

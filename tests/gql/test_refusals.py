@@ -124,6 +124,32 @@ CASES: list[tuple[str, Wrong, str]] = [
         "Invalid reason: 1,001 characters; at most 1,000 are allowed.",
     ),
     (
+        "INVALID_VARIABLE",
+        _in("setEnvironmentVariables", variables=[{"name": "1A", "value": ""}]),
+        "Invalid variable '1A': a name has 1 to 255 letters, digits, _, . and -, and does not begin with a digit.",
+    ),
+    (
+        "VARIABLE_NOT_FOUND",
+        _in("deleteEnvironmentVariables", names=["NONE"]),
+        "The environment has no variable 'NONE'.",
+    ),
+    (
+        "INVALID_REFERENCE",
+        _in("addService", name="api", type="JOB", spec={"runCommand": "${{ secrets.KEY }}"}),
+        (
+            "Invalid reference in runCommand, character 5: there are no secrets yet: use a variable for a value that is"
+            " not secret. To write it as text, double the dollar: $${{."
+        ),
+    ),
+    (
+        "UNMET_REFERENCE",
+        _in("addService", name="api", type="JOB", spec={"runCommand": "${{ services['DB'].host }}"}),
+        (
+            "Service 'api' refers to services['DB'].host in runCommand, but there is no service 'DB': add it to an"
+            " earlier stage, or correct or remove the reference."
+        ),
+    ),
+    (
         "PROJECT_NOT_FOUND",
         _beside("createEnvironment", project=f"project_{NOBODY}", name="Staging"),
         f"There is no project 'project_{NOBODY}'.",

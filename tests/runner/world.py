@@ -10,6 +10,7 @@ from application import deployment as writing
 from application.handler import Handler, Transaction
 from domain import deployment as deployments
 from domain import pipeline as pipelines
+from domain.deployment.plan import Output
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import OldInstance
@@ -55,6 +56,7 @@ class Functions:
         self._do: dict[str, Do] = {}
         self.healthy: set[UUID] = set()  # deployments whose instances are
         self.old: dict[str, OldInstance] = {}  # by step: what is started again after it
+        self.outputs_of: dict[str, tuple[Output, ...]] = {}  # of jobs, by their names
 
     def on(self, step: str, do: Do) -> None:
         """Has *step*, such as `deploy api` or `build api 2`, do something."""
@@ -67,6 +69,9 @@ class Functions:
         await self._watch(request, output)
         self.up.add(request.service)
         return (8000,)
+
+    async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
+        return self.outputs_of.get(request.name, ())
 
     async def abort(self, request: StepRequest) -> None:
         name = _name(request)

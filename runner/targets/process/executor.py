@@ -12,15 +12,17 @@ import asyncio
 import shutil
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from uuid import UUID
 
+from domain.deployment.plan import Output
 from domain.deployment.step import OldInstance, Phase
 from domain.spec import ServiceType
 from runner.first import first
+from runner.targets import outputs
 from runner.targets.contract import StepFailed, StepOutput, StepRequest
 from runner.targets.process import command
 from runner.targets.process import start as starts
@@ -29,6 +31,7 @@ from runner.targets.process.attempt import AttemptRecord, ProcessAttempt, is_in_
 from runner.targets.process.start import InstanceStart
 from runner.targets.process.table import tables
 from runner.targets.process.tail import Tail
+from runner.targets.process.written import OutputFile
 
 ROTATION = 10.0
 """Time between two looks at the sizes of logs, in seconds."""
@@ -41,8 +44,8 @@ class ProcessExecutor:
     server's umask and none of its open files. They inherit the server's environment without Stageline's own variables
     (`command.OWN_VARIABLES`, and all that begin with STAGELINE_). In addition they get STAGELINE_ENVIRONMENT,
     STAGELINE_DEPLOYMENT, STAGELINE_DEPLOYMENT_NUMBER, STAGELINE_SERVICE, STAGELINE_SERVICE_ID, STAGELINE_ATTEMPT and
-    STAGELINE_STEP (the attempt's folder). A deployed service also gets PORT and PORT_0, PORT_1 …. The spec's own
-    variables override all of these but STAGELINE_STEP.
+    STAGELINE_STEP (the attempt's folder). A deployed service also gets PORT and PORT_0, PORT_1 …, and a JOB
+    STAGELINE_OUTPUT. The spec's own variables override all of these but STAGELINE_STEP and STAGELINE_OUTPUT.
 
     An environment has one deployment at a time. So the first attempt of a deployment at a service removes the ended
     attempts of earlier deployments: nothing will adopt them again.
@@ -90,6 +93,9 @@ class ProcessExecutor:
             if start is not None and start.request.deployment == request.known and instance.is_running:
                 return await command.is_up(start.request, instance.record, self._account)
         return False
+
+    async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
+        return outputs.parse(OutputFile(self._attempt(request).folder, self._account).read())
 
     async def abort(self, request: StepRequest) -> None:
         attempt = self._attempt(request)
@@ -207,7 +213,8 @@ class ProcessExecutor:
         await self._make_way(request, attempt, output)
         ports = tuple(port or self._free_port() for port in request.spec.ports)
         if request.type is ServiceType.JOB:
-            self._begin(attempt, request, (request.spec.run,), ports)
+            output_file = OutputFile(attempt.folder, self._account)
+            self._begin(attempt, request, (request.spec.run,), ports, output_file.create())
         else:
             self._begin_service(attempt, request, ports)
 
@@ -217,12 +224,17 @@ class ProcessExecutor:
         self._begin(attempt, request, (request.spec.run,), ports)
 
     def _begin(
-        self, attempt: ProcessAttempt, request: StepRequest, commands: Sequence[str], ports: Sequence[int] = ()
+        self,
+        attempt: ProcessAttempt,
+        request: StepRequest,
+        commands: Sequence[str],
+        ports: Sequence[int] = (),
+        own: Mapping[str, str] = {},
     ) -> None:
         attempt.begin(
             commands,
             command.directory(request),
-            command.variables(request, ports, self._account),
+            {**command.variables(request, ports, self._account), **own},
             ports,
             name=request.name,
             grace=request.spec.stop_grace,
@@ -232,6 +244,8 @@ class ProcessExecutor:
     async def _remove(self, service: Path) -> None:
         """Stop the service, and delete its files and the empty folder of its environment."""
         await self._end(_attempts(service))
+        for attempt in _attempts(service):
+            OutputFile(attempt.folder, self._account).discard()
         await asyncio.to_thread(shutil.rmtree, service, ignore_errors=True)
         with suppress(OSError):  # the environment still has services, or never had any
             service.parent.rmdir()
@@ -258,6 +272,7 @@ class ProcessExecutor:
         rows = await tables.read() if earlier else []
         for attempt in earlier:
             if not attempt.is_alive_in(rows):
+                OutputFile(attempt.folder, self._account).discard()
                 shutil.rmtree(attempt.folder, ignore_errors=True)
 
     async def _make_way(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:

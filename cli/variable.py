@@ -1,0 +1,158 @@
+"""`stageline variable`: the values in which environments differ."""
+
+from typing import Annotated
+
+import typer
+from msgspec import Struct, convert
+
+from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions, mutation
+from cli.client import Client, Data, document
+from cli.command import command, group
+from cli.errors import Failed, Misused
+from cli.output import Output
+from cli.scope import Scope, find_project
+from cli.text import table
+
+app = group(
+    "List and change the variables of an environment, or of a project.",
+    "stageline variable set REGION=eu LOG_LEVEL=info",
+    "stageline variable set REGION=us --environment production",
+    "stageline variable set --shared COMPANY=Acme",
+    "stageline variable list",
+    "stageline variable delete LOG_LEVEL",
+)
+
+OF_ENVIRONMENT = (
+    "subject: pipeline { environment { variables { name value } } }"
+    " snapshot { environment { variables { name value } } }"
+)
+OF_PROJECT = "subject: project { variables { name value } } snapshot { variables { name value } }"
+SET = mutation(
+    "setEnvironmentVariables",
+    "PipelinePayload",
+    OF_ENVIRONMENT,
+    environment="ID!",
+    variables="[EnvironmentVariableInput!]!",
+    **VERSIONED,
+)
+DELETE = mutation(
+    "deleteEnvironmentVariables", "PipelinePayload", OF_ENVIRONMENT, environment="ID!", names="[String!]!", **VERSIONED
+)
+SET_SHARED = mutation(
+    "setProjectVariables", "ProjectPayload", OF_PROJECT, project="ID!", variables="[EnvironmentVariableInput!]!"
+)
+DELETE_SHARED = mutation("deleteProjectVariables", "ProjectPayload", OF_PROJECT, project="ID!", names="[String!]!")
+
+LIST = document("""
+query Variables($environment: ID!) {
+  environment(id: $environment) { variables { name value } project { variables { name value } } }
+}
+""")
+LIST_SHARED = document("""
+query ProjectVariables($project: ID!) {
+  project(id: $project) { variables { name value } }
+}
+""")
+
+Shared = Annotated[bool, typer.Option("--shared", help="Those of the project, which all its environments have.")]
+
+
+class VariableJson(Struct):
+    name: str
+    value: str
+
+
+class ListedVariableJson(VariableJson):
+    """A variable with its level: environment or project."""
+
+    of: str
+
+
+class VariablesJson(AnswerJson):
+    """The variables of an environment, or of a project, after a change."""
+
+    variables: list[VariableJson]
+
+
+@command(app, "list", "stageline variable list", "stageline variable list --shared --json")
+def list_(scope: Scope, output: Output, shared: Shared = False) -> None:
+    """List the variables that the environment's services get. Those of the environment replace its project's."""
+    with Client.known() as client:
+        if shared:
+            project = find_project(scope.project, client)
+            data = client.execute(LIST_SHARED, {"project": project})["project"]
+            if data is None:
+                raise Failed(f"There is no project {project!r}.", code="PROJECT_NOT_FOUND")
+            levels = [("project", data["variables"])]
+        else:
+            data = client.execute(LIST, {"environment": scope.find(client).id})["environment"]
+            levels = [("project", data["project"]["variables"]), ("environment", data["variables"])]
+    found = {each["name"]: convert({**each, "of": of}, ListedVariableJson) for of, level in levels for each in level}
+    listed = [found[name] for name in sorted(found)]
+    rows = [(each.name, each.value, each.of) for each in listed]
+    output.answer({"variables": listed}, table(("Name", "Value", "Of"), rows) if rows else "<no variable>")
+
+
+@command(app, "set", "stageline variable set REGION=eu LOG_LEVEL=info", "stageline variable set --shared COMPANY=Acme")
+def set_(
+    assignments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="The variables to set.")],
+    scope: Scope,
+    change: VersionedChangeOptions,
+    output: Output,
+    shared: Shared = False,
+) -> None:
+    """Set variables; the others stay. The next deployment uses them."""
+    variables = [_assigned(text) for text in assignments]
+    with Client.known() as client:
+        if shared:
+            project = find_project(scope.project, client)
+            arguments = {"project": project, "variables": variables, **_unversioned(change)}
+            after = _read(client.change(SET_SHARED, arguments))
+        else:
+            environment = scope.find(client).id
+            after = _read(client.change(SET, {"environment": environment, "variables": variables, **change.variables}))
+    output.answer(after, change.text(after, "Variables set successfully", _described(after)))
+
+
+@command(app, "delete", "stageline variable delete LOG_LEVEL", "stageline variable delete --shared COMPANY")
+def delete(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The variables to delete.")],
+    scope: Scope,
+    change: VersionedChangeOptions,
+    output: Output,
+    shared: Shared = False,
+) -> None:
+    """Delete variables. One to which a service of the environment refers is kept, and the refusal names the service."""
+    with Client.known() as client:
+        if shared:
+            project = find_project(scope.project, client)
+            arguments = {"project": project, "names": names, **_unversioned(change)}
+            after = _read(client.change(DELETE_SHARED, arguments))
+        else:
+            environment = scope.find(client).id
+            after = _read(client.change(DELETE, {"environment": environment, "names": names, **change.variables}))
+    output.answer(after, change.text(after, "Variables deleted successfully", _described(after)))
+
+
+def _assigned(text: str) -> dict[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise Misused(f"Invalid variable {text!r}: give NAME=VALUE.")
+    return {"name": name, "value": value}
+
+
+def _unversioned(change: VersionedChangeOptions) -> dict[str, object]:
+    """Return the options of a change to a project, which has no version. Raise `Misused` if one is expected."""
+    if change.expected_version is not None:
+        raise Misused("A project has no version: leave out --expected-version.")
+    return {name: value for name, value in change.variables.items() if name != "expectedVersion"}
+
+
+def _read(answer: Data) -> VariablesJson:
+    about = answer.get("environment", answer)
+    return convert({"variables": about["variables"], "changed": answer["changed"]}, VariablesJson)
+
+
+def _described(after: VariablesJson) -> str:
+    rows = [(each.name, each.value) for each in after.variables]
+    return table(("Name", "Value"), rows) if rows else "<no variable>"

@@ -1,0 +1,43 @@
+from tests.cli.shell import Shell
+
+
+def test_variables_are_set_listed_and_deleted(staging: Shell) -> None:
+    assert staging.done("variable", "list").out == "<no variable>\n"
+    answer = staging.done("variable", "set", "REGION=eu", "URL=http://x?a=b")
+    assert answer.out == "Variables set successfully\n"
+    assert staging.done("variable", "list").lines == [
+        "Name    Value         Of",
+        "REGION  eu            environment",
+        "URL     http://x?a=b  environment",
+    ]
+    assert staging.done("variable", "delete", "URL").out == "Variables deleted successfully\n"
+    again = staging.done("variable", "set", "REGION=eu")
+    assert again.out == "Nothing changed: it is already so\n"
+    assert staging.done("variable", "set", "REGION=us", "--json").json == {
+        "changed": True,
+        "variables": [{"name": "REGION", "value": "us"}],
+    }
+
+
+def test_those_of_the_environment_replace_those_of_its_project(staging: Shell) -> None:
+    staging.done("variable", "set", "--shared", "REGION=eu", "COMPANY=Acme")
+    staging.done("variable", "set", "REGION=us")
+    assert staging.done("variable", "list").lines[1:] == ["COMPANY  Acme   project", "REGION   us     environment"]
+    shared = staging.done("variable", "list", "--shared", "--json").json["variables"]
+    assert [(each["name"], each["value"]) for each in shared] == [("COMPANY", "Acme"), ("REGION", "eu")]
+    staging.done("variable", "delete", "--shared", "COMPANY")
+    assert staging.done("variable", "list").lines[1:] == ["REGION  us     environment"]
+
+
+def test_a_dry_run_shows_the_result(staging: Shell) -> None:
+    assert staging("variable", "set", "A=1", "--dry-run").lines == ["Name  Value", "A     1"]
+    assert staging.done("variable", "list").out == "<no variable>\n"
+
+
+def test_a_misuse_names_the_way_out(staging: Shell) -> None:
+    answer = staging("variable", "set", "REGION")
+    assert (answer.code, "Invalid variable 'REGION': give NAME=VALUE." in answer.err) == (2, True)
+    answer = staging("variable", "set", "--shared", "A=1", "--expected-version", "3")
+    assert (answer.code, "A project has no version: leave out --expected-version." in answer.err) == (2, True)
+    answer = staging("variable", "delete", "NONE")
+    assert (answer.code, "The environment has no variable 'NONE'." in answer.err) == (1, True)
