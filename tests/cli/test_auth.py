@@ -122,7 +122,7 @@ def test_a_token_file_without_a_token_is_named(shell: Shell) -> None:
     empty = f"{file}, the file in STAGELINE_TOKEN_FILE, is empty."
     assert shell("project", "list", "--json").error["message"] == empty
     file.write_bytes(b"\xff")
-    assert f"Can't read {file}, the file in STAGELINE_TOKEN_FILE: 'utf-8' codec" in shell("project", "list").err
+    assert f"Can't read {file}, the file in STAGELINE_TOKEN_FILE: it is not UTF-8" in shell("project", "list").err
 
 
 @pytest.mark.parametrize(
