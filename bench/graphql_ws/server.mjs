@@ -10,6 +10,7 @@ import { WebSocketServer } from "ws";
 
 const text = { type: new GraphQLNonNull(GraphQLString) };
 const number = { type: new GraphQLNonNull(GraphQLInt) };
+const Actor = new GraphQLObjectType({ name: "Actor", fields: { id: text } });
 const Stage = new GraphQLObjectType({ name: "StageRef", fields: { stageId: text, name: text } });
 const Service = new GraphQLObjectType({ name: "ServiceRef", fields: { serviceId: text, name: text, type: text } });
 const Event = new GraphQLObjectType({
@@ -21,7 +22,7 @@ const Event = new GraphQLObjectType({
     version: number,
     deploymentEventType: text,
     recordedAt: text,
-    actor: text,
+    actor: { type: new GraphQLNonNull(Actor) },
     origin: text,
     reason: { type: GraphQLString },
     message: text,
@@ -78,7 +79,7 @@ function tick() {
     version: position,
     deploymentEventType: "STEP_RETRIED",
     recordedAt: new Date(performance.timeOrigin + performance.now()).toISOString().replace("Z", "000+00:00"),
-    actor: "bench",
+    actor: { id: "bench" },
     origin: "ENGINE",
     reason: null,
     message: `Backend: build attempt ${position} failed and will be tried again: no reason`,

@@ -11,7 +11,9 @@ from functools import partial
 from typing import Any, cast
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLOutputType, is_non_null_type, located_error
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.pyutils import Path
 from msgspec import Raw
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext, ExecutionResult
@@ -40,6 +42,27 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.async_helpers: Any = None
+
+    def handle_field_error(
+        self,
+        raw_error: Exception,
+        return_type: GraphQLOutputType,
+        field_details_list: FieldDetailsList,
+        path: Path,
+    ) -> None:
+        """Report the error of a field, or pass it on to the field above, like graphql-core 3.3.2.
+
+        But its traceback leaves out the frames below. They refer to the tasks of the fields beside it, and those to
+        their errors, most of which nobody sees.
+        """
+        nodes = [each.node for each in field_details_list]
+        error = located_error(raw_error, nodes, path.as_list()).with_traceback(None)
+        if self.error_propagation and is_non_null_type(return_type):
+            try:
+                raise error
+            finally:
+                del error, raw_error  # the traceback refers to this frame
+        self.collected_errors.add(error, path)
 
     def build_per_event_executor(self, payload: Any) -> "Execution":
         """Return the execution of a subscription for one event, which shares nothing that grows.

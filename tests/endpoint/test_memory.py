@@ -35,6 +35,7 @@ from tests.endpoint.garbage import EVERY_KIND, PARTS, document
 from tests.gql.environment import Environment
 from tests.gql.stageline import Socket, served
 from tests.serving import ROOT
+from tests.waiting import wait_until
 
 COMPILED = CompiledQueries(schema)
 
@@ -137,6 +138,22 @@ def test_an_executed_document_is_freed_without_a_collection(tmp_path: Path) -> N
             assert gone() is None
         finally:
             gc.enable()
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_the_errors_of_fields_are_freed_without_a_collection(tmp_path: Path) -> None:
+    def errors() -> int:
+        return sum(isinstance(each, GraphQLError) for each in gc.get_objects())
+
+    with served(tmp_path) as stageline:
+        for _ in range(3):
+            Environment(stageline)
+        wrong = '{ projects { edges { node { environments(after: "x") { edges { cursor } } } } } }'
+        assert "errors" in stageline.ask(wrong)
+        gc.collect()
+        before = errors()
+        assert "errors" in stageline.ask(wrong)
+        wait_until(lambda: errors() <= before, "the errors are freed")
 
 
 def test_an_error_has_its_location_without_the_tokens() -> None:

@@ -22,7 +22,7 @@ async ([program, url, token, query, environment]) => {
   window.got = [];
   window.follow = follow;
   window.stop = follow(`${url}/graphql`, token, query, { environment }, {
-    next: ({ data }) => window.got.push(data.pipelineEvents.position),
+    next: ({ data }) => window.got.push(data.pipelineEvents.logPosition),
     complete: () => (window.isComplete = true),
   });
 }
