@@ -7,7 +7,7 @@ import type { ResultOf } from "../graphql";
 import { COMPARED, PAST } from "./documents";
 import { parsed } from "./moment";
 
-type Diff = ResultOf<typeof COMPARED>["pipelineDiff"];
+type Diff = NonNullable<ResultOf<typeof COMPARED>["pipelineDiff"]>;
 export type Snapshot = Diff["to"];
 export type Difference = Diff["differences"][number];
 
@@ -78,6 +78,7 @@ class Reader {
       return { wish, snapshot, since: null, differences: [] };
     }
     const { pipelineDiff } = await api.query(COMPARED, { environment, from: parsed(wish.from), to: at });
+    if (!pipelineDiff) throw new Error("The pipeline has no such moments in its history.");
     const { from, to: snapshot, differences } = pipelineDiff;
     return { wish, snapshot, since: from.version, differences };
   }

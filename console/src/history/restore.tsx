@@ -35,7 +35,7 @@ export function RestoreDialog({ environment, version, newest, done, close }: Pro
       if (answer.__typename === "Refusal") return refuse(answer);
       const moments = { environment, from: { version: since }, to: { version } };
       const { pipelineDiff } = await api.query(COMPARED, moments);
-      const messages = pipelineDiff.differences.map(({ change }) => change.message);
+      const messages = (pipelineDiff?.differences ?? []).map(({ change }) => change.message);
       if (!isOver) setTrial({ since, isChange: answer.changed, messages });
     }
     attempt().catch((fault: unknown) => isOver || setRefusal(message(fault)));
