@@ -66,6 +66,7 @@ def test_single_keys_work_and_the_sheet_lists_them(board: Page, world: World) ->
         board.keyboard.press(key)
         expect(board).to_have_url(re.compile(re.escape(address) + "$"))
     board.go_back()
+    expect(card(board, "DB")).to_be_visible()
     board.keyboard.press("3")
     expect(board.get_by_label("Search the history")).to_be_visible()
     board.keyboard.press("/")
