@@ -196,7 +196,7 @@ def test_undo_takes_back_the_last_changes_one_after_another(board: Page, world: 
 
 def test_an_undo_that_others_build_on_is_refused_and_says_who(board: Page, world: World) -> None:
     card(board, "Backend").drag_to(column(board, SECOND))
-    expect_in(board, "Backend", SECOND)
+    expect_said(board, f"Backend is in stage 2, {SECOND}.")
     world.do("moveService", service="Backend", stage=THIRD)
     expect_in(board, "Backend", THIRD)
     board.get_by_role("button", name="Undo").click()

@@ -74,6 +74,7 @@ export class Output {
 
   /** Read the last lines, and follow what comes after them. */
   open(): Promise<void> {
+    this.isClosed = false;
     return this.exclusively(async () => {
       const { deploymentLogs: page, start } = await this.api.query(TAIL, { ...this.selection, last: PAGE });
       if (!page) throw new Error("There is no such deployment.");
@@ -209,6 +210,7 @@ export class Output {
   }
 
   private follow(after: string | null): void {
+    this.unfollow();
     this.unfollow = this.api.follow(
       FOLLOW,
       { ...this.selection, after },
