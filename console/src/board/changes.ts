@@ -2,6 +2,7 @@
 import type { TypedDocumentNode } from "@urql/core";
 
 import { message, type Api } from "../api/client";
+import { newKey } from "../api/key";
 import type { ResultOf } from "../graphql";
 import { say, show } from "../parts/notice";
 import { UNDO, type MOVE_SERVICE } from "./documents";
@@ -40,7 +41,7 @@ export class Changes {
     change: Change<Variables>,
     seen = this.state.version,
   ): Promise<string | null> {
-    const key = crypto.randomUUID();
+    const key = newKey();
     if (change.move) this.state.move(change.move(key));
     const answer = this.last.then(() => this.perform(change, key, seen));
     this.last = answer.catch(() => undefined);
@@ -64,7 +65,7 @@ export class Changes {
       if (answer.code === "VERSION_MISMATCH" || answer.code === "CHANGED_MEANWHILE") {
         const current = answer.currentVersion ?? since;
         if (answer.events.length > 0 && answer.events.every(({ version }) => this.own.includes(version))) {
-          return this.perform(change, crypto.randomUUID(), current, key); // only our own change came in between
+          return this.perform(change, newKey(), current, key); // only our own change came in between
         }
         this.state.settle(shown);
         this.onConflict({ own: change.wish, refusal: answer, insist: () => void this.send(change, current) });
@@ -108,7 +109,7 @@ export class Changes {
       const { answer } = await this.api.mutate(UNDO, {
         environment: this.environment,
         change,
-        key: crypto.randomUUID(),
+        key: newKey(),
       });
       if (answer.__typename === "Refusal") {
         const others = answer.events.map((event) => `${event.actor.name ?? event.actor.id}: ${event.message}`).join("; ");

@@ -1,6 +1,7 @@
 import { useState } from "react";
 
 import { useApi } from "../api/context";
+import { newKey } from "../api/key";
 import { FormDialog } from "../parts/dialog";
 import { Menu } from "../parts/menu";
 import { say } from "../parts/notice";
@@ -37,7 +38,7 @@ export function CancelButton({ deployment }: { deployment: Deployment }) {
 
 function CancelDialog({ deployment, force, close }: { deployment: Deployment; force: boolean; close: () => void }) {
   const api = useApi();
-  const [key] = useState(() => crypto.randomUUID());
+  const [key] = useState(() => newKey());
   const running = deployment.stages.flatMap(({ services }) => services.filter(({ status }) => status === "RUNNING"));
 
   async function cancel(): Promise<string | null> {

@@ -3,6 +3,7 @@ import { useLocation } from "wouter";
 
 import { message } from "../api/client";
 import { useApi, useQuery } from "../api/context";
+import { newKey } from "../api/key";
 import { useCommands } from "../command/commands";
 import type { ResultOf } from "../graphql";
 import { FormDialog } from "../parts/dialog";
@@ -59,7 +60,7 @@ export function PlanDialog({ action, of, number, environment, close }: Props) {
   const [last] = useQuery(LAST, { environment });
   const [plan, setPlan] = useState<Planned | null>(null);
   const [refusal, setRefusal] = useState("");
-  const [key] = useState(() => crypto.randomUUID());
+  const [key] = useState(() => newKey());
   const { title, button, plan: planned, request } = ACTIONS[action];
 
   useEffect(() => {

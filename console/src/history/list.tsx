@@ -3,6 +3,7 @@ import { Link } from "wouter";
 
 import { message } from "../api/client";
 import { useApi } from "../api/context";
+import { newKey } from "../api/key";
 import type { ResultOf, VariablesOf } from "../graphql";
 import { ago, moment } from "../parts/format";
 import { Menu } from "../parts/menu";
@@ -78,7 +79,7 @@ function Row({ change, environment, address, isShown, isOwn }: RowProps) {
 
   async function undo() {
     try {
-      const { undoPipelineChange: answer } = await api.mutate(UNDO, { environment, change: id, key: crypto.randomUUID() });
+      const { undoPipelineChange: answer } = await api.mutate(UNDO, { environment, change: id, key: newKey() });
       if (answer.__typename === "Refusal") {
         const others = answer.events.map((each) => `${each.actor.name ?? each.actor.id}: ${each.message}`).join("; ");
         show({ text: `The undo was refused: ${answer.message}${others && ` (${others})`}`, isRefusal: true });

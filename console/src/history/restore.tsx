@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 
 import { message } from "../api/client";
 import { useApi } from "../api/context";
+import { newKey } from "../api/key";
 import type { ResultOf } from "../graphql";
 import { FormDialog } from "../parts/dialog";
 import { show } from "../parts/notice";
@@ -24,12 +25,12 @@ export function RestoreDialog({ environment, version, newest, done, close }: Pro
   const [trial, setTrial] = useState<Trial | null>(null);
   const [refusal, setRefusal] = useState("");
   const [since, setSince] = useState(newest);
-  const [key] = useState(() => crypto.randomUUID());
+  const [key] = useState(() => newKey());
 
   useEffect(() => {
     let isOver = false;
     async function attempt() {
-      const variables = { environment, version, since, reason: null, key: crypto.randomUUID(), isDry: true };
+      const variables = { environment, version, since, reason: null, key: newKey(), isDry: true };
       const { restorePipeline: answer } = await api.mutate(RESTORE, variables);
       if (isOver) return;
       if (answer.__typename === "Refusal") return refuse(answer);

@@ -19,6 +19,8 @@ export const TYPES: Record<Type, string> = {
   TARGET_CHANGED: "target changed",
   CONCURRENCY_CHANGED: "concurrency changed",
   ENVIRONMENT_POLICY_CHANGED: "policy of the environment",
+  ENVIRONMENT_VARIABLE_SET: "variable set",
+  ENVIRONMENT_VARIABLE_DELETED: "variable deleted",
   ENVIRONMENT_DELETED: "environment deleted",
   STAGE_CREATED: "stage created",
   STAGE_RENAMED: "stage renamed",

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { useSearchParams } from "wouter";
 
 import { useApi, useNewest } from "../api/context";
+import { newKey } from "../api/key";
 import { BASE } from "../base";
 import { useCommands } from "../command/commands";
 import { NameDialog } from "../parts/dialog";
@@ -21,7 +22,7 @@ export function Home() {
   useCommands(() => [{ label: "New project …", group: "Environments", key: "n", run: () => setCreating(true) }]);
 
   async function create(name: string): Promise<string | null> {
-    const { createProject } = await api.mutate(CREATE_PROJECT, { name, key: crypto.randomUUID() });
+    const { createProject } = await api.mutate(CREATE_PROJECT, { name, key: newKey() });
     return "message" in createProject ? createProject.message : null;
   }
 

@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
 
 import { useApi, useNewest } from "../api/context";
+import { newKey } from "../api/key";
 import type { ResultOf } from "../graphql";
 import { NameDialog } from "../parts/dialog";
 import { ago, moment } from "../parts/format";
@@ -32,7 +33,7 @@ export function Project({ id, name, isWanted }: Props) {
   }, [isWanted, section]);
 
   async function create(name: string): Promise<string | null> {
-    const { createEnvironment } = await api.mutate(CREATE_ENVIRONMENT, { project: id, name, key: crypto.randomUUID() });
+    const { createEnvironment } = await api.mutate(CREATE_ENVIRONMENT, { project: id, name, key: newKey() });
     if ("message" in createEnvironment) return createEnvironment.message;
     navigate(`/environments/${createEnvironment.pipeline!.environment.id}`);
     return null;

@@ -1,6 +1,7 @@
 import { useRef, useState } from "react";
 
 import { useApi } from "../api/context";
+import { newKey } from "../api/key";
 import { Dialog, FormDialog } from "../parts/dialog";
 import { say, show } from "../parts/notice";
 import { ISSUE, REVOKE } from "./documents";
@@ -26,7 +27,7 @@ interface CreateProps {
 
 export function CreateDialog({ mayNameOthers, created, close }: CreateProps) {
   const api = useApi();
-  const [key] = useState(() => crypto.randomUUID());
+  const [key] = useState(() => newKey());
 
   async function issue(form: FormData): Promise<string | null> {
     const token = await newToken();
@@ -103,7 +104,7 @@ export function SecretDialog({ secret, close }: { secret: string; close: () => v
 
 export function RevokeDialog({ token, close }: { token: { id: string; name: string }; close: () => void }) {
   const api = useApi();
-  const [key] = useState(() => crypto.randomUUID());
+  const [key] = useState(() => newKey());
 
   async function revoke(): Promise<string | null> {
     const { revokeToken } = await api.mutate(REVOKE, { token: token.id, key });
