@@ -26,6 +26,9 @@ SHARED = 2
 TRIES = 5
 """The fewest statements of so many tries are those of the query: the server asks some for itself meanwhile."""
 
+MORE_TRIES = 40
+"""Tries at most where the fewest are expected to be few: on a busy machine, a long query rarely runs alone."""
+
 EVENTS = "events({page}) {{ edges {{ node {{ id actor {{ name }} token {{ name }} project {{ name }} }} }} }}"
 SINCE = f"changedSince {{{{ differences {{{{ change {{{{ message }}}} {EVENTS} }}}} }}}}"
 
@@ -57,15 +60,20 @@ class World:
         assert self.one.end(deployment)["status"] == "SUCCEEDED"
         return str(deployment["id"])
 
-    def fewest(self, document: str, **variables: object) -> int:
-        """The statements of one query, which isn't the first of its kind."""
+    def fewest(self, document: str, at_most: int | None = None, **variables: object) -> int:
+        """The statements of one query, which isn't the first of its kind; more tries if they are more than expected."""
         self.stageline.execute(document, **variables)
-        counts = []
-        for _ in range(TRIES):
-            self.statements.clear()
-            self.stageline.execute(document, **variables)
-            counts.append(len(self.statements))
-        return min(counts)
+        fewest = self._count(document, **variables)
+        for tries in range(1, MORE_TRIES):
+            if tries >= TRIES and (at_most is None or fewest <= at_most):
+                break
+            fewest = min(fewest, self._count(document, **variables))
+        return fewest
+
+    def _count(self, document: str, **variables: object) -> int:
+        self.statements.clear()
+        self.stageline.execute(document, **variables)
+        return len(self.statements)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -153,10 +161,10 @@ def test_a_page_of_many_takes_no_more_statements_than_one_of_some(world: World, 
     asked = document("query", field, way, *arguments)
     assert len(world.stageline.query(field, **{way: ALL}, **arguments)["edges"]) >= MANY
     some = world.fewest(asked, **{way: SOME}, **arguments)
-    assert world.fewest(asked, **{way: 1}, **arguments) <= some
+    assert world.fewest(asked, some, **{way: 1}, **arguments) <= some
     # The whole of a stream takes fewer: there is nothing before it that its words would need. What is long is asked in
     # another thread, from where not all who ask for the log's position at the same time share a statement.
-    assert world.fewest(asked, **{way: ALL}, **arguments) <= some + SHARED
+    assert world.fewest(asked, some + SHARED, **{way: ALL}, **arguments) <= some + SHARED
 
 
 def test_a_page_within_a_page_takes_as_many_statements_as_fewer_of_fewer(world: World) -> None:
@@ -174,7 +182,7 @@ def test_a_page_within_a_page_takes_as_many_statements_as_fewer_of_fewer(world: 
     fewest = world.fewest(asked(3, 1), of=world.one.id)
     # Who asks for the log's position at the same time shares a statement, and what is long is asked in another thread:
     # so it may be a few more or less, but not one for each deployment.
-    assert 0 < world.fewest(asked(MANY, 50), of=world.one.id) < fewest + MANY - 3
+    assert 0 < world.fewest(asked(MANY, 50), fewest, of=world.one.id) < fewest + MANY - 3
 
 
 BOARD = """
@@ -211,7 +219,7 @@ def test_a_board_of_many_environments_takes_no_more_statements_than_one_of_some(
     assert len(board) == MANY
     assert sum(each["latestDeployment"] is not None for each in board) >= SOME
     some = world.fewest(BOARD, of=world.one.project, first=2)
-    assert 0 < world.fewest(BOARD, of=world.one.project, first=MANY) <= some + SHARED
+    assert 0 < world.fewest(BOARD, some + SHARED, of=world.one.project, first=MANY) <= some + SHARED
 
 
 PROJECTS = """
@@ -223,7 +231,7 @@ query ($first: Int!) {
 
 def test_the_environments_of_many_projects_take_as_many_statements_as_those_of_some(world: World) -> None:
     some = world.fewest(PROJECTS, first=2)
-    assert 0 < world.fewest(PROJECTS, first=MANY) <= some + SHARED
+    assert 0 < world.fewest(PROJECTS, some + SHARED, first=MANY) <= some + SHARED
 
 
 def test_many_differences_take_as_many_statements_as_one(world: World) -> None:
@@ -235,4 +243,4 @@ def test_many_differences_take_as_many_statements_as_one(world: World) -> None:
         found = world.stageline.execute(asked, of=world.one.id, at=run)["pipelineDiff"]["differences"]
         assert len(found) == count
     fewest = world.fewest(asked, of=world.one.id, at=world.runs[-2])
-    assert 0 < world.fewest(asked, of=world.one.id, at=world.runs[0]) == fewest
+    assert 0 < world.fewest(asked, fewest, of=world.one.id, at=world.runs[0]) == fewest
