@@ -6,6 +6,7 @@ import pytest
 from graphql import GraphQLError
 
 from cache.lru import Cache
+from endpoint.execution import documents
 from endpoint.execution.documents import ParsedDocument
 from gql.schema import schema
 from tests.gql.stageline import served
@@ -18,7 +19,7 @@ def test_documents_are_cached_unless_the_cache_is_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool
 ) -> None:
     good = f"{{ cursor }} # {keeps}"  # unique, since other tests may have cached it
-    kept: list[Cache[str, ParsedDocument | GraphQLError]] = [Cache(100_000), Cache(100_000)]
+    kept: list[Cache[str, ParsedDocument | GraphQLError]] = [Cache(100_000), Cache(documents.OTHER_BYTES)]
     for name, each in zip(("good", "others"), kept, strict=True):
         monkeypatch.setattr(schema.documents, name, each)
     with served(tmp_path, keeps_documents=keeps) as stageline:

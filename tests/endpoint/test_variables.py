@@ -31,6 +31,21 @@ mutation ($environments: [ID!]!) {
   applyPipelineToAll(environments: $environments, document: "stages: [{name: a}]") { ... on Refusal { code message } }
 }
 """
+SET = """
+mutation ($variables: [EnvironmentVariableInput!]!) {
+  setEnvironmentVariables(environment: "x", variables: $variables) { ... on Refusal { code message } }
+}
+"""
+SHARED = """
+mutation ($variables: [EnvironmentVariableInput!]!) {
+  CHANGE, project: "Shop") { ... on Refusal { code message } }
+}
+"""
+DELETE = """
+mutation ($names: [String!]!) {
+  deleteEnvironmentVariables(environment: "x", names: $names) { ... on Refusal { code message } }
+}
+"""
 DIFF = 'query ($text: String!) { documentDiff(environment: "x", document: $text) { to { version } } }'
 LISTS: dict[str, tuple[str, dict[str, object], str]] = {
     "DeploymentFilter.statuses": (
@@ -56,6 +71,24 @@ LISTS: dict[str, tuple[str, dict[str, object], str]] = {
         "201 variables; at most 200 are allowed",
     ),
     "ServiceSpecInput.ports": (SERVICE, {"spec": {"ports": [0] * 21}}, "21 ports; at most 20 are allowed"),
+    "Mutation.setEnvironmentVariables.variables": (
+        SET,
+        {"variables": [{"name": "X", "value": ""}] * 101},
+        "101 are given; at most 100",
+    ),
+    "Mutation.deleteEnvironmentVariables.names": (DELETE, {"names": ["X"] * 101}, "101 are given; at most 100"),
+    "Mutation.setProjectVariables.variables": (
+        SHARED.replace("CHANGE", "setProjectVariables(variables: $variables"),
+        {"variables": [{"name": "X", "value": ""}] * 101},
+        "101 are given; at most 100",
+    ),
+    "Mutation.deleteProjectVariables.names": (
+        SHARED.replace("[EnvironmentVariableInput!]!", "[String!]!").replace(
+            "CHANGE", "deleteProjectVariables(names: $variables"
+        ),
+        {"variables": ["X"] * 101},
+        "101 are given; at most 100",
+    ),
     "Mutation.applyPipelineToAll.environments": (APPLY, {"environments": ["x"] * 101}, "101 are given; at most 100"),
 }
 """For each list argument: a request with one item too many, and its error message."""

@@ -276,8 +276,8 @@ def test_the_schema_of_documents_is_served_to_editors(environment: Environment) 
 
 def test_so_many_documents_wait_for_their_turn(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     stageline = environment.stageline
-    field = "documentDiff(environment: $id, document: $document) { to { version } }"
-    asked = f"query ($id: ID!, $document: String!) {{ {field} }}"
+    field = "applyPipeline(environment: $id, document: $document, dryRun: true) { __typename }"
+    asked = f"mutation ($id: ID!, $document: String!) {{ {field} }}"
     request: Data = {
         "json": {"query": asked, "variables": {"id": environment.id, "document": DOCUMENT}},
         "headers": {"authorization": f"Bearer {stageline.token}"},

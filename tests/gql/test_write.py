@@ -56,6 +56,20 @@ def _added_to(environment: Environment) -> Data:
     return {"environment": environment.id}
 
 
+def _variables(environment: Environment) -> Data:
+    """A variable that is set in the environment."""
+    variables = [{"name": "COLOUR", "value": "red"}]
+    environment.do("setEnvironmentVariables", variables=variables)
+    return {"environment": environment.id, "variables": variables}
+
+
+def _shared_variables(environment: Environment) -> Data:
+    """A variable that is set in the project."""
+    given = {"project": environment.project, "variables": [{"name": "COLOUR", "value": "red"}]}
+    environment.stageline.do("setProjectVariables", **given)
+    return given
+
+
 def _created(environment: Environment) -> str:
     environment.do("createStage", name="Jobs")
     return "Jobs"
@@ -83,6 +97,10 @@ CHANGES: dict[str, Asked] = {
     "deleteProject": lambda e: {"project": _empty(e)},
     "createEnvironment": lambda e: {"project": e.project, "name": "Staging", "concurrency": 3},
     "editEnvironment": lambda e: {"environment": e.id, "name": "Live", "concurrency": 2},
+    "setEnvironmentVariables": lambda e: _variables(e) | {"variables": [{"name": "COLOUR", "value": "blue"}]},
+    "deleteEnvironmentVariables": lambda e: {"environment": _variables(e)["environment"], "names": ["COLOUR"]},
+    "setProjectVariables": lambda e: _shared_variables(e) | {"variables": [{"name": "COLOUR", "value": "blue"}]},
+    "deleteProjectVariables": lambda e: {"project": _shared_variables(e)["project"], "names": ["COLOUR"]},
     "deleteEnvironment": lambda e: {"environment": e.id},
     "createStage": lambda e: {"environment": e.id, "name": "Checks", "to": {"before": DATABASE}},
     "editStage": lambda e: {"environment": e.id, "stage": DATABASE, "name": "First", "policy": {"concurrency": 1}},
@@ -111,6 +129,8 @@ CHANGES: dict[str, Asked] = {
 SILENT: dict[str, Asked] = {
     "renameProject": lambda e: {"project": e.project, "name": f" {e.project_name} "},
     "editEnvironment": lambda e: {"environment": e.id, "name": " Production ", "concurrency": 8, "target": "PROCESS"},
+    "setEnvironmentVariables": _variables,
+    "setProjectVariables": _shared_variables,
     "editStage": lambda e: {"environment": e.id, "stage": DATABASE, "name": DATABASE, "policy": {"concurrency": None}},
     "moveStage": lambda e: {"environment": e.id, "stage": DATABASE, "to": {"before": JOB}},
     "setDefaultStage": lambda e: {"environment": e.id, "type": "JOB", "stage": JOB},
@@ -195,7 +215,7 @@ VERSIONED = [name for name in CHANGES if "expectedVersion" in ROOT.fields[name].
 def test_only_what_has_a_version_is_expected_to_be_at_one() -> None:
     """A new thing has no version yet, a project and a token have none, and several environments have several."""
     without = {"issueToken", "revokeToken", "createProject", "createEnvironment", "applyPipelineToAll"}
-    without |= {"renameProject", "deleteProject"}
+    without |= {"renameProject", "deleteProject", "setProjectVariables", "deleteProjectVariables"}
     assert set(VERSIONED) == CHANGES.keys() - without
 
 
@@ -220,7 +240,7 @@ def test_another_version_than_the_expected_one_refuses_the_change_and_says_which
 
 
 # Reasons of what is no part of a pipeline are in exports of the log only.
-NOT_IN_HISTORY = {name for name in CHANGES if name.endswith(("Project", "Profile", "Actor", "Token"))}
+NOT_IN_HISTORY = {name for name in CHANGES if name.endswith(("Project", "Profile", "Actor", "Token", "ProjectVariables"))}
 
 
 @pytest.mark.parametrize("mutation", sorted(CHANGES.keys() - NOT_IN_HISTORY))

@@ -51,7 +51,7 @@ def waits(node: Serving, number: int) -> Any:
 def recorded(node: Serving, number: int) -> list[str]:
     """Return the waits in the events of a deployment."""
     lines = told(node, "deployment", "events", str(number), *IN, "--json").splitlines()
-    return [event["message"] for event in map(json.loads, lines) if event["type"].startswith("WAIT_")]
+    return [event["message"] for event in map(json.loads, lines) if event["deploymentEventType"].startswith("WAIT_")]
 
 
 def waiting(node: Serving) -> Any:
