@@ -100,6 +100,7 @@ query ($project: ID!, $environment: ID!, $deployment: ID!) {
   deploymentLogs(deployment: $deployment, first: 1) { pageInfo { endCursor } }
   projects(first: 1) { pageInfo { endCursor } }
   environments(project: $project, first: 1) { pageInfo { endCursor } }
+  services(project: $project, first: 1) { pageInfo { endCursor } }
   deployments(environment: $environment, first: 1) { pageInfo { endCursor } }
   history(first: 1) { pageInfo { endCursor } }
   pipelineHistory(environment: $environment, first: 1) { pageInfo { endCursor } }
@@ -115,7 +116,7 @@ LOG = ("deploymentEvents", "pipelineEvents", "deploymentLogs")
 
 def _arguments(environment: Environment, field: str) -> Data:
     match field:
-        case "environments":
+        case "environments" | "services":
             return {"project": environment.project}
         case "deployments" | "pipelineHistory" | "pipelineEvents":
             return {"environment": environment.id}
