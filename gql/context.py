@@ -28,6 +28,7 @@ from projections.history import History
 from projections.pipeline import Pipelines
 from projections.project import Projects
 from projections.queue import Queues
+from projections.service import Services
 from projections.standing import RowList, UnfinishedDeployment
 from store import ids
 from store.log import Author, EventLog, Origin
@@ -50,6 +51,7 @@ class Application:
     environments: Environments
     queues: Queues
     pipelines: Pipelines
+    services: Services
     deployments: Deployments
     history: History
     output: OutputStore

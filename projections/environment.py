@@ -29,11 +29,8 @@ from domain.variable import merged, without
 from projections.engine.pages import RecentPages
 from projections.engine.projection import Projection, Reader
 from projections.engine.projector import Projector
-from projections.engine.views import EVERYTHING, FIRST, ListPlace, Page, Slice, SortRange, Views
+from projections.engine.views import FIRST, ListPlace, Page, Slice, SortRange, Views
 from store.log import EventLog, RecordedEvent
-
-LAST = "\U0010ffff"
-"""Sort after all others with the same prefix."""
 
 EVENTS = frozenset(get_args(PipelineEvent))
 """Events of a pipeline."""
@@ -184,8 +181,7 @@ class Environments:
 
         Names are compared without regard to case. Only the part of one project may have cursors.
         """
-        prefix = names.key(query.prefix)
-        within = SortRange(since=prefix, until=prefix + LAST) if prefix else EVERYTHING
+        within = SortRange.starting_with(names.key(query.prefix))
 
         async def read() -> Sequence[Page[EnvironmentView]]:
             groups = [query.parents(each) for each in projects]

@@ -11,6 +11,7 @@ from domain import pipeline
 from domain.pipeline.state import Pipeline, PipelineEvent
 from domain.project import EnvironmentId, ProjectId
 from projections import history
+from projections import service as services
 from projections.engine import snapshot
 from projections.engine.projection import Projection, Reader
 from projections.engine.replay import Replay
@@ -78,7 +79,16 @@ def beside(before: PipelineView | None, after: PipelineView | None, recorded: Re
     return (entry, snapshot.row(after, recorded)) if snapshot.is_due(recorded) else (entry,)
 
 
-projection = Projection(history.KIND, 7, PipelineView, key, fold, place, beside, fold_all)
+def parts(
+    before: PipelineView | None, after: PipelineView | None, recorded: RecordedEvent
+) -> Mapping[UUID, ViewRow | None]:
+    """Return the rows of the services that an event adds to lists, moves in them or removes from them."""
+    if after is None or type(recorded.event) not in services.EVENTS:
+        return {}
+    return services.rows(before.pipeline if before else Pipeline(), after.project, recorded)
+
+
+projection = Projection(history.KIND, 8, PipelineView, key, fold, place, beside, fold_all, parts=parts)
 
 
 class Pipelines:

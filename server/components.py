@@ -33,6 +33,7 @@ from projections.history import History
 from projections.pipeline import Pipelines
 from projections.project import Projects
 from projections.queue import Queues
+from projections.service import Services
 from projections.standing import RowList
 from runner.engine import Engine, LocalEngine, OpenDeployments, StandingServices
 from runner.machine import machine
@@ -216,6 +217,7 @@ def _application(
         environments=Environments(views, pages.environments),
         queues=Queues(views),
         pipelines=Pipelines(log, views),
+        services=Services(views),
         deployments=Deployments(views, log, pages.deployments),
         history=History(views, log),
         output=stores.output,

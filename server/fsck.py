@@ -337,6 +337,9 @@ class RowCheck:
         own = [each for each in events if each.position <= self.end and self._is_in(share, each)]
         self._buffer.fold(own, self._spill.documents(self._buffer.missing(own)))
         self._spill.put(self._buffer.evict(share.max_rows))
+        parts, gone = self._buffer.take_parts()
+        self._spill.put(parts)
+        self._spill.remove(gone)
         return self._buffer.take_beside()
 
     def rows(self) -> Iterator[list[ViewRow]]:

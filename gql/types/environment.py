@@ -17,6 +17,7 @@ from endpoint.execution.answers import WHOLE
 from endpoint.execution.edge import Selected, edge
 from endpoint.execution.selection import names
 from gql.context import Context, Info
+from gql.contract.argument import MAX_PREFIX, name_prefix
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
 from gql.contract.node import Node, global_id, uuid_of
 from gql.types.failure import OnFailure
@@ -118,9 +119,6 @@ def from_view(view: EnvironmentView | PipelineView, project: Project) -> Environ
 CACHED_ENVIRONMENT = 2000
 """Size of an environment of a cached page, in bytes, with its edge."""
 
-MAX_PREFIX = 100
-"""Maximum length of the beginning of a name in a filter, in characters."""
-
 
 @strawberry.input(description="A filter of environments. An environment matches if it matches every field.")
 class EnvironmentFilter:
@@ -151,11 +149,9 @@ def _query(given: EnvironmentFilter | None, order: EnvironmentOrder) -> Environm
     is_descending = order is EnvironmentOrder.NAME_DESCENDING
     if given is None:
         return EnvironmentQuery(is_descending=is_descending)
-    prefix = given.name_prefix or ""
-    if len(prefix) > MAX_PREFIX:
-        why = f"{len(prefix):,} characters; at most {MAX_PREFIX} are allowed"
-        raise InvalidArgument(argument="namePrefix", why=why)
-    return EnvironmentQuery(prefix=prefix, has_deleted=given.include_deleted, is_descending=is_descending)
+    return EnvironmentQuery(
+        prefix=name_prefix(given.name_prefix), has_deleted=given.include_deleted, is_descending=is_descending
+    )
 
 
 def listed_in(project: ProjectId | None, query: EnvironmentQuery) -> ListName:

@@ -34,6 +34,7 @@ class RowBuffer(Generic[View]):
         self._views: dict[int, View | None] = {}
         self._changed: dict[int, RecordedEvent] = {}
         self._beside: list[ViewRow] = []
+        self._parts: dict[UUID, ViewRow | None] = {}
         self._evicted: set[int] = set()
 
     @property
@@ -51,6 +52,11 @@ class RowBuffer(Generic[View]):
         """Number of rows that `take_beside` would return."""
         return len(self._beside)
 
+    @property
+    def part_count(self) -> int:
+        """Number of rows that `take_parts` would return."""
+        return len(self._parts)
+
     def keys(self, events: Sequence[RecordedEvent]) -> set[UUID]:
         """Return the keys of the rows that *events* touch."""
         found = {}
@@ -67,7 +73,8 @@ class RowBuffer(Generic[View]):
     def fold(self, events: Sequence[RecordedEvent], documents: Mapping[UUID, bytes] | None = None) -> None:
         """Fold *events* in; *documents* are the stored rows of keys that are not in memory."""
         views, changed = self._views, self._changed
-        key_of, fold, beside_of = self._projection.key, self._projection.fold, self._projection.beside
+        key_of, fold = self._projection.key, self._projection.fold
+        beside_of, parts_of = self._projection.beside, self._projection.parts
         for recorded in events:
             try:
                 key = key_of(recorded)
@@ -80,6 +87,8 @@ class RowBuffer(Generic[View]):
                 after = fold(before, recorded)
                 if beside_of is not None:
                     self._beside += beside_of(before, after, recorded)
+                if parts_of is not None:
+                    self._parts |= parts_of(before, after, recorded)
             except Exception as fault:  # any fault concerns this event and this projection only
                 self._park(recorded, fault)
                 continue
@@ -115,6 +124,11 @@ class RowBuffer(Generic[View]):
         """Return the rows beside others that are new since the last call."""
         rows, self._beside = self._beside, []
         return rows
+
+    def take_parts(self) -> tuple[list[ViewRow], list[UUID]]:
+        """Return the parts that changed since the last call, and the keys of deleted ones."""
+        parts, self._parts = self._parts, {}
+        return [row for row in parts.values() if row is not None], [key for key, row in parts.items() if row is None]
 
     def take(self, limit: int | None = None) -> tuple[list[ViewRow], list[UUID]]:
         """Return at most *limit* rows that changed since they were last taken, and the keys of deleted rows."""

@@ -28,7 +28,10 @@ class Projection(Generic[View]):
     *places* returns the places of a row in further lists.
 
     *beside* returns rows of the same kind that are written once, next to the row of an event. It gets the view before
-    and after the event. *fold_all* has the same result as *fold* on one event after another, but is faster.
+    and after the event. So does *parts*, which returns the rows of the same kind of what the view consists of, as far
+    as the event changes them; None deletes a row. Their keys are those of no other rows.
+
+    *fold_all* has the same result as *fold* on one event after another, but is faster.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Projection(Generic[View]):
     beside: Callable[[View | None, View | None, RecordedEvent], Sequence[ViewRow]] | None = None
     fold_all: Callable[[View | None, Sequence[RecordedEvent]], View | None] | None = None
     places: Callable[[View], Sequence[ListPlace]] | None = None
+    parts: Callable[[View | None, View | None, RecordedEvent], Mapping[UUID, ViewRow | None]] | None = None
 
     def replay(self, events: Sequence[RecordedEvent], view: View | None = None) -> View | None:
         """Return *view* with *events* of one row folded in."""

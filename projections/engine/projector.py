@@ -340,5 +340,6 @@ class Projector:
 
 def _advance(buffer: RowBuffer[Any], before: Checkpoint | None, after: Checkpoint) -> Advance:
     rows, removed = buffer.take()
-    rows += buffer.take_beside()
-    return Advance(before=before, after=after, rows=rows, removed=removed, parked=buffer.parked)
+    parts, gone = buffer.take_parts()
+    rows += buffer.take_beside() + parts
+    return Advance(before=before, after=after, rows=rows, removed=removed + gone, parked=buffer.parked)

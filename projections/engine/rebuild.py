@@ -18,7 +18,7 @@ class Rebuild:
     """Folds events into rows of *projections*, and stores them under their *generations*.
 
     A write has about *batch* rows. For each projection, *room* rows and one batch are in memory at most, and as many
-    rows beside.
+    rows beside, and parts.
     """
 
     def __init__(
@@ -49,14 +49,17 @@ class Rebuild:
             rows = buffer.evict(self._room) if buffer.count > self._room + self._batch else []
             if buffer.beside_count >= self._batch:
                 rows += buffer.take_beside()
-            if rows:
-                await self._views.fill(self._generations[kind], rows)
+            parts, gone = buffer.take_parts() if buffer.part_count >= self._batch else ([], [])
+            if rows or parts or gone:
+                await self._views.fill(self._generations[kind], rows + parts, gone)
 
     async def flush(self) -> None:
         """Store all changed rows."""
         for kind, buffer in self.buffers.items():
             if buffer.beside_count:
                 await self._views.fill(self._generations[kind], buffer.take_beside())
+            if buffer.part_count:
+                await self._views.fill(self._generations[kind], *buffer.take_parts())
             while buffer.is_changed:
                 rows, removed = buffer.take(self._batch)
                 await self._views.fill(self._generations[kind], rows, removed)

@@ -134,11 +134,20 @@ class RowFilter(Struct, frozen=True, kw_only=True):
     until: str | None = None
 
 
+LAST = "\U0010ffff"
+"""Sort after all others with the same prefix."""
+
+
 class SortRange(Struct, frozen=True, kw_only=True):
     """Sorts from *since* to *until*, inclusive; None is no limit."""
 
     since: str | None = None
     until: str | None = None
+
+    @classmethod
+    def starting_with(cls, prefix: str) -> "SortRange":
+        """Return the range of the sorts with that prefix."""
+        return cls(since=prefix, until=prefix + LAST) if prefix else EVERYTHING
 
 
 EVERYTHING = SortRange()

@@ -31,7 +31,8 @@ class Lists:
         for number in range(2):
             stageline.do("createProject", name=f"{environment.project_name} {number}")
         for name in ("QA", "Staging", "Beta"):
-            stageline.do("createEnvironment", project=environment.project, name=name)
+            made = stageline.do("createEnvironment", project=environment.project, name=name)["environment"]
+            stageline.do("addService", environment=made["id"], name="job", type="JOB", spec={"runCommand": "true"})
         for name in ("ann", "bob", "cid"):
             stageline.do("issueToken", name=name, hash=hashlib.sha256(name.encode()).hexdigest())
             stageline.do("setActorProfile", actor=name, name=name)
@@ -51,7 +52,7 @@ class Lists:
         match field:
             case "projects" | "actors" | "tokens" | "history":
                 return {}
-            case "environments":
+            case "environments" | "services":
                 return {"project": self.environment.project}
             case "deploymentEvents" | "deploymentLogs":
                 return {"deployment": self.deployment}

@@ -53,7 +53,7 @@ def test_deployments_are_listed_by_status_action_actor_and_time(environment: Env
     assert _numbers(environment, statuses=["RUNNING"]) == []
 
 
-def _refused(environment: Environment, document: str, **variables: object) -> Mapping[str, str]:
+def _refused(environment: Environment, document: str, /, **variables: object) -> Mapping[str, str]:
     (error,) = environment.stageline.ask(document, **variables)["errors"]
     return {"code": error["extensions"]["code"], "message": error["message"]}
 
@@ -97,6 +97,67 @@ def test_environments_are_listed_by_name_across_projects_and_deleted_ones_on_req
     assert found(project=other.project, filter={"includeDeleted": True})[1:] == [both[1], deleted]
     edge = stageline.execute(EDGE, id=other.project, filter={"namePrefix": prefix, "includeDeleted": True})
     assert [node["name"] for node in edge["project"]["environments"]["nodes"]] == [zone, f"{zone} old"]
+
+
+SERVICES = """
+query ($project: ID, $environment: ID, $filter: ServiceFilter, $first: Int, $after: String) {
+  services(project: $project, environment: $environment, filter: $filter, first: $first, after: $after) {
+    nodes { id name isSkipped stage { name position services { name } } environment { name project { name } } }
+    totalCount
+    pageInfo { endCursor }
+  }
+}
+"""
+
+
+def test_services_are_listed_by_name_across_projects_as_they_are_now(environment: Environment) -> None:
+    stageline = environment.stageline
+    other, gone = Environment(stageline), Environment(stageline)
+    name = f"Query {environment.number}"
+    for each in (environment, other, gone):
+        each.add(f"{name} old")
+        each.add("something else")
+    environment.do("editService", service=f"{name} old", name=f"{name} NEW")
+    environment.do("moveService", service=f"{name} NEW", stage="DATABASE DEFAULT")
+    environment.do("skipService", service=f"{name} NEW")
+    stageline.do("deleteEnvironment", environment=gone.id)
+
+    def found(**given: object) -> tuple[list[str], int | None]:
+        answer = stageline.execute(SERVICES, **given)["services"]
+        return [each["name"] for each in answer["nodes"]], answer["totalCount"]
+
+    beginning: Data = {"namePrefix": name.upper()}
+    page = stageline.execute(SERVICES, filter=beginning)["services"]
+    first, second = page["nodes"]
+    assert (first["name"], first["isSkipped"], first["stage"]["name"]) == (f"{name} NEW", True, "DATABASE DEFAULT")
+    assert [each["environment"]["project"]["name"] for each in (first, second)] == [
+        environment.project_name,
+        other.project_name,
+    ]
+    live = stageline.query("service", environment=environment.id, service=first["id"])
+    assert (live["id"], live["name"], live["isSkipped"]) == (first["id"], first["name"], True)
+    assert found(project=other.project) == ([f"{name} old", "something else"], None)
+    assert found(environment=environment.id) == ([f"{name} NEW", "something else"], 2)
+    assert found(environment=environment.id, filter=beginning) == ([f"{name} NEW"], 1)
+    assert found(environment=gone.id) == ([], 0)
+    environment.do("removeService", service=f"{name} NEW")
+    assert found(filter=beginning) == ([f"{name} old"], None)
+
+
+def test_a_list_of_services_refuses_what_is_not_its_own(environment: Environment) -> None:
+    environment.add("api")
+    both = _refused(environment, SERVICES, project=environment.project, environment=environment.id)
+    assert both["message"] == "Invalid project: it must not be given together with environment."
+    nothing = f"environment_{'0' * 32}"
+    assert _refused(environment, SERVICES, environment=nothing)["code"] == "ENVIRONMENT_NOT_FOUND"
+    assert _refused(environment, SERVICES, project="None such")["code"] == "PROJECT_NOT_FOUND"
+    assert _refused(environment, SERVICES, filter={"namePrefix": "a" * 101})["message"] == (
+        "Invalid namePrefix: 101 characters; at most 100 are allowed."
+    )
+    after = environment.stageline.execute(SERVICES, first=1)["services"]["pageInfo"]["endCursor"]
+    for other in ({"project": environment.project}, {"environment": environment.id}, {"filter": {"namePrefix": "a"}}):
+        message = _refused(environment, SERVICES, after=after, **other)["message"]
+        assert message.startswith("Invalid after: it is a cursor of other services:")
 
 
 def test_limits_of_filters_are_named(environment: Environment) -> None:

@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Callable
 
+from tests.gql.documents import CORE
 from tests.gql.environment import Environment
-from tests.gql.stageline import Data
+from tests.gql.stageline import Data, Stageline
 from tests.gql.test_connection import LISTS
 
 BOARD = """
@@ -100,6 +101,7 @@ query ($project: ID!, $environment: ID!, $deployment: ID!) {
   deploymentLogs(deployment: $deployment, first: 1) { pageInfo { endCursor } }
   projects(first: 1) { pageInfo { endCursor } }
   environments(project: $project, first: 1) { pageInfo { endCursor } }
+  services(project: $project, first: 1) { pageInfo { endCursor } }
   deployments(environment: $environment, first: 1) { pageInfo { endCursor } }
   history(first: 1) { pageInfo { endCursor } }
   pipelineHistory(environment: $environment, first: 1) { pageInfo { endCursor } }
@@ -115,7 +117,7 @@ LOG = ("deploymentEvents", "pipelineEvents", "deploymentLogs")
 
 def _arguments(environment: Environment, field: str) -> Data:
     match field:
-        case "environments":
+        case "environments" | "services":
             return {"project": environment.project}
         case "deployments" | "pipelineHistory" | "pipelineEvents":
             return {"environment": environment.id}
@@ -262,3 +264,40 @@ def test_a_page_of_projects_follows_one_subscription(environment: Environment) -
         assert received() == before | {f"{name} 2"}
         stageline.do("deleteProject", project=made["id"])
         assert received() == before
+
+
+ONE = {
+    "project": "(id: $id)",
+    "environment": "(id: $id)",
+    "deployment": "(id: $id)",
+    "node": "(id: $id)",
+    "pipeline": "(environment: $id)",
+    "pipelineSnapshot": "(environment: $id, at: { version: 1 })",
+    "service": '(environment: $id, service: "api")',
+    "exportPipeline": "(environment: $id)",
+}
+"""Roots that find one thing, with arguments."""
+
+ABOUT = {
+    "pipelineDiff": "(environment: $id, from: { version: 1 })",
+    "documentDiff": '(environment: $id, document: "stages: []")',
+    "deploymentWait": "(deployment: $id)",
+}
+"""Roots whose answer is about something."""
+
+NO_ID = {"logHead", "cursor", "viewer", "workers"}
+"""Roots that are given nothing to find."""
+
+
+def test_a_root_is_null_for_an_unknown_id_and_says_why_if_it_finds_more_than_the_thing(stageline: Stageline) -> None:
+    query = CORE.query_type
+    assert query is not None
+    assert query.fields.keys() == {*ONE, *ABOUT, *NO_ID, *LISTS}
+    for field, arguments in (ONE | ABOUT).items():
+        below = "" if field == "exportPipeline" else "{ __typename }"
+        asked = f"query ($id: ID!) {{ {field}{arguments} {below} viewer {{ __typename }} }}"
+        for unknown in (f"environment_{'0' * 32}", f"deployment_{'0' * 32}", "stage_1", "None such", ""):
+            answer = stageline.ask(asked, id=unknown)
+            assert answer["data"] == {field: None, "viewer": {"__typename": "Viewer"}}, field
+            codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
+            assert [code.rpartition("_NOT_")[2] for code in codes] == ["FOUND"] * (field in ABOUT), (field, codes)

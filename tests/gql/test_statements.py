@@ -126,6 +126,7 @@ PAGES: dict[str, Callable[[World], Data]] = {
     "pipelineEvents": lambda world: {"environment": world.one.id},
     "pipelineHistory": lambda world: {"environment": world.one.id},
     "history": lambda world: {},
+    "services": lambda world: {},
     "deploymentLogs": lambda world: {"deployment": world.runs[0]},
     "actors": lambda world: {},
     "tokens": lambda world: {},
@@ -220,6 +221,22 @@ def test_a_board_of_many_environments_takes_no_more_statements_than_one_of_some(
     assert sum(each["latestDeployment"] is not None for each in board) >= SOME
     some = world.fewest(BOARD, of=world.one.project, first=2)
     assert 0 < world.fewest(BOARD, some + SHARED, of=world.one.project, first=MANY) <= some + SHARED
+
+
+SERVICES = """
+query ($first: Int!) {
+  services(first: $first) {
+    nodes { name stage { name position } environment { name project { name } latestDeployment { number } } }
+  }
+}
+"""
+
+
+def test_services_of_many_environments_take_as_many_statements_as_those_of_some(world: World) -> None:
+    found = world.stageline.execute(SERVICES, first=MANY)["services"]["nodes"]
+    assert len({each["environment"]["name"] for each in found}) == MANY
+    some = world.fewest(SERVICES, first=2)
+    assert 0 < world.fewest(SERVICES, first=MANY) <= some + SHARED
 
 
 PROJECTS = """

@@ -54,6 +54,10 @@ def expected(events: Sequence[RecordedEvent], projections: Sequence[Projection[A
                 before, view = view, each.replay([recorded], view)
                 for row in each.beside(before, view, recorded) if each.beside else ():
                     rows[each.name, row.key] = _row(row.place, row.position, row.document)
+                for part, changed in (each.parts(before, view, recorded) if each.parts else {}).items():
+                    rows.pop((each.name, part), None)
+                    if changed is not None:
+                        rows[each.name, part] = _row(changed.place, changed.position, changed.document)
             if view is not None:
                 rows[each.name, key] = _row(each.place(view), history[-1].position, each.encode(view))
     return rows

@@ -15,11 +15,12 @@ from msgspec import Struct
 
 from projections.engine.snapshot import ViewSnapshot
 from projections.history import HistoryView
+from projections.service import ListedService
 from server.stores import PROJECTIONS
 
 PINNED = Path(__file__).with_name("shapes.json")
 
-BESIDE: dict[str, tuple[type[Struct], ...]] = {"pipeline": (HistoryView, ViewSnapshot)}
+BESIDE: dict[str, tuple[type[Struct], ...]] = {"pipeline": (HistoryView, ViewSnapshot, ListedService)}
 """Types of the rows that a projection writes beside its own, by kind."""
 
 Pins = dict[str, dict[str, Any]]
