@@ -240,7 +240,9 @@ def test_another_version_than_the_expected_one_refuses_the_change_and_says_which
 
 
 # Reasons of what is no part of a pipeline are in exports of the log only.
-NOT_IN_HISTORY = {name for name in CHANGES if name.endswith(("Project", "Profile", "Actor", "Token", "ProjectVariables"))}
+NOT_IN_HISTORY = {
+    name for name in CHANGES if name.endswith(("Project", "Profile", "Actor", "Token", "ProjectVariables"))
+}
 
 
 @pytest.mark.parametrize("mutation", sorted(CHANGES.keys() - NOT_IN_HISTORY))
