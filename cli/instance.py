@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from cli.spec import FieldChangeJson
+
 
 class NumberJson(Struct, rename="camel"):
     """A deployment by its number."""
@@ -19,14 +21,6 @@ class InstanceJson(Struct, rename="camel"):
     ports: list[int]
 
 
-class FieldChangeJson(Struct, rename="camel"):
-    """A field of a specification that differs; the values are JSON."""
-
-    field: str
-    before: str
-    after: str
-
-
 class ServicePlanJson(Struct, rename="camel"):
     """What a deployment would do with a service."""
 
@@ -37,4 +31,4 @@ class ServicePlanJson(Struct, rename="camel"):
     def lines(self) -> Iterator[str]:
         runs = "" if self.instance is None else f"  runs since deployment {self.instance.deployment.number}"
         yield f"{self.action.lower()}{runs}"
-        yield from (f"  {each.field}: {each.before} → {each.after}" for each in self.changes)
+        yield from (line for each in self.changes for line in each.lines())

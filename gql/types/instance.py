@@ -12,12 +12,14 @@ from domain import deployment as runs
 from domain.deployment import converge
 from domain.deployment import queue as queues
 from domain.deployment.instance import Instance
+from domain.deployment.plan import Endpoint
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment as DeploymentState
 from domain.deployment.step import ServiceRun, Status
 from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
-from domain.spec import ServiceType
+from domain.spec import ServiceSpec, ServiceType
+from domain.variable import merged
 from endpoint.execution.answers import WHOLE
 from endpoint.execution.edge import Selected, edge
 from gql.context import Context
@@ -47,6 +49,9 @@ enum.describe(
 )
 
 
+ACTIONS = {Status.SKIPPED: PlannedAction.SKIPPED, Status.UNCHANGED: PlannedAction.UNCHANGED}
+
+
 @strawberry.type(
     description="What runs of a service, as far as deployments know. It may have ended since: nobody watches it."
 )
@@ -63,7 +68,8 @@ class ServicePlan:
         description="What runs of the service now, as far as deployments know; null for a job."
     )
     changes: list[FieldChange] = strawberry.field(
-        description="The fields in which the planned specification differs from that of the instance."
+        description="The fields in which the planned specification differs from that of the instance. `env` has the"
+        " variables of the environment and its project, too."
     )
 
 
@@ -120,21 +126,47 @@ async def _plans(
     context: Context, planned: DeploymentState, environment: EnvironmentId
 ) -> dict[ServiceId, ServicePlan]:
     inherited = await _inherited(context, environment)
-    state = replace(planned, inherited=inherited)
+    state = _expected(replace(planned, inherited=inherited))
     brought = await _states(context, {each.deployment for each in inherited.values()})
     runs = [run for stage in state.stages for run in stage.services]
     return {run.service.id: _plan(state, run, brought) for run in runs}
 
 
+def _expected(state: DeploymentState) -> DeploymentState:
+    """Return *state* with what can be known of each stage's services when the next stage refers to them."""
+    for index, stage in enumerate(state.stages):
+        services = tuple([_expected_run(state, run) for run in stage.services])
+        after = (*state.stages[:index], replace(stage, services=services), *state.stages[index + 1 :])
+        state = replace(state, stages=after)
+    return state
+
+
+def _expected_run(state: DeploymentState, run: ServiceRun) -> ServiceRun:
+    if run.status is not Status.QUEUED:
+        return run
+    if converge.known(state, run):
+        return replace(run, status=Status.UNCHANGED)
+    is_job = run.service.type is ServiceType.JOB
+    return run if is_job else replace(run, endpoint=Endpoint(ports=run.service.spec.ports))  # fixed ports are known
+
+
 def _plan(state: DeploymentState, run: ServiceRun, brought: Mapping[UUID, DeploymentState]) -> ServicePlan:
     instance = state.inherited.get(run.service.id.int)
-    before = None if instance is None else brought[instance.deployment].run_of(run.service.id)
-    action = PlannedAction.UNCHANGED if converge.known(state, run) else PlannedAction.RENEW
+    source = None if instance is None else brought[instance.deployment]
+    before = None if source is None else source.run_of(run.service.id)
     return ServicePlan(
-        action=PlannedAction.SKIPPED if run.status is Status.SKIPPED else action,
+        action=ACTIONS.get(run.status, PlannedAction.RENEW),
         instance=None if run.service.type is ServiceType.JOB else _converted(instance),
-        changes=[] if before is None else field_changes(before.service.spec, run.service.spec),
+        changes=[]
+        if source is None or before is None
+        else field_changes(_with_variables(source, before), _with_variables(state, run)),
     )
+
+
+def _with_variables(state: DeploymentState, run: ServiceRun) -> ServiceSpec:
+    """Return the specification of *run* with the variables of its environment and project, which every service gets."""
+    spec = run.service.spec
+    return replace(spec, env=merged(state.plan.variables, spec.env)) if state.plan and state.plan.variables else spec
 
 
 def _converted(instance: Instance | None) -> ServiceInstance | None:

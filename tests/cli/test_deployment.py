@@ -68,7 +68,7 @@ def test_unchanged_services_are_left_and_the_plan_shows_what_differs(staging: Sh
         "  · Web  unchanged  runs since deployment 1",
         "  · Api  renew  runs since deployment 1",
     ]
-    assert '      env: [] → [{"name": "LOG", "value": "debug"}]' in planned
+    assert "      env: +LOG=debug" in planned
     assert planned[2:] == staging(*deploy, "--dry-run").lines[2:]
     found = staging("plan", "--revision", "abc", "--json").json["stages"]
     services = {service["name"]: service["plan"] for stage in found for service in stage["services"]}

@@ -56,7 +56,7 @@ def _instances(environment: Environment, deployment: Data) -> tuple[dict[str, in
     return {name: each and each["deployment"]["number"] for name, each in live.items()}, _services(found["deployment"])
 
 
-def _plan(environment: Environment, revision: str | None) -> dict[str, Data]:
+def plan_of(environment: Environment, revision: str | None) -> dict[str, Data]:
     answer = environment.stageline.execute(PLAN, environment=environment.id, revision=revision)
     return {name: each["plan"] for name, each in _services(answer["deploy"]["snapshot"]).items()}
 
@@ -77,11 +77,11 @@ def test_unchanged_services_are_left_as_they_are_and_the_plan_says_so(environmen
     environment.add("always", "JOB", runCommand=f'echo always >> "{mark}"')
     environment.add("left", "JOB")
     environment.do("skipService", service="left")
-    assert {each["action"] for each in _plan(environment, "a").values()} == {"RENEW", "SKIPPED"}
+    assert {each["action"] for each in plan_of(environment, "a").values()} == {"RENEW", "SKIPPED"}
     first = _deploy(environment, revision="a")
     assert _instances(environment, first)[0] == {"web": 1, "api": 1, "once": None, "always": None, "left": None}
 
-    again = _plan(environment, "a")
+    again = plan_of(environment, "a")
     assert {name: each["action"] for name, each in again.items()} == {
         "web": "UNCHANGED",
         "api": "UNCHANGED",
@@ -100,7 +100,7 @@ def test_unchanged_services_are_left_as_they_are_and_the_plan_says_so(environmen
     assert sorted(mark.read_text().split()) == ["always", "always", "once"]
 
     environment.do("editService", service="api", spec={"runCommand": "exec sleep 60"})
-    changed = _plan(environment, "a")["api"]
+    changed = plan_of(environment, "a")["api"]
     assert changed["action"] == "RENEW"
     assert changed["changes"] == [
         {"field": "env", "before": '[{"name": "LOG", "value": "info"}]', "after": "[]"},
@@ -128,7 +128,7 @@ def test_a_service_that_died_is_renewed(environment: Environment) -> None:
     with suppress(ProcessLookupError):
         while True:
             os.kill(number, 0)
-    assert _plan(environment, "a")["web"]["action"] == "UNCHANGED"  # nobody knows yet
+    assert plan_of(environment, "a")["web"]["action"] == "UNCHANGED"  # nobody knows yet
     second = _deploy(environment, revision="a")
     live, services = _instances(environment, second)
     assert (services["web"]["status"], live["web"]) == ("SUCCEEDED", 2)

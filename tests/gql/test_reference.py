@@ -4,6 +4,8 @@ import sys
 from typing import Any
 
 from tests.gql.environment import APPLICATION, Environment
+from tests.gql.test_instance import plan_of
+from tests.runner.target import fixed_port
 
 SERVER = f"exec {sys.executable} -m http.server --bind 127.0.0.1 $PORT"
 
@@ -101,6 +103,58 @@ def test_an_unchanged_database_is_referred_to_and_a_changed_variable_renews_it(e
             assert statuses(environment, deployment)["DB"] == expected
         assert printed[0] == printed[1] != printed[2]
         assert printed[0].endswith(" r1")
+    finally:
+        environment.do("deleteEnvironment")
+
+
+def test_a_plan_knows_the_values_of_what_stays_and_names_the_variable_that_renews(environment: Environment) -> None:
+    server = {"runCommand": SERVER, "ports": [0], "healthCheck": {"tcp": {}}}
+    environment.add("DB", "DATABASE", **server)
+    environment.add("seed", once=True, runCommand="echo A=1 > $STAGELINE_OUTPUT")
+    run = "true ${{ services['DB'].port }} ${{ services['seed'].outputs.A }} ${{ variables.REGION }}; exec sleep 60"
+    try:
+        environment.do("setEnvironmentVariables", variables=[variable("REGION", "eu")])
+        environment.add("use", "APPLICATION", runCommand=run)
+        deployment = environment.do("deploy", revision="r1")["id"]
+        assert outcome(environment, deployment) == "DEPLOYMENT_SUCCEEDED"
+        assert {name: each["action"] for name, each in plan_of(environment, "r1").items()} == {
+            "DB": "UNCHANGED",
+            "seed": "UNCHANGED",
+            "use": "UNCHANGED",
+        }
+        again = environment.do("deploy", revision="r1")["id"]
+        assert outcome(environment, again) == "DEPLOYMENT_SUCCEEDED"
+        assert set(statuses(environment, again).values()) == {"UNCHANGED"}
+        environment.do("editService", service="DB", spec={**server, "retries": 1})
+        actions = {name: each["action"] for name, each in plan_of(environment, "r1").items()}
+        assert actions == {"DB": "RENEW", "seed": "UNCHANGED", "use": "RENEW"}, "the new port is not known yet"
+        environment.do("editService", service="DB", spec=server)
+        environment.do("setEnvironmentVariables", variables=[variable("REGION", "us")])
+        change = {
+            "field": "env",
+            "before": '[{"name": "REGION", "value": "eu"}]',
+            "after": '[{"name": "REGION", "value": "us"}]',
+        }
+        assert [(each["action"], each["changes"]) for each in plan_of(environment, "r1").values()] == [
+            ("RENEW", [change])
+        ] * 3
+    finally:
+        environment.do("deleteEnvironment")
+
+
+def test_a_plan_knows_the_fixed_port_of_a_service_that_is_renewed(environment: Environment) -> None:
+    server = {"runCommand": SERVER, "ports": [fixed_port()], "healthCheck": {"tcp": {}}}
+    environment.add("DB", "DATABASE", **server)
+    environment.add("use", "APPLICATION", runCommand="true ${{ services['DB'].port }}; exec sleep 60")
+    try:
+        deployment = environment.do("deploy", revision="r1")["id"]
+        assert outcome(environment, deployment) == "DEPLOYMENT_SUCCEEDED"
+        environment.do("editService", service="DB", spec={**server, "retries": 1})
+        actions = {name: each["action"] for name, each in plan_of(environment, "r1").items()}
+        again = environment.do("deploy", revision="r1")["id"]
+        assert outcome(environment, again) == "DEPLOYMENT_SUCCEEDED"
+        assert statuses(environment, again) == {"DB": "SUCCEEDED", "use": "UNCHANGED"}
+        assert actions == {"DB": "RENEW", "use": "UNCHANGED"}
     finally:
         environment.do("deleteEnvironment")
 
