@@ -189,7 +189,9 @@ def edit(
 
 def _described(after: PipelineJson) -> str:
     about = after.environment
-    return plain(f"Environment {about.name}: target {about.target.lower()}, {about.concurrency} services at once")
+    policy = f"; policy: {about.policy.words}" if about.policy.words else ""
+    at_once = f"{about.concurrency} services at once"
+    return plain(f"Environment {about.name}: target {about.target.lower()}, {at_once}{policy}")
 
 
 @command(app, "delete", "stageline environment delete --environment staging --yes")
@@ -301,6 +303,7 @@ def cancel(
         deployment = run.read(client.change(CANCEL, variables))
         if change.dry_run or not watching.is_wanted:
             requested = f"Cancellation of deployment {deployment.number} requested"
-            output.answer(deployment, change.text(deployment, requested, run.described(deployment)))
+            described = run.described(deployment, [f"cancellation requested{', by force' if force else ''}"])
+            output.answer(deployment, change.text(deployment, requested, described))
             return
         watch.follow(client, deployment, output, watching.timeout, wanted="CANCELLED")

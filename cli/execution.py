@@ -68,7 +68,8 @@ def _misused(error: typer.TyperException) -> Failed:
     """Return typer's usage error as one of ours."""
     context = getattr(error, "ctx", None)
     hint = f"Try: {context.command_path} --help" if context else ""
-    return Misused(" ".join(error.format_message().split()), hint=hint)
+    message = " ".join(error.format_message().split())
+    return Misused(message.replace(": Value error, ", ": ", 1), hint=hint)  # of Pydantic, with which typer checks
 
 
 def _check_text(arguments: list[str]) -> None:

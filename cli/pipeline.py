@@ -11,9 +11,10 @@ from cli import complete, spec
 from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed, MutationRefused
+from cli.policy import EnvironmentPolicyJson, StagePolicyJson
 from cli.run import ServiceRefJson
 from cli.scope import Scope, named_environment
-from cli.spec import FieldChangeJson, SpecJson
+from cli.spec import EnvironmentVariableJson, FieldChangeJson, SpecJson
 from cli.text import key, plain
 
 ATTEMPTS = 5
@@ -25,11 +26,6 @@ class ProjectRefJson(Struct, rename="camel"):
     name: str
 
 
-class EnvironmentPolicyJson(Struct, rename="camel"):
-    on_failure: str = "STOP"
-    build_barrier: bool = False
-
-
 class EnvironmentJson(Struct, rename="camel"):
     id: str
     name: str
@@ -39,18 +35,18 @@ class EnvironmentJson(Struct, rename="camel"):
     policy: EnvironmentPolicyJson
 
 
+class PipelineEnvironmentJson(EnvironmentJson, rename="camel"):
+    """The environment of a pipeline, with its own variables."""
+
+    variables: list[EnvironmentVariableJson]
+
+
 class ServiceJson(Struct, rename="camel"):
     id: str
     name: str
     type: str
     is_skipped: bool
     spec: SpecJson
-
-
-class StagePolicyJson(Struct, rename="camel"):
-    concurrency: int | None
-    on_failure: str | None = None
-    always: bool = False
 
 
 class StageJson(Struct, rename="camel"):
@@ -70,14 +66,23 @@ class SpecChangeJson(Struct, rename="camel"):
     fields: list[FieldChangeJson]
 
 
-class PipelineJson(AnswerJson, rename="camel"):
-    """A pipeline; `spec_changes` are those of a dry run."""
+class VariableChangeJson(Struct):
+    """A variable that a dry run would set or delete."""
 
-    environment: EnvironmentJson
+    name: str
+    before: str | None
+    after: str | None
+
+
+class PipelineJson(AnswerJson, rename="camel"):
+    """A pipeline; `spec_changes` and `variable_changes` are those of a dry run."""
+
+    environment: PipelineEnvironmentJson
     version: int
     cursor: str
     stages: list[StageJson]
     spec_changes: list[SpecChangeJson] | UnsetType = UNSET
+    variable_changes: list[VariableChangeJson] | UnsetType = UNSET
 
     def stage(self, ref: str) -> StageJson:
         """Return the stage with that id or name. Raise `Failed` if there is none."""
@@ -103,11 +108,16 @@ class PipelineJson(AnswerJson, rename="camel"):
             for field in change.fields
             for line in field.lines()
         ]
-        return "\n".join([*(line for stage in self.stages for line in _lines(stage)), *fields])
+        variables = [
+            plain(f"~ variable {each.name}: {_shown(each.before)} → {_shown(each.after)}")
+            for each in (() if self.variable_changes is UNSET else self.variable_changes)
+        ]
+        return "\n".join([*(line for stage in self.stages for line in _lines(stage)), *fields, *variables])
 
     def after(self, before: "PipelineJson") -> "PipelineJson":
-        """Return this pipeline with what changes in the specifications from *before* to it."""
+        """Return this pipeline with what changes in the specifications and variables from *before* to it."""
         known = {service.id: service.spec for stage in before.stages for service in stage.services}
+        old, new = ({each.name: each.value for each in one.environment.variables} for one in (before, self))
         return replace(
             self,
             spec_changes=[
@@ -116,13 +126,24 @@ class PipelineJson(AnswerJson, rename="camel"):
                 for service in stage.services
                 if (fields := spec.changes(known.get(service.id, SpecJson()), service.spec))
             ],
+            variable_changes=[
+                VariableChangeJson(name, old.get(name), new.get(name))
+                for name in sorted(old | new)
+                if old.get(name) != new.get(name)
+            ],
         )
+
+
+def _shown(value: str | None) -> str:
+    return "–" if value is None else value
 
 
 def _lines(stage: StageJson) -> Iterator[str]:
     yield plain(f'# deployment stage {stage.position}: "{stage.name}"')
     if stage.description:
         yield plain(stage.description)
+    if stage.policy.words:
+        yield f"Policy: {stage.policy.words}"
     if stage.services:
         yield "Type | Name"
     else:
@@ -142,7 +163,9 @@ fragment SpecFields on ServiceSpec {
 
 PIPELINE = """
 fragment PipelineFields on Pipeline {
-  environment { id name target concurrency policy { onFailure buildBarrier } project { id name } }
+  environment {
+    id name target concurrency policy { onFailure buildBarrier } project { id name } variables { name value }
+  }
   version
   cursor
   stages {
@@ -155,7 +178,10 @@ fragment PipelineFields on Pipeline {
 
 SNAPSHOT = """
 fragment SnapshotFields on PipelineSnapshot {
-  environment { id: environmentId name target concurrency policy { onFailure buildBarrier } project { id name } }
+  environment {
+    id: environmentId name target concurrency policy { onFailure buildBarrier } project { id name }
+    variables { name value }
+  }
   version
   cursor
   stages {

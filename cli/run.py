@@ -300,7 +300,7 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
         yield plain(f'{mark} stage {stage.position} "{stage.name}": {stage.status.lower()} {times}').rstrip()
         for service in stage.services:
             ports = f"  port {', '.join(map(str, service.ports))}" if service.ports else ""
-            if service.plan:
+            if service.plan and deployment.cancellation is None:
                 yield from _planned(service, service.plan, size)
                 continue
             ports += service.runs

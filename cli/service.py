@@ -108,6 +108,7 @@ def add(
     "edit",
     "stageline service edit -n Backend --new-name API",
     "stageline service edit -n Backend --env LOG_LEVEL=debug --unset-env TRACE",
+    "stageline service edit -n Backend --retries 3 --backoff-initial 5 --allow-failure",
     "stageline service edit -n Backend -f backend.yaml",
 )
 def edit(

@@ -1,6 +1,7 @@
 """The options of a command line that set fields of a service's specification."""
 
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -125,7 +126,13 @@ class SpecOptions:
         return self != SpecOptions()
 
     def applied(self, spec: SpecJson) -> SpecJson:
-        """Return *spec*, or the file in its place, with the changes of these options."""
+        """Return *spec*, or the file in its place, with the changes of these options.
+
+        Raise `Misused` if a number is not finite.
+        """
+        for name, number in vars(self).items():
+            if isinstance(number, float) and not isfinite(number):
+                raise Misused(f"Invalid --{name.replace('_', '-')}: {number} is not a finite number.")
         if self.file is not None:
             spec = specfile.read(self.file)
         changes: dict[str, Any] = {

@@ -225,6 +225,7 @@ def create(
     "edit",
     'stageline environment stage edit -n "JOB DEFAULT" --new-name "second stage"',
     'stageline environment stage edit -n "second stage" --new-description ""',
+    'stageline environment stage edit -n "smoke tests" --on-failure continue --always',
 )
 def edit(
     name: StageName,

@@ -122,7 +122,11 @@ def delete(
     output: Output,
     shared: Shared = False,
 ) -> None:
-    """Delete variables. One to which a service of the environment refers is kept, and the refusal names the service."""
+    """Delete variables. One to which a service of the environment refers is kept, and the refusal names the service.
+
+    With --shared the services are not asked: the next deployment of an environment whose services refer to the variable
+    is refused.
+    """
     with Client.known() as client:
         if shared:
             project = find_project(scope.project, client)

@@ -273,6 +273,9 @@ def test_a_deployment_that_waits_can_be_cancelled(staging: Shell, tmp_path: Path
     staging.done("environment", "deploy")
     staging.done("service", "add", "-n", "Later", "-t", "job", "--run", "true")
     staging.done("environment", "deploy")
+    trial = staging("environment", "cancel", "--force", "--dry-run").lines
+    assert "  cancellation requested, by force" in trial
+    assert not [line for line in trial if "renew" in line]
     assert staging.done("environment", "cancel", "2").out == "Cancellation of deployment 2 requested\n"
     assert staging("deployment", "watch", "2").code == 5
     assert staging.done("environment", "cancel", "--force").out == "Cancellation of deployment 1 requested\n"

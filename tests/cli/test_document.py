@@ -40,6 +40,7 @@ def test_a_document_is_applied(applied: Shell) -> None:
         "Type | Name",
         "DATABASE | Redis",
         '# deployment stage 2: "second"',
+        "Policy: 2 services at once",
         "Type | Name",
         "APPLICATION | Api",
     ]

@@ -5,7 +5,7 @@ from msgspec.structs import fields
 
 from cli import project, run
 from cli.client import OWN
-from cli.pipeline import StagePolicyJson
+from cli.policy import StagePolicyJson
 from cli.spec import BackoffJson, HealthCheckJson, SpecJson
 from tests.cli.shell import Shell, finish
 from tests.serving import ROOT

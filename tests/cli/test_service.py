@@ -198,6 +198,14 @@ def test_options_that_cannot_be_meant_are_a_misuse(shell: Shell, options: tuple[
     assert (answer.code, answer.out) == (2, "")
 
 
+@pytest.mark.parametrize("option", ["--backoff-initial", "--health-interval", "--build-timeout", "--stop-grace"])
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_number_that_is_not_finite_is_a_misuse_that_names_the_option(shell: Shell, option: str, number: str) -> None:
+    answer = shell("service", "add", "-n", "Backend", "-t", "application", "--health-tcp", option, number)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"Error: Invalid {option}: {number} is not a finite number.")
+
+
 def test_a_specification_is_refused_in_the_servers_words(staging: Shell) -> None:
     answer = staging("service", "add", "-n", "A", "-t", "job", "--run", "x", "--image", "y")
     assert (answer.code, answer.out) == (1, "")

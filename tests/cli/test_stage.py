@@ -54,7 +54,20 @@ def test_the_policy_of_a_stage_is_edited_option_by_option(staging: Shell) -> Non
     assert policy() == {"concurrency": None, "onFailure": "CONTINUE", "always": True}
     stage(staging, "edit", "-n", "job default", "--on-failure", "environment", "--not-always")
     assert policy() == {"concurrency": None, "onFailure": None, "always": False}
-    assert stage(staging, "edit", "-n", "job default", "--on-failure", "perhaps").code == 2
+    refused = stage(staging, "edit", "-n", "job default", "--on-failure", "perhaps")
+    assert refused.code == 2
+    assert refused.err.startswith("Error: Invalid value for '--on-failure': 'perhaps' is not one of 'stop', ")
+
+
+def test_a_list_and_a_dry_run_show_policies(staging: Shell) -> None:
+    policy = "--on-failure", "continue", "--always", "--concurrency", "2"
+    line = "Policy: on failure continue; always runs; 2 services at once"
+    assert line in stage(staging, "edit", "-n", "job default", *policy, "--dry-run").lines
+    assert "Policy" not in stage(staging, "list").out
+    stage(staging, "edit", "-n", "job default", *policy)
+    assert stage(staging, "list").lines.count(line) == 1
+    edited = staging("environment", "edit", "--on-failure", "continue", "--build-barrier", "--dry-run")
+    assert edited.lines[-1].endswith("; policy: on failure continue; builds end before deploys")
 
 
 def test_a_change_that_is_not_needed_says_that_nothing_changed(staging: Shell) -> None:
@@ -190,7 +203,7 @@ def test_the_listing_in_json_has_a_stable_shape(staging: Shell) -> None:
     add(staging, "Backend")
     shown = stage(staging, "list", "--json").json
     assert {"environment", "version", "cursor", "stages"} == set(shown)
-    assert {"id", "name", "project", "target", "concurrency", "policy"} == set(shown["environment"])
+    assert {"id", "name", "project", "target", "concurrency", "policy", "variables"} == set(shown["environment"])
     last = shown["stages"][3]
     assert {"id", "position", "name", "description", "defaultForType", "policy", "services"} == set(last)
     assert (last["position"], last["defaultForType"]) == (4, "APPLICATION")

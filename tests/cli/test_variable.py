@@ -41,3 +41,15 @@ def test_a_misuse_names_the_way_out(staging: Shell) -> None:
     assert (answer.code, "A project has no version: leave out --expected-version." in answer.err) == (2, True)
     answer = staging("variable", "delete", "NONE")
     assert (answer.code, "The environment has no variable 'NONE'." in answer.err) == (1, True)
+
+
+def test_a_dry_run_of_a_restore_and_of_an_undo_shows_the_variables_that_change(staging: Shell) -> None:
+    staging.done("variable", "set", "A=1", "B=1")
+    before = staging.done("environment", "stage", "list", "--json").json["version"]
+    staging.done("variable", "delete", "A")
+    staging.done("variable", "set", "B=2")
+    lines = staging("restore", str(before), "--dry-run").lines
+    assert [line for line in lines if line.startswith("~")] == ["~ variable A: – → 1", "~ variable B: 2 → 1"]
+    undone = staging("undo", "--dry-run", "--json").json
+    assert undone["variableChanges"] == [{"name": "B", "before": "2", "after": "1"}]
+    assert undone["environment"]["variables"] == [{"name": "B", "value": "1"}]
