@@ -5,10 +5,14 @@ Each is in the environment of every build and run command, unless a later level 
 environment, the service. Its value is plain text; references in it are not resolved.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 from domain.errors import InvalidVariable, LimitReached, VariableNotFound
 from domain.spec import MAX_SPEC, MAX_TEXT, MAX_VARIABLES, UNSTORABLE, VARIABLE_NAME, Variable
+
+OWN_NAME = re.compile(r"PORT(_[0-9]+)?|STAGELINE_.*")
+"""The names of variables that Stageline itself gives to each service, with values of that service."""
 
 
 def changes(known: Sequence[Variable], wanted: Sequence[Variable]) -> list[Variable]:
@@ -33,6 +37,9 @@ def _check(variable: Variable, names: set[str]) -> None:
     name = variable.name[:255]
     if not VARIABLE_NAME.fullmatch(variable.name):
         why = "a name has 1 to 255 letters, digits, _, . and -, and does not begin with a digit"
+        raise InvalidVariable(variable=name, why=why)
+    if OWN_NAME.fullmatch(variable.name):
+        why = "Stageline gives each service its own PORT, PORT_0 … and STAGELINE_…; choose another name"
         raise InvalidVariable(variable=name, why=why)
     if variable.name in names:
         raise InvalidVariable(variable=name, why="it is given twice")

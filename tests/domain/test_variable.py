@@ -54,6 +54,22 @@ def test_a_variable_that_has_its_value_already_changes_nothing() -> None:
     given(created, build, eu, blue).when(SetEnvironmentVariables(variables=(EU, BLUE))).then()
 
 
+@pytest.mark.parametrize("name", ["PORT", "PORT_0", "PORT_12", "STAGELINE_STEP", "STAGELINE_OUTPUT"])
+def test_a_variable_of_all_services_does_not_replace_what_stageline_gives_to_each(name: str) -> None:
+    mine = Variable(name=name, value="1")
+    why = "Stageline gives each service its own PORT, PORT_0 … and STAGELINE_…; choose another name"
+    refusal = InvalidVariable(variable=name, why=why)
+    given(created, build).when(SetEnvironmentVariables(variables=(BLUE, mine))).refused(refusal)
+    given_project(shop).when(SetProjectVariables(variables=(mine,))).refused(refusal)
+
+
+@pytest.mark.parametrize("name", ["PORTS", "PORT_", "DB_PORT", "port", "STAGELINE"])
+def test_other_names_are_free(name: str) -> None:
+    given(created, build).when(SetEnvironmentVariables(variables=(Variable(name=name, value="1"),))).then(
+        EnvironmentVariableSet(name=name, value="1")
+    )
+
+
 def test_a_variable_is_deleted() -> None:
     gone = EnvironmentVariableDeleted(name="REGION")
     state = given(created, build, eu, blue).when(DeleteEnvironmentVariables(names=("REGION", "REGION"))).then(gone)
