@@ -2,8 +2,10 @@
 
 import errno
 import os
+import re
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -67,9 +69,19 @@ def _print_error(failed: Failed, as_json: bool) -> int:
 def _misused(error: typer.TyperException) -> Failed:
     """Return typer's usage error as one of ours."""
     context = getattr(error, "ctx", None)
-    hint = f"Try: {context.command_path} --help" if context else ""
     message = " ".join(error.format_message().split())
+    unknown = re.match("No such command '(.+?)'", message)
+    named = [*_named(context.find_root().command, "stageline", unknown[1])] if context and unknown else []
+    hint = f"Try: {' or '.join(named) or f'{context.command_path} --help'}" if context else ""
     return Misused(message.replace(": Value error, ", ": ", 1), hint=hint)  # of Pydantic, with which typer checks
+
+
+def _named(group: Any, path: str, name: str) -> Iterator[str]:
+    """Yield the paths of all commands and groups with that name: a person may look for one in another group."""
+    for own, command in getattr(group, "commands", {}).items():
+        if own == name and not command.hidden:
+            yield f"{path} {own}"
+        yield from _named(command, f"{path} {own}", name)
 
 
 def _check_text(arguments: list[str]) -> None:

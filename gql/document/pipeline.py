@@ -150,6 +150,9 @@ def read(text: str) -> PipelineDocument:
         why, _, path = str(fault).partition(" - at `")
         if ".spec.env[" in path and why.startswith("Expected `str`"):
             why = "The value of a variable is not a text: write it in quotes"
+        if why.startswith("Invalid enum value"):
+            field = path.rstrip("`").rpartition(".")[2]
+            why += f": {field} is one of {', '.join(OnFailure if field == 'onFailure' else ServiceType)}"
         raise source.refusal(path.rstrip("`"), why) from None
     seen: dict[tuple[str, str], str] = {}
     for number, stage in enumerate(document.stages):

@@ -53,6 +53,23 @@ def test_a_misuse_says_what_is_wrong_on_stderr(shell: Shell, words: tuple[str, .
     assert "Traceback" not in answer.err
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("deployment", "retry", "3"), "Try: stageline retry"),
+        (("environment", "rollback"), "Try: stageline rollback"),
+        (("stage", "list"), "Try: stageline environment stage"),
+        (("deploy",), "Try: stageline environment deploy"),
+        (("cancel",), "Try: stageline environment cancel"),
+        (("apply",), "Try: stageline pipeline apply"),
+        (("deployment", "nothing"), "Try: stageline deployment --help"),
+        (("set",), "Try: stageline context set or stageline variable set or stageline actor set"),
+    ],
+)
+def test_a_command_that_stands_elsewhere_is_named(shell: Shell, words: tuple[str, ...], hint: str) -> None:
+    assert shell(*words).err.splitlines()[-1] == hint
+
+
 def test_a_misuse_is_told_in_json_to_programs(shell: Shell) -> None:
     error = shell("project", "create", "--json").error
     assert (error["code"], error["exitCode"], error["hint"]) == ("USAGE", 2, "Try: stageline project create --help")

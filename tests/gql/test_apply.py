@@ -188,6 +188,22 @@ def test_what_a_document_would_change_is_told(environment: Environment) -> None:
         ("stages: []", "Line 1: expected `array` of length >= 1."),
         ("stages:\n  - name: A\n  - nmae: B\n", "Line 3: object contains unknown field `nmae`."),
         ("stages:\n  - name: A\n    services:\n      - name: x\n", "Line 4: object missing required field `type`."),
+        (
+            "stages:\n  - name: A\n    onFailure: stop\n",
+            "Line 3: invalid enum value 'stop': onFailure is one of STOP, CONTINUE.",
+        ),
+        (
+            "stages:\n  - name: A\npolicy:\n  onFailure: ROLL_BACK\n",
+            "Line 4: invalid enum value 'ROLL_BACK': onFailure is one of STOP, CONTINUE.",
+        ),
+        (
+            "stages:\n  - name: A\n    defaultForType: Job\n",
+            "Line 3: invalid enum value 'Job': defaultForType is one of DATABASE, JOB, CONTAINER, APPLICATION.",
+        ),
+        (
+            "stages:\n  - name: A\n    services:\n      - name: x\n        type: CRON\n",
+            "Line 5: invalid enum value 'CRON': type is one of DATABASE, JOB, CONTAINER, APPLICATION.",
+        ),
         ("stages:\n  - name: A\n    name: B\n", "Line 3: the field 'name' occurs twice."),
         (
             "stages:\n  - name: A\n  - name: B\n  - name: ' a'\n",
