@@ -124,7 +124,7 @@ def _moment(client: Client, environment: ScopedEnvironment, text: str) -> dict[s
     kind, _, number = text.partition(":")
     if kind == "deployment" or run.is_id(text):
         return {"deployment": run.find(client, environment.id, number or text)}
-    return {"asOf": time("moment", text)}
+    return {"asOf": time("moment", text, others="a version, deployment:NUMBER, ")}
 
 
 def version(client: Client, environment: ScopedEnvironment, text: str) -> int:

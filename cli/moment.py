@@ -15,8 +15,11 @@ def span(text: str) -> timedelta | None:
     return timedelta(**{UNITS[found[2]]: int(found[1])}) if found else None
 
 
-def time(option: str, text: str | None) -> str | None:
-    """Return the time *text* in ISO 8601. Without a time zone it is local. Raise `Misused` if it is invalid."""
+def time(option: str, text: str | None, *, others: str = "") -> str | None:
+    """Return the time *text* in ISO 8601. Without a time zone it is local.
+
+    Raise `Misused` if it is invalid; *others* are what the option takes besides times.
+    """
     if text is None:
         return None
     if ago := span(text):
@@ -25,6 +28,6 @@ def time(option: str, text: str | None) -> str | None:
         return datetime.fromisoformat(text).astimezone().isoformat()
     except (ValueError, OverflowError) as error:
         raise Misused(
-            f"Invalid {option} {text!r}: give a time in ISO 8601, such as 2026-01-31T12:00Z, or a time span before "
-            "now, such as 1h or 7d."
+            f"Invalid {option} {text!r}: give {others}a time in ISO 8601, such as 2026-01-31T12:00Z, or a time span "
+            "before now, such as 1h or 7d."
         ) from error

@@ -2,6 +2,7 @@ import csv
 import re
 from datetime import UTC, datetime
 
+import pytest
 from graphql import GraphQLEnumType, build_schema
 
 from cli.history import CSV_COLUMNS, ORIGINS, TYPES
@@ -237,3 +238,12 @@ def test_the_types_and_origins_are_those_of_the_server() -> None:
         enum = schema.type_map[name]
         assert isinstance(enum, GraphQLEnumType)
         assert sorted(values) == sorted(enum.values)
+
+
+@pytest.mark.parametrize("words", [("restore", "latest"), ("diff", "latest"), ("diff", "1", "latest")])
+def test_a_moment_that_is_none_names_all_that_it_can_be(staging: Shell, words: tuple[str, ...]) -> None:
+    answer = staging(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(
+        "Error: Invalid moment 'latest': give a version, deployment:NUMBER, a time in ISO 8601"
+    )
