@@ -90,6 +90,14 @@ SUMMARIES = f"""
     SELECT coalesce(sum(o.lines + o.notes), 0)::bigint, min(nullif(o.failure, 0)) FROM {PARTS}
     LEFT JOIN output_attempts o ON {OF_PART} GROUP BY part.number ORDER BY part.number
 """
+LAST = ATTEMPTS.format(bound="max(o.last)", other=NEWEST)
+BEFORE = f"greatest(($5::bigint[])[part.number], {ATTEMPTS.format(bound='min(o.first) - 1', other=0)})"
+WITHIN = {
+    "ASC": f"o.last > {BEFORE} AND o.last + 0 <= {LAST}",
+    "DESC": f"o.last <= {LAST} AND o.last + 0 > {BEFORE}",
+}
+"""The bounds of a part. With both in the index, the planner expects so few chunks that it reads all and sorts them."""
+
 CHUNKS_EACH = f"""
     WITH near AS MATERIALIZED (
         SELECT part.number, one.deployment, one.last, sum(one.last - one.first + 1) OVER (
@@ -97,10 +105,7 @@ CHUNKS_EACH = f"""
         ) AS lines
         FROM {PARTS} CROSS JOIN LATERAL (
             SELECT o.deployment, o.first, o.last FROM output_chunks o
-            WHERE {OF_PART} AND o.last > greatest(
-                ($5::bigint[])[part.number], {ATTEMPTS.format(bound="min(o.first) - 1", other=0)}
-            ) AND o.last <= {ATTEMPTS.format(bound="max(o.last)", other=NEWEST)}
-            ORDER BY o.last {{order}} LIMIT $6::int
+            WHERE {OF_PART} AND {{within}} ORDER BY o.last {{order}} LIMIT $6::int
         ) AS one
     )
     SELECT near.number, o.service, o.phase, o.attempt, o.kind, o.at, o.first, o.last, o.texts
@@ -191,7 +196,8 @@ class PostgresOutput(OutputStore):
     ) -> Sequence[Sequence[OutputChunk]]:
         self._check_open()
         found: list[list[OutputChunk]] = [[] for _ in parts]
-        statement = CHUNKS_EACH.format(order="DESC" if newest else "ASC")
+        order = "DESC" if newest else "ASC"
+        statement = CHUNKS_EACH.format(order=order, within=WITHIN[order])
         for number, *row in await self._pool.fetch(statement, *_columns(parts), [each.after for each in parts], limit):
             found[number - 1].append(_chunk(row).between(parts[number - 1].after, NEWEST))
         return found
