@@ -72,6 +72,14 @@ EVERYTHING = OutputSelection()
 """All output of a deployment."""
 
 
+class OutputPart(Struct, frozen=True):
+    """The *selection* of the output of a deployment, from the line after number *after* on."""
+
+    deployment: UUID
+    selection: OutputSelection = EVERYTHING
+    after: int = 0
+
+
 class OutputLine(Struct, frozen=True, kw_only=True):
     """A line of an attempt at a step."""
 
@@ -193,8 +201,8 @@ class OutputStore(Protocol):
         ...
 
     @abstractmethod
-    async def unfinished(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> Sequence[UnfinishedLine]:
-        """Return the unfinished lines."""
+    async def unfinished_each(self, parts: Sequence[OutputPart]) -> Sequence[Sequence[UnfinishedLine]]:
+        """Return the unfinished lines of each part, with one statement."""
         ...
 
     @abstractmethod
@@ -203,8 +211,15 @@ class OutputStore(Protocol):
         ...
 
     @abstractmethod
-    async def summary(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> OutputSummary:
-        """Return the counts of the selected lines, without reading them."""
+    async def summaries(self, parts: Sequence[OutputPart]) -> Sequence[OutputSummary]:
+        """Return the counts of the lines of each part, whatever its *after*, with one statement that reads no lines."""
+        ...
+
+    @abstractmethod
+    async def chunks_each(
+        self, parts: Sequence[OutputPart], limit: int, newest: bool = False
+    ) -> Sequence[Sequence[OutputChunk]]:
+        """Return the first chunks of each part with *limit* lines, or the last ones if *newest*, with one statement."""
         ...
 
     @abstractmethod
@@ -237,6 +252,22 @@ class OutputStore(Protocol):
     @abstractmethod
     async def close(self) -> None: ...
 
+    async def unfinished(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> Sequence[UnfinishedLine]:
+        """Return the unfinished lines."""
+        (found,) = await self.unfinished_each([OutputPart(deployment, selection)])
+        return found
+
+    async def summary(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> OutputSummary:
+        """Return the counts of the selected lines, without reading them."""
+        (found,) = await self.summaries([OutputPart(deployment, selection)])
+        return found
+
+    async def read_each(
+        self, parts: Sequence[OutputPart], limit: int, newest: bool = False
+    ) -> Sequence[Sequence[OutputLine]]:
+        """Return what `read` does for each part, with one statement."""
+        return [_lines(chunks, limit, newest) for chunks in await self.chunks_each(parts, limit, newest)]
+
     async def read(
         self,
         deployment: UUID,
@@ -250,9 +281,7 @@ class OutputStore(Protocol):
 
         These are the first such lines, or the last ones if *newest*.
         """
-        chunks = await self.chunks(deployment, selection, after, before, limit, newest)
-        lines = [line for chunk in chunks for line in chunk.lines()]
-        return lines[max(0, len(lines) - limit) :] if newest else lines[:limit]
+        return _lines(await self.chunks(deployment, selection, after, before, limit, newest), limit, newest)
 
     async def search(
         self,
@@ -299,6 +328,12 @@ class OutputStore(Protocol):
         if not chunks and unfinished == (() if before is None else before.unfinished):
             return None
         return OutputBatch(chunks=chunks, unfinished=unfinished)
+
+
+def _lines(chunks: Sequence[OutputChunk], limit: int, newest: bool) -> list[OutputLine]:
+    """Return at most *limit* lines of *chunks*: the first, or the last if *newest*."""
+    lines = [line for chunk in chunks for line in chunk.lines()]
+    return lines[max(0, len(lines) - limit) :] if newest else lines[:limit]
 
 
 class Needle:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 from strawberry import ID, Private
@@ -13,12 +14,12 @@ from domain import name as names
 from domain.deployment.queue import DeploymentId
 from domain.deployment.step import Phase
 from domain.errors import DeploymentNotFound, ServiceNotFound
-from gql.context import Application, Info
+from gql.context import Application, Context, Info
 from gql.contract import cursor as cursors
 from gql.contract import enum
-from gql.contract.connection import After, Before, First, Last, UncountedConnection, connection, part
+from gql.contract.connection import UncountedConnection, connection
 from gql.contract.node import uuid_of
-from gql.types.ref import DeploymentArgument, ServiceRef, service_ref, to_service
+from gql.types.ref import ServiceRef, service_ref, to_service
 from gql.types.stream import DEPLOYMENT
 from projections.deployment import DeploymentView
 from projections.engine import views
@@ -31,7 +32,9 @@ from store.output import (
     OutputBatch,
     OutputChunk,
     OutputLine,
+    OutputPart,
     OutputSelection,
+    OutputSummary,
     SearchResult,
 )
 
@@ -130,24 +133,40 @@ class LogLineConnection(UncountedConnection[LogLine]):
         description="Number of lines on all pages, with notes. Null if a search for text would read more than"
         f" {MAX_SEARCHED // 1024**2} MiB."
     )
-    async def total_count(self) -> int | None:
-        return await self.output.count(self.searched)
+    async def total_count(self, info: Info) -> int | None:
+        return await self.output.count(info.context, self.searched)
 
     @strawberry.field(
         description="The line that says why the first attempt failed, of the service, step and attempt that are"
         " listed; null if none failed. Its cursor is for before and after."
     )
-    async def first_failure(self) -> LogLine | None:
-        line = await self.output.failure()
+    async def first_failure(self, info: Info) -> LogLine | None:
+        line = await self.output.failure(info.context)
         return None if line is None else self.output.convert(line)
 
     @strawberry.field(description="The lines that have no end yet.")
-    async def unfinished(self) -> list[UnfinishedLogLine]:
-        return await self.output.unfinished()
+    async def unfinished(self, info: Info) -> list[UnfinishedLogLine]:
+        return await self.output.unfinished(info.context)
+
+
+async def _summaries(context: Context, parts: list[OutputPart]) -> Sequence[OutputSummary]:
+    return await context.application.output.summaries(parts)
+
+
+async def _first_lines(context: Context, parts: list[OutputPart]) -> Sequence[Sequence[OutputLine]]:
+    return await context.application.output.read_each(parts, limit=1)
+
+
+async def _unfinished_lines(context: Context, parts: list[OutputPart]) -> Sequence[Sequence[outputs.UnfinishedLine]]:
+    return await context.application.output.unfinished_each(parts)
+
+
+NO_SERVICE = UUID(int=0)
+"""The service of a part of an output that is empty."""
 
 
 class DeploymentOutput:
-    """The output of a deployment, or a part of it."""
+    """The output of a deployment, or a part of it. A service that is not in the plan has none if not *is_planned*."""
 
     def __init__(
         self,
@@ -156,10 +175,16 @@ class DeploymentOutput:
         service: str | None = None,
         phase: Phase | None = None,
         attempt: int | None = None,
+        *,
+        is_planned: bool = True,
     ) -> None:
         self._store, self._log, self.view = application.output, application.log, view
         self._services = {each.id: each for stage in view.stages for each in stage.services}
-        found = None if service is None else self._find(service).id
+        found = None if service is None else self._find(service)
+        if service is not None and found is None:
+            if is_planned:
+                raise ServiceNotFound(service=service)
+            found = NO_SERVICE
         self._selection = OutputSelection(service=found, phase=phase, attempt=attempt)
 
     @classmethod
@@ -178,12 +203,12 @@ class DeploymentOutput:
             raise DeploymentNotFound(deployment=deployment)
         return cls(application, view, service, phase, attempt)
 
-    def _find(self, text: str) -> ServiceView:
+    def _find(self, text: str) -> UUID | None:
         wanted = to_service(text)
         for each in self._services.values():
             if each.id == wanted or (isinstance(wanted, str) and names.key(each.name) == names.key(wanted)):
-                return each
-        raise ServiceNotFound(service=text)
+                return each.id
+        return None
 
     def service(self, line: OutputLine | OutputChunk | outputs.UnfinishedLine) -> ServiceView:
         """Return the service whose step printed *line*."""
@@ -207,8 +232,7 @@ class DeploymentOutput:
 
     async def page(self, slice_: views.Slice, begin: int | None, text: str | None) -> LogLineConnection:
         """Return a page of the lines from number *begin* on that contain *text*."""
-        size = slice_.last or slice_.first or 1
-        is_last = slice_.last is not None
+        size, is_last = slice_.size, slice_.is_backward
         after, before = self._number(slice_.after), None if slice_.before is None else self._number(slice_.before)
         after = max(after, (begin or 1) - 1)
         if text:
@@ -216,6 +240,11 @@ class DeploymentOutput:
         else:
             lines = await self._store.read(self._id, self._selection, after, before, size + 1, is_last)
             found = SearchResult(lines, None)
+        return self.page_of(found, slice_, after, text)
+
+    def page_of(self, found: SearchResult, slice_: views.Slice, after: int, text: str | None) -> LogLineConnection:
+        """Return the page of the lines that were *found* after the line *after*: one more than it has, if there are."""
+        size, is_last = slice_.size, slice_.is_backward
         lines = found.lines[-size:] if is_last else found.lines[:size]
         is_cut = len(found.lines) > size or found.reached is not None
         page = connection(
@@ -234,20 +263,25 @@ class DeploymentOutput:
             nodes=page.nodes, edges=page.edges, page_info=page.page_info, output=self, searched=text
         )
 
-    async def count(self, text: str | None) -> int | None:
+    async def count(self, context: Context, text: str | None) -> int | None:
         """Return the number of lines, or of those that contain *text*; None if that takes too long."""
         if text:
             return await self._store.count(self._id, text, self._selection)
-        return (await self._store.summary(self._id, self._selection)).lines
+        return (await context.together(_summaries, self.part())).lines
 
-    async def failure(self) -> OutputLine | None:
+    async def failure(self, context: Context) -> OutputLine | None:
         """Return the line that says why the first attempt failed."""
-        number = (await self._store.summary(self._id, self._selection)).failure
-        found = () if number is None else await self._store.read(self._id, after=number - 1, limit=1)
-        return next(iter(found), None)
+        number = (await context.together(_summaries, self.part())).failure
+        if number is None:
+            return None
+        return next(iter(await context.together(_first_lines, OutputPart(self._id, after=number - 1))), None)
 
-    async def unfinished(self) -> list[UnfinishedLogLine]:
-        return self._unfinished(await self._store.unfinished(self._id, self._selection))
+    async def unfinished(self, context: Context) -> list[UnfinishedLogLine]:
+        return self._unfinished(await context.together(_unfinished_lines, self.part()))
+
+    def part(self, after: int = 0) -> OutputPart:
+        """Return the output after the line *after*, for the store."""
+        return OutputPart(self._id, self._selection, after)
 
     async def chunks(self, after: int, size: int) -> Sequence[OutputChunk]:
         """Return the next chunks after the line *after*, up to about *size* bytes."""
@@ -327,24 +361,3 @@ async def _next(following: AsyncGenerator[OutputBatch, None], end: asyncio.Task[
     finally:
         if more.cancel():
             await asyncio.wait({more})
-
-
-@strawberry.type
-class Query:
-    @strawberry.field(description="List the output of a deployment's steps in order.")
-    async def deployment_logs(
-        self,
-        info: Info,
-        deployment: DeploymentArgument,
-        service: PlannedServiceArgument = None,
-        phase: PhaseArgument = None,
-        attempt: AttemptArgument = None,
-        text: Text = None,
-        from_number: FromNumber = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
-    ) -> LogLineConnection | None:
-        output = await DeploymentOutput.of(info.context.application, deployment, service, phase, attempt)
-        return await output.page(part(first, after, last, before), from_number, text)

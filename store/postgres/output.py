@@ -23,6 +23,7 @@ from store.output import (
     LineKind,
     OutputBatch,
     OutputChunk,
+    OutputPart,
     OutputSelection,
     OutputStore,
     OutputSummary,
@@ -66,6 +67,52 @@ SELECTED = """
     deployment = $1 AND ($2::uuid IS NULL OR service = $2) AND ($3::text IS NULL OR phase = $3)
     AND ($4::int IS NULL OR attempt = $4)
 """
+
+PARTS = """
+    unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[]) WITH ORDINALITY
+    AS part (deployment, service, phase, attempt, number)
+"""
+OF_PART = """
+    o.deployment = part.deployment AND (part.service IS NULL OR o.service = part.service)
+    AND (part.phase IS NULL OR o.phase = part.phase) AND (part.attempt IS NULL OR o.attempt = part.attempt)
+"""
+ATTEMPTS = f"""
+    CASE WHEN part.service IS NULL AND part.phase IS NULL AND part.attempt IS NULL THEN {{other}}::bigint
+    ELSE (SELECT {{bound}} FROM output_attempts o WHERE {OF_PART}) END
+"""
+"""A bound of the chunks of a part, which leaves out those of earlier and later attempts."""
+
+UNFINISHED_EACH = f"""
+    SELECT part.number, o.service, o.phase, o.attempt, o.text FROM {PARTS} JOIN output_unfinished o ON {OF_PART}
+    ORDER BY part.number, o.service, o.phase, o.attempt
+"""
+SUMMARIES = f"""
+    SELECT coalesce(sum(o.lines + o.notes), 0)::bigint, min(nullif(o.failure, 0)) FROM {PARTS}
+    LEFT JOIN output_attempts o ON {OF_PART} GROUP BY part.number ORDER BY part.number
+"""
+LAST = ATTEMPTS.format(bound="max(o.last)", other=NEWEST)
+BEFORE = f"greatest(($5::bigint[])[part.number], {ATTEMPTS.format(bound='min(o.first) - 1', other=0)})"
+WITHIN = {
+    "ASC": f"o.last > {BEFORE} AND o.last + 0 <= {LAST}",
+    "DESC": f"o.last <= {LAST} AND o.last + 0 > {BEFORE}",
+}
+"""The bounds of a part. With both in the index, the planner expects so few chunks that it reads all and sorts them."""
+
+CHUNKS_EACH = f"""
+    WITH near AS MATERIALIZED (
+        SELECT part.number, one.deployment, one.last, sum(one.last - one.first + 1) OVER (
+            PARTITION BY part.number ORDER BY one.last {{order}} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS lines
+        FROM {PARTS} CROSS JOIN LATERAL (
+            SELECT o.deployment, o.first, o.last FROM output_chunks o
+            WHERE {OF_PART} AND {{within}} ORDER BY o.last {{order}} LIMIT $6::int
+        ) AS one
+    )
+    SELECT near.number, o.service, o.phase, o.attempt, o.kind, o.at, o.first, o.last, o.texts
+    FROM near JOIN output_chunks o ON o.deployment = near.deployment AND o.last = near.last
+    WHERE near.lines IS NULL OR near.lines < $6::int + {CHUNK} ORDER BY near.number, o.last
+"""
+"""The chunks of several parts. It finds the last one of each without reading texts; the first may begin before it."""
 
 AttemptKey = tuple[UUID, UUID, str, int]
 """Deployment, service, phase and attempt."""
@@ -120,14 +167,13 @@ class PostgresOutput(OutputStore):
                 await connection.execute(f"DELETE FROM output_unfinished WHERE {OF_ATTEMPT}", *key)
             await connection.execute("SELECT pg_notify('step_output', $1)", str(deployment))
 
-    async def unfinished(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> Sequence[UnfinishedLine]:
+    async def unfinished_each(self, parts: Sequence[OutputPart]) -> Sequence[Sequence[UnfinishedLine]]:
         self._check_open()
-        statement = f"""SELECT service, phase, attempt, text FROM output_unfinished WHERE {SELECTED}
-        ORDER BY service, phase, attempt"""
-        return tuple(
-            UnfinishedLine(service=service, phase=Phase(phase), attempt=attempt, text=text)
-            for service, phase, attempt, text in await self._pool.fetch(statement, *_parameters(deployment, selection))
-        )
+        found: list[tuple[UnfinishedLine, ...]] = [()] * len(parts)
+        for number, service, phase, attempt, text in await self._pool.fetch(UNFINISHED_EACH, *_columns(parts)):
+            line = UnfinishedLine(service=service, phase=Phase(phase), attempt=attempt, text=text)
+            found[number - 1] = (*found[number - 1], line)
+        return found
 
     async def offset(self, deployment: UUID, service: UUID, phase: Phase, attempt: int) -> int:
         self._check_open()
@@ -141,12 +187,20 @@ class PostgresOutput(OutputStore):
             f"UPDATE output_attempts SET upto = 0 WHERE {OF_ATTEMPT}", deployment, service, phase.value, attempt
         )
 
-    async def summary(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> OutputSummary:
+    async def summaries(self, parts: Sequence[OutputPart]) -> Sequence[OutputSummary]:
         self._check_open()
-        statement = f"""SELECT coalesce(sum(lines + notes), 0)::bigint, min(nullif(failure, 0)) FROM output_attempts
-        WHERE {SELECTED}"""
-        [row] = await self._pool.fetch(statement, *_parameters(deployment, selection))
-        return OutputSummary(*row)
+        return [OutputSummary(*row) for row in await self._pool.fetch(SUMMARIES, *_columns(parts))]
+
+    async def chunks_each(
+        self, parts: Sequence[OutputPart], limit: int, newest: bool = False
+    ) -> Sequence[Sequence[OutputChunk]]:
+        self._check_open()
+        found: list[list[OutputChunk]] = [[] for _ in parts]
+        order = "DESC" if newest else "ASC"
+        statement = CHUNKS_EACH.format(order=order, within=WITHIN[order])
+        for number, *row in await self._pool.fetch(statement, *_columns(parts), [each.after for each in parts], limit):
+            found[number - 1].append(_chunk(row).between(parts[number - 1].after, NEWEST))
+        return found
 
     async def chunks(
         self,
@@ -262,6 +316,11 @@ def _parameters(deployment: UUID, selection: OutputSelection) -> tuple[Any, ...]
     return deployment, selection.service, selection.phase and selection.phase.value, selection.attempt
 
 
+def _columns(parts: Sequence[OutputPart]) -> tuple[list[Any], ...]:
+    """Return the parameters of `PARTS`."""
+    return tuple(map(list, zip(*(_parameters(each.deployment, each.selection) for each in parts), strict=True)))
+
+
 def chunks_statement(selection: OutputSelection, newest: bool) -> str:
     """Return the statement that reads chunks: within the limits, which it finds without reading their texts."""
     selected, order = SELECTED, "DESC" if newest else "ASC"
@@ -287,7 +346,7 @@ def chunks_statement(selection: OutputSelection, newest: bool) -> str:
     """
 
 
-def _chunk(row: Record) -> OutputChunk:
+def _chunk(row: Record | Sequence[Any]) -> OutputChunk:
     service, phase, attempt, kind, at, first, last, texts = row
     return OutputChunk(
         first=first,

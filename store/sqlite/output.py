@@ -1,6 +1,7 @@
 """The output of steps in an SQLite file, or in memory."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from store.output import (
     LineKind,
     OutputBatch,
     OutputChunk,
+    OutputPart,
     OutputSelection,
     OutputStore,
     OutputSummary,
@@ -63,6 +65,45 @@ COUNTS = (
 """The step to version 2: what `summary` needs, and unfinished lines."""
 
 OF_ATTEMPT = "deployment = ? AND service = ? AND phase = ? AND attempt = ?"
+
+PART = """
+    {table}.deployment = p.value ->> 0 AND coalesce(p.value ->> 1, {table}.service) = {table}.service
+    AND coalesce(p.value ->> 2, {table}.phase) = {table}.phase
+    AND coalesce(p.value ->> 3, {table}.attempt) = {table}.attempt
+"""
+"""The condition for the rows of a part in the JSON that `_encoded` returns."""
+
+ATTEMPTS = f"""
+    CASE WHEN coalesce(p.value ->> 1, p.value ->> 2, p.value ->> 3) IS NULL THEN {{other}}
+    ELSE (SELECT {{bound}} FROM attempts WHERE {PART.format(table="attempts")}) END
+"""
+"""A bound of the chunks of a part, which leaves out those of earlier and later attempts."""
+
+UNFINISHED_EACH = f"""
+    SELECT p.key, service, phase, attempt, text FROM json_each(?) p JOIN unfinished ON {PART.format(table="unfinished")}
+    ORDER BY p.key, service, phase, attempt
+"""
+SUMMARIES = f"""
+    SELECT sum(lines + notes), min(nullif(failure, 0)) FROM json_each(?) p
+    LEFT JOIN attempts ON {PART.format(table="attempts")} GROUP BY p.key ORDER BY p.key
+"""
+CHUNKS_EACH = f"""
+    WITH near AS MATERIALIZED (
+        SELECT p.key AS number, c.rowid AS id, sum(c.last - c.first + 1) OVER (
+            PARTITION BY p.key ORDER BY c.last {{order}} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS lines
+        FROM json_each(:parts) p JOIN chunks c ON c.rowid IN (
+            SELECT rowid FROM chunks WHERE {PART.format(table="chunks")}
+            AND last > max(p.value ->> 4, {ATTEMPTS.format(bound="min(first) - 1", other=0)})
+            AND last <= {ATTEMPTS.format(bound="max(last)", other=NEWEST)}
+            ORDER BY last {{order}} LIMIT :limit
+        )
+    )
+    SELECT number, service, phase, attempt, kind, at, first, last, texts
+    FROM near CROSS JOIN chunks ON chunks.rowid = near.id
+    WHERE lines IS NULL OR lines < :limit + {CHUNK} ORDER BY number, last
+"""
+"""The chunks of several parts. It finds the last one of each without reading texts; the first may begin before it."""
 
 AttemptKey = tuple[str, str, str, int]
 """Deployment, service, phase and attempt."""
@@ -105,15 +146,20 @@ class SqliteOutput(OutputStore):
         await self._do(lambda: self._set_unfinished(key, text))
         self._notifier.notify([deployment])
 
-    async def unfinished(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> Sequence[UnfinishedLine]:
-        return await self._do(lambda: self._unfinished(deployment, selection))
+    async def unfinished_each(self, parts: Sequence[OutputPart]) -> Sequence[Sequence[UnfinishedLine]]:
+        return await self._do(lambda: self._unfinished(parts))
 
     async def offset(self, deployment: UUID, service: UUID, phase: Phase, attempt: int) -> int:
         key = (deployment.hex, service.hex, phase.value, attempt)
         return (await self._do(lambda: self._attempt(key))).offset
 
-    async def summary(self, deployment: UUID, selection: OutputSelection = EVERYTHING) -> OutputSummary:
-        return await self._do(lambda: self._summary(deployment, selection))
+    async def summaries(self, parts: Sequence[OutputPart]) -> Sequence[OutputSummary]:
+        return await self._do(lambda: self._summaries(parts))
+
+    async def chunks_each(
+        self, parts: Sequence[OutputPart], limit: int, newest: bool = False
+    ) -> Sequence[Sequence[OutputChunk]]:
+        return await self._do(lambda: self._chunks_each(parts, limit, newest))
 
     async def chunks(
         self,
@@ -198,19 +244,23 @@ class SqliteOutput(OutputStore):
         row = self._database.execute(statement, key).fetchone()
         return AttemptOutput(*row) if row else AttemptOutput()
 
-    def _unfinished(self, deployment: UUID, selection: OutputSelection) -> Sequence[UnfinishedLine]:
-        where, parameters = _where(deployment, selection)
-        rows = self._database.execute(f"SELECT service, phase, attempt, text FROM unfinished WHERE {where}", parameters)
-        return tuple(
-            UnfinishedLine(service=UUID(service), phase=Phase(phase), attempt=attempt, text=text)
-            for service, phase, attempt, text in rows
-        )
+    def _unfinished(self, parts: Sequence[OutputPart]) -> Sequence[Sequence[UnfinishedLine]]:
+        found: list[tuple[UnfinishedLine, ...]] = [()] * len(parts)
+        for number, service, phase, attempt, text in self._database.execute(UNFINISHED_EACH, (_encoded(parts),)):
+            line = UnfinishedLine(service=UUID(service), phase=Phase(phase), attempt=attempt, text=text)
+            found[number] = (*found[number], line)
+        return found
 
-    def _summary(self, deployment: UUID, selection: OutputSelection) -> OutputSummary:
-        where, parameters = _where(deployment, selection)
-        statement = f"SELECT sum(lines + notes), min(nullif(failure, 0)) FROM attempts WHERE {where}"
-        lines, failure = self._database.execute(statement, parameters).fetchone()
-        return OutputSummary(lines or 0, failure)
+    def _summaries(self, parts: Sequence[OutputPart]) -> Sequence[OutputSummary]:
+        rows = self._database.execute(SUMMARIES, (_encoded(parts),))
+        return [OutputSummary(lines or 0, failure) for lines, failure in rows]
+
+    def _chunks_each(self, parts: Sequence[OutputPart], limit: int, newest: bool) -> Sequence[Sequence[OutputChunk]]:
+        found: list[list[OutputChunk]] = [[] for _ in parts]
+        given = {"parts": _encoded(parts), "limit": limit}
+        for number, *row in self._database.execute(CHUNKS_EACH.format(order="DESC" if newest else "ASC"), given):
+            found[number].append(_chunk(*row).between(parts[number].after, NEWEST))
+        return found
 
     def _chunks(
         self,
@@ -287,6 +337,17 @@ def _where(deployment: UUID, selection: OutputSelection) -> tuple[str, tuple[str
     }
     wanted = [(column, value) for column, value in given.items() if value is not None]
     return " AND ".join(f"{column} = ?" for column, _ in wanted), tuple(value for _, value in wanted)
+
+
+def _encoded(parts: Sequence[OutputPart]) -> str:
+    """Return the parts as JSON: deployment, service, phase and attempt, null for any, and the number of a line."""
+    return json.dumps(
+        [
+            (each.deployment.hex, service and service.hex, phase and phase.value, attempt, each.after)
+            for each in parts
+            for service, phase, attempt in [astuple(each.selection)]
+        ]
+    )
 
 
 def _chunk(

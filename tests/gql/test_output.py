@@ -165,6 +165,102 @@ def test_searches_are_limited_by_their_cost(environment: Environment) -> None:
     environment.let_end(running)
 
 
+CONNECTION = """
+  nodes { number cursor printedAt service { serviceId name } phase attempt kind text } edges { cursor node { number } }
+  pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount firstFailure { number text }
+  unfinished { text }
+"""
+PARAMETERS = "$service: ID, $phase: StepPhase, $attempt: Int, $text: String, $fromNumber: Int, $first: Int, $last: Int"
+PASSED = ", ".join(f"{each.partition(':')[0].strip('$ ')}: {each.partition(':')[0]}" for each in PARAMETERS.split(","))
+EDGE = f"""
+query ($id: ID!, {PARAMETERS}) {{
+  deployments(environment: $id, first: 2) {{ nodes {{ id number logs({PASSED}) {{ {CONNECTION} }} }} }}
+}}
+"""
+ROOT = f"query ($id: ID!, {PARAMETERS}) {{ deploymentLogs(deployment: $id, {PASSED}) {{ {CONNECTION} }} }}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"first": 2},
+        {"last": 2},
+        {"phase": "BUILD"},
+        {"phase": "DEPLOY", "attempt": 1, "last": 1},
+        {"fromNumber": 3},
+        {"fromNumber": 2, "last": 1},
+        {"text": "O", "first": 2},
+        {"service": "api"},
+        {"attempt": 7},
+    ],
+)
+def test_deployments_have_the_output_that_the_root_lists(environment: Environment, arguments: Data) -> None:
+    environment.add("api", buildCommands=["echo built"], runCommand=PRINTING)
+    environment.end(environment.do("deploy"))
+    environment.do("editService", service="api", spec={"buildCommands": ["echo no; false"], "runCommand": "true"})
+    environment.end(environment.do("deploy"))
+    nodes = environment.stageline.execute(EDGE, id=environment.id, **arguments)["deployments"]["nodes"]
+    assert [node["number"] for node in nodes] == [2, 1]
+    for node in nodes:
+        assert node["logs"] == environment.stageline.execute(ROOT, id=node["id"], **arguments)["deploymentLogs"]
+
+
+def test_a_deployment_without_the_service_has_none_of_its_output(environment: Environment) -> None:
+    environment.add("api", runCommand=PRINTING)
+    environment.end(environment.do("deploy"))
+    environment.add("web", runCommand="echo web")
+    environment.end(environment.do("deploy"))
+    nodes = environment.stageline.execute(EDGE, id=environment.id, service="web")["deployments"]["nodes"]
+    assert [_texts(node["logs"]["nodes"]) for node in nodes] == [["web"], []]
+    assert [node["logs"]["totalCount"] for node in nodes] == [len(nodes[0]["logs"]["nodes"]), 0]
+
+
+ONE = """
+query ($id: ID!, $after: String) {
+  deployment(id: $id) { logs(first: 1, after: $after) { nodes { text kind } pageInfo { endCursor hasNextPage } } }
+}
+"""
+ALL = """
+query ($id: ID!, $after: String) {
+  deployments(environment: $id) { nodes { logs(after: $after) { nodes { text kind } } } }
+}
+"""
+
+
+def test_the_output_of_a_deployment_is_walked_and_its_cursors_are_its_own(environment: Environment) -> None:
+    stageline = environment.stageline
+    environment.add("api", runCommand=PRINTING)
+    ids = [environment.end(environment.do("redeploy"))["id"] for _ in range(2)]
+    found, after, more = list[Data](), None, True
+    while more:
+        page = stageline.execute(ONE, id=ids[0], after=after)["deployment"]["logs"]
+        found += page["nodes"]
+        after, more = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
+    assert _texts(found) == ["one", "two", "three"]
+    for document, of in ((ONE, ids[1]), (ALL, environment.id)):
+        (error, *_) = stageline.ask(document, id=of, after=after)["errors"]
+        assert error["extensions"]["code"] == "INVALID_ARGUMENT"
+
+
+def test_an_answer_with_output_is_not_cached(environment: Environment) -> None:
+    stageline, gate = environment.stageline, environment.gate
+    end = gate.with_name(f"{gate.name}-end")
+    wait = 'until [ -e "{}" ]; do sleep 0.02; done'
+    environment.add("api", runCommand=f"echo one; {wait.format(gate)}; echo two; {wait.format(end)}")
+    running = environment.do("deploy")
+    following = _lines(stageline.follow("deploymentLogs", deployment=running["id"]))
+    for wanted in ("one", "two"):
+        while next(following)["text"] != wanted:
+            pass
+        for _ in range(3):
+            (node,) = stageline.execute(ALL, id=environment.id)["deployments"]["nodes"]
+            assert _texts(node["logs"]["nodes"])[-1] == wanted
+        gate.touch()
+    end.touch()
+    environment.end(running)
+
+
 def test_output_is_followed_as_it_comes_until_the_deployment_is_over(environment: Environment) -> None:
     stageline = environment.stageline
     environment.add("api", buildCommands=[PRINTING], runCommand=PRINTING)

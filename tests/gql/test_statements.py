@@ -145,6 +145,7 @@ def test_every_list_is_looked_at_here() -> None:
     walked = {
         ("Project", "environments"),
         ("Environment", "deployments"),
+        ("Deployment", "logs"),
         *((owner, "history") for owner in ("Project", "Environment", "Service")),
     }
     assert paged == looked_at | walked | {
@@ -221,6 +222,28 @@ def test_a_board_of_many_environments_takes_no_more_statements_than_one_of_some(
     assert sum(each["latestDeployment"] is not None for each in board) >= SOME
     some = world.fewest(BOARD, of=world.one.project, first=2)
     assert 0 < world.fewest(BOARD, some + SHARED, of=world.one.project, first=MANY) <= some + SHARED
+
+
+LOGS = """
+query ($of: ID!, $first: Int!) {
+  deployments(environment: $of, first: $first) {
+    nodes {
+      logs(last: 2) {
+        nodes { number text service { name } } pageInfo { endCursor }
+        totalCount firstFailure { text } unfinished { text }
+      }
+      builds: logs(phase: BUILD, service: "work-0", first: 2) { nodes { number } totalCount }
+    }
+  }
+}
+"""
+
+
+def test_the_output_of_many_deployments_takes_as_many_statements_as_that_of_some(world: World) -> None:
+    found = world.stageline.execute(LOGS, of=world.one.id, first=MANY)["deployments"]["nodes"]
+    assert [len(each["logs"]["nodes"]) for each in found] == [2] * MANY
+    some = world.fewest(LOGS, of=world.one.id, first=2)
+    assert 0 < world.fewest(LOGS, of=world.one.id, first=MANY) <= some + SHARED
 
 
 SERVICES = """

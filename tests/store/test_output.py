@@ -15,7 +15,16 @@ import pytest
 from domain.deployment.step import Phase
 from store import output
 from store.log import LogUnavailable
-from store.output import CHUNK, EVERYTHING, LineKind, OutputLine, OutputSelection, OutputStore, OutputSummary
+from store.output import (
+    CHUNK,
+    EVERYTHING,
+    LineKind,
+    OutputLine,
+    OutputPart,
+    OutputSelection,
+    OutputStore,
+    OutputSummary,
+)
 from store.postgres.output import PostgresOutput
 from store.sqlite import output as sqlite
 from store.sqlite.output import MemoryOutput, SqliteOutput
@@ -208,6 +217,16 @@ async def test_the_lines_of_a_step_are_read_and_counted(
     assert numbers(await several.read(A, chosen)) == expected
     assert numbers(await several.read(A, chosen, newest=True, limit=2)) == expected[-2:]
     assert await several.summary(A, chosen) == OutputSummary(len(expected), failure)
+    parts = [OutputPart(B, chosen), OutputPart(A, chosen), OutputPart(A, chosen, after=3), OutputPart(A)]
+    after = [number for number in expected if number > 3]
+    for limit in (1, 2, 20):
+        first = await several.read_each(parts, limit)
+        assert list(map(numbers, first[1:3])) == [expected[:limit], after[:limit]]
+        last = await several.read_each(parts, limit, newest=True)
+        assert list(map(numbers, last[1:3])) == [expected[-limit:], after[-limit:]]
+        assert first[0] == await several.read(B, chosen, limit=limit)
+        assert last[3] == await several.read(A, limit=limit, newest=True)
+    assert await several.summaries(parts) == [await several.summary(each.deployment, each.selection) for each in parts]
     assert numbers(await take(followed(several, A, chosen), len(expected))) == expected
 
 
@@ -249,6 +268,20 @@ async def test_a_search_ends_after_so_many_bytes_and_says_where(
     assert found == [n for n in range(1, 2501) if "99" in str(n)]
     assert (await many.search(A, "99", newest=True)).reached == 2251
     assert await many.count(A, "99") is None
+
+
+@pytest.mark.parametrize("after", [0, 2, 500, 1500, 2499, 2500])
+async def test_parts_of_long_outputs_are_read_at_once(many: OutputStore, after: int) -> None:
+    parts = [OutputPart(A, after=after), OutputPart(A, OutputSelection(phase=Phase.BUILD), after), OutputPart(B)]
+    for newest in (False, True):
+        for limit in (1, 700, 3000):
+            found = await many.read_each(parts, limit, newest)
+            assert found == [
+                await many.read(each.deployment, each.selection, each.after, limit=limit, newest=newest)
+                for each in parts
+            ]
+            chunks = await many.chunks_each(parts, limit, newest)
+            assert all(sum(chunk.stop - chunk.start for chunk in some) < limit + 2000 for some in chunks)
 
 
 async def test_chunks_are_read_up_to_a_size(many: OutputStore) -> None:
