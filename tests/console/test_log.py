@@ -194,11 +194,11 @@ def test_a_million_lines_are_scrolled_with_few_of_them_in_the_page(open_page: Op
     expect(line(page, count)).to_be_in_viewport()
     for part in (0.5, 0.25, 0.0, 1.0):
         top(page, part)
+        wait_until(lambda: abs(numbers(page)[0] - part * count) <= count / 100, "the lines there are drawn")  # noqa: B023
         expect(page.locator(".line.missing")).to_have_count(0)
         drawn = numbers(page)
         assert drawn == list(range(drawn[0], drawn[-1] + 1))
         assert len(drawn) < 100
-        assert drawn[0] == pytest.approx(part * count, abs=count / 100)
         expect(line(page, drawn[5]).locator(".text")).to_have_text(f"line {drawn[5]}")
     page.get_by_role("log").press("Home")
     expect(line(page, 1)).to_be_in_viewport()

@@ -192,6 +192,27 @@ def test_a_walk_along_edges_gives_the_same_bytes(real: Real) -> None:
     assert msgspec.json.encode(compiled) == msgspec.json.encode(real.executed(BOARD, VARIABLES))
 
 
+NODES = """
+query ($environment: ID!, $deployment: ID!) {
+  environment: node(id: $environment) { ...Any }
+  deployment: node(id: $deployment) { ...Any }
+  history(last: 3) { nodes { id actor { id } } }
+}
+fragment Any on Node {
+  __typename id
+  ... on Environment { name project { name } latestDeployment { number } }
+  ... on Deployment { number requestedBy { id } queue: environment { id queue { number } } }
+}
+"""
+
+
+def test_edges_of_possible_types_give_the_same_bytes(real: Real) -> None:
+    given = {"environment": real.ids["environment"], "deployment": real.ids["deployment"]}
+    compiled = real.compiled(NODES, given)
+    assert compiled["deployment"]["requestedBy"] == {"id": "ann"}
+    assert msgspec.json.encode(compiled) == msgspec.json.encode(real.executed(NODES, given))
+
+
 KEPT = """
 { projects(first: 5) { nodes {
   name environments(first: 9) { totalCount nodes {

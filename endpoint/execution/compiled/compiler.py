@@ -73,6 +73,7 @@ LEAVES: dict[str, Any] = {
 """Python types of GraphQL's scalars, with their ranges."""
 
 Type = TypeVar("Type", bound=type)
+Part = TypeVar("Part")
 
 
 class SelectedField(Struct, frozen=True):
@@ -152,12 +153,20 @@ class _Compiler:
         return self._structs * STRUCT + self._fields * FIELD
 
     def _has_edge(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> bool:
-        """Whether the value contains an object with an edge, reached through objects and lists only."""
+        """Whether the value contains an object with an edge."""
         if isinstance(type_, str):
             return False
-        inner = get_named_type(type_)
-        return isinstance(inner, GraphQLObjectType) and any(
-            part.edge is not None or self._has_edge(part.type, part.nodes) for part in self._parts(inner, nodes)
+        match get_named_type(type_):
+            case GraphQLObjectType() as inner:
+                possible: Sequence[GraphQLObjectType] = [inner]
+            case GraphQLInterfaceType() | GraphQLUnionType() as abstract:
+                possible = self._schema.get_possible_types(abstract)
+            case _:
+                return False
+        return any(
+            part.edge is not None or self._has_edge(part.type, part.nodes)
+            for each in possible
+            for part in self._parts(each, nodes)
         )
 
     def _walk(self, type_: GraphQLOutputType | str, nodes: list[FieldNode]) -> Walk:
@@ -169,8 +178,10 @@ class _Compiler:
                 return self._walk_of_object(inner, nodes)
             case GraphQLNonNull(of_type=GraphQLList() as inner):
                 return walk.lists(self._walk(inner.of_type, nodes))
+            case GraphQLNonNull(of_type=GraphQLInterfaceType() | GraphQLUnionType() as inner):
+                return walk.by_class(self._by_class(inner, lambda possible: self._walk_of_object(possible, nodes)))
             case _:
-                assert not isinstance(type_, GraphQLNonNull), "a list or an object: only those have edges"
+                assert not isinstance(type_, GraphQLNonNull), "a leaf has no edges"
                 return walk.or_none(self._walk(GraphQLNonNull(type_), nodes))
 
     def _walk_of_object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Walk:
@@ -297,13 +308,19 @@ class _Compiler:
 
     def _possible(self, type_: GraphQLInterfaceType | GraphQLUnionType, nodes: list[FieldNode]) -> dict[type, Make]:
         """Return the converter of each possible type, by its class."""
-        makes = {}
+        return self._by_class(type_, lambda possible: self._filling(self._struct(possible, nodes)))
+
+    def _by_class(
+        self, type_: GraphQLInterfaceType | GraphQLUnionType, make: Callable[[GraphQLObjectType], Part]
+    ) -> dict[type, Part]:
+        """Return what *make* returns for each possible type, by its class."""
+        made = {}
         for possible in self._schema.get_possible_types(type_):
             definition = possible.extensions[DEFINITION]
             if definition.concrete_of is not None or definition.is_graphql_generic:
                 raise Unsupported
-            makes[definition.origin] = self._filling(self._struct(possible, nodes))
-        return makes
+            made[definition.origin] = make(possible)
+        return made
 
     def _filling(self, kind: Any) -> Make:
         """Return a function that makes one of *kind*.

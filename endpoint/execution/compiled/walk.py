@@ -134,6 +134,19 @@ def lists(inner: Walk) -> Walk:
     return walk
 
 
+def by_class(walks: Mapping[type, Walk]) -> Walk:
+    """Return the walk of values of several classes: those of a class are one level."""
+
+    async def walk(run: Run, values: list[Any]) -> list[Any]:
+        levels: dict[type, list[Any]] = {}
+        for value in values:
+            levels.setdefault(type(value), []).append(value)
+        made = {kind: iter(await walks[kind](run, level)) for kind, level in levels.items()}
+        return [next(made[type(value)]) for value in values]
+
+    return walk
+
+
 def _are_same(now: Sequence[Any], before: Sequence[Any]) -> bool:
     return len(now) == len(before) and all(map(is_, now, before))
 
