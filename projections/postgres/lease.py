@@ -20,7 +20,11 @@ TAKE = """
         WHERE leases.expires_at < clock_timestamp()
     RETURNING token
 """
-RENEW = "UPDATE leases SET expires_at = clock_timestamp() + $2 WHERE name = 'views' AND token = $1 RETURNING token"
+RENEW = """
+    UPDATE leases SET expires_at = clock_timestamp() + $2
+        WHERE name = 'views' AND token = $1 AND expires_at > '-infinity' RETURNING token
+"""
+"""A renewal that the server carries out late, after the release, changes nothing."""
 RELEASE = "UPDATE leases SET expires_at = '-infinity' WHERE name = 'views' AND token = $1 RETURNING token"
 IS_HELD = "SELECT EXISTS (SELECT FROM leases WHERE expires_at >= clock_timestamp())"
 CHECK = "SELECT token FROM leases WHERE name = 'views' FOR SHARE"

@@ -234,6 +234,18 @@ async def test_no_other_node_takes_the_lease_of_a_live_node(database: str) -> No
     await other.close()
 
 
+async def test_a_released_lease_is_not_renewed(database: str) -> None:
+    """A database may carry out a cancelled renewal after the release."""
+    one, other = [await PostgresViews.open(database) for _ in range(2)]
+    assert await one.lease.take("one", timedelta(seconds=60))
+    assert await one.lease.renew(timedelta(seconds=60))
+    await one.lease.release()
+    assert not await one.lease.renew(timedelta(seconds=60))
+    assert await other.lease.take("other", TERM)
+    for each in (one, other):
+        await each.close()
+
+
 async def test_a_wait_on_a_watching_node_times_out(database: str) -> None:
     other = await PostgresViews.open(database)
     assert await other.lease.take("another, which does nothing", timedelta(seconds=60))
