@@ -359,6 +359,18 @@ async def test_the_known_instance_does_not_count_once_its_successor_has_begun(
     assert not await executor.is_healthy(again)
 
 
+async def test_a_server_after_a_crash_copies_the_rest_of_a_healthy_services_output(
+    executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    """The crash was between the record that the service is healthy and the copy of its last lines."""
+    request = deploy("echo begun; echo $$ > pid; sleep 60", directory=str(tmp_path), health=BEGUN)
+    await executor.deploy(request, Printed())
+    assert attempt_of(request, tmp_path).record.is_settled
+    printed = Printed()
+    await ProcessExecutor(tmp_path / "data").deploy(request, printed)
+    assert printed.lines == ["begun"]
+
+
 async def test_an_old_instance_that_was_started_again_is_known(executor: ProcessExecutor, tmp_path: Path) -> None:
     first = deploy(server(tmp_path), ports=(fixed_port(),))
     await executor.deploy(first, Printed())

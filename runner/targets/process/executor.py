@@ -80,7 +80,7 @@ class ProcessExecutor:
                 attempt.fail(failure.reason)
         if request.type is ServiceType.JOB:
             await self._run_to_end(request, attempt, output, request.spec.deploy_timeout)
-        elif not (attempt.record.is_settled and attempt.is_running):
+        else:
             await self._wait_for_service(request, attempt, output)
         await self._end(old for old in self._instances(request) if old.folder != attempt.folder)
         return attempt.record.ports
@@ -198,6 +198,8 @@ class ProcessExecutor:
     async def _wait_for_service(self, request: StepRequest, attempt: ProcessAttempt, output: StepOutput) -> None:
         """Wait until the service is healthy; raise `StepFailed` if it ends before or the time is up."""
         async with self._watching(attempt, output) as tail:
+            if attempt.record.is_settled and attempt.is_running:
+                return  # it was found healthy before a crash, after which the rest of its output is copied
             await tail.follow(attempt.wait(), command.wait_until_up(request, attempt.record, self._account))
             if not attempt.is_running:
                 record = attempt.record
