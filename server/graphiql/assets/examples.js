@@ -29,7 +29,7 @@ const environments = (project) => `
 
 const PIPELINE = `# The stages in their order, and where each service
 # stands. As it was at any version or time:
-#   pipeline(environment: $environment, version: 3)
+#   pipelineSnapshot(environment: …, at: {version: 3})
 query Pipeline($environment: ID!) {
   pipeline(environment: $environment) {
     version
@@ -56,7 +56,9 @@ subscription PipelineEvents($environment: ID!) {
   pipelineEvents(environment: $environment) {
     version
     recordedAt
-    actor
+    actor {
+      name
+    }
     origin
     reason
     message
