@@ -84,6 +84,7 @@ def working(node: Serving, database: str) -> Iterator[subprocess.Popen[bytes]]:
         worker.wait()
 
 
+@pytest.mark.long
 def test_a_deployment_says_that_no_worker_runs_and_then_that_its_machine_is_silent(node: Serving, empty: str) -> None:
     node.start("--database", empty, "--no-worker")
     gate = set_up(node)
