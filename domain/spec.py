@@ -235,8 +235,13 @@ def rewritten(spec: ServiceSpec, rewrite: Callable[[str], str]) -> ServiceSpec:
     )
 
 
-def checked(spec: ServiceSpec) -> ServiceSpec:
-    """Return *spec* if it is valid; raises `InvalidSpec` with the field and the limit, or `InvalidReference`."""
+def checked(spec: ServiceSpec, type: ServiceType) -> ServiceSpec:
+    """Return *spec* if it is valid for a service of *type*.
+
+    Raises `InvalidSpec` with the field and the limit, or `InvalidReference`.
+    """
+    if spec.once and type is not ServiceType.JOB:
+        raise _invalid("once", f"only a JOB runs once, and the service is of type {type}")
     given = [next((field for field in fields if getattr(spec, field)), None) for fields in SOURCES]
     sources = [field for field in given if field is not None]
     if len(sources) > 1:

@@ -83,7 +83,7 @@ def _checked_service(service: Service, known: Service | None) -> Service:
     if known is None or service.name != known.name:
         service = replace(service, name=names.checked(service.name))
     if known is None or service.spec != known.spec:
-        service = replace(service, spec=checked(service.spec))
+        service = replace(service, spec=checked(service.spec, service.type))
     return service
 
 

@@ -191,7 +191,7 @@ def following(pipeline: Pipeline, service: Service, name: str) -> list[ServiceCo
     """Return the events by which references to *service* follow its new *name*; raises `InvalidSpec` if one is long."""
     asking = [asker for asker, needed in pairs(pipeline) if needed.id == service.id]
     specs = [(asker, rewritten(asker.spec, lambda text: renamed(text, service.name, name))) for asker in asking]
-    return [ServiceConfigured(service=asker.id, spec=checked(spec)) for asker, spec in specs]
+    return [ServiceConfigured(service=asker.id, spec=checked(spec, asker.type)) for asker, spec in specs]
 
 
 def variables_of(pipeline: Pipeline, events: Sequence[PipelineEvent]) -> list[tuple[Service, str, VariableReference]]:

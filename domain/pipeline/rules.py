@@ -280,7 +280,7 @@ def _edit_service(pipeline: Pipeline, command: EditService) -> list[PipelineEven
         if name != service.name:
             events.append(ServiceRenamed(service=service.id, name=name))
             following = needs.following(pipeline, service, name)
-    if spec is not None and checked(spec) != service.spec:
+    if spec is not None and checked(spec, service.type) != service.spec:
         events.append(ServiceConfigured(service=service.id, spec=spec))
     return [*events, *following]
 
@@ -328,7 +328,7 @@ def _add_service(pipeline: Pipeline, command: AddService) -> list[PipelineEvent]
     name = _free(pipeline.services, "service", command.name)
     stage = _home(pipeline, command.type) if command.stage is None else pipeline.stage(command.stage)
     return [
-        ServiceAdded(service=command.service, name=name, type=command.type, spec=checked(command.spec)),
+        ServiceAdded(service=command.service, name=name, type=command.type, spec=checked(command.spec, command.type)),
         ServiceMoved(service=command.service, source=None, target=stage.id),
     ]
 

@@ -165,7 +165,7 @@ def read(text: str) -> PipelineDocument:
         for index, service in enumerate(stage.services):
             _check_unique(seen, source, "service", f"{place}.services[{index}]", service)
             with source.explaining(f"{place}.services[{index}].spec"):
-                specs.checked(spec_documents.to_domain(service.spec))
+                specs.checked(spec_documents.to_domain(service.spec), service.type)
     return document
 
 

@@ -19,7 +19,7 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
         *("--health-interval", "0.5", "--health-timeout", "2", "--health-start-period", "9"),
         *("--build-timeout", "60", "--deploy-timeout", "30.5", "--stop-grace", "60", "--retries", "2"),
         *("--backoff-initial", "0.5", "--backoff-factor", "3", "--backoff-max", "9", "--backoff-jitter", "0.1"),
-        *("--allow-failure", "--once", "--stop-first"),
+        *("--allow-failure", "--stop-first"),
     )
     assert answer.out == "Service added successfully\n"
     assert {
@@ -46,8 +46,19 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
         "retries": 2,
         "backoff": {"initialSeconds": 0.5, "factor": 3.0, "maxSeconds": 9.0, "jitter": 0.1},
         "allowFailure": True,
-        "once": True,
+        "once": False,
     } == spec(staging, "backend")
+
+
+def test_only_a_job_runs_once(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "Seed", "-t", "job", "--run", "true", "--once")
+    assert spec(staging, "Seed")["once"] is True
+    staging.done("service", "add", "-n", "Backend", "-t", "application", "--run", "true")
+    refused = staging("service", "edit", "-n", "Backend", "--once")
+    assert (refused.code, refused.err) == (
+        1,
+        "Error: Invalid service specification: once: only a JOB runs once, and the service is of type APPLICATION.\n",
+    )
 
 
 def test_a_service_lands_in_the_stage_that_is_named(staging: Shell) -> None:

@@ -22,7 +22,7 @@ query ($environment: ID!, $service: ID!) {
 """
 ADD = """
 mutation ($environment: ID!, $spec: ServiceSpecInput!) {
-  addService(environment: $environment, name: "Search", type: APPLICATION, spec: $spec) { __typename }
+  addService(environment: $environment, name: "Search", type: JOB, spec: $spec) { __typename }
 }
 """
 POLICIES = """

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.errors import InvalidSpec
-from domain.spec import Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable, checked
+from domain.spec import Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, ServiceType, TcpCheck, Variable, checked
 
 
 def variables(*names: str) -> tuple[Variable, ...]:
@@ -157,30 +157,38 @@ BAD = {
 
 @pytest.mark.parametrize("spec", GOOD.values(), ids=GOOD.keys())
 def test_what_can_be_meant_is_taken_as_it_is(spec: ServiceSpec) -> None:
-    assert checked(spec) is spec
+    assert checked(spec, ServiceType.JOB) is spec
 
 
 @pytest.mark.parametrize(("spec", "field", "why"), BAD.values(), ids=BAD.keys())
 def test_what_cannot_be_meant_is_refused_with_the_field_and_the_limit(spec: ServiceSpec, field: str, why: str) -> None:
     with pytest.raises(InvalidSpec) as caught:
-        checked(spec)
+        checked(spec, ServiceType.JOB)
     assert caught.value == InvalidSpec(field=field, why=why)
 
 
 @pytest.mark.parametrize("name", ["", "A=B", "=", "1ST", "A B", "A\n", "A\0", "Ä", "\udc80", "$(id)", "x" * 256])
 def test_a_variable_has_a_name_that_every_target_can_set(name: str) -> None:
     with pytest.raises(InvalidSpec) as caught:
-        checked(ServiceSpec(env=variables("FINE", name)))
+        checked(ServiceSpec(env=variables("FINE", name)), ServiceType.JOB)
     assert caught.value == InvalidSpec(
         field="env", why=f"{name[:255]!r} is not a valid variable name, or is given twice"
     )
 
 
 def test_a_variable_is_given_once() -> None:
-    checked(ServiceSpec(env=variables("PATH", "Path")))
+    checked(ServiceSpec(env=variables("PATH", "Path")), ServiceType.JOB)
     with pytest.raises(InvalidSpec) as caught:
-        checked(ServiceSpec(env=variables("PATH", "HOME", "PATH")))
+        checked(ServiceSpec(env=variables("PATH", "HOME", "PATH")), ServiceType.JOB)
     assert caught.value == InvalidSpec(field="env", why="'PATH' is not a valid variable name, or is given twice")
+
+
+@pytest.mark.parametrize("type", [each for each in ServiceType if each is not ServiceType.JOB])
+def test_only_a_job_runs_once(type: ServiceType) -> None:
+    checked(ServiceSpec(once=True), ServiceType.JOB)
+    with pytest.raises(InvalidSpec) as caught:
+        checked(ServiceSpec(once=True), type)
+    assert caught.value == InvalidSpec(field="once", why=f"only a JOB runs once, and the service is of type {type}")
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 0.009, 86_400.1, math.inf, -math.inf, math.nan])
@@ -204,7 +212,7 @@ def test_every_time_has_its_limits(field: str, name: str, seconds: float) -> Non
         case _:
             spec = replace(spec, **{field: seconds})
     with pytest.raises(InvalidSpec) as caught:
-        checked(spec)
+        checked(spec, ServiceType.JOB)
     assert caught.value == InvalidSpec(field=name, why=f"{seconds:g} is not between 0.01 and 86,400 seconds")
 
 
