@@ -31,7 +31,7 @@ async def retry(act: Callable[[], Awaitable[T]]) -> T:
         try:
             return await act()
         except (LogUnavailable, StreamMoved) as error:
-            last = _log_once("Recording failed; retrying: %(reason)s", error, last)
+            last = log_once("Recording failed; retrying: %(reason)s", error, last)
             await asyncio.sleep(pause)
     raise AssertionError("unreachable")
 
@@ -46,11 +46,11 @@ async def follow(log: EventLog, after: int, stream: UUID | None = None) -> Async
                 after, waits, last = batch[-1].position, backoff(), ""
             return
         except LogUnavailable as error:
-            last = _log_once("Following the log failed; retrying: %(reason)s", error, last)
+            last = log_once("Following the log failed; retrying: %(reason)s", error, last)
             await asyncio.sleep(next(waits))
 
 
-def _log_once(message: str, error: Exception, last: str) -> str:
+def log_once(message: str, error: Exception, last: str) -> str:
     """Log *error*, unless it has the *last* text; return its text."""
     if str(error) != last:
         logger.warning(message, {"reason": error})

@@ -6,7 +6,6 @@ deployment. Nodes may do so at once: a wait that is recorded already adds no eve
 """
 
 import asyncio
-import logging
 from collections.abc import Collection
 from functools import partial
 
@@ -18,12 +17,11 @@ from domain.access import ENGINE
 from domain.deployment.queue import DeploymentId
 from domain.deployment.wait import WaitCause, WaitReason
 from runner.engine import OpenDeployments
+from runner.retry import log_once
 from store.log import Author, Origin
 
 POLL = 2.0
 """Time between two looks at the roster, in seconds."""
-
-logger = logging.getLogger(__name__)
 
 
 class WaitRecorder:
@@ -45,9 +43,7 @@ class WaitRecorder:
                 await self._look()
                 last = ""
             except Exception as error:
-                if str(error) != last:
-                    logger.warning("Recording the waits of deployments failed; retrying: %(reason)s", {"reason": error})
-                last = str(error)
+                last = log_once("Recording the waits of deployments failed; retrying: %(reason)s", error, last)
 
     async def _resume(self, open_: Collection[DeploymentId]) -> None:
         """Find the waits for workers that are recorded and may be over."""

@@ -44,7 +44,7 @@ def unchanged_jobs(deployment: Deployment) -> list[Instance]:
     """Return the earlier runs of the jobs of the running stage that have succeeded before, and don't run again."""
     if deployment.plan is None or deployment.plan.revision is None:  # most often
         return []
-    if deployment.current is None or deployment.is_stopping:
+    if deployment.current is None:
         return []
     queued = [run for run in deployment.current.services if run.status is Status.QUEUED]
     jobs = [known(deployment, run) for run in queued if run.service.type is ServiceType.JOB]

@@ -5,7 +5,6 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from domain import name as names
 from domain.deployment import step as steps
 from domain.deployment.plan import Plan, PlannedStage
 from domain.deployment.state import (
@@ -109,11 +108,11 @@ def _planned(stage: PlannedStage) -> StageRun:
     return StageRun(stage=stage, services=tuple(services))
 
 
-def _needed(plan: Plan) -> tuple[ServiceId, ...]:
-    """Return the services to which others refer."""
+def _needed(plan: Plan) -> Mapping[str, ServiceId]:
+    """Return the services to which others refer, by the keys of their names."""
     services = [service for stage in plan.stages for service in stage.services]
     keys = {key for service in services for key in needs.named_by(service)}
-    return tuple(service.id for service in services if names.key(service.name) in keys) if keys else ()
+    return {key: each.id for key, each in needs.by_name(services).items() if key in keys} if keys else {}
 
 
 def _failed(deployment: Deployment, event: StepFailed) -> Deployment:

@@ -56,7 +56,7 @@ from domain.deployment.step import (
 )
 from domain.deployment.wait import RecordWait
 from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
-from domain.spec import UNSTORABLE, refers
+from domain.spec import UNSTORABLE
 
 Decided = tuple[list[DeploymentEvent], Deployment]
 """Events, and the deployment after them."""
@@ -108,8 +108,7 @@ def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
     """Return the start of *step*, with the values of the references of its service."""
     started = BuildStarted if step.phase is Phase.BUILD else ServiceDeployStarted
     run = deployment.run_of(step.service)
-    is_asking = run is not None and refers(run.service.spec)
-    values = deployment.lookup.values(run.service.spec) if run is not None and is_asking else ()
+    values = () if run is None else deployment.lookup.values(run.service.spec)
     return started(service=step.service, attempt=step.attempt, values=values)
 
 

@@ -189,7 +189,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
 
     `inherited` has the instances at the start by the service's id, as an integer. `places` maps each service's id, as
     an integer, to the indexes of its stage and of itself in that stage. `needed` are the services to which others
-    refer.
+    refer, by the keys of their names.
     """
 
     environment: EnvironmentId | None = None
@@ -201,7 +201,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     stages: tuple[StageRun, ...] = ()
     places: Mapping[int, tuple[int, int]] = {}
     inherited: Mapping[int, Instance] = {}
-    needed: tuple[ServiceId, ...] = ()
+    needed: Mapping[str, ServiceId] = {}
     failure: Failure | None = None
     cancellation: Cancellation | None = None
     wait: WaitCause | None = None
@@ -300,10 +300,12 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     def lookup(self) -> Lookup:
         """The values to which services may refer now."""
         assert self.plan is not None, "the deployment was planned"
-        runs = [run for each in self.needed if (run := self.run_of(each))]
-        known = [Known(service=run.service, endpoint=self.endpoint_of(run)) for run in runs]
-        services = {names.key(each.service.name): each for each in known}
-        return Lookup(plan=self.plan, number=self.number, services=services)
+        return Lookup(plan=self.plan, number=self.number, service=self._known)
+
+    def _known(self, name: str) -> Known | None:
+        needed = self.needed.get(names.key(name))
+        run = None if needed is None else self.run_of(needed)
+        return None if run is None else Known(service=run.service, endpoint=self.endpoint_of(run))
 
     def endpoint_of(self, run: ServiceRun) -> Endpoint | None:
         """Return what a service offers: as it was deployed, or as it was left by an earlier deployment."""

@@ -4,12 +4,12 @@ The values of references, which are looked up when a step starts and pinned in t
 The services of an environment on the target PROCESS run on one machine, and reach each other at its loopback address.
 """
 
+from collections.abc import Callable
 from typing import assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain import name as names
 from domain.deployment.plan import Endpoint, Plan, PlannedService
 from domain.errors import InvalidSpec, UnmetReference
 from domain.pipeline import need as needs
@@ -58,11 +58,11 @@ class Known(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Lookup(Struct, frozen=True, kw_only=True, gc=False):
-    """The known values: the *plan*, the *number* of the deployment, and services by the key of their names."""
+    """The known values: the *plan*, the *number* of the deployment, and a service by its name in any case."""
 
     plan: Plan
     number: int
-    services: dict[str, Known]
+    service: Callable[[str], Known | None]
 
     def values(self, spec: ServiceSpec) -> tuple[Value, ...]:
         """Return the known values of the references in *spec*."""
@@ -111,7 +111,7 @@ class Lookup(Struct, frozen=True, kw_only=True, gc=False):
                 return self._port(name, index)
             case UrlReference(service=name):
                 port = self._port(name, 0)
-                known = self.services.get(names.key(name))
+                known = self.service(name)
                 is_database = known is not None and known.service.type is ServiceType.DATABASE
                 return f"{'tcp' if is_database else 'http'}://{HOST}:{port}" if isinstance(port, str) else port
             case OutputReference(service=name, key=key):
@@ -133,7 +133,7 @@ class Lookup(Struct, frozen=True, kw_only=True, gc=False):
                 assert_never(fact)
 
     def _port(self, name: str, index: int) -> str | tuple[str, str]:
-        known = self.services.get(names.key(name))
+        known = self.service(name)
         ports: tuple[int, ...] = ()
         if known is not None and known.endpoint is not None:
             ports = known.endpoint.ports
@@ -144,7 +144,7 @@ class Lookup(Struct, frozen=True, kw_only=True, gc=False):
         return f"{name!r} is not deployed", f"deploy {name!r} first"
 
     def _output(self, name: str, key: str) -> str | tuple[str, str]:
-        known = self.services.get(names.key(name))
+        known = self.service(name)
         if known is None or known.endpoint is None:
             return f"{name!r} has not run to its end", f"deploy {name!r} first"
         outputs = {output.key: output.value for output in known.endpoint.outputs}

@@ -10,16 +10,14 @@ from weakref import WeakValueDictionary
 from msgspec.structs import astuple
 
 from domain.deployment.step import Phase
+from store.attempt import CHUNK, COUNTED, AttemptOutput, addition
 from store.batch import Clock, now
 from store.feed import Notifier
 from store.log import LogUnavailable
 from store.output import (
     BATCH_LINES,
-    CHUNK,
-    COUNTED,
     EVERYTHING,
     NEWEST,
-    AttemptOutput,
     LineKind,
     OutputBatch,
     OutputChunk,
@@ -28,7 +26,6 @@ from store.output import (
     OutputStore,
     OutputSummary,
     UnfinishedLine,
-    addition,
 )
 from store.postgres.connection import Connection, Pool, Prepare, Record
 from store.postgres.listener import Listener

@@ -13,16 +13,14 @@ from uuid import UUID
 from msgspec.structs import astuple
 
 from domain.deployment.step import Phase
+from store.attempt import CHUNK, COUNTED, AttemptOutput, addition
 from store.batch import Clock, now
 from store.feed import Notifier
 from store.log import LogUnavailable
 from store.output import (
     BATCH_LINES,
-    CHUNK,
-    COUNTED,
     EVERYTHING,
     NEWEST,
-    AttemptOutput,
     LineKind,
     OutputBatch,
     OutputChunk,
@@ -31,7 +29,6 @@ from store.output import (
     OutputStore,
     OutputSummary,
     UnfinishedLine,
-    addition,
 )
 from store.sqlite import disk
 

@@ -1,4 +1,4 @@
-"""What a deployment leaves as it is, and what it knows of the services afterwards."""
+"""The services that a deployment leaves unchanged, and the instances that it knows afterwards."""
 
 from uuid import UUID
 

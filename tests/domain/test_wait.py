@@ -1,4 +1,4 @@
-"""What a deployment waits for is recorded once for each cause."""
+"""Each cause for which a deployment waits is recorded once."""
 
 from domain import deployment
 from domain.deployment.state import DeploymentCancelled, DeploymentStarted, DeploymentTakenUp, StageStarted

@@ -14,6 +14,7 @@ import pytest
 
 from domain.spec import CommandCheck, Health
 from runner.targets.contract import StepFailed, StepRequest
+from runner.targets.process import table
 from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
 from tests.runner.target import SERVICE, Printed, ask, build, deploy, job, server, until
@@ -94,7 +95,7 @@ async def test_a_service_is_started_once_whenever_its_server_is_killed(
             late += str(kill) in marks.read_text().split()
         (port,) = await executor.deploy(request, Printed())
         assert await ask(port) == str(kill)
-        assert len([attempt for attempt in attempts(tmp_path) if attempt.is_alive]) == 1
+        assert len([attempt for attempt in attempts(tmp_path) if attempt.is_alive_in(table.read())]) == 1
         assert marks.read_text().split() == [str(done) for done in range(kill + 1)]
         if late == 3:
             break
@@ -155,7 +156,7 @@ async def test_what_has_lost_only_its_shim_is_stopped(executor: ProcessExecutor,
     os.kill(attempt.record.pid or 0, signal.SIGKILL)
     with pytest.raises(StepFailed, match=r"^the process vanished"):
         await watching
-    assert not attempt.is_alive
+    assert not attempt.is_alive_in(table.read())
 
 
 async def test_a_second_server_starts_nothing_that_the_first_has_started(
@@ -186,6 +187,6 @@ async def test_an_instance_that_the_killed_server_started_is_replaced(
         await until(lambda: [attempt for attempt in attempts(tmp_path) if attempt.record.pid])
     (port,) = await executor.deploy(deploy(command, ports=(0,), number=2), Printed())
     assert await ask(port) == "2"
-    assert [attempt.record.ports for attempt in attempts(tmp_path) if attempt.is_alive] == [(port,)]
+    assert [attempt.record.ports for attempt in attempts(tmp_path) if attempt.is_alive_in(table.read())] == [(port,)]
     await executor.sweep(keep={SERVICE})
     assert await ask(port) == "2"

@@ -57,7 +57,7 @@ def port() -> int:
 
 
 async def carry_out(executor: ProcessExecutor, request: StepRequest) -> str | OldInstance | None:
-    """What the runner does with a step: its failure is followed by the old instance."""
+    """Does with a step as the runner does: its failure is followed by the old instance."""
     try:
         await executor.deploy(request, Printed())
     except StepFailed as failure:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from domain.spec import CommandCheck, Health, TcpCheck, Variable
 from runner.targets.contract import StepFailed, StepRequest
-from runner.targets.process import attempt
+from runner.targets.process import attempt, table
 from runner.targets.process import executor as executors
 from runner.targets.process.attempt import ProcessAttempt
 from runner.targets.process.executor import ProcessExecutor
@@ -281,7 +281,7 @@ async def test_one_that_does_not_come_up_is_stopped_and_the_old_one_serves_on(
     reason = await failure(executor.deploy(never, Printed()))
     port = attempt_of(never, tmp_path).record.ports[0]
     assert reason == f"not healthy within 0.3 s: connection refused on port {port}"
-    assert not attempt_of(never, tmp_path).is_alive
+    assert not attempt_of(never, tmp_path).is_alive_in(table.read())
     assert await ask(old) == "1"
     assert await failure(executor.deploy(never, Printed())) == reason
 

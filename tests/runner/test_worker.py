@@ -29,6 +29,7 @@ from runner.worker import WorkerEngine
 from store import ids
 from store.log import LogUnavailable
 from store.postgres import connection as postgres_connection
+from store.postgres.connection import Connection
 from store.postgres.log import PostgresLog
 from store.postgres.output import PostgresOutput
 from store.postgres.schema import migrate
@@ -47,6 +48,7 @@ async def world(database: str) -> AsyncIterator[World]:
 
 
 MOVED = """
+    LOCK TABLE machines; -- no heartbeat is half done
     INSERT INTO machines VALUES ('00000000-0000-0000-0000-000000000001', 'another', now());
     UPDATE homes SET machine = '00000000-0000-0000-0000-000000000001';
     UPDATE machines SET seen_at = now() - interval '1 hour' WHERE name <> 'another';
@@ -73,6 +75,7 @@ COPIED = """
 class Workers:
     def __init__(self, database: str, folder: Path, world: World) -> None:
         self._database, self.folder, self._world = database, folder, world
+        self._backends: list[int] = []  # the server processes of the workers' connections
 
     @asynccontextmanager
     async def one(
@@ -93,18 +96,24 @@ class Workers:
             return standing
 
         here, runner = machine(self.folder / on), self._world.runner(target)
-        engine = WorkerEngine(database or self._database, here, 300.0, runner, outputs, none, services)
+        engine = WorkerEngine(database or self._database, here, 300.0, runner, outputs, none, services, self._note)
         await engine.start()
         try:
             yield engine
         finally:
             await engine.stop()
 
+    async def _note(self, connection: Connection) -> None:
+        self._backends.append(connection.get_server_pid())
 
-async def execute(database: str, script: str) -> None:
-    connection = await asyncpg.connect(database)
-    await connection.execute(script)
-    await connection.close()
+    async def after_stop(self, script: str) -> None:
+        """Executes *script* after the last statements of stopped workers: a heartbeat may outlive its worker."""
+        connection = await asyncpg.connect(self._database)
+        running = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY ($1)"
+        while await connection.fetchval(running, self._backends):
+            await asyncio.sleep(0.01)
+        await connection.execute(script)
+        await connection.close()
 
 
 @pytest.fixture
@@ -213,7 +222,7 @@ async def test_an_environment_of_processes_stays_on_its_machine(
 
 
 async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(
-    world: World, workers: Workers, database: str, monkeypatch: pytest.MonkeyPatch
+    world: World, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though that can't be said at once."""
     assert isinstance(world.outputs, PostgresOutput)
@@ -241,7 +250,7 @@ async def test_what_ran_on_a_machine_that_is_gone_is_said_to_be_begun_anew(
         await gate.reached.wait()
         async for _ in followed(world.outputs, id_):
             break
-    await execute(database, GONE)
+    await workers.after_stop(GONE)
     async with workers.one(on="second"):
         async for lines in followed(world.outputs, id_, after=1):
             assert "is lost; the step restarts on" in lines[0].text
@@ -261,7 +270,7 @@ async def test_that_a_step_is_begun_anew_is_said_again_when_the_connection_broke
     id_ = await world.request(await world.environment(["api"]))
     async with workers.one(on="first"):
         await gate.reached.wait()
-    await execute(database, GONE)
+    await workers.after_stop(GONE)
     await world.outputs.close()
     async with far(database) as (proxy, dsn):
         world.outputs = await PostgresOutput.open(dsn)
@@ -284,9 +293,7 @@ async def test_that_a_step_is_begun_anew_is_said_again_when_the_connection_broke
     await connection.close()
 
 
-async def test_when_nobody_could_be_heard_of_no_machine_is_taken_for_gone(
-    world: World, workers: Workers, database: str
-) -> None:
+async def test_when_nobody_could_be_heard_of_no_machine_is_taken_for_gone(world: World, workers: Workers) -> None:
     """As after the database was away for longer than that, whichever machine finds it first."""
     gate = Gate()
     world.target.on("build api", gate)
@@ -295,13 +302,13 @@ async def test_when_nobody_could_be_heard_of_no_machine_is_taken_for_gone(
         await gate.reached.wait()
     async with workers.one(on="second"):
         await world.over(await world.request(await world.environment(["lone"])))
-    await execute(database, "UPDATE machines SET seen_at = seen_at - interval '1 hour'")
+    await workers.after_stop("UPDATE machines SET seen_at = seen_at - interval '1 hour'")
     async with workers.one(on="second"):
         await world.over(await world.request(await world.environment(["another"])))
         async with workers.one(on="first"):
             gate.opened.set()
             assert (await world.over(id_)).status == Status.SUCCEEDED
-    assert not [line for line in await world.outputs.read(id_) if "is gone" in line.text]
+    assert not [line for line in await world.outputs.read(id_) if "is lost" in line.text]
 
 
 async def test_several_workers_may_find_at_once_that_nobody_could_be_heard_of(database: str, tmp_path: Path) -> None:
@@ -317,16 +324,14 @@ async def test_several_workers_may_find_at_once_that_nobody_could_be_heard_of(da
     await connection.close()
 
 
-async def test_a_machine_that_comes_back_stops_what_is_on_another_by_now(
-    world: World, workers: Workers, database: str
-) -> None:
+async def test_a_machine_that_comes_back_stops_what_is_on_another_by_now(world: World, workers: Workers) -> None:
     moves, stays = await world.environment(["api"]), await world.environment(["web"])
     api, web = await world.service(moves, "api"), await world.service(stays, "web")
     standing = {moves: [api], stays: [web]}
     async with workers.one(on="first", standing=standing):
         for environment in (moves, stays):
             await world.over(await world.request(environment))
-    await execute(database, GONE)
+    await workers.after_stop(GONE)
     async with workers.one(on="second", standing=standing):
         await world.over(await world.request(moves))
     world.target.up = {api, web}  # the target is one for all machines here: this is what the first one has left

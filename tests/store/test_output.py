@@ -13,10 +13,10 @@ from uuid import UUID
 import pytest
 
 from domain.deployment.step import Phase
-from store import output
+from store import attempt, output
+from store.attempt import CHUNK
 from store.log import LogUnavailable
 from store.output import (
-    CHUNK,
     EVERYTHING,
     LineKind,
     OutputLine,
@@ -370,7 +370,7 @@ async def test_followers_end_when_the_store_is_closed(store: OutputStore) -> Non
 async def test_lines_beyond_the_most_are_cut_and_a_note_says_so(
     store: OutputStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "MAX_LINES", 5)
+    monkeypatch.setattr(attempt, "MAX_LINES", 5)
     for n in range(1, 5):
         await store.append(A, API, Phase.BUILD, 1, [f"{n}a", f"{n}b"], offset=n)
     lines = await store.read(A)
@@ -385,7 +385,7 @@ async def test_lines_beyond_the_most_are_cut_and_a_note_says_so(
 
 
 async def test_bytes_beyond_the_most_are_cut(store: OutputStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "MAX_BYTES", 12)
+    monkeypatch.setattr(attempt, "MAX_BYTES", 12)
     await store.append(A, API, Phase.BUILD, 1, ["1234", "éé"], offset=10)  # 5 bytes each
     await store.append(A, API, Phase.BUILD, 1, ["12", ""], offset=14)
     lines = await store.read(A)
@@ -396,8 +396,8 @@ async def test_bytes_beyond_the_most_are_cut(store: OutputStore, monkeypatch: py
 
 
 async def test_exactly_the_most_is_kept_whole(store: OutputStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "MAX_LINES", 2)
-    monkeypatch.setattr(output, "MAX_BYTES", 4)
+    monkeypatch.setattr(attempt, "MAX_LINES", 2)
+    monkeypatch.setattr(attempt, "MAX_BYTES", 4)
     await store.append(A, API, Phase.BUILD, 1, ["1", "2"], offset=4)
     assert texts(await store.read(A)) == ["1", "2"]
 

@@ -141,12 +141,8 @@ class ProcessAttempt:
     def is_begun(self) -> bool:
         return self.record.is_begun or self.is_running
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether any of its processes is alive, even one that the shim left behind."""
-        return self.is_alive_in(table.read())
-
     def is_alive_in(self, rows: Sequence[ProcessRow]) -> bool:
+        """Return whether any of its processes is among *rows*, even one that the shim left behind."""
         return self.is_running or bool(self._own(rows))
 
     def begin(

@@ -106,7 +106,7 @@ class ProcessExecutor:
     async def restart_old(self, request: StepRequest) -> OldInstance | None:
         attempt = self._attempt(request)
         old = starts.read(attempt.folder / starts.REPLACED)
-        if old is None or attempt.is_alive:
+        if old is None or attempt.is_alive_in(await tables.read()):
             return None
         number = old.request.number
         try:
@@ -285,7 +285,7 @@ class ProcessExecutor:
         fixed = [port for port in request.spec.ports if port]
         for old in self._instances(request):
             shared = [port for port in fixed if port in old.record.ports]
-            if (shared or request.spec.stop_first) and old.is_alive:
+            if (shared or request.spec.stop_first) and old.is_alive_in(await tables.read()):
                 why = f"port {shared[0]} is fixed" if shared else "instances may not run side by side"
                 note = f"{why}; the old instance is stopped before the new one starts"
                 start = starts.read(old.folder / starts.OWN)

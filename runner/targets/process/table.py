@@ -35,7 +35,7 @@ class ProcessRow(Struct, frozen=True):
         return self.pid, self.started
 
 
-_stamps: dict[tuple[int, int], str | None] = {}
+_stamps: Mapping[tuple[int, int], str | None] = {}
 """The stamps of the processes in the last table: a process keeps its stamp, even if it overwrites its environment."""
 
 
@@ -43,9 +43,9 @@ def read() -> list[ProcessRow]:
     """Return the living processes, without zombies: 10 µs each, and 10 µs more for a new one."""
     if not PROC.exists():
         return list(_from_psutil())
-    rows = list(_from_proc(dict(_stamps)))
-    _stamps.clear()
-    _stamps.update((row.identity, row.stamp) for row in rows)
+    global _stamps
+    rows = list(_from_proc(_stamps))
+    _stamps = {row.identity: row.stamp for row in rows}  # never half filled: several threads may read
     return rows
 
 

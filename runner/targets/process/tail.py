@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.targets.contract import StepOutput
 from runner.targets.process.attempt import MAX_LOG
-from store.output import MAX_BYTES
+from store.attempt import MAX_BYTES
 
 MAX_LINE = 16 * 1024
 """Maximum length of a line, in bytes; the rest of a longer one becomes the next line."""
