@@ -1,6 +1,6 @@
 """Lists of deployments."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Annotated
@@ -171,16 +171,21 @@ async def deployments(
 
 @edge(Environment, "The deployments that have not ended: the one that runs, then those that wait, in order.")
 async def queue(context: Context, environments: list[Environment], selected: Selected) -> list[list[Deployment]]:
+    open_ = await open_deployments(context, [each.key for each in environments])
+    epoch = context.application.log.epoch
+    return [[deployment.convert(view, each, epoch) for view in open_[each.key]] for each in environments]
+
+
+async def open_deployments(
+    context: Context, environments: Collection[EnvironmentId]
+) -> dict[EnvironmentId, list[DeploymentView]]:
+    """Return the deployments of each environment that have not ended, in order; all are read at once."""
     await context.settled()
     context.reads(WHOLE)
-    application = context.application
-    waiting = await application.queues.open([each.key for each in environments])
-    views = await application.deployments.find({id_ for some in waiting for id_ in some})
-    epoch = application.log.epoch
-    return [
-        [deployment.convert(views[id_], environment, epoch) for id_ in some if id_ in views]
-        for environment, some in zip(environments, waiting, strict=True)
-    ]
+    keys = list(dict.fromkeys(environments))
+    waiting = await context.application.queues.open(keys)
+    views = await context.application.deployments.find({id_ for some in waiting for id_ in some})
+    return {key: [views[id_] for id_ in some if id_ in views] for key, some in zip(keys, waiting, strict=True)}
 
 
 async def _count(context: Context, environment: EnvironmentId) -> int:

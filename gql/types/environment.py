@@ -1,5 +1,6 @@
 """Environments."""
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import Enum
 from functools import partial
@@ -212,6 +213,20 @@ async def pipeline_view(
         return None
     pipelines = context.application.pipelines
     return await pipelines.get(EnvironmentId(found), version, as_of, has_asked=context.has_asked)
+
+
+async def pipelines_of(context: Context, wanted: Collection[EnvironmentId]) -> Mapping[EnvironmentId, PipelineView]:
+    """Return the newest pipelines of several environments, also of deleted ones, read at once."""
+    await context.settled()
+    return await context.application.pipelines.get_all(set(wanted), has_asked=context.has_asked)
+
+
+async def environments_of(context: Context, wanted: Collection[EnvironmentId]) -> dict[EnvironmentId, Environment]:
+    """Return several environments that exist or were deleted, as they are now, read at once."""
+    views = await pipelines_of(context, wanted)
+    projects = await projects_of(context, {view.project for view in views.values()})
+    context.reads(*views, *projects)
+    return {key: from_view(view, projects[view.project]) for key, view in views.items()}
 
 
 async def environment_of(context: Context, environment: EnvironmentId) -> Environment:

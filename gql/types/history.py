@@ -1,6 +1,6 @@
 """The history of pipelines, newest first and without a time limit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -11,7 +11,7 @@ from strawberry import ID
 
 from domain.errors import EnvironmentNotFound, InvalidArgument, ServiceNotFound, StageNotFound
 from domain.pipeline.ref import ServiceId, StageId
-from domain.project import EnvironmentId, ProjectId
+from domain.project import ProjectId
 from endpoint.execution.answers import WHOLE
 from endpoint.execution.edge import Selected, edge
 from gql.context import Context, Info
@@ -19,7 +19,7 @@ from gql.contract.argument import check_list
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
 from gql.types import event as events
 from gql.types.change import PipelineEventType
-from gql.types.environment import Environment, environment_id, pipeline_view
+from gql.types.environment import Environment, environment_id, pipeline_view, pipelines_of
 from gql.types.event import PipelineEvent
 from gql.types.moment import zoned
 from gql.types.origin import Origin
@@ -107,16 +107,10 @@ def _service(text: str, view: PipelineView | None) -> ServiceId:
     return view.pipeline.service(found).id
 
 
-async def page(context: Context, query: HistoryQuery, slice_: Slice, of: ListName) -> Connection[PipelineEvent]:
-    """Return a page of the history, which contains everything that was recorded before the request."""
-    (only,) = await pages(context, [query], slice_, [of])
-    return only
-
-
 async def pages(
     context: Context, queries: Sequence[HistoryQuery], slice_: Slice, lists: Sequence[ListName]
 ) -> list[Connection[PipelineEvent]]:
-    """Return the same page of several lists, read at once."""
+    """Return the same page of several lists, read at once, with all that was recorded before the request."""
     await context.settled()
     found = await context.application.history.list_all(queries, slice_)
     views = [edge.node for page in found for edge in page.edges]
@@ -141,12 +135,9 @@ async def environment_history(
 ) -> list[Connection[PipelineEvent]]:
     context.reads(WHOLE)
     names_a_part = filter is not None and (filter.stages or filter.services)
-    views = await _pipelines(context, environments) if names_a_part else {}
+    views = await pipelines_of(context, [each.key for each in environments]) if names_a_part else {}
     queries = [replace(history_query(filter, views.get(each.key)), environment=each.key) for each in environments]
-    lists = [
-        _listed("pipelineHistory", each.key.hex, None if filter is None else query)
-        for each, query in zip(environments, queries, strict=True)
-    ]
+    lists = [_listed("pipelineHistory", query.environment, filter, query) for query in queries]
     return await _pages(context, queries, lists, first, after, last, before)
 
 
@@ -163,10 +154,7 @@ async def project_history(
 ) -> list[Connection[PipelineEvent]]:
     context.reads(WHOLE)
     queries = [replace(history_query(filter), project=each.key) for each in projects]
-    lists = [
-        _listed("history", each.key.hex, None if filter is None else query)
-        for each, query in zip(projects, queries, strict=True)
-    ]
+    lists = [_listed("history", query.project, filter, query) for query in queries]
     return await _pages(context, queries, lists, first, after, last, before)
 
 
@@ -186,15 +174,9 @@ async def service_history(
     return await _pages(context, queries, lists, first, after, last, before)
 
 
-async def _pipelines(context: Context, environments: Sequence[Environment]) -> Mapping[EnvironmentId, PipelineView]:
-    await context.settled()
-    keys = {each.key for each in environments}
-    return await context.application.pipelines.get_all(keys, has_asked=context.has_asked)
-
-
-def _listed(name: str, owner: str, query: HistoryQuery | None) -> ListName:
-    """Return the list of the events of *owner*, or of those that match *query*."""
-    return ListName(name, owner).narrowed(query)
+def _listed(name: str, owner: UUID | None, filter: HistoryFilter | None, query: HistoryQuery) -> ListName:
+    """Return the list of the events of *owner*, or of all; with a filter, of those that match *query*."""
+    return ListName(name, "" if owner is None else owner.hex).narrowed(None if filter is None else query)
 
 
 async def _pages(
@@ -229,8 +211,9 @@ class Query:
             raise EnvironmentNotFound(environment=environment)
         query = replace(history_query(filter, view), environment=view.environment)
         info.context.reads(WHOLE)
-        of = _listed("pipelineHistory", view.environment.hex, None if filter is None else query)
-        return await page(info.context, query, part(first, after, last, before, of), of)
+        of = _listed("pipelineHistory", view.environment, filter, query)
+        (found,) = await _pages(info.context, [query], [of], first, after, last, before)
+        return found
 
     @strawberry.field(
         description="List the events of all environments and their pipelines, or of a project's, newest first."
@@ -251,8 +234,9 @@ class Query:
         owner: ProjectId | None = None if project is None else await find_ever(info.context, project)
         info.context.reads(WHOLE)
         query = replace(history_query(filter), project=owner)
-        of = _listed("history", "" if owner is None else owner.hex, None if filter is None else query)
-        return await page(info.context, query, part(first, after, last, before, of), of)
+        of = _listed("history", owner, filter, query)
+        (found,) = await _pages(info.context, [query], [of], first, after, last, before)
+        return found
 
     @strawberry.field(description="List the events of an environment and its pipeline in order.")
     async def pipeline_events(

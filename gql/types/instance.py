@@ -28,6 +28,7 @@ from gql.types import deployment as deployments
 from gql.types.deployment import Deployment
 from gql.types.deployment_snapshot import DeploymentServiceSnapshot
 from gql.types.deployment_stage import DeploymentService
+from gql.types.environment import environments_of
 from gql.types.field_change import FieldChange, field_changes
 from gql.types.service import Service
 
@@ -78,7 +79,9 @@ async def instance_deployment(context: Context, found: list[ServiceInstance], se
     await context.settled()
     views = await context.application.deployments.find({each.known.deployment for each in found})
     context.reads(WHOLE)
-    made = {id_: await deployments.from_view(context, view) for id_, view in views.items()}
+    owners = await environments_of(context, {view.environment for view in views.values()})
+    epoch = context.application.log.epoch
+    made = {id_: deployments.convert(view, owners[view.environment], epoch) for id_, view in views.items()}
     return [made[each.known.deployment] for each in found]
 
 

@@ -20,7 +20,7 @@ from gql.contract.node import Node, global_id
 from gql.types import environment as environments
 from gql.types import service as services
 from gql.types import stage as stages
-from gql.types.environment import Environment, EnvironmentSnapshot, pipeline_view
+from gql.types.environment import Environment, EnvironmentSnapshot, pipeline_view, pipelines_of
 from gql.types.moment import PipelineMoment, find_moment, is_fixed
 from gql.types.project import Project, project_of, projects_of
 from gql.types.ref import EnvironmentArgument, ServiceArgument, to_service
@@ -93,8 +93,7 @@ async def snapshot_of(context: Context, view: PipelineView) -> PipelineSnapshot:
 @edge(Environment, "The current pipeline, also of a deleted environment.")
 async def pipeline(context: Context, environments: list[Environment], selected: Selected) -> list[Pipeline]:
     keys = {each.key for each in environments}
-    await context.settled()
-    views = await context.application.pipelines.get_all(keys, has_asked=context.has_asked)
+    views = await pipelines_of(context, keys)
     context.reads(*keys, *(view.project for view in views.values()))
     projects = await projects_of(context, {view.project for view in views.values()})
     made = {key: _cached(context, view, projects[view.project]) for key, view in views.items()}

@@ -1,28 +1,23 @@
 """The progress of services: the last step of each, and what each waits for."""
 
-from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 import strawberry
 
 from domain.deployment.state import StageRun
 from domain.deployment.step import DONE, ServiceRun, Status
-from domain.project import EnvironmentId
-from endpoint.execution.answers import WHOLE
 from endpoint.execution.edge import Selected, edge
 from gql.context import Context
 from gql.contract import enum
 from gql.contract.node import global_id
 from gql.types import deployment as deployments
-from gql.types import environment as environments
 from gql.types.deployment import Deployment
+from gql.types.deployment_list import NEWEST, open_deployments
 from gql.types.deployment_stage import DeploymentService, DeploymentStage
-from gql.types.environment import Environment
-from gql.types.project import projects_of
+from gql.types.environment import environments_of
 from gql.types.service import Service
 from gql.types.step import Phase, Step
 from projections.deployment import DeploymentView, state_of
-from projections.engine.views import Slice
 
 
 class ServiceWaitReason(StrEnum):
@@ -68,10 +63,9 @@ class ServiceWait:
     " if the service is not in its plan.",
 )
 async def last_step(context: Context, services: list[Service], selected: Selected) -> list[ServiceStep | None]:
-    keys = list(dict.fromkeys(each.key[0] for each in services))
-    open_ = await _open(context, keys)
-    idle = [key for key in keys if not open_[key]]
-    pages = await context.application.deployments.list_each(idle, Slice(first=1))
+    open_ = await open_deployments(context, [each.key[0] for each in services])
+    idle = [key for key, views in open_.items() if not views]
+    pages = await context.application.deployments.list_each(idle, NEWEST)
     newest = {
         key: edge.node
         for key, page in zip(idle, pages, strict=True)
@@ -79,7 +73,7 @@ async def last_step(context: Context, services: list[Service], selected: Selecte
         if isinstance(edge.node, DeploymentView)
     }
     newest |= {key: views[0] for key, views in open_.items() if views}
-    owners = await _environments(context, newest.keys())
+    owners = await environments_of(context, newest.keys())
     epoch = context.application.log.epoch
     found: dict[str, ServiceStep] = {}
     for key, view in newest.items():
@@ -101,8 +95,8 @@ def _last_step(service: DeploymentService, run: Deployment) -> ServiceStep:
     " `deploymentWait` says whether its deployment waits for a worker.",
 )
 async def waits_for(context: Context, services: list[Service], selected: Selected) -> list[ServiceWait | None]:
-    open_ = await _open(context, list(dict.fromkeys(each.key[0] for each in services)))
-    owners = await _environments(context, [key for key, views in open_.items() if views])
+    open_ = await open_deployments(context, [each.key[0] for each in services])
+    owners = await environments_of(context, [key for key, views in open_.items() if views])
     epoch = context.application.log.epoch
     found: dict[str, ServiceWait] = {}
     for key, views in open_.items():
@@ -163,18 +157,3 @@ def _inside(
         before=None,
         place=None,
     )
-
-
-async def _open(context: Context, keys: Sequence[EnvironmentId]) -> dict[EnvironmentId, list[DeploymentView]]:
-    """Return the deployments of each environment that have not ended, in order."""
-    await context.settled()
-    context.reads(WHOLE)
-    waiting = await context.application.queues.open(keys)
-    views = await context.application.deployments.find({id_ for some in waiting for id_ in some})
-    return {key: [views[id_] for id_ in some if id_ in views] for key, some in zip(keys, waiting, strict=True)}
-
-
-async def _environments(context: Context, keys: Collection[EnvironmentId]) -> dict[EnvironmentId, Environment]:
-    views = await context.application.pipelines.get_all(set(keys), has_asked=context.has_asked)
-    projects = await projects_of(context, {view.project for view in views.values()})
-    return {view.environment: environments.from_view(view, projects[view.project]) for view in views.values()}

@@ -15,12 +15,10 @@ from endpoint.execution.selection import names as selected_names
 from gql.context import Context, Info
 from gql.contract.argument import MAX_PREFIX, name_prefix
 from gql.contract.connection import After, Before, Connection, First, Last, ListName, connection, part
-from gql.types import environment as environments
 from gql.types import service as services
 from gql.types import stage as stages
-from gql.types.environment import Environment, pipeline_view
+from gql.types.environment import Environment, environments_of, pipeline_view, pipelines_of
 from gql.types.project import find as find_project
-from gql.types.project import projects_of
 from gql.types.service import Service
 from projections.engine.views import Page, PageEdge
 from projections.pipeline import PipelineView
@@ -42,16 +40,8 @@ def _query(given: ServiceFilter | None) -> ServiceQuery:
 
 @edge(Service, "The environment of the service.", name="environment")
 async def service_environment(context: Context, services: list[Service], selected: Selected) -> list[Environment]:
-    views = await _pipelines(context, {each.key[0] for each in services})
-    projects = await projects_of(context, {view.project for view in views.values()})
-    context.reads(*views, *projects)
-    made = {key: environments.from_view(view, projects[view.project]) for key, view in views.items()}
-    return [made[each.key[0]] for each in services]
-
-
-async def _pipelines(context: Context, wanted: Collection[EnvironmentId]) -> dict[EnvironmentId, PipelineView]:
-    await context.settled()
-    return dict(await context.application.pipelines.get_all(wanted, has_asked=context.has_asked))
+    found = await environments_of(context, {each.key[0] for each in services})
+    return [found[each.key[0]] for each in services]
 
 
 async def _live(context: Context, page: Page[ListedService]) -> Page[Service]:
@@ -59,7 +49,7 @@ async def _live(context: Context, page: Page[ListedService]) -> Page[Service]:
     wanted: dict[EnvironmentId, set[int]] = {}
     for each in page.edges:
         wanted.setdefault(each.node.environment, set()).add(each.node.service.int)
-    views = await _pipelines(context, wanted)
+    views = await pipelines_of(context, wanted)
     found = {made.key[1]: made for key, view in views.items() for made in _services(view, wanted[key])}
     return Page(
         edges=tuple(

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
+from endpoint.execution.compiled.converter import UnexpectedValue
 from endpoint.execution.compiled.walk import (
     Made,
     Run,
-    UnexpectedValue,
     Walk,
     WalkedPart,
     lists,

@@ -10,7 +10,7 @@ import strawberry
 from graphql import GraphQLObjectType, GraphQLScalarType, get_named_type
 from strawberry.schema.config import StrawberryConfig
 
-from endpoint.execution.compiled import compiler
+from endpoint.execution.compiled import converter
 from gql.contract.scalar import SCALARS, LogPosition
 from gql.schema import schema
 from tests.gql.environment import Environment
@@ -34,7 +34,7 @@ def test_a_position_beyond_the_range_of_int_is_a_number_in_json(position: int) -
 
 
 def test_compiled_documents_give_such_a_position_too() -> None:
-    leaf = compiler._leaf(cast("GraphQLScalarType", CORE.type_map["LogPosition"]))
+    leaf = converter.leaf(cast("GraphQLScalarType", CORE.type_map["LogPosition"]))
     assert msgspec.json.encode(leaf.make(LARGEST)) == b"9007199254740991"
 
 
@@ -55,7 +55,7 @@ def test_every_scalar_of_ours_names_its_specification() -> None:
     own = [
         type_
         for type_ in CORE.type_map.values()
-        if isinstance(type_, GraphQLScalarType) and type_.name not in compiler.LEAVES
+        if isinstance(type_, GraphQLScalarType) and type_.name not in converter.LEAVES
     ]
     assert {scalar.name for scalar in own} >= {"DateTime", "LogPosition"}
     assert [scalar.name for scalar in own if not (scalar.specified_by_url or "").startswith("https://")] == []

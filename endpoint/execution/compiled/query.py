@@ -38,8 +38,9 @@ from cache.lru import ENTRY, PART, Cache
 from endpoint.execution.aside import ClientGone, encode_pieces
 from endpoint.execution.at_least import AtLeast, after_wait
 from endpoint.execution.compiled import compiler, selection
-from endpoint.execution.compiled.compiler import DEFINITION, CompiledField
+from endpoint.execution.compiled.compiler import CompiledField
 from endpoint.execution.compiled.dropped import dropped
+from endpoint.execution.compiled.field import DEFINITION
 from endpoint.execution.compiled.selection import Unsupported
 from endpoint.execution.compiled.walk import Made, Run
 from endpoint.execution.context import Behind, RequestContext

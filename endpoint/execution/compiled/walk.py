@@ -17,11 +17,9 @@ from graphql import FieldNode
 from msgspec import Struct
 from strawberry.types.field import StrawberryField
 
+from endpoint.execution.compiled.converter import Make, UnexpectedValue
 from endpoint.execution.context import RequestContext
 from endpoint.execution.edge import Load, Selected
-
-Make = Callable[[Any], Any]
-"""A function from the value of a field to its part of the answer."""
 
 
 class WalkedEdge(Struct, frozen=True):
@@ -55,10 +53,6 @@ class Run(Struct, frozen=True):
 
 Walk = Callable[[Run, list[Any]], Awaitable[list[Any]]]
 """A function from the values of a field, of all objects of a level, to their parts of the answer."""
-
-
-class UnexpectedValue(Exception):
-    """A value is not of the expected type."""
 
 
 class WalkedPart(Struct, frozen=True):
