@@ -3,13 +3,12 @@ import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "reac
 import { useApi } from "../api/context";
 import type { Api } from "../api/client";
 import type { ResultOf } from "../graphql";
+import { clock } from "../parts/format";
 import { Rows, type RowsHandle } from "../parts/rows";
 import { Failed, Loading } from "../parts/states";
 import { EVENTS } from "./documents";
 
 type Event = ResultOf<typeof EVENTS>["deploymentEvents"];
-
-const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
 /** The events of a deployment in order. They are collected as they come, and drawn once for each frame. */
 class Feed {
@@ -55,7 +54,7 @@ class Feed {
   }
 }
 
-/** What happened in a deployment, as it happens. */
+/** The events of a deployment, as they happen. */
 export function Events({ deployment, isOver }: { deployment: string; isOver: boolean }) {
   const api = useApi();
   const feed = useMemo(() => new Feed(), [deployment]);
@@ -91,7 +90,7 @@ export function Events({ deployment, isOver }: { deployment: string; isOver: boo
             <div key={version} className="event" data-event={version}>
               <span className="soft">{version}</span>
               <time className="soft" dateTime={recordedAt}>
-                {TIME.format(new Date(recordedAt))}
+                {clock(recordedAt)}
               </time>
               <bdi>{message}</bdi>
               <bdi className="soft">{actor.name ?? actor.id}</bdi>

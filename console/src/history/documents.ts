@@ -106,13 +106,3 @@ export const RESTORE = graphql(`
     }
   }
 `);
-
-export const UNDO = graphql(`
-  mutation UndoChange($environment: ID!, $change: ID!, $key: String!) {
-    undoPipelineChange(environment: $environment, change: $change, idempotencyKey: $key) {
-      __typename
-      ... on PipelinePayload { changed pipeline { id version } }
-      ... on Refusal { message events { id message actor { id name } } }
-    }
-  }
-`);

@@ -1,12 +1,11 @@
 import { memo, type CSSProperties } from "react";
 
+import { clock } from "../parts/format";
 import { spans, type Span } from "./ansi";
 import type { Line, Unfinished } from "./output";
 
 /** Number of characters of a line that are drawn; the download has all. */
 const LONGEST = 4_000;
-
-const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
 interface Props {
   line: Line;
@@ -34,7 +33,7 @@ export const LineRow = memo(function LineRow({ line, isTarget, text, isOfOne, ad
       >
         {number}
       </a>
-      <time dateTime={printedAt}>{TIME.format(new Date(printedAt))}</time>
+      <time dateTime={printedAt}>{clock(printedAt)}</time>
       {!isOfOne && <Step of={line} />}
       <Text text={line.text} searched={text} />
     </div>
