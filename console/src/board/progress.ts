@@ -24,9 +24,9 @@ export function useProgress(environment: string) {
 
   const progress = useMemo(() => {
     const found: Record<string, Progress> = {};
-    for (const { node } of [...(latest.data?.deployments.edges ?? [])].reverse()) {
-      const deployment = { id: node.id, number: node.number };
-      for (const { serviceId, status } of node.stages.flatMap((stage) => stage.services)) {
+    for (const { id, number, stages } of [...(latest.data?.deployments.nodes ?? [])].reverse()) {
+      const deployment = { id, number };
+      for (const { serviceId, status } of stages.flatMap((stage) => stage.services)) {
         const isUntouched = status === "SKIPPED" || status === "CANCELLED";
         if (!isUntouched || !found[serviceId]) found[serviceId] = { status, deployment, step: null, wait: null };
       }
@@ -44,5 +44,5 @@ export function useProgress(environment: string) {
     return last.current;
   }, [latest.data, now.data]);
 
-  return { progress, newest: latest.data?.deployments.edges[0]?.node };
+  return { progress, newest: latest.data?.deployments.nodes[0] };
 }

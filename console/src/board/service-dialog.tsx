@@ -9,7 +9,7 @@ import { CheckFields, Choice, FailureFields, Seconds, SourceFields, Variables } 
 import { checkOf, read, sourceOf, type Check, type Source, type Spec, type SpecInput } from "./spec";
 import type { Service, Stage } from "./state";
 
-export interface NewService {
+interface NewService {
   name: string;
   type: "DATABASE" | "JOB" | "CONTAINER" | "APPLICATION";
   stage: string;

@@ -38,7 +38,7 @@ export function CancelButton({ deployment }: { deployment: Deployment }) {
 
 function CancelDialog({ deployment, force, close }: { deployment: Deployment; force: boolean; close: () => void }) {
   const api = useApi();
-  const [key] = useState(() => newKey());
+  const [key] = useState(newKey);
   const running = deployment.stages.flatMap(({ services }) => services.filter(({ status }) => status === "RUNNING"));
 
   async function cancel(): Promise<string | null> {

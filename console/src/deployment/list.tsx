@@ -12,7 +12,7 @@ import "./list.css";
 /** The newest deployments of an environment. */
 export function Deployments({ environment }: { environment: string }) {
   const loaded = useNewest(DEPLOYMENTS, { environment });
-  const deployments = loaded.data?.deployments.edges.map(({ node }) => node);
+  const deployments = loaded.data?.deployments.nodes;
 
   return (
     <div className="list deployments">

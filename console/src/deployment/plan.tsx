@@ -60,7 +60,7 @@ export function PlanDialog({ action, of, number, environment, close }: Props) {
   const [last] = useQuery(LAST, { environment });
   const [plan, setPlan] = useState<Planned | null>(null);
   const [refusal, setRefusal] = useState("");
-  const [key] = useState(() => newKey());
+  const [key] = useState(newKey);
   const { title, button, plan: planned, request } = ACTIONS[action];
 
   useEffect(() => {

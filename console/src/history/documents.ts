@@ -3,11 +3,9 @@ import { graphql } from "../graphql";
 const change = graphql(`
   fragment HistoryChange on PipelineEvent {
     id
-    cursor
     version
     recordedAt
     message
-    pipelineEventType
     actor { id name }
     origin
     reason
@@ -18,7 +16,7 @@ export const HISTORY = graphql(
   `
     query History($environment: ID!, $filter: HistoryFilter, $after: String) {
       pipelineHistory(environment: $environment, filter: $filter, first: 50, after: $after) {
-        edges { node { ...HistoryChange } }
+        nodes { ...HistoryChange }
         pageInfo { hasNextPage endCursor }
       }
     }

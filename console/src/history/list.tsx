@@ -15,7 +15,7 @@ import { ORIGINS } from "./words";
 import "./list.css";
 
 type Page = NonNullable<ResultOf<typeof HISTORY>["pipelineHistory"]>;
-type Change = Page["edges"][number]["node"];
+type Change = Page["nodes"][number];
 type HistoryFilter = NonNullable<VariablesOf<typeof HISTORY>["filter"]>;
 
 /** Time between a change and the reading of the list, in milliseconds. */
@@ -156,7 +156,7 @@ function useChanges(environment: string, filter: HistoryFilter, newest: number) 
         const variables = { environment, filter: JSON.parse(key) as HistoryFilter, after };
         const { pipelineHistory: page } = await api.query(HISTORY, variables);
         if (isOver || !page) return;
-        const nodes = page.edges.map(({ node }) => node);
+        const { nodes } = page;
         const isJoined = after !== null || (isSame && nodes.some(({ id }) => id === first.current));
         setChanges((known) => (isJoined && known ? joined(known, nodes) : nodes));
         if (!isJoined || after !== null) setEnd(page.pageInfo.hasNextPage ? page.pageInfo.endCursor : null);

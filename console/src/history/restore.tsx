@@ -25,7 +25,7 @@ export function RestoreDialog({ environment, version, newest, done, close }: Pro
   const [trial, setTrial] = useState<Trial | null>(null);
   const [refusal, setRefusal] = useState("");
   const [since, setSince] = useState(newest);
-  const [key] = useState(() => newKey());
+  const [key] = useState(newKey);
 
   useEffect(() => {
     let isOver = false;

@@ -3,7 +3,7 @@ import { useEffect, useImperativeHandle, useLayoutEffect, useRef, useState, type
 import "./rows.css";
 
 /** Height of a row, in pixels, as in rows.css. */
-export const ROW = 20;
+const ROW = 20;
 
 /** Height of the tallest element, in pixels. Firefox draws 17,895,697; beyond this the scroll position is scaled. */
 const TALLEST = 12_000_000;
