@@ -12,7 +12,7 @@ import { undo } from "./undo";
 type Answer = ResultOf<typeof MOVE_SERVICE>["answer"];
 export type Conflict = { own: string; refusal: Extract<Answer, { __typename: "Refusal" }>; insist: () => void };
 
-interface Change<Variables> {
+export interface Change<Variables> {
   document: TypedDocumentNode<{ answer: Answer }, Variables>;
   variables: Omit<Variables, "environment" | "since" | "key">;
   /** The change in words, as a wish and when it is done. */
