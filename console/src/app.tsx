@@ -32,31 +32,31 @@ function Console({ secret }: { secret: string }) {
   return (
     <ApiContext value={api}>
       <ViewerProvider>
-      <Router base={BASE}>
-        <CommandCenter />
-        <Switch>
-          <Route path="/">
-            <Home />
-          </Route>
-          <Route path="/tokens">
-            <TokenPage />
-          </Route>
-          <Route path="/environments/:environment/:tab?">
-            {({ environment, tab }) => <EnvironmentPage key={environment} id={environment} tab={tab ?? "board"} />}
-          </Route>
-          <Route path="/deployments/:deployment/:part?">
-            {({ deployment, part }) => <DeploymentPage key={deployment} id={deployment} part={part ?? "stages"} />}
-          </Route>
-          <Route>
-            <Shell title="Not found">
-              <div className="empty">
-                <p>There is no such page.</p>
-                <Link href="/">All environments</Link>
-              </div>
-            </Shell>
-          </Route>
-        </Switch>
-      </Router>
+        <Router base={BASE}>
+          <CommandCenter />
+          <Switch>
+            <Route path="/">
+              <Home />
+            </Route>
+            <Route path="/tokens">
+              <TokenPage />
+            </Route>
+            <Route path="/environments/:environment/:tab?">
+              {({ environment, tab }) => <EnvironmentPage key={environment} id={environment} tab={tab ?? "board"} />}
+            </Route>
+            <Route path="/deployments/:deployment/:part?">
+              {({ deployment, part }) => <DeploymentPage key={deployment} id={deployment} part={part ?? "stages"} />}
+            </Route>
+            <Route>
+              <Shell title="Not found">
+                <div className="empty">
+                  <p>There is no such page.</p>
+                  <Link href="/">All environments</Link>
+                </div>
+              </Shell>
+            </Route>
+          </Switch>
+        </Router>
       </ViewerProvider>
     </ApiContext>
   );

@@ -87,12 +87,14 @@ def test_control_sequences_become_colours_and_never_markup(open_page: OpenPage, 
     page = open_page(f"/deployments/{deployed(world)}/logs")
     text = line(page, 1).locator(".text")
     expect(text).to_have_text("red bold plain true link <b id=evil>markup</b> end")
-    expect(text.locator(".ink-1")).to_have_text("red ")
-    expect(text.locator(".bold.ink-2")).to_have_text("bold")
-    expect(text.locator(".ink-9")).to_have_text("true")
+    for part, color in [("red ", "rgb(179, 38, 30)"), ("bold", "rgb(19, 112, 47)"), ("true", "rgb(196, 22, 12)")]:
+        expect(text.get_by_text(part, exact=True)).to_have_css("color", color)
+    expect(text.locator(".bold")).to_have_text("bold")
     assert text.locator("*:not(span)").count() == 0
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", page.get_by_role("log").inner_text().replace("\n", ""))
     expect(page).to_have_title(re.compile(r"#1 · "))
+    page.get_by_role("searchbox").fill("red")
+    expect(text.locator("mark")).to_have_css("color", "rgb(22, 32, 42)")  # as on the yellow of other hits
 
 
 def test_a_search_steps_through_its_hits(open_page: OpenPage, world: World) -> None:
@@ -117,6 +119,16 @@ def test_a_search_steps_through_its_hits(open_page: OpenPage, world: World) -> N
     expect(page.get_by_text("no hit")).to_be_visible()
 
 
+def test_a_search_begins_while_lines_come_in(open_page: OpenPage, world: World) -> None:
+    gate = world.server.folder / "found"
+    world.add("Talk", "JOB", f"echo a needle; until [ -e {gate} ]; do echo hay; sleep 0.05; done")
+    page = open_page(f"/deployments/{deployed(world)}/logs")
+    expect(line(page, 20)).to_be_visible()
+    page.get_by_role("searchbox").fill("needle")
+    expect(page.get_by_role("search").get_by_role("status")).to_have_text("1 of 1", timeout=5_000)
+    gate.touch()
+
+
 def test_the_first_error_is_a_click_away(open_page: OpenPage, world: World) -> None:
     world.add("Talk", "JOB", f"{counted(1, 1000)}; exit 3")
     page = open_page(f"/deployments/{finished(world)}/logs?line=1")
@@ -125,6 +137,7 @@ def test_the_first_error_is_a_click_away(open_page: OpenPage, world: World) -> N
     failure = page.locator(".line.failure")
     expect(failure).to_be_in_viewport()
     expect(failure).to_contain_text("exit code 3")
+    expect(failure).to_have_css("padding-block", "0px")  # rows have one height
 
 
 def test_a_line_has_an_address(open_page: OpenPage, world: World) -> None:

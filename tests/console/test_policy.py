@@ -1,4 +1,4 @@
-"""What the cards say of the last deployment, the whole specification of a service, and the policies of failures."""
+"""The last deployment on the cards, the whole specification of a service, and the policies of failures."""
 
 import pytest
 from playwright.sync_api import Page, expect

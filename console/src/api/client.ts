@@ -24,7 +24,7 @@ const PONG = 5_000;
 /** Time that a browser has to begin to save a file, in milliseconds. */
 const KEPT = 10_000;
 
-export interface Sink<Data> {
+interface Sink<Data> {
   next(data: Data): void;
   /** The server refused the subscription, or ended it for good. */
   failed?(message: string): void;

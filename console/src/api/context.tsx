@@ -13,7 +13,7 @@ export function useApi(): Api {
   return api;
 }
 
-export type Loaded<Data> =
+type Loaded<Data> =
   | { state: "loading"; data?: Data }
   | { state: "failed"; message: string; data?: Data }
   | { state: "loaded"; data: Data };

@@ -5,13 +5,14 @@ import { message, type Api } from "../api/client";
 import { newKey } from "../api/key";
 import type { ResultOf } from "../graphql";
 import { say, show } from "../parts/notice";
-import { UNDO, type MOVE_SERVICE } from "./documents";
+import type { MOVE_SERVICE } from "./documents";
 import type { BoardState, Move } from "./state";
+import { undo } from "./undo";
 
 type Answer = ResultOf<typeof MOVE_SERVICE>["answer"];
 export type Conflict = { own: string; refusal: Extract<Answer, { __typename: "Refusal" }>; insist: () => void };
 
-interface Change<Variables> {
+export interface Change<Variables> {
   document: TypedDocumentNode<{ answer: Answer }, Variables>;
   variables: Omit<Variables, "environment" | "since" | "key">;
   /** The change in words, as a wish and when it is done. */
@@ -105,22 +106,8 @@ export class Changes {
     const version = this.own.findLast((each) => this.events.has(each));
     const change = version === undefined ? undefined : this.events.get(version);
     if (version === undefined || change === undefined) return;
-    try {
-      const { answer } = await this.api.mutate(UNDO, {
-        environment: this.environment,
-        change,
-        key: newKey(),
-      });
-      if (answer.__typename === "Refusal") {
-        const others = answer.events.map((event) => `${event.actor.name ?? event.actor.id}: ${event.message}`).join("; ");
-        show({ text: `The undo was refused: ${answer.message}${others && ` (${others})`}`, isRefusal: true });
-        return;
-      }
-      this.own.splice(this.own.lastIndexOf(version), 1);
-      this.onOwn();
-      show({ text: "Your last change is undone." });
-    } catch (fault) {
-      show({ text: `The undo failed: ${message(fault)}`, isRefusal: true });
-    }
+    if (!(await undo(this.api, this.environment, change, "Your last change is undone."))) return;
+    this.own.splice(this.own.lastIndexOf(version), 1);
+    this.onOwn();
   }
 }

@@ -15,7 +15,8 @@ interface Props {
   stage: Stage;
   /** Return all stages as they are now; a new order alone draws no column again. */
   stages: () => Stage[];
-  progress: Map<string, Progress>;
+  /** By the id of the service. */
+  progress: Record<string, Progress>;
   lifted: Lifted | null;
   /** Id of the element that Tab reaches, if it is in this column. */
   entrance: string | null;
@@ -139,7 +140,7 @@ export const Column = memo(function Column({ stage, stages, progress, lifted, en
             service={each}
             stage={stage}
             stages={stages}
-            progress={progress.get(each.id)}
+            progress={progress[each.id]}
             isLifted={service === each}
             isEntrance={entrance === `card-${each.id}`}
             actions={actions}

@@ -33,7 +33,7 @@ export const CHANGES = graphql(`
   }
 `);
 
-/** What each service does now, and what it waits for; sent again when the newest deployment or the queue changes. */
+/** The step and the wait of each service now; sent again when the newest deployment or the queue changes. */
 export const PROGRESS = graphql(`
   subscription BoardProgress($environment: ID!) {
     deployments(environment: $environment, first: 1) {
@@ -50,15 +50,7 @@ export const PROGRESS = graphql(`
 export const LATEST = graphql(`
   subscription BoardDeployments($environment: ID!) {
     deployments(environment: $environment, first: 3) {
-      edges {
-        node {
-          id
-          number
-          status
-          finishedAt
-          stages { id name status services { id serviceId status } }
-        }
-      }
+      nodes { id number status stages { id services { id serviceId status } } }
     }
   }
 `);

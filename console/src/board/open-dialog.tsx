@@ -1,7 +1,7 @@
 import { useState } from "react";
 
 import { FormDialog } from "../parts/dialog";
-import type { Changes } from "./changes";
+import type { Change, Changes } from "./changes";
 import { DeleteStageDialog, DescribeDialog, StageDialog } from "./dialogs";
 import {
   ADD_SERVICE,
@@ -33,22 +33,21 @@ interface Props {
 export function OpenDialog({ open, environment, pipeline, changes, close }: Props) {
   const { environment: settings, stages } = pipeline;
   const [seen] = useState(pipeline.version); // what was changed after it is a conflict
+  function send<Variables extends Record<string, unknown>>(change: Change<Variables>): Promise<string | null> {
+    return changes.send({ ...change, isInDialog: true }, seen);
+  }
   switch (open.dialog) {
     case "stage":
       return (
         <StageDialog
           close={close}
           save={(name, description) =>
-            changes.send(
-              {
-                document: CREATE_STAGE,
-                isInDialog: true,
-                variables: { name, description },
-                wish: `Creating stage ${name}`,
-                done: `Stage ${name} is created.`,
-              },
-              seen,
-            )
+            send({
+              document: CREATE_STAGE,
+              variables: { name, description },
+              wish: `Creating stage ${name}`,
+              done: `Stage ${name} is created.`,
+            })
           }
         />
       );
@@ -59,16 +58,12 @@ export function OpenDialog({ open, environment, pipeline, changes, close }: Prop
           policy={settings.policy}
           close={close}
           save={(concurrency, policy) =>
-            changes.send(
-              {
-                document: EDIT_ENVIRONMENT,
-                isInDialog: true,
-                variables: { concurrency, policy },
-                wish: "Changing the policy of the environment",
-                done: "The environment has a new policy.",
-              },
-              seen,
-            )
+            send({
+              document: EDIT_ENVIRONMENT,
+              variables: { concurrency, policy },
+              wish: "Changing the policy of the environment",
+              done: "The environment has a new policy.",
+            })
           }
         />
       );
@@ -78,16 +73,12 @@ export function OpenDialog({ open, environment, pipeline, changes, close }: Prop
           stage={open.stage}
           close={close}
           save={(description) =>
-            changes.send(
-              {
-                document: EDIT_STAGE,
-                isInDialog: true,
-                variables: { stage: open.stage.id, description },
-                wish: `Describing stage ${open.stage.name}`,
-                done: `${open.stage.name} has a new description.`,
-              },
-              seen,
-            )
+            send({
+              document: EDIT_STAGE,
+              variables: { stage: open.stage.id, description },
+              wish: `Describing stage ${open.stage.name}`,
+              done: `${open.stage.name} has a new description.`,
+            })
           }
         />
       );
@@ -97,16 +88,12 @@ export function OpenDialog({ open, environment, pipeline, changes, close }: Prop
           stage={open.stage}
           close={close}
           save={(policy) =>
-            changes.send(
-              {
-                document: EDIT_STAGE,
-                isInDialog: true,
-                variables: { stage: open.stage.id, policy },
-                wish: `Changing the policy of ${open.stage.name}`,
-                done: `${open.stage.name} has a new policy.`,
-              },
-              seen,
-            )
+            send({
+              document: EDIT_STAGE,
+              variables: { stage: open.stage.id, policy },
+              wish: `Changing the policy of ${open.stage.name}`,
+              done: `${open.stage.name} has a new policy.`,
+            })
           }
         />
       );
@@ -117,16 +104,12 @@ export function OpenDialog({ open, environment, pipeline, changes, close }: Prop
           stages={stages}
           close={close}
           remove={(servicesTo) =>
-            changes.send(
-              {
-                document: DELETE_STAGE,
-                isInDialog: true,
-                variables: { stage: open.stage.id, servicesTo },
-                wish: `Deleting stage ${open.stage.name}`,
-                done: `Stage ${open.stage.name} is deleted.`,
-              },
-              seen,
-            )
+            send({
+              document: DELETE_STAGE,
+              variables: { stage: open.stage.id, servicesTo },
+              wish: `Deleting stage ${open.stage.name}`,
+              done: `Stage ${open.stage.name} is deleted.`,
+            })
           }
         />
       );
@@ -137,16 +120,12 @@ export function OpenDialog({ open, environment, pipeline, changes, close }: Prop
           stages={stages}
           close={close}
           save={(variables) =>
-            changes.send(
-              {
-                document: ADD_SERVICE,
-                isInDialog: true,
-                variables,
-                wish: `Adding ${variables.name}`,
-                done: `${variables.name} is added.`,
-              },
-              seen,
-            )
+            send({
+              document: ADD_SERVICE,
+              variables,
+              wish: `Adding ${variables.name}`,
+              done: `${variables.name} is added.`,
+            })
           }
         />
       );
@@ -157,16 +136,12 @@ export function OpenDialog({ open, environment, pipeline, changes, close }: Prop
           service={open.service}
           close={close}
           save={(name, spec) =>
-            changes.send(
-              {
-                document: EDIT_SERVICE,
-                isInDialog: true,
-                variables: { service: open.service.id, name, spec },
-                wish: `Editing ${open.service.name}`,
-                done: `${name} is changed.`,
-              },
-              seen,
-            )
+            send({
+              document: EDIT_SERVICE,
+              variables: { service: open.service.id, name, spec },
+              wish: `Editing ${open.service.name}`,
+              done: `${name} is changed.`,
+            })
           }
         />
       );
@@ -178,16 +153,12 @@ export function OpenDialog({ open, environment, pipeline, changes, close }: Prop
           isDangerous
           close={close}
           submit={() =>
-            changes.send(
-              {
-                document: REMOVE_SERVICE,
-                isInDialog: true,
-                variables: { service: open.service.id },
-                wish: `Removing ${open.service.name}`,
-                done: `${open.service.name} is removed.`,
-              },
-              seen,
-            )
+            send({
+              document: REMOVE_SERVICE,
+              variables: { service: open.service.id },
+              wish: `Removing ${open.service.name}`,
+              done: `${open.service.name} is removed.`,
+            })
           }
         >
           <p>Later deployments leave it out. The history keeps it, and Undo brings it back.</p>

@@ -1,7 +1,13 @@
-import { useId } from "react";
-
 import { FormDialog } from "../parts/dialog";
+import { Choice } from "../parts/fields";
 import type { EnvironmentPolicy, Stage, StagePolicy } from "./state";
+
+const ON_FAILURE = (
+  <>
+    <option value="STOP">stop the deployment</option>
+    <option value="CONTINUE">go on, and fail at the end</option>
+  </>
+);
 
 interface StageProps {
   stage: Stage;
@@ -12,7 +18,6 @@ interface StageProps {
 /** How a stage is deployed, where it differs from the environment. */
 export function StagePolicyDialog({ stage, save, close }: StageProps) {
   const { concurrency, onFailure, always } = stage.policy;
-  const id = useId();
   return (
     <FormDialog
       title={`Policy of ${stage.name}`}
@@ -41,14 +46,10 @@ export function StagePolicyDialog({ stage, save, close }: StageProps) {
         When a service fails
         <select name="on-failure" defaultValue={onFailure ?? ""}>
           <option value="">as the environment</option>
-          <option value="STOP">stop the deployment</option>
-          <option value="CONTINUE">go on, and fail at the end</option>
+          {ON_FAILURE}
         </select>
       </label>
-      <div className="choice">
-        <input id={id} name="always" type="checkbox" defaultChecked={always} />
-        <label htmlFor={id}>Run it also after a failure stopped the deployment</label>
-      </div>
+      <Choice name="always" label="Run it also after a failure stopped the deployment" isChosen={always} />
     </FormDialog>
   );
 }
@@ -62,7 +63,6 @@ interface EnvironmentProps {
 
 /** How the deployments of an environment are carried out. */
 export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: EnvironmentProps) {
-  const id = useId();
   return (
     <FormDialog
       title="Policy of the environment"
@@ -82,14 +82,10 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
       <label>
         When a service fails
         <select name="on-failure" defaultValue={policy.onFailure}>
-          <option value="STOP">stop the deployment</option>
-          <option value="CONTINUE">go on, and fail at the end</option>
+          {ON_FAILURE}
         </select>
       </label>
-      <div className="choice">
-        <input id={id} name="barrier" type="checkbox" defaultChecked={policy.buildBarrier} />
-        <label htmlFor={id}>End all builds of a stage before its first deploy</label>
-      </div>
+      <Choice name="barrier" label="End all builds of a stage before its first deploy" isChosen={policy.buildBarrier} />
     </FormDialog>
   );
 }

@@ -1,14 +1,15 @@
-/** What each service of the board does: its last deployment, its step now, and what it waits for. */
-import { useMemo } from "react";
+/** The progress of each service of the board: its last deployment, its step now, and its wait. */
+import { useMemo, useRef } from "react";
 
 import { useNewest } from "../api/context";
+import { share } from "../api/share";
 import { LATEST, PROGRESS } from "./documents";
 
 export interface Progress {
   status: string;
   /** The last deployment that touched the service. */
   deployment: { id: string; number: number };
-  /** What it does now, in words. */
+  /** The step that runs now, in words. */
   step: string | null;
   wait: string | null;
 }
@@ -19,34 +20,29 @@ const STEPS: Record<string, string> = { BUILD: "building", DEPLOY: "deploying" }
 export function useProgress(environment: string) {
   const latest = useNewest(LATEST, { environment });
   const now = useNewest(PROGRESS, { environment });
-  const known = useMemo(() => new Map<string, { key: string; progress: Progress }>(), [environment]);
+  const last = useRef<Record<string, Progress>>({});
 
   const progress = useMemo(() => {
-    const found = new Map<string, Progress>();
-    for (const { node } of [...(latest.data?.deployments.edges ?? [])].reverse()) {
-      const deployment = { id: node.id, number: node.number };
-      for (const { serviceId, status } of node.stages.flatMap((stage) => stage.services)) {
+    const found: Record<string, Progress> = {};
+    for (const { id, number, stages } of [...(latest.data?.deployments.nodes ?? [])].reverse()) {
+      const deployment = { id, number };
+      for (const { serviceId, status } of stages.flatMap((stage) => stage.services)) {
         const isUntouched = status === "SKIPPED" || status === "CANCELLED";
-        if (!isUntouched || !found.has(serviceId)) found.set(serviceId, { status, deployment, step: null, wait: null });
+        if (!isUntouched || !found[serviceId]) found[serviceId] = { status, deployment, step: null, wait: null };
       }
     }
     const stages = now.data?.deployments.nodes[0]?.environment.pipeline.stages ?? [];
     for (const { id, lastStep, waitsFor } of stages.flatMap((stage) => stage.services)) {
-      const each = found.get(id);
+      const each = found[id];
       if (!each) continue;
       const { phase, step } = lastStep ?? {};
       const attempt = step && step.attempt > 1 ? `, attempt ${step.attempt}` : "";
       if (phase && step?.status === "RUNNING") each.step = `${STEPS[phase]}${attempt}`;
       each.wait = waitsFor?.message ?? null;
     }
-    for (const [id, each] of found) { // an object that is alike stays the same, so that its card is not drawn again
-      const key = JSON.stringify(each);
-      const before = known.get(id);
-      if (before?.key === key) found.set(id, before.progress);
-      else known.set(id, { key, progress: each });
-    }
-    return found;
-  }, [latest.data, now.data, known]);
+    last.current = share(last.current, found); // a card whose progress is alike is not drawn again
+    return last.current;
+  }, [latest.data, now.data]);
 
-  return { progress, newest: latest.data?.deployments.edges[0]?.node };
+  return { progress, newest: latest.data?.deployments.nodes[0] };
 }

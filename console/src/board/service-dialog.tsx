@@ -2,14 +2,15 @@ import { useState, type ReactNode } from "react";
 
 import { useQuery } from "../api/context";
 import { Dialog, FormDialog } from "../parts/dialog";
+import { Choice } from "../parts/fields";
 import { Failed } from "../parts/states";
 import { TYPES } from "./card";
 import { SERVICE } from "./documents";
-import { CheckFields, Choice, FailureFields, Seconds, SourceFields, Variables } from "./spec-fields";
+import { CheckFields, FailureFields, Seconds, SourceFields, Variables } from "./spec-fields";
 import { checkOf, read, sourceOf, type Check, type Source, type Spec, type SpecInput } from "./spec";
 import type { Service, Stage } from "./state";
 
-export interface NewService {
+interface NewService {
   name: string;
   type: "DATABASE" | "JOB" | "CONTAINER" | "APPLICATION";
   stage: string;

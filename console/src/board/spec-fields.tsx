@@ -1,6 +1,7 @@
 /** The fields of a form for the specification of a service; `read` in spec.ts reads them. */
-import { useId, useState } from "react";
+import { useState } from "react";
 
+import { Choice } from "../parts/fields";
 import type { Check, Source, Spec } from "./spec";
 
 export function SourceFields({ source, spec }: { source: Source; spec: Spec | null }) {
@@ -159,16 +160,6 @@ export function FailureFields({ spec }: { spec: Spec | null }) {
         isChosen={spec?.allowFailure}
       />
     </details>
-  );
-}
-
-export function Choice({ name, label, isChosen }: { name: string; label: string; isChosen: boolean | undefined }) {
-  const id = useId();
-  return (
-    <div className="choice">
-      <input id={id} name={name} type="checkbox" defaultChecked={isChosen ?? false} />
-      <label htmlFor={id}>{label}</label>
-    </div>
   );
 }
 

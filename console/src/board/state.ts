@@ -1,4 +1,5 @@
 /** The board: what the server said, and above it the moves that it has not confirmed yet. */
+import { share } from "../api/share";
 
 export interface Service {
   id: string;
@@ -43,39 +44,8 @@ export type Move = { key: string; version?: number } & (
   | { service?: undefined; stage: string; position: number }
 );
 
-/** Return *next* with every part that is alike taken from *previous*, so that only changes are drawn. */
-export function share(previous: Pipeline | null, next: Pipeline): Pipeline {
-  if (!previous) return next;
-  const known = new Map(previous.stages.map((stage) => [stage.id, stage]));
-  const services = new Map(previous.stages.flatMap((stage) => stage.services).map((each) => [each.id, each]));
-  const stages = next.stages.map((stage) => {
-    const old = known.get(stage.id);
-    const shared = stage.services.map((service) => {
-      const before = services.get(service.id);
-      return before && isAlike(before, service) ? before : service;
-    });
-    const isSame = old?.services.length === shared.length && shared.every((each, at) => each === old.services[at]);
-    if (isSame && facts(old) === facts(stage)) return old;
-    return { ...stage, services: isSame ? old.services : shared };
-  });
-  return { ...next, stages };
-}
-
-function facts({ name, position, description, policy }: Stage): string {
-  return JSON.stringify([name, position, description, policy.concurrency, policy.onFailure, policy.always]);
-}
-
-function isAlike(one: Service, other: Service): boolean {
-  return (
-    one.name === other.name &&
-    one.type === other.type &&
-    one.isSkipped === other.isSkipped &&
-    one.spec.allowFailure === other.spec.allowFailure
-  );
-}
-
 /** Return *pipeline* as it will be after *moves*. */
-export function overlaid(pipeline: Pipeline, moves: Move[]): Pipeline {
+function overlaid(pipeline: Pipeline, moves: Move[]): Pipeline {
   return moves.reduce((now, move) => {
     const stages = move.service === undefined ? withStage(now.stages, move) : withService(now.stages, move);
     return stages === now.stages ? now : { ...now, stages };
@@ -120,7 +90,7 @@ export class BoardState {
 
   receive(pipeline: Pipeline): void {
     if (this.received && pipeline.version < this.received.version) return;
-    this.received = share(this.received, pipeline);
+    this.received = share(this.received ?? undefined, pipeline);
     this.draw();
   }
 

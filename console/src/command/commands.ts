@@ -1,4 +1,4 @@
-/** What can be done now: each part of the page offers its commands for as long as it is drawn. */
+/** The commands of the page: each part offers its own for as long as it is drawn. */
 import { useEffect, useRef } from "react";
 
 export interface Command {

@@ -38,7 +38,7 @@ export function CancelButton({ deployment }: { deployment: Deployment }) {
 
 function CancelDialog({ deployment, force, close }: { deployment: Deployment; force: boolean; close: () => void }) {
   const api = useApi();
-  const [key] = useState(() => newKey());
+  const [key] = useState(newKey);
   const running = deployment.stages.flatMap(({ services }) => services.filter(({ status }) => status === "RUNNING"));
 
   async function cancel(): Promise<string | null> {
@@ -67,24 +67,19 @@ function CancelDialog({ deployment, force, close }: { deployment: Deployment; fo
   );
 }
 
-export function RetryButton({ deployment }: { deployment: Deployment }) {
-  const [isOpen, setOpen] = useState(false);
-  const { id, environment, number } = deployment;
-  return (
-    <>
-      <button onClick={() => setOpen(true)}>Retry …</button>
-      {isOpen && <PlanDialog action="retry" of={id} number={number} environment={environment.id} close={() => setOpen(false)} />}
-    </>
-  );
+interface RepeatProps {
+  deployment: Deployment;
+  action: "retry" | "rollback";
+  label: string;
 }
 
-export function RollBackButton({ deployment }: { deployment: Deployment }) {
+/** A button that shows the plan of a deployment which is done again, and deploys it. */
+export function RepeatButton({ deployment: { id, environment, number }, action, label }: RepeatProps) {
   const [isOpen, setOpen] = useState(false);
-  const { id, environment, number } = deployment;
   return (
     <>
-      <button onClick={() => setOpen(true)}>Roll back to this …</button>
-      {isOpen && <PlanDialog action="rollback" of={id} number={number} environment={environment.id} close={() => setOpen(false)} />}
+      <button onClick={() => setOpen(true)}>{label}</button>
+      {isOpen && <PlanDialog action={action} of={id} number={number} environment={environment.id} close={() => setOpen(false)} />}
     </>
   );
 }

@@ -4,7 +4,6 @@ const step = graphql(`
   fragment Step on Step {
     status
     attempt
-    startedAt
     finishedAt
     retryAt
     attempts { attempt status startedAt finishedAt }
@@ -20,7 +19,6 @@ export const DEPLOYMENT = graphql(
         action
         sourceNumber
         status
-        version
         reason
         requestedAt
         startedAt
@@ -30,7 +28,7 @@ export const DEPLOYMENT = graphql(
         environment { id name project { id name } }
         requestedBy { id name }
         cancelledBy { id name }
-        failure { phase failureReason stage { stageId name } service { serviceId name } }
+        failure { phase failureReason stage { name } service { serviceId name } }
         stages {
           id
           position
@@ -42,7 +40,6 @@ export const DEPLOYMENT = graphql(
             id
             serviceId
             name
-            type
             status
             ports
             build { ...Step }
@@ -58,21 +55,7 @@ export const DEPLOYMENT = graphql(
 export const DEPLOYMENTS = graphql(`
   subscription Deployments($environment: ID!) {
     deployments(environment: $environment, first: 100) {
-      edges {
-        node {
-          id
-          number
-          action
-          sourceNumber
-          status
-          reason
-          requestedAt
-          startedAt
-          finishedAt
-          pipelineVersion
-          requestedBy { id name }
-        }
-      }
+      nodes { id number status reason requestedAt startedAt finishedAt requestedBy { id name } }
     }
   }
 `);
@@ -81,14 +64,14 @@ export const DEPLOYMENTS = graphql(`
 export const QUEUE = graphql(`
   subscription Queue($environment: ID!) {
     deployments(environment: $environment, first: 1) {
-      nodes { environment { queue { id number status action requestedBy { id name } } } }
+      nodes { environment { queue { id number status requestedBy { id name } } } }
     }
   }
 `);
 
 export const WAIT = graphql(`
   query Wait($deployment: ID!) {
-    deploymentWait(deployment: $deployment) { reason message deployment { id number } }
+    deploymentWait(deployment: $deployment) { message }
   }
 `);
 
@@ -103,14 +86,13 @@ export const LAST = graphql(`
   query LastDeployment($environment: ID!) {
     environment(id: $environment) {
       latestDeployment {
-        id
         number
         status
         requestedAt
         durationSeconds
         pipelineVersion
         requestedBy { id name }
-        stages { services { serviceId name status } }
+        stages { services { serviceId status } }
         changedSince { differences { change { message service { serviceId } } } }
       }
     }
@@ -122,7 +104,7 @@ const planned = graphql(`
     __typename
     ... on DeploymentPayload {
       merged
-      snapshot { number stages { stageId position name services { serviceId name type status } } }
+      snapshot { stages { stageId position name services { serviceId name status } } }
     }
     ... on Refusal { message }
   }
@@ -131,7 +113,7 @@ const planned = graphql(`
 const requested = graphql(`
   fragment Requested on DeploymentResult {
     __typename
-    ... on DeploymentPayload { merged deployment { id number } snapshot { deploymentId number } }
+    ... on DeploymentPayload { merged deployment { id } snapshot { deploymentId } }
     ... on Refusal { message }
   }
 `);
@@ -194,7 +176,6 @@ export const CANCEL = graphql(`
   mutation Cancel($deployment: ID!, $force: Boolean!, $key: String!) {
     cancelDeployment(deployment: $deployment, force: $force, idempotencyKey: $key) {
       __typename
-      ... on DeploymentPayload { changed }
       ... on Refusal { message }
     }
   }

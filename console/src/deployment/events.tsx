@@ -1,30 +1,20 @@
-import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 
 import { useApi } from "../api/context";
 import type { Api } from "../api/client";
 import type { ResultOf } from "../graphql";
-import { Rows, type RowsHandle } from "../parts/rows";
+import { clock } from "../parts/format";
+import { Frames } from "../parts/frames";
+import { FollowButton, Rows } from "../parts/rows";
 import { Failed, Loading } from "../parts/states";
 import { EVENTS } from "./documents";
 
 type Event = ResultOf<typeof EVENTS>["deploymentEvents"];
 
-const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
-
-/** The events of a deployment in order. They are collected as they come, and drawn once for each frame. */
-class Feed {
+/** The events of a deployment in order. */
+class Feed extends Frames {
   readonly events: Event[] = [];
   failure: string | null = null;
-  private times = 0;
-  private isDrawing = false;
-  private readonly listeners = new Set<() => void>();
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => void this.listeners.delete(listener);
-  };
-
-  readonly current = (): number => this.times;
 
   follow(api: Api, deployment: string): () => void {
     this.events.length = 0;
@@ -43,26 +33,15 @@ class Feed {
       },
     );
   }
-
-  private draw(): void {
-    if (this.isDrawing) return;
-    this.isDrawing = true;
-    requestAnimationFrame(() => {
-      this.isDrawing = false;
-      this.times++;
-      this.listeners.forEach((listener) => listener());
-    });
-  }
 }
 
-/** What happened in a deployment, as it happens. */
+/** The events of a deployment, as they happen. */
 export function Events({ deployment, isOver }: { deployment: string; isOver: boolean }) {
   const api = useApi();
   const feed = useMemo(() => new Feed(), [deployment]);
   useSyncExternalStore(feed.subscribe, feed.current);
   useEffect(() => feed.follow(api, deployment), [api, deployment, feed]);
   const [isFollowing, setFollowing] = useState(true);
-  const rows = useRef<RowsHandle>(null);
   const { events, failure } = feed;
   if (failure !== null) return <Failed message={failure} />;
   if (events.length === 0) return <Loading what="the events" />;
@@ -70,28 +49,20 @@ export function Events({ deployment, isOver }: { deployment: string; isOver: boo
     <div className="events">
       <p className="soft tools">
         {events.length.toLocaleString("en")} events
-        {!isOver && (
-          <button aria-pressed={isFollowing} onClick={() => setFollowing(!isFollowing)}>
-            {isFollowing ? "Pause" : "Follow"}
-          </button>
-        )}
+        {!isOver && <FollowButton isFollowing={isFollowing} follow={setFollowing} />}
       </p>
       <Rows
-        ref={rows}
         label="Events"
         count={events.length}
         isFollowing={isFollowing}
-        onRange={(_, __, isUp, isAtEnd) => {
-          if (isUp) setFollowing(false);
-          else if (isAtEnd) setFollowing(true);
-        }}
+        follow={setFollowing}
         row={(index) => {
           const { version, recordedAt, message, actor } = events[index]!;
           return (
             <div key={version} className="event" data-event={version}>
               <span className="soft">{version}</span>
               <time className="soft" dateTime={recordedAt}>
-                {TIME.format(new Date(recordedAt))}
+                {clock(recordedAt)}
               </time>
               <bdi>{message}</bdi>
               <bdi className="soft">{actor.name ?? actor.id}</bdi>

@@ -1,10 +1,10 @@
 import { Link } from "wouter";
 
 import { useNewest } from "../api/context";
-import { ago, duration, moment } from "../parts/format";
+import { Ago } from "../parts/ago";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
-import { useNow } from "./clock";
+import { Took } from "./clock";
 import { DeployButton } from "./plan";
 import { DEPLOYMENTS } from "./documents";
 import "./list.css";
@@ -12,8 +12,7 @@ import "./list.css";
 /** The newest deployments of an environment. */
 export function Deployments({ environment }: { environment: string }) {
   const loaded = useNewest(DEPLOYMENTS, { environment });
-  const deployments = loaded.data?.deployments.edges.map(({ node }) => node);
-  const now = useNow(deployments?.some(({ finishedAt }) => finishedAt === null) ?? false);
+  const deployments = loaded.data?.deployments.nodes;
 
   return (
     <div className="list deployments">
@@ -38,11 +37,9 @@ export function Deployments({ environment }: { environment: string }) {
               )}
             </span>
             <span className="soft duration">
-              {startedAt && duration((finishedAt ? Date.parse(finishedAt) : now) - Date.parse(startedAt))}
+              <Took from={startedAt} to={finishedAt} />
             </span>
-            <time className="soft" dateTime={requestedAt} title={moment(requestedAt)}>
-              {ago(requestedAt)}
-            </time>
+            <Ago className="soft" time={requestedAt} />
           </li>
         ))}
       </ul>

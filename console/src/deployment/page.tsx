@@ -14,7 +14,7 @@ import { say } from "../parts/notice";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
 import { Status, WORDS } from "../parts/status";
-import { CancelButton, RetryButton, RollBackButton } from "./actions";
+import { CancelButton, RepeatButton } from "./actions";
 import { Took } from "./clock";
 import { DEPLOYMENT } from "./documents";
 import { Events } from "./events";
@@ -101,8 +101,8 @@ function Head({ deployment, part }: { deployment: Deployment; part: string }) {
           <CancelButton deployment={deployment} />
         ) : (
           <>
-            {status !== "SUCCEEDED" && <RetryButton deployment={deployment} />}
-            <RollBackButton deployment={deployment} />
+            {status !== "SUCCEEDED" && <RepeatButton deployment={deployment} action="retry" label="Retry …" />}
+            <RepeatButton deployment={deployment} action="rollback" label="Roll back to this …" />
           </>
         )}
       </span>

@@ -7,6 +7,7 @@ import { newKey } from "../api/key";
 import { useCommands } from "../command/commands";
 import type { ResultOf } from "../graphql";
 import { FormDialog } from "../parts/dialog";
+import { Reason, reasonOf } from "../parts/fields";
 import { ago, duration } from "../parts/format";
 import { show } from "../parts/notice";
 import { Status } from "../parts/status";
@@ -60,7 +61,7 @@ export function PlanDialog({ action, of, number, environment, close }: Props) {
   const [last] = useQuery(LAST, { environment });
   const [plan, setPlan] = useState<Planned | null>(null);
   const [refusal, setRefusal] = useState("");
-  const [key] = useState(() => newKey());
+  const [key] = useState(newKey);
   const { title, button, plan: planned, request } = ACTIONS[action];
 
   useEffect(() => {
@@ -79,8 +80,7 @@ export function PlanDialog({ action, of, number, environment, close }: Props) {
   }, [api, planned, of]);
 
   async function start(form: FormData): Promise<string | null> {
-    const reason = String(form.get("reason")).trim() || null;
-    const { answer } = await api.mutate(request, { of, reason, key });
+    const { answer } = await api.mutate(request, { of, reason: reasonOf(form), key });
     if (answer.__typename === "Refusal") return answer.message;
     if (answer.merged) show({ text: "A waiting deployment does the same, so yours was merged into it." });
     navigate(`/deployments/${answer.deployment?.id ?? answer.snapshot!.deploymentId}`);
@@ -100,10 +100,7 @@ export function PlanDialog({ action, of, number, environment, close }: Props) {
       {action === "rollback" && <p className="soft">The specifications are those of #{number}. The pipeline stays as it is.</p>}
       {plan?.snapshot && <Order plan={plan.snapshot} last={action === "deploy" ? latest : null} />}
       {plan && latest && action === "deploy" && <LastFacts last={latest} />}
-      <label>
-        Reason (optional)
-        <input name="reason" autoComplete="off" maxLength={1000} />
-      </label>
+      <Reason />
     </FormDialog>
   );
 }

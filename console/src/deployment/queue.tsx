@@ -5,7 +5,7 @@ import { useNewest, useQuery } from "../api/context";
 import { Status } from "../parts/status";
 import { QUEUE, WAIT } from "./documents";
 
-/** Time after which the reason of a wait is read again, in milliseconds: nothing tells of a silent worker. */
+/** Time after which a wait is read again, in milliseconds: its words have the time that a worker has been silent. */
 const PAUSE = 5_000;
 
 interface Props {

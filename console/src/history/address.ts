@@ -1,6 +1,8 @@
 /** The address of the history: its filters, and the moments that it shows. */
 import { useSearchParams } from "wouter";
 
+import { changed } from "../parts/parameters";
+
 export const FILTERS = ["text", "actor", "type", "part", "origin", "since", "until"] as const;
 export type Filter = (typeof FILTERS)[number];
 
@@ -17,14 +19,6 @@ export interface Address {
 
 export function useAddress(): Address {
   const [parameters, setParameters] = useSearchParams();
-  function changed(now: URLSearchParams, values: Partial<Record<Name, string>>): URLSearchParams {
-    const next = new URLSearchParams(now);
-    for (const [name, value] of Object.entries(values)) {
-      if (value) next.set(name, value);
-      else next.delete(name);
-    }
-    return next;
-  }
   return {
     get: (name) => parameters.get(name) ?? "",
     set: (values, isKept = false) => setParameters((now) => changed(now, values), { replace: !isKept }),

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "react";
 import { Link } from "wouter";
 
-import { ago, moment } from "../parts/format";
+import { Ago } from "../parts/ago";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
 import type { Address } from "./address";
@@ -122,9 +122,7 @@ function Differences({ past }: { past: Past }) {
               <small className="soft">
                 {" "}
                 version {events.nodes[0].version}, <bdi>{events.nodes[0].actor.name ?? events.nodes[0].actor.id}</bdi>,{" "}
-                <time dateTime={events.nodes[0].recordedAt} title={moment(events.nodes[0].recordedAt)}>
-                  {ago(events.nodes[0].recordedAt)}
-                </time>
+                <Ago time={events.nodes[0].recordedAt} />
                 {events.nodes[0].reason && (
                   <>
                     : “<bdi>{events.nodes[0].reason}</bdi>”

@@ -3,11 +3,9 @@ import { graphql } from "../graphql";
 const change = graphql(`
   fragment HistoryChange on PipelineEvent {
     id
-    cursor
     version
     recordedAt
     message
-    pipelineEventType
     actor { id name }
     origin
     reason
@@ -18,7 +16,7 @@ export const HISTORY = graphql(
   `
     query History($environment: ID!, $filter: HistoryFilter, $after: String) {
       pipelineHistory(environment: $environment, filter: $filter, first: 50, after: $after) {
-        edges { node { ...HistoryChange } }
+        nodes { ...HistoryChange }
         pageInfo { hasNextPage endCursor }
       }
     }
@@ -103,16 +101,6 @@ export const RESTORE = graphql(`
       __typename
       ... on PipelinePayload { changed pipeline { id version } snapshot { version } }
       ... on Refusal { code message currentVersion events { id message actor { id name } } }
-    }
-  }
-`);
-
-export const UNDO = graphql(`
-  mutation UndoChange($environment: ID!, $change: ID!, $key: String!) {
-    undoPipelineChange(environment: $environment, change: $change, idempotencyKey: $key) {
-      __typename
-      ... on PipelinePayload { changed pipeline { id version } }
-      ... on Refusal { message events { id message actor { id name } } }
     }
   }
 `);

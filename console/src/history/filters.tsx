@@ -1,12 +1,8 @@
-import { useEffect, useRef, useState } from "react";
-
 import { useQuery } from "../api/context";
+import { useTyped } from "../parts/typed";
 import { FILTERS, type Address, type Filter } from "./address";
 import { CHOICES } from "./documents";
 import { ORIGINS, TYPES } from "./words";
-
-/** Time between a keystroke and the search, in milliseconds. */
-const PAUSE = 250;
 
 /** The filters of the history, each of which is in the address. */
 export function Filters({ environment, address }: { environment: string; address: Address }) {
@@ -89,22 +85,14 @@ function Choice({ label, any, value, options, choose }: ChoiceProps) {
 }
 
 function Search({ text, search }: { text: string; search: (text: string) => void }) {
-  const [value, setValue] = useState(text);
-  const newest = useRef(search);
-  newest.current = search;
-  useEffect(() => setValue(text), [text]);
-  useEffect(() => {
-    if (value === text) return;
-    const timer = setTimeout(() => newest.current(value), PAUSE);
-    return () => clearTimeout(timer);
-  }, [value, text]);
+  const [typed, setTyped] = useTyped(text, search);
   return (
     <input
       type="search"
       aria-label="Search the history"
       placeholder="Search"
-      value={value}
-      onChange={(event) => setValue(event.target.value)}
+      value={typed}
+      onChange={(event) => setTyped(event.target.value)}
     />
   );
 }

@@ -3,20 +3,19 @@ import { Link } from "wouter";
 
 import { message } from "../api/client";
 import { useApi } from "../api/context";
-import { newKey } from "../api/key";
+import { undo } from "../board/undo";
 import type { ResultOf, VariablesOf } from "../graphql";
-import { ago, moment } from "../parts/format";
+import { Ago } from "../parts/ago";
 import { Menu } from "../parts/menu";
-import { show } from "../parts/notice";
 import { Failed, Loading } from "../parts/states";
 import { FILTERS, type Address } from "./address";
-import { HISTORY, UNDO } from "./documents";
+import { HISTORY } from "./documents";
 import { Filters } from "./filters";
 import { ORIGINS } from "./words";
 import "./list.css";
 
 type Page = NonNullable<ResultOf<typeof HISTORY>["pipelineHistory"]>;
-type Change = Page["edges"][number]["node"];
+type Change = Page["nodes"][number];
 type HistoryFilter = NonNullable<VariablesOf<typeof HISTORY>["filter"]>;
 
 /** Time between a change and the reading of the list, in milliseconds. */
@@ -77,18 +76,6 @@ function Row({ change, environment, address, isShown, isOwn }: RowProps) {
   const api = useApi();
   const { id, version, recordedAt, message: text, actor, origin, reason } = change;
 
-  async function undo() {
-    try {
-      const { undoPipelineChange: answer } = await api.mutate(UNDO, { environment, change: id, key: newKey() });
-      if (answer.__typename === "Refusal") {
-        const others = answer.events.map((each) => `${each.actor.name ?? each.actor.id}: ${each.message}`).join("; ");
-        show({ text: `The undo was refused: ${answer.message}${others && ` (${others})`}`, isRefusal: true });
-      } else show({ text: `The change of version ${version} is undone.` });
-    } catch (fault) {
-      show({ text: `The undo failed: ${message(fault)}`, isRefusal: true });
-    }
-  }
-
   return (
     <li aria-current={isShown || undefined}>
       <Link className="version" href={address.with({ at: String(version), with: "" })}>
@@ -106,16 +93,21 @@ function Row({ change, environment, address, isShown, isOwn }: RowProps) {
       <span className="who">
         <bdi>{actor.name ?? actor.id}</bdi> <small className="soft">with {ORIGINS[origin]}</small>
       </span>
-      <time className="soft" dateTime={recordedAt} title={moment(recordedAt)}>
-        {ago(recordedAt)}
-      </time>
+      <Ago className="soft" time={recordedAt} />
       <Menu
         label={`Actions for version ${version}`}
         items={() => [
           { label: "Show the board as it was", action: () => address.set({ at: String(version), with: "" }, true) },
           { label: "Compare with the newest", action: () => address.set({ at: "", with: String(version) }, true) },
           { label: "Only changes by this person", action: () => address.set({ actor: actor.id }, true) },
-          ...(isOwn ? [{ label: "Undo this change", action: () => void undo() }] : []),
+          ...(isOwn
+            ? [
+                {
+                  label: "Undo this change",
+                  action: () => void undo(api, environment, id, `The change of version ${version} is undone.`),
+                },
+              ]
+            : []),
         ]}
       />
     </li>
@@ -164,7 +156,7 @@ function useChanges(environment: string, filter: HistoryFilter, newest: number) 
         const variables = { environment, filter: JSON.parse(key) as HistoryFilter, after };
         const { pipelineHistory: page } = await api.query(HISTORY, variables);
         if (isOver || !page) return;
-        const nodes = page.edges.map(({ node }) => node);
+        const { nodes } = page;
         const isJoined = after !== null || (isSame && nodes.some(({ id }) => id === first.current));
         setChanges((known) => (isJoined && known ? joined(known, nodes) : nodes));
         if (!isJoined || after !== null) setEnd(page.pageInfo.hasNextPage ? page.pageInfo.endCursor : null);

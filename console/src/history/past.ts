@@ -8,11 +8,11 @@ import { COMPARED, PAST } from "./documents";
 import { parsed } from "./moment";
 
 type Diff = NonNullable<ResultOf<typeof COMPARED>["pipelineDiff"]>;
-export type Snapshot = Diff["to"];
-export type Difference = Diff["differences"][number];
+type Snapshot = Diff["to"];
+type Difference = Diff["differences"][number];
 
 /** A moment, and another one that it is compared with, as the address has them. */
-export interface Wish {
+interface Wish {
   at: string;
   from: string | null;
 }
@@ -25,7 +25,7 @@ export interface Past {
   differences: Difference[];
 }
 
-export interface PastState {
+interface PastState {
   past: Past | null;
   failure: string | null;
   isBusy: boolean;

@@ -5,6 +5,7 @@ import { useApi } from "../api/context";
 import { newKey } from "../api/key";
 import type { ResultOf } from "../graphql";
 import { FormDialog } from "../parts/dialog";
+import { Reason, reasonOf } from "../parts/fields";
 import { show } from "../parts/notice";
 import { COMPARED, RESTORE } from "./documents";
 
@@ -25,7 +26,7 @@ export function RestoreDialog({ environment, version, newest, done, close }: Pro
   const [trial, setTrial] = useState<Trial | null>(null);
   const [refusal, setRefusal] = useState("");
   const [since, setSince] = useState(newest);
-  const [key] = useState(() => newKey());
+  const [key] = useState(newKey);
 
   useEffect(() => {
     let isOver = false;
@@ -57,8 +58,7 @@ export function RestoreDialog({ environment, version, newest, done, close }: Pro
   }
 
   async function restore(form: FormData): Promise<string | null> {
-    const reason = String(form.get("reason")).trim() || null;
-    const variables = { environment, version, since, reason, key: `${key}-${since}`, isDry: false };
+    const variables = { environment, version, since, reason: reasonOf(form), key: `${key}-${since}`, isDry: false };
     const { restorePipeline: answer } = await api.mutate(RESTORE, variables);
     if (answer.__typename === "Refusal") {
       refuse(answer);
@@ -98,10 +98,7 @@ export function RestoreDialog({ environment, version, newest, done, close }: Pro
           </ul>
         </>
       )}
-      <label>
-        Reason (optional)
-        <input name="reason" autoComplete="off" maxLength={1000} />
-      </label>
+      <Reason />
     </FormDialog>
   );
 }

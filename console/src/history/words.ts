@@ -1,10 +1,10 @@
 /** The words of the history for the names of the schema; the type checker finds a missing one. */
-import type { ResultOf } from "../graphql";
+import type { VariablesOf } from "../graphql";
 import type { HISTORY } from "./documents";
 
-type Change = NonNullable<ResultOf<typeof HISTORY>["pipelineHistory"]>["edges"][number]["node"];
-export type Origin = Change["origin"];
-export type Type = Change["pipelineEventType"];
+type Filter = NonNullable<VariablesOf<typeof HISTORY>["filter"]>;
+type Origin = NonNullable<Filter["origins"]>[number];
+type Type = NonNullable<Filter["types"]>[number];
 
 export const ORIGINS: Record<Origin, string> = {
   API: "the API",

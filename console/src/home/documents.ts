@@ -11,7 +11,6 @@ export const PROJECT = graphql(`
   subscription Project($id: ID!) {
     project(id: $id) {
       id
-      name
       environments(first: 200) {
         nodes {
           id

@@ -5,7 +5,7 @@ import { useApi, useNewest } from "../api/context";
 import { newKey } from "../api/key";
 import type { ResultOf } from "../graphql";
 import { NameDialog } from "../parts/dialog";
-import { ago, moment } from "../parts/format";
+import { Ago } from "../parts/ago";
 import { Failed, Loading } from "../parts/states";
 import { Status } from "../parts/status";
 import { CREATE_ENVIRONMENT, PROJECT } from "./documents";
@@ -136,10 +136,7 @@ function Newest({ deployment }: { deployment: Deployment }) {
         </>
       ) : (
         <span>
-          <time dateTime={time} title={moment(time)}>
-            {ago(time)}
-          </time>
-          , <bdi>{requestedBy.name ?? requestedBy.id}</bdi>
+          <Ago time={time} />, <bdi>{requestedBy.name ?? requestedBy.id}</bdi>
         </span>
       )}
     </small>

@@ -1,9 +1,12 @@
-/** Terminal output as text: colours become classes, and every other control sequence is dropped. */
+/** Terminal output as text: colours and styles are kept, and every other control sequence is dropped. */
 
-/** A part of a line, and the classes that it is drawn with. */
+/** A part of a line, and how it is drawn. */
 export interface Span {
   text: string;
-  style: string;
+  classes: string;
+  /** Colours of the text and behind it, by their number in the palette of 16; null for the usual ones. */
+  ink: number | null;
+  paper: number | null;
 }
 
 interface Style {
@@ -25,17 +28,17 @@ const CLASSES: Record<number, string> = { 1: "bold", 2: "dim", 3: "italic", 4: "
 /** The codes that end others. */
 const ENDS: Record<number, number[]> = { 22: [1, 2], 23: [3], 24: [4], 29: [9] };
 
-/** Return the parts of *line* with their classes. */
+/** Return the parts of *line*. */
 export function spans(line: string): Span[] {
   const found: Span[] = [];
   const style: Style = { ink: null, paper: null, isInverse: false, classes: new Map() };
   let end = 0;
   function add(text: string) {
     if (!text) return;
-    const classes = classesOf(style);
+    const span = { text, ...lookOf(style) };
     const last = found.at(-1);
-    if (last?.style === classes) last.text += text;
-    else found.push({ text, style: classes });
+    if (last?.classes === span.classes && last.ink === span.ink && last.paper === span.paper) last.text += text;
+    else found.push(span);
   }
   for (const { 0: sequence, index } of line.matchAll(CONTROL)) {
     add(line.slice(end, index));
@@ -47,21 +50,11 @@ export function spans(line: string): Span[] {
   return found;
 }
 
-/** Return *line* without control sequences. */
-export function plain(line: string): string {
-  return line.replace(CONTROL, "");
-}
-
-function classesOf({ ink, paper, isInverse, classes }: Style): string {
-  const [front, back] = isInverse ? [paper, ink] : [ink, paper];
-  return [
-    ...classes.values(),
-    isInverse && front === null && back === null && "inverse",
-    front !== null && `ink-${front}`,
-    back !== null && `paper-${back}`,
-  ]
-    .filter(Boolean)
-    .join(" ");
+function lookOf({ ink, paper, isInverse, classes }: Style): Omit<Span, "text"> {
+  const all = [...classes.values()];
+  if (!isInverse) return { classes: all.join(" "), ink, paper };
+  if (ink === null && paper === null) all.push("inverse");
+  return { classes: all.join(" "), ink: paper, paper: ink };
 }
 
 function apply(style: Style, text: string): void {

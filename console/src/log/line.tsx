@@ -1,12 +1,11 @@
-import { memo } from "react";
+import { memo, type CSSProperties } from "react";
 
+import { clock } from "../parts/format";
 import { spans, type Span } from "./ansi";
 import type { Line, Unfinished } from "./output";
 
 /** Number of characters of a line that are drawn; the download has all. */
 const LONGEST = 4_000;
-
-const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
 interface Props {
   line: Line;
@@ -34,7 +33,7 @@ export const LineRow = memo(function LineRow({ line, isTarget, text, isOfOne, ad
       >
         {number}
       </a>
-      <time dateTime={printedAt}>{TIME.format(new Date(printedAt))}</time>
+      <time dateTime={printedAt}>{clock(printedAt)}</time>
       {!isOfOne && <Step of={line} />}
       <Text text={line.text} searched={text} />
     </div>
@@ -67,20 +66,25 @@ function Text({ text, searched }: { text: string; searched: string }) {
     <bdi className="text">
       {marked(spans(shown), searched).map((span, at) =>
         span.isHit ? (
-          <mark key={at} className={span.style}>
+          <mark key={at} className={span.classes}>
             {span.text}
           </mark>
-        ) : span.style ? (
-          <span key={at} className={span.style}>
+        ) : (
+          <span key={at} className={span.classes} style={colors(span)}>
             {span.text}
           </span>
-        ) : (
-          span.text
         ),
       )}
       {shown !== text && <i> … {(text.length - LONGEST).toLocaleString("en")} more characters</i>}
     </bdi>
   );
+}
+
+function colors({ ink, paper }: Span): CSSProperties {
+  return {
+    color: ink === null ? undefined : `var(--ansi-${ink})`,
+    background: paper === null ? undefined : `color-mix(in srgb, var(--ansi-${paper}) 22%, transparent)`,
+  };
 }
 
 /** Return the parts, split where *searched* occurs in the line, in upper or lower case. */
@@ -92,11 +96,12 @@ function marked(parts: Span[], searched: string): (Span & { isHit?: boolean })[]
   if (hits.length === 0) return parts;
   const cuts = [...new Set(hits.flat())];
   let begin = 0;
-  return parts.flatMap(({ text, style }) => {
-    const end = begin + text.length;
+  return parts.flatMap((part) => {
+    const end = begin + part.text.length;
     const ends = [...cuts.filter((cut) => cut > begin && cut < end), end];
     return ends.map((to) => {
-      const piece = { text: line.slice(begin, to), style, isHit: hits.some(([from, until]) => from <= begin && to <= until) };
+      const isHit = hits.some(([from, until]) => from <= begin && to <= until);
+      const piece = { ...part, text: line.slice(begin, to), isHit };
       begin = to;
       return piece;
     });

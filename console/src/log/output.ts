@@ -1,6 +1,7 @@
 /** The output of a deployment, or of a part of it: a window of its lines, which moves with the scroll position. */
 import { message, type Api } from "../api/client";
 import type { ResultOf, VariablesOf } from "../graphql";
+import { Frames } from "../parts/frames";
 import { FOLLOW, NEXT, PREVIOUS, TAIL } from "./documents";
 
 type Tail = NonNullable<ResultOf<typeof TAIL>["deploymentLogs"]>;
@@ -20,7 +21,7 @@ const MOST = 4_000;
 /** Number of rows between a visible row and an end of the window at which more lines are read. */
 const NEAR = 200;
 
-export class Output {
+export class Output extends Frames {
   /** The lines of the window; the first one is in row *start*. */
   lines: Line[] = [];
   start = 0;
@@ -40,24 +41,15 @@ export class Output {
   private wanted: [first: number, last: number] = [0, 0];
   private queue: Promise<unknown> = Promise.resolve();
   private isFilling = false;
-  private isDrawing = false;
   private isClosed = false;
-  private times = 0;
-  private readonly listeners = new Set<() => void>();
   private unfollow: () => void = () => undefined;
 
   constructor(
     private readonly api: Api,
     readonly selection: Selection,
-  ) {}
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => void this.listeners.delete(listener);
-  };
-
-  /** A number that differs after each change. */
-  readonly current = (): number => this.times;
+  ) {
+    super();
+  }
 
   line(row: number): Line | undefined {
     return this.lines[row - this.start];
@@ -254,15 +246,5 @@ export class Output {
     });
     this.queue = done;
     return done;
-  }
-
-  private draw(): void {
-    if (this.isDrawing) return;
-    this.isDrawing = true;
-    requestAnimationFrame(() => {
-      this.isDrawing = false;
-      this.times++;
-      this.listeners.forEach((listener) => listener());
-    });
   }
 }

@@ -5,7 +5,8 @@ import { useApi } from "../api/context";
 import { BASE } from "../base";
 import type { Deployment } from "../deployment/page";
 import { show } from "../parts/notice";
-import { Rows, type RowsHandle } from "../parts/rows";
+import { changed } from "../parts/parameters";
+import { FollowButton, Rows, type RowsHandle } from "../parts/rows";
 import { Failed, Loading } from "../parts/states";
 import { LineRow, UnfinishedRow } from "./line";
 import { Output, type Selection } from "./output";
@@ -35,17 +36,7 @@ export function LogPage({ deployment: { id: deployment, stages } }: { deployment
 
   const set = useCallback(
     (values: Record<string, string | number | null>) =>
-      setParameters(
-        (now) => {
-          const next = new URLSearchParams(now);
-          for (const [name, value] of Object.entries(values)) {
-            if (value) next.set(name, String(value));
-            else next.delete(name);
-          }
-          return next;
-        },
-        { replace: true },
-      ),
+      setParameters((now) => changed(now, values), { replace: true }),
     [setParameters],
   );
 
@@ -77,11 +68,7 @@ export function LogPage({ deployment: { id: deployment, stages } }: { deployment
 
   const query = parameters.toString();
   const address = useCallback(
-    (number: number) => {
-      const next = new URLSearchParams(query);
-      next.set("line", String(number));
-      return `${BASE}${place}?${next}`;
-    },
+    (number: number) => `${BASE}${place}?${changed(new URLSearchParams(query), { line: number })}`,
     [place, query],
   );
   const choose = useCallback((number: number) => set({ line: number }), [set]);
@@ -106,11 +93,7 @@ export function LogPage({ deployment: { id: deployment, stages } }: { deployment
         <StepChoice stages={stages} service={service} phase={phase} attempt={attempt} select={select} />
         <SearchBox text={text} hits={hits} search={(value) => set({ text: value })} step={step} />
         {firstFailure !== null && <button onClick={() => go(firstFailure)}>First error</button>}
-        {!isOver && isLoaded && (
-          <button aria-pressed={isFollowing} onClick={() => setFollowing(!isFollowing)}>
-            {isFollowing ? "Pause" : "Follow"}
-          </button>
-        )}
+        {!isOver && isLoaded && <FollowButton isFollowing={isFollowing} follow={setFollowing} />}
         <button disabled={total === 0} onClick={() => void download()}>
           Download
         </button>
@@ -125,11 +108,8 @@ export function LogPage({ deployment: { id: deployment, stages } }: { deployment
           label="Log"
           count={count}
           isFollowing={isFollowing}
-          onRange={(first, last, isUp, isAtEnd) => {
-            if (isUp) setFollowing(false);
-            else if (isAtEnd && !isOver) setFollowing(true);
-            output.want(first, last);
-          }}
+          follow={(isWanted) => (isWanted && isOver) || setFollowing(isWanted)}
+          onRange={(first, last) => output.want(first, last)}
           row={(index) => {
             const line = output.line(index);
             if (line) {

@@ -1,10 +1,6 @@
-import { useEffect, useState } from "react";
-
 import type { Deployment } from "../deployment/page";
+import { useTyped } from "../parts/typed";
 import type { Hits } from "./search";
-
-/** Time between a keystroke and the search, in milliseconds. */
-const PAUSE = 300;
 
 interface ChoiceProps {
   stages: Deployment["stages"];
@@ -61,13 +57,7 @@ interface SearchProps {
 }
 
 export function SearchBox({ text, hits, search, step }: SearchProps) {
-  const [typed, setTyped] = useState(text);
-  useEffect(() => {
-    if (typed === text) return;
-    const timer = setTimeout(() => search(typed), PAUSE);
-    return () => clearTimeout(timer);
-  }, [typed, text, search]);
-
+  const [typed, setTyped] = useTyped(text, search);
   const isIdle = hits === null || hits.isNone;
   return (
     <form

@@ -2,6 +2,7 @@
 
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const MOMENT = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["day", 86_400],
   ["hour", 3_600],
@@ -18,6 +19,11 @@ export function ago(time: string, now = Date.now()): string {
 
 export function moment(time: string | Date): string {
   return MOMENT.format(typeof time === "string" ? new Date(time) : time);
+}
+
+/** Return the time of day, as 08:44:21. */
+export function clock(time: string): string {
+  return CLOCK.format(new Date(time));
 }
 
 /** Return a duration in milliseconds as 0.4 s, 12 s, 3 min 05 s or 2 h 10 min. */

@@ -2,7 +2,7 @@ import { useEffect, useId, useRef, useState, type KeyboardEvent } from "react";
 
 import "./menu.css";
 
-export interface Item {
+interface Item {
   label: string;
   action: () => void;
   isDangerous?: boolean;

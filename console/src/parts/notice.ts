@@ -1,6 +1,6 @@
 /** Short messages about what happened, for eyes and for screen readers. */
 
-export interface Notice {
+interface Notice {
   id: number;
   text: string;
   isRefusal?: boolean;

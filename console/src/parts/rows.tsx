@@ -3,7 +3,7 @@ import { useEffect, useImperativeHandle, useLayoutEffect, useRef, useState, type
 import "./rows.css";
 
 /** Height of a row, in pixels, as in rows.css. */
-export const ROW = 20;
+const ROW = 20;
 
 /** Height of the tallest element, in pixels. Firefox draws 17,895,697; beyond this the scroll position is scaled. */
 const TALLEST = 12_000_000;
@@ -16,7 +16,6 @@ export interface RowsHandle {
   show(row: number): void;
   /** Move the rows by a number of rows without a change of what is seen. */
   shift(rows: number): void;
-  focus(): void;
 }
 
 interface Props {
@@ -25,13 +24,15 @@ interface Props {
   row: (index: number) => ReactNode;
   /** Whether the last row stays visible. */
   isFollowing: boolean;
-  /** The first and the last visible row have changed; *isUp* if a person scrolled upwards. */
-  onRange: (first: number, last: number, isUp: boolean, isAtEnd: boolean) => void;
-  ref: Ref<RowsHandle>;
+  /** Change whether it does: a person scrolled upwards, or the last row came into sight. */
+  follow: (isFollowing: boolean) => void;
+  /** The first and the last visible row have changed. */
+  onRange?: (first: number, last: number) => void;
+  ref?: Ref<RowsHandle>;
 }
 
 /** A list of any length, of which only the visible rows are drawn. */
-export function Rows({ label, count, row, isFollowing, onRange, ref }: Props) {
+export function Rows({ label, count, row, isFollowing, follow, onRange, ref }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const own = useRef(0); // the position that was set by the program last
   const [view, setView] = useState({ top: 0, height: 0 });
@@ -53,7 +54,6 @@ export function Rows({ label, count, row, isFollowing, onRange, ref }: Props) {
   useImperativeHandle(ref, () => ({
     show: (index) => move(((index + 0.5) * ROW - box.current!.clientHeight / 2) / scale),
     shift: (rows) => move(box.current!.scrollTop + (rows * ROW) / scale),
-    focus: () => box.current!.focus({ preventScroll: true }),
   }));
 
   useLayoutEffect(() => {
@@ -68,8 +68,14 @@ export function Rows({ label, count, row, isFollowing, onRange, ref }: Props) {
   }, [isFollowing, drawn, view.height]);
 
   useEffect(() => {
-    if (view.height > 0) onRange(Math.floor(above), Math.ceil(below), false, below >= count);
+    if (view.height > 0) see(above, below, false, below >= count);
   }, [Math.floor(above), Math.ceil(below), count]);
+
+  function see(first: number, last: number, isUp: boolean, isAtEnd: boolean) {
+    if (isUp) follow(false);
+    else if (isAtEnd) follow(true);
+    onRange?.(Math.floor(first), Math.ceil(last));
+  }
 
   function onScroll() {
     const { scrollTop: top, clientHeight: height } = box.current!;
@@ -78,9 +84,8 @@ export function Rows({ label, count, row, isFollowing, onRange, ref }: Props) {
     const end = (top * scale) / ROW + height / ROW;
     own.current = -1;
     setView({ top, height });
-    if (isUp || end >= count - 0.5) {
-      onRange(Math.floor((top * scale) / ROW), Math.min(count, Math.ceil(end)), isUp, end >= count - 0.5);
-    }
+    const isAtEnd = end >= count - 0.5;
+    if (isUp || isAtEnd) see((top * scale) / ROW, Math.min(count, end), isUp, isAtEnd);
   }
 
   const rows: ReactNode[] = [];
@@ -93,5 +98,19 @@ export function Rows({ label, count, row, isFollowing, onRange, ref }: Props) {
         </div>
       </div>
     </div>
+  );
+}
+
+interface FollowProps {
+  isFollowing: boolean;
+  follow: (isFollowing: boolean) => void;
+}
+
+/** A button that pauses and follows a list. */
+export function FollowButton({ isFollowing, follow }: FollowProps) {
+  return (
+    <button aria-pressed={isFollowing} onClick={() => follow(!isFollowing)}>
+      {isFollowing ? "Pause" : "Follow"}
+    </button>
   );
 }

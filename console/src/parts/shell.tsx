@@ -61,7 +61,7 @@ const THEMES: [theme.Theme, string][] = [
   ["system", "As the system"],
 ];
 
-/** Who has signed in, and what concerns this person only. */
+/** The account of the person who has signed in, and the settings of this person only. */
 function Account() {
   const viewer = useViewer();
   const [, navigate] = useLocation();

@@ -2,6 +2,6 @@ import { graphql } from "../graphql";
 
 export const VIEWER = graphql(`
   query Viewer {
-    viewer { actor { id name } canEdit canDeploy canIssueTokens canIssueTokensForOthers }
+    viewer { actor { id name } canIssueTokens canIssueTokensForOthers }
   }
 `);

@@ -17,7 +17,7 @@ type Message = { type: "ask" } | { type: "in"; opened: Opened } | { type: "out";
 
 const KEY = "stageline-session";
 const URL_ = `${BASE}/graphql/session`;
-export const ENDED = "Your session has ended. Sign in again.";
+const ENDED = "Your session has ended. Sign in again.";
 
 /** Time that other tabs have to answer, in milliseconds. */
 const ANSWER = 250;

@@ -3,7 +3,7 @@ import { useRef, useState } from "react";
 import { useApi } from "../api/context";
 import { newKey } from "../api/key";
 import { Dialog, FormDialog } from "../parts/dialog";
-import { say, show } from "../parts/notice";
+import { show } from "../parts/notice";
 import { ISSUE, REVOKE } from "./documents";
 import { newToken } from "./secret";
 
@@ -27,7 +27,6 @@ interface CreateProps {
 
 export function CreateDialog({ mayNameOthers, created, close }: CreateProps) {
   const api = useApi();
-  const [key] = useState(() => newKey());
 
   async function issue(form: FormData): Promise<string | null> {
     const token = await newToken();
@@ -38,7 +37,7 @@ export function CreateDialog({ mayNameOthers, created, close }: CreateProps) {
       hash: token.hash,
       actor: String(form.get("actor") ?? "").trim() || null,
       expiresAt: days ? new Date(Date.now() + days * DAY).toISOString() : null,
-      key: `${key}-${token.hash}`,
+      key: newKey(),
     });
     if (issueToken.__typename === "Refusal") return issueToken.message;
     created(token.text);
@@ -79,7 +78,6 @@ export function SecretDialog({ secret, close }: { secret: string; close: () => v
     field.current?.select();
     try {
       await navigator.clipboard.writeText(secret);
-      say("Copied.");
       show({ text: "The token is copied." });
     } catch {
       show({ text: "The browser did not copy the token: press Ctrl-C.", isRefusal: true });
@@ -104,7 +102,7 @@ export function SecretDialog({ secret, close }: { secret: string; close: () => v
 
 export function RevokeDialog({ token, close }: { token: { id: string; name: string }; close: () => void }) {
   const api = useApi();
-  const [key] = useState(() => newKey());
+  const [key] = useState(newKey);
 
   async function revoke(): Promise<string | null> {
     const { revokeToken } = await api.mutate(REVOKE, { token: token.id, key });

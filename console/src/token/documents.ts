@@ -23,7 +23,6 @@ export const ISSUE = graphql(`
   mutation IssueToken($name: String!, $hash: String!, $actor: ID, $expiresAt: DateTime, $key: String!) {
     issueToken(name: $name, hash: $hash, actor: $actor, expiresAt: $expiresAt, idempotencyKey: $key) {
       __typename
-      ... on TokenPayload { changed }
       ... on Refusal { message }
     }
   }
@@ -33,7 +32,6 @@ export const REVOKE = graphql(`
   mutation RevokeToken($token: ID!, $key: String!) {
     revokeToken(token: $token, idempotencyKey: $key) {
       __typename
-      ... on TokenPayload { changed }
       ... on Refusal { message }
     }
   }

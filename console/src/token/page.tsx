@@ -4,7 +4,7 @@ import { useSearchParams } from "wouter";
 import { useNewest } from "../api/context";
 import { useCommands } from "../command/commands";
 import type { ResultOf } from "../graphql";
-import { ago, moment } from "../parts/format";
+import { Ago } from "../parts/ago";
 import { Failed, Loading } from "../parts/states";
 import { Shell } from "../parts/shell";
 import { useViewer } from "../session/viewer";
@@ -81,7 +81,7 @@ function Row({ token, revoke }: { token: Token; revoke: () => void }) {
           <bdi>{name}</bdi>
         </strong>
         <small className="soft">
-          made <time title={moment(issuedAt)}>{ago(issuedAt)}</time>
+          made <Ago time={issuedAt} />
           {issuedBy.id !== actor.id && (
             <>
               {" "}
@@ -94,7 +94,7 @@ function Row({ token, revoke }: { token: Token; revoke: () => void }) {
       <span className="until">
         {revokedAt ? (
           <>
-            revoked <time title={moment(revokedAt)}>{ago(revokedAt)}</time>
+            revoked <Ago time={revokedAt} />
             {revokedBy && (
               <>
                 {" "}
@@ -106,7 +106,7 @@ function Row({ token, revoke }: { token: Token; revoke: () => void }) {
           "until it is revoked"
         ) : (
           <>
-            {isValid ? "expires" : "expired"} <time title={moment(expiresAt)}>{ago(expiresAt)}</time>
+            {isValid ? "expires" : "expired"} <Ago time={expiresAt} />
           </>
         )}
       </span>

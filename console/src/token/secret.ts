@@ -1,6 +1,6 @@
 /** A token is made here, so the server gets its hash only. */
 
-export interface NewToken {
+interface NewToken {
   text: string;
   hash: string;
 }

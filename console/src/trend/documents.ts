@@ -1,6 +1,6 @@
 import { graphql } from "../graphql";
 
-/** The newest deployments that ended; sent again when there is another one. */
+/** The newest deployments that ended. */
 export const TRENDS = graphql(`
   query Trends($environment: ID!, $first: Int!, $after: String) {
     deployments(environment: $environment, first: $first, after: $after, filter: { statuses: [SUCCEEDED, FAILED, CANCELLED] }) {
@@ -8,7 +8,6 @@ export const TRENDS = graphql(`
         id
         number
         status
-        requestedAt
         durationSeconds
         stages {
           services {

@@ -12,7 +12,7 @@ export interface Point {
   duration: number;
 }
 
-export interface Trend {
+interface Trend {
   id: string;
   name: string;
   /** Oldest first. */
