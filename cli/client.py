@@ -117,8 +117,9 @@ class ServerAddress:
         except (ImportError, ValueError) as error:
             if isinstance(error, ValueError) and "proxy" not in str(error).lower():
                 raise
+            why = "SOCKS is not supported." if isinstance(error, ImportError) else f"{str(error).rstrip('.')}."
             raise Misused(
-                f"The proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY can't be used: {error}",
+                f"The proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY can't be used: {why}",
                 hint=f"Name an http:// proxy, or none for this server: NO_PROXY={urlsplit(self.url).hostname}",
             ) from error
 

@@ -107,8 +107,12 @@ class HistoryEventJson(Struct, rename="camel"):
     environment: RefJson
 
     def line(self, *, has_place: bool = False) -> str:
-        """Return the event as a line; with *has_place* it names the environment."""
-        place = f"{self.environment.name}: " if has_place else ""
+        """Return the event as a line; with *has_place* it names the environment.
+
+        The message of an event of the environment itself begins with that name already.
+        """
+        is_of_part = self.stage is not None or self.service is not None
+        place = f"{self.environment.name}: " if has_place and is_of_part else ""
         reason = painted(f"  ({self.reason})", is_dim=True) if self.reason else ""
         return (
             f"{painted(moment(self.recorded_at), is_dim=True)}  {painted(f'v{self.version}'.ljust(4), 'yellow')}  "

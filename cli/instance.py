@@ -1,4 +1,4 @@
-"""Instances of services, and what a deployment would do with a service: their JSON shapes."""
+"""Instances of services, and the plan of a deployment for a service: their JSON shapes."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ class NumberJson(Struct, rename="camel"):
 
 
 class InstanceJson(Struct, rename="camel"):
-    """What runs of a service."""
+    """The instance of a service that runs, and the deployment that started it."""
 
     deployment: NumberJson
     revision: str | None
@@ -22,7 +22,7 @@ class InstanceJson(Struct, rename="camel"):
 
 
 class ServicePlanJson(Struct, rename="camel"):
-    """What a deployment would do with a service."""
+    """The plan of a deployment for a service."""
 
     action: str
     instance: InstanceJson | None

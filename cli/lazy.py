@@ -4,8 +4,9 @@ Modules that a command loads when it first needs them, so that the others start 
 Without any of them a command starts in 0.14 s of CPU time. httpx costs 0.08 s more, websockets 0.03 s, psutil and
 importlib.metadata 0.01 s each, rich.cells 0.03 s, and the server 0.75 s. To load one at once, import it directly.
 
-This is also the one door from the command line to other rooms. It leads to the server, which `cli.serve` starts, and to
-`store.audit` and `store.head`, with which `cli.verify` checks an export. Those two need no database and no server.
+This is also the one door from the command line to other rooms. It leads to the server, which `cli.serve` starts, to
+`store.audit` and `store.head`, with which `cli.verify` checks an export, and to `domain.name`, which compares names.
+Those three need no database and no server.
 """
 
 from importlib import import_module
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich import cells as cells
     from websockets.sync import client as client
 
+    from domain import name as name
     from server import backup as backup
     from server import cors as cors
     from server import fsck as fsck
@@ -39,6 +41,7 @@ else:
         "psutil": "psutil",
         "websockets": "websockets",
         "client": "websockets.sync.client",
+        "name": "domain.name",
         "backup": "server.backup",
         "cors": "server.cors",
         "fsck": "server.fsck",

@@ -1,7 +1,6 @@
 """Text for a terminal: without control characters, and in columns."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 from cli import lazy
@@ -66,12 +65,7 @@ def actor_text(id_: str, name: str | None) -> str:
 
 def key(name: str) -> str:
     """Return the key of *name*: it ignores case, width and invisible characters, as the server does."""
-    shown = (each for each in unicodedata.normalize("NFKC", name) if not _is_hidden(each))
-    return unicodedata.normalize("NFKC", "".join(shown).casefold()).strip()
-
-
-def _is_hidden(character: str) -> bool:
-    return unicodedata.category(character) == "Cf" or "VARIATION SELECTOR" in unicodedata.name(character, "")
+    return lazy.name.key(name)
 
 
 def width(text: str) -> int:

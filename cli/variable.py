@@ -3,14 +3,15 @@
 from typing import Annotated
 
 import typer
-from msgspec import Struct, convert
+from msgspec import convert
 
 from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions, mutation
-from cli.client import Client, Data, document
+from cli.client import Client, Document, document
 from cli.command import command, group
 from cli.errors import Failed, Misused
 from cli.output import Output
 from cli.scope import Scope, find_project
+from cli.spec import EnvironmentVariableJson
 from cli.text import table
 
 app = group(
@@ -57,12 +58,7 @@ query ProjectVariables($project: ID!) {
 Shared = Annotated[bool, typer.Option("--shared", help="Those of the project, which all its environments have.")]
 
 
-class VariableJson(Struct):
-    name: str
-    value: str
-
-
-class ListedVariableJson(VariableJson):
+class ListedVariableJson(EnvironmentVariableJson):
     """A variable with its level: environment or project."""
 
     of: str
@@ -71,7 +67,7 @@ class ListedVariableJson(VariableJson):
 class VariablesJson(AnswerJson):
     """The variables of an environment, or of a project, after a change."""
 
-    variables: list[VariableJson]
+    variables: list[EnvironmentVariableJson]
 
 
 @command(app, "list", "stageline variable list", "stageline variable list --shared --json")
@@ -103,14 +99,7 @@ def set_(
 ) -> None:
     """Set variables; the others stay. The next deployment uses them."""
     variables = [_assigned(text) for text in assignments]
-    with Client.known() as client:
-        if shared:
-            project = find_project(scope.project, client)
-            arguments = {"project": project, "variables": variables, **_unversioned(change)}
-            after = _read(client.change(SET_SHARED, arguments))
-        else:
-            environment = scope.find(client).id
-            after = _read(client.change(SET, {"environment": environment, "variables": variables, **change.variables}))
+    after = _change(SET_SHARED if shared else SET, scope, change, shared, variables=variables)
     output.answer(after, change.text(after, "Variables set successfully", _described(after)))
 
 
@@ -127,14 +116,7 @@ def delete(
     With --shared the services are not asked: the next deployment of an environment whose services refer to the variable
     is refused.
     """
-    with Client.known() as client:
-        if shared:
-            project = find_project(scope.project, client)
-            arguments = {"project": project, "names": names, **_unversioned(change)}
-            after = _read(client.change(DELETE_SHARED, arguments))
-        else:
-            environment = scope.find(client).id
-            after = _read(client.change(DELETE, {"environment": environment, "names": names, **change.variables}))
+    after = _change(DELETE_SHARED if shared else DELETE, scope, change, shared, names=names)
     output.answer(after, change.text(after, "Variables deleted successfully", _described(after)))
 
 
@@ -145,14 +127,16 @@ def _assigned(text: str) -> dict[str, str]:
     return {"name": name, "value": value}
 
 
-def _unversioned(change: VersionedChangeOptions) -> dict[str, object]:
-    """Return the options of a change to a project, which has no version. Raise `Misused` if one is expected."""
-    if change.expected_version is not None:
+def _change(
+    document: Document, scope: Scope, change: VersionedChangeOptions, shared: bool, **arguments: object
+) -> VariablesJson:
+    """Change the variables of the environment, or of its project, and return those after it."""
+    variables = {**change.variables, **arguments}
+    if shared and variables.pop("expectedVersion") is not None:
         raise Misused("A project has no version: leave out --expected-version.")
-    return {name: value for name, value in change.variables.items() if name != "expectedVersion"}
-
-
-def _read(answer: Data) -> VariablesJson:
+    with Client.known() as client:
+        owner = {"project": find_project(scope.project, client)} if shared else {"environment": scope.find(client).id}
+        answer = client.change(document, owner | variables)
     about = answer.get("environment", answer)
     return convert({"variables": about["variables"], "changed": answer["changed"]}, VariablesJson)
 

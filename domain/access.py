@@ -97,9 +97,8 @@ def decide(state: Access, command: AccessCommand) -> list[AccessEvent]:
             if any(known.id == token for known in state.tokens):
                 return []
             if HASH.fullmatch(digest) is None:
-                raise InvalidArgument(
-                    argument="hash", why="it has 64 hexadecimal digits, in lower case: the token's SHA-256"
-                )
+                why = "it must have 64 hexadecimal digits, in lower case: the token's SHA-256"
+                raise InvalidArgument(argument="hash", why=why)
             if digest in state.revoked or any(known.hash == digest for known in state.tokens):
                 raise InvalidArgument(argument="hash", why="another token already has it")
             named, who = names.checked(name), names.checked(actor)

@@ -1,4 +1,4 @@
-"""Instances of services, and what a deployment would do with each service."""
+"""Instances of services, and the plan of a deployment for each service."""
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
@@ -34,7 +34,7 @@ from gql.types.service import Service
 
 
 class PlannedAction(StrEnum):
-    """What a deployment would do with a service."""
+    """The plan of a deployment for a service."""
 
     RENEW = "RENEW"
     UNCHANGED = "UNCHANGED"

@@ -82,13 +82,19 @@ def test_a_server_on_this_machine_needs_no_proxy(
     assert staging("audit", "export").code == 0
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "nonsense://127.0.0.1:1"])
-def test_a_proxy_that_can_not_be_used_is_named(staging: Shell, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+@pytest.mark.parametrize(
+    ("proxy", "why"),
+    [("socks5://127.0.0.1:1", "SOCKS is not supported."), ("nonsense://127.0.0.1:1", "Unknown scheme for proxy URL")],
+)
+def test_a_proxy_that_can_not_be_used_is_named(
+    staging: Shell, monkeypatch: pytest.MonkeyPatch, proxy: str, why: str
+) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
     monkeypatch.setenv("STAGELINE_URL", "https://stageline.example")
     answer = staging("project", "list")
     assert answer.code == 2
-    assert "The proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY can't be used" in answer.err
+    assert f"The proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY can't be used: {why}" in answer.err
+    assert "pip install" not in answer.err
     assert "NO_PROXY=stageline.example" in answer.err
 
 

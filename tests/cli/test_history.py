@@ -52,6 +52,8 @@ def test_history_of_a_whole_project_says_where_it_was(staging: Shell, project: s
     lines = staging.done("history", "--whole-project").lines
     assert any("  production: " in line for line in lines)
     assert any("  staging: " in line for line in lines)
+    staging.done("variable", "set", "REGION=eu")
+    assert "  staging: variable REGION: " in staging("history", "--whole-project", "--limit", "1").out
     assert set(lines) < set(staging.done("history", "--everything", "--limit", "100000").lines)
 
 

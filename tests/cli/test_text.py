@@ -185,6 +185,7 @@ def test_a_table_shows_no_control_character() -> None:
 def test_names_are_the_same_as_they_are_for_the_server() -> None:
     assert key("⚙️ X") == key("⚙ x")
     assert key(" ＡPI\u200b") == key("api")  # noqa: RUF001
+    assert key("a\u3164pi\u2800") == key("api")
 
 
 def test_csv_starts_no_formula_and_no_line() -> None:

@@ -121,7 +121,7 @@ def test_only_the_admin_issues_tokens_for_other_actors() -> None:
 @pytest.mark.parametrize("wrong", ["", "5e88", "5E88" * 16, "5e88" * 16 + "\n", "g" * 64, "5e88" * 250_000])
 def test_a_hash_has_64_hexadecimal_digits(wrong: str) -> None:
     given().when(IssueToken(token=ROBOT, name="ci", actor="ada", hash=wrong)).refused(
-        InvalidArgument(argument="hash", why="it has 64 hexadecimal digits, in lower case: the token's SHA-256")
+        InvalidArgument(argument="hash", why="it must have 64 hexadecimal digits, in lower case: the token's SHA-256")
     )
 
 
