@@ -28,8 +28,10 @@ class Projection(Generic[View]):
     *places* returns the places of a row in further lists.
 
     *beside* returns rows of the same kind that are written once, next to the row of an event. It gets the view before
-    and after the event. So does *parts*, which returns the rows of the same kind of what the view consists of, as far
-    as the event changes them; None deletes a row. Their keys are those of no other rows.
+    and after the event. A check of the rows compares them at once, and need not keep them.
+
+    *parts* gets the same, and returns the rows of the same kind of what the view consists of, as far as the event
+    changes them; None deletes a row. Their keys are those of no other rows.
 
     *fold_all* has the same result as *fold* on one event after another, but is faster.
     """

@@ -69,6 +69,6 @@ def test_a_document_makes_of_any_pipeline_what_it_says(one: Pipeline, other: Pip
 
 
 def _without_homes(document: documents.PipelineDocument) -> documents.PipelineDocument:
-    """What a document leaves out of homes and of the policy stays as it was."""
+    """Return *document* without homes and policy: applying it does not change those that it leaves out."""
     stages = tuple(replace(stage, default_for_type=None) for stage in document.stages)
     return replace(document, stages=stages, policy=UNSET)

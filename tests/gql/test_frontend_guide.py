@@ -93,7 +93,7 @@ def test_its_board_gets_a_pipeline_and_then_its_changes(environment: Environment
 
 
 def test_its_page_of_a_project_is_one_query_and_one_subscription(environment: Environment) -> None:
-    """Whatever changes, the subscription's last payload is what the query answers: no field has to be polled."""
+    """After any change the last payload equals the answer of the query: nothing has to be polled."""
     stageline, project = environment.stageline, environment.project
     for number in range(PAGE - 1):
         stageline.do("createEnvironment", project=project, name=f"Copy {number:02}")

@@ -1,4 +1,4 @@
-"""What runs of services, and what a deployment would do with each."""
+"""Instances of services, and the action of a planned deployment on each."""
 
 import os
 import signal

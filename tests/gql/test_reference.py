@@ -19,7 +19,7 @@ def outcome(environment: Environment, deployment: str) -> str:
 
 
 def lines(environment: Environment, deployment: str, service: str) -> list[str]:
-    """What a service printed in a deployment."""
+    """Return the output of a service in a deployment."""
     found = environment.stageline.everything("deploymentLogs", deployment=deployment)
     return [line["text"] for line in found if line["service"]["name"] == service and line["kind"] == "LINE"]
 

@@ -1,7 +1,8 @@
 """Stored rows, byte for byte."""
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,20 +11,31 @@ import psycopg
 
 from projections.engine.projection import Projection
 from projections.engine.projector import Projector
+from projections.engine.rows import StoredRow, stored_row
 from projections.engine.views import ListPlace, Views
 from projections.postgres.views import PostgresViews
 from projections.sqlite.views import SqliteViews
 from store.log import EventLog, RecordedEvent
 
-Rows = dict[tuple[str, UUID], tuple[str | None, str | None, int, bytes]]
+Rows = dict[tuple[str, UUID], StoredRow]
+"""Rows by kind and key, without their tags."""
 
 
 def stored(path: Path) -> Rows:
     """Return the rows that can be read in the store at *path*."""
     with sqlite3.connect(path) as db:
-        found = db.execute("SELECT kind, key, parent, sort, position, document FROM documents").fetchall()
+        found = db.execute(
+            "SELECT kind, key, parent, sort, position, document, ("
+            "   SELECT json_group_array(json_array(p.parent, p.sort))"
+            "   FROM places p JOIN checkpoints c USING (generation)"
+            "   WHERE c.kind = documents.kind AND p.key = documents.key"
+            ") FROM documents"
+        ).fetchall()
     db.close()
-    return {(kind, UUID(bytes=key)): tuple(rest) for kind, key, *rest in found}
+    return {
+        (kind, UUID(bytes=key)): stored_row(parent, sort, position, document, (), map(tuple, json.loads(places)))
+        for kind, key, parent, sort, position, document, places in found
+    }
 
 
 def rows_of(views: Views) -> Rows:
@@ -33,10 +45,15 @@ def rows_of(views: Views) -> Rows:
     assert isinstance(views, PostgresViews)
     with psycopg.connect(views._pool.dsn) as db:
         found = db.execute(
-            "SELECT kind, key, parent, sort, documents.position, document FROM documents"
-            " JOIN checkpoints USING (generation)"
+            "SELECT kind, key, parent, sort, documents.position, document, ARRAY("
+            "   SELECT ARRAY[p.parent, p.sort] FROM places p"
+            "   WHERE p.generation = documents.generation AND p.key = documents.key"
+            ") FROM documents JOIN checkpoints USING (generation)"
         ).fetchall()
-    return {(kind, key): tuple(rest) for kind, key, *rest in found}
+    return {
+        (kind, key): stored_row(parent, sort, position, document, (), map(tuple, places))
+        for kind, key, parent, sort, position, document, places in found
+    }
 
 
 def expected(events: Sequence[RecordedEvent], projections: Sequence[Projection[Any]]) -> Rows:
@@ -53,18 +70,20 @@ def expected(events: Sequence[RecordedEvent], projections: Sequence[Projection[A
             for recorded in history:
                 before, view = view, each.replay([recorded], view)
                 for row in each.beside(before, view, recorded) if each.beside else ():
-                    rows[each.name, row.key] = _row(row.place, row.position, row.document)
+                    rows[each.name, row.key] = _row(row.place, row.position, row.document, row.places)
                 for part, changed in (each.parts(before, view, recorded) if each.parts else {}).items():
                     rows.pop((each.name, part), None)
                     if changed is not None:
-                        rows[each.name, part] = _row(changed.place, changed.position, changed.document)
+                        rows[each.name, part] = _row(changed.place, changed.position, changed.document, changed.places)
             if view is not None:
-                rows[each.name, key] = _row(each.place(view), history[-1].position, each.encode(view))
+                places = each.places(view) if each.places else ()
+                rows[each.name, key] = _row(each.place(view), history[-1].position, each.encode(view), places)
     return rows
 
 
-def _row(place: ListPlace | None, position: int, document: bytes) -> tuple[str | None, str | None, int, bytes]:
-    return None if place is None else place.parent, None if place is None else place.sort, position, document
+def _row(place: ListPlace | None, position: int, document: bytes, places: Iterable[ListPlace]) -> StoredRow:
+    parent, sort = (None, None) if place is None else (place.parent, place.sort)
+    return stored_row(parent, sort, position, document, (), [(each.parent, each.sort) for each in places])
 
 
 async def project(log: EventLog, path: Path, projections: Sequence[Projection[Any]]) -> Rows:

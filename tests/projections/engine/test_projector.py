@@ -304,10 +304,11 @@ def wrong(broken: str) -> Projection[EnvironmentView]:
 
     key = fault if broken == "key" else environment.key
     place = fault if broken == "place" else environment.place
-    return Wrong("environment", 1, EnvironmentView, key, environment.fold, place, places=environment.places)
+    places = fault if broken == "places" else environment.places
+    return Wrong("environment", 1, EnvironmentView, key, environment.fold, place, places=places)
 
 
-@pytest.mark.parametrize("broken", ["key", "place", "encode", "decode"])
+@pytest.mark.parametrize("broken", ["key", "place", "places", "encode", "decode"])
 async def test_a_fault_in_any_part_of_a_projection_does_not_stop_the_others(
     memory: MemoryLog, views: Views, broken: str
 ) -> None:
