@@ -32,6 +32,7 @@ def completed(shell: Shell, kind: str, line: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_completion_offers_names_of_everything_in_every_shell(named: Shell, project: str) -> None:
     named("token", "create", f"robot of {project}")
     named.done("context", "set", "--project", project, "--environment", "staging", "--name", "my context")
@@ -75,6 +76,7 @@ def test_completion_begins_with_what_was_typed_in_any_case(named: Shell) -> None
     assert types == [each.lower().replace("_", "-") for each in TYPES if each.startswith("STAGE_")]
 
 
+@pytest.mark.long
 def test_bash_inserts_a_name_with_spaces_as_one_word(named: Shell) -> None:
     program = named.home / "program"
     program.write_text(f'#!/bin/sh\nexec {shlex.join(command())} "$@"\n')

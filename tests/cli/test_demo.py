@@ -96,6 +96,7 @@ def test_the_demo_tells_the_announcements_story_and_leaves_nothing_behind(newcom
     assert json.loads(newcomer.config.read_text()) == {"tokens": {}, "context": "default", "contexts": {}}
 
 
+@pytest.mark.long
 def test_a_demo_that_fails_ends_with_the_failures_code_and_keeps_the_users_context(
     staging: Shell, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_demo_that_fails_ends_with_the_failures_code_and_keeps_the_users_conte
     assert working_in(staging.home) == []
 
 
+@pytest.mark.long
 def test_the_demo_shows_the_way_on_and_stays_until_it_is_stopped(newcomer: Shell, tmp_path: Path) -> None:
     example = light(tmp_path / "example", {})
     program = [sys.executable, "-c", ALTERED, example, "demo", "--port", free_port()]
@@ -123,6 +125,7 @@ def test_the_demo_shows_the_way_on_and_stays_until_it_is_stopped(newcomer: Shell
     assert working_in(newcomer.home) == []
 
 
+@pytest.mark.long
 def test_what_a_killed_demo_left_is_ended_by_the_next(newcomer: Shell, tmp_path: Path) -> None:
     example = light(tmp_path / "example", {})
     port = free_port()

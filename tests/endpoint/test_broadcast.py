@@ -265,6 +265,7 @@ def test_a_slow_client_misses_nothing_and_delays_nobody(
         assert next(behind) == next(following)  # it is live again
 
 
+@pytest.mark.long
 def test_when_too_many_followers_are_behind_the_next_gets_the_cursor_to_resume_from(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,6 +422,7 @@ def test_the_newest_payload_is_shared_and_a_late_follower_gets_it_at_once(
     assert rendered == list(range(1, rendered[-1] + 1))
 
 
+@pytest.mark.long
 def test_a_hundred_clients_that_lose_their_connections_resume_without_a_gap_or_a_repeat(
     environment: Environment,
 ) -> None:

@@ -25,6 +25,8 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
+from projections.sqlite import views
+from store.sqlite import log
 from tests.fuzz import attacker, attacks, heartbeat
 from tests.fuzz.attacker import Outcome, Plan, Report
 from tests.fuzz.heartbeat import Pulse, quantile
@@ -40,8 +42,8 @@ USUAL, LONGEST = 0.25, 1.0
 GROWTH = 1.5
 """Times the memory that the server had at the start, which it may have in the end."""
 
-OPENED = 8
-"""Files that the server opens when it first needs them, and keeps: each thread that reads rows has two of its own."""
+OPENED = 2 * (log.READERS + views.READERS)
+"""Maximum number of files that the server opens when it first needs them, and keeps: each reading thread has two."""
 
 SETTLING = 60.0
 """Seconds that memory and connections may take to be given back."""

@@ -134,7 +134,10 @@ def test_its_page_of_a_project_is_one_query_and_one_subscription(environment: En
         assert len({json.dumps(each) for each in seen}) == len(seen)
 
 
-@pytest.mark.parametrize("name", ["apollo.js", "apollo-http.js", "urql.js", "sse.js"])
+@pytest.mark.parametrize(
+    "name",
+    ["apollo.js", "sse.js", *(pytest.param(each, marks=pytest.mark.long) for each in ("apollo-http.js", "urql.js"))],
+)
 def test_its_clients_resume_after_torn_connections_and_a_restart(programs: Path, deployment: Live, name: str) -> None:
     url, variables = f"{deployment.server.url}/graphql", json.dumps({"deployment": deployment.id})
     command = ["node", "follow.mjs", str(programs / name), url, deployment.server.token, SUBSCRIPTION, variables]
@@ -168,6 +171,7 @@ def test_its_clients_wait_longer_each_time_but_not_for_long(programs: Path) -> N
     assert all(most / 2 <= wait <= most for wait, most in zip(json.loads(ran.stdout), longest, strict=True))
 
 
+@pytest.mark.long
 def test_its_python_program_resumes_over_a_restart(programs: Path, deployment: Live) -> None:
     payloads = _python(programs)(
         f"{deployment.server.url}/graphql", deployment.server.token, SUBSCRIPTION, {"deployment": deployment.id}

@@ -491,6 +491,7 @@ async def test_a_log_that_was_deleted_during_a_job_does_no_harm(executor: Proces
     await running
 
 
+@pytest.mark.long
 async def test_the_log_of_a_service_is_rotated(
     executor: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

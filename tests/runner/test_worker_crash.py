@@ -250,6 +250,7 @@ async def test_a_worker_that_was_taken_for_dead_can_write_nothing_more(world: Wo
     assert sorted((data / "marks").read_text().split()) == ["api.1", "web.1"]
 
 
+@pytest.mark.long
 async def test_a_worker_whose_database_was_silent_writes_nothing_more_of_what_another_took_up_and_goes_on(
     world: World, database: str, data: Path
 ) -> None:
@@ -273,6 +274,7 @@ async def test_a_worker_whose_database_was_silent_writes_nothing_more_of_what_an
     assert "Traceback" not in (data / "machine.log").read_text()
 
 
+@pytest.mark.long
 async def test_a_worker_that_was_taken_for_dead_goes_on_when_no_other_has_taken_over(
     world: World, database: str, data: Path
 ) -> None:

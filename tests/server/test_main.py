@@ -179,6 +179,7 @@ def test_an_event_of_a_newer_version_ends_the_start_and_says_what_to_do(tmp_path
     assert "serves" not in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["serve", "worker"])
 def test_a_signal_ends_a_start_that_waits_for_its_database(tmp_path: Path, command: str) -> None:
     waiting = Serving(tmp_path)

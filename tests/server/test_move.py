@@ -85,6 +85,7 @@ def status(node: Serving) -> str:
     return found
 
 
+@pytest.mark.long
 def test_everything_goes_on_where_it_has_moved_to(node: Serving, empty: str) -> None:
     """A deployment that is under way, an export from its cursor, a signed head; no step is carried out twice."""
     marks, gate = node.folder / "marks", node.folder / "gate"

@@ -85,6 +85,7 @@ def passfile(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.long
 def test_the_password_of_the_database_comes_from_a_file_and_no_service_learns_it(
     dsn: str, passfile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

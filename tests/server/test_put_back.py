@@ -4,6 +4,8 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from tests import postgres
 from tests.postgres import Server
 from tests.runner import test_crash
@@ -37,6 +39,7 @@ def go_on(server: Serving, folder: Path) -> None:
     assert "deployment 1 succeeded" in told(server, "environment", "deploy", "--watch", *STAGING)
 
 
+@pytest.mark.long
 async def test_what_runs_ends_and_goes_on_with_what_is_there_when_it_is_started_again(data: Path) -> None:
     steps = data / "steps"
     steps.mkdir()

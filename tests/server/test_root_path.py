@@ -168,6 +168,7 @@ def test_a_root_path_is_none_of_the_servers_own(given: str) -> None:
         normalize_root_path(given)
 
 
+@pytest.mark.long
 def test_the_command_line_and_a_person_use_a_server_below_a_path(tmp_path: Path, browser: Browser) -> None:
     with serving(tmp_path, "--root-path", PATH) as server, forwarding(server.url, PATH) as proxy:
         assert f"behind a proxy below {PATH}" in server.log.read_text()

@@ -128,6 +128,7 @@ def test_a_deployment_says_that_no_worker_runs_and_then_that_its_machine_is_sile
     assert recorded(node, 1).count(silent) == 1, "one event for each change"
 
 
+@pytest.mark.long
 def test_the_events_say_that_a_silent_machine_answers_again(node: Serving, empty: str) -> None:
     node.start("--database", empty, "--no-worker")
     gate = set_up(node)

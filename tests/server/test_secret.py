@@ -59,6 +59,7 @@ def test_a_step_finds_no_secret_in_its_variables_nor_in_those_of_the_server(node
     assert node.token not in seen
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes of another user")
 def test_a_server_of_root_runs_its_steps_as_another_user(tmp_path: Path) -> None:
     node = Serving(tmp_path)

@@ -54,8 +54,12 @@ def test_a_database_is_migrated_once(empty: str) -> None:
 
 @pytest.mark.parametrize(
     ("command", "newer"),
-    [(each, "'1000' WHERE name = 'schema'") for each in ("migrate", "worker", "serve")]
-    + [("worker", "'1000 ' || value WHERE name = 'jobs'")],
+    [
+        pytest.param("migrate", "'1000' WHERE name = 'schema'", marks=pytest.mark.long),
+        pytest.param("worker", "'1000' WHERE name = 'schema'", marks=pytest.mark.long),
+        ("serve", "'1000' WHERE name = 'schema'"),
+        ("worker", "'1000 ' || value WHERE name = 'jobs'"),
+    ],
 )
 def test_nothing_starts_on_a_newer_schema_than_it_knows(
     empty: str, tmp_path: Path, command: str, newer: LiteralString
@@ -109,7 +113,7 @@ def test_an_address_that_is_empty_is_none(tmp_path: Path, command: str) -> None:
     assert not (tmp_path / "log.db").exists()
 
 
-@pytest.mark.parametrize("command", ["serve", "worker"])
+@pytest.mark.parametrize("command", [pytest.param("serve", marks=pytest.mark.long), "worker"])
 async def test_ctrl_c_once_more_ends_it_at_once_and_nothing_is_lost(
     world: World, database: str, data: Path, command: str
 ) -> None:

@@ -392,6 +392,7 @@ async def test_no_read_sees_rows_of_two_versions(memory: MemoryLog, views: Views
     assert [edge.node for edge in pages[-1].edges] == loud
 
 
+@pytest.mark.long
 async def test_a_rebuild_with_room_for_one_row_writes_all_rows(log: EventLog, views: Views) -> None:
     await build_world(log, acts=200)
     projector = Projector(log, views, PROJECTIONS, pause=0.001, batch=7, room=1)
