@@ -10,6 +10,7 @@ from projections.environment import EnvironmentQuery, Environments
 from store.log import EventLog
 from store.memory import MemoryLog
 from store.postgres.log import PostgresLog
+from tests.examples import examples
 from tests.projections.world import PROJECTIONS, RandomWorld
 
 SLICES = (Slice(first=1), Slice(first=500), Slice(last=2))
@@ -62,7 +63,7 @@ async def _check_changes(log: EventLog, views: Views, world: RandomWorld) -> Non
     await world.begin()
     lists = Lists(log, views)
     await lists.projector.start()
-    for _ in range(40):
+    for _ in range(examples(40)):
         await lists.check(world)
         await world.live(3)
     await lists.check(world)
