@@ -155,7 +155,10 @@ def _lines(stage: StageJson) -> Iterator[str]:
 SPEC = """
 fragment SpecFields on ServiceSpec {
   image buildContext dockerfile workingDirectory buildCommands runCommand env { name value } ports
-  healthCheck { http { path portIndex } tcp { portIndex } command intervalSeconds timeoutSeconds startPeriodSeconds }
+  healthCheck {
+    http { path portIndex } tcp { portIndex } command also { http { path portIndex } tcp { portIndex } command }
+    intervalSeconds timeoutSeconds startPeriodSeconds
+  }
   buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds stopFirst
   retries backoff { initialSeconds factor maxSeconds jitter } allowFailure once
 }

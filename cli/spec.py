@@ -28,10 +28,17 @@ class TcpCheckJson(Struct, rename="camel", forbid_unknown_fields=True):
     port_index: int = 0
 
 
+class HealthProbeJson(Struct, rename="camel", forbid_unknown_fields=True):
+    http: HttpCheckJson | None = None
+    tcp: TcpCheckJson | None = None
+    command: str | None = None
+
+
 class HealthCheckJson(Struct, rename="camel", forbid_unknown_fields=True):
     http: HttpCheckJson | None = None
     tcp: TcpCheckJson | None = None
     command: str | None = None
+    also: list[HealthProbeJson] = field(default_factory=list)
     interval_seconds: float = 1.0
     timeout_seconds: float = 5.0
     start_period_seconds: float = 60.0
@@ -68,6 +75,9 @@ class SpecJson(Struct, rename="camel", forbid_unknown_fields=True):
         given: dict[str, Any] = {key: value for key, value in to_builtins(self).items() if value is not None}
         if check := given.get("healthCheck"):
             given["healthCheck"] = {key: value for key, value in check.items() if value is not None}
+            given["healthCheck"]["also"] = [
+                {key: value for key, value in each.items() if value is not None} for each in check["also"]
+            ]
         return given
 
 

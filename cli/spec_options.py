@@ -11,7 +11,15 @@ from msgspec.structs import replace
 from cli import file as files
 from cli import specfile
 from cli.errors import Misused
-from cli.spec import BackoffJson, EnvironmentVariableJson, HealthCheckJson, HttpCheckJson, SpecJson, TcpCheckJson
+from cli.spec import (
+    BackoffJson,
+    EnvironmentVariableJson,
+    HealthCheckJson,
+    HealthProbeJson,
+    HttpCheckJson,
+    SpecJson,
+    TcpCheckJson,
+)
 
 
 def _option(*names: str, help: str, **more: Any) -> Any:
@@ -57,17 +65,19 @@ class SpecOptions:
         list[str] | None, _option("--unset-env", metavar="K", help="Remove an environment variable. Repeatable.")
     ] = None
     health_http: Annotated[
-        str | None, _option("--health-http", metavar="PATH", help="Healthy when GET of this path answers 200 to 399.")
+        list[str] | None,
+        _option("--health-http", metavar="PATH", help="Healthy when GET of this path answers 200 to 399. Repeatable."),
     ] = None
     health_tcp: Annotated[bool, _option("--health-tcp", help="Healthy when its port accepts connections.")] = False
     health_command: Annotated[
-        str | None, _option("--health-command", metavar="CMD", help="Healthy when this command exits with 0.")
+        list[str] | None,
+        _option("--health-command", metavar="CMD", help="Healthy when this command exits with 0. Repeatable."),
     ] = None
     no_health: Annotated[bool, _option("--no-health", help="No health check: the service is healthy once it runs.")] = (
         False
     )
     health_port: Annotated[
-        int | None, _option("--health-port", metavar="I", help="The index of the port to check. Default: 0.")
+        int | None, _option("--health-port", metavar="I", help="The index of the port of its checks. Default: 0.")
     ] = None
     health_interval: Annotated[
         float | None, _option("--health-interval", metavar="S", help="Seconds between two checks. Default: 1.")
@@ -179,9 +189,13 @@ class SpecOptions:
         return [EnvironmentVariableJson(name=name, value=value) for name, value in values.items()]
 
     def _health_check(self, health: HealthCheckJson | None) -> HealthCheckJson | None:
-        chosen = [self.health_http is not None, self.health_tcp, self.health_command is not None, self.no_health]
-        if sum(chosen) > 1:
-            raise Misused("Give only one of --health-http, --health-tcp, --health-command and --no-health.")
+        chosen = [
+            *(HealthProbeJson(http=HttpCheckJson(path=path)) for path in self.health_http or ()),
+            *([HealthProbeJson(tcp=TcpCheckJson())] if self.health_tcp else ()),
+            *(HealthProbeJson(command=command) for command in self.health_command or ()),
+        ]
+        if chosen and self.no_health:
+            raise Misused("--no-health goes with none of --health-http, --health-tcp and --health-command.")
         times = {
             f"{name}_seconds": value
             for name in ("interval", "timeout", "start_period")
@@ -189,19 +203,18 @@ class SpecOptions:
         }
         if self.no_health:
             return None
-        if any(chosen):
-            health = replace(health or HealthCheckJson(), http=None, tcp=None, command=self.health_command)
-            if self.health_http is not None:
-                health.http = HttpCheckJson(path=self.health_http)
-            elif self.health_tcp:
-                health.tcp = TcpCheckJson()
+        if chosen:
+            one, *also = chosen
+            health = replace(health or HealthCheckJson(), http=one.http, tcp=one.tcp, command=one.command, also=also)
         elif health is None and (times or self.health_port is not None):
             raise Misused("No health check is given: use --health-http, --health-tcp or --health-command.")
         if health is None:
             return None
         if self.health_port is not None:
-            check = health.http or health.tcp
-            if check is None:
+            checks = [health.http or health.tcp, *(each.http or each.tcp for each in health.also)]
+            if not any(checks):
                 raise Misused("--health-port needs --health-http or --health-tcp.")
-            check.port_index = self.health_port
+            for check in checks:
+                if check is not None:
+                    check.port_index = self.health_port
         return replace(health, **times)

@@ -7,6 +7,7 @@ A specification does not say where the service runs. The environment's target de
 import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from typing import assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,6 +30,9 @@ MAX_TEXT = 10_000
 
 MAX_SPEC = 100_000
 """Maximum length of all texts of a specification together, in characters."""
+
+MAX_CHECKS = 10
+"""Maximum number of health checks of a service."""
 
 MIN_SECONDS = 0.01
 """Minimum of every time, in seconds."""
@@ -110,16 +114,21 @@ Check = HttpCheck | TcpCheck | CommandCheck
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """The health check of a started service. Times are in seconds.
+    """The health checks of a started service: *check*, and those in *also*. Times are in seconds.
 
-    The check runs every *interval*, each time for at most *timeout*. The service is healthy at the first success. It
-    has failed if it is not healthy *start_period* after its start.
+    Each check runs every *interval*, each time for at most *timeout*, until it succeeds. The service is healthy when
+    all have succeeded. It has failed if it is not healthy *start_period* after its start.
     """
 
     check: Check
+    also: tuple[Check, ...] = ()
     interval: float = 1.0
     timeout: float = 5.0
     start_period: float = 60.0
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        return (self.check, *self.also)
 
 
 class Variable(Struct, frozen=True, kw_only=True):
@@ -194,9 +203,10 @@ def referring(spec: ServiceSpec) -> Iterator[tuple[str, str]]:
         yield "runCommand", spec.run
     for number, command in enumerate(spec.build, 1):
         yield f"buildCommands {number}", command
-    match spec.health:
-        case Health(check=HttpCheck(path=text)) | Health(check=CommandCheck(command=text)):
-            yield "healthCheck", text
+    for check in () if spec.health is None else spec.health.checks:
+        match check:
+            case HttpCheck(path=text) | CommandCheck(command=text):
+                yield "healthCheck", text
 
 
 def refers(spec: ServiceSpec) -> bool:
@@ -212,20 +222,19 @@ def refers(spec: ServiceSpec) -> bool:
     for command in spec.build:
         if REFERENCE in command:
             return True
-    check = None if spec.health is None else spec.health.check
-    return (isinstance(check, HttpCheck) and REFERENCE in check.path) or (
-        isinstance(check, CommandCheck) and REFERENCE in check.command
+    return spec.health is not None and any(
+        (isinstance(check, HttpCheck) and REFERENCE in check.path)
+        or (isinstance(check, CommandCheck) and REFERENCE in check.command)
+        for check in spec.health.checks
     )
 
 
 def rewritten(spec: ServiceSpec, rewrite: Callable[[str], str]) -> ServiceSpec:
     """Return *spec* with *rewrite* applied to each text of `referring`."""
     health = spec.health
-    match health:
-        case Health(check=HttpCheck() as check):
-            health = replace(health, check=replace(check, path=rewrite(check.path)))
-        case Health(check=CommandCheck() as check):
-            health = replace(health, check=replace(check, command=rewrite(check.command)))
+    if health is not None:
+        check, *also = (_rewritten_check(each, rewrite) for each in health.checks)
+        health = replace(health, check=check, also=tuple(also))
     return replace(
         spec,
         env=tuple(replace(variable, value=rewrite(variable.value)) for variable in spec.env),
@@ -235,6 +244,18 @@ def rewritten(spec: ServiceSpec, rewrite: Callable[[str], str]) -> ServiceSpec:
     )
 
 
+def _rewritten_check(check: Check, rewrite: Callable[[str], str]) -> Check:
+    match check:
+        case HttpCheck(path=path):
+            return replace(check, path=rewrite(path))
+        case CommandCheck(command=command):
+            return replace(check, command=rewrite(command))
+        case TcpCheck():
+            return check
+        case _:
+            assert_never(check)
+
+
 def checked(spec: ServiceSpec, type: ServiceType) -> ServiceSpec:
     """Return *spec* if it is valid for a service of *type*.
 
@@ -242,6 +263,8 @@ def checked(spec: ServiceSpec, type: ServiceType) -> ServiceSpec:
     """
     if spec.once and type is not ServiceType.JOB:
         raise _invalid("once", f"only a JOB runs once, and the service is of type {type}")
+    if type is ServiceType.JOB:
+        _job(spec)
     given = [next((field for field in fields if getattr(spec, field)), None) for fields in SOURCES]
     sources = [field for field in given if field is not None]
     if len(sources) > 1:
@@ -258,14 +281,21 @@ def checked(spec: ServiceSpec, type: ServiceType) -> ServiceSpec:
         if not VARIABLE_NAME.fullmatch(variable.name) or variable.name in names:
             raise _invalid("env", f"{variable.name[:255]!r} is not a valid variable name, or is given twice")
         names.add(variable.name)
-    if spec.health is not None and not isinstance(spec.health.check, CommandCheck):
-        index = spec.health.check.port
-        if not 0 <= index < len(spec.ports):
+    for check in () if spec.health is None else spec.health.checks:
+        if not isinstance(check, CommandCheck) and not 0 <= check.port < len(spec.ports):
             raise _invalid(
                 "health",
-                f"the check uses port {index} (counted from 0), but the service has {len(spec.ports)}",
+                f"the check uses port {check.port} (counted from 0), but the service has {len(spec.ports)}",
             )
     return spec
+
+
+def _job(spec: ServiceSpec) -> None:
+    """Refuse fields that have no effect on a service that runs to its end."""
+    if spec.health is not None:
+        raise _invalid("health", "a JOB runs to its end, so nothing checks its health; its exit code counts")
+    if spec.stop_first:
+        raise _invalid("stop_first", "a JOB runs to its end, so there is no old instance to stop")
 
 
 def _texts(spec: ServiceSpec) -> None:
@@ -282,14 +312,16 @@ def _texts(spec: ServiceSpec) -> None:
         *(("build", command) for command in spec.build),
         *(("env", variable.value) for variable in spec.env),
     ]
-    match spec.health:
-        case Health(check=CommandCheck(command=command)):
-            texts.append(("health", command))
-        case Health(check=HttpCheck(path=path)):
-            texts.append(("health", path))
-            literal = "".join(piece.content for piece in parse(path, "healthCheck") if isinstance(piece.content, str))
-            if not path.startswith("/") or " " in literal or not literal.isprintable():
-                raise _invalid("health", "the path must begin with / and contain no spaces")
+    checks = () if spec.health is None else spec.health.checks
+    if len(checks) > MAX_CHECKS:
+        raise _invalid("health", f"{len(checks):,} checks; at most {MAX_CHECKS} are allowed")
+    for check in checks:
+        match check:
+            case CommandCheck(command=command):
+                texts.append(("health", command))
+            case HttpCheck(path=path):
+                texts.append(("health", path))
+                _path(path)
     total = 0
     for field, text in texts:
         if text is None:
@@ -303,6 +335,12 @@ def _texts(spec: ServiceSpec) -> None:
         total += len(text)
         if total > MAX_SPEC:
             raise _invalid(field, f"all texts together may have at most {MAX_SPEC:,} characters")
+
+
+def _path(path: str) -> None:
+    literal = "".join(piece.content for piece in parse(path, "healthCheck") if isinstance(piece.content, str))
+    if not path.startswith("/") or " " in literal or not literal.isprintable():
+        raise _invalid("health", "the path must begin with / and contain no spaces")
 
 
 def _numbers(spec: ServiceSpec) -> None:

@@ -26,12 +26,24 @@ class TcpCheckDocument(DocumentPart, frozen=True):
     port_index: Annotated[int, Meta(description="Index of the port to check in the ports of the service, from 0.")] = 0
 
 
-class HealthCheckDocument(DocumentPart, frozen=True):
-    """How a started service is checked for health: exactly one of http, tcp and command."""
+class HealthProbeDocument(DocumentPart, frozen=True):
+    """A health check: exactly one of http, tcp and command."""
 
     http: HttpCheckDocument | None = None
     tcp: TcpCheckDocument | None = None
     command: Annotated[str, Meta(description="Healthy when this shell command exits with 0.")] | None = None
+
+
+class HealthCheckDocument(DocumentPart, frozen=True):
+    """How a started service is checked for health: exactly one of http, tcp and command, and further checks."""
+
+    http: HttpCheckDocument | None = None
+    tcp: TcpCheckDocument | None = None
+    command: Annotated[str, Meta(description="Healthy when this shell command exits with 0.")] | None = None
+    also: Annotated[
+        tuple[HealthProbeDocument, ...],
+        Meta(description="Further checks; the service is healthy when all have succeeded."),
+    ] = ()
     interval_seconds: Annotated[float, Meta(description="Time between two checks.")] = 1.0
     timeout_seconds: Annotated[float, Meta(description="Maximum duration of a check.")] = 5.0
     start_period_seconds: Annotated[
@@ -94,11 +106,26 @@ class SpecDocument(DocumentPart, frozen=True):
     ] = False
 
 
-Part = TypeVar("Part", HttpCheckDocument, TcpCheckDocument, HealthCheckDocument, BackoffDocument, SpecDocument)
+Part = TypeVar(
+    "Part",
+    HttpCheckDocument,
+    TcpCheckDocument,
+    HealthProbeDocument,
+    HealthCheckDocument,
+    BackoffDocument,
+    SpecDocument,
+)
 
 DEFAULTS: dict[type[DocumentPart], dict[str, object]] = {
     type(part): {name: getattr(part, name) for name in part.__struct_fields__}
-    for part in (HttpCheckDocument(), TcpCheckDocument(), HealthCheckDocument(), BackoffDocument(), SpecDocument())
+    for part in (
+        HttpCheckDocument(),
+        TcpCheckDocument(),
+        HealthProbeDocument(),
+        HealthCheckDocument(),
+        BackoffDocument(),
+        SpecDocument(),
+    )
 }
 """The default values of each part."""
 
@@ -145,21 +172,26 @@ def _backoff_from_domain(backoff: specs.Backoff) -> BackoffDocument:
 
 
 def _health_to_domain(health: HealthCheckDocument) -> specs.Health:
-    checks: list[specs.Check] = []
-    if health.http is not None:
-        checks.append(specs.HttpCheck(path=health.http.path, port=health.http.port_index))
-    if health.tcp is not None:
-        checks.append(specs.TcpCheck(port=health.tcp.port_index))
-    if health.command is not None:
-        checks.append(specs.CommandCheck(command=health.command))
-    if len(checks) != 1:
-        raise InvalidSpec(field="healthCheck", why="exactly one of http, tcp and command is required")
     return specs.Health(
-        check=checks[0],
+        check=_check_to_domain(health),
+        also=tuple(_check_to_domain(each) for each in health.also),
         interval=health.interval_seconds,
         timeout=health.timeout_seconds,
         start_period=health.start_period_seconds,
     )
+
+
+def _check_to_domain(check: HealthCheckDocument | HealthProbeDocument) -> specs.Check:
+    checks: list[specs.Check] = []
+    if check.http is not None:
+        checks.append(specs.HttpCheck(path=check.http.path, port=check.http.port_index))
+    if check.tcp is not None:
+        checks.append(specs.TcpCheck(port=check.tcp.port_index))
+    if check.command is not None:
+        checks.append(specs.CommandCheck(command=check.command))
+    if len(checks) != 1:
+        raise InvalidSpec(field="healthCheck", why="exactly one of http, tcp and command is required")
+    return checks[0]
 
 
 def from_domain(spec: specs.ServiceSpec) -> SpecDocument:
@@ -194,16 +226,27 @@ def lean(part: Part) -> Part:
 
 
 def _health_from_domain(health: specs.Health) -> HealthCheckDocument:
-    check = health.check
+    first = _check_from_domain(health.check)
     return lean(
         HealthCheckDocument(
+            http=first.http,
+            tcp=first.tcp,
+            command=first.command,
+            also=tuple(_check_from_domain(each) for each in health.also),
+            interval_seconds=health.interval,
+            timeout_seconds=health.timeout,
+            start_period_seconds=health.start_period,
+        )
+    )
+
+
+def _check_from_domain(check: specs.Check) -> HealthProbeDocument:
+    return lean(
+        HealthProbeDocument(
             http=lean(HttpCheckDocument(path=check.path, port_index=check.port))
             if isinstance(check, specs.HttpCheck)
             else None,
             tcp=lean(TcpCheckDocument(port_index=check.port)) if isinstance(check, specs.TcpCheck) else None,
             command=check.command if isinstance(check, specs.CommandCheck) else None,
-            interval_seconds=health.interval,
-            timeout_seconds=health.timeout,
-            start_period_seconds=health.start_period,
         )
     )

@@ -4,7 +4,7 @@ import strawberry
 
 from domain import spec as specs
 from domain.errors import InvalidSpec
-from domain.spec import MAX_FACTOR, MAX_SECONDS, MAX_VARIABLES
+from domain.spec import MAX_CHECKS, MAX_FACTOR, MAX_SECONDS, MAX_VARIABLES
 from gql.contract import enum
 from gql.types.variable import EnvironmentVariable, EnvironmentVariableInput, variables_from_domain, variables_to_domain
 
@@ -25,6 +25,7 @@ _PATH = "The path to request."
 _HTTP = "Check with an HTTP request."
 _TCP = "Check with a TCP connection."
 _COMMAND = "Check with a shell command: healthy when it exits with 0."
+_ALSO = f"Further checks: the service is healthy when all have succeeded; at most {MAX_CHECKS - 1}."
 _INTERVAL = "Time between two checks."
 _TIMEOUT = "Maximum duration of a check."
 _START_PERIOD = f"Time after which a service that is not healthy has failed; at most {MAX_SECONDS}."
@@ -68,8 +69,16 @@ class TcpCheck:
     port_index: int = strawberry.field(description=_PORT_INDEX)
 
 
-@strawberry.type(description="How a started service is checked for health: one of http, tcp and command.")
+@strawberry.type(description="A further check: one of http, tcp and command.")
+class HealthProbe:
+    http: HttpCheck | None = strawberry.field(default=None, description=_HTTP)
+    tcp: TcpCheck | None = strawberry.field(default=None, description=_TCP)
+    command: str | None = strawberry.field(default=None, description=_COMMAND)
+
+
+@strawberry.type(description="How a started service is checked for health: one of http, tcp and command, and `also`.")
 class HealthCheck:
+    also: list[HealthProbe] = strawberry.field(description=_ALSO)
     interval_seconds: float = strawberry.field(description=_INTERVAL)
     timeout_seconds: float = strawberry.field(description=_TIMEOUT)
     start_period_seconds: float = strawberry.field(description=_START_PERIOD)
@@ -118,11 +127,21 @@ class TcpCheckInput:
     port_index: int = strawberry.field(default=0, description=_PORT_INDEX)
 
 
-@strawberry.input(description="How a started service is checked for health: exactly one of http, tcp and command.")
+@strawberry.input(description="A further check: exactly one of http, tcp and command.")
+class HealthProbeInput:
+    http: HttpCheckInput | None = strawberry.field(default=None, description=_HTTP)
+    tcp: TcpCheckInput | None = strawberry.field(default=None, description=_TCP)
+    command: str | None = strawberry.field(default=None, description=_COMMAND)
+
+
+@strawberry.input(
+    description="How a started service is checked for health: exactly one of http, tcp and command, and `also`."
+)
 class HealthCheckInput:
     http: HttpCheckInput | None = strawberry.field(default=None, description=_HTTP)
     tcp: TcpCheckInput | None = strawberry.field(default=None, description=_TCP)
     command: str | None = strawberry.field(default=None, description=_COMMAND)
+    also: list[HealthProbeInput] = strawberry.field(default_factory=list, description=_ALSO)
     interval_seconds: float = strawberry.field(default=DEFAULT_HEALTH.interval, description=_INTERVAL)
     timeout_seconds: float = strawberry.field(default=DEFAULT_HEALTH.timeout, description=_TIMEOUT)
     start_period_seconds: float = strawberry.field(default=DEFAULT_HEALTH.start_period, description=_START_PERIOD)
@@ -191,6 +210,16 @@ def _backoff_to_domain(given: BackoffInput | None) -> specs.Backoff:
 def _health_to_domain(given: HealthCheckInput | None) -> specs.Health | None:
     if given is None:
         return None
+    return specs.Health(
+        check=_check_to_domain(given),
+        also=tuple(_check_to_domain(each) for each in given.also),
+        interval=given.interval_seconds,
+        timeout=given.timeout_seconds,
+        start_period=given.start_period_seconds,
+    )
+
+
+def _check_to_domain(given: HealthCheckInput | HealthProbeInput) -> specs.Check:
     checks: list[specs.Check] = []
     if given.http is not None:
         checks.append(specs.HttpCheck(path=given.http.path, port=given.http.port_index))
@@ -200,12 +229,7 @@ def _health_to_domain(given: HealthCheckInput | None) -> specs.Health | None:
         checks.append(specs.CommandCheck(command=given.command))
     if len(checks) != 1:
         raise InvalidSpec(field="healthCheck", why="exactly one of http, tcp and command is required")
-    return specs.Health(
-        check=checks[0],
-        interval=given.interval_seconds,
-        timeout=given.timeout_seconds,
-        start_period=given.start_period_seconds,
-    )
+    return checks[0]
 
 
 def from_domain(spec: specs.ServiceSpec) -> ServiceSpec:
@@ -237,12 +261,21 @@ def _backoff_from_domain(backoff: specs.Backoff) -> Backoff:
 
 
 def _health_from_domain(health: specs.Health) -> HealthCheck:
-    check = health.check
+    first = _check_from_domain(health.check)
     return HealthCheck(
-        http=HttpCheck(path=check.path, port_index=check.port) if isinstance(check, specs.HttpCheck) else None,
-        tcp=TcpCheck(port_index=check.port) if isinstance(check, specs.TcpCheck) else None,
-        command=check.command if isinstance(check, specs.CommandCheck) else None,
+        http=first.http,
+        tcp=first.tcp,
+        command=first.command,
+        also=[_check_from_domain(each) for each in health.also],
         interval_seconds=health.interval,
         timeout_seconds=health.timeout,
         start_period_seconds=health.start_period,
+    )
+
+
+def _check_from_domain(check: specs.Check) -> HealthProbe:
+    return HealthProbe(
+        http=HttpCheck(path=check.path, port_index=check.port) if isinstance(check, specs.HttpCheck) else None,
+        tcp=TcpCheck(port_index=check.port) if isinstance(check, specs.TcpCheck) else None,
+        command=check.command if isinstance(check, specs.CommandCheck) else None,
     )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import assert_never
 
-from domain.spec import NAMES, Backoff, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
+from domain.spec import NAMES, Backoff, Check, CommandCheck, Health, HttpCheck, ServiceSpec, TcpCheck, Variable
 
 MAX_VALUE = 60
 """Maximum length of a value in the words, in characters."""
@@ -56,7 +56,7 @@ def _value(value: object) -> str:
             return ", ".join(_value(each) for each in value)
         case Health():
             times = f"interval {value.interval:g} s, timeout {value.timeout:g} s, start period {value.start_period:g} s"
-            return f"{_check(value)}, {times}"
+            return f"{' and '.join(map(_check, value.checks))}, {times}"
         case Backoff():
             shortened = f", jitter {value.jitter:g}" if value.jitter else ""
             return f"{value.initial:g} s, times {value.factor:g}, at most {value.max:g} s{shortened}"
@@ -68,8 +68,8 @@ def _value(value: object) -> str:
             return str(value)
 
 
-def _check(health: Health) -> str:
-    match health.check:
+def _check(check: Check) -> str:
+    match check:
         case HttpCheck(path=path, port=port):
             return f"http {_text(path)} on port {port}"
         case TcpCheck(port=port):
@@ -77,7 +77,7 @@ def _check(health: Health) -> str:
         case CommandCheck(command=command):
             return f"command {_text(command)}"
         case _:
-            assert_never(health.check)
+            assert_never(check)
 
 
 def _text(text: str) -> str:

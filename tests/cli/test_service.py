@@ -16,6 +16,7 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
         *("service", "add", "-n", "Backend", "-t", "Application", "--directory", "backend"),
         *("--build", "make deps", "--build", "make", "--run", "./backend", "--port", "0", "--port", "8443"),
         *("--env", "A=1", "--env", "B=x=y", "--health-http", "/healthz", "--health-port", "1"),
+        *("--health-tcp", "--health-command", "test -e up"),
         *("--health-interval", "0.5", "--health-timeout", "2", "--health-start-period", "9"),
         *("--build-timeout", "60", "--deploy-timeout", "30.5", "--stop-grace", "60", "--retries", "2"),
         *("--backoff-initial", "0.5", "--backoff-factor", "3", "--backoff-max", "9", "--backoff-jitter", "0.1"),
@@ -35,6 +36,10 @@ def test_a_service_is_specified_by_options(staging: Shell, tmp_path: Path) -> No
             "http": {"path": "/healthz", "portIndex": 1},
             "tcp": None,
             "command": None,
+            "also": [
+                {"http": None, "tcp": {"portIndex": 1}, "command": None},
+                {"http": None, "tcp": None, "command": "test -e up"},
+            ],
             "intervalSeconds": 0.5,
             "timeoutSeconds": 2.0,
             "startPeriodSeconds": 9.0,
@@ -162,9 +167,11 @@ def test_a_file_that_cannot_be_meant_is_a_misuse(
 
 
 def test_what_is_shown_can_be_given_back(staging: Shell, tmp_path: Path) -> None:
-    staging.done("service", "add", "-n", "A", "-t", "job", "--run", "true", "--env", "K=V", "--health-command", "true")
+    staging.done(
+        "service", "add", "-n", "A", "-t", "database", "--run", "a", "--env", "K=V", "--health-command", "true"
+    )
     (tmp_path / "a.json").write_text(staging.done("service", "show", "-n", "A").out)
-    staging.done("service", "add", "-n", "B", "-t", "job", "-f", "a.json")
+    staging.done("service", "add", "-n", "B", "-t", "database", "-f", "a.json")
     assert spec(staging, "A") == spec(staging, "B")
 
 
@@ -194,12 +201,23 @@ def test_a_file_replaces_the_whole_specification(staging: Shell, tmp_path: Path)
     assert (spec(staging, "Backend")["runCommand"], spec(staging, "Backend")["env"]) == ("b", [])
 
 
+def test_a_job_has_no_health_check(staging: Shell) -> None:
+    refused = staging("service", "add", "-n", "Seed", "-t", "job", "--run", "true", "--health-command", "true")
+    assert (refused.code, refused.err) == (
+        1,
+        (
+            "Error: Invalid service specification: healthCheck: a JOB runs to its end, so nothing checks its health;"
+            " its exit code counts.\n"
+        ),
+    )
+
+
 @pytest.mark.parametrize(
     "options",
     [
         ("--env", "A"),
         ("--env", "=x"),
-        ("--health-tcp", "--health-http", "/"),
+        ("--no-health", "--health-http", "/"),
         ("--health-interval", "1"),
         ("--health-command", "true", "--health-port", "0"),
     ],

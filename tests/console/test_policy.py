@@ -13,7 +13,7 @@ query ($environment: ID!, $service: ID!) {
     name
     spec {
       runCommand buildCommands workingDirectory ports env { name value }
-      healthCheck { command intervalSeconds timeoutSeconds startPeriodSeconds }
+      healthCheck { command also { tcp { portIndex } command } intervalSeconds timeoutSeconds startPeriodSeconds }
       buildTimeoutSeconds deployTimeoutSeconds stopGraceSeconds stopFirst
       retries backoff { initialSeconds factor maxSeconds jitter } allowFailure once
     }
@@ -22,7 +22,7 @@ query ($environment: ID!, $service: ID!) {
 """
 ADD = """
 mutation ($environment: ID!, $spec: ServiceSpecInput!) {
-  addService(environment: $environment, name: "Search", type: JOB, spec: $spec) { __typename }
+  addService(environment: $environment, name: "Search", type: APPLICATION, spec: $spec) { __typename }
 }
 """
 POLICIES = """
@@ -41,6 +41,7 @@ WHOLE = {
     "env": [{"name": "MODE", "value": "two\nlines"}, {"name": "EMPTY", "value": ""}],
     "healthCheck": {
         "command": "true\ntrue",
+        "also": [{"tcp": {"portIndex": 1}, "command": None}, {"tcp": None, "command": "true"}],
         "intervalSeconds": 2.5,
         "timeoutSeconds": 4.0,
         "startPeriodSeconds": 30.0,
@@ -52,7 +53,7 @@ WHOLE = {
     "retries": 3,
     "backoff": {"initialSeconds": 0.5, "factor": 1.5, "maxSeconds": 9.0, "jitter": 0.25},
     "allowFailure": True,
-    "once": True,
+    "once": False,
 }
 
 

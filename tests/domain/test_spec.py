@@ -36,6 +36,9 @@ GOOD = {
     "a check of the last port": ServiceSpec(ports=(80, 81), health=http("/up?deep=1&p=%20", 1)),
     "a check of a connection": ServiceSpec(ports=(80,), health=Health(check=TcpCheck())),
     "a check that needs no port": ServiceSpec(health=Health(check=CommandCheck(command="pg_isready"))),
+    "as many checks as may be": ServiceSpec(
+        ports=(80,), health=Health(check=TcpCheck(), also=(CommandCheck(command="true"),) * 8 + (HttpCheck(),))
+    ),
     "as many retries as may be": ServiceSpec(retries=10),
     "the shortest times": ServiceSpec(build_timeout=0.01, deploy_timeout=0.01),
     "the longest times": ServiceSpec(build_timeout=86_400, deploy_timeout=86_400),
@@ -147,6 +150,26 @@ BAD = {
         "healthCheck",
         "the check uses port -1 (counted from 0), but the service has 1",
     ),
+    "too many checks": (
+        ServiceSpec(ports=(80,), health=Health(check=TcpCheck(), also=(TcpCheck(),) * 10)),
+        "healthCheck",
+        "11 checks; at most 10 are allowed",
+    ),
+    "a further check without a command": (
+        ServiceSpec(ports=(80,), health=Health(check=TcpCheck(), also=(CommandCheck(command=" "),))),
+        "healthCheck",
+        "it is empty",
+    ),
+    "a further check of no path": (
+        ServiceSpec(ports=(80,), health=Health(check=TcpCheck(), also=(HttpCheck(path="up"),))),
+        "healthCheck",
+        PATH,
+    ),
+    "a further check of a port that is not there": (
+        ServiceSpec(ports=(80,), health=Health(check=TcpCheck(), also=(TcpCheck(port=1),))),
+        "healthCheck",
+        "the check uses port 1 (counted from 0), but the service has 1",
+    ),
     "a check of a service without ports": (
         ServiceSpec(health=Health(check=TcpCheck())),
         "healthCheck",
@@ -157,13 +180,13 @@ BAD = {
 
 @pytest.mark.parametrize("spec", GOOD.values(), ids=GOOD.keys())
 def test_what_can_be_meant_is_taken_as_it_is(spec: ServiceSpec) -> None:
-    assert checked(spec, ServiceType.JOB) is spec
+    assert checked(spec, ServiceType.APPLICATION) is spec
 
 
 @pytest.mark.parametrize(("spec", "field", "why"), BAD.values(), ids=BAD.keys())
 def test_what_cannot_be_meant_is_refused_with_the_field_and_the_limit(spec: ServiceSpec, field: str, why: str) -> None:
     with pytest.raises(InvalidSpec) as caught:
-        checked(spec, ServiceType.JOB)
+        checked(spec, ServiceType.APPLICATION)
     assert caught.value == InvalidSpec(field=field, why=why)
 
 
@@ -191,6 +214,26 @@ def test_only_a_job_runs_once(type: ServiceType) -> None:
     assert caught.value == InvalidSpec(field="once", why=f"only a JOB runs once, and the service is of type {type}")
 
 
+@pytest.mark.parametrize(
+    ("spec", "field", "why"),
+    [
+        (
+            ServiceSpec(health=Health(check=CommandCheck(command="true"))),
+            "healthCheck",
+            "a JOB runs to its end, so nothing checks its health; its exit code counts",
+        ),
+        (ServiceSpec(stop_first=True), "stopFirst", "a JOB runs to its end, so there is no old instance to stop"),
+    ],
+)
+def test_a_job_has_no_field_of_a_service_that_stays_up(spec: ServiceSpec, field: str, why: str) -> None:
+    for type in ServiceType:
+        if type is not ServiceType.JOB:
+            assert checked(spec, type) is spec
+    with pytest.raises(InvalidSpec) as caught:
+        checked(spec, ServiceType.JOB)
+    assert caught.value == InvalidSpec(field=field, why=why)
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 0.009, 86_400.1, math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize(
     ("field", "name"),
@@ -212,7 +255,7 @@ def test_every_time_has_its_limits(field: str, name: str, seconds: float) -> Non
         case _:
             spec = replace(spec, **{field: seconds})
     with pytest.raises(InvalidSpec) as caught:
-        checked(spec, ServiceType.JOB)
+        checked(spec, ServiceType.APPLICATION)
     assert caught.value == InvalidSpec(field=name, why=f"{seconds:g} is not between 0.01 and 86,400 seconds")
 
 

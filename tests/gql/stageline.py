@@ -278,7 +278,10 @@ def document(operation: str, field: str, *arguments: str) -> str:
 
 
 def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
-    """Every field below *field*; of a link to a live object, or to a type that is *above* it, only id and name."""
+    """Every field below *field*; of a link to a live object, or to a type that is *above* it, only id and name.
+
+    In each of many kinds, as of changes, the further checks of a service are left out: an operation has its limit.
+    """
     type_ = get_named_type(field.type)
     if isinstance(type_, GraphQLInterfaceType) and type_.name == "Event":
         return _fields(type_, above)  # the fields that all kinds of events have
@@ -288,7 +291,11 @@ def selection(field: GraphQLField, above: frozenset[str] = frozenset()) -> str:
         return "{ id name }"
     if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
         kinds = schema._schema.get_possible_types(type_)
-        return "{ __typename " + " ".join(f"... on {kind.name} {_fields(kind, above)}" for kind in kinds) + " }"
+        return (
+            "{ __typename "
+            + " ".join(f"... on {kind.name} {_fields(kind, above | {type_.name})}" for kind in kinds)
+            + " }"
+        )
     return _fields(type_, above) if isinstance(type_, GraphQLObjectType) else ""
 
 
@@ -306,6 +313,7 @@ def _is_edge(field: GraphQLField) -> bool:
 def _fields(type_: GraphQLObjectType | GraphQLInterfaceType, above: frozenset[str]) -> str:
     if type_.name in above:
         return "{ id }"
-    asked = {name: field for name, field in type_.fields.items() if name not in ASKED_ALONE and not _leads_on(field)}
+    left_out = ASKED_ALONE | {"also"} if "Change" in above else ASKED_ALONE
+    asked = {name: field for name, field in type_.fields.items() if name not in left_out and not _leads_on(field)}
     below = above | {type_.name}
     return "{ " + " ".join(f"{name} {selection(field, below)}" for name, field in asked.items()) + " }"

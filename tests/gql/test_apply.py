@@ -59,9 +59,7 @@ def full(environment: Environment) -> Environment:
         type="DATABASE",
         spec={"image": "postgres:17", "ports": [5432], "healthCheck": {"tcp": {}}},
     )
-    environment.do(
-        "addService", name="true", type="JOB", spec={"runCommand": "true", "healthCheck": {"command": "test -e x"}}
-    )
+    environment.do("addService", name="true", type="JOB", spec={"runCommand": "true", "retries": 1})
     environment.do("skipService", service="db")
     environment.do("editStage", stage=JOB, name="third: stage", description="- a: b", policy={"concurrency": 2})
     return environment

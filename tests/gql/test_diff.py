@@ -137,7 +137,7 @@ def test_a_moment_that_never_was_is_refused(environment: Environment) -> None:
 
 
 def test_the_values_of_a_changed_field_have_the_names_of_the_api(environment: Environment) -> None:
-    environment.add("api")
+    environment.add("api", "APPLICATION")
     before = environment.version
     check = {"tcp": {"portIndex": 0}, "startPeriodSeconds": 5.0}
     environment.do("editService", service="api", spec={"runCommand": "true", "ports": [80], "healthCheck": check})

@@ -33,7 +33,15 @@ specs = st.builds(
         unique_by=lambda variable: variable.name,
     ).map(tuple),
     ports=st.lists(st.integers(1, 65535), min_size=1, max_size=3, unique=True).map(tuple),
-    health=st.none() | st.builds(Health, check=checks, interval=numbers, timeout=numbers, start_period=numbers),
+    health=st.none()
+    | st.builds(
+        Health,
+        check=checks,
+        also=st.lists(checks, max_size=2).map(tuple),
+        interval=numbers,
+        timeout=numbers,
+        start_period=numbers,
+    ),
     build_timeout=numbers,
     stop_grace=numbers,
     stop_first=st.booleans(),
@@ -42,17 +50,23 @@ specs = st.builds(
     allow_failure=st.booleans(),
     once=st.booleans(),
 )
+services = st.tuples(st.sampled_from(ServiceType), specs).map(lambda given: (given[0], _meant(*given)))
 
 
-@given(histories(most=15).map(folded), st.lists(specs, max_size=3), st.sampled_from(DocumentFormat), st.booleans())
+def _meant(kind: ServiceType, spec: ServiceSpec) -> ServiceSpec:
+    """Return *spec* without the fields that a service of that *kind* can't have."""
+    return replace(spec, health=None, stop_first=False) if kind is ServiceType.JOB else replace(spec, once=False)
+
+
+@given(histories(most=15).map(folded), st.lists(services, max_size=3), st.sampled_from(DocumentFormat), st.booleans())
 @settings(max_examples=examples(60), deadline=None)
 def test_applying_what_was_exported_changes_nothing(
-    pipeline: Pipeline, own: list[ServiceSpec], format_: DocumentFormat, has_ids: bool
+    pipeline: Pipeline, own: list[tuple[ServiceType, ServiceSpec]], format_: DocumentFormat, has_ids: bool
 ) -> None:
     first, *others = pipeline.stages
     services = [
-        Service(id=ServiceId(ids.new()), name=f"extra {number}", type=ServiceType.JOB, spec=spec)
-        for number, spec in enumerate(own)
+        Service(id=ServiceId(ids.new()), name=f"extra {number}", type=kind, spec=spec)
+        for number, (kind, spec) in enumerate(own)
     ]
     pipeline = replace(pipeline, stages=(replace(first, services=(*first.services, *services)), *others))
     text = formats.write(documents.from_domain(pipeline, has_ids=has_ids), format_)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from msgspec import Struct
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 from strawberry.utils.str_converters import to_camel_case
 
 from domain.pipeline.environment import EnvironmentPolicy
@@ -20,8 +20,9 @@ from gql.types import variable as variables
 from store import ids
 
 POLICY = StagePolicy(concurrency=7, on_failure=OnFailure.CONTINUE, always=True)
+ALSO = (CommandCheck(command="test -e up"), TcpCheck(port=1), HttpCheck(port=1))
 BACKOFF = Backoff(initial=2.5, factor=3.0, max=9.0, jitter=0.5)
-HEALTH = Health(check=HttpCheck(path="/up", port=1), interval=2.0, timeout=3.0, start_period=4.0)
+HEALTH = Health(check=HttpCheck(path="/up", port=1), also=ALSO, interval=2.0, timeout=3.0, start_period=4.0)
 SPEC = ServiceSpec(
     image="image",
     context="context",
@@ -124,7 +125,7 @@ def _input(spec: ServiceSpec) -> specs.ServiceSpecInput:
 def test_a_specification_survives_the_way_through_each_face(check: HttpCheck | TcpCheck | CommandCheck) -> None:
     spec = ServiceSpec(
         **{field.name: getattr(SPEC, field.name) for field in fields(SPEC) if field.name != "health"},
-        health=Health(check=check, interval=2.0, timeout=3.0, start_period=4.0),
+        health=replace(HEALTH, check=check),
     )
     assert specs.to_domain(_input(spec)) == spec
     assert spec_documents.to_domain(spec_documents.from_domain(spec)) == spec

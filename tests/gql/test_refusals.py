@@ -110,7 +110,7 @@ CASES: list[tuple[str, Wrong, str]] = [
     ),
     (
         "INVALID_SPEC",
-        _in("addService", name="api", type="JOB", spec={"healthCheck": {"tcp": {}, "command": "true"}}),
+        _in("addService", name="api", type="APPLICATION", spec={"healthCheck": {"tcp": {}, "command": "true"}}),
         "Invalid service specification: healthCheck: exactly one of http, tcp and command is required.",
     ),
     (

@@ -25,6 +25,10 @@ WHOLE: Data = {
         "timeoutSeconds": 2.0,
         "startPeriodSeconds": 20.0,
         "http": {"path": "/health", "portIndex": 1},
+        "also": [
+            {"http": None, "tcp": {"portIndex": 0}, "command": None},
+            {"http": None, "tcp": None, "command": "./check"},
+        ],
         "tcp": None,
         "command": None,
     },

@@ -41,6 +41,10 @@ BEFORE = ServiceSpec(run="./api", build=("make",), ports=(80,), env=env(LEVEL="i
             "healthCheck: – → tcp on port 0, interval 1 s, timeout 5 s, start period 1 s",
         ),
         (
+            replace(BEFORE, health=Health(check=TcpCheck(port=0), also=(CommandCheck(command="true"),))),
+            "healthCheck: – → tcp on port 0 and command true, interval 1 s, timeout 5 s, …",
+        ),
+        (
             replace(BEFORE, health=Health(check=CommandCheck(command="true"), timeout=1.0)),
             "healthCheck: – → command true, interval 1 s, timeout 1 s, start period 60 s",
         ),

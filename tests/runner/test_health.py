@@ -12,7 +12,7 @@ import pytest
 
 from domain.spec import Check, CommandCheck, Health, HttpCheck, TcpCheck
 from runner.targets.contract import StepFailed
-from runner.targets.process.health import Instance, wait_until_healthy
+from runner.targets.process.health import Instance, find_problem, wait_until_healthy
 from tests.runner.target import until
 
 
@@ -98,6 +98,19 @@ async def test_a_step_of_the_wall_clock_changes_nothing(
         assert not checking.done()
         (tmp_path / "up").touch()
         await checking
+
+
+async def test_a_service_is_healthy_when_all_its_checks_have_succeeded(nobody: int, tmp_path: Path) -> None:
+    async with listening(saying("HTTP/1.1 200 OK\r\n\r\n")) as port:
+        health = Health(check=HttpCheck(), also=(TcpCheck(), CommandCheck(command="test -e up")), interval=0.01)
+        place = Instance(ports=[port], directory=tmp_path, variables={"PATH": os.environ["PATH"]})
+        late = wait_until_healthy(health, place, since=time.monotonic(), within=0.05)
+        assert "the check (test -e up) ended with exit code 1" in await reason(late)
+        assert "exit code 1" in str(await find_problem(health, place))
+        waiting = asyncio.create_task(wait_until_healthy(health, place, since=time.monotonic(), within=20))
+        (tmp_path / "up").touch()
+        await waiting
+        assert await find_problem(health, place) is None
 
 
 async def test_http_asks_for_its_path_on_its_port(nobody: int) -> None:

@@ -70,7 +70,11 @@ export const SERVICE = graphql(`
         runCommand
         env { name value }
         ports
-        healthCheck { intervalSeconds timeoutSeconds startPeriodSeconds http { path portIndex } tcp { portIndex } command }
+        healthCheck {
+          intervalSeconds timeoutSeconds startPeriodSeconds
+          http { path portIndex } tcp { portIndex } command
+          also { http { path portIndex } tcp { portIndex } command }
+        }
         buildTimeoutSeconds
         deployTimeoutSeconds
         stopGraceSeconds

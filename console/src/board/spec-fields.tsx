@@ -124,12 +124,41 @@ export function CheckFields({ check, spec }: { check: Check; spec: Spec | null }
           )}
         </div>
       )}
+      <FurtherChecks spec={spec} />
       <div className="pair">
         <Seconds name="interval" label="Checked each" value={health?.intervalSeconds ?? 1} />
         <Seconds name="timeout" label="Longest check" value={health?.timeoutSeconds ?? 5} />
       </div>
       <Seconds name="start-period" label="Time to become healthy" value={health?.startPeriodSeconds ?? 60} />
     </>
+  );
+}
+
+function FurtherChecks({ spec }: { spec: Spec | null }) {
+  const also = spec?.healthCheck?.also ?? [];
+  const [keys, add, remove] = useKeys(also.length);
+  return (
+    <fieldset>
+      <legend>Further checks</legend>
+      {keys.map((key, at) => {
+        const { http, tcp, command } = also[key] ?? {};
+        return (
+          <div className="entry" key={key}>
+            <select name="also" aria-label={`Kind of check ${at + 2}`} defaultValue={http ? "http" : tcp ? "tcp" : "command"}>
+              <option value="http">address</option>
+              <option value="tcp">port</option>
+              <option value="command">command</option>
+            </select>
+            <textarea name="also-target" rows={1} aria-label={`Path or command of check ${at + 2}`} defaultValue={http?.path ?? command ?? ""} />
+            <input name="also-port" type="number" min={0} aria-label={`Port of check ${at + 2}, by its place from 0`} defaultValue={http?.portIndex ?? tcp?.portIndex ?? 0} />
+            <RemoveButton what={`check ${at + 2}`} remove={() => remove(key)} />
+          </div>
+        );
+      })}
+      <button type="button" onClick={add}>
+        Add a check
+      </button>
+    </fieldset>
   );
 }
 

@@ -35,6 +35,12 @@ export function read(form: FormData, source: Source, check: Check): SpecInput {
     tcp: { tcp: { portIndex } },
     command: { command: text("health-command") },
   };
+  const places = texts("also-port");
+  const further = texts("also").map((kind, at) => {
+    const target = texts("also-target")[at]!.trim();
+    if (kind === "command") return { command: target };
+    return kind === "http" ? { http: { path: target || "/", portIndex: Number(places[at]) } } : { tcp: { portIndex: Number(places[at]) } };
+  });
   const times = {
     intervalSeconds: number("interval"),
     timeoutSeconds: number("timeout"),
@@ -44,7 +50,7 @@ export function read(form: FormData, source: Source, check: Check): SpecInput {
     ...sources[source],
     ports: text("ports").split(/[\s,]+/).filter(Boolean).map(Number),
     env: texts("variable").flatMap((name, at) => (name.trim() ? [{ name: name.trim(), value: values[at]! }] : [])),
-    healthCheck: check === "none" ? null : { ...checks[check], ...times },
+    healthCheck: check === "none" ? null : { ...checks[check], also: further, ...times },
     buildTimeoutSeconds: number("build-timeout"),
     deployTimeoutSeconds: number("deploy-timeout"),
     stopGraceSeconds: number("stop-grace"),

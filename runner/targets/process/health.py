@@ -42,17 +42,26 @@ class Unhealthy(Exception):
 
 
 async def wait_until_healthy(health: Health, instance: Instance, *, since: float, within: float) -> None:
-    """Wait for the first success; raise `StepFailed` if there is none *within* so many seconds after *since*.
+    """Wait for the first success of each check; raise `StepFailed` if one has none in time.
 
-    *since* is the start of the service, in seconds of the monotonic clock. There is at least one try, and a last one
-    when the time is up. A try that began in time may end later.
+    The time is *within* seconds after *since*, the start of the service on the monotonic clock. A check has at least
+    one try, and a last one when the time is up. A try that began in time may end later.
     """
+    try:
+        async with asyncio.TaskGroup() as waits:
+            for check in health.checks:
+                waits.create_task(_wait_for(check, health, instance, since + within, within))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+async def _wait_for(check: Check, health: Health, instance: Instance, until: float, within: float) -> None:
     pause = min(FIRST_PAUSE, health.interval)
     while True:
-        reason = await find_problem(health, instance)
+        reason = await _find_problem(check, health.timeout, instance)
         if reason is None:
             return
-        left = since + within - time.monotonic()
+        left = until - time.monotonic()
         if left <= 0:
             raise StepFailed(f"not healthy within {within:g} s: {reason}")
         await asyncio.sleep(min(pause, left))
@@ -60,12 +69,17 @@ async def wait_until_healthy(health: Health, instance: Instance, *, since: float
 
 
 async def find_problem(health: Health, instance: Instance) -> str | None:
-    """Try the check once; return the reason if it fails, else None."""
+    """Try each check once, all at the same time; return the reason of the first that fails, else None."""
+    tries = (_find_problem(check, health.timeout, instance) for check in health.checks)
+    return next((problem for problem in await asyncio.gather(*tries) if problem is not None), None)
+
+
+async def _find_problem(check: Check, timeout: float, instance: Instance) -> str | None:
     try:
-        async with asyncio.timeout(health.timeout):
-            await _try(health.check, instance)
+        async with asyncio.timeout(timeout):
+            await _try(check, instance)
     except TimeoutError:
-        return f"no response to the check within {health.timeout:g} s"
+        return f"no response to the check within {timeout:g} s"
     except Unhealthy as unhealthy:
         return str(unhealthy)
     return None
