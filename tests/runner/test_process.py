@@ -482,6 +482,32 @@ async def test_a_service_whose_folder_was_deleted_is_stopped(executor: ProcessEx
     assert (tmp_path / "end").read_text() == "in order\n"
 
 
+@pytest.mark.parametrize("is_swept", [True, False])
+async def test_the_processes_of_a_service_are_found_by_their_mark_when_its_folder_is_gone(
+    executor: ProcessExecutor, tmp_path: Path, is_swept: bool
+) -> None:
+    (tmp_path / "daemon.py").write_text(DAEMON)
+    daemon = f"{sys.executable} -IS {tmp_path / 'daemon.py'} pid"
+    request = deploy(f"{daemon}; echo $$ > shell; exec sleep 60", directory=str(tmp_path), health=BEGUN)
+    await executor.deploy(request, Printed())
+    shutil.rmtree(attempt_of(request, tmp_path).folder.parent)
+    await executor.sweep([SERVICE])
+    assert is_alive(tmp_path / "pid")
+    await (executor.sweep([]) if is_swept else executor.stop(ENVIRONMENT, SERVICE))
+    assert not is_alive(tmp_path / "pid")
+
+
+async def test_a_daemon_that_a_health_check_leaves_is_stopped_with_the_service(
+    executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    (tmp_path / "daemon.py").write_text(DAEMON)
+    check = Health(check=CommandCheck(command=f"{sys.executable} -IS {tmp_path / 'daemon.py'} pid"))
+    await executor.deploy(deploy("exec sleep 60", directory=str(tmp_path), health=check), Printed())
+    assert is_alive(tmp_path / "pid")
+    await executor.stop(ENVIRONMENT, SERVICE)
+    assert not is_alive(tmp_path / "pid")
+
+
 async def test_a_log_that_was_deleted_during_a_job_does_no_harm(executor: ProcessExecutor, tmp_path: Path) -> None:
     request = job("echo one; until test -e go; do sleep 0.01; done; echo two", directory=str(tmp_path))
     running = asyncio.create_task(executor.deploy(request, printed := Printed()))

@@ -13,8 +13,9 @@ from domain.deployment.step import Phase
 from domain.spec import Health, ServiceType, TcpCheck
 from runner.targets.contract import StepFailed, StepRequest
 from runner.targets.process.account import Account
-from runner.targets.process.attempt import AttemptRecord
+from runner.targets.process.attempt import AttemptRecord, ProcessAttempt
 from runner.targets.process.health import Instance, find_problem, wait_until_healthy
+from runner.targets.process.table import STAMP
 
 STEADY_TIME = 1.0
 """Time after which a running service without a check and without a port counts as healthy, in seconds."""
@@ -32,30 +33,32 @@ OWN_VARIABLES = (
 """Variables of Stageline's own that a service must not inherit. All but the first lead to Stageline's database."""
 
 
-def wait_until_up(request: StepRequest, record: AttemptRecord, account: Account | None) -> Coroutine[Any, Any, None]:
+def wait_until_up(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> Coroutine[Any, Any, None]:
     """Return a coroutine that waits until the service is healthy; it raises `StepFailed` when the time is up."""
-    health = request.spec.health
+    health, record = request.spec.health, attempt.record
     if health is None and not record.ports:
         return sleep_until(record.began + STEADY_TIME)
     health = health or Health(check=TcpCheck())
     within = min(health.start_period, request.spec.deploy_timeout)
-    return wait_until_healthy(health, instance_of(request, record, account), since=record.began, within=within)
+    return wait_until_healthy(health, instance_of(request, attempt, account), since=record.began, within=within)
 
 
-async def is_up(request: StepRequest, record: AttemptRecord, account: Account | None) -> bool:
+async def is_up(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> bool:
     """Return whether the running service is healthy, after a single try."""
-    if request.spec.health is None and not record.ports:
+    if request.spec.health is None and not attempt.record.ports:
         return True
     try:
-        instance = instance_of(request, record, account)
+        instance = instance_of(request, attempt, account)
     except StepFailed:
         return False
     return await find_problem(request.spec.health or Health(check=TcpCheck()), instance) is None
 
 
-def instance_of(request: StepRequest, record: AttemptRecord, account: Account | None) -> Instance:
-    environment = variables(request, record.ports, account)
-    return Instance(ports=record.ports, directory=directory(request), variables=environment, account=account)
+def instance_of(request: StepRequest, attempt: ProcessAttempt, account: Account | None) -> Instance:
+    """Return the instance of *attempt* for its checks, whose commands have its stamp, so that they end with it."""
+    ports = attempt.record.ports
+    environment = {**variables(request, ports, account), STAMP: str(attempt.folder)}
+    return Instance(ports=ports, directory=directory(request), variables=environment, account=account)
 
 
 async def sleep_until(moment: float) -> None:

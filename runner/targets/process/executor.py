@@ -12,9 +12,9 @@ import asyncio
 import shutil
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from uuid import UUID
 
@@ -91,7 +91,7 @@ class ProcessExecutor:
         for instance in self._instances(request):
             start = starts.read(instance.folder / starts.OWN)
             if start is not None and start.request.deployment == request.known and instance.is_running:
-                return await command.is_up(start.request, instance.record, self._account)
+                return await command.is_up(start.request, instance, self._account)
         return False
 
     async def outputs(self, request: StepRequest) -> tuple[Output, ...]:
@@ -111,7 +111,7 @@ class ProcessExecutor:
         number = old.request.number
         try:
             again = await self._again(request, old)
-            healthy = command.wait_until_up(old.request, again.record, self._account)
+            healthy = command.wait_until_up(old.request, again, self._account)
             await first([healthy, again.wait()])
             if not again.is_running:
                 raise StepFailed(f"the process {command.outcome(again.record)} before it was healthy")
@@ -135,6 +135,9 @@ class ProcessExecutor:
         await self._remove(self._service(environment, service))
 
     async def sweep(self, keep: Collection[UUID]) -> None:
+        for service in {each.folder.parent for each in await self._without_folder(self._root)}:
+            if UUID(service.name) not in keep:
+                await self._remove(service)
         for folder in _folders(self._root):
             for service in _folders(folder):
                 if UUID(service.name) not in keep:
@@ -200,7 +203,7 @@ class ProcessExecutor:
         async with self._watching(attempt, output) as tail:
             if attempt.record.is_settled and attempt.is_running:
                 return  # it was found healthy before a crash, after which the rest of its output is copied
-            await tail.follow(attempt.wait(), command.wait_until_up(request, attempt.record, self._account))
+            await tail.follow(attempt.wait(), command.wait_until_up(request, attempt, self._account))
             if not attempt.is_running:
                 record = attempt.record
                 raise StepFailed(f"{command.subject(request, record)} {command.outcome(record)} before it was healthy")
@@ -245,12 +248,19 @@ class ProcessExecutor:
 
     async def _remove(self, service: Path) -> None:
         """Stop the service, and delete its files and the empty folder of its environment."""
-        await self._end(_attempts(service))
+        await self._end(chain(_attempts(service), await self._without_folder(service)))
         for attempt in _attempts(service):
             OutputFile(attempt.folder, self._account).discard()
         await asyncio.to_thread(shutil.rmtree, service, ignore_errors=True)
         with suppress(OSError):  # the environment still has services, or never had any
             service.parent.rmdir()
+
+    async def _without_folder(self, below: Path) -> list[ProcessAttempt]:
+        """Return the attempts in the folder *below* that have processes, by their stamp, but whose folder is gone."""
+        stamps = {Path(row.stamp) for row in await tables.read() if row.stamp is not None}
+        depth = len(self._root.parts) + 3  # environment, service and attempt
+        found = (each for each in stamps if each.is_relative_to(below) and len(each.parts) == depth)
+        return [ProcessAttempt(each) for each in found if not each.is_dir()]
 
     def _service(self, environment: UUID, service: UUID) -> Path:
         return self._root / str(environment) / str(service)
@@ -265,7 +275,7 @@ class ProcessExecutor:
             if f".{Phase.DEPLOY.lower()}." in attempt.folder.name:
                 yield attempt
 
-    async def _end(self, attempts: Iterator[ProcessAttempt]) -> None:
+    async def _end(self, attempts: Iterable[ProcessAttempt]) -> None:
         await asyncio.gather(*(attempt.end() for attempt in attempts))
 
     async def _forget_earlier(self, request: StepRequest) -> None:
