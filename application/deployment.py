@@ -6,6 +6,8 @@ in the queue and admits the next one. Each function returns its subject's stream
 `Handler.transact`.
 """
 
+from datetime import datetime
+
 from application.handler import StreamState, Transaction, mismatch
 from domain import deployment as deployments
 from domain import pipeline as pipelines
@@ -127,8 +129,13 @@ async def _enqueue(
     return deployment
 
 
-async def take_up(transaction: Transaction, deployment: DeploymentId, worker: str) -> DeploymentId:
-    """Hand *deployment* to *worker*; raises `DeploymentNotFound`, `DeploymentOver` or `DeploymentNotAdmitted`."""
+async def take_up(
+    transaction: Transaction, deployment: DeploymentId, worker: str, at: datetime | None = None
+) -> DeploymentId:
+    """Hand *deployment* to *worker* at the time *at*.
+
+    Raises `DeploymentNotFound`, `DeploymentOver` or `DeploymentNotAdmitted`.
+    """
     loaded = await _load(transaction, deployment)
     if loaded.state.status.is_final:
         raise DeploymentOver(status=loaded.state.status.value.lower())
@@ -140,7 +147,7 @@ async def take_up(transaction: Transaction, deployment: DeploymentId, worker: st
     instances: tuple[Instance, ...] = ()
     if loaded.state.status is Status.QUEUED and last is not None:
         instances = converge.instances((await transaction.load(deployments.decider, last)).state, last)
-    await _do(transaction, deployment, TakeUpDeployment(worker=worker, instances=instances))
+    await _do(transaction, deployment, TakeUpDeployment(worker=worker, instances=instances, at=at))
     return deployment
 
 

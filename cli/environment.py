@@ -171,13 +171,25 @@ def edit(
             show_default=False,
         ),
     ] = None,
+    deployment_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--deployment-timeout",
+            metavar="S",
+            min=0,
+            help="Maximum duration of a deployment with all of its waits, in seconds; 0 for no limit.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Change an environment's name, target, concurrency or policy."""
     changes: dict[str, object] = {} if on_failure is None else {"on_failure": on_failure.name}
     if build_barrier is not None:
         changes["build_barrier"] = build_barrier
+    if deployment_timeout is not None:
+        changes["deployment_timeout_seconds"] = deployment_timeout or None
     if new_name is None and target is None and concurrency is None and not changes:
-        raise Misused("Nothing to change: give --new-name, --target, --concurrency, --on-failure or --build-barrier.")
+        raise Misused("Nothing to change: give --new-name, --target, --concurrency or an option of the policy.")
 
     def edited(before: PipelineJson) -> dict[str, object]:
         policy = to_builtins(replace(before.environment.policy, **changes)) if changes else None

@@ -11,7 +11,7 @@ from cli import complete, spec
 from cli.change import VERSIONED, AnswerJson, VersionedChangeOptions
 from cli.client import Client, Data, Document, document
 from cli.errors import Failed, MutationRefused
-from cli.policy import EnvironmentPolicyJson, StagePolicyJson
+from cli.policy import ENVIRONMENT_POLICY, EnvironmentPolicyJson, StagePolicyJson
 from cli.run import ServiceRefJson
 from cli.scope import Scope, named_environment
 from cli.spec import EnvironmentVariableJson, FieldChangeJson, SpecJson
@@ -167,7 +167,7 @@ fragment SpecFields on ServiceSpec {
 PIPELINE = """
 fragment PipelineFields on Pipeline {
   environment {
-    id name target concurrency policy { onFailure buildBarrier } project { id name } variables { name value }
+    id name target concurrency policy { ...EnvironmentPolicyFields } project { id name } variables { name value }
   }
   version
   cursor
@@ -182,7 +182,7 @@ fragment PipelineFields on Pipeline {
 SNAPSHOT = """
 fragment SnapshotFields on PipelineSnapshot {
   environment {
-    id: environmentId name target concurrency policy { onFailure buildBarrier } project { id name }
+    id: environmentId name target concurrency policy { ...EnvironmentPolicyFields } project { id name }
     variables { name value }
   }
   version
@@ -198,7 +198,7 @@ fragment SnapshotFields on PipelineSnapshot {
 SUBJECT = "subject: pipeline { ...PipelineFields } snapshot { ...SnapshotFields }"
 """Selection of the pipeline in the payload of a mutation: a dry run answers a snapshot."""
 
-FRAGMENTS = PIPELINE + SNAPSHOT + SPEC
+FRAGMENTS = PIPELINE + SNAPSHOT + SPEC + ENVIRONMENT_POLICY
 """The fragments of `SUBJECT`."""
 
 GET = document(
@@ -209,6 +209,7 @@ query Pipeline($environment: ID!) {
 """,
     PIPELINE,
     SPEC,
+    ENVIRONMENT_POLICY,
 )
 
 GET_SNAPSHOT = document(
@@ -219,6 +220,7 @@ query PipelineSnapshot($environment: ID!, $at: PipelineMoment!) {
 """,
     SNAPSHOT,
     SPEC,
+    ENVIRONMENT_POLICY,
 )
 
 

@@ -1,17 +1,24 @@
-"""The policies of an environment and of a stage: their JSON shapes."""
+"""The policies of an environment and of a stage: their JSON shapes, and the fragment of the fields."""
 
 from msgspec import Struct
+
+ENVIRONMENT_POLICY = """
+fragment EnvironmentPolicyFields on EnvironmentPolicy { onFailure buildBarrier deploymentTimeoutSeconds }
+"""
 
 
 class EnvironmentPolicyJson(Struct, rename="camel"):
     on_failure: str = "STOP"
     build_barrier: bool = False
+    deployment_timeout_seconds: float | None = None
 
     @property
     def words(self) -> str:
         """The policy, where it is not that of a new environment."""
         parts = [f"on failure {self.on_failure.lower()}"] if self.on_failure != "STOP" else []
-        return "; ".join([*parts, *(["builds end before deploys"] if self.build_barrier else [])])
+        parts += ["builds end before deploys"] if self.build_barrier else []
+        timeout = self.deployment_timeout_seconds
+        return "; ".join([*parts, *([f"deployments of at most {timeout:g} s"] if timeout else [])])
 
 
 class StagePolicyJson(Struct, rename="camel"):

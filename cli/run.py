@@ -104,6 +104,8 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     cancellation: str | None
+    timeout_seconds: float | None
+    has_timed_out: bool
     failure: FailureJson | None
 
     @property
@@ -113,6 +115,14 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
     @property
     def is_over(self) -> bool:
         return self.status in FINAL
+
+    @property
+    def why(self) -> str:
+        """The reason of its failure."""
+        if self.failure:
+            return str(self.failure)
+        timed_out = self.has_timed_out and self.timeout_seconds is not None
+        return f"it had not ended after {self.timeout_seconds:g} s, its timeout" if timed_out else "no reason is known"
 
     @property
     def took(self) -> str:
@@ -145,7 +155,7 @@ class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
 SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
   id: deploymentId environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation
+  pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation timeoutSeconds hasTimedOut
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
   stages {
     id: stageId position name status startedAt finishedAt
@@ -163,7 +173,7 @@ fragment SnapshotFields on DeploymentSnapshot {
 SUMMARY = """
 fragment SummaryFields on Deployment {
   id environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation
+  pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation timeoutSeconds hasTimedOut
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
 }
 """
@@ -313,8 +323,8 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
                 yield f"  {MARKS.get(service.status, '?')} {padded(name, size)}  {steps}{ports}".rstrip()
             reasons = [step.failure_reason or step.unchanged_reason for step in (service.build, service.deploy)]
             yield from (plain(f"      {reason}") for reason in dict.fromkeys(reasons) if reason)
-    if deployment.failure:
-        yield f"Failed: {deployment.failure}"
+    if deployment.status == "FAILED":
+        yield f"Failed: {deployment.why}"
 
 
 def _planned(service: DeploymentServiceJson, plan: ServicePlanJson, size: int) -> Iterator[str]:

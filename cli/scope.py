@@ -12,6 +12,7 @@ from cli import complete, config, names
 from cli.client import Client, Data, document
 from cli.errors import Failed, Misused
 from cli.output import say
+from cli.policy import ENVIRONMENT_POLICY
 from cli.text import key, plain
 
 PROJECTS = document("""
@@ -23,18 +24,21 @@ query Projects($first: Int, $after: String) {
 }
 """)
 
-ENVIRONMENTS = document("""
+ENVIRONMENTS = document(
+    """
 query Environments($project: ID!, $first: Int, $after: String) {
   environments(project: $project, first: $first, after: $after) {
     edges {
       node {
-        id name target concurrency policy { onFailure buildBarrier } project { id name } createdAt updatedAt
+        id name target concurrency policy { ...EnvironmentPolicyFields } project { id name } createdAt updatedAt
       }
     }
     pageInfo { hasNextPage endCursor }
   }
 }
-""")
+""",
+    ENVIRONMENT_POLICY,
+)
 
 ENVIRONMENT = document("""
 query Environment($id: ID, $project: ID, $name: String) {

@@ -252,7 +252,7 @@ def _judge(deployment: DeploymentJson, wanted: str) -> None:
             hint = f"See its output: stageline deployment logs {deployment.number}"
             if deployment.failure:
                 hint += f" {shlex.quote(deployment.failure.service.name)}"
-            raise WatchedDeploymentFailed(f"{name} failed: {deployment.failure or 'no reason is known'}", hint=hint)
+            raise WatchedDeploymentFailed(f"{name} failed: {deployment.why}", hint=hint)
         case "CANCELLED":
             raise WatchedDeploymentCancelled(f"{name} was cancelled.")
         case status:

@@ -74,6 +74,10 @@ class InvalidReference(Invalid):
     )
 
 
+class InvalidPolicy(Invalid):
+    message = "Invalid policy: {field}: {why}."
+
+
 class InvalidVariable(Invalid):
     message = "Invalid variable {variable!r}: {why}."
 

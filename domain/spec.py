@@ -69,6 +69,7 @@ NAMES = {
     "start_period": "startPeriodSeconds",
     "build_timeout": "buildTimeoutSeconds",
     "deploy_timeout": "deployTimeoutSeconds",
+    "deployment_timeout": "deploymentTimeoutSeconds",
     "stop_grace": "stopGraceSeconds",
     "stop_first": "stopFirst",
     "initial": "initialSeconds",

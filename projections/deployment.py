@@ -90,7 +90,7 @@ class StageView(Struct, frozen=True, kw_only=True):
 class DeploymentSummary(Struct, frozen=True, kw_only=True):
     """A deployment without its steps: *actor* requested it for *reason*, and *worker* carries it out.
 
-    *cancelled_by* is the actor of the last request to cancel it.
+    *cancelled_by* is the actor of the last request to cancel it. *timeout* is its maximum duration, in seconds.
     """
 
     id: DeploymentId
@@ -108,6 +108,8 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     cancellation: Cancellation | None = None
     cancelled_by: str | None = None
+    timeout: float | None = None
+    has_timed_out: bool = False
     failure: Failure | None = None
     worker: str | None = None
     version: int
@@ -139,6 +141,7 @@ def fold(view: DeploymentView | None, recorded: RecordedEvent) -> DeploymentView
         finished_at=at if after.status.is_final else None,
         cancellation=after.cancellation,
         cancelled_by=recorded.by.actor if isinstance(event, CancellationRequested) else view.cancelled_by,
+        has_timed_out=after.has_timed_out,
         failure=after.failure,
         worker=after.worker,
         stages=tuple(_fold_stage(stage, run, event, at) for stage, run in zip(view.stages, after.stages, strict=True)),
@@ -183,6 +186,7 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
         pipeline_version=event.plan.pipeline_version,
         source=event.plan.source,
         revision=event.plan.revision,
+        timeout=event.plan.timeout,
         requested_at=recorded.recorded_at,
         stages=tuple(
             StageView(
@@ -246,6 +250,7 @@ def _with_stages(
         places=places,
         failure=view.failure,
         cancellation=view.cancellation,
+        has_timed_out=view.has_timed_out,
     )
 
 

@@ -103,6 +103,8 @@ class DeploymentExecution:
         self._aborts: dict[Step, asyncio.Task[StepCommand]] = {}
         self._waits: dict[Step, asyncio.TimerHandle] = {}  # attempts that wait after a failed one
         self._waited: set[Step] = set()  # attempts whose wait is over
+        self._deadline: asyncio.TimerHandle | None = None
+        self._is_overdue = False
 
     async def carry_out(self) -> Deployment:
         await self._transact(self._take_up)
@@ -111,7 +113,7 @@ class DeploymentExecution:
                 await self._woken.wait()
             return deployment
         finally:
-            for timer in self._waits.values():
+            for timer in (*self._waits.values(), *([self._deadline] if self._deadline else [])):
                 timer.cancel()
             await _cancel([*self._aborts.values(), *self._watches.values()])
 
@@ -142,7 +144,8 @@ class DeploymentExecution:
             if self._newest > self._now.version:
                 await self._load()
             state = self._now.state
-            if not any(step in self._waited or not state.retry_at(step) for step in state.startable):
+            is_ready = any(step in self._waited or not state.retry_at(step) for step in state.startable)
+            if not (is_ready or (self._is_overdue and not state.has_timed_out)):
                 return state
         await self._transact(partial(self._report, tuple(ended.values())))
         for tasks_of in (self._watches, self._aborts):
@@ -151,11 +154,14 @@ class DeploymentExecution:
         return self._now.state
 
     def _wait(self, deployment: Deployment) -> None:
-        """Start a timer for each step that waits for its retry, also if it began to wait on another worker.
+        """Start a timer for the deadline, and for each step that waits for its retry, also if another worker began it.
 
         The clock may have been set back since: no wait is longer than the longest of the policy.
         """
-        now = datetime.now(UTC)
+        now, plan, deadline = datetime.now(UTC), deployment.plan, deployment.deadline
+        if self._deadline is None and deadline is not None and plan is not None and plan.timeout is not None:
+            left = min((deadline - now).total_seconds(), plan.timeout)
+            self._deadline = asyncio.get_running_loop().call_later(left, self._end_time)
         for step in deployment.startable:
             retry_at, run = deployment.retry_at(step), deployment.run_of(step.service)
             if retry_at is None or run is None or step in self._waits or step in self._waited:
@@ -168,6 +174,10 @@ class DeploymentExecution:
         self._waited.add(step)
         self._woken.set()
 
+    def _end_time(self) -> None:
+        self._is_overdue = True
+        self._woken.set()
+
     async def _load(self) -> None:
         states = self._runner.handler.states
         self._now = await retry(lambda: states.load(deployments.decider, self._id))
@@ -175,11 +185,13 @@ class DeploymentExecution:
             raise Fenced(worker=self._now.state.worker)
 
     async def _take_up(self, transaction: Transaction) -> DeploymentId:
-        await writing.take_up(transaction, self._id, self._runner.worker)
+        await writing.take_up(transaction, self._id, self._runner.worker, datetime.now(UTC))
         return await self._report((), transaction)
 
     async def _report(self, outcomes: tuple[StepCommand, ...], transaction: Transaction) -> DeploymentId:
-        advance = AdvanceDeployment(worker=self._runner.worker, outcomes=outcomes, waited=tuple(self._waited))
+        advance = AdvanceDeployment(
+            worker=self._runner.worker, outcomes=outcomes, waited=tuple(self._waited), is_overdue=self._is_overdue
+        )
         return await writing.report(transaction, self._id, advance)
 
     async def _transact(self, work: Callable[[Transaction], Awaitable[DeploymentId]]) -> None:

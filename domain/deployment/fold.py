@@ -18,6 +18,7 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTakenUp,
+    DeploymentTimedOut,
     Failure,
     StageFailed,
     StageRun,
@@ -25,6 +26,7 @@ from domain.deployment.state import (
     StageStarted,
     StageSucceeded,
     StepFailed,
+    TimeoutReached,
     WholeEvent,
 )
 from domain.deployment.step import BuildFailed, Phase, ServiceRun, Status, StepEvent, StepRun
@@ -65,9 +67,9 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             }
             planned = replace(deployment, environment=environment, number=number, action=action, plan=plan)
             return replace(planned, stages=stages, places=places, needed=_needed(plan))
-        case DeploymentStarted(instances=instances):
+        case DeploymentStarted(instances=instances, deadline=deadline):
             inherited = {each.service.int: each for each in instances}
-            return replace(deployment, status=Status.RUNNING, inherited=inherited)
+            return replace(deployment, status=Status.RUNNING, inherited=inherited, deadline=deadline)
         case DeploymentTakenUp(worker=worker):
             return replace(deployment, worker=worker, wait=None)
         case WaitStarted(cause=cause):
@@ -84,9 +86,11 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             return _with_stage(deployment, stage, Status.FAILED)
         case CancellationRequested(forced=forced):
             return replace(deployment, cancellation=Cancellation.FORCED if forced else Cancellation.SAFE)
+        case TimeoutReached():
+            return replace(deployment, has_timed_out=True)
         case DeploymentSucceeded():
             return replace(deployment, status=Status.SUCCEEDED)
-        case DeploymentFailed():
+        case DeploymentFailed() | DeploymentTimedOut():
             return _over(deployment, Status.FAILED)
         case DeploymentCancelled():
             return _over(deployment, Status.CANCELLED)
@@ -116,7 +120,7 @@ def _needed(plan: Plan) -> Mapping[str, ServiceId]:
 
 
 def _failed(deployment: Deployment, event: StepFailed) -> Deployment:
-    if deployment.failure or deployment.cancellation or event.is_allowed or deployment.current is None:
+    if deployment.failure or deployment.ending or event.is_allowed or deployment.current is None:
         return deployment
     stage, phase = deployment.current.stage.id, Phase.BUILD if isinstance(event, BuildFailed) else Phase.DEPLOY
     return replace(deployment, failure=Failure(stage=stage, service=event.service, phase=phase, reason=event.reason))

@@ -88,7 +88,8 @@ class Plan(Struct, frozen=True, kw_only=True, gc=False):
     *source* is the number of the deployment that is retried or rolled back to, None for a plan of its own. *revision*
     is that of the sources, if it is known. With *renew* no service is left out because it is unchanged. *variables*
     are those of the environment over those of its project; *environment* and *project* are their names. A plan of a
-    time without references has no names, and its texts are used as they are.
+    time without references has no names, and its texts are used as they are. *timeout* is the maximum duration of the
+    deployment, in seconds.
     """
 
     pipeline_version: int
@@ -101,6 +102,7 @@ class Plan(Struct, frozen=True, kw_only=True, gc=False):
     environment: str = ""
     project: str = ""
     variables: tuple[Variable, ...] = ()
+    timeout: float | None = None
 
 
 def make(
@@ -142,6 +144,7 @@ def make(
         environment=pipeline.name,
         project=project.name or "",
         variables=merged(project.variables, pipeline.variables),
+        timeout=pipeline.policy.deployment_timeout,
     )
     check(plan)
     return plan

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from domain.deployment import wait as waits
@@ -22,12 +23,14 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTakenUp,
+    DeploymentTimedOut,
     PlanDeployment,
     StageFailed,
     StageSkipped,
     StageStarted,
     StageSucceeded,
     TakeUpDeployment,
+    TimeoutReached,
 )
 from domain.deployment.step import (
     MAX_REASON,
@@ -99,9 +102,19 @@ def _report(deployment: Deployment, command: AdvanceDeployment) -> Decided:
             ended += (decided := _decide_step(deployment, outcome))
             events += decided
     events, deployment = _with_consequences(events, fold(deployment, ended))
+    if command.is_overdue and (overdue := _overdue(deployment)):
+        overdue, deployment = _with_consequences(overdue, fold(deployment, overdue))
+        events += overdue
     ready = [step for step in deployment.startable if step in command.waited or not deployment.retry_at(step)]
     started = [_started(deployment, step) for step in ready]
     return events + started, fold(deployment, started)
+
+
+def _overdue(deployment: Deployment) -> list[DeploymentEvent]:
+    """Return the event of the deadline, once, unless the deployment has ended."""
+    is_running = deployment.status is Status.RUNNING and not deployment.has_timed_out
+    timeout = None if deployment.plan is None or deployment.deadline is None else deployment.plan.timeout
+    return [] if timeout is None or not is_running else [TimeoutReached(seconds=timeout)]
 
 
 def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
@@ -116,7 +129,7 @@ def _decide(
     deployment: Deployment, command: TakeUpDeployment | StepCommand | CancelDeployment | RecordWait
 ) -> list[DeploymentEvent]:
     match command:
-        case TakeUpDeployment(worker=worker, instances=instances):
+        case TakeUpDeployment(worker=worker, instances=instances, at=at):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
             if deployment.worker == worker:
@@ -124,11 +137,12 @@ def _decide(
             taken = DeploymentTakenUp(worker=worker)
             if deployment.status is Status.RUNNING:
                 return [taken]
-            return [DeploymentStarted(instances=_relevant(deployment, instances)), taken]
+            started = DeploymentStarted(instances=_relevant(deployment, instances), deadline=_deadline(deployment, at))
+            return [started, taken]
         case CancelDeployment(forced=forced):
             if deployment.status.is_final:
                 raise DeploymentOver(status=deployment.status.value.lower())
-            if deployment.cancellation is Cancellation.FORCED or (deployment.cancellation and not forced):
+            if deployment.ending is Cancellation.FORCED or (deployment.cancellation and not forced):
                 return []
             return [CancellationRequested(forced=forced)]
         case RecordWait(cause=cause):
@@ -175,11 +189,16 @@ def _decide_step(deployment: Deployment, command: StepCommand) -> list[Deploymen
             is_allowed = run.service.spec.allow_failure
             return [failed(service=service, attempt=attempt, reason=reason, is_allowed=is_allowed), *old]
         case AbortStep():
-            if deployment.cancellation is not Cancellation.FORCED:
+            if deployment.ending is not Cancellation.FORCED:
                 raise _not_due(step, run)
             return [ServiceCancelled(service=service), *_old_instance(command)]
         case _:
             assert_never(command)
+
+
+def _deadline(deployment: Deployment, at: datetime | None) -> datetime | None:
+    timeout = None if deployment.plan is None else deployment.plan.timeout
+    return None if timeout is None or at is None else at + timedelta(seconds=timeout)
 
 
 def _relevant(deployment: Deployment, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
@@ -235,7 +254,7 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
         yield _end(deployment, DeploymentSucceeded())
     elif is_between and waiting[0].stage.is_skipped:
         yield StageSkipped(stage=waiting[0].stage.id)
-    elif deployment.cancellation:
+    elif deployment.ending:
         if not deployment.running:
             yield _end(deployment, DeploymentCancelled())
     elif is_between:
@@ -244,7 +263,9 @@ def _next(deployment: Deployment) -> Iterator[DeploymentEvent]:
 
 def _end(deployment: Deployment, otherwise: DeploymentSucceeded | DeploymentCancelled) -> DeploymentEvent:
     """Return the failure of *deployment*, or *otherwise*."""
-    failure = deployment.failure
+    failure, plan = deployment.failure, deployment.plan
+    if failure is None and isinstance(otherwise, DeploymentCancelled) and deployment.cancellation is None:
+        return DeploymentTimedOut(seconds=0.0 if plan is None or plan.timeout is None else plan.timeout)
     if failure is None:
         return otherwise
     return DeploymentFailed(stage=failure.stage, service=failure.service, phase=failure.phase, reason=failure.reason)

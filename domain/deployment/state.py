@@ -39,9 +39,13 @@ class DeploymentPlanned(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class DeploymentStarted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """The deployment started; *instances* are those of the services then, as far as earlier deployments know."""
+    """The deployment started; *instances* are those of the services then, as far as earlier deployments know.
+
+    At its *deadline* it times out, if its plan has a timeout.
+    """
 
     instances: tuple[Instance, ...] = ()
+    deadline: datetime | None = None
 
 
 class DeploymentTakenUp(Struct, frozen=True, kw_only=True, gc=False):
@@ -74,6 +78,12 @@ class CancellationRequested(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool
 
 
+class TimeoutReached(Struct, frozen=True, kw_only=True, gc=False):
+    """The deployment has run for *seconds*, its timeout: no new step starts, and running steps are stopped."""
+
+    seconds: float
+
+
 class DeploymentSucceeded(Struct, frozen=True, kw_only=True, gc=False): ...
 
 
@@ -84,6 +94,12 @@ class DeploymentFailed(Struct, frozen=True, kw_only=True, gc=False):
     service: ServiceId
     phase: Phase
     reason: str
+
+
+class DeploymentTimedOut(Struct, frozen=True, kw_only=True, gc=False):
+    """The deployment failed, because it had not ended after *seconds*."""
+
+    seconds: float
 
 
 class DeploymentCancelled(Struct, frozen=True, kw_only=True, gc=False): ...
@@ -100,8 +116,10 @@ WholeEvent = (
     | StageSucceeded
     | StageFailed
     | CancellationRequested
+    | TimeoutReached
     | DeploymentSucceeded
     | DeploymentFailed
+    | DeploymentTimedOut
     | DeploymentCancelled
 )
 """The events that concern no single service."""
@@ -119,21 +137,27 @@ class PlanDeployment(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TakeUpDeployment(Struct, frozen=True, kw_only=True, gc=False):
-    """Hand the deployment to *worker*, and start it if it has not started; *instances* are those of the services."""
+    """Hand the deployment to *worker*, and start it if it has not started, at the time *at*.
+
+    *instances* are those of the services.
+    """
 
     worker: str
     instances: tuple[Instance, ...] = ()
+    at: datetime | None = None
 
 
 class AdvanceDeployment(Struct, frozen=True, kw_only=True, gc=False):
     """Report the outcomes of steps, and start the steps that are due then; late outcomes are ignored.
 
-    A step that waits for its retry starts only if it is in *waited*: its wait is over.
+    A step that waits for its retry starts only if it is in *waited*: its wait is over. With *is_overdue* the deadline
+    of the deployment has passed.
     """
 
     worker: str
     outcomes: tuple[StepCommand, ...] = ()
     waited: tuple[Step, ...] = ()
+    is_overdue: bool = False
 
 
 class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -189,7 +213,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
 
     `inherited` has the instances at the start by the service's id, as an integer. `places` maps each service's id, as
     an integer, to the indexes of its stage and of itself in that stage. `needed` are the services to which others
-    refer, by the keys of their names.
+    refer, by the keys of their names. It times out at its `deadline`, and `has_timed_out` then.
     """
 
     environment: EnvironmentId | None = None
@@ -204,6 +228,8 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     needed: Mapping[str, ServiceId] = {}
     failure: Failure | None = None
     cancellation: Cancellation | None = None
+    deadline: datetime | None = None
+    has_timed_out: bool = False
     wait: WaitCause | None = None
 
     @property
@@ -212,9 +238,14 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
         return next((run for run in self.stages if run.status is Status.RUNNING), None)
 
     @property
+    def ending(self) -> Cancellation | None:
+        """The way in which the deployment is ended before its time, by a request or by its timeout."""
+        return Cancellation.FORCED if self.has_timed_out else self.cancellation
+
+    @property
     def is_stopping(self) -> bool:
         """Whether no further step of the running stage starts."""
-        return self.cancellation is not None or (self.current is not None and self.current.is_halted)
+        return self.ending is not None or (self.current is not None and self.current.is_halted)
 
     @property
     def waiting(self) -> tuple[StageRun, ...]:
@@ -230,9 +261,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
             [
                 each
                 for run in self.stages
-                if self.cancellation
-                or run.is_halted
-                or (is_halted and run.status is Status.QUEUED and not run.stage.always)
+                if self.ending or run.is_halted or (is_halted and run.status is Status.QUEUED and not run.stage.always)
                 for each in run.services
                 if not (each.status.is_final or each.is_busy)
             ]
@@ -260,7 +289,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def _due(self) -> list[ServiceRun]:
         stage = self.current
-        if stage is None or self.cancellation is Cancellation.FORCED:
+        if stage is None or self.ending is Cancellation.FORCED:
             return []
         if self.is_stopping:
             return [run for run in stage.services if run.is_busy]
@@ -289,7 +318,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def unwanted(self) -> tuple[Step, ...]:
         """The steps that are running but no longer due."""
-        return self.running if self.cancellation is Cancellation.FORCED else ()
+        return self.running if self.ending is Cancellation.FORCED else ()
 
     def retry_at(self, step: Step) -> datetime | None:
         """Return the time until which *step* waits for its retry, if it does."""

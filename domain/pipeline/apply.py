@@ -15,6 +15,7 @@ from domain.decider import Decider
 from domain.errors import EnvironmentNotFound, LastStage, LimitReached, NameTaken
 from domain.pipeline import need as needs
 from domain.pipeline.diff import diff
+from domain.pipeline.environment import checked_policy
 from domain.pipeline.service import MAX_SERVICES, Service
 from domain.pipeline.stage import MAX_STAGES, Stage
 from domain.pipeline.state import Pipeline, PipelineEvent, Thing
@@ -65,6 +66,8 @@ def _checked(wanted: Pipeline, now: Pipeline) -> Pipeline:
     _unique(checked_stages, stages, "stage")
     _unique([service for stage in checked_stages for service in stage.services], services, "service")
     needs.check(checked_stages)
+    if wanted.policy != now.policy:
+        checked_policy(wanted.policy)
     name = wanted.name if wanted.name == now.name else names.checked(wanted.name)
     return replace(wanted, name=name, stages=checked_stages)
 

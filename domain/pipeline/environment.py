@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from domain.errors import InvalidPolicy
 from domain.pipeline.ref import StageId
 from domain.pipeline.stage import OnFailure
 from domain.project import ProjectId
@@ -14,6 +15,9 @@ DEFAULT_CONCURRENCY = 8
 
 MAX_CONCURRENCY = 100
 """Maximum number of services that are built or deployed at once."""
+
+MIN_TIMEOUT, MAX_TIMEOUT = 1.0, 7 * 86_400.0
+"""Minimum and maximum timeout of a deployment, in seconds."""
 
 
 class Target(StrEnum):
@@ -28,11 +32,22 @@ class EnvironmentPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The policy of an environment.
 
     *on_failure* is the reaction of each stage that has none of its own. With *build_barrier* no service of a stage is
-    deployed before all builds of the stage have ended.
+    deployed before all builds of the stage have ended. *deployment_timeout* is the maximum duration of a deployment
+    from its start, with all of its waits, in seconds; None for no limit.
     """
 
     on_failure: OnFailure = OnFailure.STOP
     build_barrier: bool = False
+    deployment_timeout: float | None = None
+
+
+def checked_policy(policy: EnvironmentPolicy) -> EnvironmentPolicy:
+    """Return *policy*; raises `InvalidPolicy`."""
+    timeout = policy.deployment_timeout
+    if timeout is not None and not MIN_TIMEOUT <= timeout <= MAX_TIMEOUT:
+        why = f"{timeout:g} is not between {MIN_TIMEOUT:g} and {MAX_TIMEOUT:,.0f} seconds"
+        raise InvalidPolicy(field="deploymentTimeoutSeconds", why=why)
+    return policy
 
 
 class EnvironmentCreated(Struct, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ from domain.pipeline.environment import (
     EnvironmentVariableSet,
     SetEnvironmentVariables,
     TargetChanged,
+    checked_policy,
 )
 from domain.pipeline.ref import ServiceId
 from domain.pipeline.service import (
@@ -149,7 +150,7 @@ def _edit(pipeline: Pipeline, command: EditEnvironment) -> list[PipelineEvent]:
     if command.concurrency is not None and checked_concurrency(command.concurrency) != pipeline.concurrency:
         events.append(ConcurrencyChanged(concurrency=command.concurrency))
     if command.policy is not None and command.policy != pipeline.policy:
-        events.append(EnvironmentPolicyChanged(policy=command.policy))
+        events.append(EnvironmentPolicyChanged(policy=checked_policy(command.policy)))
     return events
 
 

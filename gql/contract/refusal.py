@@ -18,6 +18,7 @@ REFUSALS = {
     "INVALID_POSITION": "The pipeline has no such position.",
     "INVALID_SPEC": "The specification of the service is not valid.",
     "INVALID_CONCURRENCY": "The concurrency is not between 1 and 100.",
+    "INVALID_POLICY": "The policy of the environment is not valid; the message names the field.",
     "INVALID_VARIABLE": "The name or the value of a variable is not valid.",
     "INVALID_REFERENCE": "A text of a specification has `${{` that is no reference; the message names the place.",
     "INVALID_ARGUMENT": "An argument is not valid; the message names it.",

@@ -24,7 +24,7 @@ from domain import name as names
 from domain import pipeline as pipelines
 from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
-from domain.pipeline.environment import EnvironmentPolicy
+from domain.pipeline.environment import EnvironmentPolicy, checked_policy
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
@@ -129,6 +129,12 @@ class EnvironmentPolicyDocument(DocumentPart, frozen=True):
     build_barrier: Annotated[
         bool, Meta(description="Whether all builds of a stage end before a service of it is deployed.")
     ] = False
+    deployment_timeout_seconds: (
+        Annotated[
+            float, Meta(description="Maximum duration of a deployment, with all of its waits; no limit if left out.")
+        ]
+        | None
+    ) = None
 
 
 class PipelineDocument(DocumentPart, frozen=True):
@@ -155,6 +161,9 @@ def read(text: str) -> PipelineDocument:
             why += f": {field} is one of {', '.join(OnFailure if field == 'onFailure' else ServiceType)}"
         raise source.refusal(path.rstrip("`"), why) from None
     seen: dict[tuple[str, str], str] = {}
+    if document.policy is not UNSET:
+        with source.explaining("$.policy"):
+            checked_policy(environment_policy_to_domain(document.policy))
     for number, stage in enumerate(document.stages):
         place = f"$.stages[{number}]"
         _check_unique(seen, source, "stage", place, stage)
@@ -223,11 +232,19 @@ def _service_by_id(now: Pipeline, service: ServiceDocument) -> Service:
 
 
 def environment_policy_to_domain(policy: EnvironmentPolicyDocument) -> EnvironmentPolicy:
-    return EnvironmentPolicy(on_failure=policy.on_failure, build_barrier=policy.build_barrier)
+    return EnvironmentPolicy(
+        on_failure=policy.on_failure,
+        build_barrier=policy.build_barrier,
+        deployment_timeout=policy.deployment_timeout_seconds,
+    )
 
 
 def environment_policy_from_domain(policy: EnvironmentPolicy) -> EnvironmentPolicyDocument:
-    return EnvironmentPolicyDocument(on_failure=policy.on_failure, build_barrier=policy.build_barrier)
+    return EnvironmentPolicyDocument(
+        on_failure=policy.on_failure,
+        build_barrier=policy.build_barrier,
+        deployment_timeout_seconds=policy.deployment_timeout,
+    )
 
 
 def policy_to_domain(stage: StageDocument) -> StagePolicy:

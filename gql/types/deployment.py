@@ -81,7 +81,15 @@ class DeploymentFields:
     cancellation: Cancellation | None = strawberry.field(
         description="The kind of cancellation that was requested, if any."
     )
-    failure: StepFailure | None = strawberry.field(description="The first failed step, if any.")
+    timeout_seconds: float | None = strawberry.field(
+        description="Maximum duration from the start, with all waits; then the deployment fails. Null for no limit."
+    )
+    has_timed_out: bool = strawberry.field(
+        description="Whether it had not ended after its maximum duration, so that its running steps were stopped."
+    )
+    failure: StepFailure | None = strawberry.field(
+        description="The first failed step, if any. A deployment that timed out has failed without one."
+    )
 
 
 @strawberry.type(description="One numbered run of a pipeline, which was pinned when the deployment was requested.")
@@ -164,6 +172,8 @@ def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> De
         started_at=view.started_at,
         finished_at=view.finished_at,
         cancellation=view.cancellation,
+        timeout_seconds=view.timeout,
+        has_timed_out=view.has_timed_out,
         failure=None if run is None else failure_of(run),
         stages=stages,
         duration_seconds=None if start is None or end is None else (end - start).total_seconds(),

@@ -66,6 +66,8 @@ async def snapshot_of(
         started_at=view.started_at,
         finished_at=view.finished_at,
         cancellation=view.cancellation,
+        timeout_seconds=view.timeout,
+        has_timed_out=view.has_timed_out,
         failure=failure_of(view),
         stages=[_stage_snapshot(stage, planned) for stage in view.stages],
         version=view.version,

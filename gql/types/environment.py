@@ -31,26 +31,39 @@ from projections.pipeline import PipelineView
 
 _ON_FAILURE = "The reaction of each stage that has none of its own."
 _BUILD_BARRIER = "Whether all builds of a stage end before a service of it is deployed."
+_DEPLOYMENT_TIMEOUT = (
+    "Maximum duration of a deployment from its start, with all of its waits; then it fails. Null for no limit."
+)
 
 
 @strawberry.type(description="How the deployments of an environment are carried out.")
 class EnvironmentPolicy:
     on_failure: OnFailure = strawberry.field(description=_ON_FAILURE)
     build_barrier: bool = strawberry.field(description=_BUILD_BARRIER)
+    deployment_timeout_seconds: float | None = strawberry.field(description=_DEPLOYMENT_TIMEOUT)
 
 
 @strawberry.input(description="How the deployments of an environment are carried out.")
 class EnvironmentPolicyInput:
     on_failure: OnFailure = strawberry.field(default=OnFailure.STOP, description=_ON_FAILURE)
     build_barrier: bool = strawberry.field(default=False, description=_BUILD_BARRIER)
+    deployment_timeout_seconds: float | None = strawberry.field(default=None, description=_DEPLOYMENT_TIMEOUT)
 
 
 def policy_from_domain(policy: DomainPolicy) -> EnvironmentPolicy:
-    return EnvironmentPolicy(on_failure=policy.on_failure, build_barrier=policy.build_barrier)
+    return EnvironmentPolicy(
+        on_failure=policy.on_failure,
+        build_barrier=policy.build_barrier,
+        deployment_timeout_seconds=policy.deployment_timeout,
+    )
 
 
 def policy_to_domain(given: EnvironmentPolicyInput) -> DomainPolicy:
-    return DomainPolicy(on_failure=given.on_failure, build_barrier=given.build_barrier)
+    return DomainPolicy(
+        on_failure=given.on_failure,
+        build_barrier=given.build_barrier,
+        deployment_timeout=given.deployment_timeout_seconds,
+    )
 
 
 @strawberry.type(

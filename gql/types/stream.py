@@ -12,7 +12,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.deployment.state import DeploymentCancelled, DeploymentFailed, DeploymentPlanned, DeploymentSucceeded
+from domain.deployment.state import (
+    DeploymentCancelled,
+    DeploymentFailed,
+    DeploymentPlanned,
+    DeploymentSucceeded,
+    DeploymentTimedOut,
+)
 from domain.errors import InvalidArgument, Refused
 from domain.pipeline.environment import EnvironmentCreated, EnvironmentDeleted
 from domain.project import EnvironmentId
@@ -74,7 +80,7 @@ async def _pipeline_story(context: Context, first: RecordedEvent, version: int) 
 DEPLOYMENT = StreamKind(
     deployments.EVENTS,
     DeploymentPlanned,
-    (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled),
+    (DeploymentSucceeded, DeploymentFailed, DeploymentTimedOut, DeploymentCancelled),
     _deployment_story,
 )
 PIPELINE = StreamKind(environments.EVENTS, EnvironmentCreated, (EnvironmentDeleted,), _pipeline_story)

@@ -14,10 +14,12 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTakenUp,
+    DeploymentTimedOut,
     StageFailed,
     StageSkipped,
     StageStarted,
     StageSucceeded,
+    TimeoutReached,
 )
 from domain.deployment.step import (
     BuildFailed,
@@ -72,12 +74,18 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             return EventWords("cancellation requested, by force", EventSubject(cancellation=Cancellation.FORCED))
         case CancellationRequested():
             return EventWords("cancellation requested", EventSubject(cancellation=Cancellation.SAFE))
+        case TimeoutReached(seconds=seconds):
+            return EventWords(f"not ended after {seconds:g} s, its timeout: running steps are stopped")
         case DeploymentSucceeded():
             return EventWords(f"deployment {deployment.number} succeeded")
         case DeploymentFailed(service=id_, phase=phase, reason=reason):
             subject = _step_subject(deployment, id_, phase=phase, failure_reason=reason)
             message = f"deployment {deployment.number} failed: {_name(subject)}: {_lower(phase)} failed"
             return EventWords(message, subject)
+        case DeploymentTimedOut(seconds=seconds):
+            reason = f"it had not ended after {seconds:g} s, its timeout"
+            message = f"deployment {deployment.number} failed: {reason}"
+            return EventWords(message, EventSubject(failure_reason=reason))
         case DeploymentCancelled():
             return EventWords(f"deployment {deployment.number} cancelled")
         case _:

@@ -8,6 +8,7 @@ from domain.pipeline.environment import (
     EnvironmentCreated,
     EnvironmentDeleted,
     EnvironmentEvent,
+    EnvironmentPolicy,
     EnvironmentPolicyChanged,
     EnvironmentRenamed,
     EnvironmentVariableDeleted,
@@ -70,8 +71,7 @@ def _environment_event_message(before: Pipeline, event: EnvironmentEvent) -> str
         case ConcurrencyChanged(concurrency=concurrency):
             return f"{before.name}: {concurrency} at once instead of {before.concurrency}"
         case EnvironmentPolicyChanged(policy=policy):
-            barrier = "all builds of a stage before its deploys" if policy.build_barrier else "no build barrier"
-            return f"{before.name}: on failure {policy.on_failure}, {barrier}"
+            return f"{before.name}: {_environment_policy_words(policy)}"
         case EnvironmentVariableSet(name=variable, value=value):
             return f"{before.name}: {set_words(before.variables, Variable(name=variable, value=value))}"
         case EnvironmentVariableDeleted(name=variable):
@@ -108,6 +108,14 @@ def _stage_event_words(before: Pipeline, event: StageEvent) -> EventWords:
             assert_never(event)
     stage = before.stage(event.stage)
     return EventWords(stage.name + text, EventSubject(stage=_named_stage(stage)))
+
+
+def _environment_policy_words(policy: EnvironmentPolicy) -> str:
+    words = [f"on failure {policy.on_failure}"]
+    words.append("all builds of a stage before its deploys" if policy.build_barrier else "no build barrier")
+    if policy.deployment_timeout is not None:
+        words.append(f"deployments of at most {policy.deployment_timeout:g} s")
+    return ", ".join(words)
 
 
 def _policy_words(policy: StagePolicy) -> str:

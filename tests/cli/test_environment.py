@@ -57,7 +57,12 @@ def test_an_environment_is_made_listed_edited_and_deleted(shell: Shell, project:
 
     shell.done("environment", "edit", *of, "--environment", "ci", "--on-failure", "continue")
     careful = shell.done("environment", "edit", *of, "--environment", "ci", "--build-barrier", "--json").json
-    assert careful["environment"]["policy"] == {"onFailure": "CONTINUE", "buildBarrier": True}
+    policy = {"onFailure": "CONTINUE", "buildBarrier": True, "deploymentTimeoutSeconds": None}
+    assert careful["environment"]["policy"] == policy
+    limited = shell.done("environment", "edit", *of, "--environment", "ci", "--deployment-timeout", "900", "--json")
+    assert limited.json["environment"]["policy"] == policy | {"deploymentTimeoutSeconds": 900.0}
+    free = shell.done("environment", "edit", *of, "--environment", "ci", "--deployment-timeout", "0", "--json").json
+    assert free["environment"]["policy"] == policy
     assert careful["environment"]["concurrency"] == 5
 
     deleted = shell.done("environment", "delete", *of, "-n", "CI", "--yes")

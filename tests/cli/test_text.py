@@ -106,6 +106,7 @@ def deployment(name: str, **given: object) -> DeploymentJson:
         "requestedAt": NOW,
         "startedAt": NOW,
         "finishedAt": NOW,
+        "hasTimedOut": False,
         "stages": [{**stage, "services": services}],
         **given,
     }
@@ -150,7 +151,7 @@ def test_a_listing_and_a_difference_show_no_control_character() -> None:
         "target": "PROCESS",
         "concurrency": 1,
     }
-    about |= {"policy": {"onFailure": "STOP", "buildBarrier": False}, "variables": []}
+    about |= {"policy": {"onFailure": "STOP", "buildBarrier": False, "deploymentTimeoutSeconds": None}, "variables": []}
     pipeline = msgspec.convert({"environment": about, "version": 1, "cursor": "", "stages": [told]}, PipelineJson)
     assert all(line.isprintable() for line in pipeline.listing().splitlines())
     assert pipeline.listing().count(PLAIN) == 3

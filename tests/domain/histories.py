@@ -95,7 +95,11 @@ def _policy(number: int) -> StagePolicy:
 
 
 def _environment_policy(number: int) -> EnvironmentPolicy:
-    return EnvironmentPolicy(on_failure=_of(tuple(OnFailure), number), build_barrier=number % 3 == 0)
+    return EnvironmentPolicy(
+        on_failure=_of(tuple(OnFailure), number),
+        build_barrier=number % 3 == 0,
+        deployment_timeout=_of((None, 60.0), number),
+    )
 
 
 def _of(things: tuple[Thing, ...] | list[Thing], number: int) -> Thing:

@@ -1,6 +1,7 @@
 """A deployment carried out by a test: it takes what is due and reports, as the runner does."""
 
 from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID, uuid5
 
 from msgspec.structs import replace
@@ -78,8 +79,8 @@ def stage(
     )
 
 
-def plan(*stages: PlannedStage, build_barrier: bool = False) -> Plan:
-    return Plan(pipeline_version=5, target=Target.PROCESS, stages=stages, build_barrier=build_barrier)
+def plan(*stages: PlannedStage, build_barrier: bool = False, timeout: float | None = None) -> Plan:
+    return Plan(pipeline_version=5, target=Target.PROCESS, stages=stages, build_barrier=build_barrier, timeout=timeout)
 
 
 def planned(*stages: PlannedStage) -> DeploymentPlanned:
@@ -97,10 +98,16 @@ def deploy(name: str, attempt: int = 1) -> Step:
 class Run:
     """Keeps a deployment's state and every event of it, as the log would."""
 
-    def __init__(self, *stages: PlannedStage, build_barrier: bool = False, revision: str | None = None) -> None:
+    def __init__(
+        self,
+        *stages: PlannedStage,
+        build_barrier: bool = False,
+        revision: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
         self.events: list[DeploymentEvent] = []
         self.state = Deployment()
-        pinned = replace(plan(*stages, build_barrier=build_barrier), revision=revision)
+        pinned = replace(plan(*stages, build_barrier=build_barrier, timeout=timeout), revision=revision)
         self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=pinned))
 
     def tell(self, command: DeploymentCommand) -> list[DeploymentEvent]:
@@ -110,8 +117,8 @@ class Run:
         self.state = deployment.decider.replay(decided, self.state)
         return decided
 
-    def take_up(self, worker: str = WORKER) -> "Run":
-        self.tell(TakeUpDeployment(worker=worker))
+    def take_up(self, worker: str = WORKER, at: datetime | None = None) -> "Run":
+        self.tell(TakeUpDeployment(worker=worker, at=at))
         return self
 
     def start(self, *steps: Step) -> "Run":

@@ -10,6 +10,7 @@ from domain.errors import (
     InvalidConcurrency,
     InvalidDescription,
     InvalidName,
+    InvalidPolicy,
     InvalidSpec,
     LastStage,
     LimitReached,
@@ -18,7 +19,7 @@ from domain.errors import (
 )
 from domain.pipeline import apply, undo
 from domain.pipeline.apply import ApplyPipeline
-from domain.pipeline.environment import EnvironmentDeleted, EnvironmentRenamed, Target, TargetChanged
+from domain.pipeline.environment import EnvironmentDeleted, EnvironmentPolicy, EnvironmentRenamed, Target, TargetChanged
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import MAX_SERVICES, Service, ServiceMoved, ServiceRenamed
 from domain.pipeline.stage import MAX_STAGES, Stage, StageDeleted, StagePolicy
@@ -110,6 +111,12 @@ def service(number: int, name: str, spec: ServiceSpec | None = None) -> Service:
 )
 def test_what_no_command_could_lead_to_is_not_applied_either(stages: tuple[Stage, ...], refusal: Refused) -> None:
     given(*HISTORY).when(ApplyPipeline(wanted=replace(NOW, stages=stages))).refused(refusal)
+
+
+def test_a_policy_that_no_command_could_lead_to_is_not_applied_either() -> None:
+    refusal = InvalidPolicy(field="deploymentTimeoutSeconds", why="0 is not between 1 and 604,800 seconds")
+    wanted = replace(NOW, policy=EnvironmentPolicy(deployment_timeout=0.0))
+    given(*HISTORY).when(ApplyPipeline(wanted=wanted)).refused(refusal)
 
 
 RENAMED = ServiceRenamed(service=API, name="backend")

@@ -26,7 +26,7 @@ CHANGED: dict[type, dict[str, Any]] = {
         "name": "Staging",
         "target": Target.DOCKER,
         "concurrency": 2,
-        "policy": EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True),
+        "policy": EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True, deployment_timeout=60.0),
         "variables": (Variable(name="REGION", value="eu"),),
         "is_deleted": True,
     },

@@ -19,6 +19,7 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTakenUp,
+    DeploymentTimedOut,
     Failure,
     PlanDeployment,
     StageFailed,
@@ -26,6 +27,7 @@ from domain.deployment.state import (
     StageStarted,
     StageSucceeded,
     TakeUpDeployment,
+    TimeoutReached,
 )
 from domain.deployment.step import (
     BuildFailed,
@@ -606,6 +608,61 @@ def test_a_cancelled_deployment_can_be_taken_up_so_that_it_comes_to_its_end() ->
     run = Run(ship).take_up("worker-0").take_up().start(build("api"))
     run.tell(CancelDeployment(forced=True))
     assert run.tell(TakeUpDeployment(worker="worker-2")) == [DeploymentTakenUp(worker="worker-2")]
+
+
+# Timeouts
+
+
+def test_a_deployment_with_a_timeout_has_a_deadline_from_its_start() -> None:
+    run = Run(ship, timeout=60.0)
+    started = run.tell(TakeUpDeployment(worker=WORKER, at=NOW))[0]
+    assert started == DeploymentStarted(deadline=NOW + timedelta(seconds=60))
+    run.tell(TakeUpDeployment(worker="worker-2", at=NOW + timedelta(seconds=30)))
+    assert run.state.deadline == NOW + timedelta(seconds=60)
+
+
+def test_a_deployment_without_a_timeout_has_no_deadline_and_is_never_overdue() -> None:
+    run = Run(ship).take_up(at=NOW).start(build("api"), build("web"))
+    assert run.state.deadline is None
+    assert run.tell(AdvanceDeployment(worker=WORKER, is_overdue=True)) == []
+
+
+def test_an_overdue_deployment_stops_its_steps_starts_no_other_and_fails() -> None:
+    run = Run(ship, later, timeout=60.0).take_up(at=NOW).start(build("api"), build("web"))
+    overdue = AdvanceDeployment(worker=WORKER, is_overdue=True)
+    assert run.tell(overdue) == [TimeoutReached(seconds=60.0), *cancelled("orders")]
+    assert run.state.unwanted == (build("api"), build("web"))
+    assert run.tell(overdue) == []
+    assert run.tell(CancelDeployment()) == []
+    run.abort(build("api"))
+    assert run.abort(build("web")) == [*cancelled("web"), DeploymentTimedOut(seconds=60.0)]
+    assert (run.state.status, run.state.failure) == (Status.FAILED, None)
+    assert run.stages == [Status.CANCELLED, Status.CANCELLED]
+
+
+def test_an_overdue_deployment_in_which_a_step_failed_before_fails_because_of_that() -> None:
+    run = Run(ship, timeout=60.0).take_up(at=NOW).start(build("api"), build("web"))
+    run.fail(build("api"))
+    run.tell(AdvanceDeployment(worker=WORKER, is_overdue=True))
+    assert run.abort(build("web"))[-1] == DeploymentFailed(
+        stage=SHIP, service=API, phase=Phase.BUILD, reason="exit code 1"
+    )
+
+
+def test_an_overdue_deployment_that_was_being_cancelled_is_cancelled() -> None:
+    run = Run(ship, timeout=60.0).take_up(at=NOW).start(build("api"), build("web"))
+    run.tell(CancelDeployment())
+    assert run.tell(AdvanceDeployment(worker=WORKER, is_overdue=True)) == [TimeoutReached(seconds=60.0)]
+    run.abort(build("api"))
+    assert run.abort(build("web"))[-1] == DeploymentCancelled()
+
+
+def test_a_deployment_that_ends_at_its_deadline_has_not_timed_out() -> None:
+    run = Run(stage("Ship", service("api", built=False)), timeout=60.0).take_up(at=NOW).start(deploy("api"))
+    ended = SucceedStep(worker=WORKER, step=deploy("api"))
+    run.tell(AdvanceDeployment(worker=WORKER, outcomes=(ended,), is_overdue=True))
+    assert run.events[-1] == DeploymentSucceeded()
+    assert not any(isinstance(event, TimeoutReached) for event in run.events)
 
 
 # Replaying

@@ -25,7 +25,9 @@ from domain.deployment.state import (
     DeploymentFailed,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentTimedOut,
     TakeUpDeployment,
+    TimeoutReached,
 )
 from domain.deployment.step import (
     DEPLOYED,
@@ -59,6 +61,7 @@ from tests.domain.run import Run, service, stage
 from tests.examples import examples
 
 FIRST = DeploymentId(UUID(int=1))
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 PlanDraw = list[tuple[int, OnFailure, bool, list[tuple[bool, bool, int, bool]]]]
 
@@ -115,7 +118,7 @@ class Witness:
         self.unchanged: set[ServiceId] = set()  # those that are reported to be
         self.halted: set[int] = set()
         self.first_failure: BuildFailed | ServiceDeployFailed | None = None
-        self.is_cancelled = False
+        self.is_cancelled = self.is_overdue = False
         self.ended = False
 
     @property
@@ -127,7 +130,7 @@ class Witness:
 
     def may_go_on(self, place: int) -> bool:
         """Whether services of the stage at that place may start: nothing stops it."""
-        if self.is_cancelled or place in self.halted:
+        if self.is_cancelled or self.is_overdue or place in self.halted:
             return False
         return not self.halted or self.stages[place].always
 
@@ -173,7 +176,7 @@ class Witness:
                 self.busy.remove(id_)
                 assert event.is_allowed is self.service[id_].spec.allow_failure
                 if not event.is_allowed:
-                    if not (self.is_cancelled or self.first_failure):
+                    if not (self.is_cancelled or self.is_overdue or self.first_failure):
                         self.first_failure = event
                     if self.stages[self.place(id_)].on_failure is OnFailure.STOP:
                         self.halted.add(self.place(id_))
@@ -186,8 +189,12 @@ class Witness:
                 self.cancelled.add(id_)
                 self.busy.discard(id_)
             case CancellationRequested():
+                assert not self.is_overdue
                 self.is_cancelled = True
-            case DeploymentSucceeded() | DeploymentFailed() | DeploymentCancelled():
+            case TimeoutReached():
+                assert not self.is_overdue
+                self.is_overdue = True
+            case DeploymentSucceeded() | DeploymentFailed() | DeploymentTimedOut() | DeploymentCancelled():
                 self.ended = True
             case _:
                 pass
@@ -219,7 +226,7 @@ class Story:
     def __init__(
         self, stages: list[PlannedStage], fate: tuple[float, float, float], random: Random, barrier: bool
     ) -> None:
-        self.run = Run(*stages, build_barrier=barrier, revision=random.choice([None, "abc"]))
+        self.run = Run(*stages, build_barrier=barrier, revision=random.choice([None, "abc"]), timeout=60.0)
         known = [each for stage in stages for each in stage.services if random.random() < 0.3]
         self.known = tuple(
             Instance(service=each.id, deployment=FIRST, number=0, revision="abc", digest=digest(each.spec))
@@ -250,7 +257,7 @@ class Story:
         turns = 0
         while not self.run.state.status.is_final:
             if self.happens(self.cancellation):
-                self.tell(CancelDeployment(forced=self.happens(0.3)))
+                self.random.choice([self.cancel, self.let_time_pass])()
             elif self.happens(self.noise):
                 self.random.choice([self.take_up, self.start_again, self.repeat, self.intrude])()
             elif self.run.state.status is Status.QUEUED:
@@ -259,6 +266,14 @@ class Story:
                 turns += 1
                 self.go_on()
             assert turns <= most
+
+    def cancel(self) -> None:
+        self.tell(CancelDeployment(forced=self.happens(0.3)))
+
+    def let_time_pass(self) -> None:
+        """The deadline passes, if the deployment has started."""
+        if self.run.state.worker is not None:
+            self.tell(AdvanceDeployment(worker=self.worker, is_overdue=True))
 
     def go_on(self) -> None:
         """A step that is due starts, or one that runs comes to its end: one of them there always is."""
@@ -291,9 +306,9 @@ class Story:
     def outcome(self, step: Step) -> StepCommand:
         old = self.random.choice([None, OldInstance(number=1), OldInstance(number=1, problem="exit code 1")])
         if self.happens(self.failure):
-            at, chance, reason = datetime(2026, 1, 2, tzinfo=UTC), self.random.random(), f"attempt {step.attempt}"
+            at, chance, reason = NOW, self.random.random(), f"attempt {step.attempt}"
             return FailStep(worker=self.worker, step=step, reason=reason, at=at, chance=chance, old=old)
-        if self.run.state.cancellation is Cancellation.FORCED:
+        if self.run.state.ending is Cancellation.FORCED:
             return AbortStep(worker=self.worker, step=step, old=old)
         if known_before(self.run.state, step) and self.happens(0.5):
             self.witness.unchanged.add(step.service)
@@ -302,7 +317,7 @@ class Story:
 
     def take_up(self) -> None:
         self.workers += 1
-        self.tell(TakeUpDeployment(worker=self.worker, instances=self.known))
+        self.tell(TakeUpDeployment(worker=self.worker, instances=self.known, at=NOW))
 
     def start_again(self) -> None:
         """A worker that finds a step running, after a restart or because it was woken twice, adopts it."""
@@ -376,6 +391,12 @@ def check_the_end(run: Run, witness: Witness) -> None:
             assert witness.first_failure is not None
             assert (witness.first_failure.service, witness.first_failure.reason) == (service, reason)
             assert stage in failed
+        case DeploymentTimedOut():
+            assert state.status is Status.FAILED
+            assert witness.is_overdue
+            assert not witness.is_cancelled
+            assert witness.first_failure is None
+            assert not is_done
         case DeploymentCancelled():
             assert state.status is Status.CANCELLED
             assert witness.is_cancelled

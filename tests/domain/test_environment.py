@@ -3,7 +3,7 @@ from uuid import UUID
 import pytest
 
 from domain import pipeline
-from domain.errors import EnvironmentNotFound, InvalidConcurrency, InvalidName
+from domain.errors import EnvironmentNotFound, InvalidConcurrency, InvalidName, InvalidPolicy
 from domain.pipeline.environment import (
     ConcurrencyChanged,
     CreateEnvironment,
@@ -140,6 +140,13 @@ def test_the_policy_is_changed_and_an_equal_one_changes_nothing() -> None:
     changed = EnvironmentPolicyChanged(policy=careful)
     assert given(created, build).when(EditEnvironment(policy=careful)).then(changed).policy == careful
     given(created, build, changed).when(EditEnvironment(policy=careful)).then()
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.99, 604_801.0, float("inf"), float("nan")])
+def test_a_timeout_is_between_a_second_and_a_week(timeout: float) -> None:
+    why = f"{timeout:g} is not between 1 and 604,800 seconds"
+    refusal = InvalidPolicy(field="deploymentTimeoutSeconds", why=why)
+    given(created, build).when(EditEnvironment(policy=EnvironmentPolicy(deployment_timeout=timeout))).refused(refusal)
 
 
 def test_everything_about_an_environment_is_changed_at_once() -> None:

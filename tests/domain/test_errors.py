@@ -32,6 +32,12 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
     ),
     (
         Invalid,
+        errors.InvalidPolicy(field="deploymentTimeoutSeconds", why="0 is not between 1 and 604,800 seconds"),
+        "INVALID_POLICY",
+        "Invalid policy: deploymentTimeoutSeconds: 0 is not between 1 and 604,800 seconds.",
+    ),
+    (
+        Invalid,
         errors.InvalidConcurrency(concurrency=0, most=100),
         "INVALID_CONCURRENCY",
         "Invalid concurrency 0: it must be between 1 and 100.",

@@ -163,7 +163,7 @@ def test_a_stage_takes_its_own_concurrency_but_never_more_than_the_environments(
 
 def test_a_stage_takes_its_own_reaction_to_a_failure_or_the_environments() -> None:
     own = StagePolicyChanged(stage=BUILD, policy=StagePolicy(on_failure=OnFailure.STOP, always=True))
-    policy = EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True)
+    policy = EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True, deployment_timeout=60.0)
     history = (created, build, ship, *api_in_build, own)
     assert [stage.on_failure for stage in make(*history).stages] == [OnFailure.STOP, OnFailure.STOP]
     plan = make(*history, EnvironmentPolicyChanged(policy=policy))
@@ -172,3 +172,4 @@ def test_a_stage_takes_its_own_reaction_to_a_failure_or_the_environments() -> No
         (OnFailure.CONTINUE, False),
     ]
     assert (plan.build_barrier, make(*history).build_barrier) == (True, False)
+    assert (plan.timeout, make(*history).timeout) == (60.0, None)

@@ -306,16 +306,20 @@ def test_so_many_documents_wait_for_their_turn(environment: Environment, monkeyp
 
 
 def test_a_document_may_have_the_policy_of_the_environment(environment: Environment) -> None:
-    policy = {"onFailure": "CONTINUE", "buildBarrier": True}
+    policy = {"onFailure": "CONTINUE", "buildBarrier": True, "deploymentTimeoutSeconds": 600.0}
     environment.add("api", "APPLICATION")
     bare = export(environment)
     assert "policy" not in bare
-    with_policy = bare + "policy:\n  onFailure: CONTINUE\n  buildBarrier: true\n"
+    with_policy = bare + "policy:\n  onFailure: CONTINUE\n  buildBarrier: true\n  deploymentTimeoutSeconds: 600\n"
     applied = environment.do("applyPipeline", document=with_policy)
     assert applied["environment"]["policy"] == policy
     assert [event["pipelineEventType"] for event in environment.events()][-1] == "ENVIRONMENT_POLICY_CHANGED"
     assert yaml.safe_load(export(environment))["policy"] == policy
     assert environment.do("applyPipeline", document=bare)["environment"]["policy"] == policy, "left out is unchanged"
     reset = environment.do("applyPipeline", document=bare + "policy: {}\n")
-    assert reset["environment"]["policy"] == {"onFailure": "STOP", "buildBarrier": False}
+    assert reset["environment"]["policy"] == {
+        "onFailure": "STOP",
+        "buildBarrier": False,
+        "deploymentTimeoutSeconds": None,
+    }
     environment.refusal("applyPipeline", document=bare + "policy: {onFailure: WAIT}\n")

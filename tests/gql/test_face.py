@@ -44,7 +44,7 @@ SPEC = ServiceSpec(
 )
 CHECKS = {HttpCheck: "http", TcpCheck: "tcp", CommandCheck: "command"}
 
-ENVIRONMENT = EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True)
+ENVIRONMENT = EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True, deployment_timeout=9.0)
 
 FACES: list[tuple[type[Struct], list[type]]] = [
     (

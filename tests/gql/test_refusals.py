@@ -119,6 +119,11 @@ CASES: list[tuple[str, Wrong, str]] = [
         "Invalid concurrency 0: it must be between 1 and 100.",
     ),
     (
+        "INVALID_POLICY",
+        _in("editEnvironment", policy={"deploymentTimeoutSeconds": 0}),
+        "Invalid policy: deploymentTimeoutSeconds: 0 is not between 1 and 604,800 seconds.",
+    ),
+    (
         "INVALID_ARGUMENT",
         _in("createStage", name="Checks", reason="x" * 1001),
         "Invalid reason: 1,001 characters; at most 1,000 are allowed.",

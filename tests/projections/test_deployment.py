@@ -21,11 +21,13 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTakenUp,
+    DeploymentTimedOut,
     Failure,
     StageFailed,
     StageSkipped,
     StageStarted,
     StageSucceeded,
+    TimeoutReached,
 )
 from domain.deployment.step import (
     BuildFailed,
@@ -242,6 +244,23 @@ def test_a_deployment_that_is_cancelled_while_it_waits_ends_without_having_begun
     assert {(each.status, each.started_at, each.finished_at) for each in view.stages} == {
         (Status.CANCELLED, None, None)
     }
+
+
+def test_a_deployment_that_times_out_has_failed_and_was_not_cancelled() -> None:
+    limited = replace(requested, plan=replace(requested.plan, timeout=90.0))
+
+    view = after(
+        limited,
+        DeploymentStarted(),
+        DeploymentTakenUp(worker=WORKER),
+        StageStarted(stage=BUILD),
+        TimeoutReached(seconds=90.0),
+        *cancels(),
+        DeploymentTimedOut(seconds=90.0),
+    )
+    assert (view.status, view.timeout, view.has_timed_out) == (Status.FAILED, 90.0, True)
+    assert (view.cancellation, view.failure) == (None, None)
+    assert {each.status for each in view.stages} == {Status.CANCELLED}
 
 
 def cancels() -> Iterable[ServiceCancelled]:

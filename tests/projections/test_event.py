@@ -12,10 +12,12 @@ from domain.deployment.state import (
     DeploymentStarted,
     DeploymentSucceeded,
     DeploymentTakenUp,
+    DeploymentTimedOut,
     StageFailed,
     StageSkipped,
     StageStarted,
     StageSucceeded,
+    TimeoutReached,
 )
 from domain.deployment.step import (
     BuildFailed,
@@ -89,6 +91,11 @@ def describe(event: PipelineEvent) -> EventView:
         (
             EnvironmentPolicyChanged(policy=EnvironmentPolicy(on_failure=OnFailure.CONTINUE, build_barrier=True)),
             "Production: on failure CONTINUE, all builds of a stage before its deploys",
+            EventSubject(),
+        ),
+        (
+            EnvironmentPolicyChanged(policy=EnvironmentPolicy(deployment_timeout=90.0)),
+            "Production: on failure STOP, no build barrier, deployments of at most 90 s",
             EventSubject(),
         ),
         (ConcurrencyChanged(concurrency=3), "Production: 3 at once instead of 8", EventSubject()),
@@ -234,6 +241,16 @@ first = NamedStage(id=STAGE, name="first stage")
             EventSubject(wait_reason=WaitReason.WORKER),
         ),
         (DeploymentSucceeded(), "deployment 1 succeeded", EventSubject()),
+        (
+            TimeoutReached(seconds=90.0),
+            "not ended after 90 s, its timeout: running steps are stopped",
+            EventSubject(),
+        ),
+        (
+            DeploymentTimedOut(seconds=90.0),
+            "deployment 1 failed: it had not ended after 90 s, its timeout",
+            EventSubject(failure_reason="it had not ended after 90 s, its timeout"),
+        ),
         (DeploymentCancelled(), "deployment 1 cancelled", EventSubject()),
         (
             DeploymentFailed(stage=STAGE, service=SERVICE, phase=Phase.BUILD, reason="exit code 1"),

@@ -28,7 +28,7 @@ from domain.deployment.step import (
     StepRetried,
 )
 from domain.errors import DeploymentNotAdmitted, DeploymentOver, Fenced
-from domain.pipeline.environment import Target
+from domain.pipeline.environment import EnvironmentPolicy, Target
 from domain.spec import Backoff
 from runner.targets.contract import StepOutput, StepRequest
 from store.log import Author, IdempotencyKey, Receipt, StreamChange
@@ -36,7 +36,7 @@ from store.memory import MemoryLog
 from store.output import LineKind, OutputSelection
 from store.sqlite.log import SqliteLog
 from store.sqlite.output import MemoryOutput, SqliteOutput
-from tests.runner.world import ANN, BUILT, UNBUILT, Faltering, Gate, World, failing
+from tests.runner.world import ANN, BUILT, HANGING, UNBUILT, Faltering, Gate, World, failing
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -193,6 +193,56 @@ async def test_no_wait_is_longer_than_its_maximum_after_the_clock_was_set_back(w
 
     await world.handler.transact(work, deployments.decider, ANN)
     assert (await world.runner().drive(id_)).status == Status.SUCCEEDED
+
+
+@pytest.fixture
+def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timeouts may be shorter than a second."""
+    monkeypatch.setattr("domain.pipeline.environment.MIN_TIMEOUT", 0.01)
+
+
+@pytest.mark.usefixtures("shorter")
+async def test_a_deployment_is_stopped_when_it_has_run_for_its_timeout(world: World) -> None:
+    world.target.on("build api", Gate())
+    environment = await world.environment(["api"], ["web"])
+    await world.policy(environment, EnvironmentPolicy(deployment_timeout=0.05))
+    id_ = await world.request(environment)
+    over = await world.runner().drive(id_)
+    assert (over.status, over.failure, over.has_timed_out) == (Status.FAILED, None, True)
+    assert "abort build api 1" in world.target.marks
+    assert (await world.recorded(id_))[-1] == "DeploymentTimedOut"
+
+
+@pytest.mark.usefixtures("shorter")
+async def test_a_wait_counts_as_time_that_a_deployment_runs(world: World) -> None:
+    world.target.on("build api", failing("no network"))
+    spec = replace(BUILT, retries=1, backoff=Backoff(initial=3600, max=3600))
+    environment = await world.environment(["api"], spec=spec)
+    await world.policy(environment, EnvironmentPolicy(deployment_timeout=0.05))
+    assert (await world.runner().drive(await world.request(environment))).has_timed_out
+
+
+async def test_a_runner_keeps_to_the_deadline_of_the_one_before_it(world: World) -> None:
+    world.target.on("build api", Gate())
+    environment = await world.environment(["api"])
+    await world.policy(environment, EnvironmentPolicy(deployment_timeout=3600.0))
+    id_ = await world.request(environment)
+    await world.take_up(id_, datetime.now(UTC) - timedelta(seconds=3599.9))
+    async with asyncio.timeout(HANGING):
+        over = await world.runner().drive(id_)
+    assert over.has_timed_out
+    assert (await world.recorded(id_)).count("DeploymentTakenUp") == 2
+
+
+@pytest.mark.usefixtures("shorter")
+async def test_no_deadline_is_farther_than_the_timeout_after_the_clock_was_set_back(world: World) -> None:
+    world.target.on("build api", Gate())
+    environment = await world.environment(["api"])
+    await world.policy(environment, EnvironmentPolicy(deployment_timeout=0.05))
+    id_ = await world.request(environment)
+    await world.take_up(id_, datetime.now(UTC) + timedelta(hours=2))
+    async with asyncio.timeout(HANGING):
+        assert (await world.runner().drive(id_)).has_timed_out
 
 
 async def test_others_start_and_a_cancellation_ends_while_a_step_waits_for_its_retry(world: World) -> None:

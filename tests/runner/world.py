@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from application import deployment as writing
@@ -14,7 +15,7 @@ from domain.deployment.plan import Output
 from domain.deployment.queue import DeploymentId
 from domain.deployment.state import Deployment
 from domain.deployment.step import OldInstance
-from domain.pipeline.environment import CreateEnvironment, Target
+from domain.pipeline.environment import CreateEnvironment, EditEnvironment, EnvironmentPolicy, Target
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import AddService, RemoveService
 from domain.pipeline.stage import CreateStage
@@ -187,6 +188,17 @@ class World:
                 )
                 await self.handler.handle(pipelines.decider, id_, add, ANN)
         return id_
+
+    async def policy(self, environment: EnvironmentId, policy: EnvironmentPolicy) -> None:
+        await self.handler.handle(pipelines.decider, environment, EditEnvironment(policy=policy), ANN)
+
+    async def take_up(self, deployment: DeploymentId, at: datetime) -> None:
+        """Another worker, which is gone, has started the deployment then."""
+
+        async def work(transaction: Transaction) -> DeploymentId:
+            return await writing.take_up(transaction, deployment, "worker-0", at)
+
+        await self.handler.transact(work, deployments.decider, ANN)
 
     async def service(self, environment: EnvironmentId, name: str) -> ServiceId:
         return (await self.handler.states.load(pipelines.decider, environment)).state.service(name).id

@@ -6,7 +6,7 @@ export const BOARD = graphql(`
       id
       version
       cursor
-      environment { id concurrency policy { onFailure buildBarrier } }
+      environment { id concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds } }
       stages {
         id
         position

@@ -72,6 +72,7 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
         save(Number(form.get("concurrency")), {
           onFailure: String(form.get("on-failure")) as EnvironmentPolicy["onFailure"],
           buildBarrier: form.has("barrier"),
+          deploymentTimeoutSeconds: Number(form.get("timeout")) || null,
         })
       }
     >
@@ -84,6 +85,18 @@ export function EnvironmentPolicyDialog({ policy, concurrency, save, close }: En
         <select name="on-failure" defaultValue={policy.onFailure}>
           {ON_FAILURE}
         </select>
+      </label>
+      <label>
+        Longest duration of a deployment, in seconds
+        <input
+          name="timeout"
+          type="number"
+          min={1}
+          max={604800}
+          step="any"
+          placeholder="no limit"
+          defaultValue={policy.deploymentTimeoutSeconds ?? ""}
+        />
       </label>
       <Choice name="barrier" label="End all builds of a stage before its first deploy" isChosen={policy.buildBarrier} />
     </FormDialog>

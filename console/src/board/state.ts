@@ -20,6 +20,7 @@ export interface StagePolicy {
 export interface EnvironmentPolicy {
   onFailure: OnFailure;
   buildBarrier: boolean;
+  deploymentTimeoutSeconds: number | null;
 }
 
 export interface Stage {
