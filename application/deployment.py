@@ -18,7 +18,15 @@ from domain.deployment import queue as queues
 from domain.deployment import repeat as repeats
 from domain.deployment.instance import Instance
 from domain.deployment.plan import Plan
-from domain.deployment.queue import Action, CloseDeployment, DeploymentId, DeploymentMerged, RequestDeployment
+from domain.deployment.queue import (
+    Action,
+    CloseDeployment,
+    DeploymentId,
+    DeploymentMerged,
+    Queue,
+    RequestDeployment,
+)
+from domain.deployment.selection import WHOLE, Selection
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -46,13 +54,13 @@ async def request(
     *,
     action: Action = Action.DEPLOY,
     revision: str | None = None,
+    selection: Selection = WHOLE,
 ) -> DeploymentId:
     """Pin the current pipeline and queue *deployment*; *expected* is the expected version of the pipeline.
 
     *revision* is that of the services' sources. The action DEPLOY leaves unchanged services as they are, REDEPLOY none.
     Return the deployment that carries out the request, a waiting one if the request merged. Raises
-    `EnvironmentNotFound`, `VersionMismatch`, `NothingToDeploy`, `NotRunnable`, `UnmetReference`, `InvalidArgument` or
-    `LimitReached`.
+    `EnvironmentNotFound`, `VersionMismatch`, `LimitReached`, and the refusals of `domain.deployment.plan.make`.
     """
     pipeline = await transaction.load(pipelines.decider, environment)
     if not pipeline.state.exists:
@@ -61,8 +69,31 @@ async def request(
         raise mismatch(environment, expected, pipeline.version)
     assert pipeline.state.project is not None, "an environment that exists has a project"
     project = (await transaction.load(projects.decider, pipeline.state.project)).state
-    plan = plans.make(pipeline.state, pipeline.version, project, revision, renew=action is Action.REDEPLOY)
+    plan = plans.make(
+        pipeline.state,
+        pipeline.version,
+        project,
+        revision,
+        renew=action is Action.REDEPLOY,
+        selection=selection,
+        running=None if selection.is_whole else await _running(transaction, environment),
+    )
     return await _enqueue(transaction, environment, deployment, actor, action, plan, project.version)
+
+
+async def _running(transaction: Transaction, environment: EnvironmentId) -> set[int] | None:
+    """Return the ids of the services that run, as integers; None while a deployment of the environment is open."""
+    queue = (await transaction.load(queues.decider, queues.stream(environment))).state
+    if queue.open:
+        return None
+    return {each.service.int for each in await _instances(transaction, queue)}
+
+
+async def _instances(transaction: Transaction, queue: Queue) -> tuple[Instance, ...]:
+    """Return the instances after the last deployment of *queue* that has run."""
+    if queue.last is None:
+        return ()
+    return converge.instances((await transaction.load(deployments.decider, queue.last)).state, queue.last)
 
 
 async def repeat(
@@ -113,6 +144,7 @@ async def _enqueue(
         source=plan.source,
         revision=plan.revision,
         project_version=project_version,
+        services=tuple(sorted(each.id for each in plan.services if each.is_due)) if plan.is_partial else (),
     )
     stream = queues.stream(environment)
     queue = await transaction.do(queues.decider, stream, wish)
@@ -143,10 +175,8 @@ async def take_up(
     queue = await transaction.load(queues.decider, queues.stream(loaded.state.environment))
     if queue.state.admitted is None or queue.state.admitted.deployment != deployment:
         raise DeploymentNotAdmitted()
-    last = queue.state.last
-    instances: tuple[Instance, ...] = ()
-    if loaded.state.status is Status.QUEUED and last is not None:
-        instances = converge.instances((await transaction.load(deployments.decider, last)).state, last)
+    is_first = loaded.state.status is Status.QUEUED
+    instances = await _instances(transaction, queue.state) if is_first else ()
     await _do(transaction, deployment, TakeUpDeployment(worker=worker, instances=instances, at=at))
     return deployment
 

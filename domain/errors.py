@@ -189,7 +189,7 @@ class AlreadyUndone(Conflict):
 
 
 class NothingToDeploy(Conflict):
-    message = "There is nothing to deploy: the environment has no services, or all are skipped."
+    message = "There is nothing to deploy: no services are chosen, or all are skipped."
 
 
 class NothingToRetry(Conflict):

@@ -1,8 +1,8 @@
 """
 The queue of an environment: one deployment at a time; the others wait in the order of their requests.
 
-A request merges into a waiting one by the same actor, for the same action, on the same version of the pipeline and of
-the project, for the same revision, and of the same earlier deployment.
+A request merges into a waiting one by the same actor, for the same action on the same services, on the same version of
+the pipeline and of the project, for the same revision, and of the same earlier deployment.
 """
 
 from enum import StrEnum
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from domain.decider import Decider
 from domain.errors import LimitReached
+from domain.pipeline.ref import ServiceId
 from domain.project import EnvironmentId
 
 DeploymentId = NewType("DeploymentId", UUID)
@@ -42,7 +43,8 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     """*deployment* is queued; *number* counts the environment's deployments from 1.
 
     *source* is the number of the deployment that it retries or rolls back to, and *revision* that of its plan.
-    *project_version* counts the changes of the project's name and variables.
+    *project_version* counts the changes of the project's name and variables. *services* are the chosen ones; none for
+    the whole environment.
     """
 
     deployment: DeploymentId
@@ -53,6 +55,7 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     source: int | None = None
     revision: str | None = None
     project_version: int = 0
+    services: tuple[ServiceId, ...] = ()
 
 
 class DeploymentMerged(Struct, frozen=True, kw_only=True, gc=False):
@@ -88,6 +91,7 @@ class RequestDeployment(Struct, frozen=True, kw_only=True, gc=False):
     source: int | None = None
     revision: str | None = None
     project_version: int = 0
+    services: tuple[ServiceId, ...] = ()
 
 
 class CloseDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -107,6 +111,7 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     source: int | None = None
     revision: str | None = None
     project_version: int = 0
+    services: tuple[ServiceId, ...] = ()
 
 
 class Queue(Struct, frozen=True, kw_only=True, gc=False):
@@ -145,6 +150,7 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
                 source=command.source,
                 revision=command.revision,
                 project_version=command.project_version,
+                services=command.services,
             )
             return [requested] if queue.admitted else [requested, DeploymentAdmitted(deployment=deployment)]
         case CloseDeployment(deployment=deployment, has_run=has_run):
@@ -161,7 +167,7 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
 def _what(request: Request | RequestDeployment) -> tuple[object, ...]:
     """Return all that must be the same for two requests to merge."""
     versions = request.pipeline_version, request.project_version
-    return request.action, request.actor, versions, request.source, request.revision
+    return request.action, request.actor, versions, request.source, request.revision, request.services
 
 
 def evolve(queue: Queue, event: QueueEvent) -> Queue:
@@ -176,6 +182,7 @@ def evolve(queue: Queue, event: QueueEvent) -> Queue:
                 source=event.source,
                 revision=event.revision,
                 project_version=event.project_version,
+                services=event.services,
             )
             return replace(queue, count=event.number, waiting=(*queue.waiting, request))
         case DeploymentMerged():

@@ -202,8 +202,8 @@ def _deadline(deployment: Deployment, at: datetime | None) -> datetime | None:
 
 
 def _relevant(deployment: Deployment, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
-    """Return the instances of services that exist: the plan has all of them, unless it is an earlier one."""
-    if deployment.plan is None or deployment.plan.source is not None:
+    """Return the instances of services that exist: the plan has all of them, unless it is partial or an earlier one."""
+    if deployment.plan is None or deployment.plan.is_partial or deployment.plan.source is not None:
         return instances
     return tuple([each for each in instances if each.service.int in deployment.places])
 

@@ -5,18 +5,21 @@ from typing import Annotated
 
 import strawberry
 from msgspec.structs import replace
+from strawberry import ID
 
 from application import deployment as use_cases
 from application.handler import Outcome
 from domain import deployment as deployments
 from domain.deployment.plan import MAX_REVISION
 from domain.deployment.queue import Action, DeploymentId, DeploymentMerged
+from domain.deployment.selection import Selection
 from domain.errors import DeploymentNotFound
+from gql.contract.argument import check_list
 from gql.mutation import Payload, Write, mutation
 from gql.types.deployment import Deployment, deployment_id, from_view
 from gql.types.deployment_snapshot import DeploymentSnapshot, snapshot_of
 from gql.types.environment import known_environment
-from gql.types.ref import DeploymentArgument, EnvironmentArgument
+from gql.types.ref import DeploymentArgument, EnvironmentArgument, to_service, to_stage
 from gql.types.refusal import Refusal
 from projections.deployment import projection
 from store import ids
@@ -52,21 +55,69 @@ Revision = Annotated[
 ]
 
 
+ChosenServices = Annotated[
+    list[ID] | None,
+    strawberry.argument(
+        description="Ids or names of the chosen services, also skipped ones. Without services and stages, the whole"
+        " environment is chosen."
+    ),
+]
+
+ChosenStages = Annotated[
+    list[ID] | None,
+    strawberry.argument(description="Ids or names of stages; their services that are not skipped are chosen."),
+]
+
+WithDependencies = Annotated[
+    bool,
+    strawberry.argument(
+        description="Choose the services that the chosen ones need, too, and those that these need. Otherwise they must"
+        " run."
+    ),
+]
+
+
 @mutation(
     "Deploy an environment: pin its current pipeline, and queue the deployment. It leaves services as they are that are"
     " unchanged and healthy; without a revision, none is known to be unchanged.",
     of="pipeline",
 )
-async def deploy(write: Write, environment: EnvironmentArgument, revision: Revision = None) -> DeploymentResult:
-    return await _deploy(write, environment, Action.DEPLOY, revision)
+async def deploy(
+    write: Write,
+    environment: EnvironmentArgument,
+    revision: Revision = None,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+    with_dependencies: WithDependencies = False,
+) -> DeploymentResult:
+    return await _deploy(write, environment, Action.DEPLOY, revision, _selection(services, stages, with_dependencies))
 
 
-@mutation("Deploy an environment, and renew all of its services, also unchanged ones.", of="pipeline")
-async def redeploy(write: Write, environment: EnvironmentArgument, revision: Revision = None) -> DeploymentResult:
-    return await _deploy(write, environment, Action.REDEPLOY, revision)
+@mutation("Deploy an environment, and renew its chosen services, also unchanged ones.", of="pipeline")
+async def redeploy(
+    write: Write,
+    environment: EnvironmentArgument,
+    revision: Revision = None,
+    services: ChosenServices = None,
+    stages: ChosenStages = None,
+    with_dependencies: WithDependencies = False,
+) -> DeploymentResult:
+    return await _deploy(write, environment, Action.REDEPLOY, revision, _selection(services, stages, with_dependencies))
 
 
-async def _deploy(write: Write, environment: str, action: Action, revision: str | None) -> DeploymentPayload:
+def _selection(services: list[ID] | None, stages: list[ID] | None, with_dependencies: bool = False) -> Selection:
+    check_list("services", services or ())
+    check_list("stages", stages or ())
+    return Selection(
+        services=tuple(map(to_service, services or ())),
+        stages=tuple(map(to_stage, stages or ())),
+        with_dependencies=with_dependencies,
+    )
+
+
+async def _deploy(
+    write: Write, environment: str, action: Action, revision: str | None, selection: Selection
+) -> DeploymentPayload:
     use_case = partial(
         use_cases.request,
         environment=await known_environment(write.context, environment),
@@ -75,6 +126,7 @@ async def _deploy(write: Write, environment: str, action: Action, revision: str 
         expected=write.expected_version,
         action=action,
         revision=revision,
+        selection=selection,
     )
     return await _answer(write, await write.transact(use_case, deployments.decider))
 

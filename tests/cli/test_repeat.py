@@ -22,3 +22,16 @@ def test_a_failed_deployment_is_retried_and_an_earlier_one_rolled_back_to(stagin
     assert "  rollback to deployment 2" in staging.done("deployment", "show").lines
     assert staging.done("rollback", "1", "--reason", "again").out == "Deployment 5 of staging requested\n"
     assert staging("rollback", "99").code == 1
+
+
+def test_chosen_services_are_deployed_and_planned(staging: Shell) -> None:
+    for name in ("One", "Two", "Three"):
+        staging.done("service", "add", "-n", name, "-t", "job", "--run", "true")
+    staging.done("environment", "stage", "move", "-n", "Three", "-s", "APPLICATION DEFAULT")
+    planned = staging("plan", "--service", "one", "--service", "TWO").out
+    assert ("One " in planned, "Two " in planned, "Three" in planned) == (True, True, False)
+    staging.done("environment", "deploy", "--stage", "application default", "--watch")
+    shown = staging.done("deployment", "show", "--json").json
+    names = [service["name"] for stage in shown["stages"] for service in stage["services"]]
+    assert (shown["status"], names) == ("SUCCEEDED", ["Three"])
+    assert staging("environment", "deploy", "--with-dependencies").code == 1

@@ -138,7 +138,7 @@ REFUSALS: list[tuple[type[Refused], Refused, str, str]] = [
         Conflict,
         errors.NothingToDeploy(),
         "NOTHING_TO_DEPLOY",
-        "There is nothing to deploy: the environment has no services, or all are skipped.",
+        "There is nothing to deploy: no services are chosen, or all are skipped.",
     ),
     (
         Conflict,

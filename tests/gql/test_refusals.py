@@ -237,7 +237,7 @@ CASES: list[tuple[str, Wrong, str]] = [
     (
         "NOTHING_TO_DEPLOY",
         _in("deploy"),
-        "There is nothing to deploy: the environment has no services, or all are skipped.",
+        "There is nothing to deploy: no services are chosen, or all are skipped.",
     ),
     (
         "NOTHING_TO_RETRY",
