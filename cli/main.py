@@ -29,6 +29,7 @@ from cli import (
     service,
     status,
     token,
+    up,
     variable,
     worker,
 )
@@ -112,6 +113,9 @@ app.add_typer(service.app, name="service")
 app.add_typer(variable.app, name="variable")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(document.app, name="pipeline")
+command(
+    app, "up", "stageline up", 'stageline up --revision "$(git rev-parse HEAD)"', "stageline up --yes --timeout 900"
+)(up.up)
 command(app, "status", "stageline status", "stageline status -w", "stageline status --json")(status.status)
 command(
     app,
