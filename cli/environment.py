@@ -61,6 +61,9 @@ Concurrency = Annotated[
     int, typer.Option("--concurrency", metavar="N", min=1, help="Maximum number of services in work at once.")
 ]
 
+CONCURRENCY = 8
+"""Default number of services in work at once."""
+
 CREATE = mutation(
     "createEnvironment",
     "PipelinePayload",
@@ -126,7 +129,7 @@ def create(
     target: Annotated[
         TargetOption, typer.Option("--target", case_sensitive=False, help="Where its steps run.")
     ] = TargetOption.PROCESS,
-    concurrency: Concurrency = 8,
+    concurrency: Concurrency = CONCURRENCY,
 ) -> None:
     """Create an environment with the four default stages."""
     with Client.known() as client:

@@ -27,7 +27,9 @@ from cli import (
     restore,
     serve,
     service,
+    status,
     token,
+    up,
     variable,
     worker,
 )
@@ -54,7 +56,7 @@ Exit codes:
   1    refused by the server, or failed
   2    the command line is invalid
   3    no server answers, it is unavailable, or it rejects the token
-  4    the watched deployment failed
+  4    the watched deployment failed; `status`: not all is well
   5    the watched deployment was cancelled
   124  the time to watch is over; the deployment continues
   130  ended by Ctrl-C; a watched deployment continues"""
@@ -111,6 +113,10 @@ app.add_typer(service.app, name="service")
 app.add_typer(variable.app, name="variable")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(document.app, name="pipeline")
+command(
+    app, "up", "stageline up", 'stageline up --revision "$(git rev-parse HEAD)"', "stageline up --yes --timeout 900"
+)(up.up)
+command(app, "status", "stageline status", "stageline status -w", "stageline status --json")(status.status)
 command(
     app,
     "history",

@@ -211,7 +211,7 @@ query Deployment($id: ID!) {
 
 WAIT = document("""
 query DeploymentWait($id: ID!) {
-  deploymentWait(deployment: $id) { reason message machine silentSeconds deployment { id number } }
+  deployment(id: $id) { waitsFor { reason message machine silentSeconds deployment { id number } } }
 }
 """)
 
@@ -242,7 +242,8 @@ def get(client: Client, id_: str) -> DeploymentJson:
 
 def wait(client: Client, id_: str) -> WaitJson | None:
     """Return what the deployment with that id waits for, if anything."""
-    return convert(client.execute(WAIT, {"id": id_})["deploymentWait"], WaitJson | None)
+    found = client.execute(WAIT, {"id": id_})["deployment"]
+    return None if found is None else convert(found["waitsFor"], WaitJson | None)
 
 
 def newest(client: Client, environment: str, limit: int | None = None) -> Iterator[DeploymentSummaryJson]:

@@ -145,6 +145,14 @@ class PipelineDocument(DocumentPart, frozen=True):
         Annotated[EnvironmentPolicyDocument, Meta(description="Policy of the environment; unchanged if left out.")]
         | UnsetType
     ) = UNSET
+    # The command line reads these two; a request names its environment itself.
+    project: (
+        Annotated[str, Meta(description="The project of `stageline up`; created if there is none of that name.")] | None
+    ) = None
+    environment: (
+        Annotated[str, Meta(description="The environment of `stageline up`; created if there is none of that name.")]
+        | None
+    ) = None
 
 
 def read(text: str) -> PipelineDocument:

@@ -92,7 +92,7 @@ def _last_step(service: DeploymentService, run: Deployment) -> ServiceStep:
 @edge(
     Service,
     "What the service waits for: the stage, the service or the deployment in front of it; null if it waits for none."
-    " `deploymentWait` says whether its deployment waits for a worker.",
+    " `Deployment.waitsFor` says whether its deployment waits for a worker.",
 )
 async def waits_for(context: Context, services: list[Service], selected: Selected) -> list[ServiceWait | None]:
     open_ = await open_deployments(context, [each.key[0] for each in services])

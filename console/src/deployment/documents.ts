@@ -71,7 +71,7 @@ export const QUEUE = graphql(`
 
 export const WAIT = graphql(`
   query Wait($deployment: ID!) {
-    deploymentWait(deployment: $deployment) { message }
+    deployment(id: $deployment) { waitsFor { message } }
   }
 `);
 

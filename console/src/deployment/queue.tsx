@@ -41,6 +41,6 @@ function Wait({ deployment }: { deployment: string }) {
     const timer = setInterval(again, PAUSE);
     return () => clearInterval(timer);
   }, [again]);
-  const wait = data?.deploymentWait;
+  const wait = data?.deployment?.waitsFor;
   return <p>{wait ? `It waits: ${wait.message}` : "It waits for its turn."}</p>;
 }
