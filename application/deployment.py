@@ -12,6 +12,7 @@ from application.handler import StreamState, Transaction, mismatch
 from domain import deployment as deployments
 from domain import pipeline as pipelines
 from domain import project as projects
+from domain.access import ENGINE
 from domain.deployment import converge
 from domain.deployment import plan as plans
 from domain.deployment import queue as queues
@@ -145,6 +146,7 @@ async def _enqueue(
         revision=plan.revision,
         project_version=project_version,
         services=tuple(sorted(each.id for each in plan.services if each.is_due)) if plan.is_partial else (),
+        undoes=plan.undoes,
     )
     stream = queues.stream(environment)
     queue = await transaction.do(queues.decider, stream, wish)
@@ -155,7 +157,7 @@ async def _enqueue(
     place, number = next((at, known.number) for at, known in enumerate(open_) if known.deployment == deployment)
     command = PlanDeployment(environment=environment, number=number, action=action, plan=plan)
     await transaction.do(deployments.decider, deployment, command)
-    if place > 0:
+    if place > 0 and plan.undoes is None:  # otherwise it is admitted next
         cause = WaitCause(reason=WaitReason.DEPLOYMENT, number=open_[0].number, more=place - 1)
         await transaction.do(deployments.decider, deployment, RecordWait(cause=cause))
     return deployment
@@ -203,6 +205,18 @@ async def cancel(
     return deployment
 
 
+async def _undo(
+    transaction: Transaction, id_: DeploymentId, failed: deployments.Deployment, environment: EnvironmentId
+) -> None:
+    """Queue the deployment that brings back the instances that the *failed* one replaced."""
+    pipeline = (await transaction.load(pipelines.decider, environment)).state
+    sources = {each.deployment for each in converge.replaced(failed)}
+    loaded = {each: (await transaction.load(deployments.decider, each)).state for each in sources}
+    plan = repeats.undo(failed, pipeline, loaded)
+    if plan is not None:
+        await _enqueue(transaction, environment, repeats.undo_id(id_), ENGINE, Action.ROLLBACK, plan)
+
+
 async def _load(transaction: Transaction, deployment: DeploymentId) -> StreamState[deployments.Deployment]:
     loaded = await transaction.load(deployments.decider, deployment)
     if loaded.state.plan is None:
@@ -216,5 +230,7 @@ async def _do(transaction: Transaction, deployment: DeploymentId, command: Deplo
     after = (await transaction.do(deployments.decider, deployment, command)).state
     if after.status.is_final:
         assert after.environment is not None
+        if after.rolls_back:
+            await _undo(transaction, deployment, after, after.environment)
         close = CloseDeployment(deployment=deployment, has_run=after.worker is not None)
         await transaction.do(queues.decider, queues.stream(after.environment), close)

@@ -41,6 +41,7 @@ class OnFailureOption(StrEnum):
 
     STOP = "stop"
     CONTINUE = "continue"
+    ROLL_BACK = "roll-back"
 
 
 Revision = Annotated[

@@ -15,7 +15,7 @@ class EnvironmentPolicyJson(Struct, rename="camel"):
     @property
     def words(self) -> str:
         """The policy, where it is not that of a new environment."""
-        parts = [f"on failure {self.on_failure.lower()}"] if self.on_failure != "STOP" else []
+        parts = [_on_failure(self.on_failure)] if self.on_failure != "STOP" else []
         parts += ["builds end before deploys"] if self.build_barrier else []
         timeout = self.deployment_timeout_seconds
         return "; ".join([*parts, *([f"deployments of at most {timeout:g} s"] if timeout else [])])
@@ -29,6 +29,10 @@ class StagePolicyJson(Struct, rename="camel"):
     @property
     def words(self) -> str:
         """The policy, where it is not that of a new stage."""
-        parts = [f"on failure {self.on_failure.lower()}"] if self.on_failure else []
+        parts = [_on_failure(self.on_failure)] if self.on_failure else []
         parts += ["always runs"] if self.always else []
         return "; ".join([*parts, *([f"{self.concurrency} services at once"] if self.concurrency else [])])
+
+
+def _on_failure(reaction: str) -> str:
+    return f"on failure {reaction.lower().replace('_', ' ')}"

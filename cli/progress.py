@@ -130,6 +130,8 @@ class DeploymentProgress:
                 self.deployment.status, self.deployment.started_at = "RUNNING", event.recorded_at
             case ["DEPLOYMENT", "SUCCEEDED" | "FAILED" | "CANCELLED" as status]:
                 self._over(status, event.recorded_at)
+            case ["DEPLOYMENT", "TIMED", "OUT"]:
+                self._over("FAILED", event.recorded_at)
             case ["CANCELLATION", "REQUESTED"]:
                 self.deployment.cancellation = "SAFE"
             case ["STAGE", "STARTED"] if stage:

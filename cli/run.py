@@ -54,6 +54,7 @@ class DeploymentServiceJson(Struct, rename="camel"):
     type: str
     status: str
     ports: list[int]
+    source_number: int | None
     build: StepJson
     deploy: StepJson
     instance: InstanceJson | UnsetType | None = UNSET
@@ -99,6 +100,7 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
     reason: str | None
     pipeline_version: int
     source_number: int | None
+    undone_number: int | None
     revision: str | None
     requested_at: datetime
     started_at: datetime | None
@@ -137,30 +139,34 @@ class WaitJson(Struct, rename="camel"):
     message: str
     machine: str | None
     silent_seconds: float | None
-    deployment: "BeforeJson | None"
+    deployment: "NumberedJson | None"
 
 
-class BeforeJson(Struct, rename="camel"):
+class NumberedJson(Struct, rename="camel"):
     id: str
     number: int
 
 
 class DeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
+    """A deployment with its stages, and the one that rolls it back, if any."""
+
     stages: list[DeploymentStageJson]
     version: int
     cursor: str
+    rollback: NumberedJson | UnsetType | None = UNSET
     merged: bool | UnsetType = UNSET
 
 
 SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
   id: deploymentId environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation timeoutSeconds hasTimedOut
+  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation
+  timeoutSeconds hasTimedOut
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
   stages {
     id: stageId position name status startedAt finishedAt
     services {
-      id: serviceId name type status ports
+      id: serviceId name type status ports sourceNumber
       build { status attempt startedAt finishedAt failureReason unchangedReason }
       deploy { status attempt startedAt finishedAt failureReason unchangedReason }
       plan { action instance { deployment { number } revision ports } changes { field before after } }
@@ -173,7 +179,8 @@ fragment SnapshotFields on DeploymentSnapshot {
 SUMMARY = """
 fragment SummaryFields on Deployment {
   id environment { id name } number action status requestedBy { id name } reason
-  pipelineVersion sourceNumber revision requestedAt startedAt finishedAt cancellation timeoutSeconds hasTimedOut
+  pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation
+  timeoutSeconds hasTimedOut
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
 }
 """
@@ -182,10 +189,11 @@ DEPLOYMENT = (
     """
 fragment DeploymentFields on Deployment {
   ...SummaryFields
+  rollback { id number }
   stages {
     id: stageId position name status startedAt finishedAt
     services {
-      id: serviceId name type status ports
+      id: serviceId name type status ports sourceNumber
       build { status attempt startedAt finishedAt failureReason unchangedReason }
       deploy { status attempt startedAt finishedAt failureReason unchangedReason }
       instance { deployment { number } revision ports }
@@ -298,6 +306,8 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
     if deployment.source_number is not None:
         what = "retry of" if deployment.action == "RETRY" else "rollback to"
         yield f"  {what} deployment {deployment.source_number}"
+    if deployment.undone_number is not None:
+        yield f"  rollback after the failure of deployment {deployment.undone_number}"
     if deployment.action == "REDEPLOY":
         yield "  renews all services"
     if deployment.revision is not None:
@@ -315,6 +325,7 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
                 yield from _planned(service, service.plan, size)
                 continue
             ports += service.runs
+            ports += f"  as in deployment {service.source_number}" if service.source_number is not None else ""
             steps = f"build {_step(service.build)}  deploy {_step(service.deploy)}"
             name = plain(service.name)
             if width(name) > size:  # a long name has a line of its own
@@ -326,6 +337,8 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
             yield from (plain(f"      {reason}") for reason in dict.fromkeys(reasons) if reason)
     if deployment.status == "FAILED":
         yield f"Failed: {deployment.why}"
+    if deployment.rollback:
+        yield f"Deployment {deployment.rollback.number} rolls back the services that it renewed."
 
 
 def _planned(service: DeploymentServiceJson, plan: ServicePlanJson, size: int) -> Iterator[str]:

@@ -66,6 +66,7 @@ class OnFailureOption(StrEnum):
 
     STOP = "stop"
     CONTINUE = "continue"
+    ROLL_BACK = "roll-back"
     ENVIRONMENT = "environment"
 
 

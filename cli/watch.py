@@ -270,6 +270,9 @@ def _judge(deployment: DeploymentJson, wanted: str, options: str) -> None:
             if deployment.failure:
                 hint += f" {shlex.quote(deployment.failure.service.name)}"
             hint = f"{hint} {options}".rstrip()
+            if deployment.rollback:
+                number = deployment.rollback.number
+                hint = f"Watch deployment {number}, which rolls it back: stageline deployment watch {number}. {hint}"
             raise WatchedDeploymentFailed(f"{name} failed: {deployment.why}", hint=hint)
         case "CANCELLED":
             raise WatchedDeploymentCancelled(f"{name} was cancelled.")

@@ -91,6 +91,7 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     """A deployment without its steps: *actor* requested it for *reason*, and *worker* carries it out.
 
     *cancelled_by* is the actor of the last request to cancel it. *timeout* is its maximum duration, in seconds.
+    If it *rolls_back*, another deployment undoes its failure. It *undoes* the failed one with that number.
     """
 
     id: DeploymentId
@@ -110,6 +111,8 @@ class DeploymentSummary(Struct, frozen=True, kw_only=True):
     cancelled_by: str | None = None
     timeout: float | None = None
     has_timed_out: bool = False
+    rolls_back: bool = False
+    undoes: int | None = None
     failure: Failure | None = None
     worker: str | None = None
     version: int
@@ -142,6 +145,7 @@ def fold(view: DeploymentView | None, recorded: RecordedEvent) -> DeploymentView
         cancellation=after.cancellation,
         cancelled_by=recorded.by.actor if isinstance(event, CancellationRequested) else view.cancelled_by,
         has_timed_out=after.has_timed_out,
+        rolls_back=after.rolls_back,
         failure=after.failure,
         worker=after.worker,
         stages=tuple(_fold_stage(stage, run, event, at) for stage, run in zip(view.stages, after.stages, strict=True)),
@@ -170,7 +174,7 @@ def _narrowed(environment: EnvironmentId, status: str, action: str, actor: str) 
     return f"{environment} {status} {action} {actor}"
 
 
-projection = Projection("deployment", 13, DeploymentView, key, fold, place, places=places)
+projection = Projection("deployment", 14, DeploymentView, key, fold, place, places=places)
 
 
 def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentView:
@@ -187,6 +191,7 @@ def _planned(event: DeploymentPlanned, recorded: RecordedEvent) -> DeploymentVie
         source=event.plan.source,
         revision=event.plan.revision,
         timeout=event.plan.timeout,
+        undoes=event.plan.undoes,
         requested_at=recorded.recorded_at,
         stages=tuple(
             StageView(

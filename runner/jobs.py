@@ -42,7 +42,7 @@ POLL = 0.5
 MAX_DEPLOYMENTS = 200
 """Maximum number of deployments that a worker runs at once."""
 
-VERSION = 9
+VERSION = 10
 """Version of jobs.sql. Increase it with each change, so that an older Stageline refuses the database."""
 
 

@@ -90,8 +90,8 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             return replace(deployment, has_timed_out=True)
         case DeploymentSucceeded():
             return replace(deployment, status=Status.SUCCEEDED)
-        case DeploymentFailed() | DeploymentTimedOut():
-            return _over(deployment, Status.FAILED)
+        case DeploymentFailed(rolls_back=rolls_back) | DeploymentTimedOut(rolls_back=rolls_back):
+            return replace(_over(deployment, Status.FAILED), rolls_back=rolls_back)
         case DeploymentCancelled():
             return _over(deployment, Status.CANCELLED)
         case _:

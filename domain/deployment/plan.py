@@ -53,7 +53,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, gc=False):
 class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
     """A service with its specification.
 
-    With *is_done* an earlier deployment, which this one retries, deployed it, and *endpoint* is what it offers.
+    With *is_done* an earlier deployment, which this one retries or undoes, left it as it is, and *endpoint* is what it
+    offers. *source* is the number of the deployment whose specification it has, if this one undoes another.
     """
 
     id: ServiceId
@@ -63,6 +64,7 @@ class PlannedService(Struct, frozen=True, kw_only=True, gc=False):
     is_skipped: bool = False
     is_done: bool = False
     endpoint: Endpoint | None = None
+    source: int | None = None
 
     @property
     def is_due(self) -> bool:
@@ -88,7 +90,9 @@ class PlannedStage(Struct, frozen=True, kw_only=True, gc=False):
 class Plan(Struct, frozen=True, kw_only=True, gc=False):
     """The pinned stages; with *build_barrier* all builds of a stage end before a service of it is deployed.
 
-    *source* is the number of the deployment that is retried or rolled back to, None for a plan of its own. *revision*
+    *source* is the number of the deployment that is retried or rolled back to, None for a plan of its own. A plan that
+    *undoes* a failed deployment, by its number, brings back what it renewed. *on_failure* is the reaction to a timeout.
+    *revision*
     is that of the sources, if it is known. With *renew* no service is left out because it is unchanged. *variables*
     are those of the environment over those of its project; *environment* and *project* are their names. A plan of a
     time without references has no names, and its texts are used as they are. *timeout* is the maximum duration of the
@@ -111,6 +115,14 @@ class Plan(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def services(self) -> tuple[PlannedService, ...]:
         return tuple([service for stage in self.stages for service in stage.services])
+
+    on_failure: OnFailure = OnFailure.STOP
+    undoes: int | None = None
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it has specifications of earlier plans."""
+        return self.source is not None or self.undoes is not None
 
 
 def make(
@@ -148,6 +160,7 @@ def make(
         variables=merged(project.variables, pipeline.variables),
         timeout=pipeline.policy.deployment_timeout,
         is_partial=not selection.is_whole,
+        on_failure=pipeline.policy.on_failure,
     )
     check(plan)
     if plan.is_partial and running is not None:

@@ -1,5 +1,6 @@
 """
-The queue of an environment: one deployment at a time; the others wait in the order of their requests.
+The queue of an environment: one deployment at a time; the others wait in the order of their requests. A deployment that
+undoes a failed one goes before them.
 
 A request merges into a waiting one by the same actor, for the same action on the same services, on the same version of
 the pipeline and of the project, for the same revision, and of the same earlier deployment.
@@ -44,7 +45,7 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
 
     *source* is the number of the deployment that it retries or rolls back to, and *revision* that of its plan.
     *project_version* counts the changes of the project's name and variables. *services* are the chosen ones; none for
-    the whole environment.
+    the whole environment. A deployment that *undoes* a failed one, by its number, goes before those that wait.
     """
 
     deployment: DeploymentId
@@ -56,6 +57,7 @@ class DeploymentRequested(Struct, frozen=True, kw_only=True, gc=False):
     revision: str | None = None
     project_version: int = 0
     services: tuple[ServiceId, ...] = ()
+    undoes: int | None = None
 
 
 class DeploymentMerged(Struct, frozen=True, kw_only=True, gc=False):
@@ -64,10 +66,14 @@ class DeploymentMerged(Struct, frozen=True, kw_only=True, gc=False):
     deployment: DeploymentId
 
 
-class DeploymentAdmitted(Struct, frozen=True, kw_only=True, gc=False):
-    """*deployment* has the environment to itself now."""
+class DeploymentAdmitted(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """*deployment* has the environment to itself now.
+
+    *oldest* is the number of the oldest one that has not ended, if it has gone before older ones.
+    """
 
     deployment: DeploymentId
+    oldest: int | None = None
 
 
 class DeploymentClosed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -92,6 +98,7 @@ class RequestDeployment(Struct, frozen=True, kw_only=True, gc=False):
     revision: str | None = None
     project_version: int = 0
     services: tuple[ServiceId, ...] = ()
+    undoes: int | None = None
 
 
 class CloseDeployment(Struct, frozen=True, kw_only=True, gc=False):
@@ -112,10 +119,11 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     revision: str | None = None
     project_version: int = 0
     services: tuple[ServiceId, ...] = ()
+    undoes: int | None = None
 
 
 class Queue(Struct, frozen=True, kw_only=True, gc=False):
-    """The queue: `admitted` is the deployment that may run, `waiting` are those behind it, oldest first.
+    """The queue: `admitted` is the deployment that may run, `waiting` are those behind it, in order.
 
     *last* is the last one that has run and ended.
     """
@@ -139,7 +147,7 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
             for waiting in queue.waiting:
                 if _what(waiting) == _what(command):
                     return [DeploymentMerged(deployment=waiting.deployment)]
-            if len(queue.waiting) >= MAX_WAITING:
+            if len(queue.waiting) >= MAX_WAITING and command.undoes is None:
                 raise LimitReached(limit=MAX_WAITING, what="deployments waiting in an environment")
             requested = DeploymentRequested(
                 deployment=deployment,
@@ -151,6 +159,7 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
                 revision=command.revision,
                 project_version=command.project_version,
                 services=command.services,
+                undoes=command.undoes,
             )
             return [requested] if queue.admitted else [requested, DeploymentAdmitted(deployment=deployment)]
         case CloseDeployment(deployment=deployment, has_run=has_run):
@@ -158,16 +167,23 @@ def decide(queue: Queue, command: QueueCommand) -> list[QueueEvent]:
                 return []
             closed: list[QueueEvent] = [DeploymentClosed(deployment=deployment, has_run=has_run)]
             if queue.admitted and queue.admitted.deployment == deployment and queue.waiting:
-                closed.append(DeploymentAdmitted(deployment=queue.waiting[0].deployment))
+                closed.append(_admitted(queue.waiting))
             return closed
         case _:
             assert_never(command)
 
 
+def _admitted(waiting: tuple[Request, ...]) -> DeploymentAdmitted:
+    """Return the admission of the first one that waits."""
+    first, oldest = waiting[0], min(request.number for request in waiting)
+    return DeploymentAdmitted(deployment=first.deployment, oldest=oldest if oldest < first.number else None)
+
+
 def _what(request: Request | RequestDeployment) -> tuple[object, ...]:
     """Return all that must be the same for two requests to merge."""
     versions = request.pipeline_version, request.project_version
-    return request.action, request.actor, versions, request.source, request.revision, request.services
+    wish = request.action, request.actor, versions, request.source, request.revision
+    return *wish, request.services, request.undoes
 
 
 def evolve(queue: Queue, event: QueueEvent) -> Queue:
@@ -183,8 +199,10 @@ def evolve(queue: Queue, event: QueueEvent) -> Queue:
                 revision=event.revision,
                 project_version=event.project_version,
                 services=event.services,
+                undoes=event.undoes,
             )
-            return replace(queue, count=event.number, waiting=(*queue.waiting, request))
+            waiting = (*queue.waiting, request) if event.undoes is None else (request, *queue.waiting)
+            return replace(queue, count=event.number, waiting=waiting)
         case DeploymentMerged():
             return queue
         case DeploymentAdmitted(deployment=deployment):

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from domain.deployment import wait as waits
-from domain.deployment.converge import known_before, unchanged_jobs
+from domain.deployment.converge import known_before, replaced, unchanged_jobs
 from domain.deployment.fold import evolve, fold
 from domain.deployment.instance import Instance
+from domain.deployment.queue import Action
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -59,7 +60,11 @@ from domain.deployment.step import (
 )
 from domain.deployment.wait import RecordWait
 from domain.errors import DeploymentNotFound, DeploymentOver, Fenced, StepNotDue
+from domain.pipeline.stage import OnFailure
 from domain.spec import UNSTORABLE
+
+UNDOABLE = Action.DEPLOY, Action.REDEPLOY, Action.RETRY
+"""Actions after whose failure the server may roll back."""
 
 Decided = tuple[list[DeploymentEvent], Deployment]
 """Events, and the deployment after them."""
@@ -203,7 +208,7 @@ def _deadline(deployment: Deployment, at: datetime | None) -> datetime | None:
 
 def _relevant(deployment: Deployment, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
     """Return the instances of services that exist: the plan has all of them, unless it is partial or an earlier one."""
-    if deployment.plan is None or deployment.plan.is_partial or deployment.plan.source is not None:
+    if deployment.plan is None or deployment.plan.is_partial or deployment.plan.is_repeat:
         return instances
     return tuple([each for each in instances if each.service.int in deployment.places])
 
@@ -265,7 +270,27 @@ def _end(deployment: Deployment, otherwise: DeploymentSucceeded | DeploymentCanc
     """Return the failure of *deployment*, or *otherwise*."""
     failure, plan = deployment.failure, deployment.plan
     if failure is None and isinstance(otherwise, DeploymentCancelled) and deployment.cancellation is None:
-        return DeploymentTimedOut(seconds=0.0 if plan is None or plan.timeout is None else plan.timeout)
+        seconds = 0.0 if plan is None or plan.timeout is None else plan.timeout
+        return DeploymentTimedOut(seconds=seconds, rolls_back=_rolls_back(deployment))
     if failure is None:
         return otherwise
-    return DeploymentFailed(stage=failure.stage, service=failure.service, phase=failure.phase, reason=failure.reason)
+    return DeploymentFailed(
+        stage=failure.stage,
+        service=failure.service,
+        phase=failure.phase,
+        reason=failure.reason,
+        rolls_back=_rolls_back(deployment),
+    )
+
+
+def _rolls_back(deployment: Deployment) -> bool:
+    """Return whether the failure of *deployment* is to be undone, and something can be.
+
+    A rollback that fails is not rolled back, and neither is a deployment that somebody cancelled.
+    """
+    if deployment.action not in UNDOABLE or deployment.cancellation is not None:
+        return False
+    failed = [run.stage.on_failure for run in deployment.stages if run.has_failed]
+    if deployment.has_timed_out and deployment.plan is not None:
+        failed.append(deployment.plan.on_failure)
+    return OnFailure.ROLL_BACK in failed and bool(replaced(deployment))

@@ -87,19 +87,24 @@ class TimeoutReached(Struct, frozen=True, kw_only=True, gc=False):
 class DeploymentSucceeded(Struct, frozen=True, kw_only=True, gc=False): ...
 
 
-class DeploymentFailed(Struct, frozen=True, kw_only=True, gc=False):
-    """*phase* of *service* was the first step that failed, with *reason*."""
+class DeploymentFailed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """*phase* of *service* was the first step that failed, with *reason*.
+
+    If it *rolls_back*, another deployment brings back the services that this one renewed.
+    """
 
     stage: StageId
     service: ServiceId
     phase: Phase
     reason: str
+    rolls_back: bool = False
 
 
-class DeploymentTimedOut(Struct, frozen=True, kw_only=True, gc=False):
-    """The deployment failed, because it had not ended after *seconds*."""
+class DeploymentTimedOut(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The deployment failed, because it had not ended after *seconds*; *rolls_back* as in `DeploymentFailed`."""
 
     seconds: float
+    rolls_back: bool = False
 
 
 class DeploymentCancelled(Struct, frozen=True, kw_only=True, gc=False): ...
@@ -189,7 +194,7 @@ class StageRun(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def is_halted(self) -> bool:
         """Whether a failure stops the stage, and with it the later ones."""
-        if self.stage.on_failure is not OnFailure.STOP:
+        if self.stage.on_failure is OnFailure.CONTINUE:
             return False
         return self.status is Status.FAILED or (self.status is Status.RUNNING and self.has_failed)
 
@@ -213,7 +218,8 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
 
     `inherited` has the instances at the start by the service's id, as an integer. `places` maps each service's id, as
     an integer, to the indexes of its stage and of itself in that stage. `needed` are the services to which others
-    refer, by the keys of their names. It times out at its `deadline`, and `has_timed_out` then.
+    refer, by the keys of their names. It times out at its `deadline`, and `has_timed_out` then. If it
+    `rolls_back`, another deployment brings back the services that it renewed.
     """
 
     environment: EnvironmentId | None = None
@@ -230,6 +236,7 @@ class Deployment(Struct, frozen=True, kw_only=True, gc=False):
     cancellation: Cancellation | None = None
     deadline: datetime | None = None
     has_timed_out: bool = False
+    rolls_back: bool = False
     wait: WaitCause | None = None
 
     @property

@@ -20,6 +20,7 @@ class OnFailure(StrEnum):
 
     STOP = "STOP"
     CONTINUE = "CONTINUE"
+    ROLL_BACK = "ROLL_BACK"
 
 
 class StagePolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):

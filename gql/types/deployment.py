@@ -7,6 +7,7 @@ from strawberry import Private
 
 from domain.deployment import queue as queues
 from domain.deployment.queue import Action, DeploymentId
+from domain.deployment.repeat import undo_id
 from domain.errors import DeploymentNotFound
 from domain.project import EnvironmentId
 from endpoint.execution.edge import Selected, edge
@@ -37,7 +38,8 @@ enum.describe(
     DEPLOY="Build and deploy the services, stage by stage; unchanged ones are left as they are.",
     REDEPLOY="Build and deploy all services, also unchanged ones, stage by stage.",
     RETRY="Build and deploy the services that an earlier deployment did not deploy, with its specifications.",
-    ROLLBACK="Build and deploy the services with the specifications that an earlier deployment pinned.",
+    ROLLBACK="Build and deploy the services with the specifications that an earlier deployment pinned, or after a"
+    " failure those that it renewed, with the specifications of the deployments before.",
 )
 
 
@@ -71,6 +73,10 @@ class DeploymentFields:
     pipeline_version: int = strawberry.field(description="Version of the pinned pipeline.")
     source_number: int | None = strawberry.field(
         description="Number of the deployment that it retries or rolls back to; null for another action."
+    )
+    undone_number: int | None = strawberry.field(
+        description="Number of the failed deployment whose renewed services it brings back; null for any other"
+        " deployment. The server requests it by the policy ROLL_BACK."
     )
     revision: str | None = strawberry.field(
         description="Revision of the services' sources, which the actor gave, if any."
@@ -132,6 +138,19 @@ async def deployment_requested_by(context: Context, found: list[Deployment], sel
     return await existing_actors(context, [each.view.actor for each in found], selected)
 
 
+@edge(Deployment, "The deployment that brings back the services that this one renewed before it failed, if any.")
+async def rollback(context: Context, found: list[Deployment], selected: Selected) -> list[Deployment | None]:
+    ids = [undo_id(each.view.id) if each.view.rolls_back else None for each in found]
+    wanted = [each for each in ids if each is not None]
+    context.reads(*wanted)
+    views = await context.application.deployments.find(wanted)
+    epoch = context.application.log.epoch
+    return [
+        None if id_ is None or id_ not in views else convert(views[id_], each.environment, epoch)
+        for id_, each in zip(ids, found, strict=True)
+    ]
+
+
 @edge(Deployment, "The actor of the last request to cancel the deployment, if any.")
 async def cancelled_by(context: Context, found: list[Deployment], selected: Selected) -> list[Actor | None]:
     return await actors(context, [each.view.cancelled_by for each in found], selected)
@@ -167,6 +186,7 @@ def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> De
         reason=view.reason,
         pipeline_version=view.pipeline_version,
         source_number=view.source,
+        undone_number=view.undoes,
         revision=view.revision,
         requested_at=view.requested_at,
         started_at=view.started_at,

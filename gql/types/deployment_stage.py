@@ -29,6 +29,9 @@ class ServiceFields:
     type: ServiceType = strawberry.field(description="Type of the service.")
     status: Status = strawberry.field(description="Status of the service in the deployment.")
     ports: list[int] = strawberry.field(description="The ports of the deployed service.")
+    source_number: int | None = strawberry.field(
+        description="Number of the deployment whose specification it has, if it is brought back after a failure."
+    )
     build: Step = strawberry.field(description="The build step.")
     deploy: Step = strawberry.field(description="The deploy step.")
 
@@ -87,6 +90,7 @@ def _service(run: DeploymentView, view: ServiceView) -> DeploymentService:
         type=view.type,
         status=view.status,
         ports=list(view.ports),
+        source_number=view.source,
         build=steps.from_view(view.build),
         deploy=steps.from_view(view.deploy),
         live=(run.environment, view.id),

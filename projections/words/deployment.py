@@ -52,6 +52,8 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
                 text += f", revision {plan.revision}"
             if plan.renew:
                 text += ", to renew all services"
+            if plan.undoes is not None:
+                text += f": rollback after the failure of deployment {plan.undoes}"
             return EventWords(text if plan.source is None else f"{text}: {_repeat_words(action)} {plan.source}")
         case DeploymentStarted():
             return EventWords(f"deployment {deployment.number} started")
@@ -78,14 +80,14 @@ def deployment_event_words(deployment: Deployment, event: DeploymentEvent) -> Ev
             return EventWords(f"not ended after {seconds:g} s, its timeout: running steps are stopped")
         case DeploymentSucceeded():
             return EventWords(f"deployment {deployment.number} succeeded")
-        case DeploymentFailed(service=id_, phase=phase, reason=reason):
+        case DeploymentFailed(service=id_, phase=phase, reason=reason, rolls_back=rolls_back):
             subject = _step_subject(deployment, id_, phase=phase, failure_reason=reason)
             message = f"deployment {deployment.number} failed: {_name(subject)}: {_lower(phase)} failed"
-            return EventWords(message, subject)
-        case DeploymentTimedOut(seconds=seconds):
+            return EventWords(message + _undone(rolls_back), subject)
+        case DeploymentTimedOut(seconds=seconds, rolls_back=rolls_back):
             reason = f"it had not ended after {seconds:g} s, its timeout"
             message = f"deployment {deployment.number} failed: {reason}"
-            return EventWords(message, EventSubject(failure_reason=reason))
+            return EventWords(message + _undone(rolls_back), EventSubject(failure_reason=reason))
         case DeploymentCancelled():
             return EventWords(f"deployment {deployment.number} cancelled")
         case _:
@@ -189,6 +191,10 @@ def _again(attempt: int) -> str:
 
 def _repeat_words(action: Action) -> str:
     return "retry of deployment" if action is Action.RETRY else "rollback to deployment"
+
+
+def _undone(rolls_back: bool) -> str:
+    return "; the services that it renewed are rolled back" if rolls_back else ""
 
 
 def _allowed(is_allowed: bool) -> str:

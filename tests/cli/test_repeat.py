@@ -35,3 +35,23 @@ def test_chosen_services_are_deployed_and_planned(staging: Shell) -> None:
     names = [service["name"] for stage in shown["stages"] for service in stage["services"]]
     assert (shown["status"], names) == ("SUCCEEDED", ["Three"])
     assert staging("environment", "deploy", "--with-dependencies").code == 1
+
+
+def test_a_failed_deployment_that_is_rolled_back_says_by_which_one(staging: Shell) -> None:
+    staging.done("service", "add", "-n", "DB", "-t", "database", "--run", "exec sleep 60")
+    assert staging("environment", "deploy", "--watch").code == 0
+    staging.done("service", "edit", "-n", "DB", "--run", "exec sleep 61")
+    staging.done("service", "add", "-n", "Migrate", "-t", "job", "--run", "exit 3")
+    edited = staging("environment", "edit", "--on-failure", "roll-back", "--dry-run")
+    assert "policy: on failure roll back" in edited.out
+    staging.done("environment", "edit", "--on-failure", "roll-back")
+    failed = staging("environment", "deploy", "--watch")
+    assert failed.code == 4
+    assert "deployment 2 failed: Migrate: deploy failed; the services that it renewed are rolled back" in failed.out
+    assert "Watch deployment 3, which rolls it back: stageline deployment watch 3." in failed.err
+    assert staging("deployment", "watch", "3").code == 0
+    shown = staging.done("deployment", "show", "3").out
+    assert "  rollback after the failure of deployment 2\n" in shown
+    assert "as in deployment 1" in shown
+    last = staging.done("deployment", "show", "2").lines[-1]
+    assert last == "Deployment 3 rolls back the services that it renewed."

@@ -93,6 +93,7 @@ def deployment(name: str, **given: object) -> DeploymentJson:
             "type": "JOB",
             "status": "SUCCEEDED",
             "ports": [],
+            "sourceNumber": None,
             "build": steps[0],
             "deploy": steps[1],
         }

@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 from msgspec.structs import replace
 
 from domain import deployment
+from domain.deployment.instance import Instance
 from domain.deployment.plan import Plan, PlannedService, PlannedStage
 from domain.deployment.queue import Action
 from domain.deployment.state import (
@@ -104,11 +105,14 @@ class Run:
         build_barrier: bool = False,
         revision: str | None = None,
         timeout: float | None = None,
+        action: Action = Action.DEPLOY,
+        on_failure: OnFailure = OnFailure.STOP,
     ) -> None:
         self.events: list[DeploymentEvent] = []
         self.state = Deployment()
-        pinned = replace(plan(*stages, build_barrier=build_barrier, timeout=timeout), revision=revision)
-        self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=Action.DEPLOY, plan=pinned))
+        pinned = plan(*stages, build_barrier=build_barrier, timeout=timeout)
+        pinned = replace(pinned, revision=revision, on_failure=on_failure)
+        self.tell(PlanDeployment(environment=ENVIRONMENT, number=1, action=action, plan=pinned))
 
     def tell(self, command: DeploymentCommand) -> list[DeploymentEvent]:
         decided, led_to = deployment.advance(self.state, command)
@@ -117,8 +121,8 @@ class Run:
         self.state = deployment.decider.replay(decided, self.state)
         return decided
 
-    def take_up(self, worker: str = WORKER, at: datetime | None = None) -> "Run":
-        self.tell(TakeUpDeployment(worker=worker, at=at))
+    def take_up(self, worker: str = WORKER, at: datetime | None = None, instances: tuple[Instance, ...] = ()) -> "Run":
+        self.tell(TakeUpDeployment(worker=worker, at=at, instances=instances))
         return self
 
     def start(self, *steps: Step) -> "Run":

@@ -13,7 +13,7 @@ from domain import deployment
 from domain.deployment.converge import known_before
 from domain.deployment.instance import Instance, digest
 from domain.deployment.plan import PlannedService, PlannedStage
-from domain.deployment.queue import DeploymentId
+from domain.deployment.queue import Action, DeploymentId
 from domain.deployment.state import (
     AdvanceDeployment,
     CancelDeployment,
@@ -178,7 +178,7 @@ class Witness:
                 if not event.is_allowed:
                     if not (self.is_cancelled or self.is_overdue or self.first_failure):
                         self.first_failure = event
-                    if self.stages[self.place(id_)].on_failure is OnFailure.STOP:
+                    if self.stages[self.place(id_)].on_failure is not OnFailure.CONTINUE:
                         self.halted.add(self.place(id_))
             case StepRetried(service=id_, retry_at=retry_at):
                 assert self.may_go_on(self.place(id_))
@@ -224,9 +224,21 @@ class Story:
     """A deployment to which things happen by chance: at every turn something that is possible now."""
 
     def __init__(
-        self, stages: list[PlannedStage], fate: tuple[float, float, float], random: Random, barrier: bool
+        self,
+        stages: list[PlannedStage],
+        fate: tuple[float, float, float],
+        random: Random,
+        barrier: bool,
+        action: Action = Action.DEPLOY,
     ) -> None:
-        self.run = Run(*stages, build_barrier=barrier, revision=random.choice([None, "abc"]), timeout=60.0)
+        self.run = Run(
+            *stages,
+            build_barrier=barrier,
+            revision=random.choice([None, "abc"]),
+            timeout=60.0,
+            action=action,
+            on_failure=OnFailure.ROLL_BACK,
+        )
         known = [each for stage in stages for each in stage.services if random.random() < 0.3]
         self.known = tuple(
             Instance(service=each.id, deployment=FIRST, number=0, revision="abc", digest=digest(each.spec))

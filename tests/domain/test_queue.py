@@ -2,6 +2,7 @@ from uuid import UUID
 
 import hypothesis
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from domain.deployment import queue
 from domain.deployment.queue import (
@@ -148,6 +149,18 @@ def test_numbers_count_on_after_deployments_are_over() -> None:
 def test_a_request_that_was_recorded_already_is_not_recorded_again() -> None:
     given(*first_runs).when(request(FIRST)).then()
     given(*first_runs, second_waits).when(request(SECOND, actor="bob")).then()
+
+
+def test_a_deployment_that_undoes_a_failed_one_goes_before_those_that_wait() -> None:
+    undo = replace(request(THIRD, actor="engine"), action=Action.ROLLBACK, undoes=1)
+    undoes = replace(requested(THIRD, 3, actor="engine"), action=Action.ROLLBACK, undoes=1)
+    state = given(*first_runs, second_waits).when(undo).then(undoes)
+    assert [each.deployment for each in state.open] == [FIRST, THIRD, SECOND]
+    given(*first_runs, second_waits, undoes).when(CloseDeployment(deployment=FIRST)).then(
+        closed(FIRST), DeploymentAdmitted(deployment=THIRD, oldest=2)
+    )
+    over = (*first_runs, second_waits, undoes, closed(FIRST), DeploymentAdmitted(deployment=THIRD, oldest=2))
+    given(*over).when(CloseDeployment(deployment=THIRD)).then(closed(THIRD), admitted(SECOND))
 
 
 def test_so_many_deployments_wait_at_most() -> None:

@@ -188,11 +188,11 @@ def test_what_a_document_would_change_is_told(environment: Environment) -> None:
         ("stages:\n  - name: A\n    services:\n      - name: x\n", "Line 4: object missing required field `type`."),
         (
             "stages:\n  - name: A\n    onFailure: stop\n",
-            "Line 3: invalid enum value 'stop': onFailure is one of STOP, CONTINUE.",
+            "Line 3: invalid enum value 'stop': onFailure is one of STOP, CONTINUE, ROLL_BACK.",
         ),
         (
-            "stages:\n  - name: A\npolicy:\n  onFailure: ROLL_BACK\n",
-            "Line 4: invalid enum value 'ROLL_BACK': onFailure is one of STOP, CONTINUE.",
+            "stages:\n  - name: A\npolicy:\n  onFailure: UNDO\n",
+            "Line 4: invalid enum value 'UNDO': onFailure is one of STOP, CONTINUE, ROLL_BACK.",
         ),
         (
             "stages:\n  - name: A\n    defaultForType: Job\n",

@@ -242,6 +242,11 @@ first = NamedStage(id=STAGE, name="first stage")
         ),
         (DeploymentSucceeded(), "deployment 1 succeeded", EventSubject()),
         (
+            DeploymentFailed(stage=STAGE, service=SERVICE, phase=Phase.BUILD, reason="no", rolls_back=True),
+            "deployment 1 failed: api: build failed; the services that it renewed are rolled back",
+            EventSubject(stage=first, service=backend, phase=Phase.BUILD, failure_reason="no"),
+        ),
+        (
             TimeoutReached(seconds=90.0),
             "not ended after 90 s, its timeout: running steps are stopped",
             EventSubject(),

@@ -773,7 +773,7 @@ async def test_the_database_binds_an_environment_to_a_machine_exactly_when_its_t
 def test_what_the_database_does_for_workers_is_counted_up_when_it_changes() -> None:
     """Whoever changes jobs.sql counts `VERSION` up, and writes the beginning of its new hash here."""
     script = (files("runner") / "jobs.sql").read_bytes()
-    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (9, "d9d4f5066be47c0c")
+    assert (jobs.VERSION, sha256(script).hexdigest()[:16]) == (10, "0c1c134e9bb608e4")
 
 
 async def test_a_worker_whose_data_folder_is_removed_stops_to_be_that_machine_and_says_so(

@@ -162,6 +162,7 @@ function Policy({ policy: { concurrency, onFailure, always } }: { policy: StageP
     concurrency !== null && `${concurrency} at once`,
     onFailure === "STOP" && "a failure stops",
     onFailure === "CONTINUE" && "goes on after a failure",
+    onFailure === "ROLL_BACK" && "a failure rolls back",
     always && "always runs",
   ].filter(Boolean);
   if (parts.length === 0) return null;

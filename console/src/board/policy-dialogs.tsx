@@ -6,6 +6,7 @@ const ON_FAILURE = (
   <>
     <option value="STOP">stop the deployment</option>
     <option value="CONTINUE">go on, and fail at the end</option>
+    <option value="ROLL_BACK">stop, and roll back what was renewed</option>
   </>
 );
 

@@ -9,7 +9,7 @@ export interface Service {
   spec: { allowFailure: boolean };
 }
 
-type OnFailure = "STOP" | "CONTINUE";
+type OnFailure = "STOP" | "CONTINUE" | "ROLL_BACK";
 
 export interface StagePolicy {
   concurrency: number | null;
