@@ -16,6 +16,7 @@ from cli.command import command, group
 from cli.errors import Interrupted, Misused
 from cli.feed import SubscriptionFeed
 from cli.output import Output, encoded, moment, say, write
+from cli.run import Number
 from cli.scope import Scope
 from cli.text import key, table
 
@@ -28,10 +29,6 @@ app = group(
     "stageline deployment watch",
 )
 
-Number = Annotated[
-    str | None,
-    typer.Argument(metavar="[NUMBER]", help="The deployment's number or id. Default: the latest.", show_default=False),
-]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Print new ones, too, until the deployment is over.")]
 
 TICK = 0.5

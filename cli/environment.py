@@ -273,12 +273,6 @@ def deploy(
     _deploy(DEPLOY, scope, change, watching, output, chosen, revision, with_dependencies)
 
 
-@command(
-    app,
-    "redeploy",
-    "stageline environment redeploy --watch",
-    "stageline environment redeploy --service Backend --watch",
-)
 def redeploy(
     scope: Scope,
     change: VersionedChangeOptions,

@@ -20,6 +20,7 @@ from cli import (
     document,
     environment,
     execution,
+    explain,
     history,
     lazy,
     project,
@@ -33,7 +34,7 @@ from cli import (
     variable,
     worker,
 )
-from cli.command import command, group, show_help
+from cli.command import also, command, group, show_help
 from cli.output import write
 
 VARIABLES = """\
@@ -141,6 +142,9 @@ command(
     "stageline restore 1h",
 )(restore.restore)
 command(app, "plan", "stageline plan", 'stageline plan --revision "$(git rev-parse HEAD)"')(environment.plan)
+command(app, "redeploy", "stageline redeploy --watch", "stageline redeploy --service Backend --watch")(
+    environment.redeploy
+)
 command(app, "retry", "stageline retry --watch", "stageline retry 12 --dry-run")(repeat.retry)
 command(
     app,
@@ -148,6 +152,10 @@ command(
     "stageline rollback 12 --dry-run",
     "stageline rollback 12 --watch --reason 'slow since 13'",
 )(repeat.rollback)
+command(app, "explain", "stageline explain", "stageline explain 12 --json")(explain.explain)
+for each in ("retry", "rollback", "explain"):
+    also(deployment.app, app, each)
+also(environment.app, app, "redeploy")
 command(app, "undo", "stageline undo --dry-run", "stageline undo", "stageline undo 12")(restore.undo)
 app.add_typer(audit.app, name="audit")
 app.add_typer(actor.app, name="actor")

@@ -134,6 +134,11 @@ class OpenDeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=True):
     waits_for: WaitJson | None
 
     @property
+    def is_stuck(self) -> bool:
+        """Whether it waits for something that ought to be there."""
+        return self.waits_for is not None and self.waits_for.reason in ("WORKER", "MACHINE")
+
+    @property
     def state(self) -> str:
         if self.waits_for is not None:
             return f"waits: {self.waits_for.message}"
@@ -182,8 +187,7 @@ class StatusJson(Struct, rename="camel"):
             if self.last_deployment.failure:
                 lines.append(_line(f"  {self.last_deployment.failure}", "red"))
         for each in self.queue:
-            is_stuck = each.waits_for is not None and each.waits_for.reason != "DEPLOYMENT"
-            lines.append(_line(f"deployment {each.number} {each.state}", "red" if is_stuck else "cyan"))
+            lines.append(_line(f"deployment {each.number} {each.state}", "red" if each.is_stuck else "cyan"))
         if not self.last_deployment and not self.queue:
             lines.append("never deployed")
         lines += self._services(now)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 
+import typer
 from msgspec import UNSET, Struct, UnsetType, convert
 
 from cli.actor import NamedActorJson
@@ -16,6 +18,11 @@ from cli.text import name_width, padded, plain, width
 FINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 NEAR = 50
 """Number of the newest deployments among which one that is not over is looked for."""
+
+Number = Annotated[
+    str | None,
+    typer.Argument(metavar="[NUMBER]", help="The deployment's number or id. Default: the latest.", show_default=False),
+]
 
 MARKS = {
     "QUEUED": "·",

@@ -120,7 +120,7 @@ def _problems(status: StatusJson) -> Iterator[str]:
         if service.failure:
             yield f"{service.name}: {service.failure}"
     for deployment in status.queue:
-        if deployment.waits_for is not None and deployment.waits_for.reason != "DEPLOYMENT":
+        if deployment.waits_for is not None and deployment.is_stuck:
             yield f"deployment {deployment.number} waits: {deployment.waits_for.message}"
     if all(each.is_silent for each in status.workers):
         yield "no worker runs"

@@ -95,7 +95,8 @@ def up(
             confirm(f"Apply this to {where.environment} of {where.project}, and deploy it?", yes)
         try:
             id_, version = _applied(client, where, found, text, change)
-            variables = {"environment": id_, "revision": revision, "expectedVersion": version, **change.variables}
+            variables = {"environment": id_, "revision": revision, "withDependencies": False, **change.variables}
+            variables["expectedVersion"] = version
             deployment = run.read(client.change(environment.DEPLOY, variables))
         except KeyboardInterrupt:
             raise Interrupted(

@@ -29,6 +29,7 @@ export const DEPLOYMENT = graphql(
         requestedBy { id name }
         cancelledBy { id name }
         failure { phase failureReason stage { name } service { serviceId name } }
+        explanation { criticalPath { service { serviceId name } phase attempt } }
         stages {
           id
           position

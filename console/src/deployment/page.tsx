@@ -23,6 +23,7 @@ import "./page.css";
 
 export type Deployment = ResultOf<typeof DEPLOYMENT>["deployment"];
 export type Stage = Deployment["stages"][number];
+export type Path = Deployment["explanation"]["criticalPath"];
 export type Service = Stage["services"][number];
 export type Step = Service["build"];
 

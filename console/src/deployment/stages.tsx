@@ -12,7 +12,7 @@ const ACTIONS: Record<string, string> = { RETRY: "Retry of", ROLLBACK: "Rollback
 
 /** The stages of a deployment from left to right, and when each of its services was built and deployed. */
 export function Stages({ deployment }: { deployment: Deployment }) {
-  const { environment, failure, finishedAt, id, stages, startedAt } = deployment;
+  const { environment, explanation, failure, finishedAt, id, stages, startedAt } = deployment;
   return (
     <div className="stages">
       <Facts deployment={deployment} />
@@ -31,7 +31,7 @@ export function Stages({ deployment }: { deployment: Deployment }) {
           <Lane key={stage.id} stage={stage} deployment={id} />
         ))}
       </ol>
-      {startedAt && <Timeline stages={stages} startedAt={startedAt} finishedAt={finishedAt} />}
+      {startedAt && <Timeline stages={stages} path={explanation.criticalPath} startedAt={startedAt} finishedAt={finishedAt} />}
     </div>
   );
 }
