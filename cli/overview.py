@@ -186,8 +186,9 @@ class StatusJson(Struct, rename="camel"):
             lines.append(_line(f"deployment {self.last_deployment.number} {_outcome(self.last_deployment, now)}"))
             if self.last_deployment.failure:
                 lines.append(_line(f"  {self.last_deployment.failure}", "red"))
-        for each in self.queue:
-            lines.append(_line(f"deployment {each.number} {each.state}", "red" if each.is_stuck else "cyan"))
+        lines += [
+            _line(f"deployment {each.number} {each.state}", "red" if each.is_stuck else "cyan") for each in self.queue
+        ]
         if not self.last_deployment and not self.queue:
             lines.append("never deployed")
         lines += self._services(now)

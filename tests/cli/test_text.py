@@ -86,7 +86,7 @@ def deployment(name: str, **given: object) -> DeploymentJson:
     ]
     names = [name, "日本語サービス", "⚙️ x", "api"]
     base = of(DeploymentJson, id="d", number=3, status="SUCCEEDED", action="DEPLOY", version=1, cursor="")
-    services = [
+    services: list[dict[str, object]] = [
         {
             "id": each,
             "name": each,
