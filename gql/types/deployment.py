@@ -168,13 +168,16 @@ async def merged_requests(context: Context, found: list[Deployment], selected: S
     ]
 
 
-def convert(view: DeploymentSummary, environment: Environment, epoch: str) -> Deployment:
-    """Return the deployment of *view* in its environment.
+def convert(
+    view: DeploymentSummary, environment: Environment, epoch: str, stages: list[DeploymentStage] | None = None
+) -> Deployment:
+    """Return the deployment of *view* in its environment, with its *stages* if they are converted already.
 
     A summary is enough if no field of `deployment_list.STEPS` is selected.
     """
     run = view if isinstance(view, DeploymentView) else None
-    stages = [] if run is None else [deployment_stage.from_view(run, stage) for stage in run.stages]
+    if stages is None:
+        stages = [] if run is None else [deployment_stage.from_view(run, stage) for stage in run.stages]
     services = [service for stage in stages for service in stage.services]
     start, end = view.started_at, view.finished_at
     return Deployment(

@@ -1,6 +1,8 @@
 """Stages and services in the plan of a deployment."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import strawberry
 from strawberry import ID, Private
@@ -50,6 +52,7 @@ class StageFields:
 
 @strawberry.type(description="A service in the plan of a deployment.")
 class DeploymentService(Node, ServiceFields):
+    stage_id: ID = strawberry.field(description="Id of the stage of the service, as stageId of the planned stage.")
     live: Private[tuple[EnvironmentId, ServiceId]]
     run: Private[DeploymentId]
 
@@ -68,7 +71,12 @@ class DeploymentStage(Node, StageFields):
         return await info.context.together(live_stages, self.live)
 
 
-def from_view(run: DeploymentView, view: StageView) -> DeploymentStage:
+Services = Mapping[ServiceId, tuple[ServiceView, DeploymentService]]
+"""Services by their id, each with the view that it was converted from."""
+
+
+def from_view(run: DeploymentView, view: StageView, known: Services = MappingProxyType({})) -> DeploymentStage:
+    """Return a stage; its services that are as in *known* are taken from there."""
     return DeploymentStage(
         id=global_id("deploymentstage", run.id, view.id),
         stage_id=global_id("stage", view.id),
@@ -77,15 +85,19 @@ def from_view(run: DeploymentView, view: StageView) -> DeploymentStage:
         status=view.status,
         started_at=view.started_at,
         finished_at=view.finished_at,
-        services=[_service(run, service) for service in view.services],
+        services=[_service(run, view, service, known) for service in view.services],
         live=(run.environment, view.id),
     )
 
 
-def _service(run: DeploymentView, view: ServiceView) -> DeploymentService:
+def _service(run: DeploymentView, stage: StageView, view: ServiceView, known: Services) -> DeploymentService:
+    before = known.get(view.id)
+    if before is not None and before[0] is view:
+        return before[1]
     return DeploymentService(
         id=global_id("deploymentservice", run.id, view.id),
         service_id=global_id("service", view.id),
+        stage_id=global_id("stage", stage.id),
         name=view.name,
         type=view.type,
         status=view.status,
