@@ -37,6 +37,11 @@ mutation ($environment: ID!, $name: String!, $type: ServiceType!, $run: String!)
   }
 }
 """
+SET_VARIABLE = """
+mutation ($environment: ID!, $name: String!, $value: String!) {
+  setEnvironmentVariables(environment: $environment, variables: [{name: $name, value: $value}]) { __typename }
+}
+"""
 ORDER = "query ($id: ID!) { pipeline(environment: $id) { version stages { id name services { id name } } } }"
 
 FIRST, SECOND, THIRD, LAST = "DATABASE DEFAULT", "JOB DEFAULT", "CONTAINER DEFAULT", "APPLICATION DEFAULT"
@@ -66,6 +71,9 @@ class World:
 
     def add(self, name: str, type_: str = "APPLICATION", run: str = "exec sleep 3600") -> None:
         self.server.execute(ADD_SERVICE, environment=self.id, name=name, type=type_, run=run)
+
+    def set_variable(self, name: str, value: str) -> None:
+        self.server.execute(SET_VARIABLE, environment=self.id, name=name, value=value)
 
     def order(self) -> dict[str, list[str]]:
         """The names of the services, by the name of their stage."""
