@@ -85,7 +85,19 @@ export const QUEUE = graphql(`
 
 export const WAIT = graphql(`
   query Wait($deployment: ID!) {
-    deployment(id: $deployment) { waitsFor { message } }
+    cursor
+    deployment(id: $deployment) { waitsFor { message silentSeconds } }
+  }
+`);
+
+/** The events of an environment, of which some change what its deployments wait for. */
+export const WAIT_EVENTS = graphql(`
+  subscription WaitEvents($environment: ID!, $after: String) {
+    environmentEvents(environment: $environment, after: $after) {
+      __typename
+      cursor
+      ... on DeploymentEvent { deploymentEventType waitReason }
+    }
   }
 `);
 
