@@ -29,7 +29,7 @@ import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.console_server import recording
-from tests.browser import FLAGS
+from tests.browser import FLAGS, sign_in
 from tests.serving import ROOT, Serving, serving
 from tests.waiting import wait_until
 
@@ -59,7 +59,7 @@ def chromium() -> Iterator[Browser]:
 def signed_in(browser: Browser, url: str, token: str) -> Page:
     page = browser.new_context(base_url=url, viewport={"width": 1280, "height": 800}).new_page()
     page.set_default_timeout(120_000)
-    page.goto(f"/#token={token}")
+    sign_in(page, token)
     page.get_by_role("heading", name="Environments").wait_for()
     return page
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from tests.browser import sign_in
 from tests.serving import ROOT, Serving, serving
 
 MEANT = (
@@ -132,7 +133,7 @@ def open_page(browser: Browser, server: Serving) -> Iterator[OpenPage]:
         page.on("websocket", lambda socket: heard.append(socket.url))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.goto(f"/#token={server.token}")
+        sign_in(page, server.token)
         expect(page.get_by_role("heading", name="Environments")).to_be_visible()
         if address != "/":
             page.goto(address)

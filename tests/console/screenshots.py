@@ -12,7 +12,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import chromium
+from tests.browser import chromium, sign_in
 from tests.console.conftest import FIRST, LAST, SECOND, THIRD
 from tests.serving import Serving, serving
 
@@ -209,7 +209,7 @@ def photograph(browser: Browser, shop: Shop, folder: Path) -> None:
             page.goto("/")
             expect(page.get_by_label("Access token")).to_be_visible()
             page.screenshot(path=folder / f"sign-in-{width}-{scheme}.png")
-            page.goto(f"/#token={shop.server.token}")
+            sign_in(page, shop.server.token)
             expect(page.get_by_role("heading", name="Environments")).to_be_visible()
             for name, (address, prepare) in pages(shop).items():
                 page.goto(address)
@@ -234,7 +234,7 @@ def photograph_small(browser: Browser, shop: Shop, folder: Path) -> None:
             reduced_motion="reduce",
         )
         page = context.new_page()
-        page.goto(f"/#token={shop.server.token}")
+        sign_in(page, shop.server.token)
         expect(page.get_by_role("heading", name="Environments")).to_be_visible()
         address, prepare = pages(shop)[name]
         page.goto(address)
