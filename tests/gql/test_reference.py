@@ -180,21 +180,6 @@ def test_a_job_that_writes_nonsense_fails(environment: Environment) -> None:
     assert reason == "line 1 of its outputs is not KEY=value: 'nonsense'"
 
 
-def test_a_deployment_is_refused_whose_variable_was_deleted_from_the_project(environment: Environment) -> None:
-    stageline, project = environment.stageline, environment.project
-    stageline.do("setProjectVariables", project=project, variables=SHARED)
-    environment.add("use", runCommand="echo ${{ variables.REGION }}")
-    stageline.do("deleteProjectVariables", project=project, names=["REGION"])
-    answer = stageline.mutate("deploy", environment=environment.id)
-    assert answer["message"] == (
-        "Service 'use' refers to variables.REGION in runCommand, but neither the environment nor its project has a"
-        " variable 'REGION': set it first, or correct or remove the reference."
-    )
-    environment.add("other")
-    stageline.do("setProjectVariables", project=project, variables=SHARED)
-    assert outcome(environment, environment.do("deploy")["id"]) == "DEPLOYMENT_SUCCEEDED"
-
-
 def test_a_deployment_with_new_variables_of_the_project_does_not_merge_into_a_waiting_one(
     environment: Environment,
 ) -> None:
