@@ -133,6 +133,7 @@ class DeploymentSummaryJson(AnswerJson, rename="camel", kw_only=True):
     cancellation: str | None
     timeout_seconds: float | None
     has_timed_out: bool
+    superseded_by_number: int | None
     failure: FailureJson | None
 
     @property
@@ -186,7 +187,7 @@ SNAPSHOT = """
 fragment SnapshotFields on DeploymentSnapshot {
   id: deploymentId environment { id name } number action status requestedBy { id name } reason
   pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation
-  timeoutSeconds hasTimedOut
+  timeoutSeconds hasTimedOut supersededByNumber
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
   stages {
     id: stageId position name status startedAt finishedAt
@@ -205,7 +206,7 @@ SUMMARY = """
 fragment SummaryFields on Deployment {
   id environment { id name } number action status requestedBy { id name } reason
   pipelineVersion sourceNumber undoneNumber revision requestedAt startedAt finishedAt cancellation
-  timeoutSeconds hasTimedOut
+  timeoutSeconds hasTimedOut supersededByNumber
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
 }
 """
@@ -345,6 +346,8 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
         yield f"  {what} deployment {deployment.source_number}"
     if deployment.undone_number is not None:
         yield f"  rollback after the failure of deployment {deployment.undone_number}"
+    if deployment.superseded_by_number is not None:
+        yield f"  superseded by deployment {deployment.superseded_by_number}"
     if deployment.action == "REDEPLOY":
         yield "  renews all services"
     if deployment.revision is not None:

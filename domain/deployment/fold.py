@@ -17,6 +17,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
     Failure,
@@ -86,6 +87,8 @@ def _evolve(deployment: Deployment, event: WholeEvent) -> Deployment:
             return _with_stage(deployment, stage, Status.FAILED)
         case CancellationRequested(forced=forced):
             return replace(deployment, cancellation=Cancellation.FORCED if forced else Cancellation.SAFE)
+        case DeploymentSuperseded():
+            return replace(deployment, cancellation=Cancellation.SAFE)
         case TimeoutReached():
             return replace(deployment, has_timed_out=True)
         case DeploymentSucceeded():

@@ -23,6 +23,7 @@ from domain.deployment.state import (
     DeploymentPlanned,
     DeploymentStarted,
     DeploymentSucceeded,
+    DeploymentSuperseded,
     DeploymentTakenUp,
     DeploymentTimedOut,
     PlanDeployment,
@@ -30,6 +31,7 @@ from domain.deployment.state import (
     StageSkipped,
     StageStarted,
     StageSucceeded,
+    SupersedeDeployment,
     TakeUpDeployment,
     TimeoutReached,
 )
@@ -131,7 +133,8 @@ def _started(deployment: Deployment, step: Step) -> DeploymentEvent:
 
 
 def _decide(
-    deployment: Deployment, command: TakeUpDeployment | StepCommand | CancelDeployment | RecordWait
+    deployment: Deployment,
+    command: TakeUpDeployment | StepCommand | CancelDeployment | SupersedeDeployment | RecordWait,
 ) -> list[DeploymentEvent]:
     match command:
         case TakeUpDeployment(worker=worker, instances=instances, at=at):
@@ -150,6 +153,9 @@ def _decide(
             if deployment.ending is Cancellation.FORCED or (deployment.cancellation and not forced):
                 return []
             return [CancellationRequested(forced=forced)]
+        case SupersedeDeployment(number=number):
+            is_waiting = deployment.status is Status.QUEUED and deployment.cancellation is None
+            return [DeploymentSuperseded(number=number)] if is_waiting else []
         case RecordWait(cause=cause):
             return [] if deployment.status.is_final else [*waits.decide(deployment.wait, cause)]
         case StartStep() | SucceedStep() | KeepStep() | FailStep() | AbortStep():

@@ -78,6 +78,12 @@ class CancellationRequested(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool
 
 
+class DeploymentSuperseded(Struct, frozen=True, kw_only=True, gc=False):
+    """The deployment with *number* was requested while this one waited, and does what it would have done."""
+
+    number: int
+
+
 class TimeoutReached(Struct, frozen=True, kw_only=True, gc=False):
     """The deployment has run for *seconds*, its timeout: no new step starts, and running steps are stopped."""
 
@@ -121,6 +127,7 @@ WholeEvent = (
     | StageSucceeded
     | StageFailed
     | CancellationRequested
+    | DeploymentSuperseded
     | TimeoutReached
     | DeploymentSucceeded
     | DeploymentFailed
@@ -169,7 +176,21 @@ class CancelDeployment(Struct, frozen=True, kw_only=True, gc=False):
     forced: bool = False
 
 
-DeploymentCommand = PlanDeployment | TakeUpDeployment | StepCommand | AdvanceDeployment | CancelDeployment | RecordWait
+class SupersedeDeployment(Struct, frozen=True, kw_only=True, gc=False):
+    """Cancel the deployment, which waits, because that with *number* makes it needless."""
+
+    number: int
+
+
+DeploymentCommand = (
+    PlanDeployment
+    | TakeUpDeployment
+    | StepCommand
+    | AdvanceDeployment
+    | CancelDeployment
+    | SupersedeDeployment
+    | RecordWait
+)
 
 
 class StageRun(Struct, frozen=True, kw_only=True, gc=False):

@@ -87,6 +87,9 @@ class DeploymentFields:
     cancellation: Cancellation | None = strawberry.field(
         description="The kind of cancellation that was requested, if any."
     )
+    superseded_by_number: int | None = strawberry.field(
+        description="Number of the later deployment that superseded it while it waited, if any; then it is cancelled."
+    )
     timeout_seconds: float | None = strawberry.field(
         description="Maximum duration from the start, with all waits; then the deployment fails. Null for no limit."
     )
@@ -195,6 +198,7 @@ def convert(
         started_at=view.started_at,
         finished_at=view.finished_at,
         cancellation=view.cancellation,
+        superseded_by_number=view.superseded_by,
         timeout_seconds=view.timeout,
         has_timed_out=view.has_timed_out,
         failure=None if run is None else failure_of(run),

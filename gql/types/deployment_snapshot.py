@@ -67,6 +67,7 @@ async def snapshot_of(
         started_at=view.started_at,
         finished_at=view.finished_at,
         cancellation=view.cancellation,
+        superseded_by_number=view.superseded_by,
         timeout_seconds=view.timeout,
         has_timed_out=view.has_timed_out,
         failure=failure_of(view),

@@ -65,6 +65,7 @@ DEPLOYMENT_EVENTS: dict[type[deployments.DeploymentEvent], str] = {
     steps.OldInstanceRestarted: "The old instance of a service, which was stopped first, runs again.",
     steps.OldInstanceLost: "The old instance of a service, which was stopped first, did not become healthy again.",
     deployments.CancellationRequested: "The cancellation of the deployment was requested.",
+    deployments.DeploymentSuperseded: "A later deployment makes it needless, so it is cancelled while it waits.",
     deployments.TimeoutReached: "The deployment had not ended after its timeout, so its running steps are stopped.",
     deployments.DeploymentSucceeded: "The deployment ended: everything is deployed.",
     deployments.DeploymentFailed: "The deployment ended: a step failed.",

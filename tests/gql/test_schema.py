@@ -19,7 +19,7 @@ from domain.deployment.queue import Action, QueueEvent
 from domain.deployment.state import Cancellation, DeploymentEvent
 from domain.deployment.step import Phase, Status
 from domain.deployment.wait import WaitReason
-from domain.pipeline.environment import Target
+from domain.pipeline.environment import OnRequest, Target
 from domain.pipeline.stage import OnFailure
 from domain.pipeline.state import PipelineEvent
 from domain.spec import ServiceType
@@ -47,6 +47,7 @@ ENUMS: dict[str, type[Enum]] = {
     "EnvironmentOrder": EnvironmentOrder,
     "LogKind": LineKind,
     "OnFailure": OnFailure,
+    "OnRequest": OnRequest,
     "Origin": Origin,
     "DocumentFormat": DocumentFormat,
     "PlannedAction": PlannedAction,

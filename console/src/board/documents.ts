@@ -6,7 +6,7 @@ export const BOARD = graphql(`
       id
       version
       cursor
-      environment { id concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds } }
+      environment { id concurrency policy { onFailure buildBarrier deploymentTimeoutSeconds onRequest } }
       stages {
         id
         position

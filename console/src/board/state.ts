@@ -29,6 +29,7 @@ export interface EnvironmentPolicy {
   onFailure: OnFailure;
   buildBarrier: boolean;
   deploymentTimeoutSeconds: number | null;
+  onRequest: "WAIT" | "MERGE" | "SUPERSEDE";
 }
 
 export interface Stage {
