@@ -69,6 +69,10 @@ class CriticalAttempt:
     service: ServiceRef = strawberry.field(description="The service.")
     phase: Phase = strawberry.field(description="The step.")
     attempt: int = strawberry.field(description="Number of the attempt, from 1.")
+    wait_seconds: float = strawberry.field(
+        description="Time from the end of the attempt before it on the path, or from the start of the deployment, to"
+        " its start, in seconds."
+    )
     seconds: float | None = strawberry.field(description="Duration, in seconds; null before its end.")
 
 
@@ -165,11 +169,21 @@ def _converted(view: DeploymentView, explained: Explanation) -> DeploymentExplan
         ],
         critical_path=[
             CriticalAttempt(
-                service=services[span.service], phase=span.phase, attempt=span.attempt, seconds=span.seconds
+                service=services[span.service],
+                phase=span.phase,
+                attempt=span.attempt,
+                wait_seconds=(span.start - ready).total_seconds(),
+                seconds=span.seconds,
             )
-            for span in explained.path
+            for span, ready in zip(explained.path, _ready(view, explained.path), strict=True)
         ],
     )
+
+
+def _ready(view: DeploymentView, path: Sequence[Span]) -> list[datetime]:
+    """Return for each span of the critical *path* when the one before it ended, or when the deployment started."""
+    starts = [] if view.started_at is None else [view.started_at]
+    return [*starts, *(span.end for span in path[:-1] if span.end is not None)][: len(path)]
 
 
 def _attempt(span: Span, critical: frozenset[tuple[ServiceId, Phase, int]]) -> ExplainedAttempt:
