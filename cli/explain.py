@@ -14,6 +14,9 @@ from cli.run import SUMMARY, DeploymentSummaryJson, Number, RefJson, ServiceRefJ
 from cli.scope import Scope
 from cli.text import columns, plain
 
+SHOWN = 20
+"""Maximum number of attempts of the critical path that are printed; `--json` has all."""
+
 EXPLAIN = document(
     """
 query Explain($id: ID!) {
@@ -113,7 +116,8 @@ class ExplainedDeploymentJson(DeploymentSummaryJson, rename="camel", kw_only=Tru
             yield painted(line, colour)
             yield from (painted(note, "yellow") for note in notes)
         if found.critical_path:
-            path = [words for each in found.critical_path for words in each.words()]
+            path = [words for each in found.critical_path[:SHOWN] for words in each.words()]
+            path += [f"and {more:,} more"] if (more := len(found.critical_path) - SHOWN) > 0 else []
             yield plain(f"Critical path (*): {' → '.join(path)}")
 
     def _rows(self) -> Iterator[tuple[tuple[str, ...], str | None, list[str]]]:

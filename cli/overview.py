@@ -179,7 +179,7 @@ class StatusJson(Struct, rename="camel"):
         """Return the status in lines of at most `COLUMNS` cells."""
         now = datetime.now(UTC)
         about = self.environment
-        verdict = "all is well" if self.is_well else "not well"
+        verdict = "deleted" if about.is_deleted else "all is well" if self.is_well else "not well"
         name = _clipped(f"{about.name} of {about.project.name}", COLUMNS - len(verdict) - 2)
         lines = [f"{plain(name)}: {painted(verdict, 'green' if self.is_well else 'red')}"]
         if self.last_deployment is not None:

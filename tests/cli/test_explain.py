@@ -2,6 +2,9 @@
 
 import re
 
+from msgspec import convert
+
+from cli.explain import ExplainedDeploymentJson
 from tests.cli.shell import Shell
 
 
@@ -36,3 +39,6 @@ def test_a_deployment_is_explained_and_compared(staging: Shell) -> None:
     assert took >= 0
     assert waits[0] >= 0.1  # the backoff
     assert staging.done("deployment", "explain", "2", "--json").json == found
+    found["explanation"]["criticalPath"] = path * 6
+    *_, last = convert(found, ExplainedDeploymentJson, strict=False).lines()
+    assert last.endswith(" → and 4 more")
