@@ -100,7 +100,7 @@ async def explanation(context: Context, found: list[Deployment], selected: Selec
     if not COMPARISON.isdisjoint(selected):
         context.reads(WHOLE)
         before = await _before(context, views)
-    return [_converted(view, explanations.explain(view, before.get(view.id.int, ()))) for view in views]
+    return [_converted(view, explanations.explain(view, before.get(view.id.int, ())), selected) for view in views]
 
 
 async def _before(context: Context, views: list[DeploymentView]) -> dict[int, Sequence[DeploymentView]]:
@@ -136,7 +136,8 @@ def _older(view: DeploymentView, found: Sequence[DeploymentSummary]) -> Sequence
     return older[:COMPARED]
 
 
-def _converted(view: DeploymentView, explained: Explanation) -> DeploymentExplanation:
+def _converted(view: DeploymentView, explained: Explanation, selected: Selected) -> DeploymentExplanation:
+    """Return the explanation; it has steps only if these are *selected*, since there may be thousands."""
     stages = {stage.id: stage_ref(stage.id, stage.name) for stage in view.stages}
     services = {each.id: service_ref(each.id, each.name, each.type) for stage in view.stages for each in stage.services}
     critical = frozenset((span.service, span.phase, span.attempt) for span in explained.path)
@@ -165,7 +166,7 @@ def _converted(view: DeploymentView, explained: Explanation) -> DeploymentExplan
                 is_slow=each.is_slow,
                 attempts=[_attempt(span, critical) for span in each.spans],
             )
-            for each in explained.steps
+            for each in (explained.steps if "steps" in selected else ())
         ],
         critical_path=[
             CriticalAttempt(
