@@ -75,6 +75,15 @@ class DeploymentServiceJson(Struct, rename="camel"):
         return f"  runs since deployment {self.instance.deployment.number}"
 
 
+class GateJson(Struct, rename="camel"):
+    """What a stage waits for before it starts."""
+
+    reason: str
+    message: str
+    missing_approvals: int | None
+    deadline: datetime | None
+
+
 class DeploymentStageJson(Struct, rename="camel"):
     id: str
     position: int
@@ -82,16 +91,19 @@ class DeploymentStageJson(Struct, rename="camel"):
     status: str
     started_at: datetime | None
     finished_at: datetime | None
+    gate: GateJson | None
     services: list[DeploymentServiceJson]
 
 
 class FailureJson(Struct, rename="camel"):
     stage: RefJson
-    service: ServiceRefJson
-    phase: str
+    service: ServiceRefJson | None
+    phase: str | None
     failure_reason: str
 
     def __str__(self) -> str:
+        if self.service is None or self.phase is None:
+            return plain(f"stage {self.stage.name}: {self.failure_reason}")
         return plain(f"{self.service.name}, {self.phase.lower()}: {self.failure_reason}")
 
 
@@ -147,6 +159,8 @@ class WaitJson(Struct, rename="camel"):
     machine: str | None
     silent_seconds: float | None
     deployment: "NumberedJson | None"
+    stage: RefJson | None
+    deadline: datetime | None
 
 
 class NumberedJson(Struct, rename="camel"):
@@ -171,7 +185,7 @@ fragment SnapshotFields on DeploymentSnapshot {
   timeoutSeconds hasTimedOut
   failure { stage { id: stageId name } service { id: serviceId name type } phase failureReason }
   stages {
-    id: stageId position name status startedAt finishedAt
+    id: stageId position name status startedAt finishedAt gate { reason message missingApprovals deadline }
     services {
       id: serviceId name type status ports sourceNumber
       build { status attempt startedAt finishedAt failureReason unchangedReason }
@@ -198,7 +212,7 @@ fragment DeploymentFields on Deployment {
   ...SummaryFields
   rollback { id number }
   stages {
-    id: stageId position name status startedAt finishedAt
+    id: stageId position name status startedAt finishedAt gate { reason message missingApprovals deadline }
     services {
       id: serviceId name type status ports sourceNumber
       build { status attempt startedAt finishedAt failureReason unchangedReason }
@@ -226,7 +240,11 @@ query Deployment($id: ID!) {
 
 WAIT = document("""
 query DeploymentWait($id: ID!) {
-  deployment(id: $id) { waitsFor { reason message machine silentSeconds deployment { id number } } }
+  deployment(id: $id) {
+    waitsFor {
+      reason message machine silentSeconds deployment { id number } stage { id: stageId name } deadline
+    }
+  }
 }
 """)
 
@@ -294,11 +312,11 @@ def is_number(ref: str) -> bool:
     return ref.isascii() and ref.isdecimal()
 
 
-def current(client: Client, environment: str) -> DeploymentSummaryJson:
+def current(client: Client, environment: str, what: str = "cancel") -> DeploymentSummaryJson:
     """Return the running deployment, or the next one. Raise `Failed` if there is none."""
     open_ = [deployment for deployment in newest(client, environment, limit=NEAR) if not deployment.is_over]
     if not open_:
-        raise Failed("There is no deployment to cancel: none is running or queued.", code="DEPLOYMENT_OVER")
+        raise Failed(f"There is no deployment to {what}: none is running or queued.", code="DEPLOYMENT_OVER")
     return next((each for each in open_ if each.status == "RUNNING"), open_[-1])
 
 
@@ -328,7 +346,7 @@ def _lines(deployment: DeploymentJson, notes: Sequence[str]) -> Iterator[str]:
         yield plain(f'{mark} stage {stage.position} "{stage.name}": {stage.status.lower()} {times}').rstrip()
         for service in stage.services:
             ports = f"  port {', '.join(map(str, service.ports))}" if service.ports else ""
-            if service.plan and deployment.cancellation is None:
+            if service.plan and deployment.cancellation is None and service.status != "CANCELLED":
                 yield from _planned(service, service.plan, size)
                 continue
             ports += service.runs

@@ -8,7 +8,7 @@ A stage or service is matched by its `id` if one is given, so that its name can 
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from domain import pipeline as pipelines
 from domain import spec as specs
 from domain.errors import ServiceNotFound, StageNotFound
 from domain.pipeline.environment import EnvironmentPolicy, checked_policy
+from domain.pipeline.gate import Approval, OnTimeout
 from domain.pipeline.ref import ServiceId, StageId
 from domain.pipeline.service import Service
 from domain.pipeline.stage import OnFailure, Stage, StagePolicy
@@ -44,6 +45,9 @@ VALUE = {
     "type": ["string", "number", "boolean"],
 }
 """The value of a variable, for editors: they read 1.10, 0755 and yes as other things than text."""
+
+ENUMS: Mapping[str, Iterable[str]] = {"onFailure": OnFailure, "onTimeout": OnTimeout}
+"""The values of fields, but for those of the type of a service."""
 
 MAX_THREADS = 2
 """Maximum number of documents that are read or written at the same time; the others wait in order."""
@@ -94,6 +98,17 @@ class ServiceDocument(DocumentPart, frozen=True):
     spec: SpecDocument = NO_SPEC
 
 
+class ApprovalDocument(DocumentPart, frozen=True):
+    """The approval that a stage needs before it starts."""
+
+    count: Annotated[int, Meta(description="Number of different actors who must approve.")] = Approval().count
+    timeout_seconds: Annotated[float, Meta(description="Time after which onTimeout decides.")] | None = None
+    on_timeout: Annotated[OnTimeout, Meta(description="The decision if too few approve.")] = Approval().on_timeout
+    self_approval: Annotated[bool, Meta(description="Whether the actor who requested the deployment may approve.")] = (
+        Approval().self_approval
+    )
+
+
 class StageDocument(DocumentPart, frozen=True):
     """A stage in a pipeline document. Its services are deployed side by side."""
 
@@ -117,6 +132,7 @@ class StageDocument(DocumentPart, frozen=True):
         | None
     ) = None
     always: Annotated[bool, Meta(description="Whether it runs also after a failure stopped the deployment.")] = False
+    approval: Annotated[ApprovalDocument, Meta(description="The approval that it waits for.")] | None = None
     services: tuple[ServiceDocument, ...] = ()
 
 
@@ -166,7 +182,7 @@ def read(text: str) -> PipelineDocument:
             why = "The value of a variable is not a text: write it in quotes"
         if why.startswith("Invalid enum value"):
             field = path.rstrip("`").rpartition(".")[2]
-            why += f": {field} is one of {', '.join(OnFailure if field == 'onFailure' else ServiceType)}"
+            why += f": {field} is one of {', '.join(ENUMS.get(field, ServiceType))}"
         raise source.refusal(path.rstrip("`"), why) from None
     seen: dict[tuple[str, str], str] = {}
     if document.policy is not UNSET:
@@ -179,6 +195,8 @@ def read(text: str) -> PipelineDocument:
             names.checked_description(stage.description)
         with source.explaining(f"{place}.concurrency"):
             pipelines.checked_concurrency(1 if stage.concurrency is None else stage.concurrency)
+        with source.explaining(place if stage.approval is None else f"{place}.approval"):
+            pipelines.check_policy(policy_to_domain(stage))
         for index, service in enumerate(stage.services):
             _check_unique(seen, source, "service", f"{place}.services[{index}]", service)
             with source.explaining(f"{place}.services[{index}].spec"):
@@ -256,7 +274,30 @@ def environment_policy_from_domain(policy: EnvironmentPolicy) -> EnvironmentPoli
 
 
 def policy_to_domain(stage: StageDocument) -> StagePolicy:
-    return StagePolicy(concurrency=stage.concurrency, on_failure=stage.on_failure, always=stage.always)
+    return StagePolicy(
+        concurrency=stage.concurrency,
+        on_failure=stage.on_failure,
+        always=stage.always,
+        approval=None if stage.approval is None else _approval_to_domain(stage.approval),
+    )
+
+
+def _approval_to_domain(approval: ApprovalDocument) -> Approval:
+    return Approval(
+        count=approval.count,
+        timeout=approval.timeout_seconds,
+        on_timeout=approval.on_timeout,
+        self_approval=approval.self_approval,
+    )
+
+
+def _approval_from_domain(approval: Approval) -> ApprovalDocument:
+    return ApprovalDocument(
+        count=approval.count,
+        timeout_seconds=approval.timeout,
+        on_timeout=approval.on_timeout,
+        self_approval=approval.self_approval,
+    )
 
 
 def _revised_stage(document: StageDocument, known: Stage | None, services: tuple[Service, ...]) -> Stage:
@@ -300,6 +341,7 @@ def stage_from_domain(stage: Stage, *, has_ids: bool = False) -> StageDocument:
         concurrency=stage.policy.concurrency,
         on_failure=stage.policy.on_failure,
         always=stage.policy.always,
+        approval=None if stage.policy.approval is None else _approval_from_domain(stage.policy.approval),
         services=tuple(_service_from_domain(service, has_ids) for service in stage.services),
     )
 

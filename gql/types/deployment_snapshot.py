@@ -12,7 +12,7 @@ from gql.contract.node import global_id
 from gql.types import step as steps
 from gql.types.actor import Actor, existing_actors
 from gql.types.deployment import DeploymentFields
-from gql.types.deployment_stage import ServiceFields, StageFields
+from gql.types.deployment_stage import ServiceFields, StageFields, gate_of
 from gql.types.environment import environment_of
 from gql.types.step import failure_of
 from projections.deployment import DeploymentView, StageView
@@ -85,6 +85,7 @@ def _stage_snapshot(view: StageView, planned: DeploymentState | None) -> Deploym
         status=view.status,
         started_at=view.started_at,
         finished_at=view.finished_at,
+        gate=gate_of(view),
         services=[_service_snapshot(service, planned) for service in view.services],
     )
 
